@@ -1,0 +1,270 @@
+"""What a calendar says: occurrences, their identity, and one reading of a source.
+
+The identity of an occurrence is what RFC 5545 gives it: the UID and the *original* start
+(RECURRENCE-ID, section 3.8.4.4), never anything that moves when the event is edited.
+A `Reading` also says what it does not know, because absence in an incomplete reading proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncd.core.reasons import Note, Reason
+
+
+def require_aware(moment: datetime, what: str) -> None:
+    """Refuse a datetime without zone: it would be a wrong hour waiting."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{what} must have a time zone, got {moment.isoformat()}")
+
+
+@dataclass(frozen=True, slots=True)
+class OccurrenceKey:
+    """Identity of one occurrence.
+
+    `scope` is empty when a UID means the same meeting in all sources, else the source's name.
+    `recurrence_id` is the original start: `20261201T090000Z`, `20261201` for whole-day series,
+    None for an event that does not recur.
+    """
+
+    scope: str
+    uid: str
+    recurrence_id: str | None
+
+    def __lt__(self, other: OccurrenceKey) -> bool:
+        return self._sort_key() < other._sort_key()
+
+    def _sort_key(self) -> tuple[str, str, str]:
+        return (self.scope, self.uid, self.recurrence_id or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Timespan:
+    """Two instants, `end` exclusive and after `start`."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        require_aware(self.start, "start")
+        require_aware(self.end, "end")
+        if self.end <= self.start:
+            raise ValueError("a timespan ends after it starts")
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Whole days, `end` exclusive and after `start` (VALUE=DATE, RFC 5545 section 3.3.4)."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise ValueError("days end after they start")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant without length: a VEVENT that says no end, or an end at its start."""
+
+    start: datetime
+
+    def __post_init__(self) -> None:
+        require_aware(self.start, "start")
+
+
+When: TypeAlias = Timespan | Days | Moment
+
+
+class Role(StrEnum):
+    """ROLE (RFC 5545 section 3.2.16); unknown values count as REQ-PARTICIPANT, as the RFC says."""
+
+    CHAIR = "CHAIR"
+    REQUIRED = "REQ-PARTICIPANT"
+    OPTIONAL = "OPT-PARTICIPANT"
+    INFORMED = "NON-PARTICIPANT"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A calendar user by all the addresses given for it: the value, then the EMAIL parameter.
+
+    Addresses are lower-case, without `mailto:`.
+    """
+
+    addresses: tuple[str, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """One ATTENDEE; `is_resource` for CUTYPE ROOM or RESOURCE, `is_room` for ROOM alone."""
+
+    person: Person
+    role: Role = Role.REQUIRED
+    declined: bool = False
+    is_resource: bool = False
+    is_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One VALARM trigger: `offset` from the start or the end, or an absolute instant (section 3.8.6.3)."""
+
+    offset: timedelta = timedelta()
+    from_end: bool = False
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An ATTACH by URI, as written in the calendar; what is not known is None."""
+
+    uri: str
+    name: str | None = None
+    size_bytes: int | None = None
+    media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """An ATTACH with its bytes in the calendar; `data` is None when they could not be decoded."""
+
+    data: bytes | None
+    name: str | None = None
+    media_type: str | None = None
+
+
+Attach: TypeAlias = Link | Inline
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One instance of a VEVENT with everything that the mapper may use.
+
+    `fingerprint` identifies what the calendar says, without what changes without meaning.
+    """
+
+    key: OccurrenceKey
+    source: str
+    when: When
+    line: int
+    summary: str = ""
+    description: str = ""
+    description_is_html: bool = False
+    location: str = ""
+    joining_link: str = ""
+    organizer: Person | None = None
+    attendees: tuple[Attendee, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    attachments: tuple[Attach, ...] = ()
+    base_url: str = ""
+    cancelled: bool = False
+    tentative: bool = False
+    transparent: bool = False
+    private: bool = False
+    zone: str = "UTC"
+    sequence: int = 0
+    last_modified: datetime | None = None
+    created: datetime | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content: equal for two readings that say the same about the meeting."""
+        leave_out = {"source", "line", "sequence", "last_modified", "created", "notes"}
+        text = repr([(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in leave_out])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Something in a calendar that cannot be understood; its UID is quarantined.
+
+    `line` counts from 1 within `document`; `uid` is empty when the component has none.
+    """
+
+    uid: str
+    line: int
+    reason: Reason
+    detail: str
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is looked at: occurrences that end after `start` and begin before `end` are booked.
+
+    Between `end` and `reach` occurrences are read, so that a booked meeting that moves there is found,
+    but none is booked anew.
+    """
+
+    start: datetime
+    end: datetime
+    reach: datetime
+
+    @classmethod
+    def ahead(cls, now: datetime, horizon: timedelta) -> Window:
+        """The window of a cycle that starts at `now`."""
+        require_aware(now, "now")
+        return cls(start=now, end=now + horizon, reach=now + horizon + timedelta(days=7))
+
+
+class Presence(StrEnum):
+    """How a UID stands in a reading."""
+
+    SERIES = "series"  # a master, or an event that does not recur: it speaks for all its dates
+    DETACHED = "detached"  # overrides only (invited to single dates): each speaks for itself
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one source said at `at`.
+
+    `error` is None for a complete reading.
+    With an error, `occurrences` may still hold what whole documents of the source said (a directory with
+    one broken file), but absence proves nothing.
+    `digest` identifies the bytes that were read; two readings with one digest are not distinct evidence.
+    """
+
+    source: str
+    at: datetime
+    window: Window
+    digest: str
+    occurrences: tuple[Occurrence, ...] = ()
+    presence: Mapping[str, Presence] = field(default_factory=dict)
+    defects: tuple[Defect, ...] = ()
+    notes: tuple[Note, ...] = ()
+    error: str | None = None
+    readable: bool = True
+    documents: int = 0
+    events: int = 0
+
+    def __post_init__(self) -> None:
+        require_aware(self.at, "at")
+
+    @property
+    def complete(self) -> bool:
+        """Whether absence in this reading means anything."""
+        return self.error is None
+
+    @classmethod
+    def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:
+        """A reading that failed: it carries no evidence at all."""
+        return cls(source=source, at=at, window=window, digest="", error=error, readable=False)
+
+
+def recurrence_id_of(original_start: datetime | date) -> str:
+    """The canonical text of an original start: UTC for instants, the date for whole days."""
+    if isinstance(original_start, datetime):
+        require_aware(original_start, "original start")
+        return original_start.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return original_start.strftime("%Y%m%d")

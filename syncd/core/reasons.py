@@ -1,0 +1,111 @@
+"""Why something happened or did not: the closed set of reason codes.
+
+Nothing that a calendar asks for is dropped, changed or cancelled without one of these.
+The README lists them for administrators; a test keeps the two in step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason code; its sentence for people is the value's entry in `MEANINGS`."""
+
+    # create, update
+    NEW = "new"
+    CHANGED = "changed"
+    ROOM_FREE_AGAIN = "room_free_again"
+    # cancel: told
+    EVENT_CANCELLED = "event_cancelled"
+    OCCURRENCE_REMOVED = "occurrence_removed"
+    ROOM_REMOVED = "room_removed"
+    NO_LONGER_BOOKABLE = "no_longer_bookable"
+    # cancel: shown
+    EVENT_GONE = "event_gone"
+    # hold
+    UNCONFIRMED = "unconfirmed"
+    SOURCE_REMOVED = "source_removed"
+    SOURCE_EMPTY = "source_empty"
+    RULES_CHANGED = "rules_changed"
+    OVER_BUDGET = "over_budget"
+    IN_DOUBT = "in_doubt"
+    MODE = "mode"
+    # wait
+    TOO_EARLY = "too_early"
+    ROOM_CONFLICT = "room_conflict"
+    # skip
+    ALL_DAY = "all_day"
+    TRANSPARENT = "transparent"
+    TENTATIVE = "tentative"
+    PRIVATE = "private"
+    ROOMLESS = "roomless"
+    NO_DURATION = "no_duration"
+    UNMAPPED_PERSON = "unmapped_person"
+    REFUSED = "refused"
+    RELEASED = "released"
+    # quarantine
+    QUARANTINED = "quarantined"
+    NO_UID = "no_uid"
+    BROKEN_PROPERTY = "broken_property"
+    UNKNOWN_TIMEZONE = "unknown_timezone"
+    END_BEFORE_START = "end_before_start"
+    TOO_MANY_OCCURRENCES = "too_many_occurrences"
+    # notes: something smaller than the event was left out or chosen
+    UNMAPPED_ATTENDEE = "unmapped_attendee"
+    UNKNOWN_ROOM = "unknown_room"
+    ATTACHMENT_LEFT_OUT = "attachment_left_out"
+    TEXT_CUT = "text_cut"
+    DUPLICATE_COMPONENT = "duplicate_component"
+    TIMEZONE_CONTRADICTS = "timezone_contradicts"
+
+
+MEANINGS: dict[Reason, str] = {
+    Reason.NEW: "The meeting is in the calendar and not booked yet.",
+    Reason.CHANGED: "The meeting changed in the calendar.",
+    Reason.ROOM_FREE_AGAIN: "The room was taken before and may be free now.",
+    Reason.EVENT_CANCELLED: "The calendar says that the meeting is cancelled.",
+    Reason.OCCURRENCE_REMOVED: "The series is still in the calendar, without this date.",
+    Reason.ROOM_REMOVED: "The meeting no longer asks for this room.",
+    Reason.NO_LONGER_BOOKABLE: "The event was changed so that it is no longer booked.",
+    Reason.EVENT_GONE: "Complete readings no longer contain the event.",
+    Reason.UNCONFIRMED: "The event is missing, and further complete readings have to confirm it.",
+    Reason.SOURCE_REMOVED: "The source is no longer in the configuration; a person has to approve.",
+    Reason.SOURCE_EMPTY: "The source suddenly has no event at all; a person has to approve.",
+    Reason.RULES_CHANGED: "A change of the configuration would cancel this; a person has to approve.",
+    Reason.OVER_BUDGET: "More cancellations than the budget allows; a person has to approve.",
+    Reason.IN_DOUBT: "A request was sent and its answer is not known; it is settled by looking.",
+    Reason.MODE: "The mode does not allow this change.",
+    Reason.TOO_EARLY: "The tenant does not allow bookings so far ahead yet.",
+    Reason.ROOM_CONFLICT: "Another reservation holds the room; tried again when it may be free.",
+    Reason.ALL_DAY: "Whole-day events are not booked (calendar.all_day).",
+    Reason.TRANSPARENT: "The event does not block time (calendar.transparent).",
+    Reason.TENTATIVE: "Tentative events are not booked (calendar.tentative).",
+    Reason.PRIVATE: "Private events are not booked (calendar.private).",
+    Reason.ROOMLESS: "The event names no known room (calendar.roomless).",
+    Reason.NO_DURATION: "The event has no length.",
+    Reason.UNMAPPED_PERSON: "An attendee has no user id, and people.unmapped is reject.",
+    Reason.REFUSED: "The API refused it; not repeated until the content changes.",
+    Reason.RELEASED: "A person or the building ended it in Tuya, which is respected.",
+    Reason.QUARANTINED: "The event cannot be understood; its reservation stays as it is.",
+    Reason.NO_UID: "The event has no UID, so it has no identity.",
+    Reason.BROKEN_PROPERTY: "A property that decides the event cannot be read.",
+    Reason.UNKNOWN_TIMEZONE: "The time zone is not known (calendar.timezones can name it).",
+    Reason.END_BEFORE_START: "The event ends before it starts.",
+    Reason.TOO_MANY_OCCURRENCES: "The series has more occurrences than are read for one event.",
+    Reason.UNMAPPED_ATTENDEE: "An attendee has no user id and was left out.",
+    Reason.UNKNOWN_ROOM: "The event names a room that the configuration does not know.",
+    Reason.ATTACHMENT_LEFT_OUT: "An attachment cannot be passed on and was left out.",
+    Reason.TEXT_CUT: "The description was cut to the API's 256 characters.",
+    Reason.DUPLICATE_COMPONENT: "The UID stands more than once in the calendar; the newest was taken.",
+    Reason.TIMEZONE_CONTRADICTS: "The calendar defines a zone otherwise than the zone's name says.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A reason with its sentence; `detail` is for people and may hold private data, so it is not logged."""
+
+    reason: Reason
+    detail: str

@@ -1,0 +1,323 @@
+"""What is wanted, what the API has, and what we remember of it.
+
+`ReservationSpec` is content in canonical form: two equal readings give equal specs.
+`Booking` is the durable record of one reservation; its transitions are methods here, so that the ledger
+only stores them and a state that cannot be is never built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from syncd.core.occurrence import OccurrenceKey, require_aware
+from syncd.core.reasons import Reason
+
+DESCRIPTION_LIMIT = 256
+"""UTF-16 code units of a description (API page "Add Meeting Reservation": 256 characters)."""
+
+MARK_LENGTH = 20
+_MARK = re.compile(r"sy:([0-9a-z]{4})-([0-9a-z]{10})")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no letter that looks like a digit
+
+
+def _short_hash(text: str, length: int) -> str:
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
+    return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(length))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The ownership mark of one reservation, at the end of its description: `[sy:iiii-kkkkkkkkkk]`.
+
+    `instance` tells whose it is, `token` which reservation of an occurrence.
+    Read back without its brackets too, so that an edit around it does not lose it.
+    """
+
+    instance: str
+    token: str
+
+    def __str__(self) -> str:
+        return f"[sy:{self.instance}-{self.token}]"
+
+    @classmethod
+    def of(cls, instance: str, key: OccurrenceKey, generation: int) -> Mark:
+        """The mark of the `generation`th reservation made for an occurrence.
+
+        The room is left out on purpose: a reservation keeps its mark when its meeting changes rooms.
+        """
+        identity = json.dumps([instance, key.scope, key.uid, key.recurrence_id, generation])
+        return cls(instance=cls.instance_code(instance), token=_short_hash(identity, 10))
+
+    @staticmethod
+    def instance_code(instance: str) -> str:
+        """The four characters that stand for `reservation.instance` in a mark."""
+        return _short_hash("instance:" + instance, 4)
+
+    @classmethod
+    def find(cls, description: str) -> Mark | None:
+        """The last mark in a text, whoever made it; None if there is none."""
+        found = _MARK.findall(description)
+        return cls(*found[-1]) if found else None
+
+    def append_to(self, description: str) -> str:
+        """The description as it is sent."""
+        return f"{description}\n{self}" if description else str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One entry of `attachments`; what is None is left out of the request."""
+
+    url: str
+    name: str | None = None
+    size: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationSpec:
+    """The content of a reservation as the calendar wants it; the description without mark.
+
+    Field names are those of the API; `start` and `end` are instants, `notice_time_s` is in seconds.
+    """
+
+    topic: str
+    start: datetime
+    end: datetime
+    room_id: str | None
+    participants: tuple[str, ...]
+    cc_participants: tuple[str, ...]
+    notice: bool
+    notice_time_s: int
+    description: str
+    creator: str
+    attachments: tuple[Attachment, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_aware(self.start, "start")
+        require_aware(self.end, "end")
+        if self.end <= self.start:
+            raise ValueError("a reservation ends after it starts")
+        if not self.participants:
+            raise ValueError("a reservation has a participant; the creator takes part if nobody else does")
+
+    def comparable(self) -> dict[str, object]:
+        """The content by API field name, in plain JSON values; the basis of every comparison."""
+        return {
+            "topic": self.topic,
+            "start_time": epoch_ms(self.start),
+            "end_time": epoch_ms(self.end),
+            "meeting_room_id": self.room_id,
+            "participants": list(self.participants),
+            "cc_participants": list(self.cc_participants),
+            "notice": self.notice,
+            "notice_time": self.notice_time_s,
+            "description": self.description,
+            "creator": self.creator,
+            "attachments": [
+                {name: value for name, value in asdict(a).items() if value is not None}
+                for a in self.attachments
+            ],
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content, 32 hexadecimal digits."""
+        text = json.dumps(self.comparable(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def changed_from(self, other: ReservationSpec) -> tuple[str, ...]:
+        """API names of the fields in which the two differ, in the API's order."""
+        mine, theirs = self.comparable(), other.comparable()
+        return tuple(name for name, value in mine.items() if value != theirs[name])
+
+
+class ReservationStatus(IntEnum):
+    """`status` of a reservation as the API reads it back (API page "Query Meeting List")."""
+
+    NORMAL = 1
+    AWAITING_APPROVAL = 2
+    CANCELLED = 3
+    REJECTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation as the API has it; absent fields are None or empty.
+
+    `description` is as stored, mark included; `room_id` is None for a meeting without a room
+    (the API says `""`).
+    """
+
+    reservation_id: str
+    status: ReservationStatus
+    topic: str
+    start: datetime
+    end: datetime
+    room_id: str | None
+    participants: tuple[str, ...]
+    cc_participants: tuple[str, ...]
+    notice: bool | None
+    notice_time_s: int | None
+    description: str
+    creator: str
+    modifier: str
+    created_at: datetime | None
+    modified_at: datetime | None
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether it holds its slot: normal, or waiting for approval."""
+        return self.status in (ReservationStatus.NORMAL, ReservationStatus.AWAITING_APPROVAL)
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark in its description."""
+        return Mark.find(self.description)
+
+    def overlaps(self, start: datetime, end: datetime) -> bool:
+        """Whether it shares time with the half-open interval."""
+        return self.start < end and start < self.end
+
+    def age_key(self) -> tuple[int, str]:
+        """Sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""
+        if self.reservation_id.isdigit():
+            return (int(self.reservation_id), "")
+        return (0, self.reservation_id)
+
+
+class BookingState(StrEnum):
+    """The states of a booking, as `status --json` names them."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    BOOKED = "booked"
+    APPROVAL = "approval"
+    REFUSED = "refused"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    ENDED = "ended"
+
+
+CLOSED_STATES = frozenset({BookingState.CANCELLED, BookingState.ENDED})
+"""States that no longer hold their key: the same meeting may be booked anew."""
+
+HOLDING_STATES = frozenset({BookingState.BOOKED, BookingState.APPROVAL})
+"""States in which a reservation is known to hold its slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Our record of one reservation, or of the wish for one.
+
+    `content` is what the API last confirmed, `pending` what is on its way or was refused, in doubt or
+    wanted; at least one of them is there.
+    `state` SENDING with a `reservation_id` is an update whose answer is not known, without one a create.
+    `origin` is the fingerprint of the occurrence that `content` (or `pending`) was mapped from.
+    `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
+    `missed` counts complete distinct readings of which the last, `missed_digest`, did not hold the event.
+    `row` is the ledger's own number, 0 before it is stored.
+    """
+
+    key: OccurrenceKey
+    room_id: str | None
+    generation: int
+    mark: str | None
+    state: BookingState
+    source: str
+    witnesses: tuple[str, ...]
+    origin: str
+    content: ReservationSpec | None = None
+    pending: ReservationSpec | None = None
+    reservation_id: str | None = None
+    reason: Reason | None = None
+    detail: str = ""
+    attempted_at: datetime | None = None
+    retry_at: datetime | None = None
+    blocked_by: str | None = None
+    missed: int = 0
+    missed_digest: str = ""
+    updated_at: datetime | None = None
+    row: int = 0
+
+    def __post_init__(self) -> None:
+        if self.content is None and self.pending is None:
+            raise ValueError("a booking has content or pending content")
+        needs_id = {
+            BookingState.BOOKED,
+            BookingState.APPROVAL,
+            BookingState.CANCELLING,
+            BookingState.RELEASED,
+        }
+        if self.state in needs_id and not self.reservation_id:
+            raise ValueError(f"a booking in state {self.state} has a reservation id")
+        if self.state in HOLDING_STATES and self.content is None:
+            raise ValueError(f"a booking in state {self.state} has confirmed content")
+        if self.state is BookingState.SENDING and (self.pending is None or self.attempted_at is None):
+            raise ValueError("a booking in state sending has pending content and the time of its attempt")
+
+    @property
+    def spec(self) -> ReservationSpec:
+        """The content to show: confirmed if there is any, else pending."""
+        spec = self.content or self.pending
+        assert spec is not None  # noqa: S101  # __post_init__ keeps it so
+        return spec
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a request left whose answer is not known."""
+        return self.state in (BookingState.SENDING, BookingState.CANCELLING)
+
+    def sending(self, pending: ReservationSpec, origin: str, at: datetime) -> Booking:
+        """The intent to create or to update; stored before the request leaves."""
+        return replace(
+            self,
+            state=BookingState.SENDING,
+            pending=pending,
+            origin=origin,
+            attempted_at=at,
+            reason=None,
+            detail="",
+            retry_at=None,
+            blocked_by=None,
+        )
+
+    def booked(self, reservation_id: str, *, approval: bool = False) -> Booking:
+        """The API confirmed what was pending (or, with nothing pending, what it has)."""
+        content = self.pending or self.content
+        assert content is not None  # noqa: S101  # __post_init__ keeps it so
+        return replace(
+            self,
+            state=BookingState.APPROVAL if approval else BookingState.BOOKED,
+            reservation_id=reservation_id,
+            content=content,
+            room_id=content.room_id,
+            pending=None,
+            reason=None,
+            detail="",
+            attempted_at=None,
+        )
+
+    def cancelling(self, reason: Reason, detail: str, at: datetime) -> Booking:
+        """The intent to cancel; stored before the request leaves."""
+        return replace(
+            self, state=BookingState.CANCELLING, reason=reason, detail=detail, attempted_at=at
+        )
+
+    def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:
+        """The same booking in another state, for a reason."""
+        return replace(self, state=state, reason=reason, detail=detail)
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, exact (no floating point in between)."""
+    require_aware(moment, "moment")
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1000 + moment.microsecond // 1000

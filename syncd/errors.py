@@ -1,0 +1,107 @@
+"""The errors of syncd, classed by what the caller does about them.
+
+SyncdError
+├─ ConfigError(problems)        stop; print every problem; exit 78
+├─ SourceError(source)          this source is unreadable this cycle: its bookings stay
+│   ├─ SourceUnavailable        fetch failed, file absent            (may pass by itself)
+│   └─ SourceMalformed          not iCalendar, truncated, too large  (needs a person)
+├─ ReservationError             one change failed; go on with the next
+│   ├─ NotExecuted              provably without effect: may be repeated
+│   │   └─ RateLimited          … after `retry_after_s`
+│   ├─ Refused(code, message)   the API said no: recorded, not repeated until the content changes
+│   └─ OutcomeUnknown           may have happened: settle, never repeat blindly
+├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
+└─ LedgerError                  the ledger cannot be trusted: stop
+    ├─ LedgerLocked             another instance owns it: exit 75
+    └─ LedgerTooNew             written by a later version
+
+Every text is one sentence for a person with the cure in it.
+Texts may be logged: they never hold a topic, a description, an address, a secret or a URL path.
+Defects *inside* a calendar are values (`syncd.core.occurrence.Defect`), not exceptions.
+Foreign exceptions do not cross an adapter: each adapter turns them into one of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SyncdError(Exception):
+    """Anything that syncd says to a person instead of showing a traceback."""
+
+
+class ConfigError(SyncdError):
+    """The configuration cannot be used; `problems` holds every reason, as `path.to.key: sentence`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class SourceError(SyncdError):
+    """One source could not be read this cycle; absence in it proves nothing."""
+
+    def __init__(self, source: str, message: str) -> None:
+        self.source = source
+        super().__init__(message)
+
+
+class SourceUnavailable(SourceError):
+    """The file is absent or the fetch failed; it may pass by itself."""
+
+
+class SourceMalformed(SourceError):
+    """Something was read that is not a whole calendar; a person has to look."""
+
+
+class ReservationError(SyncdError):
+    """One change failed; the cycle goes on with the next."""
+
+
+class NotExecuted(ReservationError):
+    """The request provably had no effect, so repeating it is safe."""
+
+
+class RateLimited(NotExecuted):
+    """The API asked for patience (codes 1110, 1111, 1112, 1113, 1199)."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class Refused(ReservationError):
+    """The API understood and said no; `code` and `message` are its own."""
+
+    def __init__(self, code: int, message: str, tid: str = "") -> None:
+        self.code = code
+        self.message = message
+        self.tid = tid
+        super().__init__(f"the API refused it with code {code}: {message}")
+
+
+class OutcomeUnknown(ReservationError):
+    """The request may have been carried out: look before doing anything again."""
+
+
+class ApiUnusable(SyncdError):
+    """No call can succeed until a person or time changes something; `code` is the API's, where it gave one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class LedgerError(SyncdError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerLocked(LedgerError):
+    """Another syncd owns this state."""
+
+
+class LedgerTooNew(LedgerError):
+    """The ledger was written by a later version of syncd."""
