@@ -23,10 +23,7 @@ Foreign exceptions do not cross an adapter: each adapter turns them into one of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 
 class SyncdError(Exception):
@@ -88,7 +85,7 @@ class OutcomeUnknown(ReservationError):
 
 
 class ApiUnusable(SyncdError):
-    """No call can succeed until a person or time changes something; `code` is the API's, where it gave one."""
+    """No call can succeed until a person or time changes something; `code` is the API's, if it gave one."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code

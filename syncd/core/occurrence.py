@@ -8,15 +8,13 @@ A `Reading` also says what it does not know, because absence in an incomplete re
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from syncd.core.reasons import Note, Reason
+from syncd.core.reasons import Note, Reason
 
 
 def require_aware(moment: datetime, what: str) -> None:

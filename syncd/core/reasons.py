@@ -103,6 +103,15 @@ MEANINGS: dict[Reason, str] = {
 }
 
 
+class Evidence(StrEnum):
+    """What a cancel rests on."""
+
+    TOLD = "told"  # the calendar itself says so: at once
+    SHOWN = "shown"  # complete readings in which the neighbours are still there: after confirmations
+    INFERRED = "inferred"  # a conclusion from something larger: held until a person approves
+    APPROVED = "approved"  # held before, and released by a person
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """A reason with its sentence; `detail` is for people and may hold private data, so it is not logged."""

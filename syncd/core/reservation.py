@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from syncd.core.occurrence import OccurrenceKey, require_aware
-from syncd.core.reasons import Reason
+from syncd.core.reasons import Evidence, Reason
 
 DESCRIPTION_LIMIT = 256
 """UTF-16 code units of a description (API page "Add Meeting Reservation": 256 characters)."""
@@ -223,6 +223,7 @@ class Booking:
     `origin` is the fingerprint of the occurrence that `content` (or `pending`) was mapped from.
     `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
     `missed` counts complete distinct readings of which the last, `missed_digest`, did not hold the event.
+    `evidence` is what a cancel rested on, set when it is decided.
     `row` is the ledger's own number, 0 before it is stored.
     """
 
@@ -242,6 +243,7 @@ class Booking:
     attempted_at: datetime | None = None
     retry_at: datetime | None = None
     blocked_by: str | None = None
+    evidence: Evidence | None = None
     missed: int = 0
     missed_digest: str = ""
     updated_at: datetime | None = None
@@ -305,10 +307,15 @@ class Booking:
             attempted_at=None,
         )
 
-    def cancelling(self, reason: Reason, detail: str, at: datetime) -> Booking:
-        """The intent to cancel; stored before the request leaves."""
+    def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:
+        """The intent to cancel and what it rests on; stored before the request leaves."""
         return replace(
-            self, state=BookingState.CANCELLING, reason=reason, detail=detail, attempted_at=at
+            self,
+            state=BookingState.CANCELLING,
+            reason=reason,
+            evidence=evidence,
+            detail=detail,
+            attempted_at=at,
         )
 
     def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:
