@@ -148,6 +148,7 @@ Attach: TypeAlias = Link | Inline
 class Occurrence:
     """One instance of a VEVENT with everything that the mapper may use.
 
+    `zone` is the IANA name in which whole days are meant, or the TZID of the start.
     `fingerprint` identifies what the calendar says, without what changes without meaning.
     """
 
@@ -157,7 +158,6 @@ class Occurrence:
     line: int
     summary: str = ""
     description: str = ""
-    description_is_html: bool = False
     location: str = ""
     joining_link: str = ""
     organizer: Person | None = None
@@ -221,6 +221,7 @@ class Presence(StrEnum):
 
     SERIES = "series"  # a master, or an event that does not recur: it speaks for all its dates
     DETACHED = "detached"  # overrides only (invited to single dates): each speaks for itself
+    QUARANTINED = "quarantined"  # there, and not understood: nothing follows from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class Reading:
     `error` is None for a complete reading.
     With an error, `occurrences` may still hold what whole documents of the source said (a directory with
     one broken file), but absence proves nothing.
-    `digest` identifies the bytes that were read; two readings with one digest are not distinct evidence.
+    `digest` identifies the bytes that were read.
     """
 
     source: str
@@ -253,6 +254,15 @@ class Reading:
     def complete(self) -> bool:
         """Whether absence in this reading means anything."""
         return self.error is None
+
+    def mentions(self, uid: str) -> bool:
+        """Whether the UID stands in what was read, understood or not."""
+        return uid in self.presence
+
+    @property
+    def identity(self) -> str:
+        """Tells readings of a source apart: one that is looked at twice is one piece of evidence."""
+        return self.at.isoformat()
 
     @classmethod
     def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:

@@ -106,6 +106,10 @@ class ReservationSpec:
         if not self.participants:
             raise ValueError("a reservation has a participant; the creator takes part if nobody else does")
 
+    def in_room(self, room_id: str | None) -> ReservationSpec:
+        """The same meeting in another room."""
+        return replace(self, room_id=room_id)
+
     def comparable(self) -> dict[str, object]:
         """The content by API field name, in plain JSON values; the basis of every comparison."""
         return {
@@ -222,7 +226,7 @@ class Booking:
     `state` SENDING with a `reservation_id` is an update whose answer is not known, without one a create.
     `origin` is the fingerprint of the occurrence that `content` (or `pending`) was mapped from.
     `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
-    `missed` counts complete distinct readings of which the last, `missed_digest`, did not hold the event.
+    `missed` counts complete distinct readings of which the last, `missed_in`, did not hold the event.
     `evidence` is what a cancel rested on, set when it is decided.
     `row` is the ledger's own number, 0 before it is stored.
     """
@@ -245,7 +249,7 @@ class Booking:
     blocked_by: str | None = None
     evidence: Evidence | None = None
     missed: int = 0
-    missed_digest: str = ""
+    missed_in: str = ""
     updated_at: datetime | None = None
     row: int = 0
 
@@ -269,7 +273,7 @@ class Booking:
     def spec(self) -> ReservationSpec:
         """The content to show: confirmed if there is any, else pending."""
         spec = self.content or self.pending
-        assert spec is not None  # noqa: S101  # __post_init__ keeps it so
+        assert spec is not None  # __post_init__ keeps it so
         return spec
 
     @property
@@ -294,7 +298,7 @@ class Booking:
     def booked(self, reservation_id: str, *, approval: bool = False) -> Booking:
         """The API confirmed what was pending (or, with nothing pending, what it has)."""
         content = self.pending or self.content
-        assert content is not None  # noqa: S101  # __post_init__ keeps it so
+        assert content is not None  # __post_init__ keeps it so
         return replace(
             self,
             state=BookingState.APPROVAL if approval else BookingState.BOOKED,

@@ -1,0 +1,183 @@
+"""The vocabulary of a plan: what may be done about a meeting or a booking, and the plan as a value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from syncd.core.evidence import held_checksum
+from syncd.core.mapper import Publication
+from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
+from syncd.core.reasons import Evidence, Note, Reason
+from syncd.core.reservation import Booking, ReservationSpec
+
+
+class Mode(StrEnum):
+    """What may be written (configuration: `mode`)."""
+
+    OBSERVE = "observe"
+    CREATE_ONLY = "create-only"
+    NO_CANCEL = "no-cancel"
+    FULL = "full"
+
+    @property
+    def updates(self) -> bool:
+        """Whether existing reservations may be changed; `observe` plans as `full` and writes nothing."""
+        return self is not Mode.CREATE_ONLY
+
+    @property
+    def cancels(self) -> bool:
+        """Whether reservations may be cancelled."""
+        return self in {Mode.FULL, Mode.OBSERVE}
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """One reservation that the calendars ask for: an occurrence in one room, or in none."""
+
+    occurrence: Occurrence
+    witnesses: tuple[str, ...]
+    spec: ReservationSpec
+    notes: tuple[Note, ...] = ()
+    publications: tuple[Publication, ...] = ()
+
+    @property
+    def key(self) -> OccurrenceKey:
+        """Identity of the occurrence."""
+        return self.occurrence.key
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Book a meeting; `booking` is the record that waits for it or was refused or released before."""
+
+    meeting: Meeting
+    reason: Reason
+    detail: str = ""
+    booking: Booking | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change a reservation in place; `changed` are the API's names of the fields that differ."""
+
+    meeting: Meeting
+    booking: Booking
+    changed: tuple[str, ...]
+    reason: Reason = Reason.CHANGED
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel a reservation, and what that rests on."""
+
+    booking: Booking
+    reason: Reason
+    evidence: Evidence
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A booking left as it is although something speaks against it.
+
+    `approvable` cancellations form the held set that `approve` releases; the others settle by themselves.
+    """
+
+    booking: Booking
+    reason: Reason
+    detail: str
+    approvable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A meeting that is wanted and cannot be booked yet; `booking` is its record, if there is one."""
+
+    meeting: Meeting
+    reason: Reason
+    detail: str
+    booking: Booking | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that is not booked or not changed, and why.
+
+    Exactly as much is known as the reason allows: a quarantined UID has no occurrence.
+    """
+
+    key: OccurrenceKey
+    source: str
+    reason: Reason
+    detail: str
+    room_id: str | None = None
+    topic: str = ""
+    span: Timespan | None = None
+    reservation_id: str | None = None
+    needs_person: bool = False
+
+
+Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a cycle would do, in writing order.
+
+    `amended` are bookings whose record changes without any request (counters, witnesses, keys that moved),
+    `closed` those that need no longer be kept in mind (over, or a wish that is gone).
+    """
+
+    mode: Mode
+    changes: tuple[Change, ...]
+    unchanged: int
+    amended: tuple[Booking, ...] = ()
+    closed: tuple[Booking, ...] = ()
+    rekeyed: int = 0
+
+    @property
+    def writes(self) -> tuple[Create | Update | Cancel, ...]:
+        """The changes that send a mutating request."""
+        return tuple(c for c in self.changes if isinstance(c, Create | Update | Cancel))
+
+    @property
+    def held(self) -> tuple[Booking, ...]:
+        """The bookings whose cancellation a person has to approve."""
+        return tuple(c.booking for c in self.changes if isinstance(c, Hold) and c.approvable)
+
+    @property
+    def held_checksum(self) -> str | None:
+        """What `approve` takes; None if nothing is held."""
+        return held_checksum(self.held)
+
+    @property
+    def checksum(self) -> str:
+        """Identity of the whole plan, 12 hexadecimal digits; free of anything that only time changes."""
+        rows = [_row(change) for change in self.changes]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
+def _row(change: Change) -> list[str | None]:
+    match change:
+        case Create(meeting=meeting) | Wait(meeting=meeting):
+            key, room, content = meeting.key, meeting.spec.room_id, meeting.spec.fingerprint
+        case Update(meeting=meeting):
+            key, room, content = meeting.key, meeting.spec.room_id, meeting.spec.fingerprint
+        case Cancel(booking=booking) | Hold(booking=booking):
+            key, room, content = booking.key, booking.room_id, booking.reservation_id or ""
+        case Skip():
+            key, room, content = change.key, change.room_id, change.reservation_id or ""
+    return [
+        type(change).__name__,
+        key.scope,
+        key.uid,
+        key.recurrence_id,
+        room,
+        content,
+        change.reason.value,
+    ]

@@ -1,0 +1,127 @@
+"""Whether a booking whose meeting is not in the calendars may be cancelled, and on what evidence.
+
+"Could not read it" must never turn into "it is gone".
+So every cancel rests on evidence of a grade: *told* by the calendar itself, *shown* by complete readings,
+*inferred* from something larger (then a person decides), or unknown (then nothing happens).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from syncd.core.occurrence import Presence, Reading
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import Booking
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What the readings say about a booking without its occurrence; no evidence means: leave it alone.
+
+    `counted_in` is the identity of the complete reading that lacks the event, empty if none does.
+    """
+
+    evidence: Evidence | None
+    reason: Reason
+    detail: str
+    counted_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """When a cancel may happen without a person (configuration: `[safety]`, `sources.confirmations`).
+
+    `confirmations` by source; `cancelled_recently` counts the *shown* cancels by source within the window.
+    """
+
+    cancel_share: float = 0.3
+    cancel_floor: int = 10
+    empty_hold: int = 3
+    confirmations: Mapping[str, int] = field(default_factory=dict)
+    cancelled_recently: Mapping[str, int] = field(default_factory=dict)
+
+    def allowed(self, live: int) -> int:
+        """How many *shown* cancels a source with so many live future bookings may make in the window."""
+        return max(self.cancel_floor, int(self.cancel_share * live))
+
+
+def absence(
+    booking: Booking,
+    readings: Mapping[str, Reading],
+    configured: Iterable[str],
+    safety: Safety,
+    live_of_source: Mapping[str, int],
+) -> Absence:
+    """Judge a booking of which no reading holds the occurrence.
+
+    Every source that showed the meeting is asked; one that cannot answer is enough to keep it.
+    """
+    known = set(configured)
+    witnesses = [name for name in booking.witnesses if name in known]
+    if not witnesses:
+        return Absence(
+            Evidence.INFERRED,
+            Reason.SOURCE_REMOVED,
+            f"The source {booking.source!r} is no longer in the configuration.",
+        )
+    grades = [_asked(booking, name, readings.get(name), safety, live_of_source) for name in witnesses]
+    for grade in grades:
+        if grade.evidence is None:
+            return grade
+    inferred = [grade for grade in grades if grade.evidence is Evidence.INFERRED]
+    if inferred:
+        return inferred[0]
+    shown = [grade for grade in grades if grade.evidence is Evidence.SHOWN]
+    return shown[0] if shown else grades[0]
+
+
+def _asked(
+    booking: Booking,
+    name: str,
+    reading: Reading | None,
+    safety: Safety,
+    live_of_source: Mapping[str, int],
+) -> Absence:
+    if reading is None or not reading.readable:
+        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
+    presence = reading.presence.get(booking.key.uid)
+    if presence is Presence.QUARANTINED:
+        return Absence(None, Reason.QUARANTINED, "The event is in the calendar but cannot be understood.")
+    if booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
+        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
+    if presence is Presence.SERIES:
+        return Absence(
+            Evidence.TOLD, Reason.OCCURRENCE_REMOVED, "The calendar still has the event, without this date."
+        )
+    if not reading.complete:
+        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
+    live = live_of_source.get(name, 0)
+    if reading.documents == 0 or (reading.events == 0 and live > safety.empty_hold):
+        detail = f"The source {name!r} has no event at all, but {live} live bookings."
+        return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
+    needed = safety.confirmations.get(name, 1)
+    seen = booking.missed + (booking.missed_in != reading.identity)
+    if seen < needed:
+        detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
+        return Absence(None, Reason.UNCONFIRMED, detail, reading.identity)
+    detail = f"The event is gone from {name!r}, the others are there."
+    return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail, reading.identity)
+
+
+def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety) -> set[str]:
+    """The sources whose *shown* cancels of this cycle may all be made."""
+    return {
+        name
+        for name, count in shown.items()
+        if count + safety.cancelled_recently.get(name, 0)
+        <= safety.allowed(live_of_source.get(name, 0) + safety.cancelled_recently.get(name, 0))
+    }
+
+
+def held_checksum(held: Iterable[Booking]) -> str | None:
+    """Identity of a set of held cancellations, 12 hexadecimal digits; None for the empty set."""
+    rows = sorted([b.key.scope, b.key.uid, b.key.recurrence_id or "", b.reservation_id or ""] for b in held)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12] if rows else None

@@ -1,0 +1,445 @@
+"""From an occurrence to the reservations that it asks for: one per room, or a reason why none.
+
+Pure: the same occurrence under the same rules always gives equal specs, byte for byte.
+Nothing is left out without a `Note`, nothing skipped without a `Reason`.
+Field by field this follows the API page "Add Meeting Reservation"; the README has the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
+from zoneinfo import ZoneInfo
+
+from syncd.core.occurrence import (
+    Attendee,
+    Days,
+    Inline,
+    Link,
+    Moment,
+    Occurrence,
+    Person,
+    Role,
+    Timespan,
+)
+from syncd.core.reasons import Note, Reason
+from syncd.core.reservation import DESCRIPTION_LIMIT, MARK_LENGTH, Attachment, ReservationSpec
+from syncd.core.text import cut, fold_space, plain, utf16_length
+
+MAX_ATTACHMENTS = 10
+"""API page "Preempt Meeting Room": at most 10 files."""
+
+# FMTTYPE to file extension, for the types that calendars really carry.
+_EXTENSIONS = {
+    "application/json": "json",
+    "application/msword": "doc",
+    "application/pdf": "pdf",
+    "application/rtf": "rtf",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.ms-powerpoint": "ppt",
+    "application/vnd.oasis.opendocument.presentation": "odp",
+    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    "application/vnd.oasis.opendocument.text": "odt",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/xml": "xml",
+    "application/zip": "zip",
+    "audio/mpeg": "mp3",
+    "image/bmp": "bmp",
+    "image/gif": "gif",
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/svg+xml": "svg",
+    "image/tiff": "tiff",
+    "image/webp": "webp",
+    "text/calendar": "ics",
+    "text/csv": "csv",
+    "text/html": "html",
+    "text/markdown": "md",
+    "text/plain": "txt",
+    "video/mp4": "mp4",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRule:
+    """How a room is recognised: lower-case addresses, folded lower-case texts, expressions."""
+
+    room_id: str
+    addresses: frozenset[str]
+    texts: frozenset[str]
+    expressions: tuple[re.Pattern[str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRules:
+    """What one source adds: its room for events that name none, its creator, who is always in copy."""
+
+    room_id: str | None = None
+    creator: str | None = None
+    cc: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MappingRules:
+    """The configuration as the mapper sees it; names and values are those of the configuration file.
+
+    `people` maps lower-case addresses to user ids.
+    """
+
+    creator: str
+    all_day: str = "skip"
+    working_hours: tuple[time, time] = (time(9), time(18))
+    transparent: str = "skip"
+    tentative: str = "book"
+    private: str = "mask"
+    roomless: str = "book"
+    notice: bool = True
+    notice_time_s: int = 900
+    marker: bool = True
+    unmapped: str = "skip"
+    optional: str = "participant"
+    declined: str = "skip"
+    rooms: tuple[RoomRule, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+    publish_base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An inline attachment to be written to the published directory before it is referred to."""
+
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an occurrence asks for: one spec per room, in the order in which the event names them."""
+
+    specs: tuple[ReservationSpec, ...]
+    notes: tuple[Note, ...] = ()
+    publications: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An occurrence that is not booked by rule; `needs_person` where the rule says to reject it."""
+
+    reason: Reason
+    detail: str
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a person has to do something about it."""
+        return self.reason is Reason.UNMAPPED_PERSON
+
+
+Mapped: TypeAlias = Wanted | Skipped
+
+
+class Mapper:
+    """Converts occurrences by one set of rules."""
+
+    def __init__(self, rules: MappingRules) -> None:
+        self._rules = rules
+        self._by_address = {a: room.room_id for room in rules.rooms for a in room.addresses}
+        self._by_text = {t: room.room_id for room in rules.rooms for t in room.texts}
+
+    def addresses(self, occurrence: Occurrence) -> Iterator[str]:
+        """The addresses of people of an occurrence that have no user id yet, for a directory look-up."""
+        people = [a.person for a in occurrence.attendees if not a.is_resource and self._room_of(a) is None]
+        if occurrence.organizer is not None:
+            people.append(occurrence.organizer)
+        for person in people:
+            if person.addresses and self._user_of(person) is None:
+                yield from person.addresses
+
+    def map(self, occurrence: Occurrence) -> Mapped:
+        """The reservations that an occurrence asks for, or why it is not booked."""
+        rules = self._rules
+        if occurrence.transparent and rules.transparent == "skip":
+            return Skipped(Reason.TRANSPARENT, "The event is marked as free time.")
+        if occurrence.tentative and rules.tentative == "skip":
+            return Skipped(Reason.TENTATIVE, "The event is tentative.")
+        if occurrence.private and rules.private == "skip":
+            return Skipped(Reason.PRIVATE, "The event is private.")
+        if isinstance(occurrence.when, Moment):
+            return Skipped(Reason.NO_DURATION, "The event has neither an end nor a duration.")
+        if isinstance(occurrence.when, Days) and rules.all_day == "skip":
+            return Skipped(Reason.ALL_DAY, "The event lasts whole days.")
+        span = self._span(occurrence.when, occurrence.zone)
+        notes: list[Note] = []
+        rooms = self._rooms(occurrence, notes)
+        if not rooms and rules.roomless == "skip":
+            return Skipped(Reason.ROOMLESS, "The event names no room of the configuration.")
+        creator = self._creator(occurrence)
+        if occurrence.private and rules.private == "mask":
+            spec = ReservationSpec(
+                topic="Private meeting",
+                start=span.start,
+                end=span.end,
+                room_id=None,
+                participants=(creator,),
+                cc_participants=(),
+                notice=rules.notice,
+                notice_time_s=rules.notice_time_s,
+                description="",
+                creator=creator,
+            )
+            return Wanted(_per_room(spec, rooms))
+        participants, informed, unmapped = self._people(occurrence)
+        if unmapped and rules.unmapped == "reject":
+            return Skipped(
+                Reason.UNMAPPED_PERSON,
+                f"No user id is known for {', '.join(unmapped)}; "
+                "add them to the people file or set people.unmapped to skip.",
+            )
+        notes.extend(Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in unmapped)
+        present = participants or (creator,)
+        attachments, publications = self._attachments(occurrence, notes)
+        spec = ReservationSpec(
+            topic=fold_space(occurrence.summary) or "(no title)",
+            start=span.start,
+            end=span.end,
+            room_id=None,
+            participants=present,
+            cc_participants=tuple(user for user in informed if user not in present),
+            notice=rules.notice,
+            notice_time_s=self._notice_time(occurrence, span),
+            description=self._description(occurrence, notes),
+            creator=creator,
+            attachments=attachments,
+        )
+        return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications)
+
+    def _span(self, when: Timespan | Days, zone_name: str) -> Timespan:
+        if isinstance(when, Timespan):
+            return when
+        zone = ZoneInfo(zone_name)
+        if self._rules.all_day == "whole-day":
+            begins = datetime.combine(when.start, time(), zone)
+            ends = datetime.combine(when.end, time(), zone)
+        else:
+            opening, closing = self._rules.working_hours
+            begins = datetime.combine(when.start, opening, zone)
+            ends = datetime.combine(when.end - timedelta(days=1), closing, zone)
+        return Timespan(begins.astimezone(UTC), ends.astimezone(UTC))
+
+    # Rooms
+
+    def _room_of(self, attendee: Attendee) -> str | None:
+        for address in attendee.person.addresses:
+            if address in self._by_address:
+                return self._by_address[address]
+        return None
+
+    def _rooms(self, occurrence: Occurrence, notes: list[Note]) -> tuple[str, ...]:
+        """Room ids without repeats, from the first of attendees, location and source that names any."""
+        found: list[str] = []
+        for attendee in occurrence.attendees:
+            room = self._room_of(attendee)
+            if room is not None:
+                found.append(room)
+            elif attendee.is_room:
+                name = attendee.person.name or ", ".join(attendee.person.addresses)
+                notes.append(Note(Reason.UNKNOWN_ROOM, f"The room {name!r} is not in the configuration."))
+        if not found:
+            found.extend(self._rooms_of_location(occurrence.location))
+        if not found and (default := self._of_source(occurrence).room_id):
+            found.append(default)
+        return tuple(dict.fromkeys(found))
+
+    def _rooms_of_location(self, location: str) -> list[str]:
+        """LOCATION as a whole, then its parts at `;` and `,`: against names first, then expressions."""
+        whole = fold_space(location)
+        if not whole:
+            return []
+        if (room := self._by_text.get(whole.casefold())) is not None:
+            return [room]
+        parts: list[str] = []
+        for piece in whole.split(";"):
+            known = self._by_text.get(piece.strip().casefold()) is not None
+            parts.extend([piece] if known else piece.split(","))
+        found = [self._room_of_text(part.strip()) for part in parts]
+        rooms = [room for room in found if room is not None]
+        if not rooms and (room := self._match(whole)) is not None:
+            rooms.append(room)
+        return rooms
+
+    def _room_of_text(self, text: str) -> str | None:
+        if not text:
+            return None
+        return self._by_text.get(text.casefold()) or self._match(text)
+
+    def _match(self, text: str) -> str | None:
+        for room in self._rules.rooms:
+            if any(expression.search(text) for expression in room.expressions):
+                return room.room_id
+        return None
+
+    # People
+
+    def _of_source(self, occurrence: Occurrence) -> SourceRules:
+        return self._rules.sources.get(occurrence.source, SourceRules())
+
+    def _user_of(self, person: Person) -> str | None:
+        for address in person.addresses:
+            if address in self._rules.people:
+                return self._rules.people[address]
+        return None
+
+    def _creator(self, occurrence: Occurrence) -> str:
+        organizer = self._user_of(occurrence.organizer) if occurrence.organizer else None
+        return organizer or self._of_source(occurrence).creator or self._rules.creator
+
+    def _people(self, occurrence: Occurrence) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Participants, people in copy, and the addresses of those without user id; each without repeats."""
+        rules = self._rules
+        participants: dict[str, None] = {}
+        informed: dict[str, None] = {}
+        unmapped: dict[str, None] = {}
+        for attendee in occurrence.attendees:
+            if attendee.is_resource or self._room_of(attendee) is not None:
+                continue
+            if attendee.declined and rules.declined == "skip":
+                continue
+            if attendee.role is Role.OPTIONAL and rules.optional == "skip":
+                continue
+            user = self._user_of(attendee.person)
+            if user is None:
+                name = next(iter(attendee.person.addresses), attendee.person.name)
+                unmapped[name or "an attendee without address"] = None
+            elif attendee.role is Role.INFORMED or (
+                attendee.role is Role.OPTIONAL and rules.optional == "cc"
+            ):
+                informed[user] = None
+            else:
+                participants[user] = None
+        for address in self._of_source(occurrence).cc:
+            user = rules.people.get(address)
+            if user is None:
+                unmapped[address] = None
+            else:
+                informed[user] = None
+        return tuple(participants), tuple(informed), tuple(unmapped)
+
+    # Notice, text, attachments
+
+    def _notice_time(self, occurrence: Occurrence, span: Timespan) -> int:
+        """Seconds before the start of the alarm nearest to it; the default if none comes before."""
+        leads = []
+        for alarm in occurrence.alarms:
+            fires = alarm.at or (span.end if alarm.from_end else span.start) + alarm.offset
+            lead = span.start - fires
+            if lead >= timedelta():
+                leads.append(int(lead.total_seconds()))
+        return min(leads, default=self._rules.notice_time_s)
+
+    def _description(self, occurrence: Occurrence, notes: list[Note]) -> str:
+        """Plain text and joining link within what the mark leaves; the link is kept when text is cut."""
+        limit = DESCRIPTION_LIMIT - (MARK_LENGTH + 1 if self._rules.marker else 0)
+        text = plain(occurrence.description)
+        link = fold_space(occurrence.joining_link)
+        if link and utf16_length(link) > limit:
+            notes.append(Note(Reason.TEXT_CUT, "The joining link is longer than a description may be."))
+            link = ""
+        if link and link not in text:
+            shortened = cut(text, limit - utf16_length(link) - 1)
+            fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
+        elif link and link not in cut(text, limit):
+            rest = text.replace(link, " ").strip()
+            shortened = cut(rest, limit - utf16_length(link) - 1)
+            fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
+        else:
+            shortened = fitted = cut(text, limit)
+        if shortened.endswith("…") and not text.endswith("…"):
+            notes.append(Note(Reason.TEXT_CUT, f"The description was cut to {DESCRIPTION_LIMIT} characters."))
+        return fitted
+
+    def _attachments(
+        self, occurrence: Occurrence, notes: list[Note]
+    ) -> tuple[tuple[Attachment, ...], tuple[Publication, ...]]:
+        attachments: list[Attachment] = []
+        publications: list[Publication] = []
+
+        def leave_out(name: str | None, why: str) -> None:
+            notes.append(Note(Reason.ATTACHMENT_LEFT_OUT, f"The attachment {name or 'without name'} {why}."))
+
+        for attach in occurrence.attachments:
+            if len(attachments) == MAX_ATTACHMENTS:
+                leave_out(attach.name, f"is more than the {MAX_ATTACHMENTS} that the API takes")
+            elif isinstance(attach, Link):
+                url = _absolute(attach.uri, occurrence.base_url)
+                if url is None:
+                    leave_out(attach.name, "is not a web address that others could open")
+                else:
+                    attachments.append(_linked(attach, url))
+            elif attach.data is None:
+                leave_out(attach.name, "is inline data that cannot be decoded")
+            elif not self._rules.publish_base_url:
+                leave_out(attach.name, "is inline data, and attachments.publish_dir is empty")
+            else:
+                published = _publication(attach, attach.data)
+                publications.append(published)
+                attachments.append(
+                    Attachment(
+                        url=self._rules.publish_base_url.rstrip("/") + "/" + published.filename,
+                        name=attach.name or published.filename,
+                        size=_size_text(len(attach.data)),
+                        type=_type_of(attach.media_type, attach.name or ""),
+                    )
+                )
+        return tuple(attachments), tuple(publications)
+
+
+def _per_room(spec: ReservationSpec, rooms: tuple[str, ...]) -> tuple[ReservationSpec, ...]:
+    return tuple(spec.in_room(room) for room in rooms) if rooms else (spec,)
+
+
+def _absolute(uri: str, base_url: str) -> str | None:
+    """The web address of an ATTACH; relative ones are resolved against the feed."""
+    try:
+        url = urljoin(base_url, uri) if base_url else uri
+        parts = urlsplit(url)
+        return url if parts.scheme.lower() in {"http", "https"} and parts.hostname else None
+    except ValueError:
+        return None
+
+
+def _linked(link: Link, url: str) -> Attachment:
+    last = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    name = link.name or last or None
+    return Attachment(
+        url=url,
+        name=name,
+        size=None if link.size_bytes is None else _size_text(link.size_bytes),
+        type=_type_of(link.media_type, name or ""),
+    )
+
+
+def _type_of(media_type: str | None, name: str) -> str | None:
+    known = _EXTENSIONS.get((media_type or "").partition(";")[0].strip().lower())
+    if known:
+        return known
+    stem, dot, extension = name.rpartition(".")
+    return extension.lower() if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", extension) else None
+
+
+def _size_text(size: int) -> str:
+    """A size as the API's example writes it: `332.3kb`."""
+    return f"{size / 1024:.1f}kb"
+
+
+def _publication(attach: Inline, data: bytes) -> Publication:
+    """A file name that is given by the content, so that equal readings give equal links."""
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    extension = _type_of(attach.media_type, attach.name or "")
+    return Publication(f"{digest}.{extension}" if extension else digest, data)

@@ -1,0 +1,123 @@
+"""The order in which changes are written.
+
+Cancels free slots, so they come first; then updates, where a meeting that leaves a slot goes before the
+one that takes it; then creates, where of two meetings that want one slot the earlier CREATED goes first.
+Beyond that, nearer meetings come first.
+What sends nothing follows in a fixed order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Skip, Update, Wait
+from syncd.core.occurrence import OccurrenceKey
+from syncd.core.reservation import ReservationSpec
+
+_Item = TypeVar("_Item")
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """All changes in the order in which they are made or, where nothing is sent, shown."""
+    by_kind: defaultdict[type, list[Change]] = defaultdict(list)
+    for change in sorted(changes, key=_position):
+        by_kind[type(change)].append(change)
+    updates = [c for c in by_kind[Update] if isinstance(c, Update)]
+    creates = [c for c in by_kind[Create] if isinstance(c, Create)]
+    return (
+        *by_kind[Cancel],
+        *_topological(updates, _leaves_before_it_is_taken(updates)),
+        *_topological(creates, _created_first(creates)),
+        *by_kind[Hold],
+        *by_kind[Wait],
+        *by_kind[Skip],
+    )
+
+
+def _position(change: Change) -> tuple[datetime, str, str, str, str, str]:
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            key, start, room = meeting.key, meeting.spec.start, meeting.spec.room_id
+        case Cancel(booking=booking) | Hold(booking=booking):
+            key, start, room = booking.key, booking.spec.start, booking.room_id
+        case Skip():
+            key, room = change.key, change.room_id
+            start = change.span.start if change.span else _NEVER
+    return (start, *_text(key), room or "", change.reason.value)
+
+
+def _text(key: OccurrenceKey) -> tuple[str, str, str]:
+    return (key.scope, key.uid, key.recurrence_id or "")
+
+
+def _topological(items: Sequence[_Item], before: Iterable[tuple[int, int]]) -> list[_Item]:
+    """The items with each `(first, second)` of `before` obeyed, else in the given order.
+
+    Where the pairs go round in a circle the earliest item breaks it.
+    """
+    after: defaultdict[int, set[int]] = defaultdict(set)
+    waiting_for = [0] * len(items)
+    for first, second in set(before):
+        after[first].add(second)
+        waiting_for[second] += 1
+    ready = [index for index, count in enumerate(waiting_for) if count == 0]
+    heapq.heapify(ready)
+    rest = iter(range(len(items)))
+    done: set[int] = set()
+    ordered: list[_Item] = []
+    while len(ordered) < len(items):
+        index = heapq.heappop(ready) if ready else next(i for i in rest if i not in done)
+        if index in done:
+            continue
+        done.add(index)
+        ordered.append(items[index])
+        for follower in after[index]:
+            waiting_for[follower] -= 1
+            if waiting_for[follower] == 0:
+                heapq.heappush(ready, follower)
+    return ordered
+
+
+def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int, int]]:
+    """Pairs of updates of which the first leaves a slot that the second enters."""
+    left = [update.booking.spec for update in updates]
+    entered = [update.meeting.spec for update in updates]
+    for leaving, entering in _overlapping(left, entered):
+        if leaving != entering:
+            yield leaving, entering
+
+
+def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
+    """Pairs of creates that want one slot, in the order of CREATED, then of the key."""
+    specs = [create.meeting.spec for create in creates]
+    for one, other in _overlapping(specs, specs):
+        if one != other and _seniority(creates[one].meeting) < _seniority(creates[other].meeting):
+            yield one, other
+
+
+def _seniority(meeting: Meeting) -> tuple[datetime, tuple[str, str, str]]:
+    return (meeting.occurrence.created or _NEVER, _text(meeting.key))
+
+
+def _overlapping(
+    these: Sequence[ReservationSpec], those: Sequence[ReservationSpec]
+) -> Iterable[tuple[int, int]]:
+    """Index pairs of specs in one room that share time, by a sweep over the starts."""
+    rooms: defaultdict[str, list[tuple[datetime, int, int]]] = defaultdict(list)
+    for side, specs in enumerate((these, those)):
+        for index, spec in enumerate(specs):
+            if spec.room_id is not None:
+                rooms[spec.room_id].append((spec.start, side, index))
+    for entries in rooms.values():
+        running: tuple[list[int], list[int]] = ([], [])
+        for start, side, index in sorted(entries):
+            for each, specs in ((0, these), (1, those)):
+                running[each][:] = [i for i in running[each] if specs[i].end > start]
+            for other in running[1 - side]:
+                yield (index, other) if side == 0 else (other, index)
+            running[side].append(index)

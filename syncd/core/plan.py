@@ -1,0 +1,488 @@
+"""What a cycle would do: wanted meetings against bookings.
+
+`plan` decides everything and touches nothing.
+The same inputs give the same plan in the same order with the same checksum, and planning the outcome of
+a plan gives nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from typing import assert_never
+from zoneinfo import ZoneInfo
+
+from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Skip, Update, Wait
+from syncd.core.evidence import Safety, absence, held_checksum, within_budget
+from syncd.core.mapper import Mapped, Skipped
+from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan, Window
+from syncd.core.order import writing_order
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.text import fold_space
+from syncd.core.witness import Witnessed
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What planning needs to know beside calendars and bookings.
+
+    `configured` are the names of all sources; `readings` of a cycle may cover fewer.
+    `advance` is how far ahead the tenant lets book (None: no limit is known).
+    `approved` are the checksums of held sets that a person released.
+    """
+
+    mode: Mode
+    window: Window
+    configured: tuple[str, ...]
+    safety: Safety = field(default_factory=Safety)
+    advance: timedelta | None = None
+    approved: frozenset[str] = frozenset()
+
+
+def plan(
+    witnessed: Sequence[Witnessed],
+    mapped: Mapping[OccurrenceKey, Mapped],
+    readings: Mapping[str, Reading],
+    bookings: Iterable[Booking],
+    policy: Policy,
+    now: datetime,
+) -> Plan:
+    """Decide what to do about every meeting and every booking.
+
+    `mapped` has an entry for each occurrence of `witnessed`; `bookings` are the current ones.
+    """
+    return _Planner(readings, policy, now).run(witnessed, mapped, bookings)
+
+
+class _Planner:
+    """The working state of one call of `plan`."""
+
+    def __init__(self, readings: Mapping[str, Reading], policy: Policy, now: datetime) -> None:
+        self.readings = readings
+        self.policy = policy
+        self.now = now
+        self.changes: list[Change] = []
+        self.shown: list[Cancel] = []
+        self.unchanged = 0
+        self.rekeyed = 0
+        self.amended: dict[int, Booking] = {}
+        self.closed: list[Booking] = []
+        self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
+        self.occurrences: dict[OccurrenceKey, tuple[Occurrence, Mapped]] = {}
+        self.live_of_source: Counter[str] = Counter()
+
+    def run(
+        self,
+        witnessed: Sequence[Witnessed],
+        mapped: Mapping[OccurrenceKey, Mapped],
+        bookings: Iterable[Booking],
+    ) -> Plan:
+        self._sort_out(witnessed, mapped)
+        current: dict[OccurrenceKey, list[Booking]] = {}
+        doubtful: set[OccurrenceKey] = set()
+        for booking in bookings:
+            if booking.in_doubt:
+                doubtful.add(booking.key)
+                self.changes.append(Hold(booking, Reason.IN_DOUBT, booking.detail or _IN_DOUBT))
+            elif booking.spec.end <= self.now:
+                self.closed.append(booking.with_state(BookingState.ENDED))
+            else:
+                current.setdefault(booking.key, []).append(booking)
+                self.live_of_source[booking.source] += booking.state in HOLDING_STATES
+        self._follow_moved_keys(current)
+        for key in sorted((set(current) | set(self.meetings)) - doubtful):
+            self._pair(self.meetings.get(key, []), current.get(key, []))
+        self._report_quarantined(current)
+        self._spend_budget()
+        self._retry_freed_rooms()
+        self._release_approved()
+        return Plan(
+            mode=self.policy.mode,
+            changes=writing_order(self.changes),
+            unchanged=self.unchanged,
+            amended=tuple(self.amended.values()),
+            closed=tuple(self.closed),
+            rekeyed=self.rekeyed,
+        )
+
+    # What is wanted
+
+    def _sort_out(self, witnessed: Sequence[Witnessed], mapped: Mapping[OccurrenceKey, Mapped]) -> None:
+        for seen in witnessed:
+            occurrence, result = seen.occurrence, mapped[seen.occurrence.key]
+            self.occurrences[occurrence.key] = (occurrence, result)
+            if occurrence.cancelled:
+                continue
+            if isinstance(result, Skipped):
+                extent = _extent(occurrence)
+                if extent.start < self.policy.window.end and extent.end > self.now:
+                    self.changes.append(_skip(occurrence, result, extent))
+                continue
+            found = [
+                Meeting(occurrence, seen.witnesses, spec, result.notes, result.publications)
+                for spec in result.specs
+                if spec.end > self.now
+            ]
+            if found:
+                self.meetings[occurrence.key] = found
+
+    # Keys that moved
+
+    def _follow_moved_keys(self, current: dict[OccurrenceKey, list[Booking]]) -> None:
+        """Give bookings whose key is gone the key that their meeting has now, so that they are not rebooked.
+
+        A series that is moved as a whole gets new original starts, and some feeds make new UIDs at every
+        reading; both would otherwise be a cancel and a create.
+        """
+        lost = [
+            booking
+            for key, bookings in current.items()
+            if key not in self.occurrences
+            for booking in bookings
+            if booking.state in HOLDING_STATES
+        ]
+        fresh = [m for key, found in self.meetings.items() if key not in current for m in found]
+        if not lost or not fresh:
+            return
+        pairs = [
+            (distance, booking.spec.start, booking.row, index)
+            for booking in lost
+            for index, meeting in enumerate(fresh)
+            if (distance := self._kinship(booking, meeting)) is not None
+        ]
+        taken_rows: set[int] = set()
+        taken: set[int] = set()
+        by_row = {booking.row: booking for booking in lost}
+        for _, _, row, index in sorted(pairs):
+            if row in taken_rows or index in taken:
+                continue
+            taken_rows.add(row)
+            taken.add(index)
+            booking = by_row[row]
+            current[booking.key].remove(booking)
+            moved = replace(booking, key=fresh[index].key, missed=0, missed_in="")
+            self.amended[row] = moved
+            self.rekeyed += 1
+            current.setdefault(moved.key, []).append(moved)
+
+    def _kinship(self, booking: Booking, meeting: Meeting) -> timedelta | None:
+        """How far a booking without occurrence is from a meeting without booking; None if unrelated."""
+        if (booking.key.scope, booking.key.uid) == (meeting.key.scope, meeting.key.uid):
+            distance = abs(booking.spec.start - meeting.spec.start)
+            return distance if distance <= timedelta(days=7) else None
+        ours, theirs = booking.spec, meeting.spec
+        same = (
+            ours.start == theirs.start
+            and ours.end == theirs.end
+            and booking.room_id == theirs.room_id
+            and ours.topic == theirs.topic
+            and ours.creator == theirs.creator
+        )
+        if not same or booking.source not in meeting.witnesses:
+            return None
+        reading = self.readings.get(booking.source)
+        gone = reading is not None and reading.complete and not reading.mentions(booking.key.uid)
+        return timedelta() if gone else None
+
+    # One occurrence: the rooms that it wants against the bookings that it has
+
+    def _pair(self, meetings: list[Meeting], bookings: list[Booking]) -> None:
+        if not meetings:
+            for booking in bookings:
+                self._unwanted(booking)
+            return
+        left = sorted(bookings, key=lambda b: (b.state not in HOLDING_STATES, b.row))
+        homeless: list[Meeting] = []
+        for meeting in meetings:
+            same_room = next((b for b in left if b.room_id == meeting.spec.room_id), None)
+            if same_room is None:
+                homeless.append(meeting)
+            else:
+                left.remove(same_room)
+                self._compare(meeting, same_room)
+        for meeting in homeless:
+            movable = next((b for b in left if b.state in HOLDING_STATES), None)
+            if movable is None:
+                self._missing(meeting, None)
+            else:
+                left.remove(movable)
+                self._compare(meeting, movable)
+        for booking in left:
+            if booking.state not in HOLDING_STATES:
+                self.closed.append(booking.with_state(BookingState.CANCELLED, Reason.ROOM_REMOVED))
+            elif booking.origin == meetings[0].occurrence.fingerprint:
+                self._hold(
+                    booking, Reason.RULES_CHANGED, "The rooms of the configuration changed, not the event."
+                )
+            else:
+                detail = "The meeting no longer asks for this room."
+                self._cancel(booking, Reason.ROOM_REMOVED, Evidence.TOLD, detail)
+
+    def _compare(self, meeting: Meeting, booking: Booking) -> None:
+        wanted = meeting.spec.fingerprint
+        match booking.state:
+            case BookingState.BOOKED | BookingState.APPROVAL:
+                assert booking.content is not None  # a booking in these states has it
+                if booking.content.fingerprint == wanted:
+                    self.unchanged += 1
+                    self._remember(booking, meeting, settled=True)
+                elif self._was_refused(booking, wanted):
+                    self._still_refused(meeting, booking)
+                elif self._too_early(meeting.spec):
+                    detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
+                    self._cancel(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
+                else:
+                    self._update(meeting, booking, Reason.CHANGED)
+            case BookingState.REFUSED if self._was_refused(booking, wanted):
+                self._still_refused(meeting, booking)
+            case BookingState.RELEASED if booking.spec.fingerprint == wanted:
+                self._remember(booking, meeting)
+                detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
+                self._skip(meeting, Reason.RELEASED, detail, booking)
+            case _:
+                self._missing(meeting, booking)
+
+    def _was_refused(self, booking: Booking, wanted: str) -> bool:
+        refused = booking.pending if booking.state in HOLDING_STATES else booking.spec
+        return (
+            refused is not None
+            and refused.fingerprint == wanted
+            and booking.reason in {Reason.REFUSED, Reason.ROOM_CONFLICT}
+        )
+
+    def _still_refused(self, meeting: Meeting, booking: Booking) -> None:
+        self._remember(booking, meeting)
+        if booking.reason is not Reason.ROOM_CONFLICT:
+            self._skip(meeting, Reason.REFUSED, booking.detail, booking)
+        elif booking.retry_at is not None and booking.retry_at <= self.now:
+            self._again(meeting, booking)
+        else:
+            self.changes.append(Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking))
+
+    def _again(self, meeting: Meeting, booking: Booking) -> None:
+        if booking.state in HOLDING_STATES:
+            self._update(meeting, booking, Reason.ROOM_FREE_AGAIN)
+        else:
+            self.changes.append(Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking))
+
+    def _missing(self, meeting: Meeting, booking: Booking | None) -> None:
+        """A meeting without reservation: book it, or say why not yet."""
+        if booking is None and meeting.spec.start >= self.policy.window.end:
+            return  # not within the horizon yet
+        if self._too_early(meeting.spec):
+            assert self.policy.advance is not None  # else nothing is too early
+            detail = f"The tenant lets book {self.policy.advance.days} days ahead."
+            self.changes.append(Wait(meeting, Reason.TOO_EARLY, detail, booking))
+        else:
+            self.changes.append(Create(meeting, Reason.NEW, "", booking))
+
+    def _too_early(self, spec: ReservationSpec) -> bool:
+        advance = self.policy.advance
+        return advance is not None and spec.start > self.now + advance
+
+    def _update(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
+        changed = meeting.spec.changed_from(booking.spec)
+        if self.policy.mode.updates:
+            self.changes.append(Update(meeting, booking, changed, reason))
+        else:
+            detail = f"The mode {self.policy.mode} does not change reservations ({', '.join(changed)})."
+            self._skip(meeting, Reason.MODE, detail, booking)
+
+    def _remember(self, booking: Booking, meeting: Meeting, *, settled: bool = False) -> None:
+        """Bookkeeping for a meeting that was seen: who showed it, from what content it came."""
+        silent = tuple(name for name in booking.witnesses if not self._answered(name))
+        noted = replace(
+            booking,
+            source=meeting.occurrence.source,
+            witnesses=tuple(dict.fromkeys((*meeting.witnesses, *silent))),
+            origin=meeting.occurrence.fingerprint,
+            missed=0,
+            missed_in="",
+        )
+        if settled and noted.pending is not None:
+            noted = replace(noted, pending=None, reason=None, detail="", retry_at=None, blocked_by=None)
+        if noted != booking:
+            self.amended[booking.row] = noted
+
+    def _answered(self, source: str) -> bool:
+        reading = self.readings.get(source)
+        return source not in self.policy.configured or (reading is not None and reading.complete)
+
+    # Bookings that no meeting wants
+
+    def _unwanted(self, booking: Booking) -> None:
+        known = self.occurrences.get(booking.key)
+        if known is not None:
+            self._turned_down(booking, *known)
+            return
+        judged = absence(
+            booking, self.readings, self.policy.configured, self.policy.safety, self.live_of_source
+        )
+        if judged.counted_in and judged.counted_in != booking.missed_in:
+            self.amended[booking.row] = replace(
+                booking, missed=booking.missed + 1, missed_in=judged.counted_in
+            )
+        if booking.state not in HOLDING_STATES:
+            if judged.evidence is not None:
+                self.closed.append(booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail))
+        elif judged.evidence is Evidence.INFERRED:
+            self._hold(booking, judged.reason, judged.detail)
+        elif judged.evidence is not None:
+            self._cancel(booking, judged.reason, judged.evidence, judged.detail)
+        elif judged.counted_in:
+            self.changes.append(Hold(booking, judged.reason, judged.detail))
+
+    def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
+        """The occurrence is in the calendar and asks for no reservation."""
+        if isinstance(result, Skipped) and result.needs_person and not occurrence.cancelled:
+            return  # the event is reported as refused; what was booked before stays
+        if booking.state not in HOLDING_STATES:
+            self.closed.append(booking.with_state(BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE))
+        elif occurrence.cancelled:
+            detail = "The calendar says that the meeting is cancelled."
+            self._cancel(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)
+        elif isinstance(result, Skipped) and booking.origin == occurrence.fingerprint:
+            detail = f"The configuration changed, not the event: {result.detail}"
+            self._hold(booking, Reason.RULES_CHANGED, detail)
+        else:
+            detail = result.detail if isinstance(result, Skipped) else "The meeting was moved into the past."
+            self._cancel(booking, Reason.NO_LONGER_BOOKABLE, Evidence.TOLD, detail)
+
+    def _cancel(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
+        if not self.policy.mode.cancels:
+            self._skip_booking(booking, f"The mode {self.policy.mode} does not cancel reservations. {detail}")
+        elif evidence is Evidence.SHOWN:
+            self.shown.append(Cancel(booking, reason, evidence, detail))
+        else:
+            self.changes.append(Cancel(booking, reason, evidence, detail))
+
+    def _hold(self, booking: Booking, reason: Reason, detail: str) -> None:
+        if self.policy.mode.cancels:
+            self.changes.append(Hold(booking, reason, detail, approvable=True))
+        else:
+            self._skip_booking(booking, f"The mode {self.policy.mode} does not cancel reservations. {detail}")
+
+    # The plan as a whole
+
+    def _spend_budget(self) -> None:
+        count = Counter(cancel.booking.source for cancel in self.shown)
+        affordable = within_budget(count, self.live_of_source, self.policy.safety)
+        for cancel in self.shown:
+            name = cancel.booking.source
+            if name in affordable:
+                self.changes.append(cancel)
+            else:
+                detail = (
+                    f"{count[name]} of the {self.live_of_source[name]} live bookings of {name!r} would be "
+                    "cancelled, more than safety.cancel_share and cancel_floor allow."
+                )
+                self.changes.append(Hold(cancel.booking, Reason.OVER_BUDGET, detail, approvable=True))
+
+    def _retry_freed_rooms(self) -> None:
+        """Meetings that were refused for a conflict go again when this very plan frees their slot."""
+        freed = [c.booking for c in self.changes if isinstance(c, Cancel | Update)]
+        waiting = [c for c in self.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
+        for wait in waiting:
+            spec = wait.meeting.spec
+            if wait.booking is not None and any(_holds(b, spec) for b in freed if b is not wait.booking):
+                self.changes.remove(wait)
+                self._again(wait.meeting, wait.booking)
+
+    def _release_approved(self) -> None:
+        held = [c for c in self.changes if isinstance(c, Hold) and c.approvable]
+        checksum = held_checksum(hold.booking for hold in held)
+        if checksum is None or checksum not in self.policy.approved:
+            return
+        self.changes = [c for c in self.changes if not (isinstance(c, Hold) and c.approvable)]
+        self.changes.extend(Cancel(h.booking, h.reason, Evidence.APPROVED, h.detail) for h in held)
+
+    def _report_quarantined(self, current: Mapping[OccurrenceKey, list[Booking]]) -> None:
+        booked = {b.key.uid: b.reservation_id for found in current.values() for b in found}
+        said: set[tuple[str, str, int]] = set()
+        for reading in self.readings.values():
+            for defect in reading.defects:
+                once = (reading.source, defect.uid, 0 if defect.uid else defect.line)
+                if once not in said:
+                    said.add(once)
+                    self.changes.append(_quarantined(reading.source, defect, booked.get(defect.uid)))
+
+    def _skip(self, meeting: Meeting, reason: Reason, detail: str, booking: Booking) -> None:
+        self.changes.append(
+            Skip(
+                key=meeting.key,
+                source=meeting.occurrence.source,
+                reason=reason,
+                detail=detail,
+                room_id=meeting.spec.room_id,
+                topic=meeting.spec.topic,
+                span=Timespan(meeting.spec.start, meeting.spec.end),
+                reservation_id=booking.reservation_id,
+            )
+        )
+
+    def _skip_booking(self, booking: Booking, detail: str) -> None:
+        self.changes.append(
+            Skip(
+                key=booking.key,
+                source=booking.source,
+                reason=Reason.MODE,
+                detail=detail,
+                room_id=booking.room_id,
+                topic=booking.spec.topic,
+                span=Timespan(booking.spec.start, booking.spec.end),
+                reservation_id=booking.reservation_id,
+            )
+        )
+
+
+_IN_DOUBT = "A request was sent and its answer is not known; it is settled by looking."
+
+
+def _holds(booking: Booking, spec: ReservationSpec) -> bool:
+    """Whether a booking's confirmed slot is in the way of a spec."""
+    held = booking.spec
+    same_room = held.room_id is not None and held.room_id == spec.room_id
+    return same_room and held.start < spec.end and spec.start < held.end
+
+
+def _extent(occurrence: Occurrence) -> Timespan:
+    """Roughly when an occurrence is, whatever its kind; for lists and the horizon."""
+    match occurrence.when:
+        case Timespan() as span:
+            return span
+        case Moment(start=start):
+            return Timespan(start, start + timedelta(seconds=1))
+        case Days(start=first, end=last):
+            zone = ZoneInfo(occurrence.zone)
+            begins = datetime.combine(first, time(), zone).astimezone(UTC)
+            return Timespan(begins, datetime.combine(last, time(), zone).astimezone(UTC))
+        case _:
+            assert_never(occurrence.when)
+
+
+def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:
+    topic = "Private meeting" if occurrence.private else fold_space(occurrence.summary)
+    return Skip(
+        key=occurrence.key,
+        source=occurrence.source,
+        reason=skipped.reason,
+        detail=skipped.detail,
+        topic=topic,
+        span=extent,
+        needs_person=skipped.needs_person,
+    )
+
+
+def _quarantined(source: str, defect: Defect, reservation_id: str | None) -> Skip:
+    place = f"{defect.document}, line {defect.line}"
+    return Skip(
+        key=OccurrenceKey("", defect.uid, None),
+        source=source,
+        reason=Reason.QUARANTINED if defect.uid else Reason.NO_UID,
+        detail=f"{place}: {defect.detail}",
+        reservation_id=reservation_id,
+        needs_person=True,
+    )

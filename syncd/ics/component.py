@@ -1,0 +1,431 @@
+"""One VEVENT as values: what the library parsed, judged property by property.
+
+Times are read as wall clock plus TZID and resolved by our own `Zones`, because the library shares zones
+between documents and turns unknown ones into naive times.
+A property that decides identity or time and cannot be read is a defect of the whole UID; any other that
+cannot be read is treated as absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import icalendar
+
+from syncd.core.occurrence import (
+    Alarm,
+    Attach,
+    Attendee,
+    Days,
+    Inline,
+    Link,
+    Moment,
+    Occurrence,
+    OccurrenceKey,
+    Person,
+    Role,
+    Timespan,
+    When,
+    recurrence_id_of,
+)
+from syncd.core.reasons import Reason
+from syncd.ics.components import RawComponent
+from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
+
+_DECIDES_TIME = frozenset(
+    {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
+)
+_DURATION = re.compile(
+    r"([+-])?P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+)
+
+
+class BrokenComponent(ValueError):
+    """A VEVENT that cannot be understood: reason code and sentence."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(detail)
+
+
+def out_of_range() -> BrokenComponent:
+    """What an overflow in date arithmetic means."""
+    return BrokenComponent(Reason.BROKEN_PROPERTY, "a date lies outside of the years 1 to 9999")
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length as RFC 5545 section 3.3.6 has it: days are nominal, the rest is exact."""
+
+    days: int = 0
+    exact: timedelta = timedelta()
+
+    @property
+    def rough(self) -> timedelta:
+        """The length where days have 24 hours; for bounds only."""
+        return timedelta(days=self.days) + self.exact
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A date or date-time property as written: naive wall clock (midnight for VALUE=DATE) and zone.
+
+    `tzid` None means floating, "UTC" is UTC.
+    """
+
+    wall: datetime
+    tzid: str | None = None
+    is_date: bool = False
+
+    def at(self, wall: datetime) -> Start:
+        """Another time of the same kind in the same zone."""
+        return replace(self, wall=wall)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A parsed VEVENT.
+
+    `template` holds everything of an occurrence but its key and its time.
+    """
+
+    uid: str
+    line: int
+    document: str
+    zones: Zones
+    template: Occurrence
+    start: Start
+    duration: Duration | None
+    recurrence_id: Start | None
+    this_and_future: bool
+    rules: tuple[str, ...]
+    excluded_rules: tuple[str, ...]
+    dates: tuple[tuple[Start, Duration | None], ...]
+    excluded: tuple[Start, ...]
+    method_cancel: bool
+    text: str
+
+    @property
+    def recurs(self) -> bool:
+        """Whether this is the master of a series."""
+        return bool(self.rules or self.dates)
+
+    @property
+    def revision(self) -> tuple[int, bool, float, str]:
+        """Sorts the newest of several components with one identity last.
+
+        SEQUENCE, then a cancelling method, then LAST-MODIFIED, then the text: never the order in the file.
+        """
+        modified = self.template.last_modified
+        return (
+            self.template.sequence,
+            self.method_cancel,
+            modified.timestamp() if modified else 0.0,
+            self.text,
+        )
+
+    def when(self, start: Start, duration: Duration | None) -> When:
+        """The time of the occurrence that begins at `start`: instants first, then lengths."""
+        if start.is_date:
+            day = start.wall.date()
+            return Days(day, day + max(1, duration.days if duration else 1) * ONE_DAY)
+        begin = self.zones.instant(start.wall, start.tzid)
+        if duration is None or not duration.rough:
+            return Moment(begin)
+        nominal = self.zones.instant(start.wall + duration.days * ONE_DAY, start.tzid)
+        return Timespan(begin, nominal + duration.exact)
+
+    def recurrence_id_at(self, start: Start) -> str:
+        """The canonical recurrence id of an original start of this component's series."""
+        return recurrence_id_of(
+            start.wall.date() if start.is_date else self.zones.instant(start.wall, start.tzid)
+        )
+
+
+def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method_cancel: bool) -> Component:
+    """The values of one VEVENT; raises `BrokenComponent`."""
+    text = "\r\n".join(raw.lines) + "\r\n"
+    try:
+        event = icalendar.Event.from_ical(text.encode("utf-8", "surrogatepass"))
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"the event cannot be parsed: {error}") from None
+    if not isinstance(event, icalendar.Event):
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
+    for name, message in event.errors:
+        if (name or "").upper() in _DECIDES_TIME:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
+    try:
+        return _component(raw, event, text, zones, document, source, method_cancel)
+    except UnknownZone as error:
+        raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error)) from None
+    except OverflowError:
+        raise out_of_range() from None
+
+
+def _component(
+    raw: RawComponent,
+    event: icalendar.Event,
+    text: str,
+    zones: Zones,
+    document: str,
+    source: str,
+    method_cancel: bool,
+) -> Component:
+    recurrence_id = _single_start(event, "RECURRENCE-ID")
+    start = _single_start(event, "DTSTART")
+    if start is None:
+        if not method_cancel:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
+        # RFC 5546 section 3.2.5 lets a cancellation leave it out; it then has a place in no window.
+        start = recurrence_id or Start(datetime.min, is_date=True)  # noqa: DTZ901  # wall clock on purpose
+    excluded = tuple(_starts(event, "EXDATE"))
+    dates = tuple(_recurrence_dates(event, zones))
+    # An unknown zone anywhere that it decides time quarantines, in EXDATE and RDATE too.
+    for used in (start, recurrence_id, *excluded, *(entry for entry, _ in dates)):
+        if used is not None and used.tzid is not None:
+            zones.resolve(used.tzid)
+    uid = str(event.get("UID") or "").strip()
+    return Component(
+        uid=uid,
+        line=raw.line,
+        document=document,
+        zones=zones,
+        template=_template(raw, event, uid, source, start, zones, method_cancel),
+        start=start,
+        duration=_duration(raw, event, start, zones),
+        recurrence_id=recurrence_id,
+        this_and_future="THISANDFUTURE" in _parameter(event.get("RECURRENCE-ID"), "RANGE").upper(),
+        rules=tuple(value for _, value in raw.values("RRULE")),
+        excluded_rules=tuple(value for _, value in raw.values("EXRULE")),
+        dates=dates,
+        excluded=excluded,
+        method_cancel=method_cancel,
+        text=text,
+    )
+
+
+def _many(event: icalendar.Event | icalendar.Alarm, name: str) -> list[Any]:
+    value = event.get(name)
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _parameter(value: object, name: str) -> str:
+    parameters = getattr(value, "params", None) or {}
+    found = parameters.get(name, "")
+    return str(found[0] if isinstance(found, list) and found else found)
+
+
+def _start(value: object, parameters: object, name: str) -> Start:
+    if isinstance(value, datetime):
+        tzid = _parameter(parameters, "TZID") or None
+        if value.tzinfo is not None and tzid is None:
+            tzid = "UTC"
+        if value.tzinfo is not None and value.tzname() == "UTC":
+            tzid = "UTC"  # a Z at the end counts, whatever a TZID beside it says
+        return Start(value.replace(tzinfo=None), tzid)
+    if isinstance(value, date):
+        return Start(midnight(value), is_date=True)
+    raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is not a date or a time")
+
+
+def _single_start(event: icalendar.Event, name: str) -> Start | None:
+    values = _many(event, name)
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
+    return _start(getattr(values[0], "dt", None), values[0], name)
+
+
+def _starts(event: icalendar.Event, name: str) -> Iterator[Start]:
+    for value in _many(event, name):
+        for entry in getattr(value, "dts", ()):
+            yield _start(entry.dt, value, name)
+
+
+def _recurrence_dates(event: icalendar.Event, zones: Zones) -> Iterator[tuple[Start, Duration | None]]:
+    for value in _many(event, "RDATE"):
+        for entry in getattr(value, "dts", ()):
+            moment = entry.dt
+            if not isinstance(moment, tuple):
+                yield _start(moment, value, "RDATE"), None
+                continue
+            begin = _start(moment[0], value, "RDATE")
+            if isinstance(moment[1], timedelta):
+                length = moment[1]
+            else:
+                end = _start(moment[1], value, "RDATE")
+                length = _instant(end, zones) - _instant(begin, zones)
+            if length <= timedelta():
+                raise BrokenComponent(Reason.END_BEFORE_START, "a period in RDATE has no length")
+            yield begin, Duration(exact=length)
+
+
+def _instant(start: Start, zones: Zones) -> datetime:
+    return zones.instant(start.wall, start.tzid)
+
+
+def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zones) -> Duration | None:
+    """The length from DTEND (exact between two instants) or DURATION; None if the event says neither."""
+    end = _single_start(event, "DTEND")
+    if end is not None:
+        if end.is_date != start.is_date:
+            raise BrokenComponent(
+                Reason.BROKEN_PROPERTY, "DTSTART and DTEND are not of one kind (date or time)"
+            )
+        if start.is_date:
+            length = Duration(days=(end.wall - start.wall).days)
+        else:
+            length = Duration(exact=_instant(end, zones) - _instant(start, zones))
+    elif (written := raw.first("DURATION")) is not None:
+        length = parse_duration(written)
+        if start.is_date and length.exact:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, "DURATION of a whole-day event is not in days")
+    else:
+        return None
+    if length.rough < timedelta():
+        raise BrokenComponent(Reason.END_BEFORE_START, "the event ends before it starts")
+    return length
+
+
+def parse_duration(text: str) -> Duration:
+    """A DURATION value (RFC 5545 section 3.3.6); raises `BrokenComponent`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"DURATION {text.strip()[:40]!r} is not a duration")
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
+    sign = -1 if match[1] == "-" else 1
+    exact = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    return Duration(days=sign * (7 * weeks + days), exact=sign * exact)
+
+
+def _template(
+    raw: RawComponent,
+    event: icalendar.Event,
+    uid: str,
+    source: str,
+    start: Start,
+    zones: Zones,
+    method_cancel: bool,
+) -> Occurrence:
+    status = _text(event, "STATUS").upper()
+    busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
+    organizer = event.get("ORGANIZER")
+    return Occurrence(
+        key=OccurrenceKey("", uid, None),
+        source=source,
+        when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
+        line=raw.line,
+        summary=_text(event, "SUMMARY"),
+        description=_text(event, "DESCRIPTION") or _text(event, "X-ALT-DESC"),
+        location=_text(event, "LOCATION"),
+        joining_link=_joining_link(raw, event),
+        organizer=_person(organizer) if organizer is not None and not isinstance(organizer, list) else None,
+        attendees=tuple(_attendee(value) for value in _many(event, "ATTENDEE")),
+        alarms=tuple(_alarms(event, zones)),
+        attachments=tuple(_attachment(value) for value in _many(event, "ATTACH")),
+        cancelled=method_cancel or status == "CANCELLED",
+        tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
+        transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
+        private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
+        zone=start.tzid or str(zones.floating),
+        sequence=_integer(event, "SEQUENCE"),
+        last_modified=_stamp(event, "LAST-MODIFIED", zones),
+        created=_stamp(event, "CREATED", zones),
+    )
+
+
+def _text(event: icalendar.Event, name: str) -> str:
+    values = _many(event, name)
+    return str(values[0]) if values else ""
+
+
+def _integer(event: icalendar.Event, name: str) -> int:
+    try:
+        return int(_text(event, name) or 0)
+    except ValueError:
+        return 0
+
+
+def _stamp(event: icalendar.Event, name: str, zones: Zones) -> datetime | None:
+    """LAST-MODIFIED or CREATED; they decide no time, so an unreadable one is absent."""
+    try:
+        start = _single_start(event, name)
+        return _instant(start, zones) if start else None
+    except (BrokenComponent, UnknownZone, OverflowError):
+        return None
+
+
+def _joining_link(raw: RawComponent, event: icalendar.Event) -> str:
+    """The link to join online: CONFERENCE (RFC 7986 section 5.11), vendors' properties, then URL."""
+    candidates = [value.strip() for _, value in raw.values("CONFERENCE")]
+    others = ("X-GOOGLE-CONFERENCE", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "URL")
+    candidates.extend(_text(event, name).strip() for name in others)
+    return next((link for link in candidates if re.match(r"https?://", link, re.IGNORECASE)), "")
+
+
+def _address(text: str) -> str:
+    address = text.strip()
+    if address[:7].lower() == "mailto:":
+        address = unquote(address[7:])
+    return address.strip().strip("<>").lower()
+
+
+def _person(value: object) -> Person:
+    addresses = [_address(str(value)), _address(_parameter(value, "EMAIL"))]
+    return Person(tuple(dict.fromkeys(a for a in addresses if a)), _parameter(value, "CN"))
+
+
+def _attendee(value: object) -> Attendee:
+    kind = _parameter(value, "CUTYPE").upper()
+    try:
+        role = Role(_parameter(value, "ROLE").upper())
+    except ValueError:
+        role = Role.REQUIRED
+    return Attendee(
+        person=_person(value),
+        role=role,
+        declined=_parameter(value, "PARTSTAT").upper() == "DECLINED",
+        is_resource=kind in {"ROOM", "RESOURCE"},
+        is_room=kind == "ROOM",
+    )
+
+
+def _alarms(event: icalendar.Event, zones: Zones) -> Iterator[Alarm]:
+    """Triggers of alarms that do something; one that cannot be read is no alarm."""
+    for alarm in event.walk("VALARM"):
+        if str(alarm.get("ACTION") or "").upper() == "NONE":
+            continue
+        trigger = alarm.get("TRIGGER")
+        moment = getattr(trigger, "dt", None)
+        if isinstance(moment, timedelta):
+            yield Alarm(offset=moment, from_end=_parameter(trigger, "RELATED").upper() == "END")
+        elif isinstance(moment, datetime):
+            try:
+                yield Alarm(at=_instant(_start(moment, trigger, "TRIGGER"), zones))
+            except (UnknownZone, OverflowError):
+                continue
+
+
+def _attachment(value: object) -> Attach:
+    name = _parameter(value, "FILENAME") or _parameter(value, "X-FILENAME") or None
+    media_type = _parameter(value, "FMTTYPE") or None
+    if isinstance(value, icalendar.vBinary):
+        return Inline(data=value.bytes, name=name, media_type=media_type)
+    if _parameter(value, "ENCODING").upper() == "BASE64":
+        return Inline(data=None, name=name, media_type=media_type)
+    size = _parameter(value, "SIZE")
+    return Link(
+        uri=str(value).strip(),
+        name=name,
+        size_bytes=int(size) if size.isdigit() else None,
+        media_type=media_type,
+    )

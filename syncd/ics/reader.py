@@ -1,0 +1,189 @@
+"""Documents of one source to one `Reading`.
+
+Splits, parses and groups by UID across all documents, chooses among components with one identity,
+and expands each UID by itself, so that one bad series costs one series.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+from syncd.core.occurrence import (
+    Days,
+    Defect,
+    Moment,
+    Occurrence,
+    OccurrenceKey,
+    Presence,
+    Reading,
+    Timespan,
+    Window,
+)
+from syncd.core.reasons import Note, Reason
+from syncd.ics.component import BrokenComponent, Component, out_of_range, parse
+from syncd.ics.components import Incomplete, RawCalendar, split
+from syncd.ics.recurrence import Instance, expand
+from syncd.ics.zones import ONE_DAY, Zones, iana
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One body as it was read: `name` for people (a file's name, a host), `base_url` for relative links."""
+
+    name: str
+    body: bytes
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Locale:
+    """How times without a usable zone are read.
+
+    `floating` decides for the source (None: X-WR-TIMEZONE of the calendar, else `default`);
+    `aliases` are TZIDs that only the administrator can know.
+    """
+
+    default: ZoneInfo
+    floating: ZoneInfo | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def zones_of(self, calendar: RawCalendar) -> Zones:
+        """The zones of one VCALENDAR."""
+        definitions = {
+            (component.first("TZID") or "").strip(): component
+            for component in calendar.components
+            if component.name == "VTIMEZONE"
+        }
+        said = iana(calendar.properties.get("X-WR-TIMEZONE", ""))
+        return Zones(definitions, self.aliases, self.floating or said or self.default)
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What the documents of one source said, before anything is expanded."""
+
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    problems: list[str] = field(default_factory=list)
+    defects: list[Defect] = field(default_factory=list)
+    by_uid: dict[str, list[Component]] = field(default_factory=dict)
+    base_urls: dict[str, str] = field(default_factory=dict)
+    events: int = 0
+
+
+def read(
+    documents: Iterable[Document],
+    *,
+    source: str,
+    scope: str,
+    locale: Locale,
+    window: Window,
+    at: datetime,
+) -> Reading:
+    """What a source says for a window.
+
+    `scope` is part of every key: empty when a UID means the same meeting in all sources.
+    A document that is not provably whole makes the reading incomplete and contributes nothing.
+    """
+    said = _Collected()
+    for document in documents:
+        _collect(document, said, source, locale)
+    occurrences: list[Occurrence] = []
+    presence = {defect.uid: Presence.QUARANTINED for defect in said.defects if defect.uid}
+    for uid, components in said.by_uid.items():
+        if uid in presence:
+            continue
+        chosen, notes = _newest_of_each(components)
+        try:
+            instances = list(expand(chosen, window))
+        except (BrokenComponent, OverflowError) as error:
+            broken = error if isinstance(error, BrokenComponent) else out_of_range()
+            said.defects.append(Defect(uid, chosen[0].line, broken.reason, broken.detail, chosen[0].document))
+            continue
+        of_master = any(component.recurrence_id is None for component in chosen)
+        presence[uid] = Presence.SERIES if of_master else Presence.DETACHED
+        occurrences.extend(
+            replace(
+                instance.component.template,
+                key=OccurrenceKey(scope, uid, instance.recurrence_id),
+                when=instance.when,
+                base_url=said.base_urls[instance.component.document],
+                notes=notes,
+            )
+            for instance in instances
+            if touches(instance, window)
+        )
+    return Reading(
+        source=source,
+        at=at,
+        window=window,
+        digest=said.digest.hexdigest()[:32],
+        occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
+        presence=presence,
+        defects=tuple(sorted(said.defects, key=lambda d: (d.document, d.line, d.uid))),
+        error="; ".join(said.problems) or None,
+        readable=not said.problems or bool(said.by_uid),
+        documents=len(said.base_urls),
+        events=said.events,
+    )
+
+
+def _collect(document: Document, said: _Collected, source: str, locale: Locale) -> None:
+    """Parse one document; what cannot be understood becomes a problem or a defect."""
+    said.digest.update(hashlib.sha256(document.body).digest())
+    said.base_urls[document.name] = document.base_url
+    try:
+        calendars = split(document.body)
+    except Incomplete as error:
+        said.problems.append(f"{document.name} {error}")
+        return
+    for calendar in calendars:
+        zones = locale.zones_of(calendar)
+        method_cancel = calendar.properties.get("METHOD", "").upper() == "CANCEL"
+        for raw in calendar.components:
+            if raw.name != "VEVENT":
+                continue
+            said.events += 1
+            uid = (raw.first("UID") or "").strip()
+            try:
+                if not uid:
+                    raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
+                component = parse(
+                    raw, zones=zones, document=document.name, source=source, method_cancel=method_cancel
+                )
+            except BrokenComponent as broken:
+                said.defects.append(Defect(uid, raw.line, broken.reason, broken.detail, document.name))
+            else:
+                said.by_uid.setdefault(uid, []).append(component)
+
+
+def _newest_of_each(components: Sequence[Component]) -> tuple[list[Component], tuple[Note, ...]]:
+    """One component per identity (no RECURRENCE-ID, or each original start): the newest.
+
+    Never the order in the file decides; see `Component.revision`.
+    """
+    chosen: dict[str, Component] = {}
+    rivals = 0
+    for component in components:
+        original = component.recurrence_id
+        identity = component.recurrence_id_at(original) if original else ""
+        rival = chosen.get(identity)
+        if rival is not None and rival.text != component.text:
+            rivals += 1
+        if rival is None or component.revision > rival.revision:
+            chosen[identity] = component
+    detail = f"{rivals + 1} components have this UID and date; the newest by SEQUENCE was taken"
+    notes = (Note(Reason.DUPLICATE_COMPONENT, detail),) if rivals else ()
+    return sorted(chosen.values(), key=lambda c: (c.document, c.line)), notes
+
+
+def touches(instance: Instance, window: Window) -> bool:
+    """Whether an occurrence is not over; whole days count a day longer, their zone is decided later."""
+    match instance.when:
+        case Days(end=end):
+            return datetime.combine(end, time(), UTC) + ONE_DAY > window.start
+        case Moment(start=end) | Timespan(end=end):
+            return end > window.start
