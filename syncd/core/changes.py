@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -43,6 +44,7 @@ class Meeting:
     spec: ReservationSpec
     notes: tuple[Note, ...] = ()
     publications: tuple[Publication, ...] = ()
+    rejected: str = ""
 
     @property
     def key(self) -> OccurrenceKey:
@@ -52,12 +54,16 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Book a meeting; `booking` is the record that waits for it or was refused or released before."""
+    """Book a meeting; `booking` is the record that waits for it or was refused or released before.
+
+    `generation` counts the reservations ever made for the occurrence; it is part of the mark.
+    """
 
     meeting: Meeting
     reason: Reason
     detail: str = ""
     booking: Booking | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +135,9 @@ Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
 class Plan:
     """Everything that a cycle would do, in writing order.
 
-    `amended` are bookings whose record changes without any request (counters, witnesses, keys that moved),
-    `closed` those that need no longer be kept in mind (over, or a wish that is gone).
+    `amended` are records that change without any request: counters, witnesses, keys that moved, and (with
+    row 0) wishes that are new; `closed` those that need no longer be kept in mind.
+    `released` is the checksum of the approved held set that this plan carries out.
     """
 
     mode: Mode
@@ -139,6 +146,21 @@ class Plan:
     amended: tuple[Booking, ...] = ()
     closed: tuple[Booking, ...] = ()
     rekeyed: int = 0
+    released: str | None = None
+
+    def numbered(self, next_generation: Callable[[OccurrenceKey], int]) -> Plan:
+        """The same plan with the generation of each create; two rooms of one occurrence get two."""
+        counters: dict[OccurrenceKey, int] = {}
+        changes: list[Change] = []
+        for change in self.changes:
+            if isinstance(change, Create):
+                key = change.meeting.key
+                generation = counters[key] if key in counters else next_generation(key)
+                counters[key] = generation + 1
+                changes.append(replace(change, generation=generation))
+            else:
+                changes.append(change)
+        return replace(self, changes=tuple(changes))
 
     @property
     def writes(self) -> tuple[Create | Update | Cancel, ...]:

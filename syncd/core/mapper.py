@@ -122,24 +122,23 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an occurrence asks for: one spec per room, in the order in which the event names them."""
+    """What an occurrence asks for: one spec per room, in the order in which the event names them.
+
+    `rejected` is a sentence when a rule rejects the event until a person acts (people.unmapped).
+    """
 
     specs: tuple[ReservationSpec, ...]
     notes: tuple[Note, ...] = ()
     publications: tuple[Publication, ...] = ()
+    rejected: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An occurrence that is not booked by rule; `needs_person` where the rule says to reject it."""
+    """An occurrence that is not booked by rule."""
 
     reason: Reason
     detail: str
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether a person has to do something about it."""
-        return self.reason is Reason.UNMAPPED_PERSON
 
 
 Mapped: TypeAlias = Wanted | Skipped
@@ -196,11 +195,11 @@ class Mapper:
             )
             return Wanted(_per_room(spec, rooms))
         participants, informed, unmapped = self._people(occurrence)
+        rejected = ""
         if unmapped and rules.unmapped == "reject":
-            return Skipped(
-                Reason.UNMAPPED_PERSON,
+            rejected = (
                 f"No user id is known for {', '.join(unmapped)}; "
-                "add them to the people file or set people.unmapped to skip.",
+                "add them to the people file, or set people.unmapped to skip."
             )
         notes.extend(Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in unmapped)
         present = participants or (creator,)
@@ -218,7 +217,7 @@ class Mapper:
             creator=creator,
             attachments=attachments,
         )
-        return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications)
+        return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected)
 
     def _span(self, when: Timespan | Days, zone_name: str) -> Timespan:
         if isinstance(when, Timespan):

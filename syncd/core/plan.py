@@ -68,7 +68,9 @@ class _Planner:
         self.shown: list[Cancel] = []
         self.unchanged = 0
         self.rekeyed = 0
+        self.released: str | None = None
         self.amended: dict[int, Booking] = {}
+        self.wishes: list[Booking] = []
         self.closed: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
         self.occurrences: dict[OccurrenceKey, tuple[Occurrence, Mapped]] = {}
@@ -103,9 +105,10 @@ class _Planner:
             mode=self.policy.mode,
             changes=writing_order(self.changes),
             unchanged=self.unchanged,
-            amended=tuple(self.amended.values()),
+            amended=(*self.amended.values(), *self.wishes),
             closed=tuple(self.closed),
             rekeyed=self.rekeyed,
+            released=self.released,
         )
 
     # What is wanted
@@ -122,7 +125,7 @@ class _Planner:
                     self.changes.append(_skip(occurrence, result, extent))
                 continue
             found = [
-                Meeting(occurrence, seen.witnesses, spec, result.notes, result.publications)
+                Meeting(occurrence, seen.witnesses, spec, result.notes, result.publications, result.rejected)
                 for spec in result.specs
                 if spec.end > self.now
             ]
@@ -223,6 +226,9 @@ class _Planner:
 
     def _compare(self, meeting: Meeting, booking: Booking) -> None:
         wanted = meeting.spec.fingerprint
+        if meeting.rejected:
+            self._reject(meeting, booking)
+            return
         match booking.state:
             case BookingState.BOOKED | BookingState.APPROVAL:
                 assert booking.content is not None  # a booking in these states has it
@@ -272,12 +278,45 @@ class _Planner:
         """A meeting without reservation: book it, or say why not yet."""
         if booking is None and meeting.spec.start >= self.policy.window.end:
             return  # not within the horizon yet
-        if self._too_early(meeting.spec):
+        if meeting.rejected:
+            self._reject(meeting, booking)
+        elif self._too_early(meeting.spec):
             assert self.policy.advance is not None  # else nothing is too early
             detail = f"The tenant lets book {self.policy.advance.days} days ahead."
             self.changes.append(Wait(meeting, Reason.TOO_EARLY, detail, booking))
+            self._wish(meeting, booking, BookingState.WAITING, Reason.TOO_EARLY, detail)
         else:
             self.changes.append(Create(meeting, Reason.NEW, "", booking))
+
+    def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
+        """An event that a rule rejects: reported, and what was booked before stays as it is."""
+        self._skip(meeting, Reason.UNMAPPED_PERSON, meeting.rejected, booking, needs_person=True)
+        if booking is None or booking.state not in HOLDING_STATES:
+            self._wish(meeting, booking, BookingState.REFUSED, Reason.UNMAPPED_PERSON, meeting.rejected)
+
+    def _wish(
+        self, meeting: Meeting, booking: Booking | None, state: BookingState, reason: Reason, detail: str
+    ) -> None:
+        """Keep in mind, for `status`, a meeting that has no reservation."""
+        if booking is not None and booking.reservation_id is not None:
+            return  # the record of a former reservation tells more
+        wish = Booking(
+            key=meeting.key,
+            room_id=meeting.spec.room_id,
+            generation=0,
+            mark=None,
+            state=state,
+            source=meeting.occurrence.source,
+            witnesses=meeting.witnesses,
+            origin=meeting.occurrence.fingerprint,
+            pending=meeting.spec,
+            reason=reason,
+            detail=detail,
+        )
+        if booking is None:
+            self.wishes.append(wish)
+        elif replace(wish, row=booking.row, updated_at=booking.updated_at) != booking:
+            self.amended[booking.row] = replace(wish, row=booking.row)
 
     def _too_early(self, spec: ReservationSpec) -> bool:
         advance = self.policy.advance
@@ -337,8 +376,6 @@ class _Planner:
 
     def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
         """The occurrence is in the calendar and asks for no reservation."""
-        if isinstance(result, Skipped) and result.needs_person and not occurrence.cancelled:
-            return  # the event is reported as refused; what was booked before stays
         if booking.state not in HOLDING_STATES:
             self.closed.append(booking.with_state(BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE))
         elif occurrence.cancelled:
@@ -396,6 +433,7 @@ class _Planner:
         checksum = held_checksum(hold.booking for hold in held)
         if checksum is None or checksum not in self.policy.approved:
             return
+        self.released = checksum
         self.changes = [c for c in self.changes if not (isinstance(c, Hold) and c.approvable)]
         self.changes.extend(Cancel(h.booking, h.reason, Evidence.APPROVED, h.detail) for h in held)
 
@@ -409,7 +447,15 @@ class _Planner:
                     said.add(once)
                     self.changes.append(_quarantined(reading.source, defect, booked.get(defect.uid)))
 
-    def _skip(self, meeting: Meeting, reason: Reason, detail: str, booking: Booking) -> None:
+    def _skip(
+        self,
+        meeting: Meeting,
+        reason: Reason,
+        detail: str,
+        booking: Booking | None,
+        *,
+        needs_person: bool = False,
+    ) -> None:
         self.changes.append(
             Skip(
                 key=meeting.key,
@@ -419,7 +465,8 @@ class _Planner:
                 room_id=meeting.spec.room_id,
                 topic=meeting.spec.topic,
                 span=Timespan(meeting.spec.start, meeting.spec.end),
-                reservation_id=booking.reservation_id,
+                reservation_id=booking.reservation_id if booking else None,
+                needs_person=needs_person or reason is Reason.REFUSED,
             )
         )
 
@@ -472,7 +519,6 @@ def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:
         detail=skipped.detail,
         topic=topic,
         span=extent,
-        needs_person=skipped.needs_person,
     )
 
 

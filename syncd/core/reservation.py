@@ -64,6 +64,11 @@ class Mark:
         found = _MARK.findall(description)
         return cls(*found[-1]) if found else None
 
+    @staticmethod
+    def strip(description: str) -> str:
+        """The description without marks."""
+        return re.sub(r"\n?\[?" + _MARK.pattern + r"\]?", "", description)
+
     def append_to(self, description: str) -> str:
         """The description as it is sent."""
         return f"{description}\n{self}" if description else str(self)
@@ -184,6 +189,23 @@ class Reservation:
     def mark(self) -> Mark | None:
         """The mark in its description."""
         return Mark.find(self.description)
+
+    @property
+    def content(self) -> ReservationSpec:
+        """Its content as a spec, to compare with what is wanted or to adopt it; without mark."""
+        return ReservationSpec(
+            topic=self.topic,
+            start=self.start,
+            end=self.end,
+            room_id=self.room_id,
+            participants=self.participants or (self.creator,),
+            cc_participants=self.cc_participants,
+            notice=bool(self.notice),
+            notice_time_s=self.notice_time_s or 0,
+            description=Mark.strip(self.description),
+            creator=self.creator,
+            attachments=self.attachments,
+        )
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether it shares time with the half-open interval."""

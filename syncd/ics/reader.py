@@ -49,7 +49,7 @@ class Locale:
 
     default: ZoneInfo
     floating: ZoneInfo | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, ZoneInfo] = field(default_factory=dict)
 
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """The zones of one VCALENDAR."""
@@ -82,13 +82,15 @@ def read(
     locale: Locale,
     window: Window,
     at: datetime,
+    problems: Sequence[str] = (),
 ) -> Reading:
     """What a source says for a window.
 
     `scope` is part of every key: empty when a UID means the same meeting in all sources.
     A document that is not provably whole makes the reading incomplete and contributes nothing.
+    `problems` are sentences about documents that could not be had at all.
     """
-    said = _Collected()
+    said = _Collected(problems=list(problems))
     for document in documents:
         _collect(document, said, source, locale)
     occurrences: list[Occurrence] = []

@@ -62,7 +62,7 @@ class Zones:
     """
 
     def __init__(
-        self, definitions: Mapping[str, RawComponent], aliases: Mapping[str, str], floating: ZoneInfo
+        self, definitions: Mapping[str, RawComponent], aliases: Mapping[str, ZoneInfo], floating: ZoneInfo
     ) -> None:
         self._definitions = definitions
         self._aliases = aliases
@@ -84,8 +84,8 @@ class Zones:
         name = tzid.strip().strip('"')
         if zone := iana(name):
             return zone
-        if (alias := self._aliases.get(name)) and (zone := iana(alias)):
-            return zone
+        if alias := self._aliases.get(name):
+            return alias
         definition = self._definitions.get(tzid) or self._definitions.get(name)
         if definition is not None:
             return _own_rules(definition, tzid)

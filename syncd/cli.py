@@ -1,0 +1,308 @@
+"""The command line: arguments in, exit codes out; what commands do is elsewhere.
+
+Results go to standard output, logs and problems to standard error.
+Modules are imported where they are needed, so that `syncd --version` starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd import __version__
+from syncd.errors import ApiUnusable, ConfigError, LedgerError, LedgerLocked, LedgerTooNew, SyncdError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syncd.config import Config
+    from syncd.report import Tables
+
+
+class Exit(IntEnum):
+    """Exit codes; scripts depend on them."""
+
+    OK = 0
+    ATTENTION = 1
+    USAGE = 2
+    CHANGES = 3
+    API = 69
+    LOCKED = 75
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+app = typer.Typer(
+    name="syncd",
+    help="Keeps Tuya meeting reservations in step with calendars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")]
+SourceOption = Annotated[
+    list[str] | None, typer.Option("--source", metavar="NAME", help="Only this source; may be repeated.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"syncd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Default: $SYNCD_CONFIG, else /etc/syncd/syncd.toml."),
+    ] = None,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    context.obj = config
+
+
+@app.command()
+def once(
+    context: typer.Context,
+    source: SourceOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ignore cached answers, and compare with the API.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one full cycle over all sources, then leave."""
+    from syncd import report
+    from syncd.progress import ProgressBar
+    from syncd.service import Stop, service
+
+    config = _load(context)
+    with Stop().on_signals() as stop, ProgressBar(shown=not as_json) as progress:
+        with service(config, owner=True, stopping=stop, progress=progress) as parts:
+            done = parts.reconciler.cycle(only=_known_sources(config, source), force=force)
+    if as_json:
+        _print_json(report.cycle_document(done))
+    else:
+        _tables(config).cycle(done)
+    if done.error is not None:
+        if as_json:
+            _complain(done.error)
+        raise typer.Exit(Exit.API)
+    if done.interrupted:
+        raise typer.Exit(Exit.INTERRUPTED)
+    raise typer.Exit(Exit.OK if done.outcome == "ok" else Exit.ATTENTION)
+
+
+@app.command()
+def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOption = False) -> None:
+    """Show what a cycle would do, without doing it."""
+    from syncd import report
+    from syncd.service import service
+
+    config = _load(context)
+    with service(config, owner=False) as parts:
+        preview = parts.reconciler.preview(only=_known_sources(config, source))
+    if as_json:
+        reservation = config.reservation
+        _print_json(
+            report.plan_document(preview.plan, instance=reservation.instance, marker=reservation.marker)
+        )
+    else:
+        _tables(config).plan(preview)
+    if preview.plan.writes:
+        raise typer.Exit(Exit.CHANGES)
+    raise typer.Exit(Exit.ATTENTION if preview.needs_person else Exit.OK)
+
+
+@app.command()
+def status(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show sources, bookings, and what is held, in doubt, refused, quarantined or waiting."""
+    from syncd import report
+    from syncd.service import open_ledger, utc_now
+
+    config = _load(context)
+    with open_ledger(config, owner=False) as ledger:
+        names = [source.name for source in config.sources]
+        document = report.status_document(ledger, mode=config.mode, configured=names, now=utc_now())
+        if as_json:
+            _print_json(document)
+        else:
+            _tables(config).status(document, ledger.current())
+        attention = report.needs_attention(document)
+    raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
+
+
+@app.command()
+def approve(context: typer.Context, checksum: str) -> None:
+    """Release the held cancellations that `plan` showed under this checksum; the next cycle makes them."""
+    from syncd.service import open_ledger, utc_now, who
+
+    config = _load(context)
+    with open_ledger(config, owner=False) as ledger:
+        current, _, count = (ledger.get_fact("held") or " 0").partition(" ")
+        if not current:
+            _complain("Nothing is held, so there is nothing to approve.")
+            raise typer.Exit(Exit.ATTENTION)
+        if checksum != current:
+            _complain(f"{checksum} is not what is held now; the current checksum is {current}.")
+            raise typer.Exit(Exit.ATTENTION)
+        ledger.approve(checksum, utc_now(), who())
+    typer.echo(f"Approved; the next cycle cancels {count} reservations.")
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the effective configuration, secrets masked.")
+    ] = False,
+) -> None:
+    """Check the configuration; all problems at once."""
+    from syncd.config import effective
+
+    config = _load(context)
+    if show:
+        typer.echo(effective(config), nl=False)
+    else:
+        typer.echo(
+            f"The configuration is good: {len(config.sources)} sources, {len(config.rooms)} rooms, "
+            f"mode {config.mode}."
+        )
+
+
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
+    db: Annotated[Path | None, typer.Option(help="Keep everything in this file.")] = None,
+    client_id: Annotated[str | None, typer.Option(help="Default: a random one.")] = None,
+    client_secret: Annotated[str | None, typer.Option(help="Default: a random one.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="A fault to show, such as lost-answer:on=create,every=3."),
+    ] = None,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="What the documentation leaves open; see --switches."
+        ),
+    ] = None,
+) -> None:
+    """Run a local server that behaves like the reservation API."""
+    from syncd.sandbox import SandboxSettings, parse_fault, parse_switch, serve
+
+    try:
+        faults = tuple(parse_fault(text) for text in fault or ())
+        switches = dict(parse_switch(text) for text in switch or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    serve(
+        SandboxSettings(
+            host=host,
+            port=port,
+            db=db,
+            client_id=client_id,
+            client_secret=client_secret,
+            faults=faults,
+            switches=switches,
+        )
+    )
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep configuration, calendar and state here.")
+    ] = None,
+) -> None:
+    """Book the sample calendar on a sandbox of its own, and show what was booked."""
+    from syncd.demo import run
+
+    raise typer.Exit(run(keep))
+
+
+def _load(context: typer.Context) -> Config:
+    """The configuration, with logging set up as it says."""
+    from syncd import log
+    from syncd.config import default_path, load
+
+    config = load(context.obj or default_path())
+    level = config.log.level
+    if sys.stderr.isatty() and level == "info":
+        level = "warning"  # a person sees tables; a line per change would be in their way
+    log.configure(config.log.format, level)
+    return config
+
+
+def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...]:
+    known = {source.name for source in config.sources}
+    for name in names or ():
+        if name not in known:
+            raise typer.BadParameter(
+                f"there is no source {name!r}; known: {', '.join(sorted(known)) or 'none'}",
+                param_hint="--source",
+            )
+    return tuple(names or ())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+
+
+def _tables(config: Config) -> Tables:
+    from syncd.report import Tables
+
+    names = {room.id: room.name or room.id for room in config.rooms}
+    return Tables(_console(), config.calendar.timezone, names)
+
+
+def _print_json(document: object) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _complain(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+@contextmanager
+def _told_to_people() -> Iterator[None]:
+    """Our errors become sentences and exit codes; anything else is a defect of syncd and keeps its trace."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(problem)
+        raise SystemExit(Exit.CONFIG) from None
+    except LedgerLocked as error:
+        _complain(str(error))
+        raise SystemExit(Exit.LOCKED) from None
+    except LedgerTooNew as error:
+        _complain(str(error))
+        raise SystemExit(Exit.CONFIG) from None
+    except ApiUnusable as error:
+        _complain(str(error))
+        raise SystemExit(Exit.API) from None
+    except (LedgerError, SyncdError) as error:
+        _complain(str(error))
+        raise SystemExit(Exit.ATTENTION) from None
+    except KeyboardInterrupt:
+        _complain("Interrupted; what was sent without an answer is looked up in the next run.")
+        raise SystemExit(Exit.INTERRUPTED) from None
+
+
+def main() -> None:
+    """The entry point of the program."""
+    with _told_to_people():
+        app()

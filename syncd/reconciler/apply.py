@@ -1,0 +1,413 @@
+"""Carries out a plan, one change at a time.
+
+Every request has its intent in the ledger before it leaves and its answer right after.
+A failure of one change is an outcome, not the end of the cycle; only an API that cannot be used ends it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+
+from syncd.core.changes import Cancel, Create, Meeting, Plan, Update
+from syncd.core.mapper import Publication
+from syncd.core.reasons import Reason
+from syncd.core.reservation import (
+    Booking,
+    BookingState,
+    Mark,
+    Reservation,
+    ReservationSpec,
+    ReservationStatus,
+)
+from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, Refused, ReservationError
+from syncd.reconciler.ports import Api, Ledger, Progress, Settings
+
+log = structlog.get_logger(__name__)
+
+MARGIN = timedelta(days=1)
+"""Around a slot when the API is searched: what its window means (start, overlap) is not documented."""
+
+_READ_BACK = 100  # reservations that are read back by one search
+_FEW = 3  # up to so many, single reads are cheaper than a search
+_MAX_UNKNOWN = 3  # answers lost in a row before the API counts as unusable
+
+
+class Applier:
+    """Writes the changes of one cycle; `count` holds what came of them by the names of `once --json`."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        ledger: Ledger,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        stopping: Callable[[], bool],
+        progress: Progress,
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._stopping = stopping
+        self._progress = progress
+        self._written: list[Booking] = []  # to be read back
+        self._unknown_in_a_row = 0
+        self.count: Counter[str] = Counter()
+
+    def apply(self, plan: Plan) -> None:
+        """Carry out all writes of a plan, or as many as are made before a stop.
+
+        Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
+        """
+        self._progress.begin(len(plan.writes))
+        try:
+            for number, change in enumerate(plan.writes, start=1):
+                if self._stopping():
+                    break
+                self._write(change)
+                self._progress.advance(number)
+                if len(self._written) >= _READ_BACK:
+                    self._read_back()
+        finally:
+            self._read_back()
+
+    def _write(self, change: Create | Update | Cancel) -> None:
+        try:
+            match change:
+                case Create():
+                    self._create(change)
+                case Update():
+                    self._update(change)
+                case Cancel():
+                    self._cancel(change)
+                case _:
+                    assert_never(change)
+        except OutcomeUnknown:
+            self._unknown_in_a_row += 1
+            if self._unknown_in_a_row >= _MAX_UNKNOWN:
+                raise ApiUnusable(
+                    f"The API gave no clear answer {_MAX_UNKNOWN} times in a row; what was sent is looked up "
+                    "in the next cycle, nothing is sent twice."
+                ) from None
+        except ReservationError as error:
+            self.count["refused"] += 1
+            log.warning("not written", error=str(error))
+        else:
+            self._unknown_in_a_row = 0
+
+    # Create
+
+    def _create(self, change: Create) -> None:
+        meeting, former = change.meeting, change.booking
+        if change.reason is Reason.ROOM_FREE_AGAIN and former and self._still_taken(meeting.spec, former):
+            return
+        self._publish(meeting.publications)
+        now = self._clock()
+        mark = None
+        if self._settings.mapping.marker:
+            mark = Mark.of(self._settings.instance, meeting.key, change.generation)
+        intent = _record_of(meeting, change.generation, str(mark) if mark else None).sending(
+            meeting.spec, meeting.occurrence.fingerprint, now
+        )
+        if former is not None and former.reservation_id is None:
+            intent = replace(intent, row=former.row)
+        elif former is not None:
+            # The former reservation was released or rejected: its record ends where the new one begins.
+            self._ledger.record(
+                former.with_state(BookingState.CANCELLED, former.reason, former.detail),
+                at=now,
+                what="replaced",
+                detail="The calendar changed after it ended in Tuya; it is booked anew.",
+            )
+        (intent,) = self._ledger.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
+        try:
+            reservation_id = self._create_once_or_again(meeting.spec, mark)
+        except Refused as refusal:
+            self._on_refused_create(intent, refusal)
+        except OutcomeUnknown as error:
+            self._doubt(intent, error)
+            raise
+        except ApiUnusable:
+            waiting = intent.with_state(BookingState.WAITING, None, "Not sent: the API could not be used.")
+            self._ledger.record(waiting, at=self._clock(), what="not sent")
+            raise
+        else:
+            self._confirm(intent.booked(reservation_id), "created")
+
+    def _create_once_or_again(self, spec: ReservationSpec, mark: Mark | None) -> str:
+        """Send a create; a second time only when the first provably never arrived."""
+        try:
+            return self._api.create(spec, mark)
+        except NotExecuted:
+            try:
+                return self._api.create(spec, mark)
+            except NotExecuted as error:
+                raise ApiUnusable(str(error)) from None
+
+    def _on_refused_create(self, intent: Booking, refusal: Refused) -> None:
+        """The API publishes no codes for meetings, so the room itself is asked why.
+
+        Our own mark there: an earlier request arrived after all. Another reservation: a conflict.
+        Neither: a refusal that stands until the content changes.
+        """
+        spec = intent.spec
+        found = self._around(spec)
+        ours = [r for r in found if r.live and intent.mark and str(r.mark) == intent.mark]
+        if ours:
+            self._confirm(intent.booked(min(ours, key=Reservation.age_key).reservation_id), "adopted")
+            return
+        blocker = _blocker(found, spec, None)
+        if blocker is not None:
+            self._conflict(intent, blocker, BookingState.REFUSED)
+        else:
+            detail = f"The API refused it with code {refusal.code}: {refusal.message}"
+            self._refuse(intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail))
+
+    def _around(self, spec: ReservationSpec) -> tuple[Reservation, ...]:
+        rooms = [spec.room_id] if spec.room_id else []
+        creator = None if rooms else spec.creator
+        return self._api.find(spec.start - MARGIN, spec.end + MARGIN, creator=creator, room_ids=rooms)
+
+    def _still_taken(self, spec: ReservationSpec, booking: Booking) -> bool:
+        """Look before a meeting is tried again whose room was taken; looking costs no refusal."""
+        blocker = _blocker(self._around(spec), spec, booking.reservation_id)
+        if blocker is None:
+            return False
+        self._conflict(booking, blocker, booking.state)
+        return True
+
+    def _conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
+        now = self._clock()
+        detail = (
+            f"The room is taken from {blocker.start:%Y-%m-%d %H:%M} to {blocker.end:%H:%M} UTC "
+            f"by reservation {blocker.reservation_id} ({blocker.topic})."
+        )
+        refused = replace(
+            booking.with_state(state, Reason.ROOM_CONFLICT, detail),
+            blocked_by=blocker.reservation_id,
+            retry_at=now + self._settings.drift_check,
+            attempted_at=None,
+        )
+        self._refuse(refused)
+
+    def _refuse(self, booking: Booking) -> None:
+        self._ledger.record(booking, at=self._clock(), what="refused", detail=booking.detail)
+        self.count["refused"] += 1
+        log.warning("refused", **_named(booking))
+
+    # Update
+
+    def _update(self, change: Update) -> None:
+        meeting, booking = change.meeting, change.booking
+        assert booking.reservation_id is not None  # only bookings that have one are updated
+        if change.reason is Reason.ROOM_FREE_AGAIN and self._still_taken(meeting.spec, booking):
+            return
+        self._publish(meeting.publications)
+        intent = replace(
+            booking.sending(meeting.spec, meeting.occurrence.fingerprint, self._clock()),
+            source=meeting.occurrence.source,
+            witnesses=meeting.witnesses,
+        )
+        detail = ", ".join(change.changed)
+        (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
+        mark = Mark.find(intent.mark) if intent.mark else None
+        back = replace(booking, row=intent.row)
+        try:
+            self._api.modify(booking.reservation_id, meeting.spec, mark, meeting.spec.creator)
+        except Refused as refusal:
+            self._on_refused_update(back, intent, refusal)
+        except OutcomeUnknown as error:
+            self._doubt(intent, error)
+            raise
+        except (NotExecuted, ApiUnusable) as error:
+            self._ledger.record(back, at=self._clock(), what="not sent")
+            raise ApiUnusable(str(error)) from None
+        else:
+            self._confirm(intent.booked(booking.reservation_id), "updated")
+
+    def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> None:
+        """The reservation stays as it was; why it cannot change is asked of the API."""
+        assert intent.pending is not None  # an intent has it
+        assert intent.reservation_id is not None  # only bookings that have one are updated
+        now_there = self._api.get(intent.reservation_id)
+        if now_there is None or not now_there.live:
+            self.take_over(replace(back, pending=None), now_there)
+            return
+        kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
+        blocker = _blocker(self._around(intent.pending), intent.pending, intent.reservation_id)
+        if blocker is not None:
+            self._conflict(kept, blocker, kept.state)
+        else:
+            detail = f"The API refused the change with code {refusal.code}: {refusal.message}"
+            self._refuse(kept.with_state(kept.state, Reason.REFUSED, detail))
+
+    # Cancel
+
+    def _cancel(self, change: Cancel) -> None:
+        booking = change.booking
+        intent = booking.cancelling(change.reason, change.evidence, change.detail, self._clock())
+        (intent,) = self._ledger.record(
+            intent, at=self._clock(), what="cancel", detail=f"{change.reason} ({change.evidence})"
+        )
+        self.finish_cancel(intent, booking)
+
+    def finish_cancel(self, intent: Booking, back: Booking | None = None) -> None:
+        """Send a cancel whose intent is recorded, also again: it sets a state, so repeating is safe."""
+        assert intent.reservation_id is not None  # only bookings that have one are cancelled
+        try:
+            self._api.cancel(intent.reservation_id)
+        except Refused as refusal:
+            now_there = self._api.get(intent.reservation_id)
+            if now_there is None or not now_there.live:
+                self.finish_cancelled(intent)
+                return
+            detail = f"The API refused the cancel with code {refusal.code}: {refusal.message}"
+            kept = intent.with_state(BookingState.BOOKED, Reason.REFUSED, detail)
+            self._refuse(replace(kept, attempted_at=None))
+        except OutcomeUnknown as error:
+            self._doubt(intent, error)
+            raise
+        except (NotExecuted, ApiUnusable) as error:
+            if back is not None:
+                self._ledger.record(replace(back, row=intent.row), at=self._clock(), what="not sent")
+            raise ApiUnusable(str(error)) from None
+        else:
+            self.finish_cancelled(intent)
+
+    def finish_cancelled(self, intent: Booking) -> None:
+        """Record that a cancel took effect."""
+        done = replace(
+            intent.with_state(BookingState.CANCELLED, intent.reason, intent.detail), attempted_at=None
+        )
+        self._ledger.record(done, at=self._clock(), what="cancelled", detail=intent.detail)
+        self.count["cancelled"] += 1
+        log.info("cancelled", **_named(done), evidence=done.evidence)
+
+    # Outcomes
+
+    def _confirm(self, booking: Booking, what: str) -> None:
+        (stored,) = self._ledger.record(booking, at=self._clock(), what=what)
+        self.count[what] += 1
+        self._written.append(stored)
+        log.info(what, **_named(stored))
+
+    def _doubt(self, intent: Booking, error: OutcomeUnknown) -> None:
+        doubt = replace(intent, detail=f"{error} It is settled by looking.")
+        self._ledger.record(doubt, at=self._clock(), what="in doubt", detail=str(error))
+        log.warning("in doubt", **_named(doubt))
+
+    def _read_back(self) -> None:
+        """Read what was written: it may wait for approval, and the API may have kept other values."""
+        written, self._written = self._written, []
+        if not written:
+            return
+        if len(written) <= _FEW:
+            found = {b.reservation_id: self._api.get(b.reservation_id or "") for b in written}
+        else:
+            first = min(b.spec.start for b in written) - MARGIN
+            last = max(b.spec.end for b in written) + MARGIN
+            found = {r.reservation_id: r for r in self._api.find(first, last)}
+        for booking in written:
+            reservation = found.get(booking.reservation_id)
+            if reservation is None:
+                continue  # a list may lag behind; the drift check looks again
+            differs = reservation.content.changed_from(booking.spec)
+            if differs:
+                log.warning("kept otherwise", fields=list(differs), **_named(booking))
+            expected = booking.state is BookingState.BOOKED
+            if (reservation.status is ReservationStatus.NORMAL) != expected:
+                self.take_over(booking, reservation)
+
+    def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
+        """Record the status that a reservation has in the API; None means that it is gone."""
+        match reservation.status if reservation else None:
+            case ReservationStatus.NORMAL:
+                seen = booking.with_state(BookingState.BOOKED)
+            case ReservationStatus.AWAITING_APPROVAL:
+                seen = booking.with_state(BookingState.APPROVAL, None, "It waits for approval in Tuya.")
+            case ReservationStatus.REJECTED:
+                detail = "The approval was rejected in Tuya."
+                seen = booking.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
+                self.count["refused"] += 1
+            case ReservationStatus.CANCELLED:
+                detail = "It was cancelled in Tuya; booked again when the calendar changes."
+                seen = booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+            case None:
+                detail = "It no longer exists in Tuya; booked again when the calendar changes."
+                seen = booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+        (stored,) = self._ledger.record(seen, at=self._clock(), what=seen.state.value, detail=seen.detail)
+        return stored
+
+    def _publish(self, publications: Sequence[Publication]) -> None:
+        """Write inline attachments where their links will point, before the links leave."""
+        folder = self._settings.publish_dir
+        for publication in publications:
+            assert folder is not None  # the mapper publishes only with a directory
+            try:
+                _write_file(folder / publication.filename, publication.data)
+            except OSError as error:
+                raise ReservationError(
+                    f"attachments.publish_dir cannot be written ({os.strerror(error.errno or 0)}); "
+                    "the meeting is booked when it can"
+                ) from None
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; its name is given by its content."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:
+    return Booking(
+        key=meeting.key,
+        room_id=meeting.spec.room_id,
+        generation=generation,
+        mark=mark,
+        state=BookingState.WAITING,
+        source=meeting.occurrence.source,
+        witnesses=meeting.witnesses,
+        origin=meeting.occurrence.fingerprint,
+        pending=meeting.spec,
+    )
+
+
+def _blocker(found: Sequence[Reservation], spec: ReservationSpec, own_id: str | None) -> Reservation | None:
+    """The reservation of somebody else that is in the way of a spec."""
+    return next(
+        (
+            r
+            for r in found
+            if spec.room_id is not None
+            and r.live
+            and r.room_id == spec.room_id
+            and r.reservation_id != own_id
+            and r.overlaps(spec.start, spec.end)
+        ),
+        None,
+    )
+
+
+def _named(booking: Booking) -> dict[str, object]:
+    """What a log line says of a booking: identifiers, never content."""
+    return {
+        "source": booking.source,
+        "uid": booking.key.uid,
+        "recurrence_id": booking.key.recurrence_id,
+        "room_id": booking.room_id,
+        "reservation_id": booking.reservation_id,
+        "reason": booking.reason.value if booking.reason else None,
+    }

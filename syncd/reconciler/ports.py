@@ -1,0 +1,134 @@
+"""What the reconciler needs of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from syncd.core.changes import Mode
+from syncd.core.mapper import MappingRules
+from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.reservation import Booking, Mark, Reservation, ReservationSpec
+from syncd.ics import Document, Locale
+
+
+class Fetched(Protocol):
+    """The documents of a source, and a sentence for each that could not be had."""
+
+    @property
+    def documents(self) -> tuple[Document, ...]: ...
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSource:
+    """One configured source: how to fetch it and how to read it.
+
+    `scope` is empty when a UID means the same meeting in all sources, else the source's name.
+    `confirmations` complete readings without an event count as gone.
+    """
+
+    name: str
+    fetch: Callable[[], Fetched]
+    locale: Locale
+    scope: str = ""
+    confirmations: int = 1
+
+
+class BookingRules(Protocol):
+    """The tenant's rules, as far as they decide what can be booked."""
+
+    @property
+    def max_day(self) -> int | None: ...
+
+
+class Api(Protocol):
+    """The reservation API; see `syncd.tuya` for errors and meanings."""
+
+    def get(self, reservation_id: str) -> Reservation | None: ...
+    def find(
+        self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
+    ) -> tuple[Reservation, ...]: ...
+    def rules(self) -> BookingRules: ...
+    def find_user(self, address: str) -> str | None: ...
+    def create(self, spec: ReservationSpec, mark: Mark | None) -> str: ...
+    def modify(
+        self, reservation_id: str, spec: ReservationSpec, mark: Mark | None, modifier: str
+    ) -> None: ...
+    def cancel(self, reservation_id: str) -> None: ...
+    def armed(self) -> AbstractContextManager[None]: ...
+    @property
+    def calls(self) -> Mapping[str, int]: ...
+
+
+class RecentCancel(Protocol):
+    """A cancel that was made: for the budget."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def evidence(self) -> str | None: ...
+
+
+class Ledger(Protocol):
+    """What is remembered; see `syncd.ledger`."""
+
+    @property
+    def fresh(self) -> bool: ...
+    def mark_adopted(self, at: datetime) -> None: ...
+    def current(self) -> tuple[Booking, ...]: ...
+    def next_generation(self, key: OccurrenceKey) -> int: ...
+    def record(
+        self, *bookings: Booking, at: datetime, what: str, detail: str = ""
+    ) -> tuple[Booking, ...]: ...
+    def amend(self, *bookings: Booking) -> None: ...
+    def cancels_since(self, since: datetime) -> Iterable[RecentCancel]: ...
+    def digest_of(self, source: str) -> str | None: ...
+    def record_reading(
+        self,
+        source: str,
+        *,
+        at: datetime,
+        state: str,
+        complete: bool,
+        events: int,
+        digest: str,
+        error: str | None,
+        defects: Sequence[Defect],
+    ) -> None: ...
+    def get_fact(self, name: str) -> str | None: ...
+    def set_fact(self, name: str, value: str) -> None: ...
+    def approved(self) -> frozenset[str]: ...
+    def spend_approval(self, checksum: str) -> None: ...
+    def person(self, address: str, not_before: datetime) -> tuple[bool, str | None]: ...
+    def remember_person(self, address: str, user_id: str | None, at: datetime) -> None: ...
+
+
+class Progress(Protocol):
+    """Who is told how far the writing is; a progress bar, or nobody."""
+
+    def begin(self, total: int) -> None: ...
+    def advance(self, done: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration as the reconciler sees it; names are those of the configuration file."""
+
+    mode: Mode
+    horizon: timedelta
+    instance: str
+    mapping: MappingRules
+    request_validity: timedelta = timedelta(minutes=5)
+    cancel_share: float = 0.3
+    cancel_floor: int = 10
+    cancel_window: timedelta = timedelta(hours=24)
+    empty_hold: int = 3
+    drift_check: timedelta = timedelta(hours=1)
+    lookup: bool = False
+    publish_dir: Path | None = None

@@ -1,0 +1,373 @@
+"""What commands say: the JSON documents of the contract, and tables for people.
+
+Documents are plain JSON values with fixed names; new keys may be added, none is renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, tzinfo
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
+from syncd.core.reasons import Reason
+from syncd.core.reservation import Booking, BookingState, Mark
+from syncd.ledger import Ledger
+from syncd.reconciler import CycleReport, Preview, SourceReport
+from syncd.tuya import payload
+
+_STYLES = {
+    "create": "green",
+    "update": "yellow",
+    "cancel": "red",
+    "hold": "magenta",
+    "wait": "cyan",
+    "skip": "dim",
+    "booked": "green",
+    "approval": "yellow",
+    "sending": "magenta",
+    "cancelling": "magenta",
+    "refused": "red",
+    "waiting": "cyan",
+}
+_OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
+_MANY = 200  # rows of a table for people; the JSON document has all
+
+
+def iso(moment: datetime | None) -> str | None:
+    """An instant as the documents write it: UTC, to the second."""
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# Documents
+
+
+def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, object]:
+    """The document of `plan --json`."""
+    changes = [_change(change, instance, marker) for change in plan.changes]
+    counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
+    for change in changes:
+        counts[str(change["action"])] += 1
+    return {
+        "checksum": plan.checksum,
+        "mode": plan.mode.value,
+        "changes": changes,
+        "held": {"checksum": plan.held_checksum, "cancellations": len(plan.held)},
+        "counts": {**counts, "unchanged": plan.unchanged},
+        "rekeyed": plan.rekeyed,
+    }
+
+
+def _change(change: Change, instance: str, marker: bool) -> dict[str, object]:
+    match change:
+        case Create(meeting=meeting, generation=generation):
+            mark = Mark.of(instance, meeting.key, generation) if marker else None
+            return {**_meeting(change, "create", meeting), "payload": payload(meeting.spec, mark)}
+        case Update(meeting=meeting, booking=booking):
+            mark = Mark.find(booking.mark) if booking.mark else None
+            return {
+                **_meeting(change, "update", meeting),
+                "reservation_id": booking.reservation_id,
+                "payload": payload(meeting.spec, mark, modifier=meeting.spec.creator),
+                "changed": list(change.changed),
+            }
+        case Wait(meeting=meeting, booking=booking):
+            return {
+                **_meeting(change, "wait", meeting),
+                "reservation_id": booking.reservation_id if booking else None,
+            }
+        case Cancel(booking=booking):
+            return {**_booking(change, "cancel", booking), "evidence": change.evidence.value}
+        case Hold(booking=booking):
+            return {**_booking(change, "hold", booking), "approvable": change.approvable}
+        case Skip():
+            return {
+                **_row(change, "skip", change.key.uid, change.key.recurrence_id),
+                "room_id": change.room_id,
+                "source": change.source,
+                "reservation_id": change.reservation_id,
+                "topic": change.topic,
+                "start": iso(change.span.start if change.span else None),
+                "end": iso(change.span.end if change.span else None),
+            }
+
+
+def _row(change: Change, action: str, uid: str, recurrence_id: str | None) -> dict[str, object]:
+    return {
+        "action": action,
+        "uid": uid,
+        "recurrence_id": recurrence_id,
+        "room_id": None,
+        "source": "",
+        "reason": change.reason.value,
+        "detail": change.detail,
+        "reservation_id": None,
+        "topic": "",
+        "start": None,
+        "end": None,
+        "payload": None,
+        "changed": [],
+    }
+
+
+def _meeting(change: Change, action: str, meeting: Meeting) -> dict[str, object]:
+    return {
+        **_row(change, action, meeting.key.uid, meeting.key.recurrence_id),
+        "room_id": meeting.spec.room_id,
+        "source": meeting.occurrence.source,
+        "topic": meeting.spec.topic,
+        "start": iso(meeting.spec.start),
+        "end": iso(meeting.spec.end),
+        "notes": [{"reason": note.reason.value, "detail": note.detail} for note in meeting.notes],
+    }
+
+
+def _booking(change: Change, action: str, booking: Booking) -> dict[str, object]:
+    return {
+        **_row(change, action, booking.key.uid, booking.key.recurrence_id),
+        "room_id": booking.room_id,
+        "source": booking.source,
+        "reservation_id": booking.reservation_id,
+        "topic": booking.spec.topic,
+        "start": iso(booking.spec.start),
+        "end": iso(booking.spec.end),
+    }
+
+
+def cycle_document(report: CycleReport) -> dict[str, object]:
+    """The document of `once --json`."""
+    return {
+        "outcome": report.outcome,
+        "counts": dict(report.counts),
+        "sources": [
+            {"name": s.name, "state": s.state, "events": s.events, "error": s.error} for s in report.sources
+        ],
+        "calls": dict(report.calls),
+        "seconds": report.seconds,
+        "error": report.error,
+        "interrupted": report.interrupted,
+    }
+
+
+def status_document(
+    ledger: Ledger, *, mode: str, configured: Iterable[str], now: datetime
+) -> dict[str, object]:
+    """The document of `status --json`: what the ledger knows, without asking anybody."""
+    records = ledger.sources()
+    checksum, _, cancellations = (ledger.get_fact("held") or " 0").partition(" ")
+    sources = []
+    for name in configured:
+        record = records.get(name)
+        sources.append(
+            {
+                "name": name,
+                "state": record.state if record else "unread",
+                "last_read_at": iso(record.last_read_at) if record else None,
+                "last_ok_at": iso(record.last_ok_at) if record else None,
+                "events": record.events if record else 0,
+                "quarantined": record.quarantined if record else 0,
+                "error": record.error if record else None,
+                "next_run_at": iso(record.next_run_at) if record else None,
+            }
+        )
+    return {
+        "bookings": [booking_document(booking) for booking in ledger.bookings()],
+        "sources": sources,
+        "held": {"checksum": checksum or None, "cancellations": int(cancellations)},
+        "calls_this_month": ledger.calls_in_month(now),
+        "mode": mode,
+    }
+
+
+def needs_attention(document: dict[str, object]) -> bool:
+    """Whether a status document holds something for a person."""
+    bookings, sources, held = document["bookings"], document["sources"], document["held"]
+    assert isinstance(bookings, list)
+    assert isinstance(sources, list)
+    assert isinstance(held, dict)
+    troubled = {BookingState.REFUSED, BookingState.SENDING, BookingState.CANCELLING}
+    refused = {Reason.REFUSED, Reason.ROOM_CONFLICT}
+    return (
+        bool(held["checksum"])
+        or any(b["state"] in troubled or b["reason"] in refused for b in bookings if b["state"] not in _OVER)
+        or any(s["error"] or s["quarantined"] for s in sources)
+    )
+
+
+def booking_document(booking: Booking) -> dict[str, object]:
+    """One booking as `status --json` lists it."""
+    spec = booking.spec
+    return {
+        "uid": booking.key.uid,
+        "recurrence_id": booking.key.recurrence_id,
+        "room_id": booking.room_id,
+        "source": booking.source,
+        "state": booking.state.value,
+        "reservation_id": booking.reservation_id,
+        "topic": spec.topic,
+        "start": iso(spec.start),
+        "end": iso(spec.end),
+        "reason": booking.reason.value if booking.reason else None,
+        "detail": booking.detail,
+        "updated_at": iso(booking.updated_at),
+    }
+
+
+# Tables
+
+
+class Tables:
+    """Renders for one terminal: times in `zone`, rooms by name."""
+
+    def __init__(self, console: Console, zone: tzinfo, room_names: dict[str, str]) -> None:
+        self._console = console
+        self._zone = zone
+        self._rooms = room_names
+
+    def plan(self, preview: Preview) -> None:
+        """What would be done, in the order in which it would be done."""
+        plan = preview.plan
+        rows = [(_change(change, "", False), change) for change in plan.changes]
+        if rows:
+            table = _table("", "when", "room", "meeting", "why")
+            for row, change in rows[:_MANY]:
+                action = str(row["action"])
+                table.add_row(
+                    Text(action, style=_STYLES[action]),
+                    self._span(_moment(change, "start"), _moment(change, "end")),
+                    self._room(row["room_id"]),
+                    Text(str(row["topic"]) or str(row["uid"])),
+                    Text(self._why(change)),
+                )
+            self._console.print(table)
+            self._more(len(rows))
+        counts = {name: sum(row["action"] == name for row, _ in rows) for name in _ACTIONS}
+        said = ", ".join(f"{count} to {name}" for name, count in counts.items() if count)
+        self._console.print(
+            f"{said or 'Nothing to do'}; {plan.unchanged} unchanged. "
+            f"Mode {plan.mode.value}, plan {plan.checksum}."
+        )
+        if plan.held_checksum:
+            self._console.print(
+                f"{len(plan.held)} cancellations are held until a person approves them: "
+                f"syncd approve {plan.held_checksum}",
+                style="magenta",
+            )
+        self._sources(preview.sources)
+
+    def _why(self, change: Change) -> str:
+        if isinstance(change, Update):
+            return f"{change.reason.value}: {', '.join(change.changed)}"
+        if isinstance(change, Create) and change.reason is Reason.NEW:
+            return "; ".join(note.detail for note in change.meeting.notes) or change.reason.value
+        return f"{change.reason.value}: {change.detail}" if change.detail else change.reason.value
+
+    def cycle(self, report: CycleReport) -> None:
+        """What a cycle did."""
+        done = ("created", "updated", "cancelled", "adopted", "unchanged", "waiting", "skipped")
+        concerns = ("held", "refused", "in_doubt", "quarantined")
+        said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
+        self._console.print(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
+        for name in concerns:
+            if report.counts[name]:
+                words = f"{report.counts[name]} {name.replace('_', ' ')}"
+                self._console.print(f"{words}: see syncd status and syncd plan.", style="red")
+        self._sources(report.sources)
+        if report.interrupted:
+            self._console.print(
+                "Stopped before the end; what was done is recorded, and the next run goes on from here.",
+                style="yellow",
+            )
+        if report.error:
+            self._console.print(report.error, style="red")
+
+    def _sources(self, sources: Sequence[SourceReport]) -> None:
+        for source in sources:
+            if source.error:
+                self._console.print(f"Source {source.name}: {source.error}.", style="red", highlight=False)
+
+    def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
+        """What is booked and what needs attention."""
+        shown = [b for b in bookings if b.state not in _OVER]
+        if shown:
+            self._console.print(self.bookings(shown[:_MANY]))
+            self._more(len(shown))
+        else:
+            self._console.print("Nothing is booked.")
+        table = _table("source", "state", "last read", "events", "quarantined", "problem")
+        sources = document["sources"]
+        assert isinstance(sources, list)
+        for source in sources:
+            table.add_row(
+                source["name"],
+                source["state"],
+                source["last_read_at"] or "never",
+                str(source["events"]),
+                str(source["quarantined"]),
+                Text(source["error"] or "", style="red"),
+            )
+        self._console.print(table)
+        held = document["held"]
+        assert isinstance(held, dict)
+        if held["checksum"]:
+            self._console.print(
+                f"{held['cancellations']} cancellations are held: syncd approve {held['checksum']}",
+                style="magenta",
+            )
+        self._console.print(f"Mode {document['mode']}; {document['calls_this_month']} API calls this month.")
+
+    def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
+        """A table of bookings by time."""
+        table = _table("when", "room", "meeting", "state", "reservation")
+        for booking in sorted(bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)):
+            state = Text(booking.state.value, style=_STYLES.get(booking.state.value, ""))
+            if booking.detail:
+                state = Text.assemble(state, Text(f" {booking.detail}", style="dim"))
+            table.add_row(
+                self._span(booking.spec.start, booking.spec.end),
+                self._room(booking.room_id),
+                Text(booking.spec.topic),
+                state,
+                booking.reservation_id or "",
+            )
+        return Group(table)
+
+    def _more(self, count: int) -> None:
+        if count > _MANY:
+            self._console.print(f"… and {count - _MANY} more; --json has all.", style="dim")
+
+    def _room(self, room_id: object) -> Text:
+        if room_id is None:
+            return Text("–", style="dim")
+        return Text(self._rooms.get(str(room_id), str(room_id)))
+
+    def _span(self, start: datetime | None, end: datetime | None) -> Text:
+        if start is None or end is None:
+            return Text("")
+        begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
+        if begins.date() == ends.date():
+            return Text(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
+        return Text(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
+
+
+_ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
+
+
+def _moment(change: Change, which: str) -> datetime | None:
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            return meeting.spec.start if which == "start" else meeting.spec.end
+        case Cancel(booking=booking) | Hold(booking=booking):
+            return booking.spec.start if which == "start" else booking.spec.end
+        case Skip(span=span):
+            return None if span is None else (span.start if which == "start" else span.end)
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for number, header in enumerate(headers):
+        table.add_column(header, no_wrap=number == 0, overflow="fold")
+    return table
