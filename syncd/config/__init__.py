@@ -1,0 +1,318 @@
+"""The configuration: one TOML file, `conf.d/*.toml` beside it, the people list, and secrets by reference.
+
+Promises: a `Config` is complete, consistent and frozen; whatever is wrong in any file is reported at once,
+as `path.to.key: what is wrong, what is allowed`, in entries of a list counted from 1 where they have no
+name; no text of an error and no repr holds a secret or an address.
+Must not: use the network, log, or change a file.
+
+`values` and `secret` are the types of single keys, `people` the list of users, `table` how problems are
+gathered, `tables` the keys themselves.
+`python -m syncd.config` prints the JSON Schema that editors use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from syncd.config.secret import Secret
+from syncd.config.tables import (
+    Api,
+    Attachments,
+    Auth,
+    BearerAuth,
+    Calendar,
+    Config,
+    Drift,
+    HeaderAuth,
+    Log,
+    Mail,
+    Notices,
+    PasswordAuth,
+    People,
+    Reservation,
+    Room,
+    Safety,
+    Schedule,
+    Source,
+    State,
+    Web,
+    Webhook,
+)
+from syncd.config.values import masked_url
+from syncd.errors import ConfigError
+
+__all__ = [
+    "NOT_YET_AVAILABLE",
+    "Api",
+    "Attachments",
+    "Auth",
+    "BearerAuth",
+    "Calendar",
+    "Config",
+    "Drift",
+    "HeaderAuth",
+    "Log",
+    "Mail",
+    "Notices",
+    "PasswordAuth",
+    "People",
+    "Reservation",
+    "Room",
+    "Safety",
+    "Schedule",
+    "Secret",
+    "Source",
+    "State",
+    "Web",
+    "Webhook",
+    "default_path",
+    "effective",
+    "json_schema",
+    "load",
+    "masked_url",
+]
+
+NOT_YET_AVAILABLE: Mapping[str, str] = {
+    "notices.command": "notices are not yet available; leave it out",
+    "notices.mail": "notices are not yet available; leave it out",
+    "notices.ping": "notices are not yet available; leave it out",
+    "notices.webhook": "notices are not yet available; leave it out",
+    "sources.url": "feeds are not yet available; use path with a file",
+    "web.listen": 'the status page is not yet available; leave it out or set it to ""',
+}
+"""Keys that are read and validated but not carried out yet; refused where they would have an effect.
+
+A key that says no more than its default is let pass.
+Whoever builds one of them deletes its line.
+"""
+
+_NO_EFFECT: tuple[object, ...] = ("", [], "127.0.0.1:8620")
+_Tree = dict[str, Any]
+_Location = tuple[str | int, ...]
+
+
+def default_path() -> Path:
+    """The configuration file when none is named: `$SYNCD_CONFIG`, else `/etc/syncd/syncd.toml`."""
+    return Path(os.environ.get("SYNCD_CONFIG") or "/etc/syncd/syncd.toml")
+
+
+def load(path: Path, *, not_yet_available: Mapping[str, str] = NOT_YET_AVAILABLE) -> Config:
+    """Read the configuration at `path`; relative paths in it are relative to its directory.
+
+    Raises ConfigError with all problems of all files.
+    """
+    path = path.absolute()
+    tree: _Tree = {}
+    origins: dict[_Location, str] = {}
+    problems: list[str] = []
+    broken = False
+    for name, file in _files(path):
+        try:
+            addition = _parse(name, file)
+        except ConfigError as error:
+            problems += error.problems
+            broken = True
+        else:
+            problems += _merge(tree, addition, name, origins)
+    if not tree and broken:
+        raise ConfigError(problems)
+    try:
+        config = Config.model_validate(tree, context={"directory": path.parent})
+    except ValidationError as invalid:
+        problems += [
+            f"{_dotted(error['loc'], tree)}: {error['msg']}"
+            for error in invalid.errors(include_url=False, include_input=False)
+            # While a file cannot be read, what seems to be missing may stand in it.
+            if not (broken and error["type"] == "incomplete")
+        ]
+    problems += _unavailable(tree, not_yet_available)
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+    return config
+
+
+def effective(config: Config) -> str:
+    """The configuration as one TOML file, with all defaults; secrets and the paths of URLs are masked.
+
+    Keys that are not set stand in comments.
+    """
+    written = config.model_dump(by_alias=True)
+    lines = [
+        "# The effective configuration; secrets are masked (only their places are named), URLs end at the host."
+    ]
+    lines += _lines({name: value for name, value in written.items() if not _is_section(value)})
+    for name, value in written.items():
+        for table in value if _is_section(value) and not isinstance(value, dict) else [value]:
+            if isinstance(table, dict):
+                lines += ["", f"[{name}]" if table is value else f"[[{name}]]", *_lines(table, name)]
+    return "\n".join(lines) + "\n"
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON Schema (draft 2020-12) of the file, for editors."""
+    schema = Config.model_json_schema()
+    without_null = _without_null(schema)
+    assert isinstance(without_null, dict)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **without_null,
+        "title": "syncd.toml",
+        "required": ["mode", "calendar", "api", "reservation"],
+    }
+
+
+# From files to one tree.
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """The files to read, each with its name for people."""
+    yield path.name, path
+    try:
+        # A leading dot marks the temporary files of editors.
+        extra = [file for file in (path.parent / "conf.d").iterdir() if not file.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield "conf.d", path.parent / "conf.d"  # reading it will say what is wrong
+        return
+    for file in sorted(extra):
+        if file.suffix == ".toml":
+            yield f"conf.d/{file.name}", file
+
+
+def _parse(name: str, path: Path) -> _Tree:
+    """One file as a tree; ConfigError if it is not TOML, with line and column."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        cure = "create it, or name another with --config or $SYNCD_CONFIG"
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}); {cure}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([f"{name}: line {line}: is not UTF-8; save the file as UTF-8"]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{name}: {_syntax_problem(error)}"]) from None
+
+
+def _syntax_problem(error: Exception) -> str:
+    # Keys that are addresses are quoted in some of the messages.
+    message = re.sub(r"'[^']*@[^']*'", "'…'", str(error))
+    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    if found is None:
+        return "is not TOML, or nested too deeply"
+    where = f"line {found[2]}, column {found[3]}" if found[2] else "end of the file"
+    return f"{where}: is not TOML ({found[1]})"
+
+
+def _merge(
+    tree: _Tree, addition: _Tree, name: str, origins: dict[_Location, str], above: _Location = ()
+) -> Iterator[str]:
+    """Add a file to the tree: tables merge, lists append, anything else may be set in one file only."""
+    for key, value in addition.items():
+        location = (*above, key)
+        present = tree.get(key)
+        if key not in tree:
+            tree[key] = {} if isinstance(value, dict) else value
+            origins[location] = name
+            if isinstance(value, dict):
+                yield from _merge(tree[key], value, name, origins, location)
+        elif isinstance(present, dict) and isinstance(value, dict):
+            yield from _merge(present, value, name, origins, location)
+        elif isinstance(present, list) and isinstance(value, list):
+            tree[key] = present + value
+        else:
+            yield f"{_dotted(location, tree)}: is set in {origins[location]} and in {name}; keep one of them"
+
+
+def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
+    for path, sentence in table.items():
+        section, _, key = path.partition(".")
+        present = tree.get(section)
+        for n, values in enumerate(present if isinstance(present, list) else [present]):
+            if isinstance(values, dict) and values.get(key, "") not in _NO_EFFECT:
+                location = (section, n, key) if isinstance(present, list) else (section, key)
+                yield f"{_dotted(location, tree)}: {sentence}"
+
+
+def _dotted(location: _Location, tree: _Tree) -> str:
+    """`sources.sales.interval`: entries of lists by their name, else counted from 1."""
+    text = ""
+    node: Any = tree
+    for part in location:
+        if isinstance(part, int):
+            siblings = node if isinstance(node, list) else []
+            node = siblings[part] if part < len(siblings) else None
+            label = _label(node)
+            unique = label is not None and [_label(sibling) for sibling in siblings].count(label) == 1
+            text += f".{_key(label)}" if label is not None and unique else f"[{part + 1}]"
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+            text += f".{'…' if '@' in part else _key(part)}"
+    return text.removeprefix(".") or "configuration"
+
+
+def _label(table: object) -> str | None:
+    if not isinstance(table, dict):
+        return None
+    return next((v for k in ("name", "id") if isinstance(v := table.get(k), str) and "@" not in v), None)
+
+
+# From a configuration to TOML.
+
+
+def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        if value is None:
+            yield f"# {_key(name)} is not set"
+        elif not _is_section(value) or section:
+            later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (*_NO_EFFECT[:2], ())
+            yield f"{_key(name)} = {_toml(value)}{'  # not yet available' if later else ''}"
+
+
+def _is_section(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, tuple) and any(isinstance(v, dict) for v in value))
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case dict():
+            return (
+                "{ " + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
+            )
+        case list() | tuple():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case _:
+            # A JSON string is a TOML basic string (TOML 1.0, "String").
+            return json.dumps(str(value), ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _without_null(schema: object) -> object:
+    """The schema without null, which TOML does not have."""
+    match schema:
+        case {"anyOf": list(choices), **others} if {"type": "null"} in choices:
+            kept = [choice for choice in choices if choice != {"type": "null"}]
+            return _without_null(others | (kept[0] if len(kept) == 1 else {"anyOf": kept}))
+        case dict():
+            return {
+                k: _without_null(v) for k, v in schema.items() if k != "title" and (k, v) != ("default", None)
+            }
+        case list():
+            return [_without_null(item) for item in schema]
+        case _:
+            return schema

@@ -1,0 +1,423 @@
+"""The texts of a configuration file and the values that they stand for.
+
+Each type here is a validator, its way back to text and its JSON schema, for use in a pydantic model.
+Promises: a text that stands for nothing is refused with one sentence that says what is allowed, and no
+sentence repeats the text that was refused, because it may be a secret or an address.
+Must not: know the keys of the file; read anything but the zone database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, time, timedelta
+from difflib import get_close_matches
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+_Function = Callable[..., object]
+
+
+def problem(sentence: str) -> PydanticCustomError:
+    """What a validator raises: a sentence of ours, which pydantic passes on as it is."""
+    return PydanticCustomError("problem", "{sentence}", {"sentence": sentence})
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """`; did you mean "…"?` with the nearest known word, or nothing."""
+    if not isinstance(word, str):
+        return ""
+    by_folded = {name.casefold(): name for name in sorted(known)}
+    found = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
+    return f'; did you mean "{by_folded[found[0]]}"?' if found else ""
+
+
+def directory_of(info: ValidationInfo) -> Path:
+    """The directory that relative paths are relative to: that of the configuration file."""
+    return Path((info.context or {}).get("directory", Path.cwd()))
+
+
+def _require_text(value: object, example: str) -> str:
+    if not isinstance(value, str):
+        raise problem(f'must be text in quotes, such as "{example}"')
+    return value
+
+
+# Plain values. Strict, because a silent conversion (of "no" or 1.0, say) hides a mistake.
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise problem("must not be empty; leave the key out instead")
+    if not value.isprintable():
+        raise problem("must not hold line breaks or other control characters")
+    return value
+
+
+Text = Annotated[str, Strict(), AfterValidator(_text), Field(json_schema_extra={"minLength": 1})]
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+
+def _written_as(pattern: str, sentence: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise problem(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+InstanceName = Annotated[
+    Text,
+    _written_as(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "must be 1 to 32 letters, digits, dots, dashes, underscores"
+    ),
+]
+HeaderName = Annotated[  # a token, RFC 9110 section 5.6.2
+    Text, _written_as(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "must be the name of a header, such as X-Api-Key")
+]
+
+
+# Quantities: a number and a unit.
+
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_LONGEST = timedelta(days=3650)  # far beyond any use, far below what a datetime can be moved by
+_BYTES = {
+    "GB": 10**9,
+    "GiB": 2**30,
+    "MB": 10**6,
+    "MiB": 2**20,
+    "kB": 10**3,
+    "KB": 10**3,
+    "KiB": 2**10,
+    "B": 1,
+}
+_LARGEST = 10**12
+_DIGITS = r"[0-9]{1,15}"
+
+
+def parse_duration(value: object) -> timedelta:
+    """`"30s"`, `"5m"`, `"12h"` or `"30d"`, from one second to 3650 days."""
+    if not isinstance(value, timedelta):
+        found = re.fullmatch(rf"({_DIGITS})([smhd])", value) if isinstance(value, str) else None
+        if found is None:
+            raise problem('must be a duration such as "30s", "5m", "12h" or "30d"')
+        seconds = int(found[1]) * _SECONDS[found[2]]
+        value = timedelta(seconds=min(seconds, _LONGEST.days * 86400 + 1))
+    if not timedelta(seconds=1) <= value <= _LONGEST:
+        raise problem('must be from "1s" to "3650d"')
+    return value
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration as the file writes it, in the largest unit that has it whole."""
+    seconds = int(duration.total_seconds())
+    unit = next(unit for unit, length in _SECONDS.items() if seconds % length == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
+def parse_size(value: object) -> int:
+    """`"50MB"` in bytes: kB, MB, GB by thousands, KiB, MiB, GiB by 1024, up to 1000 GB."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        found = re.fullmatch(rf"({_DIGITS}) ?([A-Za-z]+)", value) if isinstance(value, str) else None
+        if found is None or found[2] not in _BYTES:
+            raise problem('must be a size such as "500kB", "50MB" or "1GiB"')
+        size = int(found[1]) * _BYTES[found[2]]
+    if not 1 <= size <= _LARGEST:
+        raise problem('must be from "1B" to "1000GB"')
+    return size
+
+
+def size_text(size: int) -> str:
+    """A size as the file writes it, in the largest unit that has it whole."""
+    unit = next(unit for unit, length in _BYTES.items() if size % length == 0)
+    return f"{size // _BYTES[unit]}{unit}"
+
+
+def parse_share(value: object) -> float:
+    """`"30%"` as 0.3; from 0 % to 100 %."""
+    if isinstance(value, float):
+        share = value
+    else:
+        found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", value) if isinstance(value, str) else None
+        if found is None:
+            raise problem('must be a percentage such as "30%"')
+        share = float(found[1]) / 100
+    if not 0 <= share <= 1:
+        raise problem('must be from "0%" to "100%"')
+    return share
+
+
+def share_text(share: float) -> str:
+    """A share as the file writes it."""
+    return f"{round(share * 100, 3):g}%"
+
+
+def _value(parse: _Function, write: _Function, schema: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        PlainValidator(parse),
+        PlainSerializer(write, return_type=str),
+        WithJsonSchema({"type": "string", **schema}),
+    )
+
+
+Duration = Annotated[timedelta, *_value(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})]
+Size = Annotated[int, *_value(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"})]
+Share = Annotated[float, *_value(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})]
+
+
+# Times and zones.
+
+
+def _working_hours(value: object) -> tuple[time, time]:
+    wrong = problem('must be a start and an end, such as ["09:00", "18:00"]')
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise wrong
+    texts = [clock for clock in value if isinstance(clock, str)]
+    if not all(re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", clock) for clock in texts) or len(texts) != 2:
+        raise wrong
+    start, end = (time.fromisoformat(clock) for clock in texts)
+    if end <= start:
+        raise problem("must end later than they start")
+    return start, end
+
+
+WorkingHours = Annotated[
+    tuple[time, time],
+    PlainValidator(_working_hours),
+    PlainSerializer(lambda hours: [f"{clock:%H:%M}" for clock in hours]),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}),
+]
+
+
+def _zone(value: object) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
+        return value
+    name = _require_text(value, "Europe/Berlin")
+    try:
+        # These two are the host's own setting under a name, not zones that anyone else would know.
+        if name not in {"localtime", "posixrules"}:
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise problem("must be an IANA time zone such as Europe/Berlin" + nearest(name, available_timezones()))
+
+
+Zone = Annotated[ZoneInfo, *_value(_zone, lambda zone: zone.key, {})]
+
+
+def _cron(value: object) -> str:
+    """Five fields as APScheduler understands them, since that is what will run them."""
+    expression = _require_text(value, "*/10 7-19 * * mon-fri")
+    fields = expression.split()
+    if len(fields) != 5:
+        raise problem("must have five fields: minute hour day month weekday, such as */10 7-19 * * mon-fri")
+    if re.search(r"(^|[,-])[0-9]", fields[4]):
+        # crontab(5) counts from Sunday, APScheduler from Monday: one of the two would be a day off.
+        raise problem(
+            "must name weekdays (mon-fri), because their numbers mean different days to different programs"
+        )
+    from apscheduler.triggers.cron import CronTrigger
+
+    try:
+        trigger = CronTrigger.from_crontab(expression, timezone="UTC")
+        comes = trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC))  # any date before today
+    except (ValueError, TypeError):
+        raise problem(
+            "is not a cron expression; write minute hour day month weekday, such as */10 7-19 * * mon-fri"
+        ) from None
+    if comes is None:
+        raise problem("never comes; look for a day that its month does not have")
+    return expression
+
+
+Cron = Annotated[str, *_value(_cron, str, {})]
+
+
+# People, rooms, places.
+
+
+def parse_address(value: object) -> str:
+    """A calendar address in lower case and without `mailto:`, as it is compared."""
+    address = _require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
+    # Not only mail addresses: a calendar user may be urn:uuid:… or an X.500 path (RFC 5545 section 3.3.3).
+    if not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address) or not address.isprintable():
+        raise problem("must be an address such as room@example.com")
+    return address
+
+
+Address = Annotated[str, *_value(parse_address, str, {})]
+
+EXPRESSION_PREFIX = "re:"
+
+
+def _location(value: object) -> str:
+    text = _text(_require_text(value, "Small meeting room"))
+    if text.startswith(EXPRESSION_PREFIX):
+        try:
+            re.compile(text.removeprefix(EXPRESSION_PREFIX))
+        except (re.error, RecursionError, OverflowError):
+            raise problem(
+                "is not a regular expression; without re: in front it would be plain text"
+            ) from None
+        if text == EXPRESSION_PREFIX:
+            raise problem("must have a regular expression after re:")
+    return text
+
+
+Location = Annotated[str, *_value(_location, str, {})]
+
+
+# Files.
+
+
+def resolve(directory: Path, text: object) -> Path:
+    """A path of the file, absolute."""
+    return directory / (text if isinstance(text, Path) else _text(_require_text(text, "people.csv")))
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return resolve(directory_of(info), value)
+
+
+FilePath = Annotated[Path, *_value(_path, str, {})]
+
+
+def _state_url(value: object, info: ValidationInfo) -> str:
+    url = _text(_require_text(value, "sqlite:///state.db"))
+    scheme, separator, rest = url.partition("://")
+    if scheme.partition("+")[0] in {"postgresql", "postgres"}:
+        raise problem("postgresql is not yet available; use sqlite:///state.db")
+    if scheme != "sqlite" or not separator or not rest.startswith("/") or "?" in rest:
+        raise problem("must be sqlite:///FILE, such as sqlite:///state.db")
+    name = rest.removeprefix("/")
+    if name in {"", ":memory:"} or name.startswith("file:"):
+        raise problem("must name a file, because what is booked must be known after a restart")
+    return f"sqlite:///{directory_of(info) / name}"
+
+
+StateUrl = Annotated[str, *_value(_state_url, str, {"pattern": "^sqlite:///."})]
+
+
+# Networks. The path and query of a URL are treated as secrets: feeds and pings carry their key there.
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL or a listening address is this machine and nothing else."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
+    allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+    url = _text(_require_text(value, "https://calendar.example.com/…"))
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or any(character.isspace() or character == "\\" for character in url):
+        raise problem(f"must be a URL that starts with {allowed} and is without blanks")
+    if parts.scheme not in schemes:
+        raise problem(f"must start with {allowed}")
+    if parts.username is not None or parts.password is not None:
+        raise problem("must not hold a user name or password; use auth with a secret from a file")
+    return parts
+
+
+def masked_url(url: str) -> str:
+    """The scheme and host of a URL; `…` for the rest, which may be as secret as a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "")
+
+
+def _web_url(value: object) -> str:
+    return _split(value, ("http", "https")).geturl()
+
+
+def _feed_url(value: object) -> str:
+    return _split(value, ("https", "http", "webcal", "webcals")).geturl()
+
+
+def _endpoint(value: object) -> str:
+    parts = _split(value, ("https", "http"))
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise problem("must be scheme and host alone, such as https://openapi.tuyaeu.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise problem(
+            "must be https://, because http:// is accepted on loopback (127.0.0.1, ::1, localhost) only"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+WebUrl = Annotated[str, *_value(_web_url, masked_url, {"format": "uri"})]
+PublicUrl = Annotated[str, *_value(_web_url, str, {"format": "uri"})]
+FeedUrl = Annotated[str, *_value(_feed_url, masked_url, {"format": "uri"})]
+Endpoint = Annotated[str, *_value(_endpoint, str, {"format": "uri"})]
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*"
+)
+
+
+def _host(value: object) -> str:
+    host = _require_text(value, "calendar.example.com").lower().rstrip(".")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        # Digits and dots alone are a mistyped address, never a name (RFC 1123 section 2.1).
+        if _HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host):
+            return host
+    raise problem("must be a host name or an IP address")
+
+
+def _host_or_network(value: object) -> str:
+    text = _require_text(value, "10.1.0.0/16")
+    if "/" not in text:
+        return _host(text)
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise problem("must be a network such as 10.1.0.0/16, with no bit set after its prefix") from None
+
+
+Host = Annotated[str, *_value(_host, str, {})]
+AllowedHost = Annotated[str, *_value(_host_or_network, str, {})]
+
+
+def split_listen(listen: str) -> tuple[str, int] | None:
+    """Host and port of `127.0.0.1:8620` or `[::1]:8620`; None if it is not that."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen)
+    if found is None or not 1 <= int(found[3]) <= 65535:
+        return None
+    return found[1] or found[2], int(found[3])
+
+
+def _listen(value: object) -> str:
+    text = _require_text(value, "127.0.0.1:8620")
+    if text and split_listen(text) is None:
+        raise problem('must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off')
+    return text
+
+
+Listen = Annotated[str, *_value(_listen, str, {})]

@@ -1,0 +1,104 @@
+"""The main job, shown without an account: a sandbox, the sample calendar, one cycle, a table.
+
+Nothing is simulated: the calendar is a file, the API is a server on a loopback port, the bookings in the
+table are what the ledger recorded of its answers.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+
+from syncd import log
+from syncd.config import load
+from syncd.core.reservation import HOLDING_STATES, BookingState
+from syncd.errors import ConfigError
+from syncd.progress import ProgressBar
+from syncd.reconciler import CycleReport
+from syncd.report import Tables
+from syncd.sandbox import Sandbox, SandboxSettings
+from syncd.service import Service, service
+
+
+def run(keep: Path | None) -> int:
+    """Run the demo; returns its exit code.
+
+    Everything goes to a temporary directory and is removed, or stays in `keep`.
+    """
+    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    with _directory(keep) as folder:
+        database = folder / "sandbox.db" if keep else None
+        with Sandbox(SandboxSettings(db=database)).running() as sandbox:
+            config_file = _write_files(folder, sandbox.url, sandbox.client_id, sandbox.client_secret)
+            console.print(f"A sandbox of the reservation API listens on {sandbox.url}.")
+            config = load(config_file)
+            log.configure("auto", "warning")
+            console.print(f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}.")
+            with ProgressBar(shown=True) as progress, service(config, owner=True, progress=progress) as parts:
+                report = parts.reconciler.cycle()
+                _show(console, parts, report)
+        if keep:
+            port = sandbox.url.rpartition(":")[2]
+            console.print(
+                f"Kept in {folder}. To go on, start\n"
+                f"  syncd sandbox --port {port} --db {database} --client-id {sandbox.client_id} "
+                f"--client-secret {sandbox.client_secret}\n"
+                f"then edit {folder / 'sample.ics'} and run\n"
+                f"  syncd --config {config_file} plan"
+            )
+    return 0 if report.outcome == "ok" else 1
+
+
+@contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="syncd-demo-") as name:
+            yield Path(name)
+        return
+    if keep.exists() and any(keep.iterdir()):
+        raise ConfigError([f"--keep: {keep} is not empty; name a new or an empty directory"])
+    keep.mkdir(parents=True, exist_ok=True, mode=0o700)
+    yield keep.resolve()
+
+
+def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> Path:
+    """The example configuration, pointed at the sandbox, with its calendar and people beside it."""
+    example = files("syncd") / "example"
+    for name in ("sample.ics", "people.csv"):
+        (folder / name).write_bytes((example / name).read_bytes())
+    secret = folder / "tuya-secret"
+    secret.touch(mode=0o600)
+    secret.write_text(client_secret + "\n", encoding="utf-8")
+    text = (example / "syncd.toml").read_text(encoding="utf-8")
+    for key, line in (
+        ("region", f'endpoint = "{url}"'),
+        ("client_id", f'client_id = "{client_id}"'),
+        ("requests_per_second", "requests_per_second = 100.0"),
+    ):
+        text, replaced = re.subn(rf"(?m)^{key} = .*$", line, text)
+        if replaced != 1:
+            raise ConfigError([f"the example configuration has {replaced} lines for {key}, not one"])
+    path = folder / "syncd.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _show(console: Console, parts: Service, report: CycleReport) -> None:
+    config = parts.config
+    names = {room.id: room.name or room.id for room in config.rooms}
+    tables = Tables(console, config.calendar.timezone, names)
+    bookings = parts.ledger.current()
+    console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
+    tables.cycle(report)
+    waiting = [b for b in bookings if b.state is BookingState.WAITING]
+    if waiting:
+        console.print(f"{len(waiting)} later meetings wait: {waiting[0].detail}")
+    calls = ", ".join(f"{count} {method}" for method, count in report.calls.items() if count)
+    console.print(f"Calls to the API: {calls}.")

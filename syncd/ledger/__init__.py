@@ -1,0 +1,384 @@
+"""What syncd knows, durable: bookings with their history, sources, quarantine, calls spent, approvals, facts.
+
+Every method that writes is one transaction that is on disk when it returns; none stays open across calls.
+So a booking whose intent was recorded survives a kill at any instruction.
+What must never be (two current bookings of one meeting in one room, a booking without its reservation id)
+is refused by constraints of the database; the tables are in `syncd.migrations`.
+One process owns the ledger; others read it, and may leave approvals, while the owner runs.
+No error of the database or of the file system leaves this package: each becomes a `LedgerError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+
+from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.reasons import Reason
+from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
+from syncd.errors import LedgerError
+from syncd.ledger import rows
+from syncd.ledger.database import Database
+
+_ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One step in the life of a booking."""
+
+    at: datetime
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """How a source stood when it was last looked at.
+
+    `state` is read, unchanged or unreadable; `failures` counts incomplete readings in a row.
+    `last_ok_at` and `digest` are those of the last complete reading.
+    When it cannot be read, `events`, `documents` and `quarantined` stay what they were.
+    """
+
+    name: str
+    state: str
+    last_read_at: datetime
+    last_ok_at: datetime | None = None
+    next_run_at: datetime | None = None
+    events: int = 0
+    documents: int = 0
+    quarantined: int = 0
+    failures: int = 0
+    digest: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A defect that a source has now, and since when."""
+
+    source: str
+    defect: Defect
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's release of the held cancellations under a checksum."""
+
+    checksum: str
+    at: datetime
+    approved_by: str
+    spent: bool
+
+
+class Ledger:
+    """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._uncounted: Counter[tuple[str, str]] = Counter()
+        self._counting = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str, *, owner: bool, patience_s: float = 5.0) -> Ledger:
+        """Open the ledger at a database URL (`sqlite:////var/lib/syncd/state.db`).
+
+        The owner creates the database, brings it to the current schema and holds it until `close`.
+        Others see it as it is: an absent one is empty, nothing is created, and what they write is lost.
+        A write waits `patience_s` seconds for that of another process.
+        Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
+        """
+        return cls(Database(url, owner=owner, patience_s=patience_s))
+
+    def close(self) -> None:
+        """Store what is still in memory and give up ownership; closing twice does no harm."""
+        try:
+            if self._uncounted:
+                with self._writing():
+                    pass
+        finally:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Bookings
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this ledger proves nothing: no booking was ever recorded, and none was looked for."""
+        with self._database.reading() as connection:
+            ever = connection.execute(select(rows.generations.c.highest).limit(1)).first()
+        return ever is None and self.get_fact(_ADOPTED) is None
+
+    def mark_adopted(self, at: datetime) -> None:
+        """Remember that the API was asked what is booked already."""
+        self.set_fact(_ADOPTED, at.isoformat())
+
+    def current(self) -> tuple[Booking, ...]:
+        """All bookings that are neither cancelled nor ended, by key and room."""
+        return self._select(rows.CURRENT)
+
+    def bookings_of(self, uid: str) -> tuple[Booking, ...]:
+        """All bookings of a UID, closed ones too, by key, room and age."""
+        return self._select(rows.bookings.c.uid == uid)
+
+    def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
+        """Bookings that were cancelled, or for which a cancel was sent, with evidence since then."""
+        states = (BookingState.CANCELLING, BookingState.CANCELLED)
+        recent = and_(rows.bookings.c.state.in_(states), rows.bookings.c.updated_at >= since)
+        return tuple(b for b in self._select(recent) if b.evidence is not None)
+
+    def history(self, row: int) -> tuple[HistoryEntry, ...]:
+        """What happened to the booking with this row number, oldest first."""
+        c = rows.history.c
+        query = select(c.at, c.what, c.detail).where(c.booking == row).order_by(c.id)
+        with self._database.reading() as connection:
+            return tuple(HistoryEntry(*entry) for entry in connection.execute(query))
+
+    def next_generation(self, key: OccurrenceKey) -> int:
+        """One more than the highest generation ever recorded for an occurrence, pruned too; 0 at first."""
+        with self._database.reading() as connection:
+            highest = rows.highest_generation(connection, key)
+        return 0 if highest is None else highest + 1
+
+    def record(self, *bookings: Booking, at: datetime, what: str, detail: str = "") -> tuple[Booking, ...]:
+        """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.
+
+        Durable when it returns. Returns them as stored, with row number and `updated_at`, in their order.
+        Raises `LedgerError` when another current booking holds the meeting's room, mark or reservation.
+        """
+        with self._writing() as connection:
+            numbers = self._store(connection, bookings, updated_at=at)
+            lines = [{"booking": row, "at": at, "what": what, "detail": detail} for row in numbers]
+            if lines:
+                connection.execute(insert(rows.history), lines)
+            stored = [select(rows.bookings).where(rows.bookings.c.row == row) for row in numbers]
+            return tuple(self._booking(connection.execute(query).one()) for query in stored)
+
+    def amend(self, *bookings: Booking) -> None:
+        """Store what is bookkeeping (counters, witnesses, when to retry) of recorded bookings: all or none.
+
+        No line of history, and `updated_at` stays.
+        """
+        if not all(b.row for b in bookings):
+            raise ValueError("a booking is recorded before it is amended")
+        if bookings:
+            with self._writing() as connection:
+                self._store(connection, bookings)
+
+    # Sources
+
+    def sources(self) -> dict[str, SourceRecord]:
+        """All sources that were ever looked at and not forgotten, by name."""
+        query = select(rows.sources).order_by(rows.sources.c.name)
+        with self._database.reading() as connection:
+            return {found["name"]: SourceRecord(**found) for found in connection.execute(query).mappings()}
+
+    def digest_of(self, source: str) -> str | None:
+        """What identifies the bytes of a source's last complete reading; None if there was none."""
+        with self._database.reading() as connection:
+            query = select(rows.sources.c.digest).where(rows.sources.c.name == source)
+            return connection.execute(query).scalar()
+
+    def record_reading(
+        self,
+        source: str,
+        *,
+        at: datetime,
+        state: str,
+        complete: bool,
+        events: int,
+        digest: str,
+        error: str | None,
+        defects: Sequence[Defect],
+        documents: int = 0,
+    ) -> None:
+        """Store how a reading went and the defects that it found; a defect seen before keeps its date."""
+        with self._writing() as connection:
+            failures = select(rows.sources.c.failures).where(rows.sources.c.name == source)
+            before: int = connection.execute(failures).scalar() or 0
+            values: dict[str, object] = {
+                "state": state,
+                "last_read_at": at,
+                "failures": 0 if complete else before + 1,
+                "error": error,
+            }
+            unread = {"events": 0, "documents": 0, "quarantined": 0}
+            if complete:
+                values |= {"last_ok_at": at, "digest": digest}
+            if state != "unreadable":
+                quarantined = len({(d.document, d.uid, d.line) for d in defects})
+                values |= {"events": events, "documents": documents, "quarantined": quarantined}
+                rows.replace_quarantine(connection, source, defects, at)
+            rows.put(connection, rows.sources, {"name": source}, values, unread)
+
+    def record_next_run(self, source: str, at: datetime | None) -> None:
+        """Store when a source is due again, for those who ask; nothing for a source never looked at."""
+        with self._writing() as connection:
+            connection.execute(
+                update(rows.sources).where(rows.sources.c.name == source).values(next_run_at=at)
+            )
+
+    def quarantine(self, source: str | None = None) -> tuple[Quarantined, ...]:
+        """The defects that a source has now (None: all sources), by source, document and line."""
+        c = rows.quarantine.c
+        query = select(rows.quarantine).order_by(c.source, c.document, c.line, c.uid)
+        if source is not None:
+            query = query.where(c.source == source)
+        with self._database.reading() as connection:
+            return tuple(
+                Quarantined(
+                    found.source,
+                    Defect(found.uid, found.line, Reason(found.reason), found.detail, found.document),
+                    found.first_seen_at,
+                )
+                for found in connection.execute(query)
+            )
+
+    def forget_source(self, name: str) -> None:
+        """Drop a source's record and its defects; its bookings stay."""
+        with self._writing() as connection:
+            connection.execute(delete(rows.sources).where(rows.sources.c.name == name))
+            connection.execute(delete(rows.quarantine).where(rows.quarantine.c.source == name))
+
+    # Calls
+
+    def count_call(self, method: str, at: datetime) -> None:
+        """Count one API call; in memory until the next write or `close`, so a kill may lose a few.
+
+        It never touches the disk: nothing may come between an answer and its `record`.
+        """
+        with self._counting:
+            self._uncounted[_month(at), method] += 1
+
+    def calls_in_month(self, at: datetime) -> int:
+        """API calls in the calendar month (UTC) of a moment."""
+        month = _month(at)
+        query = select(func.sum(rows.calls.c.count)).where(rows.calls.c.month == month)
+        with self._database.reading() as connection:
+            stored = int(connection.execute(query).scalar() or 0)
+        with self._counting:
+            return stored + sum(n for (when, _), n in self._uncounted.items() if when == month)
+
+    # Facts, approvals, people
+
+    def get_fact(self, name: str) -> str | None:
+        """A small text that was set under a name."""
+        with self._database.reading() as connection:
+            return connection.execute(select(rows.facts.c.value).where(rows.facts.c.name == name)).scalar()
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a small text under a name, in place of the one before."""
+        with self._writing() as connection:
+            rows.put(connection, rows.facts, {"name": name}, {"value": value})
+
+    def approve(self, checksum: str, at: datetime, user: str) -> None:
+        """Release the held cancellations under a checksum; also again, after it was spent."""
+        with self._writing() as connection:
+            rows.put(
+                connection,
+                rows.approvals,
+                {"checksum": checksum},
+                {"at": at, "approved_by": user, "spent": False},
+            )
+
+    def approvals(self) -> tuple[Approval, ...]:
+        """All approvals still remembered, oldest first."""
+        query = select(rows.approvals).order_by(rows.approvals.c.at, rows.approvals.c.checksum)
+        with self._database.reading() as connection:
+            return tuple(Approval(**found) for found in connection.execute(query).mappings())
+
+    def approved(self) -> frozenset[str]:
+        """Checksums that were approved and not carried out yet."""
+        return frozenset(a.checksum for a in self.approvals() if not a.spent)
+
+    def spend_approval(self, checksum: str) -> None:
+        """Remember that an approval was carried out: it does not count again."""
+        with self._writing() as connection:
+            spent = update(rows.approvals).where(rows.approvals.c.checksum == checksum).values(spent=True)
+            connection.execute(spent)
+
+    def person(self, address: str, not_before: datetime) -> tuple[bool, str | None]:
+        """Whether the directory was asked for an address since a moment, and the user id that it gave."""
+        query = select(rows.people.c.user_id).where(
+            rows.people.c.address == address, rows.people.c.at >= not_before
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(query).first()
+        return (False, None) if found is None else (True, found.user_id)
+
+    def remember_person(self, address: str, user_id: str | None, at: datetime) -> None:
+        """Store what the directory answered for an address; None: it knows nobody."""
+        with self._writing() as connection:
+            rows.put(connection, rows.people, {"address": address}, {"user_id": user_id, "at": at})
+
+    def prune(self, before: datetime) -> int:
+        """Forget what has been over since before a moment; returns the number of bookings forgotten.
+
+        That is closed bookings with their history, counts of calls, approvals, answers of the directory.
+        Generations stay, so that no mark is ever given twice.
+        """
+        closed = and_(rows.bookings.c.state.in_(sorted(CLOSED_STATES)), rows.bookings.c.updated_at < before)
+        with self._writing() as connection:
+            forgotten = connection.execute(delete(rows.bookings).where(closed)).rowcount
+            connection.execute(delete(rows.calls).where(rows.calls.c.month < _month(before)))
+            connection.execute(delete(rows.approvals).where(rows.approvals.c.at < before))
+            connection.execute(delete(rows.people).where(rows.people.c.at < before))
+        return forgotten
+
+    # Inside
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that stores the calls counted since the last one besides."""
+        with self._counting:
+            counted, self._uncounted = self._uncounted, Counter()
+        try:
+            with self._database.writing() as connection:
+                yield connection
+                for (month, method), number in counted.items():
+                    rows.add_calls(connection, month, method, number)
+        except BaseException:
+            with self._counting:
+                self._uncounted.update(counted)
+            raise
+
+    def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
+        try:
+            return rows.store(connection, bookings, also)
+        except LookupError as error:
+            raise LedgerError(
+                f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
+            ) from None
+
+    def _select(self, condition: ColumnElement[bool]) -> tuple[Booking, ...]:
+        with self._database.reading() as connection:
+            found = connection.execute(select(rows.bookings).where(condition)).all()
+        bookings = [self._booking(row) for row in found]
+        return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))
+
+    def _booking(self, found: Row[Any]) -> Booking:
+        try:
+            return rows.booking_of(found)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._database.unreadable(f"Booking {found.row}") from error
+
+
+def _month(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m")

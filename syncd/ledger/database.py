@@ -1,0 +1,306 @@
+"""The database under the ledger: its file, its owner, its schema, its transactions and its errors.
+
+SQLite is opened so that a commit survives a power cut (WAL, synchronous=FULL); all of that is in `_engine`.
+Ownership is a POSIX lock on a file beside the database: it goes when the process dies, however it dies,
+and a worker process does not inherit it.
+No error of the database or of the file system leaves this module: each becomes a `LedgerError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from syncd import migrations
+from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
+
+_REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
+
+_FOREIGN = "The file {where} is not a ledger of syncd: correct state.url, or move the file away."
+
+# By the beginning of SQLite's own name for the error (sqlite.org/rescode.html).
+_SENTENCES = {
+    "SQLITE_FULL": "The disk of the ledger {where} is full: free some space and start again; "
+    "what was recorded before is safe.",
+    "SQLITE_BUSY": "Another program keeps the ledger {where} locked: close it (an open sqlite3 shell, "
+    "a backup) and try again.",
+    "SQLITE_CORRUPT": f"The ledger {{where}} is damaged: {_REBUILD}.",
+    "SQLITE_NOTADB": _FOREIGN,
+    "SQLITE_READONLY": "The ledger {where} is read-only for this user: correct the owner and the mode of the "
+    "file and of its directory.",
+    "SQLITE_CANTOPEN": "The ledger {where} cannot be opened: correct the owner and the mode of the file and "
+    "of its directory.",
+    "SQLITE_IOERR": "The disk of the ledger {where} fails: look at the system's log and at the free space, "
+    "then start again.",
+}
+
+# By what SQLite and PostgreSQL say of a violated unique index: its columns, or its name.
+_TAKEN = {
+    ("bookings.scope", "one_current_booking"): "a current booking of this meeting in this room",
+    ("bookings.mark", "one_current_mark"): "a current booking with this mark",
+    ("bookings.reservation_id", "one_current_reservation"): "a current booking that holds this reservation",
+}
+
+
+class Database:
+    """An open database with the current schema."""
+
+    def __init__(self, url: str, *, owner: bool, patience_s: float) -> None:
+        """Open it; see `syncd.ledger.Ledger.open`."""
+        file = _file_of(url)
+        self._where = str(file)
+        self._ownership = _Ownership(file) if owner else None
+        try:
+            if owner:
+                with _file_errors(file):
+                    _create_private(file)
+            present = owner or _has_bytes(file)
+            self._engine = _engine(file, patience_s, owner=owner) if present else _nowhere()
+        except BaseException:
+            self._give_up()
+            raise
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close it and give up ownership; closing twice does no harm."""
+        self._engine.dispose()
+        self._give_up()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view."""
+        with self._transaction(self._engine) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, durable when the block is left without an exception; else nothing happened."""
+        with self._transaction(self._engine.execution_options(writes=True)) as connection:
+            yield connection
+
+    def unreadable(self, what: str) -> LedgerError:
+        """The error for something stored that makes no sense."""
+        return LedgerError(f"{what} of the ledger {self._where} makes no sense: {_REBUILD}.")
+
+    @contextlib.contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise LedgerError(_sentence(error, self._where)) from error
+
+    def _bring_up_to_date(self) -> None:
+        with self.reading() as connection:
+            revision = migrations.revision_of(connection)
+        if revision == migrations.HEAD:
+            return
+        if revision is None:
+            if self._ownership is None:  # another process is just creating it
+                self._engine.dispose()
+                self._engine = _nowhere()
+        elif not revision.isdecimal():
+            raise LedgerError(_FOREIGN.format(where=self._where))
+        elif int(revision) > int(migrations.HEAD):
+            raise LedgerTooNew(
+                f"The ledger {self._where} was written by a later version of syncd: "
+                "install that version, or restore the backup from before the upgrade."
+            )
+        elif self._ownership is None:
+            raise LedgerError(
+                f"The ledger {self._where} was written by an earlier version of syncd: "
+                "start this version's `syncd run` or `syncd once` first, which converts it."
+            )
+        with self.writing() as connection:
+            migrations.upgrade(connection)
+
+    def _give_up(self) -> None:
+        if self._ownership is not None:
+            self._ownership.give_up()
+
+
+class _Ownership:
+    """The exclusive lock on `<database>.lock`, with the owner's process id inside for people.
+
+    The file stays when the lock goes: removing it could leave two owners, each with its own file.
+    """
+
+    # POSIX locks do not keep one process from locking twice, so that is remembered here.
+    _held: ClassVar[set[Path]] = set()
+    _guard = threading.Lock()
+
+    def __init__(self, database: Path) -> None:
+        self._file = database.with_name(database.name + ".lock")
+        self._descriptor: int | None = None
+        with self._guard:
+            # First of all: closing any descriptor of the file would drop the lock that is held (fcntl(2)).
+            if self._file in self._held:
+                raise _locked(database, os.getpid())
+            with _file_errors(database):
+                _create_private(self._file)
+                descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    self._lock(descriptor, database)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            self._held.add(self._file)
+        self._descriptor = descriptor
+
+    @staticmethod
+    def _lock(descriptor: int, database: Path) -> None:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # POSIX allows either
+            written = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            raise _locked(database, int(written) if written.isdecimal() else None) from None
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def give_up(self) -> None:
+        with self._guard:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+                self._held.discard(self._file)
+
+
+def _locked(database: Path, owner: int | None) -> LedgerLocked:
+    who = "Another process" if owner is None else f"Process {owner}"
+    return LedgerLocked(
+        f"{who} owns the ledger {database}: stop it first, "
+        "or use a command that works beside it (status, plan, explain)."
+    )
+
+
+def _file_of(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise LedgerError(
+            "state.url is not a database URL: write sqlite:////absolute/path/state.db."
+        ) from None
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:") or parsed.query:
+        raise LedgerError(
+            "The ledger is a SQLite file for now: set state.url to sqlite:////absolute/path/state.db."
+        )
+    return Path(str(parsed.database)).resolve()
+
+
+def _has_bytes(file: Path) -> bool:
+    with _file_errors(file):
+        try:
+            return file.stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def _create_private(file: Path) -> None:
+    """Make sure that a file is there and that only its owner may read it.
+
+    SQLite gives its -wal and -shm files the mode and the owner of the database.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            with contextlib.suppress(PermissionError):  # not ours to change; `syncd doctor` tells
+                file.chmod(mode & 0o700)
+        return
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.geteuid() == 0:
+            # An administrator's first `syncd once` must not shut out the service that owns the directory.
+            owner = os.fstat(directory)
+            with contextlib.suppress(OSError):  # a user that this name space does not have
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _file_errors(database: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise LedgerError(
+            f"The directory {database.parent} of the ledger does not exist: create it, or correct state.url."
+        ) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise LedgerError(
+            f"The ledger {database} cannot be used ({reason}): correct the owner and the mode of its "
+            "directory and the space on its disk, or correct state.url."
+        ) from None
+
+
+def _engine(file: Path, patience_s: float, *, owner: bool) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)), hide_parameters=True, connect_args={"timeout": patience_s}
+    )
+    _configure(engine, owner=owner)
+    return engine
+
+
+def _nowhere() -> Engine:
+    """An empty database in memory, for who only looks at a ledger that is not there."""
+    engine = create_engine("sqlite://", hide_parameters=True, poolclass=StaticPool)
+    _configure(engine, owner=False)
+    return engine
+
+
+def _configure(engine: Engine, *, owner: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        # Transactions begin where this module says, not where sqlite3 guesses.
+        connection.isolation_level = None
+        if owner:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A write takes its lock at once: one that began as a read could not wait for it.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sentence(error: SQLAlchemyError, where: str) -> str:
+    """What happened, and the cure."""
+    original = error.orig if isinstance(error, DBAPIError) else None
+    name = getattr(original, "sqlite_errorname", "") or type(original or error).__name__
+    for beginning, sentence in _SENTENCES.items():
+        if name.startswith(beginning):
+            return sentence.format(where=where)
+    if "CONSTRAINT" in name or "Integrity" in name:
+        told = str(original)
+        for signs, what in _TAKEN.items():
+            if any(sign in told for sign in signs):
+                return (
+                    f"The ledger {where} already has {what}, so nothing was recorded: "
+                    "run the cycle again, and report this if it stays."
+                )
+        return (
+            f"The ledger {where} refused a booking that cannot be ({told}): nothing was recorded; "
+            "report this as a defect of syncd."
+        )
+    return f"The ledger {where} cannot be used ({name}): {_REBUILD}."

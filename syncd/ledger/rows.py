@@ -1,0 +1,296 @@
+"""How the values of the core lie in the rows of the ledger, and back, without loss.
+
+Only the columns that are used are named here; the schema with its constraints is in `syncd.migrations`.
+Times are milliseconds since 1970, UTC, which is what the API counts in; content is JSON with the API's names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Integer,
+    Row,
+    TableClause,
+    Text,
+    TypeDecorator,
+    bindparam,
+    column,
+    delete,
+    insert,
+    literal_column,
+    select,
+    table,
+    update,
+)
+
+from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec, epoch_ms
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Instant(TypeDecorator[datetime]):
+    """An aware datetime, stored as milliseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else epoch_ms(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _instant(value)
+
+
+class _Prose(TypeDecorator[str]):
+    """Text for people, in part from others: half a surrogate pair, which no database takes, becomes `?`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+def _table(name: str, /, **columns: type[Any]) -> TableClause:
+    return table(name, *(column(column_name, kind()) for column_name, kind in columns.items()))
+
+
+bookings = _table(
+    "bookings",
+    row=Integer,
+    scope=Text,
+    uid=Text,
+    recurrence_id=Text,
+    room_id=Text,
+    generation=Integer,
+    mark=Text,
+    state=Text,
+    source=Text,
+    witnesses=Text,
+    origin=Text,
+    content=Text,
+    pending=Text,
+    reservation_id=Text,
+    reason=Text,
+    detail=_Prose,
+    attempted_at=_Instant,
+    retry_at=_Instant,
+    blocked_by=Text,
+    evidence=Text,
+    missed=Integer,
+    missed_in=Text,
+    updated_at=_Instant,
+)
+history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
+generations = _table("generations", scope=Text, uid=Text, recurrence_id=Text, highest=Integer)
+sources = _table(
+    "sources",
+    name=Text,
+    state=Text,
+    last_read_at=_Instant,
+    last_ok_at=_Instant,
+    next_run_at=_Instant,
+    events=Integer,
+    documents=Integer,
+    quarantined=Integer,
+    failures=Integer,
+    digest=Text,
+    error=_Prose,
+)
+quarantine = _table(
+    "quarantine",
+    source=Text,
+    document=Text,
+    uid=Text,
+    line=Integer,
+    reason=Text,
+    detail=_Prose,
+    first_seen_at=_Instant,
+)
+calls = _table("calls", month=Text, method=Text, count=BigInteger)
+approvals = _table("approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean)
+facts = _table("facts", name=Text, value=Text)
+people = _table("people", address=Text, user_id=Text, at=_Instant)
+
+# Literally the condition of the partial indexes, or they would not be used.
+CURRENT = literal_column("state NOT IN ('cancelled', 'ended')", Boolean)
+
+
+def encode_spec(spec: ReservationSpec) -> str:
+    """Content as JSON text; plain ASCII, so that any text of a calendar fits."""
+    return json.dumps(spec.comparable(), separators=(",", ":"))
+
+
+def decode_spec(stored: str) -> ReservationSpec:
+    """The content that `encode_spec` wrote; raises ValueError, KeyError or TypeError for anything else."""
+    value = json.loads(stored)
+    return ReservationSpec(
+        topic=value["topic"],
+        start=_instant(value["start_time"]),
+        end=_instant(value["end_time"]),
+        room_id=value["meeting_room_id"],
+        participants=tuple(value["participants"]),
+        cc_participants=tuple(value["cc_participants"]),
+        notice=value["notice"],
+        notice_time_s=value["notice_time"],
+        description=value["description"],
+        creator=value["creator"],
+        attachments=tuple(Attachment(**attachment) for attachment in value["attachments"]),
+    )
+
+
+def booking_of(row: Row[Any]) -> Booking:
+    """The booking in a row; raises ValueError, KeyError or TypeError when it makes no sense."""
+    return Booking(
+        key=OccurrenceKey(row.scope, row.uid, row.recurrence_id or None),
+        room_id=row.room_id or None,
+        generation=row.generation,
+        mark=row.mark,
+        state=BookingState(row.state),
+        source=row.source,
+        witnesses=tuple(json.loads(row.witnesses)),
+        origin=row.origin,
+        content=None if row.content is None else decode_spec(row.content),
+        pending=None if row.pending is None else decode_spec(row.pending),
+        reservation_id=row.reservation_id,
+        reason=None if row.reason is None else Reason(row.reason),
+        detail=row.detail,
+        attempted_at=row.attempted_at,
+        retry_at=row.retry_at,
+        blocked_by=row.blocked_by,
+        evidence=None if row.evidence is None else Evidence(row.evidence),
+        missed=row.missed,
+        missed_in=row.missed_in,
+        updated_at=row.updated_at,
+        row=row.row,
+    )
+
+
+def _columns(booking: Booking) -> dict[str, object]:
+    """All columns but `row` and `updated_at`."""
+    return {
+        **_key_columns(booking.key),
+        "room_id": booking.room_id or "",
+        "generation": booking.generation,
+        "mark": booking.mark or None,
+        "state": booking.state,
+        "source": booking.source,
+        "witnesses": json.dumps(booking.witnesses),
+        "origin": booking.origin,
+        "content": None if booking.content is None else encode_spec(booking.content),
+        "pending": None if booking.pending is None else encode_spec(booking.pending),
+        "reservation_id": booking.reservation_id or None,
+        "reason": booking.reason,
+        "detail": booking.detail,
+        "attempted_at": booking.attempted_at,
+        "retry_at": booking.retry_at,
+        "blocked_by": booking.blocked_by,
+        "evidence": booking.evidence,
+        "missed": booking.missed,
+        "missed_in": booking.missed_in,
+    }
+
+
+def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]) -> list[int]:
+    """Write bookings with further columns, new ones too; returns their row numbers.
+
+    Raises LookupError with its number when a row is not there.
+    """
+    known = [{"known_row": b.row} for b in wanted if b.row]
+    if len(known) > 1:
+        # Rows leave the unique indexes before the first comes back: bookings may trade places.
+        parked = update(bookings).where(bookings.c.row == bindparam("known_row"))
+        connection.execute(parked.values(state=BookingState.ENDED), known)
+    for booking in wanted:
+        if booking.row:
+            changed = update(bookings).where(bookings.c.row == booking.row)
+            if not connection.execute(changed.values(**_columns(booking), **also)).rowcount:
+                raise LookupError(booking.row)
+        _raise_generation(connection, booking.key, booking.generation)
+    # New ones last: they may take the place of one that moved away.
+    return [booking.row or _insert(connection, {**_columns(booking), **also}) for booking in wanted]
+
+
+def _insert(connection: Connection, values: Mapping[str, object]) -> int:
+    return int(connection.execute(insert(bookings).values(values).returning(bookings.c.row)).scalar_one())
+
+
+def highest_generation(connection: Connection, key: OccurrenceKey) -> int | None:
+    """The highest generation ever stored for an occurrence."""
+    query = select(generations.c.highest).where(*_is(generations, _key_columns(key)))
+    highest: int | None = connection.execute(query).scalar()
+    return highest
+
+
+def _raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
+    highest = highest_generation(connection, key)
+    if highest is None or highest < generation:
+        put(connection, generations, _key_columns(key), {"highest": generation})
+
+
+def put(
+    connection: Connection,
+    into: TableClause,
+    key: Mapping[str, object],
+    values: Mapping[str, object],
+    at_first: Mapping[str, object] | None = None,
+) -> None:
+    """Set columns of the row with a key; a new row has the values `at_first` besides."""
+    if not connection.execute(update(into).where(*_is(into, key)).values(**values)).rowcount:
+        connection.execute(insert(into).values({**(at_first or {}), **values, **key}))
+
+
+def add_calls(connection: Connection, month: str, method: str, number: int) -> None:
+    """Add to the calls of a month."""
+    key = {"month": month, "method": method}
+    more = update(calls).where(*_is(calls, key)).values(count=calls.c.count + number)
+    if not connection.execute(more).rowcount:
+        connection.execute(insert(calls).values(**key, count=number))
+
+
+def replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:
+    """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
+    c = quarantine.c
+    stored = connection.execute(select(quarantine).where(c.source == source).order_by(c.first_seen_at)).all()
+    # The line moves when something above it is edited; the defect is the same.
+    since: dict[tuple[str, str, str], datetime] = {}
+    for row in stored:
+        since.setdefault((row.document, row.uid, row.reason), row.first_seen_at)
+    wanted = [
+        {
+            "source": source,
+            "document": defect.document,
+            "uid": defect.uid,
+            "line": defect.line,
+            "reason": defect.reason,
+            "detail": defect.detail,
+            "first_seen_at": since.get((defect.document, defect.uid, defect.reason), at),
+        }
+        for defect in defects
+    ]
+    connection.execute(delete(quarantine).where(c.source == source))
+    if wanted:
+        connection.execute(insert(quarantine), wanted)
+
+
+def _key_columns(key: OccurrenceKey) -> dict[str, object]:
+    return {"scope": key.scope, "uid": key.uid, "recurrence_id": key.recurrence_id or ""}
+
+
+def _is(within: TableClause, values: Mapping[str, object]) -> list[ColumnElement[bool]]:
+    return [within.c[name] == value for name, value in values.items()]
+
+
+def _instant(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)

@@ -1,0 +1,225 @@
+"""The HTTP side: requests to calls, results to envelopes, faults in between, and the control side.
+
+Every answer of the API is HTTP 200 with `success`, `t` and `tid`, errors too, as observed on the real one.
+A call is one transaction, committed before anything of its answer is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from syncd.sandbox.call import ILLEGAL, NO_RESULT, URI_INVALID, ApiError, Call, Fields, Json, Operation
+from syncd.sandbox.control import Control, Entry
+from syncd.sandbox.faults import REFUSALS, Kind, Strikes
+from syncd.sandbox.gate import TOKEN_EXPIRED, Gate, Received
+from syncd.sandbox.operations import OPERATIONS
+from syncd.sandbox.reservations import release_unused
+from syncd.sandbox.store import clock
+
+CLOSE_CONNECTION: Final = "syncd.sandbox.close"
+"""Key of the connection scope under which the server puts what closes the connection."""
+
+_SECRET_IN_PATH: Final = "refresh_token"
+_MAKES_RESERVATION: Final = ("create", "seize")
+_DISGUISES: Final = (Kind.ERROR, Kind.GATEWAY, Kind.GARBAGE, Kind.FALSE)
+
+
+class Hangup(Response):
+    """No answer: the connection is closed."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """Close, and wait until the server has noticed."""
+        scope[CLOSE_CONNECTION]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class Api:
+    """The API behind a gate, with its control side; `log` gets one line for each request."""
+
+    def __init__(self, gate: Gate, control: Control, log: Callable[[str], None]) -> None:
+        self._gate = gate
+        self._control = control
+        self._store = control.store
+        self._log = log
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End what waits: a request that is held up gets no answer."""
+        self._stopping.set()
+
+    def asgi(self) -> Starlette:
+        """The application."""
+        routes = [
+            Route(operation.path, partial(self._answer, operation), methods=[operation.method])
+            for operation in OPERATIONS
+        ]
+        application = Starlette(
+            routes=[*routes, *self._control.routes()],
+            # An unknown path and a wrong method look alike to clients of the real API.
+            exception_handlers={HTTPException: self._no_such_path},
+        )
+        application.router.redirect_slashes = False
+        return application
+
+    async def _no_such_path(self, request: Request, _error: Exception) -> Response:
+        entry = self._control.note(request.method, request.scope["path"], "", Strikes(()), "")
+        refusal = ApiError(URI_INVALID, "uri path invalid")
+        entry.code = refusal.code
+        return self._reply(entry, JSONResponse(_failure(refusal, clock())))
+
+    async def _answer(self, operation: Operation, request: Request) -> Response:
+        path = {name: str(value) for name, value in request.path_params.items()}
+        received = Received(
+            method=request.method,
+            path=request.scope["path"],
+            query=parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw},
+            body=await request.body(),
+        )
+        strikes = self._control.faults.on(operation)
+        shown = operation.path if _SECRET_IN_PATH in path else received.path
+        entry = self._control.note(
+            operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
+        )
+        if await self._interrupted(strikes.seconds(Kind.LATE)) or strikes.of(Kind.CLOSED):
+            return self._hang_up(entry)
+        now = clock() + int(strikes.seconds(Kind.CLOCK) * 1000)
+        try:
+            self._gate.admit(received, operation, self._control.switches, now)
+            self._refuse(strikes, received)
+            envelope: dict[str, Json] = {}
+            if not _spares_the_work(strikes):
+                call = self._call(received, path, strikes, now)
+                envelope = _success(self._work(operation, call, strikes), now)
+                entry.code = 0
+                if operation.name in _MAKES_RESERVATION:
+                    entry.reservation_id = envelope["result"]
+        except ApiError as error:
+            envelope = _failure(error, now)
+            entry.code = error.code
+        if await self._interrupted(strikes.seconds(Kind.SLOW)) or strikes.of(Kind.LOST):
+            return self._hang_up(entry)
+        return self._reply(entry, _disguise(strikes, envelope, now))
+
+    def _refuse(self, strikes: Strikes, received: Received) -> None:
+        """Refuse the call if a fault says so; an expired token is really ended."""
+        fault = strikes.of(*REFUSALS)
+        if fault is None:
+            return
+        if fault.kind is Kind.EXPIRED:
+            with self._store:
+                self._store.end_token(received.headers["access_token"])
+            raise ApiError(TOKEN_EXPIRED, "token is expired")
+        raise ApiError(fault.code, f"refused by the fault {fault.kind}")
+
+    def _call(self, received: Received, path: Mapping[str, str], strikes: Strikes, now: int) -> Call:
+        lag_s = strikes.seconds(Kind.LAG)
+        return Call(
+            path=path,
+            query=Fields(dict(received.query), textual=True),
+            body=Fields(_object(received.body)),
+            store=self._store,
+            switches=self._control.switches,
+            now=now,
+            as_of=clock() - int(lag_s * 1000) if lag_s else None,
+        )
+
+    def _work(self, operation: Operation, call: Call, strikes: Strikes) -> Json:
+        """Do the work in one transaction; twice if a fault delivers the request twice."""
+        if release := strikes.of(Kind.RELEASE):
+            with self._store:
+                release_unused(call, release.minutes)
+        with self._store:
+            result = operation.handler(call)
+        if strikes.of(Kind.DUPLICATE):
+            # The client gets the first answer, and never hears of a refusal of the second.
+            with suppress(ApiError), self._store:
+                operation.handler(call)
+        return result
+
+    async def _interrupted(self, seconds: float) -> bool:
+        """Wait; whether the sandbox stopped meanwhile."""
+        if not seconds:
+            return False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
+
+    def _hang_up(self, entry: Entry) -> Response:
+        self._report(entry, "no answer")
+        return Hangup()
+
+    def _reply(self, entry: Entry, response: Response) -> Response:
+        self._report(entry, "")
+        return response
+
+    def _report(self, entry: Entry, remark: str) -> None:
+        code = "-" if entry.code is None else str(entry.code)
+        fault = f"fault={entry.fault}" if entry.fault else ""
+        parts = (entry.method, entry.path, f"code={code}", fault, remark)
+        self._log(" ".join(part for part in parts if part))
+
+
+def _spares_the_work(strikes: Strikes) -> bool:
+    fault = strikes.of(*_DISGUISES)
+    return fault is not None and not fault.works
+
+
+def _disguise(strikes: Strikes, envelope: Json, now: int) -> Response:
+    """The answer, or what a fault makes of it."""
+    fault = strikes.of(*_DISGUISES)
+    if fault is None:
+        return JSONResponse(envelope)
+    match fault.kind:
+        case Kind.ERROR:
+            return JSONResponse(_failure(ApiError(fault.code, "system error"), now))
+        case Kind.GATEWAY:
+            return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", 502)
+        case Kind.FALSE:
+            return JSONResponse(_success(False, now))
+        case _:
+            return Response('{"success":true,"result":"14101488', media_type="application/json")
+
+
+def _success(result: Json, now: int) -> dict[str, Json]:
+    if result is NO_RESULT:
+        return {"code": 200, "success": True, "t": now, "tid": uuid.uuid4().hex}
+    return {"result": result, "success": True, "t": now, "tid": uuid.uuid4().hex}
+
+
+def _failure(error: ApiError, now: int) -> dict[str, Json]:
+    return {
+        "code": error.code,
+        "msg": error.message,
+        "success": False,
+        "t": now,
+        "tid": uuid.uuid4().hex,
+    }
+
+
+def _object(body: bytes) -> dict[str, Json]:
+    """The JSON object of a body; an absent body counts as an empty one."""
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise ApiError(ILLEGAL, "the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise ApiError(ILLEGAL, "the body is not an object")
+    return value

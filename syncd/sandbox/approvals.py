@@ -1,0 +1,128 @@
+"""Approval of meetings: a room that needs it makes a booking wait in status 2 until its approvers decide.
+
+API page "Approval Management".
+Three vocabularies meet here: reservation 1 to 4, approval 0 pending and 1 finished,
+approver 0 in progress, 1 rejected, 2 approved, 3 no action needed.
+The word that rejects is not printed on the page; here it is `reject`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from syncd.sandbox.call import DENIED, NOT_FOUND, STATE_FORBIDS, ApiError, Call, Json, Operation
+from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, Reservation
+
+PENDING, FINISHED = 0, 1
+IN_PROGRESS, NODE_REJECTED, NODE_APPROVED, NOT_NEEDED = 0, 1, 2, 3
+_STEM: Final = "/v2.0/iot-03/meeting-approvals"
+
+
+def needs_approval(call: Call, room_id: str) -> bool:
+    """Whether a booking of the room starts in status 2."""
+    room = call.store.get("room", room_id) if room_id else None
+    return room is not None and room["reservation_approved"] == "Y"
+
+
+def open_approval(call: Call, reservation: Reservation) -> None:
+    """Ask the approvers of the room, anew when they were asked before."""
+    close_approvals(call, reservation)
+    room = call.store.get("room", reservation.room_id) or {}
+    setting = call.store.get("approval-setting", room.get("approval_process_id", "")) or {}
+    approval_id = str(call.store.mint(call.now))
+    nodes = [
+        {"id": uid, "status": IN_PROGRESS, "gmt_create": call.now, "gmt_modified": call.now}
+        for uid in setting.get("approval_uids", [])
+    ]
+    approval = {
+        "id": approval_id,
+        "title": reservation.topic,
+        "current_step": 1,
+        "reservation_id": str(reservation.reservation_id),
+        "submit_time": call.now,
+        "status": PENDING,
+        "approval_type": setting.get("approval_type", "anyOneSign"),
+        "nodes": nodes,
+    }
+    call.store.put("approval", approval_id, approval, parent=str(reservation.reservation_id))
+
+
+def close_approvals(call: Call, reservation: Reservation) -> None:
+    """Nobody needs to decide about the meeting any more."""
+    for approval in call.store.all("approval", parent=str(reservation.reservation_id)):
+        if approval["status"] == PENDING:
+            _finish(call, approval)
+
+
+def _finish(call: Call, approval: dict[str, Json]) -> None:
+    for node in approval["nodes"]:
+        if node["status"] == IN_PROGRESS:
+            node.update(status=NOT_NEEDED, gmt_modified=call.now)
+    approval["status"] = FINISHED
+    call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
+
+
+def _submit(call: Call) -> Json:
+    uid = call.body.need("uid", call.body.identifier)
+    action = call.body.need("action", call.body.one_of("pass", "reject"))
+    approval = _approval(call)
+    if approval["status"] == FINISHED:
+        raise ApiError(STATE_FORBIDS, "the approval is finished")
+    nodes = approval["nodes"]
+    mine = next((node for node in nodes if node["id"] == uid and node["status"] == IN_PROGRESS), None)
+    if mine is None:
+        raise ApiError(DENIED, "this user has nothing to decide here")
+    mine.update(status=NODE_APPROVED if action == "pass" else NODE_REJECTED, gmt_modified=call.now)
+    all_agree = all(node["status"] == NODE_APPROVED for node in nodes)
+    if action == "pass" and approval["approval_type"] == "allMustSign" and not all_agree:
+        call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
+        return True
+    _finish(call, approval)
+    reservation = call.store.reservation(int(approval["reservation_id"]))
+    if reservation is not None and reservation.status == AWAITING_APPROVAL:
+        status = NORMAL if action == "pass" else REJECTED
+        call.store.save(replace(reservation, status=status, gmt_modified=call.now))
+    return True
+
+
+def _approval(call: Call) -> dict[str, Json]:
+    approval = call.store.get("approval", call.path["approval_id"])
+    if approval is None:
+        raise ApiError(NOT_FOUND, "the approval does not exist")
+    return approval
+
+
+def _page(call: Call) -> Json:
+    kind = call.query.need("type", call.query.one_of("0", "1"))
+    uid = call.query.need("uid", call.query.identifier)
+    found = [
+        {name: approval[name] for name in ("id", "title", "current_step", "reservation_id", "submit_time")}
+        for approval in call.store.all("approval")
+        for node in approval["nodes"]
+        if node["id"] == uid and (node["status"] != IN_PROGRESS) == (kind == "1")
+    ]
+    return call.paged(found)
+
+
+def _one(call: Call) -> Json:
+    call.query.need("uid", call.query.identifier)
+    names = ("id", "title", "current_step", "reservation_id", "submit_time", "status")
+    approval = _approval(call)
+    return {name: approval[name] for name in names}
+
+
+def _nodes(call: Call) -> Json:
+    reservation_id = call.query.need("reservation_id", call.query.identifier)
+    return [
+        {"approval_type": approval["approval_type"], "nodes": approval["nodes"]}
+        for approval in call.store.all("approval", parent=reservation_id)
+    ]
+
+
+OPERATIONS = (
+    Operation("page_approvals", "GET", _STEM, _page),
+    Operation("approval_nodes", "GET", f"{_STEM}/nodes", _nodes),
+    Operation("get_approval", "GET", f"{_STEM}/{{approval_id}}", _one),
+    Operation("submit_approval", "POST", f"{_STEM}/{{approval_id}}/actions/submit", _submit),
+)

@@ -1,0 +1,225 @@
+"""One call of the API: its fields read strictly, its refusals, and the operations that answer it.
+
+`Fields` turns a query or a JSON body into values of the documented types, or refuses with a documented code.
+snake_case and camelCase names both bind, because the API's pages print both.
+Fields that the pages type in two ways (ids, `status`) are read in both; everything else in one.
+Nothing here knows HTTP: the server makes calls out of requests, and answers out of results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from syncd.sandbox.store import Store
+from syncd.sandbox.switches import Switches
+
+Json = Any
+T = TypeVar("T")
+
+# Documented codes (API page "Error codes").
+NOT_FOUND: Final = 1000
+EMPTY: Final = 1100
+OUT_OF_RANGE: Final = 1101
+NULL: Final = 1102
+WRONG_TYPE: Final = 1104
+DENIED: Final = 1106
+URI_INVALID: Final = 1108
+ILLEGAL: Final = 1109
+USER_UNKNOWN: Final = 2006
+
+# The pages publish no codes for meetings: these are the sandbox's own, chosen so that nobody takes them
+# for the API's.
+ROOM_TAKEN: Final = 990001
+RULE_BROKEN: Final = 990002
+STATE_FORBIDS: Final = 990003
+ROOM_CLOSED: Final = 990004
+
+
+class ApiError(Exception):
+    """A refusal: `success:false` with this code and message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+class NoResult:
+    """The odd success of "Delete approval": `code` 200 and no `result`."""
+
+
+NO_RESULT: Final = NoResult()
+
+
+class Fields:
+    """The query (`textual`) or the body of a call, by name."""
+
+    def __init__(self, values: Mapping[str, Json], *, textual: bool = False) -> None:
+        self._values = {_snake(name): value for name, value in values.items()}
+        self._textual = textual
+
+    def __contains__(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def need(self, name: str, read: Callable[[str], T | None]) -> T:
+        """A required field, read with one of the methods below; an empty one is missing."""
+        value = read(name)
+        if value is None:
+            code, what = (NULL, "null") if name in self._values else (EMPTY, "missing")
+            raise ApiError(code, f"parameter {name} is {what}")
+        if isinstance(value, (str, list)) and not value:
+            raise ApiError(EMPTY, f"parameter {name} is empty")
+        return value
+
+    def text(self, name: str) -> str | None:
+        """A String."""
+        return self._read(name, str, "String")
+
+    def identifier(self, name: str) -> str | None:
+        """An id or a status: the pages show both a String and a Long."""
+        value = self._values.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return self.text(name)
+
+    def integer(self, name: str) -> int | None:
+        """A Long or an Integer."""
+        value = self._values.get(name)
+        if self._textual and isinstance(value, str):
+            if not value:
+                return None
+            if not re.fullmatch(r"-?[0-9]{1,19}", value):
+                raise ApiError(WRONG_TYPE, f"parameter {name} is not a Long")
+            return int(value)
+        return self._read(name, int, "Long")
+
+    def flag(self, name: str) -> bool | None:
+        """A Boolean."""
+        value = self._values.get(name)
+        if self._textual and isinstance(value, str):
+            if value.lower() not in ("true", "false"):
+                raise ApiError(WRONG_TYPE, f"parameter {name} is not a Boolean")
+            return value.lower() == "true"
+        return self._read(name, bool, "Boolean")
+
+    def texts(self, name: str) -> list[str] | None:
+        """A List of Strings; in a query, separated by commas."""
+        value = self._values.get(name)
+        if self._textual and isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        listed: list[str] | None = self._read(name, list, "List")
+        if listed is not None and not all(isinstance(part, str) for part in listed):
+            raise ApiError(WRONG_TYPE, f"parameter {name} is not a List of Strings")
+        return listed
+
+    def objects(self, name: str) -> list[Fields] | None:
+        """A List of objects."""
+        listed: list[Json] | None = self._read(name, list, "List")
+        if listed is None:
+            return None
+        if not all(isinstance(part, dict) for part in listed):
+            raise ApiError(WRONG_TYPE, f"parameter {name} is not a List of objects")
+        return [Fields(part) for part in listed]
+
+    def object(self, name: str) -> Fields | None:
+        """An object."""
+        value: dict[str, Json] | None = self._read(name, dict, "object")
+        return None if value is None else Fields(value)
+
+    def one_of(self, *allowed: str) -> Callable[[str], str | None]:
+        """A reader for a String from a closed set."""
+
+        def read(name: str) -> str | None:
+            value = self.identifier(name)
+            if value and value not in allowed:
+                raise ApiError(ILLEGAL, f"parameter {name} is not one of {', '.join(allowed)}")
+            return value
+
+        return read
+
+    def within(self, limit: int) -> Callable[[str], str | None]:
+        """A reader for a String of at most `limit` UTF-16 units (what a Java server counts)."""
+
+        def read(name: str) -> str | None:
+            value = self.text(name)
+            if value is not None and len(value.encode("utf-16-le", "surrogatepass")) > 2 * limit:
+                raise ApiError(OUT_OF_RANGE, f"parameter {name} is longer than {limit} characters")
+            return value
+
+        return read
+
+    def _read(self, name: str, kind: type[Any], printed: str) -> Any:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        # Exact: a Boolean is no Long.
+        if type(value) is not kind:
+            raise ApiError(WRONG_TYPE, f"parameter {name} is not a {printed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler gets: path parameters, query, body, the state, and the server's clock (epoch ms).
+
+    `as_of` is set when reads lag behind writes: show the state as it was at that time (epoch ms).
+    """
+
+    path: Mapping[str, str]
+    query: Fields
+    body: Fields
+    store: Store
+    switches: Switches
+    now: int
+    as_of: int | None = None
+
+    def page(self) -> tuple[int, int]:
+        """Number (from 1) and size of the page that is asked for."""
+        number = self.query.integer("page_no")
+        size = self.query.integer("page_size") or self.query.integer("size")
+        number, size = number if number is not None else 1, size or self.switches.page_size
+        if number < 1 or size < 1:
+            raise ApiError(OUT_OF_RANGE, "page_no and page_size start at 1")
+        return number, min(size, self.switches.page_cap)
+
+    def paged(self, items: Sequence[Json]) -> Json:
+        """The page of a whole list."""
+        number, size = self.page()
+        return page_of(items[(number - 1) * size : number * size], len(items), number, size)
+
+    def from_cursor(self, items: Sequence[Json]) -> Json:
+        """The part of a whole list behind `last_row_key`, as the user list and the daily report page."""
+        _, size = self.page()
+        key = self.query.text("last_row_key") or "0"
+        if not re.fullmatch(r"[0-9]{1,9}", key):
+            raise ApiError(ILLEGAL, "parameter last_row_key is not one that was handed out")
+        end = int(key) + size
+        more = end < len(items)
+        return {
+            "has_more": more,
+            "last_row_key": str(end) if more else "",
+            "list": list(items[int(key) : end]),
+        }
+
+
+def page_of(items: Sequence[Json], total: int, number: int, size: int) -> Json:
+    """`total`, `has_more`, `list`."""
+    return {"total": total, "has_more": number * size < total, "list": list(items)}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One documented call: the name that faults and logs use, method, path template, and what answers it."""
+
+    name: str
+    method: str
+    path: str
+    handler: Callable[[Call], Json]
+    is_token_call: bool = False
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), name)

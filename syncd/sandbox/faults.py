@@ -1,0 +1,204 @@
+"""Faults on request: what goes wrong, in which calls, how often.
+
+A fault is written `kind[:key=value,...]`, e.g. `lost:on=create,times=1` or `slow:seconds=3,every=10`.
+`KINDS` says what each kind does and which keys it takes besides the common ones:
+
+* `on`: operations that it applies to, joined by `+`: names of operations, `read`, `write`, `any`
+* `after=N`: lets the first N such calls pass; `every=N`: strikes each Nth; `times=N`: strikes N times at most
+
+Counting is exact and not random, so a failing test can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from syncd.sandbox.call import Operation
+from syncd.sandbox.operations import OPERATIONS
+
+
+class Kind(StrEnum):
+    """What goes wrong."""
+
+    LOST = "lost"
+    CLOSED = "closed"
+    SLOW = "slow"
+    LATE = "late"
+    ERROR = "error"
+    GATEWAY = "gateway"
+    GARBAGE = "garbage"
+    FALSE = "false"
+    EXPIRED = "expired"
+    THROTTLED = "throttled"
+    QUOTA = "quota"
+    UNSUBSCRIBED = "unsubscribed"
+    REFUSE = "refuse"
+    CLOCK = "clock"
+    LAG = "lag"
+    DUPLICATE = "duplicate"
+    RELEASE = "release"
+
+
+KINDS: Final[dict[Kind, tuple[str, str]]] = {
+    Kind.LOST: ("", "the work is done, then the connection is closed without an answer"),
+    Kind.CLOSED: ("", "the connection is closed before the work"),
+    Kind.SLOW: ("seconds=10", "the work is done, the answer comes later"),
+    Kind.LATE: ("seconds=10", "the request is held up on its way: checks and work happen later"),
+    Kind.ERROR: ("code=500 work=done", "the answer is an error although the work is done (or work=none)"),
+    Kind.GATEWAY: ("work=none", "HTTP 502 with an HTML page (work=done: after the work)"),
+    Kind.GARBAGE: ("work=done", "the answer is cut JSON (work=none: without the work)"),
+    Kind.FALSE: ("work=none", "success:true with result:false (work=done: after the work)"),
+    Kind.EXPIRED: ("", "the access token ends now: code 1010, without the work"),
+    Kind.THROTTLED: ("code=1110", "refused without the work; 1199 is the other documented code"),
+    Kind.QUOTA: ("code=28841004", "the quota is spent: refused without the work"),
+    Kind.UNSUBSCRIBED: (
+        "code=28841101",
+        "not subscribed: refused without the work; 28841105: not authorised",
+    ),
+    Kind.REFUSE: ("code=1109", "refused with this code, without the work"),
+    Kind.CLOCK: ("seconds=600", "the server's clock is ahead (negative: behind): t, its check, expiry"),
+    Kind.LAG: ("seconds=5", "lists show what was true that long ago (at most 3600)"),
+    Kind.DUPLICATE: ("", "the request is delivered twice: the work is done twice"),
+    Kind.RELEASE: ("minutes=10", "meetings in rooms without a sign-in are ended that long after their start"),
+}
+"""Each kind: the keys that it takes with their defaults, and what it does."""
+
+REFUSALS: Final = (Kind.EXPIRED, Kind.THROTTLED, Kind.QUOTA, Kind.UNSUBSCRIBED, Kind.REFUSE)
+_REPLACE_ANSWER: Final = (
+    *REFUSALS,
+    Kind.LOST,
+    Kind.CLOSED,
+    Kind.ERROR,
+    Kind.GATEWAY,
+    Kind.GARBAGE,
+    Kind.FALSE,
+)
+_LISTS: Final = ("list", "by_participant")
+_LAGGING: Final = (*_LISTS, "get")
+_GROUPS: Final = ("any", "read", "write")
+_COUNTS: Final = ("after", "every", "times")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault; made by `parse_fault`. `times` is None without a limit."""
+
+    kind: Kind
+    on: tuple[str, ...] = ("any",)
+    after: int = 0
+    every: int = 1
+    times: int | None = None
+    seconds: float = 0
+    minutes: int = 0
+    code: int = 0
+    works: bool = False
+
+    def concerns(self, operation: Operation) -> bool:
+        """Whether it applies to the operation at all."""
+        if self.kind is Kind.LAG and operation.name not in _LAGGING:
+            return False
+        if self.kind is Kind.EXPIRED and operation.is_token_call:
+            return False
+        group = "read" if operation.method == "GET" else "write"
+        return not {"any", group, operation.name}.isdisjoint(self.on)
+
+    def strikes(self, count: int) -> bool:
+        """Whether it strikes the call that is the `count`th (from 1) of those that it concerns."""
+        turn, rest = divmod(count - self.after, self.every)
+        return turn > 0 and rest == 0 and (self.times is None or turn <= self.times)
+
+
+def parse_fault(text: str) -> Fault:
+    """Read a fault as it is written on the command line.
+
+    Raises:
+        ValueError: the text is not a fault; the sentence says what is allowed.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name not in tuple(Kind):
+        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(Kind)}")
+    kind = Kind(name)
+    own = dict(pair.split("=") for pair in KINDS[kind][0].split())
+    fault = Fault(kind, on=_LISTS if kind is Kind.LAG else ("any",))
+    for key, value in own.items():
+        fault = _with(fault, key, value)
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        allowed = ("on", *_COUNTS, *own)
+        if key not in allowed or not equals:
+            raise ValueError(f"fault {kind} takes {', '.join(allowed)} as key=value, got {pair!r}")
+        fault = _with(fault, key, value)
+    return fault
+
+
+def _with(fault: Fault, key: str, value: str) -> Fault:
+    if key == "on":
+        names = tuple(name.strip() for name in value.split("+"))
+        known = (*_GROUPS, *(operation.name for operation in OPERATIONS))
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"on={unknown[0]} is no operation; the operations are {', '.join(known)}")
+        return replace(fault, on=names)
+    if key == "work":
+        if value not in ("done", "none"):
+            raise ValueError(f"work is done or none, got {value!r}")
+        return replace(fault, works=value == "done")
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f"{key} is a number, got {value!r}") from None
+    if key == "seconds":
+        lowest, highest = (-1e9, 1e9) if fault.kind is Kind.CLOCK else (0, 3600)
+        if not lowest <= number <= highest:
+            raise ValueError(f"seconds is from {lowest:g} to {highest:g} here, got {value!r}")
+        return replace(fault, seconds=number)
+    lowest = 0 if key in ("after", "code") else 1
+    if number != int(number) or number < lowest:
+        raise ValueError(f"{key} is a whole number from {lowest:g}, got {value!r}")
+    return replace(fault, **{key: int(number)})
+
+
+class Strikes:
+    """The faults that strike one call."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self._faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "+".join(fault.kind for fault in self._faults)
+
+    def of(self, *kinds: Kind) -> Fault | None:
+        """The first of these kinds that strikes."""
+        return next((fault for fault in self._faults if fault.kind in kinds), None)
+
+    def seconds(self, kind: Kind) -> float:
+        """The seconds of all faults of the kind together."""
+        return sum(fault.seconds for fault in self._faults if fault.kind is kind)
+
+
+class Faults:
+    """The faults in force, and how many calls each has seen."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self._seen: list[tuple[Fault, int]] = [(fault, 0) for fault in faults]
+
+    def on(self, operation: Operation) -> Strikes:
+        """What strikes this call.
+
+        Of the faults that replace the answer only the first strikes; it hides the call from the others.
+        """
+        striking: list[Fault] = []
+        for index, (fault, seen) in enumerate(self._seen):
+            answered = any(one.kind in _REPLACE_ANSWER for one in striking)
+            if not fault.concerns(operation) or (answered and fault.kind in _REPLACE_ANSWER):
+                continue
+            self._seen[index] = (fault, seen + 1)
+            if fault.strikes(seen + 1):
+                striking.append(fault)
+        return Strikes(striking)
+
+    def counts(self) -> list[tuple[Fault, int]]:
+        """Each fault, and how many calls it concerned so far."""
+        return list(self._seen)

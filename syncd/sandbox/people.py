@@ -1,0 +1,101 @@
+"""The user directory of the tenant: the campus users of `iot-03`, with search by e-mail and phone.
+
+API pages "Basic Information Management of Campus Office" and "Query Users".
+Whether a filter compares exactly is not documented: switch `user_match`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Final
+
+from syncd.sandbox.call import ILLEGAL, USER_UNKNOWN, ApiError, Call, Json, Operation
+from syncd.sandbox.switches import Match
+
+_STEM: Final = "/v1.0/iot-03/users"
+_ONE: Final = f"{_STEM}/{{uid}}"
+_LIMITS: Final = {"external_id": 40, "user_account": 20, "name": 10, "user_no": 20}
+_TEXTS: Final = ("external_id", "user_no", "user_account", "name", "mobile", "email", "gender")
+_FILTERS: Final = ("name", "mobile", "email", "user_no")
+DISABLED, ENABLED = 0, 1
+
+
+def _read(call: Call) -> dict[str, Json]:
+    body = call.body
+    read: dict[str, Json] = {name: body.within(_LIMITS.get(name, 255))(name) for name in _TEXTS}
+    read.update({name: body.integer(name) for name in ("start_time", "end_time")})
+    read["org_ids"] = body.texts("org_ids")
+    return {name: value for name, value in read.items() if value is not None}
+
+
+def _shown(user: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in user.items() if name != "org_ids"}
+
+
+def _add(call: Call) -> Json:
+    call.body.need("name", call.body.text)
+    # The shape of the ids in the documentation's examples: prefix, creation time, four characters.
+    letters = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(4))
+    uid = f"bay{call.now}{letters}"
+    user = {"id": uid, **dict.fromkeys(_TEXTS, ""), "status": ENABLED, "org_ids": [], **_read(call)}
+    call.store.put("user", uid, user)
+    return uid
+
+
+def _user(call: Call) -> dict[str, Json]:
+    user = call.store.get("user", call.path["uid"])
+    if user is None:
+        raise ApiError(USER_UNKNOWN, "the user does not exist")
+    return user
+
+
+def _one(call: Call) -> Json:
+    return _shown(_user(call))
+
+
+def _modify(call: Call) -> Json:
+    user = {**_user(call), **_read(call)}
+    call.store.put("user", user["id"], user)
+    return True
+
+
+def _delete(call: Call) -> Json:
+    return call.store.delete("user", _user(call)["id"])
+
+
+def _set_status(call: Call) -> Json:
+    status = call.body.need("status", call.body.identifier)
+    if status not in (str(DISABLED), str(ENABLED)):
+        raise ApiError(ILLEGAL, "parameter status is not 0 or 1")
+    user = {**_user(call), "status": int(status)}
+    call.store.put("user", user["id"], user)
+    return True
+
+
+def _organizations(call: Call) -> Json:
+    return [{"org_id": org_id} for org_id in _user(call)["org_ids"]]
+
+
+def _list(call: Call) -> Json:
+    exact = call.switches.user_match is Match.EXACT
+    wanted = {name: value for name in _FILTERS if (value := call.query.text(name))}
+    org_id = call.query.text("org_id")
+    found = [
+        _shown(user)
+        for user in call.store.all("user")
+        if all(value == user[name] if exact else value in user[name] for name, value in wanted.items())
+        and (not org_id or org_id in user["org_ids"])
+    ]
+    return call.from_cursor(found)
+
+
+OPERATIONS = (
+    Operation("list_users", "GET", _STEM, _list),
+    Operation("add_user", "POST", _STEM, _add),
+    Operation("get_user", "GET", _ONE, _one),
+    Operation("modify_user", "PUT", _ONE, _modify),
+    Operation("delete_user", "DELETE", _ONE, _delete),
+    Operation("set_user_status", "PUT", f"{_ONE}/status", _set_status),
+    Operation("user_organizations", "GET", f"{_ONE}/organizations", _organizations),
+)

@@ -1,0 +1,371 @@
+"""Meetings: add, modify, cancel, end, and every way to read them.
+
+API pages "Add Meeting Reservation" to "Add Participant", and "Preempt Meeting Room".
+A room belongs to one meeting at a time: those of status 1 and 2 hold it, from their start up to their end.
+What the pages leave open is decided by `switches`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from syncd.sandbox.approvals import close_approvals, needs_approval, open_approval
+from syncd.sandbox.call import (
+    DENIED,
+    ILLEGAL,
+    NOT_FOUND,
+    OUT_OF_RANGE,
+    ROOM_CLOSED,
+    ROOM_TAKEN,
+    STATE_FORBIDS,
+    USER_UNKNOWN,
+    ApiError,
+    Call,
+    Json,
+    Operation,
+    page_of,
+)
+from syncd.sandbox.rules import check_rules
+from syncd.sandbox.store import AWAITING_APPROVAL, CANCELLED, NORMAL, REJECTED, Reservation, clock
+from syncd.sandbox.switches import Match, Omitted, Order, Repeat, Window
+
+MAX_DESCRIPTION: Final = 256
+_STATUSES: Final = ("1", "2", "3", "4")
+_STEM: Final = "/v2.0/iot-03/meeting-reservations"
+
+_WINDOWS: Final = {
+    Window.START: ("start_time >= :start", "start_time < :end"),
+    Window.OVERLAP: ("start_time < :end", "end_time > :start", "start_time >= :start - :longest"),
+    Window.CONTAINMENT: ("start_time >= :start", "start_time < :end", "end_time <= :end"),
+}
+_ORDERS: Final = {
+    Order.START: "start_time, reservation_id",
+    Order.START_DESCENDING: "start_time DESC, reservation_id DESC",
+    Order.CREATED: "gmt_create, reservation_id",
+    Order.CREATED_DESCENDING: "gmt_create DESC, reservation_id DESC",
+}
+
+
+def as_answer(reservation: Reservation) -> dict[str, Json]:
+    """A meeting as the API shows it; `notice_time` is left out when it was never given."""
+    shown: dict[str, Json] = {
+        "reservation_id": str(reservation.reservation_id),
+        "topic": reservation.topic,
+        "start_time": reservation.start_time,
+        "end_time": reservation.end_time,
+        "status": reservation.status,
+        "room_id": reservation.room_id,
+        "participants": list(reservation.participants),
+        "cc_participants": list(reservation.cc_participants),
+        "notice": reservation.notice,
+        "notice_time": reservation.notice_time,
+        "description": reservation.description,
+        "creator": reservation.creator,
+        "modifier": reservation.modifier,
+        "gmt_create": reservation.gmt_create,
+        "gmt_modified": reservation.gmt_modified,
+        "attachments": list(reservation.attachments),
+    }
+    if reservation.notice_time is None:
+        del shown["notice_time"]
+    return shown
+
+
+def find(call: Call) -> Reservation:
+    """The meeting that the path names."""
+    text = call.path["reservation_id"]
+    # 19 digits: what fits a Long.
+    found = call.store.reservation(int(text)) if text.isdecimal() and len(text) <= 19 else None
+    if found is None:
+        raise ApiError(NOT_FOUND, "the reservation does not exist")
+    return found
+
+
+def release_unused(call: Call, minutes: int) -> None:
+    """End each meeting that nobody signed in to `minutes` after its start."""
+    for reservation in call.store.unused_since(call.now - minutes * 60_000):
+        call.store.save(reservation.ended(reservation.start_time + minutes * 60_000, "release", call.now))
+
+
+def _content(call: Call) -> dict[str, Any]:
+    """The fields that adding and modifying share; absent optional ones are absent."""
+    body = call.body
+    content: dict[str, Any] = {
+        "topic": body.need("topic", body.text),
+        "start_time": body.need("start_time", body.integer),
+        "end_time": body.need("end_time", body.integer),
+        "participants": tuple(body.need("participants", body.texts)),
+        "notice": body.need("notice", body.flag),
+    }
+    if not 0 <= content["start_time"] < content["end_time"] < 10**13:
+        raise ApiError(ILLEGAL, "start_time and end_time are 13-digit times, and the end is after the start")
+    optional: dict[str, Any] = {
+        "room_id": body.identifier("meeting_room_id"),
+        "cc_participants": body.texts("cc_participants"),
+        "notice_time": body.integer("notice_time"),
+        "description": body.within(MAX_DESCRIPTION)("description"),
+        "creator": body.identifier("creator") or None,
+        "attachments": _attachments(call),
+    }
+    for name, value in optional.items():
+        if value is not None:
+            content[name] = tuple(value) if isinstance(value, list) else value
+    if (content.get("notice_time") or 0) < 0:
+        raise ApiError(OUT_OF_RANGE, "parameter notice_time is negative")
+    return content
+
+
+_CLEARED: Final[dict[str, Any]] = {
+    "room_id": "",
+    "cc_participants": (),
+    "notice_time": None,
+    "description": "",
+    "attachments": (),
+}
+
+
+def _attachments(call: Call) -> list[dict[str, str]] | None:
+    objects = call.body.objects("attachments")
+    if objects is None:
+        return None
+    if len(objects) > call.switches.max_attachments:
+        raise ApiError(OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments")
+    attachments = []
+    for entry in objects:
+        texts = {name: entry.text(name) for name in ("name", "url", "size", "type")}
+        attachments.append({name: text for name, text in texts.items() if text is not None})
+    return attachments
+
+
+def _check(call: Call, wanted: Reservation) -> None:
+    """Refuse a meeting that may not be, whether it is new or modified."""
+    if not call.switches.unknown_users:
+        for uid in (*wanted.participants, *wanted.cc_participants, wanted.creator):
+            if call.store.get("user", uid) is None:
+                raise ApiError(USER_UNKNOWN, "a user does not exist")
+    check_rules(call, wanted.room_id, wanted.start_time, wanted.end_time)
+    if not wanted.room_id:
+        return
+    room = call.store.get("room", wanted.room_id)
+    if room is None and not call.switches.unknown_rooms:
+        raise ApiError(NOT_FOUND, "the meeting room does not exist")
+    if room is not None and room["room_status"] == "stop":
+        raise ApiError(ROOM_CLOSED, "the meeting room is closed")
+    if room is not None and room["range_type"] == "personnel" and wanted.creator not in room["range_ids"]:
+        raise ApiError(DENIED, "the creator may not book this meeting room")
+    if _others(call, wanted):
+        raise ApiError(ROOM_TAKEN, "the meeting room is taken at this time")
+
+
+def _others(call: Call, wanted: Reservation) -> list[Reservation]:
+    holders = call.store.holders(
+        wanted.room_id, wanted.start_time, wanted.end_time, touching=call.switches.touching_conflicts
+    )
+    return [holder for holder in holders if holder.reservation_id != wanted.reservation_id]
+
+
+def _wanted(call: Call) -> Reservation:
+    """The new meeting that the body asks for."""
+    creator = call.body.need("creator", call.body.identifier)
+    content = {**_CLEARED, **_content(call)}
+    return Reservation(
+        reservation_id=call.store.mint(call.now),
+        status=NORMAL,
+        modifier=creator,
+        gmt_create=call.now,
+        gmt_modified=call.now,
+        planned_end=content["end_time"],
+        **content,
+    )
+
+
+def _add(call: Call) -> Json:
+    return _book(call, _wanted(call))
+
+
+def _book(call: Call, wanted: Reservation) -> str:
+    _check(call, wanted)
+    if needs_approval(call, wanted.room_id):
+        wanted = replace(wanted, status=AWAITING_APPROVAL)
+        open_approval(call, wanted)
+    call.store.save(wanted)
+    return str(wanted.reservation_id)
+
+
+def _modify(call: Call) -> Json:
+    modifier = call.body.need("modifier", call.body.identifier)
+    if "description" not in call.body:
+        # Required here, but it may be empty.
+        call.body.need("description", call.body.text)
+    before = find(call)
+    if before.status in (CANCELLED, REJECTED) and not call.switches.modify_cancelled:
+        raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+    content = _content(call)
+    if call.switches.omitted is Omitted.CLEARED:
+        content = {**_CLEARED, **content}
+    wanted = replace(
+        before,
+        modifier=modifier,
+        gmt_modified=call.now,
+        planned_end=content["end_time"],
+        ended_by="",
+        **content,
+    )
+    if wanted.status in (NORMAL, AWAITING_APPROVAL):
+        _check(call, wanted)
+        wanted = _restart_approval(call, before, wanted)
+    call.store.save(wanted)
+    return True
+
+
+def _restart_approval(call: Call, before: Reservation, wanted: Reservation) -> Reservation:
+    """A new time or room has to be approved anew, as the page of the call says."""
+    slot_before = (before.start_time, before.end_time, before.room_id)
+    if slot_before == (wanted.start_time, wanted.end_time, wanted.room_id):
+        return wanted
+    if needs_approval(call, wanted.room_id):
+        open_approval(call, wanted)
+        return replace(wanted, status=AWAITING_APPROVAL)
+    close_approvals(call, wanted)
+    return replace(wanted, status=NORMAL)
+
+
+def _set_status(call: Call) -> Json:
+    status = int(call.body.need("status", call.body.one_of(*_STATUSES)))
+    before = find(call)
+    if status == CANCELLED == before.status:
+        if call.switches.cancel_cancelled is Repeat.REFUSE:
+            raise ApiError(STATE_FORBIDS, "the reservation is cancelled already")
+        return call.switches.cancel_cancelled is Repeat.TRUE
+    if before.status in (CANCELLED, REJECTED) and status in (NORMAL, AWAITING_APPROVAL):
+        if not call.switches.revive:
+            raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+        _check(call, before)
+    if status != AWAITING_APPROVAL:
+        close_approvals(call, before)
+    call.store.save(replace(before, status=status, gmt_modified=call.now))
+    return True
+
+
+def _finish(call: Call) -> Json:
+    call.body.need("end_type", call.body.text)
+    before = find(call)
+    if before.status != NORMAL:
+        raise ApiError(STATE_FORBIDS, "only a normal meeting can be ended")
+    if call.now <= before.start_time:
+        raise ApiError(STATE_FORBIDS, "the meeting has not begun")
+    if call.now < before.end_time:
+        call.store.save(before.ended(call.now, "manual", call.now))
+    return True
+
+
+def _add_participant(call: Call) -> Json:
+    participant = call.body.need("participant_id", call.body.identifier)
+    before = find(call)
+    if before.status in (CANCELLED, REJECTED):
+        raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+    if participant not in before.participants:
+        participants = (*before.participants, participant)
+        call.store.save(replace(before, participants=participants, gmt_modified=call.now))
+    return True
+
+
+def _seize(call: Call) -> Json:
+    """Take a preemptible room from meetings that nobody signed in to: they end where this one starts."""
+    room_id = call.body.need("meeting_room_id", call.body.identifier)
+    room = call.store.get("room", room_id)
+    if room is not None and room["preemptible"] != "Y":
+        raise ApiError(STATE_FORBIDS, "the meeting room is not preemptible")
+    # This page has a list of URLs where the others have objects.
+    urls = call.body.texts("attachment_url") or []
+    if len(urls) > call.switches.max_attachments:
+        raise ApiError(OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments")
+    attachments = tuple({"url": url} for url in urls)
+    wanted = replace(_wanted(call), made_by="seize", attachments=attachments)
+    for holder in _others(call, wanted):
+        if call.store.all("sign", parent=str(holder.reservation_id)) or holder.start_time > call.now:
+            raise ApiError(ROOM_TAKEN, "the meeting room is in use, or its meeting has not begun")
+        if holder.start_time < wanted.start_time:
+            call.store.save(holder.ended(wanted.start_time, "seize", call.now))
+        else:
+            call.store.save(replace(holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now))
+    return _book(call, wanted)
+
+
+def _one(call: Call) -> Json:
+    text = call.path["reservation_id"]
+    if call.as_of is not None and text.isdecimal():
+        found = call.store.reservation(int(text), call.as_of)
+        if found is None:
+            raise ApiError(NOT_FOUND, "the reservation does not exist")
+        return as_answer(found)
+    return as_answer(find(call))
+
+
+def _list(call: Call) -> Json:
+    query = call.query
+    clauses, values = [], {}
+    if topic := query.text("topic"):
+        exact = call.switches.topic_match is Match.EXACT
+        clauses.append("topic = :topic" if exact else "instr(topic, :topic) > 0")
+        values["topic"] = topic
+    if rooms := query.texts("meeting_room_ids"):
+        names = [f"room{number}" for number in range(len(rooms))]
+        clauses.append(f"room_id IN ({', '.join(':' + name for name in names)})")
+        values.update(zip(names, rooms, strict=True))
+    if creator := query.text("creator"):
+        clauses.append("creator = :creator")
+        values["creator"] = creator
+    return _listed(call, clauses, values)
+
+
+def _of_participant(call: Call) -> Json:
+    """The meetings that a person takes part in or created."""
+    query = call.query
+    values: dict[str, Any] = {"person": call.path["participant_id"]}
+    clauses = ["creator = :person"]
+    if not query.flag("is_creator"):
+        clauses[0] += " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
+    if finished := query.need("meeting_status", query.one_of("1", "2")) if "meeting_status" in query else "":
+        clauses.append("end_time > :now" if finished == "1" else "end_time <= :now")
+        values["now"] = call.now
+    return _listed(call, clauses, values)
+
+
+def _listed(call: Call, clauses: list[str], values: dict[str, Any]) -> Json:
+    """A page of the meetings in the window, with the conditions that both lists know."""
+    query = call.query
+    start, end = query.need("start_time", query.integer), query.need("end_time", query.integer)
+    if end < start:
+        raise ApiError(ILLEGAL, "end_time is before start_time")
+    if statuses := query.texts("status"):
+        if not set(statuses) <= set(_STATUSES):
+            raise ApiError(ILLEGAL, "parameter status is not one of 1, 2, 3, 4")
+        clauses.append(f"status IN ({', '.join(statuses)})")
+    page = call.page()
+    lag_ms = int(call.switches.list_lag * 1000)
+    as_of = call.as_of or (clock() - lag_ms if lag_ms else None)
+    total, found = call.store.list_reservations(
+        [*_WINDOWS[call.switches.list_window], *clauses],
+        {**values, "start": start, "end": end},
+        order=_ORDERS[call.switches.list_order],
+        page=page,
+        as_of=as_of,
+    )
+    return page_of([as_answer(reservation) for reservation in found], total, *page)
+
+
+_ONE: Final = f"{_STEM}/{{reservation_id}}"
+
+OPERATIONS = (
+    Operation("create", "POST", _STEM, _add),
+    Operation("list", "GET", _STEM, _list),
+    Operation("by_participant", "GET", f"{_STEM}/participants/{{participant_id}}", _of_participant),
+    Operation("seize", "POST", f"{_STEM}/action/seize", _seize),
+    Operation("get", "GET", _ONE, _one),
+    Operation("modify", "PUT", _ONE, _modify),
+    Operation("cancel", "PUT", f"{_ONE}/status", _set_status),
+    Operation("finish", "PUT", f"{_ONE}/finish", _finish),
+    Operation("add_participant", "PUT", f"{_ONE}/participants", _add_participant),
+)

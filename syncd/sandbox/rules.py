@@ -1,0 +1,241 @@
+"""Booking rules: the global ones, templates for single rooms, and whether a meeting obeys them.
+
+API pages "Meeting System Configuration" and "Meeting Reservation Rule Management".
+The defaults of the rules are printed on the Chinese page only.
+A template that is assigned to a room stands before the global rules; the pages do not say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from syncd.sandbox.call import (
+    ILLEGAL,
+    NO_RESULT,
+    NOT_FOUND,
+    OUT_OF_RANGE,
+    RULE_BROKEN,
+    ApiError,
+    Call,
+    Fields,
+    Json,
+    Operation,
+)
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DEFAULT_RULES: dict[str, Json] = {
+    "booking_date": list(WEEKDAYS),
+    "start_time": "07:00",
+    "end_time": "23:00",
+    "min_minute": 30,
+    "max_hour": 5,
+    "max_day": 7,
+    "release_time": 10,
+}
+DEFAULT_SIGNS: dict[str, Json] = {"enable_sign": "N", "sign_minute": 15}
+
+
+def check_rules(call: Call, room_id: str, start: int, end: int) -> None:
+    """Refuse a meeting (epoch ms) that breaks the rules which the switches enforce."""
+    switches = call.switches
+    rules = _rules_for(call, room_id)
+    if not switches.past_start and start < call.now:
+        raise ApiError(RULE_BROKEN, "the meeting starts in the past")
+    advance_limited = switches.advance_limit if room_id else switches.advance_limit_roomless
+    if advance_limited and start > call.now + rules["max_day"] * 86_400_000:
+        raise ApiError(RULE_BROKEN, f"the meeting is more than {rules['max_day']} days ahead")
+    if not room_id:
+        return
+    if switches.length_limits:
+        minutes = (end - start) / 60_000
+        if minutes < rules["min_minute"]:
+            raise ApiError(RULE_BROKEN, f"the meeting is shorter than {rules['min_minute']} minutes")
+        if minutes > rules["max_hour"] * 60:
+            raise ApiError(RULE_BROKEN, f"the meeting is longer than {rules['max_hour']} hours")
+    if switches.opening_hours and not _is_open(rules, start, end, ZoneInfo(switches.time_zone)):
+        raise ApiError(RULE_BROKEN, f"rooms are open from {rules['start_time']} to {rules['end_time']}")
+
+
+def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> bool:
+    begins = datetime.fromtimestamp(start / 1000, UTC).astimezone(zone)
+    # The last instant that belongs to the meeting: one that ends at midnight ends on its own day.
+    ends = (datetime.fromtimestamp(end / 1000, UTC) - timedelta(milliseconds=1)).astimezone(zone)
+    opens, closes = _minute_of_day(rules["start_time"]), _minute_of_day(rules["end_time"])
+    return (
+        begins.date() == ends.date()
+        and WEEKDAYS[begins.weekday()] in rules["booking_date"]
+        and begins.hour * 60 + begins.minute >= opens
+        and ends.hour * 60 + ends.minute < closes
+    )
+
+
+def _rules_for(call: Call, room_id: str) -> dict[str, Json]:
+    assigned = call.store.get("template-of-room", room_id) if room_id else None
+    template = call.store.get("template", assigned["template_id"]) if assigned else None
+    if template is not None:
+        config: dict[str, Json] = template["reservation_config"]
+        return config
+    return call.store.get("settings", "reservations") or DEFAULT_RULES
+
+
+def _get_rules(call: Call) -> Json:
+    return call.store.get("settings", "reservations") or DEFAULT_RULES
+
+
+def _set_rules(call: Call) -> Json:
+    call.store.put("settings", "reservations", _read_rules(call.body))
+    return True
+
+
+def _get_signs(call: Call) -> Json:
+    return call.store.get("settings", "signs") or DEFAULT_SIGNS
+
+
+def _set_signs(call: Call) -> Json:
+    call.store.put("settings", "signs", _read_signs(call.body))
+    return True
+
+
+def _minute_of_day(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _read_rules(fields: Fields) -> dict[str, Json]:
+    days = fields.need("booking_date", fields.texts)
+    if unknown := set(days) - set(WEEKDAYS):
+        raise ApiError(ILLEGAL, f"booking_date holds {min(unknown)!r}, which is no weekday")
+    rules: dict[str, Json] = {"booking_date": days}
+    for name in ("start_time", "end_time"):
+        text = fields.need(name, fields.text)
+        try:
+            datetime.strptime(text, "%H:%M").replace(tzinfo=UTC)
+        except ValueError:
+            raise ApiError(ILLEGAL, f"parameter {name} is not written HH:MM") from None
+        rules[name] = text
+    for name in ("min_minute", "max_hour", "max_day", "release_time"):
+        rules[name] = _number(fields, name)
+    return rules
+
+
+def _number(fields: Fields, name: str) -> int:
+    """A number, or its digits: the example of "Modify template" writes numbers as strings."""
+    text = fields.need(name, fields.identifier)
+    if not text.isdecimal():
+        raise ApiError(OUT_OF_RANGE, f"parameter {name} is not a number from 0")
+    return int(text)
+
+
+def _read_signs(fields: Fields) -> dict[str, Json]:
+    signs: dict[str, Json] = {"enable_sign": fields.need("enable_sign", fields.one_of("Y", "N"))}
+    if "sign_minute" in fields:
+        signs["sign_minute"] = _number(fields, "sign_minute")
+    return signs
+
+
+def _read_template(fields: Fields) -> dict[str, Json]:
+    template: dict[str, Json] = {
+        "template_name": fields.need("template_name", fields.text),
+        "reservation_config": _read_rules(fields.need("reservation_config", fields.object)),
+        "default_config": fields.flag("default_config") or False,
+    }
+    if signs := fields.object("sign_config"):
+        template["sign_config"] = _read_signs(signs)
+    if blacklist := fields.object("blacklist_config"):
+        limits: dict[str, Json] = {
+            "enable_blacklist": blacklist.need("enable_blacklist", blacklist.one_of("Y", "N"))
+        }
+        for name in ("blacklist_days", "blacklist_times", "blacklist_disabled_days"):
+            if name in blacklist:
+                limits[name] = _number(blacklist, name)
+        template["blacklist_config"] = limits
+    return template
+
+
+def _template(call: Call) -> dict[str, Json]:
+    template = call.store.get("template", call.path["template_id"])
+    if template is None:
+        raise ApiError(NOT_FOUND, "the template does not exist")
+    return template
+
+
+def _add_template(call: Call) -> Json:
+    template_id = str(call.store.mint(call.now))
+    call.store.put("template", template_id, {"template_id": template_id, **_read_template(call.body)})
+    return template_id
+
+
+def _modify_template(call: Call) -> Json:
+    template_id = _template(call)["template_id"]
+    call.store.put("template", template_id, {"template_id": template_id, **_read_template(call.body)})
+    return True
+
+
+def _delete_template(call: Call) -> Json:
+    return call.store.delete("template", _template(call)["template_id"])
+
+
+def _page_templates(call: Call) -> Json:
+    name, only_default = call.query.text("template_name"), call.query.text("only_default") == "Y"
+    found = [
+        template
+        for template in call.store.all("template")
+        if (not name or name in template["template_name"])
+        and (not only_default or template["default_config"])
+    ]
+    return call.paged(found)
+
+
+def _assign_template(call: Call) -> Json:
+    room_id = call.body.need("room_id", call.body.identifier)
+    template_id = call.body.need("template_id", call.body.identifier)
+    if call.store.get("template", template_id) is None:
+        raise ApiError(NOT_FOUND, "the template does not exist")
+    call.store.put("template-of-room", room_id, {"template_id": template_id})
+    return True
+
+
+def _add_approver(call: Call) -> Json:
+    kind = call.body.need("approval_type", call.body.one_of("allMustSign", "anyOneSign"))
+    uids = call.body.need("approval_uids", call.body.texts)
+    setting_id = str(call.store.mint(call.now))
+    call.store.put(
+        "approval-setting", setting_id, {"id": setting_id, "approval_type": kind, "approval_uids": uids}
+    )
+    return setting_id
+
+
+def _page_approvers(call: Call) -> Json:
+    for name in ("page_no", "page_size"):
+        call.query.need(name, call.query.integer)
+    settings = call.store.all("approval-setting")
+    return call.paged([{"id": s["id"], "approval_type": s["approval_type"]} for s in settings])
+
+
+def _delete_approver(call: Call) -> Json:
+    if not call.store.delete("approval-setting", call.path["id"]):
+        raise ApiError(NOT_FOUND, "the approval setting does not exist")
+    return NO_RESULT
+
+
+_SETTINGS = "/v2.0/iot-03/meeting-settings"
+_TEMPLATES = "/v2.0/iot-03/meeting/config-templates"
+
+OPERATIONS = (
+    Operation("get_rules", "GET", f"{_SETTINGS}/reservations", _get_rules),
+    Operation("set_rules", "POST", f"{_SETTINGS}/reservations", _set_rules),
+    Operation("get_signs", "GET", f"{_SETTINGS}/signs", _get_signs),
+    Operation("set_signs", "POST", f"{_SETTINGS}/signs", _set_signs),
+    Operation("add_approver", "POST", f"{_SETTINGS}/approvals", _add_approver),
+    Operation("page_approvers", "GET", f"{_SETTINGS}/approvals", _page_approvers),
+    Operation("delete_approver", "DELETE", f"{_SETTINGS}/approvals/{{id}}", _delete_approver),
+    Operation("add_template", "POST", _TEMPLATES, _add_template),
+    Operation("page_templates", "GET", f"{_TEMPLATES}-page", _page_templates),
+    Operation("assign_template", "POST", f"{_TEMPLATES}/action-assign", _assign_template),
+    Operation("get_template", "GET", f"{_TEMPLATES}/{{template_id}}", _template),
+    Operation("modify_template", "PUT", f"{_TEMPLATES}/{{template_id}}", _modify_template),
+    Operation("delete_template", "DELETE", f"{_TEMPLATES}/{{template_id}}", _delete_template),
+)

@@ -1,0 +1,38 @@
+"""The signature of a request, as the API's sign page describes it.
+
+It promises to compute what the page computes, from the parts of a request as they were received.
+It must not know who signs, which tokens are valid, or what time it is: `gate` decides that.
+Source: API pages "Sign Requests" (the worked example there is a test) and "Request structure".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+
+
+def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
+    """The signed headers: `name:value` and a newline for each name in `Signature-Headers`.
+
+    The names are joined by colons; a header that was not sent counts as empty.
+    """
+    names = [name for name in signature_headers.split(":") if name]
+    return "".join(f"{name}:{headers.get(name.lower(), '')}\n" for name in names)
+
+
+def signed_url(path: str, query: Iterable[tuple[str, str]]) -> str:
+    """The path and the parameters, sorted by name, their values as plain text (not percent-encoded)."""
+    pairs = "&".join(f"{name}={value}" for name, value in sorted(query, key=lambda pair: pair[0]))
+    return f"{path}?{pairs}" if pairs else path
+
+
+def string_to_sign(method: str, url: str, body: bytes, headers: str = "") -> str:
+    """`stringToSign` of the sign page; `headers` is the block with its own final newline."""
+    return "\n".join((method, hashlib.sha256(body).hexdigest(), headers, url))
+
+
+def sign(secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = "") -> str:
+    """The upper-case hexadecimal HMAC-SHA256; without an access token for token calls."""
+    message = client_id + access_token + t + nonce + text
+    return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest().upper()

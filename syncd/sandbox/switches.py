@@ -1,0 +1,168 @@
+"""Switches: what the API documentation leaves open, each with a stated default.
+
+Every place where the sandbox had to choose is a field here, so that a client can be tried both ways.
+A switch is given as text, `name=value`, on the command line, in the settings and at run time.
+It must hold nothing that the documentation does answer.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Window(StrEnum):
+    """Which meetings a list by time holds."""
+
+    START = "start"
+    OVERLAP = "overlap"
+    CONTAINMENT = "containment"
+
+
+class Order(StrEnum):
+    """How a list of meetings is sorted; ties by id."""
+
+    START = "start"
+    START_DESCENDING = "start-descending"
+    CREATED = "created"
+    CREATED_DESCENDING = "created-descending"
+
+
+class Match(StrEnum):
+    """How a text filter compares."""
+
+    EXACT = "exact"
+    CONTAINS = "contains"
+
+
+class Repeat(StrEnum):
+    """The answer to a cancel of what is cancelled already."""
+
+    TRUE = "true"
+    FALSE = "false"
+    REFUSE = "refuse"
+
+
+class Omitted(StrEnum):
+    """What a modification does to optional fields that it leaves out."""
+
+    KEPT = "kept"
+    CLEARED = "cleared"
+
+
+def _switch(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The choices in force; see `SWITCHES` for their meanings."""
+
+    past_start: bool = _switch(True, "a start in the past is accepted")
+    advance_limit: bool = _switch(True, "max_day of the booking rules is enforced for meetings in a room")
+    advance_limit_roomless: bool = _switch(False, "max_day is enforced for meetings without a room too")
+    length_limits: bool = _switch(False, "min_minute and max_hour are enforced for meetings in a room")
+    opening_hours: bool = _switch(
+        False, "weekdays and opening hours are enforced for meetings in a room, in time_zone"
+    )
+    time_zone: str = _switch("UTC", "the zone of the opening hours and of the daily report")
+    touching_conflicts: bool = _switch(False, "a meeting that starts when another ends conflicts with it")
+    unknown_rooms: bool = _switch(True, "a room id that the sandbox does not know is accepted")
+    unknown_users: bool = _switch(True, "a user id that the sandbox does not know is accepted")
+    list_window: Window = _switch(Window.OVERLAP, "which meetings a list by time holds")
+    list_order: Order = _switch(Order.START, "how lists of meetings are sorted")
+    list_lag: float = _switch(0.0, "seconds by which lists lag behind writes (at most 3600)")
+    page_size: int = _switch(20, "entries on a page when the request does not say")
+    page_cap: int = _switch(100, "most entries on a page; a larger page_size is cut down silently")
+    topic_match: Match = _switch(Match.CONTAINS, "how the topic filter compares")
+    user_match: Match = _switch(Match.EXACT, "how the filters of the user list compare")
+    cancel_cancelled: Repeat = _switch(Repeat.TRUE, "the result of cancelling a cancelled meeting")
+    modify_cancelled: bool = _switch(False, "a cancelled or rejected meeting can be modified")
+    revive: bool = _switch(False, "a cancelled or rejected meeting can be set to status 1 or 2")
+    omitted: Omitted = _switch(Omitted.KEPT, "optional fields that a modification leaves out")
+    max_attachments: int = _switch(10, "most attachments of a meeting")
+    nonce_repeated: bool = _switch(True, "a request with a nonce that was seen before is accepted")
+    grant_kills_previous: bool = _switch(False, "a token grant ends the tokens granted before")
+    unknown_token_code: int = _switch(1011, "code for a token that was never issued (an ended one: 1010)")
+    token_seconds: int = _switch(7200, "life of an access token")
+    time_window: int = _switch(300, "seconds by which t may differ from the clock of the server")
+
+    def changed(self, values: Mapping[str, object]) -> Switches:
+        """These switches with some set anew, each to a text (or a JSON value) that `parse_switch` takes.
+
+        Raises:
+            ValueError: a name or a value is not allowed; the sentence says what is.
+        """
+        return replace(self, **{name: _value(name, _text(value)) for name, value in values.items()})
+
+    def texts(self) -> dict[str, str]:
+        """All of them, as they are written."""
+        return {name: _text(value) for name, value in asdict(self).items()}
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Switches)}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def _meaning(name: str, meaning: str) -> str:
+    default = _DEFAULTS[name]
+    return f"{meaning} ({', '.join(type(default))})" if isinstance(default, StrEnum) else meaning
+
+
+SWITCHES: dict[str, tuple[str, str]] = {
+    f.name: (_text(f.default), _meaning(f.name, f.metadata["meaning"])) for f in fields(Switches)
+}
+"""Every switch: its default as text, and what it means."""
+
+
+def parse_switch(text: str) -> tuple[str, str]:
+    """Read `name=value`, e.g. `list_window=start`.
+
+    Raises:
+        ValueError: it is not a switch, or not a value of it; the sentence says what is allowed.
+    """
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise ValueError(f"a switch is written name=value, got {text!r}")
+    return name, _text(_value(name, value))
+
+
+def _value(name: str, text: str) -> Any:
+    default = _DEFAULTS.get(name)
+    if default is None:
+        raise ValueError(f"there is no switch {name!r}; the switches are {', '.join(SWITCHES)}")
+    if isinstance(default, bool):
+        known = {"on": True, "true": True, "off": False, "false": False}
+        if text.lower() not in known:
+            raise ValueError(f"{name} is on or off, got {text!r}")
+        return known[text.lower()]
+    if isinstance(default, StrEnum):
+        if text not in tuple(type(default)):
+            raise ValueError(f"{name} is one of {', '.join(type(default))}, got {text!r}")
+        return type(default)(text)
+    if isinstance(default, (int, float)):
+        number = "a whole number" if isinstance(default, int) else "a number"
+        try:
+            value = type(default)(text)
+        except ValueError:
+            raise ValueError(f"{name} is {number}, got {text!r}") from None
+        lowest, highest = _RANGES.get(name, (1, 10**9))
+        if not lowest <= value <= highest:
+            raise ValueError(f"{name} is {number} from {lowest} to {highest}, got {text!r}")
+        return value
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name} is an IANA time zone such as Europe/Berlin, got {text!r}") from None
+    return text
+
+
+_RANGES: dict[str, tuple[int, int]] = {"list_lag": (0, 3600), "max_attachments": (0, 10**9)}

@@ -1,0 +1,26 @@
+"""The client of the Tuya meeting reservation API (pages "Meeting Reservation System", `/v2.0/iot-03/…`).
+
+Promises: every call is signed, paced and bounded in time, size and repeats; nothing is changed unless the
+client is armed; a write is repeated only when the API documents that the first was not carried out; all
+faults are errors of `syncd.errors`.
+Must not: decide what to book, remember bookings, or log what a reservation says.
+
+`transport` is the gate, `channel` one signed call, `codes` what the error codes ask for, `content` what the
+JSON means, `api` the calls by name.
+"""
+
+from syncd.tuya.api import REGIONS, TuyaApi
+from syncd.tuya.channel import LATEST_SIGNING_S, sign
+from syncd.tuya.content import BookingRules, Room, payload
+from syncd.tuya.transport import WriteNotArmed
+
+__all__ = [
+    "LATEST_SIGNING_S",
+    "REGIONS",
+    "BookingRules",
+    "Room",
+    "TuyaApi",
+    "WriteNotArmed",
+    "payload",
+    "sign",
+]

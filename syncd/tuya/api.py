@@ -1,0 +1,236 @@
+"""The calls of the reservation API by name, in the words of the core.
+
+Promises: `find` returns everything or fails; absence means absence.
+What a write raises tells what happened to it: `NotExecuted`, `RateLimited`, `Refused`, `ApiUnusable`: it
+had no effect; `OutcomeUnknown`: look before doing anything again.
+Must not: decide, remember, or soften an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
+from syncd.errors import ApiUnusable, OutcomeUnknown, Refused
+from syncd.tuya import codes, content
+from syncd.tuya.channel import Channel
+from syncd.tuya.content import BookingRules, Fields, Room
+
+REGIONS: dict[str, str] = {
+    "cn": "https://openapi.tuyacn.com",
+    "us": "https://openapi.tuyaus.com",
+    "us-east": "https://openapi-ueaz.tuyaus.com",
+    "eu": "https://openapi.tuyaeu.com",
+    "eu-west": "https://openapi-weaz.tuyaeu.com",
+    "in": "https://openapi.tuyain.com",
+    "sg": "https://openapi-sg.iotbing.com",
+}
+"""Endpoint by region (page "API Request"; Singapore from public clients)."""
+
+_RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
+_ROOMS = "/v2.0/iot-03/meeting-rooms"
+_RULES = "/v2.0/iot-03/meeting-settings/reservations"
+_USERS = "/v1.0/iot-03/users"
+
+_Item = TypeVar("_Item")
+
+_PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
+_MOST_PAGES = 1000
+_LONGEST_WINDOW = timedelta(days=60)  # the example of "Query Meeting List" asks for 61
+# Whether the API finds by start, overlap or containment is not stated: a meeting on a seam is in one of both.
+_SEAM = timedelta(days=1)
+
+
+class TuyaApi:
+    """The reservations of one cloud project; may be used from several threads.
+
+    `client_secret` is asked for each signature, so that a changed secret counts at once.
+    `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
+    `count_call` is called with the method before each request, `budget_left` returns the calls that are
+    left this month or None when they are not metered, `clock` returns epoch seconds.
+    Raises `ConfigError` when endpoint, client id or the environment's proxy cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        client_id: str,
+        client_secret: Callable[[], str],
+        timeout_s: float,
+        requests_per_second: float,
+        count_call: Callable[[str], None] = lambda _method: None,
+        budget_left: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._channel = Channel(
+            endpoint=endpoint,
+            client_id=client_id,
+            client_secret=client_secret,
+            timeout_s=timeout_s,
+            requests_per_second=requests_per_second,
+            count_call=count_call,
+            budget_left=budget_left,
+            clock=clock,
+        )
+
+    def armed(self) -> AbstractContextManager[None]:
+        """Only inside of it does anything but a read leave this client, whichever thread asks."""
+        return self._channel.armed()
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """Requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
+        return self._channel.calls
+
+    @property
+    def clock_offset_s(self) -> float | None:
+        """The API's clock minus ours in seconds, from the last answer; None before the first."""
+        return self._channel.clock_offset_s
+
+    def close(self) -> None:
+        """Ends waiting calls at once, from any thread; every later one is `ApiUnusable`.
+
+        A request that is underway comes to its end within its time limits.
+        """
+        self._channel.close()
+
+    def get(self, reservation_id: str) -> Reservation | None:
+        """One reservation ("Query Meeting"); None when the API says that there is none (code 1000)."""
+        if content.identifier(reservation_id) is None:
+            return None
+        try:
+            found = self._channel.read(f"{_RESERVATIONS}/{reservation_id}")
+        except Refused as refusal:
+            if refusal.code == codes.NOT_FOUND:
+                return None
+            raise
+        return content.reservation(found)
+
+    def find(
+        self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
+    ) -> tuple[Reservation, ...]:
+        """All reservations of the window in any status, oldest first ("Query Meeting List").
+
+        Whether the window means start, overlap or containment is not documented: ask for more than needed.
+        Raises `ApiUnusable` rather than to return a part.
+        """
+        query: dict[str, str] = {}
+        if creator is not None:
+            query["creator"] = creator
+        if room_ids:
+            query["meeting_room_ids"] = ",".join(room_ids)
+        found: dict[str, Reservation] = {}
+        for since, until in _windows(start, end):
+            times = {"start_time": str(epoch_ms(since)), "end_time": str(epoch_ms(until))}
+            found |= self._pages(
+                _RESERVATIONS, query | times, content.reservation, lambda item: item.reservation_id
+            )
+        return tuple(sorted(found.values(), key=Reservation.age_key))
+
+    def rules(self) -> BookingRules:
+        """The tenant's booking rules ("Query Meeting Reservation Rules")."""
+        try:
+            return content.booking_rules(self._channel.read(_RULES))
+        except Refused as refusal:
+            if refusal.code == codes.NOT_FOUND:
+                return content.UNCONFIGURED_RULES
+            raise
+
+    def rooms(self) -> tuple[Room, ...]:
+        """All meeting rooms ("Query Meeting Rooms")."""
+        return tuple(self._pages(_ROOMS, {}, content.room, lambda item: item.room_id).values())
+
+    def find_user(self, address: str) -> str | None:
+        """The id of the one enabled user with this e-mail address ("Query Users"), else None.
+
+        The comparison is ours, without regard to case, since how the API matches is not documented.
+        """
+        hits: set[str] = set()
+        query = {"email": address}
+        for _ in range(_MOST_PAGES):
+            page = Fields(self._channel.read(_USERS, query), "a list of users")
+            for item in page.items("list"):
+                user = Fields(item, "a user")
+                if user.text("email").casefold() == address.casefold() and user.integer("status") != 0:
+                    hits.add(user.identifier("id", "user_id"))
+            last = page.text("last_row_key")
+            if not page.boolean("has_more", "has_next") or not last or last == query.get("last_row_key"):
+                break
+            query["last_row_key"] = last
+        return hits.pop() if len(hits) == 1 else None
+
+    def create(self, spec: ReservationSpec, mark: Mark | None) -> str:
+        """Books it and returns the reservation id ("Add Meeting Reservation").
+
+        An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
+        """
+        reservation_id = content.identifier(
+            self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark))
+        )
+        if reservation_id is None:
+            raise OutcomeUnknown(
+                "the API reported success without an id, so it may be booked; syncd settles it by looking"
+            )
+        return reservation_id
+
+    def modify(self, reservation_id: str, spec: ReservationSpec, mark: Mark | None, modifier: str) -> None:
+        """Replaces the content of a reservation ("Modify Meeting Reservation"); read it back afterwards."""
+        body = content.payload(spec, mark, modifier=modifier)
+        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}", body)
+
+    def cancel(self, reservation_id: str) -> None:
+        """Cancels a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
+        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"})
+
+    def _change(self, path: str, body: Mapping[str, object]) -> None:
+        # "success" with a result of false comes without code or cause: it is no refusal one could record,
+        # and looking costs one read.
+        if self._channel.write("PUT", path, body) is not True:
+            raise OutcomeUnknown(
+                "the API reported success without confirming the change; syncd settles it by looking"
+            )
+
+    def _pages(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        read: Callable[[object], _Item],
+        identify: Callable[[_Item], str],
+    ) -> dict[str, _Item]:
+        """The items of all pages by id."""
+        found: dict[str, _Item] = {}
+        for number in range(1, _MOST_PAGES + 1):
+            asked = {**query, "page_no": str(number), "page_size": str(_PAGE_SIZE)}
+            page = Fields(self._channel.read(path, asked), "a page of a list")
+            known = len(found)
+            found |= {identify(item): item for item in map(read, page.items("list"))}
+            more, total = page.boolean("has_more"), page.integer("total")
+            if more is None:
+                more = len(found) > known if total is None else len(found) < total
+            if not more:
+                return found
+            if len(found) == known:
+                break
+        raise ApiUnusable(
+            "the API's list does not end, so what it lacks proves nothing; nothing was changed; "
+            "try again, and report this as a defect of syncd if it stays"
+        )
+
+
+def _windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The window in parts that the API is known to accept, overlapping by `_SEAM`."""
+    while end - start > _LONGEST_WINDOW:
+        yield start, start + _LONGEST_WINDOW
+        start += _LONGEST_WINDOW - _SEAM
+    yield start, end
+
+
+def _known(reservation_id: str) -> str:
+    if content.identifier(reservation_id) is None:
+        raise ValueError("a reservation id comes from the API and stands in a URL as it is")
+    return reservation_id

@@ -1,0 +1,1018 @@
+"""The API client against real sockets: what leaves, what comes back, and what each failure means."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+import pytest
+import structlog
+
+from syncd.core.reservation import Attachment, Mark, ReservationSpec, ReservationStatus, epoch_ms
+from syncd.errors import (
+    ApiUnusable,
+    ConfigError,
+    NotExecuted,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    ReservationError,
+)
+from syncd.tuya import BookingRules, Room, TuyaApi, WriteNotArmed, payload, sign
+from syncd.tuya.transport import Gate
+
+SECRET = "4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC"
+CLIENT_ID = "1KAD46OrT9HafiKdsXeg"
+TRACE = "0123456789abcdef0123456789abcdef"
+RESERVATION_ID = "1410148835895808097"
+RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
+START = datetime(2026, 12, 1, 9, tzinfo=UTC)
+MARK = Mark("abcd", "0123456789")
+SPEC = ReservationSpec(
+    topic="Salary of Zoë",
+    start=START,
+    end=START + timedelta(hours=1),
+    room_id="1410148741926678528",
+    participants=("1", "2"),
+    cc_participants=(),
+    notice=True,
+    notice_time_s=180,
+    description="Between us",
+    creator="3",
+)
+
+
+# --- A server whose every answer is written in the test ---
+
+
+@dataclass(frozen=True)
+class Request:
+    """What arrived."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.target).query).items()}
+
+
+Action = bytes | Callable[[socket.socket], None]
+
+
+def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    """A whole HTTP answer."""
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def said(**fields: object) -> bytes:
+    """An envelope; `success` unless the fields say otherwise."""
+    return http(
+        json.dumps({"success": True, "t": int(time.time() * 1000), "tid": TRACE, **fields}).encode("utf-8")
+    )
+
+
+def refusal(code: object, **fields: object) -> bytes:
+    """An envelope that says no."""
+    return said(**{"success": False, "code": code, "msg": "no", **fields})
+
+
+def hang(connection: socket.socket) -> None:
+    """Never answers; ends when the client gives up."""
+    connection.recv(1)
+
+
+class ScriptedApi:
+    """Gives tokens by itself and takes one action of the script per business call; the last one stays.
+
+    Calls with a token of `rejected` are answered with code 1010.
+    """
+
+    def __init__(
+        self, *script: Action, token: Callable[[int], Action] | None = None, rejected: Container[str] = ()
+    ) -> None:
+        self._script = list(script)
+        self._rejected = rejected
+        self._token = token or (lambda number: said(result=token_result(number)))
+        self._lock = threading.Lock()
+        self._connections: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.tokens: list[Request] = []
+        self.requests: list[Request] = []
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._connections:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                while (request := self._read(connection)) is not None:
+                    action = self._next(request)
+                    if callable(action):
+                        action(connection)
+                        return
+                    connection.sendall(action)
+                    if not action or b"Connection: close" in action:
+                        return
+            except OSError:
+                return
+
+    def _read(self, connection: socket.socket) -> Request | None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (chunk := connection.recv(65536)):
+                return None
+            data += chunk
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        while len(body) < int(headers.get("content-length", "0")):
+            body += connection.recv(65536)
+        return Request(method, target, headers, body, time.monotonic())
+
+    def _next(self, request: Request) -> Action:
+        with self._lock:
+            if urlsplit(request.target).path == "/v1.0/token":
+                self.tokens.append(request)
+                return self._token(len(self.tokens))
+            self.requests.append(request)
+            if request.headers["access_token"] in self._rejected:
+                return refusal(1010)
+            return self._script.pop(0) if len(self._script) > 1 else self._script[0]
+
+
+def token_result(number: int, life_s: int = 7200) -> dict[str, object]:
+    """What the token call gives."""
+    return {"access_token": f"token{number}", "refresh_token": "r", "expire_time": life_s, "uid": "u"}
+
+
+@dataclass
+class Scene:
+    """Servers and clients of one test, closed at its end."""
+
+    stack: ExitStack
+
+    def server(
+        self, *script: Action, token: Callable[[int], Action] | None = None, rejected: Container[str] = ()
+    ) -> ScriptedApi:
+        server = ScriptedApi(*script, token=token, rejected=rejected)
+        self.stack.callback(server.close)
+        return server
+
+    def client(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        requests_per_second: float = 1000.0,
+        secret: Callable[[], str] = lambda: SECRET,
+        count_call: Callable[[str], None] = lambda _method: None,
+        budget_left: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> TuyaApi:
+        client = TuyaApi(
+            endpoint=url,
+            client_id=CLIENT_ID,
+            client_secret=secret,
+            timeout_s=timeout_s,
+            requests_per_second=requests_per_second,
+            count_call=count_call,
+            budget_left=budget_left,
+            clock=clock,
+        )
+        self.stack.callback(client.close)
+        return client
+
+    def pair(self, *script: Action) -> tuple[ScriptedApi, TuyaApi]:
+        server = self.server(*script)
+        return server, self.client(server.url)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """Closes what a test opened."""
+    with ExitStack() as stack:
+        yield Scene(stack)
+
+
+def unused_port() -> int:
+    """A port that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def item(reservation_id: object = RESERVATION_ID, **fields: object) -> dict[str, object]:
+    """A reservation as the API writes it."""
+    return {
+        "reservation_id": reservation_id,
+        "topic": SPEC.topic,
+        "start_time": epoch_ms(SPEC.start),
+        "end_time": epoch_ms(SPEC.end),
+        "status": 1,
+        "room_id": "",
+        "participants": ["1", "2"],
+        "cc_participants": [],
+        "notice": True,
+        "notice_time": 180,
+        "description": str(MARK),
+        "creator": "3",
+        "modifier": "3",
+        "gmt_create": 1624894472339,
+        "gmt_modified": 1624894472368,
+        "attachments": [
+            {"type": "jpg", "url": "https://a.example/c.jpg", "size": "332.3kb", "name": "c.jpg"}
+        ],
+        **fields,
+    }
+
+
+def page(*items: object, more: object = False, **fields: object) -> bytes:
+    """A page of a list."""
+    return said(result={"total": 1000, "has_more": more, "list": list(items), **fields})
+
+
+# --- The signature ---
+
+NONCE = "5138cc3a9033d69856923fd07b491173"
+TOKEN = "3f4eda2bdec17232f67c0b188af3eec1"
+SIGNED_HEADERS = (("area_id", "29a33e8796834b1efa6"), ("call_id", "8afdb70ab2ed11eb85290242ac130003"))
+BODY = (
+    b'{"topic":"Test Meeting","start_time":1625040238000,"end_time":1625045462000,"participants":["1","2"],'
+    b'"notice":true,"notice_time":180,"creator":"3"}'
+)
+USERS = "/v2.0/apps/schema/users?page_no=1&page_size=50"
+GRANT = "/v1.0/token?grant_type=1"
+
+
+@pytest.mark.parametrize(
+    ("expected", "method", "url", "body", "nonce", "token", "headers"),
+    [
+        pytest.param(
+            "9E48A3E93B302EEECC803C7241985D0A34EB944F40FB573C7B5C2A82158AF13E",
+            *("GET", GRANT, b"", NONCE, "", SIGNED_HEADERS),
+            id="documented token call",
+        ),
+        pytest.param(
+            "AE4481C692AA80B25F3A7E12C3A5FD9BBF6251539DD78E565A1A72A508A88784",
+            *("GET", USERS, b"", NONCE, TOKEN, SIGNED_HEADERS),
+            id="documented business call",
+        ),
+        pytest.param(
+            "7BA26C076E5ECB1E959BE274A0FFB397B2B1865FC7BCED8F1C78AC5653C20CAA",
+            *("GET", GRANT, b"", "", "", ()),
+            id="token call without signed headers and nonce",
+        ),
+        pytest.param(
+            "F858D3153DBD4FFA94D59D56B00E2945430F33F0403B8BE575F3A13B1F2D3B47",
+            *("GET", USERS, b"", NONCE, TOKEN, ()),
+            id="query",
+        ),
+        pytest.param(
+            "26263EB00983105B73F58D48EEBB8E2BE93B9CCC18A2E533223CCC3F5A51343D",
+            *("POST", RESERVATIONS, BODY, NONCE, TOKEN, ()),
+            id="body",
+        ),
+        pytest.param(
+            "DEDA1BE756BEB103509B13A20A4FFD7BF5E293018A9CB77E8E031D1905A6CFFC",
+            *("POST", RESERVATIONS, '{"topic":"测试大型会议"}'.encode(), NONCE, TOKEN, ()),
+            id="body beyond ASCII",
+        ),
+        pytest.param(
+            "4CD749AD14078B3FBC569B75CB72B61EC07043AE3DD734CF399709781457EE00",
+            "GET",
+            f"{RESERVATIONS}?creator=3&end_time=1627615862000&meeting_room_ids=1,2&start_time=1622343649000"
+            "&topic=Test Meeting",
+            *(b"", NONCE, TOKEN, ()),
+            id="raw values in the query",
+        ),
+        pytest.param(
+            "040778F639B266CC11C7BFE7A7CA571FBFDFF24B54DE301AB074DF5C786090DE",
+            *("PUT", f"{RESERVATIONS}/{RESERVATION_ID}/status", b'{"status":"3"}', NONCE, TOKEN, ()),
+            id="cancel",
+        ),
+        pytest.param(
+            "F27DD95A15E84C954DB2ED016096D517681FE79853B6CDAD446927352691804E",
+            "POST",
+            "/v1.0/devices/bf2c1e00ab0f12face/commands",
+            *(b'{"commands":[{"code":"switch_led","value":false}]}', "", TOKEN, ()),
+            id="body without nonce",
+        ),
+    ],
+)
+def test_signature_is_the_documented_one(
+    expected: str,
+    method: str,
+    url: str,
+    body: bytes,
+    nonce: str,
+    token: str,
+    headers: tuple[tuple[str, str], ...],
+) -> None:
+    """The signature equals the documentation's examples and those derived from them."""
+    assert expected == sign(
+        method=method,
+        url=url,
+        body=body,
+        client_id=CLIENT_ID,
+        secret=SECRET,
+        t="1588925778000",
+        nonce=nonce,
+        access_token=token,
+        signed_headers=headers,
+    )
+
+
+def expected_signature(request: Request) -> str:
+    """What a server computes from the bytes that it received, written after the page "Sign Requests"."""
+    parts = urlsplit(request.target)
+    url = unquote(parts.path)
+    if parts.query:
+        url += "?" + "&".join(sorted(unquote(pair) for pair in parts.query.split("&")))
+    headers = request.headers
+    text = (
+        headers["client_id"] + headers.get("access_token", "") + headers["t"] + headers["nonce"]
+        + request.method + "\n" + hashlib.sha256(request.body).hexdigest() + "\n\n" + url
+    )  # fmt: skip
+    return hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest().upper()
+
+
+def test_what_is_sent_is_what_was_signed(scene: Scene) -> None:
+    """Every request verifies over its bytes on the wire, with a nonce of its own and no signed headers."""
+    server, api = scene.pair(page(), said(result=RESERVATION_ID), said(result=True), page())
+    api.find(START, START + timedelta(days=1), creator="zoë+1", room_ids=("1", "2"))
+    with api.armed():
+        api.create(replace(SPEC, description="Ünïcode \ud800 and 测试"), MARK)
+        api.cancel(RESERVATION_ID)
+    api.find_user("zoë+a&b@example.com")
+    sent = server.tokens + server.requests
+    assert [request.headers["sign"] for request in sent] == [expected_signature(r) for r in sent]
+    assert len({request.headers["nonce"] for request in sent}) == len(sent) == 5
+    assert not any("signature-headers" in request.headers for request in sent)
+    assert server.requests[0].query["meeting_room_ids"] == "1,2"
+    assert server.requests[3].query["email"] == "zoë+a&b@example.com"
+    assert all(request.headers["sign_method"] == "HMAC-SHA256" for request in sent)
+
+
+# --- Payloads ---
+
+
+def test_payload_of_an_added_reservation() -> None:
+    """An added reservation has the documented fields in their order, with the mark in the description."""
+    attached = replace(SPEC, attachments=(Attachment("https://a.example/x", name="x"),))
+    assert json.dumps(payload(attached, MARK)) == json.dumps(
+        {
+            "topic": "Salary of Zoë",
+            "start_time": 1796115600000,
+            "end_time": 1796119200000,
+            "meeting_room_id": "1410148741926678528",
+            "participants": ["1", "2"],
+            "cc_participants": [],
+            "notice": True,
+            "notice_time": 180,
+            "description": "Between us\n[sy:abcd-0123456789]",
+            "creator": "3",
+            "attachments": [{"url": "https://a.example/x", "name": "x"}],
+        }
+    )
+
+
+def test_payload_of_a_changed_reservation_is_the_full_representation() -> None:
+    """A modification carries everything, what is empty too, and who modifies."""
+    body = payload(replace(SPEC, description=""), None, modifier="9")
+    assert body.keys() == payload(SPEC, MARK).keys() | {"modifier"}
+    assert (body["modifier"], body["description"], body["attachments"]) == ("9", "", [])
+
+
+def test_payload_without_room() -> None:
+    """Without a room the field is absent from an addition and empty in a modification."""
+    roomless = replace(SPEC, room_id=None)
+    assert "meeting_room_id" not in payload(roomless, MARK)
+    assert payload(roomless, MARK, modifier="3")["meeting_room_id"] == ""
+
+
+# --- Arming ---
+
+
+def test_nothing_is_written_while_not_armed(scene: Scene) -> None:
+    """Outside of armed() no write reaches the socket, not even its token call."""
+    server, api = scene.pair(said(result=RESERVATION_ID), said(result=True))
+    writes: list[Callable[[], object]] = [
+        lambda: api.create(SPEC, MARK),
+        lambda: api.modify(RESERVATION_ID, SPEC, MARK, "3"),
+        lambda: api.cancel(RESERVATION_ID),
+    ]
+    for write in writes:
+        with pytest.raises(WriteNotArmed):
+            write()
+    assert (server.connections, api.calls) == (0, {"GET": 0, "POST": 0, "PUT": 0})
+    with api.armed():
+        with api.armed():
+            assert api.create(SPEC, MARK) == RESERVATION_ID
+        api.modify(RESERVATION_ID, SPEC, MARK, "3")
+    with pytest.raises(WriteNotArmed):
+        api.cancel(RESERVATION_ID)
+    assert [request.method for request in server.requests] == ["POST", "PUT"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_the_gate_holds_whatever_stands_above_it(scene: Scene, method: str) -> None:
+    """The transport itself refuses mutating methods, so code above it cannot leak one."""
+    server = scene.server(said(result=True))
+    with (
+        httpx.Client(transport=Gate(server.url, lambda _method: None)) as client,
+        pytest.raises(WriteNotArmed),
+    ):
+        client.request(method, server.url)
+    assert server.connections == 0
+
+
+# --- What a failed write means ---
+
+
+def huge(connection: socket.socket) -> None:
+    """An answer without end."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
+def drip(connection: socket.socket) -> None:
+    """An answer that comes byte by byte, each within the timeout."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.05)
+
+
+UNCLEAR: dict[str, Action] = {
+    "closed without an answer": b"",
+    "half a body": b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{"success":true',
+    "not HTTP": b"SSH-2.0-x\r\n\r\nConnection: close",
+    "HTML 502": http(b"<html>Bad gateway</html>", "502 Bad Gateway"),
+    "HTTP 500 with an envelope that refuses": http(b'{"success":false,"code":1010}', "500 Error"),
+    "HTTP 404 from something else": http(b"<html>", "404 Not Found"),
+    "redirect": http(b"", "302 Found", "Location: https://login.example/"),
+    "HTML instead of JSON": http(b"<html>Welcome to the hotel</html>"),
+    "deeply nested JSON": http(b"[" * 100_000),
+    "JSON without success": http(b'{"result":"1410148835895808097"}'),
+    "refusal without code": http(b'{"success":false,"msg":"?"}'),
+    "system error": refusal(500),
+    "success without id": said(result=False),
+    "success with a null id": said(),
+    "success with an id that is none": said(result="../../rooms/1"),
+    "larger than any answer": huge,
+    "never answered": hang,
+    "dripping": drip,
+}
+
+
+@pytest.mark.parametrize("action", UNCLEAR.values(), ids=UNCLEAR.keys())
+def test_unclear_answer_to_a_write_is_an_unknown_outcome(scene: Scene, action: Action) -> None:
+    """Whatever does not prove that nothing happened is OutcomeUnknown, is sent once, and tells no content."""
+    server = scene.server(action)
+    api = scene.client(server.url, timeout_s=0.3)
+    with api.armed(), pytest.raises(OutcomeUnknown) as caught:
+        api.create(SPEC, MARK)
+    assert len(server.requests) == 1
+    assert_tells_nothing(str(caught.value), server.url)
+
+
+def assert_tells_nothing(text: str, url: str) -> None:
+    """A text that may be logged."""
+    for private in (
+        SECRET,
+        "token1",
+        SPEC.topic,
+        "Zoë",
+        SPEC.description,
+        "/v2.0",
+        "/v1.0",
+        "example.com",
+        url,
+    ):
+        assert private not in text
+
+
+@pytest.mark.parametrize("result", [False, None, "true", 1])
+def test_unconfirmed_change_is_an_unknown_outcome(scene: Scene, result: object) -> None:
+    """A modification or cancel counts only when the result is exactly true."""
+    _, api = scene.pair(said(result=result))
+    with api.armed():
+        with pytest.raises(OutcomeUnknown):
+            api.modify(RESERVATION_ID, SPEC, MARK, "3")
+        with pytest.raises(OutcomeUnknown):
+            api.cancel(RESERVATION_ID)
+
+
+def test_write_that_cannot_connect_is_not_executed(scene: Scene) -> None:
+    """A connection that is refused proves that the write was not carried out."""
+    last = http(b'{"success":false,"code":1000}', "200 OK", "Connection: close")
+    server, api = scene.pair(last)
+    api.get(RESERVATION_ID)
+    server.close()
+    with api.armed(), pytest.raises(NotExecuted, match="not carried out"):
+        api.create(SPEC, MARK)
+    assert api.calls["POST"] == 1
+
+
+def test_write_without_token_is_not_executed_but_unusable(scene: Scene) -> None:
+    """When not even the token can be had, no write can succeed: ApiUnusable, which proves no effect."""
+    api = scene.client(f"http://127.0.0.1:{unused_port()}")
+    with api.armed(), pytest.raises(ApiUnusable, match=r"cannot be reached.*nothing was changed"):
+        api.create(SPEC, MARK)
+    assert api.calls["POST"] == 0
+
+
+@pytest.mark.parametrize("code", [1000, 1100, 1101, 1103, 1109, 2006, 990001, "28831001"])
+def test_refusal_keeps_code_message_and_trace(scene: Scene, code: int) -> None:
+    """A code that concerns one request is Refused with what the API said, and is not repeated."""
+    server, api = scene.pair(refusal(code, msg="room is taken\nby 4711"))
+    with api.armed(), pytest.raises(Refused) as caught:
+        api.create(SPEC, MARK)
+    assert (caught.value.code, caught.value.message) == (int(code), "room is taken by 4711")
+    assert caught.value.tid == TRACE
+    assert len(server.requests) == 1
+
+
+# --- Codes that ask for something ---
+
+
+@pytest.mark.parametrize("code", [1002, 1010, 1011, 1012, 1400])
+def test_rejected_token_is_renewed_once(scene: Scene, code: int) -> None:
+    """A write whose token is rejected is repeated once with a new token."""
+    server, api = scene.pair(refusal(code), said(result=RESERVATION_ID))
+    with api.armed():
+        assert api.create(SPEC, MARK) == RESERVATION_ID
+    assert [request.headers["access_token"] for request in server.requests] == ["token1", "token2"]
+
+
+def test_token_rejected_twice_names_the_other_program(scene: Scene) -> None:
+    """A new token that is rejected too ends in a sentence about a shared key, not in a loop."""
+    server, api = scene.pair(refusal(1010))
+    with pytest.raises(ApiUnusable, match=r"another program seems to use the same api\.client_id") as caught:
+        api.get(RESERVATION_ID)
+    assert (caught.value.code, len(server.requests), len(server.tokens)) == (1010, 2, 2)
+
+
+def test_token_is_renewed_before_its_end(scene: Scene) -> None:
+    """A token is replaced when a tenth of its life is left, without a rejected call."""
+    server = scene.server(
+        said(result=item()), token=lambda number: said(result=token_result(number, life_s=1))
+    )
+    api = scene.client(server.url)
+    api.get(RESERVATION_ID)
+    api.get(RESERVATION_ID)
+    assert len(server.tokens) == 1
+    time.sleep(0.92)
+    api.get(RESERVATION_ID)
+    assert [request.headers["access_token"] for request in server.requests] == ["token1", "token1", "token2"]
+
+
+@pytest.mark.parametrize("rejected", [set(), {"token1"}], ids=["fresh", "rejected"])
+def test_threads_share_one_token(scene: Scene, rejected: set[str]) -> None:
+    """Eight threads that need a token at once make one token call, and one more when it is rejected."""
+    server = scene.server(said(result=item()), rejected=rejected)
+    api = scene.client(server.url)
+    barrier = threading.Barrier(8)
+
+    def get() -> None:
+        barrier.wait()
+        api.get(RESERVATION_ID)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(get) for _ in range(8)]:
+            done.result()
+    assert len(server.tokens) == 1 + len(rejected)
+
+
+@pytest.mark.parametrize(("code", "word"), [(1001, "client_secret"), (1005, "client id"), (4711, "no token")])
+def test_refused_token_call_says_what_to_check(scene: Scene, code: int, word: str) -> None:
+    """A refused token call is ApiUnusable with the cure, whatever the code, and is not repeated."""
+    server = scene.server(said(), token=lambda _number: refusal(code))
+    with pytest.raises(ApiUnusable, match=word) as caught:
+        scene.client(server.url).get(RESERVATION_ID)
+    assert (caught.value.code, len(server.tokens), len(server.requests)) == (code, 1, 0)
+
+
+@pytest.mark.parametrize("result", [None, {}, {"access_token": ""}, {"access_token": "a\nb"}, "token"])
+def test_token_answer_without_token(scene: Scene, result: object) -> None:
+    """A token call that succeeds without a usable token is ApiUnusable."""
+    server = scene.server(said(), token=lambda _number: said(result=result))
+    with pytest.raises(ApiUnusable, match="without a token"):
+        scene.client(server.url).get(RESERVATION_ID)
+
+
+def test_wrong_clock_is_corrected_once(scene: Scene) -> None:
+    """After code 1013 the request is signed with the API's time, and the offset can be read."""
+    ahead_ms = int((time.time() + 1000) * 1000)
+    server, api = scene.pair(refusal(1013, t=ahead_ms), said(result=item(), t=ahead_ms))
+    assert api.clock_offset_s is None
+    api.get(RESERVATION_ID)
+    assert abs(int(server.requests[1].headers["t"]) - ahead_ms) < 5000
+    assert api.clock_offset_s == pytest.approx(1000, abs=5)
+
+
+@pytest.mark.parametrize("fields", [{}, {"t": None}], ids=["again", "without its time"])
+def test_clock_that_cannot_be_corrected(scene: Scene, fields: dict[str, object]) -> None:
+    """A time that is rejected again, or without the API's own time, asks a person to set the clock."""
+    server, api = scene.pair(refusal(1013, **fields))
+    with pytest.raises(ApiUnusable, match="synchronise the clock"):
+        api.get(RESERVATION_ID)
+    assert len(server.requests) == (1 if fields else 2)
+
+
+def test_rejected_signature_is_signed_again_with_the_current_secret(scene: Scene) -> None:
+    """After code 1004 the secret is asked for anew, so that a changed one counts without a restart."""
+    secrets = ["old", "old", SECRET]
+    server = scene.server(refusal(1004), said(result=item()))
+    api = scene.client(server.url, secret=lambda: secrets.pop(0) if len(secrets) > 1 else secrets[0])
+    assert api.get(RESERVATION_ID) is not None
+    assert server.requests[1].headers["sign"] == expected_signature(server.requests[1])
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "requests"),
+    [
+        (1004, "client_secret", 2),
+        (1001, "client_secret", 1),
+        (1005, "client_id", 1),
+        (2009, "client_id", 1),
+        (1106, "authorise", 1),
+        (1108, "data centre", 1),
+        (1114, "allow-list", 1),
+        (2007, "api.region", 1),
+        (28841002, "expired", 1),
+        (28841004, "next month", 1),
+        (28841101, "subscribe", 1),
+        (28841107, "suspended", 1),
+        (28841999, "subscription", 1),
+        (40001900, "permission", 1),
+    ],
+)
+def test_codes_that_need_a_person(scene: Scene, code: int, word: str, requests: int) -> None:
+    """A code that stops every call is ApiUnusable with its cure, code and trace, and no loop."""
+    server, api = scene.pair(refusal(code))
+    with api.armed(), pytest.raises(ApiUnusable, match=word) as caught:
+        api.create(SPEC, MARK)
+    assert (caught.value.code, len(server.requests)) == (code, requests)
+    assert TRACE in str(caught.value)
+
+
+TOO_MANY = http(b"<html>slow down</html>", "429 Too Many Requests", "Retry-After: 0")
+
+
+@pytest.mark.parametrize("answer", [*map(refusal, (1110, 1111, 1112, 1113, 1199)), TOO_MANY])
+def test_throttled_write_waits_and_goes_on(scene: Scene, answer: bytes) -> None:
+    """A write that is throttled is sent again after a wait of at least half a second."""
+    server, api = scene.pair(answer, said(result=RESERVATION_ID))
+    with api.armed():
+        assert api.create(SPEC, MARK) == RESERVATION_ID
+    assert server.requests[1].at - server.requests[0].at >= 0.5
+
+
+def test_throttling_that_stays_is_rate_limited(scene: Scene) -> None:
+    """Throttling that does not end is RateLimited after three waits; nothing was carried out."""
+    server, api = scene.pair(refusal(1199))
+    with api.armed(), pytest.raises(RateLimited) as caught:
+        api.create(SPEC, MARK)
+    assert len(server.requests) == 4
+    assert caught.value.retry_after_s > 0
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_long_retry_after_is_left_to_the_caller(scene: Scene, form: str) -> None:
+    """A Retry-After beyond the client's patience is passed on at once, in both of its forms."""
+    later = datetime.now(UTC) + timedelta(seconds=3600)
+    value = "3600" if form == "seconds" else later.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    server, api = scene.pair(http(b"", "429 Too Many Requests", f"Retry-After: {value}"))
+    with pytest.raises(RateLimited) as caught:
+        api.get(RESERVATION_ID)
+    assert len(server.requests) == 1
+    assert caught.value.retry_after_s == pytest.approx(3600, abs=10)
+
+
+# --- Reads ---
+
+
+@pytest.mark.parametrize(
+    "action", [b"", http(b"", "503 Unavailable"), refusal(500), http(b"<html>")], ids=range(4)
+)
+def test_read_is_repeated_when_the_fault_may_pass(scene: Scene, action: Action) -> None:
+    """A read that fails twice in a passing way succeeds at the third attempt."""
+    server, api = scene.pair(action, action, said(result=item()))
+    assert api.get(RESERVATION_ID) is not None
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("action", "attempts"),
+    [(http(b"", "502 Bad Gateway"), 3), (http(b"<html>", "404 Not Found"), 1), (huge, 1)],
+    ids=["passing", "wrong server", "too large"],
+)
+def test_read_that_keeps_failing_is_unusable(scene: Scene, action: Action, attempts: int) -> None:
+    """A read that cannot succeed is ApiUnusable with a cure, after a bounded number of attempts."""
+    server, api = scene.pair(action)
+    with pytest.raises(ApiUnusable, match="nothing was changed") as caught:
+        api.find_user("zoe@example.com")
+    assert len(server.requests) == attempts
+    assert_tells_nothing(str(caught.value), server.url)
+
+
+def test_one_connection_is_kept(scene: Scene) -> None:
+    """Calls in a row share one connection."""
+    server, api = scene.pair(said(result=item()))
+    for _ in range(5):
+        api.get(RESERVATION_ID)
+    assert server.connections == 1
+
+
+def test_get_reads_every_field(scene: Scene) -> None:
+    """A reservation is read with exact times and its mark; no room is None."""
+    _, api = scene.pair(said(result=item(int(RESERVATION_ID), start_time="1796115600001", status="2")))
+    found = api.get(RESERVATION_ID)
+    assert found is not None
+    assert (found.reservation_id, found.status) == (RESERVATION_ID, ReservationStatus.AWAITING_APPROVAL)
+    assert (found.start, found.room_id, found.mark) == (START + timedelta(milliseconds=1), None, MARK)
+    assert found.modified_at == datetime(2021, 6, 28, 15, 34, 32, 368000, UTC)
+    assert found.attachments == (Attachment("https://a.example/c.jpg", "c.jpg", "332.3kb", "jpg"),)
+    assert (found.notice, found.notice_time_s, found.participants) == (True, 180, ("1", "2"))
+
+
+def test_get_tolerates_what_is_left_out(scene: Scene) -> None:
+    """Only id, times and status are needed, in either spelling; the rest is empty or None."""
+    bare = {"reservationId": 7, "startTime": 0, "endTime": 60000, "status": 3, "topic": None}
+    _, api = scene.pair(said(result=bare))
+    found = api.get("7")
+    assert found is not None
+    assert (found.reservation_id, found.topic, found.notice, found.created_at) == ("7", "", None, None)
+    assert found.end == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+
+
+def test_get_of_what_does_not_exist(scene: Scene) -> None:
+    """None means that the API says so; what cannot be an id is not asked for; other codes stay errors."""
+    server, api = scene.pair(refusal(1000), refusal(1109))
+    assert api.get("1") is None
+    for impossible in ("", "..", "1/status", "1?x=1", "é"):
+        assert api.get(impossible) is None
+    assert len(server.requests) == 1
+    with pytest.raises(Refused):
+        api.get("2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": 7},
+        {"status": None},
+        {"start_time": None},
+        {"end_time": 10**30},
+        {"reservation_id": ""},
+        {"reservation_id": "a/b"},
+        {"attachments": "none"},
+    ],
+    ids=str,
+)
+def test_reservation_that_cannot_be_understood(scene: Scene, change: dict[str, object]) -> None:
+    """What decides a booking and is not understood stops the reading: it is neither left out nor guessed."""
+    _, api = scene.pair(page(item(**change)))
+    with pytest.raises(ApiUnusable, match="undocumented"):
+        api.find(START, START + timedelta(days=1))
+
+
+def test_find_returns_all_pages_oldest_first(scene: Scene) -> None:
+    """A list is read until has_more is false, each id once, by age and not in the API's order."""
+    server, api = scene.pair(page(item("30"), item("4"), more=True), page(item("4"), item(200)))
+    found = api.find(START, START + timedelta(days=1), creator="3")
+    assert [reservation.reservation_id for reservation in found] == ["4", "30", "200"]
+    assert [request.query["page_no"] for request in server.requests] == ["1", "2"]
+    assert all("status" not in request.query for request in server.requests)
+    assert server.requests[0].query["creator"] == "3"
+
+
+def test_find_without_has_more_goes_by_the_total(scene: Scene) -> None:
+    """When has_more is missing, the total tells whether pages are left."""
+    server, api = scene.pair(
+        page(item("1"), more=None, total=2), page(item("2"), more=None, total=2), page(more=None, total=2)
+    )
+    assert len(api.find(START, START + timedelta(days=1))) == 2
+    assert len(server.requests) == 2
+
+
+def test_find_never_returns_a_part(scene: Scene) -> None:
+    """A list that says has_more and brings nothing new is an error, since its absence would mislead."""
+    server, api = scene.pair(page(item("1"), more=True))
+    with pytest.raises(ApiUnusable, match="does not end"):
+        api.find(START, START + timedelta(days=1))
+    assert len(server.requests) == 2
+
+
+def test_find_splits_long_windows(scene: Scene) -> None:
+    """A long window is asked for in overlapping parts of 60 days that cover it exactly."""
+    server, api = scene.pair(page(item("1")))
+    end = START + timedelta(days=150)
+    assert len(api.find(START, end)) == 1
+    parts = [(int(r.query["start_time"]), int(r.query["end_time"])) for r in server.requests]
+    assert (parts[0][0], parts[-1][1]) == (epoch_ms(START), epoch_ms(end))
+    assert all(until - since <= 60 * 86_400_000 for since, until in parts)
+    assert all(later[0] < earlier[1] for earlier, later in itertools.pairwise(parts))
+    assert len(parts) == 3
+
+
+def test_rules(scene: Scene) -> None:
+    """Booking rules are read as they are, with the documented defaults when none are configured."""
+    _, api = scene.pair(
+        said(result={"booking_date": ["Monday"], "start_time": "08:30", "max_day": 3, "maxHour": "2"}),
+        said(result=None),
+        refusal(1000),
+    )
+    assert api.rules() == BookingRules(("Monday",), "08:30", None, None, 2, 3, None)
+    assert (api.rules().max_day, api.rules().max_day) == (7, 7)
+
+
+def test_rooms(scene: Scene) -> None:
+    """Rooms of all pages are read."""
+    quiet = {"id": 1, "name": "Quiet", "address": "1st", "space": 4, "reservation_approved": "Y"}
+    _, api = scene.pair(page(quiet, more=True), page({"id": "2", "name": "Old", "room_status": "stop"}))
+    assert api.rooms() == (Room("1", "Quiet", "1st", 4, True, True), Room("2", "Old", "", None, False, False))
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ([{"id": "u1", "email": "Zoe@Example.com", "status": 1}], "u1"),
+        ([{"id": "u1", "email": "zoe@example.com", "status": 0}], None),
+        ([{"id": "u1", "email": "zoe@example.com"}, {"id": "u2", "email": "ZOE@example.com"}], None),
+        ([{"id": "u1", "email": "zoe@example.com.evil"}, {"id": "u2"}], None),
+        ([], None),
+    ],
+    ids=["one", "disabled", "two", "similar", "none"],
+)
+def test_find_user(scene: Scene, users: list[object], expected: str | None) -> None:
+    """A person is exactly one enabled user with the same address, also on a later page."""
+    server, api = scene.pair(page(more=True, last_row_key="k1"), page(*users))
+    assert api.find_user("zoe@example.com") == expected
+    assert server.requests[1].query["last_row_key"] == "k1"
+
+
+# --- Pace, budget, counting, closing, privacy ---
+
+
+def test_rate_is_kept_and_reached(scene: Scene) -> None:
+    """Calls come as often as configured: never faster, and not much slower."""
+    server = scene.server(said(result=item()))
+    api = scene.client(server.url, requests_per_second=50)
+    for _ in range(50):
+        api.get(RESERVATION_ID)
+    times = [request.at for request in server.tokens + server.requests]
+    assert 50 / 50 * 0.9 <= times[-1] - times[0] <= 50 / 50 * 1.3
+
+
+def test_spent_budget_stops_before_any_call(scene: Scene) -> None:
+    """With no calls left nothing leaves, not even for a token, and the sentence names the setting."""
+    server = scene.server(said(result=item()))
+    left = [2]
+    api = scene.client(
+        server.url,
+        budget_left=lambda: left[0],
+        count_call=lambda _method: left.__setitem__(0, left[0] - 1),
+    )
+    api.get(RESERVATION_ID)
+    with api.armed(), pytest.raises(ApiUnusable, match=r"api\.monthly_calls"):
+        api.create(SPEC, MARK)
+    assert (left, len(server.requests)) == ([0], 1)
+
+
+def test_calls_are_counted_by_method(scene: Scene) -> None:
+    """Every request counts, those for tokens and repeats too, and is reported before it leaves."""
+    server = scene.server(refusal(1010), said(result=RESERVATION_ID), said(result=True))
+    counted: list[str] = []
+    api = scene.client(server.url, count_call=counted.append)
+    with api.armed():
+        api.create(SPEC, MARK)
+        api.cancel(RESERVATION_ID)
+    assert counted == ["GET", "POST", "GET", "POST", "PUT"]
+    assert api.calls == {"GET": 2, "POST": 2, "PUT": 1}
+
+
+def test_close_ends_a_waiting_call(scene: Scene) -> None:
+    """Closing from another thread ends a wait at once and refuses what comes later."""
+    server, api = scene.pair(http(b"", "429 Too Many Requests", "Retry-After: 10"))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.get, RESERVATION_ID)
+        while not server.requests:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        began = time.monotonic()
+        api.close()
+        with pytest.raises(ApiUnusable, match="stopping"):
+            waiting.result(timeout=5)
+        assert time.monotonic() - began < 1
+    with pytest.raises(ApiUnusable, match="stopping"):
+        api.get(RESERVATION_ID)
+
+
+def test_close_lets_a_write_come_to_its_end(scene: Scene) -> None:
+    """A write that is underway when the client is closed still brings its reservation id."""
+    release = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        release.wait(5)
+        connection.sendall(said(result=RESERVATION_ID))
+
+    server, api = scene.pair(slow)
+
+    def create() -> str:
+        with api.armed():
+            return api.create(SPEC, MARK)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(create)
+        while not server.requests:
+            time.sleep(0.01)
+        api.close()
+        release.set()
+        assert writing.result(timeout=5) == RESERVATION_ID
+
+
+def test_nothing_private_is_logged(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """No log of ours or of the libraries below holds content, addresses, secrets or URLs."""
+    caplog.set_level(logging.DEBUG)
+    server, api = scene.pair(
+        http(b"", "502 Bad Gateway"), page(), said(result=RESERVATION_ID), refusal(1109, msg="Zoë is busy")
+    )
+    with structlog.testing.capture_logs() as events, api.armed():
+        api.find_user("zoe@example.com")
+        api.create(SPEC, MARK)
+        with pytest.raises(ReservationError):
+            api.cancel(RESERVATION_ID)
+    assert {"api_call", "stamina.retry_scheduled"} <= {event["event"] for event in events}
+    assert TRACE in repr(events)
+    assert_tells_nothing(repr(events) + caplog.text, server.url)
+
+
+def test_proxy_of_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's proxy is used for the API, but never for an endpoint on this machine."""
+    proxy = scene.server(said(result=item()))
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert scene.client("http://api.invalid").get(RESERVATION_ID) is not None
+    assert proxy.requests[0].target.startswith("http://api.invalid/")
+    direct, api = scene.pair(said(result=item()))
+    api.get(RESERVATION_ID)
+    assert (len(direct.requests), len(proxy.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("endpoint", ["", "openapi.tuyaeu.com", "ftp://x", "https://", f"https://{'a' * 70}"])
+def test_unusable_endpoint_is_a_configuration_error(endpoint: str) -> None:
+    """An endpoint that can never be called is named with its key, before any call."""
+    with pytest.raises(ConfigError, match=r"api\.endpoint"):
+        TuyaApi(
+            endpoint=endpoint,
+            client_id=CLIENT_ID,
+            client_secret=lambda: SECRET,
+            timeout_s=1,
+            requests_per_second=1,
+        )
