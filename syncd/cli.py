@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd import __version__
-from syncd.errors import ApiUnusable, ConfigError, LedgerError, LedgerLocked, LedgerTooNew, SyncdError
+from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced, LedgerTooNew, SyncdError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,9 +87,13 @@ def once(
     from syncd.service import Stop, service
 
     config = _load(context)
-    with Stop().on_signals() as stop, ProgressBar(shown=not as_json) as progress:
-        with service(config, owner=True, stopping=stop, progress=progress) as parts:
-            done = parts.reconciler.cycle(only=_known_sources(config, source), force=force)
+    only = _known_sources(config, source)
+    with (
+        Stop().on_signals() as stop,
+        ProgressBar(shown=not as_json) as progress,
+        service(config, owner=True, stopping=stop, progress=progress) as parts,
+    ):
+        done = parts.reconciler.cycle(only, force=force)
     if as_json:
         _print_json(report.cycle_document(done))
     else:
@@ -288,13 +292,13 @@ def _told_to_people() -> Iterator[None]:
     except LedgerLocked as error:
         _complain(str(error))
         raise SystemExit(Exit.LOCKED) from None
-    except LedgerTooNew as error:
+    except (LedgerTooNew, LedgerMisplaced) as error:
         _complain(str(error))
         raise SystemExit(Exit.CONFIG) from None
     except ApiUnusable as error:
         _complain(str(error))
         raise SystemExit(Exit.API) from None
-    except (LedgerError, SyncdError) as error:
+    except SyncdError as error:
         _complain(str(error))
         raise SystemExit(Exit.ATTENTION) from None
     except KeyboardInterrupt:

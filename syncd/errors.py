@@ -13,7 +13,8 @@ SyncdError
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
-    └─ LedgerTooNew             written by a later version
+    ├─ LedgerTooNew             written by a later version: exit 78
+    └─ LedgerMisplaced          its place, owner or mode is wrong: exit 78
 
 Every text is one sentence for a person with the cure in it.
 Texts may be logged: they never hold a topic, a description, an address, a secret or a URL path.
@@ -102,3 +103,7 @@ class LedgerLocked(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of syncd."""
+
+
+class LedgerMisplaced(LedgerError):
+    """The ledger cannot be where the configuration says; waiting will not mend it."""

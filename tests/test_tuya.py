@@ -31,6 +31,7 @@ from syncd.errors import (
     Refused,
     ReservationError,
 )
+from syncd.sandbox import Sandbox, SandboxSettings, parse_fault
 from syncd.tuya import BookingRules, Room, TuyaApi, WriteNotArmed, payload, sign
 from syncd.tuya.transport import Gate
 
@@ -220,6 +221,22 @@ class Scene:
             count_call=count_call,
             budget_left=budget_left,
             clock=clock,
+        )
+        self.stack.callback(client.close)
+        return client
+
+    def sandbox(self, *faults: str, **switches: str) -> TuyaApi:
+        """A client of a server that someone else wrote after the same documentation."""
+        settings = SandboxSettings(
+            faults=tuple(map(parse_fault, faults)), switches={"advance_limit": "off", **switches}
+        )
+        running = self.stack.enter_context(Sandbox(settings).running())
+        client = TuyaApi(
+            endpoint=running.url,
+            client_id=running.client_id,
+            client_secret=lambda: running.client_secret,
+            timeout_s=2.0,
+            requests_per_second=1000.0,
         )
         self.stack.callback(client.close)
         return client
@@ -1016,3 +1033,135 @@ def test_unusable_endpoint_is_a_configuration_error(endpoint: str) -> None:
             timeout_s=1,
             requests_per_second=1,
         )
+
+
+# --- Against the sandbox ---
+
+ROOMLESS = replace(SPEC, room_id=None)
+
+
+def test_life_of_a_reservation(scene: Scene) -> None:
+    """What is booked, changed and cancelled reads back as it was sent, under one id."""
+    api = scene.sandbox()
+    attached = replace(SPEC, attachments=(Attachment("https://a.example/ü?x=1", "ü"),), notice=False)
+    with api.armed():
+        reservation_id = api.create(attached, MARK)
+        booked = api.get(reservation_id)
+        assert booked is not None
+        assert (booked.topic, booked.start, booked.end) == (SPEC.topic, SPEC.start, SPEC.end)
+        assert (booked.room_id, booked.participants, booked.mark) == (SPEC.room_id, SPEC.participants, MARK)
+        assert (booked.attachments, booked.notice, booked.live) == (attached.attachments, False, True)
+        moved = replace(ROOMLESS, start=START + timedelta(minutes=15), cc_participants=("7",))
+        api.modify(reservation_id, moved, MARK, "3")
+        changed = api.get(reservation_id)
+        assert changed is not None
+        assert (changed.start, changed.cc_participants) == (moved.start, ("7",))
+        assert (changed.room_id, changed.attachments) == (None, ())
+        api.cancel(reservation_id)
+    cancelled = api.get(reservation_id)
+    assert cancelled is not None
+    assert cancelled.status is ReservationStatus.CANCELLED
+    assert api.find(START, START + timedelta(days=1), creator="3") == (cancelled,)
+    assert api.get("1") is None
+
+
+def test_find_reads_all_pages_of_the_sandbox(scene: Scene) -> None:
+    """More reservations than two capped pages hold are found once each, oldest first, whatever the order."""
+    api = scene.sandbox(page_cap="10", list_order="created-descending")
+    with api.armed():
+        made = [api.create(replace(ROOMLESS, topic=str(number)), MARK) for number in range(25)]
+    assert [found.reservation_id for found in api.find(START, START + timedelta(days=100))] == made
+
+
+def test_taken_room_is_refused(scene: Scene) -> None:
+    """A conflict is a refusal with the API's code, not a fault."""
+    api = scene.sandbox()
+    with api.armed():
+        api.create(SPEC, MARK)
+        with pytest.raises(Refused) as caught:
+            api.create(SPEC, Mark("abcd", "zzzzzzzzzz"))
+    assert caught.value.code not in {0, 500}
+
+
+@pytest.mark.parametrize(
+    ("fault", "booked"),
+    [
+        ("lost:on=create,times=1", 1),
+        ("closed:on=create,times=1", 0),
+        ("slow:on=create,times=1,seconds=2.5", 1),
+        ("error:on=create,times=1", 1),
+        ("error:on=create,times=1,work=none", 0),
+        ("gateway:on=create,times=1,work=done", 1),
+        ("garbage:on=create,times=1", 1),
+        ("false:on=create,times=1", 0),
+    ],
+)
+def test_fault_that_hides_the_outcome(scene: Scene, fault: str, booked: int) -> None:
+    """When the answer to a create is lost, the client says that it cannot know whether it was booked."""
+    api = scene.sandbox(fault)
+    with api.armed(), pytest.raises(OutcomeUnknown):
+        api.create(ROOMLESS, MARK)
+    found = api.find(START, START + timedelta(days=1))
+    assert [reservation.mark for reservation in found] == [MARK] * booked
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "expired:on=create,times=1",
+        "throttled:on=create,times=2",
+        "throttled:on=create,times=1,code=1199",
+        "refuse:on=create,times=1,code=1004",
+        "clock:seconds=600",
+        "clock:seconds=-900",
+    ],
+)
+def test_fault_that_the_client_heals(scene: Scene, fault: str) -> None:
+    """A refusal before processing is healed inside the client: booked exactly once."""
+    api = scene.sandbox(fault)
+    with api.armed():
+        reservation_id = api.create(ROOMLESS, MARK)
+    assert [found.reservation_id for found in api.find(START, START + timedelta(days=1))] == [reservation_id]
+
+
+def test_two_programs_with_one_key_do_not_lose_a_booking(scene: Scene) -> None:
+    """Where a new token ends the old one, two clients that take turns go on, each with one repeat."""
+    settings = SandboxSettings(switches={"grant_kills_previous": "on"})
+    running = scene.stack.enter_context(Sandbox(settings).running())
+    clients = [
+        TuyaApi(
+            endpoint=running.url,
+            client_id=running.client_id,
+            client_secret=lambda: running.client_secret,
+            timeout_s=2.0,
+            requests_per_second=1000.0,
+        )
+        for _ in range(2)
+    ]
+    for number in range(3):
+        for client in clients:
+            with client.armed():
+                client.create(replace(ROOMLESS, topic=str(number)), MARK)
+    assert len(clients[0].find(START, START + timedelta(days=1))) == 6
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize("code", [28841004, 28841101, 28841105])
+def test_quota_and_subscription(scene: Scene, code: int) -> None:
+    """A spent quota or a missing subscription is ApiUnusable, and nothing was booked."""
+    kind = "quota" if code == 28841004 else "unsubscribed"
+    api = scene.sandbox(f"{kind}:on=create,code={code}")
+    with api.armed(), pytest.raises(ApiUnusable) as caught:
+        api.create(ROOMLESS, MARK)
+    assert caught.value.code == code
+    assert api.find(START, START + timedelta(days=1)) == ()
+
+
+def test_rules_and_rooms_of_the_sandbox(scene: Scene) -> None:
+    """Rules and rooms are read from a server that was written apart from the client."""
+    api = scene.sandbox()
+    rules = api.rules()
+    assert (rules.max_day, rules.start_time, rules.end_time) == (7, "07:00", "23:00")
+    assert all(isinstance(room, Room) for room in api.rooms())
+    assert api.find_user("nobody@example.com") is None

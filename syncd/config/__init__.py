@@ -145,9 +145,7 @@ def effective(config: Config) -> str:
     Keys that are not set stand in comments.
     """
     written = config.model_dump(by_alias=True)
-    lines = [
-        "# The effective configuration; secrets are masked (only their places are named), URLs end at the host."
-    ]
+    lines = ["# The effective configuration; secrets are masked: only their places are named."]
     lines += _lines({name: value for name, value in written.items() if not _is_section(value)})
     for name, value in written.items():
         for table in value if _is_section(value) and not isinstance(value, dict) else [value]:
@@ -288,9 +286,8 @@ def _toml(value: object) -> str:
         case int() | float():
             return str(value)
         case dict():
-            return (
-                "{ " + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
-            )
+            entries = ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None)
+            return f"{{ {entries} }}" if entries else "{}"
         case list() | tuple():
             return "[" + ", ".join(map(_toml, value)) + "]"
         case _:

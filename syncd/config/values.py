@@ -208,17 +208,20 @@ WorkingHours = Annotated[
 ]
 
 
+_OF_THE_HOST = {"localtime", "posixrules"}  # a machine's own setting under a name; others lack it
+
+
 def _zone(value: object) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
     name = _require_text(value, "Europe/Berlin")
     try:
-        # These two are the host's own setting under a name, not zones that anyone else would know.
-        if name not in {"localtime", "posixrules"}:
+        if name not in _OF_THE_HOST:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    raise problem("must be an IANA time zone such as Europe/Berlin" + nearest(name, available_timezones()))
+    known = available_timezones() - _OF_THE_HOST
+    raise problem(f"must be an IANA time zone such as Europe/Berlin{nearest(name, known)}")
 
 
 Zone = Annotated[ZoneInfo, *_value(_zone, lambda zone: zone.key, {})]

@@ -53,11 +53,12 @@ def absence(
     readings: Mapping[str, Reading],
     configured: Iterable[str],
     safety: Safety,
-    live_of_source: Mapping[str, int],
+    live_of_witness: Mapping[str, int],
 ) -> Absence:
     """Judge a booking of which no reading holds the occurrence.
 
     Every source that showed the meeting is asked; one that cannot answer is enough to keep it.
+    `live_of_witness` counts the live bookings that each source shows.
     """
     known = set(configured)
     witnesses = [name for name in booking.witnesses if name in known]
@@ -67,15 +68,31 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    grades = [_asked(booking, name, readings.get(name), safety, live_of_source) for name in witnesses]
-    for grade in grades:
-        if grade.evidence is None:
-            return grade
-    inferred = [grade for grade in grades if grade.evidence is Evidence.INFERRED]
-    if inferred:
-        return inferred[0]
-    shown = [grade for grade in grades if grade.evidence is Evidence.SHOWN]
-    return shown[0] if shown else grades[0]
+    answers = {name: _asked(booking, name, readings.get(name), safety, live_of_witness) for name in witnesses}
+    for grade in (None, Evidence.INFERRED):
+        for answer in answers.values():
+            if answer.evidence is grade:
+                return answer
+    shown = [name for name, answer in answers.items() if answer.evidence is Evidence.SHOWN]
+    if not shown:
+        return answers[witnesses[0]]
+    return _confirmed(booking, answers[shown[0]], [readings[name] for name in shown], safety)
+
+
+def silence(booking: Booking, name: str, reading: Reading | None) -> Absence | None:
+    """Why nothing follows from what a source does not say about a booking; None if something does."""
+    if reading is None or not reading.readable:
+        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
+    presence = reading.presence.get(booking.key.uid)
+    if presence is Presence.QUARANTINED:
+        return Absence(None, Reason.QUARANTINED, "The event is in the calendar but cannot be understood.")
+    if not reading.complete:
+        # What is missing may tell otherwise, also of a series that is there: of two exports the newer.
+        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
+    recurs = booking.key.recurrence_id is not None
+    if presence is Presence.SERIES and recurs and booking.spec.start >= reading.window.reach:
+        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
+    return None
 
 
 def _asked(
@@ -83,32 +100,39 @@ def _asked(
     name: str,
     reading: Reading | None,
     safety: Safety,
-    live_of_source: Mapping[str, int],
+    live_of_witness: Mapping[str, int],
 ) -> Absence:
-    if reading is None or not reading.readable:
-        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
-    presence = reading.presence.get(booking.key.uid)
-    if presence is Presence.QUARANTINED:
-        return Absence(None, Reason.QUARANTINED, "The event is in the calendar but cannot be understood.")
-    if booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
-        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
-    if presence is Presence.SERIES:
+    """What one source says; *shown* is still to be confirmed."""
+    unknown = silence(booking, name, reading)
+    if unknown is not None or reading is None:
+        return unknown or Absence(None, Reason.UNCONFIRMED, "")
+    if reading.presence.get(booking.key.uid) is Presence.SERIES:
         return Absence(
             Evidence.TOLD, Reason.OCCURRENCE_REMOVED, "The calendar still has the event, without this date."
         )
-    if not reading.complete:
-        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
-    live = live_of_source.get(name, 0)
+    live = live_of_witness.get(name, 0)
     if reading.documents == 0 or (reading.events == 0 and live > safety.empty_hold):
         detail = f"The source {name!r} has no event at all, but {live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
-    needed = safety.confirmations.get(name, 1)
-    seen = booking.missed + (booking.missed_in != reading.identity)
-    if seen < needed:
-        detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
-        return Absence(None, Reason.UNCONFIRMED, detail, reading.identity)
-    detail = f"The event is gone from {name!r}, the others are there."
-    return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail, reading.identity)
+    return Absence(
+        Evidence.SHOWN, Reason.EVENT_GONE, f"The event is gone from {name!r}, the others are there."
+    )
+
+
+def _confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
+    """The same once enough readings have shown it; until then nothing follows.
+
+    A round counts when every source that lacks the event was read anew since the last one.
+    """
+    needed = max(safety.confirmations.get(reading.source, 1) for reading in without)
+    counted = booking.missed_in.split()
+    anew = all(reading.identity not in counted for reading in without)
+    seen = booking.missed + anew
+    if seen >= needed:
+        return shown
+    detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
+    identities = " ".join(sorted({reading.identity for reading in without}))
+    return Absence(None, Reason.UNCONFIRMED, detail, identities if anew else booking.missed_in)
 
 
 def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety) -> set[str]:

@@ -8,6 +8,8 @@ cannot be read is treated as absent.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -150,18 +152,19 @@ class Component:
 
 def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method_cancel: bool) -> Component:
     """The values of one VEVENT; raises `BrokenComponent`."""
-    text = "\r\n".join(raw.lines) + "\r\n"
+    # Without subcomponents: the library would refuse the whole event for a broken alarm.
+    lines = "\r\n".join(("BEGIN:VEVENT", *raw.own_lines(), "END:VEVENT", ""))
     try:
-        event = icalendar.Event.from_ical(text.encode("utf-8", "surrogatepass"))
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"the event cannot be parsed: {error}") from None
+        event = icalendar.Event.from_ical(lines.encode("utf-8", "surrogatepass"))
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError):
+        event = None  # the library's message may quote private text
     if not isinstance(event, icalendar.Event):
         raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
     for name, message in event.errors:
         if (name or "").upper() in _DECIDES_TIME:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
     try:
-        return _component(raw, event, text, zones, document, source, method_cancel)
+        return _component(raw, event, zones, document, source, method_cancel)
     except UnknownZone as error:
         raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error)) from None
     except OverflowError:
@@ -171,32 +174,30 @@ def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method
 def _component(
     raw: RawComponent,
     event: icalendar.Event,
-    text: str,
     zones: Zones,
     document: str,
     source: str,
     method_cancel: bool,
 ) -> Component:
-    recurrence_id = _single_start(event, "RECURRENCE-ID")
-    start = _single_start(event, "DTSTART")
+    recurrence_id = _single_start(raw, event, "RECURRENCE-ID")
+    start = _single_start(raw, event, "DTSTART")
     if start is None:
         if not method_cancel:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
         # RFC 5546 section 3.2.5 lets a cancellation leave it out; it then has a place in no window.
         start = recurrence_id or Start(datetime.min, is_date=True)  # noqa: DTZ901  # wall clock on purpose
-    excluded = tuple(_starts(event, "EXDATE"))
-    dates = tuple(_recurrence_dates(event, zones))
+    excluded = tuple(_excluded_dates(raw, event))
+    dates = tuple(_recurrence_dates(raw, event, zones))
     # An unknown zone anywhere that it decides time quarantines, in EXDATE and RDATE too.
     for used in (start, recurrence_id, *excluded, *(entry for entry, _ in dates)):
         if used is not None and used.tzid is not None:
             zones.resolve(used.tzid)
-    uid = str(event.get("UID") or "").strip()
     return Component(
-        uid=uid,
+        uid=raw.uid,
         line=raw.line,
         document=document,
         zones=zones,
-        template=_template(raw, event, uid, source, start, zones, method_cancel),
+        template=_template(raw, event, source, start, zones, method_cancel),
         start=start,
         duration=_duration(raw, event, start, zones),
         recurrence_id=recurrence_id,
@@ -206,15 +207,15 @@ def _component(
         dates=dates,
         excluded=excluded,
         method_cancel=method_cancel,
-        text=text,
+        text="\n".join(raw.lines),
     )
 
 
-def _many(event: icalendar.Event | icalendar.Alarm, name: str) -> list[Any]:
+def _many(event: icalendar.Event, name: str) -> list[Any]:
+    """The values of a property; one that cannot be read is absent."""
     value = event.get(name)
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return [value for value in values if not isinstance(value, icalendar.vBroken)]
 
 
 def _parameter(value: object, name: str) -> str:
@@ -223,50 +224,55 @@ def _parameter(value: object, name: str) -> str:
     return str(found[0] if isinstance(found, list) and found else found)
 
 
-def _start(value: object, parameters: object, name: str) -> Start:
+def _start(value: object, parameters: object, name: str, written: str) -> Start:
+    """One date or time; `written` is its text, because the library drops a Z that has a TZID beside it."""
     if isinstance(value, datetime):
-        tzid = _parameter(parameters, "TZID") or None
-        if value.tzinfo is not None and tzid is None:
-            tzid = "UTC"
-        if value.tzinfo is not None and value.tzname() == "UTC":
-            tzid = "UTC"  # a Z at the end counts, whatever a TZID beside it says
+        in_utc = written.strip().upper().endswith("Z")
+        tzid = "UTC" if in_utc else _parameter(parameters, "TZID") or None
         return Start(value.replace(tzinfo=None), tzid)
     if isinstance(value, date):
         return Start(midnight(value), is_date=True)
     raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is not a date or a time")
 
 
-def _single_start(event: icalendar.Event, name: str) -> Start | None:
+def _single_start(raw: RawComponent, event: icalendar.Event, name: str) -> Start | None:
     values = _many(event, name)
     if not values:
         return None
     if len(values) > 1:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
-    return _start(getattr(values[0], "dt", None), values[0], name)
+    return _start(getattr(values[0], "dt", None), values[0], name, raw.first(name) or "")
 
 
-def _starts(event: icalendar.Event, name: str) -> Iterator[Start]:
-    for value in _many(event, name):
-        for entry in getattr(value, "dts", ()):
-            yield _start(entry.dt, value, name)
+def _listed(raw: RawComponent, event: icalendar.Event, name: str) -> Iterator[tuple[Any, Any, str]]:
+    """Each date of a list property with the value that carries its parameters, and its text."""
+    for value, (_, written) in zip(_many(event, name), raw.values(name), strict=True):
+        entries = zip(getattr(value, "dts", ()), written.split(","), strict=True)
+        yield from ((entry.dt, value, text) for entry, text in entries)
 
 
-def _recurrence_dates(event: icalendar.Event, zones: Zones) -> Iterator[tuple[Start, Duration | None]]:
-    for value in _many(event, "RDATE"):
-        for entry in getattr(value, "dts", ()):
-            moment = entry.dt
-            if not isinstance(moment, tuple):
-                yield _start(moment, value, "RDATE"), None
-                continue
-            begin = _start(moment[0], value, "RDATE")
-            if isinstance(moment[1], timedelta):
-                length = moment[1]
-            else:
-                end = _start(moment[1], value, "RDATE")
-                length = _instant(end, zones) - _instant(begin, zones)
-            if length <= timedelta():
-                raise BrokenComponent(Reason.END_BEFORE_START, "a period in RDATE has no length")
-            yield begin, Duration(exact=length)
+def _excluded_dates(raw: RawComponent, event: icalendar.Event) -> Iterator[Start]:
+    for moment, value, text in _listed(raw, event, "EXDATE"):
+        yield _start(moment, value, "EXDATE", text)
+
+
+def _recurrence_dates(
+    raw: RawComponent, event: icalendar.Event, zones: Zones
+) -> Iterator[tuple[Start, Duration | None]]:
+    for moment, value, text in _listed(raw, event, "RDATE"):
+        if not isinstance(moment, tuple):
+            yield _start(moment, value, "RDATE", text), None
+            continue
+        first, _, last = text.partition("/")
+        begin = _start(moment[0], value, "RDATE", first)
+        if isinstance(moment[1], timedelta):
+            length = parse_duration(last)
+        else:
+            end = _start(moment[1], value, "RDATE", last)
+            length = Duration(exact=_instant(end, zones) - _instant(begin, zones))
+        if length.rough <= timedelta():
+            raise BrokenComponent(Reason.END_BEFORE_START, "a period in RDATE has no length")
+        yield begin, length
 
 
 def _instant(start: Start, zones: Zones) -> datetime:
@@ -275,7 +281,7 @@ def _instant(start: Start, zones: Zones) -> datetime:
 
 def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zones) -> Duration | None:
     """The length from DTEND (exact between two instants) or DURATION; None if the event says neither."""
-    end = _single_start(event, "DTEND")
+    end = _single_start(raw, event, "DTEND")
     if end is not None:
         if end.is_date != start.is_date:
             raise BrokenComponent(
@@ -310,7 +316,6 @@ def parse_duration(text: str) -> Duration:
 def _template(
     raw: RawComponent,
     event: icalendar.Event,
-    uid: str,
     source: str,
     start: Start,
     zones: Zones,
@@ -318,9 +323,9 @@ def _template(
 ) -> Occurrence:
     status = _text(event, "STATUS").upper()
     busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
-    organizer = event.get("ORGANIZER")
+    organizers = _many(event, "ORGANIZER")
     return Occurrence(
-        key=OccurrenceKey("", uid, None),
+        key=OccurrenceKey("", raw.uid, None),
         source=source,
         when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
         line=raw.line,
@@ -328,18 +333,18 @@ def _template(
         description=_text(event, "DESCRIPTION") or _text(event, "X-ALT-DESC"),
         location=_text(event, "LOCATION"),
         joining_link=_joining_link(raw, event),
-        organizer=_person(organizer) if organizer is not None and not isinstance(organizer, list) else None,
+        organizer=_person(organizers[0]) if len(organizers) == 1 else None,
         attendees=tuple(_attendee(value) for value in _many(event, "ATTENDEE")),
-        alarms=tuple(_alarms(event, zones)),
-        attachments=tuple(_attachment(value) for value in _many(event, "ATTACH")),
+        alarms=tuple(_alarms(raw, zones)),
+        attachments=tuple(_attachments(event)),
         cancelled=method_cancel or status == "CANCELLED",
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
         transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
         private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
         zone=start.tzid or str(zones.floating),
         sequence=_integer(event, "SEQUENCE"),
-        last_modified=_stamp(event, "LAST-MODIFIED", zones),
-        created=_stamp(event, "CREATED", zones),
+        last_modified=_stamp(raw, event, "LAST-MODIFIED", zones),
+        created=_stamp(raw, event, "CREATED", zones),
     )
 
 
@@ -355,10 +360,10 @@ def _integer(event: icalendar.Event, name: str) -> int:
         return 0
 
 
-def _stamp(event: icalendar.Event, name: str, zones: Zones) -> datetime | None:
+def _stamp(raw: RawComponent, event: icalendar.Event, name: str, zones: Zones) -> datetime | None:
     """LAST-MODIFIED or CREATED; they decide no time, so an unreadable one is absent."""
     try:
-        start = _single_start(event, name)
+        start = _single_start(raw, event, name)
         return _instant(start, zones) if start else None
     except (BrokenComponent, UnknownZone, OverflowError):
         return None
@@ -399,33 +404,50 @@ def _attendee(value: object) -> Attendee:
     )
 
 
-def _alarms(event: icalendar.Event, zones: Zones) -> Iterator[Alarm]:
+def _alarms(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
     """Triggers of alarms that do something; one that cannot be read is no alarm."""
-    for alarm in event.walk("VALARM"):
-        if str(alarm.get("ACTION") or "").upper() == "NONE":
+    for alarm in raw.subcomponents("VALARM"):
+        if (alarm.first("ACTION") or "").strip().upper() == "NONE":
             continue
-        trigger = alarm.get("TRIGGER")
-        moment = getattr(trigger, "dt", None)
-        if isinstance(moment, timedelta):
-            yield Alarm(offset=moment, from_end=_parameter(trigger, "RELATED").upper() == "END")
-        elif isinstance(moment, datetime):
-            try:
-                yield Alarm(at=_instant(_start(moment, trigger, "TRIGGER"), zones))
-            except (UnknownZone, OverflowError):
-                continue
+        for parameters, written in alarm.values("TRIGGER"):
+            with contextlib.suppress(ValueError, OverflowError):
+                yield _trigger(parameters.upper(), written.strip().upper(), zones)
 
 
-def _attachment(value: object) -> Attach:
-    name = _parameter(value, "FILENAME") or _parameter(value, "X-FILENAME") or None
-    media_type = _parameter(value, "FMTTYPE") or None
-    if isinstance(value, icalendar.vBinary):
-        return Inline(data=value.bytes, name=name, media_type=media_type)
-    if _parameter(value, "ENCODING").upper() == "BASE64":
-        return Inline(data=None, name=name, media_type=media_type)
-    size = _parameter(value, "SIZE")
-    return Link(
-        uri=str(value).strip(),
-        name=name,
-        size_bytes=int(size) if size.isdigit() else None,
-        media_type=media_type,
-    )
+def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
+    """One TRIGGER (RFC 5545 section 3.8.6.3), absolute ones in UTC; raises `ValueError` or `OverflowError`."""
+    if written[:1].isdigit():
+        wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
+        return Alarm(at=zones.instant(wall, "UTC"))
+    from_end = re.search(r';RELATED="?END\b', parameters) is not None
+    return Alarm(offset=parse_duration(written).rough, from_end=from_end)
+
+
+def _attachments(event: icalendar.Event) -> Iterator[Attach]:
+    """ATTACH in file order; also those that cannot be read, because leaving them out has to be told."""
+    values = event.get("ATTACH", [])
+    for value in values if isinstance(values, list) else [values]:
+        name = _parameter(value, "FILENAME") or _parameter(value, "X-FILENAME") or None
+        media_type = _parameter(value, "FMTTYPE") or None
+        if isinstance(value, icalendar.vBroken):
+            yield Inline(data=None, name=name, media_type=media_type)
+        elif isinstance(value, icalendar.vBinary):
+            yield Inline(data=value.bytes, name=name, media_type=media_type)
+        elif _parameter(value, "ENCODING").upper() == "BASE64":
+            # Without VALUE=BINARY, which some writers forget.
+            yield Inline(data=_decoded(str(value)), name=name, media_type=media_type)
+        else:
+            size = _parameter(value, "SIZE")
+            yield Link(
+                uri=str(value).strip(),
+                name=name,
+                size_bytes=int(size) if size.isdecimal() and len(size) < 20 else None,
+                media_type=media_type,
+            )
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None

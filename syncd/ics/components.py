@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_FOLD_IN_SEQUENCE = re.compile(rb"((?:\r\n|\n|\r)[ \t])([\x80-\xbf]+)")
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]+)")
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
@@ -30,24 +31,47 @@ class RawComponent:
     line: int
     lines: tuple[str, ...]
 
+    @property
+    def uid(self) -> str:
+        """UID without escapes (RFC 5545 section 3.3.11), so that all spellings are one; empty if absent."""
+        return re.sub(r"\\([\\,;])", r"\1", self.first("UID") or "").strip()
+
+    def own_lines(self) -> Iterator[str]:
+        """The lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
+        return (text for depth, name, text in self._walk() if depth == 1 and name not in {"BEGIN", "END"})
+
+    def subcomponents(self, kind: str) -> Iterator[RawComponent]:
+        """The components of that kind directly inside; their line is that of this component."""
+        inside: list[str] = []
+        for depth, name, text in self._walk():
+            if depth < 2:
+                continue
+            inside.append(text)
+            if depth == 2 and name == "END":
+                if _split_content_line(text, len(name))[1].strip().upper() == kind:
+                    yield RawComponent(kind, self.line, tuple(inside))
+                inside = []
+
     def values(self, name: str) -> Iterator[tuple[str, str]]:
         """`(parameters, value)` of each property of that name, not looking into subcomponents.
 
         The parameters are raw text; the value is everything behind the first colon outside of quotes.
         """
-        depth = 0
         wanted = name.upper()
+        for text in self.own_lines():
+            match = _PROPERTY_NAME.match(text)
+            if match is not None and match[1].upper() == wanted:
+                yield _split_content_line(text, match.end())
+
+    def _walk(self) -> Iterator[tuple[int, str, str]]:
+        """Each line with the number of components around it, its own BEGIN and END included, and its name."""
+        depth = 0
         for text in self.lines:
             match = _PROPERTY_NAME.match(text)
-            if match is None:
-                continue
-            found = match[1].upper()
-            if found == "BEGIN":
-                depth += 1
-            elif found == "END":
-                depth -= 1
-            elif depth == 1 and found == wanted:
-                yield _split_content_line(text, match.end())
+            name = match[1].upper() if match else ""
+            depth += name == "BEGIN"
+            yield depth, name, text
+            depth -= name == "END"
 
     def first(self, name: str) -> str | None:
         """The first value of a property, or None."""
@@ -90,10 +114,9 @@ def decode(body: bytes) -> str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        # A fold may fall inside a UTF-8 sequence (section 3.1): unfold the bytes first, then try again.
-        unfolded = re.sub(rb"(?:\r\n|\n|\r)[ \t]", b"", body)
+        # A fold may fall inside a UTF-8 sequence (section 3.1): put it behind the sequence and try again.
         try:
-            return unfolded.decode("utf-8")
+            return _FOLD_IN_SEQUENCE.sub(rb"\2\1", body).decode("utf-8")
         except UnicodeDecodeError:
             return body.decode("cp1252", errors="replace")
 

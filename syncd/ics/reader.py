@@ -7,7 +7,7 @@ and expands each UID by itself, so that one bad series costs one series.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
@@ -27,7 +27,7 @@ from syncd.core.reasons import Note, Reason
 from syncd.ics.component import BrokenComponent, Component, out_of_range, parse
 from syncd.ics.components import Incomplete, RawCalendar, split
 from syncd.ics.recurrence import Instance, expand
-from syncd.ics.zones import ONE_DAY, Zones, iana
+from syncd.ics.zones import ONE_DAY, Zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class Locale:
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """The zones of one VCALENDAR."""
         definitions = {
-            (component.first("TZID") or "").strip(): component
+            (component.first("TZID") or "").strip().strip('"'): component
             for component in calendar.components
             if component.name == "VTIMEZONE"
         }
-        said = iana(calendar.properties.get("X-WR-TIMEZONE", ""))
+        said = calendar.properties.get("X-WR-TIMEZONE", "")
         return Zones(definitions, self.aliases, self.floating or said or self.default)
 
 
@@ -98,12 +98,14 @@ def read(
     for uid, components in said.by_uid.items():
         if uid in presence:
             continue
-        chosen, notes = _newest_of_each(components)
         try:
+            chosen, notes = _newest_of_each(components)
             instances = list(expand(chosen, window))
         except (BrokenComponent, OverflowError) as error:
             broken = error if isinstance(error, BrokenComponent) else out_of_range()
-            said.defects.append(Defect(uid, chosen[0].line, broken.reason, broken.detail, chosen[0].document))
+            first = components[0]
+            said.defects.append(Defect(uid, first.line, broken.reason, broken.detail, first.document))
+            presence[uid] = Presence.QUARANTINED
             continue
         of_master = any(component.recurrence_id is None for component in chosen)
         presence[uid] = Presence.SERIES if of_master else Presence.DETACHED
@@ -113,7 +115,7 @@ def read(
                 key=OccurrenceKey(scope, uid, instance.recurrence_id),
                 when=instance.when,
                 base_url=said.base_urls[instance.component.document],
-                notes=notes,
+                notes=(*notes, *_zone_notes(instance.component, window)),
             )
             for instance in instances
             if touches(instance, window)
@@ -126,6 +128,9 @@ def read(
         occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
         presence=presence,
         defects=tuple(sorted(said.defects, key=lambda d: (d.document, d.line, d.uid))),
+        notes=tuple(
+            dict.fromkeys(n for o in occurrences for n in o.notes if n.reason is Reason.TIMEZONE_CONTRADICTS)
+        ),
         error="; ".join(said.problems) or None,
         readable=not said.problems or bool(said.by_uid),
         documents=len(said.base_urls),
@@ -149,17 +154,16 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
             if raw.name != "VEVENT":
                 continue
             said.events += 1
-            uid = (raw.first("UID") or "").strip()
             try:
-                if not uid:
+                if not raw.uid:
                     raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
                 component = parse(
                     raw, zones=zones, document=document.name, source=source, method_cancel=method_cancel
                 )
             except BrokenComponent as broken:
-                said.defects.append(Defect(uid, raw.line, broken.reason, broken.detail, document.name))
+                said.defects.append(Defect(raw.uid, raw.line, broken.reason, broken.detail, document.name))
             else:
-                said.by_uid.setdefault(uid, []).append(component)
+                said.by_uid.setdefault(raw.uid, []).append(component)
 
 
 def _newest_of_each(components: Sequence[Component]) -> tuple[list[Component], tuple[Note, ...]]:
@@ -182,10 +186,17 @@ def _newest_of_each(components: Sequence[Component]) -> tuple[list[Component], t
     return sorted(chosen.values(), key=lambda c: (c.document, c.line)), notes
 
 
+def _zone_notes(component: Component, window: Window) -> Iterator[Note]:
+    """A time zone of the document that is not what its name says."""
+    detail = component.zones.contradiction(component.start.tzid, window.start)
+    if detail:
+        yield Note(Reason.TIMEZONE_CONTRADICTS, detail)
+
+
 def touches(instance: Instance, window: Window) -> bool:
     """Whether an occurrence is not over; whole days count a day longer, their zone is decided later."""
     match instance.when:
         case Days(end=end):
-            return datetime.combine(end, time(), UTC) + ONE_DAY > window.start
+            return datetime.combine(end, time(), UTC) > window.start - ONE_DAY
         case Moment(start=end) | Timespan(end=end):
             return end > window.start

@@ -179,19 +179,24 @@ def _run(text: str, master: Component, low: datetime, high: datetime) -> Iterato
         # Without COUNT nothing has to be counted: begin shortly before the window, and end behind it.
         first += _whole_intervals(parts, low - first)
         parts["UNTIL"] = f"{end:%Y%m%dT%H%M%S}"
+    if not parts.get("INTERVAL", "1").strip("0").isdigit():
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, "INTERVAL of a rule is not a positive number")
     try:
         rule = rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=first)
+        for steps, wall in enumerate(rule):
+            if wall > end:
+                return
+            if steps > MAX_STEPS:
+                raise BrokenComponent(
+                    Reason.TOO_MANY_OCCURRENCES,
+                    f"a rule gives more than {MAX_STEPS} dates before the horizon",
+                )
+            if wall >= low:
+                yield wall
+    except BrokenComponent:
+        raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"RRULE cannot be read: {error}") from None
-    for steps, wall in enumerate(rule):
-        if wall > end:
-            return
-        if steps > MAX_STEPS:
-            raise BrokenComponent(
-                Reason.TOO_MANY_OCCURRENCES, f"a rule gives more than {MAX_STEPS} dates before the horizon"
-            )
-        if wall >= low:
-            yield wall
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"the rule cannot be read: {error}") from None
 
 
 def _parts(text: str) -> dict[str, str]:

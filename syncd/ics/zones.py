@@ -58,16 +58,36 @@ class Zones:
     """Resolves the TZIDs of one document.
 
     `definitions` are the document's own VTIMEZONEs by TZID, `aliases` the administrator's names,
-    `floating` the zone of times that carry none.
+    `floating` the zone of times that carry none, or the name that the calendar gives for it.
     """
 
     def __init__(
-        self, definitions: Mapping[str, RawComponent], aliases: Mapping[str, ZoneInfo], floating: ZoneInfo
+        self,
+        definitions: Mapping[str, RawComponent],
+        aliases: Mapping[str, ZoneInfo],
+        floating: ZoneInfo | str,
     ) -> None:
         self._definitions = definitions
         self._aliases = aliases
-        self.floating = floating
+        self._floating = floating
         self._resolved: dict[str, tzinfo] = {}
+
+    @property
+    def floating(self) -> ZoneInfo:
+        """The zone of times that carry none; raises `UnknownZone` when nobody knows the calendar's name."""
+        if isinstance(self._floating, str):
+            zone = self._named(self._floating)
+            if zone is None:
+                raise UnknownZone(self._floating)
+            self._floating = zone
+        return self._floating
+
+    def _named(self, name: str) -> ZoneInfo | None:
+        """What a name means without a definition: IANA name, alias, Windows name, vendor prefix."""
+        if zone := iana(name) or self._aliases.get(name) or iana(WINDOWS_TO_OLSON.get(name, "")):
+            return zone
+        prefixed = _PREFIXED.match(name)
+        return iana(prefixed[1]) if prefixed else None
 
     def resolve(self, tzid: str) -> tzinfo:
         """The rules of a TZID: IANA name, alias, the document's own VTIMEZONE, Windows name, vendor prefix.
@@ -81,19 +101,25 @@ class Zones:
         return zone
 
     def _look_up(self, tzid: str) -> tzinfo:
-        name = tzid.strip().strip('"')
-        if zone := iana(name):
-            return zone
-        if alias := self._aliases.get(name):
-            return alias
-        definition = self._definitions.get(tzid) or self._definitions.get(name)
-        if definition is not None:
-            return _own_rules(definition, tzid)
-        if (windows := WINDOWS_TO_OLSON.get(name)) and (zone := iana(windows)):
-            return zone
-        if (prefixed := _PREFIXED.match(name)) and (zone := iana(prefixed[1])):
-            return zone
-        raise UnknownZone(name)
+        name = _bare(tzid)
+        definition = self._definitions.get(name)
+        if definition is not None and not iana(name) and name not in self._aliases:
+            return _own_rules(definition.lines, name)
+        zone = self._named(name)
+        if zone is None:
+            raise UnknownZone(name)
+        return zone
+
+    def contradiction(self, tzid: str | None, at: datetime) -> str:
+        """A sentence if the document defines a zone otherwise than its IANA name says, else empty.
+
+        Looked at for the year after `at`.
+        """
+        name = _bare(tzid or "")
+        definition, registered = self._definitions.get(name), iana(name)
+        if definition is None or registered is None or not _differs(definition.lines, registered, at.date()):
+            return ""
+        return f'The calendar defines the time zone "{name}" otherwise than that name says; the name counts.'
 
     def instant(self, wall: datetime, tzid: str | None) -> datetime:
         """The UTC instant of a wall clock time in a zone, floating if `tzid` is None.
@@ -107,8 +133,24 @@ class Zones:
         return self.floating if tzid is None else self.resolve(tzid)
 
 
-def _own_rules(definition: RawComponent, tzid: str) -> tzinfo:
-    text = "\r\n".join(definition.lines) + "\r\n"
+def _bare(tzid: str) -> str:
+    return tzid.strip().strip('"')
+
+
+@functools.lru_cache(maxsize=256)  # directories hold one definition thousands of times
+def _differs(definition: tuple[str, ...], registered: ZoneInfo, day: date) -> bool:
+    try:
+        own = _own_rules(definition, registered.key)
+    except UnknownZone:
+        return False
+    noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
+    return any(
+        noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset() for noon in noons
+    )
+
+
+def _own_rules(definition: tuple[str, ...], tzid: str) -> tzinfo:
+    text = "\r\n".join(definition) + "\r\n"
     try:
         component = Timezone.from_ical(text.encode())
         if not isinstance(component, Timezone):

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, true, update
 
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
@@ -133,6 +133,10 @@ class Ledger:
     def current(self) -> tuple[Booking, ...]:
         """All bookings that are neither cancelled nor ended, by key and room."""
         return self._select(rows.CURRENT)
+
+    def bookings(self) -> tuple[Booking, ...]:
+        """All bookings that are remembered, closed ones too, by key, room and age."""
+        return self._select(true())
 
     def bookings_of(self, uid: str) -> tuple[Booking, ...]:
         """All bookings of a UID, closed ones too, by key, room and age."""

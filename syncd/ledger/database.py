@@ -9,6 +9,7 @@ No error of the database or of the file system leaves this module: each becomes 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -23,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from syncd import migrations
-from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
+from syncd.errors import LedgerError, LedgerLocked, LedgerMisplaced, LedgerTooNew
 
 _REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
 
@@ -103,7 +104,7 @@ class Database:
             with engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise LedgerError(_sentence(error, self._where)) from error
+            raise _told(error, self._where) from error
 
     def _bring_up_to_date(self) -> None:
         with self.reading() as connection:
@@ -115,7 +116,7 @@ class Database:
                 self._engine.dispose()
                 self._engine = _nowhere()
         elif not revision.isdecimal():
-            raise LedgerError(_FOREIGN.format(where=self._where))
+            raise LedgerMisplaced(_FOREIGN.format(where=self._where))
         elif int(revision) > int(migrations.HEAD):
             raise LedgerTooNew(
                 f"The ledger {self._where} was written by a later version of syncd: "
@@ -192,11 +193,11 @@ def _file_of(url: str) -> Path:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise LedgerError(
+        raise LedgerMisplaced(
             "state.url is not a database URL: write sqlite:////absolute/path/state.db."
         ) from None
     if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:") or parsed.query:
-        raise LedgerError(
+        raise LedgerMisplaced(
             "The ledger is a SQLite file for now: set state.url to sqlite:////absolute/path/state.db."
         )
     return Path(str(parsed.database)).resolve()
@@ -241,12 +242,13 @@ def _file_errors(database: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise LedgerError(
+        raise LedgerMisplaced(
             f"The directory {database.parent} of the ledger does not exist: create it, or correct state.url."
         ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise LedgerError(
+        passing = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+        raise (LedgerError if passing else LedgerMisplaced)(
             f"The ledger {database} cannot be used ({reason}): correct the owner and the mode of its "
             "directory and the space on its disk, or correct state.url."
         ) from None
@@ -284,10 +286,16 @@ def _configure(engine: Engine, *, owner: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _sentence(error: SQLAlchemyError, where: str) -> str:
-    """What happened, and the cure."""
+def _told(error: SQLAlchemyError, where: str) -> LedgerError:
+    """What the database said, classed by whether waiting can mend it."""
     original = error.orig if isinstance(error, DBAPIError) else None
     name = getattr(original, "sqlite_errorname", "") or type(original or error).__name__
+    misplaced = name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB"))
+    return (LedgerMisplaced if misplaced else LedgerError)(_sentence(name, original, where))
+
+
+def _sentence(name: str, original: BaseException | None, where: str) -> str:
+    """What happened, and the cure; `name` is SQLite's of the error."""
     for beginning, sentence in _SENTENCES.items():
         if name.startswith(beginning):
             return sentence.format(where=where)

@@ -1,7 +1,7 @@
 """Who comes: invitations, sign-in, and the daily report over all meetings.
 
 API pages "Meeting Invitation", "Attendance" and "Daily Report".
-Ids of invitations and sign-ins are JSON numbers, as the pages print them, and lose digits in careless clients.
+Ids of invitations and sign-ins are JSON numbers, as the pages print them: careless clients lose digits.
 The report counts a seized slot as reuse of released time; the pages do not define its columns.
 """
 

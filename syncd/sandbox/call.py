@@ -151,12 +151,12 @@ class Fields:
 
         return read
 
-    def _read(self, name: str, kind: type[Any], printed: str) -> Any:
+    def _read(self, name: str, kind: type[T], printed: str) -> T | None:
         value = self._values.get(name)
         if value is None:
             return None
-        # Exact: a Boolean is no Long.
-        if type(value) is not kind:
+        # A Boolean is no Long, although Python says so.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ApiError(WRONG_TYPE, f"parameter {name} is not a {printed}")
         return value
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from syncd.sandbox.call import Operation
 from syncd.sandbox.operations import OPERATIONS
@@ -56,7 +56,7 @@ KINDS: Final[dict[Kind, tuple[str, str]]] = {
     Kind.QUOTA: ("code=28841004", "the quota is spent: refused without the work"),
     Kind.UNSUBSCRIBED: (
         "code=28841101",
-        "not subscribed: refused without the work; 28841105: not authorised",
+        "not subscribed (28841105: not authorised): refused without the work",
     ),
     Kind.REFUSE: ("code=1109", "refused with this code, without the work"),
     Kind.CLOCK: ("seconds=600", "the server's clock is ahead (negative: behind): t, its check, expiry"),
@@ -157,7 +157,8 @@ def _with(fault: Fault, key: str, value: str) -> Fault:
     lowest = 0 if key in ("after", "code") else 1
     if number != int(number) or number < lowest:
         raise ValueError(f"{key} is a whole number from {lowest:g}, got {value!r}")
-    return replace(fault, **{key: int(number)})
+    counted: Any = {key: int(number)}
+    return replace(fault, **counted)
 
 
 class Strikes:

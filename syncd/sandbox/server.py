@@ -169,12 +169,27 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that accepts connections from now on, before anybody is told the address."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=256)
+        # With its protocol named: asyncio sets TCP_NODELAY on no other socket, and each answer took 40 ms.
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise SandboxUnusable(
-            f"the sandbox cannot listen on {host} port {port} ({error.strerror}): name a free port"
-        ) from error
+        raise _not_listening(host, port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise _not_listening(host, port, error) from error
+    return listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> SandboxUnusable:
+    return SandboxUnusable(
+        f"the sandbox cannot listen on {host} port {port} ({error.strerror}): name a free port"
+    )
 
 
 def _to_standard_error(line: str) -> None:

@@ -235,9 +235,11 @@ class Store:
 
     def all(self, kind: str, parent: str | None = None) -> list[dict[str, Any]]:
         """The documents of a kind (and of a parent), in order of creation."""
-        query = "SELECT body FROM documents WHERE kind = ?" + ("" if parent is None else " AND parent = ?")
+        query = "SELECT body FROM documents WHERE kind = ? ORDER BY number"
+        if parent is not None:
+            query = "SELECT body FROM documents WHERE kind = ? AND parent = ? ORDER BY number"
         arguments = (kind,) if parent is None else (kind, parent)
-        return [json.loads(row[0]) for row in self._database.execute(query + " ORDER BY number", arguments)]
+        return [json.loads(row[0]) for row in self._database.execute(query, arguments)]
 
     def delete(self, kind: str, document_id: str) -> bool:
         """Remove a document; whether it was there."""
@@ -296,11 +298,9 @@ def _source(clauses: Sequence[str], as_of: int | None) -> str:
     current = f"SELECT {_NAMES} FROM reservations WHERE {where}"  # noqa: S608  # constants
     if as_of is None:
         return current
-    return (
-        f"{current} AND written_at <= :as_of"
-        f" UNION ALL SELECT {_NAMES} FROM versions WHERE {where}"  # constants
-        " AND written_at <= :as_of AND replaced_at > :as_of"
-    )
+    former = f"SELECT {_NAMES} FROM versions WHERE {where}"  # noqa: S608  # constants
+    written = "written_at <= :as_of"
+    return f"{current} AND {written} UNION ALL {former} AND {written} AND replaced_at > :as_of"
 
 
 def _to_column(value: object) -> object:

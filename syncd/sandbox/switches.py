@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 
 class Window(StrEnum):
@@ -53,42 +53,38 @@ class Omitted(StrEnum):
     CLEARED = "cleared"
 
 
-def _switch(default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"meaning": meaning})
-
-
 @dataclass(frozen=True)
 class Switches:
     """The choices in force; see `SWITCHES` for their meanings."""
 
-    past_start: bool = _switch(True, "a start in the past is accepted")
-    advance_limit: bool = _switch(True, "max_day of the booking rules is enforced for meetings in a room")
-    advance_limit_roomless: bool = _switch(False, "max_day is enforced for meetings without a room too")
-    length_limits: bool = _switch(False, "min_minute and max_hour are enforced for meetings in a room")
-    opening_hours: bool = _switch(
-        False, "weekdays and opening hours are enforced for meetings in a room, in time_zone"
-    )
-    time_zone: str = _switch("UTC", "the zone of the opening hours and of the daily report")
-    touching_conflicts: bool = _switch(False, "a meeting that starts when another ends conflicts with it")
-    unknown_rooms: bool = _switch(True, "a room id that the sandbox does not know is accepted")
-    unknown_users: bool = _switch(True, "a user id that the sandbox does not know is accepted")
-    list_window: Window = _switch(Window.OVERLAP, "which meetings a list by time holds")
-    list_order: Order = _switch(Order.START, "how lists of meetings are sorted")
-    list_lag: float = _switch(0.0, "seconds by which lists lag behind writes (at most 3600)")
-    page_size: int = _switch(20, "entries on a page when the request does not say")
-    page_cap: int = _switch(100, "most entries on a page; a larger page_size is cut down silently")
-    topic_match: Match = _switch(Match.CONTAINS, "how the topic filter compares")
-    user_match: Match = _switch(Match.EXACT, "how the filters of the user list compare")
-    cancel_cancelled: Repeat = _switch(Repeat.TRUE, "the result of cancelling a cancelled meeting")
-    modify_cancelled: bool = _switch(False, "a cancelled or rejected meeting can be modified")
-    revive: bool = _switch(False, "a cancelled or rejected meeting can be set to status 1 or 2")
-    omitted: Omitted = _switch(Omitted.KEPT, "optional fields that a modification leaves out")
-    max_attachments: int = _switch(10, "most attachments of a meeting")
-    nonce_repeated: bool = _switch(True, "a request with a nonce that was seen before is accepted")
-    grant_kills_previous: bool = _switch(False, "a token grant ends the tokens granted before")
-    unknown_token_code: int = _switch(1011, "code for a token that was never issued (an ended one: 1010)")
-    token_seconds: int = _switch(7200, "life of an access token")
-    time_window: int = _switch(300, "seconds by which t may differ from the clock of the server")
+    past_start: Annotated[bool, "a start in the past is accepted"] = True
+    advance_limit: Annotated[bool, "max_day of the booking rules is enforced for meetings in a room"] = True
+    advance_limit_roomless: Annotated[bool, "max_day is enforced for meetings without a room too"] = False
+    length_limits: Annotated[bool, "min_minute and max_hour are enforced for meetings in a room"] = False
+    opening_hours: Annotated[
+        bool, "weekdays and opening hours are enforced for meetings in a room, in time_zone"
+    ] = False
+    time_zone: Annotated[str, "the zone of the opening hours and of the daily report"] = "UTC"
+    touching_conflicts: Annotated[bool, "a meeting that starts when another ends conflicts with it"] = False
+    unknown_rooms: Annotated[bool, "a room id that the sandbox does not know is accepted"] = True
+    unknown_users: Annotated[bool, "a user id that the sandbox does not know is accepted"] = True
+    list_window: Annotated[Window, "which meetings a list by time holds"] = Window.OVERLAP
+    list_order: Annotated[Order, "how lists of meetings are sorted"] = Order.START
+    list_lag: Annotated[float, "seconds by which lists lag behind writes (at most 3600)"] = 0.0
+    page_size: Annotated[int, "entries on a page when the request does not say"] = 20
+    page_cap: Annotated[int, "most entries on a page; a larger page_size is cut down silently"] = 100
+    topic_match: Annotated[Match, "how the topic filter compares"] = Match.CONTAINS
+    user_match: Annotated[Match, "how the filters of the user list compare"] = Match.EXACT
+    cancel_cancelled: Annotated[Repeat, "the result of cancelling a cancelled meeting"] = Repeat.TRUE
+    modify_cancelled: Annotated[bool, "a cancelled or rejected meeting can be modified"] = False
+    revive: Annotated[bool, "a cancelled or rejected meeting can be set to status 1 or 2"] = False
+    omitted: Annotated[Omitted, "optional fields that a modification leaves out"] = Omitted.KEPT
+    max_attachments: Annotated[int, "most attachments of a meeting"] = 10
+    nonce_repeated: Annotated[bool, "a request with a nonce that was seen before is accepted"] = True
+    grant_kills_previous: Annotated[bool, "a token grant ends the tokens granted before"] = False
+    unknown_token_code: Annotated[int, "code for a token that was never issued (an ended one: 1010)"] = 1011
+    token_seconds: Annotated[int, "life of an access token"] = 7200
+    time_window: Annotated[int, "seconds by which t may differ from the clock of the server"] = 300
 
     def changed(self, values: Mapping[str, object]) -> Switches:
         """These switches with some set anew, each to a text (or a JSON value) that `parse_switch` takes.
@@ -112,13 +108,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _meaning(name: str, meaning: str) -> str:
+def _meaning(name: str) -> str:
+    (meaning,) = get_type_hints(Switches, include_extras=True)[name].__metadata__
     default = _DEFAULTS[name]
-    return f"{meaning} ({', '.join(type(default))})" if isinstance(default, StrEnum) else meaning
+    return f"{meaning} ({', '.join(type(default))})" if isinstance(default, StrEnum) else str(meaning)
 
 
 SWITCHES: dict[str, tuple[str, str]] = {
-    f.name: (_text(f.default), _meaning(f.name, f.metadata["meaning"])) for f in fields(Switches)
+    name: (_text(default), _meaning(name)) for name, default in _DEFAULTS.items()
 }
 """Every switch: its default as text, and what it means."""
 

@@ -1,0 +1,219 @@
+"""What tests share: an office with a calendar, a configuration, and a sandbox as its API.
+
+Everything is real: the program is a child process, the calendar a file, the API a server on a socket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
+
+SMALL_ROOM = "1410148741926678528"
+LARGE_ROOM = "1410148741926678529"
+
+CONFIGURATION = """
+mode = "full"
+[calendar]
+timezone = "Europe/Berlin"
+[api]
+endpoint = "{url}"
+client_id = "{client_id}"
+client_secret = {{ file = "tuya-secret" }}
+requests_per_second = 100.0
+[reservation]
+creator = "3"
+[people.addresses]
+"alice@example.com" = "1"
+"bob@example.com" = "2"
+[[rooms]]
+id = "1410148741926678528"
+name = "Small meeting room"
+addresses = ["room-small@example.com"]
+[[rooms]]
+id = "1410148741926678529"
+name = "Large meeting room"
+addresses = ["room-large@example.com"]
+[[sources]]
+name = "office"
+path = "office.ics"
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The document that it printed."""
+        return json.loads(self.out)
+
+
+def ahead(days: int, hour: int = 9, minute: int = 0) -> datetime:
+    """A UTC time on a coming day, so that tests stay true whenever they run."""
+    day = datetime.now(UTC).date() + timedelta(days=days)
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+
+
+def event(uid: str, start: datetime, minutes: int = 60, *properties: str, room: str | None = "small") -> str:
+    """A VEVENT in a room; `properties` are further content lines, SUMMARY unless given."""
+    lines = [
+        "BEGIN:VEVENT",
+        f"UID:{uid}",
+        "DTSTAMP:20260101T000000Z",
+        f"DTSTART:{start:%Y%m%dT%H%M%SZ}",
+        f"DTEND:{start + timedelta(minutes=minutes):%Y%m%dT%H%M%SZ}",
+    ]
+    if not any(line.startswith("SUMMARY") for line in properties):
+        lines.append(f"SUMMARY:Meeting {uid}")
+    if room:
+        lines.append(f"ATTENDEE;CUTYPE=ROOM:mailto:room-{room}@example.com")
+    return "\r\n".join([*lines, *properties, "END:VEVENT"])
+
+
+def calendar(*events: str) -> bytes:
+    """A whole calendar of VEVENTs."""
+    text = "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//EN", *events, "END:VCALENDAR", ""])
+    return text.encode()
+
+
+@dataclass
+class Office:
+    """A directory with a configuration and a calendar, and the sandbox that the configuration names."""
+
+    folder: Path
+    url: str
+    client_id: str
+    client_secret: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        secret = self.folder / "tuya-secret"
+        secret.touch(mode=0o600)
+        secret.write_text(self.client_secret)
+        self.configure(CONFIGURATION)
+
+    @property
+    def calendar_file(self) -> Path:
+        """The calendar of its one source."""
+        return self.folder / "office.ics"
+
+    def configure(self, text: str, *changes: tuple[str, str]) -> None:
+        """Write the configuration, with changes of its text."""
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        text = text.format(url=self.url, client_id=self.client_id) if "{url}" in text else text
+        (self.folder / "syncd.toml").write_text(text)
+
+    def change(self, *changes: tuple[str, str]) -> None:
+        """Change the configuration as an administrator would: by editing the file."""
+        self.configure((self.folder / "syncd.toml").read_text(), *changes)
+
+    def write(self, *events: str) -> None:
+        """Replace the calendar."""
+        self.calendar_file.write_bytes(calendar(*events))
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start the program and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "syncd", "--config", str(self.folder / "syncd.toml"), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.environment},
+            **options,
+        )
+
+    def run(self, *arguments: str) -> Ran:
+        """Run the program to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=100)
+        assert "Traceback" not in err, err
+        return Ran(process.returncode, out, err)
+
+    def once(self) -> Any:
+        """The document of one cycle."""
+        return self.run("once", "--json").json
+
+    def plan(self) -> Any:
+        """The document of a plan."""
+        return self.run("plan", "--json").json
+
+    def status(self) -> Any:
+        """The document of the status."""
+        return self.run("status", "--json").json
+
+    def control(self, path: str, body: object = None, method: str | None = None) -> Any:
+        """Ask the control side of the sandbox, which is no part of the API."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/sandbox/{path}", data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def reservations(self, *, live: bool = True) -> list[dict[str, Any]]:
+        """What the API holds; live ones only, by start."""
+        found = self.control("reservations")
+        found = found["reservations"] if isinstance(found, dict) else found
+        shown = [r for r in found if not live or r["status"] in (1, 2)]
+        return sorted(shown, key=lambda r: (r["start_time"], r["room_id"]))
+
+    def writes(self) -> list[str]:
+        """The mutating calls since they were last forgotten, by operation name."""
+        found = self.control("requests")
+        found = found["requests"] if isinstance(found, dict) else found
+        return [entry["operation"] for entry in found if entry["method"] != "GET"]
+
+    def forget_requests(self) -> None:
+        """Begin a new log of calls."""
+        self.control("requests", method="DELETE")
+
+    def fault(self, *specs: str) -> None:
+        """Let these calls go wrong from now on; none: let all be well again."""
+        if specs:
+            self.control("faults", {"faults": list(specs)})
+        else:
+            self.control("faults", method="DELETE")
+
+
+@pytest.fixture
+def make_office(tmp_path: Path) -> Iterator[Any]:
+    """Makes offices: `make_office(faults=…, switches=…)`; each with a sandbox of its own."""
+    with ExitStack() as stack:
+
+        def make(
+            name: str = "office", *, faults: tuple[str, ...] = (), switches: tuple[str, ...] = ()
+        ) -> Office:
+            folder = tmp_path / name
+            folder.mkdir()
+            settings = SandboxSettings(
+                faults=tuple(map(parse_fault, faults)), switches=dict(map(parse_switch, switches))
+            )
+            running = stack.enter_context(Sandbox(settings).running())
+            return Office(folder, running.url, running.client_id, running.client_secret)
+
+        yield make
+
+
+@pytest.fixture
+def office(make_office: Any) -> Office:
+    """One office."""
+    made: Office = make_office()
+    return made
