@@ -20,8 +20,6 @@ from syncd import __version__
 from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced, LedgerTooNew, SyncdError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from syncd.config import Config
     from syncd.report import Tables
 
@@ -179,8 +177,9 @@ def check(
         typer.echo(effective(config), nl=False)
     else:
         typer.echo(
-            f"The configuration is good: {len(config.sources)} sources, {len(config.rooms)} rooms, "
-            f"mode {config.mode}."
+            f"The configuration is good: mode {config.mode}, "
+            f"sources {len(config.sources)}, rooms {len(config.rooms)}, "
+            f"people {len(config.people.directory)}."
         )
 
 
@@ -259,17 +258,11 @@ def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...]:
     return tuple(names or ())
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
-
-
 def _tables(config: Config) -> Tables:
-    from syncd.report import Tables
+    from syncd.report import Tables, console
 
     names = {room.id: room.name or room.id for room in config.rooms}
-    return Tables(_console(), config.calendar.timezone, names)
+    return Tables(console(), config.calendar.timezone, names)
 
 
 def _print_json(document: object) -> None:

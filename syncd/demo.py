@@ -7,7 +7,6 @@ table are what the ledger recorded of its answers.
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from syncd import log
+from syncd import log, report
 from syncd.config import load
 from syncd.core.reservation import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
 from syncd.progress import ProgressBar
 from syncd.reconciler import CycleReport
-from syncd.report import Tables
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.service import Service, service
 
@@ -32,7 +30,7 @@ def run(keep: Path | None) -> int:
 
     Everything goes to a temporary directory and is removed, or stays in `keep`.
     """
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    console = report.console()
     with _directory(keep) as folder:
         database = folder / "sandbox.db" if keep else None
         with Sandbox(SandboxSettings(db=database)).running() as sandbox:
@@ -42,8 +40,8 @@ def run(keep: Path | None) -> int:
             log.configure("auto", "warning")
             console.print(f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}.")
             with ProgressBar(shown=True) as progress, service(config, owner=True, progress=progress) as parts:
-                report = parts.reconciler.cycle()
-                _show(console, parts, report)
+                done = parts.reconciler.cycle()
+                _show(console, parts, done)
         if keep:
             port = sandbox.url.rpartition(":")[2]
             console.print(
@@ -53,7 +51,7 @@ def run(keep: Path | None) -> int:
                 f"then edit {folder / 'sample.ics'} and run\n"
                 f"  syncd --config {config_file} plan"
             )
-    return 0 if report.outcome == "ok" else 1
+    return 0 if done.outcome == "ok" else 1
 
 
 @contextmanager
@@ -90,15 +88,15 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
     return path
 
 
-def _show(console: Console, parts: Service, report: CycleReport) -> None:
+def _show(console: Console, parts: Service, done: CycleReport) -> None:
     config = parts.config
     names = {room.id: room.name or room.id for room in config.rooms}
-    tables = Tables(console, config.calendar.timezone, names)
+    tables = report.Tables(console, config.calendar.timezone, names)
     bookings = parts.ledger.current()
     console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
-    tables.cycle(report)
+    tables.cycle(done)
     waiting = [b for b in bookings if b.state is BookingState.WAITING]
     if waiting:
         console.print(f"{len(waiting)} later meetings wait: {waiting[0].detail}")
-    calls = ", ".join(f"{count} {method}" for method, count in report.calls.items() if count)
+    calls = ", ".join(f"{count} {method}" for method, count in done.calls.items() if count)
     console.print(f"Calls to the API: {calls}.")

@@ -5,8 +5,12 @@ Documents are plain JSON values with fixed names; new keys may be added, none is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, tzinfo
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, time, timedelta, tzinfo
+from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -218,6 +222,14 @@ def booking_document(booking: Booking) -> dict[str, object]:
 
 # Tables
 
+_WIDE = 160  # columns where no terminal says how many there are
+
+
+def console() -> Console:
+    """Standard output for people; colours and the width of the terminal only if it is one."""
+    piped = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+    return Console(highlight=False, width=piped)
+
 
 class Tables:
     """Renders for one terminal: times in `zone`, rooms by name."""
@@ -233,7 +245,8 @@ class Tables:
         rows = [(_change(change, "", False), change) for change in plan.changes]
         if rows:
             table = _table("", "when", "room", "meeting", "why")
-            for row, change in rows[:_MANY]:
+            shown, alike = _few_of_each(rows, lambda pair: _sameness(pair[1]))
+            for row, change in shown[:_MANY]:
                 action = str(row["action"])
                 table.add_row(
                     Text(action, style=_STYLES[action]),
@@ -243,7 +256,9 @@ class Tables:
                     Text(self._why(change)),
                 )
             self._console.print(table)
-            self._more(len(rows))
+            self._more(len(shown))
+            for (action, reason, detail), count in alike:
+                self._console.print(f"… and {count} more to {action}, {reason}: {detail}", style="dim")
         counts = {name: sum(row["action"] == name for row, _ in rows) for name in _ACTIONS}
         said = ", ".join(f"{count} to {name}" for name, count in counts.items() if count)
         self._console.print(
@@ -293,8 +308,12 @@ class Tables:
         """What is booked and what needs attention."""
         shown = [b for b in bookings if b.state not in _OVER]
         if shown:
-            self._console.print(self.bookings(shown[:_MANY]))
-            self._more(len(shown))
+            shown.sort(key=lambda b: b.spec.start)
+            few, alike = _few_of_each(shown, lambda b: (b.state.value, b.detail) if b.detail else None)
+            self._console.print(self.bookings(few[:_MANY]))
+            self._more(len(few))
+            for (state, detail), count in alike:
+                self._console.print(f"… and {count} more are {state}: {detail}", style="dim")
         else:
             self._console.print("Nothing is booked.")
         table = _table("source", "state", "last read", "events", "quarantined", "problem")
@@ -348,9 +367,48 @@ class Tables:
         if start is None or end is None:
             return Text("")
         begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
+        if begins.time() == ends.time() == time():
+            last = ends - timedelta(days=1)
+            days = (
+                f"{begins:%a %d %b}"
+                if begins.date() == last.date()
+                else f"{begins:%a %d %b} – {last:%a %d %b}"
+            )
+            return Text(f"{days}, all day")
         if begins.date() == ends.date():
             return Text(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
         return Text(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
+
+
+def _sameness(change: Change) -> tuple[str, str, str] | None:
+    """What makes rows of a plan say the same; None for what a person wants to see one by one."""
+    match change:
+        case Wait(reason=Reason.TOO_EARLY):
+            return ("wait", change.reason.value, change.detail)
+        case Skip(needs_person=False):
+            return ("skip", change.reason.value, change.detail)
+        case _:
+            return None
+
+
+_Row = TypeVar("_Row")
+_Kind = TypeVar("_Kind")
+_FEW = 3
+
+
+def _few_of_each(
+    rows: Sequence[_Row], kind: Callable[[_Row], _Kind | None]
+) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
+    """The rows without a kind and the first few of each kind, and how many more there are of each."""
+    seen: Counter[_Kind] = Counter()
+    shown: list[_Row] = []
+    for row in rows:
+        name = kind(row)
+        if name is not None:
+            seen[name] += 1
+        if name is None or seen[name] <= _FEW:
+            shown.append(row)
+    return shown, [(name, count - _FEW) for name, count in seen.items() if count > _FEW]
 
 
 _ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
@@ -368,6 +426,6 @@ def _moment(change: Change, which: str) -> datetime | None:
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for number, header in enumerate(headers):
-        table.add_column(header, no_wrap=number == 0, overflow="fold")
+    for header in headers:
+        table.add_column(header, no_wrap=header in {"", "when", "reservation"}, overflow="fold")
     return table

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from syncd.config import Config
+from syncd.config.tables import Source
 from syncd.core.changes import Mode
 from syncd.core.mapper import MappingRules, RoomRule, SourceRules
 from syncd.ics import Locale
@@ -79,7 +80,7 @@ def service(
         api = _api(config, ledger, metered=owner)
         try:
             reconciler = Reconciler(
-                sources=[_source(config, index) for index in range(len(config.sources))],
+                sources=[_source(config, source) for source in config.sources],
                 api=api,
                 ledger=ledger,
                 settings=_settings(config),
@@ -130,8 +131,7 @@ def _api(config: Config, ledger: Ledger, *, metered: bool) -> TuyaApi:
     )
 
 
-def _source(config: Config, index: int) -> CalendarSource:
-    source = config.sources[index]
+def _source(config: Config, source: Source) -> CalendarSource:
     assert source.path is not None  # feeds are not available yet, and the configuration refuses them
     files = FileSource(source.name, source.path, source.max_bytes)
     return CalendarSource(
@@ -155,6 +155,7 @@ def _settings(config: Config) -> Settings:
         cancel_window=config.safety.cancel_window,
         empty_hold=config.safety.empty_hold,
         drift_check=config.schedule.drift_check,
+        retention=config.state.retention,
         lookup=config.people.lookup,
         publish_dir=config.attachments.publish_dir,
     )

@@ -238,6 +238,14 @@ def test_broken_file_hides_nothing_and_invents_nothing(home: Path) -> None:
 # Files that cannot be read
 
 
+def test_conf_d_is_no_directory(home: Path) -> None:
+    """A conf.d that cannot be listed is a problem and not an empty conf.d."""
+    (home / "conf.d").write_text("", "utf-8")
+    assert problems(home, MINIMAL) == (
+        f"{home}/conf.d/*.toml: cannot be read (Not a directory); make it readable or take it away",
+    )
+
+
 def test_missing_file(tmp_path: Path) -> None:
     """A configuration that is not there is one problem, with the cure."""
     with pytest.raises(ConfigError) as caught:
@@ -359,6 +367,8 @@ reservation.notice = "no"
     reservation.notice: must be true or false, without quotes
 people.file = "none.csv"
     people.file: HOME/none.csv cannot be read (No such file or directory); create it or leave people.file out
+people.file = "a\\u0000b"
+    people.file: must not hold line breaks or other control characters
 people.lookup = 1
     people.lookup: must be true or false, without quotes
 people.addresses = { "no address" = "1" }
@@ -716,6 +726,13 @@ def test_nothing_secret_in_errors(home: Path) -> None:
         while chain is not None:
             assert PLAIN_SECRET not in f"{chain!s} {chain!r}", text
             chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+
+
+def test_nothing_secret_in_errors_of_a_model() -> None:
+    """The error of a model that is used without `load` has no input in it either, in no form."""
+    with pytest.raises(ValidationError) as caught:
+        configuration.Api.model_validate({"client_secret": PLAIN_SECRET, "region": PLAIN_SECRET})
+    assert PLAIN_SECRET not in f"{caught.value!s} {caught.value!r} {caught.value.errors()!r}"
 
 
 # People

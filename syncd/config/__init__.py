@@ -179,7 +179,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     except FileNotFoundError:
         return
     except OSError:
-        yield "conf.d", path.parent / "conf.d"  # reading it will say what is wrong
+        yield "conf.d/*.toml", path.parent / "conf.d" / "*.toml"  # reading it will say what is wrong
         return
     for file in sorted(extra):
         if file.suffix == ".toml":
@@ -191,7 +191,11 @@ def _parse(name: str, path: Path) -> _Tree:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        cure = "create it, or name another with --config or $SYNCD_CONFIG"
+        cure = (
+            "make it readable or take it away"
+            if name.startswith("conf.d/")
+            else "create it, or name another with --config or $SYNCD_CONFIG"
+        )
         raise ConfigError([f"{path}: cannot be read ({error.strerror}); {cure}"]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

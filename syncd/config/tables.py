@@ -48,7 +48,6 @@ from syncd.config.values import (
     is_loopback,
     nearest,
     problem,
-    resolve,
     split_listen,
 )
 from syncd.core.changes import Mode
@@ -126,8 +125,9 @@ class People(Table):
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
         """Each bad line of the file."""
-        if isinstance(name := raw.get("file"), str | Path) and str(name).strip():
-            for sentence in read_people(resolve(directory, name))[1]:
+        name = raw.get("file")
+        if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
+            for sentence in read_people(directory / name)[1]:
                 yield Problem(("file",), sentence)
 
     def model_post_init(self, context: object) -> None:  # noqa: ARG002

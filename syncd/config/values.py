@@ -292,13 +292,9 @@ Location = Annotated[str, *_value(_location, str, {})]
 # Files.
 
 
-def resolve(directory: Path, text: object) -> Path:
-    """A path of the file, absolute."""
-    return directory / (text if isinstance(text, Path) else _text(_require_text(text, "people.csv")))
-
-
 def _path(value: object, info: ValidationInfo) -> Path:
-    return resolve(directory_of(info), value)
+    text = value if isinstance(value, Path) else _text(_require_text(value, "people.csv"))
+    return directory_of(info) / text
 
 
 FilePath = Annotated[Path, *_value(_path, str, {})]

@@ -22,7 +22,8 @@ CLOCK_SKEW = timedelta(minutes=1)
 def adopt(reservations: Iterable[Reservation], meetings: Iterable[Meeting], instance: str) -> list[Booking]:
     """Bookings for live reservations whose mark says that they were made for one of these meetings.
 
-    Several live reservations with one mark: the oldest is the booking (the others are duplicates).
+    Several live reservations with one mark, or of one occurrence in one room: the oldest is the booking
+    (the others are duplicates).
     """
     by_mark: dict[str, Reservation] = {}
     for reservation in sorted((r for r in reservations if r.live), key=Reservation.age_key):
@@ -37,9 +38,12 @@ def adopt(reservations: Iterable[Reservation], meetings: Iterable[Meeting], inst
     for found in by_occurrence.values():
         key = found[0].key
         marks = ((g, str(Mark.of(instance, key, g))) for g in range(GENERATIONS))
-        there = [(generation, mark, by_mark[mark]) for generation, mark in marks if mark in by_mark]
-        for generation, mark, reservation in there:
-            adopted.append(_booking_of(found, reservation, generation, mark))
+        there = [(by_mark[mark], generation, mark) for generation, mark in marks if mark in by_mark]
+        rooms: set[str | None] = set()
+        for reservation, generation, mark in sorted(there, key=lambda entry: entry[0].age_key()):
+            if reservation.room_id not in rooms:
+                rooms.add(reservation.room_id)
+                adopted.append(_booking_of(found, reservation, generation, mark))
     return adopted
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncd.core.occurrence import Presence, Reading
@@ -21,7 +21,7 @@ from syncd.core.reservation import Booking
 class Absence:
     """What the readings say about a booking without its occurrence; no evidence means: leave it alone.
 
-    `counted_in` is the identity of the complete reading that lacks the event, empty if none does.
+    `counted_in` identifies the complete readings that lack the event, while more of them are needed.
     """
 
     evidence: Evidence | None
@@ -45,7 +45,8 @@ class Safety:
 
     def allowed(self, live: int) -> int:
         """How many *shown* cancels a source with so many live future bookings may make in the window."""
-        return max(self.cancel_floor, int(self.cancel_share * live))
+        # Rounded first, because 0.29 * 100 is 28.999999999999996.
+        return max(self.cancel_floor, int(round(self.cancel_share * live, 6)))
 
 
 def absence(
@@ -68,15 +69,17 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    answers = {name: _asked(booking, name, readings.get(name), safety, live_of_witness) for name in witnesses}
-    for grade in (None, Evidence.INFERRED):
-        for answer in answers.values():
-            if answer.evidence is grade:
-                return answer
-    shown = [name for name, answer in answers.items() if answer.evidence is Evidence.SHOWN]
-    if not shown:
-        return answers[witnesses[0]]
-    return _confirmed(booking, answers[shown[0]], [readings[name] for name in shown], safety)
+    for name in witnesses:
+        if (unknown := silence(booking, name, readings.get(name))) is not None:
+            return unknown
+    answers = [_answer(booking, readings[name], safety, live_of_witness) for name in witnesses]
+    inferred = next((a for a in answers if a.evidence is Evidence.INFERRED), None)
+    if inferred is not None:
+        return inferred
+    shown = next((a for a in answers if a.evidence is Evidence.SHOWN), None)
+    if shown is None:
+        return answers[0]
+    return _confirmed(booking, shown, [readings[name] for name in witnesses], safety)
 
 
 def silence(booking: Booking, name: str, reading: Reading | None) -> Absence | None:
@@ -95,34 +98,25 @@ def silence(booking: Booking, name: str, reading: Reading | None) -> Absence | N
     return None
 
 
-def _asked(
-    booking: Booking,
-    name: str,
-    reading: Reading | None,
-    safety: Safety,
-    live_of_witness: Mapping[str, int],
+def _answer(
+    booking: Booking, reading: Reading, safety: Safety, live_of_witness: Mapping[str, int]
 ) -> Absence:
-    """What one source says; *shown* is still to be confirmed."""
-    unknown = silence(booking, name, reading)
-    if unknown is not None or reading is None:
-        return unknown or Absence(None, Reason.UNCONFIRMED, "")
+    """What one complete reading says; *shown* is still to be confirmed."""
     if reading.presence.get(booking.key.uid) is Presence.SERIES:
-        return Absence(
-            Evidence.TOLD, Reason.OCCURRENCE_REMOVED, "The calendar still has the event, without this date."
-        )
-    live = live_of_witness.get(name, 0)
+        detail = "The calendar still has the event, without this date."
+        return Absence(Evidence.TOLD, Reason.OCCURRENCE_REMOVED, detail)
+    live = live_of_witness.get(reading.source, 0)
     if reading.documents == 0 or (reading.events == 0 and live > safety.empty_hold):
-        detail = f"The source {name!r} has no event at all, but {live} live bookings."
+        detail = f"The source {reading.source!r} has no event at all, but {live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
-    return Absence(
-        Evidence.SHOWN, Reason.EVENT_GONE, f"The event is gone from {name!r}, the others are there."
-    )
+    detail = f"The event is gone from {reading.source!r}, the others are there."
+    return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail)
 
 
 def _confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
     """The same once enough readings have shown it; until then nothing follows.
 
-    A round counts when every source that lacks the event was read anew since the last one.
+    A round counts when every source that showed the event was read anew since the last one.
     """
     needed = max(safety.confirmations.get(reading.source, 1) for reading in without)
     counted = booking.missed_in.split()

@@ -175,6 +175,8 @@ class Mapper:
         if isinstance(occurrence.when, Days) and rules.all_day == "skip":
             return Skipped(Reason.ALL_DAY, "The event lasts whole days.")
         span = self._span(occurrence.when, occurrence.zone)
+        if span is None:
+            return Skipped(Reason.NO_DURATION, "A clock change leaves the event no length.")
         notes: list[Note] = []
         rooms = self._rooms(occurrence, notes)
         if not rooms and rules.roomless == "skip":
@@ -219,18 +221,19 @@ class Mapper:
         )
         return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected)
 
-    def _span(self, when: Timespan | Days, zone_name: str) -> Timespan:
+    def _span(self, when: Timespan | Days, zone_name: str) -> Timespan | None:
+        """The instants of an occurrence; None where the working hours of a day fall into a clock change."""
         if isinstance(when, Timespan):
             return when
         zone = ZoneInfo(zone_name)
         if self._rules.all_day == "whole-day":
-            begins = datetime.combine(when.start, time(), zone)
-            ends = datetime.combine(when.end, time(), zone)
+            begins = datetime.combine(when.start, time(), zone).astimezone(UTC)
+            ends = datetime.combine(when.end, time(), zone).astimezone(UTC)
         else:
             opening, closing = self._rules.working_hours
-            begins = datetime.combine(when.start, opening, zone)
-            ends = datetime.combine(when.end - timedelta(days=1), closing, zone)
-        return Timespan(begins.astimezone(UTC), ends.astimezone(UTC))
+            begins = datetime.combine(when.start, opening, zone).astimezone(UTC)
+            ends = datetime.combine(when.end - timedelta(days=1), closing, zone).astimezone(UTC)
+        return Timespan(begins, ends) if begins < ends else None
 
     # Rooms
 
@@ -350,16 +353,13 @@ class Mapper:
         if link and utf16_length(link) > limit:
             notes.append(Note(Reason.TEXT_CUT, "The joining link is longer than a description may be."))
             link = ""
-        if link and link not in text:
+        if not link or link in cut(text, limit):
+            fitted = shortened = cut(text, limit)
+        else:
+            text = text.replace(link, " ").strip()
             shortened = cut(text, limit - utf16_length(link) - 1)
             fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
-        elif link and link not in cut(text, limit):
-            rest = text.replace(link, " ").strip()
-            shortened = cut(rest, limit - utf16_length(link) - 1)
-            fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
-        else:
-            shortened = fitted = cut(text, limit)
-        if shortened.endswith("…") and not text.endswith("…"):
+        if shortened != text:
             notes.append(Note(Reason.TEXT_CUT, f"The description was cut to {DESCRIPTION_LIMIT} characters."))
         return fitted
 
@@ -415,7 +415,7 @@ def _absolute(uri: str, base_url: str) -> str | None:
 
 def _linked(link: Link, url: str) -> Attachment:
     last = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
-    name = link.name or last or None
+    name = fold_space(link.name or last) or None
     return Attachment(
         url=url,
         name=name,

@@ -39,7 +39,8 @@ def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     )
 
 
-def _position(change: Change) -> tuple[datetime, str, str, str, str, str]:
+def _position(change: Change) -> tuple[datetime, str, str, str, str, str, str]:
+    told = ""  # of several events without UID nothing else differs
     match change:
         case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
             key, start, room = meeting.key, meeting.spec.start, meeting.spec.room_id
@@ -48,7 +49,8 @@ def _position(change: Change) -> tuple[datetime, str, str, str, str, str]:
         case Skip():
             key, room = change.key, change.room_id
             start = change.span.start if change.span else _NEVER
-    return (start, *_text(key), room or "", change.reason.value)
+            told = f"{change.source} {change.detail}"
+    return (start, *_text(key), room or "", change.reason.value, told)
 
 
 def _text(key: OccurrenceKey) -> tuple[str, str, str]:
@@ -93,7 +95,7 @@ def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int,
 
 
 def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
-    """Pairs of creates that want one slot, in the order of CREATED, then of the key."""
+    """Pairs of creates that want one slot, in the order of CREATED, then of the UID."""
     specs = [create.meeting.spec for create in creates]
     for one, other in _overlapping(specs, specs):
         if one != other and _seniority(creates[one].meeting) < _seniority(creates[other].meeting):
@@ -101,7 +103,8 @@ def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
 
 
 def _seniority(meeting: Meeting) -> tuple[datetime, tuple[str, str, str]]:
-    return (meeting.occurrence.created or _NEVER, _text(meeting.key))
+    key = meeting.key
+    return (meeting.occurrence.created or _NEVER, (key.uid, key.recurrence_id or "", key.scope))
 
 
 def _overlapping(

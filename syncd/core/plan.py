@@ -8,15 +8,16 @@ a plan gives nothing to do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Skip, Update, Wait
-from syncd.core.evidence import Safety, absence, held_checksum, within_budget
+from syncd.core.evidence import Absence, Safety, absence, held_checksum, silence, within_budget
 from syncd.core.mapper import Mapped, Skipped
+from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan, Window
 from syncd.core.order import writing_order
 from syncd.core.reasons import Evidence, Reason
@@ -73,8 +74,9 @@ class _Planner:
         self.wishes: list[Booking] = []
         self.closed: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
-        self.occurrences: dict[OccurrenceKey, tuple[Occurrence, Mapped]] = {}
+        self.occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
         self.live_of_source: Counter[str] = Counter()
+        self.live_of_witness: Counter[str] = Counter()
 
     def run(
         self,
@@ -85,22 +87,26 @@ class _Planner:
         self._sort_out(witnessed, mapped)
         current: dict[OccurrenceKey, list[Booking]] = {}
         doubtful: set[OccurrenceKey] = set()
-        for booking in bookings:
+        for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
             if booking.in_doubt:
                 doubtful.add(booking.key)
                 self.changes.append(Hold(booking, Reason.IN_DOUBT, booking.detail or _IN_DOUBT))
             elif booking.spec.end <= self.now:
                 self.closed.append(booking.with_state(BookingState.ENDED))
             else:
-                current.setdefault(booking.key, []).append(booking)
-                self.live_of_source[booking.source] += booking.state in HOLDING_STATES
-        self._follow_moved_keys(current)
+                current.setdefault(booking.key, []).append(self._not_missed(booking))
+                if booking.state in HOLDING_STATES:
+                    self.live_of_source[booking.source] += 1
+                    self.live_of_witness.update(booking.witnesses)
+        self._follow_moved_keys(current, doubtful)
         for key in sorted((set(current) | set(self.meetings)) - doubtful):
-            self._pair(self.meetings.get(key, []), current.get(key, []))
+            meetings, booked = self.meetings.get(key, []), current.get(key, [])
+            if not self._outvoted(key, meetings, booked):
+                self._pair(meetings, booked)
         self._report_quarantined(current)
         self._spend_budget()
-        self._retry_freed_rooms()
         self._release_approved()
+        self._retry_freed_rooms()
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(self.changes),
@@ -116,7 +122,7 @@ class _Planner:
     def _sort_out(self, witnessed: Sequence[Witnessed], mapped: Mapping[OccurrenceKey, Mapped]) -> None:
         for seen in witnessed:
             occurrence, result = seen.occurrence, mapped[seen.occurrence.key]
-            self.occurrences[occurrence.key] = (occurrence, result)
+            self.occurrences[occurrence.key] = (seen, result)
             if occurrence.cancelled:
                 continue
             if isinstance(result, Skipped):
@@ -132,63 +138,58 @@ class _Planner:
             if found:
                 self.meetings[occurrence.key] = found
 
-    # Keys that moved
+    def _not_missed(self, booking: Booking) -> Booking:
+        """The booking without its count of readings that lack it, if one has the occurrence again."""
+        if not booking.missed or booking.key not in self.occurrences:
+            return booking
+        seen = replace(booking, missed=0, missed_in="")
+        self.amended[booking.row] = seen
+        return seen
 
-    def _follow_moved_keys(self, current: dict[OccurrenceKey, list[Booking]]) -> None:
-        """Give bookings whose key is gone the key that their meeting has now, so that they are not rebooked.
+    def _outvoted(self, key: OccurrenceKey, meetings: list[Meeting], booked: list[Booking]) -> bool:
+        """Whether to leave an occurrence because the source that decided its content is silent.
 
-        A series that is moved as a whole gets new original starts, and some feeds make new UIDs at every
-        reading; both would otherwise be a cancel and a create.
+        The copies that others show may be older ones, so nothing follows where they differ.
         """
-        lost = [
-            booking
-            for key, bookings in current.items()
-            if key not in self.occurrences
-            for booking in bookings
-            if booking.state in HOLDING_STATES
+        if key not in self.occurrences:
+            return False
+        witnesses = self.occurrences[key][0].witnesses
+        holding = [b for b in booked if b.state in HOLDING_STATES]
+        silent = [
+            (booking, why)
+            for booking in holding
+            if booking.source in self.policy.configured
+            and booking.source not in witnesses
+            and (why := silence(booking, booking.source, self.readings.get(booking.source))) is not None
         ]
-        fresh = [m for key, found in self.meetings.items() if key not in current for m in found]
-        if not lost or not fresh:
-            return
-        pairs = [
-            (distance, booking.spec.start, booking.row, index)
-            for booking in lost
-            for index, meeting in enumerate(fresh)
-            if (distance := self._kinship(booking, meeting)) is not None
+        if not silent or {b.spec.fingerprint for b in holding} == {m.spec.fingerprint for m in meetings}:
+            return False
+        for booking, why in silent:
+            self.changes.append(Hold(booking, why.reason, f"Another source shows it otherwise. {why.detail}"))
+        return True
+
+    def _follow_moved_keys(
+        self, current: dict[OccurrenceKey, list[Booking]], doubtful: Collection[OccurrenceKey]
+    ) -> None:
+        """Give bookings whose key is gone the key that their meeting has now."""
+        lost = {
+            booking.row: booking
+            for key, booked in current.items()
+            if key not in self.occurrences and key not in doubtful
+            for booking in booked
+        }
+        fresh = [
+            meeting
+            for key, found in self.meetings.items()
+            if key not in current and key not in doubtful
+            for meeting in found
         ]
-        taken_rows: set[int] = set()
-        taken: set[int] = set()
-        by_row = {booking.row: booking for booking in lost}
-        for _, _, row, index in sorted(pairs):
-            if row in taken_rows or index in taken:
-                continue
-            taken_rows.add(row)
-            taken.add(index)
-            booking = by_row[row]
-            current[booking.key].remove(booking)
-            moved = replace(booking, key=fresh[index].key, missed=0, missed_in="")
+        for row, key in moved_keys(lost.values(), fresh, self._absence).items():
+            moved = replace(lost[row], key=key, missed=0, missed_in="")
+            current[lost[row].key].remove(lost[row])
+            current.setdefault(key, []).append(moved)
             self.amended[row] = moved
             self.rekeyed += 1
-            current.setdefault(moved.key, []).append(moved)
-
-    def _kinship(self, booking: Booking, meeting: Meeting) -> timedelta | None:
-        """How far a booking without occurrence is from a meeting without booking; None if unrelated."""
-        if (booking.key.scope, booking.key.uid) == (meeting.key.scope, meeting.key.uid):
-            distance = abs(booking.spec.start - meeting.spec.start)
-            return distance if distance <= timedelta(days=7) else None
-        ours, theirs = booking.spec, meeting.spec
-        same = (
-            ours.start == theirs.start
-            and ours.end == theirs.end
-            and booking.room_id == theirs.room_id
-            and ours.topic == theirs.topic
-            and ours.creator == theirs.creator
-        )
-        if not same or booking.source not in meeting.witnesses:
-            return None
-        reading = self.readings.get(booking.source)
-        gone = reading is not None and reading.complete and not reading.mentions(booking.key.uid)
-        return timedelta() if gone else None
 
     # One occurrence: the rooms that it wants against the bookings that it has
 
@@ -225,6 +226,7 @@ class _Planner:
                 self._cancel(booking, Reason.ROOM_REMOVED, Evidence.TOLD, detail)
 
     def _compare(self, meeting: Meeting, booking: Booking) -> None:
+        meeting = replace(meeting, witnesses=self._witnesses(booking, meeting))
         wanted = meeting.spec.fingerprint
         if meeting.rejected:
             self._reject(meeting, booking)
@@ -244,7 +246,9 @@ class _Planner:
                     self._update(meeting, booking, Reason.CHANGED)
             case BookingState.REFUSED if self._was_refused(booking, wanted):
                 self._still_refused(meeting, booking)
-            case BookingState.RELEASED if booking.spec.fingerprint == wanted:
+            case BookingState.RELEASED if (
+                booking.spec.fingerprint == wanted or booking.origin == meeting.occurrence.fingerprint
+            ):
                 self._remember(booking, meeting)
                 detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
                 self._skip(meeting, Reason.RELEASED, detail, booking)
@@ -276,7 +280,7 @@ class _Planner:
 
     def _missing(self, meeting: Meeting, booking: Booking | None) -> None:
         """A meeting without reservation: book it, or say why not yet."""
-        if booking is None and meeting.spec.start >= self.policy.window.end:
+        if meeting.spec.start >= self.policy.window.end:
             return  # not within the horizon yet
         if meeting.rejected:
             self._reject(meeting, booking)
@@ -332,40 +336,42 @@ class _Planner:
 
     def _remember(self, booking: Booking, meeting: Meeting, *, settled: bool = False) -> None:
         """Bookkeeping for a meeting that was seen: who showed it, from what content it came."""
-        silent = tuple(name for name in booking.witnesses if not self._answered(name))
         noted = replace(
             booking,
             source=meeting.occurrence.source,
-            witnesses=tuple(dict.fromkeys((*meeting.witnesses, *silent))),
+            witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
-            missed=0,
-            missed_in="",
         )
-        if settled and noted.pending is not None:
+        if settled and noted.reason is not None:
             noted = replace(noted, pending=None, reason=None, detail="", retry_at=None, blocked_by=None)
         if noted != booking:
             self.amended[booking.row] = noted
 
-    def _answered(self, source: str) -> bool:
-        reading = self.readings.get(source)
-        return source not in self.policy.configured or (reading is not None and reading.complete)
+    def _witnesses(self, booking: Booking, meeting: Meeting) -> tuple[str, ...]:
+        """Who shows the meeting, and who did before and cannot be asked now."""
+        silent = (
+            name
+            for name in booking.witnesses
+            if name in self.policy.configured and silence(booking, name, self.readings.get(name)) is not None
+        )
+        return tuple(dict.fromkeys((*meeting.witnesses, *silent)))
 
     # Bookings that no meeting wants
 
     def _unwanted(self, booking: Booking) -> None:
         known = self.occurrences.get(booking.key)
         if known is not None:
-            self._turned_down(booking, *known)
+            self._turned_down(booking, known[0].occurrence, known[1])
             return
-        judged = absence(
-            booking, self.readings, self.policy.configured, self.policy.safety, self.live_of_source
-        )
+        judged = self._absence(booking)
         if judged.counted_in and judged.counted_in != booking.missed_in:
             self.amended[booking.row] = replace(
                 booking, missed=booking.missed + 1, missed_in=judged.counted_in
             )
         if booking.state not in HOLDING_STATES:
-            if judged.evidence is not None:
+            # On an inference only a wish is given up: it comes back by itself, a person's decision does not.
+            wish = judged.reason is Reason.SOURCE_REMOVED and booking.reservation_id is None
+            if judged.evidence in AT_ONCE or wish:
                 self.closed.append(booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail))
         elif judged.evidence is Evidence.INFERRED:
             self._hold(booking, judged.reason, judged.detail)
@@ -373,6 +379,10 @@ class _Planner:
             self._cancel(booking, judged.reason, judged.evidence, judged.detail)
         elif judged.counted_in:
             self.changes.append(Hold(booking, judged.reason, judged.detail))
+
+    def _absence(self, booking: Booking) -> Absence:
+        policy = self.policy
+        return absence(booking, self.readings, policy.configured, policy.safety, self.live_of_witness)
 
     def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
         """The occurrence is in the calendar and asks for no reservation."""
@@ -390,7 +400,9 @@ class _Planner:
 
     def _cancel(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
         if not self.policy.mode.cancels:
-            self._skip_booking(booking, f"The mode {self.policy.mode} does not cancel reservations. {detail}")
+            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+        elif booking.reason is Reason.REFUSED and booking.pending is None:
+            self._keep(booking, Reason.REFUSED, booking.detail)
         elif evidence is Evidence.SHOWN:
             self.shown.append(Cancel(booking, reason, evidence, detail))
         else:
@@ -400,7 +412,10 @@ class _Planner:
         if self.policy.mode.cancels:
             self.changes.append(Hold(booking, reason, detail, approvable=True))
         else:
-            self._skip_booking(booking, f"The mode {self.policy.mode} does not cancel reservations. {detail}")
+            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+
+    def _mode_forbids(self, detail: str) -> str:
+        return f"The mode {self.policy.mode} does not cancel reservations. {detail}"
 
     # The plan as a whole
 
@@ -420,13 +435,16 @@ class _Planner:
 
     def _retry_freed_rooms(self) -> None:
         """Meetings that were refused for a conflict go again when this very plan frees their slot."""
-        freed = [c.booking for c in self.changes if isinstance(c, Cancel | Update)]
-        waiting = [c for c in self.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
-        for wait in waiting:
-            spec = wait.meeting.spec
-            if wait.booking is not None and any(_holds(b, spec) for b in freed if b is not wait.booking):
-                self.changes.remove(wait)
+        freeing = [c for c in self.changes if isinstance(c, Cancel | Update)]
+        while freeing:
+            waiting = [c for c in self.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
+            free = {id(w): w for w in waiting if any(_frees(c, w.meeting.spec) for c in freeing)}
+            self.changes = [c for c in self.changes if id(c) not in free]
+            decided = len(self.changes)
+            for wait in free.values():
+                assert wait.booking is not None  # a conflict stands in a record
                 self._again(wait.meeting, wait.booking)
+            freeing = [c for c in self.changes[decided:] if isinstance(c, Update)]
 
     def _release_approved(self) -> None:
         held = [c for c in self.changes if isinstance(c, Hold) and c.approvable]
@@ -439,10 +457,10 @@ class _Planner:
 
     def _report_quarantined(self, current: Mapping[OccurrenceKey, list[Booking]]) -> None:
         booked = {b.key.uid: b.reservation_id for found in current.values() for b in found}
-        said: set[tuple[str, str, int]] = set()
+        said: set[tuple[str, str]] = set()
         for reading in self.readings.values():
             for defect in reading.defects:
-                once = (reading.source, defect.uid, 0 if defect.uid else defect.line)
+                once = (reading.source, defect.uid or f"{defect.document}:{defect.line}")
                 if once not in said:
                     said.add(once)
                     self.changes.append(_quarantined(reading.source, defect, booked.get(defect.uid)))
@@ -470,17 +488,19 @@ class _Planner:
             )
         )
 
-    def _skip_booking(self, booking: Booking, detail: str) -> None:
+    def _keep(self, booking: Booking, reason: Reason, detail: str) -> None:
+        """A reservation that would be cancelled and is not."""
         self.changes.append(
             Skip(
                 key=booking.key,
                 source=booking.source,
-                reason=Reason.MODE,
+                reason=reason,
                 detail=detail,
                 room_id=booking.room_id,
                 topic=booking.spec.topic,
                 span=Timespan(booking.spec.start, booking.spec.end),
                 reservation_id=booking.reservation_id,
+                needs_person=reason is Reason.REFUSED,
             )
         )
 
@@ -488,9 +508,13 @@ class _Planner:
 _IN_DOUBT = "A request was sent and its answer is not known; it is settled by looking."
 
 
-def _holds(booking: Booking, spec: ReservationSpec) -> bool:
-    """Whether a booking's confirmed slot is in the way of a spec."""
-    held = booking.spec
+def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
+    """Whether a change gives up a slot that is in the way of a spec."""
+    stays = isinstance(change, Update) and _in_the_way(change.meeting.spec, spec)
+    return _in_the_way(change.booking.spec, spec) and not stays
+
+
+def _in_the_way(held: ReservationSpec, spec: ReservationSpec) -> bool:
     same_room = held.room_id is not None and held.room_id == spec.room_id
     return same_room and held.start < spec.end and spec.start < held.end
 

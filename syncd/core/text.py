@@ -10,16 +10,22 @@ import unicodedata
 from html.parser import HTMLParser
 
 ELLIPSIS = "…"
-_SPACE = re.compile(r"\s+")
+_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_LINE_END = re.compile(r"\r\n|[\r\v\f\x85\u2028\u2029]")
+# A bare name or attributes: `<a.miller@example.com>` and `<b and c>` are no HTML.
 _LOOKS_LIKE_HTML = re.compile(
-    r"</?(?:html|body|head|br|p|div|span|a|b|i|u|ul|ol|li|table|tr|td|font|h[1-6]|hr|strong|em)\b[^>]*>",
+    r"</?(?:html|body|head|br|p|div|span|a|b|i|u|ul|ol|li|table|tr|td|font|h[1-6]|hr|strong|em)"
+    r"(?:\s+[\w:-]+\s*=[^>]*)?\s*/?>",
     re.IGNORECASE,
 )
+_BRACKETED = re.compile(r"<\s*((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>@]+)\s*>", re.IGNORECASE)
 _BREAKS = frozenset(
     {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
 _ZERO_WIDTH_JOINER = "\u200d"
+_EXTENDING = frozenset("\u200c\uff9e\uff9f\u0e33\u0eb3")  # letters and format characters that join backwards
+_VIRAMA = 9  # canonical combining class
 
 
 def utf16_length(text: str) -> int:
@@ -29,17 +35,17 @@ def utf16_length(text: str) -> int:
 
 def fold_space(text: str) -> str:
     """One line: every run of white space or control characters becomes one blank."""
-    return _SPACE.sub(" ", _without_controls(text)).strip()
+    return _without_controls(_SPACE.sub(" ", text)).strip()
 
 
 def plain(text: str) -> str:
     """Plain text of a description: HTML reduced, line ends unified, no control characters, no loose ends."""
     if _LOOKS_LIKE_HTML.search(text):
         reducer = _Reducer()
-        reducer.feed(text)
+        reducer.feed(_BRACKETED.sub(r"&lt;\1&gt;", text))  # an address in brackets is text, not a tag
         reducer.close()
         text = reducer.text()
-    text = _without_controls(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _without_controls(_LINE_END.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
@@ -69,10 +75,12 @@ def _breaks_between(text: str, index: int) -> bool:
     before, after = text[index - 1], text[index]
     if before == "\r" and after == "\n":
         return False
-    if _ZERO_WIDTH_JOINER in {before, after}:
+    if _ZERO_WIDTH_JOINER in {before, after} or after in _EXTENDING:
         return False
     if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
         return False  # combining marks, variation selectors, skin tones
+    if unicodedata.combining(before) == _VIRAMA and unicodedata.category(after) == "Lo":
+        return False  # consonants joined by a virama
     if "\U000e0020" <= after <= "\U000e007f":
         return False  # tags of subdivision flags
     if _hangul_joins(before, after):
@@ -108,7 +116,7 @@ def _without_controls(text: str) -> str:
     return "".join(
         character
         for character in text
-        if character in "\n\t\r" or unicodedata.category(character) not in {"Cc", "Cs"}
+        if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs"}
     )
 
 

@@ -415,7 +415,7 @@ def _alarms(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
 
 
 def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
-    """One TRIGGER (RFC 5545 section 3.8.6.3), absolute ones in UTC; raises `ValueError` or `OverflowError`."""
+    """One TRIGGER in upper case (RFC 5545 section 3.8.6.3); raises `ValueError` or `OverflowError`."""
     if written[:1].isdigit():
         wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
         return Alarm(at=zones.instant(wall, "UTC"))

@@ -19,7 +19,19 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    TextClause,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
@@ -371,7 +383,7 @@ class Ledger:
                 f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
             ) from None
 
-    def _select(self, condition: ColumnElement[bool]) -> tuple[Booking, ...]:
+    def _select(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
         with self._database.reading() as connection:
             found = connection.execute(select(rows.bookings).where(condition)).all()
         bookings = [self._booking(row) for row in found]

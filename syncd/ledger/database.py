@@ -127,8 +127,11 @@ class Database:
                 f"The ledger {self._where} was written by an earlier version of syncd: "
                 "start this version's `syncd run` or `syncd once` first, which converts it."
             )
-        with self.writing() as connection:
-            migrations.upgrade(connection)
+        try:
+            with self.writing() as connection:
+                migrations.upgrade(connection)
+        except ValueError:
+            raise LedgerError(_FOREIGN.format(where=self._where)) from None
 
     def _give_up(self) -> None:
         if self._ownership is not None:

@@ -26,9 +26,9 @@ from sqlalchemy import (
     column,
     delete,
     insert,
-    literal_column,
     select,
     table,
+    text,
     update,
 )
 
@@ -124,7 +124,7 @@ facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
 
 # Literally the condition of the partial indexes, or they would not be used.
-CURRENT = literal_column("state NOT IN ('cancelled', 'ended')", Boolean)
+CURRENT = text("state NOT IN ('cancelled', 'ended')")
 
 
 def encode_spec(spec: ReservationSpec) -> str:

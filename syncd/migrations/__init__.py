@@ -28,10 +28,17 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring a database to `HEAD`, inside the transaction of the connection."""
+    """Bring a database to `HEAD`, inside the transaction of the connection.
+
+    Raises ValueError when the database names a revision that never was.
+    """
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "syncd:migrations")
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ValueError(str(error)) from None

@@ -26,6 +26,7 @@ from syncd.core.witness import Witnessed, merge
 from syncd.errors import ApiUnusable, SourceError
 from syncd.ics import read
 from syncd.reconciler.apply import MARGIN, Applier
+from syncd.reconciler.inspect import inspect
 from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settings
 from syncd.reconciler.settle import settle
 
@@ -155,7 +156,8 @@ class Reconciler:
         decided: Plan | None = None
         error: str | None = None
         try:
-            decided = self._settle_and_write(readings, applier)
+            decided = self._settle_and_write(readings, applier, force=force)
+            self._forget_what_is_long_over(now)
         except ApiUnusable as unusable:
             error = str(unusable)
         return self._summarise(
@@ -168,12 +170,19 @@ class Reconciler:
             error=error,
         )
 
-    def _settle_and_write(self, readings: Mapping[str, Reading], applier: Applier) -> Plan:
-        observing = self._settings.mode is Mode.OBSERVE
-        if observing:
+    def _settle_and_write(self, readings: Mapping[str, Reading], applier: Applier, *, force: bool) -> Plan:
+        if self._settings.mode is Mode.OBSERVE:
             return self._decide(readings, self._clock(), remember=True)
         with self._api.armed():
             self._settle(applier)
+            inspect(
+                api=self._api,
+                ledger=self._ledger,
+                applier=applier,
+                clock=self._clock,
+                every=self._settings.drift_check,
+                force=force,
+            )
             decided = self._decide(readings, self._clock(), remember=True)
             self._record_silently(decided)
             if decided.released is not None:
@@ -188,6 +197,13 @@ class Reconciler:
         settle(
             api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
         )
+
+    def _forget_what_is_long_over(self, now: datetime) -> None:
+        """Once a day; the ledger of a service that runs for years must not grow for years."""
+        today = f"{now:%Y-%m-%d}"
+        if self._ledger.get_fact("pruned") != today:
+            self._ledger.prune(now - self._settings.retention)
+            self._ledger.set_fact("pruned", today)
 
     def _look_once_more(self, applier: Applier) -> None:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""

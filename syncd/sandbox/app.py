@@ -92,7 +92,7 @@ class Api:
         )
         strikes = self._control.faults.on(operation)
         # A refresh token is a secret: its path is shown as a template.
-        shown = operation.path if "refresh_token" in path else received.path  # the token is a secret
+        shown = operation.path if "refresh_token" in path else received.path
         entry = self._control.note(
             operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
         )
@@ -218,7 +218,9 @@ def _object(body: bytes) -> dict[str, Json]:
         return {}
     try:
         value = json.loads(body)
-    except ValueError:
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (ValueError, RecursionError):
         raise ApiError(ILLEGAL, "the body is not JSON") from None
     if not isinstance(value, dict):
         raise ApiError(ILLEGAL, "the body is not an object")

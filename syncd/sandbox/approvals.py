@@ -79,7 +79,7 @@ def _submit(call: Call) -> Json:
         call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
         return True
     _finish(call, approval)
-    reservation = call.store.reservation(int(approval["reservation_id"]))
+    reservation = call.store.reservation(approval["reservation_id"])
     if reservation is not None and reservation.status == AWAITING_APPROVAL:
         status = NORMAL if action == "pass" else REJECTED
         call.store.save(replace(reservation, status=status, gmt_modified=call.now))

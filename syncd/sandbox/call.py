@@ -38,6 +38,9 @@ STATE_FORBIDS: Final = 990003
 ROOM_CLOSED: Final = 990004
 
 
+MAX_PAGE: Final = 10**9
+
+
 class ApiError(Exception):
     """A refusal: `success:false` with this code and message."""
 
@@ -64,13 +67,13 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
-    def need(self, name: str, read: Callable[[str], T | None]) -> T:
+    def need(self, name: str, read: Callable[[str], T | None], *, may_be_empty: bool = False) -> T:
         """A required field, read with one of the methods below; an empty one is missing."""
         value = read(name)
         if value is None:
             code, what = (NULL, "null") if name in self._values else (EMPTY, "missing")
             raise ApiError(code, f"parameter {name} is {what}")
-        if isinstance(value, (str, list)) and not value:
+        if isinstance(value, (str, list)) and not value and not may_be_empty:
             raise ApiError(EMPTY, f"parameter {name} is empty")
         return value
 
@@ -91,10 +94,14 @@ class Fields:
         if self._textual and isinstance(value, str):
             if not value:
                 return None
-            if not re.fullmatch(r"-?[0-9]{1,19}", value):
-                raise ApiError(WRONG_TYPE, f"parameter {name} is not a Long")
-            return int(value)
-        return self._read(name, int, "Long")
+            number = int(value) if re.fullmatch(r"-?[0-9]{1,19}", value) else None
+        else:
+            number = self._read(name, int, "Long")
+            if number is None:
+                return None
+        if number is None or not -(2**63) <= number < 2**63:
+            raise ApiError(WRONG_TYPE, f"parameter {name} is not a Long")
+        return number
 
     def flag(self, name: str) -> bool | None:
         """A Boolean."""
@@ -178,10 +185,12 @@ class Call:
 
     def page(self) -> tuple[int, int]:
         """Number (from 1) and size of the page that is asked for."""
-        number = self.query.integer("page_no")
-        size = self.query.integer("page_size") or self.query.integer("size")
-        number, size = number if number is not None else 1, size or self.switches.page_size
-        if number < 1 or size < 1:
+        number, size = self.query.integer("page_no"), self.query.integer("page_size")
+        if size is None:
+            size = self.query.integer("size")  # as the example of "Sign records" writes it
+        number = 1 if number is None else number
+        size = self.switches.page_size if size is None else size
+        if not 1 <= number <= MAX_PAGE or size < 1:
             raise ApiError(OUT_OF_RANGE, "page_no and page_size start at 1")
         return number, min(size, self.switches.page_cap)
 

@@ -80,8 +80,7 @@ class Control:
         return JSONResponse([_raw(reservation) for reservation in self.store.all_reservations()])
 
     async def _edit(self, request: Request) -> Response:
-        text = request.path_params["reservation_id"]
-        reservation = self.store.reservation(int(text)) if text.isdecimal() else None
+        reservation = self.store.reservation(request.path_params["reservation_id"])
         if reservation is None:
             return _mistake("there is no such reservation", 404)
         try:

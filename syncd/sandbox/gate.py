@@ -17,7 +17,6 @@ from syncd.sandbox.call import ApiError, Call, Json, Operation
 from syncd.sandbox.store import Store
 from syncd.sandbox.switches import Switches
 
-SECRET_OR_CODE_UNKNOWN: Final = 1001
 TOKEN_NULL: Final = 1002
 GRANT_TYPE_INVALID: Final = 1003
 SIGN_INVALID: Final = 1004

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from syncd.sandbox.call import ILLEGAL, USER_UNKNOWN, ApiError, Call, Json, Operation
@@ -15,15 +17,15 @@ from syncd.sandbox.switches import Match
 
 _STEM: Final = "/v1.0/iot-03/users"
 _ONE: Final = f"{_STEM}/{{uid}}"
-_LIMITS: Final = {"external_id": 40, "user_account": 20, "name": 10, "user_no": 20}
+_LIMITS_OF_MODIFY: Final = {"external_id": 40, "user_account": 20, "name": 10, "user_no": 20}
 _TEXTS: Final = ("external_id", "user_no", "user_account", "name", "mobile", "email", "gender")
 _FILTERS: Final = ("name", "mobile", "email", "user_no")
 DISABLED, ENABLED = 0, 1
 
 
-def _read(call: Call) -> dict[str, Json]:
+def _read(call: Call, limits: Mapping[str, int] = MappingProxyType({})) -> dict[str, Json]:
     body = call.body
-    read: dict[str, Json] = {name: body.within(_LIMITS.get(name, 255))(name) for name in _TEXTS}
+    read: dict[str, Json] = {name: body.within(limits.get(name, 255))(name) for name in _TEXTS}
     read.update({name: body.integer(name) for name in ("start_time", "end_time")})
     read["org_ids"] = body.texts("org_ids")
     return {name: value for name, value in read.items() if value is not None}
@@ -55,7 +57,7 @@ def _one(call: Call) -> Json:
 
 
 def _modify(call: Call) -> Json:
-    user = {**_user(call), **_read(call)}
+    user = {**_user(call), **_read(call, _LIMITS_OF_MODIFY)}
     call.store.put("user", user["id"], user)
     return True
 

@@ -74,9 +74,7 @@ def as_answer(reservation: Reservation) -> dict[str, Json]:
 
 def find(call: Call) -> Reservation:
     """The meeting that the path names."""
-    text = call.path["reservation_id"]
-    # 19 digits: what fits a Long.
-    found = call.store.reservation(int(text)) if text.isdecimal() and len(text) <= 19 else None
+    found = call.store.reservation(call.path["reservation_id"], call.as_of)
     if found is None:
         raise ApiError(NOT_FOUND, "the reservation does not exist")
     return found
@@ -195,9 +193,7 @@ def _book(call: Call, wanted: Reservation) -> str:
 
 def _modify(call: Call) -> Json:
     modifier = call.body.need("modifier", call.body.identifier)
-    if "description" not in call.body:
-        # Required here, but it may be empty.
-        call.body.need("description", call.body.text)
+    call.body.need("description", call.body.text, may_be_empty=True)  # optional on adding only
     before = find(call)
     if before.status in (CANCELLED, REJECTED) and not call.switches.modify_cancelled:
         raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
@@ -294,12 +290,6 @@ def _seize(call: Call) -> Json:
 
 
 def _one(call: Call) -> Json:
-    text = call.path["reservation_id"]
-    if call.as_of is not None and text.isdecimal():
-        found = call.store.reservation(int(text), call.as_of)
-        if found is None:
-            raise ApiError(NOT_FOUND, "the reservation does not exist")
-        return as_answer(found)
     return as_answer(find(call))
 
 
@@ -327,7 +317,7 @@ def _of_participant(call: Call) -> Json:
     clauses = ["creator = :person"]
     if not query.flag("is_creator"):
         clauses[0] += " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
-    if finished := query.need("meeting_status", query.one_of("1", "2")) if "meeting_status" in query else "":
+    if finished := query.one_of("1", "2")("meeting_status"):
         clauses.append("end_time > :now" if finished == "1" else "end_time <= :now")
         values["now"] = call.now
     return _listed(call, clauses, values)

@@ -10,6 +10,7 @@ It must not decide anything: what is allowed is the business of the operations.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sqlite3
 import time
@@ -101,8 +102,11 @@ class Store:
         Raises:
             SandboxUnusable: the file is no database, cannot be written, or another sandbox has it open.
         """
-        # Opened by the caller's thread, used by the server's: never by both at once.
-        self._database = sqlite3.connect(file or ":memory:", check_same_thread=False, timeout=1)
+        try:
+            # Opened by the caller's thread, used by the server's: never by both at once.
+            self._database = sqlite3.connect(file or ":memory:", check_same_thread=False, timeout=1)
+        except sqlite3.Error as error:
+            raise _unusable(file, error) from error
         try:
             # One owner; the write-ahead log survives SIGKILL, and needs no fsync for that.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -115,10 +119,7 @@ class Store:
             ).fetchone()[0]
         except sqlite3.Error as error:
             self._database.close()
-            raise SandboxUnusable(
-                f"the sandbox database {file} cannot be used ({error}):"
-                " name a writable file that no other sandbox has open"
-            ) from error
+            raise _unusable(file, error) from error
 
     def __enter__(self) -> Store:
         self._database.__enter__()
@@ -153,9 +154,12 @@ class Store:
         values = [_to_column(getattr(reservation, name)) for name in _COLUMNS]
         self._database.execute(_SAVE, (*values, written_at))
 
-    def reservation(self, reservation_id: int, as_of: int | None = None) -> Reservation | None:
-        """One reservation, now or as it was."""
-        found = self._select(("reservation_id = :id",), {"id": reservation_id}, as_of, "reservation_id", 1)
+    def reservation(self, reservation_id: str, as_of: int | None = None) -> Reservation | None:
+        """One reservation, now or as it was; None also for what can be no id."""
+        if not re.fullmatch(r"[0-9]{1,18}|[1-8][0-9]{18}", reservation_id):
+            return None
+        values = {"id": int(reservation_id)}
+        found = self._select(("reservation_id = :id",), values, as_of, "reservation_id", 1)
         return found[0] if found else None
 
     def holders(self, room_id: str, start: int, end: int, *, touching: bool = False) -> list[Reservation]:
@@ -281,6 +285,13 @@ class Store:
         chosen = value if value is not None else row[0] if row is not None else default
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, chosen))
         return str(chosen)
+
+
+def _unusable(file: Path | None, error: sqlite3.Error) -> SandboxUnusable:
+    return SandboxUnusable(
+        f"the sandbox database {file} cannot be used ({error}):"
+        " name a writable file that no other sandbox has open"
+    )
 
 
 _OVERLAP: Final = "start_time < :end AND end_time > :start"

@@ -89,7 +89,9 @@ def test_two_thousand_meetings_interrupted_and_continued(busy_office: Office) ->
     assert code == 0, screen[-2000:]
     assert "Booking" in screen
     assert f"/{EVENTS - some}" in screen.replace(" ", "")
-    assert (EVENTS - some) / seconds <= RATE  # the pace is a promise to the API; slower is the machine's affair
+    assert (
+        EVENTS - some
+    ) / seconds <= RATE  # the pace is a promise to the API; slower is the machine's affair
     reservations = busy_office.reservations()
     assert len(reservations) == EVENTS
     assert max(Counter(r["topic"] for r in reservations).values()) == 1

@@ -1,0 +1,844 @@
+"""The ledger on real files: what it keeps, what it refuses, what kills, rivals and full disks do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+from syncd import migrations
+from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec
+from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
+from syncd.ledger import HistoryEntry, Ledger
+from syncd.ledger.rows import decode_spec, encode_spec
+
+NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+SPEC = ReservationSpec(
+    topic="Secret budget",
+    start=NOW,
+    end=NOW + timedelta(hours=1),
+    room_id="r1",
+    participants=("bay1",),
+    cc_participants=(),
+    notice=True,
+    notice_time_s=900,
+    description="Bring the figures",
+    creator="3",
+)
+
+
+def wish(uid: str = "a@example.com", room: str | None = "r1", **changes: Any) -> Booking:
+    """A booking that waits, not stored yet."""
+    waiting = Booking(
+        key=OccurrenceKey("", uid, None),
+        room_id=room,
+        generation=0,
+        mark=None,
+        state=BookingState.WAITING,
+        source="office",
+        witnesses=("office",),
+        origin="f" * 32,
+        pending=replace(SPEC, room_id=room),
+    )
+    return replace(waiting, **changes)
+
+
+def booked(uid: str = "a@example.com", room: str | None = "r1", **changes: Any) -> Booking:
+    """A confirmed booking, not stored yet; the reservation has the name of its meeting and room."""
+    return replace(wish(uid, room).booked(f"id of {uid} in {room}"), **changes)
+
+
+def cancelled(booking: Booking, evidence: Evidence | None) -> Booking:
+    """The same booking after its cancel."""
+    gone = booking.with_state(BookingState.CANCELLED, Reason.EVENT_GONE)
+    return replace(gone, evidence=evidence)
+
+
+INSTANTS = st.integers(0, 4_102_444_800_000).map(
+    lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+)
+WORDS = st.text(max_size=12)
+ANYTHING = st.text(st.characters(), max_size=12)  # halves of surrogate pairs, too
+IDS = st.none() | st.text(min_size=1, max_size=12)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ReservationSpec:
+    """Any content."""
+    attachment = st.builds(
+        Attachment, url=ANYTHING, name=st.none() | ANYTHING, size=st.none() | WORDS, type=st.none() | WORDS
+    )
+    start = draw(INSTANTS)
+    return ReservationSpec(
+        topic=draw(ANYTHING),
+        start=start,
+        end=start + timedelta(milliseconds=draw(st.integers(1, 10**9))),
+        room_id=draw(IDS),
+        participants=tuple(draw(st.lists(ANYTHING, min_size=1, max_size=3))),
+        cc_participants=tuple(draw(st.lists(ANYTHING, max_size=3))),
+        notice=draw(st.booleans()),
+        notice_time_s=draw(st.integers(0, 10**6)),
+        description=draw(ANYTHING),
+        creator=draw(ANYTHING),
+        attachments=tuple(draw(st.lists(attachment, max_size=3))),
+    )
+
+
+@st.composite
+def bookings(draw: st.DrawFn) -> Booking:
+    """Any booking that can be."""
+    state = draw(st.sampled_from(BookingState))
+    content, pending = draw(specs()), draw(specs())
+    return Booking(
+        key=OccurrenceKey(draw(WORDS), draw(WORDS), draw(IDS)),
+        room_id=draw(IDS),
+        generation=draw(st.integers(0, 1000)),
+        mark=draw(IDS),
+        state=state,
+        source=draw(WORDS),
+        witnesses=tuple(draw(st.lists(WORDS, max_size=3))),
+        origin=draw(WORDS),
+        content=content if state is not BookingState.WAITING else None,
+        pending=pending if state is not BookingState.BOOKED else None,
+        reservation_id=draw(st.text(min_size=1, max_size=12)),
+        reason=draw(st.none() | st.sampled_from(Reason)),
+        detail=draw(WORDS),
+        attempted_at=draw(INSTANTS),
+        retry_at=draw(st.none() | INSTANTS),
+        blocked_by=draw(IDS),
+        evidence=draw(st.none() | st.sampled_from(Evidence)),
+        missed=draw(st.integers(0, 100)),
+        missed_in=draw(WORDS),
+    )
+
+
+@given(specs())
+def test_content_survives_storage(spec: ReservationSpec) -> None:
+    """Content comes back from its JSON text as it was, whatever characters a calendar put into it."""
+    text = encode_spec(spec)
+    assert decode_spec(text) == spec
+    assert text.isascii()
+
+
+class LedgerContract:
+    """What holds for the ledger on every database; a subclass gives the fixture `url`."""
+
+    @pytest.fixture
+    def ledger(self, url: str) -> Iterator[Ledger]:
+        """The ledger with its owner."""
+        with Ledger.open(url, owner=True) as ledger:
+            yield ledger
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+    @given(booking=bookings(), at=INSTANTS)
+    def test_a_booking_comes_back_as_it_was(self, ledger: Ledger, booking: Booking, at: datetime) -> None:
+        """Every field of every possible booking survives storage, and `record` returns what is stored."""
+        (stored,) = ledger.record(booking, at=at, what="test")
+        assert stored == replace(booking, row=stored.row, updated_at=at)
+        assert stored in ledger.bookings_of(booking.key.uid)
+        ledger.record(stored.with_state(BookingState.ENDED), at=at, what="over")
+
+    def test_times_come_back_as_instants(self, ledger: Ledger) -> None:
+        """A time given in another zone is the same instant when it is read."""
+        zone = timezone(timedelta(hours=5, minutes=30))
+        ledger.record(wish(retry_at=NOW.astimezone(zone)), at=NOW.astimezone(zone), what="test")
+        (stored,) = ledger.current()
+        assert (stored.retry_at, stored.updated_at) == (NOW, NOW)
+
+    def test_bookings_outlive_the_process(self, url: str) -> None:
+        """What was recorded is there when the ledger is opened again."""
+        with Ledger.open(url, owner=True) as ledger:
+            stored = ledger.record(booked("b"), booked("a"), at=NOW, what="test")
+        with Ledger.open(url, owner=True) as ledger:
+            assert ledger.current() == tuple(reversed(stored))
+
+    def test_current_leaves_out_what_is_closed(self, ledger: Ledger) -> None:
+        """Cancelled and ended bookings are not current, and stay to be explained."""
+        first, second, third = ledger.record(booked("a"), booked("b"), booked("c"), at=NOW, what="test")
+        over = second.with_state(BookingState.ENDED)
+        ledger.record(cancelled(first, None), over, at=NOW, what="over")
+        assert ledger.current() == (third,)
+        assert [b.state for b in ledger.bookings()] == ["cancelled", "ended", "booked"]
+        assert [b.state for b in ledger.bookings_of("a")] == ["cancelled"]
+
+    @pytest.mark.parametrize(
+        ("second", "told"),
+        [
+            (booked("a", reservation_id="other"), "this meeting in this room"),
+            (booked("b", mark="m"), "this mark"),
+            (booked("b", reservation_id="id of a in r1"), "this reservation"),
+        ],
+        ids=["meeting and room", "mark", "reservation"],
+    )
+    def test_not_twice(self, ledger: Ledger, second: Booking, told: str) -> None:
+        """A second current booking is refused with what it collides with, and nothing of it is recorded."""
+        (stored,) = ledger.record(booked("a", mark="m"), at=NOW, what="test")
+        with pytest.raises(LedgerError, match=told) as caught:
+            ledger.record(booked("c"), second, at=NOW, what="test")
+        assert ledger.current() == (stored,)
+        assert ledger.next_generation(OccurrenceKey("", "c", None)) == 0
+        shown = "".join(traceback.format_exception(caught.value))
+        assert SPEC.topic not in shown
+        assert SPEC.description not in shown
+
+    def test_booked_anew_after_the_end(self, ledger: Ledger) -> None:
+        """A closed booking gives its meeting, mark and reservation free, in the same transaction too."""
+        (stored,) = ledger.record(booked(mark="m"), at=NOW, what="test")
+        closed, anew = ledger.record(cancelled(stored, None), booked(mark="m"), at=NOW, what="again")
+        assert closed.row != anew.row
+        assert ledger.current() == (anew,)
+
+    def test_bookings_trade_places(self, ledger: Ledger) -> None:
+        """Two bookings take each other's room in one transaction, which no order of single writes allows."""
+        first, second = ledger.record(booked("a", "r1"), booked("a", "r2"), at=NOW, what="test")
+        moved = replace(first, room_id="r2"), replace(second, room_id="r1")
+        assert ledger.record(*moved, at=NOW, what="moved") == moved
+
+    def test_generations_are_never_given_twice(self, ledger: Ledger) -> None:
+        """The next generation is above all recorded ones, also when the bookings are forgotten."""
+        key = OccurrenceKey("", "a", "20261201T090000Z")
+        assert ledger.next_generation(key) == 0
+        (stored,) = ledger.record(booked("a", key=key, generation=4), at=NOW, what="test")
+        ledger.record(cancelled(replace(stored, generation=2), None), at=NOW, what="over")
+        assert ledger.prune(NOW + MINUTE) == 1
+        assert ledger.bookings() == ()
+        assert ledger.next_generation(key) == 5
+        assert ledger.next_generation(replace(key, recurrence_id=None)) == 0
+
+    def test_history(self, ledger: Ledger) -> None:
+        """Each record leaves one line for each booking, in order; bookkeeping leaves none."""
+        (stored,) = ledger.record(wish().sending(SPEC, "o", NOW), at=NOW, what="create", detail="mark m")
+        (other, confirmed) = ledger.record(wish("b"), stored.booked("1"), at=NOW + MINUTE, what="created")
+        ledger.amend(replace(confirmed, missed=1, missed_in="d", witnesses=()))
+        assert ledger.history(confirmed.row) == (
+            HistoryEntry(NOW, "create", "mark m"),
+            HistoryEntry(NOW + MINUTE, "created", ""),
+        )
+        assert len(ledger.history(other.row)) == 1
+        kept = {b.row: b for b in ledger.current()}[confirmed.row]
+        assert kept == replace(confirmed, missed=1, missed_in="d", witnesses=())
+
+    def test_only_what_is_recorded_is_amended(self, ledger: Ledger) -> None:
+        """A booking without a row, or whose row is gone, is not amended."""
+        with pytest.raises(ValueError, match="before it is amended"):
+            ledger.amend(wish())
+        with pytest.raises(LedgerError, match="Booking 77 is no longer in the ledger"):
+            ledger.amend(wish(row=77))
+
+    def test_row_numbers_are_never_given_twice(self, ledger: Ledger) -> None:
+        """A forgotten booking's number does not become another's, so a stale value hits nothing."""
+        (stored,) = ledger.record(booked(), at=NOW, what="test")
+        ledger.record(cancelled(stored, None), at=NOW, what="over")
+        ledger.prune(NOW + MINUTE)
+        (anew,) = ledger.record(booked(), at=NOW, what="test")
+        assert anew.row != stored.row
+        assert len(ledger.history(anew.row)) == 1
+
+    def test_recent_cancels(self, ledger: Ledger) -> None:
+        """Cancels with evidence since a moment are found, made or on their way; others are not."""
+        a, b, c, d = ledger.record(*map(booked, "abcd"), at=NOW, what="test")
+        ledger.record(cancelled(a, Evidence.SHOWN), at=NOW, what="cancelled")
+        ledger.record(cancelled(b, Evidence.TOLD), at=NOW + MINUTE, what="cancelled")
+        ledger.record(cancelled(c, None), at=NOW + MINUTE, what="replaced")
+        leaving = d.cancelling(Reason.EVENT_GONE, Evidence.SHOWN, "", NOW)
+        ledger.record(leaving, at=NOW + MINUTE, what="cancel")
+        found = ledger.cancels_since(NOW + MINUTE)
+        assert [(f.key.uid, f.source, f.evidence) for f in found] == [
+            ("b", "office", Evidence.TOLD),
+            ("d", "office", Evidence.SHOWN),
+        ]
+
+    def test_fresh_until_something_is_known(self, ledger: Ledger) -> None:
+        """A ledger proves nothing until a booking was recorded, and then for good."""
+        assert ledger.fresh
+        (stored,) = ledger.record(booked(), at=NOW, what="test")
+        ledger.record(cancelled(stored, None), at=NOW, what="over")
+        ledger.prune(NOW + MINUTE)
+        assert not ledger.fresh
+
+    def test_adoption_ends_freshness(self, ledger: Ledger) -> None:
+        """Having asked the API is knowledge, also when it had nothing."""
+        ledger.mark_adopted(NOW)
+        assert not ledger.fresh
+
+    def test_sources(self, ledger: Ledger) -> None:
+        """A failed reading keeps what the last complete one found, and failures in a row are counted."""
+
+        def read(minute: int, *, ok: bool) -> None:
+            ledger.record_reading(
+                "office",
+                at=NOW + minute * MINUTE,
+                state="read" if ok else "unreadable",
+                complete=ok,
+                events=7 if ok else 0,
+                documents=1,
+                digest=f"digest {minute}" if ok else "",
+                error=None if ok else "The file is absent.",
+                defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")] if ok else [],
+            )
+
+        assert ledger.digest_of("office") is None
+        read(0, ok=True)
+        ledger.record_next_run("office", NOW + 9 * MINUTE)
+        read(1, ok=False)
+        read(2, ok=False)
+        record = ledger.sources()["office"]
+        assert (record.state, record.failures, record.error) == ("unreadable", 2, "The file is absent.")
+        assert (record.events, record.documents, record.quarantined) == (7, 1, 1)
+        assert (record.last_ok_at, record.last_read_at) == (NOW, NOW + 2 * MINUTE)
+        assert record.next_run_at == NOW + 9 * MINUTE
+        assert ledger.digest_of("office") == "digest 0"
+        assert len(ledger.quarantine("office")) == 1
+        read(3, ok=True)
+        assert (ledger.sources()["office"].failures, ledger.sources()["office"].error) == (0, None)
+        ledger.forget_source("office")
+        assert ledger.sources() == {}
+        assert ledger.quarantine() == ()
+
+    def test_quarantine_keeps_the_first_time(self, ledger: Ledger) -> None:
+        """A defect that is still there keeps its date though its line moved; a repaired one goes."""
+        old = Defect("old", 3, Reason.BROKEN_PROPERTY, "RRULE", "a.ics")
+        repaired = Defect("repaired", 9, Reason.NO_UID, "no UID", "a.ics")
+        moved, new = replace(old, line=30), Defect("new", 5, Reason.UNKNOWN_TIMEZONE, "half \ud800")
+        for minute, defects in enumerate([(old, repaired), (moved, new)]):
+            ledger.record_reading(
+                "office",
+                at=NOW + minute * MINUTE,
+                state="read",
+                complete=True,
+                events=2,
+                digest="",
+                error=None,
+                defects=defects,
+            )
+        assert [(q.defect, q.first_seen_at) for q in ledger.quarantine()] == [
+            (replace(new, detail="half ?"), NOW + MINUTE),
+            (moved, NOW),
+        ]
+        assert ledger.quarantine("sales") == ()
+
+    def test_calls_count_by_month_in_utc(self, url: str) -> None:
+        """Calls are counted in the UTC month of their moment, at once and after a restart."""
+        new_year_in_tokyo = datetime(2027, 1, 1, 3, tzinfo=timezone(timedelta(hours=9)))
+        with Ledger.open(url, owner=True) as ledger:
+            for moment in (NOW, NOW, new_year_in_tokyo):
+                ledger.count_call("GET", moment)
+            ledger.count_call("POST", NOW + timedelta(days=31))
+            assert ledger.calls_in_month(NOW) == 3
+            ledger.set_fact("any", "write")
+            ledger.count_call("GET", NOW)
+            assert ledger.calls_in_month(NOW) == 4
+        with Ledger.open(url, owner=False) as reader:
+            assert reader.calls_in_month(NOW) == 4
+            assert reader.calls_in_month(NOW + timedelta(days=31)) == 1
+
+    def test_a_failed_write_loses_no_call(self, ledger: Ledger) -> None:
+        """Calls counted before a write that fails are still counted after it, once."""
+        ledger.count_call("GET", NOW)
+        with pytest.raises(LedgerError):
+            ledger.amend(wish(row=77))
+        ledger.set_fact("any", "write")
+        assert ledger.calls_in_month(NOW) == 1
+
+    def test_facts(self, ledger: Ledger) -> None:
+        """A fact is what was set last."""
+        assert ledger.get_fact("held") is None
+        ledger.set_fact("held", "1")
+        ledger.set_fact("held", "2")
+        assert ledger.get_fact("held") == "2"
+
+    def test_approvals_are_spent_once(self, ledger: Ledger) -> None:
+        """An approval counts until it is spent, and again when it is given again."""
+        ledger.approve("c1", NOW, "ann")
+        ledger.approve("c2", NOW + MINUTE, "bob")
+        ledger.spend_approval("c1")
+        assert ledger.approved() == {"c2"}
+        assert [(a.checksum, a.approved_by, a.spent) for a in ledger.approvals()] == [
+            ("c1", "ann", True),
+            ("c2", "bob", False),
+        ]
+        ledger.approve("c1", NOW + MINUTE, "cem")
+        assert ledger.approved() == {"c1", "c2"}
+
+    def test_people(self, ledger: Ledger) -> None:
+        """An answer of the directory counts while it is young; that it knows nobody is an answer."""
+        ledger.remember_person("a@example.com", "u1", NOW)
+        ledger.remember_person("b@example.com", None, NOW)
+        assert ledger.person("a@example.com", not_before=NOW) == (True, "u1")
+        assert ledger.person("b@example.com", not_before=NOW) == (True, None)
+        assert ledger.person("a@example.com", not_before=NOW + MINUTE) == (False, None)
+        assert ledger.person("c@example.com", not_before=NOW) == (False, None)
+
+    def test_prune_forgets_only_what_is_over(self, ledger: Ledger) -> None:
+        """Only what was closed before the moment goes, with its history; current ones stay, however old."""
+        long_ago = NOW - timedelta(days=400)
+        old, young, live = ledger.record(*map(booked, "abc"), at=long_ago, what="test")
+        ledger.record(cancelled(old, None), at=long_ago, what="over")
+        ledger.record(cancelled(young, None), at=NOW, what="over")
+        ledger.approve("c", long_ago, "ann")
+        ledger.remember_person("a", "1", long_ago)
+        ledger.count_call("GET", long_ago)
+        assert ledger.prune(NOW) == 1
+        assert [b.row for b in ledger.bookings()] == [young.row, live.row]
+        assert ledger.history(old.row) == ()
+        assert ledger.approvals() == ()
+        assert ledger.person("a", long_ago) == (False, None)
+
+
+class TestSqliteLedger(LedgerContract):
+    """The contract on a SQLite file."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        """A ledger that is not there yet, in a path with characters that mean something elsewhere."""
+        directory = tmp_path / "50% of #1 ü"
+        directory.mkdir()
+        return f"sqlite:///{directory / 'state.db'}"
+
+
+# SQLite: the file
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the ledger is to be."""
+    return tmp_path / "state.db"
+
+
+def open_as_owner(file: Path, **options: float) -> Ledger:
+    """The ledger in a file, with its owner."""
+    return Ledger.open(f"sqlite:///{file}", owner=True, **options)
+
+
+def open_beside(file: Path) -> Ledger:
+    """The ledger in a file, as `status` opens it."""
+    return Ledger.open(f"sqlite:///{file}", owner=False)
+
+
+def raw(file: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """Change the file behind the ledger's back; the rows of the last statement."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    try:
+        return [connection.execute(statement).fetchall() for statement in statements][-1]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'unheard of'",
+        "reservation_id = NULL",
+        "state = 'approval', reservation_id = NULL",
+        "state = 'cancelling', reservation_id = NULL",
+        "state = 'released', reservation_id = NULL",
+        "reservation_id = ''",
+        "mark = ''",
+        "content = NULL, pending = 'x'",
+        "state = 'sending', pending = 'x', attempted_at = NULL",
+        "state = 'sending', pending = NULL, attempted_at = 1",
+        "state = 'ended', content = NULL, pending = NULL",
+        "generation = -1",
+    ],
+)
+def test_the_database_itself_refuses_wrong_states(file: Path, change: str) -> None:
+    """A booking that cannot be is refused by a constraint, whoever writes it."""
+    with open_as_owner(file) as ledger:
+        ledger.record(booked(mark="m"), at=NOW, what="test")
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        raw(file, f"UPDATE bookings SET {change}")
+
+
+def test_files_are_private(file: Path) -> None:
+    """Database, log, shared memory and lock are readable by their owner alone, whatever was there before."""
+    file.touch(mode=0o644)
+    file.chmod(0o644)
+    with open_as_owner(file) as ledger:
+        ledger.record(booked(), at=NOW, what="test")
+        modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in file.parent.iterdir()}
+    assert modes == dict.fromkeys(["state.db", "state.db-wal", "state.db-shm", "state.db.lock"], 0o600)
+
+
+def test_an_absent_ledger_is_empty_for_a_reader(file: Path) -> None:
+    """Looking at a ledger that is not there, or is just being created, shows nothing and creates nothing."""
+    with open_beside(file) as reader:
+        assert reader.fresh
+        assert (reader.current(), reader.sources(), reader.calls_in_month(NOW)) == ((), {}, 0)
+    assert list(file.parent.iterdir()) == []
+    file.touch()
+    with open_beside(file) as reader:
+        assert reader.current() == ()
+    assert file.stat().st_size == 0
+
+
+def test_a_reader_beside_the_owner(file: Path) -> None:
+    """A reader sees what the owner recorded, and the owner what was approved beside it."""
+    with open_as_owner(file) as ledger, open_beside(file) as reader:
+        stored = ledger.record(booked(), at=NOW, what="test")
+        assert reader.current() == stored
+        reader.approve("c1", NOW, "ann")
+        assert ledger.approved() == {"c1"}
+
+
+def test_the_second_start_needs_no_alembic(file: Path) -> None:
+    """A ledger that is up to date opens without importing Alembic, for owner and reader."""
+    open_as_owner(file).close()
+    code = "open_as_owner(file).close(); open_beside(file).close(); print('alembic' in sys.modules)"
+    assert finished(child(file, code)) == (0, "False\n")
+
+
+def test_the_newest_migration_is_the_head() -> None:
+    """The revision that is looked for at the start is the one that the migrations lead to."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_heads() == [migrations.HEAD]
+
+
+@pytest.mark.parametrize(
+    ("read", "tables"),
+    [
+        (lambda ledger: ledger.current(), {"one_current"}),
+        (lambda ledger: ledger.bookings_of("a"), {"bookings_by_uid"}),
+        (lambda ledger: ledger.cancels_since(NOW), {"bookings_by_state"}),
+        (lambda ledger: ledger.next_generation(OccurrenceKey("", "a", None)), {"autoindex_generations"}),
+        (lambda ledger: ledger.history(1), {"history_by_booking"}),
+        (lambda ledger: ledger.prune(NOW), {"bookings_by_state"}),
+    ],
+    ids=["current", "by UID", "cancels", "generation", "history", "prune"],
+)
+def test_reads_are_indexed(file: Path, read: Callable[[Ledger], object], tables: set[str]) -> None:
+    """What a quiet cycle asks of bookings uses an index: the cost does not follow what is over."""
+    asked: list[tuple[str, Any]] = []
+    with open_as_owner(file) as ledger:
+
+        def note(_c: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+            if any(name in statement for name in ("bookings", "history", "generations")):
+                asked.append((statement, parameters))
+
+        event.listen(ledger._database._engine, "before_cursor_execute", note)
+        read(ledger)
+    connection = sqlite3.connect(file)
+    plans = [str(connection.execute(f"EXPLAIN QUERY PLAN {q}", p).fetchall()) for q, p in asked]
+    connection.close()
+    assert plans
+    for plan in plans:
+        assert any(name in plan for name in tables), plan
+
+
+# SQLite: rivals and kills
+
+_CHILD = f"""
+import os, signal, sys
+from pathlib import Path
+from syncd import migrations
+from syncd.core.reasons import Evidence, Reason
+from syncd.ledger.database import _engine
+from {__name__} import NOW, SPEC, booked, cancelled, open_as_owner, open_beside, wish
+
+file = Path(sys.argv[1])
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def child(file: Path, code: str) -> subprocess.Popen[str]:
+    """Another process that runs some code on the ledger in `file`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _CHILD + textwrap.dedent(code), str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """How a process ended, and all that it said."""
+    with process:
+        out, err = process.communicate(timeout=30)
+    return process.returncode, out + err
+
+
+def test_one_owner(file: Path) -> None:
+    """A second owner is told the process id of the first; a killed owner is none."""
+    code = "ledger = open_as_owner(file); print('open', flush=True); signal.pause()"
+    with child(file, code) as rival:
+        assert rival.stdout is not None
+        assert rival.stdout.readline() == "open\n"
+        with pytest.raises(LedgerLocked, match=f"Process {rival.pid} owns the ledger"):
+            open_as_owner(file)
+        rival.kill()
+    open_as_owner(file).close()
+
+
+def test_one_owner_within_a_process(file: Path) -> None:
+    """A process does not own a ledger twice, and the failed attempt does not cost it the first."""
+    with open_as_owner(file):
+        with pytest.raises(LedgerLocked, match=str(os.getpid())):
+            open_as_owner(file)
+        code, said = finished(child(file, "open_as_owner(file)"))
+        assert (code, f"LedgerLocked: Process {os.getpid()} owns" in said) == (1, True)
+    open_as_owner(file).close()
+
+
+def test_a_worker_does_not_inherit_ownership(file: Path) -> None:
+    """When the owner is killed, a worker process that it forked does not keep the ledger locked."""
+    code = """
+        ledger = open_as_owner(file)
+        worker = os.fork()
+        if worker == 0:
+            signal.alarm(60)
+            signal.pause()
+        print(worker, flush=True)
+        die()
+    """
+    with child(file, code) as owner:
+        assert owner.stdout is not None
+        worker = int(owner.stdout.readline())
+        try:
+            assert owner.wait(timeout=30) == -signal.SIGKILL
+            open_as_owner(file).close()
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "what"),
+    [
+        (1, BookingState.SENDING, "create"),
+        (2, BookingState.BOOKED, "created"),
+        (3, BookingState.SENDING, "update"),
+        (4, BookingState.BOOKED, "updated"),
+        (5, BookingState.CANCELLING, "cancel"),
+        (6, BookingState.CANCELLED, "cancelled"),
+    ],
+)
+def test_the_protocol_survives_a_kill_between_any_two_steps(
+    file: Path, steps: int, state: BookingState, what: str
+) -> None:
+    """A process that kills itself right after a step leaves exactly that step, with its whole history."""
+    code = f"""
+        ledger = open_as_owner(file)
+
+        def step(number, booking, what):
+            (stored,) = ledger.record(booking, at=NOW, what=what)
+            if number == {steps}:
+                die()
+            return stored
+
+        b = step(1, wish(mark="m").sending(SPEC, "o", NOW), "create")
+        b = step(2, b.booked("77"), "created")
+        b = step(3, b.sending(SPEC.in_room("r2"), "p", NOW), "update")
+        b = step(4, b.booked("77"), "updated")
+        b = step(5, b.cancelling(Reason.EVENT_GONE, Evidence.SHOWN, "", NOW), "cancel")
+        b = step(6, cancelled(b, Evidence.SHOWN), "cancelled")
+    """
+    assert finished(child(file, code)) == (-signal.SIGKILL, "")
+    with open_as_owner(file) as ledger:
+        (booking,) = ledger.bookings()
+        assert (booking.state, booking.mark) == (state, "m")
+        assert booking.reservation_id == (None if steps == 1 else "77")
+        assert booking.room_id == ("r1" if steps < 4 else "r2")
+        history = ledger.history(booking.row)
+        assert (len(history), history[-1].what) == (steps, what)
+        assert not ledger.fresh
+
+
+def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(file: Path) -> None:
+    """Whatever `record` returned before the kill is there, whole, and nothing is there by half."""
+    code = """
+        ledger = open_as_owner(file)
+        for number in range(100000):
+            intent = wish(f"{number:06}").sending(SPEC, "o", NOW)
+            (stored,) = ledger.record(intent, at=NOW, what="create")
+            ledger.record(stored.booked(str(number)), at=NOW, what="created")
+            print(number, flush=True)
+    """
+    with child(file, code) as writer:
+        assert writer.stdout is not None
+        for _ in range(40):
+            acknowledged = int(writer.stdout.readline())
+        writer.kill()
+        rest = writer.stdout.read().splitlines(keepends=True)
+    acknowledged = max([acknowledged, *(int(line) for line in rest if line.endswith("\n"))])
+    with open_as_owner(file) as ledger:
+        found = ledger.current()
+        assert acknowledged + 1 <= len(found) <= acknowledged + 2
+        assert all(b.state is BookingState.BOOKED for b in found[: acknowledged + 1])
+        for booking in found:
+            lines = len(ledger.history(booking.row))
+            assert lines == (2 if booking.state is BookingState.BOOKED else 1)
+
+
+def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
+    """A migration that did not end left nothing; the next start does it whole."""
+    code = """
+        engine = _engine(file, 5.0, owner=True)
+        with engine.execution_options(writes=True).begin() as connection:
+            migrations.upgrade(connection)
+            assert migrations.revision_of(connection) == migrations.HEAD
+            die()
+    """
+    assert finished(child(file, code)) == (-signal.SIGKILL, "")
+    with open_beside(file) as reader:
+        assert reader.fresh
+    with open_as_owner(file) as ledger:
+        ledger.record(booked(), at=NOW, what="test")
+
+
+# SQLite: what can be wrong
+
+
+def test_another_version(file: Path) -> None:
+    """A later schema is refused; an earlier one is refused by a reader, who may not convert it."""
+    open_as_owner(file).close()
+    raw(file, "UPDATE alembic_version SET version_num = '9999'")
+    for attempt in (open_as_owner, open_beside):
+        with pytest.raises(LedgerTooNew, match="later version of syncd: install that version"):
+            attempt(file)
+    raw(file, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(LedgerError, match="earlier version of syncd: start"):
+        open_beside(file)
+    with pytest.raises(LedgerError, match="not a ledger of syncd"):  # a revision that never was
+        open_as_owner(file)
+
+
+@pytest.mark.parametrize("attempt", [open_as_owner, open_beside])
+def test_another_file(file: Path, attempt: Callable[[Path], Ledger]) -> None:
+    """A text, or the database of another program, is named as such and left as it is."""
+    file.write_text("BEGIN:VCALENDAR\n" * 500)
+    with pytest.raises(LedgerError, match=r"not a ledger of syncd: correct state\.url"):
+        attempt(file)
+    assert file.read_text() == "BEGIN:VCALENDAR\n" * 500
+    file.unlink()
+    raw(file, "CREATE TABLE songs (title TEXT)")
+    with pytest.raises(LedgerError, match=r"not a ledger of syncd: correct state\.url"):
+        attempt(file)
+    assert raw(file, "SELECT name FROM sqlite_master") == [("songs",)]
+
+
+def test_a_damaged_ledger(file: Path) -> None:
+    """Overwritten pages are reported with the ways to get the ledger back."""
+    with open_as_owner(file) as ledger:
+        ledger.record(*(booked(f"{n}") for n in range(100)), at=NOW, what="test")
+    size = file.stat().st_size
+    with file.open("r+b") as damaged:
+        damaged.seek(size // 4)
+        damaged.write(b"\xa5" * (size // 2))
+    told = r"damaged: restore it from a backup, or .*syncd adopt --apply"
+    with pytest.raises(LedgerError, match=told), open_as_owner(file) as ledger:
+        ledger.bookings()
+
+
+def test_a_row_that_makes_no_sense(file: Path) -> None:
+    """Content edited by hand into nonsense is an error that names the booking, not a guess."""
+    with open_as_owner(file) as ledger:
+        (stored,) = ledger.record(booked(), at=NOW, what="test")
+        raw(file, "UPDATE bookings SET content = '{}'")
+        with pytest.raises(LedgerError, match=f"Booking {stored.row} of the ledger"):
+            ledger.current()
+
+
+def test_a_foreign_writer(file: Path) -> None:
+    """A program that keeps the database locked is reported after the patience, and hurts nothing."""
+    with open_as_owner(file, patience_s=0.05) as ledger:
+        rival = sqlite3.connect(file, isolation_level=None)
+        rival.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match=r"Another program keeps the ledger .* locked"):
+            ledger.record(booked(), at=NOW, what="test")
+        assert ledger.current() == ()
+        rival.close()
+        ledger.record(booked(), at=NOW, what="test")
+
+
+def test_a_missing_directory(tmp_path: Path) -> None:
+    """An owner is told about a directory that is not there; a reader sees an empty ledger."""
+    file = tmp_path / "absent" / "state.db"
+    with pytest.raises(LedgerError, match=r"directory .*absent of the ledger does not exist: create it"):
+        open_as_owner(file)
+    with open_beside(file) as reader:
+        assert reader.fresh
+
+
+@pytest.mark.parametrize(
+    "url", ["state.db", "postgresql://u:secret@db/s", "sqlite://", "sqlite:///a?mode=ro"]
+)
+def test_another_kind_of_url(url: str) -> None:
+    """A URL that is no SQLite file is refused without repeating it: it may hold a password."""
+    with pytest.raises(LedgerError, match="sqlite:////absolute/path") as caught:
+        Ledger.open(url, owner=True)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little space."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a small file system can be mounted by root only")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    """A full disk is reported; all that was acknowledged is there, and with space it goes on."""
+    file, filler = small_disk / "state.db", small_disk / "filler"
+    stored: list[Booking] = []
+    with open_as_owner(file) as ledger:
+        stored += ledger.record(booked("first"), at=NOW, what="test")
+        free = os.statvfs(small_disk)
+        filler.write_bytes(b"x" * (free.f_bavail * free.f_bsize - 65536))
+
+        def fill() -> None:
+            for number in range(500):
+                stored.extend(ledger.record(booked(f"{number:03}"), at=NOW, what="test"))
+
+        with pytest.raises(LedgerError, match="is full: free some space"):
+            fill()
+        assert set(ledger.current()) == set(stored)
+        filler.unlink()
+        stored += ledger.record(booked("last"), at=NOW, what="test")
+    with open_as_owner(file) as ledger:
+        assert set(ledger.current()) == set(stored)
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    """A ledger on a file system that became read-only is reported with the reason and the cure."""
+    file = small_disk / "state.db"
+    open_as_owner(file).close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(LedgerError, match=r"cannot be used \(Read-only file system\): correct the owner"):
+        open_as_owner(file)
+
+
+def test_a_first_run_as_root_leaves_the_files_to_the_service(tmp_path: Path) -> None:
+    """What root creates belongs to the owner of the directory, or the service could not open it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    os.chown(tmp_path, 65534, 65534)
+    with open_as_owner(tmp_path / "state.db") as ledger:
+        ledger.record(booked(), at=NOW, what="test")
+        owners = {f.name: f.stat().st_uid for f in tmp_path.iterdir()}
+    assert owners == dict.fromkeys(["state.db", "state.db-wal", "state.db-shm", "state.db.lock"], 65534)
