@@ -64,7 +64,7 @@ class NotExecuted(ReservationError):
 
 
 class RateLimited(NotExecuted):
-    """The API asked for patience (codes 1110, 1111, 1112, 1113, 1199)."""
+    """The API asked for patience (codes 1110, 1111, 1112, 1113, 1199, HTTP 429)."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
@@ -72,13 +72,16 @@ class RateLimited(NotExecuted):
 
 
 class Refused(ReservationError):
-    """The API understood and said no; `code` and `message` are its own."""
+    """The API understood and said no; `code` and `message` are its own.
+
+    The message may name people, so the text, which may be logged, leaves it out.
+    """
 
     def __init__(self, code: int, message: str, tid: str = "") -> None:
         self.code = code
         self.message = message
         self.tid = tid
-        super().__init__(f"the API refused it with code {code}: {message}")
+        super().__init__(f"the API refused it with code {code}")
 
 
 class OutcomeUnknown(ReservationError):
@@ -86,7 +89,10 @@ class OutcomeUnknown(ReservationError):
 
 
 class ApiUnusable(SyncdError):
-    """No call can succeed until a person or time changes something; `code` is the API's, if it gave one."""
+    """No call can succeed until a person or time changes something; `code` is the API's, if it gave one.
+
+    Raised by a write it also means that the write had no effect.
+    """
 
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code

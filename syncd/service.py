@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 from syncd.config import Config
@@ -19,7 +19,7 @@ from syncd.ics import Locale
 from syncd.ledger import Ledger
 from syncd.reconciler import CalendarSource, Progress, Reconciler, Settings
 from syncd.sources import FileSource
-from syncd.tuya import REGIONS, TuyaApi
+from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 
 
 class NoProgress:
@@ -150,6 +150,7 @@ def _settings(config: Config) -> Settings:
         instance=config.reservation.instance,
         mapping=mapping_rules(config),
         request_validity=config.api.request_validity,
+        signing_limit=timedelta(seconds=LATEST_SIGNING_S),
         cancel_share=config.safety.cancel_share,
         cancel_floor=config.safety.cancel_floor,
         cancel_window=config.safety.cancel_window,

@@ -9,8 +9,9 @@ What sends nothing follows in a fixed order.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -60,20 +61,26 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
 def _topological(items: Sequence[_Item], before: Iterable[tuple[int, int]]) -> list[_Item]:
     """The items with each `(first, second)` of `before` obeyed, else in the given order.
 
-    Where the pairs go round in a circle the earliest item breaks it.
+    Where the pairs go round in a circle its earliest item breaks it.
     """
     after: defaultdict[int, set[int]] = defaultdict(set)
+    preceding: defaultdict[int, set[int]] = defaultdict(set)
     waiting_for = [0] * len(items)
     for first, second in set(before):
         after[first].add(second)
+        preceding[second].add(first)
         waiting_for[second] += 1
     ready = [index for index, count in enumerate(waiting_for) if count == 0]
     heapq.heapify(ready)
-    rest = iter(range(len(items)))
+    rest: Iterator[int] = iter(range(len(items)))
     done: set[int] = set()
     ordered: list[_Item] = []
     while len(ordered) < len(items):
-        index = heapq.heappop(ready) if ready else next(i for i in rest if i not in done)
+        if not ready:
+            stuck = next(i for i in rest if i not in done)
+            rest = itertools.chain((stuck,), rest)  # it may wait for the circle without being part of it
+            heapq.heappush(ready, _earliest_of_circle(stuck, preceding, done))
+        index = heapq.heappop(ready)
         if index in done:
             continue
         done.add(index)
@@ -83,6 +90,15 @@ def _topological(items: Sequence[_Item], before: Iterable[tuple[int, int]]) -> l
             if waiting_for[follower] == 0:
                 heapq.heappush(ready, follower)
     return ordered
+
+
+def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], done: set[int]) -> int:
+    """The earliest item of a circle that an item waits for, found by going backwards until one repeats."""
+    path: dict[int, int] = {}
+    while index not in path:
+        path[index] = len(path)
+        index = min(preceding[index] - done)
+    return min(item for item, place in path.items() if place >= path[index])
 
 
 def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int, int]]:

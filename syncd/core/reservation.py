@@ -331,6 +331,8 @@ class Booking:
             reason=None,
             detail="",
             attempted_at=None,
+            retry_at=None,
+            blocked_by=None,
         )
 
     def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:

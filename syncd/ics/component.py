@@ -42,6 +42,12 @@ from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
 _DECIDES_TIME = frozenset(
     {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
 )
+_TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)(?=[;:]|$)', re.IGNORECASE)
+_ZONED = re.compile(
+    r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
+    r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
+    re.IGNORECASE,
+)
 _DURATION = re.compile(
     r"([+-])?P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
 )
@@ -153,7 +159,9 @@ class Component:
 def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method_cancel: bool) -> Component:
     """The values of one VEVENT; raises `BrokenComponent`."""
     # Without subcomponents: the library would refuse the whole event for a broken alarm.
-    lines = "\r\n".join(("BEGIN:VEVENT", *raw.own_lines(), "END:VEVENT", ""))
+    # Without zones: it would guess about them, and answer from what other documents defined.
+    own = (_ZONED.sub(r"\1", line) for line in raw.own_lines())
+    lines = "\r\n".join(("BEGIN:VEVENT", *own, "END:VEVENT", ""))
     try:
         event = icalendar.Event.from_ical(lines.encode("utf-8", "surrogatepass"))
     except (ValueError, KeyError, IndexError, AttributeError, TypeError):
@@ -224,12 +232,13 @@ def _parameter(value: object, name: str) -> str:
     return str(found[0] if isinstance(found, list) and found else found)
 
 
-def _start(value: object, parameters: object, name: str, written: str) -> Start:
-    """One date or time; `written` is its text, because the library drops a Z that has a TZID beside it."""
+def _start(value: object, name: str, parameters: str) -> Start:
+    """One date or time as parsed without its zone, which stands in the raw `parameters`; a Z counts first."""
     if isinstance(value, datetime):
-        in_utc = written.strip().upper().endswith("Z")
-        tzid = "UTC" if in_utc else _parameter(parameters, "TZID") or None
-        return Start(value.replace(tzinfo=None), tzid)
+        if value.tzinfo is not None:
+            return Start(value.replace(tzinfo=None), "UTC")
+        tzid = _TZID.search(parameters)
+        return Start(value, (tzid[1] or None) if tzid else None)
     if isinstance(value, date):
         return Start(midnight(value), is_date=True)
     raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is not a date or a time")
@@ -241,34 +250,34 @@ def _single_start(raw: RawComponent, event: icalendar.Event, name: str) -> Start
         return None
     if len(values) > 1:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
-    return _start(getattr(values[0], "dt", None), values[0], name, raw.first(name) or "")
+    parameters, _ = next(raw.values(name))
+    return _start(getattr(values[0], "dt", None), name, parameters)
 
 
-def _listed(raw: RawComponent, event: icalendar.Event, name: str) -> Iterator[tuple[Any, Any, str]]:
-    """Each date of a list property with the value that carries its parameters, and its text."""
-    for value, (_, written) in zip(_many(event, name), raw.values(name), strict=True):
+def _listed(raw: RawComponent, event: icalendar.Event, name: str) -> Iterator[tuple[Any, str, str]]:
+    """Each date of a list property with its raw parameters, and its text."""
+    for value, (parameters, written) in zip(_many(event, name), raw.values(name), strict=True):
         entries = zip(getattr(value, "dts", ()), written.split(","), strict=True)
-        yield from ((entry.dt, value, text) for entry, text in entries)
+        yield from ((entry.dt, parameters, text) for entry, text in entries)
 
 
 def _excluded_dates(raw: RawComponent, event: icalendar.Event) -> Iterator[Start]:
-    for moment, value, text in _listed(raw, event, "EXDATE"):
-        yield _start(moment, value, "EXDATE", text)
+    for moment, parameters, _ in _listed(raw, event, "EXDATE"):
+        yield _start(moment, "EXDATE", parameters)
 
 
 def _recurrence_dates(
     raw: RawComponent, event: icalendar.Event, zones: Zones
 ) -> Iterator[tuple[Start, Duration | None]]:
-    for moment, value, text in _listed(raw, event, "RDATE"):
+    for moment, parameters, text in _listed(raw, event, "RDATE"):
         if not isinstance(moment, tuple):
-            yield _start(moment, value, "RDATE", text), None
+            yield _start(moment, "RDATE", parameters), None
             continue
-        first, _, last = text.partition("/")
-        begin = _start(moment[0], value, "RDATE", first)
+        begin = _start(moment[0], "RDATE", parameters)
         if isinstance(moment[1], timedelta):
-            length = parse_duration(last)
+            length = parse_duration(text.partition("/")[2])
         else:
-            end = _start(moment[1], value, "RDATE", last)
+            end = _start(moment[1], "RDATE", parameters)
             length = Duration(exact=_instant(end, zones) - _instant(begin, zones))
         if length.rough <= timedelta():
             raise BrokenComponent(Reason.END_BEFORE_START, "a period in RDATE has no length")

@@ -27,13 +27,16 @@ from syncd.core.reservation import (
     ReservationSpec,
     ReservationStatus,
 )
-from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, Refused, ReservationError
+from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, ReservationError
 from syncd.reconciler.ports import Api, Ledger, Progress, Settings
 
 log = structlog.get_logger(__name__)
 
 MARGIN = timedelta(days=1)
 """Around a slot when the API is searched: what its window means (start, overlap) is not documented."""
+
+GRACE = timedelta(seconds=5)
+"""Beyond request_validity, for clocks that differ."""
 
 _READ_BACK = 100  # reservations that are read back by one search
 _FEW = 3  # up to so many, single reads are cheaper than a search
@@ -147,6 +150,8 @@ class Applier:
         """Send a create; a second time only when the first provably never arrived."""
         try:
             return self._api.create(spec, mark)
+        except RateLimited as error:
+            raise ApiUnusable(str(error)) from None
         except NotExecuted:
             try:
                 return self._api.create(spec, mark)
@@ -301,8 +306,12 @@ class Applier:
         log.info(what, **_named(stored))
 
     def _doubt(self, intent: Booking, error: OutcomeUnknown) -> None:
-        doubt = replace(intent, detail=f"{error} It is settled by looking.")
-        self._ledger.record(doubt, at=self._clock(), what="in doubt", detail=str(error))
+        now = self._clock()
+        doubt = replace(
+            intent.with_state(intent.state, Reason.IN_DOUBT, f"{error} It is settled by looking."),
+            retry_at=now + self._settings.request_validity + GRACE,
+        )
+        self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **_named(doubt))
 
     def _read_back(self) -> None:

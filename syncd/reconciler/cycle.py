@@ -321,7 +321,12 @@ class Reconciler:
         for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
             known, user = self._ledger.person(address, not_before=now - _NOBODY_KEPT)
             if not known:
-                user = self._api.find_user(address)
+                try:
+                    user = self._api.find_user(address)
+                except ApiUnusable as error:
+                    # The directory is a product of its own: without it people stay unmapped, rooms do not.
+                    log.warning("directory", error=str(error))
+                    break
                 if remember:
                     self._ledger.remember_person(address, user, now)
             if user is not None:

@@ -119,13 +119,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration as the reconciler sees it; names are those of the configuration file."""
+    """The configuration as the reconciler sees it; names are those of the configuration file.
+
+    `signing_limit` is how long after an intent its request may still be signed and sent.
+    """
 
     mode: Mode
     horizon: timedelta
     instance: str
     mapping: MappingRules
     request_validity: timedelta = timedelta(minutes=5)
+    signing_limit: timedelta = timedelta(seconds=30)
     cancel_share: float = 0.3
     cancel_floor: int = 10
     cancel_window: timedelta = timedelta(hours=24)

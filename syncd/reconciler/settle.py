@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -18,12 +18,10 @@ from syncd.core.adopt import adopted_from, made_by, search_window
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState, Reservation
 from syncd.errors import OutcomeUnknown
-from syncd.reconciler.apply import MARGIN, Applier
+from syncd.reconciler.apply import GRACE, MARGIN, Applier
 from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
-
-_GRACE = timedelta(seconds=5)  # beyond request_validity, for clocks that differ
 
 
 def settle(
@@ -73,9 +71,13 @@ def _settle_create(
         applier.take_over(ended, found[-1])
     else:
         assert booking.attempted_at is not None  # a booking in doubt has it
-        settled_at = booking.attempted_at + settings.request_validity + _GRACE
+        # Without an answer of any kind (a kill) the request may have been signed late.
+        latest = booking.attempted_at + settings.signing_limit + settings.request_validity + GRACE
+        settled_at = booking.retry_at or latest
         if now >= settled_at:
-            waiting = replace(booking, state=BookingState.WAITING, attempted_at=None, detail="", reason=None)
+            waiting = replace(
+                booking, state=BookingState.WAITING, attempted_at=None, retry_at=None, detail="", reason=None
+            )
             ledger.record(waiting, at=now, what="not made", detail="not found after request_validity")
         else:
             detail = (

@@ -155,7 +155,7 @@ def _with(fault: Fault, key: str, value: str) -> Fault:
             raise ValueError(f"seconds is from {lowest:g} to {highest:g} here, got {value!r}")
         return replace(fault, seconds=number)
     lowest = 0 if key in ("after", "code") else 1
-    if number != int(number) or number < lowest:
+    if not number.is_integer() or number < lowest:
         raise ValueError(f"{key} is a whole number from {lowest:g}, got {value!r}")
     counted: Any = {key: int(number)}
     return replace(fault, **counted)

@@ -240,6 +240,8 @@ def _set_status(call: Call) -> Json:
         _check(call, before)
     if status != AWAITING_APPROVAL:
         close_approvals(call, before)
+    elif before.status != AWAITING_APPROVAL:
+        open_approval(call, before)
     call.store.save(replace(before, status=status, gmt_modified=call.now))
     return True
 
@@ -285,6 +287,7 @@ def _seize(call: Call) -> Json:
         if holder.start_time < wanted.start_time:
             call.store.save(holder.ended(wanted.start_time, "seize", call.now))
         else:
+            close_approvals(call, holder)
             call.store.save(replace(holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now))
     return _book(call, wanted)
 

@@ -159,7 +159,6 @@ class Channel:
         self._http = httpx.Client(
             transport=self._gate,
             timeout=httpx.Timeout(timeout_s),
-            trust_env=False,  # or a .netrc entry would be sent; the transport has the proxy
             # A bounded answer stays bounded when nobody compresses it.
             headers={"user-agent": "syncd", "accept": "application/json", "accept-encoding": "identity"},
         )
@@ -269,8 +268,8 @@ class Channel:
             self._wait(self._pace.delay_s())
             if method != "GET" and time.monotonic() - asked_at > LATEST_SIGNING_S:
                 raise NotExecuted(
-                    "the API kept the request waiting for too long, so it was not carried out; "
-                    "it is repeated later"
+                    "the request waited too long for its turn, so it was not carried out; it is repeated "
+                    "later; if this happens often, raise api.requests_per_second"
                 )
             answer = self._exchange(method, path, query, body, token)
             if not answer.code:

@@ -807,7 +807,7 @@ class TestContent:
         ],
     )
     def test_joining_link(self, lines: tuple[str, ...], link: str) -> None:
-        """The link is that of CONFERENCE, then the vendors' properties, then URL; only web addresses count."""
+        """The link is that of CONFERENCE, then vendors' properties, then URL; only web addresses count."""
         assert only(of_event(*HOUR, *lines)).joining_link == link
 
     @pytest.mark.parametrize(

@@ -202,6 +202,15 @@ def start() -> Iterator[Start]:
         yield begin
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Client]:
+    """A client of a sandbox that the tests of one file share, for calls that leave nothing behind."""
+    with Sandbox().running() as running:
+        client = Client(running)
+        client.connect()
+        yield client
+
+
 @pytest.fixture
 def client(start: Start) -> Client:
     """A client of a sandbox with nothing changed."""

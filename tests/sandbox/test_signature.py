@@ -116,9 +116,9 @@ def test_vector(
     assert sign(SECRET, CLIENT_ID, T, nonce, text, token) == expected
 
 
-def test_token_result(client: Client) -> None:
+def test_token_result(shared: Client) -> None:
     """A grant is a pair of 32-digit tokens for two hours, in an envelope with t and tid, at HTTP 200."""
-    answer = client.send("GET", "/v1.0/token", query={"grant_type": "1"})
+    answer = shared.send("GET", "/v1.0/token", query={"grant_type": "1"})
     envelope = answer.envelope
     assert (answer.status, envelope["success"], envelope["result"]["expire_time"]) == (200, True, 7200)
     assert re.fullmatch(r"[0-9a-f]{32}", envelope["tid"])
@@ -127,18 +127,18 @@ def test_token_result(client: Client) -> None:
     assert envelope["result"]["uid"]
 
 
-def test_signed_headers_and_nonce(client: Client) -> None:
+def test_signed_headers_and_nonce(shared: Client) -> None:
     """Signature-Headers and nonce take part in the signature."""
     headers = (("area_id", "7"), ("call_id", "8"))
     query = {"grant_type": "1"}
-    assert client.send("GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers).envelope[
+    assert shared.send("GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers).envelope[
         "success"
     ]
-    tampered = client.send(
+    tampered = shared.send(
         "GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers, headers={"area_id": "9"}
     )
     assert tampered.envelope["code"] == 1004
-    other_nonce = client.send("GET", "/v1.0/token", query=query, nonce="n", headers={"nonce": "m"})
+    other_nonce = shared.send("GET", "/v1.0/token", query=query, nonce="n", headers={"nonce": "m"})
     assert other_nonce.envelope["code"] == 1004
 
 
@@ -153,43 +153,43 @@ def test_signed_headers_and_nonce(client: Client) -> None:
         {"headers": {"sign": "0" * 64}},
     ],
 )
-def test_wrong_signature(client: Client, wrong: dict[str, object]) -> None:
+def test_wrong_signature(shared: Client, wrong: dict[str, object]) -> None:
     """Another secret, a lower-case method, unsorted or percent-encoded parameters: code 1004, HTTP 200."""
     query = {"start_time": "1", "end_time": "2", "topic": "a, b", "creator": "3"}
-    assert client.send("GET", MEETINGS, query=query).envelope["success"]
-    answer = client.send("GET", MEETINGS, query=query, **wrong)  # type: ignore[arg-type]  # chosen above
+    assert shared.send("GET", MEETINGS, query=query).envelope["success"]
+    answer = shared.send("GET", MEETINGS, query=query, **wrong)  # type: ignore[arg-type]  # chosen above
     assert (answer.status, answer.envelope["code"], answer.envelope["success"]) == (200, 1004, False)
     assert "result" not in answer.envelope
 
 
 @pytest.mark.parametrize("name", ["client_id", "sign", "sign_method", "t"])
-def test_missing_header(client: Client, name: str) -> None:
+def test_missing_header(shared: Client, name: str) -> None:
     """Without one of the required headers: code 1105."""
-    assert client.send("GET", MEETINGS, headers={name: None}).envelope["code"] == 1105
+    assert shared.send("GET", MEETINGS, headers={name: None}).envelope["code"] == 1105
 
 
-def test_unknown_client(client: Client) -> None:
-    """Another client id: code 1005."""
-    assert client.send("GET", MEETINGS, headers={"client_id": "nobody"}).envelope["code"] == 1005
+def test_unknown_client(shared: Client) -> None:
+    """Another shared id: code 1005."""
+    assert shared.send("GET", MEETINGS, headers={"client_id": "nobody"}).envelope["code"] == 1005
 
 
 @pytest.mark.parametrize(("offset_s", "code"), [(-290, None), (290, None), (-310, 1013), (310, 1013)])
-def test_time_window(client: Client, offset_s: int, code: int | None) -> None:
+def test_time_window(shared: Client, offset_s: int, code: int | None) -> None:
     """A `t` more than 300 s from the server's clock: code 1013."""
-    answer = client.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=str(now_ms() + offset_s * 1000))
+    answer = shared.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=str(now_ms() + offset_s * 1000))
     assert answer.envelope.get("code") == code
 
 
 @pytest.mark.parametrize("t", ["soon", "1588925778", "-100000000000"])
-def test_time_is_thirteen_digits(client: Client, t: str) -> None:
+def test_time_is_thirteen_digits(shared: Client, t: str) -> None:
     """A `t` that is no 13-digit time: code 1013."""
-    assert client.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=t).envelope["code"] == 1013
+    assert shared.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=t).envelope["code"] == 1013
 
 
-def test_tokens_on_business_calls(client: Client) -> None:
+def test_tokens_on_business_calls(shared: Client) -> None:
     """No token: 1002; one that was never issued: 1011."""
-    assert replace(client, access_token="").get(MEETINGS)["code"] == 1002
-    assert replace(client, access_token="f" * 32).get(MEETINGS)["code"] == 1011
+    assert replace(shared, access_token="").get(MEETINGS)["code"] == 1002
+    assert replace(shared, access_token="f" * 32).get(MEETINGS)["code"] == 1011
 
 
 def test_refresh_ends_the_old_pair(client: Client) -> None:
@@ -213,10 +213,10 @@ def test_a_grant_leaves_former_tokens(client: Client, start: Start) -> None:
     assert strict.list()["total"] == 0
 
 
-def test_grant_type(client: Client) -> None:
+def test_grant_type(shared: Client) -> None:
     """Without a grant type: 1100; with another than 1: 1003."""
-    assert client.get("/v1.0/token")["code"] == 1100
-    assert client.get("/v1.0/token", grant_type="2")["code"] == 1003
+    assert shared.get("/v1.0/token")["code"] == 1100
+    assert shared.get("/v1.0/token", grant_type="2")["code"] == 1003
 
 
 def test_token_life(start: Start) -> None:
@@ -232,22 +232,22 @@ def test_token_life(start: Start) -> None:
     ("method", "path"),
     [("POST", "/v1.0/token"), ("DELETE", MEETINGS), ("GET", "/v9/nothing"), ("GET", f"{MEETINGS}/")],
 )
-def test_unknown_paths(client: Client, method: str, path: str) -> None:
+def test_unknown_paths(shared: Client, method: str, path: str) -> None:
     """A wrong method and an unknown path look alike: code 1108 at HTTP 200."""
-    answer = client.send(method, path)
+    answer = shared.send(method, path)
     assert (answer.status, answer.envelope["code"]) == (200, 1108)
 
 
-def test_content_type(client: Client) -> None:
+def test_content_type(shared: Client) -> None:
     """A body that is not announced as JSON: code 1006."""
-    answer = client.send("POST", MEETINGS, b"{}", headers={"Content-Type": "text/plain"})
+    answer = shared.send("POST", MEETINGS, b"{}", headers={"Content-Type": "text/plain"})
     assert answer.envelope["code"] == 1006
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"topic": "\\ud800"}', b"[" * 100_000])
-def test_body_is_an_object(client: Client, body: bytes) -> None:
+def test_body_is_an_object(shared: Client, body: bytes) -> None:
     """A body that is no JSON object of proper text: code 1109."""
-    assert client.send("POST", MEETINGS, body).envelope["code"] == 1109
+    assert shared.send("POST", MEETINGS, body).envelope["code"] == 1109
 
 
 def test_secrets_stay_out_of_the_log(client: Client) -> None:

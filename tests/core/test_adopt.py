@@ -1,0 +1,213 @@
+"""Recognising our own reservations, with and without their mark."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from syncd.core.adopt import adopt, adopted_from, made_by, search_window
+from syncd.core.changes import Meeting
+from syncd.core.mapper import Mapper, Wanted
+from syncd.core.occurrence import Occurrence
+from syncd.core.reservation import (
+    Booking,
+    BookingState,
+    Mark,
+    Reservation,
+    ReservationSpec,
+    ReservationStatus,
+)
+from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, unanswered
+
+
+def meetings(*occurrences: Occurrence) -> list[Meeting]:
+    """Every reservation that these occurrences ask for."""
+    found = []
+    for occurrence in occurrences:
+        mapped = Mapper(RULES).map(occurrence)
+        assert isinstance(mapped, Wanted)
+        found += [Meeting(occurrence, (occurrence.source,), spec) for spec in mapped.specs]
+    return found
+
+
+def in_tuya(
+    reservation_id: str,
+    spec: ReservationSpec,
+    mark: Mark | None,
+    *,
+    status: ReservationStatus = ReservationStatus.NORMAL,
+    created_at: datetime | None = None,
+) -> Reservation:
+    """A reservation as the API lists it."""
+    return Reservation(
+        reservation_id=reservation_id,
+        status=status,
+        topic=spec.topic,
+        start=spec.start,
+        end=spec.end,
+        room_id=spec.room_id,
+        participants=spec.participants,
+        cc_participants=spec.cc_participants,
+        notice=spec.notice,
+        notice_time_s=spec.notice_time_s,
+        description=mark.append_to(spec.description) if mark else spec.description,
+        creator=spec.creator,
+        modifier=spec.creator,
+        created_at=created_at,
+        modified_at=None,
+    )
+
+
+def marked(reservation_id: str, meeting: Meeting, generation: int = 0, instance: str = "hq") -> Reservation:
+    """The reservation that we made for a meeting."""
+    return in_tuya(reservation_id, meeting.spec, Mark.of(instance, meeting.key, generation))
+
+
+def test_a_reservation_with_our_mark_is_adopted_whole() -> None:
+    """The booking has the id, the mark, its generation and what the API really holds."""
+    (wanted,) = meetings(event("x", 1, original=1))
+    there = replace(marked("7", wanted, 3), topic="Edited in Tuya")
+    (found,) = adopt([there], [wanted], "hq")
+    assert (found.key, found.reservation_id, found.generation) == (wanted.key, "7", 3)
+    assert found.mark == str(Mark.of("hq", wanted.key, 3))
+    assert (found.state, found.spec.topic, found.spec.description) == (
+        BookingState.BOOKED,
+        "Edited in Tuya",
+        "",
+    )
+    assert (found.source, found.witnesses) == ("one", ("one",))
+
+
+def test_adoption_and_planning_book_nothing_twice() -> None:
+    """After a lost ledger the adopted bookings leave nothing to do, down to the fingerprint."""
+    events = [event("x", rooms="a, b"), event("y", 2)]
+    wanted = meetings(*events)
+    there = [marked("1", wanted[0]), marked("2", wanted[1], 1), marked("3", wanted[2])]
+    office = Office()
+    for booking in adopt(there, wanted, "hq"):
+        office.store(booking)
+    decided = office.plan(office.reading(*events))
+    assert (decided.changes, decided.unchanged, decided.amended) == ((), 3, ())
+
+
+@pytest.mark.parametrize("status", [ReservationStatus.CANCELLED, ReservationStatus.REJECTED])
+def test_what_is_no_longer_live_is_not_adopted(status: ReservationStatus) -> None:
+    """A cancelled or rejected reservation holds no slot, so it proves no booking."""
+    (wanted,) = meetings(event("x"))
+    assert adopt([replace(marked("7", wanted), status=status)], [wanted], "hq") == []
+
+
+def test_what_waits_for_approval_is_adopted_as_such() -> None:
+    """An approval that is pending stays pending."""
+    (wanted,) = meetings(event("x"))
+    pending = replace(marked("7", wanted), status=ReservationStatus.AWAITING_APPROVAL)
+    assert [b.state for b in adopt([pending], [wanted], "hq")] == [BookingState.APPROVAL]
+
+
+def test_what_others_made_is_not_adopted() -> None:
+    """Neither another instance's mark nor equal content without a mark makes a reservation ours."""
+    (wanted,) = meetings(event("x"))
+    others = [marked("7", wanted, instance="branch"), in_tuya("8", wanted.spec, None)]
+    assert adopt(others, [wanted], "hq") == []
+
+
+def test_a_mark_of_another_meeting_is_not_adopted() -> None:
+    """Ours, but for an event that the calendars no longer have: it belongs to no meeting here."""
+    x, y = meetings(event("x"), event("y", 2))
+    assert adopt([marked("7", y)], [x], "hq") == []
+
+
+def test_of_several_with_one_mark_the_oldest_is_adopted() -> None:
+    """Ids are numbers that grow, also where their texts sort otherwise."""
+    (wanted,) = meetings(event("x"))
+    found = adopt([marked("10", wanted), marked("9", wanted), marked("11", wanted)], [wanted], "hq")
+    assert [b.reservation_id for b in found] == ["9"]
+
+
+def test_of_two_generations_in_one_room_one_is_adopted() -> None:
+    """A meeting has one booking in a room, whatever a lost answer left behind."""
+    (wanted,) = meetings(event("x"))
+    found = adopt([marked("10", wanted, 0), marked("9", wanted, 1)], [wanted], "hq")
+    assert [(b.reservation_id, b.generation) for b in found] == [("9", 1)]
+
+
+def test_a_reservation_in_a_room_that_is_no_longer_wanted_is_adopted_to_be_moved() -> None:
+    """The mark leaves the room out, so a changed room is an update after adoption too."""
+    (before,), (now,) = meetings(event("x", rooms="a")), meetings(event("x", rooms="b"))
+    (found,) = adopt([marked("7", before)], [now], "hq")
+    assert found.room_id == "room-a"
+    office = Office()
+    office.store(found)
+    (update,) = office.plan(office.reading(event("x", rooms="b"))).writes
+    assert type(update).__name__ == "Update"
+
+
+# Creates in doubt
+
+
+def in_doubt(mark: str | None = None) -> Booking:
+    """A create whose answer was lost at NOW."""
+    office = Office()
+    return replace(unanswered(office.book(event("x"))[0]), mark=mark)
+
+
+def test_a_lost_create_is_found_by_its_mark() -> None:
+    """The mark decides, whatever a person edited since, oldest first, ended ones too."""
+    mark = Mark.of("hq", event("x").key, 0)
+    booking = in_doubt(str(mark))
+    moved = replace(
+        booking.spec, topic="Edited", start=booking.spec.start + HOUR, end=booking.spec.end + HOUR
+    )
+    there = [
+        in_tuya("12", moved, mark, status=ReservationStatus.CANCELLED),
+        in_tuya("9", booking.spec, mark),
+        in_tuya("1", booking.spec, Mark.of("hq", event("x").key, 1)),
+        in_tuya("2", booking.spec, None),
+    ]
+    assert [r.reservation_id for r in made_by(booking, there, ())] == ["9", "12"]
+
+
+def test_a_lost_create_without_mark_is_found_by_its_content() -> None:
+    """Creator, room, time and topic, and nothing that another booking holds already."""
+    booking = in_doubt()
+    spec = booking.spec
+    others = [
+        in_tuya("1", replace(spec, topic="Another"), None),
+        in_tuya("2", replace(spec, creator="9"), None),
+        in_tuya("3", spec.in_room("room-b"), None),
+        in_tuya("4", replace(spec, end=spec.end + HOUR), None),
+        in_tuya("5", spec, Mark.of("branch", event("x").key, 0)),
+        in_tuya("6", spec, None),
+    ]
+    there = [*others, in_tuya("8", spec, None), in_tuya("7", spec, None)]
+    assert [r.reservation_id for r in made_by(booking, there, {"6"})] == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "ours"), [(timedelta(), True), (timedelta(seconds=60), True), (timedelta(seconds=61), False)]
+)
+def test_what_was_there_before_the_attempt_is_not_its_work(earlier: timedelta, ours: bool) -> None:
+    """A minute is left for clocks that differ."""
+    booking = in_doubt()
+    there = in_tuya("7", booking.spec, None, created_at=NOW - earlier)
+    assert bool(made_by(booking, [there], ())) is ours
+
+
+def test_a_found_create_has_what_the_api_has() -> None:
+    """What was found is the content, so that a difference is seen and changed by the next plan."""
+    booking = in_doubt()
+    edited = in_tuya("7", replace(booking.spec, topic="Edited").in_room("room-b"), None)
+    found = adopted_from(booking, edited)
+    assert (found.state, found.reservation_id, found.room_id) == (BookingState.BOOKED, "7", "room-b")
+    assert (found.spec.topic, found.pending) == ("Edited", None)
+    waiting = adopted_from(booking, replace(edited, status=ReservationStatus.AWAITING_APPROVAL))
+    assert waiting.state is BookingState.APPROVAL
+
+
+def test_the_search_window_covers_what_was_and_what_is_wanted() -> None:
+    """From the first start to the last end of confirmed and pending content, with the margin around."""
+    x, y = Office().book(event("x", 2), event("y", 5))
+    moving = x.sending(replace(x.spec, start=NOW + 8 * DAY, end=NOW + 8 * DAY + HOUR), x.origin, NOW)
+    assert search_window([moving, y], HOUR) == (NOW + 2 * DAY - HOUR, NOW + 8 * DAY + 2 * HOUR)

@@ -1,0 +1,326 @@
+"""Random calendars with random histories against what a cycle guarantees.
+
+The machine edits two calendars that share UIDs, lets their readings fail in every way that there is, and
+applies each plan to bookings.
+What may be cancelled is judged a second time here, from the calendars and from what was read of them,
+without the code under test.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from syncd.core.changes import Cancel, Plan, Update
+from syncd.core.evidence import Safety
+from syncd.core.mapper import Mapper, Wanted
+from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
+from syncd.core.reasons import Evidence
+from syncd.core.reservation import ReservationSpec
+from tests.core.office import DAY, RULES, Office, event
+
+SOURCES = ("one", "two")
+CONFIRMATIONS = {"one": 1, "two": 2}
+UIDS = tuple("pqrst")  # each with an hour of its own, so that no two meet
+HORIZON = 12
+
+uids = st.sampled_from(UIDS)
+sources = st.sampled_from(SOURCES)
+days = st.integers(1, HORIZON + 4)
+rooms = st.sampled_from(["", "a", "b", "a, b", "b, c", "c, b, a"])
+
+
+@dataclass
+class Entry:
+    """All components of one UID in one calendar: dates by original day (None: it does not recur)."""
+
+    dates: dict[int | None, Occurrence]
+    detached: bool = False
+
+
+@dataclass
+class Witness:
+    """What was read of one source, as far as it was understood, by key: when it was last not there."""
+
+    showed: set[OccurrenceKey] = field(default_factory=set)
+    lacked: Counter[OccurrenceKey] = field(default_factory=Counter)
+
+
+def hour_of(uid: str) -> float:
+    return UIDS.index(uid) * 2 / 24
+
+
+class Calendars(RuleBasedStateMachine):
+    """Edits and readings in any order; the invariants are checked after each cycle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.office = Office(
+            sources=SOURCES,
+            horizon=HORIZON * DAY,
+            safety=Safety(confirmations=CONFIRMATIONS, cancel_floor=2, empty_hold=1),
+        )
+        self.calendars: dict[str, dict[str, Entry]] = {name: {} for name in SOURCES}
+        self.witnesses: defaultdict[str, Witness] = defaultdict(Witness)
+        self.revision = 0
+
+    # Edits
+
+    def _new(self, uid: str, day: int, original: int | None, room: str) -> Occurrence:
+        self.revision += 1
+        hour = hour_of(uid)
+        return event(
+            uid,
+            day + hour,
+            original=None if original is None else original + hour,
+            rooms=room,
+            title=f"{uid}{self.revision}",
+            sequence=self.revision,
+        )
+
+    @initialize(there=st.lists(st.tuples(sources, uids, days, rooms), max_size=8))
+    def begin(self, there: list[tuple[str, str, int, str]]) -> None:
+        for source, uid, day, room in there:
+            self.calendars[source][uid] = Entry({None: self._new(uid, day, None, room)})
+        self.cycle({}, [])
+
+    @rule(source=sources, uid=uids, day=days, room=rooms)
+    def add_single(self, source: str, uid: str, day: int, room: str) -> None:
+        self.calendars[source][uid] = Entry({None: self._new(uid, day, None, room)})
+
+    @rule(
+        source=sources,
+        uid=uids,
+        begin=days,
+        step=st.sampled_from([1, 2, 3]),
+        room=rooms,
+        detached=st.booleans(),
+    )
+    def add_series(self, source: str, uid: str, begin: int, step: int, room: str, detached: bool) -> None:
+        dates: dict[int | None, Occurrence] = {}
+        for day in range(begin, begin + 4 * step, step):
+            dates[day] = self._new(uid, day, day, room)
+        self.calendars[source][uid] = Entry(dates, detached)
+
+    @rule(source=sources, uid=uids, data=st.data(), day=days, room=rooms, cancelled=st.booleans())
+    def edit(self, source: str, uid: str, data: st.DataObject, day: int, room: str, cancelled: bool) -> None:
+        entry = self.calendars[source].get(uid)
+        if entry and entry.dates:
+            which = data.draw(st.sampled_from(sorted(entry.dates, key=str)))
+            entry.dates[which] = replace(self._new(uid, day, which, room), cancelled=cancelled)
+
+    @rule(source=sources, uid=uids, data=st.data())
+    def drop_date(self, source: str, uid: str, data: st.DataObject) -> None:
+        entry = self.calendars[source].get(uid)
+        if entry and entry.dates:
+            del entry.dates[data.draw(st.sampled_from(sorted(entry.dates, key=str)))]
+
+    @rule(uid=uids)
+    def share(self, uid: str) -> None:
+        if uid in self.calendars["one"]:
+            entry = self.calendars["one"][uid]
+            self.calendars["two"][uid] = Entry(dict(entry.dates), entry.detached)
+
+    @rule(source=sources, uid=uids)
+    def remove(self, source: str, uid: str) -> None:
+        self.calendars[source].pop(uid, None)
+
+    @rule(source=sources)
+    def clear(self, source: str) -> None:
+        self.calendars[source].clear()
+
+    @rule()
+    def let_a_day_pass(self) -> None:
+        self.office.now += DAY
+
+    @rule(names=st.sets(sources, min_size=1))
+    def configure(self, names: set[str]) -> None:
+        self.office.sources = tuple(name for name in SOURCES if name in names)
+
+    # Readings
+
+    def _read(self, source: str, fault: str, broken: set[str]) -> Reading | None:
+        office, calendar = self.office, self.calendars[source]
+        match fault:
+            case "not asked":
+                return None
+            case "unreadable":
+                return office.unreadable(source)
+            case "empty":
+                return office.reading(source=source)
+            case "no documents":
+                return office.reading(source=source, documents=0)
+        error = "cut" if fault == "incomplete" else None
+        read = {u: e for u, e in calendar.items() if not (error and u in broken)}
+        presence = {uid: Presence.DETACHED if e.detached else Presence.SERIES for uid, e in read.items()}
+        if fault == "quarantined":
+            presence |= dict.fromkeys(broken, Presence.QUARANTINED)
+        seen = [
+            o
+            for uid, entry in read.items()
+            for o in entry.dates.values()
+            if presence[uid] is not Presence.QUARANTINED and self._spec(o)[0].end > office.now
+        ]
+        return office.reading(*seen, source=source, presence=presence, error=error)
+
+    @staticmethod
+    def _spec(occurrence: Occurrence) -> tuple[ReservationSpec, ...]:
+        mapped = Mapper(RULES).map(occurrence)
+        assert isinstance(mapped, Wanted)
+        return mapped.specs
+
+    @rule(
+        faults=st.fixed_dictionaries(
+            {
+                name: st.sampled_from(
+                    ["", "", "unreadable", "incomplete", "quarantined", "empty", "no documents", "not asked"]
+                )
+                for name in SOURCES
+            }
+        ),
+        broken=st.lists(uids, max_size=3),
+    )
+    def cycle(self, faults: dict[str, str], broken: list[str]) -> None:
+        readings = {
+            name: reading
+            for name in self.office.sources
+            if (reading := self._read(name, faults.get(name, ""), set(broken))) is not None
+        }
+        self._cycle(readings)
+
+    def _cycle(self, readings: dict[str, Reading]) -> Plan:
+        office = self.office
+        for name, reading in readings.items():
+            self._note(self.witnesses[name], reading)
+        decided = office.plan(*readings.values())
+        shuffled = office.plan(
+            *(replace(r, occurrences=r.occurrences[::-1]) for r in readings.values()),
+            order=office.current[::-1],
+        )
+        assert (shuffled, shuffled.checksum) == (decided, decided.checksum)
+        self._check_writes(decided, readings)
+        office.apply(decided)
+        again = office.plan(*readings.values())
+        assert again.writes == (), "planning the outcome of a plan gives no writes"
+        office.now += timedelta(minutes=1)
+        return decided
+
+    @staticmethod
+    def _note(witness: Witness, reading: Reading) -> None:
+        """What an attentive person would remember of this reading."""
+        there = {o.key for o in reading.occurrences}
+        witness.lacked = Counter({k: n for k, n in witness.lacked.items() if k not in there})
+        witness.showed |= there
+        if reading.complete:
+            for key in witness.showed - there:
+                if reading.presence.get(key.uid) is not Presence.QUARANTINED:
+                    witness.lacked[key] += 1
+
+    def _check_writes(self, decided: Plan, readings: dict[str, Reading]) -> None:
+        held_before = {b.row: b for b in self.office.live}
+        for change in decided.writes:
+            if isinstance(change, Update | Cancel):
+                booking = held_before[change.booking.row]
+                answers = readings.get(booking.source)
+                heard = answers is not None and answers.readable
+                assert heard or booking.source not in self.office.sources, (
+                    "a source that cannot be read changes nothing of its bookings"
+                )
+            if isinstance(change, Cancel) and change.evidence is not Evidence.APPROVED:
+                self._check_cancel(change, readings)
+        shown = Counter(
+            c.booking.source for c in decided.writes if isinstance(c, Cancel) and c.evidence is Evidence.SHOWN
+        )
+        for name, count in shown.items():
+            live = sum(b.source == name for b in held_before.values())
+            assert count <= max(2, 0.3 * live)
+
+    def _check_cancel(self, cancel: Cancel, readings: dict[str, Reading]) -> None:
+        """May this be cancelled? Asked of the readings alone."""
+        booking = cancel.booking
+        key, room = booking.key, booking.room_id
+        copies = [o for r in readings.values() for o in r.occurrences if o.key == key]
+        if copies:
+            newest = max(copies, key=lambda o: o.sequence)
+            rooms_now = {spec.room_id for spec in self._spec(newest)}
+            assert cancel.evidence is Evidence.TOLD
+            assert newest.cancelled or room not in rooms_now
+            return
+        asked = [
+            name
+            for name in self.office.sources
+            if key in self.witnesses[name].showed and name in booking.witnesses
+        ]
+        assert asked, "somebody must have shown it, else a person decides"
+        speaks_of_it = []
+        for name in asked:
+            reading = readings.get(name)
+            assert reading is not None
+            assert reading.complete
+            presence = reading.presence.get(key.uid)
+            assert presence is not Presence.QUARANTINED
+            assert reading.documents > 0
+            shown_by = sum(name in b.witnesses for b in self.office.live)
+            assert presence is Presence.SERIES or reading.events > 0 or shown_by <= 1
+            speaks_of_it.append(presence is Presence.SERIES)
+        if cancel.evidence is Evidence.TOLD:
+            assert all(speaks_of_it)
+        else:
+            assert cancel.evidence is Evidence.SHOWN
+            needed = {n: CONFIRMATIONS[n] for n, told in zip(asked, speaks_of_it, strict=True) if not told}
+            assert needed
+            assert all(self.witnesses[n].lacked[key] >= times for n, times in needed.items())
+
+    @invariant()
+    def nothing_is_booked_twice(self) -> None:
+        """One live booking for each occurrence and room, and one reservation for each booking."""
+        slots = Counter((b.key, b.room_id) for b in self.office.current)
+        assert [slot for slot, count in slots.items() if count > 1] == []
+        ids = Counter(b.reservation_id for b in self.office.current)
+        assert max(ids.values(), default=0) <= 1
+
+    # When all is well
+
+    @rule()
+    def calm(self) -> None:
+        """All sources readable, and a person who says yes: what is booked is what the calendars want."""
+        office = self.office
+        for _ in range(4):
+            readings = {name: self._read(name, "", set()) for name in office.sources}
+            decided = self._cycle({n: r for n, r in readings.items() if r is not None})
+            office.approved = frozenset({decided.held_checksum or ""})
+        office.approved = frozenset()
+        wanted = self._wanted()
+        live = {(b.key, b.spec.fingerprint) for b in office.live}
+        begun = {(k, s.fingerprint) for k, s in wanted if s.start < office.window.end}
+        assert live >= begun, "every meeting within the horizon is booked"
+        assert live <= {(k, s.fingerprint) for k, s in wanted}, "nothing is booked that nobody wants"
+
+    def _wanted(self) -> list[tuple[OccurrenceKey, ReservationSpec]]:
+        newest: dict[OccurrenceKey, Occurrence] = {}
+        for name in self.office.sources:
+            for entry in self.calendars[name].values():
+                for occurrence in entry.dates.values():
+                    rival = newest.get(occurrence.key)
+                    if rival is None or occurrence.sequence > rival.sequence:
+                        newest[occurrence.key] = occurrence
+        specs = [(k, s) for k, o in newest.items() if not o.cancelled for s in self._spec(o)]
+        return [(key, spec) for key, spec in specs if spec.end > self.office.now]
+
+    def teardown(self) -> None:
+        """Whatever happened before, calm days make it right."""
+        self.calm()
+
+
+TestCalendars = Calendars.TestCase
+TestCalendars.settings = settings(
+    max_examples=200,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
