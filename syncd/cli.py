@@ -192,34 +192,37 @@ def sandbox(
     client_secret: Annotated[str | None, typer.Option(help="Default: a random one.")] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPEC", help="A fault to show, such as lost-answer:on=create,every=3."),
+        typer.Option(
+            metavar="SPEC", help="What goes wrong, such as lost:on=create,every=3; a wrong one lists all."
+        ),
     ] = None,
     switch: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="What the documentation leaves open; see --switches."
+            "--set", metavar="NAME=VALUE", help="What the documentation leaves open; a wrong one lists all."
         ),
     ] = None,
 ) -> None:
     """Run a local server that behaves like the reservation API."""
-    from syncd.sandbox import SandboxSettings, parse_fault, parse_switch, serve
+    from syncd.sandbox import SandboxSettings, SandboxUnusable, parse_fault, parse_switch, serve
 
     try:
-        faults = tuple(parse_fault(text) for text in fault or ())
-        switches = dict(parse_switch(text) for text in switch or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    serve(
-        SandboxSettings(
+        settings = SandboxSettings(
             host=host,
             port=port,
             db=db,
             client_id=client_id,
             client_secret=client_secret,
-            faults=faults,
-            switches=switches,
+            faults=tuple(parse_fault(text) for text in fault or ()),
+            switches=dict(parse_switch(text) for text in switch or ()),
         )
-    )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        serve(settings)
+    except SandboxUnusable as error:
+        _complain(str(error))
+        raise typer.Exit(Exit.ATTENTION) from None
 
 
 @app.command()

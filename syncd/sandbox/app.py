@@ -76,7 +76,7 @@ class Api:
         return application
 
     async def _no_such_path(self, request: Request, _error: Exception) -> Response:
-        entry = self._control.note(request.method, request.scope["path"], "", Strikes(()), "")
+        entry = self._control.note(request.method, _as_sent(request), "", Strikes(()), "")
         refusal = ApiError(URI_INVALID, "uri path invalid")
         entry.code = refusal.code
         return self._reply(entry, JSONResponse(_failure(refusal, clock())))
@@ -92,7 +92,7 @@ class Api:
         )
         strikes = self._control.faults.on(operation)
         # A refresh token is a secret: its path is shown as a template.
-        shown = operation.path if "refresh_token" in path else received.path
+        shown = operation.path if "refresh_token" in path else _as_sent(request)
         entry = self._control.note(
             operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
         )
@@ -173,6 +173,11 @@ class Api:
         fault = f"fault={entry.fault}" if entry.fault else ""
         parts = (entry.method, entry.path, f"code={code}", fault, remark)
         self._log(" ".join(part for part in parts if part))
+
+
+def _as_sent(request: Request) -> str:
+    """The path with its percent-encoding: one line, whatever is in it."""
+    return bytes(request.scope["raw_path"]).decode("ascii")
 
 
 def _spares_the_work(strikes: Strikes) -> bool:

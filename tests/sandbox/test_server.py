@@ -200,6 +200,12 @@ def test_request_log(client: Client) -> None:
     assert [entry["number"] for entry in log] == [2, 3, 4]
 
 
+def test_log_lines_stay_lines(client: Client) -> None:
+    """A path with an encoded line break is one line of the log."""
+    client.send("GET", "/v1.0/nothing%0AGET%20/fake")
+    assert client.lines[-1] == "GET /v1.0/nothing%0AGET%20/fake code=1108"
+
+
 def test_edit_by_hand(client: Client) -> None:
     """The control side changes any field of a meeting, as a person in Tuya's own programs would."""
     reservation_id = client.book()
