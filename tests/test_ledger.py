@@ -11,6 +11,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -498,6 +499,29 @@ def test_a_reader_beside_the_owner(file: Path) -> None:
         assert ledger.approved() == {"c1"}
 
 
+def test_two_writers_wait_for_each_other(file: Path) -> None:
+    """Commands that write beside the owner cost nobody a write, also where reading comes first."""
+
+    def write(ledger: Ledger, source: str) -> None:
+        for number in range(50):
+            ledger.record_reading(
+                source,
+                at=NOW,
+                state="unreadable",
+                complete=False,
+                events=0,
+                digest="",
+                error=f"{number}",
+                defects=[],
+            )
+
+    with open_as_owner(file) as ledger, open_beside(file) as beside, ThreadPoolExecutor(3) as threads:
+        both = ((ledger, "office"), (beside, "office"), (ledger, "sales"))
+        for writer in [threads.submit(write, *which) for which in both]:
+            writer.result()
+        assert {s.name: s.failures for s in ledger.sources().values()} == {"office": 100, "sales": 50}
+
+
 def test_the_second_start_needs_no_alembic(file: Path) -> None:
     """A ledger that is up to date opens without importing Alembic, for owner and reader."""
     open_as_owner(file).close()
@@ -757,6 +781,9 @@ def test_a_row_that_makes_no_sense(file: Path) -> None:
         raw(file, "UPDATE bookings SET content = '{}'")
         with pytest.raises(LedgerError, match=f"Booking {stored.row} of the ledger"):
             ledger.current()
+        raw(file, "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0)")
+        with pytest.raises(LedgerError, match="The quarantine of the ledger"):
+            ledger.quarantine()
 
 
 def test_a_foreign_writer(file: Path) -> None:

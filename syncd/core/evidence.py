@@ -69,21 +69,25 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    for name in witnesses:
-        if (unknown := silence(booking, name, readings.get(name))) is not None:
-            return unknown
-    answers = [_answer(booking, readings[name], safety, live_of_witness) for name in witnesses]
-    inferred = next((a for a in answers if a.evidence is Evidence.INFERRED), None)
-    if inferred is not None:
-        return inferred
+    answers = [answer(booking, name, readings.get(name), safety, live_of_witness) for name in witnesses]
+    for grade in (None, Evidence.INFERRED):
+        weakest = next((a for a in answers if a.evidence is grade), None)
+        if weakest is not None:
+            return weakest
     shown = next((a for a in answers if a.evidence is Evidence.SHOWN), None)
     if shown is None:
         return answers[0]
     return _confirmed(booking, shown, [readings[name] for name in witnesses], safety)
 
 
-def silence(booking: Booking, name: str, reading: Reading | None) -> Absence | None:
-    """Why nothing follows from what a source does not say about a booking; None if something does."""
+def answer(
+    booking: Booking,
+    name: str,
+    reading: Reading | None,
+    safety: Safety,
+    live_of_witness: Mapping[str, int],
+) -> Absence:
+    """What one source proves that does not show a booking's occurrence; *shown* is still to be confirmed."""
     if reading is None or not reading.readable:
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
     presence = reading.presence.get(booking.key.uid)
@@ -95,21 +99,16 @@ def silence(booking: Booking, name: str, reading: Reading | None) -> Absence | N
     recurs = booking.key.recurrence_id is not None
     if presence is Presence.SERIES and recurs and booking.spec.start >= reading.window.reach:
         return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
-    return None
-
-
-def _answer(
-    booking: Booking, reading: Reading, safety: Safety, live_of_witness: Mapping[str, int]
-) -> Absence:
-    """What one complete reading says; *shown* is still to be confirmed."""
-    if reading.presence.get(booking.key.uid) is Presence.SERIES:
+    if presence is Presence.SERIES:
         detail = "The calendar still has the event, without this date."
         return Absence(Evidence.TOLD, Reason.OCCURRENCE_REMOVED, detail)
-    live = live_of_witness.get(reading.source, 0)
-    if reading.documents == 0 or (reading.events == 0 and live > safety.empty_hold):
-        detail = f"The source {reading.source!r} has no event at all, but {live} live bookings."
+    live = live_of_witness.get(name, 0)
+    # Once held it stays so: meetings that end by themselves must not talk the others out of it.
+    held_before = booking.reason is Reason.SOURCE_EMPTY
+    if reading.documents == 0 or (reading.events == 0 and (held_before or live > safety.empty_hold)):
+        detail = f"The source {name!r} has no event at all, but {live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
-    detail = f"The event is gone from {reading.source!r}, the others are there."
+    detail = f"The event is gone from {name!r}, the others are there."
     return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail)
 
 

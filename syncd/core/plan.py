@@ -15,7 +15,7 @@ from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Skip, Update, Wait
-from syncd.core.evidence import Absence, Safety, absence, held_checksum, silence, within_budget
+from syncd.core.evidence import Absence, Safety, absence, answer, held_checksum, within_budget
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan, Window
@@ -160,7 +160,7 @@ class _Planner:
             for booking in holding
             if booking.source in self.policy.configured
             and booking.source not in witnesses
-            and (why := silence(booking, booking.source, self.readings.get(booking.source))) is not None
+            and (why := self._answer(booking, booking.source)).evidence is None
         ]
         if not silent or {b.spec.fingerprint for b in holding} == {m.spec.fingerprint for m in meetings}:
             return False
@@ -348,11 +348,11 @@ class _Planner:
             self.amended[booking.row] = noted
 
     def _witnesses(self, booking: Booking, meeting: Meeting) -> tuple[str, ...]:
-        """Who shows the meeting, and who did before and cannot be asked now."""
+        """Who shows the meeting, and who did before and does not credibly lack it now."""
         silent = (
             name
             for name in booking.witnesses
-            if name in self.policy.configured and silence(booking, name, self.readings.get(name)) is not None
+            if name in self.policy.configured and self._answer(booking, name).evidence not in AT_ONCE
         )
         return tuple(dict.fromkeys((*meeting.witnesses, *silent)))
 
@@ -374,11 +374,18 @@ class _Planner:
             if judged.evidence in AT_ONCE or wish:
                 self.closed.append(booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail))
         elif judged.evidence is Evidence.INFERRED:
+            if booking.reason is None:
+                noted = replace(booking, reason=judged.reason, detail=judged.detail)
+                self.amended[booking.row] = noted
             self._hold(booking, judged.reason, judged.detail)
         elif judged.evidence is not None:
             self._cancel(booking, judged.reason, judged.evidence, judged.detail)
         elif judged.counted_in:
             self.changes.append(Hold(booking, judged.reason, judged.detail))
+
+    def _answer(self, booking: Booking, source: str) -> Absence:
+        reading = self.readings.get(source)
+        return answer(booking, source, reading, self.policy.safety, self.live_of_witness)
 
     def _absence(self, booking: Booking) -> Absence:
         policy = self.policy

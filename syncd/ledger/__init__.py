@@ -257,7 +257,7 @@ class Ledger:
         query = select(rows.quarantine).order_by(c.source, c.document, c.line, c.uid)
         if source is not None:
             query = query.where(c.source == source)
-        with self._database.reading() as connection:
+        with self._making_sense("The quarantine"), self._database.reading() as connection:
             return tuple(
                 Quarantined(
                     found.source,
@@ -390,10 +390,15 @@ class Ledger:
         return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))
 
     def _booking(self, found: Row[Any]) -> Booking:
-        try:
+        with self._making_sense(f"Booking {found.row}"):
             return rows.booking_of(found)
+
+    @contextlib.contextmanager
+    def _making_sense(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except (ValueError, KeyError, TypeError) as error:
-            raise self._database.unreadable(f"Booking {found.row}") from error
+            raise self._database.unreadable(what) from error
 
 
 def _month(at: datetime) -> str:

@@ -277,7 +277,7 @@ class Applier:
                 return
             detail = f"The API refused the cancel with code {refusal.code}: {refusal.message}"
             kept = intent.with_state(BookingState.BOOKED, Reason.REFUSED, detail)
-            self._refuse(replace(kept, attempted_at=None))
+            self._refuse(replace(kept, attempted_at=None, evidence=None))
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise

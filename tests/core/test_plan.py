@@ -137,7 +137,7 @@ def test_what_is_not_known_changes_nothing(how: str) -> None:
         "quarantined": [office.reading(presence=dict.fromkeys("xs", Presence.QUARANTINED))],
     }
     decided = office.plan(*readings[how])
-    assert not (decided.writes or decided.closed or decided.held or decided.amended)
+    assert [*decided.writes, *decided.closed, *decided.held, *decided.amended] == []
 
 
 def test_what_an_incomplete_reading_does_show_counts() -> None:
@@ -500,7 +500,7 @@ def test_planning_the_outcome_of_a_plan_gives_no_writes() -> None:
     office, calendar = busy()
     assert office.cycle(office.reading(*calendar)).writes
     settled = office.cycle(office.reading(*calendar))
-    assert not (settled.writes or settled.closed or settled.amended)
+    assert [*settled.writes, *settled.closed, *settled.amended] == []
 
 
 def test_two_rooms_of_one_occurrence_get_two_generations() -> None:
