@@ -27,29 +27,24 @@ def adopt(reservations: Iterable[Reservation], meetings: Iterable[Meeting], inst
     """
     by_mark: dict[str, Reservation] = {}
     for reservation in sorted((r for r in reservations if r.live), key=Reservation.age_key):
-        if reservation.mark is not None and reservation.mark.instance == Mark.instance_code(instance):
+        if reservation.mark is not None:
             by_mark.setdefault(str(reservation.mark), reservation)
     if not by_mark:
         return []
     adopted: list[Booking] = []
-    by_occurrence: dict[object, list[Meeting]] = {}
-    for meeting in meetings:
-        by_occurrence.setdefault(meeting.key, []).append(meeting)
-    for found in by_occurrence.values():
-        key = found[0].key
+    by_occurrence = {meeting.key: meeting for meeting in meetings}
+    for key, meeting in by_occurrence.items():
         marks = ((g, str(Mark.of(instance, key, g))) for g in range(GENERATIONS))
         there = [(by_mark[mark], generation, mark) for generation, mark in marks if mark in by_mark]
         rooms: set[str | None] = set()
         for reservation, generation, mark in sorted(there, key=lambda entry: entry[0].age_key()):
             if reservation.room_id not in rooms:
                 rooms.add(reservation.room_id)
-                adopted.append(_booking_of(found, reservation, generation, mark))
+                adopted.append(_booking_of(meeting, reservation, generation, mark))
     return adopted
 
 
-def _booking_of(meetings: list[Meeting], reservation: Reservation, generation: int, mark: str) -> Booking:
-    same_room = [m for m in meetings if m.spec.room_id == reservation.room_id]
-    meeting = (same_room or meetings)[0]
+def _booking_of(meeting: Meeting, reservation: Reservation, generation: int, mark: str) -> Booking:
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
     return Booking(
         key=meeting.key,

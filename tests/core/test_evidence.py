@@ -75,6 +75,21 @@ def test_an_empty_reading_is_held_above_empty_hold(live: int, evidence: Evidence
     assert found.evidence is evidence
 
 
+def test_an_empty_reading_that_was_held_stays_held() -> None:
+    """Meetings that end by themselves do not bring the others under `empty_hold`; `status` says why."""
+    office = Office(safety=Safety(empty_hold=3))
+    office.book(*(event(f"x{n}", n + 1) for n in range(5)))
+    assert len(office.cycle(office.reading()).held) == 5
+    assert {b.reason for b in office.live} == {Reason.SOURCE_EMPTY}
+    office.now = NOW + 4 * DAY
+    assert told(office.cycle(office.reading())) == [
+        ("hold", "x3", "source_empty"),
+        ("hold", "x4", "source_empty"),
+    ]
+    assert told(office.cycle(office.reading(event("x4", 5)))) == [("cancel", "x3", "event_gone")]
+    assert [(b.key.uid, b.reason, b.detail) for b in office.live] == [("x4", None, "")]
+
+
 def test_no_documents_at_all_are_held_even_for_one_booking() -> None:
     """All files of a directory gone is an inference, however few bookings there are."""
     booking = Office().book(event("x"))[0]
@@ -161,6 +176,21 @@ def test_one_silent_witness_keeps_a_meeting() -> None:
     more = event("more", 3)
     gone = office.cycle(office.reading(OTHER), office.reading(more, source="two"))
     assert ("cancel", "x", "event_gone") in told(gone)
+
+
+def test_a_silent_witness_outweighs_an_empty_one() -> None:
+    """What nobody can say is not put to a person: an unreadable source leaves nothing to approve."""
+    office = two_witnesses()
+    decided = office.plan(office.reading(documents=0), office.unreadable("two"))
+    assert "x" not in {b.key.uid for b in decided.held}
+
+
+def test_the_most_careful_witness_decides_how_often() -> None:
+    """A feed with three confirmations and a file with one: three."""
+    office = two_witnesses(one=1, two=3)
+    for seen in range(3):
+        decided = office.cycle(office.reading(OTHER), office.reading(event("more", 3), source="two"))
+        assert (("cancel", "x", "event_gone") in told(decided)) is (seen == 2)
 
 
 def test_the_confirmations_of_one_witness_do_not_count_for_another() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -193,6 +193,30 @@ def test_one_meeting_in_two_sources_is_one_reservation() -> None:
     assert told(decided) == [("create", "y", "new")]
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "decides"),
+    [
+        ((1, None), (2, None), "two"),
+        ((2, NOW), (1, NOW + DAY), "one"),
+        ((1, NOW), (1, NOW + DAY), "two"),
+        ((1, NOW + DAY), (1, NOW), "one"),
+        ((1, None), (1, NOW), "two"),
+        ((1, NOW), (1, NOW), "one"),
+    ],
+)
+def test_the_newest_copy_decides(
+    one: tuple[int, datetime | None], two: tuple[int, datetime | None], decides: str
+) -> None:
+    """By SEQUENCE, then LAST-MODIFIED, then the order of the sources."""
+    office = Office(sources=("one", "two"))
+    copies = {
+        name: replace(event("x", title=name, sequence=sequence), last_modified=modified)
+        for name, (sequence, modified) in (("one", one), ("two", two))
+    }
+    office.cycle(*(office.reading(copy, source=name) for name, copy in copies.items()))
+    assert [b.spec.topic for b in office.live] == [decides]
+
+
 def test_one_uid_in_two_scopes_is_two_meetings() -> None:
     """With `uid_scope = "source"` each source's event is its own."""
     office = Office(sources=("one", "two"))
@@ -337,6 +361,50 @@ def test_a_slot_is_not_given_up_before_its_absence_is_confirmed() -> None:
     assert told(decided) == [("create", "x", "new"), ("hold", "x", "unconfirmed")]
 
 
+def test_a_new_uid_proves_nothing_in_an_incomplete_reading() -> None:
+    """While the old UID may stand in what was not read, the new one is a meeting of its own."""
+    office = Office()
+    office.book(event("x"))
+    decided = office.plan(office.reading(event("y"), error="cut"))
+    assert told(decided) == [("create", "y", "new")]
+    assert decided.amended == ()
+
+
+def test_a_new_uid_in_another_source_is_another_meeting() -> None:
+    """Two people with equal events have two meetings; one that ends is cancelled."""
+    office = Office(sources=("one", "two"))
+    office.book(event("x"), event("z", 2))
+    decided = office.plan(office.reading(event("z", 2)), office.reading(event("y"), source="two"))
+    assert told(decided) == [("cancel", "x", "event_gone"), ("create", "y", "new")]
+
+
+def test_keys_move_one_to_one() -> None:
+    """Of two equal meetings that vanish one goes on as the new one, the other is cancelled."""
+    office = Office()
+    office.book(event("x", rooms=""), event("z", rooms=""))
+    decided = office.plan(office.reading(event("y", rooms="")))
+    assert (told(decided), decided.rekeyed) == ([("cancel", "z", "event_gone")], 1)
+
+
+def test_a_reservation_moves_before_a_record_that_holds_no_slot() -> None:
+    """A date that is left goes to the one that is booked, though the released one was nearer."""
+    office = Office()
+    released, _ = office.book(event("s", 1, original=1), event("s", 2, original=2))
+    office.store(released.with_state(BookingState.RELEASED))
+    decided = office.plan(office.reading(event("s", 1.25, original=1.25)))
+    assert told(decided) == [("update", "s", "changed")]
+    assert [b.row for b in decided.closed] == [released.row]
+
+
+def test_an_occurrence_in_doubt_does_not_move() -> None:
+    """While one of its rooms is in doubt, an occurrence keeps its key."""
+    office = Office()
+    kept, doubt = office.book(event("s", 1, original=1, rooms="a, b"))
+    office.store(unanswered(doubt))
+    decided = office.plan(office.reading(event("s", 1.25, original=1.25)))
+    assert kept.row not in {b.row for b in decided.amended}
+
+
 def test_a_far_away_date_of_a_series_is_another_meeting() -> None:
     """Beyond a week a moved date is a cancel and a create."""
     office = Office()
@@ -458,6 +526,9 @@ def busy() -> tuple[Office, list[Occurrence]]:
     booked = office.book(
         *(event(f"x{n}", n + 1) for n in range(6)), event("s", 7, original=7), event("rooms", 8, rooms="a, b")
     )
+    for uid in ("over", "past"):
+        ended = replace(booked[0].spec, start=NOW - 2 * HOUR, end=NOW - HOUR)
+        office.store(replace(booked[0], key=OccurrenceKey("", uid, None), content=ended, row=0))
     office.store(booked[5].with_state(BookingState.RELEASED))
     office.conflict(booked[4])
     calendar = [
@@ -483,6 +554,18 @@ def test_the_same_inputs_in_any_order_give_the_same_plan() -> None:
     assert {type(c) for c in forwards.changes} == {Create, Update, Cancel, Wait, Skip}
     assert forwards == backwards
     assert forwards.checksum == backwards.checksum
+
+
+def test_rows_without_identity_have_an_order_too() -> None:
+    """Events without UID in two sources come in one order, whichever is read first."""
+    office = Office(sources=("one", "two"))
+    readings = [
+        office.reading(source=name, defects=[Defect("", 5, Reason.NO_UID, "no UID", f"{name}.ics")])
+        for name in office.sources
+    ]
+    forwards, backwards = office.plan(*readings), office.plan(*reversed(readings))
+    assert forwards.changes == backwards.changes
+    assert len(forwards.changes) == 2
 
 
 def test_the_checksum_is_free_of_time_and_follows_content() -> None:

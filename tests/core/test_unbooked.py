@@ -180,6 +180,24 @@ def test_what_a_person_ended_stays_ended_through_an_empty_reading() -> None:
     assert told(full) == [("skip", "x0", "released")]
 
 
+def test_what_a_person_ended_is_remembered_while_its_meeting_waits() -> None:
+    """A released meeting that moves too far ahead waits, and its record still tells what was ended."""
+    office = Office(advance=5 * DAY)
+    released = office.store(office.book(event("x"))[0].with_state(BookingState.RELEASED))
+    assert told(office.cycle(office.reading(event("x", 8)))) == [("wait", "x", "too_early")]
+    assert office.current == [released]
+
+
+def test_wishes_end_with_their_source() -> None:
+    """What was never booked needs no approval when its source leaves the configuration."""
+    office = Office(sources=("one", "two"), advance=5 * DAY)
+    office.cycle(office.reading(event("x", 6)))
+    office.sources = ("two",)
+    decided = office.cycle(office.reading(event("y", 2), source="two"))
+    assert told(decided) == [("create", "y", "new")]
+    assert {b.key.uid for b in office.current} == {"y"}
+
+
 def test_wishes_end_with_their_meeting() -> None:
     """A record without reservation is closed without a request when its meeting is gone."""
     office = Office(advance=5 * DAY)
