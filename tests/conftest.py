@@ -18,8 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
+
+# A time in a test would fail on a busy machine; the number of examples bounds the work.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 SMALL_ROOM = "1410148741926678528"
 LARGE_ROOM = "1410148741926678529"

@@ -374,9 +374,6 @@ class _Planner:
             if judged.evidence in AT_ONCE or wish:
                 self.closed.append(booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail))
         elif judged.evidence is Evidence.INFERRED:
-            if booking.reason is None:
-                noted = replace(booking, reason=judged.reason, detail=judged.detail)
-                self.amended[booking.row] = noted
             self._hold(booking, judged.reason, judged.detail)
         elif judged.evidence is not None:
             self._cancel(booking, judged.reason, judged.evidence, judged.detail)
@@ -416,10 +413,16 @@ class _Planner:
             self.changes.append(Cancel(booking, reason, evidence, detail))
 
     def _hold(self, booking: Booking, reason: Reason, detail: str) -> None:
-        if self.policy.mode.cancels:
-            self.changes.append(Hold(booking, reason, detail, approvable=True))
-        else:
+        """Leave a cancel to a person, and remember why: what is held once is not let go by arithmetic."""
+        if not self.policy.mode.cancels:
             self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+            return
+        if booking.reason is not reason:
+            booking = replace(
+                booking, pending=None, reason=reason, detail=detail, retry_at=None, blocked_by=None
+            )
+            self.amended[booking.row] = booking
+        self.changes.append(Hold(booking, reason, booking.detail, approvable=True))
 
     def _mode_forbids(self, detail: str) -> str:
         return f"The mode {self.policy.mode} does not cancel reservations. {detail}"
@@ -431,14 +434,14 @@ class _Planner:
         affordable = within_budget(count, self.live_of_source, self.policy.safety)
         for cancel in self.shown:
             name = cancel.booking.source
-            if name in affordable:
+            if name in affordable and cancel.booking.reason is not Reason.OVER_BUDGET:
                 self.changes.append(cancel)
             else:
                 detail = (
                     f"{count[name]} of the {self.live_of_source[name]} live bookings of {name!r} would be "
                     "cancelled, more than safety.cancel_share and cancel_floor allow."
                 )
-                self.changes.append(Hold(cancel.booking, Reason.OVER_BUDGET, detail, approvable=True))
+                self._hold(cancel.booking, Reason.OVER_BUDGET, detail)
 
     def _retry_freed_rooms(self) -> None:
         """Meetings that were refused for a conflict go again when this very plan frees their slot."""

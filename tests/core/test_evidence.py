@@ -318,6 +318,22 @@ def test_beyond_the_budget_everything_shown_is_held(gone: int) -> None:
     assert len(decided.held) == len(held)
 
 
+def test_what_was_over_the_budget_stays_held() -> None:
+    """Neither new bookings, which raise the share, nor meetings that end release what a person has to see."""
+    office = Office()
+    office.book(*(event(f"x{n:02}", 1 + n / 24) for n in range(12)), event("y", 9))
+    many = [event(f"new{n:02}", 3 + n / 24) for n in range(40)]
+    assert len(office.cycle(office.reading(*many, event("y", 9))).held) == 12
+    assert len(office.live) == 53  # 30 % of them are 15
+    assert len(office.cycle(office.reading(*many, event("y", 9))).held) == 12
+    office.now = NOW + DAY + timedelta(hours=6)
+    later = office.cycle(office.reading(*many))
+    assert [c.booking.key.uid for c in later.changes if isinstance(c, Cancel)] == ["y"]
+    assert len(later.held) == 6
+    office.approved = frozenset({later.held_checksum or ""})
+    assert len(office.cycle(office.reading(*many)).writes) == 6
+
+
 def test_the_budget_of_one_source_is_not_that_of_another() -> None:
     """A source over its budget does not hold the cancels of another."""
     office = Office(sources=("one", "two"))

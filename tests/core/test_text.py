@@ -77,6 +77,14 @@ def test_cut_keeps_characters_whole(clusters: list[str], limit: int) -> None:
     assert shortened == fitting.rstrip() + ELLIPSIS
 
 
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_cut_inside_each_cluster(cluster: str) -> None:
+    """Wherever the limit falls in a row of one kind of character, whole ones remain."""
+    size = utf16_length(cluster)
+    for limit in range(1, 6 * size + 1):
+        assert cut(cluster * 7, limit) == (cluster * ((limit - 1) // size)).rstrip() + ELLIPSIS
+
+
 @pytest.mark.parametrize("limit", [-5, 0])
 def test_cut_without_room(limit: int) -> None:
     """Where there is no room, nothing remains, not even the sign."""
