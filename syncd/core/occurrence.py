@@ -255,10 +255,6 @@ class Reading:
         """Whether absence in this reading means anything."""
         return self.error is None
 
-    def mentions(self, uid: str) -> bool:
-        """Whether the UID stands in what was read, understood or not."""
-        return uid in self.presence
-
     @property
     def identity(self) -> str:
         """Tells readings of a source apart: one that is looked at twice is one piece of evidence."""

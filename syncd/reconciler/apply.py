@@ -276,7 +276,9 @@ class Applier:
                 self.finish_cancelled(intent)
                 return
             detail = f"The API refused the cancel with code {refusal.code}: {refusal.message}"
-            kept = intent.with_state(BookingState.BOOKED, Reason.REFUSED, detail)
+            waits = now_there.status is ReservationStatus.AWAITING_APPROVAL
+            state = BookingState.APPROVAL if waits else BookingState.BOOKED
+            kept = intent.with_state(state, Reason.REFUSED, detail)
             self._refuse(replace(kept, attempted_at=None, evidence=None))
         except OutcomeUnknown as error:
             self._doubt(intent, error)
