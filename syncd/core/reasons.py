@@ -70,7 +70,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.ROOM_REMOVED: "The meeting no longer asks for this room.",
     Reason.NO_LONGER_BOOKABLE: "The event was changed so that it is no longer booked.",
     Reason.EVENT_GONE: "Complete readings no longer contain the event.",
-    Reason.UNCONFIRMED: "The event is missing, or its source was not read; complete readings have to confirm it.",
+    Reason.UNCONFIRMED: "The event is missing or its source was not read; complete readings must confirm it.",
     Reason.SOURCE_REMOVED: "The source is no longer in the configuration; a person has to approve.",
     Reason.SOURCE_EMPTY: "The source suddenly has no event at all; a person has to approve.",
     Reason.RULES_CHANGED: "A change of the configuration would cancel this; a person has to approve.",
