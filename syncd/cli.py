@@ -21,7 +21,6 @@ from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced
 
 if TYPE_CHECKING:
     from syncd.config import Config
-    from syncd.report import Tables
 
 
 class Exit(IntEnum):
@@ -95,7 +94,7 @@ def once(
     if as_json:
         _print_json(report.cycle_document(done))
     else:
-        _tables(config).cycle(done)
+        report.tables_of(config).cycle(done)
     if done.error is not None:
         if as_json:
             _complain(done.error)
@@ -120,7 +119,7 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
             report.plan_document(preview.plan, instance=reservation.instance, marker=reservation.marker)
         )
     else:
-        _tables(config).plan(preview)
+        report.tables_of(config).plan(preview)
     if preview.plan.writes:
         raise typer.Exit(Exit.CHANGES)
     raise typer.Exit(Exit.ATTENTION if preview.needs_person else Exit.OK)
@@ -139,7 +138,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         if as_json:
             _print_json(document)
         else:
-            _tables(config).status(document, ledger.current())
+            report.tables_of(config).status(document, ledger.current())
         attention = report.needs_attention(document)
     raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
 
@@ -259,13 +258,6 @@ def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...]:
                 param_hint="--source",
             )
     return tuple(names or ())
-
-
-def _tables(config: Config) -> Tables:
-    from syncd.report import Tables, console
-
-    names = {room.id: room.name or room.id for room in config.rooms}
-    return Tables(console(), config.calendar.timezone, names)
 
 
 def _print_json(document: object) -> None:

@@ -89,9 +89,7 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
 
 
 def _show(console: Console, parts: Service, done: CycleReport) -> None:
-    config = parts.config
-    names = {room.id: room.name or room.id for room in config.rooms}
-    tables = report.Tables(console, config.calendar.timezone, names)
+    tables = report.tables_of(parts.config)
     bookings = parts.ledger.current()
     console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
     tables.cycle(done)

@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from syncd.config import Config
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState, Mark
@@ -229,6 +230,12 @@ def console() -> Console:
     """Standard output for people; colours and the width of the terminal only if it is one."""
     piped = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
     return Console(highlight=False, width=piped)
+
+
+def tables_of(config: Config) -> Tables:
+    """Tables as a configuration wants them: its time zone, its names of rooms."""
+    names = {room.id: room.name or room.id for room in config.rooms}
+    return Tables(console(), config.calendar.timezone, names)
 
 
 class Tables:

@@ -175,16 +175,12 @@ class Office:
 
     def reservations(self, *, live: bool = True) -> list[dict[str, Any]]:
         """What the API holds; live ones only, by start."""
-        found = self.control("reservations")
-        found = found["reservations"] if isinstance(found, dict) else found
-        shown = [r for r in found if not live or r["status"] in (1, 2)]
+        shown = [r for r in self.control("reservations") if not live or r["status"] in (1, 2)]
         return sorted(shown, key=lambda r: (r["start_time"], r["room_id"]))
 
     def writes(self) -> list[str]:
         """The mutating calls since they were last forgotten, by operation name."""
-        found = self.control("requests")
-        found = found["requests"] if isinstance(found, dict) else found
-        return [entry["operation"] for entry in found if entry["method"] != "GET"]
+        return [entry["operation"] for entry in self.control("requests") if entry["method"] != "GET"]
 
     def forget_requests(self) -> None:
         """Begin a new log of calls."""

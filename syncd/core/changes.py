@@ -12,7 +12,7 @@ from typing import TypeAlias
 from syncd.core.evidence import held_checksum
 from syncd.core.mapper import Publication
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
-from syncd.core.reasons import Evidence, Note, Reason
+from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
 from syncd.core.reservation import Booking, ReservationSpec
 
 
@@ -125,7 +125,39 @@ class Skip:
     topic: str = ""
     span: Timespan | None = None
     reservation_id: str | None = None
-    needs_person: bool = False
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a person has to do something about it."""
+        return self.reason in FOR_A_PERSON
+
+    @classmethod
+    def of_meeting(cls, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> Skip:
+        """A wanted meeting that is not booked, or a change of it that is not made."""
+        return cls(
+            key=meeting.key,
+            source=meeting.occurrence.source,
+            reason=reason,
+            detail=detail,
+            room_id=meeting.spec.room_id,
+            topic=meeting.spec.topic,
+            span=Timespan(meeting.spec.start, meeting.spec.end),
+            reservation_id=booking.reservation_id if booking else None,
+        )
+
+    @classmethod
+    def of_booking(cls, booking: Booking, reason: Reason, detail: str) -> Skip:
+        """A reservation that would be cancelled and is not."""
+        return cls(
+            key=booking.key,
+            source=booking.source,
+            reason=reason,
+            detail=detail,
+            room_id=booking.room_id,
+            topic=booking.spec.topic,
+            span=Timespan(booking.spec.start, booking.spec.end),
+            reservation_id=booking.reservation_id,
+        )
 
 
 Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip

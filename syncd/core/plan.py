@@ -20,7 +20,7 @@ from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan, Window
 from syncd.core.order import writing_order
-from syncd.core.reasons import Evidence, Reason
+from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
@@ -90,7 +90,9 @@ class _Planner:
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
             if booking.in_doubt:
                 doubtful.add(booking.key)
-                self.changes.append(Hold(booking, Reason.IN_DOUBT, booking.detail or _IN_DOUBT))
+                self.changes.append(
+                    Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT])
+                )
             elif booking.spec.end <= self.now:
                 self.closed.append(booking.with_state(BookingState.ENDED))
             else:
@@ -294,7 +296,7 @@ class _Planner:
 
     def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
         """An event that a rule rejects: reported, and what was booked before stays as it is."""
-        self._skip(meeting, Reason.UNMAPPED_PERSON, meeting.rejected, booking, needs_person=True)
+        self._skip(meeting, Reason.UNMAPPED_PERSON, meeting.rejected, booking)
         if booking is None or booking.state not in HOLDING_STATES:
             self._wish(meeting, booking, BookingState.REFUSED, Reason.UNMAPPED_PERSON, meeting.rejected)
 
@@ -475,47 +477,11 @@ class _Planner:
                     said.add(once)
                     self.changes.append(_quarantined(reading.source, defect, booked.get(defect.uid)))
 
-    def _skip(
-        self,
-        meeting: Meeting,
-        reason: Reason,
-        detail: str,
-        booking: Booking | None,
-        *,
-        needs_person: bool = False,
-    ) -> None:
-        self.changes.append(
-            Skip(
-                key=meeting.key,
-                source=meeting.occurrence.source,
-                reason=reason,
-                detail=detail,
-                room_id=meeting.spec.room_id,
-                topic=meeting.spec.topic,
-                span=Timespan(meeting.spec.start, meeting.spec.end),
-                reservation_id=booking.reservation_id if booking else None,
-                needs_person=needs_person or reason is Reason.REFUSED,
-            )
-        )
+    def _skip(self, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> None:
+        self.changes.append(Skip.of_meeting(meeting, reason, detail, booking))
 
     def _keep(self, booking: Booking, reason: Reason, detail: str) -> None:
-        """A reservation that would be cancelled and is not."""
-        self.changes.append(
-            Skip(
-                key=booking.key,
-                source=booking.source,
-                reason=reason,
-                detail=detail,
-                room_id=booking.room_id,
-                topic=booking.spec.topic,
-                span=Timespan(booking.spec.start, booking.spec.end),
-                reservation_id=booking.reservation_id,
-                needs_person=reason is Reason.REFUSED,
-            )
-        )
-
-
-_IN_DOUBT = "A request was sent and its answer is not known; it is settled by looking."
+        self.changes.append(Skip.of_booking(booking, reason, detail))
 
 
 def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
@@ -564,5 +530,4 @@ def _quarantined(source: str, defect: Defect, reservation_id: str | None) -> Ski
         reason=Reason.QUARANTINED if defect.uid else Reason.NO_UID,
         detail=f"{place}: {defect.detail}",
         reservation_id=reservation_id,
-        needs_person=True,
     )

@@ -103,6 +103,10 @@ MEANINGS: dict[Reason, str] = {
 }
 
 
+FOR_A_PERSON = frozenset({Reason.REFUSED, Reason.UNMAPPED_PERSON, Reason.QUARANTINED, Reason.NO_UID})
+"""Reasons for leaving something out that a person has to do something about."""
+
+
 class Evidence(StrEnum):
     """What a cancel rests on."""
 
