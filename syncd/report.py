@@ -148,7 +148,14 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
         "outcome": report.outcome,
         "counts": dict(report.counts),
         "sources": [
-            {"name": s.name, "state": s.state, "events": s.events, "error": s.error} for s in report.sources
+            {
+                "name": s.name,
+                "state": s.state,
+                "events": s.events,
+                "error": s.error,
+                "notes": list(s.notes),
+            }
+            for s in report.sources
         ],
         "calls": dict(report.calls),
         "seconds": report.seconds,
@@ -310,6 +317,8 @@ class Tables:
         for source in sources:
             if source.error:
                 self._console.print(f"Source {source.name}: {source.error}.", style="red", highlight=False)
+            for note in source.notes:
+                self._console.print(f"Source {source.name}: {note}", style="yellow", highlight=False)
 
     def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
         """What is booked and what needs attention."""

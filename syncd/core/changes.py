@@ -164,11 +164,25 @@ Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
 
 
 @dataclass(frozen=True, slots=True)
+class Renamed:
+    """Meetings of a source that go on under other UIDs: `uids` of the `of` that have bookings."""
+
+    source: str
+    uids: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.uids} of {self.of} UIDs changed, re-keyed; the reservations stay."
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a cycle would do, in writing order.
 
     `amended` are records that change without any request: counters, witnesses, keys that moved, and (with
     row 0) wishes that are new; `closed` those that need no longer be kept in mind.
+    `rekeyed` counts the bookings that follow their meeting to another key, `renamed` says which sources
+    gave their meetings other UIDs.
     `released` is the checksum of the approved held set that this plan carries out.
     """
 
@@ -178,6 +192,7 @@ class Plan:
     amended: tuple[Booking, ...] = ()
     closed: tuple[Booking, ...] = ()
     rekeyed: int = 0
+    renamed: tuple[Renamed, ...] = ()
     released: str | None = None
 
     def numbered(self, next_generation: Callable[[OccurrenceKey], int]) -> Plan:

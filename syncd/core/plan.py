@@ -7,14 +7,14 @@ a plan gives nothing to do.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Skip, Update, Wait
+from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Renamed, Skip, Update, Wait
 from syncd.core.evidence import Absence, Safety, absence, answer, held_checksum, within_budget
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
@@ -69,6 +69,7 @@ class _Planner:
         self.shown: list[Cancel] = []
         self.unchanged = 0
         self.rekeyed = 0
+        self.renamed: tuple[Renamed, ...] = ()
         self.released: str | None = None
         self.amended: dict[int, Booking] = {}
         self.wishes: list[Booking] = []
@@ -116,6 +117,7 @@ class _Planner:
             amended=(*self.amended.values(), *self.wishes),
             closed=tuple(self.closed),
             rekeyed=self.rekeyed,
+            renamed=self.renamed,
             released=self.released,
         )
 
@@ -186,12 +188,22 @@ class _Planner:
             if key not in current and key not in doubtful
             for meeting in found
         ]
+        known: defaultdict[str, set[str]] = defaultdict(set)
+        renamed: defaultdict[str, set[str]] = defaultdict(set)
+        for booking in (b for booked in current.values() for b in booked):
+            known[booking.source].add(booking.key.uid)
         for row, key in moved_keys(lost.values(), fresh, self._absence).items():
-            moved = replace(lost[row], key=key, missed=0, missed_in="")
-            current[lost[row].key].remove(lost[row])
+            booking = lost[row]
+            moved = replace(booking, key=key, missed=0, missed_in="")
+            current[booking.key].remove(booking)
             current.setdefault(key, []).append(moved)
             self.amended[row] = moved
             self.rekeyed += 1
+            if key.uid != booking.key.uid:
+                renamed[booking.source].add(booking.key.uid)
+        self.renamed = tuple(
+            Renamed(source, len(uids), len(known[source])) for source, uids in sorted(renamed.items())
+        )
 
     # One occurrence: the rooms that it wants against the bookings that it has
 

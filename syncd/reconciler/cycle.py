@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -40,12 +40,13 @@ _REFUSED_REASONS = {Reason.REFUSED, Reason.ROOM_CONFLICT}
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What became of one source in a cycle, as `once --json` names it."""
+    """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people."""
 
     name: str
     state: str
     events: int
     error: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Reconciler:
         now = self._clock()
         readings = self._read(only, now)
         decided = self._decide(readings, now, remember=False)
-        return Preview(decided, tuple(self._report(r) for r in readings.values()))
+        return Preview(decided, _noted((self._report(r) for r in readings.values()), decided))
 
     def cycle(self, only: Collection[str] = (), *, force: bool = False) -> CycleReport:
         """One whole cycle; an API that cannot be used is an outcome, not an exception.
@@ -164,7 +165,7 @@ class Reconciler:
             decided=decided,
             applier=applier,
             readings=readings,
-            reports=reports,
+            reports=_noted(reports, decided),
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
             error=error,
@@ -259,7 +260,8 @@ class Reconciler:
             state = "unchanged"
         else:
             state = "read"
-        return SourceReport(reading.source, state, reading.events, reading.error)
+        notes = tuple(note.detail for note in reading.notes)
+        return SourceReport(reading.source, state, reading.events, reading.error, notes)
 
     def _remember_reading(self, reading: Reading, report: SourceReport) -> None:
         self._ledger.record_reading(
@@ -431,6 +433,12 @@ class Reconciler:
             **{f"calls_{method.lower()}": n for method, n in report.calls.items()},
         )
         return report
+
+
+def _noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:
+    """The reports with what the plan found out about their sources."""
+    said = {renamed.source: (str(renamed),) for renamed in decided.renamed} if decided else {}
+    return tuple(replace(report, notes=report.notes + said.get(report.name, ())) for report in reports)
 
 
 def _refused(booking: Booking) -> bool:

@@ -1,0 +1,145 @@
+"""Calendars that are hard to read right, through the whole program."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
+
+
+def _sources(office: Office, *names: str, extra: str = "") -> None:
+    """Give the office these sources, one file each."""
+    tables = "".join(f'[[sources]]\nname = "{name}"\npath = "{name}.ics"\n{extra}' for name in names)
+    office.change(('[[sources]]\nname = "office"\npath = "office.ics"\n', tables))
+
+
+def _starts(reservations: list[dict[str, Any]]) -> list[int]:
+    return [reservation["start_time"] for reservation in reservations]
+
+
+def test_one_made_up_zone_name_means_what_each_calendar_defines(office: Office) -> None:
+    """Three sources define "Customized Time Zone" at +01, +09 and -05: three different instants in one run."""
+    offsets = {"oslo": "+0100", "tokyo": "+0900", "lima": "-0500"}
+    _sources(office, *offsets)
+    day = ahead(2)
+    for name, offset in offsets.items():
+        zone = "\r\n".join(
+            [
+                "BEGIN:VTIMEZONE",
+                "TZID:Customized Time Zone",
+                "BEGIN:STANDARD",
+                "DTSTART:16010101T000000",
+                f"TZOFFSETFROM:{offset}",
+                f"TZOFFSETTO:{offset}",
+                "END:STANDARD",
+                "END:VTIMEZONE",
+            ]
+        )
+        meeting = "\r\n".join(
+            [
+                "BEGIN:VEVENT",
+                f"UID:{name}",
+                f"DTSTART;TZID=Customized Time Zone:{day:%Y%m%dT%H%M%S}",
+                "DURATION:PT1H",
+                f"SUMMARY:{name}",
+                "END:VEVENT",
+            ]
+        )
+        (office.folder / f"{name}.ics").write_bytes(calendar(zone, meeting))
+    assert office.once()["counts"]["created"] == 3
+    starts = {r["topic"]: r["start_time"] for r in office.reservations()}
+    hours = {"oslo": 1, "tokyo": 9, "lima": -5}
+    assert starts == {n: int((day - timedelta(hours=h)).timestamp() * 1000) for n, h in hours.items()}
+
+
+def test_a_calendar_whose_uids_all_change_writes_nothing(office: Office) -> None:
+    """New UIDs at every reading leave each reservation as it is, and are said."""
+    days = range(1, 7)
+    office.write(*(event(f"first-{day}", ahead(day), 60, f"SUMMARY:Talk {day}") for day in days))
+    assert office.once()["counts"]["created"] == 6
+    before = [r["reservation_id"] for r in office.reservations()]
+    office.forget_requests()
+    for round_ in ("second", "third"):
+        office.write(*(event(f"{round_}-{day}", ahead(day), 60, f"SUMMARY:Talk {day}") for day in days))
+        assert "6 of 6 UIDs changed, re-keyed" in office.run("plan").out
+        done = office.once()
+        assert done["counts"]["unchanged"] == 6
+        assert "6 of 6 UIDs changed, re-keyed" in done["sources"][0]["notes"][0]
+    assert office.writes() == []
+    assert [r["reservation_id"] for r in office.reservations()] == before
+    assert office.once()["sources"][0]["notes"] == []
+
+
+def test_one_meeting_in_five_calendars_is_one_reservation(office: Office) -> None:
+    """It stays while one of them shows it, and is cancelled when the last one no longer does."""
+    people = ("ann", "ben", "cem", "dee", "eve")
+    _sources(office, *people)
+    meeting = event("shared", ahead(1), 60)
+
+    def show(name: str, *events: str) -> None:
+        own = event(f"own-{name}", ahead(3), 30, room=None)
+        (office.folder / f"{name}.ics").write_bytes(calendar(own, *events))
+
+    for name in people:
+        show(name, meeting)
+    assert office.once()["counts"]["created"] == 6
+    (reservation,) = [r for r in office.reservations() if r["room_id"] == SMALL_ROOM]
+    office.forget_requests()
+    for name in people[:4]:
+        show(name)
+        assert office.once()["counts"]["cancelled"] == 0
+    assert office.writes() == []
+    assert reservation in office.reservations()
+    show(people[4])
+    assert office.once()["counts"]["cancelled"] == 1
+    assert [r for r in office.reservations() if r["room_id"] == SMALL_ROOM] == []
+
+
+def test_a_zone_that_contradicts_its_name_is_reported(office: Office) -> None:
+    """The IANA name counts, and the cycle says that the calendar defines the zone otherwise."""
+    zone = "\r\n".join(
+        [
+            "BEGIN:VTIMEZONE",
+            "TZID:Europe/Berlin",
+            "BEGIN:STANDARD",
+            "DTSTART:19700101T000000",
+            "TZOFFSETFROM:+0500",
+            "TZOFFSETTO:+0500",
+            "END:STANDARD",
+            "END:VTIMEZONE",
+        ]
+    )
+    start: datetime = ahead(2, 9)
+    lines = event("m", start).replace(
+        f"DTSTART:{start:%Y%m%dT%H%M%SZ}", f"DTSTART;TZID=Europe/Berlin:{start:%Y%m%dT%H%M%S}"
+    )
+    office.calendar_file.write_bytes(calendar(zone, lines))
+    (source,) = office.once()["sources"]
+    (note,) = source["notes"]
+    assert 'the time zone "Europe/Berlin" otherwise' in note
+
+
+def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office: Office) -> None:
+    """A private meeting is booked as such: no text, no guests, no links in any request or log line."""
+    secrets = ("Quietword", "quiet-guest", "quiet.example.org")
+    office.write(
+        event(
+            "m",
+            ahead(1),
+            60,
+            "SUMMARY:Quietword",
+            "CLASS:PRIVATE",
+            "DESCRIPTION:Quietword about quiet.example.org",
+            "ATTENDEE:mailto:quiet-guest@example.com",
+            "ATTENDEE:mailto:bob@example.com",
+            "ATTACH:https://quiet.example.org/Quietword.pdf",
+            room="large",
+        )
+    )
+    done = office.run("once", "--json")
+    (reservation,) = office.reservations()
+    assert (reservation["topic"], reservation["room_id"]) == ("Private meeting", LARGE_ROOM)
+    assert reservation["participants"] == [reservation["creator"]]
+    everything = f"{office.control('requests')}{office.control('reservations')}{done.out}{done.err}"
+    assert not [secret for secret in secrets if secret in everything]
