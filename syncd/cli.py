@@ -134,13 +134,44 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
         names = [source.name for source in config.sources]
-        document = report.status_document(ledger, mode=config.mode, configured=names, now=utc_now())
+        document = report.status_document(
+            ledger,
+            mode=config.mode,
+            configured=names,
+            monthly_calls=config.api.monthly_calls,
+            now=utc_now(),
+        )
         if as_json:
             _print_json(document)
         else:
             report.tables_of(config).status(document, ledger.current())
         attention = report.needs_attention(document)
     raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    uid: Annotated[str, typer.Argument(metavar="UID", help="The event's UID, as plan --json shows it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the whole story of one event: where it was read, what it became, and why."""
+    from syncd import report
+    from syncd.explain import story_of
+    from syncd.service import service
+
+    if not uid.strip():
+        raise typer.BadParameter(
+            "an event without UID has no story of its own; plan lists it", param_hint="UID"
+        )
+    config = _load(context)
+    with service(config, owner=False) as parts:
+        story = story_of(uid, parts)
+    if as_json:
+        _print_json(story.document())
+    else:
+        story.tell(report.console())
+    raise typer.Exit(Exit.ATTENTION if story.needs_person else Exit.OK)
 
 
 @app.command()
@@ -159,6 +190,63 @@ def approve(context: typer.Context, checksum: str) -> None:
             raise typer.Exit(Exit.ATTENTION)
         ledger.approve(checksum, utc_now(), who())
     typer.echo(f"Approved; the next cycle cancels {count} reservations.")
+
+
+@app.command()
+def resolve(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="UID, or UID/RECURRENCE-ID/ROOM.")],
+    adopt: Annotated[
+        str | None, typer.Option(metavar="RESERVATION_ID", help="This reservation is the one.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Send it once more.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Give it up until the event changes.")] = False,
+) -> None:
+    """Settle a booking that stayed in doubt or was refused; the next cycle carries it out."""
+    from syncd.core.decisions import Decision, Verdict, full_name, named, resolvable
+    from syncd.service import open_ledger, utc_now, who
+
+    chosen = [v for v, said in ((Verdict.ADOPT, adopt), (Verdict.RETRY, retry), (Verdict.DROP, drop)) if said]
+    if len(chosen) != 1:
+        raise typer.BadParameter("give one of --adopt RESERVATION_ID, --retry and --drop")
+    config = _load(context)
+    with open_ledger(config, owner=False) as ledger:
+        open_ones = [booking for booking in ledger.current() if resolvable(booking)]
+        meant = named(key, open_ones)
+        if len(meant) != 1:
+            listed = "".join(f"\n  {full_name(booking)}" for booking in meant or open_ones)
+            many = (
+                f"{key!r} means several bookings; give one of:"
+                if meant
+                else f"Nothing open has the key {key!r}."
+            )
+            known = "" if meant else " What is open:" if open_ones else " Nothing is in doubt or refused."
+            _complain(f"{many}{known}{listed}")
+            raise typer.Exit(Exit.ATTENTION)
+        ledger.decide(Decision(meant[0].row, chosen[0], adopt, who(), utc_now()))
+    typer.echo(f"Recorded for {full_name(meant[0])}: {chosen[0]}; the next cycle carries it out.")
+
+
+@app.command()
+def adopt(
+    context: typer.Context,
+    apply: Annotated[bool, typer.Option("--apply", help="Write it into the state.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a lost state from the reservations in the API that carry our mark; shows first."""
+    from syncd import report
+    from syncd.service import service
+
+    config = _load(context)
+    with service(config, owner=apply) as parts:
+        found = parts.reconciler.adoption(apply=apply)
+    if as_json:
+        _print_json(report.adoption_document(found, applied=apply))
+    else:
+        report.tables_of(config).adoption(found, applied=apply)
+    if found.adopted and not apply:
+        raise typer.Exit(Exit.CHANGES)
+    raise typer.Exit(Exit.ATTENTION if found.strays or found.unreadable else Exit.OK)
 
 
 @app.command()

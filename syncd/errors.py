@@ -25,6 +25,7 @@ Foreign exceptions do not cross an adapter: each adapter turns them into one of 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 
 class SyncdError(Exception):
@@ -48,7 +49,14 @@ class SourceError(SyncdError):
 
 
 class SourceUnavailable(SourceError):
-    """The file is absent or the fetch failed; it may pass by itself."""
+    """The file is absent or the fetch failed; it may pass by itself.
+
+    `retry_at` is when the server of a feed asked to be tried again, if it did.
+    """
+
+    def __init__(self, source: str, message: str, retry_at: datetime | None = None) -> None:
+        self.retry_at = retry_at
+        super().__init__(source, message)
 
 
 class SourceMalformed(SourceError):

@@ -21,7 +21,7 @@ from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
-from syncd.reconciler import CycleReport, Preview, SourceReport
+from syncd.reconciler import LEFTOVERS, Adoption, CycleReport, Preview, SourceReport, forecast
 from syncd.tuya import payload
 
 _STYLES = {
@@ -52,7 +52,7 @@ def iso(moment: datetime | None) -> str | None:
 
 def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, object]:
     """The document of `plan --json`."""
-    changes = [_change(change, instance, marker) for change in plan.changes]
+    changes = [change_document(change, instance, marker) for change in plan.changes]
     counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
     for change in changes:
         counts[str(change["action"])] += 1
@@ -66,7 +66,8 @@ def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, objec
     }
 
 
-def _change(change: Change, instance: str, marker: bool) -> dict[str, object]:
+def change_document(change: Change, instance: str, marker: bool) -> dict[str, object]:
+    """One row of `plan --json`."""
     match change:
         case Create(meeting=meeting, generation=generation):
             mark = Mark.of(instance, meeting.key, generation) if marker else None
@@ -165,10 +166,12 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
 
 
 def status_document(
-    ledger: Ledger, *, mode: str, configured: Iterable[str], now: datetime
+    ledger: Ledger, *, mode: str, configured: Iterable[str], monthly_calls: int, now: datetime
 ) -> dict[str, object]:
     """The document of `status --json`: what the ledger knows, without asking anybody."""
     records = ledger.sources()
+    used = ledger.calls_in_month(now)
+    strays, _, duplicates = (ledger.get_fact(LEFTOVERS) or "0 0").partition(" ")
     checksum, _, cancellations = (ledger.get_fact("held") or " 0").partition(" ")
     sources = []
     for name in configured:
@@ -189,7 +192,10 @@ def status_document(
         "bookings": [booking_document(booking) for booking in ledger.bookings()],
         "sources": sources,
         "held": {"checksum": checksum or None, "cancellations": int(cancellations)},
-        "calls_this_month": ledger.calls_in_month(now),
+        "calls_this_month": used,
+        "calls_forecast": forecast(used, now),
+        "monthly_calls": monthly_calls,
+        "leftovers": {"strays": int(strays), "duplicates": int(duplicates or 0)},
         "mode": mode,
     }
 
@@ -228,6 +234,20 @@ def booking_document(booking: Booking) -> dict[str, object]:
     }
 
 
+def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]:
+    """The document of `adopt --json`."""
+    return {
+        "applied": applied,
+        "adopted": [booking_document(booking) for booking in adoption.adopted],
+        "duplicates": adoption.duplicates,
+        "strays": [
+            {"reservation_id": s.reservation_id, "topic": s.topic, "start": iso(s.start), "end": iso(s.end)}
+            for s in adoption.strays
+        ],
+        "sources": [{"name": s.name, "error": s.error} for s in adoption.unreadable],
+    }
+
+
 # Tables
 
 _WIDE = 160  # columns where no terminal says how many there are
@@ -256,10 +276,10 @@ class Tables:
     def plan(self, preview: Preview) -> None:
         """What would be done, in the order in which it would be done."""
         plan = preview.plan
-        rows = [(_change(change, "", False), change) for change in plan.changes]
+        rows = [(change_document(change, "", False), change) for change in plan.changes]
         if rows:
             table = _table("", "when", "room", "meeting", "why")
-            shown, alike = _few_of_each(rows, lambda pair: _sameness(pair[1]))
+            shown, alike = few_of_each(rows, lambda pair: _sameness(pair[1]))
             for row, change in shown[:_MANY]:
                 action = str(row["action"])
                 table.add_row(
@@ -320,12 +340,31 @@ class Tables:
             for note in source.notes:
                 self._console.print(f"Source {source.name}: {note}", style="yellow", highlight=False)
 
+    def adoption(self, adoption: Adoption, *, applied: bool) -> None:
+        """What was found in the API by its mark."""
+        if adoption.adopted:
+            self._console.print(self.bookings(adoption.adopted))
+        said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
+        self._console.print(f"{len(adoption.adopted)} reservations {said}.")
+        if adoption.duplicates:
+            self._console.print(
+                f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
+                style="yellow",
+            )
+        for stray in adoption.strays:
+            self._console.print(
+                f"Reservation {stray.reservation_id} ({stray.topic}, {self._span(stray.start, stray.end)}) "
+                "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
+                style="yellow",
+            )
+        self._sources(adoption.unreadable)
+
     def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
         """What is booked and what needs attention."""
         shown = [b for b in bookings if b.state not in _OVER]
         if shown:
             shown.sort(key=lambda b: b.spec.start)
-            few, alike = _few_of_each(shown, lambda b: (b.state.value, b.detail) if b.detail else None)
+            few, alike = few_of_each(shown, lambda b: (b.state.value, b.detail) if b.detail else None)
             self._console.print(self.bookings(few[:_MANY]))
             self._more(len(few))
             for (state, detail), count in alike:
@@ -352,7 +391,24 @@ class Tables:
                 f"{held['cancellations']} cancellations are held: syncd approve {held['checksum']}",
                 style="magenta",
             )
-        self._console.print(f"Mode {document['mode']}; {document['calls_this_month']} API calls this month.")
+        leftovers = document["leftovers"]
+        assert isinstance(leftovers, dict)
+        if leftovers["strays"]:
+            self._console.print(
+                f"{leftovers['strays']} reservations in Tuya carry our mark and belong to no event: "
+                "see syncd adopt.",
+                style="yellow",
+            )
+        if leftovers["duplicates"]:
+            self._console.print(
+                f"{leftovers['duplicates']} reservations in Tuya are duplicates; mode full cancels them.",
+                style="yellow",
+            )
+        allowed = f" of {document['monthly_calls']}" if document["monthly_calls"] else ""
+        self._console.print(
+            f"Mode {document['mode']}; {document['calls_this_month']}{allowed} API calls this month, "
+            f"{document['calls_forecast']} at its end if it goes on so."
+        )
 
     def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
         """A table of bookings by time."""
@@ -412,7 +468,7 @@ _Kind = TypeVar("_Kind")
 _FEW = 3
 
 
-def _few_of_each(
+def few_of_each(
     rows: Sequence[_Row], kind: Callable[[_Row], _Kind | None]
 ) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
     """The rows without a kind and the first few of each kind, and how many more there are of each."""

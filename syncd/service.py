@@ -13,7 +13,7 @@ from types import FrameType
 
 from syncd.config import Config
 from syncd.config.tables import Source
-from syncd.core.changes import Mode
+from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.mapper import MappingRules, RoomRule, SourceRules
 from syncd.ics import Locale
 from syncd.ledger import Ledger
@@ -156,6 +156,9 @@ def _settings(config: Config) -> Settings:
         cancel_window=config.safety.cancel_window,
         empty_hold=config.safety.empty_hold,
         drift_check=config.schedule.drift_check,
+        on_change=OnChange(config.drift.on_change),
+        on_cancel=OnCancel(config.drift.on_cancel),
+        monthly_calls=config.api.monthly_calls,
         retention=config.state.retention,
         lookup=config.people.lookup,
         publish_dir=config.attachments.publish_dir,

@@ -6,12 +6,21 @@ Used when a ledger has no history, and to settle what became of a request whose 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.core.changes import Meeting
-from syncd.core.reservation import Booking, BookingState, Mark, Reservation, ReservationStatus
+from syncd.core.occurrence import OccurrenceKey
+from syncd.core.reservation import (
+    HOLDING_STATES,
+    Booking,
+    BookingState,
+    Mark,
+    Reservation,
+    ReservationStatus,
+)
 
 GENERATIONS = 16
 """How many reservations of one occurrence are looked for; each cancel and rebooking makes one more."""
@@ -19,45 +28,105 @@ GENERATIONS = 16
 CLOCK_SKEW = timedelta(minutes=1)
 
 
-def adopt(reservations: Iterable[Reservation], meetings: Iterable[Meeting], instance: str) -> list[Booking]:
-    """Bookings for live reservations whose mark says that they were made for one of these meetings.
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A live reservation that another one makes superfluous; `of` is the older one, which stays."""
 
-    Several live reservations with one mark, or of one occurrence in one room: the oldest is the booking
-    (the others are duplicates).
+    reservation: Reservation
+    of: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What live reservations with our mark turn out to be.
+
+    `adopted` are bookings for meetings that have none, or that replace the record (by `row`) of one that
+    is over; `duplicates` are superfluous; `strays` belong to no meeting of the calendars and to no booking.
+    `generations` are the highest that any mark, of a cancelled reservation too, shows for an occurrence.
     """
-    by_mark: dict[str, Reservation] = {}
-    for reservation in sorted((r for r in reservations if r.live), key=Reservation.age_key):
-        if reservation.mark is not None:
-            by_mark.setdefault(str(reservation.mark), reservation)
-    if not by_mark:
-        return []
+
+    adopted: tuple[Booking, ...]
+    duplicates: tuple[Duplicate, ...]
+    strays: tuple[Reservation, ...]
+    generations: Mapping[OccurrenceKey, int]
+
+
+def recognise(
+    reservations: Iterable[Reservation],
+    meetings: Iterable[Meeting],
+    bookings: Iterable[Booking],
+    instance: str,
+) -> Recognised:
+    """Sort out the reservations that carry our mark against the meetings wanted and the bookings known.
+
+    `bookings` are the current ones; those in doubt are left to be settled.
+    Of several live reservations with one mark, or of one occurrence in one room, the oldest counts.
+    """
+    ours = [r for r in reservations if r.mark is not None and r.mark.instance == Mark.instance_code(instance)]
+    live = sorted((r for r in ours if r.live), key=Reservation.age_key)
+    by_mark: dict[str, list[Reservation]] = defaultdict(list)
+    for reservation in live:
+        by_mark[str(reservation.mark)].append(reservation)
+    records: dict[OccurrenceKey, list[Booking]] = defaultdict(list)
+    for booking in bookings:
+        records[booking.key].append(booking)
+    every_mark = {str(reservation.mark) for reservation in ours}
+    meant = {meeting.key: meeting for meeting in meetings} if every_mark else {}
+    keys = [*meant, *(key for key in records if key not in meant)] if every_mark else []
     adopted: list[Booking] = []
-    by_occurrence = {meeting.key: meeting for meeting in meetings}
-    for key, meeting in by_occurrence.items():
-        marks = ((g, str(Mark.of(instance, key, g))) for g in range(GENERATIONS))
-        there = [(by_mark[mark], generation, mark) for generation, mark in marks if mark in by_mark]
-        rooms: set[str | None] = set()
-        for reservation, generation, mark in sorted(there, key=lambda entry: entry[0].age_key()):
-            if reservation.room_id not in rooms:
-                rooms.add(reservation.room_id)
-                adopted.append(_booking_of(meeting, reservation, generation, mark))
-    return adopted
+    duplicates: list[Duplicate] = []
+    generations: dict[OccurrenceKey, int] = {}
+    claimed: set[str] = set()
+    for key in keys:
+        known = records.get(key, [])
+        marks = {str(Mark.of(instance, key, g)): g for g in range(GENERATIONS)}
+        marks |= {b.mark: b.generation for b in known if b.mark}
+        seen = [generation for mark, generation in marks.items() if mark in every_mark]
+        if not seen:
+            continue
+        generations[key] = max(seen)
+        claimed.update(marks)
+        if any(b.in_doubt for b in known):
+            continue
+        there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)
+        oldest: dict[str | None, Reservation] = {}
+        for reservation in there:
+            rival = oldest.setdefault(reservation.room_id, reservation)
+            if rival is not reservation:
+                duplicates.append(Duplicate(reservation, rival))
+        held = {b.reservation_id for b in known if b.state in HOLDING_STATES}
+        for room_id, reservation in oldest.items():
+            if reservation.reservation_id in held:
+                continue
+            record = next((b for b in known if b.room_id == room_id), None)
+            if record is None and key not in meant:
+                continue  # its meeting is gone: nothing to adopt it for
+            mark = str(reservation.mark)
+            adopted.append(_booking_of(meant.get(key), record, reservation, marks[mark], mark))
+    strays = tuple(r for r in live if str(r.mark) not in claimed)
+    return Recognised(tuple(adopted), tuple(duplicates), strays, generations)
 
 
-def _booking_of(meeting: Meeting, reservation: Reservation, generation: int, mark: str) -> Booking:
+def _booking_of(
+    meeting: Meeting | None, record: Booking | None, reservation: Reservation, generation: int, mark: str
+) -> Booking:
+    """The booking for a reservation that was found, in place of the record that its room has."""
+    if record is None:
+        assert meeting is not None  # the caller has one of the two
+        record = Booking(
+            key=meeting.key,
+            room_id=reservation.room_id,
+            generation=generation,
+            mark=mark,
+            state=BookingState.WAITING,
+            source=meeting.occurrence.source,
+            witnesses=meeting.witnesses,
+            origin=meeting.occurrence.fingerprint,
+            pending=meeting.spec,
+        )
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    return Booking(
-        key=meeting.key,
-        room_id=reservation.room_id,
-        generation=generation,
-        mark=mark,
-        state=BookingState.APPROVAL if approval else BookingState.BOOKED,
-        source=meeting.occurrence.source,
-        witnesses=meeting.witnesses,
-        origin=meeting.occurrence.fingerprint,
-        content=reservation.content,
-        reservation_id=reservation.reservation_id,
-    )
+    there = replace(record, generation=generation, mark=mark, pending=reservation.onto(record.spec))
+    return there.booked(reservation.reservation_id, approval=approval)
 
 
 def made_by(
@@ -91,7 +160,8 @@ def made_by(
 def adopted_from(booking: Booking, reservation: Reservation) -> Booking:
     """A create in doubt whose reservation was found: booked, with what the API really has."""
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    return replace(booking, pending=reservation.content).booked(reservation.reservation_id, approval=approval)
+    there = reservation.onto(booking.pending or booking.spec)
+    return replace(booking, pending=there).booked(reservation.reservation_id, approval=approval)
 
 
 def search_window(bookings: Iterable[Booking], margin: timedelta) -> tuple[datetime, datetime]:

@@ -35,6 +35,21 @@ class Mode(StrEnum):
         return self in {Mode.FULL, Mode.OBSERVE}
 
 
+class OnChange(StrEnum):
+    """What to do when somebody changed a reservation in Tuya (configuration: `drift.on_change`)."""
+
+    ACCEPT = "accept"
+    REPAIR = "repair"
+    REPORT = "report"
+
+
+class OnCancel(StrEnum):
+    """What to do when somebody cancelled a reservation in Tuya (configuration: `drift.on_cancel`)."""
+
+    RESPECT = "respect"
+    REBOOK = "rebook"
+
+
 @dataclass(frozen=True, slots=True)
 class Meeting:
     """One reservation that the calendars ask for: an occurrence in one room, or in none."""
@@ -68,13 +83,18 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change a reservation in place; `changed` are the API's names of the fields that differ."""
+    """Change a reservation in place; `changed` are the API's names of the fields that differ.
+
+    `aside` are bookings that give up their room for a moment before this is sent, because meetings take
+    each other's places; each has an update of its own later in the plan.
+    """
 
     meeting: Meeting
     booking: Booking
     changed: tuple[str, ...]
     reason: Reason = Reason.CHANGED
     detail: str = ""
+    aside: tuple[Booking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

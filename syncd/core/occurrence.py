@@ -149,6 +149,7 @@ class Occurrence:
     """One instance of a VEVENT with everything that the mapper may use.
 
     `zone` is the IANA name in which whole days are meant, or the TZID of the start.
+    `organizers_copy`: read from the calendar of the person whom it names as its organizer.
     `fingerprint` identifies what the calendar says, without what changes without meaning.
     """
 
@@ -173,12 +174,13 @@ class Occurrence:
     sequence: int = 0
     last_modified: datetime | None = None
     created: datetime | None = None
+    organizers_copy: bool = False
     notes: tuple[Note, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """Identity of the content: equal for two readings that say the same about the meeting."""
-        leave_out = {"source", "line", "sequence", "last_modified", "created", "notes"}
+        leave_out = {"source", "line", "sequence", "last_modified", "created", "organizers_copy", "notes"}
         text = repr([(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in leave_out])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -2,6 +2,7 @@
 
 Cancels free slots, so they come first; then updates, where a meeting that leaves a slot goes before the
 one that takes it; then creates, where of two meetings that want one slot the earlier CREATED goes first.
+Where meetings take each other's slots in a circle, one of them steps aside first.
 Beyond that, nearer meetings come first.
 What sends nothing follows in a fixed order.
 """
@@ -9,17 +10,15 @@ What sends nothing follows in a fixed order.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Skip, Update, Wait
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 
-_Item = TypeVar("_Item")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -32,8 +31,8 @@ def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     creates = [c for c in by_kind[Create] if isinstance(c, Create)]
     return (
         *by_kind[Cancel],
-        *_topological(updates, _leaves_before_it_is_taken(updates)),
-        *_topological(creates, _created_first(creates)),
+        *_with_steps_aside(updates),
+        *(creates[index] for index, _ in _topological(len(creates), _created_first(creates))),
         *by_kind[Hold],
         *by_kind[Wait],
         *by_kind[Skip],
@@ -58,46 +57,59 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
     return (key.scope, key.uid, key.recurrence_id or "")
 
 
-def _topological(items: Sequence[_Item], before: Iterable[tuple[int, int]]) -> list[_Item]:
-    """The items with each `(first, second)` of `before` obeyed, else in the given order.
+def _with_steps_aside(updates: Sequence[Update]) -> Iterator[Update]:
+    """The updates in order, each with the bookings that step aside just before it."""
+    for index, broken in _topological(len(updates), _leaves_before_it_is_taken(updates)):
+        aside = tuple(updates[i].booking for i in broken)
+        yield replace(updates[index], aside=aside) if aside else updates[index]
 
-    Where the pairs go round in a circle its earliest item breaks it.
+
+def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The indices below `count` with each `(first, second)` of `before` obeyed, else in their order.
+
+    Where the pairs go round in a circle, its earliest index no longer has to be first; it is given with
+    the next index, and its own turn comes when those before it are done.
     """
     after: defaultdict[int, set[int]] = defaultdict(set)
     preceding: defaultdict[int, set[int]] = defaultdict(set)
-    waiting_for = [0] * len(items)
+    waiting_for = [0] * count
     for first, second in set(before):
         after[first].add(second)
         preceding[second].add(first)
         waiting_for[second] += 1
     ready = [index for index, count in enumerate(waiting_for) if count == 0]
     heapq.heapify(ready)
-    rest: Iterator[int] = iter(range(len(items)))
+    rest = 0  # everything before it is done
     done: set[int] = set()
-    ordered: list[_Item] = []
-    while len(ordered) < len(items):
-        if not ready:
-            stuck = next(i for i in rest if i not in done)
-            rest = itertools.chain((stuck,), rest)  # it may wait for the circle without being part of it
-            heapq.heappush(ready, _earliest_of_circle(stuck, preceding, done))
-        index = heapq.heappop(ready)
-        if index in done:
-            continue
-        done.add(index)
-        ordered.append(items[index])
+    passed: set[int] = set()  # no longer waited for: done, or stepped aside
+    broken: list[int] = []
+
+    def pass_by(index: int) -> None:
+        passed.add(index)
         for follower in after[index]:
             waiting_for[follower] -= 1
             if waiting_for[follower] == 0:
                 heapq.heappush(ready, follower)
-    return ordered
+
+    while len(done) < count:
+        while not ready:
+            rest = next(i for i in range(rest, count) if i not in done)
+            broken.append(_earliest_of_circle(rest, preceding, passed))
+            pass_by(broken[-1])
+        index = heapq.heappop(ready)
+        done.add(index)
+        yield index, tuple(broken)
+        broken = []
+        if index not in passed:
+            pass_by(index)
 
 
-def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], done: set[int]) -> int:
-    """The earliest item of a circle that an item waits for, found by going backwards until one repeats."""
+def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], passed: set[int]) -> int:
+    """The earliest index of a circle that an index waits for, found by going backwards until one repeats."""
     path: dict[int, int] = {}
     while index not in path:
         path[index] = len(path)
-        index = min(preceding[index] - done)
+        index = min(preceding[index] - passed)
     return min(item for item, place in path.items() if place >= path[index])
 
 

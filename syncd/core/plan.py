@@ -14,7 +14,21 @@ from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Mode, Plan, Renamed, Skip, Update, Wait
+from syncd.core.changes import (
+    Cancel,
+    Change,
+    Create,
+    Hold,
+    Meeting,
+    Mode,
+    OnCancel,
+    OnChange,
+    Plan,
+    Renamed,
+    Skip,
+    Update,
+    Wait,
+)
 from syncd.core.evidence import Absence, Safety, absence, answer, held_checksum, within_budget
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
@@ -25,6 +39,20 @@ from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reserv
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 
+CALLS_OF_A_WRITE = 2
+"""The request, and reading it back."""
+
+NEAR = timedelta(days=3)
+"""Meetings that are booked and changed also when the API calls of a month run short."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBudget:
+    """API calls of the month: how many are `left` for writes, and whether they run `short` at this pace."""
+
+    left: int
+    short: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -33,6 +61,7 @@ class Policy:
     `configured` are the names of all sources; `readings` of a cycle may cover fewer.
     `advance` is how far ahead the tenant lets book (None: no limit is known).
     `approved` are the checksums of held sets that a person released.
+    `calls` is what the API calls of this month allow (None: not metered).
     """
 
     mode: Mode
@@ -41,6 +70,9 @@ class Policy:
     safety: Safety = field(default_factory=Safety)
     advance: timedelta | None = None
     approved: frozenset[str] = frozenset()
+    on_change: OnChange = OnChange.ACCEPT
+    on_cancel: OnCancel = OnCancel.RESPECT
+    calls: CallBudget | None = None
 
 
 def plan(
@@ -76,6 +108,7 @@ class _Planner:
         self.closed: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
         self.occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
+        self.by_reservation: dict[str, Booking] = {}
         self.live_of_source: Counter[str] = Counter()
         self.live_of_witness: Counter[str] = Counter()
 
@@ -89,6 +122,8 @@ class _Planner:
         current: dict[OccurrenceKey, list[Booking]] = {}
         doubtful: set[OccurrenceKey] = set()
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
+            if booking.reservation_id and (booking.in_doubt or booking.state in HOLDING_STATES):
+                self.by_reservation[booking.reservation_id] = booking
             if booking.in_doubt:
                 doubtful.add(booking.key)
                 self.changes.append(
@@ -110,6 +145,7 @@ class _Planner:
         self._spend_budget()
         self._release_approved()
         self._retry_freed_rooms()
+        self._ration_calls()
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(self.changes),
@@ -253,6 +289,8 @@ class _Planner:
                     self._remember(booking, meeting, settled=True)
                 elif self._was_refused(booking, wanted):
                     self._still_refused(meeting, booking)
+                elif booking.drifted and booking.drifted == meeting.occurrence.fingerprint:
+                    self._drifted(meeting, booking)
                 elif self._too_early(meeting.spec):
                     detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
                     self._cancel(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
@@ -264,6 +302,9 @@ class _Planner:
                 booking.spec.fingerprint == wanted or booking.origin == meeting.occurrence.fingerprint
             ):
                 self._remember(booking, meeting)
+                if self.policy.on_cancel is OnCancel.REBOOK and meeting.spec.start > self.now:
+                    self.changes.append(Create(meeting, Reason.REBOOKED, booking.detail, booking))
+                    return
                 detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
                 self._skip(meeting, Reason.RELEASED, detail, booking)
             case _:
@@ -274,17 +315,37 @@ class _Planner:
         return (
             refused is not None
             and refused.fingerprint == wanted
-            and booking.reason in {Reason.REFUSED, Reason.ROOM_CONFLICT}
+            and booking.reason in {Reason.REFUSED, Reason.ROOM_CONFLICT, Reason.DROPPED}
         )
+
+    def _drifted(self, meeting: Meeting, booking: Booking) -> None:
+        """Somebody changed the reservation in Tuya, and the calendar still says what it said before."""
+        self._remember(booking, meeting)
+        begun = min(meeting.spec.start, booking.spec.start) <= self.now
+        if self.policy.on_change is OnChange.REPAIR and not begun:
+            self._update(meeting, booking, Reason.REPAIRED)
+        elif self.policy.on_change is OnChange.REPORT:
+            fields = ", ".join(booking.spec.changed_from(meeting.spec))
+            detail = f"Somebody changed it in Tuya ({fields}); it stays so until the calendar changes."
+            self._skip(meeting, Reason.CHANGED_IN_TUYA, detail, booking)
+        else:
+            self.unchanged += 1
 
     def _still_refused(self, meeting: Meeting, booking: Booking) -> None:
         self._remember(booking, meeting)
         if booking.reason is not Reason.ROOM_CONFLICT:
-            self._skip(meeting, Reason.REFUSED, booking.detail, booking)
-        elif booking.retry_at is not None and booking.retry_at <= self.now:
+            self._skip(meeting, booking.reason or Reason.REFUSED, booking.detail, booking)
+        elif self._may_be_free(booking, meeting.spec):
             self._again(meeting, booking)
         else:
             self.changes.append(Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking))
+
+    def _may_be_free(self, booking: Booking, spec: ReservationSpec) -> bool:
+        """Whether a slot may be free that another reservation held, one of our own or a foreign one."""
+        if booking.retry_at is not None:
+            return booking.retry_at <= self.now
+        blocker = self.by_reservation.get(booking.blocked_by or "")
+        return blocker is None or not (blocker.in_doubt or blocker.spec.in_the_way_of(spec))
 
     def _again(self, meeting: Meeting, booking: Booking) -> None:
         if booking.state in HOLDING_STATES:
@@ -356,8 +417,8 @@ class _Planner:
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
         )
-        if settled and noted.reason is not None:
-            noted = replace(noted, pending=None, reason=None, detail="", retry_at=None, blocked_by=None)
+        if settled and (noted.reason is not None or noted.drifted):
+            noted = replace(noted.settled(), drifted="")
         if noted != booking:
             self.amended[booking.row] = noted
 
@@ -419,8 +480,8 @@ class _Planner:
     def _cancel(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
         if not self.policy.mode.cancels:
             self._keep(booking, Reason.MODE, self._mode_forbids(detail))
-        elif booking.reason is Reason.REFUSED and booking.pending is None:
-            self._keep(booking, Reason.REFUSED, booking.detail)
+        elif booking.reason in {Reason.REFUSED, Reason.DROPPED} and booking.pending is None:
+            self._keep(booking, booking.reason, booking.detail)
         elif evidence is Evidence.SHOWN:
             self.shown.append(Cancel(booking, reason, evidence, detail))
         else:
@@ -470,6 +531,28 @@ class _Planner:
                 self._again(wait.meeting, wait.booking)
             freeing = [c for c in self.changes[decided:] if isinstance(c, Update)]
 
+    def _ration_calls(self) -> None:
+        """When the API calls of the month run short, cancels and nearer meetings get them."""
+        calls = self.policy.calls
+        if calls is None:
+            return
+        wanted = [c for c in self.changes if isinstance(c, Create | Update)]
+        wanted.sort(key=lambda c: (c.meeting.spec.start, c.meeting.key))
+        cancels = sum(isinstance(c, Cancel) for c in self.changes)
+        affordable = max(0, calls.left - cancels) // CALLS_OF_A_WRITE
+        near = self.now + NEAR
+        put_off = {
+            id(change): change
+            for place, change in enumerate(wanted)
+            if place >= affordable or (calls.short and change.meeting.spec.start > near)
+        }
+        self.changes = [c for c in self.changes if id(c) not in put_off]
+        detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
+        for change in put_off.values():
+            self.changes.append(Wait(change.meeting, Reason.CALL_BUDGET, detail, change.booking))
+            if isinstance(change, Create):
+                self._wish(change.meeting, change.booking, BookingState.WAITING, Reason.CALL_BUDGET, detail)
+
     def _release_approved(self) -> None:
         held = [c for c in self.changes if isinstance(c, Hold) and c.approvable]
         checksum = held_checksum(hold.booking for hold in held)
@@ -498,13 +581,8 @@ class _Planner:
 
 def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
     """Whether a change gives up a slot that is in the way of a spec."""
-    stays = isinstance(change, Update) and _in_the_way(change.meeting.spec, spec)
-    return _in_the_way(change.booking.spec, spec) and not stays
-
-
-def _in_the_way(held: ReservationSpec, spec: ReservationSpec) -> bool:
-    same_room = held.room_id is not None and held.room_id == spec.room_id
-    return same_room and held.start < spec.end and spec.start < held.end
+    stays = isinstance(change, Update) and change.meeting.spec.in_the_way_of(spec)
+    return change.booking.spec.in_the_way_of(spec) and not stays
 
 
 def _extent(occurrence: Occurrence) -> Timespan:

@@ -17,6 +17,8 @@ class Reason(StrEnum):
     NEW = "new"
     CHANGED = "changed"
     ROOM_FREE_AGAIN = "room_free_again"
+    REPAIRED = "repaired"
+    REBOOKED = "rebooked"
     # cancel: told
     EVENT_CANCELLED = "event_cancelled"
     OCCURRENCE_REMOVED = "occurrence_removed"
@@ -35,6 +37,7 @@ class Reason(StrEnum):
     # wait
     TOO_EARLY = "too_early"
     ROOM_CONFLICT = "room_conflict"
+    CALL_BUDGET = "call_budget"
     # skip
     ALL_DAY = "all_day"
     TRANSPARENT = "transparent"
@@ -45,6 +48,8 @@ class Reason(StrEnum):
     UNMAPPED_PERSON = "unmapped_person"
     REFUSED = "refused"
     RELEASED = "released"
+    CHANGED_IN_TUYA = "changed_in_tuya"
+    DROPPED = "dropped"
     # quarantine
     QUARANTINED = "quarantined"
     NO_UID = "no_uid"
@@ -65,6 +70,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.NEW: "The meeting is in the calendar and not booked yet.",
     Reason.CHANGED: "The meeting changed in the calendar.",
     Reason.ROOM_FREE_AGAIN: "The room was taken before and may be free now.",
+    Reason.REPAIRED: "It was changed in Tuya; drift.on_change is repair.",
+    Reason.REBOOKED: "It was cancelled in Tuya; drift.on_cancel is rebook.",
     Reason.EVENT_CANCELLED: "The calendar says that the meeting is cancelled.",
     Reason.OCCURRENCE_REMOVED: "The series is still in the calendar, without this date.",
     Reason.ROOM_REMOVED: "The meeting no longer asks for this room.",
@@ -79,6 +86,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.MODE: "The mode does not allow this change.",
     Reason.TOO_EARLY: "The tenant does not allow bookings so far ahead yet.",
     Reason.ROOM_CONFLICT: "Another reservation holds the room; tried again when it may be free.",
+    Reason.CALL_BUDGET: "The API calls left this month are kept for nearer meetings (api.monthly_calls).",
     Reason.ALL_DAY: "Whole-day events are not booked (calendar.all_day).",
     Reason.TRANSPARENT: "The event does not block time (calendar.transparent).",
     Reason.TENTATIVE: "Tentative events are not booked (calendar.tentative).",
@@ -88,6 +96,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.UNMAPPED_PERSON: "An attendee has no user id, and people.unmapped is reject.",
     Reason.REFUSED: "The API refused it; not repeated until the content changes.",
     Reason.RELEASED: "A person or the building ended it in Tuya, which is respected.",
+    Reason.CHANGED_IN_TUYA: "It was changed in Tuya; drift.on_change is report.",
+    Reason.DROPPED: "A person gave it up with syncd resolve; booked again when the event changes.",
     Reason.QUARANTINED: "The event cannot be understood; its reservation stays as it is.",
     Reason.NO_UID: "The event has no UID, so it has no identity.",
     Reason.BROKEN_PROPERTY: "A property that decides the event cannot be read.",
@@ -103,7 +113,15 @@ MEANINGS: dict[Reason, str] = {
 }
 
 
-FOR_A_PERSON = frozenset({Reason.REFUSED, Reason.UNMAPPED_PERSON, Reason.QUARANTINED, Reason.NO_UID})
+FOR_A_PERSON = frozenset(
+    {
+        Reason.REFUSED,
+        Reason.UNMAPPED_PERSON,
+        Reason.CHANGED_IN_TUYA,
+        Reason.QUARANTINED,
+        Reason.NO_UID,
+    }
+)
 """Reasons for leaving something out that a person has to do something about."""
 
 

@@ -115,6 +115,11 @@ class ReservationSpec:
         """The same meeting in another room."""
         return replace(self, room_id=room_id)
 
+    def in_the_way_of(self, other: ReservationSpec) -> bool:
+        """Whether the two cannot be in their room together."""
+        same_room = self.room_id is not None and self.room_id == other.room_id
+        return same_room and self.start < other.end and other.start < self.end
+
     def comparable(self) -> dict[str, object]:
         """The content by API field name, in plain JSON values; the basis of every comparison."""
         return {
@@ -207,6 +212,21 @@ class Reservation:
             attachments=self.attachments,
         )
 
+    def onto(self, spec: ReservationSpec) -> ReservationSpec:
+        """The content that this shows, over that of a spec: what an answer leaves out stays.
+
+        People count as a set: the API documents no order for them.
+        """
+        shown = self.content
+        return replace(
+            shown,
+            participants=_in_order_of(spec.participants, shown.participants),
+            cc_participants=_in_order_of(spec.cc_participants, shown.cc_participants),
+            notice=spec.notice if self.notice is None else shown.notice,
+            notice_time_s=spec.notice_time_s if self.notice_time_s is None else shown.notice_time_s,
+            attachments=shown.attachments or spec.attachments,
+        )
+
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether it shares time with the half-open interval."""
         return self.start < end and start < self.end
@@ -216,6 +236,10 @@ class Reservation:
         if self.reservation_id.isdigit():
             return (int(self.reservation_id), "")
         return (0, self.reservation_id)
+
+
+def _in_order_of(known: tuple[str, ...], people: tuple[str, ...]) -> tuple[str, ...]:
+    return known if sorted(known) == sorted(people) else people
 
 
 class BookingState(StrEnum):
@@ -250,6 +274,9 @@ class Booking:
     `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
     `missed` counts complete distinct readings of which the last, `missed_in`, did not hold the event.
     `evidence` is what a cancel rested on, set when it is decided.
+    `attempts` counts the creates that were sent since the last answer.
+    `drifted` is the origin for which `content` was sent that somebody changed in Tuya since.
+    `echo` is the fingerprint of the content as the API gave it back, where it kept other values.
     `row` is the ledger's own number, 0 before it is stored.
     """
 
@@ -272,6 +299,9 @@ class Booking:
     evidence: Evidence | None = None
     missed: int = 0
     missed_in: str = ""
+    attempts: int = 0
+    drifted: str = ""
+    echo: str = ""
     updated_at: datetime | None = None
     row: int = 0
 
@@ -311,6 +341,7 @@ class Booking:
             pending=pending,
             origin=origin,
             attempted_at=at,
+            attempts=self.attempts + 1,
             reason=None,
             detail="",
             retry_at=None,
@@ -327,12 +358,27 @@ class Booking:
             reservation_id=reservation_id,
             content=content,
             room_id=content.room_id,
-            pending=None,
+            drifted="",
+            echo="",
+        ).settled()
+
+    def settled(self) -> Booking:
+        """The same with nothing left open: no request, refusal or doubt."""
+        return replace(
+            self,
+            pending=None if self.content else self.pending,
             reason=None,
             detail="",
             attempted_at=None,
+            attempts=0,
             retry_at=None,
             blocked_by=None,
+        )
+
+    def changed_in_tuya(self, reservation: Reservation) -> Booking:
+        """Somebody changed the reservation there: its content now, and from what origin it was before."""
+        return replace(
+            self, content=reservation.onto(self.spec), drifted=self.drifted or self.origin, echo=""
         )
 
     def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:

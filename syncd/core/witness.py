@@ -1,11 +1,11 @@
 """The same meeting in several sources is one meeting with several witnesses.
 
-It lives while one of them shows it; the newest copy decides its content.
+It lives while one of them shows it; the organizer's copy decides its content, else the newest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading
@@ -22,22 +22,32 @@ class Witnessed:
 def merge(readings: Mapping[str, Reading]) -> tuple[Witnessed, ...]:
     """The occurrences of all readings, each once, sorted by key.
 
-    The newest copy by SEQUENCE, then LAST-MODIFIED, decides; between equal ones the source that comes
-    first in `readings`, which is the order of the configuration.
+    See `deciding`; between equal copies the source that comes first in `readings` decides, which is the
+    order of the configuration.
     """
     copies: dict[OccurrenceKey, list[Occurrence]] = {}
     for reading in readings.values():
         for occurrence in reading.occurrences:
             copies.setdefault(occurrence.key, []).append(occurrence)
     return tuple(
-        Witnessed(_newest(found), tuple(dict.fromkeys(o.source for o in found)))
+        Witnessed(deciding(found), tuple(dict.fromkeys(o.source for o in found)))
         for _, found in sorted(copies.items(), key=lambda item: item[0])
     )
 
 
-def _newest(copies: Iterable[Occurrence]) -> Occurrence:
-    def revision(occurrence: Occurrence) -> tuple[int, float]:
-        modified = occurrence.last_modified
-        return (occurrence.sequence, modified.timestamp() if modified else 0.0)
+def deciding(copies: Sequence[Occurrence]) -> Occurrence:
+    """The copy that says what a meeting is: that of its organizer, else the newest by SEQUENCE.
 
-    return max(copies, key=revision)  # max keeps the first of equals
+    Only the organizer changes a meeting (RFC 5546 section 2.1.4), so that copy counts also where another has
+    a higher SEQUENCE, which programs give to what an attendee changed in the own calendar alone.
+    It is overruled in one case: it is cancelled, and a live copy is of a higher SEQUENCE.
+    Of two copies with one SEQUENCE a live one counts before a cancelled one, then the later LAST-MODIFIED.
+    """
+    newest_live = max((copy.sequence for copy in copies if not copy.cancelled), default=-1)
+
+    def rank(copy: Occurrence) -> tuple[bool, int, bool, float]:
+        overruled = copy.cancelled and copy.sequence < newest_live
+        modified = copy.last_modified.timestamp() if copy.last_modified else 0.0
+        return (copy.organizers_copy and not overruled, copy.sequence, not copy.cancelled, modified)
+
+    return max(copies, key=rank)  # max keeps the first of equals

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,18 +36,18 @@ from syncd.core.occurrence import (
     recurrence_id_of,
 )
 from syncd.core.reasons import Reason
-from syncd.ics.components import RawComponent
+from syncd.ics.components import DECIDES_TIME, RawComponent
+from syncd.ics.quirks import repaired
+from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
 
-_DECIDES_TIME = frozenset(
-    {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
-)
 _TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)(?=[;:]|$)', re.IGNORECASE)
 _ZONED = re.compile(
     r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
     r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
     re.IGNORECASE,
 )
+_NAME = re.compile(r"[A-Za-z-]+")
 _DURATION = re.compile(
     r"([+-])?P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
 )
@@ -112,11 +112,12 @@ class Component:
     duration: Duration | None
     recurrence_id: Start | None
     this_and_future: bool
-    rules: tuple[str, ...]
-    excluded_rules: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    excluded_rules: tuple[Rule, ...]
     dates: tuple[tuple[Start, Duration | None], ...]
     excluded: tuple[Start, ...]
     method_cancel: bool
+    stamp: datetime | None
     text: str
 
     @property
@@ -125,16 +126,18 @@ class Component:
         return bool(self.rules or self.dates)
 
     @property
-    def revision(self) -> tuple[int, bool, float, str]:
+    def revision(self) -> tuple[int, bool, float, float, str]:
         """Sorts the newest of several components with one identity last.
 
-        SEQUENCE, then a cancelling method, then LAST-MODIFIED, then the text: never the order in the file.
+        SEQUENCE, then a cancelling method, LAST-MODIFIED, DTSTAMP (RFC 5546 section 2.1.5), then the text:
+        never the order in the file.
         """
         modified = self.template.last_modified
         return (
             self.template.sequence,
             self.method_cancel,
             modified.timestamp() if modified else 0.0,
+            self.stamp.timestamp() if self.stamp else 0.0,
             self.text,
         )
 
@@ -156,11 +159,27 @@ class Component:
         )
 
 
-def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method_cancel: bool) -> Component:
-    """The values of one VEVENT; raises `BrokenComponent`."""
+def parse(
+    raw: RawComponent,
+    *,
+    zones: Zones,
+    document: str,
+    source: str,
+    method_cancel: bool,
+    owners: Collection[str] = (),
+) -> Component:
+    """The values of one VEVENT; raises `BrokenComponent`.
+
+    `owners` are the addresses of the person whose calendar it stands in, as far as they are known.
+    """
+    raw = repaired(raw)
     # Without subcomponents: the library would refuse the whole event for a broken alarm.
     # Without zones: it would guess about them, and answer from what other documents defined.
-    own = (_ZONED.sub(r"\1", line) for line in raw.own_lines())
+    own = [_ZONED.sub(r"\1", line) for line in raw.own_lines()]
+    cut = (_NAME.match(line) for line in own if ":" not in line)
+    lost = next((name[0].upper() for name in cut if name and name[0].upper() in DECIDES_TIME), None)
+    if lost is not None:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{lost} has no value")
     lines = "\r\n".join(("BEGIN:VEVENT", *own, "END:VEVENT", ""))
     try:
         event = icalendar.Event.from_ical(lines.encode("utf-8", "surrogatepass"))
@@ -169,10 +188,10 @@ def parse(raw: RawComponent, *, zones: Zones, document: str, source: str, method
     if not isinstance(event, icalendar.Event):
         raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
     for name, message in event.errors:
-        if (name or "").upper() in _DECIDES_TIME:
+        if (name or "").upper() in DECIDES_TIME:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
     try:
-        return _component(raw, event, zones, document, source, method_cancel)
+        return _component(raw, event, zones, document, source, method_cancel, owners)
     except UnknownZone as error:
         raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error)) from None
     except OverflowError:
@@ -186,6 +205,7 @@ def _component(
     document: str,
     source: str,
     method_cancel: bool,
+    owners: Collection[str],
 ) -> Component:
     recurrence_id = _single_start(raw, event, "RECURRENCE-ID")
     start = _single_start(raw, event, "DTSTART")
@@ -205,18 +225,27 @@ def _component(
         line=raw.line,
         document=document,
         zones=zones,
-        template=_template(raw, event, source, start, zones, method_cancel),
+        template=_template(raw, event, source, start, zones, method_cancel, owners),
         start=start,
         duration=_duration(raw, event, start, zones),
         recurrence_id=recurrence_id,
         this_and_future="THISANDFUTURE" in _parameter(event.get("RECURRENCE-ID"), "RANGE").upper(),
-        rules=tuple(value for _, value in raw.values("RRULE")),
-        excluded_rules=tuple(value for _, value in raw.values("EXRULE")),
+        rules=_rules(raw, "RRULE", start),
+        excluded_rules=_rules(raw, "EXRULE", start),
         dates=dates,
         excluded=excluded,
         method_cancel=method_cancel,
+        stamp=_stamp(raw, event, "DTSTAMP", zones),
         text="\n".join(raw.lines),
     )
+
+
+def _rules(raw: RawComponent, name: str, start: Start) -> tuple[Rule, ...]:
+    try:
+        rules = tuple(Rule.parse(value) for _, value in raw.values(name))
+        return tuple(rule.of_whole_days() for rule in rules) if start.is_date else rules
+    except BrokenRule as error:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {error}") from None
 
 
 def _many(event: icalendar.Event, name: str) -> list[Any]:
@@ -329,20 +358,22 @@ def _template(
     start: Start,
     zones: Zones,
     method_cancel: bool,
+    owners: Collection[str],
 ) -> Occurrence:
     status = _text(event, "STATUS").upper()
     busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
-    organizers = _many(event, "ORGANIZER")
+    organizers = [_person(value) for value in _many(event, "ORGANIZER")]
+    organizer = organizers[0] if len(organizers) == 1 else None
     return Occurrence(
         key=OccurrenceKey("", raw.uid, None),
         source=source,
         when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
         line=raw.line,
         summary=_text(event, "SUMMARY"),
-        description=_text(event, "DESCRIPTION") or _text(event, "X-ALT-DESC"),
+        description=_text(event, "DESCRIPTION") or _unescaped_text(_text(event, "X-ALT-DESC")),
         location=_text(event, "LOCATION"),
         joining_link=_joining_link(raw, event),
-        organizer=_person(organizers[0]) if len(organizers) == 1 else None,
+        organizer=organizer,
         attendees=tuple(_attendee(value) for value in _many(event, "ATTENDEE")),
         alarms=tuple(_alarms(raw, zones)),
         attachments=tuple(_attachments(event)),
@@ -350,16 +381,22 @@ def _template(
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
         transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
         private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
-        zone=start.tzid or str(zones.floating),
+        zone=zones.floating.key if start.is_date else start.tzid or str(zones.zone(None)),
         sequence=_integer(event, "SEQUENCE"),
         last_modified=_stamp(raw, event, "LAST-MODIFIED", zones),
         created=_stamp(raw, event, "CREATED", zones),
+        organizers_copy=organizer is not None and any(a in owners for a in organizer.addresses),
     )
 
 
 def _text(event: icalendar.Event, name: str) -> str:
     values = _many(event, name)
     return str(values[0]) if values else ""
+
+
+def _unescaped_text(text: str) -> str:
+    """A TEXT value (RFC 5545 section 3.3.11) of a property whose type the library does not know."""
+    return re.sub(r"\\([\\,;nN])", lambda escape: "\n" if escape[1] in "nN" else escape[1], text)
 
 
 def _integer(event: icalendar.Event, name: str) -> int:
@@ -386,7 +423,8 @@ def _joining_link(raw: RawComponent, event: icalendar.Event) -> str:
     return next((link for link in candidates if re.match(r"https?://", link, re.IGNORECASE)), "")
 
 
-def _address(text: str) -> str:
+def address_of(text: str) -> str:
+    """A CAL-ADDRESS in lower case, without `mailto:`."""
     address = text.strip()
     if address[:7].lower() == "mailto:":
         address = unquote(address[7:])
@@ -394,7 +432,7 @@ def _address(text: str) -> str:
 
 
 def _person(value: object) -> Person:
-    addresses = [_address(str(value)), _address(_parameter(value, "EMAIL"))]
+    addresses = [address_of(str(value)), address_of(_parameter(value, "EMAIL"))]
     return Person(tuple(dict.fromkeys(a for a in addresses if a)), _parameter(value, "CN"))
 
 

@@ -10,12 +10,27 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_FOLD_IN_SEQUENCE = re.compile(rb"((?:\r\n|\n|\r)[ \t])([\x80-\xbf]+)")
+DECIDES_TIME = frozenset(
+    {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
+)
+"""Properties without which it is not known when an event is."""
+
+_LINE_END = re.compile(r"\r+\n|\n|\r")  # text mode on Windows makes CR CR LF of CR LF
+_FOLDS_IN_SEQUENCE = re.compile(rb"((?:(?:\r+\n|\n|\r)[ \t])+)([\x80-\xbf]+)")
+_WIDE = {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    "BEGIN".encode("utf-16-le"): "utf-16-le",
+    "BEGIN".encode("utf-16-be"): "utf-16-be",
+}
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]+)")
+_BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
+_BYTE_ORDER_MARK = "\ufeff"
+_SCHEME = re.compile(r";TZID=tzone$", re.IGNORECASE)  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
+_JOINED = re.compile(rf"END:VCALENDAR[{_BLANK}]*BEGIN:VCALENDAR\s*", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
 
@@ -34,11 +49,16 @@ class RawComponent:
     @property
     def uid(self) -> str:
         """UID without escapes (RFC 5545 section 3.3.11), so that all spellings are one; empty if absent."""
-        return re.sub(r"\\([\\,;])", r"\1", self.first("UID") or "").strip()
+        return unescaped(self.first("UID") or "").strip()
 
     def own_lines(self) -> Iterator[str]:
         """The lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
         return (text for depth, name, text in self._walk() if depth == 1 and name not in {"BEGIN", "END"})
+
+    def with_own_lines(self, lines: Iterable[str]) -> RawComponent:
+        """The component with other properties of its own; subcomponents stay."""
+        inside = (text for depth, _, text in self._walk() if depth > 1)
+        return replace(self, lines=(self.lines[0], *lines, *inside, self.lines[-1]))
 
     def subcomponents(self, kind: str) -> Iterator[RawComponent]:
         """The components of that kind directly inside; their line is that of this component."""
@@ -48,7 +68,7 @@ class RawComponent:
                 continue
             inside.append(text)
             if depth == 2 and name == "END":
-                if _split_content_line(text, len(name))[1].strip().upper() == kind:
+                if split_content_line(text, len(name))[1].strip().upper() == kind:
                     yield RawComponent(kind, self.line, tuple(inside))
                 inside = []
 
@@ -61,7 +81,7 @@ class RawComponent:
         for text in self.own_lines():
             match = _PROPERTY_NAME.match(text)
             if match is not None and match[1].upper() == wanted:
-                yield _split_content_line(text, match.end())
+                yield split_content_line(text, match.end())
 
     def _walk(self) -> Iterator[tuple[int, str, str]]:
         """Each line with the number of components around it, its own BEGIN and END included, and its name."""
@@ -86,13 +106,19 @@ class RawCalendar:
     components: tuple[RawComponent, ...]
 
 
-def _split_content_line(text: str, position: int) -> tuple[str, str]:
+def unescaped(text: str) -> str:
+    """A TEXT value (RFC 5545 section 3.3.11) that is an identity, so that all its spellings are one."""
+    return re.sub(r"\\([\\,;])", r"\1", text)
+
+
+def split_content_line(text: str, position: int) -> tuple[str, str]:
+    """`(parameters, value)` of a content line whose name ends at a position."""
     quoted = False
     for index in range(position, len(text)):
         character = text[index]
         if character == '"':
             quoted = not quoted
-        elif character == ":" and not quoted:
+        elif character == ":" and not quoted and not _SCHEME.search(text, position, index):
             return text[position:index], text[index + 1 :]
     # A quote that is never closed hides the colon; the first colon is the best reading then.
     head, _, value = text[position:].partition(":")
@@ -100,51 +126,64 @@ def _split_content_line(text: str, position: int) -> tuple[str, str]:
 
 
 def decode(body: bytes) -> str:
-    """The text of a calendar: UTF-8 as RFC 5545 says, UTF-16 by its mark, else Windows-1252.
+    """The text of a calendar: UTF-8 as RFC 5545 says, UTF-16 by its mark or its zeros, else Windows-1252.
 
     Windows-1252 is what servers send that ignore the charset; it decodes anything, so no event is lost
     over a letter.
+    Raises `Incomplete` for what is no text.
     """
-    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    wide = next((name for start, name in _WIDE.items() if body.startswith(start)), None)
+    if wide is not None:
         try:
-            return body.decode("utf-16")
+            return body.decode(wide)
         except UnicodeDecodeError as error:
             raise Incomplete(f"is UTF-16 text that breaks off at byte {error.start}") from None
     body = body.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in body:
+        # One zero is a stray character of a text; several are a hole, in which events may be missing.
+        if b"\0\0" in body or not body.lstrip().upper().startswith(b"BEGIN:VCALENDAR"):
+            raise Incomplete("is binary data, not a calendar, or has a hole of zero bytes")
+        body = body.replace(b"\0", b"")
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        # A fold may fall inside a UTF-8 sequence (section 3.1): put it behind the sequence and try again.
+        # Folds may fall inside a UTF-8 sequence (section 3.1), three at most: put them behind the sequence.
+        for _ in range(3):
+            body = _FOLDS_IN_SEQUENCE.sub(rb"\2\1", body)
         try:
-            return _FOLD_IN_SEQUENCE.sub(rb"\2\1", body).decode("utf-8")
+            return body.decode("utf-8")
         except UnicodeDecodeError:
             return body.decode("cp1252", errors="replace")
 
 
 def content_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Unfolded content lines with the number of their first line, from 1; any line end is accepted."""
+    """Unfolded content lines with the number of their first line, from 1; any line end is accepted.
+
+    Marks of byte order inside the text stem from files put together, and are no part of a line.
+    """
     number = 0
     started = 0
     parts: list[str] = []
-    for line in _LINE_END.split(text):
+    for written in _LINE_END.split(text):
+        line = written.lstrip(_BYTE_ORDER_MARK)
         number += 1
         if line[:1] in {" ", "\t"} and parts:
             parts.append(line[1:])
             continue
-        if parts and (whole := "".join(parts)).strip():
+        if not line:
+            continue  # where line ends were doubled, an empty line stands before each fold
+        if parts and (whole := "".join(parts)).strip(_BLANK):
             yield started, whole
         started, parts = number, [line]
-    if parts and (whole := "".join(parts)).strip():
+    if parts and (whole := "".join(parts)).strip(_BLANK):
         yield started, whole
 
 
 def split(body: bytes) -> tuple[RawCalendar, ...]:
     """The VCALENDARs of a document; raises `Incomplete` when it is not provably whole."""
-    if not body.strip():
-        raise Incomplete("is empty; a calendar without events would still have BEGIN:VCALENDAR")
-    if b"\0" in body and not body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise Incomplete("is binary data, not a calendar")
     text = decode(body)
+    if not text.strip(_BLANK):
+        raise Incomplete("is empty; a calendar without events would still have BEGIN:VCALENDAR")
     if _HTML.match(text):
         raise Incomplete("is a web page, not a calendar; perhaps a login page")
     calendars: list[RawCalendar] = []
@@ -152,17 +191,17 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
     components: list[RawComponent] = []
     stack: list[tuple[str, int]] = []  # open components, outermost first
     lines: list[str] = []
-    for number, line in content_lines(text):
+    for number, line in _separated(content_lines(text)):
         match = _PROPERTY_NAME.match(line)
         name = match[1].upper() if match else ""
         if name == "BEGIN" and match:
-            kind = _split_content_line(line, match.end())[1].strip().upper()
+            kind = split_content_line(line, match.end())[1].strip().upper()
             _check_nesting(kind, stack, number)
             stack.append((kind, number))
             if len(stack) == 2:
                 lines = []
         elif name == "END" and match:
-            kind = _split_content_line(line, match.end())[1].strip().upper()
+            kind = split_content_line(line, match.end())[1].strip().upper()
             if not stack or stack[-1][0] != kind:
                 opened = f"{stack[-1][0]} of line {stack[-1][1]} is open" if stack else "nothing is open"
                 raise Incomplete(f"is damaged: END:{kind} in line {number} where {opened}")
@@ -174,15 +213,28 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
                 components.append(RawComponent(kind, started, (*lines, line)))
                 continue
         elif not stack:
+            # Also behind the last END: a message there says that something went wrong.
             raise Incomplete(f"is not a calendar: line {number} stands outside of BEGIN:VCALENDAR")
         elif len(stack) == 1 and match:
-            properties.setdefault(name, _split_content_line(line, match.end())[1].strip())
+            properties.setdefault(name, split_content_line(line, match.end())[1].strip())
         if len(stack) >= 2:
             lines.append(line)
     if stack:
         kind, number = stack[-1]
         raise Incomplete(f"is cut off: {kind} of line {number} has no END, so what is missing is not known")
+    if not calendars:
+        raise Incomplete("is not a calendar: there is no BEGIN:VCALENDAR in it")
     return tuple(calendars)
+
+
+def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The lines with those apart that were joined when files without a last line end were put together."""
+    for number, line in lines:
+        if _JOINED.fullmatch(line):
+            yield number, line[: len("END:VCALENDAR")]
+            yield number, line[len("END:VCALENDAR") :].lstrip(_BLANK)
+        else:
+            yield number, line
 
 
 def _check_nesting(kind: str, stack: list[tuple[str, int]], number: int) -> None:

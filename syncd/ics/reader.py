@@ -7,6 +7,7 @@ and expands each UID by itself, so that one bad series costs one series.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
@@ -24,10 +25,13 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Note, Reason
-from syncd.ics.component import BrokenComponent, Component, out_of_range, parse
+from syncd.ics.component import BrokenComponent, Component, address_of, out_of_range, parse
 from syncd.ics.components import Incomplete, RawCalendar, split
-from syncd.ics.recurrence import Instance, expand
+from syncd.ics.recurrence import Instance, expand, original_start
 from syncd.ics.zones import ONE_DAY, Zones
+
+
+_ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,7 @@ class Locale:
 
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """The zones of one VCALENDAR."""
-        definitions = {
-            (component.first("TZID") or "").strip().strip('"'): component
-            for component in calendar.components
-            if component.name == "VTIMEZONE"
-        }
+        definitions = (component for component in calendar.components if component.name == "VTIMEZONE")
         said = calendar.properties.get("X-WR-TIMEZONE", "")
         return Zones(definitions, self.aliases, self.floating or said or self.default)
 
@@ -150,6 +150,7 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
     for calendar in calendars:
         zones = locale.zones_of(calendar)
         method_cancel = calendar.properties.get("METHOD", "").upper() == "CANCEL"
+        owners = _owners(calendar, document)
         for raw in calendar.components:
             if raw.name != "VEVENT":
                 continue
@@ -158,7 +159,12 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
                 if not raw.uid:
                     raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
                 component = parse(
-                    raw, zones=zones, document=document.name, source=source, method_cancel=method_cancel
+                    raw,
+                    zones=zones,
+                    document=document.name,
+                    source=source,
+                    method_cancel=method_cancel,
+                    owners=owners,
                 )
             except BrokenComponent as broken:
                 said.defects.append(Defect(raw.uid, raw.line, broken.reason, broken.detail, document.name))
@@ -166,24 +172,46 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
                 said.by_uid.setdefault(raw.uid, []).append(component)
 
 
+def _owners(calendar: RawCalendar, document: Document) -> frozenset[str]:
+    """The addresses of the person whose calendar it is, from its own properties and the file's name.
+
+    Google and Nextcloud write them into X-WR-CALNAME, Apple and Zimbra into X-OWNER or X-WR-RELCALID.
+    """
+    names = [calendar.properties.get(name, "") for name in ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")]
+    names.append(re.sub(r"\.ics$", "", document.name.rpartition("/")[2], flags=re.IGNORECASE))
+    return frozenset(address for name in names if _ADDRESS.fullmatch(address := address_of(name)))
+
+
 def _newest_of_each(components: Sequence[Component]) -> tuple[list[Component], tuple[Note, ...]]:
-    """One component per identity (no RECURRENCE-ID, or each original start): the newest.
+    """One component per identity (no RECURRENCE-ID, or each original start): the organizer's, else the newest.
 
     Never the order in the file decides; see `Component.revision`.
     """
-    chosen: dict[str, Component] = {}
-    rivals = 0
+    masters = [component for component in components if component.recurrence_id is None]
+    master = _deciding(masters) if masters else None
+    copies: dict[str, list[Component]] = {}
     for component in components:
-        original = component.recurrence_id
-        identity = component.recurrence_id_at(original) if original else ""
-        rival = chosen.get(identity)
-        if rival is not None and rival.text != component.text:
-            rivals += 1
-        if rival is None or component.revision > rival.revision:
-            chosen[identity] = component
+        identity = original_start(component, master) if component.recurrence_id else ""
+        copies.setdefault(identity, []).append(component)
+    chosen = [_deciding(found) for found in copies.values()]
+    rivals = sum(len({component.text for component in found}) - 1 for found in copies.values())
     detail = f"{rivals + 1} components have this UID and date; the newest by SEQUENCE was taken"
     notes = (Note(Reason.DUPLICATE_COMPONENT, detail),) if rivals else ()
-    return sorted(chosen.values(), key=lambda c: (c.document, c.line)), notes
+    return sorted(chosen, key=lambda c: (c.document, c.line)), notes
+
+
+def _deciding(copies: Sequence[Component]) -> Component:
+    """The copy that counts, as `syncd.core.witness.deciding` has it for sources.
+
+    Otherwise than there a cancellation counts before the event of the same SEQUENCE, as in one mailbox.
+    """
+    live = [copy.template.sequence for copy in copies if not copy.template.cancelled]
+
+    def by_organizer(copy: Component) -> bool:
+        overruled = copy.template.cancelled and copy.template.sequence < max(live, default=-1)
+        return copy.template.organizers_copy and not overruled
+
+    return max(copies, key=lambda copy: (by_organizer(copy), copy.revision))
 
 
 def _zone_notes(component: Component, window: Window) -> Iterator[Note]:

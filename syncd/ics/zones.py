@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
-from icalendar import Timezone
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from syncd.ics.components import RawComponent
+from syncd.ics.components import RawComponent, unescaped
+from syncd.ics.vtimezone import OwnZone, UnusableZone
 
-# Vendors prefix registered names (RFC 5545 section 3.8.3.1): /freeassociation.sourceforge.net/Europe/Berlin
-_PREFIXED = re.compile(r"^/.+?/([A-Z][A-Za-z_]+/[A-Za-z_+\-/0-9]+|UTC|GMT)$")
+# What Exchange shows to people: (UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna
+_SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2}):(\d\d))?\)\s*(.+)")
+_SHOWN_WITHOUT_CITIES = {
+    "Alaska": "America/Anchorage",
+    "Arizona": "America/Phoenix",
+    "Atlantic Time (Canada)": "America/Halifax",
+    "Central Time (US & Canada)": "America/Chicago",
+    "Coordinated Universal Time": "UTC",
+    "Eastern Time (US & Canada)": "America/New_York",
+    "Hawaii": "Pacific/Honolulu",
+    "Mountain Time (US & Canada)": "America/Denver",
+    "Newfoundland": "America/St_Johns",
+    "Pacific Time (US & Canada)": "America/Los_Angeles",
+}
 
 
 class UnknownZone(ValueError):
@@ -57,58 +69,89 @@ def iana(name: str) -> ZoneInfo | None:
 class Zones:
     """Resolves the TZIDs of one document.
 
-    `definitions` are the document's own VTIMEZONEs by TZID, `aliases` the administrator's names,
+    `definitions` are the document's own VTIMEZONEs, `aliases` the administrator's names,
     `floating` the zone of times that carry none, or the name that the calendar gives for it.
     """
 
     def __init__(
         self,
-        definitions: Mapping[str, RawComponent],
+        definitions: Iterable[RawComponent],
         aliases: Mapping[str, ZoneInfo],
         floating: ZoneInfo | str,
     ) -> None:
-        self._definitions = definitions
+        self._definitions: dict[str, list[RawComponent]] = {}
+        for definition in definitions:
+            known = self._definitions.setdefault(_bare(unescaped(definition.first("TZID") or "")), [])
+            if all(definition.lines != other.lines for other in known):
+                known.append(definition)
         self._aliases = aliases
         self._floating = floating
         self._resolved: dict[str, tzinfo] = {}
 
     @property
     def floating(self) -> ZoneInfo:
-        """The zone of times that carry none; raises `UnknownZone` when nobody knows the calendar's name."""
-        if isinstance(self._floating, str):
-            zone = self._named(self._floating)
-            if zone is None:
-                raise UnknownZone(self._floating)
-            self._floating = zone
-        return self._floating
+        """The zone with a name in which whole days are meant, and other times that carry no zone.
 
-    def _named(self, name: str) -> ZoneInfo | None:
-        """What a name means without a definition: IANA name, alias, Windows name, vendor prefix."""
-        if zone := iana(name) or self._aliases.get(name) or iana(WINDOWS_TO_OLSON.get(name, "")):
-            return zone
-        prefixed = _PREFIXED.match(name)
-        return iana(prefixed[1]) if prefixed else None
+        Raises `UnknownZone` when nobody knows the calendar's name for it.
+        """
+        if isinstance(self._floating, ZoneInfo):
+            return self._floating
+        zone = self.resolve(self._floating)
+        if not isinstance(zone, ZoneInfo):
+            raise UnknownZone(self._floating)
+        return zone
 
     def resolve(self, tzid: str) -> tzinfo:
-        """The rules of a TZID: IANA name, alias, the document's own VTIMEZONE, Windows name, vendor prefix.
+        """The rules of a TZID: IANA name, alias, the document's own VTIMEZONE, vendors' names.
 
         Raises `UnknownZone`.
         """
         zone = self._resolved.get(tzid)
         if zone is None:
-            zone = self._look_up(tzid)
+            zone = self._look_up(_bare(tzid))
             self._resolved[tzid] = zone
         return zone
 
-    def _look_up(self, tzid: str) -> tzinfo:
-        name = _bare(tzid)
-        definition = self._definitions.get(name)
-        if definition is not None and not iana(name) and name not in self._aliases:
-            return _own_rules(definition.lines, name)
-        zone = self._named(name)
+    def _look_up(self, name: str) -> tzinfo:
+        zone = iana(name) or self._aliases.get(name) or self._defined(name) or _of_vendor(name)
         if zone is None:
             raise UnknownZone(name)
         return zone
+
+    def _defined(self, name: str) -> tzinfo | None:
+        """The document's own rules, else the place that they are said to be of (X-LIC-LOCATION)."""
+        definition = self._definition(name)
+        if definition is None:
+            return None
+        return _own_rules(definition, name) or iana((definition.first("X-LIC-LOCATION") or "").strip())
+
+    def _definition(self, name: str) -> RawComponent | None:
+        """The VTIMEZONE of a name; the letter case matters only if there are several.
+
+        Raises `UnknownZone` if two say different things.
+        """
+        found = self._definitions.get(name)
+        if found is None:
+            alike = (d for other, d in self._definitions.items() if other.casefold() == name.casefold())
+            found = [definition for definitions in alike for definition in definitions]
+        if len(found) > 1:
+            raise UnknownZone(name)
+        return found[0] if found else None
+
+    def meaning(self, tzid: str) -> tuple[str, str]:
+        """The zone that a TZID is taken for, and a clause that says why; raises `UnknownZone`."""
+        name, zone = _bare(tzid), self.resolve(tzid)
+        if not isinstance(zone, ZoneInfo):
+            return name, "the calendar defines it in a VTIMEZONE of its own"
+        if iana(name):
+            return zone.key, "that is its IANA name"
+        if self._aliases.get(name) == zone:
+            return zone.key, "calendar.timezones says so"
+        if self._defined(name) == zone:
+            return zone.key, "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"
+        if name in WINDOWS_TO_OLSON:
+            return zone.key, "that is its Windows name"
+        return zone.key, "that is a vendor's spelling of it"
 
     def contradiction(self, tzid: str | None, at: datetime) -> str:
         """A sentence if the document defines a zone otherwise than its IANA name says, else empty.
@@ -116,8 +159,9 @@ class Zones:
         Looked at for the year after `at`.
         """
         name = _bare(tzid or "")
-        definition, registered = self._definitions.get(name), iana(name)
-        if definition is None or registered is None or not _differs(definition.lines, registered, at.date()):
+        registered = iana(name)
+        definitions = self._definitions.get(name, []) if registered else []
+        if not any(_differs(definition, registered, at.date()) for definition in definitions):
             return ""
         return f'The calendar defines the time zone "{name}" otherwise than that name says; the name counts.'
 
@@ -130,7 +174,44 @@ class Zones:
 
     def zone(self, tzid: str | None) -> tzinfo:
         """The rules of a TZID, those of floating times for None; raises `UnknownZone`."""
-        return self.floating if tzid is None else self.resolve(tzid)
+        if tzid is not None:
+            return self.resolve(tzid)
+        return self.resolve(self._floating) if isinstance(self._floating, str) else self._floating
+
+
+@functools.cache
+def _of_vendor(name: str) -> ZoneInfo | None:
+    """What a vendor's spelling of a name means: Windows names, prefixed names, what Exchange shows people."""
+    if zone := iana(WINDOWS_TO_OLSON.get(name, "")):
+        return zone
+    if name.lower() == "tzone://microsoft/utc":
+        return iana("UTC")
+    if name.startswith("/"):
+        # RFC 5545 section 3.8.3.1: /freeassociation.sourceforge.net/Tzfile/Europe/Berlin
+        parts = name[1:].split("/")
+        return next((zone for n in range(1, len(parts)) if (zone := iana("/".join(parts[n:])))), None)
+    shown = _SHOWN.fullmatch(name)
+    return _of_shown_name(*shown.groups()) if shown else None
+
+
+def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, places: str) -> ZoneInfo | None:
+    """The zone of a list of cities, if those that are IANA names at that offset all have one clock."""
+    if places in _SHOWN_WITHOUT_CITIES:
+        return iana(_SHOWN_WITHOUT_CITIES[places])
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    cities = {city.strip().replace(" ", "_") for city in places.split(",")}
+    named = sorted(
+        name for name in available_timezones() if name.rpartition("/")[2] in cities and "/" in name
+    )
+    clocks = {name: _clock(ZoneInfo(name)) for name in named if not name.startswith("Etc/")}
+    clocks = {name: clock for name, clock in clocks.items() if min(clock) == offset}
+    return ZoneInfo(next(iter(clocks))) if len(set(clocks.values())) == 1 else None
+
+
+def _clock(zone: ZoneInfo) -> tuple[timedelta, ...]:
+    """The offsets of a zone through one recent year; the least of them is its standard time."""
+    noons = (datetime(2026, 1, 1, 12, tzinfo=zone) + timedelta(days=day) for day in range(365))
+    return tuple(noon.utcoffset() or timedelta() for noon in noons)
 
 
 def _bare(tzid: str) -> str:
@@ -138,28 +219,21 @@ def _bare(tzid: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)  # directories hold one definition thousands of times
-def _differs(definition: tuple[str, ...], registered: ZoneInfo, day: date) -> bool:
-    try:
-        own = _own_rules(definition, registered.key)
-    except UnknownZone:
-        return False
+def _differs(definition: RawComponent, registered: ZoneInfo | None, day: date) -> bool:
+    own = _own_rules(definition, "")
     noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
-    return any(
+    return own is not None and any(
         noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset() for noon in noons
     )
 
 
-def _own_rules(definition: tuple[str, ...], tzid: str) -> tzinfo:
-    text = "\r\n".join(definition) + "\r\n"
+@functools.lru_cache(maxsize=256)
+def _own_rules(definition: RawComponent, name: str) -> tzinfo | None:
+    """The rules that a calendar defines; None if they cannot be used."""
     try:
-        component = Timezone.from_ical(text.encode())
-        if not isinstance(component, Timezone):
-            raise UnknownZone(tzid)
-        # lookup_tzid=False: the library would else answer from a cache that all documents share.
-        rules: tzinfo = component.to_tz(lookup_tzid=False)
-    except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise UnknownZone(tzid) from error
-    return rules
+        return OwnZone(definition, name)
+    except UnusableZone:
+        return None
 
 
 def wall_clock(moment: datetime, zone: tzinfo) -> datetime:

@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from syncd.core.decisions import Decision, Verdict
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
@@ -98,6 +99,8 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Its progress stands beside it too: a copy that knows less than was known is an old one.
+        self._put_back = self._database.progress > self._latest_history()
         self._uncounted: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
 
@@ -133,7 +136,12 @@ class Ledger:
 
     @property
     def fresh(self) -> bool:
-        """Whether this ledger proves nothing: no booking was ever recorded, and none was looked for."""
+        """Whether this ledger proves nothing about what it does not hold.
+
+        No booking was ever recorded and none was looked for; or it is an old copy that was put back.
+        """
+        if self._put_back:
+            return True
         with self._database.reading() as connection:
             ever = connection.execute(select(rows.generations.c.highest).limit(1)).first()
         return ever is None and self.get_fact(_ADOPTED) is None
@@ -141,6 +149,12 @@ class Ledger:
     def mark_adopted(self, at: datetime) -> None:
         """Remember that the API was asked what is booked already."""
         self.set_fact(_ADOPTED, at.isoformat())
+        self._database.progress = self._latest_history()
+        self._put_back = False
+
+    def _latest_history(self) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.max(rows.history.c.id))).scalar() or 0)
 
     def current(self) -> tuple[Booking, ...]:
         """All bookings that are neither cancelled nor ended, by key and room."""
@@ -173,6 +187,12 @@ class Ledger:
             highest = rows.highest_generation(connection, key)
         return 0 if highest is None else highest + 1
 
+    def raise_generation(self, key: OccurrenceKey, generation: int) -> None:
+        """Remember a generation that was seen elsewhere, so that its mark is not given again."""
+        if self.next_generation(key) <= generation:
+            with self._writing() as connection:
+                rows.raise_generation(connection, key, generation)
+
     def record(self, *bookings: Booking, at: datetime, what: str, detail: str = "") -> tuple[Booking, ...]:
         """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.
 
@@ -184,8 +204,12 @@ class Ledger:
             lines = [{"booking": row, "at": at, "what": what, "detail": detail} for row in numbers]
             if lines:
                 connection.execute(insert(rows.history), lines)
-            stored = [select(rows.bookings).where(rows.bookings.c.row == row) for row in numbers]
-            return tuple(self._booking(connection.execute(query).one()) for query in stored)
+            latest = connection.execute(select(func.max(rows.history.c.id))).scalar()
+            found = [select(rows.bookings).where(rows.bookings.c.row == row) for row in numbers]
+            stored = tuple(self._booking(connection.execute(query).one()) for query in found)
+        if not self._put_back:
+            self._database.progress = int(latest or 0)
+        return stored
 
     def amend(self, *bookings: Booking) -> None:
         """Store what is bookkeeping (counters, witnesses, when to retry) of recorded bookings: all or none.
@@ -330,6 +354,31 @@ class Ledger:
             spent = update(rows.approvals).where(rows.approvals.c.checksum == checksum).values(spent=True)
             connection.execute(spent)
 
+    def decide(self, decision: Decision) -> None:
+        """Leave a person's decision about a booking to the next cycle, in place of one before."""
+        values = {
+            "verdict": decision.verdict,
+            "reservation_id": decision.reservation_id,
+            "decided_by": decision.decided_by,
+            "at": decision.at,
+        }
+        with self._writing() as connection:
+            rows.put(connection, rows.decisions, {"booking": decision.booking}, values)
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions that no cycle has carried out yet, oldest first."""
+        query = select(rows.decisions).order_by(rows.decisions.c.at, rows.decisions.c.booking)
+        with self._making_sense("A decision"), self._database.reading() as connection:
+            return tuple(
+                Decision(d.booking, Verdict(d.verdict), d.reservation_id, d.decided_by, d.at)
+                for d in connection.execute(query)
+            )
+
+    def drop_decision(self, booking: int) -> None:
+        """Forget the decision about a booking, because it was carried out."""
+        with self._writing() as connection:
+            connection.execute(delete(rows.decisions).where(rows.decisions.c.booking == booking))
+
     def person(self, address: str, not_before: datetime) -> tuple[bool, str | None]:
         """Whether the directory was asked for an address since a moment, and the user id that it gave."""
         query = select(rows.people.c.user_id).where(
@@ -356,6 +405,8 @@ class Ledger:
             connection.execute(delete(rows.calls).where(rows.calls.c.month < _month(before)))
             connection.execute(delete(rows.approvals).where(rows.approvals.c.at < before))
             connection.execute(delete(rows.people).where(rows.people.c.at < before))
+        if not self._put_back:
+            self._database.progress = self._latest_history()
         return forgotten
 
     # Inside

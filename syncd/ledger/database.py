@@ -3,6 +3,7 @@
 SQLite is opened so that a commit survives a power cut (WAL, synchronous=FULL); all of that is in `_engine`.
 Ownership is a POSIX lock on a file beside the database: it goes when the process dies, however it dies,
 and a worker process does not inherit it.
+The same file says how far the ledger had come, so that an old copy of the database is recognised.
 No error of the database or of the file system leaves this module: each becomes a `LedgerError`.
 """
 
@@ -77,6 +78,16 @@ class Database:
             self.close()
             raise
 
+    @property
+    def progress(self) -> int:
+        """The number that the owner set last, kept beside the database; 0 at first."""
+        return _Ownership.read_progress(Path(self._where))
+
+    @progress.setter
+    def progress(self, number: int) -> None:
+        if self._ownership is not None:
+            self._ownership.write_progress(number)
+
     def close(self) -> None:
         """Close it and give up ownership; closing twice does no harm."""
         self._engine.dispose()
@@ -141,15 +152,16 @@ class Database:
 class _Ownership:
     """The exclusive lock on `<database>.lock`, with the owner's process id inside for people.
 
+    A second line holds how far the ledger had come.
     The file stays when the lock goes: removing it could leave two owners, each with its own file.
     """
 
     # POSIX locks do not keep one process from locking twice, so that is remembered here.
-    _held: ClassVar[set[Path]] = set()
+    _held: ClassVar[dict[Path, int]] = {}
     _guard = threading.Lock()
 
     def __init__(self, database: Path) -> None:
-        self._file = database.with_name(database.name + ".lock")
+        self._file = _lock_file(database)
         self._descriptor: int | None = None
         with self._guard:
             # First of all: closing any descriptor of the file would drop the lock that is held (fcntl(2)).
@@ -163,7 +175,7 @@ class _Ownership:
                 except BaseException:
                     os.close(descriptor)
                     raise
-            self._held.add(self._file)
+            self._held[self._file] = descriptor
         self._descriptor = descriptor
 
     @staticmethod
@@ -171,17 +183,47 @@ class _Ownership:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # POSIX allows either
-            written = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            written = os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
             raise _locked(database, int(written) if written.isdecimal() else None) from None
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid():<{_PID_WIDTH}}\n".encode(), 0)
+
+    @classmethod
+    def read_progress(cls, database: Path) -> int:
+        """The number that was kept; 0 if there is none."""
+        file = _lock_file(database)
+        with cls._guard:
+            held = cls._held.get(file)
+            try:
+                descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if held is None else held
+            except OSError:
+                return 0
+            try:
+                written = os.pread(descriptor, _PROGRESS_WIDTH, _PID_WIDTH + 1)
+            finally:
+                if held is None:  # closing one of two would drop the lock
+                    os.close(descriptor)
+        digits = written.decode("ascii", "replace").strip()
+        return int(digits) if digits.isdecimal() else 0
+
+    def write_progress(self, number: int) -> None:
+        """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # a full disk: the database itself will tell
+                os.pwrite(self._descriptor, f"{number:<{_PROGRESS_WIDTH}}\n".encode(), _PID_WIDTH + 1)
 
     def give_up(self) -> None:
         with self._guard:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
-                self._held.discard(self._file)
+                self._held.pop(self._file, None)
+
+
+_PID_WIDTH, _PROGRESS_WIDTH = 20, 20
+
+
+def _lock_file(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
 
 
 def _locked(database: Path, owner: int | None) -> LedgerLocked:

@@ -90,6 +90,9 @@ bookings = _table(
     evidence=Text,
     missed=Integer,
     missed_in=Text,
+    attempts=Integer,
+    drifted=Text,
+    echo=Text,
     updated_at=_Instant,
 )
 history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
@@ -120,6 +123,9 @@ quarantine = _table(
 )
 calls = _table("calls", month=Text, method=Text, count=BigInteger)
 approvals = _table("approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean)
+decisions = _table(
+    "decisions", booking=Integer, verdict=Text, reservation_id=Text, decided_by=Text, at=_Instant
+)
 facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
 
@@ -172,6 +178,9 @@ def booking_of(row: Row[Any]) -> Booking:
         evidence=None if row.evidence is None else Evidence(row.evidence),
         missed=row.missed,
         missed_in=row.missed_in,
+        attempts=row.attempts,
+        drifted=row.drifted,
+        echo=row.echo,
         updated_at=row.updated_at,
         row=row.row,
     )
@@ -199,6 +208,9 @@ def _columns(booking: Booking) -> dict[str, object]:
         "evidence": booking.evidence,
         "missed": booking.missed,
         "missed_in": booking.missed_in,
+        "attempts": booking.attempts,
+        "drifted": booking.drifted,
+        "echo": booking.echo,
     }
 
 
@@ -217,7 +229,7 @@ def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, 
             changed = update(bookings).where(bookings.c.row == booking.row)
             if not connection.execute(changed.values(**_columns(booking), **also)).rowcount:
                 raise LookupError(booking.row)
-        _raise_generation(connection, booking.key, booking.generation)
+        raise_generation(connection, booking.key, booking.generation)
     # New ones last: they may take the place of one that moved away.
     return [booking.row or _insert(connection, {**_columns(booking), **also}) for booking in wanted]
 
@@ -233,7 +245,8 @@ def highest_generation(connection: Connection, key: OccurrenceKey) -> int | None
     return highest
 
 
-def _raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
+def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
+    """Remember a generation of an occurrence if it is the highest so far."""
     highest = highest_generation(connection, key)
     if highest is None or highest < generation:
         put(connection, generations, _key_columns(key), {"highest": generation})

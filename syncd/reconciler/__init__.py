@@ -4,17 +4,24 @@ The reconciler decides nothing about HTTP, SQL or files: it declares the ports i
 their implementations by `syncd.service`.
 """
 
-from syncd.reconciler.cycle import CycleReport, Preview, Reconciler, SourceReport
+from syncd.reconciler.cycle import Reconciler
+from syncd.reconciler.grounds import forecast
+from syncd.reconciler.inspect import LEFTOVERS
+from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
 from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settings
 
 __all__ = [
+    "LEFTOVERS",
+    "Adoption",
     "Api",
     "CalendarSource",
     "CycleReport",
+    "Examination",
     "Ledger",
     "Preview",
     "Progress",
     "Reconciler",
     "Settings",
     "SourceReport",
+    "forecast",
 ]

@@ -16,7 +16,8 @@ from typing import assert_never
 
 import structlog
 
-from syncd.core.changes import Cancel, Create, Meeting, Plan, Update
+from syncd.core.adopt import Duplicate
+from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
 from syncd.core.mapper import Publication
 from syncd.core.reasons import Reason
 from syncd.core.reservation import (
@@ -28,6 +29,7 @@ from syncd.core.reservation import (
     ReservationStatus,
 )
 from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, ReservationError
+from syncd.reconciler.exchange import Exchange, named
 from syncd.reconciler.ports import Api, Ledger, Progress, Settings
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,8 @@ class Applier:
         self._stopping = stopping
         self._progress = progress
         self._written: list[Booking] = []  # to be read back
+        self._exchange = Exchange(ledger=ledger, set_content=self._set, refuse=self._refuse)
+        self._doubtful: set[int] = set()
         self._unknown_in_a_row = 0
         self.count: Counter[str] = Counter()
 
@@ -191,7 +195,10 @@ class Applier:
         return True
 
     def _conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
-        now = self._clock()
+        """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
+        ours = blocker.mark is not None and blocker.mark.instance == Mark.instance_code(
+            self._settings.instance
+        )
         detail = (
             f"The room is taken from {blocker.start:%Y-%m-%d %H:%M} to {blocker.end:%H:%M} UTC "
             f"by reservation {blocker.reservation_id} ({blocker.topic})."
@@ -199,7 +206,7 @@ class Applier:
         refused = replace(
             booking.with_state(state, Reason.ROOM_CONFLICT, detail),
             blocked_by=blocker.reservation_id,
-            retry_at=now + self._settings.drift_check,
+            retry_at=None if ours else self._clock() + self._settings.drift_check,
             attempted_at=None,
         )
         self._refuse(refused)
@@ -207,14 +214,19 @@ class Applier:
     def _refuse(self, booking: Booking) -> None:
         self._ledger.record(booking, at=self._clock(), what="refused", detail=booking.detail)
         self.count["refused"] += 1
-        log.warning("refused", **_named(booking))
+        log.warning("refused", **named(booking))
 
     # Update
 
     def _update(self, change: Update) -> None:
-        meeting, booking = change.meeting, change.booking
+        if change.booking.row in self._doubtful:
+            return  # its step aside got no answer; the next cycle goes on from what is found
+        for booking in change.aside:
+            self._exchange.step_aside(booking)
+        meeting, booking = change.meeting, self._exchange.latest(change.booking)
         assert booking.reservation_id is not None  # only bookings that have one are updated
         if change.reason is Reason.ROOM_FREE_AGAIN and self._still_taken(meeting.spec, booking):
+            self._exchange.step_back(booking.row)
             return
         self._publish(meeting.publications)
         intent = replace(
@@ -230,6 +242,7 @@ class Applier:
             self._api.modify(booking.reservation_id, meeting.spec, mark, meeting.spec.creator)
         except Refused as refusal:
             self._on_refused_update(back, intent, refusal)
+            self._exchange.step_back(booking.row)
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
@@ -237,7 +250,32 @@ class Applier:
             self._ledger.record(back, at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
         else:
+            self._exchange.has_moved(change.booking)
             self._confirm(intent.booked(booking.reservation_id), "updated")
+
+    def _set(self, booking: Booking, spec: ReservationSpec, what: str) -> Booking:
+        """Give a reservation other content on the way of a larger change; its record stays otherwise.
+
+        Raises `Refused` (without effect), `OutcomeUnknown` (with the doubt recorded) and `ApiUnusable`.
+        """
+        assert booking.reservation_id is not None  # only bookings that have one are updated
+        intent = booking.sending(spec, booking.origin, self._clock())
+        (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
+        mark = Mark.find(intent.mark) if intent.mark else None
+        try:
+            self._api.modify(booking.reservation_id, spec, mark, spec.creator)
+        except Refused as refusal:
+            self._ledger.record(booking, at=self._clock(), what="refused", detail=str(refusal))
+            raise
+        except OutcomeUnknown as error:
+            self._doubt(intent, error)
+            raise
+        except (NotExecuted, ApiUnusable) as error:
+            self._ledger.record(booking, at=self._clock(), what="not sent")
+            raise ApiUnusable(str(error)) from None
+        done = replace(booking, content=spec, room_id=spec.room_id, attempted_at=None)
+        (stored,) = self._ledger.record(done, at=self._clock(), what=f"{what}: done")
+        return stored
 
     def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> None:
         """The reservation stays as it was; why it cannot change is asked of the API."""
@@ -297,7 +335,7 @@ class Applier:
         )
         self._ledger.record(done, at=self._clock(), what="cancelled", detail=intent.detail)
         self.count["cancelled"] += 1
-        log.info("cancelled", **_named(done), evidence=done.evidence)
+        log.info("cancelled", **named(done), evidence=done.evidence)
 
     # Outcomes
 
@@ -305,20 +343,21 @@ class Applier:
         (stored,) = self._ledger.record(booking, at=self._clock(), what=what)
         self.count[what] += 1
         self._written.append(stored)
-        log.info(what, **_named(stored))
+        log.info(what, **named(stored))
 
     def _doubt(self, intent: Booking, error: OutcomeUnknown) -> None:
         now = self._clock()
+        self._doubtful.add(intent.row)
         doubt = replace(
             intent.with_state(intent.state, Reason.IN_DOUBT, f"{error} It is settled by looking."),
             retry_at=now + self._settings.request_validity + GRACE,
         )
         self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
-        log.warning("in doubt", **_named(doubt))
+        log.warning("in doubt", **named(doubt))
 
     def _read_back(self) -> None:
         """Read what was written: it may wait for approval, and the API may have kept other values."""
-        written, self._written = self._written, []
+        written, self._written = [self._exchange.latest(b) for b in self._written], []
         if not written:
             return
         if len(written) <= _FEW:
@@ -331,9 +370,11 @@ class Applier:
             reservation = found.get(booking.reservation_id)
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
-            differs = reservation.content.changed_from(booking.spec)
+            there = reservation.onto(booking.spec)
+            differs = there.changed_from(booking.spec)
             if differs:
-                log.warning("kept otherwise", fields=list(differs), **_named(booking))
+                log.warning("kept otherwise", fields=list(differs), **named(booking))
+                self._ledger.amend(replace(booking, echo=there.fingerprint))
             expected = booking.state is BookingState.BOOKED
             if (reservation.status is ReservationStatus.NORMAL) != expected:
                 self.take_over(booking, reservation)
@@ -357,6 +398,37 @@ class Applier:
                 seen = booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
         (stored,) = self._ledger.record(seen, at=self._clock(), what=seen.state.value, detail=seen.detail)
         return stored
+
+    def take_change(self, booking: Booking, reservation: Reservation) -> None:
+        """Record that somebody changed a reservation in Tuya; what follows is the plan's business."""
+        fields = reservation.onto(booking.spec).changed_from(booking.spec)
+        changed = booking.changed_in_tuya(reservation)
+        self._ledger.record(
+            changed, at=self._clock(), what="changed in Tuya", detail=", ".join(fields) or "nothing"
+        )
+        log.info("changed in the API", fields=list(fields), **named(changed))
+
+    def drop_duplicate(self, duplicate: Duplicate) -> bool:
+        """Cancel a live reservation that an older one makes superfluous; whether that is done."""
+        reservation_id = duplicate.reservation.reservation_id
+        if self._settings.mode is not Mode.FULL:
+            log.warning("duplicate", reservation_id=reservation_id, of=duplicate.of.reservation_id)
+            return False
+        there = self._api.get(reservation_id)
+        older = self._api.get(duplicate.of.reservation_id)
+        if there is None or not there.live:
+            return True
+        if older is None or not older.live:
+            return False  # the list was late: the younger one is the only one
+        try:
+            self._api.cancel(reservation_id)
+        except (ReservationError, ApiUnusable) as error:
+            # Setting a state again is safe, so the next comparison does it.
+            log.warning("duplicate", reservation_id=reservation_id, error=str(error))
+            return False
+        self.count["duplicates"] += 1
+        log.info("duplicate cancelled", reservation_id=reservation_id, of=duplicate.of.reservation_id)
+        return True
 
     def _publish(self, publications: Sequence[Publication]) -> None:
         """Write inline attachments where their links will point, before the links leave."""
@@ -410,15 +482,3 @@ def _blocker(found: Sequence[Reservation], spec: ReservationSpec, own_id: str | 
         ),
         None,
     )
-
-
-def _named(booking: Booking) -> dict[str, object]:
-    """What a log line says of a booking: identifiers, never content."""
-    return {
-        "source": booking.source,
-        "uid": booking.key.uid,
-        "recurrence_id": booking.key.recurrence_id,
-        "room_id": booking.room_id,
-        "reservation_id": booking.reservation_id,
-        "reason": booking.reason.value if booking.reason else None,
-    }

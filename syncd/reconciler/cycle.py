@@ -8,97 +8,33 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 
 import structlog
 
-from syncd.core.adopt import adopt
-from syncd.core.changes import Meeting, Mode, Plan, Skip, Wait
-from syncd.core.evidence import Safety
-from syncd.core.mapper import Mapped, Mapper, Wanted
-from syncd.core.occurrence import OccurrenceKey, Reading, Window
-from syncd.core.plan import Policy, plan
-from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
-from syncd.core.witness import Witnessed, merge
-from syncd.errors import ApiUnusable, SourceError
-from syncd.ics import read
-from syncd.reconciler.apply import MARGIN, Applier
-from syncd.reconciler.inspect import inspect
+from syncd.core.changes import Mode, Plan, Skip
+from syncd.core.occurrence import Reading, Window
+from syncd.core.plan import plan
+from syncd.core.reservation import BookingState
+from syncd.errors import ApiUnusable, ReservationError, SourceError
+from syncd.ics import Account, Document, account_of, read
+from syncd.reconciler.apply import Applier
+from syncd.reconciler.grounds import Grounds, Groundwork, Wish
+from syncd.reconciler.inspect import adoptable, inspect, is_due, listed
+from syncd.reconciler.outcome import (
+    Adoption,
+    CycleReport,
+    Examination,
+    Preview,
+    SourceReport,
+    is_refused,
+    noted,
+)
 from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settings
-from syncd.reconciler.settle import settle
+from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
-
-_RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
-_NOBODY_KEPT = timedelta(hours=24)  # how long "no such user" is believed
-
-_REFUSED_REASONS = {Reason.REFUSED, Reason.ROOM_CONFLICT}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReport:
-    """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people."""
-
-    name: str
-    state: str
-    events: int
-    error: str | None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A plan with what it rests on."""
-
-    plan: Plan
-    sources: tuple[SourceReport, ...]
-    error: str | None = None
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether something in it is a matter for a person."""
-        return (
-            self.error is not None
-            or bool(self.plan.held)
-            or any(source.error for source in self.sources)
-            or any(_concerns_a_person(change) for change in self.plan.changes)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class CycleReport:
-    """What a cycle did; `counts` has the names of `once --json`."""
-
-    plan: Plan | None
-    counts: Mapping[str, int]
-    sources: tuple[SourceReport, ...]
-    calls: Mapping[str, int]
-    seconds: float
-    error: str | None = None
-    interrupted: bool = False
-
-    @property
-    def outcome(self) -> str:
-        """`ok`, `attention` (a person has to look) or `failed` (the API cannot be used)."""
-        if self.error is not None:
-            return "failed"
-        concerns = ("held", "refused", "in_doubt", "quarantined")
-        if any(self.counts[name] for name in concerns) or any(s.error for s in self.sources):
-            return "attention"
-        return "ok"
-
-
-def _concerns_a_person(change: object) -> bool:
-    match change:
-        case Skip(needs_person=needed):
-            return needed
-        case Wait(reason=reason):
-            return reason is Reason.ROOM_CONFLICT
-        case _:
-            return getattr(change, "reason", None) is Reason.IN_DOUBT
 
 
 class Reconciler:
@@ -125,13 +61,67 @@ class Reconciler:
         self._clock = clock
         self._stopping = stopping
         self._progress = progress
+        self._groundwork = Groundwork(sources=self._sources, api=api, ledger=ledger, settings=settings)
 
     def preview(self, only: Collection[str] = ()) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
         readings = self._read(only, now)
-        decided = self._decide(readings, now, remember=False)
-        return Preview(decided, _noted((self._report(r) for r in readings.values()), decided))
+        wish = self._groundwork.wish(readings, now, remember=False)
+        decided = self._plan(readings, self._groundwork.grounds(wish, now, remember=False), now)
+        return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
+
+    def examine(self, uid: str) -> Examination:
+        """What a cycle would do now and why, with an account of one UID; writes nothing, like `preview`.
+
+        Everything is read and planned, since budget, held sets and keys that move depend on all meetings;
+        a plan of one UID alone would be another plan.
+        An API that cannot be used is told in the outcome.
+        """
+        now = self._clock()
+        readings: dict[str, Reading] = {}
+        accounts: dict[str, Account] = {}
+        for source, documents, reading in self._read_each((), now):
+            readings[source.name] = reading
+            if uid in reading.presence:
+                accounts[source.name] = account_of(
+                    uid,
+                    documents,
+                    source=source.name,
+                    scope=source.scope,
+                    locale=source.locale,
+                    window=reading.window,
+                )
+        unasked = None
+        try:
+            wish = self._groundwork.wish(readings, now, remember=False)
+            grounds = self._groundwork.grounds(wish, now, remember=False)
+        except (ApiUnusable, ReservationError) as error:
+            unasked = str(error)
+            wish = self._groundwork.wish(readings, now, remember=False, ask=False)
+            grounds = self._groundwork.grounds(wish, now, remember=False, ask=False)
+        return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
+
+    def adoption(self, *, apply: bool) -> Adoption:
+        """Which reservations with our mark the ledger does not know; with `apply` it takes them over.
+
+        Nothing is written to the API. Raises `ApiUnusable`.
+        """
+        now = self._clock()
+        readings = self._read((), now)
+        wish = self._groundwork.wish(readings, now, remember=apply)
+        meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
+        bookings = self._ledger.current()
+        reservations = listed(self._api, bookings, meetings, now)
+        found = adoptable(reservations, bookings, meetings, self._settings, now)
+        if apply:
+            self._ledger.record(*found.adopted, at=now, what="adopted", detail="found by its mark")
+            for key, generation in found.generations.items():
+                self._ledger.raise_generation(key, generation)
+            self._ledger.mark_adopted(now)
+        reports = (self._report(reading) for reading in readings.values())
+        unreadable = tuple(report for report in reports if report.error)
+        return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable)
 
     def cycle(self, only: Collection[str] = (), *, force: bool = False) -> CycleReport:
         """One whole cycle; an API that cannot be used is an outcome, not an exception.
@@ -165,39 +155,50 @@ class Reconciler:
             decided=decided,
             applier=applier,
             readings=readings,
-            reports=_noted(reports, decided),
+            reports=noted(reports, decided),
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
             error=error,
         )
 
     def _settle_and_write(self, readings: Mapping[str, Reading], applier: Applier, *, force: bool) -> Plan:
+        now = self._clock()
+        wish = self._groundwork.wish(readings, now, remember=True)
+        compare = force or is_due(self._ledger, now, self._settings.drift_check)
         if self._settings.mode is Mode.OBSERVE:
-            return self._decide(readings, self._clock(), remember=True)
+            if compare:
+                self._inspect(wish, applier)
+            return self._decide(readings, wish)
+        settler = Settler(
+            api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
+        )
         with self._api.armed():
-            self._settle(applier)
-            inspect(
-                api=self._api,
-                ledger=self._ledger,
-                applier=applier,
-                clock=self._clock,
-                every=self._settings.drift_check,
-                force=force,
-            )
-            decided = self._decide(readings, self._clock(), remember=True)
+            settler.settle()
+            if compare:
+                self._inspect(wish, applier)
+            decided = self._decide(readings, wish)
             self._record_silently(decided)
             if decided.released is not None:
                 self._ledger.spend_approval(decided.released)
             try:
                 applier.apply(decided)
             finally:
-                self._look_once_more(applier)
+                self._look_once_more(settler)
         return decided
 
-    def _settle(self, applier: Applier) -> None:
-        settle(
-            api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
+    def _inspect(self, wish: Wish, applier: Applier) -> None:
+        inspect(
+            api=self._api,
+            ledger=self._ledger,
+            settings=self._settings,
+            applier=applier,
+            clock=self._clock,
+            meetings=wish.meetings(Window.ahead(self._clock(), self._settings.horizon).reach),
         )
+
+    def _decide(self, readings: Mapping[str, Reading], wish: Wish) -> Plan:
+        now = self._clock()
+        return self._plan(readings, self._groundwork.grounds(wish, now, remember=True), now)
 
     def _forget_what_is_long_over(self, now: datetime) -> None:
         """Once a day; the ledger of a service that runs for years must not grow for years."""
@@ -206,10 +207,10 @@ class Reconciler:
             self._ledger.prune(now - self._settings.retention)
             self._ledger.set_fact("pruned", today)
 
-    def _look_once_more(self, applier: Applier) -> None:
+    def _look_once_more(self, settler: Settler) -> None:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""
         try:
-            self._settle(applier)
+            settler.settle()
         except ApiUnusable as error:
             log.warning("not settled", error=str(error))
 
@@ -232,17 +233,22 @@ class Reconciler:
 
     def _read(self, only: Collection[str], now: datetime) -> dict[str, Reading]:
         """Readings by source in the order of the configuration; unreadable is never empty."""
+        return {source.name: reading for source, _, reading in self._read_each(only, now)}
+
+    def _read_each(
+        self, only: Collection[str], now: datetime
+    ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
+        """Each source with its documents, held no longer than until the next one, and their reading."""
         window = Window.ahead(now, self._settings.horizon)
-        readings: dict[str, Reading] = {}
         for source in self._sources:
             if only and source.name not in only:
                 continue
             try:
                 fetched = source.fetch()
             except SourceError as error:
-                readings[source.name] = Reading.unreadable(source.name, now, window, str(error))
+                yield source, (), Reading.unreadable(source.name, now, window, str(error))
                 continue
-            readings[source.name] = read(
+            reading = read(
                 fetched.documents,
                 source=source.name,
                 scope=source.scope,
@@ -251,7 +257,7 @@ class Reconciler:
                 at=now,
                 problems=fetched.problems,
             )
-        return readings
+            yield source, fetched.documents, reading
 
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:
@@ -285,106 +291,12 @@ class Reconciler:
 
     # Deciding
 
-    def _decide(self, readings: Mapping[str, Reading], now: datetime, *, remember: bool) -> Plan:
-        """The plan for these readings; with `remember`, what was learned on the way is stored."""
-        witnessed = merge(readings)
-        mapped = self._map(witnessed, now, remember=remember)
-        bookings = self._ledger.current()
-        if self._ledger.fresh:
-            bookings = (*bookings, *self._adopted(witnessed, mapped, now, remember=remember))
-        approved = self._ledger.approved()
-        policy = Policy(
-            mode=self._settings.mode,
-            window=Window.ahead(now, self._settings.horizon),
-            configured=tuple(source.name for source in self._sources),
-            safety=self._safety(now),
-            advance=self._advance(now, remember=remember),
-            approved=approved,
-        )
-        decided = plan(witnessed, mapped, readings, bookings, policy, now).numbered(
-            self._ledger.next_generation
-        )
+    def _plan(self, readings: Mapping[str, Reading], grounds: Grounds, now: datetime) -> Plan:
+        decided = plan(
+            grounds.wish.witnessed, grounds.wish.mapped, readings, grounds.bookings, grounds.policy, now
+        ).numbered(self._ledger.next_generation)
         log.info("plan", checksum=decided.checksum, writes=len(decided.writes), unchanged=decided.unchanged)
         return decided
-
-    def _map(
-        self, witnessed: Sequence[Witnessed], now: datetime, *, remember: bool
-    ) -> dict[OccurrenceKey, Mapped]:
-        mapper = Mapper(self._settings.mapping)
-        if self._settings.lookup:
-            mapper = self._with_directory(mapper, witnessed, now, remember=remember)
-        return {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed}
-
-    def _with_directory(
-        self, mapper: Mapper, witnessed: Sequence[Witnessed], now: datetime, *, remember: bool
-    ) -> Mapper:
-        """Ask the tenant's directory for addresses that the people file does not know, each once."""
-        found: dict[str, str] = {}
-        for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
-            known, user = self._ledger.person(address, not_before=now - _NOBODY_KEPT)
-            if not known:
-                try:
-                    user = self._api.find_user(address)
-                except ApiUnusable as error:
-                    # The directory is a product of its own: without it people stay unmapped, rooms do not.
-                    log.warning("directory", error=str(error))
-                    break
-                if remember:
-                    self._ledger.remember_person(address, user, now)
-            if user is not None:
-                found[address] = user
-        rules = self._settings.mapping
-        return Mapper(replace(rules, people={**found, **rules.people}))
-
-    def _adopted(
-        self,
-        witnessed: Sequence[Witnessed],
-        mapped: Mapping[OccurrenceKey, Mapped],
-        now: datetime,
-        *,
-        remember: bool,
-    ) -> tuple[Booking, ...]:
-        """A ledger without history proves nothing: ask the API what of all this is booked already."""
-        meetings = [
-            Meeting(seen.occurrence, seen.witnesses, spec)
-            for seen in witnessed
-            if isinstance(wanted := mapped[seen.occurrence.key], Wanted)
-            for spec in wanted.specs
-        ]
-        window = Window.ahead(now, self._settings.horizon)
-        last = max((m.spec.end for m in meetings), default=window.reach)
-        reservations = self._api.find(now - MARGIN, min(last, window.reach) + MARGIN)
-        adopted = tuple(adopt(reservations, meetings, self._settings.instance))
-        if not remember:
-            # Rows tell bookings apart while planning; these are never stored.
-            return tuple(replace(b, row=-number) for number, b in enumerate(adopted, start=1))
-        if adopted:
-            adopted = self._ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
-            log.info("adopted", bookings=len(adopted))
-        self._ledger.mark_adopted(now)
-        return adopted
-
-    def _safety(self, now: datetime) -> Safety:
-        settings = self._settings
-        recent = self._ledger.cancels_since(now - settings.cancel_window)
-        return Safety(
-            cancel_share=settings.cancel_share,
-            cancel_floor=settings.cancel_floor,
-            empty_hold=settings.empty_hold,
-            confirmations={source.name: source.confirmations for source in self._sources},
-            cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
-        )
-
-    def _advance(self, now: datetime, *, remember: bool) -> timedelta | None:
-        """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
-        days, _, asked = (self._ledger.get_fact("max_day") or "").partition(" ")
-        known = days if asked and now - datetime.fromisoformat(asked) < _RULES_KEPT else None
-        if known is None:
-            max_day = self._api.rules().max_day
-            known = "" if max_day is None else str(max_day)
-            if remember:
-                self._ledger.set_fact("max_day", f"{known} {now.isoformat()}")
-        return timedelta(days=int(known)) if known else None
 
     # Telling
 
@@ -409,7 +321,7 @@ class Reconciler:
             "unchanged": decided.unchanged if decided else 0,
             "adopted": applier.count["adopted"],
             "held": len(decided.held) if decided else 0,
-            "refused": sum(_refused(b) for b in current),
+            "refused": sum(is_refused(b) for b in current),
             "in_doubt": sum(b.in_doubt for b in current),
             "quarantined": len(quarantined),
             "waiting": sum(b.state is BookingState.WAITING for b in current),
@@ -433,16 +345,3 @@ class Reconciler:
             **{f"calls_{method.lower()}": n for method, n in report.calls.items()},
         )
         return report
-
-
-def _noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:
-    """The reports with what the plan found out about their sources."""
-    said = {renamed.source: (str(renamed),) for renamed in decided.renamed} if decided else {}
-    return tuple(replace(report, notes=report.notes + said.get(report.name, ())) for report in reports)
-
-
-def _refused(booking: Booking) -> bool:
-    """Whether a booking, or a change of it, stands refused."""
-    if booking.state is BookingState.REFUSED:
-        return True
-    return booking.state in HOLDING_STATES and booking.reason in _REFUSED_REASONS

@@ -1,49 +1,135 @@
-"""The drift check: whether the API still holds what the ledger says, asked rarely and all at once."""
+"""Compares the API's own list with the ledger: the drift check, and the first look of a ledger that was lost.
+
+Asked rarely and all at once.
+A list may lag behind, so what it says otherwise than the ledger is asked once more, one by one, before
+it is believed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.core.adopt import search_window
-from syncd.core.reservation import HOLDING_STATES, BookingState, ReservationStatus
+from syncd.core.adopt import Duplicate, Recognised, recognise, search_window
+from syncd.core.changes import Meeting
+from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation, ReservationStatus
 from syncd.reconciler.apply import MARGIN, Applier
-from syncd.reconciler.ports import Api, Ledger
+from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
 
 _FACT = "inspected"
+LEFTOVERS = "leftovers"
+"""The fact that says how many reservations carry our mark and are nobody's: strays, then duplicates."""
+
+
+def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
+    """Whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
+    last = ledger.get_fact(_FACT)
+    if ledger.fresh or not last:
+        return True
+    return not timedelta() <= now - datetime.fromisoformat(last) < every
+
+
+def listed(
+    api: Api, bookings: Sequence[Booking], meetings: Sequence[Meeting], now: datetime
+) -> tuple[Reservation, ...]:
+    """What the API has, of all states, in the time of these bookings and meetings; raises `ApiUnusable`."""
+    held = [b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now]
+    starts, ends = [now], [m.spec.end for m in meetings]
+    if held:
+        start, end = search_window(held, timedelta())
+        starts.append(start)
+        ends.append(end)
+    return api.find(min(starts) - MARGIN, max(ends) + MARGIN) if ends else ()
+
+
+def adoptable(
+    reservations: Sequence[Reservation],
+    bookings: Sequence[Booking],
+    meetings: Sequence[Meeting],
+    settings: Settings,
+    now: datetime,
+) -> Recognised:
+    """What reservations with our mark that are not over turn out to be."""
+    coming = [r for r in reservations if r.end > now]
+    return recognise(coming, meetings, bookings, settings.instance)
 
 
 def inspect(
     *,
     api: Api,
     ledger: Ledger,
+    settings: Settings,
     applier: Applier,
     clock: Callable[[], datetime],
-    every: timedelta,
-    force: bool = False,
+    meetings: Sequence[Meeting],
 ) -> None:
-    """Take over what people and approvers did to our reservations; raises `ApiUnusable`.
+    """Take over what the API knows otherwise than the ledger; raises `ApiUnusable`.
 
-    Does nothing until `every` has passed since the last time, unless forced.
-    A reservation that a list does not show is asked for by itself, because lists may lag behind.
+    What people and approvers did to our reservations; reservations of ours that the ledger has lost; and
+    duplicates, which are cancelled where the mode allows it.
     """
     now = clock()
-    last = ledger.get_fact(_FACT)
-    if not force and last and now - datetime.fromisoformat(last) < every:
-        return
-    bookings = [b for b in ledger.current() if b.state in HOLDING_STATES and b.spec.end > now]
-    if bookings:
-        found = {r.reservation_id: r for r in api.find(*search_window(bookings, MARGIN))}
-        for booking in bookings:
-            assert booking.reservation_id is not None  # these states have one
-            there = found.get(booking.reservation_id) or api.get(booking.reservation_id)
-            approval = booking.state is BookingState.APPROVAL
-            expected = ReservationStatus.AWAITING_APPROVAL if approval else ReservationStatus.NORMAL
-            if there is None or there.status is not expected:
-                seen = applier.take_over(booking, there)
-                log.info("changed in the API", reservation_id=booking.reservation_id, state=seen.state.value)
+    bookings = ledger.current()
+    reservations = listed(api, bookings, meetings, now)
+    found = {r.reservation_id: r for r in reservations}
+    for booking in bookings:
+        if booking.state in HOLDING_STATES and booking.spec.end > now:
+            _compare(booking, found, api, applier)
+    known = ledger.current()
+    recognised = adoptable(reservations, known, meetings, settings, now)
+    certain = not any(b.reservation_id for b in known)  # nothing was cancelled that a list might still show
+    adopted = [b for b in recognised.adopted if certain or _still_live(api, b.reservation_id)]
+    if adopted:
+        ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
+        applier.count["adopted"] += len(adopted)
+        log.info("adopted", bookings=len(adopted))
+    for key, generation in recognised.generations.items():
+        ledger.raise_generation(key, generation)
+    left = [d for d in recognised.duplicates if not applier.drop_duplicate(d)]
+    _remember_leftovers(ledger, recognised.strays, left)
+    ledger.mark_adopted(now)
     ledger.set_fact(_FACT, now.isoformat())
+
+
+def _compare(booking: Booking, found: dict[str, Reservation], api: Api, applier: Applier) -> None:
+    assert booking.reservation_id is not None  # these states have one
+    there = found.get(booking.reservation_id)
+    if there is not None and _as_expected(booking, there):
+        return
+    there = api.get(booking.reservation_id)
+    if there is None or there.status is not _status_of(booking):
+        booking = applier.take_over(booking, there)
+        log.info("changed in the API", reservation_id=booking.reservation_id, state=booking.state.value)
+    if there is not None and there.live and not _same_content(booking, there):
+        applier.take_change(booking, there)
+
+
+def _as_expected(booking: Booking, there: Reservation) -> bool:
+    return there.status is _status_of(booking) and _same_content(booking, there)
+
+
+def _status_of(booking: Booking) -> ReservationStatus:
+    approval = booking.state is BookingState.APPROVAL
+    return ReservationStatus.AWAITING_APPROVAL if approval else ReservationStatus.NORMAL
+
+
+def _same_content(booking: Booking, there: Reservation) -> bool:
+    shown = there.onto(booking.spec).fingerprint
+    return shown in {booking.spec.fingerprint, booking.echo}
+
+
+def _still_live(api: Api, reservation_id: str | None) -> bool:
+    there = api.get(reservation_id or "")
+    return there is not None and there.live
+
+
+def _remember_leftovers(ledger: Ledger, strays: Sequence[Reservation], left: Sequence[Duplicate]) -> None:
+    said = f"{len(strays)} {len(left)}"
+    if ledger.get_fact(LEFTOVERS) != said:
+        ledger.set_fact(LEFTOVERS, said)
+    for stray in strays:
+        log.warning("stray", reservation_id=stray.reservation_id)

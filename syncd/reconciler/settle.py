@@ -4,6 +4,7 @@ A create without an answer is searched by mark, then by content.
 Found: adopted. Not found: looked for again until the request can no longer arrive; then it counts as not
 made, and the plan may book it anew.
 Updates and cancels set a state, so they are compared with what is there.
+What looking cannot settle is held until a person decides (`syncd resolve`).
 """
 
 from __future__ import annotations
@@ -14,100 +15,192 @@ from datetime import datetime
 
 import structlog
 
-from syncd.core.adopt import adopted_from, made_by, search_window
+from syncd.core.adopt import Duplicate, adopted_from, made_by, search_window
+from syncd.core.decisions import Decision, Verdict, resolvable
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking, BookingState, Reservation
+from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
 from syncd.errors import OutcomeUnknown
 from syncd.reconciler.apply import GRACE, MARGIN, Applier
 from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
 
+MAX_ATTEMPTS = 5
+"""Creates of one reservation without any answer before a person is asked."""
 
-def settle(
-    *,
-    api: Api,
-    ledger: Ledger,
-    settings: Settings,
-    applier: Applier,
-    clock: Callable[[], datetime],
-) -> None:
-    """Settle every booking in doubt as far as looking can; raises `ApiUnusable`."""
-    current = ledger.current()
-    doubtful = [b for b in current if b.in_doubt]
-    if not doubtful:
-        return
-    creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
-    if creates:
-        known = frozenset(b.reservation_id for b in current if b.reservation_id)
-        start, end = search_window(creates, MARGIN)
-        creators = {b.spec.creator for b in creates}
-        found = api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
-        for booking in creates:
-            _settle_create(booking, made_by(booking, found, known), applier, ledger, settings, clock())
-    for booking in doubtful:
-        if booking.state is BookingState.SENDING and booking.reservation_id is not None:
-            _settle_update(booking, api, applier, ledger, clock())
-        elif booking.state is BookingState.CANCELLING:
-            _settle_cancel(booking, api, applier, settings)
+_RESOLVE = "settle it with: syncd resolve"
 
 
-def _settle_create(
-    booking: Booking,
-    found: Sequence[Reservation],
-    applier: Applier,
-    ledger: Ledger,
-    settings: Settings,
-    now: datetime,
-) -> None:
-    live = [r for r in found if r.live]
-    if live:
-        ledger.record(adopted_from(booking, live[0]), at=now, what="adopted", detail="found by looking")
-        applier.count["adopted"] += 1
-        log.info("adopted", reservation_id=live[0].reservation_id, source=booking.source)
-    elif found:
-        # It was made, and a person or an approver ended it since.
-        ended = adopted_from(booking, found[-1])
-        applier.take_over(ended, found[-1])
-    else:
+class Settler:
+    """Settles the bookings in doubt of one ledger; `settle` may be called again and again."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        ledger: Ledger,
+        settings: Settings,
+        applier: Applier,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._applier = applier
+        self._clock = clock
+
+    def settle(self) -> None:
+        """Settle as far as persons decided and looking can; raises `ApiUnusable`."""
+        self._carry_out_decisions()
+        current = self._ledger.current()
+        doubtful = [b for b in current if b.in_doubt]
+        creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
+        if creates:
+            known = frozenset(b.reservation_id for b in current if b.reservation_id)
+            start, end = search_window(creates, MARGIN)
+            creators = {b.spec.creator for b in creates}
+            found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
+            for booking in creates:
+                self._settle_create(booking, made_by(booking, found, known))
+        for booking in doubtful:
+            if booking.state is BookingState.SENDING and booking.reservation_id is not None:
+                self._settle_update(booking)
+            elif booking.state is BookingState.CANCELLING:
+                self._settle_cancel(booking)
+
+    # Creates
+
+    def _settle_create(self, booking: Booking, found: Sequence[Reservation]) -> None:
+        live = [r for r in found if r.live]
+        if booking.mark is None and len(live) > 1:
+            ids = ", ".join(r.reservation_id for r in live)
+            self._wait(booking, f"Several reservations look like it ({ids}); {_RESOLVE}.")
+        elif live:
+            self._take(booking, live[0], "found by looking")
+            for reservation in live[1:]:
+                self._applier.drop_duplicate(Duplicate(reservation, live[0]))
+        elif found:
+            # It was made, and a person or an approver ended it since.
+            self._applier.take_over(adopted_from(booking, found[-1]), found[-1])
+        else:
+            self._not_found(booking)
+
+    def _not_found(self, booking: Booking) -> None:
         assert booking.attempted_at is not None  # a booking in doubt has it
+        settings = self._settings
         # Without an answer of any kind (a kill) the request may have been signed late.
         latest = booking.attempted_at + settings.signing_limit + settings.request_validity + GRACE
         settled_at = booking.retry_at or latest
-        if now >= settled_at:
-            waiting = replace(
-                booking, state=BookingState.WAITING, attempted_at=None, retry_at=None, detail="", reason=None
-            )
-            ledger.record(waiting, at=now, what="not made", detail="not found after request_validity")
-        else:
-            detail = (
+        now = self._clock()
+        if now < settled_at:
+            self._wait(
+                booking,
                 "A request was sent, its answer was lost, and it is not found yet; "
-                f"looked for until {settled_at:%Y-%m-%d %H:%M:%S} UTC, then tried once more."
+                f"looked for until {settled_at:%Y-%m-%d %H:%M:%S} UTC, then tried once more.",
             )
-            if booking.detail != detail:
-                ledger.amend(replace(booking, reason=Reason.IN_DOUBT, detail=detail))
+        elif booking.attempts >= MAX_ATTEMPTS:
+            self._wait(booking, f"{booking.attempts} requests got no answer, and none is found; {_RESOLVE}.")
+        else:
+            self._give_back(booking, "not made", "not found after request_validity")
 
+    def _take(self, booking: Booking, reservation: Reservation, detail: str) -> None:
+        self._ledger.record(
+            adopted_from(booking, reservation), at=self._clock(), what="adopted", detail=detail
+        )
+        self._applier.count["adopted"] += 1
+        log.info("adopted", reservation_id=reservation.reservation_id, source=booking.source)
 
-def _settle_update(booking: Booking, api: Api, applier: Applier, ledger: Ledger, now: datetime) -> None:
-    assert booking.reservation_id is not None  # the caller asked
-    there = api.get(booking.reservation_id)
-    if there is None or not there.live:
-        applier.take_over(replace(booking, pending=None, content=booking.spec), there)
-        return
-    # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
-    seen = adopted_from(booking, there)
-    ledger.record(seen, at=now, what="settled", detail="read back")
+    def _give_back(self, booking: Booking, what: str, detail: str, *, attempts: int | None = None) -> None:
+        """Leave a create to the plan again."""
+        waiting = replace(
+            booking,
+            state=BookingState.WAITING,
+            attempted_at=None,
+            attempts=booking.attempts if attempts is None else attempts,
+            retry_at=None,
+            blocked_by=None,
+            detail="",
+            reason=None,
+        )
+        self._ledger.record(waiting, at=self._clock(), what=what, detail=detail)
 
+    def _wait(self, booking: Booking, detail: str) -> None:
+        if booking.detail != detail:
+            self._ledger.amend(replace(booking, reason=Reason.IN_DOUBT, detail=detail))
 
-def _settle_cancel(booking: Booking, api: Api, applier: Applier, settings: Settings) -> None:
-    assert booking.reservation_id is not None  # only bookings that have one are cancelled
-    there = api.get(booking.reservation_id)
-    if there is not None and there.live:
-        if not settings.mode.cancels:
+    # Updates and cancels
+
+    def _settle_update(self, booking: Booking) -> None:
+        assert booking.reservation_id is not None  # the caller asked
+        there = self._api.get(booking.reservation_id)
+        if there is None or not there.live:
+            self._applier.take_over(replace(booking, pending=None, content=booking.spec), there)
             return
-        try:
-            applier.finish_cancel(booking)
-        except OutcomeUnknown:
-            return  # recorded; looked at again in the next cycle
-    else:
-        applier.finish_cancelled(booking)
+        # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
+        self._ledger.record(
+            adopted_from(booking, there), at=self._clock(), what="settled", detail="read back"
+        )
+
+    def _settle_cancel(self, booking: Booking) -> None:
+        assert booking.reservation_id is not None  # only bookings that have one are cancelled
+        there = self._api.get(booking.reservation_id)
+        if there is None or not there.live:
+            self._applier.finish_cancelled(booking)
+        elif self._settings.mode.cancels:
+            try:
+                self._applier.finish_cancel(booking)
+            except OutcomeUnknown:
+                return  # recorded; looked at again in the next cycle
+
+    # What a person decided
+
+    def _carry_out_decisions(self) -> None:
+        by_row = {b.row: b for b in self._ledger.current()}
+        for decision in self._ledger.decisions():
+            booking = by_row.get(decision.booking)
+            if booking is not None and resolvable(booking):
+                self._carry_out(booking, decision)
+            self._ledger.drop_decision(decision.booking)
+
+    def _carry_out(self, booking: Booking, decision: Decision) -> None:
+        detail = f"decided by {decision.decided_by}"
+        match decision.verdict:
+            case Verdict.ADOPT:
+                self._adopt_decided(booking, decision, detail)
+            case Verdict.RETRY if booking.reservation_id is None:
+                self._give_back(booking, "resolve: retry", detail, attempts=0)
+            case Verdict.RETRY:
+                if not booking.in_doubt:
+                    self._ledger.record(
+                        booking.settled(), at=self._clock(), what="resolve: retry", detail=detail
+                    )
+            case Verdict.DROP:
+                self._drop(booking, detail)
+
+    def _adopt_decided(self, booking: Booking, decision: Decision, detail: str) -> None:
+        there = self._api.get(decision.reservation_id or "")
+        taken = {b.reservation_id for b in self._ledger.current() if b.row != booking.row}
+        if there is None or not there.live or there.reservation_id in taken:
+            why = "belongs to another booking" if there and there.live else "is not live in Tuya"
+            told = replace(booking, detail=f"Not adopted: {decision.reservation_id} {why}; {_RESOLVE}.")
+            self._ledger.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)
+            log.warning("not adopted", reservation_id=decision.reservation_id)
+            return
+        self._take(booking, there, detail)
+
+    def _drop(self, booking: Booking, detail: str) -> None:
+        """Give up what was asked for: the booking stays as the API last confirmed it."""
+        kept = BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
+        state = booking.state if booking.state in HOLDING_STATES else kept
+        cancel = booking.state is BookingState.CANCELLING
+        dropped = replace(
+            booking.with_state(state, Reason.DROPPED, f"Given up, {detail}."),
+            content=(booking.content or booking.pending) if booking.reservation_id else None,
+            pending=None if cancel else booking.pending,
+            evidence=None,
+            attempted_at=None,
+            attempts=0,
+            retry_at=None,
+            blocked_by=None,
+        )
+        self._ledger.record(dropped, at=self._clock(), what="resolve: drop", detail=detail)

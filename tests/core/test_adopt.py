@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from syncd.core.adopt import adopt, adopted_from, made_by, search_window
+from syncd.core.adopt import Recognised, adopted_from, made_by, recognise, search_window
 from syncd.core.changes import Meeting
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence
@@ -65,11 +65,21 @@ def marked(reservation_id: str, meeting: Meeting, generation: int = 0, instance:
     return in_tuya(reservation_id, meeting.spec, Mark.of(instance, meeting.key, generation))
 
 
+def sorted_out(there: list[Reservation], wanted: list[Meeting], *known: Booking) -> Recognised:
+    """What these reservations are to the instance `hq`."""
+    return recognise(there, wanted, known, "hq")
+
+
+def adopt(there: list[Reservation], wanted: list[Meeting]) -> tuple[Booking, ...]:
+    """The bookings that a ledger without history takes over."""
+    return sorted_out(there, wanted).adopted
+
+
 def test_a_reservation_with_our_mark_is_adopted_whole() -> None:
     """The booking has the id, the mark, its generation and what the API really holds."""
     (wanted,) = meetings(event("x", 1, original=1))
     there = replace(marked("7", wanted, 3), topic="Edited in Tuya")
-    (found,) = adopt([there], [wanted], "hq")
+    (found,) = adopt([there], [wanted])
     assert (found.key, found.reservation_id, found.generation) == (wanted.key, "7", 3)
     assert found.mark == str(Mark.of("hq", wanted.key, 3))
     assert (found.state, found.spec.topic, found.spec.description) == (
@@ -86,7 +96,7 @@ def test_adoption_and_planning_book_nothing_twice() -> None:
     wanted = meetings(*events)
     there = [marked("1", wanted[0]), marked("2", wanted[1], 1), marked("3", wanted[2])]
     office = Office()
-    for booking in adopt(there, wanted, "hq"):
+    for booking in adopt(there, wanted):
         office.store(booking)
     decided = office.plan(office.reading(*events))
     assert (decided.changes, decided.unchanged, decided.amended) == ((), 3, ())
@@ -96,52 +106,95 @@ def test_adoption_and_planning_book_nothing_twice() -> None:
 def test_what_is_no_longer_live_is_not_adopted(status: ReservationStatus) -> None:
     """A cancelled or rejected reservation holds no slot, so it proves no booking."""
     (wanted,) = meetings(event("x"))
-    assert adopt([replace(marked("7", wanted), status=status)], [wanted], "hq") == []
+    assert adopt([replace(marked("7", wanted), status=status)], [wanted]) == ()
 
 
 def test_what_waits_for_approval_is_adopted_as_such() -> None:
     """An approval that is pending stays pending."""
     (wanted,) = meetings(event("x"))
     pending = replace(marked("7", wanted), status=ReservationStatus.AWAITING_APPROVAL)
-    assert [b.state for b in adopt([pending], [wanted], "hq")] == [BookingState.APPROVAL]
+    assert [b.state for b in adopt([pending], [wanted])] == [BookingState.APPROVAL]
 
 
 def test_what_others_made_is_not_adopted() -> None:
     """Neither another instance's mark nor equal content without a mark makes a reservation ours."""
     (wanted,) = meetings(event("x"))
     others = [marked("7", wanted, instance="branch"), in_tuya("8", wanted.spec, None)]
-    assert adopt(others, [wanted], "hq") == []
+    assert adopt(others, [wanted]) == ()
 
 
 def test_a_mark_of_another_meeting_is_not_adopted() -> None:
     """Ours, but for an event that the calendars no longer have: it belongs to no meeting here."""
     x, y = meetings(event("x"), event("y", 2))
-    assert adopt([marked("7", y)], [x], "hq") == []
+    assert adopt([marked("7", y)], [x]) == ()
 
 
 def test_of_several_with_one_mark_the_oldest_is_adopted() -> None:
     """Ids are numbers that grow, also where their texts sort otherwise."""
     (wanted,) = meetings(event("x"))
-    found = adopt([marked("10", wanted), marked("9", wanted), marked("11", wanted)], [wanted], "hq")
+    found = adopt([marked("10", wanted), marked("9", wanted), marked("11", wanted)], [wanted])
     assert [b.reservation_id for b in found] == ["9"]
 
 
 def test_of_two_generations_in_one_room_one_is_adopted() -> None:
     """A meeting has one booking in a room, whatever a lost answer left behind."""
     (wanted,) = meetings(event("x"))
-    found = adopt([marked("10", wanted, 0), marked("9", wanted, 1)], [wanted], "hq")
+    found = adopt([marked("10", wanted, 0), marked("9", wanted, 1)], [wanted])
     assert [(b.reservation_id, b.generation) for b in found] == [("9", 1)]
 
 
 def test_a_reservation_in_a_room_that_is_no_longer_wanted_is_adopted_to_be_moved() -> None:
     """The mark leaves the room out, so a changed room is an update after adoption too."""
     (before,), (now,) = meetings(event("x", rooms="a")), meetings(event("x", rooms="b"))
-    (found,) = adopt([marked("7", before)], [now], "hq")
+    (found,) = adopt([marked("7", before)], [now])
     assert found.room_id == "room-a"
     office = Office()
     office.store(found)
     (update,) = office.plan(office.reading(event("x", rooms="b"))).writes
     assert type(update).__name__ == "Update"
+
+
+def test_a_known_reservation_is_not_adopted_again() -> None:
+    """What a booking holds is known; a second live one with the mark is a duplicate of the older."""
+    (wanted,) = meetings(event("x"))
+    (known,) = adopt([marked("9", wanted)], [wanted])
+    found = sorted_out([marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=1))
+    assert found.adopted == ()
+    assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("10", "9")]
+    assert found.strays == ()
+
+
+def test_an_older_reservation_takes_the_place_of_a_younger_one() -> None:
+    """The record then names the oldest, under the same row, and the younger one is the duplicate."""
+    (wanted,) = meetings(event("x"))
+    (known,) = adopt([marked("10", wanted)], [wanted])
+    found = sorted_out([marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=4))
+    assert [(b.row, b.reservation_id) for b in found.adopted] == [(4, "9")]
+    assert [d.reservation.reservation_id for d in found.duplicates] == ["10"]
+
+
+def test_what_is_in_doubt_is_left_to_be_settled() -> None:
+    """Its mark is neither adopted nor a stray."""
+    (wanted,) = meetings(event("x"))
+    (known,) = adopt([marked("9", wanted)], [wanted])
+    doubtful = replace(known.sending(wanted.spec, "", NOW), row=1, reservation_id=None, content=None)
+    found = sorted_out([marked("9", wanted)], [wanted], doubtful)
+    assert (found.adopted, found.duplicates, found.strays) == ((), (), ())
+
+
+def test_a_mark_of_no_meeting_is_a_stray() -> None:
+    """Ours, and of no event and no booking: it is named, and nothing is done about it."""
+    x, y = meetings(event("x"), event("y", 2))
+    found = sorted_out([marked("7", y), marked("8", y, instance="branch")], [x])
+    assert [r.reservation_id for r in found.strays] == ["7"]
+
+
+def test_a_cancelled_reservation_keeps_its_generation_from_being_used_again() -> None:
+    """An old copy of the ledger learns from cancelled ones too which marks were given."""
+    (wanted,) = meetings(event("x"))
+    gone = replace(marked("7", wanted, 3), status=ReservationStatus.CANCELLED)
+    found = sorted_out([gone], [wanted])
+    assert (found.adopted, found.generations) == ((), {wanted.key: 3})
 
 
 # Creates in doubt

@@ -106,17 +106,20 @@ def test_slots_that_only_touch_do_not_wait_for_each_other() -> None:
     assert uids(writing_order([late, early])) == ["early", "late"]
 
 
-def test_a_circle_does_not_hang() -> None:
-    """Meetings that swap their slots are written, the earliest first; who waits for one of them follows."""
-    swap = [
+def test_in_a_circle_one_meeting_steps_aside() -> None:
+    """Of meetings that swap their slots the earliest steps aside first and takes its new place last."""
+    circle = [
         move(event("p", 1, rooms="a"), event("p", 1, rooms="b")),
         move(event("q", 1, rooms="b"), event("q", 1, rooms="c")),
         move(event("r", 1, rooms="c"), event("r", 1, rooms="a")),
         move(event("after", 0.5, rooms="c"), event("after", 1, rooms="a")),
     ]
-    ordered = uids(writing_order(swap))
-    assert sorted(ordered) == ["after", "p", "q", "r"]
-    assert ordered.index("p") < ordered.index("after")
+    ordered = writing_order(circle)
+    assert uids(ordered) == ["after", "r", "q", "p"]
+    aside = {
+        c.meeting.key.uid: [b.key.uid for b in c.aside] for c in ordered if isinstance(c, Update) and c.aside
+    }
+    assert aside == {"after": ["p"]}
 
 
 def test_of_two_new_meetings_the_earlier_created_goes_first() -> None:
@@ -153,8 +156,8 @@ def _meets(one: ReservationSpec, other: ReservationSpec) -> bool:
 
 @settings(deadline=None)
 @given(_MOVES, st.randoms(use_true_random=False))
-def test_every_order_respects_who_leaves_first(moves: list[_Move], random: Random) -> None:
-    """Who enters a slot comes after who leaves it, unless it is on a circle itself; nothing is lost."""
+def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Random) -> None:
+    """Who enters a slot finds it left by all who leave it, and only members of circles step aside."""
     updates = [
         move(
             event(f"m{n}", a / 24, rooms=r, length=length * HOUR),
@@ -177,10 +180,18 @@ def test_every_order_respects_who_leaves_first(moves: list[_Move], random: Rando
     ordered = writing_order(shuffled)
     assert ordered == writing_order(updates)
     assert sorted(uids(ordered)) == sorted(uids(updates))
-    place = {uid: index for index, uid in enumerate(uids(ordered))}
-    for i, j in after:
-        if (j, j) not in reach:
-            assert place[f"m{i}"] < place[f"m{j}"]
+    held = {u.booking.key.uid: u.booking.spec for u in updates}
+    for update in ordered:
+        assert isinstance(update, Update)
+        for aside in update.aside:
+            number = int(aside.key.uid[1:])
+            assert (number, number) in reach
+            del held[aside.key.uid]  # it has not moved before, or this fails
+        uid = update.meeting.key.uid
+        assert not [
+            other for other, spec in held.items() if other != uid and _meets(spec, update.meeting.spec)
+        ]
+        held.pop(uid, None)
 
 
 def test_a_long_chain_is_quick() -> None:

@@ -19,7 +19,7 @@ def _starts(reservations: list[dict[str, Any]]) -> list[int]:
 
 
 def test_one_made_up_zone_name_means_what_each_calendar_defines(office: Office) -> None:
-    """Three sources define "Customized Time Zone" at +01, +09 and -05: three different instants in one run."""
+    """Three sources with a "Customized Time Zone" at +01, +09 and -05 give three instants in one run."""
     offsets = {"oslo": "+0100", "tokyo": "+0900", "lima": "-0500"}
     _sources(office, *offsets)
     day = ahead(2)

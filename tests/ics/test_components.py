@@ -19,7 +19,7 @@ EVENT = (
     "DESCRIPTION:outer",
     "END:VEVENT",
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
 
 
 def body(*lines: str, end: str = "\r\n") -> bytes:

@@ -1,0 +1,62 @@
+"""What a person decides about a booking that syncd cannot settle (`syncd resolve`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from syncd.core.reasons import Reason
+from syncd.core.reservation import Booking
+
+
+class Verdict(StrEnum):
+    """The ways out of doubt: this is its reservation, try it again, give it up."""
+
+    ADOPT = "adopt"
+    RETRY = "retry"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict on the booking with that row number; the next cycle carries it out."""
+
+    booking: int
+    verdict: Verdict
+    reservation_id: str | None
+    decided_by: str
+    at: datetime
+
+    def __post_init__(self) -> None:
+        if (self.verdict is Verdict.ADOPT) != bool(self.reservation_id):
+            raise ValueError("a reservation id belongs to the verdict adopt, and to no other")
+
+
+_RESOLVABLE = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT, Reason.IN_DOUBT})
+
+
+def resolvable(booking: Booking) -> bool:
+    """Whether a person may decide about a booking: it is in doubt, or the API refused it."""
+    return booking.in_doubt or booking.reason in _RESOLVABLE
+
+
+def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:
+    """The bookings that a KEY on the command line means.
+
+    `UID`, `UID/RECURRENCE-ID`, `UID/RECURRENCE-ID/ROOM` or `UID//ROOM`: as much as tells it from others.
+    """
+    return [booking for booking in bookings if text in set(_names(booking))]
+
+
+def full_name(booking: Booking) -> str:
+    """The KEY that means this booking alone."""
+    return f"{booking.key.uid}/{booking.key.recurrence_id or ''}/{booking.room_id or ''}".rstrip("/")
+
+
+def _names(booking: Booking) -> Iterable[str]:
+    uid, recurrence_id = booking.key.uid, booking.key.recurrence_id or ""
+    yield uid
+    yield f"{uid}/{recurrence_id}"
+    yield full_name(booking)

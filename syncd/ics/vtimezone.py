@@ -1,0 +1,149 @@
+"""The rules of a calendar's own VTIMEZONE (RFC 5545 section 3.6.5) as a `tzinfo`.
+
+Offsets are computed for the years that are asked for, never all at once, so that no definition is costly.
+One that does not say enough to give every time an offset raises `UnusableZone`: half a zone is a wrong
+hour.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+from syncd.ics.components import RawComponent
+from syncd.ics.rule import BrokenRule, Frequency, Recurrence, Rule
+
+_OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)([0-5]\d)?")
+_FIRST, _LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001  # wall clock; room for any offset
+_LOOK_BACK_YEARS = (2, 20, 10_000)
+
+
+class UnusableZone(ValueError):
+    """A VTIMEZONE without the parts that give every time an offset."""
+
+
+class _Change(NamedTuple):
+    """From `instant` (naive, in UTC) the offset is `after`."""
+
+    instant: datetime
+    before: timedelta
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Observance:
+    """One STANDARD or DAYLIGHT part: from each onset, a wall clock time at `before`, `after` holds."""
+
+    first: datetime
+    before: timedelta
+    after: timedelta
+    rules: tuple[Rule, ...]
+    dates: tuple[datetime, ...]
+
+    def changes(self, year: int) -> Iterator[_Change]:
+        """Those of a year and its borders, and the last one before it; in no order."""
+        begin = max(_FIRST, min(_LAST, datetime(year, 1, 1) - timedelta(days=2)))  # noqa: DTZ001  # wall clock
+        end = min(_LAST, datetime(year, 12, 31) + timedelta(days=3))  # noqa: DTZ001  # wall clock
+        for years in _LOOK_BACK_YEARS:
+            low = max(_FIRST, begin.replace(year=max(1, begin.year - years), day=28))
+            onsets = sorted(self._onsets(low, end))
+            if onsets and (onsets[0] < begin or low == _FIRST):
+                break
+        before = [onset for onset in onsets if onset < begin][-1:]
+        for onset in (*before, *(onset for onset in onsets if onset >= begin)):
+            yield _Change(onset - self.before, self.before, self.after)
+
+    def _onsets(self, low: datetime, high: datetime) -> Iterator[datetime]:
+        yield from (wall for wall in (self.first, *self.dates) if low <= wall <= high)
+        for rule in self.rules:
+            last = high
+            if rule.until is not None:
+                last = rule.until.wall + (self.before if rule.until.is_utc else timedelta())
+            yield from Recurrence(rule, self.first, min(high, last)).since(low)
+
+
+class OwnZone(tzinfo):
+    """A zone as a calendar defines it.
+
+    In a gap the offset before it counts, in an overlap the first of the two; `fold` asks for the other.
+    """
+
+    def __init__(self, definition: RawComponent, name: str) -> None:
+        """Raises `UnusableZone`."""
+        self._name = name
+        parts = [*definition.subcomponents("STANDARD"), *definition.subcomponents("DAYLIGHT")]
+        if not parts:
+            raise UnusableZone
+        self._observances = [_observance(part) for part in parts]
+        self._changes_by_year: dict[int, list[_Change]] = {}
+        self._at_first = min(self._observances, key=lambda o: o.first).before
+
+    def __str__(self) -> str:
+        return self._name
+
+    def utcoffset(self, dt: datetime | None) -> timedelta:
+        """The offset of a wall clock time."""
+        assert dt is not None  # only `time` objects ask without one, and there are none
+        wall, choose = dt.replace(tzinfo=None), (min if dt.fold else max)
+        passed = (c for c in self._changes(wall.year) if c.instant + choose(c.before, c.after) <= wall)
+        return next((change.after for change in passed), self._at_first)
+
+    def fromutc(self, dt: datetime) -> datetime:
+        """The wall clock time of an instant."""
+        instant = dt.replace(tzinfo=None)
+        passed = (c for c in self._changes(instant.year) if c.instant <= instant)
+        offset = next((change.after for change in passed), self._at_first)
+        wall = dt + offset
+        return wall if self.utcoffset(wall) == offset else wall.replace(fold=1)
+
+    def dst(self, dt: datetime | None) -> timedelta:  # noqa: ARG002  # required of a tzinfo
+        """Always zero: which part is summer time does not matter here."""
+        return timedelta()
+
+    def tzname(self, dt: datetime | None) -> str:  # noqa: ARG002  # required of a tzinfo
+        """The TZID."""
+        return self._name
+
+    def _changes(self, year: int) -> list[_Change]:
+        """What decides the offsets of a year, the latest first."""
+        if year not in self._changes_by_year:
+            changes = {change for observance in self._observances for change in observance.changes(year)}
+            self._changes_by_year[year] = sorted(changes, reverse=True)
+        return self._changes_by_year[year]
+
+
+def _observance(part: RawComponent) -> _Observance:
+    try:
+        first, before, after = (part.first(n) or "" for n in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO"))
+        rules = tuple(Rule.parse(value) for _, value in part.values("RRULE") if value.strip())
+        dates = [text for _, value in part.values("RDATE") for text in value.split(",") if text.strip()]
+        observance = _Observance(
+            max(_FIRST, _wall(first)),
+            _offset(before),
+            _offset(after),
+            rules,
+            tuple(_wall(text) for text in dates),
+        )
+    except (BrokenRule, ValueError):
+        raise UnusableZone from None
+    if any(rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY} for rule in rules):
+        raise UnusableZone  # no clock changes so often, and computing it would be costly
+    return observance
+
+
+def _wall(text: str) -> datetime:
+    text = text.strip().upper().removesuffix("Z")
+    layout = "%Y%m%dT%H%M%S" if "T" in text else "%Y%m%d"
+    return datetime.strptime(text, layout)  # noqa: DTZ007  # wall clock on purpose
+
+
+def _offset(text: str) -> timedelta:
+    match = _OFFSET.fullmatch(text.strip())
+    if match is None:
+        raise UnusableZone
+    sign, hours, minutes, seconds = match.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
+    return -offset if sign == "-" else offset

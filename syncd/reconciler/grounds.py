@@ -1,0 +1,165 @@
+"""What a plan rests on beside the readings: meetings wanted, bookings known, and the policy of the moment."""
+
+from __future__ import annotations
+
+import calendar
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from syncd.core.changes import Meeting
+from syncd.core.evidence import Safety
+from syncd.core.mapper import Mapped, Mapper, Wanted
+from syncd.core.occurrence import OccurrenceKey, Reading, Window
+from syncd.core.plan import CallBudget, Policy
+from syncd.core.reasons import Evidence
+from syncd.core.reservation import Booking
+from syncd.core.witness import Witnessed, merge
+from syncd.errors import ApiUnusable
+from syncd.reconciler.inspect import adoptable, listed
+from syncd.reconciler.ports import Api, CalendarSource, Ledger, Settings
+
+log = structlog.get_logger(__name__)
+
+_RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
+_NOBODY_KEPT = timedelta(hours=24)  # how long "no such user" is believed
+_RESERVE = 20  # a part of the monthly calls that writes leave for looking
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the calendars ask for; `mapped` has an entry for each of `witnessed`."""
+
+    witnessed: tuple[Witnessed, ...]
+    mapped: Mapping[OccurrenceKey, Mapped]
+
+    def meetings(self, before: datetime) -> list[Meeting]:
+        """One for each reservation that is asked for and begins before a moment."""
+        return [
+            Meeting(seen.occurrence, seen.witnesses, spec)
+            for seen in self.witnessed
+            if isinstance(wanted := self.mapped[seen.occurrence.key], Wanted)
+            for spec in wanted.specs
+            if spec.start < before
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a plan is decided from beside the readings."""
+
+    wish: Wish
+    bookings: tuple[Booking, ...]
+    policy: Policy
+
+
+class Groundwork:
+    """Gathers the grounds of a plan from ledger, API and configuration.
+
+    With `remember`, what the API told on the way is stored.
+    """
+
+    def __init__(
+        self, *, sources: Sequence[CalendarSource], api: Api, ledger: Ledger, settings: Settings
+    ) -> None:
+        self._sources = tuple(sources)
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+
+    def wish(
+        self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
+    ) -> Wish:
+        """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
+        witnessed = merge(readings)
+        mapper = Mapper(self._settings.mapping)
+        if self._settings.lookup:
+            mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
+        return Wish(witnessed, {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed})
+
+    def grounds(self, wish: Wish, now: datetime, *, remember: bool, ask: bool = True) -> Grounds:
+        """What the plan for a wish rests on; without `ask` only what is known without the API."""
+        bookings = self._ledger.current()
+        if ask and self._ledger.fresh:
+            bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
+        policy = Policy(
+            mode=self._settings.mode,
+            window=Window.ahead(now, self._settings.horizon),
+            configured=tuple(source.name for source in self._sources),
+            safety=self._safety(now),
+            advance=self._advance(now, remember=remember, ask=ask),
+            approved=self._ledger.approved(),
+            on_change=self._settings.on_change,
+            on_cancel=self._settings.on_cancel,
+            calls=self._calls(now),
+        )
+        return Grounds(wish, bookings, policy)
+
+    def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+        """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
+        meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
+        reservations = listed(self._api, bookings, meetings, now)
+        found = adoptable(reservations, bookings, meetings, self._settings, now).adopted
+        # Rows tell bookings apart while planning.
+        return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]
+
+    def _with_directory(
+        self, mapper: Mapper, witnessed: Sequence[Witnessed], now: datetime, *, remember: bool, ask: bool
+    ) -> Mapper:
+        """Ask the tenant's directory for addresses that the people file does not know, each once."""
+        found: dict[str, str] = {}
+        for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
+            known, user = self._ledger.person(address, not_before=now - _NOBODY_KEPT)
+            if not known and ask:
+                try:
+                    user = self._api.find_user(address)
+                except ApiUnusable as error:
+                    # The directory is a product of its own: without it people stay unmapped, rooms do not.
+                    log.warning("directory", error=str(error))
+                    break
+                if remember:
+                    self._ledger.remember_person(address, user, now)
+            if user is not None:
+                found[address] = user
+        rules = self._settings.mapping
+        return Mapper(replace(rules, people={**found, **rules.people}))
+
+    def _safety(self, now: datetime) -> Safety:
+        settings = self._settings
+        recent = self._ledger.cancels_since(now - settings.cancel_window)
+        return Safety(
+            cancel_share=settings.cancel_share,
+            cancel_floor=settings.cancel_floor,
+            empty_hold=settings.empty_hold,
+            confirmations={source.name: source.confirmations for source in self._sources},
+            cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
+        )
+
+    def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
+        """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
+        known, _, asked = (self._ledger.get_fact("max_day") or "").partition(" ")
+        if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
+            max_day = self._api.rules().max_day
+            known = "" if max_day is None else str(max_day)
+            if remember:
+                self._ledger.set_fact("max_day", f"{known} {now.isoformat()}")
+        return timedelta(days=int(known)) if known else None
+
+    def _calls(self, now: datetime) -> CallBudget | None:
+        """What writes may still cost this month, and whether the calls run short at this pace."""
+        monthly = self._settings.monthly_calls
+        if monthly == 0:
+            return None
+        used = self._ledger.calls_in_month(now)
+        short = monthly - used < monthly // 2 and forecast(used, now) > monthly
+        return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
+
+
+def forecast(used: int, now: datetime) -> int:
+    """API calls until the end of the month at the pace so far; the first day counts as a whole one."""
+    days = calendar.monthrange(now.year, now.month)[1]
+    elapsed = max(1.0, now.day - 1 + now.hour / 24)
+    return round(used * days / elapsed)
