@@ -24,7 +24,23 @@ from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
 settings.register_profile("default", deadline=None)
+settings.register_profile("long", max_examples=5000, deadline=None)
 settings.load_profile("default")
+
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker of tests that take minutes."""
+    config.addinivalue_line("markers", "long: takes minutes; left out unless asked for by python -m pytest -m long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long tests out unless markers are chosen on the command line."""
+    if not config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+
 
 SMALL_ROOM = "1410148741926678528"
 LARGE_ROOM = "1410148741926678529"

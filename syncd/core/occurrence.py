@@ -234,6 +234,7 @@ class Reading:
     With an error, `occurrences` may still hold what whole documents of the source said (a directory with
     one broken file), but absence proves nothing.
     `digest` identifies the bytes that were read.
+    `refresh_after` is how long the calendars ask to be left alone, if they say so.
     """
 
     source: str
@@ -248,6 +249,7 @@ class Reading:
     readable: bool = True
     documents: int = 0
     events: int = 0
+    refresh_after: timedelta | None = None
 
     def __post_init__(self) -> None:
         require_aware(self.at, "at")

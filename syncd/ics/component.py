@@ -36,7 +36,8 @@ from syncd.core.occurrence import (
     recurrence_id_of,
 )
 from syncd.core.reasons import Reason
-from syncd.ics.components import DECIDES_TIME, RawComponent
+from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent
+from syncd.ics.duration import Duration, parse_duration
 from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
@@ -47,37 +48,25 @@ _ZONED = re.compile(
     r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
     re.IGNORECASE,
 )
+_IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
+_FARTHEST_ALARM = timedelta(days=3660)  # nobody is reminded ten years before
 _NAME = re.compile(r"[A-Za-z-]+")
-_DURATION = re.compile(
-    r"([+-])?P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
-)
+_READABLE = re.compile(r"[A-Za-z0-9-]+(?:;.*)?:")
 
 
-class BrokenComponent(ValueError):
-    """A VEVENT that cannot be understood: reason code and sentence."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        self.reason = reason
-        self.detail = detail
-        super().__init__(detail)
+_FIRST_YEAR, _LAST_YEAR = 1900, 9998  # a year of room at the end of what Python can count
 
 
 def out_of_range() -> BrokenComponent:
-    """What an overflow in date arithmetic means."""
-    return BrokenComponent(Reason.BROKEN_PROPERTY, "a date lies outside of the years 1 to 9999")
+    """What a date means that no meeting has, or that cannot be counted with."""
+    years = f"{_FIRST_YEAR} to {_LAST_YEAR}"
+    return BrokenComponent(Reason.BROKEN_PROPERTY, f"a date lies outside of the years {years}")
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """A length as RFC 5545 section 3.3.6 has it: days are nominal, the rest is exact."""
-
-    days: int = 0
-    exact: timedelta = timedelta()
-
-    @property
-    def rough(self) -> timedelta:
-        """The length where days have 24 hours; for bounds only."""
-        return timedelta(days=self.days) + self.exact
+def _check_years(*moments: date) -> None:
+    """Refuse the ends of time, where programs put dates that they do not know."""
+    if any(not _FIRST_YEAR <= moment.year <= _LAST_YEAR for moment in moments):
+        raise out_of_range()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +115,10 @@ class Component:
         return bool(self.rules or self.dates)
 
     @property
-    def revision(self) -> tuple[int, bool, float, float, str]:
+    def revision(self) -> tuple[int, bool, float, float]:
         """Sorts the newest of several components with one identity last.
 
-        SEQUENCE, then a cancelling method, LAST-MODIFIED, DTSTAMP (RFC 5546 section 2.1.5), then the text:
-        never the order in the file.
+        SEQUENCE, then a cancelling method, LAST-MODIFIED, DTSTAMP (RFC 5546 section 2.1.5).
         """
         modified = self.template.last_modified
         return (
@@ -138,19 +126,31 @@ class Component:
             self.method_cancel,
             modified.timestamp() if modified else 0.0,
             self.stamp.timestamp() if self.stamp else 0.0,
-            self.text,
         )
+
+    @property
+    def timing(self) -> tuple[object, ...]:
+        """All that decides when it takes place, and whether."""
+        rules = (self.rules, self.excluded_rules, self.dates, self.excluded)
+        # What is floating in two calendars, whole days too, may be meant in two zones.
+        begin = self.template.zone if self.start.is_date else self.recurrence_id_at(self.start)
+        return (begin, self.start, self.duration, self.this_and_future, *rules, self.template.cancelled)
 
     def when(self, start: Start, duration: Duration | None) -> When:
         """The time of the occurrence that begins at `start`: instants first, then lengths."""
         if start.is_date:
-            day = start.wall.date()
-            return Days(day, day + max(1, duration.days if duration else 1) * ONE_DAY)
-        begin = self.zones.instant(start.wall, start.tzid)
+            days = Days(
+                begin := start.wall.date(), begin + max(1, duration.days if duration else 1) * ONE_DAY
+            )
+            _check_years(days.start, days.end)
+            return days
+        instant = self.zones.instant(start.wall, start.tzid)
+        _check_years(instant)
         if duration is None or not duration.rough:
-            return Moment(begin)
+            return Moment(instant)
         nominal = self.zones.instant(start.wall + duration.days * ONE_DAY, start.tzid)
-        return Timespan(begin, nominal + duration.exact)
+        _check_years(nominal + duration.exact)
+        return Timespan(instant, nominal + duration.exact)
 
     def recurrence_id_at(self, start: Start) -> str:
         """The canonical recurrence id of an original start of this component's series."""
@@ -175,12 +175,13 @@ def parse(
     raw = repaired(raw)
     # Without subcomponents: the library would refuse the whole event for a broken alarm.
     # Without zones: it would guess about them, and answer from what other documents defined.
-    own = [_ZONED.sub(r"\1", line) for line in raw.own_lines()]
-    cut = (_NAME.match(line) for line in own if ":" not in line)
-    lost = next((name[0].upper() for name in cut if name and name[0].upper() in DECIDES_TIME), None)
+    own = list(raw.own_lines())
+    unreadable = (_NAME.match(line) for line in own if not _READABLE.match(line))
+    lost = next((name[0].upper() for name in unreadable if name and name[0].upper() in DECIDES_TIME), None)
     if lost is not None:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{lost} has no value")
-    lines = "\r\n".join(("BEGIN:VEVENT", *own, "END:VEVENT", ""))
+    read = (_ZONED.sub(r"\1", line) for line in own if _READABLE.match(line))
+    lines = "\r\n".join(("BEGIN:VEVENT", *read, "END:VEVENT", ""))
     try:
         event = icalendar.Event.from_ical(lines.encode("utf-8", "surrogatepass"))
     except (ValueError, KeyError, IndexError, AttributeError, TypeError):
@@ -213,9 +214,10 @@ def _component(
         if not method_cancel:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
         # RFC 5546 section 3.2.5 lets a cancellation leave it out; it then has a place in no window.
-        start = recurrence_id or Start(datetime.min, is_date=True)  # noqa: DTZ901  # wall clock on purpose
+        start = recurrence_id or Start(midnight(date(_FIRST_YEAR, 1, 1)), is_date=True)
     excluded = tuple(_excluded_dates(raw, event))
     dates = tuple(_recurrence_dates(raw, event, zones))
+    _check_years(*(used.wall for used in (start, recurrence_id, *(entry for entry, _ in dates)) if used))
     # An unknown zone anywhere that it decides time quarantines, in EXDATE and RDATE too.
     for used in (start, recurrence_id, *excluded, *(entry for entry, _ in dates)):
         if used is not None and used.tzid is not None:
@@ -279,15 +281,22 @@ def _single_start(raw: RawComponent, event: icalendar.Event, name: str) -> Start
         return None
     if len(values) > 1:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
-    parameters, _ = next(raw.values(name))
+    parameters = next((parameters for parameters, _ in raw.values(name)), None)
+    if parameters is None:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
+    if isinstance(getattr(values[0], "dt", None), datetime) and _IS_DATE.search(parameters):
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is called a date and has a time")
     return _start(getattr(values[0], "dt", None), name, parameters)
 
 
 def _listed(raw: RawComponent, event: icalendar.Event, name: str) -> Iterator[tuple[Any, str, str]]:
     """Each date of a list property with its raw parameters, and its text."""
-    for value, (parameters, written) in zip(_many(event, name), raw.values(name), strict=True):
-        entries = zip(getattr(value, "dts", ()), written.split(","), strict=True)
-        yield from ((entry.dt, parameters, text) for entry, text in entries)
+    values, written = _many(event, name), list(raw.values(name))
+    lists = [(getattr(value, "dts", ()), *line) for value, line in zip(values, written, strict=False)]
+    if len(values) != len(written) or any(len(dates) != text.count(",") + 1 for dates, _, text in lists):
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
+    for dates, parameters, text in lists:
+        yield from ((entry.dt, parameters, part) for entry, part in zip(dates, text.split(","), strict=True))
 
 
 def _excluded_dates(raw: RawComponent, event: icalendar.Event) -> Iterator[Start]:
@@ -338,17 +347,6 @@ def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zo
     if length.rough < timedelta():
         raise BrokenComponent(Reason.END_BEFORE_START, "the event ends before it starts")
     return length
-
-
-def parse_duration(text: str) -> Duration:
-    """A DURATION value (RFC 5545 section 3.3.6); raises `BrokenComponent`."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"DURATION {text.strip()[:40]!r} is not a duration")
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
-    sign = -1 if match[1] == "-" else 1
-    exact = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return Duration(days=sign * (7 * weeks + days), exact=sign * exact)
 
 
 def _template(
@@ -467,7 +465,10 @@ def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
         wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
         return Alarm(at=zones.instant(wall, "UTC"))
     from_end = re.search(r';RELATED="?END\b', parameters) is not None
-    return Alarm(offset=parse_duration(written).rough, from_end=from_end)
+    offset = parse_duration(written).rough
+    if abs(offset) > _FARTHEST_ALARM:
+        raise ValueError
+    return Alarm(offset=offset, from_end=from_end)
 
 
 def _attachments(event: icalendar.Event) -> Iterator[Attach]:

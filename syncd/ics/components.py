@@ -9,9 +9,12 @@ raises `Incomplete`, because what is missing from it proves nothing.
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+
+from syncd.core.reasons import Reason
 
 DECIDES_TIME = frozenset(
     {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
@@ -28,7 +31,7 @@ _WIDE = {
 }
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]+)")
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
-_BYTE_ORDER_MARK = "\ufeff"
+_NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _SCHEME = re.compile(r";TZID=tzone$", re.IGNORECASE)  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
 _JOINED = re.compile(rf"END:VCALENDAR[{_BLANK}]*BEGIN:VCALENDAR\s*", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
@@ -38,7 +41,16 @@ class Incomplete(ValueError):
     """The document is not a whole calendar; the text is a sentence for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+class BrokenComponent(ValueError):
+    """A VEVENT that cannot be understood: reason code and sentence."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
 class RawComponent:
     """One component of a VCALENDAR: unfolded content lines from BEGIN to END, and where it begins."""
 
@@ -49,7 +61,12 @@ class RawComponent:
     @property
     def uid(self) -> str:
         """UID without escapes (RFC 5545 section 3.3.11), so that all spellings are one; empty if absent."""
-        return unescaped(self.first("UID") or "").strip()
+        return next(iter(self.uids), "")
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """All UIDs that stand in it; two different ones show that lines between two events were lost."""
+        return tuple(dict.fromkeys(unescaped(value).strip() for _, value in self.values("UID")))
 
     def own_lines(self) -> Iterator[str]:
         """The lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
@@ -77,11 +94,16 @@ class RawComponent:
 
         The parameters are raw text; the value is everything behind the first colon outside of quotes.
         """
-        wanted = name.upper()
+        return iter(self._by_name.get(name.upper(), ()))
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {}
         for text in self.own_lines():
             match = _PROPERTY_NAME.match(text)
-            if match is not None and match[1].upper() == wanted:
-                yield split_content_line(text, match.end())
+            if match is not None:
+                found.setdefault(match[1].upper(), []).append(split_content_line(text, match.end()))
+        return found
 
     def _walk(self) -> Iterator[tuple[int, str, str]]:
         """Each line with the number of components around it, its own BEGIN and END included, and its name."""
@@ -126,10 +148,10 @@ def split_content_line(text: str, position: int) -> tuple[str, str]:
 
 
 def decode(body: bytes) -> str:
-    """The text of a calendar: UTF-8 as RFC 5545 says, UTF-16 by its mark or its zeros, else Windows-1252.
+    """The text of a calendar: UTF-8 as RFC 5545 says, or UTF-16 by its mark or its zeros.
 
-    Windows-1252 is what servers send that ignore the charset; it decodes anything, so no event is lost
-    over a letter.
+    Bytes that are no UTF-8 are read as Windows-1252, which is what servers send that ignore the charset, and
+    only they: one wrong byte changes no letter of another event.
     Raises `Incomplete` for what is no text.
     """
     wide = next((name for start, name in _WIDE.items() if body.startswith(start)), None)
@@ -150,22 +172,28 @@ def decode(body: bytes) -> str:
         # Folds may fall inside a UTF-8 sequence (section 3.1), three at most: put them behind the sequence.
         for _ in range(3):
             body = _FOLDS_IN_SEQUENCE.sub(rb"\2\1", body)
-        try:
-            return body.decode("utf-8")
-        except UnicodeDecodeError:
-            return body.decode("cp1252", errors="replace")
+        return body.decode("utf-8", errors=_AS_WINDOWS_1252)
+
+
+def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)  # it is named for decoding alone
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+_AS_WINDOWS_1252 = "syncd.windows-1252"
+codecs.register_error(_AS_WINDOWS_1252, _as_windows_1252)
 
 
 def content_lines(text: str) -> Iterator[tuple[int, str]]:
     """Unfolded content lines with the number of their first line, from 1; any line end is accepted.
 
-    Marks of byte order inside the text stem from files put together, and are no part of a line.
+    Marks of byte order stem from files put together; like control characters they begin no line.
     """
     number = 0
     started = 0
     parts: list[str] = []
     for written in _LINE_END.split(text):
-        line = written.lstrip(_BYTE_ORDER_MARK)
+        line = written.lstrip(_NO_PART_OF_A_LINE)
         number += 1
         if line[:1] in {" ", "\t"} and parts:
             parts.append(line[1:])

@@ -25,6 +25,7 @@ _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
 _NAME = re.compile(r"([A-Za-z0-9-]+)\s*(?=[;:])")
 _LINK = re.compile("(?:https?|mailto|tel):", re.IGNORECASE)
 _VALUE_OF_TIME = re.compile(r"\s*(?:\d{8}|[+-]?P\d|[+-]?PT\d|FREQ=)", re.IGNORECASE)
+_TIME_WITHOUT_COLON = re.compile(rf"(?:{'|'.join(sorted(DECIDES_TIME))})\b.*(?:\d{{8}}|PT?\d|FREQ=)")
 _ISO_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
@@ -82,7 +83,7 @@ def _with_whole_texts(lines: Iterable[str]) -> Iterator[str]:
 def _is_property(line: str) -> bool:
     """Whether a program wrote a line as a property; a person writes `Agenda: budget` or `https://…`."""
     match = _NAME.match(line)
-    if match is not None and match[1] in DECIDES_TIME:
+    if _TIME_WITHOUT_COLON.match(line):
         return True
     if match is None or ":" not in line or _LINK.match(line):
         return False
@@ -144,7 +145,7 @@ def date_with_midnight(properties: Properties) -> None:
 
 
 def empty_entries(properties: Properties) -> None:
-    """Lists of dates end with a comma, and EXDATE stands without any date (many scripts): nothing is taken out.
+    """Lists of dates end with a comma, and EXDATE stands without any date (many scripts): nothing is out.
 
     An RDATE or RRULE without anything stays as it is, because something may be lost.
     """

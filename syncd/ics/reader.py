@@ -6,11 +6,12 @@ and expands each UID by itself, so that one bad series costs one series.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import (
@@ -25,11 +26,11 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Note, Reason
-from syncd.ics.component import BrokenComponent, Component, address_of, out_of_range, parse
-from syncd.ics.components import Incomplete, RawCalendar, split
+from syncd.ics.component import Component, address_of, out_of_range, parse
+from syncd.ics.components import BrokenComponent, Incomplete, RawCalendar, split
+from syncd.ics.duration import parse_duration
 from syncd.ics.recurrence import Instance, expand, original_start
 from syncd.ics.zones import ONE_DAY, Zones
-
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
 
@@ -40,7 +41,7 @@ class Document:
 
     name: str
     body: bytes
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class _Collected:
     defects: list[Defect] = field(default_factory=list)
     by_uid: dict[str, list[Component]] = field(default_factory=dict)
     base_urls: dict[str, str] = field(default_factory=dict)
+    refresh_after: timedelta | None = None
     events: int = 0
 
 
@@ -133,6 +135,7 @@ def read(
         ),
         error="; ".join(said.problems) or None,
         readable=not said.problems or bool(said.by_uid),
+        refresh_after=said.refresh_after,
         documents=len(said.base_urls),
         events=said.events,
     )
@@ -151,10 +154,19 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
         zones = locale.zones_of(calendar)
         method_cancel = calendar.properties.get("METHOD", "").upper() == "CANCEL"
         owners = _owners(calendar, document)
+        said.refresh_after = max(filter(None, (said.refresh_after, _refresh_after(calendar))), default=None)
         for raw in calendar.components:
             if raw.name != "VEVENT":
                 continue
             said.events += 1
+            if len(uids := raw.uids) > 1:
+                detail = "the event has several UIDs, so lines between two events are lost"
+                said.defects.extend(
+                    Defect(uid, raw.line, Reason.BROKEN_PROPERTY, detail, document.name)
+                    for uid in uids
+                    if uid
+                )
+                continue
             try:
                 if not raw.uid:
                     raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
@@ -172,6 +184,16 @@ def _collect(document: Document, said: _Collected, source: str, locale: Locale) 
                 said.by_uid.setdefault(raw.uid, []).append(component)
 
 
+def _refresh_after(calendar: RawCalendar) -> timedelta | None:
+    """How long a calendar asks to be left alone (RFC 7986 section 5.7, or Outlook's name), a day at most."""
+    for name in ("REFRESH-INTERVAL", "X-PUBLISHED-TTL"):
+        with contextlib.suppress(BrokenComponent, OverflowError):
+            interval = parse_duration(calendar.properties.get(name, "")).rough
+            if interval > timedelta():
+                return min(interval, ONE_DAY)
+    return None
+
+
 def _owners(calendar: RawCalendar, document: Document) -> frozenset[str]:
     """The addresses of the person whose calendar it is, from its own properties and the file's name.
 
@@ -183,7 +205,7 @@ def _owners(calendar: RawCalendar, document: Document) -> frozenset[str]:
 
 
 def _newest_of_each(components: Sequence[Component]) -> tuple[list[Component], tuple[Note, ...]]:
-    """One component per identity (no RECURRENCE-ID, or each original start): the organizer's, else the newest.
+    """One component per identity (none, or each original start): the organizer's copy, else the newest.
 
     Never the order in the file decides; see `Component.revision`.
     """
@@ -204,14 +226,23 @@ def _deciding(copies: Sequence[Component]) -> Component:
     """The copy that counts, as `syncd.core.witness.deciding` has it for sources.
 
     Otherwise than there a cancellation counts before the event of the same SEQUENCE, as in one mailbox.
+    Raises `BrokenComponent` when nothing tells which of two is newer, and they take place at other times.
     """
     live = [copy.template.sequence for copy in copies if not copy.template.cancelled]
 
-    def by_organizer(copy: Component) -> bool:
+    def rank(copy: Component) -> tuple[bool, tuple[int, bool, float, float]]:
         overruled = copy.template.cancelled and copy.template.sequence < max(live, default=-1)
-        return copy.template.organizers_copy and not overruled
+        return copy.template.organizers_copy and not overruled, copy.revision
 
-    return max(copies, key=lambda copy: (by_organizer(copy), copy.revision))
+    highest = max(rank(copy) for copy in copies)
+    newest = [copy for copy in copies if rank(copy) == highest]
+    if any(copy.timing != newest[0].timing for copy in newest):
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY,
+            "several components have this UID at different times, and neither SEQUENCE nor LAST-MODIFIED nor "
+            "DTSTAMP tells which is the newest",
+        )
+    return max(newest, key=lambda copy: copy.text)
 
 
 def _zone_notes(component: Component, window: Window) -> Iterator[Note]:

@@ -16,8 +16,11 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from syncd.core.occurrence import When, Window
 from syncd.core.reasons import Reason
-from syncd.ics.component import BrokenComponent, Component, Duration, Start
-from syncd.ics.rule import Recurrence, Rule, Until
+from syncd.ics.component import Component, Start
+from syncd.ics.components import BrokenComponent
+from syncd.ics.duration import Duration
+from syncd.ics.rule import Rule, Until
+from syncd.ics.rule_dates import Recurrence
 from syncd.ics.zones import ONE_DAY, midnight, wall_clock
 
 MAX_OCCURRENCES = 5_000
@@ -26,7 +29,7 @@ MAX_OCCURRENCES = 5_000
 MAX_TESTS = 4 * MAX_OCCURRENCES
 """Dates that the rules of one UID give around the window, each looked at once and once for each EXRULE."""
 
-_FARTHEST = timedelta(days=3660)  # an override that moves by more than ten years is found by itself only
+_FARTHEST = timedelta(days=3660)  # how far a date may be from where it has an effect: ten years
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +153,12 @@ def _bounds(
     """Between which wall clock times an original start can touch the window."""
     lengths = [c.duration for c in (master, *(c for _, c in ranges))] + [d for _, d in master.dates]
     longest = max((length.rough for length in lengths if length is not None), default=timedelta())
+    if longest > _FARTHEST:
+        raise BrokenComponent(Reason.BROKEN_PROPERTY, "the dates of the series last longer than ten years")
     shifts = (abs(c.start.wall - c.recurrence_id.wall) for _, c in ranges if c.recurrence_id)
     shift = min(max(shifts, default=timedelta()), _FARTHEST)
     # Two days more than needed, because offsets differ by up to 26 hours around the world.
-    low = window.start - min(longest, _FARTHEST) - shift - 2 * ONE_DAY
+    low = window.start - longest - shift - 2 * ONE_DAY
     high = window.reach + shift + 2 * ONE_DAY
     return low.astimezone(UTC).replace(tzinfo=None), high.astimezone(UTC).replace(tzinfo=None)
 

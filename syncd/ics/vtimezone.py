@@ -14,7 +14,8 @@ from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from syncd.ics.components import RawComponent
-from syncd.ics.rule import BrokenRule, Frequency, Recurrence, Rule
+from syncd.ics.rule import BrokenRule, Frequency, Rule
+from syncd.ics.rule_dates import Recurrence
 
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)([0-5]\d)?")
 _FIRST, _LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001  # wall clock; room for any offset

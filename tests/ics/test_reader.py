@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import tracemalloc
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import FrameType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -115,6 +118,32 @@ def quarantine(said: Reading) -> Reason:
     return defect.reason
 
 
+def steps(function: Callable[[], object]) -> int:
+    """How many Python functions are called, which is what a computation costs on any machine."""
+    count = 0
+
+    def called(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(called)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def peak(function: Callable[[], object]) -> int:
+    """How many bytes a computation holds at once."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 class TestTime:
     """Instants, lengths and zones."""
 
@@ -210,7 +239,7 @@ class TestTime:
             ((), date(2026, 1, 6)),
             (("DTEND;VALUE=DATE:20260108",), date(2026, 1, 8)),
             (("DURATION:P2D",), date(2026, 1, 7)),
-            (("DTEND;VALUE=DATE:99991231",), date(9999, 12, 31)),
+            (("DTEND;VALUE=DATE:99981231",), date(9998, 12, 31)),
         ],
     )
     def test_whole_days(self, lines: tuple[str, ...], end: date) -> None:
@@ -228,6 +257,24 @@ class TestTime:
     def test_end_before_start(self, lines: tuple[str, ...]) -> None:
         """An event that ends before it starts is quarantined, never turned around."""
         assert quarantine(of_event(*lines)) is Reason.END_BEFORE_START
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("DTSTART:99991231T235959Z",),
+            ("DTSTART:20260105T090000Z", "DTEND:99990101T000000Z"),
+            ("DTSTART;VALUE=DATE:20260105", "DTEND;VALUE=DATE:99991231"),
+            ("DTSTART;VALUE=DATE:00010101", "RRULE:FREQ=YEARLY"),
+            ("DTSTART:18991231T235959Z", "RRULE:FREQ=DAILY"),
+            (*HOUR, "RDATE:99990101T000000Z"),
+            (*HOUR, "RECURRENCE-ID:00010101T000000Z"),
+        ],
+    )
+    def test_ends_of_time(self, lines: tuple[str, ...]) -> None:
+        """Dates that no meeting has, which programs write for what they do not know, are not read."""
+        said = of_event(*lines)
+        assert quarantine(said) is Reason.BROKEN_PROPERTY
+        assert "1900 to 9998" in said.defects[0].detail
 
     def test_over_and_far(self) -> None:
         """What is over before the window is left out, what still runs is kept."""
@@ -343,6 +390,120 @@ class TestZones:
         )
         assert only(said).notes == ()
         assert said.notes == ()
+
+    @pytest.mark.parametrize(
+        ("tzid", "start"),
+        [
+            ("(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna", "20260705T0700Z"),
+            ("(GMT-05:00) Eastern Time (US & Canada)", "20260705T1300Z"),
+            ("(UTC+05:30) Chennai, Kolkata, Mumbai, New Delhi", "20260705T0330Z"),
+            ("(UTC) Coordinated Universal Time", "20260705T0900Z"),
+            ("tzone://Microsoft/Utc", "20260705T0900Z"),
+            ("/freeassociation.sourceforge.net/Tzfile/America/New_York", "20260705T1300Z"),
+        ],
+    )
+    def test_names_of_vendors(self, tzid: str, start: str) -> None:
+        """What Exchange and others write for a zone is that zone where it is sure."""
+        said = of_event(f'DTSTART;TZID="{tzid}":20260705T090000', "DURATION:PT1H")
+        assert starts(said) == [start]
+
+    @pytest.mark.parametrize(
+        "tzid",
+        [
+            "(UTC+02:00) Amsterdam, Berlin",  # not their offset
+            "(UTC+01:00) Berlin, Lagos",  # one offset, two clocks
+            "(UTC-03:00) Salvador",  # no city of the registry
+            "tzone://Microsoft/Custom",
+            "/example.com/Nowhere",
+        ],
+    )
+    def test_names_that_are_not_sure(self, tzid: str) -> None:
+        """A vendor's name that leaves a doubt is unknown."""
+        said = of_event(f'DTSTART;TZID="{tzid}":20260705T090000', "DURATION:PT1H")
+        assert quarantine(said) is Reason.UNKNOWN_TIMEZONE
+
+    @pytest.mark.parametrize(
+        ("written", "tzid"),
+        [
+            ("Ours\\, theirs", "Ours, theirs"),
+            ("OURS", "ours"),
+            ("tzone://Microsoft/Custom", "tzone://Microsoft/Custom"),
+        ],
+    )
+    def test_spellings_of_a_definition(self, written: str, tzid: str) -> None:
+        """A definition is found under its name without escapes, in any letter case, with a colon inside."""
+        event = vevent(f'DTSTART;TZID="{tzid}":20260105T090000', "DURATION:PT1H")
+        assert starts(reading(calendar(vtimezone(written, "+0500"), event))) == ["20260105T0400Z"]
+
+    def test_two_definitions(self) -> None:
+        """Two definitions of one name that differ define nothing; two equal ones are one."""
+        event = vevent("DTSTART;TZID=Ours:20260105T090000", "DURATION:PT1H")
+        east, west = vtimezone("Ours", "+0500"), vtimezone("Ours", "-0500")
+        assert quarantine(reading(calendar(east, west, event))) is Reason.UNKNOWN_TIMEZONE
+        assert starts(reading(calendar(east, event, east))) == ["20260105T0400Z"]
+
+    @pytest.mark.parametrize(
+        "inside",
+        [
+            "",
+            "BEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0100\nEND:STANDARD",
+            "BEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+9900\nEND:STANDARD",
+            "BEGIN:STANDARD\nDTSTART:soon\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0100\nEND:STANDARD",
+            "BEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0100\n"
+            "RRULE:FREQ=SECONDLY\nEND:STANDARD",
+        ],
+        ids=["empty", "no offset", "no such offset", "no onset", "changes each second"],
+    )
+    def test_useless_definition(self, inside: str) -> None:
+        """A definition that cannot give every time an offset defines nothing, but may name a place."""
+        event = vevent("DTSTART;TZID=Ours:20260705T090000", "DURATION:PT1H")
+        for location, expected in (("", None), ("X-LIC-LOCATION:Europe/Berlin", "20260705T0700Z")):
+            lines = ("BEGIN:VTIMEZONE", "TZID:Ours", location, inside, "END:VTIMEZONE")
+            said = reading(calendar(*filter(None, lines), event))
+            assert starts(said) == ([expected] if expected else [])
+            assert [d.reason for d in said.defects] == ([] if expected else [Reason.UNKNOWN_TIMEZONE])
+
+    EUROPE = "\n".join(
+        [
+            "BEGIN:VTIMEZONE",
+            "TZID:Ours",
+            *("BEGIN:DAYLIGHT", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", "DTSTART:16010325T020000"),
+            *("RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "END:DAYLIGHT"),
+            *("BEGIN:STANDARD", "TZOFFSETFROM:+0200", "TZOFFSETTO:+0100", "DTSTART:16011028T030000"),
+            *("RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU", "END:STANDARD"),
+            "END:VTIMEZONE",
+        ]
+    )
+
+    @pytest.mark.parametrize(
+        "start",
+        ["20260329T013000", "20260329T023000", "20260329T033000", "20261025T013000", "20261025T023000"],
+    )
+    def test_clock_changes_of_a_definition(self, start: str) -> None:
+        """A zone of the document's own is read around its clock changes as a registered one."""
+        own = reading(calendar(self.EUROPE, vevent(f"DTSTART;TZID=Ours:{start}", "DURATION:P1D")))
+        registered = of_event(f"DTSTART;TZID=Europe/Berlin:{start}", "DURATION:P1D")
+        assert only(own).when == only(registered).when
+
+    def test_series_in_a_definition(self) -> None:
+        """A year of a series in a zone of the document's own is that of the registered one."""
+        rule = ("DURATION:PT1H", "RRULE:FREQ=HOURLY;INTERVAL=5;UNTIL=20261231T000000Z")
+        own = reading(calendar(self.EUROPE, vevent("DTSTART;TZID=Ours:20260101T003000", *rule)))
+        registered = of_event("DTSTART;TZID=Europe/Berlin:20260101T003000", *rule)
+        assert len(keys(own)) > 1700
+        assert keys(own) == keys(registered)
+
+    def test_calendar_zone_of_its_own(self) -> None:
+        """X-WR-TIMEZONE may name a zone of the document; whole days then need one with a name."""
+        body = calendar(
+            vtimezone("Ours", "+0500"),
+            vevent("DTSTART:20260105T090000", "DURATION:PT1H", uid="timed"),
+            vevent("DTSTART;VALUE=DATE:20260105", uid="days"),
+            head=("X-WR-TIMEZONE:Ours",),
+        )
+        said = reading(body)
+        assert starts(said) == ["20260105T0400Z"]
+        assert [(d.uid, d.reason) for d in said.defects] == [("days", Reason.UNKNOWN_TIMEZONE)]
 
 
 class TestSeries:
@@ -547,6 +708,11 @@ class TestSeries:
         )
         assert starts(said) == ["20260329T0030Z", "20260329T0130Z", "20260329T0230Z"]
 
+    def test_dates_of_years(self) -> None:
+        """A series whose dates last longer than ten years means nothing, and none of them is cancelled."""
+        said = of_event("DTSTART:20100101T000000Z", "DTEND:20260201T000000Z", "RRULE:FREQ=DAILY")
+        assert quarantine(said) is Reason.BROKEN_PROPERTY
+
     def test_too_many(self) -> None:
         """A series with more dates than anybody meets is a defect of that UID alone."""
         body = calendar(
@@ -681,6 +847,39 @@ class TestDuplicates:
         """Two equal copies are no matter for a person."""
         assert only(reading(calendar(vevent(*self.OLD), vevent(*self.OLD)))).notes == ()
 
+    def test_by_dtstamp(self) -> None:
+        """Where nothing else tells, the later DTSTAMP is newer."""
+        events = [
+            vevent(*HOUR, "SUMMARY:new", "DTSTAMP:20260102T000000Z"),
+            vevent(*HOUR, "SUMMARY:old", "DTSTAMP:20260101T000000Z"),
+        ]
+        for order in (events, events[::-1]):
+            assert only(reading(calendar(*order))).summary == "new"
+
+    def test_no_telling_which_is_newer(self) -> None:
+        """Two events with one UID at different times and nothing that tells the newer are a defect."""
+        events = [vevent(*HOUR, "RRULE:FREQ=DAILY;COUNT=3"), vevent(*HOUR)]
+        for order in (events, events[::-1]):
+            assert quarantine(reading(calendar(*order))) is Reason.BROKEN_PROPERTY
+
+    @pytest.mark.parametrize("start", ["DTSTART:20260105T090000", "DTSTART;VALUE=DATE:20260105"])
+    def test_one_event_in_calendars_of_two_zones(self, start: str) -> None:
+        """A floating event in two calendars of different zones is at two times, of which none is guessed."""
+        bodies = [
+            calendar(vevent(start, "DURATION:P1D"), head=(f"X-WR-TIMEZONE:{zone}",))
+            for zone in ("Europe/Berlin", "Asia/Tokyo")
+        ]
+        assert quarantine(reading(*bodies)) is Reason.BROKEN_PROPERTY
+        assert only(reading(bodies[0], bodies[0])).notes == ()
+
+    def test_two_uids_in_one_event(self) -> None:
+        """An event with two UIDs shows that lines are lost: neither of the two is gone."""
+        body = calendar(vevent(*HOUR, "UID:other"), vevent(*HOUR, uid="sane"))
+        said = reading(body)
+        quarantined = [uid for uid, presence in said.presence.items() if presence is Presence.QUARANTINED]
+        assert sorted(quarantined) == ["meeting", "other"]
+        assert [o.key.uid for o in said.occurrences] == ["sane"]
+
     def test_broken_sequence_counts_as_none(self) -> None:
         """A SEQUENCE that cannot be read counts as 0."""
         events = [vevent(*HOUR, "SUMMARY:broken", "SEQUENCE:9x"), vevent(*self.OLD)]
@@ -695,6 +894,67 @@ class TestDuplicates:
     def test_scope(self) -> None:
         """The scope is part of every key."""
         assert only(reading(calendar(vevent(*HOUR)), scope="office")).key.scope == "office"
+
+
+class TestOrganizersCopy:
+    """Whose calendar it is."""
+
+    EVENT = (*HOUR, "ORGANIZER;CN=Alice:MAILTO:Alice@example.com")
+
+    @pytest.mark.parametrize(
+        ("name", "head"),
+        [
+            ("alice@example.com.ics", ()),
+            ("/srv/calendars/Alice@Example.com.ICS", ()),
+            ("1.ics", ("X-WR-CALNAME:alice@example.com",)),
+            ("1.ics", ("X-OWNER;CN=Alice:mailto:alice@example.com",)),
+            ("1.ics", ("X-WR-RELCALID:alice@example.com",)),
+        ],
+    )
+    def test_known(self, name: str, head: tuple[str, ...]) -> None:
+        """A calendar is the organizer's when its file or a property of it is named by that address."""
+        assert self.copy(name, head).organizers_copy
+
+    @pytest.mark.parametrize(
+        ("name", "head"),
+        [
+            ("alice.ics", ("X-WR-CALNAME:Alice",)),
+            ("bob@example.com.ics", ()),
+            ("1.ics", ("X-WR-CALNAME:Meetings with alice@example.com",)),
+        ],
+    )
+    def test_not_known(self, name: str, head: tuple[str, ...]) -> None:
+        """Another's calendar is not, and neither is one that only mentions the address."""
+        assert not self.copy(name, head).organizers_copy
+
+    def test_event_without_organizer(self) -> None:
+        """An event without organizer is nobody's copy."""
+        said = self.said(("alice@example.com.ics", calendar(vevent(*HOUR))))
+        assert not only(said).organizers_copy
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_decides_in_a_directory(self, reverse: bool) -> None:
+        """Among the files of one source the organizer's decides, unless it is off and another went on."""
+        mine = ("alice@example.com.ics", calendar(vevent(*self.EVENT, "SUMMARY:hers")))
+        off = (mine[0], calendar(vevent(*self.EVENT, "SUMMARY:hers", "STATUS:CANCELLED")))
+        guest = ("bob@example.com.ics", calendar(vevent(*self.EVENT, "SUMMARY:his", "SEQUENCE:3")))
+        for files, summary in (([mine, guest], "hers"), ([off, guest], "his")):
+            assert only(self.said(*(files[::-1] if reverse else files))).summary == summary
+
+    def copy(self, name: str, head: tuple[str, ...]) -> Occurrence:
+        """The event as one document shows it."""
+        return only(self.said((name, calendar(vevent(*self.EVENT), head=head))))
+
+    def said(self, *files: tuple[str, bytes]) -> Reading:
+        """What a source with these files says."""
+        return read(
+            [Document(name, body) for name, body in files],
+            source="office",
+            scope="",
+            locale=Locale(default=ZoneInfo("Europe/Berlin")),
+            window=Window.ahead(NOW, timedelta(days=30)),
+            at=NOW,
+        )
 
 
 class TestCancellation:
@@ -750,6 +1010,7 @@ class TestContent:
             "ACTION:AUDIO\nTRIGGER;VALUE=DATE-TIME:20260105T080000Z",
             "ACTION:NONE\nTRIGGER:-PT1M",
             "ACTION:DISPLAY\nTRIGGER:whenever",
+            "ACTION:DISPLAY\nTRIGGER:-P999999D",
         ]
         lines = [f"BEGIN:VALARM\n{alarm}\nEND:VALARM" for alarm in alarms]
         assert only(of_event(*HOUR, *lines)).alarms == (
@@ -865,8 +1126,19 @@ class TestDocuments:
                 "会".encode(), b"\xe4\r\n \xbc\x9a"
             ),
             BODY.replace(b"SUMMARY", b"SUM\r\n MARY").replace(b"BEGIN:VEVENT", b"begin:vevent"),
+            b"\xef\xbb\xbf" * 2 + BODY.replace(b"DTSTART", b"\xef\xbb\xbfDTSTART"),
+            BODY.decode().encode("utf-16-le"),
+            BODY.decode().encode("utf-16-be"),
+            BODY.replace(b"\r\n", b"\r\r\n"),
+            BODY.replace("会".encode(), b"\xe4\r\n \xbc\r\n \x9a"),
+            BODY.replace(b"K", b"K\0"),
+            BODY + b"\x1a",
+            BODY.rstrip() + BODY.replace(b"UID:meeting", b"UID:other"),
         ],
-        ids=["BOM", "LF", "CR", "mixed", "UTF-16", "blank lines", "fold", "folds", "folded name"],
+        ids=[
+            *("BOM", "LF", "CR", "mixed", "UTF-16", "blank lines", "fold", "folds", "folded name"),
+            *("BOMs", "UTF-16LE", "UTF-16BE", "CR CR LF", "two folds", "a zero", "end of file", "joined"),
+        ],
     )
     def test_spellings(self, body: bytes) -> None:
         """Byte order marks, line ends, encodings and folds, inside a character too, change nothing."""
@@ -886,6 +1158,15 @@ class TestDocuments:
         body = calendar(vevent(*HOUR, "SUMMARY:Grüße – Köln")).decode().encode("cp1252")
         assert only(reading(body)).summary == "Grüße – Köln"
 
+    def test_one_wrong_byte(self) -> None:
+        """A byte that is no UTF-8 changes no letter beside it, and no other event."""
+        body = calendar(vevent(*HOUR, "SUMMARY:Grüße X"), vevent(*HOUR, "SUMMARY:Köln", uid="über"))
+        said = reading(body.replace(b" X", b" \xfc"))
+        assert [(o.key.uid, o.summary) for o in said.occurrences] == [
+            ("meeting", "Grüße ü"),
+            ("über", "Köln"),
+        ]
+
     def test_several_calendars(self) -> None:
         """Several VCALENDARs in one body are all read."""
         said = reading(calendar(vevent(*HOUR, uid="a")) + calendar(vevent(*HOUR, uid="b")))
@@ -904,6 +1185,10 @@ class TestDocuments:
             b"<!DOCTYPE html><html><body>Please log in</body></html>",
             b"<?xml version='1.0'?><error/>",
             b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+            b"\xef\xbb\xbf",
+            b"\x1a",
+            BODY.replace(b"SUMMARY", b"\0" * 512 + b"SUMMARY"),
+            BODY + b"Fatal error: out of memory",
             b"\x1f\x8b\x08\x08abc",
             b"not found",
             BODY[: len(BODY) // 2],
@@ -939,6 +1224,23 @@ class TestDocuments:
         text = "a\x0bb\x0cc\x1cd\x85e\u2028f"
         assert only(reading(calendar(vevent(*HOUR, f"DESCRIPTION:{text}")))).description == text
 
+    @pytest.mark.parametrize(
+        ("heads", "expected"),
+        [
+            ((("REFRESH-INTERVAL;VALUE=DURATION:PT2H",),), timedelta(hours=2)),
+            ((("X-PUBLISHED-TTL:PT30M",),), timedelta(minutes=30)),
+            ((("X-PUBLISHED-TTL:PT30M", "REFRESH-INTERVAL;VALUE=DURATION:PT2H"),), timedelta(hours=2)),
+            ((("X-PUBLISHED-TTL:PT30M",), ("X-PUBLISHED-TTL:PT1H",), ()), timedelta(hours=1)),
+            ((("X-PUBLISHED-TTL:P1W",),), timedelta(days=1)),
+            ((("X-PUBLISHED-TTL:-PT1H",),), None),
+            ((("X-PUBLISHED-TTL:hourly",),), None),
+            (((),), None),
+        ],
+    )
+    def test_refresh(self, heads: tuple[tuple[str, ...], ...], expected: timedelta | None) -> None:
+        """The longest time after which one of the calendars asks to be read again, a day at most."""
+        assert reading(*(calendar(head=head) for head in heads)).refresh_after == expected
+
     def test_digest(self) -> None:
         """The digest identifies the bytes."""
         assert reading(self.BODY).digest == reading(self.BODY).digest != reading(self.BODY + b"\r\n").digest
@@ -967,3 +1269,88 @@ class TestDocuments:
             (o.key, o.fingerprint) for o in back.occurrences
         ]
         assert forth.presence == back.presence
+
+
+class TestCost:
+    """What one event may cost, in work and memory; what is cut is said."""
+
+    BEGUN = ("DTSTART;TZID=Europe/Berlin:20160104T090000", "DURATION:PT1H")
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("RRULE:FREQ=SECONDLY",),
+            ("RRULE:FREQ=SECONDLY;COUNT=999999999",),
+            ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY"),
+            ("RRULE:FREQ=MINUTELY", *(f"EXRULE:FREQ=WEEKLY;BYSECOND={n % 60}" for n in range(600))),
+            (
+                "RRULE:FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR=9;BYMINUTE="
+                + ",".join(map(str, range(60))),
+            ),
+        ],
+        ids=["endless", "counted", "excluded", "many exclusions", "yearly"],
+    )
+    def test_flood(self, lines: tuple[str, ...]) -> None:
+        """A flood of dates is cut before it costs anything, and the defect says so."""
+        body = calendar(vevent(*self.BEGUN, *lines, uid="flood"), vevent(*HOUR, uid="sane"))
+        said: list[Reading] = []
+        work = steps(lambda: said.append(reading(body)))
+        assert [(d.uid, d.reason) for d in said[0].defects] == [("flood", Reason.TOO_MANY_OCCURRENCES)]
+        assert "more than" in said[0].defects[0].detail
+        assert [o.key.uid for o in said[0].occurrences] == ["sane"]
+        assert work < 3_000_000
+
+    def test_memory_of_a_flood(self) -> None:
+        """What a flood would give is never held at once."""
+        body = calendar(vevent(*self.BEGUN, "RRULE:FREQ=SECONDLY", uid="flood"))
+        assert peak(lambda: quarantine(reading(body))) < 10_000_000
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=MINUTELY;BYHOUR=3;INTERVAL=2;BYMINUTE=1",
+            "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=9",
+            "FREQ=WEEKLY",
+        ],
+    )
+    def test_old_series(self, rule: str) -> None:
+        """A series of ten years costs what its window costs, also where it gives no date at all."""
+        assert steps(lambda: of_event(*self.BEGUN, f"RRULE:{rule}")) < 60_000
+
+    @pytest.mark.parametrize("kind", ["EXDATE lines", "EXDATE list", "RDATE", "override", "range", "UID"])
+    def test_many(self, kind: str) -> None:
+        """Twice as many exclusions, added dates, moved dates or events cost twice as much, not four times."""
+
+        def work(count: int) -> int:
+            begun = datetime(2024, 1, 4, 9, tzinfo=UTC)
+            days = [f"{begun + timedelta(days=n):%Y%m%dT%H%M%S}" for n in range(count)]
+            series = (*self.BEGUN, "RRULE:FREQ=DAILY")
+            zone = "TZID=Europe/Berlin"
+            match kind:
+                case "EXDATE lines":
+                    events = [vevent(*series, *(f"EXDATE;{zone}:{day}" for day in days))]
+                case "EXDATE list":
+                    events = [vevent(*series, f"EXDATE;{zone}:{','.join(days)}")]
+                case "RDATE":
+                    events = [vevent(*self.BEGUN, *(f"RDATE;{zone}:{day}" for day in days))]
+                case "UID":
+                    events = [vevent(*self.BEGUN, uid=day) for day in days]
+                case _:
+                    rest = ";RANGE=THISANDFUTURE" if kind == "range" else ""
+                    moved = (
+                        vevent(f"RECURRENCE-ID{rest};{zone}:{day}", f"DTSTART;{zone}:{day}", "DURATION:PT2H")
+                        for day in days
+                    )
+                    events = [vevent(*series), *moved]
+            return steps(lambda: reading(calendar(*events), days=30))
+
+        few, many = work(150), work(300)
+        assert many < 2.3 * few
+
+    def test_long_text(self) -> None:
+        """A description of a megabyte, folded, is read in memory of its own size some times over."""
+        text = "\r\n ".join(["y\\, z" * 14] * 14_000)
+        body = calendar(vevent(*HOUR, "DESCRIPTION:@")).replace(b"@", text.encode())
+        assert only(reading(body)).description == "y, z" * 14 * 14_000
+        assert peak(lambda: reading(body)) < 40 * len(body)
