@@ -68,8 +68,10 @@ def recognise(
     for reservation in live:
         by_mark[str(reservation.mark)].append(reservation)
     records: dict[OccurrenceKey, list[Booking]] = defaultdict(list)
+    bookings = tuple(bookings)
     for booking in bookings:
         records[booking.key].append(booking)
+    carried = {booking.mark: booking.key for booking in bookings if booking.mark}
     every_mark = {str(reservation.mark) for reservation in ours}
     meant = {meeting.key: meeting for meeting in meetings} if every_mark else {}
     keys = [*meant, *(key for key in records if key not in meant)] if every_mark else []
@@ -85,26 +87,56 @@ def recognise(
         if not seen:
             continue
         generations[key] = max(seen)
+        # The mark of a booking that followed its meeting to another key means that meeting.
+        marks = {mark: g for mark, g in marks.items() if carried.get(mark, key) == key}
         claimed.update(marks)
         if any(b.in_doubt for b in known):
             continue
-        there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)
-        oldest: dict[str | None, Reservation] = {}
-        for reservation in there:
-            rival = oldest.setdefault(reservation.room_id, reservation)
-            if rival is not reservation:
-                duplicates.append(Duplicate(reservation, rival))
         held = {b.reservation_id for b in known if b.state in HOLDING_STATES}
-        for room_id, reservation in oldest.items():
+        there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)
+        kept, superfluous = _without_twins(there, held)
+        duplicates.extend(superfluous)
+        left = list(known)
+        carrying = {b.mark for b in known}
+        # First those whose mark a record has: a mark stands in one record.
+        for reservation in sorted(kept, key=lambda r: str(r.mark) not in carrying):
             if reservation.reservation_id in held:
                 continue
-            record = next((b for b in known if b.room_id == room_id), None)
-            if record is None and key not in meant:
-                continue  # its meeting is gone: nothing to adopt it for
             mark = str(reservation.mark)
+            matches = [b for b in known if b.mark == mark] or [
+                b for b in known if b.room_id == reservation.room_id
+            ]
+            record = matches[0] if matches else None
+            if record is not None:
+                if record not in left:
+                    continue  # it takes another one already; the next comparison goes on
+                left.remove(record)
+            elif key not in meant:
+                continue  # its meeting is gone: nothing to adopt it for
             adopted.append(_booking_of(meant.get(key), record, reservation, marks[mark], mark))
     strays = tuple(r for r in live if str(r.mark) not in claimed)
     return Recognised(tuple(adopted), tuple(duplicates), strays, generations)
+
+
+def _without_twins(
+    oldest_first: Iterable[Reservation], held: Collection[str | None]
+) -> tuple[list[Reservation], list[Duplicate]]:
+    """Of several with one mark, and of one room, the oldest; two bookings that met in a room both stay."""
+    of_mark: dict[str, Reservation] = {}
+    of_room: dict[str | None, Reservation] = {}
+    duplicates: list[Duplicate] = []
+    for reservation in oldest_first:
+        rival = of_mark.get(str(reservation.mark))
+        if rival is None:
+            rival = of_room.get(reservation.room_id)
+            if rival and {rival.reservation_id, reservation.reservation_id} <= set(held):
+                rival = None
+        if rival is None:
+            of_mark[str(reservation.mark)] = reservation
+            of_room.setdefault(reservation.room_id, reservation)
+        else:
+            duplicates.append(Duplicate(reservation, rival))
+    return list(of_mark.values()), duplicates
 
 
 def _booking_of(
@@ -126,7 +158,8 @@ def _booking_of(
         )
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
     there = replace(record, generation=generation, mark=mark, pending=reservation.onto(record.spec))
-    return there.booked(reservation.reservation_id, approval=approval)
+    # Where it stands in another room than its record, the record keeps its place: the plan brings it back.
+    return replace(there.booked(reservation.reservation_id, approval=approval), room_id=record.room_id)
 
 
 def made_by(

@@ -31,6 +31,17 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How many live bookings a source shows, of how many the event is in its reading, and of how many
+    of those that were held because none was.
+    """
+
+    live: int = 0
+    there: int = 0
+    back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Safety:
     """When a cancel may happen without a person (configuration: `[safety]`, `sources.confirmations`).
 
@@ -54,12 +65,12 @@ def absence(
     readings: Mapping[str, Reading],
     configured: Iterable[str],
     safety: Safety,
-    live_of_witness: Mapping[str, int],
+    standings: Mapping[str, Standing],
 ) -> Absence:
     """Judge a booking of which no reading holds the occurrence.
 
     Every source that showed the meeting is asked; one that cannot answer is enough to keep it.
-    `live_of_witness` counts the live bookings that each source shows.
+    `standings` are those of the sources by name.
     """
     known = set(configured)
     witnesses = [name for name in booking.witnesses if name in known]
@@ -69,15 +80,18 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    answers = [answer(booking, name, readings.get(name), safety, live_of_witness) for name in witnesses]
+    answers = [
+        answer(booking, name, readings.get(name), safety, standings.get(name, Standing()))
+        for name in witnesses
+    ]
     for grade in (None, Evidence.INFERRED):
         weakest = next((a for a in answers if a.evidence is grade), None)
         if weakest is not None:
             return weakest
-    shown = next((a for a in answers if a.evidence is Evidence.SHOWN), None)
-    if shown is None:
-        return answers[0]
-    return _confirmed(booking, shown, [readings[name] for name in witnesses], safety)
+    gone = next((a for a in answers if a.reason is Reason.EVENT_GONE), None)
+    if gone is not None:
+        return _confirmed(booking, gone, [readings[name] for name in witnesses], safety)
+    return answers[0]
 
 
 def answer(
@@ -85,9 +99,12 @@ def answer(
     name: str,
     reading: Reading | None,
     safety: Safety,
-    live_of_witness: Mapping[str, int],
+    standing: Standing,
 ) -> Absence:
-    """What one source proves that does not show a booking's occurrence; *shown* is still to be confirmed."""
+    """What one source proves that does not show a booking's occurrence.
+
+    That the whole event is gone is still to be confirmed.
+    """
     if reading is None or not reading.readable:
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
     presence = reading.presence.get(booking.key.uid)
@@ -96,17 +113,25 @@ def answer(
     if not reading.complete:
         # What is missing may tell otherwise, also of a series that is there: of two exports the newer.
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
-    recurs = booking.key.recurrence_id is not None
-    if presence is Presence.SERIES and recurs and booking.spec.start >= reading.window.reach:
+    if presence is Presence.SERIES and booking.key.recurrence_id is None:
+        # Nothing says that it is cancelled, so a calendar whose times all go wrong meets the budget.
+        detail = "The event is in the calendar, but not at a coming time."
+        return Absence(Evidence.SHOWN, Reason.NO_LONGER_BOOKABLE, detail)
+    if presence is Presence.SERIES and booking.spec.start >= reading.window.reach:
         return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
     if presence is Presence.SERIES:
         detail = "The calendar still has the event, without this date."
         return Absence(Evidence.TOLD, Reason.OCCURRENCE_REMOVED, detail)
-    live = live_of_witness.get(name, 0)
-    # Once held it stays so: meetings that end by themselves must not talk the others out of it.
-    held_before = booking.reason is Reason.SOURCE_EMPTY
-    if reading.documents == 0 or (reading.events == 0 and (held_before or live > safety.empty_hold)):
-        detail = f"The source {name!r} has no event at all, but {live} live bookings."
+    # Without any of its neighbours it may be another calendar that was read.
+    # Once held it stays so: neither meetings that end by themselves nor what that other calendar brings
+    # talk it out of it.
+    if booking.reason is Reason.SOURCE_EMPTY:
+        alone = standing.back == 0
+    else:
+        alone = standing.there == 0 and standing.live > safety.empty_hold
+    if alone or reading.documents == 0:
+        what = "no event at all" if reading.events == 0 else "none of the events that were booked"
+        detail = f"The source {name!r} has {what}, but {standing.live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
     detail = f"The event is gone from {name!r}, the others are there."
     return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail)

@@ -7,20 +7,19 @@ a plan gives nothing to do.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
+from syncd.core.cancels import Cancels, Draft
 from syncd.core.changes import (
     Cancel,
-    Change,
     Create,
     Hold,
     Meeting,
-    Mode,
     OnCancel,
     OnChange,
     Plan,
@@ -29,50 +28,16 @@ from syncd.core.changes import (
     Update,
     Wait,
 )
-from syncd.core.evidence import Absence, Safety, absence, answer, held_checksum, within_budget
+from syncd.core.evidence import Absence
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
-from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan, Window
+from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan
 from syncd.core.order import writing_order
+from syncd.core.policy import Policy
 from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
-
-CALLS_OF_A_WRITE = 2
-"""The request, and reading it back."""
-
-NEAR = timedelta(days=3)
-"""Meetings that are booked and changed also when the API calls of a month run short."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallBudget:
-    """API calls of the month: how many are `left` for writes, and whether they run `short` at this pace."""
-
-    left: int
-    short: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What planning needs to know beside calendars and bookings.
-
-    `configured` are the names of all sources; `readings` of a cycle may cover fewer.
-    `advance` is how far ahead the tenant lets book (None: no limit is known).
-    `approved` are the checksums of held sets that a person released.
-    `calls` is what the API calls of this month allow (None: not metered).
-    """
-
-    mode: Mode
-    window: Window
-    configured: tuple[str, ...]
-    safety: Safety = field(default_factory=Safety)
-    advance: timedelta | None = None
-    approved: frozenset[str] = frozenset()
-    on_change: OnChange = OnChange.ACCEPT
-    on_cancel: OnCancel = OnCancel.RESPECT
-    calls: CallBudget | None = None
 
 
 def plan(
@@ -97,20 +62,16 @@ class _Planner:
         self.readings = readings
         self.policy = policy
         self.now = now
-        self.changes: list[Change] = []
-        self.shown: list[Cancel] = []
+        self.draft = Draft()
+        self.cancels = Cancels(self.draft, readings, policy)
         self.unchanged = 0
         self.rekeyed = 0
         self.renamed: tuple[Renamed, ...] = ()
-        self.released: str | None = None
-        self.amended: dict[int, Booking] = {}
         self.wishes: list[Booking] = []
-        self.closed: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
         self.occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
+        self.sources_of: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
         self.by_reservation: dict[str, Booking] = {}
-        self.live_of_source: Counter[str] = Counter()
-        self.live_of_witness: Counter[str] = Counter()
 
     def run(
         self,
@@ -126,35 +87,31 @@ class _Planner:
                 self.by_reservation[booking.reservation_id] = booking
             if booking.in_doubt:
                 doubtful.add(booking.key)
-                self.changes.append(
-                    Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT])
-                )
+                self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT]))
             elif booking.spec.end <= self.now:
-                self.closed.append(booking.with_state(BookingState.ENDED))
+                self.draft.closed.append(booking.with_state(BookingState.ENDED))
             else:
                 current.setdefault(booking.key, []).append(self._not_missed(booking))
-                if booking.state in HOLDING_STATES:
-                    self.live_of_source[booking.source] += 1
-                    self.live_of_witness.update(booking.witnesses)
+        self.cancels.take_stock(booking for booked in current.values() for booking in booked)
         self._follow_moved_keys(current, doubtful)
+        self.cancels.take_stock(booking for booked in current.values() for booking in booked)
         for key in sorted((set(current) | set(self.meetings)) - doubtful):
             meetings, booked = self.meetings.get(key, []), current.get(key, [])
             if not self._outvoted(key, meetings, booked):
                 self._pair(meetings, booked)
         self._report_quarantined(current)
-        self._spend_budget()
-        self._release_approved()
+        released = self.cancels.conclude()
         self._retry_freed_rooms()
         self._ration_calls()
         return Plan(
             mode=self.policy.mode,
-            changes=writing_order(self.changes),
+            changes=writing_order(self.draft.changes),
             unchanged=self.unchanged,
-            amended=(*self.amended.values(), *self.wishes),
-            closed=tuple(self.closed),
+            amended=(*self.draft.amended.values(), *self.wishes),
+            closed=tuple(self.draft.closed),
             rekeyed=self.rekeyed,
             renamed=self.renamed,
-            released=self.released,
+            released=released,
         )
 
     # What is wanted
@@ -163,12 +120,13 @@ class _Planner:
         for seen in witnessed:
             occurrence, result = seen.occurrence, mapped[seen.occurrence.key]
             self.occurrences[occurrence.key] = (seen, result)
+            self.sources_of[occurrence.key.uid, occurrence.key.recurrence_id].update(seen.witnesses)
             if occurrence.cancelled:
                 continue
             if isinstance(result, Skipped):
                 extent = _extent(occurrence)
                 if extent.start < self.policy.window.end and extent.end > self.now:
-                    self.changes.append(_skip(occurrence, result, extent))
+                    self.draft.add(_skip(occurrence, result, extent))
                 continue
             found = [
                 Meeting(occurrence, seen.witnesses, spec, result.notes, result.publications, result.rejected)
@@ -183,7 +141,7 @@ class _Planner:
         if not booking.missed or booking.key not in self.occurrences:
             return booking
         seen = replace(booking, missed=0, missed_in="")
-        self.amended[booking.row] = seen
+        self.draft.amended[booking.row] = seen
         return seen
 
     def _outvoted(self, key: OccurrenceKey, meetings: list[Meeting], booked: list[Booking]) -> bool:
@@ -200,12 +158,12 @@ class _Planner:
             for booking in holding
             if booking.source in self.policy.configured
             and booking.source not in witnesses
-            and (why := self._answer(booking, booking.source)).evidence is None
+            and (why := self.cancels.answer(booking, booking.source)).evidence is None
         ]
         if not silent or {b.spec.fingerprint for b in holding} == {m.spec.fingerprint for m in meetings}:
             return False
         for booking, why in silent:
-            self.changes.append(Hold(booking, why.reason, f"Another source shows it otherwise. {why.detail}"))
+            self.draft.add(Hold(booking, why.reason, f"Another source shows it otherwise. {why.detail}"))
         return True
 
     def _follow_moved_keys(
@@ -228,12 +186,12 @@ class _Planner:
         renamed: defaultdict[str, set[str]] = defaultdict(set)
         for booking in (b for booked in current.values() for b in booked):
             known[booking.source].add(booking.key.uid)
-        for row, key in moved_keys(lost.values(), fresh, self._absence).items():
+        for row, key in moved_keys(lost.values(), fresh, self.cancels.absence).items():
             booking = lost[row]
             moved = replace(booking, key=key, missed=0, missed_in="")
             current[booking.key].remove(booking)
             current.setdefault(key, []).append(moved)
-            self.amended[row] = moved
+            self.draft.amended[row] = moved
             self.rekeyed += 1
             if key.uid != booking.key.uid:
                 renamed[booking.source].add(booking.key.uid)
@@ -266,14 +224,14 @@ class _Planner:
                 self._compare(meeting, movable)
         for booking in left:
             if booking.state not in HOLDING_STATES:
-                self.closed.append(booking.with_state(BookingState.CANCELLED, Reason.ROOM_REMOVED))
+                self.draft.closed.append(booking.with_state(BookingState.CANCELLED, Reason.ROOM_REMOVED))
             elif booking.origin == meetings[0].occurrence.fingerprint:
-                self._hold(
+                self.cancels.hold(
                     booking, Reason.RULES_CHANGED, "The rooms of the configuration changed, not the event."
                 )
             else:
                 detail = "The meeting no longer asks for this room."
-                self._cancel(booking, Reason.ROOM_REMOVED, Evidence.TOLD, detail)
+                self.cancels.propose(booking, Reason.ROOM_REMOVED, Evidence.TOLD, detail)
 
     def _compare(self, meeting: Meeting, booking: Booking) -> None:
         meeting = replace(meeting, witnesses=self._witnesses(booking, meeting))
@@ -291,9 +249,14 @@ class _Planner:
                     self._still_refused(meeting, booking)
                 elif booking.drifted and booking.drifted == meeting.occurrence.fingerprint:
                     self._drifted(meeting, booking)
+                elif self._lost_its_room(meeting, booking):
+                    detail = "Nothing names a room for the meeting any more, and the event did not change."
+                    changed = meeting.spec.changed_from(booking.spec)
+                    update = Update(meeting, booking, changed, Reason.RULES_CHANGED)
+                    self.cancels.hold(booking, Reason.RULES_CHANGED, detail, instead=update)
                 elif self._too_early(meeting.spec):
                     detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
-                    self._cancel(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
+                    self.cancels.propose(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
                 else:
                     self._update(meeting, booking, Reason.CHANGED)
             case BookingState.REFUSED if self._was_refused(booking, wanted):
@@ -303,12 +266,18 @@ class _Planner:
             ):
                 self._remember(booking, meeting)
                 if self.policy.on_cancel is OnCancel.REBOOK and meeting.spec.start > self.now:
-                    self.changes.append(Create(meeting, Reason.REBOOKED, booking.detail, booking))
+                    self.draft.add(Create(meeting, Reason.REBOOKED, booking.detail, booking))
                     return
                 detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
                 self._skip(meeting, Reason.RELEASED, detail, booking)
             case _:
                 self._missing(meeting, booking)
+
+    @staticmethod
+    def _lost_its_room(meeting: Meeting, booking: Booking) -> bool:
+        """Whether a room would be given up that the event still asks for: as grave as a cancel."""
+        lost = booking.spec.room_id is not None and meeting.spec.room_id is None
+        return lost and booking.origin == meeting.occurrence.fingerprint
 
     def _was_refused(self, booking: Booking, wanted: str) -> bool:
         refused = booking.pending if booking.state in HOLDING_STATES else booking.spec
@@ -338,7 +307,7 @@ class _Planner:
         elif self._may_be_free(booking, meeting.spec):
             self._again(meeting, booking)
         else:
-            self.changes.append(Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking))
+            self.draft.add(Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking))
 
     def _may_be_free(self, booking: Booking, spec: ReservationSpec) -> bool:
         """Whether a slot may be free that another reservation held, one of our own or a foreign one."""
@@ -351,7 +320,7 @@ class _Planner:
         if booking.state in HOLDING_STATES:
             self._update(meeting, booking, Reason.ROOM_FREE_AGAIN)
         else:
-            self.changes.append(Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking))
+            self.draft.add(Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking))
 
     def _missing(self, meeting: Meeting, booking: Booking | None) -> None:
         """A meeting without reservation: book it, or say why not yet."""
@@ -362,10 +331,10 @@ class _Planner:
         elif self._too_early(meeting.spec):
             assert self.policy.advance is not None  # else nothing is too early
             detail = f"The tenant lets book {self.policy.advance.days} days ahead."
-            self.changes.append(Wait(meeting, Reason.TOO_EARLY, detail, booking))
+            self.draft.add(Wait(meeting, Reason.TOO_EARLY, detail, booking))
             self._wish(meeting, booking, BookingState.WAITING, Reason.TOO_EARLY, detail)
         else:
-            self.changes.append(Create(meeting, Reason.NEW, "", booking))
+            self.draft.add(Create(meeting, Reason.NEW, "", booking))
 
     def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
         """An event that a rule rejects: reported, and what was booked before stays as it is."""
@@ -395,7 +364,7 @@ class _Planner:
         if booking is None:
             self.wishes.append(wish)
         elif replace(wish, row=booking.row, updated_at=booking.updated_at) != booking:
-            self.amended[booking.row] = replace(wish, row=booking.row)
+            self.draft.amended[booking.row] = replace(wish, row=booking.row)
 
     def _too_early(self, spec: ReservationSpec) -> bool:
         advance = self.policy.advance
@@ -404,7 +373,7 @@ class _Planner:
     def _update(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
         changed = meeting.spec.changed_from(booking.spec)
         if self.policy.mode.updates:
-            self.changes.append(Update(meeting, booking, changed, reason))
+            self.draft.add(Update(meeting, booking, changed, reason))
         else:
             detail = f"The mode {self.policy.mode} does not change reservations ({', '.join(changed)})."
             self._skip(meeting, Reason.MODE, detail, booking)
@@ -420,14 +389,14 @@ class _Planner:
         if settled and (noted.reason is not None or noted.drifted):
             noted = replace(noted.settled(), drifted="")
         if noted != booking:
-            self.amended[booking.row] = noted
+            self.draft.amended[booking.row] = noted
 
     def _witnesses(self, booking: Booking, meeting: Meeting) -> tuple[str, ...]:
         """Who shows the meeting, and who did before and does not credibly lack it now."""
         silent = (
             name
             for name in booking.witnesses
-            if name in self.policy.configured and self._answer(booking, name).evidence not in AT_ONCE
+            if name in self.policy.configured and self.cancels.answer(booking, name).evidence not in AT_ONCE
         )
         return tuple(dict.fromkeys((*meeting.witnesses, *silent)))
 
@@ -437,130 +406,72 @@ class _Planner:
         known = self.occurrences.get(booking.key)
         if known is not None:
             self._turned_down(booking, known[0].occurrence, known[1])
-            return
-        judged = self._absence(booking)
+        elif booking.source in self.sources_of.get((booking.key.uid, booking.key.recurrence_id), ()):
+            detail = "The uid_scope of its source changed, not the event."
+            self._give_up(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
+        else:
+            self._give_up(booking, self.cancels.absence(booking))
+
+    def _give_up(self, booking: Booking, judged: Absence) -> None:
+        """Draw the conclusion from what an absence proves."""
         if judged.counted_in and judged.counted_in != booking.missed_in:
-            self.amended[booking.row] = replace(
+            self.draft.amended[booking.row] = replace(
                 booking, missed=booking.missed + 1, missed_in=judged.counted_in
             )
         if booking.state not in HOLDING_STATES:
             # On an inference only a wish is given up: it comes back by itself, a person's decision does not.
-            wish = judged.reason is Reason.SOURCE_REMOVED and booking.reservation_id is None
+            configured = judged.reason in {Reason.SOURCE_REMOVED, Reason.RULES_CHANGED}
+            wish = configured and booking.reservation_id is None
             if judged.evidence in AT_ONCE or wish:
-                self.closed.append(booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail))
-        elif judged.evidence is Evidence.INFERRED:
-            self._hold(booking, judged.reason, judged.detail)
+                closed = booking.with_state(BookingState.CANCELLED, judged.reason, judged.detail)
+                self.draft.closed.append(closed)
         elif judged.evidence is not None:
-            self._cancel(booking, judged.reason, judged.evidence, judged.detail)
+            self.cancels.propose(booking, judged.reason, judged.evidence, judged.detail)
         elif judged.counted_in:
-            self.changes.append(Hold(booking, judged.reason, judged.detail))
-
-    def _answer(self, booking: Booking, source: str) -> Absence:
-        reading = self.readings.get(source)
-        return answer(booking, source, reading, self.policy.safety, self.live_of_witness)
-
-    def _absence(self, booking: Booking) -> Absence:
-        policy = self.policy
-        return absence(booking, self.readings, policy.configured, policy.safety, self.live_of_witness)
+            self.draft.add(Hold(booking, judged.reason, judged.detail))
 
     def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
         """The occurrence is in the calendar and asks for no reservation."""
         if booking.state not in HOLDING_STATES:
-            self.closed.append(booking.with_state(BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE))
+            self.draft.closed.append(booking.with_state(BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE))
         elif occurrence.cancelled:
             detail = "The calendar says that the meeting is cancelled."
-            self._cancel(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)
+            self.cancels.propose(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)
         elif isinstance(result, Skipped) and booking.origin == occurrence.fingerprint:
             detail = f"The configuration changed, not the event: {result.detail}"
-            self._hold(booking, Reason.RULES_CHANGED, detail)
+            self.cancels.hold(booking, Reason.RULES_CHANGED, detail)
         else:
             detail = result.detail if isinstance(result, Skipped) else "The meeting was moved into the past."
-            self._cancel(booking, Reason.NO_LONGER_BOOKABLE, Evidence.TOLD, detail)
-
-    def _cancel(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
-        if not self.policy.mode.cancels:
-            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
-        elif booking.reason in {Reason.REFUSED, Reason.DROPPED} and booking.pending is None:
-            self._keep(booking, booking.reason, booking.detail)
-        elif evidence is Evidence.SHOWN:
-            self.shown.append(Cancel(booking, reason, evidence, detail))
-        else:
-            self.changes.append(Cancel(booking, reason, evidence, detail))
-
-    def _hold(self, booking: Booking, reason: Reason, detail: str) -> None:
-        """Leave a cancel to a person, and remember why: what is held once is not let go by arithmetic."""
-        if not self.policy.mode.cancels:
-            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
-            return
-        if booking.reason is not reason:
-            booking = replace(
-                booking, pending=None, reason=reason, detail=detail, retry_at=None, blocked_by=None
-            )
-            self.amended[booking.row] = booking
-        self.changes.append(Hold(booking, reason, booking.detail, approvable=True))
-
-    def _mode_forbids(self, detail: str) -> str:
-        return f"The mode {self.policy.mode} does not cancel reservations. {detail}"
+            # No calendar says so in as many words; if all its events turn so, a person looks first.
+            self.cancels.propose(booking, Reason.NO_LONGER_BOOKABLE, Evidence.SHOWN, detail)
 
     # The plan as a whole
 
-    def _spend_budget(self) -> None:
-        count = Counter(cancel.booking.source for cancel in self.shown)
-        affordable = within_budget(count, self.live_of_source, self.policy.safety)
-        for cancel in self.shown:
-            name = cancel.booking.source
-            if name in affordable and cancel.booking.reason is not Reason.OVER_BUDGET:
-                self.changes.append(cancel)
-            else:
-                detail = (
-                    f"{count[name]} of the {self.live_of_source[name]} live bookings of {name!r} would be "
-                    "cancelled, more than safety.cancel_share and cancel_floor allow."
-                )
-                self._hold(cancel.booking, Reason.OVER_BUDGET, detail)
-
     def _retry_freed_rooms(self) -> None:
         """Meetings that were refused for a conflict go again when this very plan frees their slot."""
-        freeing = [c for c in self.changes if isinstance(c, Cancel | Update)]
+        draft = self.draft
+        freeing = [c for c in draft.changes if isinstance(c, Cancel | Update)]
         while freeing:
-            waiting = [c for c in self.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
-            free = {id(w): w for w in waiting if any(_frees(c, w.meeting.spec) for c in freeing)}
-            self.changes = [c for c in self.changes if id(c) not in free]
-            decided = len(self.changes)
-            for wait in free.values():
+            waiting = [c for c in draft.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
+            free = [w for w in waiting if any(_frees(c, w.meeting.spec) for c in freeing)]
+            draft.remove(free)
+            decided = len(draft.changes)
+            for wait in free:
                 assert wait.booking is not None  # a conflict stands in a record
                 self._again(wait.meeting, wait.booking)
-            freeing = [c for c in self.changes[decided:] if isinstance(c, Update)]
+            freeing = [c for c in draft.changes[decided:] if isinstance(c, Update)]
 
     def _ration_calls(self) -> None:
-        """When the API calls of the month run short, cancels and nearer meetings get them."""
-        calls = self.policy.calls
-        if calls is None:
+        """What the API calls of the month do not pay for waits."""
+        if self.policy.calls is None:
             return
-        wanted = [c for c in self.changes if isinstance(c, Create | Update)]
-        wanted.sort(key=lambda c: (c.meeting.spec.start, c.meeting.key))
-        cancels = sum(isinstance(c, Cancel) for c in self.changes)
-        affordable = max(0, calls.left - cancels) // CALLS_OF_A_WRITE
-        near = self.now + NEAR
-        put_off = {
-            id(change): change
-            for place, change in enumerate(wanted)
-            if place >= affordable or (calls.short and change.meeting.spec.start > near)
-        }
-        self.changes = [c for c in self.changes if id(c) not in put_off]
+        put_off = self.policy.calls.put_off(self.draft.changes, self.now)
+        self.draft.remove(put_off)
         detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
-        for change in put_off.values():
-            self.changes.append(Wait(change.meeting, Reason.CALL_BUDGET, detail, change.booking))
+        for change in put_off:
+            self.draft.add(Wait(change.meeting, Reason.CALL_BUDGET, detail, change.booking))
             if isinstance(change, Create):
                 self._wish(change.meeting, change.booking, BookingState.WAITING, Reason.CALL_BUDGET, detail)
-
-    def _release_approved(self) -> None:
-        held = [c for c in self.changes if isinstance(c, Hold) and c.approvable]
-        checksum = held_checksum(hold.booking for hold in held)
-        if checksum is None or checksum not in self.policy.approved:
-            return
-        self.released = checksum
-        self.changes = [c for c in self.changes if not (isinstance(c, Hold) and c.approvable)]
-        self.changes.extend(Cancel(h.booking, h.reason, Evidence.APPROVED, h.detail) for h in held)
 
     def _report_quarantined(self, current: Mapping[OccurrenceKey, list[Booking]]) -> None:
         booked = {b.key.uid: b.reservation_id for found in current.values() for b in found}
@@ -570,13 +481,10 @@ class _Planner:
                 once = (reading.source, defect.uid or f"{defect.document}:{defect.line}")
                 if once not in said:
                     said.add(once)
-                    self.changes.append(_quarantined(reading.source, defect, booked.get(defect.uid)))
+                    self.draft.add(_quarantined(reading.source, defect, booked.get(defect.uid)))
 
     def _skip(self, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> None:
-        self.changes.append(Skip.of_meeting(meeting, reason, detail, booking))
-
-    def _keep(self, booking: Booking, reason: Reason, detail: str) -> None:
-        self.changes.append(Skip.of_booking(booking, reason, detail))
+        self.draft.add(Skip.of_meeting(meeting, reason, detail, booking))
 
 
 def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:

@@ -7,15 +7,14 @@ Every fate has an action and, wherever something is not as the calendar wants it
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from syncd.core.cancels import Cancels, Draft
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.decisions import Decision
-from syncd.core.evidence import absence
 from syncd.core.mapper import Mapped, Skipped, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey
 from syncd.core.reasons import MEANINGS, Note, Reason
@@ -239,9 +238,7 @@ class _Search:
             )
         mapped = self.examined.grounds.wish.mapped.get(now.key)
         if mapped is None:
-            policy = self.examined.grounds.policy
-            live = _live(self.examined.grounds.bookings, self.examined.now)
-            judged = absence(now, self.examined.readings, policy.configured, policy.safety, live)
+            judged = _cancels(self.examined).absence(now)
             return replace(fate, reason=judged.reason, detail=judged.detail)
         if booking.state in HOLDING_STATES and fate.wanted is not None:
             if fate.wanted.fingerprint == spec.fingerprint:
@@ -335,10 +332,11 @@ def _key(change: Change) -> OccurrenceKey:
             return key
 
 
-def _live(bookings: Iterable[Booking], now: datetime) -> Mapping[str, int]:
-    """The live bookings that each source shows, as the plan counts them."""
-    live = (b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now)
-    return Counter(name for booking in live for name in booking.witnesses)
+def _cancels(examined: Examination) -> Cancels:
+    """What judges absence in the plan, with the same stock of live bookings."""
+    cancels = Cancels(Draft(), examined.readings, examined.grounds.policy)
+    cancels.take_stock(b for b in examined.grounds.bookings if not b.in_doubt and b.spec.end > examined.now)
+    return cancels
 
 
 def _position(fate: Fate) -> tuple[bool, float, str, bool, str, int]:

@@ -118,7 +118,8 @@ class _Teller:
         if self._examined.unasked is not None:
             yield _Line(
                 f"The API could not be asked: {sentence(self._examined.unasked)} "
-                "What follows is known without it; how far ahead the tenant lets book may be missing.",
+                "What follows is known without it: limits of the tenant may be missing, and after a lost "
+                "state also what is booked already.",
                 style="yellow",
             )
         yield from self._occurrences()

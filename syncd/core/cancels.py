@@ -1,0 +1,136 @@
+"""Reservations that no meeting wants: given up, held for a person, or kept.
+
+Every cancel of a plan comes through here with what it rests on, and meets the mode, the budget and what
+people decided before.
+What is held once stays held until it is approved or its meeting is back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from syncd.core.changes import Cancel, Change, Hold, Skip, Update
+from syncd.core.evidence import Absence, Standing, absence, answer, held_checksum, within_budget
+from syncd.core.occurrence import Reading
+from syncd.core.policy import Policy
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import HOLDING_STATES, Booking
+
+
+@dataclass(slots=True)
+class Draft:
+    """A plan in the making; `amended` are records by row that change without any request."""
+
+    changes: list[Change] = field(default_factory=list)
+    amended: dict[int, Booking] = field(default_factory=dict)
+    closed: list[Booking] = field(default_factory=list)
+
+    def add(self, change: Change) -> None:
+        """Something more to do."""
+        self.changes.append(change)
+
+    def remove(self, changes: Iterable[Change]) -> None:
+        """Not these after all."""
+        gone = {id(change) for change in changes}
+        self.changes = [change for change in self.changes if id(change) not in gone]
+
+
+class Cancels:
+    """Decides about cancels for one draft; `conclude` comes last, when all of them are proposed."""
+
+    def __init__(self, draft: Draft, readings: Mapping[str, Reading], policy: Policy) -> None:
+        self._draft = draft
+        self._readings = readings
+        self._policy = policy
+        self._shown: list[Cancel] = []
+        self._instead: dict[int, Update] = {}
+        self._live_of_source: Counter[str] = Counter()
+        self._standings: Mapping[str, Standing] = {}
+
+    def take_stock(self, bookings: Iterable[Booking]) -> None:
+        """Count what is live, by the source that decided it and by those that show it."""
+        live = [booking for booking in bookings if booking.state in HOLDING_STATES]
+        self._live_of_source = Counter(booking.source for booking in live)
+        shown = Counter(name for booking in live for name in booking.witnesses)
+        there, back = Counter[str](), Counter[str]()
+        for booking in live:
+            seen = [name for name in booking.witnesses if self._has_event(name, booking)]
+            there.update(seen)
+            if booking.reason is Reason.SOURCE_EMPTY:
+                back.update(seen)
+        self._standings = {name: Standing(count, there[name], back[name]) for name, count in shown.items()}
+
+    def _has_event(self, source: str, booking: Booking) -> bool:
+        return source in self._readings and booking.key.uid in self._readings[source].presence
+
+    def answer(self, booking: Booking, source: str) -> Absence:
+        """What one source proves that does not show a booking's occurrence."""
+        reading, standing = self._readings.get(source), self._standings.get(source, Standing())
+        return answer(booking, source, reading, self._policy.safety, standing)
+
+    def absence(self, booking: Booking) -> Absence:
+        """What all sources together prove of a booking whose occurrence none of them shows."""
+        policy = self._policy
+        return absence(booking, self._readings, policy.configured, policy.safety, self._standings)
+
+    def propose(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
+        """Cancel a reservation on that evidence, unless something is in the way."""
+        if evidence is Evidence.INFERRED:
+            self.hold(booking, reason, detail)
+        elif not self._policy.mode.cancels:
+            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+        elif booking.reason in {Reason.REFUSED, Reason.DROPPED} and booking.pending is None:
+            self._keep(booking, booking.reason, booking.detail)
+        elif evidence is Evidence.SHOWN:
+            self._shown.append(Cancel(booking, reason, evidence, detail))
+        else:
+            self._draft.add(Cancel(booking, reason, evidence, detail))
+
+    def hold(self, booking: Booking, reason: Reason, detail: str, instead: Update | None = None) -> None:
+        """Leave a cancel, or what is to be done instead, to a person, and remember why."""
+        if not self._policy.mode.cancels:
+            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+            return
+        if booking.reason is not reason:
+            booking = replace(
+                booking, pending=None, reason=reason, detail=detail, retry_at=None, blocked_by=None
+            )
+            self._draft.amended[booking.row] = booking
+        if instead is not None:
+            self._instead[booking.row] = replace(instead, booking=booking)
+        self._draft.add(Hold(booking, reason, booking.detail, approvable=True))
+
+    def conclude(self) -> str | None:
+        """Spend the budget and carry out what was approved; the checksum of the held set that this was."""
+        self._spend_budget()
+        held = [c for c in self._draft.changes if isinstance(c, Hold) and c.approvable]
+        checksum = held_checksum(hold.booking for hold in held)
+        if checksum not in self._policy.approved:
+            return None
+        self._draft.remove(held)
+        for hold in held:
+            cancel = Cancel(hold.booking, hold.reason, Evidence.APPROVED, hold.detail)
+            self._draft.add(self._instead.get(hold.booking.row, cancel))
+        return checksum
+
+    def _spend_budget(self) -> None:
+        count = Counter(cancel.booking.source for cancel in self._shown)
+        affordable = within_budget(count, self._live_of_source, self._policy.safety)
+        for cancel in self._shown:
+            name = cancel.booking.source
+            if name in affordable and cancel.booking.reason is not Reason.OVER_BUDGET:
+                self._draft.add(cancel)
+            else:
+                detail = (
+                    f"{count[name]} of the {self._live_of_source[name]} live bookings of {name!r} would be "
+                    "cancelled, more than safety.cancel_share and cancel_floor allow."
+                )
+                self.hold(cancel.booking, Reason.OVER_BUDGET, detail)
+
+    def _keep(self, booking: Booking, reason: Reason, detail: str) -> None:
+        self._draft.add(Skip.of_booking(booking, reason, detail))
+
+    def _mode_forbids(self, detail: str) -> str:
+        return f"The mode {self._policy.mode} does not cancel reservations. {detail}"
