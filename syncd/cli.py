@@ -70,6 +70,15 @@ def _root(
 
 
 @app.command()
+def run(context: typer.Context) -> None:
+    """Run as a daemon, in the foreground; SIGHUP re-reads the configuration, SIGUSR1 reads all sources."""
+    from syncd.config import default_path
+    from syncd.daemon import run
+
+    run(context.obj or default_path())
+
+
+@app.command()
 def once(
     context: typer.Context,
     source: SourceOption = None,
@@ -177,18 +186,18 @@ def explain(
 @app.command()
 def approve(context: typer.Context, checksum: str) -> None:
     """Release the held cancellations that `plan` showed under this checksum; the next cycle makes them."""
-    from syncd.service import open_ledger, utc_now, who
+    from syncd.service import service, utc_now, who
 
     config = _load(context)
-    with open_ledger(config, owner=False) as ledger:
-        current, _, count = (ledger.get_fact("held") or " 0").partition(" ")
-        if not current:
+    with service(config, owner=False) as parts:
+        current, count = parts.reconciler.held_now(checksum)
+        if current is None:
             _complain("Nothing is held, so there is nothing to approve.")
             raise typer.Exit(Exit.ATTENTION)
         if checksum != current:
             _complain(f"{checksum} is not what is held now; the current checksum is {current}.")
             raise typer.Exit(Exit.ATTENTION)
-        ledger.approve(checksum, utc_now(), who())
+        parts.ledger.approve(checksum, utc_now(), who())
     typer.echo(f"Approved; the next cycle cancels {count} reservations.")
 
 
@@ -337,7 +346,8 @@ def _load(context: typer.Context) -> Config:
     return config
 
 
-def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...]:
+def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] | None:
+    """The sources to read; None means all."""
     known = {source.name for source in config.sources}
     for name in names or ():
         if name not in known:
@@ -345,7 +355,7 @@ def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...]:
                 f"there is no source {name!r}; known: {', '.join(sorted(known)) or 'none'}",
                 param_hint="--source",
             )
-    return tuple(names or ())
+    return tuple(names) if names else None
 
 
 def _print_json(document: object) -> None:

@@ -2,19 +2,47 @@
 
 An event carries names, counts and identifiers; topics, descriptions, addresses, secrets and URLs are
 never given to a logger.
-Library loggers go the same way, from warnings up, because some of them write whole URLs at lower levels.
+Libraries go the same way, from warnings up, without the values that they would fill into their texts.
+An exception that nobody foresaw is told by its type and its places in the code, because its text and the
+source lines of a traceback may hold anything.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
 import uuid
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
 
 import structlog
 
+log = structlog.get_logger(__name__)
+
+_RUN = uuid.uuid4().hex[:8]
+
+
+def _with_run(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["run"] = _RUN
+    return event
+
+
+def _without_texts(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """An exception as what `defect_of` says of it."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
+    return {**event, **defect_of(error)} if isinstance(error, BaseException) else event
+
+
 _SHARED: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
+    _with_run,
+    _without_texts,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
@@ -24,7 +52,8 @@ def configure(log_format: str, level: str) -> None:
     """Set up logging for this process.
 
     `log_format` is auto, json or console; `level` is debug, info, warning or error.
-    Every line of the process carries the same `run`.
+    Every line of the process, of all threads, carries the same `run`.
+    From then on exceptions that nobody catches and warnings of Python are logged too.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -39,8 +68,9 @@ def configure(log_format: str, level: str) -> None:
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        use_get_message=False,  # the text before the values are filled in
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -48,5 +78,38 @@ def configure(log_format: str, level: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("syncd").setLevel(level.upper())
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(run=uuid.uuid4().hex[:8])
+    sys.excepthook = _tell_defect
+    threading.excepthook = lambda ended: _tell_defect(ended.exc_type, ended.exc_value, ended.exc_traceback)
+    warnings.showwarning = _tell_warning
+
+
+def defect_of(error: BaseException) -> dict[str, object]:
+    """What may be said of an exception: its type, and the places that it came through, the last one first.
+
+    Of those that it was raised from, or in the handling of, it says the same.
+    """
+    told: dict[str, object] = {"error": type(error).__name__, "at": _places(error)}
+    former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return {**told, "after": defect_of(former)} if former is not None else told
+
+
+def _places(error: BaseException) -> list[str]:
+    walked = [*traceback.walk_tb(error.__traceback__)]
+    return [f"{frame.f_globals.get('__name__', '?')}:{line}" for frame, line in reversed(walked)]
+
+
+def _tell_defect(
+    kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None
+) -> None:
+    log.critical("defect of syncd; please report this line", **defect_of(error or kind()))
+
+
+def _tell_warning(
+    message: Warning | str,  # noqa: ARG001
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    log.warning("python warning", category=category.__name__, at=f"{Path(filename).name}:{lineno}")

@@ -5,19 +5,34 @@ from __future__ import annotations
 import getpass
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import FrameType
 
 from syncd.config import Config
+from syncd.config import tables as config_tables
 from syncd.config.tables import Source
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.mapper import MappingRules, RoomRule, SourceRules
+from syncd.core.snapshot import Snapshot
+from syncd.feeds import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    Feed,
+    Fetcher,
+    HeaderAuth,
+    Subscription,
+    Subscriptions,
+    Tls,
+)
 from syncd.ics import Locale
 from syncd.ledger import Ledger
-from syncd.reconciler import CalendarSource, Progress, Reconciler, Settings
+from syncd.reconciler import CalendarSource, Fetched, Prepare, Progress, Reconciler, Settings
 from syncd.sources import FileSource
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 
@@ -32,11 +47,20 @@ class NoProgress:
         """Nothing is shown."""
 
 
-class Stop:
-    """Turns SIGINT and SIGTERM into a wish that the work loop asks for; a second SIGINT ends at once."""
+_PATIENCE_S = 7.0  # with a call under way, so that a stop is over within ten seconds
 
-    def __init__(self) -> None:
+
+class Stop:
+    """Turns SIGINT and SIGTERM into a wish that the work loop asks for.
+
+    A second SIGINT ends at once, and so does a call that goes on for long after the first: as
+    KeyboardInterrupt, which leaves the intent of that call in the ledger.
+    `told` is called when the wish arises.
+    """
+
+    def __init__(self, told: Callable[[], object] = lambda: None) -> None:
         self.wished = False
+        self._told = told
 
     def __call__(self) -> bool:
         """Whether to stop soon."""
@@ -45,17 +69,22 @@ class Stop:
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
         """Listen while the work goes on; the former handlers come back afterwards."""
-        former = {number: signal.signal(number, self._wish) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        former = {number: signal.signal(number, self._wish) for number in numbers}
         try:
             yield self
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in former.items():
                 signal.signal(number, handler)
 
     def _wish(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
-        if self.wished and number == signal.SIGINT:
+        if number == signal.SIGALRM or (self.wished and number == signal.SIGINT):
             raise KeyboardInterrupt
+        if not self.wished:
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
         self.wished = True
+        self._told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +95,7 @@ class Service:
     ledger: Ledger
     api: TuyaApi
     reconciler: Reconciler
+    subscriptions: Subscriptions
 
 
 @contextmanager
@@ -77,20 +107,88 @@ def service(
     `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
     """
     with open_ledger(config, owner=owner) as ledger:
-        api = _api(config, ledger, metered=owner)
+        parts = assemble(config, ledger, owner=owner, stopping=stopping or Stop(), progress=progress)
         try:
-            reconciler = Reconciler(
-                sources=[_source(config, source) for source in config.sources],
-                api=api,
-                ledger=ledger,
-                settings=_settings(config),
-                clock=utc_now,
-                stopping=stopping or Stop(),
-                progress=progress or NoProgress(),
-            )
-            yield Service(config, ledger, api, reconciler)
+            yield parts
         finally:
-            api.close()
+            parts.api.close()
+
+
+def assemble(
+    config: Config,
+    ledger: Ledger,
+    *,
+    owner: bool,
+    stopping: Callable[[], bool],
+    progress: Progress | None = None,
+    prepare: Prepare | None = None,
+) -> Service:
+    """The parts of a configuration on an open ledger; whoever asks closes `api`.
+
+    `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
+    """
+    subscriptions = Subscriptions(
+        {source.name: subscription(source, config) for source in config.sources if source.url},
+        fetcher=Fetcher(stopping=stopping),
+        shelf=ledger if owner else _Looking(ledger),
+        clock=utc_now,
+    )
+
+    def fetch_now(names: Collection[str], force: bool) -> None:
+        subscriptions.fetch(subscriptions.requests(names, force=force))
+
+    api = _api(config, ledger, metered=owner)
+    reconciler = Reconciler(
+        sources=[_source(config, source, subscriptions) for source in config.sources],
+        api=api,
+        ledger=ledger,
+        settings=_settings(config),
+        clock=utc_now,
+        stopping=stopping,
+        progress=progress or NoProgress(),
+        prepare=prepare or fetch_now,
+    )
+    return Service(config, ledger, api, reconciler, subscriptions)
+
+
+class _Looking:
+    """The shelf of who may not write: what is there can be read."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.snapshot = ledger.snapshot
+
+    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None:
+        """Nothing is kept."""
+
+
+def subscription(source: Source, config: Config) -> Subscription:
+    """The feed of a source."""
+    assert source.url is not None  # the caller asked
+    tls = source.tls
+    feed = Feed(
+        name=source.name,
+        url=source.url,
+        timeout_s=source.timeout.total_seconds(),
+        max_bytes=source.max_bytes,
+        allow_hosts=source.allow_hosts,
+        auth=_auth(source.auth),
+        tls=Tls(tls.ca, tls.certificate, tls.key) if tls else Tls(),
+    )
+    return Subscription(feed, source.interval or config.schedule.interval)
+
+
+def _auth(auth: config_tables.Auth | None) -> Auth | None:
+    match auth:
+        case None:
+            return None
+        case config_tables.PasswordAuth(type="basic"):
+            return BasicAuth(auth.username, auth.password)
+        case config_tables.PasswordAuth():
+            return DigestAuth(auth.username, auth.password)
+        case config_tables.BearerAuth():
+            return BearerAuth(auth.token)
+        case config_tables.HeaderAuth():
+            return HeaderAuth(auth.name, auth.value)
 
 
 def open_ledger(config: Config, *, owner: bool) -> Ledger:
@@ -131,12 +229,15 @@ def _api(config: Config, ledger: Ledger, *, metered: bool) -> TuyaApi:
     )
 
 
-def _source(config: Config, source: Source) -> CalendarSource:
-    assert source.path is not None  # feeds are not available yet, and the configuration refuses them
-    files = FileSource(source.name, source.path, source.max_bytes)
+def _source(config: Config, source: Source, subscriptions: Subscriptions) -> CalendarSource:
+    fetch: Callable[[], Fetched]
+    if source.path is None:
+        fetch = partial(subscriptions.take, source.name)
+    else:
+        fetch = FileSource(source.name, source.path, source.max_bytes).fetch
     return CalendarSource(
         name=source.name,
-        fetch=files.fetch,
+        fetch=fetch,
         locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones),
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,

@@ -25,6 +25,9 @@ class Fetched:
     documents: tuple[Document, ...]
     problems: tuple[str, ...] = ()
 
+    def accept(self) -> None:
+        """Nothing is kept of files: they are there."""
+
 
 class FileSource:
     """Calendars on disk.

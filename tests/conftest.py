@@ -28,10 +28,9 @@ settings.register_profile("long", max_examples=5000, deadline=None)
 settings.load_profile("default")
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Know the marker of tests that take minutes."""
-    config.addinivalue_line("markers", "long: takes minutes; left out unless asked for by python -m pytest -m long")
+    config.addinivalue_line("markers", "long: takes minutes; run only by python -m pytest -m long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

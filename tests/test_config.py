@@ -558,7 +558,6 @@ def test_every_kind_of_value_has_a_sentence_of_ours(home: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (FEED, "sources.office.url: feeds are not yet available; use path with a file"),
         (
             '[web]\nlisten = "127.0.0.1:9000"',
             'web.listen: the status page is not yet available; leave it out or set it to ""',

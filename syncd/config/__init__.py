@@ -85,7 +85,6 @@ NOT_YET_AVAILABLE: Mapping[str, str] = {
     "notices.mail": "notices are not yet available; leave it out",
     "notices.ping": "notices are not yet available; leave it out",
     "notices.webhook": "notices are not yet available; leave it out",
-    "sources.url": "feeds are not yet available; use path with a file",
     "web.listen": 'the status page is not yet available; leave it out or set it to ""',
 }
 """Keys that are read and validated but not carried out yet; refused where they would have an effect.

@@ -209,6 +209,20 @@ _AUTHS: Mapping[object, type[PasswordAuth | BearerAuth | HeaderAuth]] = {
 }
 
 
+class Tls(Table):
+    """`tls` of a source: whom to trust, and how to prove who asks."""
+
+    ca: FilePath | None = key(None, "PEM file with the only authorities trusted for this feed.")
+    certificate: FilePath | None = key(None, "PEM file with the client certificate.")
+    key: FilePath | None = key(None, "PEM file with its key, unless it is in the same file.")
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """A key belongs to a certificate."""
+        if "key" in raw and "certificate" not in raw:
+            yield Problem(("key",), "is of use with certificate only; add it")
+
+
 class Source(Table):
     """One of `[[sources]]`: a calendar in files (`path`) or behind a URL (`url`)."""
 
@@ -222,6 +236,7 @@ class Source(Table):
     cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
     timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
     auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")
+    tls: Tls | None = key(None, "Private authorities and a client certificate, as PEM files.")
     timeout: Duration = key("60s", "For the whole reading.")
     allow_hosts: tuple[AllowedHost, ...] = key([], "Hosts or networks on private addresses it may reach.")
     max_bytes: Size = key("50MB", "A larger calendar is refused.")
@@ -257,7 +272,7 @@ class Source(Table):
         if "interval" in raw and "cron" in raw:
             yield Problem(("cron",), "cannot be together with interval; keep one of them")
         if "path" in raw and "url" not in raw:
-            for name in ("auth", "allow_hosts"):
+            for name in ("auth", "tls", "allow_hosts"):
                 if raw.get(name):
                     yield Problem((name,), "is for a url; a path needs none")
 
@@ -380,6 +395,18 @@ class Log(Table):
     level: Literal["debug", "info", "warning", "error"] = key("info", "The least that is written.")
 
 
+def _secrets(value: object) -> Iterator[Secret]:
+    """All references to secrets in a table."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Table):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, tuple):
+        for member in value:
+            yield from _secrets(member)
+
+
 class Config(Table):
     """The whole configuration."""
 
@@ -398,6 +425,13 @@ class Config(Table):
     web: Web = key({}, "Status page, metrics, health.")
     notices: Notices = key({}, "Who is told when something needs a person.")
     log: Log = key({}, "What goes to standard error.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it names beside calendars: that of the people, and those of the secrets."""
+        secrets = (found.file for found in _secrets(self) if found.file is not None)
+        people = (self.people.file,) if self.people.file else ()
+        return tuple(dict.fromkeys((*people, *secrets)))
 
     @model_validator(mode="before")
     @classmethod

@@ -88,7 +88,7 @@ class _Planner:
             if booking.in_doubt:
                 doubtful.add(booking.key)
                 self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT]))
-            elif booking.spec.end <= self.now:
+            elif booking.spec.end <= self.now and not (booking.drifted and booking.key in self.meetings):
                 self.draft.closed.append(booking.with_state(BookingState.ENDED))
             else:
                 current.setdefault(booking.key, []).append(self._not_missed(booking))
@@ -128,13 +128,11 @@ class _Planner:
                 if extent.start < self.policy.window.end and extent.end > self.now:
                     self.draft.add(_skip(occurrence, result, extent))
                 continue
-            found = [
+            self.meetings[occurrence.key] = [
                 Meeting(occurrence, seen.witnesses, spec, result.notes, result.publications, result.rejected)
                 for spec in result.specs
                 if spec.end > self.now
             ]
-            if found:
-                self.meetings[occurrence.key] = found
 
     def _not_missed(self, booking: Booking) -> Booking:
         """The booking without its count of readings that lack it, if one has the occurrence again."""
@@ -339,8 +337,7 @@ class _Planner:
     def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
         """An event that a rule rejects: reported, and what was booked before stays as it is."""
         self._skip(meeting, Reason.UNMAPPED_PERSON, meeting.rejected, booking)
-        if booking is None or booking.state not in HOLDING_STATES:
-            self._wish(meeting, booking, BookingState.REFUSED, Reason.UNMAPPED_PERSON, meeting.rejected)
+        self._wish(meeting, booking, BookingState.REFUSED, Reason.UNMAPPED_PERSON, meeting.rejected)
 
     def _wish(
         self, meeting: Meeting, booking: Booking | None, state: BookingState, reason: Reason, detail: str

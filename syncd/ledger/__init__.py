@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +38,7 @@ from syncd.core.decisions import Decision, Verdict
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
+from syncd.core.snapshot import Snapshot
 from syncd.errors import LedgerError
 from syncd.ledger import rows
 from syncd.ledger.database import Database
@@ -99,8 +101,10 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Its progress stands beside it too: a copy that knows less than was known is an old one.
-        self._put_back = self._database.progress > self._latest_history()
+        # Its progress stands beside it too: a copy that knows less than was known is an old one, and one
+        # without it came from elsewhere.
+        progress, latest = self._database.progress, self._latest_history()
+        self._put_back = progress > latest or (latest > 0 and progress == 0)
         self._uncounted: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
 
@@ -292,10 +296,26 @@ class Ledger:
             )
 
     def forget_source(self, name: str) -> None:
-        """Drop a source's record and its defects; its bookings stay."""
+        """Drop a source's record, its defects and its snapshot; its bookings stay."""
         with self._writing() as connection:
             connection.execute(delete(rows.sources).where(rows.sources.c.name == name))
             connection.execute(delete(rows.quarantine).where(rows.quarantine.c.source == name))
+            connection.execute(delete(rows.snapshots).where(rows.snapshots.c.source == name))
+
+    def snapshot(self, source: str) -> Snapshot | None:
+        """What the feed of a source said last; None if it was never asked."""
+        query = select(rows.snapshots).where(rows.snapshots.c.source == source)
+        with self._making_sense("The snapshot of a feed"), self._database.reading() as connection:
+            found = connection.execute(query).mappings().first()
+            if found is None:
+                return None
+            return Snapshot(**{name: value for name, value in found.items() if name != "source"})
+
+    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None:
+        """Store what the feed of a source said, body and validators in one step."""
+        values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+        with self._writing() as connection:
+            rows.put(connection, rows.snapshots, {"source": source}, values)
 
     # Calls
 
@@ -448,7 +468,7 @@ class Ledger:
     def _making_sense(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise self._database.unreadable(what) from error
 
 

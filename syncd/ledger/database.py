@@ -229,8 +229,8 @@ def _lock_file(database: Path) -> Path:
 def _locked(database: Path, owner: int | None) -> LedgerLocked:
     who = "Another process" if owner is None else f"Process {owner}"
     return LedgerLocked(
-        f"{who} owns the ledger {database}: stop it first, "
-        "or use a command that works beside it (status, plan, explain)."
+        f"{who} owns the ledger {database}: stop it first, or use a command that works beside it (status, "
+        "plan, explain, approve); a running daemon reads all sources at once on SIGUSR1."
     )
 
 

@@ -7,8 +7,9 @@ their implementations by `syncd.service`.
 from syncd.reconciler.cycle import Reconciler
 from syncd.reconciler.grounds import forecast
 from syncd.reconciler.inspect import LEFTOVERS
+from syncd.reconciler.intake import Prepare
 from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
-from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settings
+from syncd.reconciler.ports import Api, CalendarSource, Fetched, Ledger, Progress, Settings
 
 __all__ = [
     "LEFTOVERS",
@@ -17,7 +18,9 @@ __all__ = [
     "CalendarSource",
     "CycleReport",
     "Examination",
+    "Fetched",
     "Ledger",
+    "Prepare",
     "Preview",
     "Progress",
     "Reconciler",

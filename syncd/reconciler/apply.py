@@ -19,7 +19,7 @@ import structlog
 from syncd.core.adopt import Duplicate
 from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
 from syncd.core.mapper import Publication
-from syncd.core.reasons import Reason
+from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import (
     Booking,
     BookingState,
@@ -67,6 +67,7 @@ class Applier:
         self._written: list[Booking] = []  # to be read back
         self._exchange = Exchange(ledger=ledger, set_content=self._set, refuse=self._refuse)
         self._doubtful: set[int] = set()
+        self._approved: dict[int, Booking] = {}  # intents of the cancels that a person approved, by row
         self._unknown_in_a_row = 0
         self.count: Counter[str] = Counter()
 
@@ -126,7 +127,7 @@ class Applier:
             meeting.spec, meeting.occurrence.fingerprint, now
         )
         if former is not None and former.reservation_id is None:
-            intent = replace(intent, row=former.row)
+            intent = replace(intent, row=former.row, attempts=former.attempts + 1)
         elif former is not None:
             # The former reservation was released or rejected: its record ends where the new one begins.
             self._ledger.record(
@@ -145,6 +146,7 @@ class Applier:
             raise
         except ApiUnusable:
             waiting = intent.with_state(BookingState.WAITING, None, "Not sent: the API could not be used.")
+            waiting = replace(waiting, attempts=intent.attempts - 1)
             self._ledger.record(waiting, at=self._clock(), what="not sent")
             raise
         else:
@@ -168,6 +170,7 @@ class Applier:
         Our own mark there: an earlier request arrived after all. Another reservation: a conflict.
         Neither: a refusal that stands until the content changes.
         """
+        intent = replace(intent, attempts=0)
         spec = intent.spec
         found = self._around(spec)
         ours = [r for r in found if r.live and intent.mark and str(r.mark) == intent.mark]
@@ -295,8 +298,23 @@ class Applier:
 
     # Cancel
 
+    def intend_approved(self, plan: Plan) -> None:
+        """Record the intents of all cancels that a person approved together, before any of them is sent.
+
+        Then the approval may be spent: after a kill, or when the API cannot be used, they are settled
+        without asking again.
+        """
+        approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
+        now = self._clock()
+        intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, now) for c in approved]
+        stored = self._ledger.record(*intents, at=now, what="cancel", detail="approved")
+        self._approved = {intent.row: intent for intent in stored}
+
     def _cancel(self, change: Cancel) -> None:
         booking = change.booking
+        if booking.row in self._approved:
+            self.finish_cancel(self._approved[booking.row])
+            return
         intent = booking.cancelling(change.reason, change.evidence, change.detail, self._clock())
         (intent,) = self._ledger.record(
             intent, at=self._clock(), what="cancel", detail=f"{change.reason} ({change.evidence})"
@@ -382,6 +400,9 @@ class Applier:
     def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Record the status that a reservation has in the API; None means that it is gone."""
         match reservation.status if reservation else None:
+            case ReservationStatus.NORMAL if ended_early(booking, reservation, self._clock()):
+                detail = "It was ended early in Tuya; booked again when the calendar changes."
+                seen = booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
             case ReservationStatus.NORMAL:
                 seen = booking.with_state(BookingState.BOOKED)
             case ReservationStatus.AWAITING_APPROVAL:
@@ -452,6 +473,11 @@ def _write_file(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(data)
     partial.replace(path)
+
+
+def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:
+    """Whether a reservation is over before the time that was booked."""
+    return reservation is not None and reservation.end <= now < booking.spec.end
 
 
 def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:

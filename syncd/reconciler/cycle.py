@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.core.changes import Mode, Plan, Skip
+from syncd.core.changes import Create, Mode, Plan, Skip
 from syncd.core.occurrence import Reading, Window
 from syncd.core.plan import plan
-from syncd.core.reservation import BookingState
-from syncd.errors import ApiUnusable, ReservationError, SourceError
-from syncd.ics import Account, Document, account_of, read
+from syncd.core.reasons import Reason
+from syncd.core.reservation import Booking, BookingState
+from syncd.errors import ApiUnusable, ReservationError
+from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
-from syncd.reconciler.inspect import adoptable, inspect, is_due, listed
+from syncd.reconciler.inspect import adoptable, inspect, is_due, last_compared, listed, look_for
+from syncd.reconciler.intake import Intake, Prepare
 from syncd.reconciler.outcome import (
     Adoption,
     CycleReport,
@@ -36,11 +38,17 @@ from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
 
+_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
+
+HELD = "held"
+"""The fact that says what the last cycle held: its checksum, a blank, and how many cancellations."""
+
 
 class Reconciler:
     """Keeps reservations in step with calendars; one cycle at a time.
 
     `clock` gives the present as an aware datetime; `stopping` tells whether to end soon.
+    `prepare` is told which sources are about to be read.
     """
 
     def __init__(
@@ -53,20 +61,24 @@ class Reconciler:
         clock: Callable[[], datetime],
         stopping: Callable[[], bool] = lambda: False,
         progress: Progress,
+        prepare: Prepare = lambda _names, _force: None,
     ) -> None:
-        self._sources = tuple(sources)
+        self._intake = Intake(sources, horizon=settings.horizon, prepare=prepare)
         self._api = api
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
         self._stopping = stopping
         self._progress = progress
-        self._groundwork = Groundwork(sources=self._sources, api=api, ledger=ledger, settings=settings)
+        self._looks = 0  # at what is in doubt, in a row
+        self.due_at: datetime | None = None  # when a cycle is due although no source is; after each cycle
+        self._compared = False  # the ledger with the API, by this process
+        self._groundwork = Groundwork(sources=self._intake.sources, api=api, ledger=ledger, settings=settings)
 
-    def preview(self, only: Collection[str] = ()) -> Preview:
+    def preview(self, only: Collection[str] | None = None) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
-        readings = self._read(only, now)
+        readings = {source.name: reading for source, _, reading in self._intake.look(only, now)}
         wish = self._groundwork.wish(readings, now, remember=False)
         decided = self._plan(readings, self._groundwork.grounds(wish, now, remember=False), now)
         return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
@@ -81,7 +93,7 @@ class Reconciler:
         now = self._clock()
         readings: dict[str, Reading] = {}
         accounts: dict[str, Account] = {}
-        for source, documents, reading in self._read_each((), now):
+        for source, documents, reading in self._intake.look(None, now):
             readings[source.name] = reading
             if uid in reading.presence:
                 accounts[source.name] = account_of(
@@ -102,13 +114,28 @@ class Reconciler:
             grounds = self._groundwork.grounds(wish, now, remember=False, ask=False)
         return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
 
+    def held_now(self, checksum: str) -> tuple[str | None, int]:
+        """The checksum and number of the cancellations that are held now.
+
+        What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
+        without the API if that cannot be used.
+        """
+        known, _, count = (self._ledger.get_fact(HELD) or " 0").partition(" ")
+        if known == checksum:
+            return known, int(count)
+        try:
+            decided = self.preview().plan
+        except ApiUnusable:
+            return known or None, int(count)
+        return decided.held_checksum, len(decided.held)
+
     def adoption(self, *, apply: bool) -> Adoption:
         """Which reservations with our mark the ledger does not know; with `apply` it takes them over.
 
         Nothing is written to the API. Raises `ApiUnusable`.
         """
         now = self._clock()
-        readings = self._read((), now)
+        readings = {source.name: reading for source, _, reading in self._intake.look(None, now)}
         wish = self._groundwork.wish(readings, now, remember=apply)
         meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
         bookings = self._ledger.current()
@@ -123,10 +150,12 @@ class Reconciler:
         unreadable = tuple(report for report in reports if report.error)
         return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable)
 
-    def cycle(self, only: Collection[str] = (), *, force: bool = False) -> CycleReport:
+    def cycle(self, only: Collection[str] | None = None, *, force: bool = False) -> CycleReport:
         """One whole cycle; an API that cannot be used is an outcome, not an exception.
 
-        `force` forgets what is known of the API's rules and looks at every reservation again.
+        `only` names the sources to read (None: all); of the others what they said last counts, if they were
+        read before.
+        `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
         """
         if force:
             self._ledger.set_fact("max_day", "")
@@ -140,10 +169,11 @@ class Reconciler:
             stopping=self._stopping,
             progress=self._progress,
         )
-        readings = self._read(only, now)
-        reports = tuple(self._report(reading) for reading in readings.values())
-        for reading, report in zip(readings.values(), reports, strict=True):
+        fresh = self._intake.read(only, now, force=force)
+        reports = tuple(self._report(reading) for reading in fresh.values())
+        for reading, report in zip(fresh.values(), reports, strict=True):
             self._remember_reading(reading, report)
+        readings = self._intake.completed(fresh)
         decided: Plan | None = None
         error: str | None = None
         try:
@@ -177,8 +207,11 @@ class Reconciler:
             if compare:
                 self._inspect(wish, applier)
             decided = self._decide(readings, wish)
+            if self._finds_booked(decided, applier):
+                decided = self._decide(readings, wish)
             self._record_silently(decided)
             if decided.released is not None:
+                applier.intend_approved(decided)
                 self._ledger.spend_approval(decided.released)
             try:
                 applier.apply(decided)
@@ -186,7 +219,27 @@ class Reconciler:
                 self._look_once_more(settler)
         return decided
 
+    def _finds_booked(self, decided: Plan, applier: Applier) -> bool:
+        """Whether the API has what is about to be created, and the ledger does now.
+
+        A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
+        process looks before its first creates.
+        """
+        wanted = [c.meeting for c in decided.writes if isinstance(c, Create)]
+        if self._compared or not wanted:
+            return False
+        self._compared = True
+        return look_for(
+            wanted,
+            api=self._api,
+            ledger=self._ledger,
+            settings=self._settings,
+            applier=applier,
+            now=self._clock(),
+        )
+
     def _inspect(self, wish: Wish, applier: Applier) -> None:
+        self._compared = True
         inspect(
             api=self._api,
             ledger=self._ledger,
@@ -218,8 +271,8 @@ class Reconciler:
         """What the plan changes in the ledger alone."""
         now = self._clock()
         held = f"{decided.held_checksum or ''} {len(decided.held)}"
-        if self._ledger.get_fact("held") != held:
-            self._ledger.set_fact("held", held)
+        if self._ledger.get_fact(HELD) != held:
+            self._ledger.set_fact(HELD, held)
         known = [b for b in decided.amended if b.row]
         wishes = [b for b in decided.amended if not b.row]
         if known:
@@ -229,35 +282,7 @@ class Reconciler:
         if decided.closed:
             self._ledger.record(*decided.closed, at=now, what="closed")
 
-    # Reading
-
-    def _read(self, only: Collection[str], now: datetime) -> dict[str, Reading]:
-        """Readings by source in the order of the configuration; unreadable is never empty."""
-        return {source.name: reading for source, _, reading in self._read_each(only, now)}
-
-    def _read_each(
-        self, only: Collection[str], now: datetime
-    ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
-        """Each source with its documents, held no longer than until the next one, and their reading."""
-        window = Window.ahead(now, self._settings.horizon)
-        for source in self._sources:
-            if only and source.name not in only:
-                continue
-            try:
-                fetched = source.fetch()
-            except SourceError as error:
-                yield source, (), Reading.unreadable(source.name, now, window, str(error))
-                continue
-            reading = read(
-                fetched.documents,
-                source=source.name,
-                scope=source.scope,
-                locale=source.locale,
-                window=window,
-                at=now,
-                problems=fetched.problems,
-            )
-            yield source, fetched.documents, reading
+    # Reports on sources
 
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:
@@ -298,6 +323,26 @@ class Reconciler:
         log.info("plan", checksum=decided.checksum, writes=len(decided.writes), unchanged=decided.unchanged)
         return decided
 
+    def _next_due(self, current: Sequence[Booking]) -> datetime:
+        """When a cycle has something to do although no source says anything new."""
+        now, settings = self._clock(), self._settings
+        moments = [last_compared(self._ledger, now) + settings.drift_check]
+        moments += [b.retry_at for b in current if b.retry_at is not None and not b.in_doubt]
+        if any(b.in_doubt for b in current):
+            self._looks += 1
+            moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
+        else:
+            self._looks = 0
+        days, _, _ = (self._ledger.get_fact("max_day") or "").partition(" ")
+        if days:
+            too_early = [b.spec.start for b in current if b.reason is Reason.TOO_EARLY]
+            moments += [start - timedelta(days=int(days)) for start in too_early]
+        return max(min(moments), now + _FIRST_LOOK)
+
+    def refresh_after(self, name: str) -> timedelta | None:
+        """How long the calendars of a source ask to be left alone; None if they do not say."""
+        return self._intake.refresh_after(name)
+
     # Telling
 
     def _summarise(
@@ -312,6 +357,7 @@ class Reconciler:
         error: str | None,
     ) -> CycleReport:
         current = self._ledger.current()
+        self.due_at = self._next_due(current)
         skips = [c for c in decided.changes if isinstance(c, Skip)] if decided else []
         quarantined = {(d.document, d.uid, d.line) for r in readings.values() for d in r.defects}
         counts = {

@@ -14,7 +14,7 @@ from syncd.core.changes import Meeting
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapped, Mapper, Wanted
 from syncd.core.occurrence import OccurrenceKey, Reading, Window
-from syncd.core.plan import CallBudget, Policy
+from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking
 from syncd.core.witness import Witnessed, merge

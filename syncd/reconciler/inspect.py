@@ -15,7 +15,7 @@ import structlog
 from syncd.core.adopt import Duplicate, Recognised, recognise, search_window
 from syncd.core.changes import Meeting
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation, ReservationStatus
-from syncd.reconciler.apply import MARGIN, Applier
+from syncd.reconciler.apply import MARGIN, Applier, ended_early
 from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,12 @@ def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
     if ledger.fresh or not last:
         return True
     return not timedelta() <= now - datetime.fromisoformat(last) < every
+
+
+def last_compared(ledger: Ledger, now: datetime) -> datetime:
+    """When ledger and API were compared last; `now` if never, or if that lies ahead."""
+    last = ledger.get_fact(_FACT)
+    return min(datetime.fromisoformat(last), now) if last else now
 
 
 def listed(
@@ -78,33 +84,59 @@ def inspect(
     found = {r.reservation_id: r for r in reservations}
     for booking in bookings:
         if booking.state in HOLDING_STATES and booking.spec.end > now:
-            _compare(booking, found, api, applier)
+            _compare(booking, found, api, applier, now)
     known = ledger.current()
     recognised = adoptable(reservations, known, meetings, settings, now)
     certain = not any(b.reservation_id for b in known)  # nothing was cancelled that a list might still show
     adopted = [b for b in recognised.adopted if certain or _still_live(api, b.reservation_id)]
-    if adopted:
-        ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
-        applier.count["adopted"] += len(adopted)
-        log.info("adopted", bookings=len(adopted))
-    for key, generation in recognised.generations.items():
-        ledger.raise_generation(key, generation)
+    _remember(adopted, recognised, ledger, applier, now)
     left = [d for d in recognised.duplicates if not applier.drop_duplicate(d)]
     _remember_leftovers(ledger, recognised.strays, left)
     ledger.mark_adopted(now)
     ledger.set_fact(_FACT, now.isoformat())
 
 
-def _compare(booking: Booking, found: dict[str, Reservation], api: Api, applier: Applier) -> None:
+def look_for(
+    meetings: Sequence[Meeting],
+    *,
+    api: Api,
+    ledger: Ledger,
+    settings: Settings,
+    applier: Applier,
+    now: datetime,
+) -> bool:
+    """Take over what is booked of these meetings and not known; whether anything is. Raises `ApiUnusable`."""
+    start, end = min(m.spec.start for m in meetings), max(m.spec.end for m in meetings)
+    reservations = api.find(start - MARGIN, end + MARGIN)
+    recognised = adoptable(reservations, ledger.current(), meetings, settings, now)
+    adopted = [b for b in recognised.adopted if _still_live(api, b.reservation_id)]
+    _remember(adopted, recognised, ledger, applier, now)
+    return bool(adopted)
+
+
+def _remember(
+    adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger, applier: Applier, now: datetime
+) -> None:
+    if adopted:
+        ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
+        applier.count["adopted"] += len(adopted)
+        log.info("adopted", bookings=len(adopted))
+    for key, generation in recognised.generations.items():
+        ledger.raise_generation(key, generation)
+
+
+def _compare(
+    booking: Booking, found: dict[str, Reservation], api: Api, applier: Applier, now: datetime
+) -> None:
     assert booking.reservation_id is not None  # these states have one
     there = found.get(booking.reservation_id)
     if there is not None and _as_expected(booking, there):
         return
     there = api.get(booking.reservation_id)
-    if there is None or there.status is not _status_of(booking):
+    if there is None or there.status is not _status_of(booking) or ended_early(booking, there, now):
         booking = applier.take_over(booking, there)
         log.info("changed in the API", reservation_id=booking.reservation_id, state=booking.state.value)
-    if there is not None and there.live and not _same_content(booking, there):
+    if there is not None and booking.state in HOLDING_STATES and not _same_content(booking, there):
         applier.take_change(booking, there)
 
 

@@ -117,5 +117,5 @@ def noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[Source
 def is_refused(booking: Booking) -> bool:
     """Whether a booking, or a change of it, stands refused."""
     if booking.state is BookingState.REFUSED:
-        return True
+        return booking.reason is not Reason.DROPPED
     return booking.state in HOLDING_STATES and booking.reason in _REFUSED_REASONS

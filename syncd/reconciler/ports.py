@@ -18,12 +18,16 @@ from syncd.ics import Document, Locale
 
 
 class Fetched(Protocol):
-    """The documents of a source, and a sentence for each that could not be had."""
+    """The documents of a source, and a sentence for each that could not be had.
+
+    `accept` is called when they were read as whole calendars.
+    """
 
     @property
     def documents(self) -> tuple[Document, ...]: ...
     @property
     def problems(self) -> tuple[str, ...]: ...
+    def accept(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

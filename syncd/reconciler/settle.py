@@ -99,6 +99,8 @@ class Settler:
                 f"looked for until {settled_at:%Y-%m-%d %H:%M:%S} UTC, then tried once more.",
             )
         elif booking.attempts >= MAX_ATTEMPTS:
+            if _RESOLVE in booking.detail:
+                return  # it says already what a person has to know, such as why a decision was no help
             self._wait(booking, f"{booking.attempts} requests got no answer, and none is found; {_RESOLVE}.")
         else:
             self._give_back(booking, "not made", "not found after request_validity")
@@ -134,12 +136,17 @@ class Settler:
         assert booking.reservation_id is not None  # the caller asked
         there = self._api.get(booking.reservation_id)
         if there is None or not there.live:
-            self._applier.take_over(replace(booking, pending=None, content=booking.spec), there)
+            # A change that it does not show came after its end, so the calendar counts again.
+            shown = there is not None and there.onto(booking.spec) == booking.pending
+            before = replace(booking, pending=booking.pending if shown else booking.spec)
+            ended = before.booked(booking.reservation_id)
+            self._applier.take_over(ended if shown else replace(ended, origin=""), there)
             return
         # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
-        self._ledger.record(
-            adopted_from(booking, there), at=self._clock(), what="settled", detail="read back"
-        )
+        settled = adopted_from(booking, there)
+        if settled.content != booking.pending:
+            settled = replace(settled, origin="")  # it is from a reading that is forgotten
+        self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
 
     def _settle_cancel(self, booking: Booking) -> None:
         assert booking.reservation_id is not None  # only bookings that have one are cancelled

@@ -10,7 +10,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from syncd.core.changes import Cancel, Change, Create, Hold, Mode, Plan, Skip, Update, Wait
+from syncd.core.changes import (
+    Cancel,
+    Change,
+    Create,
+    Hold,
+    Mode,
+    OnCancel,
+    OnChange,
+    Plan,
+    Skip,
+    Update,
+    Wait,
+)
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, MappingRules, RoomRule
 from syncd.core.occurrence import (
@@ -23,7 +35,8 @@ from syncd.core.occurrence import (
     Window,
     recurrence_id_of,
 )
-from syncd.core.plan import Policy, plan
+from syncd.core.plan import plan
+from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.witness import merge
@@ -79,6 +92,9 @@ class Office:
     horizon: timedelta = 30 * DAY
     advance: timedelta | None = None
     approved: frozenset[str] = frozenset()
+    on_change: OnChange = OnChange.ACCEPT
+    on_cancel: OnCancel = OnCancel.RESPECT
+    calls: CallBudget | None = None
     now: datetime = NOW
     bookings: dict[int, Booking] = field(default_factory=dict)
     made: int = 0
@@ -135,6 +151,9 @@ class Office:
             safety=self.safety,
             advance=self.advance,
             approved=self.approved,
+            on_change=self.on_change,
+            on_cancel=self.on_cancel,
+            calls=self.calls,
         )
         mapped = {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed}
         bookings = self.current if order is None else order

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from syncd.core.changes import Cancel, Hold
-from syncd.core.evidence import Safety, absence, held_checksum, within_budget
-from syncd.core.occurrence import Presence, Reading
+from syncd.core.evidence import Safety, Standing, absence, held_checksum, within_budget
+from syncd.core.occurrence import Occurrence, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Booking
 from tests.core.office import DAY, NOW, Office, event, told
@@ -18,12 +19,16 @@ OTHER = event("neighbour", 2)
 
 
 def judged(
-    reading: Reading | None, *, original: float | None = None, booking: Booking | None = None
+    reading: Reading | None,
+    *,
+    original: float | None = None,
+    booking: Booking | None = None,
+    standing: Standing | None = None,
 ) -> tuple[Evidence | None, Reason]:
     """The grade for a booking of `event("x", 1)` in the source `one`."""
     booking = booking or Office().book(event("x", 1, original=original))[0]
     readings = {} if reading is None else {"one": reading}
-    found = absence(booking, readings, ["one"], Safety(), {"one": 5})
+    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Standing(live=5, there=4)})
     return found.evidence, found.reason
 
 
@@ -43,7 +48,6 @@ def judged(
             (None, Reason.QUARANTINED),
             id="quarantined",
         ),
-        pytest.param(Office().reading(), (Evidence.INFERRED, Reason.SOURCE_EMPTY), id="empty"),
         pytest.param(
             Office().reading(documents=0), (Evidence.INFERRED, Reason.SOURCE_EMPTY), id="no documents"
         ),
@@ -67,12 +71,64 @@ def test_each_kind_of_reading_has_its_grade(
     assert judged(reading, original=1) == grade
 
 
-@pytest.mark.parametrize(("live", "evidence"), [(3, Evidence.SHOWN), (4, Evidence.INFERRED)])
-def test_an_empty_reading_is_held_above_empty_hold(live: int, evidence: Evidence) -> None:
-    """With up to `empty_hold` live bookings an empty calendar is believed, with one more it is not."""
+@pytest.mark.parametrize(
+    ("standing", "evidence"),
+    [
+        (Standing(live=3), Evidence.SHOWN),
+        (Standing(live=4), Evidence.INFERRED),
+        (Standing(live=4, there=1), Evidence.SHOWN),
+    ],
+)
+@pytest.mark.parametrize("others", [(), (OTHER,)], ids=["empty", "other events"])
+def test_a_meeting_is_gone_when_neighbours_are_there(
+    others: tuple[Occurrence, ...], standing: Standing, evidence: Evidence
+) -> None:
+    """With up to `empty_hold` live bookings none of them need be there, beyond that one must."""
     booking = Office().book(event("x"))[0]
-    found = absence(booking, {"one": Office().reading()}, ["one"], Safety(empty_hold=3), {"one": live})
+    found = absence(
+        booking, {"one": Office().reading(*others)}, ["one"], Safety(empty_hold=3), {"one": standing}
+    )
     assert found.evidence is evidence
+
+
+def test_another_calendar_in_its_place_is_held() -> None:
+    """A reading with many events and none of those that are booked cancels nothing, and books what it has."""
+    office = Office()
+    office.book(*(event(f"x{n}", n + 1) for n in range(4)))
+    others = [event(f"y{n}", n + 1.5) for n in range(4)]
+    decided = office.cycle(office.reading(*others))
+    assert Counter((kind, reason) for kind, _, reason in told(decided)) == {
+        ("hold", "source_empty"): 4,
+        ("create", "new"): 4,
+    }
+    assert "none of the events" in office.plan(office.reading(*others)).held[0].detail
+    empty = Office()
+    empty.book(*(event(f"x{n}", n + 1) for n in range(4)))
+    assert "no event at all" in empty.plan(empty.reading()).held[0].detail
+
+
+def test_an_event_that_is_over_meets_the_budget() -> None:
+    """An event moved into the past needs no confirmation; if all of them are, a person looks first."""
+    office = Office(safety=Safety(cancel_floor=2, cancel_share=0.0, confirmations={"one": 3}))
+    uids = [f"x{n}" for n in range(5)]
+    office.book(*(event(uid, n + 1) for n, uid in enumerate(uids)))
+    coming = [event(uid, n + 1) for n, uid in enumerate(uids)]
+    few = office.plan(office.reading(*coming[2:], presence=dict.fromkeys(uids, Presence.SERIES)))
+    assert told(few) == [(("cancel"), uid, "no_longer_bookable") for uid in uids[:2]]
+    assert {c.evidence for c in few.changes if isinstance(c, Cancel)} == {Evidence.SHOWN}
+    every = office.plan(office.reading(presence=dict.fromkeys(uids, Presence.SERIES)))
+    assert told(every) == [("hold", uid, "over_budget") for uid in uids]
+
+
+def test_events_that_all_turn_unbookable_meet_the_budget() -> None:
+    """An export in which suddenly everything is free is held, one event that turns so is not."""
+    office = Office(safety=Safety(cancel_floor=2, cancel_share=0.0))
+    office.book(*(event(f"x{n}", n + 1) for n in range(5)))
+    free = [event(f"x{n}", n + 1, transparent=True) for n in range(5)]
+    decided = office.plan(office.reading(*free))
+    assert [row for row in told(decided) if row[0] != "skip"] == [
+        ("hold", f"x{n}", "over_budget") for n in range(5)
+    ]
 
 
 def test_an_empty_reading_that_was_held_stays_held() -> None:
@@ -93,7 +149,8 @@ def test_an_empty_reading_that_was_held_stays_held() -> None:
 def test_no_documents_at_all_are_held_even_for_one_booking() -> None:
     """All files of a directory gone is an inference, however few bookings there are."""
     booking = Office().book(event("x"))[0]
-    found = absence(booking, {"one": Office().reading(documents=0)}, ["one"], Safety(), {"one": 1})
+    nothing = Office().reading(documents=0)
+    found = absence(booking, {"one": nothing}, ["one"], Safety(), {"one": Standing(live=1)})
     assert found.evidence is Evidence.INFERRED
 
 
@@ -104,6 +161,8 @@ def test_a_horizon_made_narrower_removes_nothing() -> None:
     office.horizon = 5 * DAY
     short = office.reading(OTHER, presence={"x": Presence.SERIES})
     assert judged(short, booking=booking) == (None, Reason.UNCONFIRMED)
+    office.now, office.horizon = NOW, 13 * DAY  # read until a week later, and not that instant
+    assert judged(office.reading(OTHER, presence={"x": Presence.SERIES}), booking=booking)[0] is None
     office.horizon = 30 * DAY
     wide = office.reading(OTHER, presence={"x": Presence.SERIES})
     assert judged(wide, booking=booking) == (Evidence.TOLD, Reason.OCCURRENCE_REMOVED)

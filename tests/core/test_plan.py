@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from syncd.core.changes import Cancel, Create, Hold, Mode, Skip, Update, Wait
+from syncd.core.changes import Cancel, Create, Hold, Mode, Renamed, Skip, Update, Wait
 from syncd.core.evidence import Safety
 from syncd.core.occurrence import Attendee, Defect, Occurrence, OccurrenceKey, Person, Presence
 from syncd.core.reasons import Evidence, Reason
@@ -329,6 +329,52 @@ def test_new_uids_at_every_reading_cost_nothing(confirmations: int) -> None:
     for round_ in range(3):
         decided = office.cycle(office.reading(*(event(f"y{round_}{n}", n + 1) for n in range(5))))
         assert (decided.changes, decided.rekeyed, decided.unchanged) == ((), 5, 5)
+        assert [str(renamed) for renamed in decided.renamed] == [
+            "5 of 5 UIDs changed, re-keyed; the reservations stay."
+        ]
+
+
+def test_some_new_uids_cost_nothing_either() -> None:
+    """Where neighbours keep their UIDs and a cancel would take three readings, a renamed meeting stays."""
+    office = Office(safety=Safety(confirmations={"one": 3}))
+    office.book(event("x"), event("z", 2))
+    decided = office.cycle(office.reading(event("y"), event("z", 2)))
+    assert (decided.changes, decided.rekeyed, decided.unchanged) == ((), 1, 2)
+
+
+def test_what_is_gone_beside_new_uids_is_cancelled() -> None:
+    """Neighbours that go on under new UIDs are neighbours: they show that the others are gone."""
+    office = Office()
+    office.book(*(event(f"x{n}", n + 1) for n in range(5)))
+    decided = office.plan(office.reading(*(event(f"y{n}", n + 1) for n in range(4))))
+    assert told(decided) == [("cancel", "x4", "event_gone")]
+
+
+def test_no_key_moves_out_of_an_empty_calendar() -> None:
+    """What is inferred moves no reservation, though another source has a date of that UID."""
+    office = Office(sources=("one", "two"))
+    detached = {"s": Presence.DETACHED}
+    dates = [event("s", day, original=day) for day in (1, 2, 3, 4)]
+    office.cycle(office.reading(*dates, presence=detached))
+    other = office.reading(event("s", 1.1, original=1.1), source="two", presence=detached)
+    decided = office.plan(office.reading(), other)
+    assert ("create", "s", "new") in told(decided)
+    assert (decided.rekeyed, len(decided.held)) == (0, 4)
+
+
+def test_what_is_renamed_is_counted_by_uid_and_source() -> None:
+    """Two dates of one UID are one of the UIDs that changed; a date that moves within its UID is none."""
+    office = Office(sources=("one", "two"))
+    office.cycle(
+        office.reading(event("s", 1, original=1), event("s", 2, original=2), event("k", 3)),
+        office.reading(event("m", 4, original=4), source="two"),
+    )
+    decided = office.plan(
+        office.reading(event("t", 1, original=1), event("t", 2, original=2), event("k", 3)),
+        office.reading(event("m", 4.1, original=4.1), source="two"),
+    )
+    assert decided.rekeyed == 3
+    assert decided.renamed == (Renamed("one", uids=1, of=2),)
 
 
 def test_a_new_uid_does_not_undo_what_a_person_ended() -> None:
@@ -378,6 +424,44 @@ def test_a_new_uid_in_another_source_is_another_meeting() -> None:
     assert told(decided) == [("cancel", "x", "event_gone"), ("create", "y", "new")]
 
 
+def test_a_series_that_another_source_moves_is_followed() -> None:
+    """A date that one source no longer has goes on where another has it: one UID is one meeting in all."""
+    office = Office(sources=("one", "two"))
+    detached = {"s": Presence.DETACHED}
+    office.cycle(office.reading(event("s", 1, original=1), event("z", 3), presence=detached))
+    moved = office.reading(event("s", 2, original=2), source="two", presence=detached)
+    decided = office.plan(office.reading(event("z", 3)), moved)
+    assert (told(decided), decided.rekeyed) == ([("update", "s", "changed")], 1)
+
+
+def test_an_equal_event_takes_nothing_from_a_source_that_is_silent() -> None:
+    """With UIDs of its own, a source that cannot be read keeps its meeting beside an equal one."""
+    office = Office(sources=("one", "two"))
+    office.book(event("x", rooms="", scope="one"))
+    other = office.reading(event("x", rooms=""), source="two")
+    decided = office.plan(office.unreadable(), other)
+    assert (told(decided), decided.rekeyed) == ([("create", "x", "new")], 0)
+
+
+def test_two_rooms_do_not_follow_one_meeting() -> None:
+    """Of a date in two rooms that becomes one in a third, one reservation goes on and one is cancelled."""
+    office = Office()
+    office.book(event("s", 1, original=1, rooms="a, b"))
+    decided = office.plan(office.reading(event("s", 1.1, original=1.1, rooms="c")))
+    assert told(decided) == [("cancel", "s", "occurrence_removed"), ("update", "s", "changed")]
+
+
+def test_two_dates_in_one_room_do_not_become_one_date() -> None:
+    """A key has one booking in a room, also before the bookings that follow a meeting change their rooms."""
+    office = Office()
+    office.book(event("s", 1, original=1), event("s", 1.1, original=1.1))
+    decided = office.cycle(office.reading(event("s", 1.2, original=1.2, rooms="b, c")))
+    assert sorted(kind for kind, _, _ in told(decided)) == ["cancel", "create", "update"]
+    slots = [(b.key, b.room_id) for b in decided.amended]
+    assert len(slots) == len(set(slots))
+    assert {b.room_id for b in office.live} == {"room-b", "room-c"}
+
+
 def test_keys_move_one_to_one() -> None:
     """Of two equal meetings that vanish one goes on as the new one, the other is cancelled."""
     office = Office()
@@ -406,10 +490,12 @@ def test_an_occurrence_in_doubt_does_not_move() -> None:
 
 
 def test_a_far_away_date_of_a_series_is_another_meeting() -> None:
-    """Beyond a week a moved date is a cancel and a create."""
+    """A week is as far as a date may move; beyond that it is a cancel and a create."""
     office = Office()
     office.book(event("x", 1, original=1))
-    decided = office.plan(office.reading(event("x", 9, original=9)))
+    farther = 8 + 1 / 1440
+    assert told(office.plan(office.reading(event("x", 8, original=8)))) == [("update", "x", "changed")]
+    decided = office.plan(office.reading(event("x", farther, original=farther)))
     assert told(decided) == [("cancel", "x", "occurrence_removed"), ("create", "x", "new")]
 
 
@@ -490,6 +576,122 @@ def test_a_mode_allows_what_it_says(mode: Mode, expected: set[str]) -> None:
     assert bool(decided.held) == mode.cancels
 
 
+def test_a_lost_room_is_held_and_given_up_with_a_yes() -> None:
+    """A room that only the configuration forgot stays booked, and is given up when somebody approves."""
+    office = Office()
+    before = office.book(event("x"))[0]
+    office.rules = replace(RULES, rooms=RULES.rooms[1:])
+    decided = office.cycle(office.reading(event("x")))
+    assert told(decided) == [("hold", "x", "rules_changed")]
+    assert told(office.cycle(office.reading(event("x")))) == told(decided)
+    office.approved = frozenset({decided.held_checksum or ""})
+    released = office.cycle(office.reading(event("x")))
+    assert told(released) == [("update", "x", "rules_changed")]
+    assert [(b.reservation_id, b.room_id) for b in office.live] == [(before.reservation_id, None)]
+    assert office.cycle(office.reading(event("x"))).changes == ()
+
+
+def test_a_lost_room_that_is_found_again_is_nothing() -> None:
+    """With the room back in the configuration nothing is held and nothing is sent."""
+    office = Office()
+    office.book(event("x"))
+    office.rules = replace(RULES, rooms=())
+    assert len(office.cycle(office.reading(event("x"))).held) == 1
+    office.rules = RULES
+    assert office.cycle(office.reading(event("x"))).changes == ()
+    assert [b.reason for b in office.live] == [None]
+
+
+def test_a_change_of_the_rules_that_gives_up_no_room_is_made() -> None:
+    """Another room, a first one, or another notice by configuration changes the reservation in place."""
+    office = Office()
+    office.book(event("x"), event("y", 2, rooms="home"))
+    room = replace(RULES.rooms[0], room_id="room-new")
+    home = replace(RULES.rooms[1], texts=frozenset({"home"}))
+    office.rules = replace(RULES, rooms=(room, home))
+    calendar = [event("x"), event("y", 2, rooms="home")]
+    assert told(office.cycle(office.reading(*calendar))) == [
+        ("update", "x", "changed"),
+        ("update", "y", "changed"),
+    ]
+    assert [b.room_id for b in office.live] == ["room-new", "room-b"]
+    roomless = Office()
+    roomless.book(event("x", rooms=""))
+    roomless.rules = replace(RULES, notice_time_s=RULES.notice_time_s + 60)
+    assert told(roomless.plan(roomless.reading(event("x", rooms="")))) == [("update", "x", "changed")]
+
+
+def test_a_refused_room_that_is_no_longer_asked_for_is_forgotten() -> None:
+    """The record of a room that was never had is closed when the event drops it, and nothing is sent."""
+    office = Office()
+    _, second = office.book(event("x", rooms="a, b"))
+    office.refused(second, Reason.REFUSED)
+    decided = office.cycle(office.reading(event("x", rooms="a")))
+    assert [(b.room_id, b.state) for b in decided.closed] == [("room-b", BookingState.CANCELLED)]
+    assert (decided.writes, decided.held) == ((), ())
+
+
+def test_a_room_that_the_event_gives_up_is_given_up() -> None:
+    """An edit of the event needs no person, whatever else it says."""
+    office = Office()
+    office.book(event("x"))
+    assert told(office.plan(office.reading(event("x", rooms="home")))) == [("update", "x", "changed")]
+
+
+@pytest.mark.parametrize("original", [None, 1.0])
+def test_another_uid_scope_keeps_each_reservation(original: float | None) -> None:
+    """When `uid_scope` changes, and even a room with it, the meetings go on under their new keys."""
+    office = Office()
+    before = office.book(event("x", original=original))[0]
+    scoped = event("x", original=original, scope="one", rooms="b", title="Retrospective")
+    decided = office.cycle(office.reading(scoped))
+    assert told(decided) == [("update", "x", "changed")]
+    assert [(b.key.scope, b.reservation_id) for b in office.live] == [("one", before.reservation_id)]
+
+
+@pytest.mark.parametrize("original", [None, 1.0])
+def test_two_scopes_that_become_one_leave_the_rest_to_a_person(original: float | None) -> None:
+    """Of two meetings that are one by the new configuration, one goes on and the other is held."""
+    office = Office(sources=("one", "two"))
+    copies = {name: event("x", original=original, scope=name, rooms="") for name in office.sources}
+    office.cycle(*(office.reading(copy, source=name) for name, copy in copies.items()))
+    assert len(office.live) == 2
+    merged = replace(copies["one"], key=replace(copies["one"].key, scope=""))
+    decided = office.cycle(*(office.reading(merged, source=name) for name in office.sources))
+    assert told(decided) == [("hold", "x", "rules_changed")]
+    assert decided.rekeyed == 1
+
+
+def test_another_uid_scope_takes_nothing_from_other_sources() -> None:
+    """An equal UID of a source that never showed the booking is another meeting under the new scope."""
+    office = Office(sources=("one", "two"))
+    office.book(event("x"), event("z", 3))
+    other = office.reading(event("x", 2, scope="two"), source="two")
+    decided = office.plan(office.reading(event("z", 3)), other)
+    assert told(decided) == [("cancel", "x", "event_gone"), ("create", "x", "new")]
+
+
+@pytest.mark.parametrize("scope", ["", "two"])
+def test_a_renamed_source_keeps_its_reservations(scope: str) -> None:
+    """Under its new name, also as the scope of its UIDs, a source goes on with what was booked."""
+    office = Office()
+    old = event("x", rooms="", scope="one" if scope else "")
+    office.book(old)
+    office.sources = ("two",)
+    decided = office.cycle(office.reading(event("x", rooms="", scope=scope), source="two"))
+    assert (decided.changes, decided.unchanged, decided.renamed) == ((), 1, ())
+    assert [(b.source, b.witnesses) for b in office.live] == [("two", ("two",))]
+
+
+def test_a_removed_source_gives_nothing_to_a_stranger() -> None:
+    """An equal meeting with another UID does not take over what a removed source had booked."""
+    office = Office()
+    office.book(event("x", rooms=""))
+    office.sources = ("two",)
+    decided = office.plan(office.reading(event("y", rooms=""), source="two"))
+    assert told(decided) == [("create", "y", "new"), ("hold", "x", "source_removed")]
+
+
 def attended(uid: str) -> Occurrence:
     """A meeting with somebody whom nobody mapped."""
     return replace(event(uid), attendees=(Attendee(Person(("zoe@example.com",))),))
@@ -503,9 +705,22 @@ def test_an_event_with_unmapped_people_may_be_rejected() -> None:
     assert (skip.reason, skip.needs_person) == (Reason.UNMAPPED_PERSON, True)
     assert [b.state for b in office.current] == [BookingState.REFUSED]
     assert told(office.cycle(office.reading(attended("x")))) == [("skip", "x", "unmapped_person")]
-    office.rules = replace(office.rules, people={"zoe@example.com": "7"})
+    lenient = replace(office.rules, unmapped="skip")
+    known, office.rules = replace(office.rules, people={"zoe@example.com": "7"}), lenient
+    assert told(office.plan(office.reading(attended("x")))) == [("create", "x", "new")]
+    office.rules = known
     assert told(office.cycle(office.reading(attended("x")))) == [("create", "x", "new")]
     assert len(office.bookings) == 1
+
+
+def test_a_rejected_event_keeps_what_a_person_ended() -> None:
+    """The record of a reservation that was ended in Tuya says more than a refusal by rule."""
+    office = Office(rules=replace(RULES, unmapped="reject"))
+    booking = office.book(event("x"))[0]
+    office.store(booking.with_state(BookingState.RELEASED))
+    decided = office.plan(office.reading(attended("x")))
+    assert told(decided) == [("skip", "x", "unmapped_person")]
+    assert decided.amended == decided.closed == ()
 
 
 def test_a_rejected_event_keeps_what_was_booked() -> None:
@@ -602,6 +817,16 @@ def test_an_unconfirmed_absence_is_no_matter_for_approval() -> None:
     assert [type(c) for c in decided.changes] == [Hold]
     assert decided.held == ()
     assert decided.held_checksum is None
+
+
+@pytest.mark.parametrize(("private", "topic"), [(False, "Coffee break"), (True, "Private meeting")])
+def test_a_skip_row_shows_no_private_title(private: bool, topic: str) -> None:
+    """The title of a skipped event stands folded in its row, that of a private one does not."""
+    office = Office()
+    skipped = replace(event("x", title="Coffee \n break", transparent=True), private=private)
+    (skip,) = office.plan(office.reading(skipped)).changes
+    assert isinstance(skip, Skip)
+    assert skip.topic == topic
 
 
 def test_a_skip_row_knows_its_event() -> None:

@@ -16,9 +16,9 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from syncd.core.changes import Cancel, Plan, Update
+from syncd.core.changes import Cancel, OnChange, Plan, Update
 from syncd.core.evidence import Safety
-from syncd.core.mapper import Mapper, Wanted
+from syncd.core.mapper import Mapper, RoomRule, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking, ReservationSpec
@@ -145,6 +145,19 @@ class Calendars(RuleBasedStateMachine):
     def configure(self, names: set[str]) -> None:
         self.office.sources = tuple(name for name in SOURCES if name in names)
 
+    @rule(known=st.sets(st.sampled_from(RULES.rooms)))
+    def configure_rooms(self, known: set[RoomRule]) -> None:
+        self.office.rules = replace(RULES, rooms=tuple(room for room in RULES.rooms if room in known))
+
+    @rule(policy=st.sampled_from(OnChange), data=st.data())
+    def change_by_hand(self, policy: OnChange, data: st.DataObject) -> None:
+        """Somebody renames a reservation in Tuya, and the drift check sees it."""
+        self.office.on_change = policy
+        if live := self._live():
+            booking = data.draw(st.sampled_from(live))
+            content = replace(booking.spec, topic="By hand")
+            self.office.store(replace(booking, content=content, drifted=booking.drifted or booking.origin))
+
     # Readings
 
     def _read(self, source: str, fault: str, broken: set[str]) -> Reading | None:
@@ -166,9 +179,8 @@ class Calendars(RuleBasedStateMachine):
         seen = [o for o in self._visible(read) if presence[o.key.uid] is not Presence.QUARANTINED]
         return office.reading(*seen, source=source, presence=presence, error=error)
 
-    @staticmethod
-    def _spec(occurrence: Occurrence) -> tuple[ReservationSpec, ...]:
-        mapped = Mapper(RULES).map(occurrence)
+    def _spec(self, occurrence: Occurrence) -> tuple[ReservationSpec, ...]:
+        mapped = Mapper(self.office.rules).map(occurrence)
         assert isinstance(mapped, Wanted)
         return mapped.specs
 
@@ -224,8 +236,11 @@ class Calendars(RuleBasedStateMachine):
                 assert heard or booking.source not in self.office.sources, (
                     "a source that cannot be read changes nothing of its bookings"
                 )
+            if isinstance(change, Update) and not change.meeting.spec.room_id and not decided.released:
+                same_event = change.booking.origin == change.meeting.occurrence.fingerprint
+                assert not (same_event and change.booking.spec.room_id), "a room is given up by a person"
             if isinstance(change, Cancel) and change.evidence is not Evidence.APPROVED:
-                self._check_cancel(change, readings)
+                self._check_cancel(change, readings, decided)
         shown = Counter(
             c.booking.source for c in decided.writes if isinstance(c, Cancel) and c.evidence is Evidence.SHOWN
         )
@@ -236,7 +251,13 @@ class Calendars(RuleBasedStateMachine):
     def _live(self) -> list[Booking]:
         return [b for b in self.office.live if b.spec.end > self.office.now]
 
-    def _check_cancel(self, cancel: Cancel, readings: dict[str, Reading]) -> None:
+    def _neighbours(self, name: str, reading: Reading, decided: Plan) -> tuple[int, int]:
+        """Live bookings that a source shows, and those of them whose event it has under their newest key."""
+        keys = {b.row: b.key for b in decided.amended}
+        shown = [keys.get(b.row, b.key) for b in self._live() if name in b.witnesses]
+        return len(shown), sum(key.uid in reading.presence for key in shown)
+
+    def _check_cancel(self, cancel: Cancel, readings: dict[str, Reading], decided: Plan) -> None:
         """May this be cancelled? Asked of the readings alone."""
         booking = cancel.booking
         key, room = booking.key, booking.room_id
@@ -261,15 +282,16 @@ class Calendars(RuleBasedStateMachine):
             presence = reading.presence.get(key.uid)
             assert presence is not Presence.QUARANTINED
             assert reading.documents > 0
-            shown_by = sum(name in b.witnesses for b in self._live())
-            assert presence is Presence.SERIES or reading.events > 0 or shown_by <= 1
+            live, there = self._neighbours(name, reading, decided)
+            assert presence is Presence.SERIES or there > 0 or live <= 1
             speaks_of_it.append(presence is Presence.SERIES)
         if cancel.evidence is Evidence.TOLD:
             assert all(speaks_of_it)
+            assert key.recurrence_id is not None, "a single event does not say that it is cancelled"
         else:
             assert cancel.evidence is Evidence.SHOWN
             needed = {n: CONFIRMATIONS[n] for n, told in zip(asked, speaks_of_it, strict=True) if not told}
-            assert needed
+            assert needed or key.recurrence_id is None
             assert all(self.witnesses[n].lacked[key] >= times for n, times in needed.items())
 
     @invariant()
@@ -286,12 +308,14 @@ class Calendars(RuleBasedStateMachine):
     def calm(self) -> None:
         """All sources readable, and a person who says yes: what is booked is what the calendars want."""
         office = self.office
+        office.rules, office.on_change = RULES, OnChange.REPAIR
         for _ in range(4):
             decided = self._cycle_with({}, set())
             office.approved = frozenset({decided.held_checksum or ""})
         office.approved = frozenset()
-        wanted = self._wanted()
-        live = {(b.key, b.spec.fingerprint) for b in self._live()}
+        by_hand = {b.key for b in self._live() if b.drifted and b.spec.start <= office.now}
+        wanted = [(key, spec) for key, spec in self._wanted() if key not in by_hand]
+        live = {(b.key, b.spec.fingerprint) for b in self._live() if b.key not in by_hand}
         last_horizon = office.window.end - timedelta(minutes=1)
         near = {(k, s.fingerprint) for k, s in wanted if s.start < last_horizon}
         assert live >= near, "every meeting within the horizon is booked"

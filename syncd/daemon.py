@@ -1,0 +1,322 @@
+"""The daemon: decides when a cycle runs, follows its configuration, and talks to systemd.
+
+One thread does all the work: it waits for wakes, reads what is due, and runs one cycle at a time.
+Feeds are fetched by other threads, so that a slow one delays nobody.
+A configuration that is not valid changes nothing; the last good one goes on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+
+import structlog
+
+from syncd import log as logs
+from syncd.config import Config, load
+from syncd.errors import ConfigError, ReservationError
+from syncd.feeds import Feed, Subscriptions, Validators
+from syncd.ledger import Ledger
+from syncd.notify import Notifier
+from syncd.reconciler import CycleReport
+from syncd.scheduler import Entry, Scheduler, Wakes, backed_off
+from syncd.service import Service, Stop, assemble, open_ledger, utc_now
+from syncd.watcher import Watcher
+
+log = structlog.get_logger(__name__)
+
+# Names of wakes that are no sources; no source can be called so.
+_CONFIGURATION = "\0configuration"
+_EVERYTHING = "\0everything"
+_STOP = "\0stop"
+
+_FETCHES_AT_ONCE = 8
+_LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
+_FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
+_LAST_CALLS_S = 5.0  # before the call under way is interrupted too
+_START_S = 90.0  # a ledger of years may take as long to be converted
+
+
+def run(path: Path) -> None:
+    """Run until SIGTERM or SIGINT; raises `ConfigError`, `LedgerError` when it cannot begin."""
+    notifier = Notifier.from_environment()
+    notifier.extend_timeout(_START_S)
+    config = load(path)
+    logs.configure(config.log.format, config.log.level)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(config, owner=True))
+        daemon = stack.enter_context(Daemon(path, config, ledger, notifier).running())
+        notifier.ready(daemon.status)
+        log.info("ready", sources=len(config.sources), mode=config.mode)
+        try:
+            daemon.work()
+        except KeyboardInterrupt:
+            log.warning("stopped in the middle of a call; its outcome is looked up at the next start")
+        finally:
+            notifier.stopping()
+
+
+class Daemon:
+    """One running daemon on an open ledger."""
+
+    def __init__(self, path: Path, config: Config, ledger: Ledger, notifier: Notifier) -> None:
+        self._path = path
+        self._ledger = ledger
+        self._notifier = notifier
+        self._wakes = Wakes()
+        self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
+        self._ended = threading.Event()
+        self._stop = Stop(self._told_to_stop)
+        self._config = config
+        self._parts: Service = self._assembled(config)
+        self._fetching: set[str] = set()
+        self._owed: set[str] = set()  # sources to read when the API can be used again
+        self._complaint = ""  # about the configuration, as long as it is not the one in use
+        self._failures = 0  # of the API, in a row
+        self._resting_until: datetime | None = None
+        self._orders: object = None  # approvals and decisions that the last cycle knew
+        self.status = "starting"
+
+    @contextmanager
+    def running(self) -> Iterator[Daemon]:
+        """Watch, schedule and listen to signals meanwhile."""
+        with (
+            Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
+            Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
+            ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool,
+            self._stop.on_signals(),
+            _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
+            _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
+        ):
+            self._watcher, self._scheduler, self._pool = watcher, scheduler, pool
+            threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
+            try:
+                self._follow(self._config)
+                yield self
+            finally:
+                self._stop.wished = True  # what is being fetched ends soon
+                self._ended.set()
+                self._parts.api.close()
+
+    def work(self) -> None:
+        """The work loop."""
+        while not self._stop():
+            self._notifier.alive()
+            due = self._wakes.wait(self._pause_s())
+            if self._stop():
+                return
+            if _CONFIGURATION in due:
+                self._reload()
+            names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
+            arrived = self._parts.subscriptions.arrived()
+            self._fetching -= arrived
+            self._begin_fetching(names - arrived)
+            self._owed |= {n for n in names if n not in self._parts.subscriptions} | arrived
+            if _EVERYTHING in due:
+                self._resting_until = None
+            if (self._owed or self._is_due()) and not self._rests():
+                names, self._owed = self._owed, set()
+                self._cycle(names)
+
+    def _told_to_stop(self) -> None:
+        self._wakes.wake(_STOP, "signal")
+        self._wished.put(None)
+
+    def _end_calls(self) -> None:
+        """Some time after the wish to stop let no further call begin: a cycle that ends has some to make."""
+        self._wished.get()
+        if not self._ended.wait(_LAST_CALLS_S):
+            self._parts.api.close()
+
+    # Cycles
+
+    def _cycle(self, names: Collection[str]) -> None:
+        self._orders = self._orders_now()
+        try:
+            report = self._parts.reconciler.cycle(names)
+            error, summary = report.error, _summary(report)
+        except ReservationError as refusal:  # of a question, without whose answer nothing can be decided
+            error = str(refusal)
+            summary = f"{error}; last cycle {utc_now():%H:%M:%S} UTC: failed"
+            log.warning("cycle", outcome="failed", error=error)
+        self._failures = self._failures + 1 if error else 0
+        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if error else None
+        self._resting_until = utc_now() + rest if rest else None
+        for name in names:
+            self._let_rest(name)
+            self._ledger.record_next_run(name, self._scheduler.next_run(name))
+        self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
+
+    def _let_rest(self, name: str) -> None:
+        """A feed that fails, or says how often it changes, is asked later."""
+        if name not in self._parts.subscriptions:
+            return
+        until = self._parts.subscriptions.waits_until(name)
+        floor = self._parts.reconciler.refresh_after(name)
+        if until is None and floor is not None:
+            until = utc_now() + floor
+        if until is not None:
+            self._scheduler.postpone(name, until)
+
+    def _pause_s(self) -> float:
+        """How long to sleep when nothing wakes: until something is due by itself, or a sign of life is."""
+        due = self._due_at
+        pause = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
+        return min(max(pause, 0.0), _LONGEST_PAUSE_S)
+
+    @property
+    def _due_at(self) -> datetime | None:
+        """When a cycle has something to do although no source is due: also the one that failed, once more."""
+        return self._resting_until or self._parts.reconciler.due_at
+
+    def _is_due(self) -> bool:
+        due = self._due_at
+        return (due is not None and due <= utc_now()) or self._orders != self._orders_now()
+
+    def _orders_now(self) -> object:
+        """What persons left for the next cycle, with `approve` and `resolve`."""
+        return self._ledger.approved(), self._ledger.decisions()
+
+    def _rests(self) -> bool:
+        """Whether the API is left alone, because it could not be used."""
+        return self._resting_until is not None and utc_now() < self._resting_until
+
+    # Feeds
+
+    def _begin_fetching(self, names: Iterable[str]) -> None:
+        """Ask feeds in other threads, equal ones together; a wake says when they arrived."""
+        subscriptions = self._parts.subscriptions
+        asked = subscriptions.requests(n for n in names if n not in self._fetching)
+        alike: dict[Feed, dict[Feed, Validators | None]] = {}
+        for feed, validators in asked.items():
+            alike.setdefault(replace(feed, name=""), {})[feed] = validators
+        for group in alike.values():
+            self._fetching |= {feed.name for feed in group}
+            self._pool.submit(subscriptions.fetch, group).add_done_callback(
+                partial(self._fetched, subscriptions, tuple(group))
+            )
+
+    def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
+        """Called in another thread; the feeds may be those of a former configuration."""
+        error = future.exception()
+        if error is not None:
+            log.critical("defect of syncd; please report this line", exc_info=error)
+            subscriptions.fail(group, error)
+        for feed in group:
+            self._wakes.wake(feed.name, "fetched")
+
+    # Configuration
+
+    def _names(self) -> Collection[str]:
+        return {source.name for source in self._config.sources}
+
+    def _assembled(self, config: Config) -> Service:
+        return assemble(
+            config,
+            self._ledger,
+            owner=True,
+            # What is being fetched for a former configuration ends too.
+            stopping=lambda: self._stop() or self._config is not config,
+            progress=self._notifier,
+            prepare=lambda _names, _force: None,
+        )
+
+    def _reload(self) -> None:
+        """Take over the configuration as it is now, whole or not at all."""
+        self._notifier.reloading()
+        try:
+            config = load(self._path)
+            if config.state.url != self._config.state.url:
+                raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+        except ConfigError as error:
+            log.warning("configuration refused", problems=list(error.problems))
+            count = len(error.problems)
+            self._complaint = (
+                f"configuration refused ({count} problem{'s' if count > 1 else ''}), the last good one is "
+                "used; syncd check tells more"
+            )
+            self._say(self._complaint)
+        else:
+            logs.configure(config.log.format, config.log.level)
+            former, self._parts = self._parts, self._assembled(config)
+            former.api.close()
+            self._config = config
+            self._fetching, self._owed, self._resting_until = set(), set(), None
+            self._complaint = ""
+            self._follow(config)
+            log.info("configuration taken over", sources=len(config.sources), mode=config.mode)
+            self._say("configuration taken over")
+        finally:
+            self._notifier.ready(self.status)
+
+    def _follow(self, config: Config) -> None:
+        """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
+        names = self._names()
+        for gone in set(self._ledger.sources()) - set(names):
+            self._ledger.forget_source(gone)
+        self._watcher.watch(self._targets(config))
+        self._scheduler.plan(
+            {
+                source.name: Entry(
+                    interval=source.interval or config.schedule.interval,
+                    cron=source.cron,
+                    zone=config.calendar.timezone,
+                    jitter=config.schedule.jitter,
+                )
+                for source in config.sources
+            }
+        )
+        for name in names:
+            self._let_rest(name)
+        self._wakes.wake(_EVERYTHING, "start")
+
+    def _targets(self, config: Config) -> dict[str, list[Path]]:
+        sources = {source.name: [source.path] for source in config.sources if source.path is not None}
+        here = self._path.absolute()
+        return {_CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files], **sources}
+
+    def _say(self, status: str) -> None:
+        self.status = status
+        self._notifier.status(status)
+
+
+def _summary(report: CycleReport) -> str:
+    """The state in a line, for `systemctl status`."""
+    counts = report.counts
+    booked = counts["unchanged"] + counts["created"] + counts["updated"] + counts["adopted"]
+    told = [f"{booked} booked"]
+    told += [
+        f"{counts[name]} {name.replace('_', ' ')}"
+        for name in ("waiting", "held", "refused", "in_doubt", "quarantined")
+        if counts[name]
+    ]
+    unreadable = [source.name for source in report.sources if source.error]
+    if unreadable:
+        told.append(f"unreadable: {', '.join(unreadable)}")
+    if report.error:
+        told.append(report.error)
+    return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
+
+
+@contextmanager
+def _handled(number: signal.Signals, action: object) -> Iterator[None]:
+    """Call something on a signal, as long as the block lasts."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        assert callable(action)
+        action()
+
+    former = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, former)

@@ -1,0 +1,106 @@
+"""Which addresses a feed may be read from: public ones, and those that the configuration allows.
+
+Judged is the address that is connected to, never a name; what an IPv6 address carries is unpacked first.
+The table is our own, because that of the `ipaddress` module differs between versions of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# IANA special-purpose address registries (RFC 6890), without what is reachable by everyone.
+_NOT_PUBLIC = tuple(
+    (ip_network(network), kind)
+    for kind, networks in {
+        "unspecified": ("0.0.0.0/8", "::/128"),
+        "loopback": ("127.0.0.0/8", "::1/128"),
+        "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        "link-local": ("169.254.0.0/16", "fe80::/10"),  # 169.254.169.254: metadata of cloud machines
+        "shared": ("100.64.0.0/10",),  # carrier-grade NAT
+        "multicast": ("224.0.0.0/4", "ff00::/8"),
+        # 168.63.129.16 answers machines in Azure only, although it looks public.
+        "platform": ("168.63.129.16/32",),
+        "translated": ("2001::/32", "2002::/16", "192.88.99.0/24"),  # Teredo and 6to4
+        "documentation": (
+            "192.0.2.0/24",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "2001:db8::/32",
+            "3fff::/20",
+        ),
+        "reserved": ("192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "2001::/23"),
+    }.items()
+    for network in networks
+)
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; how IPv4 hosts are reached from IPv6-only networks
+
+
+def not_public(address: Address) -> str | None:
+    """Why an address is not public, as an adjective; None if it is."""
+    address = unpacked(address)
+    for network, kind in _NOT_PUBLIC:
+        if address in network:
+            return kind
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return "reserved"
+    return None
+
+
+def unpacked(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, if it does: ::ffff:0:0/96 and 64:ff9b::/96."""
+    if isinstance(address, IPv6Address) and (address.ipv4_mapped or address in _NAT64):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Exceptions of one source: host names, and networks or single addresses."""
+
+    names: frozenset[str]
+    networks: tuple[Network, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[str]) -> Allowed:
+        """From the texts of `allow_hosts`; raises ValueError for a network that is none."""
+        names: set[str] = set()
+        networks: list[Network] = []
+        for entry in entries:
+            try:
+                networks.append(ip_network(entry))
+            except ValueError:
+                if "/" in entry:
+                    raise ValueError("allow_hosts holds host names, addresses and networks") from None
+                names.add(_folded(entry))
+        return cls(frozenset(names), tuple(networks))
+
+    def permits(self, host: str, address: Address) -> bool:
+        """Whether `host`, as the URL names it, may be read at this address."""
+        if not_public(address) is None or _folded(host) in self.names:
+            return True
+        return any(one in network for one in (address, unpacked(address)) for network in self.networks)
+
+
+def _folded(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def as_address(text: str) -> Address | None:
+    """The address that a host of a URL or of a socket address is; None for a name."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

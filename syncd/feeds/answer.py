@@ -1,0 +1,185 @@
+"""What the answer of a feed's server means: a whole body, or a fault with its cure.
+
+Must not: look further into a body than to tell a web page from a calendar.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import httpx
+
+from syncd.feeds.connection import Deadline, Response
+from syncd.feeds.decoding import DECODING_ERRORS, decoder_for
+from syncd.feeds.fault import Fault
+from syncd.feeds.feed import Validators
+
+_LONGEST_WAIT = timedelta(hours=24)
+_UTF8_MARK = b"\xef\xbb\xbf"
+_WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PERMANENT_REDIRECTS = frozenset({301, 308})
+
+
+class Credentials(Enum):
+    """What was shown to the server that answered."""
+
+    NONE = "the source has none"
+    SHOWN = "they were sent"
+    WITHHELD = "a redirect left the server that they are for"
+
+
+def require_whole_answer(response: Response, who: str, credentials: Credentials, now: datetime) -> None:
+    """Raises `Fault` for every status but 200; 304 and redirects were dealt with before."""
+    status = response.status
+    if status == 200:
+        return
+    retry_at = _retry_at(response.headers, now)
+    if status == 401:
+        raise Fault(_UNAUTHORISED[credentials].format(who=who), retry_at=retry_at)
+    if status in _CURES:
+        raise Fault(f"{who} {_CURES[status]} (status {status})", retry_at=retry_at)
+    if status >= 500:
+        raise Fault(
+            f"{who} failed (status {status}); it is tried again; if it lasts, ask its administrator",
+            retry_at=retry_at,
+        )
+    if status == 206:
+        raise Fault(
+            f"{who} sent a part of the calendar although the whole was asked for (status 206); "
+            "look for a proxy or cache in between",
+            malformed=True,
+        )
+    if status < 300:
+        raise Fault(f"{who} answered without a calendar (status {status}); check url", malformed=True)
+    if status == 304:
+        raise Fault(
+            f"{who} says that nothing changed although that was not asked (status 304); "
+            "look for a proxy or cache in between",
+            malformed=True,
+        )
+    raise Fault(f"{who} did not give the calendar (status {status}); check url", retry_at=retry_at)
+
+
+_UNAUTHORISED: Mapping[Credentials, str] = {
+    Credentials.NONE: "{who} wants to know who asks (status 401); give the source auth",
+    Credentials.SHOWN: "{who} does not accept the auth of this source (status 401); "
+    "check its type, user name and secret",
+    Credentials.WITHHELD: "{who} wants to know who asks (status 401), but the auth is for the server in url "
+    "and is not carried further; write into url where the calendar is now",
+}
+_CURES: Mapping[int, str] = {
+    403: "forbids to read the calendar; check that it is shared or published, and auth",
+    404: "has no calendar there; check url, publishing a calendar anew changes it",
+    408: "gave up waiting; it is tried again",
+    410: "says that the calendar was removed for good; publish it again, or take the source out",
+    425: "asks to be tried again later",
+    429: "asks for patience; it is tried again later; if this lasts, raise interval",
+}
+
+
+def _retry_at(headers: httpx.Headers, now: datetime) -> datetime | None:
+    """The end of a Retry-After in either of its forms (RFC 9110 section 10.2.3), within 24 hours from now.
+
+    A date counts from that of the server, whose clock may differ from ours.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        wait = timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))
+    else:
+        until = http_date(text)
+        if until is None:
+            return None
+        wait = until - (http_date(headers.get("date", "")) or now)
+    return now + min(max(wait, timedelta()), _LONGEST_WAIT)
+
+
+def http_date(text: str) -> datetime | None:
+    """A time of an HTTP header (RFC 9110 section 5.6.7); None for anything else."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def validators_of(url: httpx.URL, headers: httpx.Headers) -> Validators | None:
+    """What the server lets compare; a time only if it tells apart whatever came after it.
+
+    A calendar that changed in the second of its Last-Modified may change again in that second (RFC 9110
+    section 8.8.2.2).
+    """
+    last_modified = _as_sent(headers, b"last-modified")
+    modified, sent = http_date(last_modified), http_date(headers.get("date", ""))
+    if modified is None or sent is None or sent - modified < timedelta(seconds=1):
+        last_modified = ""
+    return Validators.of(url, _as_sent(headers, b"etag"), last_modified)
+
+
+def _as_sent(headers: httpx.Headers, name: bytes) -> str:
+    """The bytes of a header, each as one character, so that they go back as they came."""
+    return next((value.decode("latin-1") for key, value in headers.raw if key.lower() == name), "")
+
+
+def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> bytes:
+    """The decoded body, whole and within its limits; raises `Fault`."""
+    headers = response.headers
+    coding = headers.get("content-encoding", "")
+    decoder = decoder_for(coding)
+    if decoder is None:
+        raise Fault(
+            f"{who} sent the calendar compressed in a way that was not asked for; "
+            "look for a proxy or cache in between",
+            malformed=True,
+        )
+    announced = headers.get("content-length", "")
+    if not coding and announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(who, max_bytes)
+    body = io.BytesIO()  # gives its bytes away without a copy
+    try:
+        for chunk in response.chunks:
+            for piece in decoder.pieces(chunk):
+                if body.tell() + len(piece) > max_bytes:
+                    raise _too_large(who, max_bytes)
+                body.write(piece)
+                deadline.slice_s(who)
+    except DECODING_ERRORS:
+        raise Fault(
+            f"{who} sent something that cannot be decompressed; look for a proxy in between, "
+            "or ask its administrator",
+            malformed=True,
+        ) from None
+    if body.tell() and not decoder.finished:
+        raise Fault(f"{who} cut the compressed calendar off before its end; it is tried again")
+    _require_no_web_page(body, headers.get("content-type", ""), who)
+    return body.getvalue()
+
+
+def _require_no_web_page(body: io.BytesIO, content_type: str, who: str) -> None:
+    body.seek(0)
+    start = body.read(1024).removeprefix(_UTF8_MARK).lstrip().lower()
+    body.seek(0)
+    if not start:
+        raise Fault(
+            f"{who} answered with an empty body, which is no calendar, not even an empty one; "
+            "open url in a browser",
+            malformed=True,
+        )
+    is_html = content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}
+    # Some servers call everything HTML, so what begins as a calendar is left to be judged as one.
+    if start.startswith(_WEB_PAGE) or (is_html and not start.startswith(b"begin:")):
+        raise Fault(
+            f"{who} answered with a web page, not a calendar; it may ask to sign in: "
+            "check auth, and that url is the address for subscribing",
+            malformed=True,
+        )
+
+
+def _too_large(who: str, max_bytes: int) -> Fault:
+    return Fault(
+        f"{who} sends more than max_bytes ({max_bytes}); raise max_bytes if that is right", malformed=True
+    )

@@ -1,0 +1,208 @@
+"""The feeds of a configuration: asked when they may be, and what they said kept with its validators.
+
+A feed that says "not modified" is read from what was kept; a body is kept only after it was read as a whole
+calendar, in one step with the validators that belong to it.
+A server that asks for patience, or fails again and again, is left alone for a while, also over restarts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol, assert_never
+
+from syncd.core.snapshot import Snapshot
+from syncd.errors import SourceError, SourceMalformed, SourceUnavailable, SyncdError
+from syncd.feeds.feed import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    Feed,
+    Fresh,
+    HeaderAuth,
+    NotModified,
+    Secret,
+    Validators,
+)
+from syncd.feeds.fetcher import Fetcher
+from syncd.ics import Document
+
+UNCONDITIONAL_EVERY = timedelta(days=7)
+"""A server that wrongly goes on saying "not modified" is found out after so long."""
+
+
+class Shelf(Protocol):
+    """Where snapshots are kept over restarts."""
+
+    def snapshot(self, source: str) -> Snapshot | None: ...
+    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A feed, and the interval at which it is asked when nothing speaks against it."""
+
+    feed: Feed
+    interval: timedelta
+
+    @property
+    def identity(self) -> str:
+        """Stands for all that a person can change about it, secrets too: then it is asked anew, at once."""
+        feed = self.feed
+        told = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
+        return hashlib.sha256(repr((told, _told(feed.auth))).encode()).hexdigest()[:32]
+
+
+def _told(auth: Auth | None) -> tuple[str, ...]:
+    match auth:
+        case None:
+            return ()
+        case BasicAuth(username, password) | DigestAuth(username, password):
+            return (type(auth).__name__, username, _trace_of(password))
+        case BearerAuth(token):
+            return (type(auth).__name__, _trace_of(token))
+        case HeaderAuth(name, value):
+            return (type(auth).__name__, name, _trace_of(value))
+    assert_never(auth)
+
+
+def _trace_of(secret: Secret) -> str:
+    """So little of a digest that it tells a rotation and does not help to guess the secret."""
+    try:
+        return hashlib.sha256(secret.reveal().encode(errors="replace")).hexdigest()[:4]
+    except SyncdError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a feed gave, as the reconciler takes it; `accept` is called once it was read as a whole."""
+
+    documents: tuple[Document, ...]
+    accept: Callable[[], None]
+    problems: tuple[str, ...] = ()
+
+
+class Subscriptions:
+    """Asks feeds, from any thread, and hands over what they gave, to one.
+
+    `clock` gives the present; `shelf` keeps snapshots, and only one thread uses it (`requests`, `take`).
+    """
+
+    def __init__(
+        self,
+        subscriptions: Mapping[str, Subscription],
+        *,
+        fetcher: Fetcher,
+        shelf: Shelf,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._subscriptions = dict(subscriptions)
+        self._fetcher = fetcher
+        self._shelf = shelf
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._arrived: dict[str, Fresh | NotModified | SourceUnavailable | SourceMalformed] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._subscriptions
+
+    def waits_until(self, name: str) -> datetime | None:
+        """Until when a feed is left alone; None if it may be asked now."""
+        until = self._known(name).wait_until
+        return until if until is not None and until > self._clock() else None
+
+    def requests(self, names: Iterable[str], *, force: bool = False) -> dict[Feed, Validators | None]:
+        """What to ask now: those that may be asked, each with its condition; `force` asks without any."""
+        now = self._clock()
+        asked: dict[Feed, Validators | None] = {}
+        for name in names:
+            if name not in self._subscriptions or (self.waits_until(name) and not force):
+                continue
+            known = self._known(name)
+            recent = known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
+            conditional = recent and not force and known.body is not None
+            asked[self._subscriptions[name].feed] = _validators(known) if conditional else None
+        return asked
+
+    def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
+        """Ask them, in parallel; what came is there to be taken. May be called from any thread."""
+        for feed, answer in self._fetcher.fetch_all(asked).items():
+            with self._guard:
+                self._arrived[feed.name] = answer
+
+    def fail(self, asked: Iterable[Feed], error: BaseException) -> None:
+        """Take down for feeds that asking them met something that nobody foresaw."""
+        for feed in asked:
+            sentence = f"reading it met a defect of syncd ({type(error).__name__}); please report it"
+            with self._guard:
+                self._arrived[feed.name] = SourceMalformed(feed.name, sentence)
+
+    def arrived(self) -> frozenset[str]:
+        """The feeds that gave something which was not taken yet."""
+        with self._guard:
+            return frozenset(self._arrived)
+
+    def take(self, name: str) -> Arrived:
+        """What a feed gave since the last time; raises `SourceUnavailable` or `SourceMalformed`."""
+        with self._guard:
+            answer = self._arrived.pop(name, None)
+        known = self._known(name)
+        now = self._clock()
+        match answer:
+            case None:
+                raise self._left_alone(name, known)
+            case SourceUnavailable() | SourceMalformed():
+                retry_at = answer.retry_at if isinstance(answer, SourceUnavailable) else None
+                self._shelf.keep_snapshot(
+                    name, known.failed(now, self._subscriptions[name].interval, retry_at)
+                )
+                raise answer
+            case NotModified():
+                assert known.body is not None  # only then is asked with a condition
+                if known.failures or known.wait_until:
+                    self._shelf.keep_snapshot(name, known.answered())
+                document = Document(known.document, known.body, known.base_url)
+                return Arrived((document,), _nothing)
+            case Fresh(document=document, validators=validators):
+                fresh = replace(
+                    known.answered(),
+                    document=document.name,
+                    body=document.body,
+                    base_url=document.base_url,
+                    etag=validators.etag if validators else "",
+                    last_modified=validators.last_modified if validators else "",
+                    target=validators.target if validators else "",
+                    read_at=now,
+                )
+                return Arrived((document,), lambda: self._shelf.keep_snapshot(name, fresh))
+
+    def _known(self, name: str) -> Snapshot:
+        identity = self._subscriptions[name].identity
+        known = self._shelf.snapshot(name)
+        return known if known is not None and known.identity == identity else Snapshot(identity)
+
+    def _left_alone(self, name: str, known: Snapshot) -> SourceError:
+        if known.wait_until is None:
+            return SourceUnavailable(name, "it was not asked, because syncd is stopping")
+        until = f"{known.wait_until:%Y-%m-%d %H:%M} UTC"
+        return SourceUnavailable(
+            name,
+            f"it failed {known.failures} times in a row and is left alone until {until}; "
+            "syncd once --force asks it at once",
+            known.wait_until,
+        )
+
+
+def _validators(known: Snapshot) -> Validators | None:
+    if not (known.etag or known.last_modified):
+        return None
+    return Validators(known.etag, known.last_modified, known.target)
+
+
+def _nothing() -> None:
+    """What was kept stays kept."""

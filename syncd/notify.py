@@ -1,0 +1,115 @@
+"""Tells systemd how the service is: sd_notify(3), one datagram for each message.
+
+Promises: without a manager that listens nothing is sent; a manager that is gone or deaf stops nothing;
+a text cannot add fields of its own.
+Must not: decide how the service is, or feed the watchdog by itself, because only work that goes on is life.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Self
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+# A manager whose queue is full must not hold up the work for longer.
+_LONGEST_SENDING_S = 2.0
+# systemd ignores messages of more than 4096 bytes, and a character may take four.
+_LONGEST_TEXT = 1000
+
+
+class Notifier:
+    """The manager that listens on `address`, a path or `@name` of an abstract socket; None: nobody.
+
+    `watchdog_s` is after how long without a sign of life it ends the service; None: never.
+    """
+
+    def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
+        self._address = address
+        self._watchdog_s = watchdog_s
+        self._next_sign = 0.0  # on the monotonic clock
+        self._failed = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """As `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` say, sd_watchdog_enabled(3).
+
+        What they hold is the manager's matter: anything else than is documented counts as absent.
+        """
+        address = environment.get("NOTIFY_SOCKET", "")
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        watched = meant and microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
+        return cls(
+            address if address[:1] in ("/", "@") and len(address) > 1 else None,
+            int(microseconds) / 1e6 if watched else None,
+        )
+
+    def ready(self, status: str) -> None:
+        """The start, or a reload, is over; `status` is what `systemctl status` shows."""
+        self._send("READY=1", _status(status))
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` must follow whatever comes of it, or the manager waits for ever.
+
+        With Type=notify-reload (systemd 253) the time says which reload it is; without, it is ignored.
+        """
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def status(self, text: str) -> None:
+        """What `systemctl status` shows from now on: one line."""
+        self._send(_status(text))
+
+    def stopping(self) -> None:
+        """The service ends by its own wish."""
+        self._send("STOPPING=1")
+
+    def extend_timeout(self, seconds: float) -> None:
+        """What goes on, start or stop, may take so long from now on."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+    def alive(self) -> None:
+        """The work goes on; may be called as often as one likes, sends three times in the watchdog's time."""
+        if self._watchdog_s is None:
+            return
+        now = time.monotonic()
+        if now >= self._next_sign:
+            self._next_sign = now + self._watchdog_s / 3
+            self._send("WATCHDOG=1")
+
+    def begin(self, total: int) -> None:  # noqa: ARG002  # how much it is does not matter here
+        """Work of some length begins: with `advance` it makes the notifier an observer of progress."""
+        self.alive()
+
+    def advance(self, done: int) -> None:  # noqa: ARG002
+        """A part of it is done."""
+        self.alive()
+
+    def _send(self, *fields: str) -> None:
+        if self._address is None:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        message = "\n".join(fields).encode(errors="replace")
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(_LONGEST_SENDING_S)
+                sender.sendto(message, address)
+        except OSError as error:
+            if not self._failed:
+                # The name of the error alone, because its text may hold the path of the socket.
+                _log.warning(
+                    "systemd cannot be told anything; look at NOTIFY_SOCKET", error=type(error).__name__
+                )
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _status(text: str) -> str:
+    """A text as one line, since a line of its own would be a field of its own."""
+    return f"STATUS={' '.join(text.split())[:_LONGEST_TEXT]}"

@@ -1,0 +1,467 @@
+"""The real parts of syncd in one process, with a clock of their own and everything that can go wrong.
+
+A life is what a process is: ledger, API client and reconciler, built as the program builds them.
+The ports that the reconciler is handed are wrapped, so that a life can end at any call, before or after its
+effect, and a request can be held up on its way to the real server.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from syncd import service
+from syncd.config import Config, load
+from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
+from syncd.ics import Locale
+from syncd.ledger import Ledger
+from syncd.reconciler import Api, CalendarSource, CycleReport, Reconciler
+from syncd.reconciler import Ledger as LedgerPort
+from syncd.sandbox import Sandbox
+from syncd.sources import FileSource
+from syncd.tuya import TuyaApi
+from tests.machine.calendars import CONFIRMATIONS, FILES, FIRST_DAY
+
+ROOMS = {"red": "1410148741926678531", "green": "1410148741926678532", "blue": "1410148741926678533"}
+VALIDITY = timedelta(minutes=5)
+HORIZON = timedelta(days=10)
+STRANGER = "99"
+
+_WRITES = ("create", "modify", "cancel")
+_EFFECTS = frozenset(
+    {
+        *_WRITES,
+        *("get", "find", "rules"),
+        *("record", "amend", "set_fact", "mark_adopted", "raise_generation"),
+        *("record_reading", "spend_approval", "drop_decision", "prune"),
+    }
+)
+
+_ending = ThreadPoolExecutor(2, "ending")  # a server takes a moment to end, and nobody waits for it
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """The end of a life at its `step`th call that does anything, before or after that call took effect."""
+
+    step: int
+    after: bool
+
+
+@dataclass(frozen=True)
+class HoldUp:
+    """What becomes of the `write`th mutating request of a cycle: it is held up on its way.
+
+    It `arrives` later or never; the life may be `killed` while it waits for the answer.
+    """
+
+    write: int
+    arrives: bool
+    killed: bool
+
+
+@dataclass
+class Letter:
+    """A request on its way; it cannot arrive after `until`."""
+
+    call: str
+    arguments: tuple[Any, ...]
+    until: datetime
+    arrives: bool
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong in a cycle; `faults` are those of the sandbox."""
+
+    faults: tuple[str, ...] = ()
+    kill: Kill | None = None
+    hold_up: HoldUp | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What of the configuration changes."""
+
+    sources: tuple[str, ...] = tuple(FILES)
+    rooms: tuple[str, ...] = tuple(ROOMS)
+    mode: str = "full"
+    marker: bool = True
+    on_change: str = "accept"
+    on_cancel: str = "respect"
+
+
+@dataclass
+class Cycle:
+    """What a cycle did, as seen from outside: its report, the calls that changed anything, its intents."""
+
+    trouble: Trouble
+    report: CycleReport | None = None
+    error: ReservationError | None = None
+    killed: bool = False
+    intents: list[Booking] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+
+
+class World:
+    """A sandbox, a folder with calendars and a ledger, and at most one life at a time."""
+
+    def __init__(self, folder: Path, rules: Rules) -> None:
+        self.folder = folder
+        self.rules = rules
+        self.now = FIRST_DAY + timedelta(hours=8)
+        self.letters: list[Letter] = []
+        self._lists_show: float | None = None
+        self._stack = ExitStack()
+        sandbox = Sandbox().running()
+        self._running = sandbox.__enter__()
+        self._stack.callback(lambda: _ending.submit(sandbox.__exit__, None, None, None))
+        self._control = http.client.HTTPConnection(urlsplit(self._running.url).netloc, timeout=10)
+        self._stack.callback(self._control.close)
+        self._courier = self._client(10.0)
+        self._stack.callback(self._courier.close)
+        self._life: _Life | None = None
+        secret = folder / "secret"
+        secret.touch(mode=0o600)
+        secret.write_text(self._running.client_secret)
+        self._begin_ledger()
+        self.configure(rules)
+
+    def close(self) -> None:
+        """End everything."""
+        self.end_life()
+        self._stack.close()
+
+    # Time
+
+    def tick(self) -> datetime:
+        """The clock of the program: it never shows a time twice."""
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    def pass_time(self, much: timedelta) -> None:
+        """Let time pass; what is on its way arrives before it no longer can."""
+        while late := [letter for letter in self.letters if letter.until <= self.now + much]:
+            self.deliver(late[0])
+        if much > timedelta(minutes=1):
+            self.catch_up()
+        self.now += much
+
+    def _epoch_seconds(self) -> float:
+        return self.now.timestamp()
+
+    def _client(self, timeout_s: float) -> TuyaApi:
+        return TuyaApi(
+            endpoint=self._running.url,
+            client_id=self._running.client_id,
+            client_secret=lambda: self._running.client_secret,
+            timeout_s=timeout_s,
+            requests_per_second=1e6,
+            clock=self._epoch_seconds,
+        )
+
+    # The configuration
+
+    def configure(self, rules: Rules) -> None:
+        """Edit the configuration file; the next life reads it."""
+        self.end_life()
+        self.rules = rules
+        rooms = "".join(
+            f'[[rooms]]\nid = "{ROOMS[room]}"\nname = "{room}"\naddresses = ["room-{room}@example.com"]\n'
+            for room in rules.rooms
+        )
+        sources = "".join(
+            f'[[sources]]\nname = "{name}"\npath = "{FILES[name][0].split("/")[0]}"\n'
+            f"confirmations = {CONFIRMATIONS[name]}\n"
+            for name in rules.sources
+        )
+        (self.folder / "syncd.toml").write_text(
+            f"""mode = "{rules.mode}"
+[calendar]
+timezone = "Europe/Berlin"
+horizon = "{HORIZON.days}d"
+[api]
+endpoint = "{self._running.url}"
+client_id = "{self._running.client_id}"
+client_secret = {{ file = "secret" }}
+request_validity = "{int(VALIDITY.total_seconds())}s"
+[reservation]
+creator = "3"
+marker = {str(rules.marker).lower()}
+[safety]
+cancel_floor = 3
+empty_hold = 2
+[drift]
+on_change = "{rules.on_change}"
+on_cancel = "{rules.on_cancel}"
+{rooms}{sources}"""
+        )
+
+    # Lives
+
+    def cycle(self, trouble: Trouble, *, force: bool = False) -> Cycle:
+        """One cycle of a living program, which is started if none lives; it may end in the middle."""
+        self._set_faults(*trouble.faults)
+        self._ask("DELETE", "requests")
+        if self._life is None or self._life.timeout_s != trouble.timeout_s:
+            self.end_life()
+            self._life = _Life(self, trouble.timeout_s)
+        seen = Cycle(trouble)
+        with self._life.observed(seen):
+            try:
+                seen.report = self._life.reconciler.cycle(force=force)
+            except ReservationError as error:
+                seen.error = error
+            except Killed:
+                seen.killed = True
+        self._set_faults()
+        seen.writes = [e["operation"] for e in self._ask("GET", "requests") if e["method"] != "GET"]
+        if seen.killed:
+            self.end_life()
+        return seen
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The ledger, beside a living program or without one."""
+        if self._life is not None:
+            yield self._life.ledger
+        else:
+            with Ledger.open(self._url, owner=False) as ledger:
+                yield ledger
+
+    @property
+    def _url(self) -> str:
+        return f"sqlite:///{self._database}"
+
+    @property
+    def _database(self) -> Path:
+        return self.folder / "state.db"
+
+    def end_life(self) -> None:
+        """Let go of everything that a process has; what it had in memory is lost."""
+        if self._life is not None:
+            self._life.end()
+            self._life = None
+
+    # Copies of the ledger
+
+    def back_up(self) -> None:
+        """Copy the ledger away as an administrator does, with the file beside it."""
+        copy = self.folder / "backup.db"
+        with (
+            closing(sqlite3.connect(self._database)) as there,
+            closing(sqlite3.connect(copy)) as here,
+        ):
+            there.backup(here)
+        if self._beside(self._database).exists():
+            shutil.copy(self._beside(self._database), self._beside(copy))
+
+    def restore(self, *, beside: bool) -> bool:
+        """Put the copy back, with or without the file beside it; whether there is one."""
+        copy = self.folder / "backup.db"
+        if not copy.exists():
+            return False
+        self.lose(beside=False)
+        shutil.copy(copy, self._database)
+        if beside and self._beside(copy).exists():
+            shutil.copy(self._beside(copy), self._beside(self._database))
+        return True
+
+    def lose(self, *, beside: bool) -> None:
+        """The ledger is gone, perhaps with the file beside it; that takes longer than any list lags."""
+        self.end_life()
+        self.pass_time(VALIDITY)
+        for suffix in ("", "-wal", "-shm"):
+            self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+        self._begin_ledger()
+        if beside:
+            self._beside(self._database).unlink(missing_ok=True)
+
+    def _begin_ledger(self) -> None:
+        self._database.touch(mode=0o600)
+        self._database.write_bytes(_new_ledger())
+
+    @staticmethod
+    def _beside(database: Path) -> Path:
+        return database.with_name(database.name + ".lock")
+
+    # The API behind the program's back
+
+    def deliver(self, letter: Letter) -> None:
+        """A request that was held up arrives, or is lost for good."""
+        self.letters.remove(letter)
+        if letter.arrives:
+            self._set_faults()
+            with self._courier.armed():
+                try:
+                    getattr(self._courier, letter.call)(*letter.arguments)
+                except (ReservationError, ApiUnusable):
+                    return  # nobody waits for the answer any more
+
+    def book_for_a_stranger(self, start: datetime, minutes: int, room: str) -> None:
+        """Somebody else books a room, if it is free."""
+        end = start + timedelta(minutes=minutes)
+        spec = ReservationSpec("Stranger", start, end, ROOMS[room], (STRANGER,), (), False, 0, "", STRANGER)
+        self._set_faults()
+        with self._courier.armed():
+            try:
+                self._courier.create(spec, None)
+            except ReservationError:
+                return  # it is taken
+
+    def reservations(self) -> dict[str, dict[str, Any]]:
+        """All reservations that the API ever had, by id."""
+        return {r["reservation_id"]: r for r in self._ask("GET", "reservations")}
+
+    def edit_by_hand(self, reservation_id: str, **values: object) -> None:
+        """What a person does in Tuya's own programs."""
+        self._ask("POST", f"reservations/{reservation_id}", values)
+
+    def lag(self) -> None:
+        """From now on lists show what is true now."""
+        if self._lists_show is None:
+            self._lists_show = time.time()
+            time.sleep(0.02)  # longer than a list takes, so that it never shows anything later
+
+    def catch_up(self) -> None:
+        """Lists show the present again."""
+        self._lists_show = None
+        self._ask("POST", "switches", {"list_lag": 0.0})
+
+    def before_list(self) -> None:
+        """Keep a list at the moment that it is to show."""
+        if self._lists_show is not None:
+            self._ask("POST", "switches", {"list_lag": time.time() - self._lists_show})
+
+    def _set_faults(self, *faults: str) -> None:
+        ahead_s = self.now.timestamp() - time.time()
+        self._ask("POST", "faults", {"faults": [*faults, f"clock:seconds={ahead_s:.3f}"]})
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        self._control.request(method, f"/sandbox/{path}", None if body is None else json.dumps(body))
+        answer = self._control.getresponse()
+        document = json.load(answer)
+        assert answer.status == 200, document
+        return document
+
+
+@functools.cache
+def _new_ledger() -> bytes:
+    """A ledger as the program makes it at its first start; made once, because that takes a moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "state.db"
+        Ledger.open(f"sqlite:///{file}", owner=True).close()
+        return file.read_bytes()
+
+
+class _Life:
+    """One process: it has the ledger for itself until its end."""
+
+    def __init__(self, world: World, timeout_s: float) -> None:
+        config = load(world.folder / "syncd.toml")
+        self.timeout_s = timeout_s
+        self._world = world
+        self._seen = Cycle(Trouble())
+        self._dead = False
+        self._steps = 0
+        self._writes = 0
+        self.ledger = Ledger.open(config.state.url, owner=True)
+        self._api = world._client(timeout_s)
+        self.reconciler = Reconciler(
+            sources=[_source(world.folder, config, name) for name in world.rules.sources],
+            api=cast(Api, _Port(self._api, self._call)),
+            ledger=cast(LedgerPort, _Port(self.ledger, self._call)),
+            settings=service._settings(config),
+            clock=world.tick,
+            progress=service.NoProgress(),
+        )
+
+    def end(self) -> None:
+        self._api.close()
+        self.ledger.close()
+
+    @contextmanager
+    def observed(self, seen: Cycle) -> Iterator[None]:
+        """Note what a cycle does, and trouble it."""
+        self._seen, self._steps, self._writes = seen, 0, 0
+        yield
+
+    def _call(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...], named: Any) -> Any:
+        if self._dead:
+            raise Killed
+        trouble = self._seen.trouble
+        self._note(name, arguments)
+        if name == "find":
+            self._world.before_list()
+        if name in _WRITES:
+            self._writes += 1
+            if trouble.hold_up and trouble.hold_up.write == self._writes:
+                self._hold_up(trouble.hold_up, name, arguments)
+        if name not in _EFFECTS:
+            return work(*arguments, **named)
+        self._steps += 1
+        strikes = trouble.kill is not None and trouble.kill.step == self._steps
+        if strikes and not (trouble.kill and trouble.kill.after):
+            self._die()
+        try:
+            return work(*arguments, **named)
+        finally:
+            if strikes:
+                self._die()
+
+    def _note(self, name: str, arguments: Sequence[Any]) -> None:
+        if name == "record":
+            self._seen.intents += [b for b in arguments if b.state is BookingState.CANCELLING]
+        elif name == "cancel":
+            self._seen.cancelled.append(arguments[0])
+
+    def _hold_up(self, hold_up: HoldUp, name: str, arguments: tuple[Any, ...]) -> None:
+        world = self._world
+        world.letters.append(Letter(name, arguments, world.now + VALIDITY, hold_up.arrives))
+        if hold_up.killed:
+            self._die()
+        raise OutcomeUnknown("the request is held up on its way")
+
+    def _die(self) -> None:
+        self._dead = True
+        raise Killed
+
+
+def _source(folder: Path, config: Config, name: str) -> CalendarSource:
+    files = FileSource(name, folder / FILES[name][0].split("/", maxsplit=1)[0], 1_000_000)
+    locale = Locale(config.calendar.timezone)
+    return CalendarSource(name, files.fetch, locale, confirmations=CONFIRMATIONS[name])
+
+
+class _Port:
+    """A part of the program behind a gate that every call passes."""
+
+    def __init__(self, part: object, gate: Callable[..., Any]) -> None:
+        self._part = part
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if not callable(found):
+            return found
+        return lambda *arguments, **named: self._gate(name, found, arguments, named)
