@@ -210,7 +210,11 @@ def needs_attention(document: dict[str, object]) -> bool:
     refused = {Reason.REFUSED, Reason.ROOM_CONFLICT}
     return (
         bool(held["checksum"])
-        or any(b["state"] in troubled or b["reason"] in refused for b in bookings if b["state"] not in _OVER)
+        or any(
+            (b["state"] in troubled and b["reason"] != Reason.DROPPED) or b["reason"] in refused
+            for b in bookings
+            if b["state"] not in _OVER
+        )
         or any(s["error"] or s["quarantined"] for s in sources)
     )
 

@@ -240,23 +240,20 @@ class _Planner:
         match booking.state:
             case BookingState.BOOKED | BookingState.APPROVAL:
                 assert booking.content is not None  # a booking in these states has it
-                if booking.content.fingerprint == wanted:
+                if booking.may_still_change:
+                    self._while_one_is_late(meeting, booking)
+                elif booking.content.fingerprint == wanted:
                     self.unchanged += 1
                     self._remember(booking, meeting, settled=True)
                 elif self._was_refused(booking, wanted):
                     self._still_refused(meeting, booking)
                 elif booking.drifted and booking.drifted == meeting.occurrence.fingerprint:
                     self._drifted(meeting, booking)
-                elif self._lost_its_room(meeting, booking):
-                    detail = "Nothing names a room for the meeting any more, and the event did not change."
-                    changed = meeting.spec.changed_from(booking.spec)
-                    update = Update(meeting, booking, changed, Reason.RULES_CHANGED)
-                    self.cancels.hold(booking, Reason.RULES_CHANGED, detail, instead=update)
-                elif self._too_early(meeting.spec):
+                elif meeting.spec.start > booking.spec.start and self._too_early(meeting.spec):
                     detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
                     self.cancels.propose(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
                 else:
-                    self._update(meeting, booking, Reason.CHANGED)
+                    self._follow(meeting, booking, Reason.CHANGED)
             case BookingState.REFUSED if self._was_refused(booking, wanted):
                 self._still_refused(meeting, booking)
             case BookingState.RELEASED if (
@@ -271,11 +268,27 @@ class _Planner:
             case _:
                 self._missing(meeting, booking)
 
-    @staticmethod
-    def _lost_its_room(meeting: Meeting, booking: Booking) -> bool:
-        """Whether a room would be given up that the event still asks for: as grave as a cancel."""
-        lost = booking.spec.room_id is not None and meeting.spec.room_id is None
-        return lost and booking.origin == meeting.occurrence.fingerprint
+    def _while_one_is_late(self, meeting: Meeting, booking: Booking) -> None:
+        """A change without answer may still arrive: the same again does no harm, another could be undone."""
+        assert booking.content is not None  # as in `_compare`
+        assert booking.pending is not None  # what is late
+        if booking.pending.fingerprint == meeting.spec.fingerprint:
+            self._update(meeting, booking, Reason.CHANGED)
+        elif booking.content.fingerprint == meeting.spec.fingerprint:
+            self.unchanged += 1
+        else:
+            self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+
+    def _follow(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
+        """Change the reservation as the meeting changed, unless that gives up a room for no word of the event."""
+        forgotten = booking.room_id is not None and meeting.spec.room_id is None
+        if forgotten and booking.origin == meeting.occurrence.fingerprint:
+            detail = "Nothing names a room for the meeting any more, and the event did not change."
+            changed = meeting.spec.changed_from(booking.spec)
+            update = Update(meeting, booking, changed, Reason.RULES_CHANGED)
+            self.cancels.hold(booking, Reason.RULES_CHANGED, detail, instead=update)
+        else:
+            self._update(meeting, booking, reason)
 
     def _was_refused(self, booking: Booking, wanted: str) -> bool:
         refused = booking.pending if booking.state in HOLDING_STATES else booking.spec
@@ -290,7 +303,7 @@ class _Planner:
         self._remember(booking, meeting)
         begun = min(meeting.spec.start, booking.spec.start) <= self.now
         if self.policy.on_change is OnChange.REPAIR and not begun:
-            self._update(meeting, booking, Reason.REPAIRED)
+            self._follow(meeting, booking, Reason.REPAIRED)
         elif self.policy.on_change is OnChange.REPORT:
             fields = ", ".join(booking.spec.changed_from(meeting.spec))
             detail = f"Somebody changed it in Tuya ({fields}); it stays so until the calendar changes."

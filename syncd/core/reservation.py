@@ -333,6 +333,27 @@ class Booking:
         """Whether a request left whose answer is not known."""
         return self.state in (BookingState.SENDING, BookingState.CANCELLING)
 
+    @property
+    def may_still_change(self) -> bool:
+        """Whether a change without answer, in `pending`, may still arrive at the reservation."""
+        return self.state in HOLDING_STATES and self.reason is Reason.IN_DOUBT
+
+    def late(self, sent: Booking, until: datetime) -> Booking:
+        """The reservation as it was found, while what was `sent` may still arrive and undo another change."""
+        detail = (
+            "A change was sent, its answer was lost, and it is not made yet; "
+            f"nothing else is sent until {until:%Y-%m-%d %H:%M:%S} UTC, because it may still arrive."
+        )
+        return replace(
+            self,
+            pending=sent.pending,
+            attempted_at=sent.attempted_at,
+            attempts=sent.attempts,
+            reason=Reason.IN_DOUBT,
+            detail=detail,
+            retry_at=until,
+        )
+
     def sending(self, pending: ReservationSpec, origin: str, at: datetime) -> Booking:
         """The intent to create or to update; stored before the request leaves."""
         return replace(

@@ -62,8 +62,8 @@ class Settler:
             found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
             for booking in creates:
                 self._settle_create(booking, made_by(booking, found, known))
-        for booking in doubtful:
-            if booking.state is BookingState.SENDING and booking.reservation_id is not None:
+        for booking in (*doubtful, *(b for b in current if b.may_still_change)):
+            if booking.state is not BookingState.CANCELLING and booking.reservation_id is not None:
                 self._settle_update(booking)
             elif booking.state is BookingState.CANCELLING:
                 self._settle_cancel(booking)
@@ -86,11 +86,7 @@ class Settler:
             self._not_found(booking)
 
     def _not_found(self, booking: Booking) -> None:
-        assert booking.attempted_at is not None  # a booking in doubt has it
-        settings = self._settings
-        # Without an answer of any kind (a kill) the request may have been signed late.
-        latest = booking.attempted_at + settings.signing_limit + settings.request_validity + GRACE
-        settled_at = booking.retry_at or latest
+        settled_at = self._settled_at(booking)
         now = self._clock()
         if now < settled_at:
             self._wait(
@@ -104,6 +100,14 @@ class Settler:
             self._wait(booking, f"{booking.attempts} requests got no answer, and none is found; {_RESOLVE}.")
         else:
             self._give_back(booking, "not made", "not found after request_validity")
+
+    def _settled_at(self, booking: Booking) -> datetime:
+        """When the request in doubt can no longer arrive."""
+        assert booking.attempted_at is not None  # a booking in doubt has it
+        settings = self._settings
+        # Without an answer of any kind (a kill) the request may have been signed late.
+        latest = booking.attempted_at + settings.signing_limit + settings.request_validity + GRACE
+        return booking.retry_at or latest
 
     def _take(self, booking: Booking, reservation: Reservation, detail: str) -> None:
         self._ledger.record(
@@ -146,7 +150,11 @@ class Settler:
         settled = adopted_from(booking, there)
         if settled.content != booking.pending:
             settled = replace(settled, origin="")  # it is from a reading that is forgotten
-        self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
+            until = self._settled_at(booking)
+            if self._clock() < until:
+                settled = settled.late(booking, until)
+        if booking.in_doubt or settled != booking:
+            self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
 
     def _settle_cancel(self, booking: Booking) -> None:
         assert booking.reservation_id is not None  # only bookings that have one are cancelled

@@ -81,6 +81,16 @@ def test_only_what_holds_a_slot_counts_as_live() -> None:
     assert told(office.plan(office.reading())) == [("cancel", "x", "event_gone")]
 
 
+def test_a_record_without_reservation_is_closed_without_a_request() -> None:
+    """What was refused and is then cancelled or no longer bookable is forgotten; there is nothing to cancel."""
+    for last in (event("x", cancelled=True), event("x", transparent=True), event("x", -3)):
+        office = Office()
+        office.refused(office.book(event("x"))[0], Reason.REFUSED)
+        decided = office.plan(office.reading(last))
+        assert [b.state for b in decided.closed] == [BookingState.CANCELLED]
+        assert (decided.writes, decided.held) == ((), ())
+
+
 def test_a_refused_change_does_not_save_a_meeting_from_its_cancel() -> None:
     """Only a cancel that was refused is not sent again; a meeting whose update was, is cancelled."""
     office = Office()

@@ -89,6 +89,28 @@ def test_a_repair_is_subject_to_the_mode() -> None:
     assert told(office.plan(office.reading(event("x")))) == [("skip", "x", "mode")]
 
 
+def test_a_repair_gives_up_a_room_of_the_calendar_only_with_a_yes() -> None:
+    """A room that a person added is taken back; one that the configuration forgot is held, drift or not."""
+    office = Office(on_change=OnChange.REPAIR)
+    added, forgotten = office.book(event("x", rooms=""), event("y", 2))
+    office.store(replace(added, content=replace(added.spec, room_id="room-b"), drifted=added.origin))
+    moved_by_hand(office, forgotten)
+    office.rules = replace(office.rules, rooms=())
+    decided = office.cycle(office.reading(event("x", rooms=""), event("y", 2)))
+    assert told(decided) == [("update", "x", "repaired"), ("hold", "y", "rules_changed")]
+
+
+def test_a_reservation_is_kept_when_the_tenant_shortens_its_advance() -> None:
+    """A meeting that is changed where it is stays booked, though nobody could book it there now."""
+    office = Office()
+    office.book(event("x", 20))
+    office.advance = 7 * DAY
+    assert office.plan(office.reading(event("x", 20))).changes == ()
+    for edited in (event("x", 20, title="Retrospective"), event("x", 19)):
+        assert told(office.plan(office.reading(edited))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x", 21))))[0] == ("cancel", "x", "too_early")
+
+
 def test_a_change_in_tuya_is_reported_with_its_fields() -> None:
     """With `on_change = report` it stays, and a person is told what differs."""
     office = Office(on_change=OnChange.REPORT)

@@ -238,7 +238,7 @@ class Calendars(RuleBasedStateMachine):
                 )
             if isinstance(change, Update) and not change.meeting.spec.room_id and not decided.released:
                 same_event = change.booking.origin == change.meeting.occurrence.fingerprint
-                assert not (same_event and change.booking.spec.room_id), "a room is given up by a person"
+                assert not (same_event and change.booking.room_id), "a room is given up by a person"
             if isinstance(change, Cancel) and change.evidence is not Evidence.APPROVED:
                 self._check_cancel(change, readings, decided)
         shown = Counter(

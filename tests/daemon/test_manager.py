@@ -93,13 +93,13 @@ def test_only_work_that_goes_on_is_life(office: Office) -> None:
     office.write(event("first", ahead(2)))
     with running(office, watchdog_s=3) as daemon:
         manager = daemon.manager
-        daemon.until(lambda: office.reservations(), "booked")
+        daemon.until(office.reservations, "booked")
         count = manager.count("WATCHDOG")
         daemon.until(lambda: manager.count("WATCHDOG") >= count + 2, "signs of life without work")
         office.fault("slow:on=create,seconds=6")
         office.forget_requests()
         office.write(event("first", ahead(2)), event("hangs", ahead(3)))
-        daemon.until(lambda: office.writes(), "the request is under way")
+        daemon.until(office.writes, "the request is under way")
         hangs_from = time.monotonic()
         daemon.until(lambda: daemon.logged("created", uid="hangs"), "answered")
         hung_until = time.monotonic()

@@ -257,9 +257,7 @@ _ON_THE_WAY = [
     (way, name)
     for way in (Way.UNDERWAY, Way.LATE)
     for name in SCENARIOS
-    # An adoption sends nothing. A step aside that is carried out after all that followed it is taken for a
-    # change that somebody made in Tuya.
-    if name != "adoption" and (way, name) != (Way.LATE, "swap of rooms")
+    if name != "adoption"  # it sends nothing
 ]
 
 

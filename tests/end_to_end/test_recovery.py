@@ -674,3 +674,15 @@ def test_a_small_budget_goes_to_near_meetings(office: Office) -> None:
     assert office.control("requests") == []
     office.change(("monthly_calls = 20", "monthly_calls = 0"))
     assert _cycle(office).counts["created"] == len(waiting)
+
+
+def test_a_meeting_that_a_person_moved_earlier_is_not_booked_again(office: Office) -> None:
+    """When the time that a person chose in Tuya is over, the calendar's later time is not booked besides."""
+    start = _now() + timedelta(hours=5)
+    office.write(event("m", start))
+    _cycle(office)
+    moved = int((_now() + timedelta(hours=1)).timestamp()) * 1000
+    _edit(office, start_time=moved, end_time=moved + 3_600_000)
+    for hours in (0, 3):
+        _quiet(office, timedelta(hours=hours))
+    assert len(office.reservations(live=False)) == 1

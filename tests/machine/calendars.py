@@ -149,7 +149,7 @@ class Heard:
 
 @dataclass
 class Memory:
-    """What was heard of a source: what is believed, what it ever told of, how often it lacked what is believed."""
+    """What was heard of a source: what is believed, what it ever told of, and what it lacked how often."""
 
     believed: dict[Key, Meeting] = field(default_factory=dict)
     told_of: set[Key] = field(default_factory=set)

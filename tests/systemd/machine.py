@@ -24,7 +24,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 _NEEDED = ("mmdebstrap", "nsenter", "systemd-nspawn", "tar", "unshare")
 _PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv"
-_START_S = 60.0
+_START_S, _STOP_S = 60.0, 60.0
 # The machine is started in a mount name space, where control groups are seen as systemd of today wants them,
 # and in a control group of its own; nspawn is what systemd's own documentation tests services with.
 _BOOT = """
@@ -102,23 +102,27 @@ def booted(folder: Path) -> Iterator[Machine]:
     _done("tar", "--extract", "--file", str(archive), "--directory", str(root))
     shutil.copytree(packages, root / "packages")
     _copy_checkout(root / "src")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(folder / "notify"))
-        listener.settimeout(_START_S)
-        log = (folder / "boot.log").open("wb")
+    log = folder / "boot.log"
+    with _listening(folder / "notify") as listener, log.open("wb") as output:
         boot = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", _BOOT, "boot", str(root), f"syncd-test-{os.getpid()}"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
         )
         try:
-            yield Machine(root, _leader(listener, folder / "boot.log"))
+            leader = _leader(listener, log)
+            # nspawn would wait for ever for a listener that no longer listens, and not for one that is gone.
+            listener.close()
+            yield Machine(root, leader)
         finally:
             boot.terminate()
-            boot.wait(60)
-            log.close()
+            try:
+                boot.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                boot.terminate()  # the second time nspawn asks no longer
+                boot.wait(_STOP_S)
 
 
 _ENVIRONMENT = (
@@ -130,19 +134,23 @@ _ENVIRONMENT = (
 )
 
 
+def _listening(file: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(file))
+    listener.settimeout(_START_S)
+    return listener
+
+
 def _leader(listener: socket.socket, log: Path) -> int:
-    """The process number of its systemd, once it is up."""
-    leader = 0
-    while True:
+    """The process number of its systemd, once it is up (systemd-nspawn(1), --notify-ready=)."""
+    told: dict[str, str] = {}
+    while told.get("READY") != "1":
         try:
-            told = dict(
-                line.split("=", 1) for line in listener.recv(4096).decode().splitlines() if "=" in line
-            )
+            lines = listener.recv(4096).decode().splitlines()
         except TimeoutError:
             raise Unbootable(f"systemd did not come up in the name space:\n{log.read_text()}") from None
-        leader = int(told.get("X_NSPAWN_LEADER_PID", leader))
-        if told.get("READY") == "1":
-            return leader
+        told.update(line.split("=", 1) for line in lines if "=" in line)
+    return int(told["X_NSPAWN_LEADER_PID"])
 
 
 def _prepared() -> tuple[Path, Path]:

@@ -1,0 +1,119 @@
+"""What the machine found, each as the shortest history that led there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.core.reservation import Booking, BookingState, Reservation
+from tests.core.office import event as occurrence
+from tests.core.test_adopt import adopt, marked, meetings, sorted_out
+from tests.machine.calendars import FIRST_DAY, Calendars, Event, Meeting
+from tests.machine.world import Rules, Trouble, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """The real parts, without anything in the calendars."""
+    made = World(tmp_path, Rules())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def calendars(world: World) -> Calendars:
+    """Its calendars."""
+    return Calendars(world.folder)
+
+
+def at(day: int, hour: int) -> datetime:
+    """A time on a coming day."""
+    return FIRST_DAY + timedelta(days=day, hours=hour)
+
+
+def live(world: World) -> set[tuple[str, str]]:
+    """What is booked: topic and the last digit of the room."""
+    return {(r["topic"], r["room_id"][-1:]) for r in world.reservations().values() if r["status"] == 1}
+
+
+def cycle(world: World, calendars: Calendars, *faults: str) -> None:
+    """One cycle with the calendars as they are now, and with a look at every reservation."""
+    calendars.write()
+    world.cycle(Trouble(faults), force=True)
+
+
+def test_an_update_in_doubt_of_what_a_person_cancelled_is_settled(world: World, calendars: Calendars) -> None:
+    """The calendar changed after the person's cancel, so the meeting is booked anew."""
+    meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
+    calendars.events["one"]["x"] = Event(meeting)
+    cycle(world, calendars)
+    (number,) = world.reservations()
+    world.edit_by_hand(number, status=3)
+    calendars.events["one"]["x"] = Event(replace(meeting, revision=2))
+    calendars.write()
+    world.cycle(Trouble(("false:on=modify",)))
+    cycle(world, calendars)
+    assert live(world) == {("x 2", "1")}
+
+
+def test_two_bookings_of_a_room_do_not_follow_one_meeting(world: World, calendars: Calendars) -> None:
+    """A series in one room turns into one whose dates want two others."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, ("blue",), 1), every=1, count=4)
+    cycle(world, calendars)
+    calendars.events["one"]["x"] = Event(Meeting("x", at(4, 10), 60, ("red", "green"), 2), every=1, count=2)
+    cycle(world, calendars)
+    cycle(world, calendars)
+    assert live(world) == {("x 2", "1"), ("x 2", "2")}
+    assert len([r for r in world.reservations().values() if r["status"] == 1]) == 4
+
+
+def test_a_former_uid_is_given_to_another_event(world: World, calendars: Calendars) -> None:
+    """The booking that followed its event to a new UID is not taken for one of the old UID."""
+    meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
+    calendars.events["one"] = {"x": Event(meeting)}
+    cycle(world, calendars)
+    calendars.events["one"] = {"y": Event(meeting)}
+    cycle(world, calendars)
+    calendars.events["one"]["x"] = Event(Meeting("z", at(3, 9), 60, ("red",), 2))
+    cycle(world, calendars)
+    cycle(world, calendars)
+    assert live(world) == {("x 1", "1"), ("z 2", "1")}
+    assert len(world.reservations()) == 2
+
+
+def two_bookings() -> tuple[list[Reservation], list[Booking]]:
+    """The reservations of one occurrence in two rooms, and the bookings that hold them."""
+    wanted = meetings(occurrence("x", 1, rooms="a, b"))
+    there = [marked(str(100 + number), meeting, number) for number, meeting in enumerate(wanted)]
+    return there, [replace(b, row=row) for row, b in enumerate(adopt(there, wanted), start=1)]
+
+
+def test_a_mark_has_one_record() -> None:
+    """A reservation that stands in another room than the record of its mark takes that record over."""
+    (first, second), (known, _) = two_bookings()
+    refused = replace(
+        known, state=BookingState.REFUSED, reservation_id=None, pending=known.content, content=None
+    )
+    (adopted,) = sorted_out([replace(first, room_id=second.room_id)], [], refused).adopted
+    assert (adopted.row, adopted.reservation_id) == (refused.row, "100")
+    assert (adopted.room_id, adopted.spec.room_id) == (first.room_id, second.room_id)
+
+
+def test_bookings_that_a_person_put_into_one_room_are_no_duplicates() -> None:
+    """Two reservations of one occurrence that both have their booking stay, whatever rooms they are in."""
+    (first, second), known = two_bookings()
+    found = sorted_out([first, replace(second, room_id=first.room_id)], [], *known)
+    assert (found.duplicates, found.adopted) == ((), ())
+
+
+def test_one_mark_in_two_rooms_is_a_duplicate() -> None:
+    """Of several reservations with one mark the oldest stays, whatever rooms they are in."""
+    (first, second), known = two_bookings()
+    found = sorted_out([first, replace(second, description=first.description)], [], known[0])
+    assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("101", "100")]
