@@ -237,6 +237,7 @@ class Daemon:
             config = load(self._path)
             if config.state.url != self._config.state.url:
                 raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+            parts = self._assembled(config)
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
             count = len(error.problems)
@@ -247,7 +248,7 @@ class Daemon:
             self._say(self._complaint)
         else:
             logs.configure(config.log.format, config.log.level)
-            former, self._parts = self._parts, self._assembled(config)
+            former, self._parts = self._parts, parts
             former.api.close()
             self._config = config
             self._fetching, self._owed, self._resting_until = set(), set(), None

@@ -280,7 +280,7 @@ class _Planner:
             self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
 
     def _follow(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
-        """Change the reservation as the meeting changed, unless that gives up a room for no word of the event."""
+        """Change the reservation with its meeting, unless a room is given up without a word of the event."""
         forgotten = booking.room_id is not None and meeting.spec.room_id is None
         if forgotten and booking.origin == meeting.occurrence.fingerprint:
             detail = "Nothing names a room for the meeting any more, and the event did not change."
@@ -480,8 +480,7 @@ class _Planner:
         detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
         for change in put_off:
             self.draft.add(Wait(change.meeting, Reason.CALL_BUDGET, detail, change.booking))
-            if isinstance(change, Create):
-                self._wish(change.meeting, change.booking, BookingState.WAITING, Reason.CALL_BUDGET, detail)
+            self._wish(change.meeting, change.booking, BookingState.WAITING, Reason.CALL_BUDGET, detail)
 
     def _report_quarantined(self, current: Mapping[OccurrenceKey, list[Booking]]) -> None:
         booked = {b.key.uid: b.reservation_id for found in current.values() for b in found}

@@ -22,7 +22,7 @@ from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
-from syncd.reconciler.inspect import adoptable, inspect, is_due, last_compared, listed, look_for
+from syncd.reconciler.inspect import adoptable, inspect, is_due, last_compared, listed, look_for, strays_known
 from syncd.reconciler.intake import Intake, Prepare
 from syncd.reconciler.outcome import (
     Adoption,
@@ -137,9 +137,10 @@ class Reconciler:
         now = self._clock()
         readings = {source.name: reading for source, _, reading in self._intake.look(None, now)}
         wish = self._groundwork.wish(readings, now, remember=apply)
-        meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
+        reach = Window.ahead(now, self._settings.horizon).reach
+        meetings = wish.meetings(reach)
         bookings = self._ledger.current()
-        reservations = listed(self._api, bookings, meetings, now)
+        reservations = listed(self._api, bookings, meetings, now, reach)
         found = adoptable(reservations, bookings, meetings, self._settings, now)
         if apply:
             self._ledger.record(*found.adopted, at=now, what="adopted", detail="found by its mark")
@@ -207,7 +208,7 @@ class Reconciler:
             if compare:
                 self._inspect(wish, applier)
             decided = self._decide(readings, wish)
-            if self._finds_booked(decided, applier):
+            if not compare and self._finds_booked(decided, wish, applier):
                 decided = self._decide(readings, wish)
             self._record_silently(decided)
             if decided.released is not None:
@@ -219,14 +220,20 @@ class Reconciler:
                 self._look_once_more(settler)
         return decided
 
-    def _finds_booked(self, decided: Plan, applier: Applier) -> bool:
-        """Whether the API has what is about to be created, and the ledger does now.
+    def _finds_booked(self, decided: Plan, wish: Wish, applier: Applier) -> bool:
+        """Whether the API may have what is about to be created, and the ledger has what there is now.
 
         A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
         process looks before its first creates.
+        While there are strays, one may be of a meeting that a source shows again after it could not be read.
         """
         wanted = [c.meeting for c in decided.writes if isinstance(c, Create)]
-        if self._compared or not wanted:
+        if not wanted:
+            return False
+        if strays_known(self._ledger):
+            self._inspect(wish, applier)
+            return True
+        if self._compared:
             return False
         self._compared = True
         return look_for(

@@ -100,8 +100,9 @@ class Groundwork:
 
     def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
         """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
-        meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
-        reservations = listed(self._api, bookings, meetings, now)
+        reach = Window.ahead(now, self._settings.horizon).reach
+        meetings = wish.meetings(reach)
+        reservations = listed(self._api, bookings, meetings, now, reach)
         found = adoptable(reservations, bookings, meetings, self._settings, now).adopted
         # Rows tell bookings apart while planning.
         return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]

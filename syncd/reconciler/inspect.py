@@ -14,6 +14,7 @@ import structlog
 
 from syncd.core.adopt import Duplicate, Recognised, recognise, search_window
 from syncd.core.changes import Meeting
+from syncd.core.occurrence import Window
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation, ReservationStatus
 from syncd.reconciler.apply import MARGIN, Applier, ended_early
 from syncd.reconciler.ports import Api, Ledger, Settings
@@ -40,11 +41,20 @@ def last_compared(ledger: Ledger, now: datetime) -> datetime:
 
 
 def listed(
-    api: Api, bookings: Sequence[Booking], meetings: Sequence[Meeting], now: datetime
+    api: Api,
+    bookings: Sequence[Booking],
+    meetings: Sequence[Meeting],
+    now: datetime,
+    until: datetime | None = None,
 ) -> tuple[Reservation, ...]:
-    """What the API has, of all states, in the time of these bookings and meetings; raises `ApiUnusable`."""
+    """What the API has, of all states, in the time of these bookings and meetings; raises `ApiUnusable`.
+
+    A ledger that proves nothing asks `until` the end of what may be booked: its meetings may have moved.
+    """
     held = [b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now]
     starts, ends = [now], [m.spec.end for m in meetings]
+    if until is not None:
+        ends.append(until)
     if held:
         start, end = search_window(held, timedelta())
         starts.append(start)
@@ -80,7 +90,9 @@ def inspect(
     """
     now = clock()
     bookings = ledger.current()
-    reservations = listed(api, bookings, meetings, now)
+    unsure = ledger.fresh or strays_known(ledger)
+    until = Window.ahead(now, settings.horizon).reach if unsure else None
+    reservations = listed(api, bookings, meetings, now, until)
     found = {r.reservation_id: r for r in reservations}
     for booking in bookings:
         if booking.state in HOLDING_STATES and booking.spec.end > now:
@@ -157,6 +169,11 @@ def _same_content(booking: Booking, there: Reservation) -> bool:
 def _still_live(api: Api, reservation_id: str | None) -> bool:
     there = api.get(reservation_id or "")
     return there is not None and there.live
+
+
+def strays_known(ledger: Ledger) -> bool:
+    """Whether the last comparison found reservations with our mark that are nobody's."""
+    return (ledger.get_fact(LEFTOVERS) or "0").split()[0] != "0"
 
 
 def _remember_leftovers(ledger: Ledger, strays: Sequence[Reservation], left: Sequence[Duplicate]) -> None:

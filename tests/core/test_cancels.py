@@ -82,7 +82,7 @@ def test_only_what_holds_a_slot_counts_as_live() -> None:
 
 
 def test_a_record_without_reservation_is_closed_without_a_request() -> None:
-    """What was refused and is then cancelled or no longer bookable is forgotten; there is nothing to cancel."""
+    """What was refused and is then cancelled or not bookable is forgotten; there is nothing to cancel."""
     for last in (event("x", cancelled=True), event("x", transparent=True), event("x", -3)):
         office = Office()
         office.refused(office.book(event("x"))[0], Reason.REFUSED)

@@ -189,11 +189,12 @@ def test_confirmations_count_distinct_readings_only() -> None:
 
 def test_a_reading_that_fails_in_between_confirms_nothing() -> None:
     """Unreadable and incomplete readings neither count as confirmations nor undo them."""
-    office = Office(safety=Safety(confirmations={"one": 2}))
+    office = Office(safety=Safety(confirmations={"one": 3}))
     office.book(event("x"), OTHER)
     office.cycle(office.reading(OTHER))
     assert told(office.cycle(office.unreadable())) == []
     assert told(office.cycle(office.reading(OTHER, error="cut"))) == []
+    assert told(office.cycle(office.reading(OTHER))) == [("hold", "x", "unconfirmed")]
     assert told(office.cycle(office.reading(OTHER))) == [("cancel", "x", "event_gone")]
 
 

@@ -387,6 +387,16 @@ def test_cancels_are_paid_first() -> None:
     assert len(office.plan(reading).writes) == 1
 
 
+def test_why_a_meeting_waits_is_kept_up_to_date() -> None:
+    """When the calls suffice and the tenant still says no, the same record says so, once."""
+    office = Office(calls=CallBudget(left=0))
+    office.cycle(office.reading(event("x", 9)))
+    office.calls, office.advance = None, 7 * DAY
+    assert told(office.cycle(office.reading(event("x", 9)))) == [("wait", "x", "too_early")]
+    assert [(b.row, b.reason) for b in office.current] == [(1, Reason.TOO_EARLY)]
+    assert office.cycle(office.reading(event("x", 9))).amended == ()
+
+
 def test_far_meetings_wait_while_the_calls_run_short() -> None:
     """With enough calls left but too fast a pace, meetings of the next three days are booked alone."""
     office = Office(calls=CallBudget(left=100, short=True))

@@ -85,6 +85,7 @@ BREAKS: tuple[Callable[[Office], AbstractContextManager[None]], ...] = (
     lambda office: broken_text(office, ("[calendar]", "[calendar]\nhorizont = 3")),
     broken_people_file,
     open_secret,
+    lambda office: broken_text(office, ('client_id = "', 'client_id = "ü')),
     lambda office: broken_text(office, ('timezone = "Europe/Berlin"', 'timezone = "Europe/Berln"')),
 )
 

@@ -96,7 +96,7 @@ def test_only_work_that_goes_on_is_life(office: Office) -> None:
         daemon.until(office.reservations, "booked")
         count = manager.count("WATCHDOG")
         daemon.until(lambda: manager.count("WATCHDOG") >= count + 2, "signs of life without work")
-        office.fault("slow:on=create,seconds=6")
+        office.fault("slow:on=create,seconds=5")
         office.forget_requests()
         office.write(event("first", ahead(2)), event("hangs", ahead(3)))
         daemon.until(office.writes, "the request is under way")

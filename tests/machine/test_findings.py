@@ -12,7 +12,7 @@ import pytest
 from syncd.core.reservation import Booking, BookingState, Reservation
 from tests.core.office import event as occurrence
 from tests.core.test_adopt import adopt, marked, meetings, sorted_out
-from tests.machine.calendars import FIRST_DAY, Calendars, Event, Meeting
+from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting
 from tests.machine.world import Rules, Trouble, World
 
 
@@ -117,3 +117,28 @@ def test_one_mark_in_two_rooms_is_a_duplicate() -> None:
     (first, second), known = two_bookings()
     found = sorted_out([first, replace(second, description=first.description)], [], known[0])
     assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("101", "100")]
+
+
+def test_a_lost_ledger_looks_as_far_as_it_books(world: World, calendars: Calendars) -> None:
+    """A meeting that moved nearer while the ledger was lost is found where it was booked."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(5, 9), 60, (), 1))
+    cycle(world, calendars)
+    world.lose(beside=True)
+    calendars.events["one"]["x"] = Event(Meeting("x", at(1, 9), 60, (), 2))
+    cycle(world, calendars)
+    assert [r["topic"] for r in world.reservations().values()] == ["x 2"]
+
+
+def test_a_lost_ledger_remembers_what_it_could_not_read(world: World, calendars: Calendars) -> None:
+    """A source that cannot be read when the ledger is lost finds its reservations when it is mended."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, (), 1))
+    cycle(world, calendars)
+    world.lose(beside=True)
+    calendars.damage["one.ics"] = Damage("html")
+    calendars.write()
+    world.cycle(Trouble())
+    calendars.damage.clear()
+    world.pass_time(timedelta(minutes=5))
+    calendars.write()
+    world.cycle(Trouble())
+    assert len(world.reservations()) == 1

@@ -453,13 +453,12 @@ class Office(RuleBasedStateMachine):
         """
         rules = self.world.rules
         belief = self.calendars.belief(rules.sources)
-        for booking in done.intents:
-            assert booking.reservation_id is not None  # a cancel is of a reservation
-            key = _key(booking)
-            if booking.reservation_id in condemned:
+        for number, booking in done.intents.items():
+            if number in condemned:
                 continue
+            key = _key(booking)
             if booking.evidence is Evidence.APPROVED:
-                assert booking.reservation_id in self.approved
+                assert number in self.approved
             else:
                 meeting = belief.get(key)
                 too_early = booking.reason is Reason.TOO_EARLY and not self._near(meeting)
@@ -467,7 +466,7 @@ class Office(RuleBasedStateMachine):
                 told = [name for name in rules.sources if key in self.calendars.memory[name].told_of]
                 assert told, "somebody must have shown it, else a person decides"
                 assert any(heard[name].complete or heard[name].uids for name in told), "nobody spoke"
-            condemned.add(booking.reservation_id)
+            condemned.add(number)
             if booking.evidence is Evidence.SHOWN:
                 self.shown.append((self.world.now, booking.source))
         self._check_budget(done, heard)
@@ -482,7 +481,7 @@ class Office(RuleBasedStateMachine):
         return same_mark or (self.put_back and _content(one) == _content(other))
 
     def _check_budget(self, done: Cycle, heard: dict[str, Heard]) -> None:
-        shown = Counter(b.source for b in done.intents if b.evidence is Evidence.SHOWN)
+        shown = Counter(b.source for b in done.intents.values() if b.evidence is Evidence.SHOWN)
         recent = Counter(name for at, name in self.shown if at > self.world.now - timedelta(hours=24))
         for name, count in shown.items():
             known = len(self._bookings())
@@ -575,7 +574,7 @@ class Office(RuleBasedStateMachine):
                 [(b, everything.get(b.reservation_id or "")) for b in records],
             )
         unknown = 0
-        for number, reservation in live.items():
+        for number, reservation in sorted(live.items(), key=lambda one: one[0] not in self.touched):
             if not spare[_content(reservation)]:
                 continue
             spare[_content(reservation)] -= 1

@@ -118,7 +118,7 @@ class Cycle:
     report: CycleReport | None = None
     error: ReservationError | None = None
     killed: bool = False
-    intents: list[Booking] = field(default_factory=list)
+    intents: dict[str, Booking] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
 
@@ -431,7 +431,9 @@ class _Life:
 
     def _note(self, name: str, arguments: Sequence[Any]) -> None:
         if name == "record":
-            self._seen.intents += [b for b in arguments if b.state is BookingState.CANCELLING]
+            for booking in arguments:
+                if booking.state is BookingState.CANCELLING:
+                    self._seen.intents.setdefault(booking.reservation_id, booking)
         elif name == "cancel":
             self._seen.cancelled.append(arguments[0])
 

@@ -149,7 +149,7 @@ def _leader(listener: socket.socket, log: Path) -> int:
             lines = listener.recv(4096).decode().splitlines()
         except TimeoutError:
             raise Unbootable(f"systemd did not come up in the name space:\n{log.read_text()}") from None
-        told.update(line.split("=", 1) for line in lines if "=" in line)
+        told.update((key, value) for key, _, value in (line.partition("=") for line in lines))
     return int(told["X_NSPAWN_LEADER_PID"])
 
 

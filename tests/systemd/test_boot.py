@@ -132,6 +132,17 @@ def test_a_file_event_wakes_it(service: Installed) -> None:
     service.until_booked(1)
 
 
+def test_a_share_that_is_mounted_later(service: Installed) -> None:
+    """A file system that is mounted while the service runs is seen by it, and so is its going."""
+    machine = service.machine
+    machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/srv/calendars")
+    both = calendar(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
+    machine.run("sh", "-ec", "cat > /srv/calendars/office.ics", stdin=both.decode())
+    service.until_booked(2)
+    machine.run("umount", "/srv/calendars")
+    service.until_booked(1)
+
+
 def test_commands_beside_it(service: Installed) -> None:
     """Root's `syncd status` looks at the ledger of the service; `syncd once` is told that it has an owner."""
     told = service.machine.run("syncd", "status", "--json", check=False)
