@@ -84,7 +84,9 @@ class FileSource:
             try:
                 before = path.stat()  # before it is opened: opening a pipe would wait for its writer
                 if not stat.S_ISREG(before.st_mode):
-                    raise SourceMalformed(self.name, f"{path.name} is not a regular file")
+                    raise SourceMalformed(
+                        self.name, f"{path.name} is not a regular file; correct path, or put a calendar there"
+                    )
                 if before.st_size > self._max_bytes:
                     raise SourceMalformed(
                         self.name,

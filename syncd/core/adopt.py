@@ -193,8 +193,12 @@ def made_by(
 def adopted_from(booking: Booking, reservation: Reservation) -> Booking:
     """A create in doubt whose reservation was found: booked, with what the API really has."""
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    there = reservation.onto(booking.pending or booking.spec)
-    return replace(booking, pending=there).booked(reservation.reservation_id, approval=approval)
+    asked = booking.pending or booking.spec
+    there = reservation.onto(asked)
+    # Moved by hand to a room that another booking of its meeting may have, it keeps its place.
+    room_id = there.room_id if there.room_id == asked.room_id else booking.room_id
+    found = replace(booking, pending=there).booked(reservation.reservation_id, approval=approval)
+    return replace(found, room_id=room_id)
 
 
 def search_window(bookings: Iterable[Booking], margin: timedelta) -> tuple[datetime, datetime]:

@@ -71,6 +71,7 @@ class Reconciler:
         self._stopping = stopping
         self._progress = progress
         self._looks = 0  # at what is in doubt, in a row
+        self._latest: datetime | None = None  # the latest present that a cycle saw
         self.due_at: datetime | None = None  # when a cycle is due although no source is; after each cycle
         self._compared = False  # the ledger with the API, by this process
         self._groundwork = Groundwork(sources=self._intake.sources, api=api, ledger=ledger, settings=settings)
@@ -195,7 +196,10 @@ class Reconciler:
     def _settle_and_write(self, readings: Mapping[str, Reading], applier: Applier, *, force: bool) -> Plan:
         now = self._clock()
         wish = self._groundwork.wish(readings, now, remember=True)
-        compare = force or is_due(self._ledger, now, self._settings.drift_check)
+        # A clock that ran ahead may have taken meetings for over that are still to come.
+        set_back = self._latest is not None and now < self._latest
+        self._latest = now
+        compare = force or set_back or is_due(self._ledger, now, self._settings.drift_check)
         if self._settings.mode is Mode.OBSERVE:
             if compare:
                 self._inspect(wish, applier)

@@ -142,3 +142,18 @@ def test_a_lost_ledger_remembers_what_it_could_not_read(world: World, calendars:
     calendars.write()
     world.cycle(Trouble())
     assert len(world.reservations()) == 1
+
+
+def test_a_create_in_doubt_that_was_moved_to_the_other_room_keeps_its_place(
+    world: World, calendars: Calendars
+) -> None:
+    """A person puts both reservations of a meeting into one room before the answer to one is known."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, ("red", "green"), 1))
+    calendars.write()
+    world.cycle(Trouble(kill=Kill(creates(world, 2), after=True)))
+    numbers = sorted(world.reservations())
+    assert len(numbers) == 2
+    world.edit_by_hand(numbers[1], room_id=ROOMS["red"])
+    cycle(world, calendars)
+    cycle(world, calendars)
+    assert live(world) == {("x 1", "1"), ("x 1", "2")}
