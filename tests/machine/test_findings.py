@@ -13,7 +13,7 @@ from syncd.core.reservation import Booking, BookingState, Reservation
 from tests.core.office import event as occurrence
 from tests.core.test_adopt import adopt, marked, meetings, sorted_out
 from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting
-from tests.machine.world import Rules, Trouble, World
+from tests.machine.world import ROOMS, HoldUp, Rules, Trouble, World
 
 
 @pytest.fixture
@@ -150,7 +150,8 @@ def test_a_create_in_doubt_that_was_moved_to_the_other_room_keeps_its_place(
     """A person puts both reservations of a meeting into one room before the answer to one is known."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, ("red", "green"), 1))
     calendars.write()
-    world.cycle(Trouble(kill=Kill(creates(world, 2), after=True)))
+    world.cycle(Trouble(hold_up=HoldUp(write=2, arrives=True, killed=True)))
+    world.deliver(world.letters[0])
     numbers = sorted(world.reservations())
     assert len(numbers) == 2
     world.edit_by_hand(numbers[1], room_id=ROOMS["red"])
