@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ import structlog
 
 from syncd import log as logs
 from syncd.config import Config, load
-from syncd.errors import ConfigError, ReservationError
+from syncd.errors import ConfigError
 from syncd.feeds import Feed, Subscriptions, Validators
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
@@ -43,6 +44,7 @@ _FETCHES_AT_ONCE = 8
 _LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
+_LOOK_AGAIN_S = 5.0  # at a configuration that was refused
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
@@ -81,6 +83,7 @@ class Daemon:
         self._fetching: set[str] = set()
         self._owed: set[str] = set()  # sources to read when the API can be used again
         self._complaint = ""  # about the configuration, as long as it is not the one in use
+        self._look_again_at = 0.0  # at the configuration that was refused, on the monotonic clock
         self._failures = 0  # of the API, in a row
         self._resting_until: datetime | None = None
         self._orders: object = None  # approvals and decisions that the last cycle knew
@@ -114,7 +117,7 @@ class Daemon:
             due = self._wakes.wait(self._pause_s())
             if self._stop():
                 return
-            if _CONFIGURATION in due:
+            if _CONFIGURATION in due or self._is_mended():
                 self._reload()
             names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
             arrived = self._parts.subscriptions.arrived()
@@ -141,15 +144,10 @@ class Daemon:
 
     def _cycle(self, names: Collection[str]) -> None:
         self._orders = self._orders_now()
-        try:
-            report = self._parts.reconciler.cycle(names)
-            error, summary = report.error, _summary(report)
-        except ReservationError as refusal:  # of a question, without whose answer nothing can be decided
-            error = str(refusal)
-            summary = f"{error}; last cycle {utc_now():%H:%M:%S} UTC: failed"
-            log.warning("cycle", outcome="failed", error=error)
-        self._failures = self._failures + 1 if error else 0
-        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if error else None
+        report = self._parts.reconciler.cycle(names)
+        summary = _summary(report)
+        self._failures = self._failures + 1 if report.error else 0
+        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if report.error else None
         self._resting_until = utc_now() + rest if rest else None
         for name in names:
             self._let_rest(name)
@@ -228,15 +226,14 @@ class Daemon:
             stopping=lambda: self._stop() or self._config is not config,
             progress=self._notifier,
             prepare=lambda _names, _force: None,
+            alive=self._notifier.alive,
         )
 
     def _reload(self) -> None:
         """Take over the configuration as it is now, whole or not at all."""
         self._notifier.reloading()
         try:
-            config = load(self._path)
-            if config.state.url != self._config.state.url:
-                raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+            config = self._loaded()
             parts = self._assembled(config)
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
@@ -245,6 +242,7 @@ class Daemon:
                 f"configuration refused ({count} problem{'s' if count > 1 else ''}), the last good one is "
                 "used; syncd check tells more"
             )
+            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
             self._say(self._complaint)
         else:
             logs.configure(config.log.format, config.log.level)
@@ -258,6 +256,24 @@ class Daemon:
             self._say("configuration taken over")
         finally:
             self._notifier.ready(self.status)
+
+    def _loaded(self) -> Config:
+        """The configuration as it is now; raises `ConfigError` also for what cannot be taken over."""
+        config = load(self._path)
+        if config.state.url != self._config.state.url:
+            raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+        return config
+
+    def _is_mended(self) -> bool:
+        """Whether what was refused is good now, by a file that only it names and nobody watches."""
+        if not self._complaint or time.monotonic() < self._look_again_at:
+            return False
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        try:
+            self._loaded()
+        except ConfigError:
+            return False
+        return True
 
     def _follow(self, config: Config) -> None:
         """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
@@ -293,7 +309,7 @@ class Daemon:
 def _summary(report: CycleReport) -> str:
     """The state in a line, for `systemctl status`."""
     counts = report.counts
-    booked = counts["unchanged"] + counts["created"] + counts["updated"] + counts["adopted"]
+    booked = counts["unchanged"] + counts["created"] + counts["updated"]
     told = [f"{booked} booked"]
     told += [
         f"{counts[name]} {name.replace('_', ' ')}"

@@ -122,10 +122,12 @@ def assemble(
     stopping: Callable[[], bool],
     progress: Progress | None = None,
     prepare: Prepare | None = None,
+    alive: Callable[[], object] = lambda: None,
 ) -> Service:
     """The parts of a configuration on an open ledger; whoever asks closes `api`.
 
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
+    `alive` is called at each step of the work: before a source is read, and at each API call.
     """
     subscriptions = Subscriptions(
         {source.name: subscription(source, config) for source in config.sources if source.url},
@@ -137,9 +139,9 @@ def assemble(
     def fetch_now(names: Collection[str], force: bool) -> None:
         subscriptions.fetch(subscriptions.requests(names, force=force))
 
-    api = _api(config, ledger, metered=owner)
+    api = _api(config, ledger, metered=owner, alive=alive)
     reconciler = Reconciler(
-        sources=[_source(config, source, subscriptions) for source in config.sources],
+        sources=[_source(config, source, subscriptions, alive) for source in config.sources],
         api=api,
         ledger=ledger,
         settings=_settings(config),
@@ -206,10 +208,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _api(config: Config, ledger: Ledger, *, metered: bool) -> TuyaApi:
+def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], object]) -> TuyaApi:
     settings = config.api
 
     def count_call(method: str) -> None:
+        alive()
         if metered:
             ledger.count_call(method, utc_now())
 
@@ -229,12 +232,19 @@ def _api(config: Config, ledger: Ledger, *, metered: bool) -> TuyaApi:
     )
 
 
-def _source(config: Config, source: Source, subscriptions: Subscriptions) -> CalendarSource:
-    fetch: Callable[[], Fetched]
+def _source(
+    config: Config, source: Source, subscriptions: Subscriptions, alive: Callable[[], object]
+) -> CalendarSource:
+    read: Callable[[], Fetched]
     if source.path is None:
-        fetch = partial(subscriptions.take, source.name)
+        read = partial(subscriptions.take, source.name)
     else:
-        fetch = FileSource(source.name, source.path, source.max_bytes).fetch
+        read = FileSource(source.name, source.path, source.max_bytes).fetch
+
+    def fetch() -> Fetched:
+        alive()
+        return read()
+
     return CalendarSource(
         name=source.name,
         fetch=fetch,

@@ -8,6 +8,7 @@ Must not: be built from the text itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -157,8 +158,10 @@ def _credentials_directory() -> Path | None:
 
 def _locate(name: str, directory: Path) -> Path:
     credentials = _credentials_directory()
-    if credentials is not None and Path(name).name == name and (credentials / name).exists():
-        return credentials / name
+    if credentials is not None and Path(name).name == name:
+        with contextlib.suppress(OSError):  # a process that may not see them
+            if (credentials / name).exists():
+                return credentials / name
     return directory / name
 
 

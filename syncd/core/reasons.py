@@ -80,7 +80,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.UNCONFIRMED: "The event is missing or its source was not read; complete readings must confirm it.",
     Reason.SOURCE_REMOVED: "The source is no longer in the configuration; a person has to approve.",
     Reason.SOURCE_EMPTY: "The source suddenly has none of its booked events; a person has to approve.",
-    Reason.RULES_CHANGED: "A changed configuration would cancel it or take its room; a person has to approve.",
+    Reason.RULES_CHANGED: "A changed configuration would cancel it or take its room; a person decides.",
     Reason.OVER_BUDGET: "More cancellations than the budget allows; a person has to approve.",
     Reason.IN_DOUBT: "A request was sent and its answer is not known; it is settled by looking.",
     Reason.MODE: "The mode does not allow this change.",

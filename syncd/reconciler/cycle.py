@@ -6,6 +6,7 @@ Both ask the same questions in the same order, so that what `plan` announces is 
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,6 +38,8 @@ from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settin
 from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
+
+_ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
 
@@ -126,7 +129,7 @@ class Reconciler:
             return known, int(count)
         try:
             decided = self.preview().plan
-        except ApiUnusable:
+        except (ApiUnusable, ReservationError):
             return known or None, int(count)
         return decided.held_checksum, len(decided.held)
 
@@ -181,7 +184,7 @@ class Reconciler:
         try:
             decided = self._settle_and_write(readings, applier, force=force)
             self._forget_what_is_long_over(now)
-        except ApiUnusable as unusable:
+        except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
         return self._summarise(
             decided=decided,
@@ -275,7 +278,7 @@ class Reconciler:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""
         try:
             settler.settle()
-        except ApiUnusable as error:
+        except (ApiUnusable, ReservationError) as error:
             log.warning("not settled", error=str(error))
 
     def _record_silently(self, decided: Plan) -> None:
@@ -323,6 +326,7 @@ class Reconciler:
             events=reading.events,
             occurrences=len(reading.occurrences),
             quarantined=len(reading.defects),
+            error=_ADDRESS.sub("…", reading.error) if reading.error else None,
         )
 
     # Deciding

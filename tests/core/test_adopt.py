@@ -253,8 +253,8 @@ def test_a_found_create_has_what_the_api_has() -> None:
     booking = in_doubt()
     edited = in_tuya("7", replace(booking.spec, topic="Edited").in_room("room-b"), None)
     found = adopted_from(booking, edited)
-    assert (found.state, found.reservation_id, found.room_id) == (BookingState.BOOKED, "7", "room-b")
-    assert (found.spec.topic, found.pending) == ("Edited", None)
+    assert (found.state, found.reservation_id, found.room_id) == (BookingState.BOOKED, "7", booking.room_id)
+    assert (found.spec.topic, found.spec.room_id, found.pending) == ("Edited", "room-b", None)
     waiting = adopted_from(booking, replace(edited, status=ReservationStatus.AWAITING_APPROVAL))
     assert waiting.state is BookingState.APPROVAL
 

@@ -166,6 +166,17 @@ def test_a_source_that_is_taken_out_cancels_nothing(daemon: Daemon) -> None:
     assert not daemon.logged("cancelled")
 
 
+def test_a_file_that_was_missing_mends_a_configuration(daemon: Daemon) -> None:
+    """A part that names a file before it is there is refused, and taken over when the file comes."""
+    office = daemon.office
+    office.change(('file = "people.csv"', 'file = "people-new.csv"'))
+    daemon.until(lambda: daemon.logged("configuration refused"), "refused")
+    (office.folder / "people-new.csv").write_text("address,user_id\n")
+    daemon.until(lambda: daemon.logged("configuration taken over"), "taken over")
+    daemon.until(lambda: "refused" not in daemon.manager.status, "and nothing is left to complain of")
+    assert len(daemon.logged("configuration refused")) == 1
+
+
 def test_the_state_stays_where_it_is(daemon: Daemon) -> None:
     """Another state.url is refused with what to do, and everything else goes on."""
     office = daemon.office

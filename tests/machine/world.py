@@ -227,13 +227,13 @@ on_cancel = "{rules.on_cancel}"
             self.end_life()
             self._life = _Life(self, trouble.timeout_s)
         seen = Cycle(trouble)
-        with self._life.observed(seen):
-            try:
-                seen.report = self._life.reconciler.cycle(force=force)
-            except ReservationError as error:
-                seen.error = error
-            except Killed:
-                seen.killed = True
+        self._life.begin(seen)
+        try:
+            seen.report = self._life.reconciler.cycle(force=force)
+        except ReservationError as error:
+            seen.error = error
+        except Killed:
+            seen.killed = True
         self._set_faults()
         seen.writes = [e["operation"] for e in self._ask("GET", "requests") if e["method"] != "GET"]
         if seen.killed:
@@ -400,11 +400,9 @@ class _Life:
         self._api.close()
         self.ledger.close()
 
-    @contextmanager
-    def observed(self, seen: Cycle) -> Iterator[None]:
-        """Note what a cycle does, and trouble it."""
+    def begin(self, seen: Cycle) -> None:
+        """From now on note what is done here, and trouble it as that says."""
         self._seen, self._steps, self._writes = seen, 0, 0
-        yield
 
     def _call(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...], named: Any) -> Any:
         if self._dead:

@@ -1,0 +1,344 @@
+"""What must be true of an office after each cycle, and when all is well again.
+
+It knows what the calendars say, what could be heard of them, and what people did, and asks the API what
+became of it.
+The program's ledger is asked only which meeting a reservation is for, and why one has none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
+from syncd.reconciler import LEFTOVERS
+from tests.machine.calendars import Calendars, Heard, Key, Meeting
+from tests.machine.world import ROOMS, STRANGER, Cycle, World
+
+LIVE = (1, 2)
+BOOKABLE = timedelta(days=7)  # as the booking rules of a new tenant say
+
+Reservations: TypeAlias = dict[str, dict[str, Any]]
+"""As the control side of the sandbox shows them, by id."""
+
+
+@dataclass
+class Touched:
+    """What a person did to a reservation, and what its meeting was in the calendars then."""
+
+    cancelled: bool
+    key: Key | None
+    meant: Meeting | None
+    edits: int
+
+
+class Judge:
+    """What an attentive person remembers of an office, and says about it."""
+
+    def __init__(self, world: World, calendars: Calendars) -> None:
+        self.world = world
+        self.calendars = calendars
+        self.edits: Counter[Key] = Counter()
+        self.touched: dict[str, Touched] = {}
+        self.held: dict[str, set[str]] = {}  # reservations by the checksum under which they were held
+        self.approved: set[str] = set()
+        self.put_back = False  # an old ledger, or none
+        self.unrecognised = False  # one that could not be told from the present one
+        self.delivered_twice = False
+        self.shown: list[tuple[datetime, str]] = []
+
+    # What happens beside the program
+
+    def truth(self) -> dict[Key, Meeting]:
+        """What the calendars of the configured sources say."""
+        return self.calendars.truth(self.world.rules.sources)
+
+    def note_edits(self, before: dict[Key, Meeting]) -> None:
+        """The calendars say something else now than before."""
+        after = self.truth()
+        self.edits.update(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+    def note_touch(self, number: str, *, cancelled: bool) -> None:
+        """A person did something to a reservation."""
+        booking = self.bookings().get(number)
+        key = _key(booking) if booking else None
+        self.touched[number] = Touched(
+            cancelled=cancelled,
+            key=key,
+            meant=self.truth().get(key) if key else None,
+            edits=self.edits[key] if key else 0,
+        )
+
+    def note_approval(self, checksum: str) -> None:
+        """A person released what is held under a checksum."""
+        self.approved |= self.held[checksum]
+
+    def note_other_ledger(self, *, recognised: bool) -> None:
+        """An old ledger was put back, or there is none; whether the program can tell."""
+        self.put_back = True
+        self.unrecognised |= not (recognised and self.world.rules.marker)
+        self.shown.clear()
+
+    # What there is
+
+    def bookings(self) -> dict[str, Booking]:
+        """The bookings that hold or held a reservation, by its id."""
+        with self.world.ledger() as ledger:
+            return {b.reservation_id: b for b in ledger.bookings() if b.reservation_id}
+
+    def ours(self) -> Reservations:
+        """Our live reservations."""
+        everything = self.world.reservations()
+        return {i: r for i, r in everything.items() if r["creator"] != STRANGER and r["status"] in LIVE}
+
+    # After each cycle
+
+    def watch(self, cycle: Callable[[], Cycle]) -> Cycle:
+        """Look at a cycle before and after, and object to what must not be."""
+        rules = self.world.rules
+        before = self.world.reservations()
+        condemned = {i for i, b in self.bookings().items() if b.state is BookingState.CANCELLING}
+        done = cycle()
+        report = done.report
+        planned = report is not None and report.error is None and rules.mode != "observe"
+        heard = self.calendars.hear(rules.sources, certain=planned)
+        if report and report.plan and report.plan.held_checksum:
+            self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}
+        self.delivered_twice |= any(fault.startswith("duplicate") for fault in done.trouble.faults)
+        after = self.world.reservations()
+        self._check_outcome(done)
+        self._check_mode(done)
+        self._check_strangers(before, after)
+        self._check_cancels(done, condemned, heard, before | after)
+        self._check_marks(after)
+        return done
+
+    @staticmethod
+    def _check_outcome(done: Cycle) -> None:
+        """Nothing fails unless something was made to fail."""
+        if not done.trouble.faults and done.trouble.hold_up is None:
+            assert done.error is None
+            assert done.killed or (done.report is not None and done.report.error is None)
+
+    def _check_mode(self, done: Cycle) -> None:
+        allowed = {
+            "observe": set(),
+            "create-only": {"create"},
+            "no-cancel": {"create", "modify"},
+            "full": {"create", "modify", "cancel"},
+        }[self.world.rules.mode]
+        assert set(done.writes) <= allowed
+
+    @staticmethod
+    def _check_strangers(before: Reservations, after: Reservations) -> None:
+        for number, reservation in before.items():
+            assert reservation["creator"] != STRANGER or after[number] == reservation
+
+    def _check_marks(self, after: Reservations) -> None:
+        """No mark stands on two live reservations, unless the network or a restored ledger doubled them."""
+        if self.delivered_twice or self.unrecognised:
+            return
+        marks = Counter(
+            r["description"]
+            for r in after.values()
+            if r["status"] in LIVE and r["creator"] != STRANGER and "[sy:" in r["description"]
+        )
+        assert [mark for mark, count in marks.items() if count > 1] == []
+
+    def _check_cancels(
+        self, done: Cycle, condemned: set[str], heard: dict[str, Heard], known: Reservations
+    ) -> None:
+        """Each cancel rests on what an attentive person believes by now, or on a person's word.
+
+        Of those `condemned` a cycle before decided it.
+        """
+        rules = self.world.rules
+        belief = self.calendars.belief(rules.sources)
+        for number, booking in done.intents.items():
+            if number in condemned:
+                continue
+            key = _key(booking)
+            if booking.evidence is Evidence.APPROVED:
+                assert number in self.approved
+            else:
+                meeting = belief.get(key)
+                too_early = booking.reason is Reason.TOO_EARLY and not self._near(meeting)
+                assert too_early or not self._wanted(meeting, booking.room_id), (booking, meeting)
+                told = [name for name in rules.sources if key in self.calendars.memory[name].told_of]
+                assert told, "somebody must have shown it, else a person decides"
+                assert any(heard[name].complete or heard[name].uids for name in told), "nobody spoke"
+            condemned.add(number)
+            if booking.evidence is Evidence.SHOWN:
+                self.shown.append((self.world.now, booking.source))
+        self._check_budget(done, heard)
+        for number in set(done.cancelled) - condemned:
+            assert self.world.rules.marker, "without marks nothing is there twice"
+            superfluous = known[number]
+            assert any(self._twins(known[i], superfluous) for i in known if int(i) < int(number)), superfluous
+
+    def _twins(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Whether two reservations are of one meeting, as far as a ledger that knows neither can tell."""
+        same_mark = bool(one["description"] == other["description"])
+        return same_mark or (self.put_back and _content(one) == _content(other))
+
+    def _check_budget(self, done: Cycle, heard: dict[str, Heard]) -> None:
+        shown = Counter(b.source for b in done.intents.values() if b.evidence is Evidence.SHOWN)
+        recent = Counter(name for at, name in self.shown if at > self.world.now - timedelta(hours=24))
+        for name, count in shown.items():
+            known = len(self.bookings())
+            assert recent[name] <= max(3, 0.3 * known), "more than the budget"
+            assert name not in heard or heard[name].uids or count <= 2, "an empty calendar is a question"
+
+    def _wanted(self, meeting: Meeting | None, room_id: str | None) -> bool:
+        """Whether a meeting asks for a room (None: for no room)."""
+        if meeting is None or meeting.withdrawn or meeting.end <= self.world.now:
+            return False
+        return room_id in self._room_ids(meeting)
+
+    def _near(self, meeting: Meeting | None) -> bool:
+        """Whether the tenant lets it be booked by now."""
+        return meeting is not None and meeting.start < self.world.now + BOOKABLE - timedelta(hours=2)
+
+    def _room_ids(self, meeting: Meeting) -> list[str | None]:
+        """What the configuration makes of its rooms: those that it knows, else none."""
+        known = [ROOMS[room] for room in meeting.rooms if room in self.world.rules.rooms]
+        return [*known] or [None]
+
+    # When all is well again
+
+    def compare(self) -> None:
+        """Each meeting has its reservation, and each reservation its meeting, but for what is explained."""
+        now = self.world.now
+        live = {i: r for i, r in self.ours().items() if r["end_time"] > ms(now)}
+        with self.world.ledger() as ledger:
+            current = ledger.current()
+            leftovers = sum(map(int, (ledger.get_fact(LEFTOVERS) or "0 0").split()))
+        by_id = {b.reservation_id: b for b in current if b.reservation_id}
+        wanted = [
+            (key, meeting, room_id)
+            for key, meeting in self.truth().items()
+            for room_id in self._room_ids(meeting)
+            if self._wanted(meeting, room_id)
+        ]
+        # Two events may say the same under different UIDs: then those that have the reservations go first.
+        having = {_key(by_id[i]) for i in live if i in by_id}
+        wanted.sort(key=lambda one: one[0] not in having)
+        spare = Counter(_content(r) for r in live.values())
+        missing = []
+        for key, meeting, room_id in wanted:
+            content = (meeting.topic, ms(meeting.start), ms(meeting.end), room_id or "")
+            if spare[content]:
+                spare[content] -= 1
+            elif self._near(meeting):
+                missing.append((key, meeting, room_id))
+        everything = self.world.reservations()
+        for key, meeting, room_id in missing:
+            records = [b for b in current if _key(b) == key]
+            assert any(self._excused(b, meeting, room_id, everything) for b in records), (
+                "not booked",
+                key,
+                meeting,
+                room_id,
+                [(b, everything.get(b.reservation_id or "")) for b in records],
+            )
+        unknown = 0
+        for number, reservation in sorted(live.items(), key=lambda one: one[0] not in self.touched):
+            if not spare[_content(reservation)]:
+                continue
+            spare[_content(reservation)] -= 1
+            booking = by_id.get(number)
+            if booking is None:
+                assert self.put_back, ("nobody's", reservation)
+                unknown += 1
+            else:
+                assert booking.reason is Reason.ROOM_CONFLICT or self._person_decides(booking), (
+                    "not as the calendar has it",
+                    reservation,
+                    booking,
+                )
+        assert unknown <= leftovers or not self.world.rules.marker, "what is nobody's is told"
+        self._check_ledger(current)
+        self._check_respect(live, by_id)
+
+    def _check_ledger(self, current: Iterable[Booking]) -> None:
+        """What counts as booked is booked."""
+        everything = self.world.reservations()
+        for booking in current:
+            assert not booking.in_doubt
+            if booking.state in HOLDING_STATES and booking.spec.end > self.world.now:
+                assert everything[booking.reservation_id or ""]["status"] in LIVE, booking
+
+    def _check_respect(self, live: Reservations, by_id: Mapping[str, Booking]) -> None:
+        """What a person cancelled is not booked again while the calendar says what it said."""
+        if self.put_back or self.delivered_twice or self.world.rules.on_cancel != "respect":
+            return
+        truth = self.truth()
+        having = Counter(_key(by_id[number]) for number in live if number in by_id)
+        given_up = Counter(
+            t.key
+            for t in self.touched.values()
+            if t.cancelled
+            and t.key
+            and t.meant
+            and t.meant == truth.get(t.key)
+            and t.edits == self.edits[t.key]
+        )
+        for key, count in given_up.items():
+            assert key is not None  # those without are not counted
+            assert having[key] + count <= len(self._room_ids(truth[key])), ("booked again", key)
+
+    def _excused(
+        self, booking: Booking, meeting: Meeting, room_id: str | None, everything: Reservations
+    ) -> bool:
+        """Whether there is a good reason why a meeting has no reservation, or another one."""
+        if booking.reason is Reason.ROOM_CONFLICT:
+            return any(
+                r["status"] in LIVE
+                and i != booking.reservation_id
+                and r["room_id"] == room_id
+                and r["start_time"] < ms(meeting.end)
+                and ms(meeting.start) < r["end_time"]
+                for i, r in everything.items()
+            )
+        return self._person_decides(booking)
+
+    def _person_decides(self, booking: Booking) -> bool:
+        """Whether what a person did to a reservation may still count."""
+        number = booking.reservation_id or ""
+        if booking.state is BookingState.RELEASED and self.put_back:
+            return True  # the ledger does not know any more who cancelled it
+        touched = self.touched.get(number)
+        if touched is None:
+            return False
+        key = _key(booking)
+        if self.put_back or key != touched.key:
+            return True
+        meant = self.truth().get(key)
+        if meant != touched.meant and self.edits[key] != touched.edits:
+            return False  # the calendar's own event changed since
+        rules = self.world.rules
+        begun = booking.spec.start <= self.world.now or (meant is not None and meant.start <= self.world.now)
+        fought = rules.on_cancel == "rebook" if touched.cancelled else rules.on_change == "repair"
+        return begun or not fought
+
+
+def _key(booking: Booking) -> Key:
+    return booking.key.uid, booking.key.recurrence_id
+
+
+def _content(reservation: dict[str, Any]) -> tuple[str, int, int, str]:
+    return (
+        reservation["topic"],
+        reservation["start_time"],
+        reservation["end_time"],
+        reservation["room_id"],
+    )
+
+
+def ms(moment: datetime) -> int:
+    """Epoch milliseconds."""
+    return round(moment.timestamp() * 1000)
