@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.conftest import Office
 
-SOON_S = 20.0
+SOON_S = 30.0
 """How long anything may take on a machine that has much to do; what is awaited normally takes a moment."""
 
 

@@ -200,8 +200,9 @@ def test_a_private_address_is_refused_with_its_cure(daemon: Daemon, feed_server:
 
 def test_a_calendar_says_how_often_it_changes(daemon: Daemon, feed_server: FeedServer) -> None:
     """REFRESH-INTERVAL is a floor: others are asked every second meanwhile."""
-    daemon.until(lambda: len(feed_server.asked("/well")) >= 4, "another feed is asked again and again")
-    assert len(feed_server.asked("/floor")) == 1
+    # The floor is known when the first answer was read, which may be after the second request.
+    daemon.until(lambda: len(feed_server.asked("/well")) >= 6, "another feed is asked again and again")
+    assert len(feed_server.asked("/floor")) <= 2
 
 
 def test_a_feed_that_fails_is_asked_less_and_less(daemon: Daemon, feed_server: FeedServer) -> None:
