@@ -19,7 +19,7 @@ import structlog
 from syncd.core.adopt import Duplicate
 from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
 from syncd.core.mapper import Publication
-from syncd.core.reasons import Evidence, Reason
+from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import (
     Booking,
     BookingState,
@@ -348,10 +348,11 @@ class Applier:
 
     def finish_cancelled(self, intent: Booking) -> None:
         """Record that a cancel took effect."""
+        detail = MEANINGS[intent.reason] if intent.reason else ""
         done = replace(
-            intent.with_state(BookingState.CANCELLED, intent.reason, intent.detail), attempted_at=None
+            intent.with_state(BookingState.CANCELLED, intent.reason, detail), attempted_at=None, retry_at=None
         )
-        self._ledger.record(done, at=self._clock(), what="cancelled", detail=intent.detail)
+        self._ledger.record(done, at=self._clock(), what="cancelled", detail=detail)
         self.count["cancelled"] += 1
         log.info("cancelled", **named(done), evidence=done.evidence)
 
@@ -366,8 +367,10 @@ class Applier:
     def _doubt(self, intent: Booking, error: OutcomeUnknown) -> None:
         now = self._clock()
         self._doubtful.add(intent.row)
+        # What a cancel rests on stays with it.
+        reason = intent.reason if intent.state is BookingState.CANCELLING else Reason.IN_DOUBT
         doubt = replace(
-            intent.with_state(intent.state, Reason.IN_DOUBT, f"{error} It is settled by looking."),
+            intent.with_state(intent.state, reason, f"{error} It is settled by looking."),
             retry_at=now + self._settings.request_validity + GRACE,
         )
         self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))

@@ -214,6 +214,7 @@ class Reconciler:
             settler.settle()
             if compare:
                 self._inspect(wish, applier)
+            approved = self._ledger.approved()
             decided = self._decide(readings, wish)
             if not compare and self._finds_booked(decided, wish, applier):
                 decided = self._decide(readings, wish)
@@ -221,6 +222,10 @@ class Reconciler:
             if decided.released is not None:
                 applier.intend_approved(decided)
                 self._ledger.spend_approval(decided.released)
+            if len(readings) == len(self._intake.sources):
+                # A word that this cycle did not need was for a set that is no longer held.
+                for unused in approved - {decided.released}:
+                    self._ledger.spend_approval(unused)
             try:
                 applier.apply(decided)
             finally:

@@ -285,3 +285,30 @@ def test_a_running_meeting_is_still_followed(office: Office) -> None:
     assert office.once()["counts"]["created"] == 1
     office.write(event("m", now - timedelta(minutes=30), 90))
     assert office.once()["counts"]["updated"] == 1
+
+
+def test_what_plan_shows_is_approved_before_any_cycle_held_it(office: Office) -> None:
+    """The checksum that `plan` shows counts at once, and the next cycle carries it out."""
+    meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]
+    office.write(*meetings)
+    office.once()
+    office.write(*meetings[15:])
+    checksum = office.plan()["held"]["checksum"]
+    assert office.run("approve", checksum).code == 0
+    assert office.once()["counts"]["cancelled"] == 15
+
+
+def test_an_approval_that_was_not_needed_does_not_last(office: Office) -> None:
+    """A word that the next cycle did not use is not kept for the next time that the same set is held."""
+    meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]
+    office.write(*meetings)
+    office.once()
+    office.write(*meetings[15:])
+    checksum = office.plan()["held"]["checksum"]
+    assert office.run("approve", checksum).code == 0
+    office.write(*meetings)
+    assert office.once()["counts"]["cancelled"] == 0
+    office.write(*meetings[15:])
+    done = office.once()["counts"]
+    assert (done["cancelled"], done["held"]) == (0, 15)
+    assert office.plan()["held"]["checksum"] == checksum

@@ -259,24 +259,31 @@ class Calendars:
 
     # What it asks for
 
-    def truth(self, sources: Iterable[str]) -> dict[Key, Meeting]:
-        """What the calendars would say if every file could be read: of several copies the newest."""
+    def truth(self, sources: Iterable[str], now: datetime) -> dict[Key, Meeting]:
+        """What the calendars would say if every file could be read: of several copies the newest.
+
+        A copy that is over says nothing any more; an older one that is still to come then counts.
+        """
         return newest(
-            {(uid, date): meeting for uid, event in events.items() for date, meeting in event.dates()}
-            for events in map(self.events.__getitem__, sources)
+            (
+                {(uid, date): meeting for uid, event in events.items() for date, meeting in event.dates()}
+                for events in map(self.events.__getitem__, sources)
+            ),
+            now,
         )
 
-    def belief(self, sources: Iterable[str]) -> dict[Key, Meeting]:
+    def belief(self, sources: Iterable[str], now: datetime) -> dict[Key, Meeting]:
         """What an attentive person takes for the truth."""
-        return newest(self.memory[source].believed for source in sources)
+        return newest((self.memory[source].believed for source in sources), now)
 
 
-def newest(copies: Iterable[Mapping[Key, Meeting]]) -> dict[Key, Meeting]:
-    """Of each meeting the copy with the highest revision."""
+def newest(copies: Iterable[Mapping[Key, Meeting]], now: datetime) -> dict[Key, Meeting]:
+    """Of each meeting the copy with the highest revision of those that are not over."""
     found: dict[Key, Meeting] = {}
     for each in copies:
         for key, meeting in each.items():
-            if key not in found or meeting.revision > found[key].revision:
+            rival = found.get(key)
+            if meeting.end > now and (rival is None or meeting.revision > rival.revision):
                 found[key] = meeting
     return found
 

@@ -55,7 +55,7 @@ class Judge:
 
     def truth(self) -> dict[Key, Meeting]:
         """What the calendars of the configured sources say."""
-        return self.calendars.truth(self.world.rules.sources)
+        return self.calendars.truth(self.world.rules.sources, self.world.now)
 
     def note_edits(self, before: dict[Key, Meeting]) -> None:
         """The calendars say something else now than before."""
@@ -157,7 +157,7 @@ class Judge:
         Of those `condemned` a cycle before decided it.
         """
         rules = self.world.rules
-        belief = self.calendars.belief(rules.sources)
+        belief = self.calendars.belief(rules.sources, self.world.now)
         for number, booking in done.intents.items():
             if number in condemned:
                 continue
