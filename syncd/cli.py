@@ -166,7 +166,7 @@ def explain(
 ) -> None:
     """Tell the whole story of one event: where it was read, what it became, and why."""
     from syncd import report
-    from syncd.explain import story_of
+    from syncd.explain import story_of, tell
     from syncd.service import service
 
     if not uid.strip():
@@ -179,7 +179,7 @@ def explain(
     if as_json:
         _print_json(story.document())
     else:
-        story.tell(report.console())
+        tell(story, report.console())
     raise typer.Exit(Exit.ATTENTION if story.needs_person else Exit.OK)
 
 

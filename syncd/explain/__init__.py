@@ -1,11 +1,13 @@
 """The whole story of one event, for a person who asks why it is booked, or why not.
 
-`story_of` reads everything as `plan` does and tells of one UID: where it stands, what its times mean, what
-each occurrence becomes and why, what is booked, and every request and answer so far.
+`story_of` reads everything as `plan` does and gathers what concerns one UID: where it stands, what its times
+mean, what each occurrence becomes and why, what is booked, and every request and answer so far.
+`tell` puts it into sentences.
 It writes nothing, works beside a running daemon, and does without the API when that cannot be used.
 Like `plan` it shows topics and people, because it answers a person; nothing of that goes into a log.
 """
 
 from syncd.explain.story import Story, story_of
+from syncd.explain.words import tell
 
-__all__ = ["Story", "story_of"]
+__all__ = ["Story", "story_of", "tell"]

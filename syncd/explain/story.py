@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import tzinfo
 
-from rich.console import Console
-
 from syncd.core.mapper import Mapper
 from syncd.core.occurrence import Defect, Occurrence, Reading
 from syncd.explain.fates import Fate, fates_of, later_occurrence, topic_of
-from syncd.explain.words import tell
 from syncd.ics import Account
 from syncd.ledger import Ledger, SourceRecord
 from syncd.reconciler import Examination
@@ -100,10 +97,6 @@ class Story:
             or any(where.defects for where in self.where)
             or any(fate.needs_person for fate in self.fates)
         )
-
-    def tell(self, console: Console) -> None:
-        """Print the story for people."""
-        tell(self, console)
 
     def document(self) -> dict[str, object]:
         """The document of `explain --json`."""

@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -25,11 +24,9 @@ from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 from syncd.explain.fates import Fate
 from syncd.explain.phrases import asked_for, count, joined, listed, sentence, told_part, told_zone
+from syncd.explain.story import Story, Where
 from syncd.ledger import HistoryEntry
 from syncd.report import few_of_each
-
-if TYPE_CHECKING:
-    from syncd.explain.story import Story, Where
 
 _MOST_PARTS = 6
 _MOST_HISTORY = 12
