@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -325,11 +325,10 @@ def _summary(report: CycleReport) -> str:
 
 
 @contextmanager
-def _handled(number: signal.Signals, action: object) -> Iterator[None]:
+def _handled(number: signal.Signals, action: Callable[[], object]) -> Iterator[None]:
     """Call something on a signal, as long as the block lasts."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
-        assert callable(action)
         action()
 
     former = signal.signal(number, handler)
