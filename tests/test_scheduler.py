@@ -268,13 +268,13 @@ class TestScheduler:
             process.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
             time.sleep(1.5)
-            process.send_signal(signal.SIGCONT)
             continued = time.monotonic()
+            process.send_signal(signal.SIGCONT)
             time.sleep(0.7)
             rung = [float(line) for line in process.communicate("")[0].splitlines()]
         assert not [moment for moment in rung if stopped + 0.1 < moment < continued]
         after = [moment - continued for moment in rung if moment >= continued]
-        assert after[0] < 0.15
+        assert after[0] < 0.6
         assert 2 <= len(after) <= 6
 
     def test_the_end(self) -> None:

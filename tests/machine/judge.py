@@ -28,7 +28,7 @@ Reservations: TypeAlias = dict[str, dict[str, Any]]
 
 @dataclass
 class Touched:
-    """What a person did to a reservation, and what its meeting was in the calendars then."""
+    """What a person did to a reservation, and what its meeting was for the program then."""
 
     cancelled: bool
     key: Key | None
@@ -44,6 +44,7 @@ class Judge:
         self.calendars = calendars
         self.edits: Counter[Key] = Counter()
         self.touched: dict[str, Touched] = {}
+        self.planned: dict[Key, Meeting] = {}  # what the last whole cycle went by
         self.held: dict[str, set[str]] = {}  # reservations by the checksum under which they were held
         self.approved: set[str] = set()
         self.put_back = False  # an old ledger, or none
@@ -69,7 +70,7 @@ class Judge:
         self.touched[number] = Touched(
             cancelled=cancelled,
             key=key,
-            meant=self.truth().get(key) if key else None,
+            meant=self.planned.get(key) if key else None,
             edits=self.edits[key] if key else 0,
         )
 
@@ -106,6 +107,8 @@ class Judge:
         report = done.report
         planned = report is not None and report.error is None and rules.mode != "observe"
         heard = self.calendars.hear(rules.sources, certain=planned)
+        if planned:
+            self.planned = self.calendars.belief(rules.sources, self.world.now)
         if report and report.plan and report.plan.held_checksum:
             self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}
         self.delivered_twice |= any(fault.startswith("duplicate") for fault in done.trouble.faults)

@@ -412,7 +412,7 @@ _LONG = settings.get_current_profile_name() == "long"
 
 TestOffice = Office.TestCase
 TestOffice.settings = settings(
-    max_examples=2000 if _LONG else 40,
+    max_examples=2000 if _LONG else 30,
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
