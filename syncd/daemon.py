@@ -24,12 +24,13 @@ import structlog
 
 from syncd import log as logs
 from syncd.config import Config, load
+from syncd.core.backoff import backed_off
 from syncd.errors import ConfigError
 from syncd.feeds import Feed, Subscriptions, Validators
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
 from syncd.reconciler import CycleReport
-from syncd.scheduler import Entry, Scheduler, Wakes, backed_off
+from syncd.scheduler import Entry, Scheduler, Wakes
 from syncd.service import Service, Stop, assemble, open_ledger, utc_now
 from syncd.watcher import Watcher
 

@@ -18,10 +18,18 @@ from rich.text import Text
 
 from syncd.config import Config
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
-from syncd.core.reasons import Reason
+from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
-from syncd.reconciler import LEFTOVERS, Adoption, CycleReport, Preview, SourceReport, forecast
+from syncd.reconciler import (
+    Adoption,
+    CycleReport,
+    Preview,
+    SourceReport,
+    forecast,
+    last_held,
+    leftovers,
+)
 from syncd.tuya import payload
 
 _STYLES = {
@@ -171,8 +179,8 @@ def status_document(
     """The document of `status --json`: what the ledger knows, without asking anybody."""
     records = ledger.sources()
     used = ledger.calls_in_month(now)
-    strays, _, duplicates = (ledger.get_fact(LEFTOVERS) or "0 0").partition(" ")
-    checksum, _, cancellations = (ledger.get_fact("held") or " 0").partition(" ")
+    strays, duplicates = leftovers(ledger)
+    checksum, cancellations = last_held(ledger)
     sources = []
     for name in configured:
         record = records.get(name)
@@ -191,11 +199,11 @@ def status_document(
     return {
         "bookings": [booking_document(booking) for booking in ledger.bookings()],
         "sources": sources,
-        "held": {"checksum": checksum or None, "cancellations": int(cancellations)},
+        "held": {"checksum": checksum, "cancellations": cancellations},
         "calls_this_month": used,
         "calls_forecast": forecast(used, now),
         "monthly_calls": monthly_calls,
-        "leftovers": {"strays": int(strays), "duplicates": int(duplicates or 0)},
+        "leftovers": {"strays": strays, "duplicates": duplicates},
         "mode": mode,
     }
 
@@ -207,11 +215,10 @@ def needs_attention(document: dict[str, object]) -> bool:
     assert isinstance(sources, list)
     assert isinstance(held, dict)
     troubled = {BookingState.REFUSED, BookingState.SENDING, BookingState.CANCELLING}
-    refused = {Reason.REFUSED, Reason.ROOM_CONFLICT}
     return (
         bool(held["checksum"])
         or any(
-            (b["state"] in troubled and b["reason"] != Reason.DROPPED) or b["reason"] in refused
+            (b["state"] in troubled and b["reason"] != Reason.DROPPED) or b["reason"] in REFUSALS
             for b in bookings
             if b["state"] not in _OVER
         )

@@ -26,20 +26,8 @@ from apscheduler.triggers.cron import CronTrigger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LONGEST_BACK_OFF = timedelta(hours=6)
 # A clock that is only slewed by NTP stays far below this between two looks.
 _CLOCK_WAS_SET_S = 1.0
-
-
-def backed_off(interval: timedelta, failures: int, longest: timedelta = _LONGEST_BACK_OFF) -> timedelta:
-    """How long to wait after so many failures in a row: `interval` after the first, then doubling.
-
-    Never more than `longest`, and never less than `interval`.
-    """
-    doublings = min(max(failures - 1, 0), 64)
-    # In whole microseconds, because a month of doubling exceeds what a timedelta can be.
-    waited = min((interval // _MICROSECOND) << doublings, longest // _MICROSECOND)
-    return max(interval, waited * _MICROSECOND)
 
 
 @dataclass(frozen=True, slots=True)

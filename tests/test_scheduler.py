@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.scheduler import Entry, Scheduler, Wakes, backed_off
+from syncd.core.backoff import backed_off
+from syncd.scheduler import Entry, Scheduler, Wakes
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from syncd.core.reasons import Reason
+from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Booking
 
 
@@ -34,7 +34,7 @@ class Decision:
             raise ValueError("a reservation id belongs to the verdict adopt, and to no other")
 
 
-_RESOLVABLE = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT, Reason.IN_DOUBT})
+_RESOLVABLE = REFUSALS | {Reason.IN_DOUBT}
 
 
 def resolvable(booking: Booking) -> bool:

@@ -34,7 +34,7 @@ from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan
 from syncd.core.order import writing_order
 from syncd.core.policy import Policy
-from syncd.core.reasons import MEANINGS, Evidence, Reason
+from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
@@ -295,7 +295,7 @@ class _Planner:
         return (
             refused is not None
             and refused.fingerprint == wanted
-            and booking.reason in {Reason.REFUSED, Reason.ROOM_CONFLICT, Reason.DROPPED}
+            and booking.reason in {*REFUSALS, Reason.DROPPED}
         )
 
     def _drifted(self, meeting: Meeting, booking: Booking) -> None:

@@ -125,6 +125,10 @@ FOR_A_PERSON = frozenset(
 """Reasons for leaving something out that a person has to do something about."""
 
 
+REFUSALS = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT})
+"""Reasons for which the API said no."""
+
+
 class Evidence(StrEnum):
     """What a cancel rests on."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-LONGEST_WAIT = timedelta(hours=6)
-"""A feed that fails is asked at least so often."""
+from syncd.core.backoff import LONGEST_BACK_OFF, backed_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,8 @@ class Snapshot:
     def failed(self, now: datetime, interval: timedelta, retry_at: datetime | None) -> Snapshot:
         """The same after one more failure: asked again after twice the time, or when the server says."""
         failures = self.failures + 1
-        wait = min(interval * 2 ** min(failures - 1, 20), LONGEST_WAIT)
+        # However long its interval: a feed that failed is asked sooner again.
+        wait = min(backed_off(interval, failures), LONGEST_BACK_OFF)
         until = max(now + wait, retry_at) if retry_at else now + wait
         return replace(self, failures=failures, wait_until=until)
 

@@ -17,15 +17,13 @@ from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.decisions import Decision
 from syncd.core.mapper import Mapped, Skipped, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey
-from syncd.core.reasons import MEANINGS, Note, Reason
+from syncd.core.reasons import MEANINGS, REFUSALS, Note, Reason
 from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 from syncd.ics import extent
 from syncd.ledger import HistoryEntry, Ledger
 from syncd.reconciler import Examination
-
-_REFUSALS = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Fate:
         if self.booking.in_doubt:
             return True
         settled = self.action in {"create", "update", "cancel", "close"}
-        refused = self.booking.state is BookingState.REFUSED or self.booking.reason in _REFUSALS
+        refused = self.booking.state is BookingState.REFUSED or self.booking.reason in REFUSALS
         return refused and (not settled or self.reason is Reason.ROOM_FREE_AGAIN)
 
 
@@ -207,16 +205,9 @@ class _Search:
         """A booking about which nothing is done: it is right, it ends by itself, or nobody can judge it."""
         now = self._now(booking)
         spec = booking.spec
-        fate = Fate(
+        fate = replace(
+            self._former(booking),
             key=now.key,
-            action="none",
-            reason=booking.reason,
-            detail=booking.detail,
-            room_id=booking.room_id,
-            start=spec.start,
-            end=spec.end,
-            topic=spec.topic,
-            booking=booking,
             moved_from=booking.key if booking.key != now.key else None,
             seen=self.seen.get(now.key),
             wanted=self._wanted(now.key, booking.room_id),
@@ -253,6 +244,7 @@ class _Search:
         return fate
 
     def _former(self, booking: Booking) -> Fate:
+        """A reservation as its record tells of it."""
         spec = booking.spec
         return Fate(
             key=booking.key,

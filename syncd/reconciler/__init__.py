@@ -4,15 +4,14 @@ The reconciler decides nothing about HTTP, SQL or files: it declares the ports i
 their implementations by `syncd.service`.
 """
 
-from syncd.reconciler.cycle import Reconciler
+from syncd.reconciler.cycle import Reconciler, last_held
 from syncd.reconciler.grounds import forecast
-from syncd.reconciler.inspect import LEFTOVERS
+from syncd.reconciler.inspect import leftovers
 from syncd.reconciler.intake import Prepare
 from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
 from syncd.reconciler.ports import Api, CalendarSource, Fetched, Ledger, Progress, Settings
 
 __all__ = [
-    "LEFTOVERS",
     "Adoption",
     "Api",
     "CalendarSource",
@@ -27,4 +26,6 @@ __all__ = [
     "Settings",
     "SourceReport",
     "forecast",
+    "last_held",
+    "leftovers",
 ]

@@ -239,22 +239,32 @@ class Applier:
         )
         detail = ", ".join(change.changed)
         (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
-        mark = Mark.find(intent.mark) if intent.mark else None
         back = replace(booking, row=intent.row)
         try:
-            self._api.modify(booking.reservation_id, meeting.spec, mark, meeting.spec.creator)
+            self._modify(intent, back)
         except Refused as refusal:
             self._on_refused_update(back, intent, refusal)
             self._exchange.step_back(booking.row)
+        else:
+            self._exchange.has_moved(change.booking)
+            self._confirm(intent.booked(booking.reservation_id), "updated")
+
+    def _modify(self, intent: Booking, back: Booking) -> None:
+        """Send a change whose intent is recorded; `back` is the record if it was not sent.
+
+        Raises `Refused`, `OutcomeUnknown` (with the doubt recorded) and `ApiUnusable`.
+        """
+        assert intent.pending is not None  # an intent has it
+        assert intent.reservation_id is not None  # only bookings that have one are updated
+        mark = Mark.find(intent.mark) if intent.mark else None
+        try:
+            self._api.modify(intent.reservation_id, intent.pending, mark, intent.pending.creator)
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
         except (NotExecuted, ApiUnusable) as error:
             self._ledger.record(back, at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
-        else:
-            self._exchange.has_moved(change.booking)
-            self._confirm(intent.booked(booking.reservation_id), "updated")
 
     def _set(self, booking: Booking, spec: ReservationSpec, what: str) -> Booking:
         """Give a reservation other content on the way of a larger change; its record stays otherwise.
@@ -264,18 +274,11 @@ class Applier:
         assert booking.reservation_id is not None  # only bookings that have one are updated
         intent = booking.sending(spec, booking.origin, self._clock())
         (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
-        mark = Mark.find(intent.mark) if intent.mark else None
         try:
-            self._api.modify(booking.reservation_id, spec, mark, spec.creator)
+            self._modify(intent, booking)
         except Refused as refusal:
             self._ledger.record(booking, at=self._clock(), what="refused", detail=str(refusal))
             raise
-        except OutcomeUnknown as error:
-            self._doubt(intent, error)
-            raise
-        except (NotExecuted, ApiUnusable) as error:
-            self._ledger.record(booking, at=self._clock(), what="not sent")
-            raise ApiUnusable(str(error)) from None
         done = replace(booking, content=spec, room_id=spec.room_id, attempted_at=None)
         (stored,) = self._ledger.record(done, at=self._clock(), what=f"{what}: done")
         return stored

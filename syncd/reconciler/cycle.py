@@ -23,7 +23,7 @@ from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
-from syncd.reconciler.inspect import adoptable, inspect, is_due, last_compared, listed, look_for, strays_known
+from syncd.reconciler.inspect import inspect, is_due, last_compared, leftovers, look_for, remember
 from syncd.reconciler.intake import Intake, Prepare
 from syncd.reconciler.outcome import (
     Adoption,
@@ -34,7 +34,7 @@ from syncd.reconciler.outcome import (
     is_refused,
     noted,
 )
-from syncd.reconciler.ports import Api, CalendarSource, Ledger, Progress, Settings
+from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
 from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,13 @@ _ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
 
-HELD = "held"
-"""The fact that says what the last cycle held: its checksum, a blank, and how many cancellations."""
+_HELD = "held"  # the fact that says what the last cycle held: checksum, blank, number
+
+
+def last_held(ledger: Facts) -> tuple[str | None, int]:
+    """Checksum and number of the cancellations that the last cycle held."""
+    checksum, _, count = (ledger.get_fact(_HELD) or " 0").partition(" ")
+    return checksum or None, int(count)
 
 
 class Reconciler:
@@ -82,7 +87,7 @@ class Reconciler:
     def preview(self, only: Collection[str] | None = None) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
-        readings = {source.name: reading for source, _, reading in self._intake.look(only, now)}
+        readings = self._looked_at(only, now)
         wish = self._groundwork.wish(readings, now, remember=False)
         decided = self._plan(readings, self._groundwork.grounds(wish, now, remember=False), now)
         return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
@@ -124,13 +129,13 @@ class Reconciler:
         What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
         without the API if that cannot be used.
         """
-        known, _, count = (self._ledger.get_fact(HELD) or " 0").partition(" ")
-        if known == checksum:
-            return known, int(count)
+        known = last_held(self._ledger)
+        if known[0] == checksum:
+            return known
         try:
             decided = self.preview().plan
         except (ApiUnusable, ReservationError):
-            return known or None, int(count)
+            return known
         return decided.held_checksum, len(decided.held)
 
     def adoption(self, *, apply: bool) -> Adoption:
@@ -139,17 +144,11 @@ class Reconciler:
         Nothing is written to the API. Raises `ApiUnusable`.
         """
         now = self._clock()
-        readings = {source.name: reading for source, _, reading in self._intake.look(None, now)}
+        readings = self._looked_at(None, now)
         wish = self._groundwork.wish(readings, now, remember=apply)
-        reach = Window.ahead(now, self._settings.horizon).reach
-        meetings = wish.meetings(reach)
-        bookings = self._ledger.current()
-        reservations = listed(self._api, bookings, meetings, now, reach)
-        found = adoptable(reservations, bookings, meetings, self._settings, now)
+        found = self._groundwork.recognised(wish, self._ledger.current(), now)
         if apply:
-            self._ledger.record(*found.adopted, at=now, what="adopted", detail="found by its mark")
-            for key, generation in found.generations.items():
-                self._ledger.raise_generation(key, generation)
+            remember(found.adopted, found, self._ledger, now)
             self._ledger.mark_adopted(now)
         reports = (self._report(reading) for reading in readings.values())
         unreadable = tuple(report for report in reports if report.error)
@@ -163,7 +162,7 @@ class Reconciler:
         `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
         """
         if force:
-            self._ledger.set_fact("max_day", "")
+            self._groundwork.forget_rules()
         began, now = time.monotonic(), self._clock()
         calls_before = Counter(self._api.calls)
         applier = Applier(
@@ -242,7 +241,7 @@ class Reconciler:
         wanted = [c.meeting for c in decided.writes if isinstance(c, Create)]
         if not wanted:
             return False
-        if strays_known(self._ledger):
+        if leftovers(self._ledger)[0]:
             self._inspect(wish, applier)
             return True
         if self._compared:
@@ -290,8 +289,8 @@ class Reconciler:
         """What the plan changes in the ledger alone."""
         now = self._clock()
         held = f"{decided.held_checksum or ''} {len(decided.held)}"
-        if self._ledger.get_fact(HELD) != held:
-            self._ledger.set_fact(HELD, held)
+        if self._ledger.get_fact(_HELD) != held:
+            self._ledger.set_fact(_HELD, held)
         known = [b for b in decided.amended if b.row]
         wishes = [b for b in decided.amended if not b.row]
         if known:
@@ -301,7 +300,11 @@ class Reconciler:
         if decided.closed:
             self._ledger.record(*decided.closed, at=now, what="closed")
 
-    # Reports on sources
+    # Sources
+
+    def _looked_at(self, only: Collection[str] | None, now: datetime) -> dict[str, Reading]:
+        """Readings of which nothing is kept."""
+        return {source.name: reading for source, _, reading in self._intake.look(only, now)}
 
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:
@@ -353,10 +356,9 @@ class Reconciler:
             moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
         else:
             self._looks = 0
-        days, _, _ = (self._ledger.get_fact("max_day") or "").partition(" ")
-        if days:
-            too_early = [b.spec.start for b in current if b.reason is Reason.TOO_EARLY]
-            moments += [start - timedelta(days=int(days)) for start in too_early]
+        advance = self._groundwork.known_advance()
+        if advance is not None:
+            moments += [b.spec.start - advance for b in current if b.reason is Reason.TOO_EARLY]
         return max(min(moments), now + _FIRST_LOOK)
 
     def refresh_after(self, name: str) -> timedelta | None:

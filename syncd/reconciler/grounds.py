@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from syncd.core.adopt import Recognised
 from syncd.core.changes import Meeting
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapped, Mapper, Wanted
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
 _NOBODY_KEPT = timedelta(hours=24)  # how long "no such user" is believed
+_MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
 _RESERVE = 20  # a part of the monthly calls that writes leave for looking
 
 
@@ -98,12 +100,16 @@ class Groundwork:
         )
         return Grounds(wish, bookings, policy)
 
-    def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
-        """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
+    def recognised(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> Recognised:
+        """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
         reach = Window.ahead(now, self._settings.horizon).reach
         meetings = wish.meetings(reach)
         reservations = listed(self._api, bookings, meetings, now, reach)
-        found = adoptable(reservations, bookings, meetings, self._settings, now).adopted
+        return adoptable(reservations, bookings, meetings, self._settings, now)
+
+    def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+        """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
+        found = self.recognised(wish, bookings, now).adopted
         # Rows tell bookings apart while planning.
         return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]
 
@@ -141,13 +147,21 @@ class Groundwork:
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
         """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
-        known, _, asked = (self._ledger.get_fact("max_day") or "").partition(" ")
+        known, _, asked = (self._ledger.get_fact(_MAX_DAY) or "").partition(" ")
         if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
             max_day = self._api.rules().max_day
             known = "" if max_day is None else str(max_day)
             if remember:
-                self._ledger.set_fact("max_day", f"{known} {now.isoformat()}")
-        return timedelta(days=int(known)) if known else None
+                self._ledger.set_fact(_MAX_DAY, f"{known} {now.isoformat()}")
+        return _days(known)
+
+    def known_advance(self) -> timedelta | None:
+        """How far ahead the tenant let book when it was last asked; None without a limit."""
+        return _days((self._ledger.get_fact(_MAX_DAY) or "").partition(" ")[0])
+
+    def forget_rules(self) -> None:
+        """Ask the tenant's rules anew the next time."""
+        self._ledger.set_fact(_MAX_DAY, "")
 
     def _calls(self, now: datetime) -> CallBudget | None:
         """What writes may still cost this month, and whether the calls run short at this pace."""
@@ -157,6 +171,10 @@ class Groundwork:
         used = self._ledger.calls_in_month(now)
         short = monthly - used < monthly // 2 and forecast(used, now) > monthly
         return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
+
+
+def _days(text: str) -> timedelta | None:
+    return timedelta(days=int(text)) if text else None
 
 
 def forecast(used: int, now: datetime) -> int:

@@ -17,13 +17,12 @@ from syncd.core.changes import Meeting
 from syncd.core.occurrence import Window
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation, ReservationStatus
 from syncd.reconciler.apply import MARGIN, Applier, ended_early
-from syncd.reconciler.ports import Api, Ledger, Settings
+from syncd.reconciler.ports import Api, Facts, Ledger, Settings
 
 log = structlog.get_logger(__name__)
 
 _FACT = "inspected"
-LEFTOVERS = "leftovers"
-"""The fact that says how many reservations carry our mark and are nobody's: strays, then duplicates."""
+_LEFTOVERS = "leftovers"  # the fact that says how many are nobody's: strays, blank, duplicates
 
 
 def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
@@ -90,7 +89,7 @@ def inspect(
     """
     now = clock()
     bookings = ledger.current()
-    unsure = ledger.fresh or strays_known(ledger)
+    unsure = ledger.fresh or leftovers(ledger)[0] > 0
     until = Window.ahead(now, settings.horizon).reach if unsure else None
     reservations = listed(api, bookings, meetings, now, until)
     found = {r.reservation_id: r for r in reservations}
@@ -101,7 +100,8 @@ def inspect(
     recognised = adoptable(reservations, known, meetings, settings, now)
     certain = not any(b.reservation_id for b in known)  # nothing was cancelled that a list might still show
     adopted = [b for b in recognised.adopted if certain or _still_live(api, b.reservation_id)]
-    _remember(adopted, recognised, ledger, applier, now)
+    applier.count["adopted"] += len(adopted)
+    remember(adopted, recognised, ledger, now)
     left = [d for d in recognised.duplicates if not applier.drop_duplicate(d)]
     _remember_leftovers(ledger, recognised.strays, left)
     ledger.mark_adopted(now)
@@ -122,16 +122,15 @@ def look_for(
     reservations = api.find(start - MARGIN, end + MARGIN)
     recognised = adoptable(reservations, ledger.current(), meetings, settings, now)
     adopted = [b for b in recognised.adopted if _still_live(api, b.reservation_id)]
-    _remember(adopted, recognised, ledger, applier, now)
+    applier.count["adopted"] += len(adopted)
+    remember(adopted, recognised, ledger, now)
     return bool(adopted)
 
 
-def _remember(
-    adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger, applier: Applier, now: datetime
-) -> None:
+def remember(adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger, now: datetime) -> None:
+    """Record what is taken over, and which generations were given to any of what was recognised."""
     if adopted:
         ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
-        applier.count["adopted"] += len(adopted)
         log.info("adopted", bookings=len(adopted))
     for key, generation in recognised.generations.items():
         ledger.raise_generation(key, generation)
@@ -171,14 +170,15 @@ def _still_live(api: Api, reservation_id: str | None) -> bool:
     return there is not None and there.live
 
 
-def strays_known(ledger: Ledger) -> bool:
-    """Whether the last comparison found reservations with our mark that are nobody's."""
-    return (ledger.get_fact(LEFTOVERS) or "0").split()[0] != "0"
+def leftovers(ledger: Facts) -> tuple[int, int]:
+    """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
+    strays, _, duplicates = (ledger.get_fact(_LEFTOVERS) or "0 0").partition(" ")
+    return int(strays), int(duplicates)
 
 
 def _remember_leftovers(ledger: Ledger, strays: Sequence[Reservation], left: Sequence[Duplicate]) -> None:
     said = f"{len(strays)} {len(left)}"
-    if ledger.get_fact(LEFTOVERS) != said:
-        ledger.set_fact(LEFTOVERS, said)
+    if ledger.get_fact(_LEFTOVERS) != said:
+        ledger.set_fact(_LEFTOVERS, said)
     for stray in strays:
         log.warning("stray", reservation_id=stray.reservation_id)

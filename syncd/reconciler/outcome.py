@@ -8,12 +8,10 @@ from datetime import datetime
 
 from syncd.core.changes import Plan, Skip, Wait
 from syncd.core.occurrence import Reading
-from syncd.core.reasons import Reason
+from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
 from syncd.ics import Account
 from syncd.reconciler.grounds import Grounds
-
-_REFUSED_REASONS = {Reason.REFUSED, Reason.ROOM_CONFLICT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +116,4 @@ def is_refused(booking: Booking) -> bool:
     """Whether a booking, or a change of it, stands refused."""
     if booking.state is BookingState.REFUSED:
         return booking.reason is not Reason.DROPPED
-    return booking.state in HOLDING_STATES and booking.reason in _REFUSED_REASONS
+    return booking.state in HOLDING_STATES and booking.reason in REFUSALS

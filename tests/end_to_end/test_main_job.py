@@ -245,12 +245,18 @@ def test_a_lost_ledger_books_nothing_twice(office: Office) -> None:
     assert office.writes() == []
 
 
-def test_held_cancellations_are_released_by_their_checksum_only(office: Office) -> None:
-    """More cancels than the budget allows are held; `approve` releases exactly that set."""
+def _most_of_twenty_gone(office: Office) -> list[str]:
+    """Twenty meetings are booked, and fifteen of them, more than the budget allows, are gone; all twenty."""
     meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]
     office.write(*meetings)
     office.once()
     office.write(*meetings[15:])
+    return meetings
+
+
+def test_held_cancellations_are_released_by_their_checksum_only(office: Office) -> None:
+    """More cancels than the budget allows are held; `approve` releases exactly that set."""
+    _most_of_twenty_gone(office)
     held = office.run("plan", "--json")
     assert held.code == 1
     checksum = held.json["held"]["checksum"]
@@ -289,10 +295,7 @@ def test_a_running_meeting_is_still_followed(office: Office) -> None:
 
 def test_what_plan_shows_is_approved_before_any_cycle_held_it(office: Office) -> None:
     """The checksum that `plan` shows counts at once, and the next cycle carries it out."""
-    meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]
-    office.write(*meetings)
-    office.once()
-    office.write(*meetings[15:])
+    _most_of_twenty_gone(office)
     checksum = office.plan()["held"]["checksum"]
     assert office.run("approve", checksum).code == 0
     assert office.once()["counts"]["cancelled"] == 15
@@ -300,10 +303,7 @@ def test_what_plan_shows_is_approved_before_any_cycle_held_it(office: Office) ->
 
 def test_an_approval_that_was_not_needed_does_not_last(office: Office) -> None:
     """A word that the next cycle did not use is not kept for the next time that the same set is held."""
-    meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]
-    office.write(*meetings)
-    office.once()
-    office.write(*meetings[15:])
+    meetings = _most_of_twenty_gone(office)
     checksum = office.plan()["held"]["checksum"]
     assert office.run("approve", checksum).code == 0
     office.write(*meetings)

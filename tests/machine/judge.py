@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
-from syncd.reconciler import LEFTOVERS
+from syncd.reconciler import leftovers
 from tests.machine.calendars import Calendars, Heard, Key, Meeting
 from tests.machine.world import ROOMS, STRANGER, Cycle, World
 
@@ -219,7 +219,7 @@ class Judge:
         live = {i: r for i, r in self.ours().items() if r["end_time"] > ms(now)}
         with self.world.ledger() as ledger:
             current = ledger.current()
-            leftovers = sum(map(int, (ledger.get_fact(LEFTOVERS) or "0 0").split()))
+            left_over = sum(leftovers(ledger))
         by_id = {b.reservation_id: b for b in current if b.reservation_id}
         wanted = [
             (key, meeting, room_id)
@@ -263,7 +263,7 @@ class Judge:
                     reservation,
                     booking,
                 )
-        assert unknown <= leftovers or not self.world.rules.marker, "what is nobody's is told"
+        assert unknown <= left_over or not self.world.rules.marker, "what is nobody's is told"
         self._check_ledger(current)
         self._check_respect(live, by_id)
 

@@ -1,0 +1,21 @@
+"""How long to leave alone what failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+LONGEST_BACK_OFF = timedelta(hours=6)
+"""What fails is tried again at least so often, unless its own interval is longer."""
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def backed_off(interval: timedelta, failures: int, longest: timedelta = LONGEST_BACK_OFF) -> timedelta:
+    """How long to wait after so many failures in a row: `interval` after the first, then doubling.
+
+    Never more than `longest`, and never less than `interval`.
+    """
+    doublings = min(max(failures - 1, 0), 64)
+    # In whole microseconds, because a month of doubling exceeds what a timedelta can be.
+    waited = min((interval // _MICROSECOND) << doublings, longest // _MICROSECOND)
+    return max(interval, waited * _MICROSECOND)
