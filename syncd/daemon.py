@@ -213,6 +213,16 @@ class Daemon:
         for feed in group:
             self._wakes.wake(feed.name, "fetched")
 
+    def _read_aside(self, name: str, work: Callable[[], None]) -> None:
+        """Read a large source in another thread; a wake says when that is done."""
+
+        def ended(future: Future[None]) -> None:
+            if error := future.exception():
+                log.critical("defect of syncd; please report this line", exc_info=error)
+            self._wakes.wake(name, "read")
+
+        self._pool.submit(work).add_done_callback(ended)
+
     # Configuration
 
     def _names(self) -> Collection[str]:
@@ -227,6 +237,7 @@ class Daemon:
             stopping=lambda: self._stop() or self._config is not config,
             progress=self._notifier,
             prepare=lambda _names, _force: None,
+            elsewhere=self._read_aside,
             alive=self._notifier.alive,
         )
 

@@ -17,7 +17,7 @@ from syncd.config import tables as config_tables
 from syncd.config.tables import Source
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.mapper import MappingRules, RoomRule, SourceRules
-from syncd.core.snapshot import Snapshot
+from syncd.core.snapshot import Body, Snapshot
 from syncd.feeds import (
     Auth,
     BasicAuth,
@@ -32,7 +32,7 @@ from syncd.feeds import (
 )
 from syncd.ics import Locale
 from syncd.ledger import Ledger
-from syncd.reconciler import CalendarSource, Fetched, Prepare, Progress, Reconciler, Settings
+from syncd.reconciler import CalendarSource, Elsewhere, Fetched, Prepare, Progress, Reconciler, Settings
 from syncd.sources import FileSource
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 
@@ -122,11 +122,13 @@ def assemble(
     stopping: Callable[[], bool],
     progress: Progress | None = None,
     prepare: Prepare | None = None,
+    elsewhere: Elsewhere | None = None,
     alive: Callable[[], object] = lambda: None,
 ) -> Service:
     """The parts of a configuration on an open ledger; whoever asks closes `api`.
 
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
+    `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
     `alive` is called at each step of the work: before a source is read, and at each API call.
     """
     subscriptions = Subscriptions(
@@ -149,6 +151,7 @@ def assemble(
         stopping=stopping,
         progress=progress or NoProgress(),
         prepare=prepare or fetch_now,
+        elsewhere=elsewhere,
     )
     return Service(config, ledger, api, reconciler, subscriptions)
 
@@ -158,8 +161,9 @@ class _Looking:
 
     def __init__(self, ledger: Ledger) -> None:
         self.snapshot = ledger.snapshot
+        self.body = ledger.body
 
-    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None:
+    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
         """Nothing is kept."""
 
 

@@ -1,26 +1,35 @@
 """Where calendars come from: a file, a directory, a glob; bytes only, nothing about iCalendar.
 
 A source that cannot be read says so and never looks like an empty one.
+Fetching looks at files from outside; they are read in blocks when somebody looks into them, if ever.
+What is read is one state of a file, and the one that its signature stands for: a file that changes
+meanwhile is `SourceUnavailable`, never half of one and half of another.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.ics import Document
+from syncd.ics.document import BLOCK
 
 _MAGIC = frozenset("*?[")
 _ATTEMPTS = 3
 
+_SETTLED_NS = 2_000_000_000
+"""After so long a further write has another time: the coarsest file systems count in two seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The documents of a source, and a sentence for each that could not be read."""
+    """The documents of a source, and a sentence for each that could not be had."""
 
     documents: tuple[Document, ...]
     problems: tuple[str, ...] = ()
@@ -33,80 +42,133 @@ class FileSource:
     """Calendars on disk.
 
     `path` names a file, a directory (its `*.ics`, not deeper) or a glob; no file may exceed `max_bytes`.
+    `clock` gives the present in nanoseconds since 1970.
     """
 
-    def __init__(self, name: str, path: Path, max_bytes: int) -> None:
+    def __init__(
+        self, name: str, path: Path, max_bytes: int, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self.name = name
         self._path = path
         self._max_bytes = max_bytes
+        self._clock = clock
 
     def fetch(self) -> Fetched:
-        """Read everything; raises `SourceUnavailable` or `SourceMalformed` when nothing can be known.
+        """Look at everything; raises `SourceUnavailable` or `SourceMalformed` when nothing can be known.
 
-        In a directory or glob one unreadable file becomes a problem, and the others are read.
+        In a directory or glob one bad file becomes a problem, and the others are documents.
+        What only reading a document tells is raised then, by the document.
         """
+        now = self._clock()  # before anything is looked at, so that nothing seems older than it is
         if _MAGIC.isdisjoint(str(self._path)):
             try:
-                is_directory = stat.S_ISDIR(self._path.stat().st_mode)
+                status = self._path.stat()
+                if not stat.S_ISDIR(status.st_mode):
+                    return Fetched((self._document(self._path, status, now),))
             except OSError as error:
-                raise SourceUnavailable(self.name, f"{self._path.name} {_cannot(error)}") from None
-            if not is_directory:
-                return Fetched((self._read(self._path),))
+                raise self._unavailable(self._path.name, error) from None
         documents: list[Document] = []
         problems: list[str] = []
-        for path in self._members():
+        for member in self._members():
             try:
-                documents.append(self._read(path))
-            except (SourceUnavailable, SourceMalformed) as error:
+                status = member.stat()
+                if not stat.S_ISDIR(status.st_mode):
+                    documents.append(self._document(member, status, now))
+            except OSError as error:
+                problems.append(str(self._unavailable(member.name, error)))
+            except SourceMalformed as error:
                 problems.append(str(error))
         return Fetched(tuple(documents), tuple(problems))
 
-    def _members(self) -> Iterator[Path]:
-        """The files of a directory or glob, sorted, so that equal trees read equally."""
-        if _MAGIC.isdisjoint(str(self._path)):
-            folder, pattern = self._path, "*.[iI][cC][sS]"
-        else:
+    def _members(self) -> list[os.DirEntry[str]] | list[Path]:
+        """What stands in a directory or is meant by a glob, sorted, so that equal trees read equally."""
+        folder, pattern = self._path, ""
+        if not _MAGIC.isdisjoint(str(self._path)):
             parts = self._path.parts
             first = next(index for index, part in enumerate(parts) if not _MAGIC.isdisjoint(part))
             folder, pattern = Path(*parts[:first]), str(Path(*parts[first:]))
         try:
             # A missing directory (an unmounted share) must not look like an empty one.
-            with os.scandir(folder):
-                pass
-            found = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+            with os.scandir(folder) as entries:
+                if not pattern:
+                    calendars = (
+                        e for e in entries if e.name.lower().endswith(".ics") and not e.name.startswith(".")
+                    )
+                    return sorted(calendars, key=lambda entry: entry.name)
+            return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         except OSError as error:
-            raise SourceUnavailable(self.name, f"the directory {folder.name} {_cannot(error)}") from None
-        yield from (path for path in found if not path.is_dir())
+            raise self._unavailable(f"the directory {folder.name}", error) from None
 
-    def _read(self, path: Path) -> Document:
-        """One file, as a whole: read again if it was written to meanwhile."""
+    def _document(self, file: os.DirEntry[str] | Path, status: os.stat_result, now: int) -> Document:
+        """A file that looks as if it could be read; raises `SourceMalformed`."""
+        self._require_readable(file.name, status)
+        settled = now - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
+        signature = _looks(status) if settled else ""
+        content = partial(self._blocks, os.fspath(file), signature)
+        return Document(file.name, content, signature=signature, size=status.st_size)
+
+    def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
+        """One state of a file from its beginning to its end, the one of a signature if that is given.
+
+        Begun again if it was written to, as long as nothing of it was handed out.
+        """
+        path = Path(file)
         for _ in range(_ATTEMPTS):
+            handed_out = False
             try:
                 before = path.stat()  # before it is opened: opening a pipe would wait for its writer
-                if not stat.S_ISREG(before.st_mode):
-                    raise SourceMalformed(
-                        self.name, f"{path.name} is not a regular file; correct path, or put a calendar there"
-                    )
-                if before.st_size > self._max_bytes:
-                    raise SourceMalformed(
-                        self.name,
-                        f"{path.name} has {before.st_size} bytes, more than max_bytes "
-                        f"({self._max_bytes}); raise max_bytes if that is right",
-                    )
-                with path.open("rb") as file:
-                    body = file.read(self._max_bytes + 1)
-                    after = os.fstat(file.fileno())
+                self._require_readable(path.name, before)
+                if signature not in ("", _looks(before)):
+                    break
+                with path.open("rb", buffering=0) as opened:
+                    for start in range(0, before.st_size, BLOCK):
+                        block = opened.read(BLOCK)
+                        cut = start + len(block) < min(start + BLOCK, before.st_size)
+                        if cut or not _unchanged(before, os.fstat(opened.fileno())):
+                            break
+                        yield block
+                        handed_out = True
+                    else:
+                        return
             except OSError as error:
-                raise SourceUnavailable(self.name, f"{path.name} {_cannot(error)}") from None
-            unchanged = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-            if unchanged and len(body) == after.st_size:
-                return Document(path.name, body)
+                raise self._unavailable(path.name, error) from None
+            if handed_out:
+                break
         raise SourceUnavailable(self.name, f"{path.name} is being written to; it is read in the next cycle")
 
+    def _require_readable(self, name: str, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceMalformed(
+                self.name, f"{name} is not a regular file; correct path, or put a calendar there"
+            )
+        if status.st_size > self._max_bytes:
+            raise SourceMalformed(
+                self.name,
+                f"{name} has {status.st_size} bytes, more than max_bytes "
+                f"({self._max_bytes}); raise max_bytes if that is right",
+            )
 
-def _cannot(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "does not exist; its bookings stay until it is there again"
-    if isinstance(error, PermissionError):
-        return "may not be read by the user that runs syncd; change its mode or owner"
-    return f"cannot be read ({os.strerror(error.errno) if error.errno else type(error).__name__})"
+    def _unavailable(self, what: str, error: OSError) -> SourceUnavailable:
+        match error:
+            case FileNotFoundError():
+                reason = "does not exist; its bookings stay until it is there again"
+            case PermissionError():
+                reason = "may not be read by the user that runs syncd; change its mode or owner"
+            case _:
+                told = os.strerror(error.errno) if error.errno else type(error).__name__
+                reason = f"cannot be read ({told})"
+        return SourceUnavailable(self.name, f"{what} {reason}")
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether an open file is what it was; one that was replaced meanwhile still is, with another ctime."""
+    same_file = os.path.samestat(before, after)
+    same_content = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    same_time = before.st_ctime_ns == after.st_ctime_ns or after.st_nlink == 0
+    return same_file and same_content and same_time
+
+
+def _looks(status: os.stat_result) -> str:
+    """A file from outside; ctime tells what a copy with the old mtime hides, and nobody can set it."""
+    times = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+    return f"{status.st_dev:x}-{status.st_ino:x}-{status.st_size:x}-{times}"

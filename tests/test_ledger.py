@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -20,12 +21,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 
 from syncd import migrations
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec
+from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger
 from syncd.ledger.rows import decode_spec, encode_spec
@@ -71,6 +73,20 @@ def cancelled(booking: Booking, evidence: Evidence | None) -> Booking:
     """The same booking after its cancel."""
     gone = booking.with_state(BookingState.CANCELLED, Reason.EVENT_GONE)
     return replace(gone, evidence=evidence)
+
+
+def snapshot(body: Body | None, **changes: Any) -> Snapshot:
+    """What a feed said, with a body or without."""
+    said = Snapshot(
+        identity="i",
+        document="calendar.example.com",
+        digest=body.digest if body else "",
+        base_url="https://calendar.example.com/secret",
+        etag='"1"',
+        target="t",
+        read_at=NOW,
+    )
+    return replace(said, **changes)
 
 
 INSTANTS = st.integers(0, 4_102_444_800_000).map(
@@ -403,6 +419,45 @@ class LedgerContract:
         assert ledger.approvals() == ()
         assert ledger.person("a", long_ago) == (False, None)
 
+    def test_a_feed_is_kept_with_its_body(self, ledger: Ledger) -> None:
+        """What a feed said comes back in all its fields, and its body whole, however large."""
+        body = Body.of([random.Random(1).randbytes(1_500_000)] * 3)
+        said = snapshot(body, wait_until=NOW + MINUTE, failures=2)
+        ledger.keep_snapshot("sales", said, body)
+        assert ledger.snapshot("sales") == said
+        assert ledger.body("sales", body.digest) == body
+        assert ledger.snapshot("other") is None
+        assert ledger.body("other", body.digest) is None
+
+    def test_a_body_stays_until_another_one_comes(self, ledger: Ledger) -> None:
+        """What is noted about a feed leaves its body alone; a body is found under its own digest only."""
+        old, new = Body.of([b"old"]), Body.of([b"new"])
+        ledger.keep_snapshot("sales", snapshot(old), old)
+        ledger.keep_snapshot("sales", snapshot(old, failures=1))
+        assert ledger.body("sales", old.digest) == old
+        ledger.keep_snapshot("sales", snapshot(new), new)
+        assert ledger.body("sales", old.digest) is None
+        assert ledger.body("sales", new.digest) == new
+        ledger.keep_snapshot("sales", snapshot(None))
+        assert ledger.body("sales", new.digest) is None
+        assert ledger.snapshot("sales") == snapshot(None)
+
+    @pytest.mark.parametrize("given", [None, Body.of([b"another"])])
+    def test_a_digest_is_never_without_its_body(self, ledger: Ledger, given: Body | None) -> None:
+        """To say that a body is kept without giving that body is a mistake of the program."""
+        with pytest.raises(ValueError, match="together with its body"):
+            ledger.keep_snapshot("sales", snapshot(Body.of([b"one"])), given)
+        assert ledger.snapshot("sales") is None
+
+    def test_a_source_is_forgotten_with_its_body(self, ledger: Ledger) -> None:
+        """Nothing of a feed stays, and nothing of another one goes."""
+        body = Body.of([b"calendar"])
+        for name in ("sales", "office"):
+            ledger.keep_snapshot(name, snapshot(body), body)
+        ledger.forget_source("sales")
+        assert (ledger.snapshot("sales"), ledger.body("sales", body.digest)) == (None, None)
+        assert (ledger.snapshot("office"), ledger.body("office", body.digest)) == (snapshot(body), body)
+
 
 class TestSqliteLedger(LedgerContract):
     """The contract on a SQLite file."""
@@ -728,6 +783,27 @@ def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
         assert reader.fresh
     with open_as_owner(file) as ledger:
         ledger.record(booked(), at=NOW, what="test")
+
+
+def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> None:
+    """An upgrade keeps how long a server is left alone, and believes no body whose digest nobody knows."""
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "syncd:migrations")
+        command.upgrade(config, "0003")
+    engine.dispose()
+    raw(file, """INSERT INTO snapshots VALUES ('sales', 'i', 'd', x'00', '', '"1"', '', 't', 0, 3, 60000)""")
+    with open_as_owner(file) as ledger:
+        kept = ledger.snapshot("sales")
+        assert kept is not None
+        assert (kept.digest, kept.failures) == ("", 3)
+        assert kept.wait_until == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+        assert ledger.body("sales", "") is None
+        assert raw(file, "SELECT count(*) FROM pragma_table_info('snapshots') WHERE name = 'body'") == [(0,)]
 
 
 # SQLite: what can be wrong

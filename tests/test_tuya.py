@@ -7,11 +7,12 @@ import hmac
 import itertools
 import json
 import logging
+import math
 import socket
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -478,7 +479,7 @@ def test_the_gate_holds_whatever_stands_above_it(scene: Scene, method: str) -> N
     """The transport itself refuses mutating methods, so code above it cannot leak one."""
     server = scene.server(said(result=True))
     with (
-        httpx.Client(transport=Gate(server.url, lambda _method: None)) as client,
+        httpx.Client(transport=Gate(server.url, lambda _method: None, lambda: None)) as client,
         pytest.raises(WriteNotArmed),
     ):
         client.request(method, server.url)
@@ -924,6 +925,99 @@ def test_rate_is_kept_and_reached(scene: Scene) -> None:
         api.get(RESERVATION_ID)
     times = [request.at for request in server.tokens + server.requests]
     assert 50 / 50 * 0.9 <= times[-1] - times[0] <= 50 / 50 * 1.3
+
+
+def test_rate_is_reached_with_a_slow_api(scene: Scene) -> None:
+    """As many calls are under way as the rate needs, not more, whatever time an answer takes."""
+
+    def slow(connection: socket.socket) -> None:
+        time.sleep(0.1)
+        connection.sendall(http(json.dumps({"success": True, "result": item()}).encode(), "200 OK"))
+
+    server = scene.server(slow)
+    api = scene.client(server.url, requests_per_second=25)
+    most = 0
+    with ThreadPoolExecutor(8) as pool:
+        waiting: set[Future[object]] = set()
+        for _ in range(40):
+            while (pause_s := api.pause_s(len(waiting))) > 0:
+                waiting = wait(waiting, min(pause_s, 1), FIRST_COMPLETED).not_done
+            waiting.add(pool.submit(api.get, RESERVATION_ID))
+            most = max(most, len(waiting))
+    times = sorted(request.at for request in server.requests)
+    assert 39 / 25 * 0.95 <= times[-1] - times[0] <= 39 / 25 * 1.3
+    assert 2 <= most < 8
+
+
+def test_no_more_calls_begin_than_there_are_connections(scene: Scene) -> None:
+    """Beyond eight calls only the end of one makes room, however fast the pace is."""
+    _, api = scene.pair(said(result=item()))
+    assert api.pause_s(7) < 1
+    assert api.pause_s(8) == math.inf
+
+
+def test_when_one_is_throttled_all_wait(scene: Scene) -> None:
+    """A call that was not asked to wait waits too, since the API counts calls and not threads."""
+    server = scene.server(said(result=item()), refusal(1110), said(result=item()))
+    api = scene.client(server.url)
+    api.get(RESERVATION_ID)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(api.get, RESERVATION_ID)]
+        while len(server.requests) < 2:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        calls += [pool.submit(api.get, RESERVATION_ID) for _ in range(7)]
+        assert all(call.result(timeout=5) for call in calls)
+    times = [request.at for request in server.requests]
+    assert len(times) == 1 + 1 + 8
+    assert times[2] - times[1] >= 0.45
+
+
+def test_threads_share_the_failure_to_get_a_token(scene: Scene) -> None:
+    """Those that wait for a token while it is refused do not ask for it again, one after the other."""
+
+    def refused(connection: socket.socket) -> None:
+        time.sleep(0.3)
+        connection.sendall(refusal(1005))
+
+    server = scene.server(said(result=item()), token=lambda _number: refused)
+    api = scene.client(server.url)
+    with ThreadPoolExecutor(8) as pool:
+        for call in [pool.submit(api.get, RESERVATION_ID) for _ in range(8)]:
+            with pytest.raises(ApiUnusable, match=r"api\.client_id"):
+                call.result(timeout=5)
+    assert (len(server.tokens), len(server.requests)) == (1, 0)
+
+
+def test_threads_do_not_overspend_the_budget(scene: Scene) -> None:
+    """Of eight calls at once as many leave as there are calls left."""
+    server = scene.server(said(result=item()))
+    left = [6]
+
+    def count(_method: str) -> None:
+        before = left[0]
+        time.sleep(0.01)  # as long as it takes others to ask
+        left[0] = before - 1
+
+    api = scene.client(server.url, budget_left=lambda: left[0], count_call=count)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(api.get, RESERVATION_ID) for _ in range(8)]
+    assert sum(call.exception() is None for call in calls) == 5
+    assert (left, len(server.tokens), len(server.requests)) == ([0], 1, 5)
+
+
+def test_a_write_whose_turn_comes_after_the_end_of_arming_is_not_sent(scene: Scene) -> None:
+    """Work that was given up while calls waited for their turn: they end as if the program were stopping."""
+    server = scene.server(page(), said(result=RESERVATION_ID))
+    api = scene.client(server.url, requests_per_second=4)
+    api.rooms()  # takes the token and the first turns
+    with ThreadPoolExecutor(1) as pool:
+        with api.armed():
+            late = pool.submit(api.create, SPEC, MARK)
+            time.sleep(0.05)
+        with pytest.raises(ApiUnusable, match="stopping"):
+            late.result(timeout=5)
+    assert [request.method for request in server.requests] == ["GET"]
 
 
 def test_spent_budget_stops_before_any_call(scene: Scene) -> None:

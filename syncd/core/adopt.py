@@ -42,7 +42,8 @@ class Recognised:
 
     `adopted` are bookings for meetings that have none, or that replace the record (by `row`) of one that
     is over; `duplicates` are superfluous; `strays` belong to no meeting of the calendars and to no booking.
-    `generations` are the highest that any mark, of a cancelled reservation too, shows for an occurrence.
+    `generations` are the highest that any mark shows for an occurrence, also that of a reservation that is
+    cancelled or over.
     """
 
     adopted: tuple[Booking, ...]
@@ -56,14 +57,16 @@ def recognise(
     meetings: Iterable[Meeting],
     bookings: Iterable[Booking],
     instance: str,
+    now: datetime,
 ) -> Recognised:
     """Sort out the reservations that carry our mark against the meetings wanted and the bookings known.
 
     `bookings` are the current ones; those in doubt are left to be settled.
+    What is over is left as it is.
     Of several live reservations with one mark, or of one occurrence in one room, the oldest counts.
     """
     ours = [r for r in reservations if r.mark is not None and r.mark.instance == Mark.instance_code(instance)]
-    live = sorted((r for r in ours if r.live), key=Reservation.age_key)
+    live = sorted((r for r in ours if r.live and r.end > now), key=Reservation.age_key)
     by_mark: dict[str, list[Reservation]] = defaultdict(list)
     for reservation in live:
         by_mark[str(reservation.mark)].append(reservation)
@@ -79,9 +82,10 @@ def recognise(
     duplicates: list[Duplicate] = []
     generations: dict[OccurrenceKey, int] = {}
     claimed: set[str] = set()
+    unexplained = not every_mark <= carried.keys()  # else nobody needs all marks that a key may have
     for key in keys:
         known = records.get(key, [])
-        marks = {str(Mark.of(instance, key, g)): g for g in range(GENERATIONS)}
+        marks = {str(Mark.of(instance, key, g)): g for g in range(GENERATIONS)} if unexplained else {}
         marks |= {b.mark: b.generation for b in known if b.mark}
         seen = [generation for mark, generation in marks.items() if mark in every_mark]
         if not seen:

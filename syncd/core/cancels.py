@@ -17,6 +17,7 @@ from syncd.core.occurrence import Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking
+from syncd.core.rest import Tally
 
 
 @dataclass(slots=True)
@@ -40,21 +41,25 @@ class Draft:
 class Cancels:
     """Decides about cancels for one draft; `conclude` comes last, when all of them are proposed."""
 
-    def __init__(self, draft: Draft, readings: Mapping[str, Reading], policy: Policy) -> None:
+    def __init__(
+        self, draft: Draft, readings: Mapping[str, Reading], policy: Policy, resting: Tally | None = None
+    ) -> None:
         self._draft = draft
         self._readings = readings
         self._policy = policy
+        self._resting = resting or Tally()
         self._shown: list[Cancel] = []
         self._instead: dict[int, Update] = {}
         self._live_of_source: Counter[str] = Counter()
         self._standings: Mapping[str, Standing] = {}
 
     def take_stock(self, bookings: Iterable[Booking]) -> None:
-        """Count what is live, by the source that decided it and by those that show it."""
+        """Count what is live, by the source that decided it and by those that show it; what rests, too."""
         live = [booking for booking in bookings if booking.state in HOLDING_STATES]
-        self._live_of_source = Counter(booking.source for booking in live)
-        shown = Counter(name for booking in live for name in booking.witnesses)
-        there, back = Counter[str](), Counter[str]()
+        resting = self._resting
+        self._live_of_source = Counter(booking.source for booking in live) + resting.live
+        shown = Counter(name for booking in live for name in booking.witnesses) + resting.shown
+        there, back = resting.shown.copy(), Counter[str]()
         for booking in live:
             seen = [name for name in booking.witnesses if self._has_event(name, booking)]
             there.update(seen)

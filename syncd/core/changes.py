@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from syncd.core.mapper import Publication
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
 from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
 from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.rest import Rest
 
 
 class Mode(StrEnum):
@@ -183,6 +184,17 @@ class Skip:
 Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
 
 
+def uid_of(change: Change) -> str:
+    """The UID that a change is about; empty for an event without."""
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            return meeting.key.uid
+        case Cancel(booking=booking) | Hold(booking=booking):
+            return booking.key.uid
+        case Skip(key=key):
+            return key.uid
+
+
 @dataclass(frozen=True, slots=True)
 class Renamed:
     """Meetings of a source that go on under other UIDs: `uids` of the `of` that have bookings."""
@@ -204,6 +216,7 @@ class Plan:
     `rekeyed` counts the bookings that follow their meeting to another key, `renamed` says which sources
     gave their meetings other UIDs.
     `released` is the checksum of the approved held set that this plan carries out.
+    `at_rest` are the UIDs that need no look for a while.
     """
 
     mode: Mode
@@ -214,15 +227,19 @@ class Plan:
     rekeyed: int = 0
     renamed: tuple[Renamed, ...] = ()
     released: str | None = None
+    at_rest: Mapping[str, Rest] = field(default_factory=dict, compare=False, repr=False)
 
-    def numbered(self, next_generation: Callable[[OccurrenceKey], int]) -> Plan:
-        """The same plan with the generation of each create; two rooms of one occurrence get two."""
+    def numbered(self, following: Mapping[OccurrenceKey, int]) -> Plan:
+        """The same plan with the generation of each create; two rooms of one occurrence get two.
+
+        `following` is the next generation of each occurrence that is to be created.
+        """
         counters: dict[OccurrenceKey, int] = {}
         changes: list[Change] = []
         for change in self.changes:
             if isinstance(change, Create):
                 key = change.meeting.key
-                generation = counters[key] if key in counters else next_generation(key)
+                generation = counters.get(key, following[key])
                 counters[key] = generation + 1
                 changes.append(replace(change, generation=generation))
             else:

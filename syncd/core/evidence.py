@@ -21,12 +21,14 @@ from syncd.core.reservation import Booking
 class Absence:
     """What the readings say about a booking without its occurrence; no evidence means: leave it alone.
 
-    `counted_in` identifies the complete readings that lack the event, while more of them are needed.
+    While more complete readings without the event are needed, `missed` is how many there were and
+    `counted_in` identifies the last of them.
     """
 
     evidence: Evidence | None
     reason: Reason
     detail: str
+    missed: int = 0
     counted_in: str = ""
 
 
@@ -90,7 +92,7 @@ def absence(
             return weakest
     gone = next((a for a in answers if a.reason is Reason.EVENT_GONE), None)
     if gone is not None:
-        return _confirmed(booking, gone, [readings[name] for name in witnesses], safety)
+        return confirmed(booking, gone, [readings[name] for name in witnesses], safety)
     return answers[0]
 
 
@@ -137,20 +139,30 @@ def answer(
     return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail)
 
 
-def _confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
-    """The same once enough readings have shown it; until then nothing follows.
+def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
+    """The same once enough readings have shown that the event is gone; until then nothing follows.
 
-    A round counts when every source that showed the event was read anew since the last one.
+    A round counts when every source that has to lack the event was read anew since the last one, and the
+    rounds of other sources do not count for these.
     """
     needed = max(safety.confirmations.get(reading.source, 1) for reading in without)
-    counted = booking.missed_in.split()
-    anew = all(reading.identity not in counted for reading in without)
-    seen = booking.missed + anew
+    counted = _read_in(booking.missed_in)
+    before = booking.missed if counted.keys() == {reading.source for reading in without} else 0
+    anew = all(counted.get(reading.source) != reading.identity for reading in without)
+    seen = before + anew
     if seen >= needed:
         return shown
     detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
-    identities = " ".join(sorted({reading.identity for reading in without}))
-    return Absence(None, Reason.UNCONFIRMED, detail, identities if anew else booking.missed_in)
+    if not anew:
+        return Absence(None, Reason.UNCONFIRMED, detail, booking.missed, booking.missed_in)
+    counted_in = "\n".join(sorted(f"{reading.identity} {reading.source}" for reading in without))
+    return Absence(None, Reason.UNCONFIRMED, detail, seen, counted_in)
+
+
+def _read_in(counted_in: str) -> dict[str, str]:
+    """The identity of the reading of each source that was counted last; names may have blanks."""
+    lines = (line.partition(" ") for line in counted_in.split("\n"))
+    return {source: identity for identity, _, source in lines}
 
 
 def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety) -> set[str]:

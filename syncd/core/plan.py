@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
-from typing import assert_never
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from syncd.core.cancels import Cancels, Draft
 from syncd.core.changes import (
@@ -28,14 +26,16 @@ from syncd.core.changes import (
     Update,
     Wait,
 )
-from syncd.core.evidence import Absence
+from syncd.core.evidence import Absence, confirmed
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
-from syncd.core.occurrence import Days, Defect, Moment, Occurrence, OccurrenceKey, Reading, Timespan
+from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan
 from syncd.core.order import writing_order
 from syncd.core.policy import Policy
+from syncd.core.quiet import at_rest, extent_of
 from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.rest import Resting
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 
@@ -47,31 +47,36 @@ def plan(
     bookings: Iterable[Booking],
     policy: Policy,
     now: datetime,
+    resting: Resting | None = None,
 ) -> Plan:
     """Decide what to do about every meeting and every booking.
 
     `mapped` has an entry for each occurrence of `witnessed`; `bookings` are the current ones.
+    UIDs that are at rest may be left out of all of these, each as a whole: `resting` stands for them.
     """
-    return _Planner(readings, policy, now).run(witnessed, mapped, bookings)
+    return _Planner(readings, policy, now, resting or Resting()).run(witnessed, mapped, bookings)
 
 
 class _Planner:
     """The working state of one call of `plan`."""
 
-    def __init__(self, readings: Mapping[str, Reading], policy: Policy, now: datetime) -> None:
+    def __init__(
+        self, readings: Mapping[str, Reading], policy: Policy, now: datetime, resting: Resting
+    ) -> None:
         self.readings = readings
         self.policy = policy
         self.now = now
+        self.resting = resting
         self.draft = Draft()
-        self.cancels = Cancels(self.draft, readings, policy)
-        self.unchanged = 0
+        self.cancels = Cancels(self.draft, readings, policy, resting.tally)
+        self.unchanged: list[Booking] = []
         self.rekeyed = 0
         self.renamed: tuple[Renamed, ...] = ()
         self.wishes: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
         self.occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
         self.sources_of: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
-        self.by_reservation: dict[str, Booking] = {}
+        self.by_reservation: dict[str, Booking] = dict(resting.holders)
 
     def run(
         self,
@@ -103,15 +108,25 @@ class _Planner:
         released = self.cancels.conclude()
         self._retry_freed_rooms()
         self._ration_calls()
+        resting = at_rest(
+            self.draft,
+            self.wishes,
+            [booking for booked in current.values() for booking in booked],
+            self.unchanged,
+            self.occurrences,
+            self.policy,
+            self.now,
+        )
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(self.draft.changes),
-            unchanged=self.unchanged,
+            unchanged=len(self.unchanged) + sum(self.resting.tally.unchanged[name] for name in self.readings),
             amended=(*self.draft.amended.values(), *self.wishes),
             closed=tuple(self.draft.closed),
             rekeyed=self.rekeyed,
             renamed=self.renamed,
             released=released,
+            at_rest=resting,
         )
 
     # What is wanted
@@ -124,7 +139,7 @@ class _Planner:
             if occurrence.cancelled:
                 continue
             if isinstance(result, Skipped):
-                extent = _extent(occurrence)
+                extent = extent_of(occurrence)
                 if extent.start < self.policy.window.end and extent.end > self.now:
                     self.draft.add(_skip(occurrence, result, extent))
                 continue
@@ -135,8 +150,9 @@ class _Planner:
             ]
 
     def _not_missed(self, booking: Booking) -> Booking:
-        """The booking without its count of readings that lack it, if one has the occurrence again."""
-        if not booking.missed or booking.key not in self.occurrences:
+        """The booking without its count of readings that lack it, if its source has the occurrence again."""
+        known = self.occurrences.get(booking.key)
+        if not booking.missed or known is None or booking.source not in known[0].witnesses:
             return booking
         seen = replace(booking, missed=0, missed_in="")
         self.draft.amended[booking.row] = seen
@@ -156,13 +172,21 @@ class _Planner:
             for booking in holding
             if booking.source in self.policy.configured
             and booking.source not in witnesses
-            and (why := self.cancels.answer(booking, booking.source)).evidence is None
+            and (why := self._missed_by_its_source(booking)).evidence is None
         ]
         if not silent or {b.spec.fingerprint for b in holding} == {m.spec.fingerprint for m in meetings}:
             return False
         for booking, why in silent:
+            self._count(booking, why)
             self.draft.add(Hold(booking, why.reason, f"Another source shows it otherwise. {why.detail}"))
         return True
+
+    def _missed_by_its_source(self, booking: Booking) -> Absence:
+        """What it proves that the source that decided a booking's content does not show its occurrence."""
+        absence = self.cancels.answer(booking, booking.source)
+        if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
+            return absence  # for what an empty calendar lacked, the other copy counts already
+        return confirmed(booking, absence, [self.readings[booking.source]], self.policy.safety)
 
     def _follow_moved_keys(
         self, current: dict[OccurrenceKey, list[Booking]], doubtful: Collection[OccurrenceKey]
@@ -194,7 +218,8 @@ class _Planner:
             if key.uid != booking.key.uid:
                 renamed[booking.source].add(booking.key.uid)
         self.renamed = tuple(
-            Renamed(source, len(uids), len(known[source])) for source, uids in sorted(renamed.items())
+            Renamed(source, len(uids), len(known[source]) + self.resting.tally.known[source])
+            for source, uids in sorted(renamed.items())
         )
 
     # One occurrence: the rooms that it wants against the bookings that it has
@@ -243,7 +268,7 @@ class _Planner:
                 if booking.may_still_change:
                     self._while_one_is_late(meeting, booking)
                 elif booking.content.fingerprint == wanted:
-                    self.unchanged += 1
+                    self.unchanged.append(booking)
                     self._remember(booking, meeting, settled=True)
                 elif self._was_refused(booking, wanted):
                     self._still_refused(meeting, booking)
@@ -275,7 +300,7 @@ class _Planner:
         if booking.pending.fingerprint == meeting.spec.fingerprint:
             self._update(meeting, booking, Reason.CHANGED)
         elif booking.content.fingerprint == meeting.spec.fingerprint:
-            self.unchanged += 1
+            self.unchanged.append(booking)
         else:
             self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
 
@@ -309,7 +334,7 @@ class _Planner:
             detail = f"Somebody changed it in Tuya ({fields}); it stays so until the calendar changes."
             self._skip(meeting, Reason.CHANGED_IN_TUYA, detail, booking)
         else:
-            self.unchanged += 1
+            self.unchanged.append(booking)
 
     def _still_refused(self, meeting: Meeting, booking: Booking) -> None:
         self._remember(booking, meeting)
@@ -424,10 +449,7 @@ class _Planner:
 
     def _give_up(self, booking: Booking, judged: Absence) -> None:
         """Draw the conclusion from what an absence proves."""
-        if judged.counted_in and judged.counted_in != booking.missed_in:
-            self.draft.amended[booking.row] = replace(
-                booking, missed=booking.missed + 1, missed_in=judged.counted_in
-            )
+        self._count(booking, judged)
         if booking.state not in HOLDING_STATES:
             # On an inference only a wish is given up: it comes back by itself, a person's decision does not.
             configured = judged.reason in {Reason.SOURCE_REMOVED, Reason.RULES_CHANGED}
@@ -439,6 +461,13 @@ class _Planner:
             self.cancels.propose(booking, judged.reason, judged.evidence, judged.detail)
         elif judged.counted_in:
             self.draft.add(Hold(booking, judged.reason, judged.detail))
+
+    def _count(self, booking: Booking, judged: Absence) -> None:
+        """Remember the readings that lack an event, while more of them are needed."""
+        if judged.counted_in and judged.counted_in != booking.missed_in:
+            self.draft.amended[booking.row] = replace(
+                booking, missed=judged.missed, missed_in=judged.counted_in
+            )
 
     def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
         """The occurrence is in the calendar and asks for no reservation."""
@@ -500,21 +529,6 @@ def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
     """Whether a change gives up a slot that is in the way of a spec."""
     stays = isinstance(change, Update) and change.meeting.spec.in_the_way_of(spec)
     return change.booking.spec.in_the_way_of(spec) and not stays
-
-
-def _extent(occurrence: Occurrence) -> Timespan:
-    """Roughly when an occurrence is, whatever its kind; for lists and the horizon."""
-    match occurrence.when:
-        case Timespan() as span:
-            return span
-        case Moment(start=start):
-            return Timespan(start, start + timedelta(seconds=1))
-        case Days(start=first, end=last):
-            zone = ZoneInfo(occurrence.zone)
-            begins = datetime.combine(first, time(), zone).astimezone(UTC)
-            return Timespan(begins, datetime.combine(last, time(), zone).astimezone(UTC))
-        case _:
-            assert_never(occurrence.when)
 
 
 def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:

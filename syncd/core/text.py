@@ -60,13 +60,11 @@ def cut(text: str, limit: int) -> str:
     room = limit - 1
     if room < 0:
         return ""
-    used = end = 0
-    for index, character in enumerate(text):
-        if index and used <= room and _breaks_between(text, index):
-            end = index
-        used += 2 if character > "\uffff" else 1
-        if used > room:
-            break
+    end = room
+    while utf16_length(text[:end]) > room:
+        end -= 1
+    while end and not _breaks_between(text, end):
+        end -= 1
     return text[:end].rstrip() + ELLIPSIS
 
 

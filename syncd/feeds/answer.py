@@ -5,14 +5,14 @@ Must not: look further into a body than to tell a web page from a calendar.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
 import httpx
 
+from syncd.core.snapshot import Body
 from syncd.feeds.connection import Deadline, Response
 from syncd.feeds.decoding import DECODING_ERRORS, decoder_for
 from syncd.feeds.fault import Fault
@@ -125,8 +125,14 @@ def _as_sent(headers: httpx.Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers.raw if key.lower() == name), "")
 
 
-def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> bytes:
+def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> Body:
     """The decoded body, whole and within its limits; raises `Fault`."""
+    body = Body.of(_decoded(response, who, max_bytes, deadline))
+    _require_no_web_page(body, response.headers.get("content-type", ""), who)
+    return body
+
+
+def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -> Iterator[bytes]:
     headers = response.headers
     coding = headers.get("content-encoding", "")
     decoder = decoder_for(coding)
@@ -139,13 +145,14 @@ def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) 
     announced = headers.get("content-length", "")
     if not coding and announced.isdigit() and int(announced) > max_bytes:
         raise _too_large(who, max_bytes)
-    body = io.BytesIO()  # gives its bytes away without a copy
+    size = 0
     try:
         for chunk in response.chunks:
             for piece in decoder.pieces(chunk):
-                if body.tell() + len(piece) > max_bytes:
+                size += len(piece)
+                if size > max_bytes:
                     raise _too_large(who, max_bytes)
-                body.write(piece)
+                yield piece
                 deadline.slice_s(who)
     except DECODING_ERRORS:
         raise Fault(
@@ -153,16 +160,12 @@ def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) 
             "or ask its administrator",
             malformed=True,
         ) from None
-    if body.tell() and not decoder.finished:
+    if size and not decoder.finished:
         raise Fault(f"{who} cut the compressed calendar off before its end; it is tried again")
-    _require_no_web_page(body, headers.get("content-type", ""), who)
-    return body.getvalue()
 
 
-def _require_no_web_page(body: io.BytesIO, content_type: str, who: str) -> None:
-    body.seek(0)
-    start = body.read(1024).removeprefix(_UTF8_MARK).lstrip().lower()
-    body.seek(0)
+def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
+    start = next(body.blocks(), b"")[:1024].removeprefix(_UTF8_MARK).lstrip().lower()
     if not start:
         raise Fault(
             f"{who} answered with an empty body, which is no calendar, not even an empty one; "

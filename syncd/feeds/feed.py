@@ -14,6 +14,7 @@ from typing import Protocol
 
 import httpx
 
+from syncd.core.snapshot import Body
 from syncd.feeds.addresses import Allowed
 from syncd.ics import Document
 
@@ -160,12 +161,23 @@ def _fits_a_header(text: str) -> bool:
     return len(text) <= _LONGEST_VALIDATOR and not re.search(r"[^\t\x20-\x7e\x80-\xff]", text)
 
 
+_SHRUNK = 6  # times, about, that a calendar is larger than it is kept
+
+
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """The whole calendar; `validators` may be stored once its content was accepted."""
+    """The whole calendar from `host`; `validators` may be stored once its content was accepted."""
 
-    document: Document = field(repr=False)  # it holds the URL that it came from
+    host: str
+    base_url: str = field(repr=False)
+    body: Body
     validators: Validators | None
+
+    @property
+    def document(self) -> Document:
+        """The calendar to be read."""
+        size = _SHRUNK * len(self.body.packed)
+        return Document(self.host, self.body.blocks, self.base_url, self.body.digest, size)
 
 
 @dataclass(frozen=True, slots=True)

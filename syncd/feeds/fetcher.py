@@ -45,7 +45,6 @@ from syncd.feeds.feed import (
     target_of,
     web_url,
 )
-from syncd.ics import Document
 
 # httpcore logs every header.
 for _name in ("httpx", "httpcore"):
@@ -189,10 +188,8 @@ class _Visit:
             return NotModified()
         require_whole_answer(response, who, credentials, self.clock())
         body = read_body(response, who, self.feed.max_bytes, self.deadline)
-        return Fresh(
-            Document(httpx.URL(self.feed.url).host, body, base_url=str(url)),
-            validators_of(url, response.headers),
-        )
+        host = httpx.URL(self.feed.url).host
+        return Fresh(host, str(url), body, validators_of(url, response.headers))
 
     @contextmanager
     def _exchange(self, url: httpx.URL, *, at_home: bool) -> Iterator[Response]:

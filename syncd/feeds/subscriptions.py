@@ -1,7 +1,7 @@
 """The feeds of a configuration: asked when they may be, and what they said kept with its validators.
 
-A feed that says "not modified" is read from what was kept; a body is kept only after it was read as a whole
-calendar, in one step with the validators that belong to it.
+A feed that says "not modified" is read from what was kept, and that only if somebody looks into it; a body
+is kept only after it was read as a whole calendar, in one step with the validators that belong to it.
 A server that asks for patience, or fails again and again, is left alone for a while, also over restarts.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, assert_never
 
-from syncd.core.snapshot import Snapshot
+from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import SourceError, SourceMalformed, SourceUnavailable, SyncdError
 from syncd.feeds.feed import (
     Auth,
@@ -36,10 +37,11 @@ UNCONDITIONAL_EVERY = timedelta(days=7)
 
 
 class Shelf(Protocol):
-    """Where snapshots are kept over restarts."""
+    """Where snapshots are kept over restarts, each with the body of its digest; see `syncd.ledger`."""
 
     def snapshot(self, source: str) -> Snapshot | None: ...
-    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None: ...
+    def body(self, source: str, digest: str) -> Body | None: ...
+    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ def _trace_of(secret: Secret) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What a feed gave, as the reconciler takes it; `accept` is called once it was read as a whole."""
+    """What a feed gave, as the reconciler takes it; `accept` is called once it was read as a whole.
+
+    A document has the digest of its body for a signature, whether the body just came or was kept.
+    """
 
     documents: tuple[Document, ...]
     accept: Callable[[], None]
@@ -125,7 +130,7 @@ class Subscriptions:
                 continue
             known = self._known(name)
             recent = known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
-            conditional = recent and not force and known.body is not None
+            conditional = recent and not force and known.digest
             asked[self._subscriptions[name].feed] = _validators(known) if conditional else None
         return asked
 
@@ -163,23 +168,38 @@ class Subscriptions:
                 )
                 raise answer
             case NotModified():
-                assert known.body is not None  # only then is asked with a condition
                 if known.failures or known.wait_until:
                     self._shelf.keep_snapshot(name, known.answered())
-                document = Document(known.document, known.body, known.base_url)
-                return Arrived((document,), _nothing)
-            case Fresh(document=document, validators=validators):
-                fresh = replace(
-                    known.answered(),
-                    document=document.name,
-                    body=document.body,
-                    base_url=document.base_url,
-                    etag=validators.etag if validators else "",
-                    last_modified=validators.last_modified if validators else "",
-                    target=validators.target if validators else "",
-                    read_at=now,
-                )
-                return Arrived((document,), lambda: self._shelf.keep_snapshot(name, fresh))
+                kept = partial(self._kept, name, known.digest)
+                return Arrived((Document(known.document, kept, known.base_url, known.digest),), _nothing)
+            case Fresh():
+                return Arrived((answer.document,), partial(self._keep, name, known, answer, now))
+
+    def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
+        """Keep what came for the next time; a body that nothing can be asked about is of no use then."""
+        answered = replace(known.answered(), document=fresh.host, base_url=fresh.base_url, read_at=now)
+        match fresh.validators:
+            case None:
+                nothing = replace(answered, digest="", etag="", last_modified="", target="")
+                self._shelf.keep_snapshot(name, nothing)
+            case Validators(etag, last_modified, target):
+                digest = fresh.body.digest
+                kept = replace(answered, digest=digest, etag=etag, last_modified=last_modified, target=target)
+                self._shelf.keep_snapshot(name, kept, fresh.body)
+
+    def _kept(self, name: str, digest: str) -> Iterator[bytes]:
+        """The blocks of the kept body; one that cannot be had is forgotten, and `SourceUnavailable`."""
+        body = self._shelf.body(name, digest)
+        try:
+            if body is None:  # who looks on beside a running syncd may come too late
+                raise ValueError(digest)
+            yield from body.blocks()
+        except ValueError:
+            self._shelf.keep_snapshot(name, replace(self._known(name), digest=""))
+            raise SourceUnavailable(
+                name,
+                "what was kept of it is damaged or was replaced just now; it is read as a whole next time",
+            ) from None
 
     def _known(self, name: str) -> Snapshot:
         identity = self._subscriptions[name].identity

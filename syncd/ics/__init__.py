@@ -7,6 +7,27 @@ Nothing in here knows files, feeds, the API or the ledger.
 """
 
 from syncd.ics.account import Account, account_of, extent
-from syncd.ics.reader import Document, Locale, read
+from syncd.ics.crew import understand_all
+from syncd.ics.document import Document
+from syncd.ics.inventory import Findings, Inventory, look_through
+from syncd.ics.pieces import Piece
+from syncd.ics.reader import Locale, read
+from syncd.ics.relevance import span_of
+from syncd.ics.understanding import Understanding, Understood
 
-__all__ = ["Account", "Document", "Locale", "account_of", "extent", "read"]
+__all__ = [
+    "Account",
+    "Document",
+    "Findings",
+    "Inventory",
+    "Locale",
+    "Piece",
+    "Understanding",
+    "Understood",
+    "account_of",
+    "extent",
+    "look_through",
+    "read",
+    "span_of",
+    "understand_all",
+]

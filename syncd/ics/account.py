@@ -15,8 +15,10 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Days, Moment, Occurrence, Reading, Timespan, Window
+from syncd.errors import SourceError
 from syncd.ics.components import Incomplete, RawCalendar, RawComponent, split, unescaped
-from syncd.ics.reader import Document, Locale, read
+from syncd.ics.document import Document
+from syncd.ics.reader import Locale, read
 from syncd.ics.zones import UnknownZone, Zones
 
 _DATED = ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE")
@@ -83,14 +85,14 @@ def account_of(
     locale: Locale,
     window: Window,
 ) -> Account:
-    """The account of a UID; documents that are not whole are left out, as the reader leaves them out."""
+    """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does."""
     parts: list[Part] = []
     zones: dict[ZoneUse, None] = {}
     excerpts: list[Document] = []
     for document in documents:
         try:
             calendars = split(document.body)
-        except Incomplete:
+        except (Incomplete, SourceError):
             continue
         lines: list[str] = []
         for calendar in calendars:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
-
-import icalendar
 
 from syncd.core.occurrence import (
     Alarm,
@@ -36,22 +35,17 @@ from syncd.core.occurrence import (
     recurrence_id_of,
 )
 from syncd.core.reasons import Reason
-from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent
+from syncd.ics.components import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
+from syncd.ics.properties import Properties, is_broken
 from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
 
 _TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)(?=[;:]|$)', re.IGNORECASE)
-_ZONED = re.compile(
-    r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
-    r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
-    re.IGNORECASE,
-)
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
+_ROLES = frozenset(Role)
 _FARTHEST_ALARM = timedelta(days=3660)  # nobody is reminded ten years before
-_NAME = re.compile(r"[A-Za-z-]+")
-_READABLE = re.compile(r"[A-Za-z0-9-]+(?:;.*)?:")
 
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 9998  # a year of room at the end of what Python can count
@@ -107,7 +101,12 @@ class Component:
     excluded: tuple[Start, ...]
     method_cancel: bool
     stamp: datetime | None
-    text: str
+    event: Properties
+
+    @property
+    def text(self) -> str:
+        """All that it says; equal for two that say the same in the same words."""
+        return self.event.text
 
     @property
     def recurs(self) -> bool:
@@ -159,108 +158,83 @@ class Component:
         )
 
 
-def parse(
-    raw: RawComponent,
-    *,
-    zones: Zones,
-    document: str,
-    source: str,
-    method_cancel: bool,
-    owners: Collection[str] = (),
-) -> Component:
-    """The values of one VEVENT; raises `BrokenComponent`.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides about a VEVENT and stands outside of it.
 
+    `document` is the name of what it stands in, `base_url` what its links are relative to.
+    `method_cancel`: the METHOD of its VCALENDAR is CANCEL.
     `owners` are the addresses of the person whose calendar it stands in, as far as they are known.
     """
-    raw = repaired(raw)
-    # Without subcomponents: the library would refuse the whole event for a broken alarm.
-    # Without zones: it would guess about them, and answer from what other documents defined.
-    own = list(raw.own_lines())
-    unreadable = (_NAME.match(line) for line in own if not _READABLE.match(line))
-    lost = next((name[0].upper() for name in unreadable if name and name[0].upper() in DECIDES_TIME), None)
-    if lost is not None:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{lost} has no value")
-    read = (_ZONED.sub(r"\1", line) for line in own if _READABLE.match(line))
-    lines = "\r\n".join(("BEGIN:VEVENT", *read, "END:VEVENT", ""))
+
+    source: str
+    document: str
+    base_url: str
+    zones: Zones
+    method_cancel: bool
+    owners: Collection[str]
+
+
+def parse(raw: RawComponent, around: Surroundings) -> Component:
+    """The values of one VEVENT; raises `BrokenComponent`."""
+    event = Properties(repaired(raw))
     try:
-        event = icalendar.Event.from_ical(lines.encode("utf-8", "surrogatepass"))
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError):
-        event = None  # the library's message may quote private text
-    if not isinstance(event, icalendar.Event):
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
-    for name, message in event.errors:
-        if (name or "").upper() in DECIDES_TIME:
-            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
-    try:
-        return _component(raw, event, zones, document, source, method_cancel, owners)
+        return _component(event, around)
     except UnknownZone as error:
         raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error)) from None
     except OverflowError:
         raise out_of_range() from None
 
 
-def _component(
-    raw: RawComponent,
-    event: icalendar.Event,
-    zones: Zones,
-    document: str,
-    source: str,
-    method_cancel: bool,
-    owners: Collection[str],
-) -> Component:
-    recurrence_id = _single_start(raw, event, "RECURRENCE-ID")
-    start = _single_start(raw, event, "DTSTART")
+def _component(event: Properties, around: Surroundings) -> Component:
+    zones = around.zones
+    recurrence_id = _single_start(event, "RECURRENCE-ID")
+    start = _single_start(event, "DTSTART")
     if start is None:
-        if not method_cancel:
+        if not around.method_cancel:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
         # RFC 5546 section 3.2.5 lets a cancellation leave it out; it then has a place in no window.
         start = recurrence_id or Start(midnight(date(_FIRST_YEAR, 1, 1)), is_date=True)
-    excluded = tuple(_excluded_dates(raw, event))
-    dates = tuple(_recurrence_dates(raw, event, zones))
+    excluded = tuple(_excluded_dates(event))
+    dates = tuple(_recurrence_dates(event, zones))
     _check_years(*(used.wall for used in (start, recurrence_id, *(entry for entry, _ in dates)) if used))
     # An unknown zone anywhere that it decides time quarantines, in EXDATE and RDATE too.
     for used in (start, recurrence_id, *excluded, *(entry for entry, _ in dates)):
         if used is not None and used.tzid is not None:
             zones.resolve(used.tzid)
     return Component(
-        uid=raw.uid,
-        line=raw.line,
-        document=document,
+        uid=event.raw.uid,
+        line=event.raw.line,
+        document=around.document,
         zones=zones,
-        template=_template(raw, event, source, start, zones, method_cancel, owners),
+        template=_template(event, start, around),
         start=start,
-        duration=_duration(raw, event, start, zones),
+        duration=_duration(event, start, zones),
         recurrence_id=recurrence_id,
-        this_and_future="THISANDFUTURE" in _parameter(event.get("RECURRENCE-ID"), "RANGE").upper(),
-        rules=_rules(raw, "RRULE", start),
-        excluded_rules=_rules(raw, "EXRULE", start),
+        this_and_future="THISANDFUTURE"
+        in _parameter(next(iter(event.values("RECURRENCE-ID")), None), "RANGE").upper(),
+        rules=_rules(event, "RRULE", start),
+        excluded_rules=_rules(event, "EXRULE", start),
         dates=dates,
         excluded=excluded,
-        method_cancel=method_cancel,
-        stamp=_stamp(raw, event, "DTSTAMP", zones),
-        text="\n".join(raw.lines),
+        method_cancel=around.method_cancel,
+        stamp=_stamp(event, "DTSTAMP", zones),
+        event=event,
     )
 
 
-def _rules(raw: RawComponent, name: str, start: Start) -> tuple[Rule, ...]:
+def _rules(event: Properties, name: str, start: Start) -> tuple[Rule, ...]:
     try:
-        rules = tuple(Rule.parse(value) for _, value in raw.values(name))
+        rules = tuple(Rule.parse(line.value) for line in event.written(name))
         return tuple(rule.of_whole_days() for rule in rules) if start.is_date else rules
     except BrokenRule as error:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {error}") from None
 
 
-def _many(event: icalendar.Event, name: str) -> list[Any]:
-    """The values of a property; one that cannot be read is absent."""
-    value = event.get(name)
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    return [value for value in values if not isinstance(value, icalendar.vBroken)]
-
-
 def _parameter(value: object, name: str) -> str:
-    parameters = getattr(value, "params", None) or {}
-    found = parameters.get(name, "")
-    return str(found[0] if isinstance(found, list) and found else found)
+    parameters = getattr(value, "params", None)
+    found = parameters.get(name, "") if parameters else ""
+    return found if type(found) is str else str(found[0] if isinstance(found, list) and found else found)
 
 
 def _start(value: object, name: str, parameters: str) -> Start:
@@ -275,13 +249,13 @@ def _start(value: object, name: str, parameters: str) -> Start:
     raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is not a date or a time")
 
 
-def _single_start(raw: RawComponent, event: icalendar.Event, name: str) -> Start | None:
-    values = _many(event, name)
+def _single_start(event: Properties, name: str) -> Start | None:
+    values = event.values(name)
     if not values:
         return None
     if len(values) > 1:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
-    parameters = next((parameters for parameters, _ in raw.values(name)), None)
+    parameters = next((line.parameters for line in event.written(name)), None)
     if parameters is None:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
     if isinstance(getattr(values[0], "dt", None), datetime) and _IS_DATE.search(parameters):
@@ -289,25 +263,26 @@ def _single_start(raw: RawComponent, event: icalendar.Event, name: str) -> Start
     return _start(getattr(values[0], "dt", None), name, parameters)
 
 
-def _listed(raw: RawComponent, event: icalendar.Event, name: str) -> Iterator[tuple[Any, str, str]]:
+def _listed(event: Properties, name: str) -> Iterator[tuple[Any, str, str]]:
     """Each date of a list property with its raw parameters, and its text."""
-    values, written = _many(event, name), list(raw.values(name))
-    lists = [(getattr(value, "dts", ()), *line) for value, line in zip(values, written, strict=False)]
+    values, written = event.values(name), event.written(name)
+    lists = [
+        (getattr(value, "dts", ()), line.parameters, line.value)
+        for value, line in zip(values, written, strict=False)
+    ]
     if len(values) != len(written) or any(len(dates) != text.count(",") + 1 for dates, _, text in lists):
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
     for dates, parameters, text in lists:
         yield from ((entry.dt, parameters, part) for entry, part in zip(dates, text.split(","), strict=True))
 
 
-def _excluded_dates(raw: RawComponent, event: icalendar.Event) -> Iterator[Start]:
-    for moment, parameters, _ in _listed(raw, event, "EXDATE"):
+def _excluded_dates(event: Properties) -> Iterator[Start]:
+    for moment, parameters, _ in _listed(event, "EXDATE"):
         yield _start(moment, "EXDATE", parameters)
 
 
-def _recurrence_dates(
-    raw: RawComponent, event: icalendar.Event, zones: Zones
-) -> Iterator[tuple[Start, Duration | None]]:
-    for moment, parameters, text in _listed(raw, event, "RDATE"):
+def _recurrence_dates(event: Properties, zones: Zones) -> Iterator[tuple[Start, Duration | None]]:
+    for moment, parameters, text in _listed(event, "RDATE"):
         if not isinstance(moment, tuple):
             yield _start(moment, "RDATE", parameters), None
             continue
@@ -326,9 +301,9 @@ def _instant(start: Start, zones: Zones) -> datetime:
     return zones.instant(start.wall, start.tzid)
 
 
-def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zones) -> Duration | None:
+def _duration(event: Properties, start: Start, zones: Zones) -> Duration | None:
     """The length from DTEND (exact between two instants) or DURATION; None if the event says neither."""
-    end = _single_start(raw, event, "DTEND")
+    end = _single_start(event, "DTEND")
     if end is not None:
         if end.is_date != start.is_date:
             raise BrokenComponent(
@@ -338,8 +313,8 @@ def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zo
             length = Duration(days=(end.wall - start.wall).days)
         else:
             length = Duration(exact=_instant(end, zones) - _instant(start, zones))
-    elif (written := raw.first("DURATION")) is not None:
-        length = parse_duration(written)
+    elif written := event.written("DURATION"):
+        length = parse_duration(written[0].value)
         if start.is_date and length.exact:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "DURATION of a whole-day event is not in days")
     else:
@@ -349,46 +324,40 @@ def _duration(raw: RawComponent, event: icalendar.Event, start: Start, zones: Zo
     return length
 
 
-def _template(
-    raw: RawComponent,
-    event: icalendar.Event,
-    source: str,
-    start: Start,
-    zones: Zones,
-    method_cancel: bool,
-    owners: Collection[str],
-) -> Occurrence:
+def _template(event: Properties, start: Start, around: Surroundings) -> Occurrence:
+    zones = around.zones
     status = _text(event, "STATUS").upper()
     busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
-    organizers = [_person(value) for value in _many(event, "ORGANIZER")]
+    organizers = [_person(value) for value in event.values("ORGANIZER")]
     organizer = organizers[0] if len(organizers) == 1 else None
     return Occurrence(
-        key=OccurrenceKey("", raw.uid, None),
-        source=source,
+        key=OccurrenceKey("", event.raw.uid, None),
+        source=around.source,
         when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
-        line=raw.line,
+        line=event.raw.line,
         summary=_text(event, "SUMMARY"),
         description=_text(event, "DESCRIPTION") or _unescaped_text(_text(event, "X-ALT-DESC")),
         location=_text(event, "LOCATION"),
-        joining_link=_joining_link(raw, event),
+        joining_link=_joining_link(event),
         organizer=organizer,
-        attendees=tuple(_attendee(value) for value in _many(event, "ATTENDEE")),
-        alarms=tuple(_alarms(raw, zones)),
+        attendees=tuple(_attendee(value) for value in event.values("ATTENDEE")),
+        alarms=tuple(_alarms(event.raw, zones)),
         attachments=tuple(_attachments(event)),
-        cancelled=method_cancel or status == "CANCELLED",
+        base_url=around.base_url,
+        cancelled=around.method_cancel or status == "CANCELLED",
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
         transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
         private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
         zone=zones.floating.key if start.is_date else start.tzid or str(zones.zone(None)),
         sequence=_integer(event, "SEQUENCE"),
-        last_modified=_stamp(raw, event, "LAST-MODIFIED", zones),
-        created=_stamp(raw, event, "CREATED", zones),
-        organizers_copy=organizer is not None and any(a in owners for a in organizer.addresses),
+        last_modified=_stamp(event, "LAST-MODIFIED", zones),
+        created=_stamp(event, "CREATED", zones),
+        organizers_copy=organizer is not None and any(a in around.owners for a in organizer.addresses),
     )
 
 
-def _text(event: icalendar.Event, name: str) -> str:
-    values = _many(event, name)
+def _text(event: Properties, name: str) -> str:
+    values = event.values(name)
     return str(values[0]) if values else ""
 
 
@@ -397,25 +366,25 @@ def _unescaped_text(text: str) -> str:
     return re.sub(r"\\([\\,;nN])", lambda escape: "\n" if escape[1] in "nN" else escape[1], text)
 
 
-def _integer(event: icalendar.Event, name: str) -> int:
+def _integer(event: Properties, name: str) -> int:
     try:
         return int(_text(event, name) or 0)
     except ValueError:
         return 0
 
 
-def _stamp(raw: RawComponent, event: icalendar.Event, name: str, zones: Zones) -> datetime | None:
+def _stamp(event: Properties, name: str, zones: Zones) -> datetime | None:
     """LAST-MODIFIED or CREATED; they decide no time, so an unreadable one is absent."""
     try:
-        start = _single_start(raw, event, name)
+        start = _single_start(event, name)
         return _instant(start, zones) if start else None
     except (BrokenComponent, UnknownZone, OverflowError):
         return None
 
 
-def _joining_link(raw: RawComponent, event: icalendar.Event) -> str:
+def _joining_link(event: Properties) -> str:
     """The link to join online: CONFERENCE (RFC 7986 section 5.11), vendors' properties, then URL."""
-    candidates = [value.strip() for _, value in raw.values("CONFERENCE")]
+    candidates = [line.value.strip() for line in event.written("CONFERENCE")]
     others = ("X-GOOGLE-CONFERENCE", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "URL")
     candidates.extend(_text(event, name).strip() for name in others)
     return next((link for link in candidates if re.match(r"https?://", link, re.IGNORECASE)), "")
@@ -429,21 +398,31 @@ def address_of(text: str) -> str:
     return address.strip().strip("<>").lower()
 
 
+_WHO = ("EMAIL", "CN")
+_AS_WHAT = ("CUTYPE", "ROLE", "PARTSTAT")
+
+
 def _person(value: object) -> Person:
-    addresses = [address_of(str(value)), address_of(_parameter(value, "EMAIL"))]
-    return Person(tuple(dict.fromkeys(a for a in addresses if a)), _parameter(value, "CN"))
+    return _person_of(str(value), *(_parameter(value, name) for name in _WHO))
 
 
 def _attendee(value: object) -> Attendee:
-    kind = _parameter(value, "CUTYPE").upper()
-    try:
-        role = Role(_parameter(value, "ROLE").upper())
-    except ValueError:
-        role = Role.REQUIRED
+    return _attendee_of(str(value), *(_parameter(value, name) for name in (*_WHO, *_AS_WHAT)))
+
+
+@functools.lru_cache(maxsize=4096)  # the same people meet again and again
+def _person_of(text: str, email: str, name: str) -> Person:
+    addresses = [address_of(text), address_of(email)]
+    return Person(tuple(dict.fromkeys(a for a in addresses if a)), name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _attendee_of(text: str, email: str, name: str, kind: str, role: str, status: str) -> Attendee:
+    kind, role = kind.upper(), role.upper()
     return Attendee(
-        person=_person(value),
-        role=role,
-        declined=_parameter(value, "PARTSTAT").upper() == "DECLINED",
+        person=_person_of(text, email, name),
+        role=Role(role) if role in _ROLES else Role.REQUIRED,
+        declined=status.upper() == "DECLINED",
         is_resource=kind in {"ROOM", "RESOURCE"},
         is_room=kind == "ROOM",
     )
@@ -471,15 +450,14 @@ def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
     return Alarm(offset=offset, from_end=from_end)
 
 
-def _attachments(event: icalendar.Event) -> Iterator[Attach]:
+def _attachments(event: Properties) -> Iterator[Attach]:
     """ATTACH in file order; also those that cannot be read, because leaving them out has to be told."""
-    values = event.get("ATTACH", [])
-    for value in values if isinstance(values, list) else [values]:
+    for value in event.all_values("ATTACH"):
         name = _parameter(value, "FILENAME") or _parameter(value, "X-FILENAME") or None
         media_type = _parameter(value, "FMTTYPE") or None
-        if isinstance(value, icalendar.vBroken):
+        if is_broken(value):
             yield Inline(data=None, name=name, media_type=media_type)
-        elif isinstance(value, icalendar.vBinary):
+        elif type(value).__name__ == "vBinary":
             yield Inline(data=value.bytes, name=name, media_type=media_type)
         elif _parameter(value, "ENCODING").upper() == "BASE64":
             # Without VALUE=BINARY, which some writers forget.

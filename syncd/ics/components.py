@@ -32,6 +32,7 @@ _WIDE = {
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]+)")
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
 _NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
+_PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')
 _SCHEME = re.compile(r";TZID=tzone$", re.IGNORECASE)  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
 _JOINED = re.compile(rf"END:VCALENDAR[{_BLANK}]*BEGIN:VCALENDAR\s*", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
@@ -70,17 +71,17 @@ class RawComponent:
 
     def own_lines(self) -> Iterator[str]:
         """The lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
-        return (text for depth, name, text in self._walk() if depth == 1 and name not in {"BEGIN", "END"})
+        return (text for depth, name, text in self._nested if depth == 1 and name not in {"BEGIN", "END"})
 
     def with_own_lines(self, lines: Iterable[str]) -> RawComponent:
         """The component with other properties of its own; subcomponents stay."""
-        inside = (text for depth, _, text in self._walk() if depth > 1)
+        inside = (text for depth, _, text in self._nested if depth > 1)
         return replace(self, lines=(self.lines[0], *lines, *inside, self.lines[-1]))
 
     def subcomponents(self, kind: str) -> Iterator[RawComponent]:
         """The components of that kind directly inside; their line is that of this component."""
         inside: list[str] = []
-        for depth, name, text in self._walk():
+        for depth, name, text in self._nested:
             if depth < 2:
                 continue
             inside.append(text)
@@ -94,26 +95,22 @@ class RawComponent:
 
         The parameters are raw text; the value is everything behind the first colon outside of quotes.
         """
-        return iter(self._by_name.get(name.upper(), ()))
+        wanted = name.upper()
+        own = (text for depth, name, text in self._nested if name == wanted and depth == 1)
+        return (split_content_line(text, len(wanted)) for text in own)
 
     @functools.cached_property
-    def _by_name(self) -> dict[str, list[tuple[str, str]]]:
-        found: dict[str, list[tuple[str, str]]] = {}
-        for text in self.own_lines():
-            match = _PROPERTY_NAME.match(text)
-            if match is not None:
-                found.setdefault(match[1].upper(), []).append(split_content_line(text, match.end()))
-        return found
-
-    def _walk(self) -> Iterator[tuple[int, str, str]]:
+    def _nested(self) -> list[tuple[int, str, str]]:
         """Each line with the number of components around it, its own BEGIN and END included, and its name."""
+        found: list[tuple[int, str, str]] = []
         depth = 0
         for text in self.lines:
             match = _PROPERTY_NAME.match(text)
             name = match[1].upper() if match else ""
             depth += name == "BEGIN"
-            yield depth, name, text
+            found.append((depth, name, text))
             depth -= name == "END"
+        return found
 
     def first(self, name: str) -> str | None:
         """The first value of a property, or None."""
@@ -135,6 +132,9 @@ def unescaped(text: str) -> str:
 
 def split_content_line(text: str, position: int) -> tuple[str, str]:
     """`(parameters, value)` of a content line whose name ends at a position."""
+    plain = _PLAIN_LINE.match(text, position)
+    if plain is not None:
+        return plain[1], text[plain.end() :]
     quoted = False
     for index in range(position, len(text)):
         character = text[index]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from syncd.ics.components import DECIDES_TIME, RawComponent, split_content_line
 
@@ -32,8 +32,7 @@ _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
 _EMPTY_LIST = re.compile(r"(?:BY[A-Z]+|WKST)\s*=\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(NamedTuple):
     """One content line: its name in upper case, its raw parameters (each with its semicolon), its value."""
 
     name: str
@@ -45,8 +44,23 @@ Properties: TypeAlias = dict[str, list[Property]]
 Repair: TypeAlias = Callable[[Properties], None]
 
 
-def repaired(raw: RawComponent) -> RawComponent:
-    """The event as it is meant; subcomponents stay as they are."""
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A VEVENT as it is meant: its properties by name, and lines that are none; subcomponents stay."""
+
+    raw: RawComponent
+    properties: Properties
+    unreadable: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it; equal for two that say the same in the same words."""
+        lines = (f"{p.name}{p.parameters}:{p.value}" for found in self.properties.values() for p in found)
+        return "\n".join(self.raw.with_own_lines((*lines, *self.unreadable)).lines)
+
+
+def repaired(raw: RawComponent) -> Repaired:
+    """The event as it is meant."""
     properties: Properties = {}
     unreadable: list[str] = []
     for line in _with_whole_texts(raw.own_lines()):
@@ -59,8 +73,7 @@ def repaired(raw: RawComponent) -> RawComponent:
         properties.setdefault(name, []).append(Property(name, parameters.strip(), value))
     for repair in REPAIRS:
         repair(properties)
-    lines = [f"{p.name}{p.parameters}:{p.value}" for found in properties.values() for p in found]
-    return raw.with_own_lines((*lines, *unreadable))
+    return Repaired(raw, properties, tuple(unreadable))
 
 
 def _with_whole_texts(lines: Iterable[str]) -> Iterator[str]:
@@ -104,7 +117,7 @@ def unquoted_tzone(properties: Properties) -> None:
         for place, found in enumerate(properties.get(name, ())):
             if "tzone:" in found.parameters.lower():
                 parameters = _UNQUOTED_TZONE.sub(r';TZID="\1"', found.parameters)
-                properties[name][place] = replace(found, parameters=parameters)
+                properties[name][place] = found._replace(parameters=parameters)
 
 
 def times_of_iso_8601(properties: Properties) -> None:
@@ -141,7 +154,7 @@ def date_with_midnight(properties: Properties) -> None:
         for place, found in enumerate(properties.get(name, ())):
             if "T000000" in found.value and _IS_DATE.search(found.parameters):
                 value = re.sub(r"(?<=\d{8})T000000Z?(?=,|$)", "", found.value)
-                properties[name][place] = replace(found, value=value)
+                properties[name][place] = found._replace(value=value)
 
 
 def empty_entries(properties: Properties) -> None:
@@ -199,7 +212,7 @@ def zone_of_the_start(properties: Properties) -> None:
         for name in _OF_THE_SERIES:
             for place, found in enumerate(properties.get(name, ())):
                 if "T" in found.value and not _TZID.search(found.parameters):
-                    properties[name][place] = replace(found, parameters=found.parameters + zone[0])
+                    properties[name][place] = found._replace(parameters=found.parameters + zone[0])
 
 
 def empty_lengths(properties: Properties) -> None:
@@ -240,7 +253,7 @@ def _change_values(
             if zoned or not _TZID.search(found.parameters):
                 value = change(found.value)
                 if value != found.value:
-                    properties[name][place] = replace(found, value=value)
+                    properties[name][place] = found._replace(value=value)
 
 
 REPAIRS: tuple[Repair, ...] = (

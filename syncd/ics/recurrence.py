@@ -13,8 +13,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from syncd.core.occurrence import When, Window
+from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.core.reasons import Reason
 from syncd.ics.component import Component, Start
 from syncd.ics.components import BrokenComponent
@@ -28,6 +29,9 @@ MAX_OCCURRENCES = 5_000
 
 MAX_TESTS = 4 * MAX_OCCURRENCES
 """Dates that the rules of one UID give around the window, each looked at once and once for each EXRULE."""
+
+_LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
+"""How far a next date is looked for: one of a week, of a month, of a year, or not at all."""
 
 _FARTHEST = timedelta(days=3660)  # how far a date may be from where it has an effect: ten years
 
@@ -56,6 +60,47 @@ def expand(components: Sequence[Component], window: Window) -> Iterator[Instance
             yield Instance(None, master, master.when(master.start, master.duration))
     for recurrence_id, override in overrides.items():
         yield Instance(recurrence_id, override, override.when(override.start, override.duration))
+
+
+def next_start(components: Sequence[Component], after: datetime) -> datetime | None:
+    """When the first occurrence of one UID begins that begins at `after` or later, or earlier than that.
+
+    None: there is none, however far one looks.
+    A series is looked through for `_LOOK_AHEAD` only; the end of what was looked at is then the answer.
+    `components` are those of `expand`, and so is what it raises.
+    """
+    master = next((c for c in components if c.recurrence_id is None), None)
+    looked_at, first = after, None
+    for ahead in _LOOK_AHEAD:
+        until = after + ahead
+        try:
+            starts = [_begin(instance) for instance in expand(components, Window(after, until, until))]
+        except BrokenComponent:
+            return looked_at  # too many so far ahead, and none up to here
+        first = min((start for start in starts if start >= after), default=None)
+        if master is None or not _goes_on(master, until) or (first is not None and first < until):
+            return first
+        looked_at = until
+    return looked_at
+
+
+def _begin(instance: Instance) -> datetime:
+    """When an occurrence begins; whole days at the midnight of the zone that they are meant in."""
+    match instance.when:
+        case Days(start=day):
+            return datetime.combine(day, time(), ZoneInfo(instance.component.template.zone)).astimezone(UTC)
+        case Moment(start=start) | Timespan(start=start):
+            return start
+
+
+def _goes_on(master: Component, until: datetime) -> bool:
+    """Whether a series may have dates beyond a time; COUNT is not counted."""
+    wall = until.astimezone(UTC).replace(tzinfo=None) - 2 * ONE_DAY  # as far as offsets differ
+    return (
+        any(rule.until is None or _last_wall(rule.until, master) >= wall for rule in master.rules)
+        or any(entry.wall >= wall for entry, _ in master.dates)
+        or (master.recurs and master.start.wall >= wall)
+    )
 
 
 def original_start(override: Component, master: Component | None) -> str:

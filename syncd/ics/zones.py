@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
 from syncd.ics.components import RawComponent, unescaped
 from syncd.ics.vtimezone import OwnZone, UnusableZone
 
@@ -149,7 +147,7 @@ class Zones:
             return zone.key, "calendar.timezones says so"
         if self._defined(name) == zone:
             return zone.key, "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"
-        if name in WINDOWS_TO_OLSON:
+        if name in _windows_names():
             return zone.key, "that is its Windows name"
         return zone.key, "that is a vendor's spelling of it"
 
@@ -179,10 +177,17 @@ class Zones:
         return self.resolve(self._floating) if isinstance(self._floating, str) else self._floating
 
 
+def _windows_names() -> dict[str, str]:
+    # The package takes a tenth of a second to import, and few calendars need it.
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+    return WINDOWS_TO_OLSON
+
+
 @functools.cache
 def _of_vendor(name: str) -> ZoneInfo | None:
     """What a vendor's spelling of a name means: Windows names, prefixed names, what Exchange shows people."""
-    if zone := iana(WINDOWS_TO_OLSON.get(name, "")):
+    if zone := iana(_windows_names().get(name, "")):
         return zone
     if name.lower() == "tzone://microsoft/utc":
         return iana("UTC")

@@ -14,7 +14,7 @@ import contextlib
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from types import TracebackType
@@ -38,9 +38,10 @@ from syncd.core.decisions import Decision, Verdict
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
-from syncd.core.snapshot import Snapshot
+from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import LedgerError
 from syncd.ledger import rows
+from syncd.ledger.agenda import AT_ONCE, Agenda, due_bookings, open_uids
 from syncd.ledger.database import Database
 
 _ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
@@ -99,7 +100,7 @@ class Approval:
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, owner: bool) -> None:
         self._database = database
         # Its progress stands beside it too: a copy that knows less than was known is an old one, and one
         # without it came from elsewhere.
@@ -107,6 +108,10 @@ class Ledger:
         self._put_back = progress > latest or (latest > 0 and progress == 0)
         self._uncounted: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
+        self._storing = threading.RLock()  # held while counted calls are neither here nor there
+        self.agenda = Agenda(self._database.reading, self._writing, self._note_fact)
+        # Nobody but the owner sets any, and they are asked for again and again.
+        self._facts: dict[str, str] | None = self._all_facts() if owner else None
 
     @classmethod
     def open(cls, url: str, *, owner: bool, patience_s: float = 5.0) -> Ledger:
@@ -117,7 +122,7 @@ class Ledger:
         A write waits `patience_s` seconds for that of another process.
         Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
         """
-        return cls(Database(url, owner=owner, patience_s=patience_s))
+        return cls(Database(url, owner=owner, patience_s=patience_s), owner=owner)
 
     def close(self) -> None:
         """Store what is still in memory and give up ownership; closing twice does no harm."""
@@ -146,9 +151,10 @@ class Ledger:
         """
         if self._put_back:
             return True
+        if self.get_fact(_ADOPTED) is not None:
+            return False
         with self._database.reading() as connection:
-            ever = connection.execute(select(rows.generations.c.highest).limit(1)).first()
-        return ever is None and self.get_fact(_ADOPTED) is None
+            return connection.execute(select(rows.generations.c.highest).limit(1)).first() is None
 
     def mark_adopted(self, at: datetime) -> None:
         """Remember that the API was asked what is booked already."""
@@ -163,6 +169,19 @@ class Ledger:
     def current(self) -> tuple[Booking, ...]:
         """All bookings that are neither cancelled nor ended, by key and room."""
         return self._select(rows.CURRENT)
+
+    def due(self, now: datetime) -> tuple[Booking, ...]:
+        """The current bookings of the UIDs that need a look (see `Agenda`), by key and room."""
+        with self._database.reading() as connection:
+            found = connection.execute(due_bookings(now)).all()
+        return self._sorted(found)
+
+    def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
+        """The current bookings of these reservations, by reservation."""
+        wanted, c = list(reservation_ids), rows.bookings.c
+        parts = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
+        found = (b for part in parts for b in self._select(and_(c.reservation_id.in_(part), rows.CURRENT)))
+        return {booking.reservation_id: booking for booking in found if booking.reservation_id}
 
     def bookings(self) -> tuple[Booking, ...]:
         """All bookings that are remembered, closed ones too, by key, room and age."""
@@ -190,6 +209,19 @@ class Ledger:
         with self._database.reading() as connection:
             highest = rows.highest_generation(connection, key)
         return 0 if highest is None else highest + 1
+
+    def next_generations(self, keys: Collection[OccurrenceKey]) -> dict[OccurrenceKey, int]:
+        """`next_generation` of many occurrences at once."""
+        found = dict.fromkeys(keys, 0)
+        uids, c = sorted({key.uid for key in keys}), rows.generations.c
+        with self._database.reading() as connection:
+            for start in range(0, len(uids), AT_ONCE):
+                query = select(rows.generations).where(c.uid.in_(uids[start : start + AT_ONCE]))
+                for row in connection.execute(query):
+                    key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
+                    if key in found:
+                        found[key] = row.highest + 1
+        return found
 
     def raise_generation(self, key: OccurrenceKey, generation: int) -> None:
         """Remember a generation that was seen elsewhere, so that its mark is not given again."""
@@ -301,20 +333,34 @@ class Ledger:
             connection.execute(delete(rows.sources).where(rows.sources.c.name == name))
             connection.execute(delete(rows.quarantine).where(rows.quarantine.c.source == name))
             connection.execute(delete(rows.snapshots).where(rows.snapshots.c.source == name))
+            rows.replace_body(connection, name, None)
+            self.agenda.forget_source(connection, name)
 
     def snapshot(self, source: str) -> Snapshot | None:
-        """What the feed of a source said last; None if it was never asked."""
-        query = select(rows.snapshots).where(rows.snapshots.c.source == source)
+        """What the feed of a source said last, without its body; None if it was never asked."""
+        known = [rows.snapshots.c[field.name] for field in fields(Snapshot)]
+        query = select(*known).where(rows.snapshots.c.source == source)
         with self._making_sense("The snapshot of a feed"), self._database.reading() as connection:
             found = connection.execute(query).mappings().first()
-            if found is None:
-                return None
-            return Snapshot(**{name: value for name, value in found.items() if name != "source"})
+            return None if found is None else Snapshot(**found)
 
-    def keep_snapshot(self, source: str, snapshot: Snapshot) -> None:
-        """Store what the feed of a source said, body and validators in one step."""
+    def body(self, source: str, digest: str) -> Body | None:
+        """The kept body of a feed; None unless it is the one with that digest."""
+        with self._database.reading() as connection:
+            return rows.body_of(connection, source, digest)
+
+    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
+        """Store what the feed of a source said, body and validators in one step.
+
+        A body that is kept already is not written again, and need not be given.
+        """
         values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+        digest = select(rows.snapshots.c.digest).where(rows.snapshots.c.source == source)
         with self._writing() as connection:
+            if snapshot.digest != (connection.execute(digest).scalar() or ""):
+                if snapshot.digest != (body.digest if body else ""):
+                    raise ValueError("a digest is kept together with its body")
+                rows.replace_body(connection, source, body)
             rows.put(connection, rows.snapshots, {"source": source}, values)
 
     # Calls
@@ -331,22 +377,35 @@ class Ledger:
         """API calls in the calendar month (UTC) of a moment."""
         month = _month(at)
         query = select(func.sum(rows.calls.c.count)).where(rows.calls.c.month == month)
-        with self._database.reading() as connection:
-            stored = int(connection.execute(query).scalar() or 0)
-        with self._counting:
+        with self._storing, self._counting:
+            with self._database.reading() as connection:
+                stored = int(connection.execute(query).scalar() or 0)
             return stored + sum(n for (when, _), n in self._uncounted.items() if when == month)
 
     # Facts, approvals, people
 
     def get_fact(self, name: str) -> str | None:
         """A small text that was set under a name."""
+        if self._facts is None:
+            with self._database.reading() as connection:
+                return connection.execute(
+                    select(rows.facts.c.value).where(rows.facts.c.name == name)
+                ).scalar()
+        return self._facts.get(name)
+
+    def _all_facts(self) -> dict[str, str]:
         with self._database.reading() as connection:
-            return connection.execute(select(rows.facts.c.value).where(rows.facts.c.name == name)).scalar()
+            return {row.name: row.value for row in connection.execute(select(rows.facts))}
 
     def set_fact(self, name: str, value: str) -> None:
         """Remember a small text under a name, in place of the one before."""
         with self._writing() as connection:
             rows.put(connection, rows.facts, {"name": name}, {"value": value})
+        self._note_fact(name, value)
+
+    def _note_fact(self, name: str, value: str) -> None:
+        if self._facts is not None:
+            self._facts[name] = value
 
     def approve(self, checksum: str, at: datetime, user: str) -> None:
         """Release the held cancellations under a checksum; also again, after it was spent."""
@@ -434,20 +493,22 @@ class Ledger:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A transaction that stores the calls counted since the last one besides."""
-        with self._counting:
-            counted, self._uncounted = self._uncounted, Counter()
-        try:
-            with self._database.writing() as connection:
-                yield connection
-                for (month, method), number in counted.items():
-                    rows.add_calls(connection, month, method, number)
-        except BaseException:
+        with self._storing:
             with self._counting:
-                self._uncounted.update(counted)
-            raise
+                counted, self._uncounted = self._uncounted, Counter()
+            try:
+                with self._database.writing() as connection:
+                    yield connection
+                    for (month, method), number in counted.items():
+                        rows.add_calls(connection, month, method, number)
+            except BaseException:
+                with self._counting:
+                    self._uncounted.update(counted)
+                raise
 
     def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
         try:
+            open_uids(connection, (booking.key.uid for booking in bookings))
             return rows.store(connection, bookings, also)
         except LookupError as error:
             raise LedgerError(
@@ -457,6 +518,9 @@ class Ledger:
     def _select(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
         with self._database.reading() as connection:
             found = connection.execute(select(rows.bookings).where(condition)).all()
+        return self._sorted(found)
+
+    def _sorted(self, found: Iterable[Row[Any]]) -> tuple[Booking, ...]:
         bookings = [self._booking(row) for row in found]
         return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))
 

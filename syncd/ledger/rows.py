@@ -37,8 +37,10 @@ from sqlalchemy import (
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec, epoch_ms
+from syncd.core.snapshot import Body
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PART = 1 << 20  # bytes of a body in a row
 
 
 class _Instant(TypeDecorator[datetime]):
@@ -52,6 +54,9 @@ class _Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else _instant(value)
+
+
+INSTANT = _Instant()
 
 
 class _Prose(TypeDecorator[str]):
@@ -143,7 +148,7 @@ snapshots = _table(
     source=Text,
     identity=Text,
     document=Text,
-    body=_Packed,
+    digest=Text,
     base_url=Text,
     etag=Text,
     last_modified=Text,
@@ -152,9 +157,13 @@ snapshots = _table(
     failures=Integer,
     wait_until=_Instant,
 )
+bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=LargeBinary)
 decisions = _table(
     "decisions", booking=Integer, verdict=Text, reservation_id=Text, decided_by=Text, at=_Instant
 )
+inventories = _table("inventories", source=Text, packed=LargeBinary, standing=Text)
+kept = _table("kept", source=Text, uid=Text, pieces=_Packed, remarks=Text)
+agenda = _table("agenda", uid=Text, due_at=_Instant, tally=Text)
 facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
 
@@ -304,7 +313,9 @@ def add_calls(connection: Connection, month: str, method: str, number: int) -> N
 def replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:
     """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
     c = quarantine.c
-    stored = connection.execute(select(quarantine).where(c.source == source).order_by(c.first_seen_at)).all()
+    stored = connection.execute(
+        select(quarantine).where(c.source == source).order_by(c.first_seen_at, text("rowid"))
+    ).all()
     # The line moves when something above it is edited; the defect is the same.
     since: dict[tuple[str, str, str], datetime] = {}
     for row in stored:
@@ -321,9 +332,29 @@ def replace_quarantine(connection: Connection, source: str, defects: Sequence[De
         }
         for defect in defects
     ]
+    if [row._asdict() for row in stored] == wanted:
+        return
     connection.execute(delete(quarantine).where(c.source == source))
     if wanted:
         connection.execute(insert(quarantine), wanted)
+
+
+def replace_body(connection: Connection, source: str, body: Body | None) -> None:
+    """Make a body that of a source; in parts, because a database copies what is stored at a time."""
+    connection.execute(delete(bodies).where(bodies.c.source == source))
+    if body is not None:
+        for number, start in enumerate(range(0, len(body.packed), _PART)):
+            packed = body.packed[start : start + _PART]
+            part = insert(bodies).values(source=source, digest=body.digest, number=number, packed=packed)
+            connection.execute(part)
+
+
+def body_of(connection: Connection, source: str, digest: str) -> Body | None:
+    """The body of a source; None unless it is the one with that digest."""
+    c = bodies.c
+    query = select(c.packed).where(c.source == source, c.digest == digest).order_by(c.number)
+    packed = b"".join(connection.execute(query).scalars())
+    return Body(digest, packed) if packed else None
 
 
 def _key_columns(key: OccurrenceKey) -> dict[str, object]:
@@ -335,4 +366,4 @@ def _is(within: TableClause, values: Mapping[str, object]) -> list[ColumnElement
 
 
 def _instant(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return EPOCH + timedelta(milliseconds=milliseconds)

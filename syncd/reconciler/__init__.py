@@ -7,7 +7,7 @@ their implementations by `syncd.service`.
 from syncd.reconciler.cycle import Reconciler, last_held
 from syncd.reconciler.grounds import forecast
 from syncd.reconciler.inspect import leftovers
-from syncd.reconciler.intake import Prepare
+from syncd.reconciler.intake import Elsewhere, Prepare
 from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
 from syncd.reconciler.ports import Api, CalendarSource, Fetched, Ledger, Progress, Settings
 
@@ -16,6 +16,7 @@ __all__ = [
     "Api",
     "CalendarSource",
     "CycleReport",
+    "Elsewhere",
     "Examination",
     "Fetched",
     "Ledger",

@@ -1,24 +1,25 @@
-"""Carries out a plan, one change at a time.
+"""Carries out a plan: each change step by step, and changes that do not touch each other side by side.
 
-Every request has its intent in the ledger before it leaves and its answer right after.
+Every request has its intent in the ledger before it leaves and its answer right after it came.
+Changes begin in the order of the plan; one that meets another's room and time, or its meeting, waits until
+that is done, and so does all that comes after it.
 A failure of one change is an outcome, not the end of the cycle; only an API that cannot be used ends it.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import assert_never
 
 import structlog
 
 from syncd.core.adopt import Duplicate
 from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
-from syncd.core.mapper import Publication
 from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import (
     Booking,
@@ -30,7 +31,10 @@ from syncd.core.reservation import (
 )
 from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, ReservationError
 from syncd.reconciler.exchange import Exchange, named
+from syncd.reconciler.flight import Steps, finish
 from syncd.reconciler.ports import Api, Ledger, Progress, Settings
+from syncd.reconciler.publish import publish
+from syncd.reconciler.traffic import Traffic, Write
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +46,6 @@ GRACE = timedelta(seconds=5)
 
 _READ_BACK = 100  # reservations that are read back by one search
 _FEW = 3  # up to so many, single reads are cheaper than a search
-_MAX_UNKNOWN = 3  # answers lost in a row before the API counts as unusable
 
 
 class Applier:
@@ -66,9 +69,10 @@ class Applier:
         self._progress = progress
         self._written: list[Booking] = []  # to be read back
         self._exchange = Exchange(ledger=ledger, set_content=self._set, refuse=self._refuse)
+        self._traffic = Traffic(pause_s=api.pause_s, stopping=stopping)
+        self._done = 0
         self._doubtful: set[int] = set()
         self._approved: dict[int, Booking] = {}  # intents of the cancels that a person approved, by row
-        self._unknown_in_a_row = 0
         self.count: Counter[str] = Counter()
 
     def apply(self, plan: Plan) -> None:
@@ -77,48 +81,63 @@ class Applier:
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
         self._progress.begin(len(plan.writes))
-        try:
-            for number, change in enumerate(plan.writes, start=1):
-                if self._stopping():
-                    break
-                self._write(change)
-                self._progress.advance(number)
-                if len(self._written) >= _READ_BACK:
-                    self._read_back()
-        finally:
-            self._read_back()
+        with self._traffic as traffic:
+            try:
+                for change in plan.writes:
+                    traffic.wait_for_turn(change, alone=self._is_exchange(change))
+                    if self._stopping():
+                        break
+                    if self._is_exchange(change):
+                        finish(self._write(change))
+                    else:
+                        traffic.begin(self._write(change), change)
+                    if len(self._written) >= _READ_BACK:
+                        traffic.begin(self._read_back())
+                traffic.land_all()
+            except (ApiUnusable, ReservationError):  # the latter of a question, not of a change
+                traffic.give_up()
+                with suppress(ApiUnusable, ReservationError):
+                    finish(self._read_back())
+                raise
+        finish(self._read_back())
 
-    def _write(self, change: Create | Update | Cancel) -> None:
+    def _is_exchange(self, change: Write) -> bool:
+        """Whether a change, if it fails, takes back others."""
+        return isinstance(change, Update) and (
+            bool(change.aside) or self._exchange.has_touched(change.booking)
+        )
+
+    def _write(self, change: Write) -> Steps[None]:
+        attempt = self._traffic.attempt()
         try:
             match change:
                 case Create():
-                    self._create(change)
+                    yield from self._create(change)
                 case Update():
-                    self._update(change)
+                    yield from self._update(change)
                 case Cancel():
-                    self._cancel(change)
+                    yield from self._cancel(change)
                 case _:
                     assert_never(change)
         except OutcomeUnknown:
-            self._unknown_in_a_row += 1
-            if self._unknown_in_a_row >= _MAX_UNKNOWN:
-                raise ApiUnusable(
-                    f"The API gave no clear answer {_MAX_UNKNOWN} times in a row; what was sent is looked up "
-                    "in the next cycle, nothing is sent twice."
-                ) from None
+            self._traffic.lost(attempt)
         except ReservationError as error:
             self.count["refused"] += 1
             log.warning("not written", error=str(error))
         else:
-            self._unknown_in_a_row = 0
+            self._traffic.answered()
+        self._done += 1
+        self._progress.advance(self._done)
 
     # Create
 
-    def _create(self, change: Create) -> None:
+    def _create(self, change: Create) -> Steps[None]:
         meeting, former = change.meeting, change.booking
-        if change.reason is Reason.ROOM_FREE_AGAIN and former and self._still_taken(meeting.spec, former):
-            return
-        self._publish(meeting.publications)
+        if change.reason is Reason.ROOM_FREE_AGAIN and former:
+            still_taken = yield from self._still_taken(meeting.spec, former)
+            if still_taken:
+                return
+        publish(meeting.publications, self._settings.publish_dir)
         now = self._clock()
         mark = None
         if self._settings.mapping.marker:
@@ -138,9 +157,9 @@ class Applier:
             )
         (intent,) = self._ledger.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
         try:
-            reservation_id = self._create_once_or_again(meeting.spec, mark)
+            reservation_id = yield partial(self._create_once_or_again, meeting.spec, mark)
         except Refused as refusal:
-            self._on_refused_create(intent, refusal)
+            yield from self._on_refused_create(intent, refusal)
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
@@ -164,7 +183,7 @@ class Applier:
             except NotExecuted as error:
                 raise ApiUnusable(str(error)) from None
 
-    def _on_refused_create(self, intent: Booking, refusal: Refused) -> None:
+    def _on_refused_create(self, intent: Booking, refusal: Refused) -> Steps[None]:
         """The API publishes no codes for meetings, so the room itself is asked why.
 
         Our own mark there: an earlier request arrived after all. Another reservation: a conflict.
@@ -172,7 +191,7 @@ class Applier:
         """
         intent = replace(intent, attempts=0)
         spec = intent.spec
-        found = self._around(spec)
+        found: tuple[Reservation, ...] = yield partial(self._around, spec)
         ours = [r for r in found if r.live and intent.mark and str(r.mark) == intent.mark]
         if ours:
             self._confirm(intent.booked(min(ours, key=Reservation.age_key).reservation_id), "adopted")
@@ -189,9 +208,10 @@ class Applier:
         creator = None if rooms else spec.creator
         return self._api.find(spec.start - MARGIN, spec.end + MARGIN, creator=creator, room_ids=rooms)
 
-    def _still_taken(self, spec: ReservationSpec, booking: Booking) -> bool:
+    def _still_taken(self, spec: ReservationSpec, booking: Booking) -> Steps[bool]:
         """Look before a meeting is tried again whose room was taken; looking costs no refusal."""
-        blocker = _blocker(self._around(spec), spec, booking.reservation_id)
+        found = yield partial(self._around, spec)
+        blocker = _blocker(found, spec, booking.reservation_id)
         if blocker is None:
             return False
         self._conflict(booking, blocker, booking.state)
@@ -221,17 +241,19 @@ class Applier:
 
     # Update
 
-    def _update(self, change: Update) -> None:
+    def _update(self, change: Update) -> Steps[None]:
         if change.booking.row in self._doubtful:
             return  # its step aside got no answer; the next cycle goes on from what is found
         for booking in change.aside:
             self._exchange.step_aside(booking)
         meeting, booking = change.meeting, self._exchange.latest(change.booking)
         assert booking.reservation_id is not None  # only bookings that have one are updated
-        if change.reason is Reason.ROOM_FREE_AGAIN and self._still_taken(meeting.spec, booking):
-            self._exchange.step_back(booking.row)
-            return
-        self._publish(meeting.publications)
+        if change.reason is Reason.ROOM_FREE_AGAIN:
+            still_taken = yield from self._still_taken(meeting.spec, booking)
+            if still_taken:
+                self._exchange.step_back(booking.row)
+                return
+        publish(meeting.publications, self._settings.publish_dir)
         intent = replace(
             booking.sending(meeting.spec, meeting.occurrence.fingerprint, self._clock()),
             source=meeting.occurrence.source,
@@ -241,15 +263,15 @@ class Applier:
         (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
         back = replace(booking, row=intent.row)
         try:
-            self._modify(intent, back)
+            yield from self._modify(intent, back)
         except Refused as refusal:
-            self._on_refused_update(back, intent, refusal)
+            yield from self._on_refused_update(back, intent, refusal)
             self._exchange.step_back(booking.row)
         else:
             self._exchange.has_moved(change.booking)
             self._confirm(intent.booked(booking.reservation_id), "updated")
 
-    def _modify(self, intent: Booking, back: Booking) -> None:
+    def _modify(self, intent: Booking, back: Booking) -> Steps[None]:
         """Send a change whose intent is recorded; `back` is the record if it was not sent.
 
         Raises `Refused`, `OutcomeUnknown` (with the doubt recorded) and `ApiUnusable`.
@@ -258,7 +280,9 @@ class Applier:
         assert intent.reservation_id is not None  # only bookings that have one are updated
         mark = Mark.find(intent.mark) if intent.mark else None
         try:
-            self._api.modify(intent.reservation_id, intent.pending, mark, intent.pending.creator)
+            yield partial(
+                self._api.modify, intent.reservation_id, intent.pending, mark, intent.pending.creator
+            )
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
@@ -275,7 +299,7 @@ class Applier:
         intent = booking.sending(spec, booking.origin, self._clock())
         (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
         try:
-            self._modify(intent, booking)
+            finish(self._modify(intent, booking))
         except Refused as refusal:
             self._ledger.record(booking, at=self._clock(), what="refused", detail=str(refusal))
             raise
@@ -283,16 +307,17 @@ class Applier:
         (stored,) = self._ledger.record(done, at=self._clock(), what=f"{what}: done")
         return stored
 
-    def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> None:
+    def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> Steps[None]:
         """The reservation stays as it was; why it cannot change is asked of the API."""
         assert intent.pending is not None  # an intent has it
         assert intent.reservation_id is not None  # only bookings that have one are updated
-        now_there = self._api.get(intent.reservation_id)
+        now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
         if now_there is None or not now_there.live:
             self.take_over(replace(back, pending=None), now_there)
             return
         kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
-        blocker = _blocker(self._around(intent.pending), intent.pending, intent.reservation_id)
+        found = yield partial(self._around, intent.pending)
+        blocker = _blocker(found, intent.pending, intent.reservation_id)
         if blocker is not None:
             self._conflict(kept, blocker, kept.state)
         else:
@@ -313,24 +338,27 @@ class Applier:
         stored = self._ledger.record(*intents, at=now, what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
-    def _cancel(self, change: Cancel) -> None:
+    def _cancel(self, change: Cancel) -> Steps[None]:
         booking = change.booking
         if booking.row in self._approved:
-            self.finish_cancel(self._approved[booking.row])
+            yield from self._send_cancel(self._approved[booking.row])
             return
         intent = booking.cancelling(change.reason, change.evidence, change.detail, self._clock())
         (intent,) = self._ledger.record(
             intent, at=self._clock(), what="cancel", detail=f"{change.reason} ({change.evidence})"
         )
-        self.finish_cancel(intent, booking)
+        yield from self._send_cancel(intent, booking)
 
-    def finish_cancel(self, intent: Booking, back: Booking | None = None) -> None:
+    def finish_cancel(self, intent: Booking) -> None:
         """Send a cancel whose intent is recorded, also again: it sets a state, so repeating is safe."""
+        finish(self._send_cancel(intent))
+
+    def _send_cancel(self, intent: Booking, back: Booking | None = None) -> Steps[None]:
         assert intent.reservation_id is not None  # only bookings that have one are cancelled
         try:
-            self._api.cancel(intent.reservation_id)
+            yield partial(self._api.cancel, intent.reservation_id)
         except Refused as refusal:
-            now_there = self._api.get(intent.reservation_id)
+            now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
             if now_there is None or not now_there.live:
                 self.finish_cancelled(intent)
                 return
@@ -379,18 +407,13 @@ class Applier:
         self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **named(doubt))
 
-    def _read_back(self) -> None:
+    def _read_back(self) -> Steps[None]:
         """Read what was written: it may wait for approval, and the API may have kept other values."""
-        written, self._written = [self._exchange.latest(b) for b in self._written], []
+        written, self._written = self._written, []
         if not written:
             return
-        if len(written) <= _FEW:
-            found = {b.reservation_id: self._api.get(b.reservation_id or "") for b in written}
-        else:
-            first = min(b.spec.start for b in written) - MARGIN
-            last = max(b.spec.end for b in written) + MARGIN
-            found = {r.reservation_id: r for r in self._api.find(first, last)}
-        for booking in written:
+        found = yield partial(self._look_at, [self._exchange.latest(b) for b in written])
+        for booking in map(self._exchange.latest, written):
             reservation = found.get(booking.reservation_id)
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
@@ -402,6 +425,17 @@ class Applier:
             expected = booking.state is BookingState.BOOKED
             if (reservation.status is ReservationStatus.NORMAL) != expected:
                 self.take_over(booking, reservation)
+
+    def _look_at(self, bookings: Sequence[Booking]) -> dict[str, Reservation]:
+        """What the API has of these, by id; of many by one search."""
+        if len(bookings) <= _FEW:
+            found = [self._api.get(b.reservation_id or "") for b in bookings]
+            return {r.reservation_id: r for r in found if r is not None}
+        first = min(b.spec.start for b in bookings) - MARGIN
+        last = max(b.spec.end for b in bookings) + MARGIN
+        creators = {b.spec.creator for b in bookings}
+        creator = creators.pop() if len(creators) == 1 else None  # what others booked there fills pages too
+        return {r.reservation_id: r for r in self._api.find(first, last, creator=creator)}
 
     def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Record the status that a reservation has in the API; None means that it is gone."""
@@ -456,29 +490,6 @@ class Applier:
         self.count["duplicates"] += 1
         log.info("duplicate cancelled", reservation_id=reservation_id, of=duplicate.of.reservation_id)
         return True
-
-    def _publish(self, publications: Sequence[Publication]) -> None:
-        """Write inline attachments where their links will point, before the links leave."""
-        folder = self._settings.publish_dir
-        for publication in publications:
-            assert folder is not None  # the mapper publishes only with a directory
-            try:
-                _write_file(folder / publication.filename, publication.data)
-            except OSError as error:
-                raise ReservationError(
-                    f"attachments.publish_dir cannot be written ({os.strerror(error.errno or 0)}); "
-                    "the meeting is booked when it can"
-                ) from None
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; its name is given by its content."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:

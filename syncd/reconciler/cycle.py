@@ -10,21 +10,22 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from syncd.core.changes import Create, Mode, Plan, Skip
 from syncd.core.occurrence import Reading, Window
-from syncd.core.plan import plan
-from syncd.core.reasons import Reason
+from syncd.core.plan import plan as planned
 from syncd.core.reservation import Booking, BookingState
+from syncd.core.rest import Resting, Tally
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
 from syncd.reconciler.inspect import inspect, is_due, last_compared, leftovers, look_for, remember
-from syncd.reconciler.intake import Intake, Prepare
+from syncd.reconciler.intake import Elsewhere, Intake, Prepare, Said
 from syncd.reconciler.outcome import (
     Adoption,
     CycleReport,
@@ -35,6 +36,7 @@ from syncd.reconciler.outcome import (
     noted,
 )
 from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
+from syncd.reconciler.rest import Agenda, Due
 from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
@@ -52,11 +54,29 @@ def last_held(ledger: Facts) -> tuple[str | None, int]:
     return checksum or None, int(count)
 
 
+@dataclass(frozen=True, slots=True)
+class _Matter:
+    """What a cycle looks at: the UIDs that are due, what the sources say of them, and what that asks for."""
+
+    due: Due
+    said: Said
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A plan with all that it was decided from."""
+
+    matter: _Matter
+    grounds: Grounds
+    plan: Plan
+
+
 class Reconciler:
     """Keeps reservations in step with calendars; one cycle at a time.
 
     `clock` gives the present as an aware datetime; `stopping` tells whether to end soon.
-    `prepare` is told which sources are about to be read.
+    `prepare` is told which sources are about to be read; `elsewhere` may read large ones in another thread.
     """
 
     def __init__(
@@ -70,8 +90,12 @@ class Reconciler:
         stopping: Callable[[], bool] = lambda: False,
         progress: Progress,
         prepare: Prepare = lambda _names, _force: None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        self._intake = Intake(sources, horizon=settings.horizon, prepare=prepare)
+        self._intake = Intake(
+            sources, ledger=ledger, horizon=settings.horizon, prepare=prepare, elsewhere=elsewhere
+        )
+        self._agenda = Agenda(ledger, self._intake, settings)
         self._api = api
         self._ledger = ledger
         self._settings = settings
@@ -89,7 +113,8 @@ class Reconciler:
         now = self._clock()
         readings = self._looked_at(only, now)
         wish = self._groundwork.wish(readings, now, remember=False)
-        decided = self._plan(readings, self._groundwork.grounds(wish, now, remember=False), now)
+        grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False)
+        decided = self._plan(readings, grounds, now)
         return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
 
     def examine(self, uid: str) -> Examination:
@@ -116,11 +141,11 @@ class Reconciler:
         unasked = None
         try:
             wish = self._groundwork.wish(readings, now, remember=False)
-            grounds = self._groundwork.grounds(wish, now, remember=False)
+            grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False)
         except (ApiUnusable, ReservationError) as error:
             unasked = str(error)
             wish = self._groundwork.wish(readings, now, remember=False, ask=False)
-            grounds = self._groundwork.grounds(wish, now, remember=False, ask=False)
+            grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False, ask=False)
         return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
 
     def held_now(self, checksum: str) -> tuple[str | None, int]:
@@ -173,63 +198,84 @@ class Reconciler:
             stopping=self._stopping,
             progress=self._progress,
         )
-        fresh = self._intake.read(only, now, force=force)
-        reports = tuple(self._report(reading) for reading in fresh.values())
-        for reading, report in zip(fresh.values(), reports, strict=True):
+        if force:
+            self._ledger.agenda.open_all()
+        self._agenda.check(self._groundwork.known_advance(), now)
+        looked_at = self._intake.look_through(only, now, force=force)
+        matter = self._matter(now)
+        readings = matter.said.readings
+        fresh = [readings[name] for name in readings if name in looked_at]
+        reports = tuple(self._report(reading) for reading in fresh)
+        for reading, report in zip(fresh, reports, strict=True):
             self._remember_reading(reading, report)
-        readings = self._intake.completed(fresh)
-        decided: Plan | None = None
+        decided: _Decided | None = None
+        resting = matter.due.resting
         error: str | None = None
         try:
-            decided = self._settle_and_write(readings, applier, force=force)
+            decided, resting = self._settle_and_write(matter, applier, force=force)
             self._forget_what_is_long_over(now)
         except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
+        self._intake.let_go()
         return self._summarise(
             decided=decided,
+            resting=resting,
             applier=applier,
-            readings=readings,
-            reports=noted(reports, decided),
+            quarantined=len({(d.document, d.uid, d.line) for r in readings.values() for d in r.defects}),
+            reports=noted(reports, decided.plan if decided else None),
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
             error=error,
         )
 
-    def _settle_and_write(self, readings: Mapping[str, Reading], applier: Applier, *, force: bool) -> Plan:
+    def _matter(self, now: datetime, former: _Matter | None = None) -> _Matter:
+        """What is due now, and what the sources say of it; `former` as it is if nothing more became due."""
+        due = self._agenda.due(now)
+        if former is not None and due.uids.keys() <= former.due.uids.keys():
+            return former
+        said = self._intake.said_of(due.uids.keys(), now)
+        return _Matter(due, said, self._groundwork.wish(said.readings, now, remember=True))
+
+    def _settle_and_write(self, matter: _Matter, applier: Applier, *, force: bool) -> tuple[_Decided, Tally]:
         now = self._clock()
-        wish = self._groundwork.wish(readings, now, remember=True)
         # A clock that ran ahead may have taken meetings for over that are still to come.
         set_back = self._latest is not None and now < self._latest
         self._latest = now
         compare = force or set_back or is_due(self._ledger, now, self._settings.drift_check)
+        if not (compare or matter.due.uids or self._ledger.decisions()):
+            idle = self._idle(matter, now)
+            if idle is not None:
+                return idle, matter.due.resting
         if self._settings.mode is Mode.OBSERVE:
             if compare:
-                self._inspect(wish, applier)
-            return self._decide(readings, wish)
+                self._inspect(matter.wish, applier)
+            decided = self._decide(matter)
+            return decided, self._let_rest(decided)
         settler = Settler(
             api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
         )
         with self._api.armed():
             settler.settle()
             if compare:
-                self._inspect(wish, applier)
+                self._inspect(matter.wish, applier)
             approved = self._ledger.approved()
-            decided = self._decide(readings, wish)
-            if not compare and self._finds_booked(decided, wish, applier):
-                decided = self._decide(readings, wish)
-            self._record_silently(decided)
-            if decided.released is not None:
-                applier.intend_approved(decided)
-                self._ledger.spend_approval(decided.released)
-            if len(readings) == len(self._intake.sources):
-                # A word that this cycle did not need was for a set that is no longer held.
-                for unused in approved - {decided.released}:
-                    self._ledger.spend_approval(unused)
+            decided = self._decide(matter)
+            if not compare and self._finds_booked(decided.plan, decided.matter.wish, applier):
+                decided = self._decide(decided.matter)
+            plan = decided.plan
+            self._record_silently(plan)
+            resting = self._let_rest(decided)
+            if plan.released is not None:
+                applier.intend_approved(plan)
+                self._ledger.spend_approval(plan.released)
+            self._spend_what_was_not_needed(approved - {plan.released}, matter)
             try:
-                applier.apply(decided)
-            finally:
+                applier.apply(plan)
+            except (ApiUnusable, ReservationError):
                 self._look_once_more(settler)
-        return decided
+                raise
+            self._look_once_more(settler)
+        return decided, resting
 
     def _finds_booked(self, decided: Plan, wish: Wish, applier: Applier) -> bool:
         """Whether the API may have what is about to be created, and the ledger has what there is now.
@@ -267,9 +313,41 @@ class Reconciler:
             meetings=wish.meetings(Window.ahead(self._clock(), self._settings.horizon).reach),
         )
 
-    def _decide(self, readings: Mapping[str, Reading], wish: Wish) -> Plan:
+    def _idle(self, matter: _Matter, now: datetime) -> _Decided | None:
+        """What a cycle decides for which nothing is due; None if it comes out that everything is."""
+        grounds = self._groundwork.idle(now)
+        if not self._agenda.check(grounds.policy.advance, now):
+            return None
+        decided = self._plan(matter.said.readings, grounds, now, Resting(matter.due.resting))
+        self._record_silently(decided)
+        self._spend_what_was_not_needed(self._ledger.approved(), matter)
+        return _Decided(matter, grounds, decided)
+
+    def _spend_what_was_not_needed(self, approved: Collection[str], matter: _Matter) -> None:
+        """A word that a whole cycle did not need was for a set that is no longer held."""
+        if len(matter.said.readings) == len(self._intake.sources):
+            for unused in approved:
+                self._ledger.spend_approval(unused)
+
+    def _decide(self, matter: _Matter) -> _Decided:
+        """The plan of what is due; what became due meanwhile comes to it."""
         now = self._clock()
-        return self._plan(readings, self._groundwork.grounds(wish, now, remember=True), now)
+        matter = self._matter(now, matter)
+        grounds = self._grounds(matter, now)
+        if not self._agenda.check(grounds.policy.advance, now):  # it was asked anew, and is another
+            matter = self._matter(now, matter)
+            grounds = self._grounds(matter, now)
+        holders = self._ledger.holders({b.blocked_by for b in grounds.bookings if b.blocked_by})
+        resting = Resting(matter.due.resting, holders)
+        return _Decided(matter, grounds, self._plan(matter.said.readings, grounds, now, resting))
+
+    def _grounds(self, matter: _Matter, now: datetime) -> Grounds:
+        bookings = self._ledger.due(now) if matter.due.uids else ()
+        return self._groundwork.grounds(matter.wish, bookings, now, remember=True)
+
+    def _let_rest(self, decided: _Decided) -> Tally:
+        matter, bookings = decided.matter, decided.grounds.bookings
+        return self._agenda.rest(matter.due, matter.said, decided.plan, bookings, self._clock())
 
     def _forget_what_is_long_over(self, now: datetime) -> None:
         """Once a day; the ledger of a service that runs for years must not grow for years."""
@@ -291,14 +369,16 @@ class Reconciler:
         held = f"{decided.held_checksum or ''} {len(decided.held)}"
         if self._ledger.get_fact(_HELD) != held:
             self._ledger.set_fact(_HELD, held)
-        known = [b for b in decided.amended if b.row]
+        # First what is over: its meeting may go on in another record, and a key has one that is current.
+        if decided.closed:
+            self._ledger.record(*decided.closed, at=now, what="closed")
+        over = {b.row for b in decided.closed}
+        known = [b for b in decided.amended if b.row and b.row not in over]
         wishes = [b for b in decided.amended if not b.row]
         if known:
             self._ledger.amend(*known)
         if wishes:
             self._ledger.record(*wishes, at=now, what="noted")
-        if decided.closed:
-            self._ledger.record(*decided.closed, at=now, what="closed")
 
     # Sources
 
@@ -339,26 +419,41 @@ class Reconciler:
 
     # Deciding
 
-    def _plan(self, readings: Mapping[str, Reading], grounds: Grounds, now: datetime) -> Plan:
-        decided = plan(
-            grounds.wish.witnessed, grounds.wish.mapped, readings, grounds.bookings, grounds.policy, now
-        ).numbered(self._ledger.next_generation)
+    def _plan(
+        self,
+        readings: Mapping[str, Reading],
+        grounds: Grounds,
+        now: datetime,
+        resting: Resting | None = None,
+    ) -> Plan:
+        decided = planned(
+            grounds.wish.witnessed,
+            grounds.wish.mapped,
+            readings,
+            grounds.bookings,
+            grounds.policy,
+            now,
+            resting,
+        )
+        keys = {change.meeting.key for change in decided.writes if isinstance(change, Create)}
+        if keys:
+            decided = decided.numbered(self._ledger.next_generations(keys))
         log.info("plan", checksum=decided.checksum, writes=len(decided.writes), unchanged=decided.unchanged)
         return decided
 
-    def _next_due(self, current: Sequence[Booking]) -> datetime:
+    def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
         """When a cycle has something to do although no source says anything new."""
         now, settings = self._clock(), self._settings
         moments = [last_compared(self._ledger, now) + settings.drift_check]
-        moments += [b.retry_at for b in current if b.retry_at is not None and not b.in_doubt]
-        if any(b.in_doubt for b in current):
+        moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
+        if any(b.in_doubt for b in open_ones):
             self._looks += 1
             moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
         else:
             self._looks = 0
-        advance = self._groundwork.known_advance()
-        if advance is not None:
-            moments += [b.spec.start - advance for b in current if b.reason is Reason.TOO_EARLY]
+        turn = self._ledger.agenda.next_due(now)
+        if turn is not None:
+            moments.append(turn)
         return max(min(moments), now + _FIRST_LOOK)
 
     def refresh_after(self, name: str) -> timedelta | None:
@@ -370,33 +465,36 @@ class Reconciler:
     def _summarise(
         self,
         *,
-        decided: Plan | None,
+        decided: _Decided | None,
+        resting: Tally,
         applier: Applier,
-        readings: Mapping[str, Reading],
+        quarantined: int,
         reports: tuple[SourceReport, ...],
         calls: Mapping[str, int],
         seconds: float,
         error: str | None,
     ) -> CycleReport:
-        current = self._ledger.current()
-        self.due_at = self._next_due(current)
-        skips = [c for c in decided.changes if isinstance(c, Skip)] if decided else []
-        quarantined = {(d.document, d.uid, d.line) for r in readings.values() for d in r.defects}
+        nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
+        open_ones = () if nothing_open else self._ledger.due(self._clock())
+        self.due_at = self._next_due(open_ones)
+        plan = decided.plan if decided else None
+        skips = [c for c in plan.changes if isinstance(c, Skip)] if plan else []
+        still = decided.matter.due.resting.skipped.total() if decided else 0
         counts = {
             "created": applier.count["created"],
             "updated": applier.count["updated"],
             "cancelled": applier.count["cancelled"],
-            "unchanged": decided.unchanged if decided else 0,
+            "unchanged": plan.unchanged if plan else 0,
             "adopted": applier.count["adopted"],
-            "held": len(decided.held) if decided else 0,
-            "refused": sum(is_refused(b) for b in current),
-            "in_doubt": sum(b.in_doubt for b in current),
-            "quarantined": len(quarantined),
-            "waiting": sum(b.state is BookingState.WAITING for b in current),
-            "skipped": sum(not s.needs_person for s in skips),
+            "held": len(plan.held) if plan else 0,
+            "refused": sum(is_refused(b) for b in open_ones),
+            "in_doubt": sum(b.in_doubt for b in open_ones),
+            "quarantined": quarantined,
+            "waiting": sum(b.state is BookingState.WAITING for b in open_ones) + resting.waiting.total(),
+            "skipped": sum(not s.needs_person for s in skips) + still,
         }
         report = CycleReport(
-            plan=decided,
+            plan=plan,
             counts=counts,
             sources=reports,
             calls={method: calls.get(method, 0) for method in ("GET", "POST", "PUT")},
@@ -408,7 +506,7 @@ class Reconciler:
             "cycle",
             outcome=report.outcome,
             seconds=report.seconds,
-            rekeyed=decided.rekeyed if decided else 0,
+            rekeyed=plan.rekeyed if plan else 0,
             **counts,
             **{f"calls_{method.lower()}": n for method, n in report.calls.items()},
         )

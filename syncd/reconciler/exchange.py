@@ -46,9 +46,13 @@ class Exchange:
         self._moved[before.row] = before
         self._touched.add(before.row)
 
+    def has_touched(self, booking: Booking) -> bool:
+        """Whether a booking is no longer as the plan knows it."""
+        return booking.row in self._touched
+
     def latest(self, booking: Booking) -> Booking:
         """A booking of the plan as this cycle has left it."""
-        if booking.row not in self._touched:
+        if not self.has_touched(booking):
             return booking
         return next(b for b in self._ledger.bookings_of(booking.key.uid) if b.row == booking.row)
 

@@ -26,7 +26,8 @@ from syncd.reconciler.ports import Api, CalendarSource, Ledger, Settings
 log = structlog.get_logger(__name__)
 
 _RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
-_NOBODY_KEPT = timedelta(hours=24)  # how long "no such user" is believed
+ANSWER_KEPT = timedelta(hours=24)
+"""How long an answer of the directory is believed."""
 _MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
 _RESERVE = 20  # a part of the monthly calls that writes leave for looking
 
@@ -82,9 +83,10 @@ class Groundwork:
             mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
         return Wish(witnessed, {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed})
 
-    def grounds(self, wish: Wish, now: datetime, *, remember: bool, ask: bool = True) -> Grounds:
-        """What the plan for a wish rests on; without `ask` only what is known without the API."""
-        bookings = self._ledger.current()
+    def grounds(
+        self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
+    ) -> Grounds:
+        """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
         if ask and self._ledger.fresh:
             bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
         policy = Policy(
@@ -99,6 +101,16 @@ class Groundwork:
             calls=self._calls(now),
         )
         return Grounds(wish, bookings, policy)
+
+    def idle(self, now: datetime) -> Grounds:
+        """What a plan rests on for which nothing is due; the tenant's rules are asked when it is time."""
+        policy = Policy(
+            mode=self._settings.mode,
+            window=Window.ahead(now, self._settings.horizon),
+            configured=tuple(source.name for source in self._sources),
+            advance=self._advance(now, remember=True, ask=True),
+        )
+        return Grounds(Wish((), {}), (), policy)
 
     def recognised(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> Recognised:
         """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
@@ -119,7 +131,7 @@ class Groundwork:
         """Ask the tenant's directory for addresses that the people file does not know, each once."""
         found: dict[str, str] = {}
         for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
-            known, user = self._ledger.person(address, not_before=now - _NOBODY_KEPT)
+            known, user = self._ledger.person(address, not_before=now - ANSWER_KEPT)
             if not known and ask:
                 try:
                     user = self._api.find_user(address)

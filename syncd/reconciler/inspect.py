@@ -44,21 +44,20 @@ def listed(
     bookings: Sequence[Booking],
     meetings: Sequence[Meeting],
     now: datetime,
-    until: datetime | None = None,
+    until: datetime,
 ) -> tuple[Reservation, ...]:
     """What the API has, of all states, in the time of these bookings and meetings; raises `ApiUnusable`.
 
-    A ledger that proves nothing asks `until` the end of what may be booked: its meetings may have moved.
+    It asks `until` the end of what may be booked at least: there may be what no record and no meeting tells
+    of, since meetings move, and a ledger that was put back looks like any other.
     """
     held = [b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now]
-    starts, ends = [now], [m.spec.end for m in meetings]
-    if until is not None:
-        ends.append(until)
+    starts, ends = [now], [until, *(m.spec.end for m in meetings)]
     if held:
         start, end = search_window(held, timedelta())
         starts.append(start)
         ends.append(end)
-    return api.find(min(starts) - MARGIN, max(ends) + MARGIN) if ends else ()
+    return api.find(min(starts) - MARGIN, max(ends) + MARGIN)
 
 
 def adoptable(
@@ -68,9 +67,8 @@ def adoptable(
     settings: Settings,
     now: datetime,
 ) -> Recognised:
-    """What reservations with our mark that are not over turn out to be."""
-    coming = [r for r in reservations if r.end > now]
-    return recognise(coming, meetings, bookings, settings.instance)
+    """What reservations with our mark turn out to be."""
+    return recognise(reservations, meetings, bookings, settings.instance, now)
 
 
 def inspect(
@@ -89,9 +87,7 @@ def inspect(
     """
     now = clock()
     bookings = ledger.current()
-    unsure = ledger.fresh or leftovers(ledger)[0] > 0
-    until = Window.ahead(now, settings.horizon).reach if unsure else None
-    reservations = listed(api, bookings, meetings, now, until)
+    reservations = listed(api, bookings, meetings, now, Window.ahead(now, settings.horizon).reach)
     found = {r.reservation_id: r for r in reservations}
     for booking in bookings:
         if booking.state in HOLDING_STATES and booking.spec.end > now:

@@ -1,65 +1,111 @@
-"""Reads the sources: bytes to readings, and what each source said last."""
+"""Reads the sources: what each of them says, as far as it changed or needs a look.
+
+Looking through a source tells which UIDs say something new; their text is kept in the ledger, and they come
+on its agenda.
+A reading of a cycle is about the UIDs that are due alone; that it would say the same of all others as
+before is what the agenda stands for.
+Unreadable is never empty: of a source that cannot be read everything stays as it was known.
+"""
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property, partial
 
-from syncd.core.occurrence import Reading, Window
+from syncd.core.occurrence import Defect, Presence, Reading, Window
+from syncd.core.reasons import Note, Reason
 from syncd.errors import SourceError
-from syncd.ics import Document, read
-from syncd.reconciler.ports import CalendarSource
+from syncd.ics import (
+    Document,
+    Inventory,
+    Understood,
+    read,
+    understand_all,
+)
+from syncd.reconciler.ports import Agenda, CalendarSource, Kept, Ledger
+from syncd.reconciler.search import (
+    IN_PART,
+    JUDGED_AT,
+    UNKNOWN,
+    UNREADABLE,
+    WHOLE,
+    Found,
+    Look,
+    Search,
+    understanding,
+    unpacked,
+)
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
 
+Elsewhere = Callable[[str, Callable[[], None]], None]
+"""Does work of the named source in another thread, and wakes the source when it is done."""
 
-class Intake:
-    """Reads some or all sources at a time; unreadable is never empty.
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
+_SALT = "salt"  # the fact that keeps feeds from provoking equal digests
 
-    What a source said last stays at hand, for cycles in which only others are due.
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the sources say of some UIDs: readings by source, in the order of the configuration.
+
+    `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
+    `unheard` are the UIDs that also stand in a source of which nothing is known now.
     """
 
-    def __init__(self, sources: Iterable[CalendarSource], *, horizon: timedelta, prepare: Prepare) -> None:
+    readings: Mapping[str, Reading]
+    next_start: Mapping[str, datetime]
+    unheard: frozenset[str]
+
+
+class Intake:
+    """Reads some or all sources at a time.
+
+    What a source said last stays at hand, for cycles in which only others are due.
+    With `elsewhere` a large source is looked through aside, and its readings follow when it is done.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[CalendarSource],
+        *,
+        ledger: Ledger,
+        horizon: timedelta,
+        prepare: Prepare,
+        elsewhere: Elsewhere | None,
+    ) -> None:
         self.sources = tuple(sources)
+        self._ledger = ledger
+        self._agenda: Agenda = ledger.agenda
         self._horizon = horizon
         self._prepare = prepare
-        self._last: dict[str, Reading] = {}
+        self._elsewhere = elsewhere
+        self._looks: dict[str, Look] = {}
+        self._aside: dict[str, Search] = {}
+        self._ahead: dict[str, Mapping[str, Understood]] = {}  # by source: what was understood just now
+
+    def refresh_after(self, name: str) -> timedelta | None:
+        """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
+        look = self._looks.get(name)
+        return look.understanding.refresh_after if look is not None and look.readable else None
+
+    # Everything, without keeping anything
 
     def look(
         self, names: Collection[str] | None, now: datetime
     ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
-        """Read without keeping anything; each source with its documents, held until the next one only.
+        """Read whole sources and keep nothing; each with its documents, held until the next one only.
 
         `names` None means all sources.
         """
-        yield from self._each(names, now, force=False, keep=False)
-
-    def read(
-        self, names: Collection[str] | None, now: datetime, *, force: bool = False
-    ) -> dict[str, Reading]:
-        """Read, and keep what was whole; the readings by source in the order of the configuration."""
-        fresh = {s.name: reading for s, _, reading in self._each(names, now, force=force, keep=True)}
-        self._last |= fresh
-        return fresh
-
-    def completed(self, fresh: Mapping[str, Reading]) -> dict[str, Reading]:
-        """These readings and the last ones of the other sources, in the order of the configuration."""
-        known = {**self._last, **fresh}
-        return {source.name: known[source.name] for source in self.sources if source.name in known}
-
-    def refresh_after(self, name: str) -> timedelta | None:
-        """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
-        last = self._last.get(name)
-        return last.refresh_after if last is not None else None
-
-    def _each(
-        self, names: Collection[str] | None, now: datetime, *, force: bool, keep: bool
-    ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
         window = Window.ahead(now, self._horizon)
-        wanted = [source for source in self.sources if names is None or source.name in names]
-        self._prepare([source.name for source in wanted], force)
-        for source in wanted:
+        booked = frozenset(booking.key.uid for booking in self._ledger.current())
+        for source in self._wanted(names, force=False):
             try:
                 fetched = source.fetch()
             except SourceError as error:
@@ -73,7 +119,213 @@ class Intake:
                 window=window,
                 at=now,
                 problems=fetched.problems,
+                booked=booked,
             )
-            if keep and reading.complete:
-                fetched.accept()
             yield source, fetched.documents, reading
+
+    # What changed
+
+    def look_through(
+        self, names: Collection[str] | None, now: datetime, *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Find out what the sources say anew, and put it on the agenda; the names of those looked at."""
+        looked_at = []
+        self._ahead = {}
+        for source in self._wanted(names, force=force):
+            aside = self._aside.get(source.name)
+            if aside is not None:
+                if not aside.ended:
+                    continue  # its end wakes the source
+                del self._aside[source.name]
+                if aside.found is not None:
+                    self._take_in(source, aside, aside.found)
+            try:
+                fetched = source.fetch()
+            except SourceError as error:
+                self._unreadable(source, str(error), now)
+            else:
+                search = Search(source, fetched, self._known(source), self._ledger, self._salt, now)
+                if self._elsewhere is not None and search.is_large:
+                    self._aside[source.name] = search
+                    self._elsewhere(source.name, partial(search.run_aside, Window.ahead(now, self._horizon)))
+                    continue
+                self._take_in(source, search, search.run())
+            looked_at.append(source.name)
+        return tuple(looked_at)
+
+    def _take_in(self, source: CalendarSource, search: Search, found: Found) -> None:
+        problems = "; ".join(found.findings.problems)
+        if problems and found.findings.inventory.events == 0:
+            self._unreadable(source, problems, search.at)
+            return
+        standing, error = (IN_PART, problems) if problems else (WHOLE, None)
+        look = Look(search.at, found.findings.inventory, found.understanding, standing, error)
+        if look.inventory != search.known.inventory or search.known.standing != look.standing:
+            search.take_in(found.findings, look.standing, Window.ahead(search.at, self._horizon))
+        if search.known.standing not in {look.standing, UNKNOWN}:
+            self._agenda.open_all([source.name])
+        self._looks[source.name] = look
+        self._ahead[source.name] = found.understood
+        if look.error is None:
+            search.fetched.accept()
+
+    def let_go(self) -> None:
+        """A cycle is over: what was understood in it need not be held."""
+        self._ahead = {}
+
+    @property
+    def judged_at(self) -> datetime:
+        """When it was last judged which events are over."""
+        return datetime.fromisoformat(self._ledger.get_fact(JUDGED_AT) or _LONG_AGO)
+
+    def forget(self, now: datetime) -> None:
+        """Look at everything as if for the first time: what was known may rest on something else."""
+        self._looks = {}
+        self._agenda.forget_inventories()
+        self._ledger.set_fact(JUDGED_AT, now.isoformat())
+
+    def said_of(self, uids: Collection[str], now: datetime) -> Said:
+        """What the sources say of these UIDs, as far as this process looked at them."""
+        window = Window.ahead(now, self._horizon)
+        kept = self._agenda.kept_of(uids)
+        readings: dict[str, Reading] = {}
+        next_start: dict[str, datetime] = {}
+        for source in self.sources:
+            look = self._looks.get(source.name)
+            if look is None:
+                continue
+            if not look.readable:
+                assert look.at is not None  # this process looked
+                readings[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
+                continue
+            understood = self._understood(source.name, look, kept.get(source.name, {}), window)
+            for uid, one in understood.items():
+                if one.next_start is not None:
+                    next_start[uid] = min(one.next_start, next_start.get(uid, one.next_start))
+            remarks = self._remarks(source.name, kept.get(source.name, {}), understood)
+            readings[source.name] = _reading(source.name, look, understood, remarks, window)
+        silent = [name for name in kept if name not in readings or not readings[name].readable]
+        return Said(readings, next_start, frozenset(uid for name in silent for uid in kept[name]))
+
+    def _understood(
+        self, source: str, look: Look, kept: Mapping[str, Kept], window: Window
+    ) -> dict[str, Understood]:
+        # It was understood a moment ago, aside or in this very cycle, which is as good as now.
+        ahead = self._ahead.get(source, {})
+        understood = {uid: ahead[uid] for uid in kept if uid in ahead}
+        work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in understood}
+        understood |= {one.uid: one for one in understand_all(work, look.understanding, window)}
+        for uid, one in understood.items():
+            if one.defects:  # in which line it stands now
+                pieces = unpacked(kept[uid].pieces)
+                there = [replace(piece, line=look.inventory.line_of(piece)) for piece in pieces]
+                understood[uid] = look.understanding.of(uid, there, window)
+        self._ahead[source] = understood
+        return understood
+
+    def _remarks(
+        self, source: str, kept: Mapping[str, Kept], understood: Mapping[str, Understood]
+    ) -> dict[str, str]:
+        """What is to be said of a source's UIDs, by UID, brought up to date."""
+        known = self._agenda.remarks(source)
+        changed = {
+            uid: said for uid, one in understood.items() if (said := _remarks(one)) != kept[uid].remarks
+        }
+        if changed:
+            self._agenda.remark(source, changed)
+        return {uid: said for uid, said in {**known, **changed}.items() if said}
+
+    def _wanted(self, names: Collection[str] | None, *, force: bool) -> Iterator[CalendarSource]:
+        wanted = [source for source in self.sources if names is None or source.name in names]
+        self._prepare([source.name for source in wanted], force)
+        yield from wanted
+
+    def _known(self, source: CalendarSource) -> Look:
+        """How a source was found last, by this process or a former one."""
+        look = self._looks.get(source.name)
+        if look is not None:
+            return look
+        stored = self._agenda.inventory(source.name)
+        inventory = Inventory.unpacked(stored[0]) if stored else Inventory()
+        return Look(
+            None, inventory, understanding(source, inventory), standing=stored[1] if stored else UNKNOWN
+        )
+
+    def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
+        known = self._known(source)
+        self._looks[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
+        if known.standing != UNREADABLE:
+            self._agenda.set_standing(source.name, UNREADABLE)
+            self._agenda.open_all([source.name])
+
+    @cached_property
+    def _salt(self) -> int:
+        stored = self._ledger.get_fact(_SALT)
+        if stored is None:
+            stored = str(secrets.randbits(64))
+            self._ledger.set_fact(_SALT, stored)
+        return int(stored)
+
+
+def _reading(
+    source: str,
+    look: Look,
+    understood: Mapping[str, Understood],
+    remarks: Mapping[str, str],
+    window: Window,
+) -> Reading:
+    defects: list[Defect] = []
+    notes: dict[Note, None] = {}
+    for uid in sorted(remarks):
+        said = json.loads(remarks[uid])
+        defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]
+        notes |= {Note(Reason(why), text): None for why, text in said["notes"]}
+    assert look.at is not None  # this process looked
+    return Reading(
+        source=source,
+        at=look.at,
+        window=window,
+        digest=look.inventory.digest,
+        occurrences=tuple(
+            sorted((o for one in understood.values() for o in one.occurrences), key=lambda o: o.key)
+        ),
+        presence=_Presences(look.inventory, understood),
+        defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
+        notes=tuple(notes),
+        error=look.error,
+        documents=look.inventory.documents,
+        events=look.inventory.events,
+    )
+
+
+class _Presences(Mapping[str, Presence]):
+    """How UIDs stand in a reading; those that nobody looked at are events that are over."""
+
+    def __init__(self, inventory: Inventory, understood: Mapping[str, Understood]) -> None:
+        self._inventory = inventory
+        self._understood = understood
+
+    def __getitem__(self, uid: str) -> Presence:
+        one = self._understood.get(uid)
+        if one is not None and one.presence is not None:
+            presence: Presence = one.presence
+            return presence
+        if uid and self._inventory.holds(uid):
+            return Presence.SERIES
+        raise KeyError(uid)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._understood)
+
+    def __len__(self) -> int:
+        return len(self._understood)
+
+
+def _remarks(one: Understood) -> str:
+    """What is to be said of a UID also while nobody looks at it, as JSON; empty if nothing."""
+    notes = {n for o in one.occurrences for n in o.notes if n.reason is Reason.TIMEZONE_CONTRADICTS}
+    said = {
+        "defects": [[d.line, d.reason, d.detail, d.document] for d in one.defects],
+        "notes": sorted([n.reason, n.detail] for n in notes),
+    }
+    return json.dumps(said) if any(said.values()) else ""

@@ -52,14 +52,14 @@ class Settler:
     def settle(self) -> None:
         """Settle as far as persons decided and looking can; raises `ApiUnusable`."""
         self._carry_out_decisions()
-        current = self._ledger.current()
+        current = self._ledger.due(self._clock())  # what is in doubt never rests
         doubtful = [b for b in current if b.in_doubt]
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
         if creates:
-            known = frozenset(b.reservation_id for b in current if b.reservation_id)
             start, end = search_window(creates, MARGIN)
             creators = {b.spec.creator for b in creates}
             found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
+            known = self._ledger.holders({r.reservation_id for r in found}).keys()
             for booking in creates:
                 self._settle_create(booking, made_by(booking, found, known))
         for booking in (*doubtful, *(b for b in current if b.may_still_change)):
@@ -170,8 +170,9 @@ class Settler:
     # What a person decided
 
     def _carry_out_decisions(self) -> None:
-        by_row = {b.row: b for b in self._ledger.current()}
-        for decision in self._ledger.decisions():
+        decisions = self._ledger.decisions()
+        by_row = {b.row: b for b in self._ledger.current()} if decisions else {}
+        for decision in decisions:
             booking = by_row.get(decision.booking)
             if booking is not None and resolvable(booking):
                 self._carry_out(booking, decision)

@@ -92,6 +92,14 @@ class TuyaApi:
         """The API's clock minus ours in seconds, from the last answer; None before the first."""
         return self._channel.clock_offset_s
 
+    def pause_s(self, underway: int) -> float:
+        """Seconds until it is worth beginning another call beside `underway` others of this client.
+
+        Infinite when only the end of one of them makes room; so never more are under way than the pace or
+        the connections need.
+        """
+        return self._channel.pause_s(underway)
+
     def close(self) -> None:
         """Ends waiting calls at once, from any thread; every later one is `ApiUnusable`.
 

@@ -2,6 +2,7 @@
 
 Promises: nothing but GET leaves unless armed; reads are repeated a bounded number of times; a write is sent
 again only after an answer that is documented as a refusal before processing.
+Threads share one pace, one token and one patience: when the API asks one call to wait, all wait.
 `NotExecuted`, `Refused` and `ApiUnusable` from a write prove that it had no effect; everything else that
 can go wrong is `OutcomeUnknown`.
 Must not: know a resource of the API, log or put into a text what was sent, where, or with which secret.
@@ -13,6 +14,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +29,20 @@ import httpx
 import stamina
 import structlog
 
-from syncd.errors import ApiUnusable, ConfigError, NotExecuted, OutcomeUnknown, RateLimited, Refused
+from syncd.errors import (
+    ApiUnusable,
+    ConfigError,
+    NotExecuted,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    SyncdError,
+)
 from syncd.tuya import codes
 from syncd.tuya.codes import Remedy
 from syncd.tuya.content import whole_number
-from syncd.tuya.transport import Gate
+from syncd.tuya.pace import Pace
+from syncd.tuya.transport import CONNECTIONS, Gate, WriteNotArmed
 
 # httpx logs every URL with its query, and httpcore every header.
 for _name in ("httpx", "httpcore"):
@@ -48,6 +59,7 @@ _THROTTLE_WAITS_S = (0.5, 1.0, 2.0)
 _LONGEST_WAIT_S = 15.0  # a longer Retry-After is the caller's to wait for
 _RATE_LIMIT_PAUSE_S = 60.0
 _TOKEN_LIFE_S = 7200  # page "Get Token"; used when the answer does not say
+_LEAD_S = 0.02  # before its turn a call may begin, so that what its caller does first delays nothing
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -109,24 +121,6 @@ class _Fault(Exception):
         super().__init__(what)
 
 
-class _Pace:
-    """Spaces calls evenly; a call that comes a little late is made up for, so that the rate is reached."""
-
-    def __init__(self, requests_per_second: float) -> None:
-        self._interval_s = 1.0 / requests_per_second
-        self._lateness_s = min(self._interval_s, 0.05)
-        self._next = time.monotonic()
-        self._lock = threading.Lock()
-
-    def delay_s(self) -> float:
-        """Takes the next turn and returns the seconds until it."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(self._next, now - self._lateness_s)
-            self._next = turn + self._interval_s
-            return max(0.0, turn - now)
-
-
 class Channel:
     """Signed calls to one project at one endpoint; may be used from several threads.
 
@@ -152,10 +146,9 @@ class Channel:
         self._client_id = client_id
         self._client_secret = client_secret
         self._timeout_s = timeout_s
-        self._budget_left = budget_left
         self._clock = clock
-        self._pace = _Pace(requests_per_second)
-        self._gate = Gate(endpoint, count_call)
+        self._pace = Pace(requests_per_second, self._wait)
+        self._gate = Gate(endpoint, count_call, budget_left)
         self._http = httpx.Client(
             transport=self._gate,
             timeout=httpx.Timeout(timeout_s),
@@ -167,6 +160,7 @@ class Channel:
         self._underway = 0
         self._token_lock = threading.Lock()
         self._access_token: str | None = None
+        self._no_token: tuple[float, SyncdError] | None = None  # when it was not given last, and why
         self._renew_at = 0.0
         self._clock_shift_s = 0.0
         self._clock_offset_s: float | None = None
@@ -186,6 +180,12 @@ class Channel:
     def clock_offset_s(self) -> float | None:
         """The API's clock minus ours in seconds, from the last answer; None before the first."""
         return self._clock_offset_s
+
+    def pause_s(self, underway: int) -> float:
+        """Seconds until another call may begin beside so many; infinite: when one of them ends."""
+        if underway >= CONNECTIONS:
+            return math.inf
+        return max(0.0, self._pace.pause_s(underway) - _LEAD_S)
 
     def close(self) -> None:
         """Refuses calls from now on and ends waiting ones, from any thread; one underway comes to its end."""
@@ -260,12 +260,20 @@ class Channel:
         self, method: str, path: str, query: Mapping[str, str], body: bytes, *, for_token: bool = False
     ) -> object:
         """Exchanges until there is a result: each remedy once, waiting as often as there are waits."""
+        try:
+            return self._exchanged(method, path, query, body, for_token=for_token)
+        finally:
+            self._pace.give_back()
+
+    def _exchanged(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, *, for_token: bool
+    ) -> object:
         asked_at = time.monotonic()
         tried: set[Remedy] = set()
         waits = iter(_THROTTLE_WAITS_S)
         while True:
             token = "" if for_token else self._token()
-            self._wait(self._pace.delay_s())
+            self._pace.take_turn()
             if method != "GET" and time.monotonic() - asked_at > LATEST_SIGNING_S:
                 raise NotExecuted(
                     "the request waited too long for its turn, so it was not carried out; it is repeated "
@@ -276,7 +284,7 @@ class Channel:
                 return answer.result
             remedy = codes.REMEDIES.get(answer.code)
             if remedy is Remedy.WAIT:
-                self._wait_as_asked(answer, next(waits, None))
+                self._hold_as_asked(answer, next(waits, None))
             elif remedy is None or remedy in tried or (for_token and remedy is Remedy.RENEW_TOKEN):
                 self._refuse(answer, remedy, for_token=for_token)
             else:
@@ -294,7 +302,7 @@ class Channel:
                 self._refuse(answer, remedy, for_token=False)
             self._clock_shift_s = self._clock_offset_s or 0.0
 
-    def _wait_as_asked(self, answer: _Answer, wait_s: float | None) -> None:
+    def _hold_as_asked(self, answer: _Answer, wait_s: float | None) -> None:
         asked_s = answer.retry_after_s
         if wait_s is None or (asked_s or 0.0) > _LONGEST_WAIT_S:
             raise RateLimited(
@@ -302,7 +310,7 @@ class Channel:
                 "later; if this happens often, lower api.requests_per_second",
                 retry_after_s=_RATE_LIMIT_PAUSE_S if asked_s is None else asked_s,
             )
-        self._wait(max(wait_s, asked_s or 0.0))
+        self._pace.hold(max(wait_s, asked_s or 0.0))
 
     def _refuse(self, answer: _Answer, remedy: Remedy | None, *, for_token: bool) -> NoReturn:
         sentence = codes.cure(answer.code)
@@ -325,28 +333,38 @@ class Channel:
         raise ApiUnusable(f"{sentence} ({_trace(answer)}; nothing was changed)", code=answer.code)
 
     def _token(self) -> str:
+        asked_at = time.monotonic()
         with self._token_lock:
             if self._access_token is None or time.monotonic() >= self._renew_at:
-                self._access_token = None
-                given = self._repeated(
-                    lambda: self._call("GET", "/v1.0/token", {"grant_type": "1"}, b"", for_token=True)
-                )
-                fields = given if isinstance(given, dict) else {}
-                token = fields.get("access_token")
-                if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
-                    raise ApiUnusable(
-                        "the API answered without a token; nothing was changed; "
-                        "check that api.endpoint is the reservation API"
-                    )
-                # The guide page names the field `expire` in its table and `expire_time` in its example.
-                life_s = whole_number(fields.get("expire_time", fields.get("expire"))) or _TOKEN_LIFE_S
-                self._renew_at = time.monotonic() + life_s - min(300.0, life_s / 10)
-                self._access_token = token
+                if self._no_token is not None and self._no_token[0] >= asked_at:
+                    raise self._no_token[1]  # of the thread that asked while this one waited
+                try:
+                    self._renew_token()
+                except SyncdError as error:
+                    self._no_token = time.monotonic(), error
+                    raise
+            assert self._access_token is not None  # else it was just renewed
             return self._access_token
+
+    def _renew_token(self) -> None:
+        self._access_token = None
+        given = self._repeated(
+            lambda: self._call("GET", "/v1.0/token", {"grant_type": "1"}, b"", for_token=True)
+        )
+        fields = given if isinstance(given, dict) else {}
+        token = fields.get("access_token")
+        if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
+            raise ApiUnusable(
+                "the API answered without a token; nothing was changed; "
+                "check that api.endpoint is the reservation API"
+            )
+        # The guide page names the field `expire` in its table and `expire_time` in its example.
+        life_s = whole_number(fields.get("expire_time", fields.get("expire"))) or _TOKEN_LIFE_S
+        self._renew_at = time.monotonic() + life_s - min(300.0, life_s / 10)
+        self._access_token = token
 
     def _exchange(self, method: str, path: str, query: Mapping[str, str], body: bytes, token: str) -> _Answer:
         """One request and its answer, whatever the API says in it."""
-        self._require_budget()
         pairs = sorted(query.items())
         url = path + _parameters(pairs, str)
         asked_at = self._clock()
@@ -406,6 +424,8 @@ class Channel:
                         raise _Fault("the API's answer did not end in time", _CHECK_NETWORK)
                 retry_after_s = _retry_after(response.headers.get("retry-after"), self._clock())
                 return response.status_code, retry_after_s, bytes(content)
+        except WriteNotArmed:
+            raise _stopping() from None  # it was when the call began, and stopped while it waited
         except _NOT_SENT as error:
             what = f"the API cannot be reached ({str(error) or type(error).__name__})"
             raise _Fault(what, _CHECK_NETWORK, sent=False) from None
@@ -414,14 +434,6 @@ class Channel:
         except httpx.HTTPError as error:
             what = f"the connection to the API broke before the answer was complete ({type(error).__name__})"
             raise _Fault(what, _CHECK_NETWORK) from None
-
-    def _require_budget(self) -> None:
-        left = self._budget_left()
-        if left is not None and left <= 0:
-            raise ApiUnusable(
-                "this month's calls (api.monthly_calls) are used up; nothing was changed; "
-                "raise api.monthly_calls if the cloud plan has more, or wait for next month"
-            )
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and self._closing.wait(seconds):

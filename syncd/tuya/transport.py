@@ -1,7 +1,7 @@
 """The way out: connections to the endpoint behind a gate that lets only reads through until it is armed.
 
 Promises: what stands above it, whatever it does, changes nothing at the API outside of `armed()`, and no
-request leaves uncounted.
+request leaves uncounted or beyond the budget, however many threads ask.
 Must not: know what a request means.
 """
 
@@ -16,9 +16,11 @@ from contextlib import contextmanager
 
 import httpx
 
-from syncd.errors import ConfigError
+from syncd.errors import ApiUnusable, ConfigError
 
-_CONNECTIONS = 8  # beyond this the pool of httpx 0.28 collapses to a quarter of its rate
+CONNECTIONS = 8
+"""Requests under way at once: beyond that the pool of httpx 0.28 falls to a quarter of its rate."""
+
 _IDLE_S = 5.0  # shorter than any server's, so that a write hardly meets a connection that is just closing
 
 
@@ -29,12 +31,16 @@ class WriteNotArmed(RuntimeError):
 class Gate(httpx.BaseTransport):
     """The transport of the one endpoint; `calls` counts requests by method.
 
+    `count_call` and `budget_left` are never asked by two threads at once.
     Raises `ConfigError` when the endpoint or the environment's proxy cannot be used.
     """
 
-    def __init__(self, endpoint: str, count_call: Callable[[str], None]) -> None:
+    def __init__(
+        self, endpoint: str, count_call: Callable[[str], None], budget_left: Callable[[], int | None]
+    ) -> None:
         self._connections = _connections(endpoint)
         self._count_call = count_call
+        self._budget_left = budget_left
         self._lock = threading.Lock()
         self._armed = 0
         self.calls: Counter[str] = Counter({"GET": 0, "POST": 0, "PUT": 0})
@@ -56,12 +62,21 @@ class Gate(httpx.BaseTransport):
             raise WriteNotArmed(f"{method} while the API client is not armed; nothing was sent")
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Passes a request on, if it may pass."""
+        """Passes a request on, if it may pass; raises `ApiUnusable` when no calls are left this month."""
         self.require_armed(request.method)
         with self._lock:
+            self._require_budget()
             self.calls[request.method] += 1
-        self._count_call(request.method)
+            self._count_call(request.method)
         return self._connections.handle_request(request)
+
+    def _require_budget(self) -> None:
+        left = self._budget_left()
+        if left is not None and left <= 0:
+            raise ApiUnusable(
+                "this month's calls (api.monthly_calls) are used up; nothing was changed; "
+                "raise api.monthly_calls if the cloud plan has more, or wait for next month"
+            )
 
     def close(self) -> None:
         """Closes the connections."""
@@ -81,8 +96,9 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
     if not (_is_loopback(url.host) or urllib.request.proxy_bypass(url.host)):
         proxies = urllib.request.getproxies()
         proxy = proxies.get(url.scheme) or proxies.get("all")
+    # One more, so that a question at the end of an interrupted cycle does not wait for all that hang.
     limits = httpx.Limits(
-        max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=_IDLE_S
+        max_connections=CONNECTIONS + 1, max_keepalive_connections=CONNECTIONS, keepalive_expiry=_IDLE_S
     )
     try:
         return httpx.HTTPTransport(proxy=proxy, limits=limits)

@@ -67,7 +67,7 @@ def marked(reservation_id: str, meeting: Meeting, generation: int = 0, instance:
 
 def sorted_out(there: list[Reservation], wanted: list[Meeting], *known: Booking) -> Recognised:
     """What these reservations are to the instance `hq`."""
-    return recognise(there, wanted, known, "hq")
+    return recognise(there, wanted, known, "hq", NOW)
 
 
 def adopt(there: list[Reservation], wanted: list[Meeting]) -> tuple[Booking, ...]:

@@ -264,6 +264,61 @@ def test_the_confirmations_of_one_witness_do_not_count_for_another() -> None:
     assert ("cancel", "x", "event_gone") in told(twice)
 
 
+NEWER, OLDER = event("x", 2, rooms="b", sequence=5), event("x", sequence=1)
+
+
+def newer_and_older(**confirmations: int) -> Office:
+    """A meeting of which the first source has the copy that decides, and the second an older one."""
+    office = Office(sources=("one", "two"), safety=Safety(confirmations=confirmations))
+    office.cycle(office.reading(NEWER, OTHER), office.reading(OLDER, source="two"))
+    assert {b.source for b in office.live} == {"one"}
+    return office
+
+
+@pytest.mark.parametrize(
+    ("older", "write"),
+    [
+        pytest.param(OLDER, ("update", "changed"), id="other content"),
+        pytest.param(replace(OLDER, cancelled=True), ("cancel", "event_cancelled"), id="cancelled"),
+        pytest.param(replace(OLDER, transparent=True), ("cancel", "no_longer_bookable"), id="not blocking"),
+    ],
+)
+def test_an_older_copy_counts_once_it_is_confirmed_that_the_newer_one_is_gone(
+    older: Occurrence, write: tuple[str, str]
+) -> None:
+    """A single complete reading without the copy that decided neither moves nor cancels a meeting."""
+    office = newer_and_older(one=3)
+    once = office.reading(OTHER)
+    for again in (True, True, False):
+        decided = office.cycle(once if again else office.reading(OTHER), office.reading(older, source="two"))
+        assert ("hold", "x", "unconfirmed") in told(decided)
+        assert decided.writes == ()
+    decided = office.cycle(office.reading(OTHER), office.reading(older, source="two"))
+    assert [(kind, reason) for kind, _, reason in told(decided) if kind != "skip"] == [write]
+
+
+def test_a_newer_copy_that_is_back_starts_the_count_anew() -> None:
+    """An older copy beside it does not keep the count of a copy that was missing once."""
+    office = newer_and_older(one=2)
+    older = office.reading(OLDER, source="two")
+    for _ in range(3):
+        assert told(office.cycle(office.reading(OTHER), older)) == [("hold", "x", "unconfirmed")]
+        assert told(office.cycle(office.reading(NEWER, OTHER), older)) == []
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_readings_without_the_newer_copy_do_not_count_against_the_older_one(rounds: int) -> None:
+    """A source that lacks its copy for the first time cancels nothing, however often another lacked one."""
+    office = newer_and_older(one=2, two=2)
+    for _ in range(rounds):
+        office.cycle(office.reading(OTHER), office.reading(OLDER, source="two"))
+    more = event("more", 3)
+    first = office.cycle(office.reading(OTHER), office.reading(more, source="two"))
+    assert ("hold", "x", "unconfirmed") in told(first)
+    second = office.cycle(office.reading(OTHER), office.reading(more, source="two"))
+    assert ("cancel", "x", "event_gone") in told(second)
+
+
 def test_a_reading_that_is_kept_counts_once_beside_a_fresh_one() -> None:
     """A source that is asked rarely has to be asked again before its absence counts a second time."""
     office = two_witnesses(one=2, two=2)

@@ -805,7 +805,9 @@ def test_two_rooms_of_one_occurrence_get_two_generations() -> None:
     """Creates of one key are numbered upwards from the next free generation, each its own mark."""
     office = Office()
     decided = office.plan(office.reading(event("x", rooms="a, b"), event("y", 2)))
-    numbered = decided.numbered(lambda key: 4 if key.uid == "x" else 0)
+    numbered = decided.numbered(
+        {c.meeting.key: 4 if c.meeting.key.uid == "x" else 0 for c in decided.writes if isinstance(c, Create)}
+    )
     assert [c.generation for c in numbered.changes if isinstance(c, Create)] == [4, 5, 0]
 
 

@@ -140,3 +140,27 @@ def test_a_burst_of_files_is_a_few_cycles(daemon: Daemon) -> None:
     cycles = len(daemon.logged("cycle")) - before
     print(f"{BURST} files were {cycles} cycles")
     assert cycles < 10
+
+
+def test_a_large_calendar_is_read_beside_the_others(office: Office) -> None:
+    """Nobody waits for it; a change that comes while it is read is not lost."""
+    large = office.folder / "large.ics"
+    bulk = [
+        event(f"bulk-{number}", ahead(LATER), 60, "DESCRIPTION:" + "x" * 900, room=None)
+        for number in range(5_000)
+    ]
+    replace(large, *bulk, meeting("in-large"))
+    assert large.stat().st_size > 5_000_000
+    office.write(meeting("small"))
+    names = ("office", "large")
+    follow(office, *(files(name, f"{name}.ics", 'interval = "12h"') for name in names))
+    with running(office) as daemon:
+        daemon.until(booked(daemon, "small"), "the small one is booked")
+        replace(large, *bulk, meeting("in-large"), meeting("added"))
+        office.write(meeting("small"), meeting("smaller"))
+        daemon.until(booked(daemon, "smaller"), "the small one is booked again")
+        daemon.until(booked(daemon, "in-large", "added"), "the large one is booked", 30)
+        daemon.settle()
+        assert len(office.reservations()) == 4
+        read = [line for line in daemon.logged("source", source="large") if line["state"] == "read"]
+        assert read[-1]["events"] == len(bulk) + 2

@@ -207,8 +207,9 @@ def test_one_line_for_each_thing(office: Office) -> None:
 def test_an_exception_that_nobody_foresaw(office: Office, feed_server: FeedServer) -> None:
     """Where not even a thread can be started it says its type and places, no text, and fails."""
     office.write(secret_event("first", 2))
+    office.change(('mode = "full"', 'mode = "observe"'))  # no thread was needed so far
     with running(office) as daemon:
-        daemon.until(lambda: daemon.logged("cycle", created=1), "booked")
+        daemon.until(lambda: daemon.logged("cycle"), "a cycle")
         status_of = Path(f"/proc/{daemon.process.pid}/status").read_text()
         used = next(int(line.split()[1]) for line in status_of.splitlines() if line.startswith("VmSize"))
         resource.prlimit(daemon.process.pid, resource.RLIMIT_AS, (used * 1024, used * 1024))

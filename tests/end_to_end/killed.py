@@ -9,6 +9,7 @@ The graph of parts is that of `syncd.service`; only the API port is wrapped, and
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ class Order:
     way: Way
     at: int
     force: bool = False
+    at_once: int = 1  # calls; with more than one the order of the points may differ from cycle to cycle
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class _Death:
     def __init__(self, order: Order, tell: Callable[[str], object]) -> None:
         self._order = order
         self._tell = tell
+        self._lock = threading.Lock()
         self._count = 0
 
     def die(self, where: str) -> None:
@@ -111,8 +114,9 @@ class _Death:
 
     def reached(self) -> bool:
         """Whether this point is the one."""
-        self._count += 1
-        return self._count == self._order.at
+        with self._lock:
+            self._count += 1
+            return self._count == self._order.at
 
     def between(self, where: str) -> None:
         """A step is about to be made."""
@@ -129,26 +133,34 @@ class _Death:
 
     def wrap(self, parts: Service) -> Any:
         """The API port whose calls are points."""
-        return _Api(parts, self, self._order.way)
+        return _Api(parts, self, self._order)
 
 
 class _Api:
     """The API port, whose calls are points."""
 
-    def __init__(self, parts: Service, death: _Death, way: Way) -> None:
+    def __init__(self, parts: Service, death: _Death, order: Order) -> None:
         self._parts = parts
         self._death = death
-        self._way = way
+        self._way = order.way
+        self._at_once = order.at_once
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._parts.api, name)
         return partial(self._step, name, found) if name in _CALLS else found
 
+    def pause_s(self, underway: int) -> float:
+        """How many are under way, and when, is the order's business."""
+        return 0.0 if underway < self._at_once else math.inf
+
     def _step(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         self._death.between(name)
         if self._way in (Way.UNDERWAY, Way.LATE) and name in _WRITES and self._death.reached():
             self._die_underway(name)
-        return call(*arguments, **options)
+        answer = call(*arguments, **options)
+        if self._at_once > 1:  # else nothing comes between an answer and its commit
+            self._death.between(f"answer to {name}")
+        return answer
 
     def _die_underway(self, name: str) -> None:
         done = self._way is Way.UNDERWAY
@@ -184,6 +196,7 @@ def _cycle(order: Order, tell: Callable[[str], object]) -> None:
     with at_work(Path(order.config), wrap=death.wrap) as reconciler:
         if order.way is Way.LINE:
             sys.settrace(death.line)
+            threading.settrace(death.line)
         reconciler.cycle(force=order.force)
         sys.settrace(None)
 
@@ -218,7 +231,7 @@ def main() -> None:
     log.configure("json", "error")
     for line in sys.stdin:
         given = json.loads(line)
-        end = _carry_out(Order(given["config"], Way(given["way"]), given["at"], given["force"]))
+        end = _carry_out(Order(**(given | {"way": Way(given["way"])})))
         sys.stdout.write(json.dumps(asdict(end)) + "\n")
         sys.stdout.flush()
 

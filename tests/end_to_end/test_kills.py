@@ -95,6 +95,10 @@ def _approve_what_is_held(world: World) -> None:
         ledger.approve(report.plan.held_checksum, datetime.now(UTC), "a person")
 
 
+def _slow_down(world: World) -> None:
+    world.fault("slow:on=write,seconds=0.05")  # so that calls overlap
+
+
 @dataclass(frozen=True)
 class Scenario:
     """What the calendar says before and after; `made` counts the reservations that there ever are."""
@@ -106,6 +110,7 @@ class Scenario:
     fault: str = ""  # while the first booking is made
     prepare: Callable[[World], None] = lambda _: None
     force: bool = False
+    at_once: int = 1  # calls of the cycle that dies
 
 
 SCENARIOS = {
@@ -140,6 +145,20 @@ SCENARIOS = {
         made=3,
         settings=(("[reservation]", '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]'),),
         prepare=_approve_what_is_held,
+    ),
+}
+
+
+_SIDE_BY_SIDE: Places = dict.fromkeys("abcd", (None, EARLY))
+
+SIDE_BY_SIDE = {
+    "creates": Scenario({}, _SIDE_BY_SIDE, made=4, at_once=4, prepare=_slow_down),
+    "updates": Scenario(
+        _SIDE_BY_SIDE,
+        dict.fromkeys(_SIDE_BY_SIDE, (None, LATER)),
+        made=4,
+        at_once=4,
+        prepare=_slow_down,
     ),
 }
 
@@ -234,7 +253,7 @@ def _die_everywhere(
     for at in count(1, step):
         world = worlds()
         ids = _prepared(world, scenario)
-        end = mortal(Order(str(world.config), way, at, scenario.force))
+        end = mortal(Order(str(world.config), way, at, scenario.force, scenario.at_once))
         print(f"killed {way} at point {at}: {end.where}")  # shown when the next line fails
         _check_recovery(world, scenario, ids)
         world.fault()
@@ -251,6 +270,15 @@ def test_a_kill_between_any_two_steps_does_no_harm(
     """Between any two transactions and calls a kill costs nothing but time: once, in place, then quiet."""
     points = _die_everywhere(SCENARIOS[name], Way.BETWEEN, worlds, mortal)
     assert "commit" in points
+
+
+@pytest.mark.parametrize("name", SIDE_BY_SIDE)
+def test_a_kill_with_several_calls_under_way_does_no_harm(
+    worlds: Callable[[], World], mortal: Callable[[Order], End], name: str
+) -> None:
+    """Of four writes under way together, whichever step a kill comes at, each is made exactly once."""
+    points = _die_everywhere(SIDE_BY_SIDE[name], Way.BETWEEN, worlds, mortal)
+    assert sum(point.startswith("answer") for point in points) >= 4
 
 
 _ON_THE_WAY = [

@@ -626,7 +626,9 @@ def test_a_quota_that_is_spent_in_the_middle_loses_nothing(office: Office) -> No
     office.fault("quota:on=create,after=3")
     ran = office.run("once", "--json")
     assert (ran.code, ran.json["counts"]["created"], ran.json["counts"]["in_doubt"]) == (69, 3, 0)
-    assert office.writes() == ["create"] * 4
+    # Beside the one that is told so, some may be on their way.
+    assert 4 <= len(office.writes()) <= 8
+    assert set(office.writes()) == {"create"}
     office.fault()
     assert _cycle(office).counts["created"] == 5
     assert set(_topics(office, live=False).values()) == {1}

@@ -56,6 +56,7 @@ def reading(
     days: int = 400,
     scope: str = "",
     problems: tuple[str, ...] = (),
+    booked: tuple[str, ...] = (),
 ) -> Reading:
     """What a source with these documents says."""
     return read(
@@ -70,6 +71,7 @@ def reading(
         window=Window.ahead(NOW, timedelta(days=days)),
         at=NOW,
         problems=problems,
+        booked=booked,
     )
 
 
@@ -1354,3 +1356,52 @@ class TestCost:
         body = calendar(vevent(*HOUR, "DESCRIPTION:@")).replace(b"@", text.encode())
         assert only(reading(body)).description == "y, z" * 14 * 14_000
         assert peak(lambda: reading(body)) < 40 * len(body)
+
+
+class TestOver:
+    """Events that are certainly over, which are most of a calendar."""
+
+    OVER = ("DTSTART:20200105T090000Z", "DTEND:20200105T100000Z")
+
+    def test_stands_as_a_series(self) -> None:
+        """What is over is there, without a coming date; what is not there is not."""
+        said = reading(calendar(vevent(*self.OVER), vevent(*HOUR, uid="coming")))
+        assert [o.key.uid for o in said.occurrences] == ["coming"]
+        assert said.presence["meeting"] is Presence.SERIES
+        assert "meeting" in said.presence
+        assert "gone" not in said.presence
+        assert said.presence.get("") is None
+        assert dict(said.presence) == {"coming": Presence.SERIES}
+        assert said.events == 2
+
+    def test_is_not_looked_into(self) -> None:
+        """What is wrong with an event that is over is not told, unless somebody asks for its UID."""
+        body = calendar(vevent(*self.OVER, "RECURRENCE-ID;TZID=Nowhere:20200105T090000"))
+        assert reading(body).defects == ()
+        asked = reading(body, booked=("meeting",))
+        assert asked.presence["meeting"] is Presence.QUARANTINED
+        assert [defect.reason for defect in asked.defects] == [Reason.UNKNOWN_TIMEZONE]
+
+    def test_booked_override(self) -> None:
+        """An override that is over and booked stands for its date only."""
+        body = calendar(vevent(*self.OVER, "RECURRENCE-ID:20200105T090000Z"))
+        assert reading(body, booked=("meeting",)).presence["meeting"] is Presence.DETACHED
+
+    def test_one_part_is_not_over(self) -> None:
+        """Where one component of a UID is not over all of them count."""
+        moved = vevent("RECURRENCE-ID:20200105T090000Z", *HOUR)
+        said = reading(calendar(vevent(*self.OVER, "RRULE:FREQ=DAILY;UNTIL=20200110"), moved))
+        assert keys(said) == ["20200105T090000Z"]
+        assert said.presence["meeting"] is Presence.SERIES
+
+    def test_unreadable_beside_it(self) -> None:
+        """Events that are over make a source readable in which another document is broken."""
+        said = reading(calendar(vevent(*self.OVER)), b"")
+        assert (said.readable, said.complete) == (True, False)
+
+    def test_cost(self) -> None:
+        """Hundreds of them cost a small part of what hundreds that are not over cost."""
+        over, coming = (
+            [calendar(*(vevent(*times, uid=f"{n}") for n in range(300)))] for times in (self.OVER, HOUR)
+        )
+        assert steps(lambda: reading(*over)) < steps(lambda: reading(*coming)) / 4

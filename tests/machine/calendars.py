@@ -206,15 +206,21 @@ class Calendars:
 
     # What is heard of it
 
-    def hear(self, sources: Iterable[str], *, certain: bool) -> dict[str, Heard]:
+    def hear(
+        self, sources: Iterable[str], *, certain: bool, booked: Mapping[str, set[str]]
+    ) -> dict[str, Heard]:
         """What can be understood of these sources now, and with that what is believed from now on.
 
         It is not `certain` that a program heard it too that was killed meanwhile.
+        `booked` are the UIDs that each source showed and that have reservations.
         """
         heard = {source: self._hear(source) for source in sources}
         for source, mine in heard.items():
-            elsewhere = {key for name, other in heard.items() if name != source for key in other.meetings}
-            self._believe(source, mine, elsewhere, certain=certain)
+            elsewhere: dict[Key, int] = {}
+            for key, meeting in (pair for other in heard.values() for pair in other.meetings.items()):
+                elsewhere[key] = max(meeting.revision, elsewhere.get(key, 0))
+            emptied = not booked.get(source, set()) & mine.uids
+            self._believe(source, mine, elsewhere, certain=certain, emptied=emptied)
         return heard
 
     def _hear(self, source: str) -> Heard:
@@ -238,10 +244,13 @@ class Calendars:
                     heard.meetings |= {(uid, date): meeting for date, meeting in event.dates()}
         return heard
 
-    def _believe(self, source: str, heard: Heard, elsewhere: set[Key], *, certain: bool) -> None:
+    def _believe(
+        self, source: str, heard: Heard, elsewhere: Mapping[Key, int], *, certain: bool, emptied: bool
+    ) -> None:
         """What is not there any more is believed until it was told, or shown often enough.
 
-        Where another source has a copy, that one counts as soon as this one lacks it.
+        Where another source has a copy that is as new, that one counts as soon as this one lacks it; an older
+        one too, if this source was `emptied` of all that it had.
         """
         memory = self.memory[source]
         believed, missed = memory.believed, memory.missed
@@ -251,8 +260,9 @@ class Calendars:
             if not heard.complete or key[0] in heard.unclear:
                 continue
             missed[key] += 1
-            told = key[0] in heard.uids or key in elsewhere
-            if told or missed[key] >= CONFIRMATIONS[source]:
+            told = key[0] in heard.uids
+            superseded = key in elsewhere and (emptied or elsewhere[key] >= believed[key].revision)
+            if told or superseded or missed[key] >= CONFIRMATIONS[source]:
                 del believed[key]
         for key in [key for key in missed if (certain and key in heard.meetings) or key not in believed]:
             del missed[key]

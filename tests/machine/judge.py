@@ -17,9 +17,10 @@ from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
 from syncd.reconciler import leftovers
 from tests.machine.calendars import Calendars, Heard, Key, Meeting
-from tests.machine.world import ROOMS, STRANGER, Cycle, World
+from tests.machine.world import STRANGER, Cycle, World
 
 LIVE = (1, 2)
+WAITS_FOR_APPROVAL = 2
 BOOKABLE = timedelta(days=7)  # as the booking rules of a new tenant say
 
 Reservations: TypeAlias = dict[str, dict[str, Any]]
@@ -28,9 +29,12 @@ Reservations: TypeAlias = dict[str, dict[str, Any]]
 
 @dataclass
 class Touched:
-    """What a person did to a reservation, and what its meeting was for the program then."""
+    """What a person or the building did to a reservation, and what its meeting was for the program then.
 
-    cancelled: bool
+    `ended` says how it ended, if it did: cancelled, rejected or released.
+    """
+
+    ended: str
     key: Key | None
     meant: Meeting | None
     edits: int
@@ -63,14 +67,18 @@ class Judge:
         after = self.truth()
         self.edits.update(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
-    def note_touch(self, number: str, *, cancelled: bool) -> None:
+    def note_touch(self, number: str, *, ended: str = "") -> None:
         """A person did something to a reservation."""
-        booking = self.bookings().get(number)
+        self._note_touch(number, self.bookings().get(number), self.planned, ended)
+
+    def _note_touch(
+        self, number: str, booking: Booking | None, planned: Mapping[Key, Meeting], ended: str
+    ) -> None:
         key = _key(booking) if booking else None
         self.touched[number] = Touched(
-            cancelled=cancelled,
+            ended=ended,
             key=key,
-            meant=self.planned.get(key) if key else None,
+            meant=planned.get(key) if key else None,
             edits=self.edits[key] if key else 0,
         )
 
@@ -102,17 +110,25 @@ class Judge:
         """Look at a cycle before and after, and object to what must not be."""
         rules = self.world.rules
         before = self.world.reservations()
-        condemned = {i for i, b in self.bookings().items() if b.state is BookingState.CANCELLING}
+        known = self.bookings()
+        condemned = {i for i, b in known.items() if b.state is BookingState.CANCELLING}
         done = cycle()
         report = done.report
         planned = report is not None and report.error is None and rules.mode != "observe"
-        heard = self.calendars.hear(rules.sources, certain=planned)
+        heard = self.calendars.hear(rules.sources, certain=planned, booked=_shown(known.values()))
+        meant_before = self.planned
         if planned:
             self.planned = self.calendars.belief(rules.sources, self.world.now)
         if report and report.plan and report.plan.held_checksum:
             self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}
         self.delivered_twice |= any(fault.startswith("duplicate") for fault in done.trouble.faults)
         after = self.world.reservations()
+        released = {i for i, r in after.items() if _released(r)} - {
+            i for i, r in before.items() if _released(r)
+        }
+        for number in released:
+            booking = known.get(number) or self.bookings().get(number)
+            self._note_touch(number, booking, meant_before, "released")
         self._check_outcome(done)
         self._check_mode(done)
         self._check_strangers(before, after)
@@ -139,16 +155,20 @@ class Judge:
     @staticmethod
     def _check_strangers(before: Reservations, after: Reservations) -> None:
         for number, reservation in before.items():
-            assert reservation["creator"] != STRANGER or after[number] == reservation
+            mine = reservation["creator"] != STRANGER
+            assert mine or _released(after[number]) or after[number] == reservation
 
     def _check_marks(self, after: Reservations) -> None:
-        """No mark stands on two live reservations, unless the network or a restored ledger doubled them."""
+        """No mark stands on two reservations ahead, unless the network or a restored ledger doubled them."""
         if self.delivered_twice or self.unrecognised:
             return
         marks = Counter(
             r["description"]
             for r in after.values()
-            if r["status"] in LIVE and r["creator"] != STRANGER and "[sy:" in r["description"]
+            if r["status"] in LIVE
+            and r["end_time"] > ms(self.world.now)
+            and r["creator"] != STRANGER
+            and "[sy:" in r["description"]
         )
         assert [mark for mark, count in marks.items() if count > 1] == []
 
@@ -208,7 +228,7 @@ class Judge:
 
     def _room_ids(self, meeting: Meeting) -> list[str | None]:
         """What the configuration makes of its rooms: those that it knows, else none."""
-        known = [ROOMS[room] for room in meeting.rooms if room in self.world.rules.rooms]
+        known = [self.world.rooms[room] for room in meeting.rooms if room in self.world.rules.rooms]
         return [*known] or [None]
 
     # When all is well again
@@ -273,18 +293,23 @@ class Judge:
         for booking in current:
             assert not booking.in_doubt
             if booking.state in HOLDING_STATES and booking.spec.end > self.world.now:
-                assert everything[booking.reservation_id or ""]["status"] in LIVE, booking
+                there = everything[booking.reservation_id or ""]
+                assert there["status"] in LIVE, booking
+                assert there["end_time"] > ms(self.world.now), booking
+                waits = there["status"] == WAITS_FOR_APPROVAL
+                assert (booking.state is BookingState.APPROVAL) == waits, booking
 
     def _check_respect(self, live: Reservations, by_id: Mapping[str, Booking]) -> None:
-        """What a person cancelled is not booked again while the calendar says what it said."""
-        if self.put_back or self.delivered_twice or self.world.rules.on_cancel != "respect":
+        """What a person ended is not booked again while the calendar says what it said."""
+        if self.put_back or self.delivered_twice:
             return
         truth = self.truth()
         having = Counter(_key(by_id[number]) for number in live if number in by_id)
         given_up = Counter(
             t.key
             for t in self.touched.values()
-            if t.cancelled
+            if t.ended
+            and not self._fought(t)
             and t.key
             and t.meant
             and t.meant == truth.get(t.key)
@@ -323,14 +348,44 @@ class Judge:
         meant = self.truth().get(key)
         if meant != touched.meant and self.edits[key] != touched.edits:
             return False  # the calendar's own event changed since
-        rules = self.world.rules
         begun = booking.spec.start <= self.world.now or (meant is not None and meant.start <= self.world.now)
-        fought = rules.on_cancel == "rebook" if touched.cancelled else rules.on_change == "repair"
-        return begun or not fought
+        return begun or not self._fought(touched)
+
+    def _fought(self, touched: Touched) -> bool:
+        """Whether the configuration wants undone what was done to a reservation; a rejection never is."""
+        rules = self.world.rules
+        return {
+            "": rules.on_change == "repair",
+            "rejected": False,
+            "cancelled": rules.on_cancel == "rebook",
+            "released": rules.on_cancel == "rebook",
+        }[touched.ended]
+
+    def rejected(self, booking: Booking) -> bool:
+        """Whether an approver rejected it."""
+        touched = self.touched.get(booking.reservation_id or "")
+        return booking.state is BookingState.REFUSED and touched is not None and touched.ended == "rejected"
+
+
+def _shown(bookings: Iterable[Booking]) -> dict[str, set[str]]:
+    """The UIDs that each source showed and that have reservations; those of an emptied one if there are."""
+    shown: dict[str, set[str]] = {}
+    held: dict[str, set[str]] = {}
+    for booking in bookings:
+        for name in booking.witnesses if booking.state in HOLDING_STATES else ():
+            shown.setdefault(name, set()).add(booking.key.uid)
+            if booking.reason is Reason.SOURCE_EMPTY:
+                held.setdefault(name, set()).add(booking.key.uid)
+    return shown | held
 
 
 def _key(booking: Booking) -> Key:
     return booking.key.uid, booking.key.recurrence_id
+
+
+def _released(reservation: dict[str, Any]) -> bool:
+    """Whether the building ended it because nobody came."""
+    return bool(reservation["ended_by"] == "release")
 
 
 def _content(reservation: dict[str, Any]) -> tuple[str, int, int, str]:

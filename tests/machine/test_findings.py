@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.core.reservation import Booking, BookingState, Reservation
+from syncd.reconciler import leftovers
 from tests.core.office import event as occurrence
 from tests.core.test_adopt import adopt, marked, meetings, sorted_out
 from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting
@@ -158,3 +159,58 @@ def test_a_create_in_doubt_that_was_moved_to_the_other_room_keeps_its_place(
     cycle(world, calendars)
     cycle(world, calendars)
     assert live(world) == {("x 1", "1"), ("x 1", "2")}
+
+
+def test_a_meeting_that_is_over_waits_for_its_new_date(world: World, calendars: Calendars) -> None:
+    """An event that took place and is moved farther ahead than the tenant lets book waits in a new record."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(1, 9), 60, ("red",), 1))
+    cycle(world, calendars)
+    world.pass_time(at(1, 10) - world.now)
+    calendars.events["one"]["x"] = Event(Meeting("x", at(9, 9), 60, ("red",), 2))
+    cycle(world, calendars)
+    with world.ledger() as ledger:
+        assert [(b.state, b.spec.topic) for b in ledger.current()] == [(BookingState.WAITING, "x 2")]
+
+
+def test_a_booking_follows_its_series_to_a_date_that_is_over(world: World, calendars: Calendars) -> None:
+    """One date took place and is set anew, the other one is left out: its reservation goes to the first."""
+    meeting = Meeting("x", at(1, 9), 60, ("red",), 1)
+    calendars.events["one"]["x"] = Event(meeting, every=1, count=2)
+    cycle(world, calendars)
+    world.pass_time(at(1, 10) - world.now)
+    calendars.events["one"]["x"] = Event(
+        meeting, every=1, count=1, changed={0: replace(meeting, start=at(3, 9), revision=2)}
+    )
+    cycle(world, calendars)
+    with world.ledger() as ledger:
+        assert [b.spec.topic for b in ledger.current()] == ["x 2"]
+    assert len(world.reservations()) == 2
+
+
+def test_a_lost_ledger_gives_no_mark_of_the_day_anew(world: World, calendars: Calendars) -> None:
+    """A meeting that is over is not taken for the one that a create in doubt made of the same event."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(1, 9), 60, ("red",), 1))
+    cycle(world, calendars)
+    world.pass_time(at(1, 10) - world.now)
+    world.lose(beside=True)
+    calendars.events["one"]["x"] = Event(Meeting("x", at(1, 15), 60, ("red",), 2))
+    cycle(world, calendars, "lost:on=create,times=1")
+    cycle(world, calendars)
+    marks = [r["description"] for r in world.reservations().values()]
+    assert len(set(marks)) == 2
+    assert [r["status"] for r in world.reservations().values()] == [1, 1]
+
+
+def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: Calendars) -> None:
+    """A reservation that nothing wants and no record has is a leftover, however far ahead of all others."""
+    near, far = (Event(Meeting("x", at(day, 9), 60, (), 1)) for day in (1, 6))
+    calendars.events["one"]["x"] = near
+    cycle(world, calendars)
+    world.back_up()
+    calendars.events["one"]["y"] = far
+    cycle(world, calendars)
+    world.restore(beside=True)
+    del calendars.events["one"]["y"]
+    cycle(world, calendars)
+    with world.ledger() as ledger:
+        assert leftovers(ledger) == (1, 0)

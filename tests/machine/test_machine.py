@@ -1,7 +1,8 @@
 """Random histories of an office, against what a cycle guarantees, with the real parts of the program.
 
 The machine edits, damages and mends calendars, changes the configuration, kills and restarts the program,
-loses, holds up and repeats its requests, puts old ledgers back, and lets people and strangers book.
+loses, holds up and repeats its requests, puts old ledgers back, and lets people, approvers, strangers and
+the building do what they do in Tuya.
 After each cycle it asks what was done and on what grounds; when all is well again, the API must say what
 the calendars say.
 
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from tests.machine.calendars import (
     Memory,
     file_of,
 )
-from tests.machine.judge import Judge
+from tests.machine.judge import WAITS_FOR_APPROVAL, Judge, ms
 from tests.machine.world import ROOMS, VALIDITY, Cycle, HoldUp, Kill, Rules, Trouble, World
 
 LATE_S = 0.3
@@ -65,7 +66,7 @@ withdrawn = st.sampled_from(["", "", "", "STATUS:CANCELLED", "TRANSP:TRANSPARENT
 _WORK = ("done", "none")
 _OPERATIONS = ("write", "create", "modify", "cancel", "read", "any", "list", "get")
 _KINDS = (
-    *("lost", "closed", "expired", "quota", "unsubscribed", "duplicate", "refuse"),
+    *("lost", "closed", "expired", "quota", "unsubscribed", "duplicate", "refuse", "release"),
     *(f"{kind}:work={work}" for kind in ("error", "gateway", "garbage", "false") for work in _WORK),
 )
 faults = st.builds(
@@ -74,7 +75,7 @@ faults = st.builds(
     st.sampled_from(_OPERATIONS),
     st.integers(0, 3),
     st.integers(1, 3),
-)
+) | st.builds(lambda after: f"lag:on=list,after={after}", st.integers(0, 2))
 
 
 class Office(RuleBasedStateMachine):
@@ -92,13 +93,17 @@ class Office(RuleBasedStateMachine):
         marker=st.sampled_from([True, True, True, False]),
         on_change=st.sampled_from(["accept", "accept", "repair", "report"]),
         on_cancel=st.sampled_from(["respect", "respect", "rebook"]),
+        with_approval=st.sampled_from([(), (), ("blue",), ("red", "blue")]),
         there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6),
     )
-    def begin(self, marker: bool, on_change: str, on_cancel: str, there: list[Any]) -> None:
+    def begin(
+        self, marker: bool, on_change: str, on_cancel: str, with_approval: tuple[str, ...], there: list[Any]
+    ) -> None:
         shared_memory = Path("/dev/shm")  # each commit waits for the disk, and this one is quick
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
-        self.world = World(Path(folder), Rules(marker=marker, on_change=on_change, on_cancel=on_cancel))
+        rules = Rules(marker=marker, on_change=on_change, on_cancel=on_cancel)
+        self.world = World(Path(folder), rules, with_approval)
         self._stack.callback(self.world.close)
         self.calendars = Calendars(Path(folder))
         self.judge = Judge(self.world, self.calendars)
@@ -266,8 +271,18 @@ class Office(RuleBasedStateMachine):
             case "rename":
                 self.world.edit_by_hand(chosen, topic="Renamed by hand")
             case "move":
-                self.world.edit_by_hand(chosen, room_id=ROOMS[room])
-        self.judge.note_touch(chosen, cancelled=what == "cancel")
+                self.world.edit_by_hand(chosen, room_id=self.world.rooms[room])
+        self.judge.note_touch(chosen, ended="cancelled" if what == "cancel" else "")
+
+    @rule(which=picks, passes=st.sampled_from([True, True, False]))
+    def decide(self, which: int, passes: bool) -> None:
+        """An approver decides about one of our reservations that waits for it."""
+        waiting = [i for i, r in sorted(self.judge.ours().items()) if r["status"] == WAITS_FOR_APPROVAL]
+        if waiting:
+            chosen = waiting[which % len(waiting)]
+            self.world.edit_by_hand(chosen, status=1 if passes else 4)
+            if not passes:
+                self.judge.note_touch(chosen, ended="rejected")
 
     @rule(start=starts, length=minutes, room=st.sampled_from(tuple(ROOMS)))
     def stranger(self, start: datetime, length: int, room: str) -> None:
@@ -317,6 +332,16 @@ class Office(RuleBasedStateMachine):
         if letters := self.world.letters:
             self.world.deliver(letters[which % len(letters)])
 
+    @rule(which=picks, missed=st.booleans(), force=st.booleans())
+    def meet(self, which: int, missed: bool, force: bool) -> None:
+        """A meeting begins; if nobody comes, the building ends it."""
+        begins = sorted({r["start_time"] for r in self.judge.ours().values()})
+        coming = [start for start in begins if start > ms(self.world.now)]
+        if coming:
+            start = datetime.fromtimestamp(coming[which % len(coming)] / 1000, UTC)
+            self.world.pass_time(start + timedelta(minutes=15) - self.world.now)
+            self._cycle(Trouble(("release:minutes=10",) if missed else ()), force=force)
+
     # Cycles
 
     @rule()
@@ -338,6 +363,17 @@ class Office(RuleBasedStateMachine):
     @rule(write=st.integers(1, 3), arrives=st.booleans(), killed=st.booleans())
     def cycle_with_a_request_held_up(self, write: int, arrives: bool, killed: bool) -> None:
         self._cycle(Trouble(hold_up=HoldUp(write, arrives, killed)))
+
+    @rule(
+        code=st.sampled_from([1110, 1199]),
+        on=st.sampled_from(_OPERATIONS),
+        times=st.sampled_from([1, 2, 4, 5]),
+        rare=st.integers(0, 4),
+    )
+    def throttled_cycle(self, code: int, on: str, times: int, rare: int) -> None:
+        """The program waits in real time when it is asked to, up to three times; so it is rare."""
+        if rare == 4:
+            self._cycle(Trouble((f"throttled:code={code},on={on},times={times}",)))
 
     @rule(kind=st.sampled_from(["late", "slow"]), after=st.integers(0, 2), rare=st.integers(0, 4))
     def cycle_with_a_late_answer(self, kind: str, after: int, rare: int) -> None:
@@ -385,7 +421,8 @@ class Office(RuleBasedStateMachine):
         """Whether anything was asked of a person, who answers it."""
         self.approve()
         with self.world.ledger() as ledger:
-            stuck = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            refused = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            stuck = [b for b in refused if not self.judge.rejected(b)]
             for booking in stuck:
                 ledger.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
             return bool(stuck) or (ledger.get_fact("held") or " 0") != " 0"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import http.client
 import json
+import math
 import shutil
 import sqlite3
 import tempfile
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit
 
 from syncd import service
 from syncd.config import Config, load
+from syncd.core.changes import Plan
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
 from syncd.ics import Locale
@@ -35,11 +37,13 @@ from syncd.sandbox import Sandbox
 from syncd.sources import FileSource
 from syncd.tuya import TuyaApi
 from tests.machine.calendars import CONFIRMATIONS, FILES, FIRST_DAY
+from tests.sandbox.conftest import Client, room
 
 ROOMS = {"red": "1410148741926678531", "green": "1410148741926678532", "blue": "1410148741926678533"}
 VALIDITY = timedelta(minutes=5)
 HORIZON = timedelta(days=10)
 STRANGER = "99"
+IDLE_S = 2.0  # servers close connections on which nothing is asked for some seconds
 
 _WRITES = ("create", "modify", "cancel")
 _EFFECTS = frozenset(
@@ -48,6 +52,7 @@ _EFFECTS = frozenset(
         *("get", "find", "rules"),
         *("record", "amend", "set_fact", "mark_adopted", "raise_generation"),
         *("record_reading", "spend_approval", "drop_decision", "prune"),
+        *("take_in", "set_standing", "remark", "open_all", "rest", "forget_inventories"),
     }
 )
 
@@ -90,7 +95,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong in a cycle; `faults` are those of the sandbox."""
+    """What goes wrong in a cycle; `faults` are those of the sandbox, but that `lag` needs no seconds."""
 
     faults: tuple[str, ...] = ()
     kill: Kill | None = None
@@ -124,22 +129,28 @@ class Cycle:
 
 
 class World:
-    """A sandbox, a folder with calendars and a ledger, and at most one life at a time."""
+    """A sandbox, a folder with calendars and a ledger, and at most one life at a time.
 
-    def __init__(self, folder: Path, rules: Rules) -> None:
+    `rooms` are the ids of all rooms; those `with_approval` are booked when a person approves it.
+    """
+
+    def __init__(self, folder: Path, rules: Rules, with_approval: Sequence[str] = ()) -> None:
         self.folder = folder
         self.rules = rules
         self.now = FIRST_DAY + timedelta(hours=8)
         self.letters: list[Letter] = []
         self._lists_show: float | None = None
+        self._caught_up_at = time.time()
         self._stack = ExitStack()
         sandbox = Sandbox().running()
         self._running = sandbox.__enter__()
         self._stack.callback(lambda: _ending.submit(sandbox.__exit__, None, None, None))
         self._control = http.client.HTTPConnection(urlsplit(self._running.url).netloc, timeout=10)
         self._stack.callback(self._control.close)
+        self._asked_at = time.monotonic()
         self._courier = self._client(10.0)
         self._stack.callback(self._courier.close)
+        self.rooms = {**ROOMS, **self._furnish(with_approval)}
         self._life: _Life | None = None
         secret = folder / "secret"
         secret.touch(mode=0o600)
@@ -180,6 +191,20 @@ class World:
             clock=self._epoch_seconds,
         )
 
+    def _furnish(self, with_approval: Sequence[str]) -> dict[str, str]:
+        """What the administrator of the tenant sets up; the rooms have ids of their own."""
+        if not with_approval:
+            return {}
+        tenant = Client(self._running)
+        tenant.connect()
+        approvers = {"approval_type": "anyOneSign", "approval_uids": ["boss"]}
+        setting = tenant.post("/v2.0/iot-03/meeting-settings/approvals", approvers)["result"]
+        asks = {"reservation_approved": "Y", "approval_process_id": setting}
+        return {
+            name: tenant.post("/v2.0/iot-03/meeting-rooms", room(name=name, **asks))["result"]
+            for name in with_approval
+        }
+
     # The configuration
 
     def configure(self, rules: Rules) -> None:
@@ -187,8 +212,9 @@ class World:
         self.end_life()
         self.rules = rules
         rooms = "".join(
-            f'[[rooms]]\nid = "{ROOMS[room]}"\nname = "{room}"\naddresses = ["room-{room}@example.com"]\n'
-            for room in rules.rooms
+            f'[[rooms]]\nid = "{self.rooms[name]}"\nname = "{name}"\n'
+            f'addresses = ["room-{name}@example.com"]\n'
+            for name in rules.rooms
         )
         sources = "".join(
             f'[[sources]]\nname = "{name}"\npath = "{FILES[name][0].split("/")[0]}"\n'
@@ -221,7 +247,7 @@ on_cancel = "{rules.on_cancel}"
 
     def cycle(self, trouble: Trouble, *, force: bool = False) -> Cycle:
         """One cycle of a living program, which is started if none lives; it may end in the middle."""
-        self._set_faults(*trouble.faults)
+        self._set_faults(*(self._in_full(fault) for fault in trouble.faults))
         self._ask("DELETE", "requests")
         if self._life is None or self._life.timeout_s != trouble.timeout_s:
             self.end_life()
@@ -239,6 +265,14 @@ on_cancel = "{rules.on_cancel}"
         if seen.killed:
             self.end_life()
         return seen
+
+    def preview(self) -> Plan:
+        """What a living program would do now, read and planned as if for the first time."""
+        self._set_faults()
+        if self._life is None:
+            self._life = _Life(self, 10.0)
+        self._life.begin(Cycle(Trouble()))
+        return self._life.reconciler.preview().plan
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -318,10 +352,11 @@ on_cancel = "{rules.on_cancel}"
                 except (ReservationError, ApiUnusable):
                     return  # nobody waits for the answer any more
 
-    def book_for_a_stranger(self, start: datetime, minutes: int, room: str) -> None:
+    def book_for_a_stranger(self, start: datetime, minutes: int, name: str) -> None:
         """Somebody else books a room, if it is free."""
         end = start + timedelta(minutes=minutes)
-        spec = ReservationSpec("Stranger", start, end, ROOMS[room], (STRANGER,), (), False, 0, "", STRANGER)
+        place = self.rooms[name]
+        spec = ReservationSpec("Stranger", start, end, place, (STRANGER,), (), False, 0, "", STRANGER)
         self._set_faults()
         with self._courier.armed():
             try:
@@ -346,6 +381,7 @@ on_cancel = "{rules.on_cancel}"
     def catch_up(self) -> None:
         """Lists show the present again."""
         self._lists_show = None
+        self._caught_up_at = time.time()
         self._ask("POST", "switches", {"list_lag": 0.0})
 
     def before_list(self) -> None:
@@ -353,11 +389,20 @@ on_cancel = "{rules.on_cancel}"
         if self._lists_show is not None:
             self._ask("POST", "switches", {"list_lag": time.time() - self._lists_show})
 
+    def _in_full(self, fault: str) -> str:
+        """A list that lags shows nothing older than what lists caught up with."""
+        if not fault.startswith("lag"):
+            return fault
+        return f"{fault},seconds={max(0.0, time.time() - self._caught_up_at - 0.005):.3f}"
+
     def _set_faults(self, *faults: str) -> None:
         ahead_s = self.now.timestamp() - time.time()
         self._ask("POST", "faults", {"faults": [*faults, f"clock:seconds={ahead_s:.3f}"]})
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
+        if time.monotonic() - self._asked_at > IDLE_S:
+            self._control.close()  # it opens again by itself
+        self._asked_at = time.monotonic()
         self._control.request(method, f"/sandbox/{path}", None if body is None else json.dumps(body))
         answer = self._control.getresponse()
         document = json.load(answer)
@@ -407,6 +452,8 @@ class _Life:
     def _call(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...], named: Any) -> Any:
         if self._dead:
             raise Killed
+        if name == "pause_s":  # one thing at a time, so that what is found can be repeated
+            return math.inf if arguments[0] else 0.0
         trouble = self._seen.trouble
         self._note(name, arguments)
         if name == "find":
@@ -462,6 +509,8 @@ class _Port:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._part, name)
+        if name == "agenda":
+            return _Port(found, self._gate)
         if not callable(found):
             return found
         return lambda *arguments, **named: self._gate(name, found, arguments, named)

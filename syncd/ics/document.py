@@ -1,0 +1,38 @@
+"""One body of calendar data, before anybody looks into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+BLOCK = 1 << 20
+"""How many bytes are looked at at a time, at most; a calendar may be larger than memory should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One body of calendar data: `name` for people (a file's name, a host), `base_url` for relative links.
+
+    `content` is the body itself, or gives it anew at each call, in blocks; reading may raise `SourceError`.
+    `signature` is what the body looks like from outside: two documents of one name with one signature have
+    the same body. It is empty where nothing can be told without looking inside.
+    `size` is about how many bytes there are, as far as that is known.
+    """
+
+    name: str
+    content: bytes | Callable[[], Iterator[bytes]] = field(repr=False)
+    base_url: str = field(default="", repr=False)
+    signature: str = ""
+    size: int = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body in blocks of at most `BLOCK` bytes; raises `SourceError`."""
+        if isinstance(self.content, bytes):
+            yield from (self.content[start : start + BLOCK] for start in range(0, len(self.content), BLOCK))
+        else:
+            yield from self.content()
+
+    @property
+    def body(self) -> bytes:
+        """The whole body; raises `SourceError`."""
+        return self.content if isinstance(self.content, bytes) else b"".join(self.content())

@@ -1,0 +1,234 @@
+"""The properties of one VEVENT as values: plain lines are read here, all others by the library.
+
+Most lines are plain, and the library's objects for a line are most of what reading an event takes.
+A line counts as plain only where the library would give the same; a test holds the two against each other.
+Properties that nothing is made of are not read at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from syncd.core.reasons import Reason
+from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent
+from syncd.ics.quirks import Property, Repaired
+from syncd.ics.rule import BrokenRule, Rule
+
+_NAME = re.compile(r"[A-Za-z-]+")
+_ZONED = re.compile(
+    r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
+    r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
+    re.IGNORECASE,
+)
+_PLAIN_ZONE = re.compile(r';TZID=(?:"[^"]*"|[^;:"]*)$')
+# Without what has a meaning there: escapes, RFC 6868, lists, blanks around, and the library's own marks.
+_PARAMETER = r';([A-Z-]+)=(?:"([^"\x00-\x1f\x7f\\^%]*)"|((?! )[^";:,=\x00-\x1f\x7f\\^%]*)(?<! ))(?=;|$)'
+_PLAIN_PARAMETER, _PLAIN_PARAMETERS = re.compile(_PARAMETER), re.compile(f"(?:{_PARAMETER})*")
+_PLAIN_TIME = re.compile(r"[0-9]{8}T(?:[01][0-9]|2[0-3])[0-9]{4}Z?")
+_PLAIN_DAY = re.compile(r"[0-9]{8}")
+_PLAIN_LENGTH = re.compile(r"P(?:[0-9]{1,4}[WD]|T[0-9]{1,4}[HMS])")
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,9}")
+_PLAIN_RULE = re.compile(
+    r"FREQ=(?:DAILY|WEEKLY|MONTHLY|YEARLY)(?:;(?:(?:INTERVAL|COUNT)=[0-9]{1,4}|WKST=[A-Z]{2}"
+    r"|UNTIL=[0-9]{8}(?:T[0-9]{6}Z?)?|BYDAY=-?[1-5]?[A-Z]{2}(?:,-?[1-5]?[A-Z]{2})*"
+    r"|(?:BYMONTH|BYMONTHDAY|BYSETPOS)=-?[0-9]{1,2}(?:,-?[0-9]{1,2})*))*"
+)
+_ESCAPE = re.compile(r"\\([\\,;:nN])")
+
+
+class _Text(str):
+    """A text or an address with its parameters."""
+
+    __slots__ = ("params",)
+    params: Mapping[str, str]
+
+
+class _Time:
+    """A date or a time without its zone."""
+
+    __slots__ = ("dt", "params")
+
+    def __init__(self, dt: date) -> None:
+        self.dt = dt
+        self.params: Mapping[str, str] = {}
+
+
+class _Times:
+    """A list of dates or times without their zones."""
+
+    __slots__ = ("dts", "params")
+
+    def __init__(self, dts: Sequence[_Time]) -> None:
+        self.dts = dts
+        self.params: Mapping[str, str] = {}
+
+
+class Properties:
+    """What one VEVENT says: `written` as it is meant, and `values` of it.
+
+    Values are those of the library (`vText`, `vDDDTypes` …) or look like them, as far as anybody looks:
+    a string with `params`, or `dt`, or `dts`.
+    """
+
+    def __init__(self, event: Repaired) -> None:
+        """Raises `BrokenComponent` for a property that decides time and cannot be read."""
+        names = (match[0].upper() for line in event.unreadable if (match := _NAME.match(line)))
+        lost = next((name for name in names if name in DECIDES_TIME), None)
+        if lost is not None:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{lost} has no value")
+        self._event = event
+        self._written = event.properties
+        self._values: dict[str, list[Any]] = {}
+        others: list[Property] = []
+        for name, read in _PLAIN.items():
+            if found := event.properties.get(name):
+                values = [read(line) for line in found]
+                if None in values:
+                    others += found
+                else:
+                    self._values[name] = values
+        if others:
+            self._read_by_library(others)
+
+    def _read_by_library(self, lines: Sequence[Property]) -> None:
+        # Without zones: it would guess about them, and answer from what other documents defined.
+        text = (_ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}") for line in lines)
+        body = "\r\n".join(("BEGIN:VEVENT", *text, "END:VEVENT", ""))
+        import icalendar  # a tenth of a second, for lines that few calendars have
+
+        try:
+            event = icalendar.Event.from_ical(body.encode("utf-8", "surrogatepass"))
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError):
+            event = None  # the library's message may quote private text
+        if not isinstance(event, icalendar.Event):
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
+        for name, message in event.errors:
+            if (name or "").upper() in DECIDES_TIME:
+                raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
+        for name in {line.name for line in lines}:
+            value = event.get(name, [])
+            self._values[name] = value if isinstance(value, list) else [value]
+
+    @property
+    def raw(self) -> RawComponent:
+        """The event as it stands, with its subcomponents."""
+        return self._event.raw
+
+    @property
+    def text(self) -> str:
+        """All of it as it is meant."""
+        return self._event.text
+
+    def written(self, name: str) -> Sequence[Property]:
+        """The lines of that name as they are meant."""
+        return self._written.get(name, ())
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a property that can be read."""
+        return [value for value in self._values.get(name, ()) if not is_broken(value)]
+
+    def all_values(self, name: str) -> list[Any]:
+        """The values of a property, also those that `is_broken` tells cannot be read."""
+        return self._values.get(name, [])
+
+
+def is_broken(value: object) -> bool:
+    """Whether a value stands for text that the library could not read."""
+    return type(value).__name__ == "vBroken"
+
+
+# What is plain; each gives None for what is not.
+
+
+def _text(line: Property) -> _Text | None:
+    return _with_parameters(line, _ESCAPE.sub(_unescaped, line.value) if "\\" in line.value else line.value)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return "\n" if escape[1] in "nN" else escape[1]
+
+
+def _verbatim(line: Property) -> _Text | None:
+    return _with_parameters(line, line.value)
+
+
+def _without_escapes(line: Property) -> _Text | None:
+    return None if "\\" in line.value else _with_parameters(line, line.value)
+
+
+def _with_parameters(line: Property, value: str) -> _Text | None:
+    parameters = _plain_parameters(line.parameters)
+    if parameters is None or "VALUE" in parameters:
+        return None  # another type than the usual one
+    text = _Text(value)
+    text.params = parameters
+    return text
+
+
+@functools.lru_cache(maxsize=4096)  # the same people are invited again and again
+def _plain_parameters(text: str) -> Mapping[str, str] | None:
+    if not _PLAIN_PARAMETERS.fullmatch(text):
+        return None
+    return {name: quoted or bare for name, quoted, bare in _PLAIN_PARAMETER.findall(text)}
+
+
+def _time(line: Property) -> _Time | None:
+    moment = _moment(line.value, _PLAIN_ZONE.sub("", line.parameters))
+    return None if moment is None else _Time(moment)
+
+
+def _times(line: Property) -> _Times | None:
+    parameters = _PLAIN_ZONE.sub("", line.parameters)
+    moments = [_moment(value, parameters) for value in line.value.split(",")]
+    found = [_Time(moment) for moment in moments if moment is not None]
+    return _Times(found) if len(found) == len(moments) else None
+
+
+def _moment(value: str, parameters: str) -> date | None:
+    """A time without its zone, or a date."""
+    try:
+        if _PLAIN_TIME.fullmatch(value) and parameters in {"", ";VALUE=DATE-TIME"}:
+            return datetime.fromisoformat(value)
+        if _PLAIN_DAY.fullmatch(value) and parameters == ";VALUE=DATE":
+            return date.fromisoformat(value)
+    except ValueError:
+        pass  # not a day of any month: the library says what it makes of it
+    return None
+
+
+def _number(line: Property) -> _Text | None:
+    return _with_parameters(line, line.value) if _PLAIN_NUMBER.fullmatch(line.value) else None
+
+
+def _length(line: Property) -> _Text | None:
+    return _with_parameters(line, line.value) if _PLAIN_LENGTH.fullmatch(line.value) else None
+
+
+def _rule(line: Property) -> _Text | None:
+    try:
+        Rule.parse(line.value)
+    except BrokenRule:
+        return None
+    return _with_parameters(line, line.value) if _PLAIN_RULE.fullmatch(line.value) else None
+
+
+# The order is that in which a property that cannot be read is told.
+_PLAIN: Mapping[str, Callable[[Property], Any]] = {
+    **dict.fromkeys(("DTSTART", "DTEND", "RECURRENCE-ID", "DTSTAMP", "CREATED", "LAST-MODIFIED"), _time),
+    **dict.fromkeys(("EXDATE", "RDATE"), _times),
+    **dict.fromkeys(("RRULE", "EXRULE"), _rule),
+    **dict.fromkeys(("SUMMARY", "DESCRIPTION", "LOCATION", "STATUS", "TRANSP", "CLASS"), _text),
+    **dict.fromkeys(("ORGANIZER", "ATTENDEE", "ATTACH", "URL"), _without_escapes),
+    # The library knows no type of these, so their escapes stay.
+    **dict.fromkeys(("X-ALT-DESC", "X-MICROSOFT-CDO-BUSYSTATUS", "X-GOOGLE-CONFERENCE"), _verbatim),
+    "X-MICROSOFT-SKYPETEAMSMEETINGURL": _verbatim,
+    "DURATION": _length,
+    "SEQUENCE": _number,
+}
+
+READ = frozenset(_PLAIN)
+"""The properties that something is made of."""

@@ -1,0 +1,121 @@
+"""When a VEVENT can have occurrences at all, told from its bytes without parsing it.
+
+Nearly all of a large calendar is over, and what is certainly over need not be understood.
+Exact only where the text is plain: where a line that decides time is folded, repeated, in need of repair or
+otherwise unusual, nothing is told, and the event has to be parsed.
+Zones are not resolved: margins on either side are as wide as offsets can differ.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from syncd.ics.duration import parse_duration
+from syncd.ics.zones import ONE_DAY
+
+
+class Span(NamedTuple):
+    """No occurrence begins before `earliest` and none ends after `latest`; None: that cannot be told."""
+
+    earliest: datetime | None
+    latest: datetime | None
+
+
+UNKNOWN = Span(None, None)
+
+_MARGIN = timedelta(days=2)
+"""Any offset is less than a day; one more, because whole days are meant in a zone that is decided later."""
+
+_MARGIN_OF_SERIES = timedelta(days=5)
+"""UNTIL includes its day, and where an end has another zone than its start, two offsets are in the length."""
+
+# A line that begins with no name, or with what could be a name that matters in another spelling: in lower
+# case, folded, with a blank behind it; and a line end that is not seen as one here.
+_ODD_LINE = re.compile(rb"\n(?:[^A-Z \t]|[BDER][A-Z0-9-]*+[^A-Z0-9:;-])")
+_ODD_END = re.compile(rb"\r(?!\n)")
+# With the blank of the next line, which shows a fold.
+_DECIDING = re.compile(
+    rb"\n(BEGIN|END|DTSTART|DTEND|DURATION|RRULE|RDATE|RECURRENCE-ID)(?=[:;])([^\n]*+)(?=\n([ \t]?))"
+)
+_TIME = re.compile(
+    rb'(?:(?:;VALUE=DATE-TIME)?(?:;TZID=(?:[^:;"]++|"[^"]*+"))?:(\d{8}T\d{6})Z?|;VALUE=DATE:(\d{8}))\r?'
+)
+_PART = rb"(?!COUNT=|UNTIL=)[A-Z]++=[A-Z0-9,+-]++"
+_ENDING_RULE = re.compile(rb":(?:%b;)*UNTIL=(\d{8}(?:T\d{6})?)Z?(?:;%b)*\r?" % (_PART, _PART))
+_FIRST, _LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
+
+
+def span_of(text: bytes) -> Span:
+    """The span of one VEVENT, whatever zone its times are in.
+
+    Of several with one UID each speaks for itself: what another one removes or replaces only makes it less.
+    """
+    if _ODD_LINE.search(text) or _ODD_END.search(text):
+        return UNKNOWN
+    lines: dict[bytes, bytes] = {}
+    depth = 1
+    for name, rest, fold in _DECIDING.findall(text):
+        if name == b"END":
+            depth -= 1
+        elif name == b"BEGIN":
+            depth += 1
+        elif depth == 1:
+            if fold or name in lines:
+                return UNKNOWN
+            lines[name] = rest
+    if depth or b"RDATE" in lines:
+        return UNKNOWN
+    try:
+        return _span(lines)
+    except (KeyError, ValueError, OverflowError):  # BrokenComponent is one of them
+        return UNKNOWN
+
+
+def _span(lines: dict[bytes, bytes]) -> Span:
+    """Raises `KeyError`, `ValueError` or `OverflowError` for whatever is not plain."""
+    start, is_date = _wall(lines[b"DTSTART"])
+    original = lines.get(b"RECURRENCE-ID")
+    if original is not None:
+        _wall(original)  # what moves later dates too, RANGE=THISANDFUTURE, is not plain
+    earliest, latest, margin = start - _MARGIN, start, _MARGIN
+    if (written := lines.get(b"RRULE")) is not None:
+        if (match := _ENDING_RULE.fullmatch(written)) is None:
+            return Span(earliest, None)
+        latest, margin = max(start, _moment(match[1])), _MARGIN_OF_SERIES
+    return Span(earliest, latest + _length(lines, start, is_date) + margin)
+
+
+def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timedelta:
+    """How long it lasts, at most."""
+    end, duration = lines.get(b"DTEND"), lines.get(b"DURATION")
+    if end is not None:
+        wall, of_kind = _wall(end)
+        if duration is not None or wall < start or of_kind != is_date:
+            raise ValueError
+        length = wall - start
+    elif duration is not None:
+        written = parse_duration(duration.decode().removeprefix(":"))
+        length = written.rough
+        if length < timedelta() or (is_date and written.exact):
+            raise ValueError
+    else:
+        length = timedelta()
+    return max(length, ONE_DAY) if is_date else length
+
+
+def _wall(rest: bytes) -> tuple[datetime, bool]:
+    """What stands behind the name of a time or a date, as if in UTC, and whether it is a date."""
+    match = _TIME.fullmatch(rest)
+    if match is None:
+        raise ValueError
+    time, day = match.groups()
+    return _moment(time or day), time is None
+
+
+def _moment(text: bytes) -> datetime:
+    moment = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC)
+    if not _FIRST < moment < _LAST:
+        raise ValueError
+    return moment

@@ -1,0 +1,141 @@
+"""Which UIDs a cycle has to look at, and which it leaves at rest.
+
+The ledger's agenda says so, as long as all that it rests on is the same: the configuration, this version of
+the program, and a clock that goes forward.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from zoneinfo import ZoneInfo
+
+from syncd import __version__
+from syncd.core.changes import Plan
+from syncd.core.reservation import Booking
+from syncd.core.rest import Rest, Tally
+from syncd.reconciler.grounds import ANSWER_KEPT
+from syncd.reconciler.intake import Intake, Said
+from syncd.reconciler.ports import Ledger, Settings
+
+_TOTAL = "at_rest"  # the fact: what rests in sum, and when that was found
+_BASIS = "basis"  # the fact: what the agenda rests on
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+_SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The UIDs to look at, with what each added to a plan while it rested; and what all others add."""
+
+    uids: Mapping[str, str]
+    resting: Tally
+
+
+class Agenda:
+    """What a cycle asks of the agenda, and tells it."""
+
+    def __init__(self, ledger: Ledger, intake: Intake, settings: Settings) -> None:
+        self._ledger = ledger
+        self._intake = intake
+        self._horizon = settings.horizon
+        self._lookup = settings.lookup
+        told = [(s.name, s.scope, s.confirmations, s.locale) for s in intake.sources]
+        self._rules = _digest((settings, told))
+        self._program = f"{__version__} {version('tzdata')}"
+
+    def check(self, advance: timedelta | None, now: datetime) -> bool:
+        """Whether what the agenda rests on is still so; otherwise everything needs a look from now on.
+
+        `advance` is how far ahead the tenant lets book.
+        """
+        basis = f"{self._program}\n{self._rules} {advance}"
+        known = self._ledger.get_fact(_BASIS) or ""
+        total, at = self._total()
+        set_back = now < max(at, self._intake.judged_at) - _SET_BACK
+        if known == basis and not set_back:
+            return True
+        if known.partition("\n")[0] != self._program or set_back:
+            self._intake.forget(now)
+            self._ledger.set_fact(_TOTAL, _text(total, now))
+        self._ledger.agenda.open_all()
+        self._ledger.set_fact(_BASIS, basis)
+        return False
+
+    def due(self, now: datetime) -> Due:
+        """What to look at now."""
+        uids = self._ledger.agenda.due(now)
+        total, _ = self._total()
+        for text in uids.values():
+            if text:
+                total = total - Tally.of_text(text)
+        return Due(uids, total)
+
+    def rest(self, due: Due, said: Said, decided: Plan, bookings: Iterable[Booking], now: datetime) -> Tally:
+        """Let those rest that a plan leaves at rest, or knows nothing of; returns what rests in sum."""
+        known = {booking.key.uid for booking in bookings}
+        known |= {o.key.uid for reading in said.readings.values() for o in reading.occurrences}
+        remarked = {d.uid for reading in said.readings.values() for d in reading.defects}
+        total = due.resting
+        resting: dict[str, tuple[datetime | None, str]] = {}
+        over: list[str] = []
+        for uid, former in due.uids.items():
+            rest = decided.at_rest.get(uid) or (None if uid in known else Rest(None, Tally()))
+            if rest is None or uid in said.unheard:
+                if former:
+                    resting[uid] = (_AT_ONCE, "")
+                continue
+            following = said.next_start.get(uid)
+            moments = [rest.until, following and following - self._horizon, self._people_until(now)]
+            until = min((moment for moment in moments if moment is not None), default=None)
+            if rest.until is None and following is None and not rest.tally and uid not in remarked:
+                over.append(uid)
+            else:
+                total = total + rest.tally
+                resting[uid] = (until, rest.tally.text)
+        if resting or over:
+            self._ledger.agenda.rest(resting, over=over, total=(_TOTAL, _text(total, now)))
+        return total
+
+    def _people_until(self, now: datetime) -> datetime | None:
+        """Until when what the directory said of people is believed."""
+        return now + ANSWER_KEPT if self._lookup else None
+
+    def _total(self) -> tuple[Tally, datetime]:
+        stored = self._ledger.get_fact(_TOTAL)
+        if not stored:
+            return Tally(), _AT_ONCE
+        text, at = json.loads(stored)
+        return Tally.of_text(text), datetime.fromisoformat(at)
+
+
+def _text(total: Tally, at: datetime) -> str:
+    return json.dumps([total.text, at.isoformat()])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(_canonical(value)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _canonical(value: object) -> object:
+    """Equal for equal values in every process: sets have no order, and some values no text of their own."""
+    if is_dataclass(value):
+        return [type(value).__name__, *((f.name, _canonical(getattr(value, f.name))) for f in fields(value))]
+    match value:
+        case Mapping():
+            return sorted([repr(key), _canonical(item)] for key, item in value.items())
+        case frozenset() | set():
+            return sorted(repr(_canonical(item)) for item in value)
+        case list() | tuple():
+            return [_canonical(item) for item in value]
+        case re.Pattern():
+            return [value.pattern, value.flags]
+        case ZoneInfo():
+            return value.key
+        case _:
+            return repr(value)

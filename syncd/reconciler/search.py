@@ -1,0 +1,183 @@
+"""One look through a source: what it says otherwise than before, as far as that matters.
+
+A large one may be made in another thread; whatever it finds is taken in by the thread that does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from syncd.core.occurrence import Window
+from syncd.ics import (
+    Findings,
+    Inventory,
+    Piece,
+    Understanding,
+    Understood,
+    look_through,
+    span_of,
+    understand_all,
+)
+from syncd.reconciler.ports import CalendarSource, Fetched, Ledger
+
+UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
+"""How a source stands: never looked at; as it was found last."""
+
+JUDGED_AT = "judged_at"
+"""The fact: when it was last judged which events are over."""
+
+_LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybody notices
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a source was found; `at` is None for a look of a former process."""
+
+    at: datetime | None
+    inventory: Inventory
+    understanding: Understanding
+    standing: str
+    error: str | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether anything is known of what it says now."""
+        return self.standing != UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look found; `understood` is what was understood of it on the way, by UID."""
+
+    findings: Findings
+    understanding: Understanding
+    understood: Mapping[str, Understood] = field(default_factory=dict)
+
+
+def understanding(source: CalendarSource, inventory: Inventory) -> Understanding:
+    """How the documents of a source are to be understood."""
+    return Understanding(inventory.contexts, source=source.name, scope=source.scope, locale=source.locale)
+
+
+class Search:
+    """A look through a source at a moment; `known` is what it is compared with."""
+
+    def __init__(
+        self, source: CalendarSource, fetched: Fetched, known: Look, ledger: Ledger, salt: int, at: datetime
+    ) -> None:
+        self.fetched = fetched
+        self.known = known
+        self.at = at
+        self.ended = False
+        self.found: Found | None = None
+        self._source = source
+        self._ledger = ledger
+        self._agenda = ledger.agenda
+        self._salt = salt
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes so long that others should not wait for it."""
+        new = (d.size for d in self.fetched.documents if self.known.inventory.lacks(d))
+        return sum(new) > _LARGE
+
+    def run(self) -> Found:
+        """Look, now."""
+        known = self.known.inventory
+        findings = look_through(
+            self.fetched.documents,
+            known,
+            secret=self._salt,
+            matters=self._matters,
+            concerns=self._concerns,
+            kept=self._kept,
+            pieces_of=self._pieces_of,
+            problems=self.fetched.problems,
+        )
+        if findings.inventory == known:
+            return Found(findings, self.known.understanding)
+        return Found(findings, understanding(self._source, findings.inventory))
+
+    def run_aside(self, window: Window) -> None:
+        """The same in another thread, together with understanding what is new."""
+        try:
+            found = self.run()
+            new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
+            understood = {one.uid: one for one in understand_all(new, found.understanding, window)}
+            self.found = Found(found.findings, found.understanding, understood)
+        finally:
+            self.ended = True
+
+    def take_in(self, findings: Findings, standing: str, window: Window) -> None:
+        """Keep what was found, and put what says something new on the agenda."""
+        kept = {
+            uid: packed(pieces)
+            for uid, pieces in {**findings.restamped, **findings.changed}.items()
+            if pieces
+        }
+        later = {
+            uid: begins - (window.end - window.start)
+            for uid, pieces in findings.changed.items()
+            if pieces and not self._concerns(uid) and (begins := _earliest(pieces)) and begins > window.reach
+        }
+        several = self._agenda.in_several_sources(findings.restamped)
+        remarked = self._agenda.remarks(self._source.name)  # the lines may have moved in which they stand
+        self._ledger.set_fact(JUDGED_AT, self.at.isoformat())
+        self._agenda.take_in(
+            self._source.name,
+            findings.inventory.packed(),
+            standing,
+            kept=kept,
+            dropped=[uid for uid, pieces in findings.changed.items() if not pieces],
+            opened={*findings.changed, *several, *remarked} - later.keys(),
+            later=later,
+        )
+
+    # What looking through asks
+
+    def _matters(self, text: bytes) -> bool:
+        """Whether a piece may have an occurrence that is not over."""
+        latest = span_of(text).latest
+        return latest is None or latest > self.at
+
+    @cached_property
+    def _on_agenda(self) -> frozenset[str]:
+        return self._agenda.uids()
+
+    def _concerns(self, uid: str) -> bool:
+        """Whether a UID is booked, or matters for something else already."""
+        return uid in self._on_agenda
+
+    def _kept(self) -> Iterable[str]:
+        return self._agenda.uids_kept(self._source.name)
+
+    def _pieces_of(self, uid: str) -> Sequence[Piece]:
+        kept = self._agenda.pieces_of(self._source.name, uid)
+        return unpacked(kept) if kept is not None else ()
+
+
+def packed(pieces: Sequence[Piece]) -> bytes:
+    """Pieces as they are kept: of each a line that tells its context, line and length, then its text."""
+    return b"".join(b"%s %d %d\n%s" % (p.context.encode(), p.line, len(p.text), p.text) for p in pieces)
+
+
+def unpacked(kept: bytes) -> tuple[Piece, ...]:
+    """What `packed` wrote."""
+    found: list[Piece] = []
+    place = 0
+    while place < len(kept):
+        end = kept.index(b"\n", place)
+        context, line, length = kept[place:end].rsplit(b" ", 2)
+        place = end + 1 + int(length)
+        found.append(Piece(context.decode(), int(line), kept[end + 1 : place]))
+    return tuple(found)
+
+
+def _earliest(pieces: Sequence[Piece]) -> datetime | None:
+    """When the first occurrence of these begins at the earliest; None if that cannot be told."""
+    begins = [span_of(piece.text).earliest for piece in pieces]
+    known = [moment for moment in begins if moment is not None]
+    return min(known) if len(known) == len(begins) else None

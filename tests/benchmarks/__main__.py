@@ -1,0 +1,137 @@
+"""The command: `python -m tests.benchmarks`; `latency`, `rate` and `profile` are measured apart."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from syncd import log
+from tests.benchmarks import latency, rate
+from tests.benchmarks.cases import COLD, FRESH, LIVING, WARM, Bench, measure
+from tests.benchmarks.measuring import Figures, middle, run_measured
+from tests.benchmarks.peers import Peers, hashing
+from tests.benchmarks.plot import Line, svg
+from tests.benchmarks.results import Compared, Results, versions
+
+_RUNS = 10  # of whole processes
+_HASHINGS = 7  # of which the median counts; all ratios depend on it
+
+
+def main() -> None:
+    """Measure what the arguments ask for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("cycles", "latency", "rate", "profile"), default="cycles")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of events")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--output", type=Path, default=Path("benchmark-results"), metavar="DIR")
+    wanted = parser.parse_args()
+    log.configure("console", "warning")
+    sizes = sorted({int(size) for size in wanted.sizes.split(",")})
+    output: Path = wanted.output.absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    match wanted.what:
+        case "latency":
+            found = latency.measure(output / "latency", _say)
+            _keep(output / "latency.json", found)
+        case "rate":
+            found = rate.measure(output / "rate", _say)
+            _keep(output / "rate.json", found)
+        case "profile":
+            _profile(output, sizes[-1])
+        case _:
+            _cycles(output, sizes, wanted.rounds, peers=wanted.peers)
+
+
+def monday(now: datetime) -> datetime:
+    """Midnight in UTC at the beginning of the week."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=midnight.weekday())
+
+
+def _cycles(output: Path, sizes: list[int], rounds: int, *, peers: bool) -> None:
+    began = datetime.now(UTC)
+    environment = Peers.installed(output / "peers") if peers else None
+    results = Results([], _version(), {**versions(), **(environment.versions if environment else {})}, began)
+    for size in sizes:
+        bench = Bench(output / f"{size}", size, monday(began))
+        try:
+            measured = measure(bench, rounds, _say)
+            sha, in_blocks = (hashing(bench.base, _HASHINGS, way) for way in ("whole", "blocks"))
+            compared = Compared(measured, sha, in_blocks)
+            _say("syncd once as a whole process")
+            compared.once = bench.once(_RUNS)
+            results.sizes.append(compared)
+            _write(results, output)  # now and later: a long run that is ended early is not in vain
+            if environment is not None:
+                _say("vdirsyncer")
+                compared.vdirsyncer = environment.vdirsyncer(bench, rounds)
+                _say("the straightforward pipeline")
+                compared.straightforward, occurrences = environment.straightforward(bench, rounds)
+                _say(f"it found {occurrences} occurrences, syncd {compared.measured.occurrences}")
+                _write(results, output)
+        finally:
+            bench.clear()
+    sys.stdout.write(results.markdown())
+    _say(f"written to {output}: results.json, results.md, cost.svg")
+
+
+def _write(results: Results, output: Path) -> None:
+    _keep(output / "results.json", results.document())
+    (output / "results.md").write_text(results.markdown())
+    (output / "cost.svg").write_text(picture(results))
+
+
+def _version() -> Figures:
+    """A whole process of `syncd --version`."""
+    return middle([run_measured([sys.executable, "-m", "syncd", "--version"])[0] for _ in range(_RUNS)])
+
+
+def picture(results: Results) -> str:
+    """Cost against size, syncd in its daemon and what it is compared with."""
+    sizes = {one.measured.size: one for one in results.sizes}
+    shown = [(COLD, FRESH), *((case, LIVING) for case in WARM if case.name not in {"shuffled", "header"})]
+    lines = [
+        Line(case.title, {n: one.measured.cases[case.name][kind].own_s for n, one in sizes.items()})
+        for case, kind in shown
+    ]
+    lines.append(Line("sha256 of the file", {n: one.sha.wall_s for n, one in sizes.items()}, peer=True))
+    parsed = {n: one.straightforward.wall_s for n, one in sizes.items() if one.straightforward}
+    if parsed:
+        lines.append(Line("icalendar + recurring-ical-events", parsed, peer=True))
+    synchronised = {n: one.vdirsyncer["unchanged"].wall_s for n, one in sizes.items() if one.vdirsyncer}
+    if synchronised:
+        lines.append(Line("vdirsyncer, nothing changed", synchronised, peer=True))
+    return svg("What a cycle costs", lines)
+
+
+def _profile(output: Path, size: int) -> None:
+    """Where the time of each case goes, for `python -m pstats`."""
+    bench = Bench(output / f"profile-{size}", size, monday(datetime.now(UTC)))
+    try:
+        bench.cold(profile=output / "cold.pstats")
+        bench.book()
+        for case in WARM:
+            for kind in (LIVING, FRESH):
+                bench.warm(case, kind, profile=output / f"{case.name}-{kind.partition(' ')[0]}.pstats")
+    finally:
+        shutil.rmtree(bench.folder)
+    _say(f"written to {output}: {', '.join(sorted(file.name for file in output.glob('*.pstats')))}")
+
+
+def _keep(file: Path, found: object) -> None:
+    file.write_text(json.dumps(found, indent=1, default=str) + "\n")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What a cycle costs when nothing changed: no file opened, no call, and reads that do not grow."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sql_event
+from sqlalchemy.engine import Engine
+
+from tests.conftest import Office, ahead, event
+from tests.end_to_end.killed import Clock, at_work
+
+_GROWING = ("bookings", "history", "generations", "kept", "agenda", "inventories", "bodies")
+
+
+@contextmanager
+def _statements() -> Iterator[list[tuple[str, Any]]]:
+    """All that is asked of the database meanwhile."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, _x: object, many: bool) -> None:
+        asked.append((statement, parameters[0] if many else parameters))
+
+    sql_event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sql_event.remove(Engine, "before_cursor_execute", note)
+
+
+_opened: list[str] | None = None
+
+
+def _note_opened(what: str, arguments: tuple[Any, ...]) -> None:
+    if _opened is not None and what == "open" and isinstance(arguments[0], str):
+        _opened.append(arguments[0])
+
+
+sys.addaudithook(_note_opened)
+
+
+def _age(office: Office) -> None:
+    """As if the calendar had been written a while ago: a file just written proves nothing by its times."""
+    time.sleep(2.1)
+    os.utime(office.calendar_file, ns=(office.calendar_file.stat().st_atime_ns, time.time_ns() - 10**10))
+    time.sleep(2.1)
+
+
+@pytest.fixture
+def settled(office: Office) -> Office:
+    """An office with everything booked, whose calendar was written some time ago."""
+    office.write(
+        *(event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small") for n in range(40)),
+        event("series", ahead(1, 7), 60, "RRULE:FREQ=WEEKLY;COUNT=9", room="large"),
+        event("private", ahead(2), 60, "TRANSP:TRANSPARENT", room="large"),
+    )
+    _age(office)
+    for _ in range(3):
+        office.once()
+    return office
+
+
+def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(settled: Office) -> None:
+    """An unchanged file costs a stat; what is read of the ledger is found by an index."""
+    global _opened  # noqa: PLW0603  # audit hooks stay for the life of a process
+    clock = Clock()
+    with at_work(settled.folder / "syncd.toml", clock) as reconciler:
+        first = reconciler.cycle()
+        _opened = []
+        with _statements() as asked:
+            second = reconciler.cycle()
+        opened, _opened = _opened, None
+    assert first.counts == second.counts
+    assert second.counts["unchanged"] > 20
+    assert not any(second.calls.values())
+    assert not [name for name in opened if name.endswith(".ics")]
+    assert len(asked) < 40
+    with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
+        for statement, parameters in asked:
+            if re.match(r"\s*(BEGIN|PRAGMA|COMMIT)", statement):
+                continue
+            plan = [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            scans = [line for line in plan if re.match(rf"SCAN ({'|'.join(_GROWING)})\b", line)]
+            assert not scans or "LIMIT" in statement, (statement, plan)
+
+
+def test_a_quiet_cycle_looks_at_no_booking(settled: Office) -> None:
+    """However many bookings there are, a cycle without news loads none of them."""
+    with at_work(settled.folder / "syncd.toml") as reconciler:
+        reconciler.cycle()
+        with _statements() as asked:
+            reconciler.cycle()
+        rows = 0
+        with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
+            for statement, parameters in asked:
+                if statement.startswith("SELECT") and "FROM bookings" in statement:
+                    rows += len(ledger.execute(statement, parameters).fetchall())
+    assert rows == 0
+
+
+def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled: Office) -> None:
+    """A later date of a series comes by its time, although its file is not opened again."""
+    global _opened  # noqa: PLW0603
+    clock = Clock()
+    with at_work(settled.folder / "syncd.toml", clock) as reconciler:
+        reconciler.cycle()
+        clock.later = timedelta(days=2)
+        _opened = []
+        report = reconciler.cycle()
+        opened, _opened = _opened, None
+    assert report.plan is not None
+    assert report.plan.closed  # what was over by then
+    assert not [name for name in opened if name.endswith(".ics")]

@@ -1,0 +1,286 @@
+"""Whatever happens to calendars, planning what changed says the same as reading and planning everything.
+
+Before each cycle the plan is made the long way, as `syncd plan` makes it: every source read as if for the
+first time, every booking planned. The cycle, which knows what it found before, must come to the same.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from syncd.core.changes import Change, Create, Meeting, Plan, Skip, Update, Wait
+from syncd.core.reasons import Reason
+from syncd.core.reservation import Booking
+from tests.machine.calendars import DAMAGES, FILES, Calendars, Damage, Event, file_of
+from tests.machine.calendars import Meeting as Written
+from tests.machine.test_machine import _LONG, files, minutes, rooms, sources, starts, uids, withdrawn
+from tests.machine.world import ROOMS, Rules, Trouble, World
+
+_DRESSES = ("plain", "shuffled", "restamped", "revised", "bare", "folded", "lower", "header", "zone", "mixed")
+_ZONE = (
+    b"BEGIN:VTIMEZONE\r\nTZID:Office\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n"
+    b"TZOFFSETFROM:+0100\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
+)
+
+
+def dressed(body: bytes, dress: str, number: int) -> bytes:
+    """The same calendar, written otherwise."""
+    head, *events = body.split(b"BEGIN:VEVENT")
+    if not events:
+        return body
+    last, mark, tail = events[-1].rpartition(b"END:VEVENT\r\n")
+    events[-1] = last + mark
+    match dress:
+        case "shuffled":
+            random.Random(number).shuffle(events)
+        case "restamped":
+            events = [
+                re.sub(rb"DTSTAMP:\d{8}", b"DTSTAMP:%08d" % (20300101 + number % 28), e) for e in events
+            ]
+        case "revised":
+            stamp = b"\r\nLAST-MODIFIED:203001%02dT000000Z\r\nSUMMARY" % (number % 28 + 1)
+            events = [e.replace(b"\r\nSUMMARY", stamp) for e in events]
+        case "header":
+            head = head.replace(b"VERSION", b"X-WR-CALDESC:%d\r\nVERSION" % number)
+        case "zone":
+            head += _ZONE.replace(b"+0100", b"+%02d00" % (number % 9))
+        case "mixed":
+            tail = b"BEGIN:VTODO\r\nUID:todo\r\nEND:VTODO\r\n" + tail
+    whole = b"".join([head, *(b"BEGIN:VEVENT" + event for event in events), tail])
+    match dress:
+        case "bare":
+            return whole.replace(b"\r\n", b"\n")
+        case "folded":
+            return re.sub(rb"(UID:|SUMMARY:)", rb"\1\r\n ", whole)
+        case "lower":
+            return whole.replace(b"BEGIN:VEVENT", b"begin:vevent")
+    return whole
+
+
+class TwoWays(RuleBasedStateMachine):
+    """Calendars change in any way; after each change both ways plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        self.revision = 0
+        self.names = 0
+        self.dress = "plain"
+
+    @initialize(there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6))
+    def begin(self, there: list[Any]) -> None:
+        shared_memory = Path("/dev/shm")
+        where = shared_memory if shared_memory.is_dir() else None
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
+        self.world = World(Path(folder), Rules())
+        self._stack.callback(self.world.close)
+        self.calendars = Calendars(Path(folder))
+        for source, uid, start, room in there:
+            self.calendars.events[source][uid] = Event(self.new(uid, start, 60, room))
+        self.compare()
+
+    def new(self, title: str, start: datetime, length: int, room: tuple[str, ...], off: str = "") -> Written:
+        self.revision += 1
+        return Written(title, start, length, room, self.revision, off)
+
+    # What happens
+
+    @rule(source=sources, uid=uids, start=starts, length=minutes, room=rooms, off=withdrawn)
+    def put_single(
+        self, source: str, uid: str, start: datetime, length: int, room: tuple[str, ...], off: str
+    ) -> None:
+        self.calendars.events[source][uid] = Event(self.new(uid, start, length, room, off))
+        self.compare()
+
+    @rule(
+        source=sources, uid=uids, start=starts, room=rooms, every=st.integers(1, 9), count=st.integers(2, 9)
+    )
+    def put_series(
+        self, source: str, uid: str, start: datetime, room: tuple[str, ...], every: int, count: int
+    ) -> None:
+        self.calendars.events[source][uid] = Event(self.new(uid, start, 60, room), every, count)
+        self.compare()
+
+    @rule(data=st.data(), start=starts, room=rooms, off=withdrawn, what=st.integers(0, 4))
+    def edit(self, data: st.DataObject, start: datetime, room: tuple[str, ...], off: str, what: int) -> None:
+        there = [(s, u) for s, events in self.calendars.events.items() for u in sorted(events)]
+        if not there:
+            return
+        source, uid = data.draw(st.sampled_from(there))
+        event = self.calendars.events[source][uid]
+        number = data.draw(st.integers(0, event.count - 1))
+        changed = self.new(event.main.title, start, 60, room, off)
+        match what:
+            case 0:
+                event = replace(event, main=replace(changed, start=event.main.start))
+            case 1:
+                event = replace(event, main=changed)
+            case 2 if event.every:
+                event = replace(event, changed={**event.changed, number: changed})
+            case 3:
+                event = replace(event, left_out=event.left_out | {number})
+            case _:
+                del self.calendars.events[source][uid]
+                self.compare()
+                return
+        self.calendars.events[source][uid] = event
+        self.compare()
+
+    @rule(uid=uids, origin=sources, other=sources)
+    def share(self, uid: str, origin: str, other: str) -> None:
+        """The same event in two calendars."""
+        if event := self.calendars.events[origin].get(uid):
+            self.calendars.events[other][uid] = event
+            self.compare()
+
+    @rule(source=sources)
+    def clear(self, source: str) -> None:
+        self.calendars.events[source].clear()
+        self.compare()
+
+    @rule(source=sources)
+    def rename_all(self, source: str) -> None:
+        """A calendar that makes new UIDs at each export."""
+        self.names += 1
+        events = self.calendars.events[source]
+        self.calendars.events[source] = {f"{u[0]}{self.names}": e for u, e in sorted(events.items())}
+        self.compare()
+
+    @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
+    def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
+        source = next(source for source, names in FILES.items() if name in names)
+        there = [uid for uid in sorted(self.calendars.events[source]) if file_of(source, uid) == name]
+        if kind == "broken event" and not there:
+            return
+        uid = data.draw(st.sampled_from(there)) if kind == "broken event" else ""
+        self.calendars.damage[name] = Damage(kind, share, uid)
+        self.compare()
+
+    @rule()
+    def repair(self) -> None:
+        self.calendars.damage.clear()
+        self.compare()
+
+    @rule(dress=st.sampled_from(_DRESSES))
+    def write_otherwise(self, dress: str) -> None:
+        self.dress = dress
+        self.compare()
+
+    @rule(
+        names=st.sets(sources, min_size=1),
+        kept=st.sets(st.sampled_from(tuple(ROOMS)), min_size=1),
+        mode=st.sampled_from(["full", "observe", "create-only", "no-cancel"]),
+        what=st.integers(0, 3),
+    )
+    def configure(self, names: set[str], kept: set[str], mode: str, what: int) -> None:
+        rules = self.world.rules
+        match what:
+            case 0:
+                rules = replace(rules, sources=tuple(name for name in FILES if name in names))
+            case 1:
+                rules = replace(rules, rooms=tuple(room for room in ROOMS if room in kept))
+            case 2:
+                rules = replace(rules, mode=mode)
+            case _:
+                rules = Rules()
+        self.world.configure(rules)
+        self.compare()
+
+    @rule(much=st.sampled_from([1, 70, 700, 1500, 3000, 10_000]))
+    def wait(self, much: int) -> None:
+        self.world.pass_time(timedelta(minutes=much))
+        self.compare()
+
+    @rule()
+    def begin_anew(self) -> None:
+        """Another process goes on."""
+        self.world.end_life()
+        self.compare()
+
+    @rule()
+    def nothing(self) -> None:
+        self.compare()
+
+    # Both ways
+
+    def compare(self) -> None:
+        """One cycle, which plans what the long way plans."""
+        self.revision += 1
+        self._write()
+        long_way = self.world.preview()
+        cycle = self.world.cycle(Trouble())
+        assert cycle.report is not None
+        assert cycle.report.plan is not None
+        assert told(cycle.report.plan) == told(long_way)
+        skipped = [c for c in long_way.changes if isinstance(c, Skip) and not c.needs_person]
+        assert cycle.report.counts["skipped"] == len(skipped)
+
+    def _write(self) -> None:
+        self.calendars.write()
+        for names in FILES.values():
+            for name in names:
+                path = self.calendars.folder / name
+                if path.exists() and not self.calendars.damage.get(name):
+                    path.write_bytes(dressed(path.read_bytes(), self.dress, self.revision))
+
+    def teardown(self) -> None:
+        self._stack.close()
+
+
+def told(plan: Plan) -> dict[str, object]:
+    """All that a plan says, without what it says again and again until its time comes."""
+    return {
+        "changes": [_told(change) for change in plan.changes if not _lasts(change)],
+        "unchanged": plan.unchanged,
+        "amended": sorted((_booking(b) for b in plan.amended), key=repr),
+        "closed": sorted((_booking(b) for b in plan.closed), key=repr),
+        "rekeyed": plan.rekeyed,
+        "renamed": plan.renamed,
+        "held": plan.held_checksum,
+        "released": plan.released,
+    }
+
+
+def _lasts(change: Change) -> bool:
+    match change:
+        case Wait(reason=reason):
+            return reason is Reason.TOO_EARLY
+        case Skip(needs_person=needs_person, reservation_id=None, room_id=None):
+            return not needs_person
+    return False
+
+
+def _told(change: Change) -> Change:
+    """Without the line of its event, which is nothing but a place."""
+    match change:
+        case Create(meeting=meeting):
+            return replace(change, meeting=_placeless(meeting))
+        case Update(meeting=meeting):
+            return replace(change, meeting=_placeless(meeting))
+        case Wait(meeting=meeting):
+            return replace(change, meeting=_placeless(meeting))
+    return change
+
+
+def _placeless(meeting: Meeting) -> Meeting:
+    return replace(meeting, occurrence=replace(meeting.occurrence, line=0))
+
+
+def _booking(booking: Booking) -> Booking:
+    """Readings at two moments are two pieces of evidence, for either way."""
+    return replace(booking, missed_in="", updated_at=None)
+
+
+TestTwoWays = TwoWays.TestCase
+TestTwoWays.settings = settings(max_examples=200 if _LONG else 15, stateful_step_count=25, deadline=None)
