@@ -183,6 +183,18 @@ class Ledger:
         found = (b for part in parts for b in self._select(and_(c.reservation_id.in_(part), rows.CURRENT)))
         return {booking.reservation_id: booking for booking in found if booking.reservation_id}
 
+    def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
+        """Those of these reservations that any booking has or had."""
+        wanted, c = list(reservation_ids), rows.bookings.c
+        with self._database.reading() as connection:
+            return frozenset(
+                found
+                for start in range(0, len(wanted), AT_ONCE)
+                for found in connection.execute(
+                    select(c.reservation_id).where(c.reservation_id.in_(wanted[start : start + AT_ONCE]))
+                ).scalars()
+            )
+
     def bookings(self) -> tuple[Booking, ...]:
         """All bookings that are remembered, closed ones too, by key, room and age."""
         return self._select(true())

@@ -135,10 +135,14 @@ class Intake:
             aside = self._aside.get(source.name)
             if aside is not None:
                 if not aside.ended:
-                    continue  # its end wakes the source
+                    aside.again = True  # its end wakes the source
+                    continue
                 del self._aside[source.name]
                 if aside.found is not None:
                     self._take_in(source, aside, aside.found)
+                    if not aside.again:
+                        looked_at.append(source.name)
+                        continue
             try:
                 fetched = source.fetch()
             except SourceError as error:

@@ -72,6 +72,7 @@ class Search:
         self.known = known
         self.at = at
         self.ended = False
+        self.again = False  # something may have changed meanwhile
         self.found: Found | None = None
         self._source = source
         self._ledger = ledger

@@ -59,7 +59,7 @@ class Settler:
             start, end = search_window(creates, MARGIN)
             creators = {b.spec.creator for b in creates}
             found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
-            known = self._ledger.holders({r.reservation_id for r in found}).keys()
+            known = self._ledger.recorded({r.reservation_id for r in found})
             for booking in creates:
                 self._settle_create(booking, made_by(booking, found, known))
         for booking in (*doubtful, *(b for b in current if b.may_still_change)):

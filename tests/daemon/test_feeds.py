@@ -43,7 +43,7 @@ def gaps(server: FeedServer, path: str) -> list[float]:
 def test_after_a_restart_not_modified_is_enough(office: Office, feed_server: FeedServer) -> None:
     """Body and validators outlive the process: a 304 is a whole reading, and nothing is written again."""
     feed_server.pages["/kept"] = published(
-        calendar(ONE), etag='"v1"', last_modified=http_date(datetime.now(UTC))
+        calendar(ONE), etag='"v1"', last_modified=http_date(datetime.now(UTC) - timedelta(minutes=1))
     )
     follow(office, feed("kept", feed_server.url("/kept"), 'interval = "1h"'))
     with running(office) as daemon:

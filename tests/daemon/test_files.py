@@ -160,7 +160,5 @@ def test_a_large_calendar_is_read_beside_the_others(office: Office) -> None:
         office.write(meeting("small"), meeting("smaller"))
         daemon.until(booked(daemon, "smaller"), "the small one is booked again")
         daemon.until(booked(daemon, "in-large", "added"), "the large one is booked", 30)
-        daemon.settle()
+        daemon.until(lambda: daemon.logged("source", source="large", events=len(bulk) + 2), "it is read", 30)
         assert len(office.reservations()) == 4
-        read = [line for line in daemon.logged("source", source="large") if line["state"] == "read"]
-        assert read[-1]["events"] == len(bulk) + 2

@@ -351,8 +351,17 @@ class TestCrew:
         script = "import sys; import syncd.ics.crew; print(*sys.modules)"
         loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         modules = {name.partition(".")[0] for name in loaded.stdout.split()}
-        assert "icalendar" in modules
-        assert not modules & {"sqlalchemy", "httpx", "pydantic", "typer", "rich", "structlog", "starlette"}
+        assert "syncd" in modules
+        assert not modules & {
+            "icalendar",
+            "sqlalchemy",
+            "httpx",
+            "pydantic",
+            "typer",
+            "rich",
+            "structlog",
+            "starlette",
+        }
 
 
 LINES = [

@@ -214,3 +214,24 @@ def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: C
     cycle(world, calendars)
     with world.ledger() as ledger:
         assert leftovers(ledger) == (1, 0)
+
+
+def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path) -> None:
+    """Without marks content tells: what was cancelled before is not what the create in doubt made."""
+    world = World(tmp_path, Rules(marker=False))
+    try:
+        calendars = Calendars(world.folder)
+        meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
+        calendars.events["one"]["x"] = Event(meeting)
+        cycle(world, calendars)
+        calendars.events["one"]["x"] = Event(replace(meeting, withdrawn="STATUS:CANCELLED"))
+        cycle(world, calendars)
+        assert not live(world)
+        calendars.events["one"]["x"] = Event(meeting)
+        cycle(world, calendars, "closed:on=create,times=1")
+        world.pass_time(timedelta(minutes=10))
+        cycle(world, calendars)
+        cycle(world, calendars)
+        assert live(world) == {("x 1", "1")}
+    finally:
+        world.close()
