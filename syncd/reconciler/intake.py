@@ -208,7 +208,9 @@ class Intake:
                     next_start[uid] = min(one.next_start, next_start.get(uid, one.next_start))
             remarks = self._remarks(source.name, kept.get(source.name, {}), understood)
             readings[source.name] = _reading(source.name, look, understood, remarks, window)
-        silent = [name for name in kept if name not in readings or not readings[name].readable]
+        configured = {source.name for source in self.sources}
+        heard = {name for name, reading in readings.items() if reading.readable}
+        silent = configured.intersection(kept) - heard
         return Said(readings, next_start, frozenset(uid for name in silent for uid in kept[name]))
 
     def _understood(

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -283,4 +284,10 @@ def _booking(booking: Booking) -> Booking:
 
 
 TestTwoWays = TwoWays.TestCase
-TestTwoWays.settings = settings(max_examples=200 if _LONG else 15, stateful_step_count=25, deadline=None)
+TestTwoWays.settings = settings(
+    max_examples=200 if _LONG else 8,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+pytestmark = pytest.mark.timeout(0 if _LONG else 900)  # a failure takes minutes to be made short
