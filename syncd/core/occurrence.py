@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
+from zoneinfo import ZoneInfo
 
 from syncd.core.reasons import Note, Reason
 
@@ -268,6 +269,21 @@ class Reading:
     def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:
         """A reading that failed: it carries no evidence at all."""
         return cls(source=source, at=at, window=window, digest="", error=error, readable=False)
+
+
+def extent_of(occurrence: Occurrence) -> Timespan:
+    """Roughly when an occurrence is, whatever its kind; for lists and the horizon."""
+    match occurrence.when:
+        case Timespan() as span:
+            return span
+        case Moment(start=start):
+            return Timespan(start, start + timedelta(seconds=1))
+        case Days(start=first, end=last):
+            zone = ZoneInfo(occurrence.zone)
+            begins = datetime.combine(first, time(), zone).astimezone(UTC)
+            return Timespan(begins, datetime.combine(last, time(), zone).astimezone(UTC))
+        case _:
+            assert_never(occurrence.when)
 
 
 def recurrence_id_of(original_start: datetime | date) -> str:

@@ -29,10 +29,10 @@ from syncd.core.changes import (
 from syncd.core.evidence import Absence, confirmed
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
-from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan
+from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
 from syncd.core.order import writing_order
 from syncd.core.policy import Policy
-from syncd.core.quiet import at_rest, extent_of
+from syncd.core.quiet import at_rest
 from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.rest import Resting

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
-from typing import assert_never
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from syncd.core.cancels import Draft
 from syncd.core.changes import Change, Skip, Wait, uid_of
 from syncd.core.mapper import Mapped, Skipped
-from syncd.core.occurrence import Days, Moment, Occurrence, OccurrenceKey, Timespan
+from syncd.core.occurrence import Occurrence, OccurrenceKey, extent_of
 from syncd.core.policy import Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
@@ -107,18 +105,3 @@ class _Gathered:
     def rest(self, now: datetime) -> Rest:
         """How it rests: until the first of its moments."""
         return Rest(min((moment for moment in self.moments if moment > now), default=None), self.tally)
-
-
-def extent_of(occurrence: Occurrence) -> Timespan:
-    """Roughly when an occurrence is, whatever its kind; for lists and the horizon."""
-    match occurrence.when:
-        case Timespan() as span:
-            return span
-        case Moment(start=start):
-            return Timespan(start, start + timedelta(seconds=1))
-        case Days(start=first, end=last):
-            zone = ZoneInfo(occurrence.zone)
-            begins = datetime.combine(first, time(), zone).astimezone(UTC)
-            return Timespan(begins, datetime.combine(last, time(), zone).astimezone(UTC))
-        case _:
-            assert_never(occurrence.when)

@@ -11,7 +11,7 @@ from syncd.ics.crew import understand_all
 from syncd.ics.document import Document
 from syncd.ics.inventory import Findings, Inventory, look_through
 from syncd.ics.pieces import Piece
-from syncd.ics.reader import Locale, read
+from syncd.ics.reader import Locale, Presences, read
 from syncd.ics.relevance import span_of
 from syncd.ics.understanding import Understanding, Understood
 
@@ -22,6 +22,7 @@ __all__ = [
     "Inventory",
     "Locale",
     "Piece",
+    "Presences",
     "Understanding",
     "Understood",
     "account_of",

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from syncd.core.occurrence import Days, Moment, Occurrence, Reading, Timespan, Window
+from syncd.core.occurrence import Moment, Occurrence, Reading, Window, extent_of
 from syncd.errors import SourceError
 from syncd.ics.components import Incomplete, RawCalendar, RawComponent, split, unescaped
 from syncd.ics.document import Document
@@ -116,17 +116,8 @@ def account_of(
 
 def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
     """When an occurrence begins and ends, whatever its kind; whole days from midnight to midnight."""
-    match occurrence.when:
-        case Timespan(start=start, end=end):
-            return start, end
-        case Moment(start=start):
-            return start, start
-        case Days(start=first, end=last):
-            return _midnight(first, occurrence.zone), _midnight(last, occurrence.zone)
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+    span = extent_of(occurrence)
+    return span.start, span.start if isinstance(occurrence.when, Moment) else span.end
 
 
 def _part(raw: RawComponent, document: str, method: str) -> Part:

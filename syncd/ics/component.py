@@ -37,7 +37,7 @@ from syncd.core.occurrence import (
 from syncd.core.reasons import Reason
 from syncd.ics.components import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
-from syncd.ics.properties import Properties, is_broken
+from syncd.ics.properties import Properties, is_binary, is_broken
 from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
@@ -457,7 +457,7 @@ def _attachments(event: Properties) -> Iterator[Attach]:
         media_type = _parameter(value, "FMTTYPE") or None
         if is_broken(value):
             yield Inline(data=None, name=name, media_type=media_type)
-        elif type(value).__name__ == "vBinary":
+        elif is_binary(value):
             yield Inline(data=value.bytes, name=name, media_type=media_type)
         elif _parameter(value, "ENCODING").upper() == "BASE64":
             # Without VALUE=BINARY, which some writers forget.

@@ -318,10 +318,10 @@ class _Search:
         if not places:
             return False
         name = self._name(uid)
-        matter = self._concerns(name)
         raws = {part.raws[row] for part, row in places}
         cores = {part.cores[row] for part, row in places}
-        matter = matter or not self._mattering.isdisjoint(raws)
+        # The caller may have to look up all that it knows to say what concerns it.
+        matter = not self._mattering.isdisjoint(raws) or self._concerns(name)
         if raws <= self._texts.keys() or uid not in self._kept:
             return matter
         for piece in self._pieces_of(name):

@@ -141,6 +141,11 @@ def is_broken(value: object) -> bool:
     return type(value).__name__ == "vBroken"
 
 
+def is_binary(value: object) -> bool:
+    """Whether the library read a value as bytes."""
+    return type(value).__name__ == "vBinary"
+
+
 # What is plain; each gives None for what is not.
 
 

@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
-from syncd.core.reasons import Reason
+from syncd.core.reasons import Note
 from syncd.ics.crew import understand_all
 from syncd.ics.document import Document
 from syncd.ics.inventory import Inventory, look_through
 from syncd.ics.relevance import span_of
 from syncd.ics.understanding import Locale, Understanding
 
-__all__ = ["Locale", "read"]
+__all__ = ["Locale", "Presences", "read"]
 
 
 def read(
@@ -41,15 +41,11 @@ def read(
     """
     names: set[str] = set()
 
-    def matters(text: bytes) -> bool:
-        latest = span_of(text).latest
-        return latest is None or latest > window.start
-
     found = look_through(
         _named(documents, names),
         Inventory(),
         secret=0,
-        matters=matters,
+        matters=lambda text: not span_of(text).is_over(window.start),
         concerns=booked.__contains__,
         kept=tuple,
         pieces_of=_nothing,
@@ -58,20 +54,20 @@ def read(
     understanding = Understanding(found.inventory.contexts, source=source, scope=scope, locale=locale)
     occurrences: list[Occurrence] = []
     defects: list[Defect] = []
-    presence: dict[str, Presence] = {}
+    notes: set[Note] = set()
+    presence: dict[str, Presence | None] = {}
     for understood in understand_all(found.changed, understanding, window):
         occurrences += understood.occurrences
         defects += understood.defects
-        if understood.presence is not None:
-            presence[understood.uid] = understood.presence
-    notes = {n for o in occurrences for n in o.notes if n.reason is Reason.TIMEZONE_CONTRADICTS}
+        notes |= understood.contradictions
+        presence[understood.uid] = understood.presence
     return Reading(
         source=source,
         at=at,
         window=window,
         digest=found.inventory.digest,
         occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
-        presence=_Standing(presence, found.inventory),
+        presence=Presences(presence, found.inventory),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(sorted(notes, key=lambda note: note.detail)),
         error="; ".join(found.problems) or None,
@@ -82,11 +78,14 @@ def read(
     )
 
 
-class _Standing(Mapping[str, Presence]):
-    """How each UID stands; those that are over are known by being there, and are not listed."""
+class Presences(Mapping[str, Presence]):
+    """How UIDs stand in a reading; those that nobody looked at are known by being there, and are not listed.
 
-    def __init__(self, understood: Mapping[str, Presence], inventory: Inventory) -> None:
-        self._understood = understood
+    `understood` has None for a UID of which nothing that counts was found.
+    """
+
+    def __init__(self, understood: Mapping[str, Presence | None], inventory: Inventory) -> None:
+        self._understood = {uid: there for uid, there in understood.items() if there is not None}
         self._inventory = inventory
 
     def __getitem__(self, uid: str) -> Presence:

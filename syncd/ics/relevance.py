@@ -22,6 +22,10 @@ class Span(NamedTuple):
     earliest: datetime | None
     latest: datetime | None
 
+    def is_over(self, moment: datetime) -> bool:
+        """Whether certainly nothing of it is left after a moment."""
+        return self.latest is not None and self.latest <= moment
+
 
 UNKNOWN = Span(None, None)
 

@@ -74,6 +74,12 @@ class Understood:
     next_start: datetime | None = None
     rivals: bool = False
 
+    @property
+    def contradictions(self) -> frozenset[Note]:
+        """Time zones of the documents that are not what their names say."""
+        notes = (note for occurrence in self.occurrences for note in occurrence.notes)
+        return frozenset(note for note in notes if note.reason is Reason.TIMEZONE_CONTRADICTS)
+
 
 class Understanding:
     """Understands the UIDs of one source; each context is looked into once, when it is first needed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -111,9 +111,10 @@ class Reconciler:
     def preview(self, only: Collection[str] | None = None) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
-        readings = self._looked_at(only, now)
+        bookings = self._ledger.current()
+        readings = self._looked_at(only, bookings, now)
         wish = self._groundwork.wish(readings, now, remember=False)
-        grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False)
+        grounds = self._groundwork.grounds(wish, bookings, now, remember=False)
         decided = self._plan(readings, grounds, now)
         return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
 
@@ -125,9 +126,10 @@ class Reconciler:
         An API that cannot be used is told in the outcome.
         """
         now = self._clock()
+        bookings = self._ledger.current()
         readings: dict[str, Reading] = {}
         accounts: dict[str, Account] = {}
-        for source, documents, reading in self._intake.look(None, now):
+        for source, documents, reading in self._intake.look(None, bookings, now):
             readings[source.name] = reading
             if uid in reading.presence:
                 accounts[source.name] = account_of(
@@ -141,11 +143,11 @@ class Reconciler:
         unasked = None
         try:
             wish = self._groundwork.wish(readings, now, remember=False)
-            grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False)
+            grounds = self._groundwork.grounds(wish, bookings, now, remember=False)
         except (ApiUnusable, ReservationError) as error:
             unasked = str(error)
             wish = self._groundwork.wish(readings, now, remember=False, ask=False)
-            grounds = self._groundwork.grounds(wish, self._ledger.current(), now, remember=False, ask=False)
+            grounds = self._groundwork.grounds(wish, bookings, now, remember=False, ask=False)
         return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
 
     def held_now(self, checksum: str) -> tuple[str | None, int]:
@@ -169,9 +171,10 @@ class Reconciler:
         Nothing is written to the API. Raises `ApiUnusable`.
         """
         now = self._clock()
-        readings = self._looked_at(None, now)
+        bookings = self._ledger.current()
+        readings = self._looked_at(None, bookings, now)
         wish = self._groundwork.wish(readings, now, remember=apply)
-        found = self._groundwork.recognised(wish, self._ledger.current(), now)
+        found = self._groundwork.recognised(wish, bookings, now)
         if apply:
             remember(found.adopted, found, self._ledger, now)
             self._ledger.mark_adopted(now)
@@ -186,8 +189,6 @@ class Reconciler:
         read before.
         `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
         """
-        if force:
-            self._groundwork.forget_rules()
         began, now = time.monotonic(), self._clock()
         calls_before = Counter(self._api.calls)
         applier = Applier(
@@ -199,6 +200,7 @@ class Reconciler:
             progress=self._progress,
         )
         if force:
+            self._groundwork.forget_rules()
             self._ledger.agenda.open_all()
         self._agenda.check(self._groundwork.known_advance(), now)
         looked_at = self._intake.look_through(only, now, force=force)
@@ -319,8 +321,9 @@ class Reconciler:
         if not self._agenda.check(grounds.policy.advance, now):
             return None
         decided = self._plan(matter.said.readings, grounds, now, Resting(matter.due.resting))
-        self._record_silently(decided)
-        self._spend_what_was_not_needed(self._ledger.approved(), matter)
+        if self._settings.mode is not Mode.OBSERVE:
+            self._record_silently(decided)
+            self._spend_what_was_not_needed(self._ledger.approved(), matter)
         return _Decided(matter, grounds, decided)
 
     def _spend_what_was_not_needed(self, approved: Collection[str], matter: _Matter) -> None:
@@ -382,9 +385,11 @@ class Reconciler:
 
     # Sources
 
-    def _looked_at(self, only: Collection[str] | None, now: datetime) -> dict[str, Reading]:
+    def _looked_at(
+        self, only: Collection[str] | None, bookings: Iterable[Booking], now: datetime
+    ) -> dict[str, Reading]:
         """Readings of which nothing is kept."""
-        return {source.name: reading for source, _, reading in self._intake.look(only, now)}
+        return {source.name: reading for source, _, reading in self._intake.look(only, bookings, now)}
 
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:

@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from syncd.core.occurrence import Defect, Presence, Reading, Window
+from syncd.core.occurrence import Defect, Reading, Window
 from syncd.core.reasons import Note, Reason
+from syncd.core.reservation import Booking
 from syncd.errors import SourceError
 from syncd.ics import (
     Document,
     Inventory,
+    Presences,
     Understood,
     read,
     understand_all,
@@ -97,14 +99,14 @@ class Intake:
     # Everything, without keeping anything
 
     def look(
-        self, names: Collection[str] | None, now: datetime
+        self, names: Collection[str] | None, bookings: Iterable[Booking], now: datetime
     ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
         """Read whole sources and keep nothing; each with its documents, held until the next one only.
 
-        `names` None means all sources.
+        `names` None means all sources; the UIDs of `bookings` are looked at whatever they say.
         """
         window = Window.ahead(now, self._horizon)
-        booked = frozenset(booking.key.uid for booking in self._ledger.current())
+        booked = frozenset(booking.key.uid for booking in bookings)
         for source in self._wanted(names, force=False):
             try:
                 fetched = source.fetch()
@@ -295,7 +297,7 @@ def _reading(
         occurrences=tuple(
             sorted((o for one in understood.values() for o in one.occurrences), key=lambda o: o.key)
         ),
-        presence=_Presences(look.inventory, understood),
+        presence=Presences({uid: one.presence for uid, one in understood.items()}, look.inventory),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(notes),
         error=look.error,
@@ -304,34 +306,10 @@ def _reading(
     )
 
 
-class _Presences(Mapping[str, Presence]):
-    """How UIDs stand in a reading; those that nobody looked at are events that are over."""
-
-    def __init__(self, inventory: Inventory, understood: Mapping[str, Understood]) -> None:
-        self._inventory = inventory
-        self._understood = understood
-
-    def __getitem__(self, uid: str) -> Presence:
-        one = self._understood.get(uid)
-        if one is not None and one.presence is not None:
-            presence: Presence = one.presence
-            return presence
-        if uid and self._inventory.holds(uid):
-            return Presence.SERIES
-        raise KeyError(uid)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._understood)
-
-    def __len__(self) -> int:
-        return len(self._understood)
-
-
 def _remarks(one: Understood) -> str:
     """What is to be said of a UID also while nobody looks at it, as JSON; empty if nothing."""
-    notes = {n for o in one.occurrences for n in o.notes if n.reason is Reason.TIMEZONE_CONTRADICTS}
     said = {
         "defects": [[d.line, d.reason, d.detail, d.document] for d in one.defects],
-        "notes": sorted([n.reason, n.detail] for n in notes),
+        "notes": sorted([n.reason, n.detail] for n in one.contradictions),
     }
     return json.dumps(said) if any(said.values()) else ""

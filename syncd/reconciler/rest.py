@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
@@ -43,11 +44,17 @@ class Agenda:
     def __init__(self, ledger: Ledger, intake: Intake, settings: Settings) -> None:
         self._ledger = ledger
         self._intake = intake
-        self._horizon = settings.horizon
-        self._lookup = settings.lookup
-        told = [(s.name, s.scope, s.confirmations, s.locale) for s in intake.sources]
-        self._rules = _digest((settings, told))
-        self._program = f"{__version__} {version('tzdata')}"
+        self._settings = settings
+
+    @cached_property
+    def _rules(self) -> str:
+        """Identity of the configuration as far as it decides anything."""
+        told = [(s.name, s.scope, s.confirmations, s.locale) for s in self._intake.sources]
+        return _digest((self._settings, told))
+
+    @cached_property
+    def _program(self) -> str:
+        return f"{__version__} {version('tzdata')}"
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
         """Whether what the agenda rests on is still so; otherwise everything needs a look from now on.
@@ -91,7 +98,7 @@ class Agenda:
                     resting[uid] = (_AT_ONCE, "")
                 continue
             following = said.next_start.get(uid)
-            moments = [rest.until, following and following - self._horizon, self._people_until(now)]
+            moments = [rest.until, following and following - self._settings.horizon, self._people_until(now)]
             until = min((moment for moment in moments if moment is not None), default=None)
             if rest.until is None and following is None and not rest.tally and uid not in remarked:
                 over.append(uid)
@@ -104,7 +111,7 @@ class Agenda:
 
     def _people_until(self, now: datetime) -> datetime | None:
         """Until when what the directory said of people is believed."""
-        return now + ANSWER_KEPT if self._lookup else None
+        return now + ANSWER_KEPT if self._settings.lookup else None
 
     def _total(self) -> tuple[Tally, datetime]:
         stored = self._ledger.get_fact(_TOTAL)

@@ -122,7 +122,7 @@ class Search:
         later = {
             uid: begins - (window.end - window.start)
             for uid, pieces in findings.changed.items()
-            if pieces and not self._concerns(uid) and (begins := _earliest(pieces)) and begins > window.reach
+            if (begins := _earliest(pieces)) and begins > window.reach and not self._concerns(uid)
         }
         several = self._agenda.in_several_sources(findings.restamped)
         remarked = self._agenda.remarks(self._source.name)  # the lines may have moved in which they stand
@@ -141,8 +141,7 @@ class Search:
 
     def _matters(self, text: bytes) -> bool:
         """Whether a piece may have an occurrence that is not over."""
-        latest = span_of(text).latest
-        return latest is None or latest > self.at
+        return not span_of(text).is_over(self.at)
 
     @cached_property
     def _on_agenda(self) -> frozenset[str]:
@@ -181,4 +180,4 @@ def _earliest(pieces: Sequence[Piece]) -> datetime | None:
     """When the first occurrence of these begins at the earliest; None if that cannot be told."""
     begins = [span_of(piece.text).earliest for piece in pieces]
     known = [moment for moment in begins if moment is not None]
-    return min(known) if len(known) == len(begins) else None
+    return min(known) if known and len(known) == len(begins) else None

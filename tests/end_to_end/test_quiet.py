@@ -16,6 +16,8 @@ import pytest
 from sqlalchemy import event as sql_event
 from sqlalchemy.engine import Engine
 
+from syncd.config import load
+from syncd.service import service, utc_now
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 
@@ -50,7 +52,6 @@ sys.addaudithook(_note_opened)
 
 def _age(office: Office) -> None:
     """As if the calendar had been written a while ago: a file just written proves nothing by its times."""
-    time.sleep(2.1)
     os.utime(office.calendar_file, ns=(office.calendar_file.stat().st_atime_ns, time.time_ns() - 10**10))
     time.sleep(2.1)
 
@@ -120,3 +121,13 @@ def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled:
     assert report.plan is not None
     assert report.plan.closed  # what was over by then
     assert not [name for name in opened if name.endswith(".ics")]
+
+
+def test_observing_takes_no_word_of_a_person(settled: Office) -> None:
+    """In mode observe nothing is carried out, so an approval stays for the mode that may."""
+    settled.change(('mode = "full"', 'mode = "observe"'))
+    with service(load(settled.folder / "syncd.toml"), owner=True) as parts:
+        parts.reconciler.cycle()
+        parts.ledger.approve("0123456789ab", utc_now(), "somebody")
+        parts.reconciler.cycle()
+        assert parts.ledger.approved() == {"0123456789ab"}

@@ -22,6 +22,7 @@ from tests.ics.test_calendars import (
     reversed_components,
     with_line_ends,
 )
+from tests.ics.test_understand import taken_apart
 
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -55,19 +56,10 @@ def _midnight(day: date, zone: str) -> datetime:
 
 def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrence], int]:
     """The occurrences outside of the spans of their UID's events, and how many lie inside of known ones."""
-    found = look_through(
-        [Document("calendar.ics", body)],
-        Inventory(),
-        secret=0,
-        matters=lambda _text: True,
-        concerns=lambda _uid: True,
-        kept=tuple,
-        pieces_of=lambda _uid: (),
-    )
-    understanding = Understanding(found.inventory.contexts, source="office", scope="", locale=locale)
+    understanding, by_uid = taken_apart(body, locale=locale)
     wrong: list[Occurrence] = []
     checked = 0
-    for uid, pieces in found.changed.items():
+    for uid, pieces in by_uid.items():
         earliest, latest = span_of_all(pieces)
         for occurrence in understanding.of(uid, pieces, window).occurrences:
             begin, end = begin_and_end(occurrence)

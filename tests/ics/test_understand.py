@@ -45,7 +45,9 @@ BERLIN = Locale(default=ZoneInfo("Europe/Berlin"))
 MORNING = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
 
 
-def taken_apart(*bodies: bytes) -> tuple[Understanding, Mapping[str, tuple[Piece, ...]]]:
+def taken_apart(
+    *bodies: bytes, locale: Locale = BERLIN
+) -> tuple[Understanding, Mapping[str, tuple[Piece, ...]]]:
     """The events of a source by UID, and what understands them."""
     found = look_through(
         [Document(f"{number}.ics", body) for number, body in enumerate(bodies, 1)],
@@ -56,7 +58,7 @@ def taken_apart(*bodies: bytes) -> tuple[Understanding, Mapping[str, tuple[Piece
         kept=tuple,
         pieces_of=lambda _uid: (),
     )
-    return Understanding(found.inventory.contexts, source="office", scope="", locale=BERLIN), found.changed
+    return Understanding(found.inventory.contexts, source="office", scope="", locale=locale), found.changed
 
 
 def understood(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> Understood:
@@ -131,7 +133,7 @@ class TestOf:
         for understanding, pieces in (few, many):
             understanding.of("meeting", pieces["meeting"], WINDOW)
         costs = [
-            steps(lambda u=understanding, p=pieces: u.of("meeting", p["meeting"], WINDOW))  # type: ignore[misc]
+            steps(lambda u=understanding, p=pieces: u.of("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
             for understanding, pieces in (few, many)
         ]
         assert costs[0] == costs[1]
@@ -277,8 +279,15 @@ def alone() -> Iterator[subprocess.Popen[str]]:
     """A process that has workers busy, in a group of its own, and waits."""
     command = [sys.executable, "-c", SCRIPT]
     root = Path(__file__).parents[2]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(command, cwd=root, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        command,
+        cwd=root,
+        text=True,
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         yield process
         process.kill()
 

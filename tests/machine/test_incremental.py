@@ -185,17 +185,7 @@ class TwoWays(RuleBasedStateMachine):
         what=st.integers(0, 3),
     )
     def configure(self, names: set[str], kept: set[str], mode: str, what: int) -> None:
-        rules = self.world.rules
-        match what:
-            case 0:
-                rules = replace(rules, sources=tuple(name for name in FILES if name in names))
-            case 1:
-                rules = replace(rules, rooms=tuple(room for room in ROOMS if room in kept))
-            case 2:
-                rules = replace(rules, mode=mode)
-            case _:
-                rules = Rules()
-        self.world.configure(rules)
+        self.world.configure(self.world.rules.edited(what, names=names, kept=kept, mode=mode))
         self.compare()
 
     @rule(much=st.sampled_from([1, 70, 700, 1500, 3000, 10_000]))

@@ -227,20 +227,7 @@ class Office(RuleBasedStateMachine):
         what=st.integers(0, 3),
     )
     def configure(self, names: set[str], kept: set[str], mode: str, what: int) -> None:
-        rules = self.world.rules
-        match what:
-            case 0:
-                rules = replace(rules, sources=tuple(name for name in FILES if name in names))
-            case 1:
-                rules = replace(rules, rooms=tuple(room for room in ROOMS if room in kept))
-            case 2:
-                rules = replace(rules, mode=mode)
-            case _:
-                rules = self._ordinary()
-        self._configure(rules)
-
-    def _ordinary(self) -> Rules:
-        return replace(self.world.rules, sources=tuple(FILES), rooms=tuple(ROOMS), mode="full")
+        self._configure(self.world.rules.edited(what, names=names, kept=kept, mode=mode))
 
     def _configure(self, rules: Rules) -> None:
         before = self.judge.truth()
@@ -402,7 +389,7 @@ class Office(RuleBasedStateMachine):
     def settle(self) -> None:
         """Faults stop, files are mended, persons answer: then the API says what the calendars say."""
         self.calendars.damage.clear()
-        self._configure(self._ordinary())
+        self._configure(self.world.rules.ordinary())
         self.world.pass_time(timedelta(minutes=70))
         quiet = 0
         for _ in range(ROUNDS):

@@ -15,10 +15,10 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -113,6 +113,21 @@ class Rules:
     marker: bool = True
     on_change: str = "accept"
     on_cancel: str = "respect"
+
+    def edited(self, what: int, *, names: Collection[str], kept: Collection[str], mode: str) -> Rules:
+        """With other sources (0), rooms (1) or another mode (2); otherwise all of these as usual."""
+        match what:
+            case 0:
+                return replace(self, sources=tuple(name for name in FILES if name in names))
+            case 1:
+                return replace(self, rooms=tuple(room for room in ROOMS if room in kept))
+            case 2:
+                return replace(self, mode=mode)
+        return self.ordinary()
+
+    def ordinary(self) -> Rules:
+        """With all sources and rooms, and writing."""
+        return replace(self, sources=tuple(FILES), rooms=tuple(ROOMS), mode="full")
 
 
 @dataclass
