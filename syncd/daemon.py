@@ -1,6 +1,7 @@
 """The daemon: decides when a cycle runs, follows its configuration, and talks to systemd.
 
 One thread does all the work: it waits for wakes, reads what is due, and runs one cycle at a time.
+A cycle that writes for long gives way to what wakes meanwhile, and the next one goes on with the rest.
 Feeds are fetched by other threads, so that a slow one delays nobody.
 A configuration that is not valid changes nothing; the last good one goes on.
 """
@@ -44,6 +45,7 @@ _STOP = "\0stop"
 _FETCHES_AT_ONCE = 8
 _LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
+_LEAST_WRITING_S = 0.2  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 _LOOK_AGAIN_S = 5.0  # at a configuration that was refused
 _START_S = 90.0  # a ledger of years may take as long to be converted
@@ -82,7 +84,10 @@ class Daemon:
         self._config = config
         self._parts: Service = self._assembled(config)
         self._fetching: set[str] = set()
-        self._owed: set[str] = set()  # sources to read when the API can be used again
+        self._owed: set[str] = set()  # sources to read in the next cycle, when the API can be used
+        self._to_reload = False
+        self._began = 0.0  # the cycle, on the monotonic clock
+        self._writing_since: float | None = None
         self._complaint = ""  # about the configuration, as long as it is not the one in use
         self._look_again_at = 0.0  # at the configuration that was refused, on the monotonic clock
         self._failures = 0  # of the API, in a row
@@ -115,21 +120,39 @@ class Daemon:
         """The work loop."""
         while not self._stop():
             self._notifier.alive()
-            due = self._wakes.wait(self._pause_s())
+            self._take_wakes(self._pause_s())
             if self._stop():
                 return
-            if _CONFIGURATION in due or self._is_mended():
+            if self._to_reload or self._is_mended():
+                self._to_reload = False
                 self._reload()
-            names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
-            arrived = self._parts.subscriptions.arrived()
-            self._fetching -= arrived
-            self._begin_fetching(names - arrived)
-            self._owed |= {n for n in names if n not in self._parts.subscriptions} | arrived
-            if _EVERYTHING in due:
-                self._resting_until = None
             if (self._owed or self._is_due()) and not self._rests():
                 names, self._owed = self._owed, set()
                 self._cycle(names)
+
+    def _take_wakes(self, pause_s: float) -> None:
+        """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
+        due = self._wakes.wait(pause_s)
+        self._to_reload |= _CONFIGURATION in due
+        names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
+        arrived = self._parts.subscriptions.arrived()
+        self._fetching -= arrived
+        self._begin_fetching(names - arrived)
+        self._owed |= {n for n in names if n not in self._parts.subscriptions} | arrived
+        if _EVERYTHING in due:
+            self._resting_until = None
+
+    def _gives_way(self) -> bool:
+        """Whether a cycle leaves what it has not yet written to the next one, because others wait.
+
+        Not before it has written for a quarter of the time that it took to come to that: so it comes further
+        even if wakes never end.
+        """
+        self._take_wakes(0)
+        now = time.monotonic()
+        self._writing_since = self._writing_since or now
+        least_s = max(_LEAST_WRITING_S, (self._writing_since - self._began) / 4)
+        return now - self._writing_since >= least_s and (self._to_reload or bool(self._owed))
 
     def _told_to_stop(self) -> None:
         self._wakes.wake(_STOP, "signal")
@@ -145,6 +168,7 @@ class Daemon:
 
     def _cycle(self, names: Collection[str]) -> None:
         self._orders = self._orders_now()
+        self._began, self._writing_since = time.monotonic(), None
         report = self._parts.reconciler.cycle(names)
         summary = _summary(report)
         self._failures = self._failures + 1 if report.error else 0
@@ -168,6 +192,8 @@ class Daemon:
 
     def _pause_s(self) -> float:
         """How long to sleep when nothing wakes: until something is due by itself, or a sign of life is."""
+        if (self._owed and not self._rests()) or self._to_reload:
+            return 0.0
         due = self._due_at
         pause = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
         return min(max(pause, 0.0), _LONGEST_PAUSE_S)
@@ -236,6 +262,7 @@ class Daemon:
             # What is being fetched for a former configuration ends too.
             stopping=lambda: self._stop() or self._config is not config,
             progress=self._notifier,
+            gives_way=self._gives_way,
             prepare=lambda _names, _force: None,
             elsewhere=self._read_aside,
             alive=self._notifier.alive,
@@ -322,7 +349,7 @@ def _summary(report: CycleReport) -> str:
     """The state in a line, for `systemctl status`."""
     counts = report.counts
     booked = counts["unchanged"] + counts["created"] + counts["updated"]
-    told = [f"{booked} booked"]
+    told = [f"{booked} booked", *([f"{report.left} still to write"] if report.left else [])]
     told += [
         f"{counts[name]} {name.replace('_', ' ')}"
         for name in ("waiting", "held", "refused", "in_doubt", "quarantined")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from syncd import log, report
+from syncd import log
 from syncd.config import load
 from syncd.core.reservation import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
@@ -23,6 +23,8 @@ from syncd.progress import ProgressBar
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.service import Service, service
+from syncd.tables import console as standard_output
+from syncd.tables import tables_of
 
 
 def run(keep: Path | None) -> int:
@@ -30,7 +32,7 @@ def run(keep: Path | None) -> int:
 
     Everything goes to a temporary directory and is removed, or stays in `keep`.
     """
-    console = report.console()
+    console = standard_output()
     with _directory(keep) as folder:
         database = folder / "sandbox.db" if keep else None
         with Sandbox(SandboxSettings(db=database)).running() as sandbox:
@@ -89,7 +91,7 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
 
 
 def _show(console: Console, parts: Service, done: CycleReport) -> None:
-    tables = report.tables_of(parts.config)
+    tables = tables_of(parts.config)
     bookings = parts.ledger.current()
     console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
     tables.cycle(done)

@@ -15,11 +15,30 @@ import threading
 import traceback
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
+from types import ModuleType, TracebackType
+from typing import TextIO, cast
 
-import structlog
+
+@contextmanager
+def _hidden(library: str) -> Iterator[None]:
+    """What is imported meanwhile finds that a library is not installed."""
+    modules = cast(dict[str, ModuleType | None], sys.modules)
+    if library in modules:
+        yield
+        return
+    modules[library] = None
+    try:
+        yield
+    finally:
+        del modules[library]
+
+
+# It would draw tracebacks with rich, which none of ours needs: 5 MB that a daemon would hold for good.
+with _hidden("rich"):
+    import structlog
 
 log = structlog.get_logger(__name__)
 

@@ -1,61 +1,27 @@
-"""What commands say: the JSON documents of the contract, and tables for people.
+"""What commands say to programs: the JSON documents of the contract.
 
 Documents are plain JSON values with fixed names; new keys may be added, none is renamed.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, time, timedelta, tzinfo
-from typing import TypeVar
+from collections.abc import Iterable
+from datetime import datetime
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from syncd.config import Config
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
-from syncd.reconciler import (
-    Adoption,
-    CycleReport,
-    Preview,
-    SourceReport,
-    forecast,
-    last_held,
-    leftovers,
-)
+from syncd.reconciler import Adoption, CycleReport, forecast, last_held, leftovers
 from syncd.tuya import payload
 
-_STYLES = {
-    "create": "green",
-    "update": "yellow",
-    "cancel": "red",
-    "hold": "magenta",
-    "wait": "cyan",
-    "skip": "dim",
-    "booked": "green",
-    "approval": "yellow",
-    "sending": "magenta",
-    "cancelling": "magenta",
-    "refused": "red",
-    "waiting": "cyan",
-}
-_OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
-_MANY = 200  # rows of a table for people; the JSON document has all
+OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
+"""States that need nobody's attention any more."""
 
 
 def iso(moment: datetime | None) -> str | None:
     """An instant as the documents write it: UTC, to the second."""
     return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-# Documents
 
 
 def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, object]:
@@ -220,7 +186,7 @@ def needs_attention(document: dict[str, object]) -> bool:
         or any(
             (b["state"] in troubled and b["reason"] != Reason.DROPPED) or b["reason"] in REFUSALS
             for b in bookings
-            if b["state"] not in _OVER
+            if b["state"] not in OVER
         )
         or any(s["error"] or s["quarantined"] for s in sources)
     )
@@ -257,258 +223,3 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
         ],
         "sources": [{"name": s.name, "error": s.error} for s in adoption.unreadable],
     }
-
-
-# Tables
-
-_WIDE = 160  # columns where no terminal says how many there are
-
-
-def console() -> Console:
-    """Standard output for people; colours and the width of the terminal only if it is one."""
-    piped = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
-    return Console(highlight=False, width=piped)
-
-
-def tables_of(config: Config) -> Tables:
-    """Tables as a configuration wants them: its time zone, its names of rooms."""
-    names = {room.id: room.name or room.id for room in config.rooms}
-    return Tables(console(), config.calendar.timezone, names)
-
-
-class Tables:
-    """Renders for one terminal: times in `zone`, rooms by name."""
-
-    def __init__(self, console: Console, zone: tzinfo, room_names: dict[str, str]) -> None:
-        self._console = console
-        self._zone = zone
-        self._rooms = room_names
-
-    def plan(self, preview: Preview) -> None:
-        """What would be done, in the order in which it would be done."""
-        plan = preview.plan
-        rows = [(change_document(change, "", False), change) for change in plan.changes]
-        if rows:
-            table = _table("", "when", "room", "meeting", "why")
-            shown, alike = few_of_each(rows, lambda pair: _sameness(pair[1]))
-            for row, change in shown[:_MANY]:
-                action = str(row["action"])
-                table.add_row(
-                    Text(action, style=_STYLES[action]),
-                    self._span(_moment(change, "start"), _moment(change, "end")),
-                    self._room(row["room_id"]),
-                    Text(str(row["topic"]) or str(row["uid"])),
-                    Text(self._why(change)),
-                )
-            self._console.print(table)
-            self._more(len(shown))
-            for (action, reason, detail), count in alike:
-                self._console.print(f"… and {count} more to {action}, {reason}: {detail}", style="dim")
-        counts = {name: sum(row["action"] == name for row, _ in rows) for name in _ACTIONS}
-        said = ", ".join(f"{count} to {name}" for name, count in counts.items() if count)
-        self._console.print(
-            f"{said or 'Nothing to do'}; {plan.unchanged} unchanged. "
-            f"Mode {plan.mode.value}, plan {plan.checksum}."
-        )
-        if plan.held_checksum:
-            self._console.print(
-                f"{len(plan.held)} cancellations are held until a person approves them: "
-                f"syncd approve {plan.held_checksum}",
-                style="magenta",
-            )
-        self._sources(preview.sources)
-
-    def _why(self, change: Change) -> str:
-        if isinstance(change, Update):
-            return f"{change.reason.value}: {', '.join(change.changed)}"
-        if isinstance(change, Create) and change.reason is Reason.NEW:
-            return "; ".join(note.detail for note in change.meeting.notes) or change.reason.value
-        return f"{change.reason.value}: {change.detail}" if change.detail else change.reason.value
-
-    def cycle(self, report: CycleReport) -> None:
-        """What a cycle did."""
-        done = ("created", "updated", "cancelled", "adopted", "unchanged", "waiting", "skipped")
-        concerns = ("held", "refused", "in_doubt", "quarantined")
-        said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
-        self._console.print(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
-        for name in concerns:
-            if report.counts[name]:
-                words = f"{report.counts[name]} {name.replace('_', ' ')}"
-                self._console.print(f"{words}: see syncd status and syncd plan.", style="red")
-        self._sources(report.sources)
-        if report.interrupted:
-            self._console.print(
-                "Stopped before the end; what was done is recorded, and the next run goes on from here.",
-                style="yellow",
-            )
-        if report.error:
-            self._console.print(report.error, style="red")
-
-    def _sources(self, sources: Sequence[SourceReport]) -> None:
-        for source in sources:
-            if source.error:
-                self._console.print(f"Source {source.name}: {source.error}.", style="red", highlight=False)
-            for note in source.notes:
-                self._console.print(f"Source {source.name}: {note}", style="yellow", highlight=False)
-
-    def adoption(self, adoption: Adoption, *, applied: bool) -> None:
-        """What was found in the API by its mark."""
-        if adoption.adopted:
-            self._console.print(self.bookings(adoption.adopted))
-        said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
-        self._console.print(f"{len(adoption.adopted)} reservations {said}.")
-        if adoption.duplicates:
-            self._console.print(
-                f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
-                style="yellow",
-            )
-        for stray in adoption.strays:
-            self._console.print(
-                f"Reservation {stray.reservation_id} ({stray.topic}, {self._span(stray.start, stray.end)}) "
-                "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
-                style="yellow",
-            )
-        self._sources(adoption.unreadable)
-
-    def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
-        """What is booked and what needs attention."""
-        shown = [b for b in bookings if b.state not in _OVER]
-        if shown:
-            shown.sort(key=lambda b: b.spec.start)
-            few, alike = few_of_each(shown, lambda b: (b.state.value, b.detail) if b.detail else None)
-            self._console.print(self.bookings(few[:_MANY]))
-            self._more(len(few))
-            for (state, detail), count in alike:
-                self._console.print(f"… and {count} more are {state}: {detail}", style="dim")
-        else:
-            self._console.print("Nothing is booked.")
-        table = _table("source", "state", "last read", "events", "quarantined", "problem")
-        sources = document["sources"]
-        assert isinstance(sources, list)
-        for source in sources:
-            table.add_row(
-                source["name"],
-                source["state"],
-                source["last_read_at"] or "never",
-                str(source["events"]),
-                str(source["quarantined"]),
-                Text(source["error"] or "", style="red"),
-            )
-        self._console.print(table)
-        held = document["held"]
-        assert isinstance(held, dict)
-        if held["checksum"]:
-            self._console.print(
-                f"{held['cancellations']} cancellations are held: syncd approve {held['checksum']}",
-                style="magenta",
-            )
-        leftovers = document["leftovers"]
-        assert isinstance(leftovers, dict)
-        if leftovers["strays"]:
-            self._console.print(
-                f"{leftovers['strays']} reservations in Tuya carry our mark and belong to no event: "
-                "see syncd adopt.",
-                style="yellow",
-            )
-        if leftovers["duplicates"]:
-            self._console.print(
-                f"{leftovers['duplicates']} reservations in Tuya are duplicates; mode full cancels them.",
-                style="yellow",
-            )
-        allowed = f" of {document['monthly_calls']}" if document["monthly_calls"] else ""
-        self._console.print(
-            f"Mode {document['mode']}; {document['calls_this_month']}{allowed} API calls this month, "
-            f"{document['calls_forecast']} at its end if it goes on so."
-        )
-
-    def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
-        """A table of bookings by time."""
-        table = _table("when", "room", "meeting", "state", "reservation")
-        for booking in sorted(bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)):
-            state = Text(booking.state.value, style=_STYLES.get(booking.state.value, ""))
-            if booking.detail:
-                state = Text.assemble(state, Text(f" {booking.detail}", style="dim"))
-            table.add_row(
-                self._span(booking.spec.start, booking.spec.end),
-                self._room(booking.room_id),
-                Text(booking.spec.topic),
-                state,
-                booking.reservation_id or "",
-            )
-        return Group(table)
-
-    def _more(self, count: int) -> None:
-        if count > _MANY:
-            self._console.print(f"… and {count - _MANY} more; --json has all.", style="dim")
-
-    def _room(self, room_id: object) -> Text:
-        if room_id is None:
-            return Text("–", style="dim")
-        return Text(self._rooms.get(str(room_id), str(room_id)))
-
-    def _span(self, start: datetime | None, end: datetime | None) -> Text:
-        if start is None or end is None:
-            return Text("")
-        begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
-        if begins.time() == ends.time() == time():
-            last = ends - timedelta(days=1)
-            days = (
-                f"{begins:%a %d %b}"
-                if begins.date() == last.date()
-                else f"{begins:%a %d %b} – {last:%a %d %b}"
-            )
-            return Text(f"{days}, all day")
-        if begins.date() == ends.date():
-            return Text(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
-        return Text(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
-
-
-def _sameness(change: Change) -> tuple[str, str, str] | None:
-    """What makes rows of a plan say the same; None for what a person wants to see one by one."""
-    match change:
-        case Wait(reason=Reason.TOO_EARLY):
-            return ("wait", change.reason.value, change.detail)
-        case Skip(needs_person=False):
-            return ("skip", change.reason.value, change.detail)
-        case _:
-            return None
-
-
-_Row = TypeVar("_Row")
-_Kind = TypeVar("_Kind")
-_FEW = 3
-
-
-def few_of_each(
-    rows: Sequence[_Row], kind: Callable[[_Row], _Kind | None]
-) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
-    """The rows without a kind and the first few of each kind, and how many more there are of each."""
-    seen: Counter[_Kind] = Counter()
-    shown: list[_Row] = []
-    for row in rows:
-        name = kind(row)
-        if name is not None:
-            seen[name] += 1
-        if name is None or seen[name] <= _FEW:
-            shown.append(row)
-    return shown, [(name, count - _FEW) for name, count in seen.items() if count > _FEW]
-
-
-_ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
-
-
-def _moment(change: Change, which: str) -> datetime | None:
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.spec.start if which == "start" else meeting.spec.end
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.spec.start if which == "start" else booking.spec.end
-        case Skip(span=span):
-            return None if span is None else (span.start if which == "start" else span.end)
-
-
-def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for header in headers:
-        table.add_column(header, no_wrap=header in {"", "when", "reservation"}, overflow="fold")
-    return table

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from syncd.config import Config
 from syncd.config import tables as config_tables
@@ -24,7 +25,6 @@ from syncd.feeds import (
     BearerAuth,
     DigestAuth,
     Feed,
-    Fetcher,
     HeaderAuth,
     Subscription,
     Subscriptions,
@@ -35,6 +35,9 @@ from syncd.ledger import Ledger
 from syncd.reconciler import CalendarSource, Elsewhere, Fetched, Prepare, Progress, Reconciler, Settings
 from syncd.sources import FileSource
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
+
+if TYPE_CHECKING:
+    from syncd.feeds.fetcher import Fetcher
 
 
 class NoProgress:
@@ -120,6 +123,7 @@ def assemble(
     *,
     owner: bool,
     stopping: Callable[[], bool],
+    gives_way: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     prepare: Prepare | None = None,
     elsewhere: Elsewhere | None = None,
@@ -127,13 +131,14 @@ def assemble(
 ) -> Service:
     """The parts of a configuration on an open ledger; whoever asks closes `api`.
 
+    `gives_way` is asked while changes are written whether to leave the rest of them to the next cycle.
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
     `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
     `alive` is called at each step of the work: before a source is read, and at each API call.
     """
     subscriptions = Subscriptions(
         {source.name: subscription(source, config) for source in config.sources if source.url},
-        fetcher=Fetcher(stopping=stopping),
+        fetcher=partial(_fetcher, stopping),
         shelf=ledger if owner else _Looking(ledger),
         clock=utc_now,
     )
@@ -149,6 +154,7 @@ def assemble(
         settings=_settings(config),
         clock=utc_now,
         stopping=stopping,
+        gives_way=gives_way,
         progress=progress or NoProgress(),
         prepare=prepare or fetch_now,
         elsewhere=elsewhere,
@@ -165,6 +171,13 @@ class _Looking:
 
     def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
         """Nothing is kept."""
+
+
+def _fetcher(stopping: Callable[[], bool]) -> Fetcher:
+    """Comes with the HTTP client that it needs, so it is made when the first feed is asked."""
+    from syncd.feeds.fetcher import Fetcher
+
+    return Fetcher(stopping=stopping)
 
 
 def subscription(source: Source, config: Config) -> Subscription:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -26,6 +27,9 @@ from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 settings.register_profile("default", deadline=None)
 settings.register_profile("long", max_examples=5000, deadline=None)
 settings.load_profile("default")
+
+# A run that was started in the background may ignore Ctrl-C, and so would the programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -196,6 +196,33 @@ class LedgerContract:
         assert [b.state for b in ledger.bookings()] == ["cancelled", "ended", "booked"]
         assert [b.state for b in ledger.bookings_of("a")] == ["cancelled"]
 
+    def test_what_may_be_of_the_same_meetings(self, ledger: Ledger) -> None:
+        """Current bookings by UID and by mark, each once, however many are asked for."""
+        a, b, c, _, _ = ledger.record(
+            booked("a", mark="1"),
+            booked("a", "r2"),
+            booked("b", mark="2"),
+            booked("c", mark="3"),
+            cancelled(booked("a", "r3", mark="4"), None),
+            at=NOW,
+            what="test",
+        )
+        many = {f"u{n}" for n in range(1000)}
+        found = ledger.concerned({"a", *many}, {"1", "2", "4", *many})
+        assert sorted(found, key=lambda one: one.row) == [a, b, c]
+
+    def test_unsettled_is_what_is_not_simply_booked(self, ledger: Ledger) -> None:
+        """Whatever waits, is in doubt or refused, and nothing that was booked or is over."""
+        told = booked("e", reason=Reason.ROOM_CONFLICT)
+        later = booked("f", retry_at=NOW)
+        sending = wish("g").sending(SPEC, "f" * 32, NOW)
+        stored = ledger.record(
+            wish("d"), told, later, sending, booked("a"), cancelled(booked("b"), None), at=NOW, what="test"
+        )
+        assert ledger.unsettled(NOW) == stored[:4]
+        ledger.agenda.rest({"d": (NOW + timedelta(days=1), "")}, over=(), total=("n", ""))
+        assert ledger.unsettled(NOW) == stored[1:4]
+
     @pytest.mark.parametrize(
         ("second", "told"),
         [
@@ -597,12 +624,25 @@ def test_the_newest_migration_is_the_head() -> None:
     [
         (lambda ledger: ledger.current(), {"one_current"}),
         (lambda ledger: ledger.bookings_of("a"), {"bookings_by_uid"}),
+        (lambda ledger: ledger.concerned({"a"}, {"m"}), {"bookings_by_uid", "one_current_mark"}),
+        (lambda ledger: ledger.holders({"7"}), {"one_current_reservation"}),
+        (lambda ledger: ledger.unsettled(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.cancels_since(NOW), {"bookings_by_state"}),
         (lambda ledger: ledger.next_generation(OccurrenceKey("", "a", None)), {"autoindex_generations"}),
         (lambda ledger: ledger.history(1), {"history_by_booking"}),
         (lambda ledger: ledger.prune(NOW), {"bookings_by_state", "SEARCH history"}),
     ],
-    ids=["current", "by UID", "cancels", "generation", "history", "prune"],
+    ids=[
+        "current",
+        "by UID",
+        "concerned",
+        "holders",
+        "unsettled",
+        "cancels",
+        "generation",
+        "history",
+        "prune",
+    ],
 )
 def test_reads_are_indexed(file: Path, read: Callable[[Ledger], object], tables: set[str]) -> None:
     """What a quiet cycle asks of bookings uses an index: the cost does not follow what is over."""

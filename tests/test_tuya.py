@@ -33,8 +33,9 @@ from syncd.errors import (
     ReservationError,
 )
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault
-from syncd.tuya import BookingRules, Room, TuyaApi, WriteNotArmed, payload, sign
-from syncd.tuya.transport import Gate
+from syncd.tuya import BookingRules, Room, TuyaApi, payload
+from syncd.tuya.channel import sign
+from syncd.tuya.transport import Gate, WriteNotArmed
 
 SECRET = "4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC"
 CLIENT_ID = "1KAD46OrT9HafiKdsXeg"
@@ -1114,6 +1115,28 @@ def test_proxy_of_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch)
     direct, api = scene.pair(said(result=item()))
     api.get(RESERVATION_ID)
     assert (len(direct.requests), len(proxy.requests)) == (1, 1)
+
+
+def test_proxy_that_cannot_be_used_makes_the_api_unusable(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment is looked at by the first call, which names the variable that is wrong."""
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "gopher://proxy.invalid")
+    api = scene.client("http://api.invalid")
+    with pytest.raises(ApiUnusable, match=r"HTTP_PROXY.*nothing was changed"):
+        api.get(RESERVATION_ID)
+    assert api.calls == {"GET": 0, "POST": 0, "PUT": 0}
+
+
+def test_closed_before_the_first_call(scene: Scene) -> None:
+    """A client that was closed before it had anything to do makes no call any more."""
+    server, api = scene.pair(said(result=item()))
+    api.close()
+    with pytest.raises(ApiUnusable):
+        api.get(RESERVATION_ID)
+    assert (server.requests, server.tokens) == ([], [])
 
 
 @pytest.mark.parametrize("endpoint", ["", "openapi.tuyaeu.com", "ftp://x", "https://", f"https://{'a' * 70}"])

@@ -63,7 +63,12 @@ class Table(BaseModel):
     """A table of the file: frozen, complete, without unknown keys."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, validate_by_alias=True
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        validate_by_alias=True,
+        defer_build=True,  # the whole has a validator; nobody asks those of its tables
     )
 
     whole: ClassVar[type[Table] | None] = None  # the table of all tables, which knows where a key belongs

@@ -65,17 +65,20 @@ def recognise(
     What is over is left as it is.
     Of several live reservations with one mark, or of one occurrence in one room, the oldest counts.
     """
-    ours = [r for r in reservations if r.mark is not None and r.mark.instance == Mark.instance_code(instance)]
-    live = sorted((r for r in ours if r.live and r.end > now), key=Reservation.age_key)
+    code = Mark.instance_code(instance)
+    shown = ((r, r.mark) for r in reservations)
+    ours = [(r, str(mark)) for r, mark in shown if mark is not None and mark.instance == code]
+    live = sorted((r for r, _ in ours if r.live and r.end > now), key=Reservation.age_key)
+    mark_of = {r.reservation_id: mark for r, mark in ours}
     by_mark: dict[str, list[Reservation]] = defaultdict(list)
     for reservation in live:
-        by_mark[str(reservation.mark)].append(reservation)
+        by_mark[mark_of[reservation.reservation_id]].append(reservation)
     records: dict[OccurrenceKey, list[Booking]] = defaultdict(list)
     bookings = tuple(bookings)
     for booking in bookings:
         records[booking.key].append(booking)
     carried = {booking.mark: booking.key for booking in bookings if booking.mark}
-    every_mark = {str(reservation.mark) for reservation in ours}
+    every_mark = set(mark_of.values())
     meant = {meeting.key: meeting for meeting in meetings} if every_mark else {}
     keys = [*meant, *(key for key in records if key not in meant)] if every_mark else []
     adopted: list[Booking] = []
@@ -98,15 +101,15 @@ def recognise(
             continue
         held = {b.reservation_id for b in known if b.state in HOLDING_STATES}
         there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)
-        kept, superfluous = _without_twins(there, held)
+        kept, superfluous = _without_twins(there, held, mark_of)
         duplicates.extend(superfluous)
         left = list(known)
         carrying = {b.mark for b in known}
         # First those whose mark a record has: a mark stands in one record.
-        for reservation in sorted(kept, key=lambda r: str(r.mark) not in carrying):
+        for reservation in sorted(kept, key=lambda r: mark_of[r.reservation_id] not in carrying):
             if reservation.reservation_id in held:
                 continue
-            mark = str(reservation.mark)
+            mark = mark_of[reservation.reservation_id]
             matches = [b for b in known if b.mark == mark] or [
                 b for b in known if b.room_id == reservation.room_id
             ]
@@ -118,25 +121,26 @@ def recognise(
             elif key not in meant:
                 continue  # its meeting is gone: nothing to adopt it for
             adopted.append(_booking_of(meant.get(key), record, reservation, marks[mark], mark))
-    strays = tuple(r for r in live if str(r.mark) not in claimed)
+    strays = tuple(r for r in live if mark_of[r.reservation_id] not in claimed)
     return Recognised(tuple(adopted), tuple(duplicates), strays, generations)
 
 
 def _without_twins(
-    oldest_first: Iterable[Reservation], held: Collection[str | None]
+    oldest_first: Iterable[Reservation], held: Collection[str | None], mark_of: Mapping[str, str]
 ) -> tuple[list[Reservation], list[Duplicate]]:
     """Of several with one mark, and of one room, the oldest; two bookings that met in a room both stay."""
     of_mark: dict[str, Reservation] = {}
     of_room: dict[str | None, Reservation] = {}
     duplicates: list[Duplicate] = []
     for reservation in oldest_first:
-        rival = of_mark.get(str(reservation.mark))
+        mark = mark_of[reservation.reservation_id]
+        rival = of_mark.get(mark)
         if rival is None:
             rival = of_room.get(reservation.room_id)
             if rival and {rival.reservation_id, reservation.reservation_id} <= set(held):
                 rival = None
         if rival is None:
-            of_mark[str(reservation.mark)] = reservation
+            of_mark[mark] = reservation
             of_room.setdefault(reservation.room_id, reservation)
         else:
             duplicates.append(Duplicate(reservation, rival))

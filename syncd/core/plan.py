@@ -174,7 +174,7 @@ class _Planner:
             and booking.source not in witnesses
             and (why := self._missed_by_its_source(booking)).evidence is None
         ]
-        if not silent or {b.spec.fingerprint for b in holding} == {m.spec.fingerprint for m in meetings}:
+        if not silent or {b.spec for b in holding} == {m.spec for m in meetings}:
             return False
         for booking, why in silent:
             self._count(booking, why)
@@ -258,7 +258,7 @@ class _Planner:
 
     def _compare(self, meeting: Meeting, booking: Booking) -> None:
         meeting = replace(meeting, witnesses=self._witnesses(booking, meeting))
-        wanted = meeting.spec.fingerprint
+        wanted = meeting.spec
         if meeting.rejected:
             self._reject(meeting, booking)
             return
@@ -267,14 +267,14 @@ class _Planner:
                 assert booking.content is not None  # a booking in these states has it
                 if booking.may_still_change:
                     self._while_one_is_late(meeting, booking)
-                elif booking.content.fingerprint == wanted:
+                elif booking.content == wanted:
                     self.unchanged.append(booking)
                     self._remember(booking, meeting, settled=True)
                 elif self._was_refused(booking, wanted):
                     self._still_refused(meeting, booking)
                 elif booking.drifted and booking.drifted == meeting.occurrence.fingerprint:
                     self._drifted(meeting, booking)
-                elif meeting.spec.start > booking.spec.start and self._too_early(meeting.spec):
+                elif wanted.start > booking.spec.start and self._too_early(wanted):
                     detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
                     self.cancels.propose(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
                 else:
@@ -282,7 +282,7 @@ class _Planner:
             case BookingState.REFUSED if self._was_refused(booking, wanted):
                 self._still_refused(meeting, booking)
             case BookingState.RELEASED if (
-                booking.spec.fingerprint == wanted or booking.origin == meeting.occurrence.fingerprint
+                booking.spec == wanted or booking.origin == meeting.occurrence.fingerprint
             ):
                 self._remember(booking, meeting)
                 if self.policy.on_cancel is OnCancel.REBOOK and meeting.spec.start > self.now:
@@ -297,9 +297,9 @@ class _Planner:
         """A change without answer may still arrive: the same again does no harm, another could be undone."""
         assert booking.content is not None  # as in `_compare`
         assert booking.pending is not None  # what is late
-        if booking.pending.fingerprint == meeting.spec.fingerprint:
+        if booking.pending == meeting.spec:
             self._update(meeting, booking, Reason.CHANGED)
-        elif booking.content.fingerprint == meeting.spec.fingerprint:
+        elif booking.content == meeting.spec:
             self.unchanged.append(booking)
         else:
             self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
@@ -315,13 +315,9 @@ class _Planner:
         else:
             self._update(meeting, booking, reason)
 
-    def _was_refused(self, booking: Booking, wanted: str) -> bool:
+    def _was_refused(self, booking: Booking, wanted: ReservationSpec) -> bool:
         refused = booking.pending if booking.state in HOLDING_STATES else booking.spec
-        return (
-            refused is not None
-            and refused.fingerprint == wanted
-            and booking.reason in {*REFUSALS, Reason.DROPPED}
-        )
+        return refused == wanted and booking.reason in {*REFUSALS, Reason.DROPPED}
 
     def _drifted(self, meeting: Meeting, booking: Booking) -> None:
         """Somebody changed the reservation in Tuya, and the calendar still says what it said before."""

@@ -51,7 +51,7 @@ def at_rest(
         if isinstance(change, Skip):
             found[uid_of(change)].tally.skipped[change.source] += 1
     for key, (witnessed, result) in seen.items():
-        found[key.uid].moments += _turns(witnessed.occurrence, result, policy)
+        found[key.uid].moments += (*_turns(witnessed.occurrence, result, policy), *witnessed.ends)
     return {uid: gathered.rest(now) for uid, gathered in found.items() if uid not in restless}
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from functools import cache
 
 from syncd.core.occurrence import OccurrenceKey, require_aware
 from syncd.core.reasons import Evidence, Reason
@@ -54,6 +55,7 @@ class Mark:
         return cls(instance=cls.instance_code(instance), token=_short_hash(identity, 10))
 
     @staticmethod
+    @cache
     def instance_code(instance: str) -> str:
         """The four characters that stand for `reservation.instance` in a mark."""
         return _short_hash("instance:" + instance, 4)
@@ -82,6 +84,9 @@ class Attachment:
     name: str | None = None
     size: str | None = None
     type: str | None = None
+
+
+_OF_ATTACHMENTS = tuple(f.name for f in fields(Attachment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ class ReservationSpec:
             "description": self.description,
             "creator": self.creator,
             "attachments": [
-                {name: value for name, value in asdict(a).items() if value is not None}
+                {name: value for name in _OF_ATTACHMENTS if (value := getattr(a, name)) is not None}
                 for a in self.attachments
             ],
         }

@@ -23,6 +23,9 @@ _BREAKS = frozenset(
     {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
+)  # categories Cc and Cs but for \n and \t
 _ZERO_WIDTH_JOINER = "\u200d"
 _EXTENDING = frozenset("\u200c\uff9e\uff9f\u0e33\u0eb3")  # letters and format characters that join backwards
 _VIRAMA = 9  # canonical combining class
@@ -30,7 +33,7 @@ _VIRAMA = 9  # canonical combining class
 
 def utf16_length(text: str) -> int:
     """Length in UTF-16 code units."""
-    return len(text) + sum(1 for character in text if character > "\uffff")
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def fold_space(text: str) -> str:
@@ -111,11 +114,7 @@ def _hangul_joins(before: str, after: str) -> bool:
 
 
 def _without_controls(text: str) -> str:
-    return "".join(
-        character
-        for character in text
-        if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cs"}
-    )
+    return _CONTROLS.sub("", text)
 
 
 class _Reducer(HTMLParser):

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading
+from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading, extent_of
 
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """One occurrence with the copy that decides its content, and all sources that show it."""
+    """One occurrence with the copy that decides its content, and all sources that show it.
+
+    `ends` tells when each copy is over, which its source no longer shows then; it is empty for a single one.
+    """
 
     occurrence: Occurrence
     witnesses: tuple[str, ...]
+    ends: tuple[datetime, ...] = ()
 
 
 def merge(readings: Mapping[str, Reading]) -> tuple[Witnessed, ...]:
@@ -29,10 +34,13 @@ def merge(readings: Mapping[str, Reading]) -> tuple[Witnessed, ...]:
     for reading in readings.values():
         for occurrence in reading.occurrences:
             copies.setdefault(occurrence.key, []).append(occurrence)
-    return tuple(
-        Witnessed(deciding(found), tuple(dict.fromkeys(o.source for o in found)))
-        for _, found in sorted(copies.items(), key=lambda item: item[0])
-    )
+    return tuple(_witnessed(found) for _, found in sorted(copies.items(), key=lambda item: item[0]))
+
+
+def _witnessed(copies: Sequence[Occurrence]) -> Witnessed:
+    witnesses = tuple(dict.fromkeys(copy.source for copy in copies))
+    ends = tuple(extent_of(copy).end for copy in copies) if len(copies) > 1 else ()
+    return Witnessed(deciding(copies), witnesses, ends)
 
 
 def deciding(copies: Sequence[Occurrence]) -> Occurrence:

@@ -26,7 +26,7 @@ from syncd.explain.fates import Fate
 from syncd.explain.phrases import asked_for, count, joined, listed, sentence, told_part, told_zone
 from syncd.explain.story import Story, Where
 from syncd.ledger import HistoryEntry
-from syncd.report import few_of_each
+from syncd.tables import few_of_each
 
 _MOST_PARTS = 6
 _MOST_HISTORY = 12

@@ -4,6 +4,8 @@ Promises: what is returned arrived whole, within the time and size of its feed, 
 address that may be connected to; everything else is `SourceUnavailable` or `SourceMalformed` with its cure.
 Must not: connect to an address that is not public unless the feed allows it, carry a credential to another
 origin, or let a URL's path or query, a credential or a foreign exception out.
+
+The `Fetcher` itself is in `syncd.feeds.fetcher`: with it comes an HTTP client, of no use to who has no feeds.
 """
 
 from syncd.feeds.feed import (
@@ -20,7 +22,6 @@ from syncd.feeds.feed import (
     Tls,
     Validators,
 )
-from syncd.feeds.fetcher import Fetcher
 from syncd.feeds.subscriptions import Subscription, Subscriptions
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "BearerAuth",
     "DigestAuth",
     "Feed",
-    "Fetcher",
     "Fresh",
     "HeaderAuth",
     "NotModified",

@@ -10,13 +10,14 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Protocol
 
 from syncd.core.snapshot import Body
 from syncd.feeds.addresses import Allowed
 from syncd.ics import Document
+
+if TYPE_CHECKING:
+    import httpx
 
 _LONGEST_VALIDATOR = 1024  # characters; real ones have some dozens
 
@@ -114,6 +115,8 @@ class Feed:
 
 def web_url(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
     """A URL as it is fetched: absolute, webcal as https, without fragment; None for one that cannot be."""
+    import httpx
+
     text = re.sub(r"^webcals?:", "https:", text.strip(), flags=re.IGNORECASE)
     try:
         url = (httpx.URL(text) if base is None else base.join(text)).copy_with(fragment=None)

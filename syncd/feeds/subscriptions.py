@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Protocol, assert_never
+from functools import cache, partial
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import SourceError, SourceMalformed, SourceUnavailable, SyncdError
@@ -29,8 +29,10 @@ from syncd.feeds.feed import (
     Secret,
     Validators,
 )
-from syncd.feeds.fetcher import Fetcher
 from syncd.ics import Document
+
+if TYPE_CHECKING:
+    from syncd.feeds.fetcher import Fetcher
 
 UNCONDITIONAL_EVERY = timedelta(days=7)
 """A server that wrongly goes on saying "not modified" is found out after so long."""
@@ -95,6 +97,7 @@ class Arrived:
 class Subscriptions:
     """Asks feeds, from any thread, and hands over what they gave, to one.
 
+    `fetcher` makes what reads them, when one is asked for the first time.
     `clock` gives the present; `shelf` keeps snapshots, and only one thread uses it (`requests`, `take`).
     """
 
@@ -102,12 +105,12 @@ class Subscriptions:
         self,
         subscriptions: Mapping[str, Subscription],
         *,
-        fetcher: Fetcher,
+        fetcher: Callable[[], Fetcher],
         shelf: Shelf,
         clock: Callable[[], datetime],
     ) -> None:
         self._subscriptions = dict(subscriptions)
-        self._fetcher = fetcher
+        self._fetcher = cache(fetcher)
         self._shelf = shelf
         self._clock = clock
         self._guard = threading.Lock()
@@ -136,7 +139,11 @@ class Subscriptions:
 
     def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
         """Ask them, in parallel; what came is there to be taken. May be called from any thread."""
-        for feed, answer in self._fetcher.fetch_all(asked).items():
+        if not asked:
+            return
+        with self._guard:
+            fetcher = self._fetcher()
+        for feed, answer in fetcher.fetch_all(asked).items():
             with self._guard:
                 self._arrived[feed.name] = answer
 

@@ -19,13 +19,13 @@ from hashlib import sha256
 from itertools import accumulate, chain, compress, count, pairwise
 from struct import Struct
 
-from xxhash import xxh3_64_digest, xxh3_128_digest
+from xxhash import xxh3_64, xxh3_64_digest, xxh3_128_digest
 
 from syncd.errors import SourceError
 from syncd.ics.components import Incomplete
 from syncd.ics.document import Document
-from syncd.ics.part import CELL, Column, Finder, Part, Surveyor, alike, alike_at_end, cells_of
-from syncd.ics.pieces import Context, Piece, event_of, may_rival, unstamped
+from syncd.ics.part import CELL, Column, Finder, Part, Surveyor, cells_of
+from syncd.ics.pieces import Context, Piece, event_of, may_rival, unrevised, unstamped
 
 VERSION = 1
 """Of the packed form and of what its digests mean; another one is read as an empty inventory."""
@@ -73,7 +73,7 @@ class Inventory:
     def holds(self, uid: str) -> bool:
         """Whether there is a VEVENT with this UID, over or not."""
         digest = xxh3_128_digest(uid.encode(errors="surrogatepass"), self.secret)
-        return self._uids.rows_of([digest]) != [None]
+        return self._uids.row_of(digest) is not None
 
     @functools.cached_property
     def _uids(self) -> Finder:
@@ -92,8 +92,8 @@ class Inventory:
         )
         return next(found, piece.line)
 
-    def packed(self) -> bytes:
-        """All of it as bytes, for the ledger."""
+    def packed(self) -> Sequence[bytes]:
+        """All of it as bytes, for the ledger; in pieces, one behind the other, since it may be large."""
         contexts = {context: None for part in self.parts for context in part.contexts}
         texts = list(dict.fromkeys(context.text.decode() for context in contexts))
         place = {text: index for index, text in enumerate(texts)}
@@ -114,13 +114,15 @@ class Inventory:
         ]
         rivals = sorted(map(bytes.hex, self.rivals))
         about = json.dumps({"secret": self.secret, "rivals": rivals, "texts": texts, "parts": parts}).encode()
-        columns = (
+        columns = [
             column
             for part in self.parts
             for column in (*(cells.cells for cells in part.columns), part.lines.tobytes())
-        )
-        rest = b"".join((about, *columns))
-        return _HEAD.pack(VERSION, len(about), xxh3_64_digest(rest)) + rest
+        ]
+        whole = xxh3_64(about)
+        for column in columns:
+            whole.update(column)
+        return _HEAD.pack(VERSION, len(about), whole.digest()), about, *columns
 
     @classmethod
     def unpacked(cls, data: bytes) -> Inventory:
@@ -319,15 +321,15 @@ class _Search:
             return False
         name = self._name(uid)
         raws = {part.raws[row] for part, row in places}
-        cores = {part.cores[row] for part, row in places}
+        bares = {part.bares[row] for part, row in places}
         # The caller may have to look up all that it knows to say what concerns it.
         matter = not self._mattering.isdisjoint(raws) or self._concerns(name)
         if raws <= self._texts.keys() or uid not in self._kept:
             return matter
         for piece in self._pieces_of(name):
             event = event_of(piece.text)
-            raw, core = self._surveyor.digests((event, unstamped(event)))
-            matter = matter or (core in cores and self._matters(piece.text))
+            raw, bare = self._surveyor.digests((event, unrevised(unstamped(event))))
+            matter = matter or (bare in bares and self._matters(piece.text))
             if raw in raws:
                 self._texts[raw] = piece.text
         return matter
@@ -397,14 +399,22 @@ def _unlike(old: Sequence[_Span], new: Sequence[_Span]) -> Iterator[tuple[Part, 
         b"".join(part.cores.cells[first * CELL : last * CELL] for part, first, last in spans)
         for spans in (old, new)
     )
-    begin = alike(left, right)
-    end = min(alike_at_end(left, right), min(len(left), len(right)) // CELL - begin)
-    cells = [cells_of(column[begin * CELL : len(column) - end * CELL]) for column in (left, right)]
-    here, there = map(Counter, cells)
-    uneven = {core for core, times in here.items() if times != there[core]} | (there.keys() - here.keys())
-    for spans, column in zip((old, new), cells, strict=True):
+    begin, end = _alike(left, right)
+    columns = [column[begin * CELL : len(column) - end * CELL] for column in (left, right)]
+    balance = Counter(cells_of(columns[0]))
+    balance.subtract(cells_of(columns[1]))
+    uneven = {core for core, times in balance.items() if times}
+    for spans, column in zip((old, new), columns, strict=True):
         starts = list(accumulate((last - first for _, first, last in spans), initial=0))
-        for place in compress(count(begin), map(uneven.__contains__, column)):
+        for place in compress(count(begin), map(uneven.__contains__, cells_of(column))):
             index = bisect_right(starts, place) - 1
             part, first, _ = spans[index]
             yield part, first + place - starts[index]
+
+
+def _alike(left: bytes, right: bytes) -> tuple[int, int]:
+    """How many digests both columns begin with, and how many of the others they end with."""
+    most = min(len(left), len(right)) // CELL
+    begin = bisect_right(range(1, most + 1), False, key=lambda n: not left.startswith(right[: n * CELL]))
+    rest = range(1, most - begin + 1)
+    return begin, bisect_right(rest, False, key=lambda n: not left.endswith(right[-n * CELL :]))

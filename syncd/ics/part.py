@@ -41,24 +41,13 @@ from syncd.ics.pieces import (
 CELL = 16
 """Bytes of a digest."""
 
-_FEW = 8  # so often a column is searched before it gets an index, which is dear and large
+_FEW = 25  # so often a column is searched before it gets an index, which is as dear, and large
+_FEW_ASTRAY = 500  # events are looked into anew before an index shows which of them only stand elsewhere
 
 
-def cells_of(column: bytes) -> list[bytes]:
+def cells_of(column: bytes) -> Iterator[bytes]:
     """The digests of a column one by one."""
-    return [column[place : place + CELL] for place in range(0, len(column), CELL)]
-
-
-def alike(left: bytes, right: bytes) -> int:
-    """How many digests both columns begin with."""
-    some = range(1, min(len(left), len(right)) // CELL + 1)
-    return bisect_right(some, False, key=lambda n: not left.startswith(right[: n * CELL]))
-
-
-def alike_at_end(left: bytes, right: bytes) -> int:
-    """How many digests both columns end with."""
-    some = range(1, min(len(left), len(right)) // CELL + 1)
-    return bisect_right(some, False, key=lambda n: not left.endswith(right[-n * CELL :]))
+    return (column[place : place + CELL] for place in range(0, len(column), CELL))
 
 
 class Column:
@@ -89,7 +78,7 @@ class Column:
 
 
 class Finder:
-    """Finds digests in a column: at once where they are expected, by searching it, or by an index.
+    """Finds digests in a column: by searching it, or by an index.
 
     The index takes several times the memory of the column, so it is only made for many digests.
     """
@@ -99,30 +88,14 @@ class Finder:
         self._index: dict[bytes, int] = {}
         self._searches = 0
 
-    def rows_of(self, digests: Sequence[bytes], expected: int = 0) -> list[int | None]:
-        """A row for each digest, None where it is not there.
-
-        Quick for those that stand one behind the other from the expected row on, or up to the end of these.
-        """
-        here = self._column.cells[expected * CELL : (expected + len(digests)) * CELL]
-        joined = b"".join(digests)
-        first = alike(joined, here)
-        last = len(digests)
-        if first < last and len(here) == len(joined):
-            last -= alike_at_end(joined, here)
-        return [
-            *range(expected, expected + first),
-            *self._anywhere(digests[first:last]),
-            *range(expected + last, expected + len(digests)),
-        ]
-
-    def _anywhere(self, digests: Sequence[bytes]) -> Iterable[int | None]:
-        self._searches += len(digests)
+    def row_of(self, digest: bytes) -> int | None:
+        """A row that holds it; None if there is none."""
+        self._searches += 1
         if self._searches <= _FEW:
-            return [next(self._column.rows_of(digest), None) for digest in digests]
+            return next(self._column.rows_of(digest), None)
         if not self._index:
-            self._index = {digest: row for row, digest in enumerate(cells_of(self._column.cells))}
-        return map(self._index.get, digests)
+            self._index = {cell: row for row, cell in enumerate(cells_of(self._column.cells))}
+        return self._index.get(digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +147,12 @@ class Part:
         yield from ((key, start, end) for (start, key), end in zip(self.runs, ends, strict=False))
 
     @functools.cached_property
-    def starts(self) -> list[int]:
+    def starts(self) -> array[int]:
         """The line of each BEGIN:VEVENT, from 1."""
-        steps = [1, *self.lines]
+        steps = array("Q", chain((1,), self.lines))
         for row, lines in self.gaps:
             steps[row] += lines
-        return list(accumulate(steps))
+        return array("Q", accumulate(steps))
 
     def uids_at(self, row: int) -> tuple[bytes, ...]:
         """Digests of the UIDs of a row."""
@@ -197,7 +170,7 @@ class Part:
 class Surveyor:
     """Takes the inventory of documents with one key.
 
-    `noticed` is told each VEVENT that was not known: its digest, its UIDs with theirs, and its text.
+    `noticed` is told each VEVENT that says something unknown: its digest, its UIDs with theirs, and its text.
     """
 
     def __init__(self, secret: int, noticed: Callable[[bytes, Mapping[bytes, str], bytes], None]) -> None:
@@ -244,7 +217,7 @@ class Surveyor:
                     continue
                 event, behind = parted(block[first])
                 if not behind:
-                    self._add(text_of(event), raws[first], rows)
+                    self._add(text_of(event), raws[first], rows, expected + first)
                     continue
                 self._look_up(text_of(event), rows, expected + first)
                 around.append(behind)
@@ -296,13 +269,19 @@ class Surveyor:
         if row is not None:
             rows.take(raw, row)
         else:
-            self._add(text, raw, rows, uids)
+            self._add(text, raw, rows, expected, uids)
 
-    def _add(self, text: bytes, raw: bytes, rows: _Rows, uids: tuple[str, ...] | None = None) -> None:
-        """A row for a piece that is not known. Raises `NotPlain`."""
-        names = {self.digest(uid.encode()): uid for uid in uids or uids_of(text)}
+    def _add(
+        self, text: bytes, raw: bytes, rows: _Rows, expected: int, uids: tuple[str, ...] | None = None
+    ) -> None:
+        """A row for a piece that is not known as it is. Raises `NotPlain`."""
         stampless = unstamped(event_of(text))
         core, bare = self.digests((stampless, unrevised(stampless)))
+        revised = rows.revised(bare, expected)
+        if revised:
+            rows.add(raw, core, bare, revised, lines_in(text))
+            return
+        names = {self.digest(uid.encode()): uid for uid in uids or uids_of(text)}
         rows.add(raw, core, bare, tuple(names), lines_in(text))
         self._noticed(raw, names, text)
 
@@ -310,8 +289,7 @@ class Surveyor:
         """The texts of some rows, from another look into the document; raises `SourceError`."""
         texts: dict[int, bytes] = {}
         with contextlib.suppress(NotPlain, Incomplete):
-            found = enumerate(_texts(document, part.plain))
-            texts.update((row, text) for row, text in found if row in rows)
+            texts.update(_texts(rows, document, part.plain))
         if any(row not in texts or self.digest(event_of(texts[row])) != part.raws[row] for row in rows):
             raise SourceUnavailable(
                 document.name, f"{document.name} is being written to; it is read in the next cycle"
@@ -319,14 +297,15 @@ class Surveyor:
         return texts
 
 
-def _texts(document: Document, plain: bool) -> Iterator[bytes]:
-    """The texts of all pieces of a document, in order."""
+def _texts(rows: Collection[int], document: Document, plain: bool) -> Iterator[tuple[int, bytes]]:
+    """Some rows of a document with the texts of their pieces."""
     if plain:
-        for stretch in islice(chain.from_iterable(stretches(document.blocks())), 1, None):
-            yield text_of(parted(stretch)[0])
+        for row, stretch in enumerate(islice(chain.from_iterable(stretches(document.blocks())), 1, None)):
+            if row in rows:
+                yield row, text_of(parted(stretch)[0])
     else:
-        for _, pieces in slowly(document):
-            yield from (piece.text for piece, _ in pieces)
+        pieces = chain.from_iterable(pieces for _, pieces in slowly(document))
+        yield from ((row, piece.text) for row, (piece, _) in enumerate(pieces) if row in rows)
 
 
 def _consecutive(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | None]]:
@@ -335,7 +314,8 @@ def _consecutive(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | N
     while first < len(rows):
         row, last = rows[first], first + 1
         if row is not None:
-            if rows[first:] == list(range(row, row + len(rows) - first)):
+            rest = len(rows) - first
+            if rows[-1] == row + rest - 1 and rows[first:] == list(range(row, row + rest)):
                 last = len(rows)
             while last < len(rows) and rows[last] == row + last - first:
                 last += 1
@@ -344,52 +324,89 @@ def _consecutive(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | N
 
 
 class _Rows:
-    """The columns of a part while they grow; `base` is where known rows come from."""
+    """The rows of a part while they grow, many of them from `base`.
+
+    What is as it was is not copied: rows are told by their number in the base, or behind it for new ones.
+    """
 
     def __init__(self, base: Part, surveyor: Surveyor) -> None:
         self._base = base
         self._surveyor = surveyor
-        self._raws, self._cores = Finder(base.raws), Finder(base.cores)
-        self._columns = [bytearray() for _ in range(4)]
-        self._lines = array("I")
+        self._astray = 0  # events that do not stand where they are expected, if they were there at all
+        self._raws = bytearray()
+        self._new = _New()
         self._others = dict(base.others)
+        self._runs = array("I")  # of each its first row, and the row behind its last
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._count
 
     def known(self, events: Sequence[bytes], raws: Sequence[bytes], expected: int) -> list[int | None]:
         """The rows of the base for events, given with their digests; probably from the expected row on.
 
-        They are as they were, or have another DTSTAMP; None for those that are otherwise.
+        They are as they were, or have another DTSTAMP; None for those that are otherwise, and for a few that
+        stood elsewhere.
         """
-        if not len(self._base):
-            return [None] * len(events)
-        rows = self._raws.rows_of(raws, expected)
+        base = self._base
+        rows: list[int | None] = [None] * len(events)
+        if not len(base):
+            return rows
+        there = cells_of(base.raws.cells[expected * CELL : (expected + len(raws)) * CELL])
+        for place, (raw, cell) in enumerate(zip(raws, there, strict=False)):
+            if raw == cell:
+                rows[place] = expected + place
         unknown = [place for place, row in enumerate(rows) if row is None]
-        if unknown:
-            cores = self._surveyor.digests(unstamped(events[place]) for place in unknown)
-            found = self._cores.rows_of(cores, expected + unknown[0])
-            for place, row in zip(unknown, found, strict=True):
-                rows[place] = row
+        in_step = next((place for place in reversed(range(len(rows))) if rows[place] is not None), -1)
+        cores = self._surveyor.digests(unstamped(events[place]) for place in unknown)
+        follows = expected  # the row behind that of the event before
+        for place, core in zip(unknown, cores, strict=True):
+            if place and (before := rows[place - 1]) is not None:
+                follows = before + 1
+            for row in (follows, expected + place):
+                if base.cores.cells.startswith(core, row * CELL):
+                    rows[place] = row
+                    break
+            else:
+                # Where others go on as before it was changed on the spot.
+                if place > in_step:
+                    self._astray += 1
+                    rows[place] = self._anywhere.get(core) if self._astray > _FEW_ASTRAY else None
         return rows
+
+    @functools.cached_property
+    def _anywhere(self) -> dict[bytes, int]:
+        """The rows of the base by their cores."""
+        return {core: row for row, core in enumerate(cells_of(self._base.cores.cells))}
+
+    def revised(self, bare: bytes, expected: int) -> tuple[bytes, ...]:
+        """The UIDs of the expected row if it is but for its revision what is there now; else nothing.
+
+        Some servers write SEQUENCE or LAST-MODIFIED anew everywhere, and leave all where it is.
+        """
+        base = self._base
+        same = base.plain and base.bares.cells.startswith(bare, expected * CELL)
+        return base.uids_at(expected) if same else ()
 
     def take(self, raws: bytes, first: int) -> None:
         """Known rows from the first on, with their digests as written."""
-        base, last = self._base, first + len(raws) // CELL
-        cells = slice(first * CELL, last * CELL)
-        self._put(raws, base.cores.cells[cells], base.bares.cells[cells], base.uids.cells[cells])
-        self._lines += base.lines[first:last]
+        self._raws += raws
+        self._put(first, first + len(raws) // CELL)
 
     def add(self, raw: bytes, core: bytes, bare: bytes, uids: tuple[bytes, ...], lines: int) -> None:
         """A row that was not known."""
-        self._put(raw, core, bare, uids[0])
-        self._lines.append(lines)
+        self._raws += raw
+        row = len(self._base) + self._new.add(core, bare, uids[0], lines)
+        self._put(row, row + 1)
         if len(uids) > 1:
             self._others[core] = uids
 
-    def _put(self, *cells: bytes) -> None:
-        for column, more in zip(self._columns, cells, strict=True):
-            column.extend(more)
+    def _put(self, first: int, behind: int) -> None:
+        self._count += behind - first
+        if self._runs and self._runs[-1] == first != len(self._base):
+            self._runs[-1] = behind
+        else:
+            self._runs.extend((first, behind))
 
     def part(
         self,
@@ -402,7 +419,9 @@ class _Rows:
         plain: bool = True,
     ) -> Part:
         """All of them, with what stands around."""
-        raws, cores, bares, uids = (Column(bytes(column)) for column in self._columns)
+        base, new = self._base, self._new
+        raws = Column(bytes(self._raws))
+        cores = Column(self._joined(base.cores.cells, new.cores, CELL))
         there = set(cores.rows_with(self._others))
         return Part(
             name=document.name,
@@ -413,10 +432,39 @@ class _Rows:
             contexts=contexts,
             gaps=gaps,
             runs=runs,
-            raws=raws,
+            raws=raws if raws.cells != base.raws.cells else base.raws,
             cores=cores,
-            bares=bares,
-            uids=uids,
-            lines=self._lines,
+            bares=Column(self._joined(base.bares.cells, new.bares, CELL)),
+            uids=Column(self._joined(base.uids.cells, new.uids, CELL)),
+            lines=array("I", self._joined(base.lines.tobytes(), new.lines.tobytes(), base.lines.itemsize)),
             others={cores[row]: self._others[cores[row]] for row in there},
         )
+
+    def _joined(self, known: bytes, new: bytes | bytearray, size: int) -> bytes:
+        """The rows of a column whose cells have so many bytes; the very same if nothing of it changed."""
+        behind = len(self._base)
+        if list(self._runs[:3]) == [0, behind]:
+            return known
+        cells = bytearray()
+        for first, last in zip(self._runs[::2], self._runs[1::2], strict=True):
+            if last <= behind:
+                cells += known[first * size : last * size]
+            else:
+                cells += new[(first - behind) * size : (last - behind) * size]
+        return bytes(cells)
+
+
+class _New:
+    """The cells of rows that were not known, but for the first column."""
+
+    def __init__(self) -> None:
+        self.cores, self.bares, self.uids = bytearray(), bytearray(), bytearray()
+        self.lines = array("I")
+
+    def add(self, core: bytes, bare: bytes, uid: bytes, lines: int) -> int:
+        """Put a row behind the others; its number."""
+        self.cores += core
+        self.bares += bare
+        self.uids += uid
+        self.lines.append(lines)
+        return len(self.lines) - 1

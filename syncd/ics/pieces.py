@@ -24,10 +24,12 @@ _END = re.compile(rb"\nEND:VEVENT[ \t]*\r*\n", re.IGNORECASE)
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
 _LINE_END = re.compile(rb"\r+\n|\n|\r")
 
-# Lines that may open or close a component, carry a UID, or begin with anything unusual; with a fold behind.
-_NOTABLE = re.compile(rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*(?:\n[ \t])?")
+# Lines that may open or close a component, carry a UID, or begin with anything unusual; with their folds.
+_NOTABLE = re.compile(rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*+(?:\n[ \t][^\n]*+)*+")
 _ALARMS = rb"(?:\nBEGIN:VALARM\r?\nEND:VALARM\r?)*"
-_PLAIN = re.compile(_ALARMS + rb"\nUID:([^\r\n\\]*)\r?" + _ALARMS + rb"\nEND:VEVENT\r?\n")
+_VALUE = rb"[^\r\n\\]*+(?:\r?\n[ \t][^\r\n\\]*+)*+"
+_PLAIN = re.compile(_ALARMS + rb"\nUID:(" + _VALUE + rb")\r?" + _ALARMS + rb"\nEND:VEVENT\r?\n")
+_FOLD = re.compile(rb"\r?\n[ \t]")
 _PLAIN_BEGIN = re.compile(rb"BEGIN:VEVENT\r?\n[^ \t]")
 
 _STAMP = re.compile(rb"\nDTSTAMP:(\d{8}T\d{6}Z)\r?\n(?![ \t])")
@@ -131,7 +133,7 @@ def uids_of(text: bytes) -> tuple[str, ...]:
     plain = _PLAIN.fullmatch(b"".join(_NOTABLE.findall(text)))
     if plain and _PLAIN_BEGIN.match(text) and not _BARE_RETURN.search(text):
         try:
-            return (plain[1].decode().strip(),)
+            return (_FOLD.sub(b"", plain[1]).decode().strip(),)
         except UnicodeDecodeError:
             pass  # the UID is read as `split` reads such bytes
     try:

@@ -17,10 +17,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
     Connection,
     Row,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     true,
     update,
@@ -44,6 +47,8 @@ from syncd.ledger import rows
 from syncd.ledger.agenda import AT_ONCE, Agenda, due_bookings, open_uids
 from syncd.ledger.database import Database
 
+_REMEMBER = insert(rows.history)
+_LATEST = select(func.max(rows.history.c.id))
 _ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
 
 
@@ -164,7 +169,7 @@ class Ledger:
 
     def _latest_history(self) -> int:
         with self._database.reading() as connection:
-            return int(connection.execute(select(func.max(rows.history.c.id))).scalar() or 0)
+            return int(connection.execute(_LATEST).scalar() or 0)
 
     def current(self) -> tuple[Booking, ...]:
         """All bookings that are neither cancelled nor ended, by key and room."""
@@ -176,12 +181,24 @@ class Ledger:
             found = connection.execute(due_bookings(now)).all()
         return self._sorted(found)
 
+    def unsettled(self, now: datetime) -> tuple[Booking, ...]:
+        """Those of `due` that are not simply booked: they wait, or are in doubt, refused or ended in Tuya."""
+        c = rows.bookings.c
+        open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
+        with self._database.reading() as connection:
+            found = connection.execute(due_bookings(now).where(open_ones)).all()
+        return self._sorted(found)
+
     def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
         """The current bookings of these reservations, by reservation."""
-        wanted, c = list(reservation_ids), rows.bookings.c
-        parts = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
-        found = (b for part in parts for b in self._select(and_(c.reservation_id.in_(part), rows.CURRENT)))
+        found = self._current_with(rows.bookings.c.reservation_id, reservation_ids)
         return {booking.reservation_id: booking for booking in found if booking.reservation_id}
+
+    def concerned(self, uids: Collection[str], marks: Collection[str]) -> tuple[Booking, ...]:
+        """The current bookings of these UIDs and those that carry these marks, each once."""
+        c = rows.bookings.c
+        found = chain(self._current_with(c.uid, uids), self._current_with(c.mark, marks))
+        return tuple({booking.row: booking for booking in found}.values())
 
     def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
         """Those of these reservations that any booking has or had."""
@@ -251,10 +268,9 @@ class Ledger:
             numbers = self._store(connection, bookings, updated_at=at)
             lines = [{"booking": row, "at": at, "what": what, "detail": detail} for row in numbers]
             if lines:
-                connection.execute(insert(rows.history), lines)
-            latest = connection.execute(select(func.max(rows.history.c.id))).scalar()
-            found = [select(rows.bookings).where(rows.bookings.c.row == row) for row in numbers]
-            stored = tuple(self._booking(connection.execute(query).one()) for query in found)
+                connection.execute(_REMEMBER, lines)
+            latest = connection.execute(_LATEST).scalar()
+            stored = tuple(self._booking(rows.stored(connection, row)) for row in numbers)
         if not self._put_back:
             self._database.progress = int(latest or 0)
         return stored
@@ -511,8 +527,7 @@ class Ledger:
             try:
                 with self._database.writing() as connection:
                     yield connection
-                    for (month, method), number in counted.items():
-                        rows.add_calls(connection, month, method, number)
+                    rows.add_calls(connection, counted)
             except BaseException:
                 with self._counting:
                     self._uncounted.update(counted)
@@ -526,6 +541,12 @@ class Ledger:
             raise LedgerError(
                 f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
             ) from None
+
+    def _current_with(self, one: ColumnClause[str], values: Collection[str]) -> Iterator[Booking]:
+        """The current bookings with one of these values in a column that has an index."""
+        wanted = sorted(values)
+        for start in range(0, len(wanted), AT_ONCE):
+            yield from self._select(and_(one.in_(wanted[start : start + AT_ONCE]), rows.CURRENT))
 
     def _select(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
         with self._database.reading() as connection:

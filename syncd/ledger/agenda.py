@@ -67,13 +67,13 @@ class Agenda:
         """The packed inventory of a source and how the source stood; None if it was never looked through."""
         c = rows.inventories.c
         with self._reading() as connection:
-            found = connection.execute(select(c.packed, c.standing).where(c.source == source)).first()
-        return None if found is None else (found.packed, found.standing)
+            standing = connection.execute(select(c.standing).where(c.source == source)).scalar()
+            return None if standing is None else (rows.inventory_of(connection, source), standing)
 
     def take_in(
         self,
         source: str,
-        packed: bytes,
+        packed: Iterable[bytes],
         standing: str,
         *,
         kept: Mapping[str, bytes],
@@ -83,12 +83,13 @@ class Agenda:
     ) -> None:
         """Store what looking through a source found, all or nothing.
 
-        `kept` are packed pieces by UID, `dropped` the UIDs of which nothing is left; `opened` need a look
-        now, `later` ones not before a moment, unless they are due before.
+        `packed` is its inventory, piece by piece.
+        `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
+        `opened` need a look now, `later` ones not before a moment, unless they are due before.
         """
         with self._writing() as connection:
-            values = {"packed": packed, "standing": standing}
-            rows.put(connection, rows.inventories, {"source": source}, values)
+            rows.put(connection, rows.inventories, {"source": source}, {"standing": standing})
+            rows.replace_inventory(connection, source, packed)
             gone = [*dropped, *kept]
             if gone:
                 c = rows.kept.c
@@ -104,8 +105,7 @@ class Agenda:
     def set_standing(self, source: str, standing: str) -> None:
         """Remember how a source stands of which nothing could be read."""
         with self._writing() as connection:
-            values = {"standing": standing}
-            rows.put(connection, rows.inventories, {"source": source}, values, {"packed": b""})
+            rows.put(connection, rows.inventories, {"source": source}, {"standing": standing})
 
     def uids_kept(self, source: str) -> list[str]:
         """The UIDs of a source of which pieces are kept."""
@@ -177,9 +177,14 @@ class Agenda:
             found: datetime | None = connection.execute(query).scalar()
         return found
 
-    def open_all(self, sources: Collection[str] | None = None) -> None:
-        """All UIDs need a look now, or those of which pieces of some sources are kept."""
+    def open_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
+        """All UIDs need a look now, or those of which pieces of some sources are kept.
+
+        `counted`: only if they add something to a plan while they rest.
+        """
         change = update(rows.agenda).values(due_at=rows.EPOCH)
+        if counted:
+            change = change.where(rows.agenda.c.tally != "")
         if sources is not None:
             kept = select(rows.kept.c.uid).where(rows.kept.c.source.in_(sources))
             change = change.where(rows.agenda.c.uid.in_(kept))
@@ -217,13 +222,15 @@ class Agenda:
         """Look through all sources as if for the first time."""
         with self._writing() as connection:
             connection.execute(delete(rows.inventories))
+            connection.execute(delete(rows.inventory_parts))
 
     def forget_source(self, connection: Connection, name: str) -> None:
         """Drop what a source said; its UIDs need a look."""
         c = rows.kept.c
         open_uids(connection, connection.execute(select(c.uid).where(c.source == name)).scalars())
         connection.execute(delete(rows.kept).where(c.source == name))
-        connection.execute(delete(rows.inventories).where(rows.inventories.c.source == name))
+        for table in (rows.inventories, rows.inventory_parts):
+            connection.execute(delete(table).where(table.c.source == name))
 
 
 def due_bookings(now: datetime) -> Select[Any]:

@@ -7,8 +7,7 @@ Times are milliseconds since 1970, UTC, which is what the API counts in; content
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +39,7 @@ from syncd.core.reservation import Attachment, Booking, BookingState, Reservatio
 from syncd.core.snapshot import Body
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PART = 1 << 20  # bytes of a body in a row
+_PART = 1 << 20  # bytes in a row, because a database copies what is stored at a time
 
 
 class _Instant(TypeDecorator[datetime]):
@@ -67,19 +66,6 @@ class _Prose(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else value.encode("utf-8", "replace").decode()
-
-
-class _Packed(TypeDecorator[bytes]):
-    """Bytes, compressed: calendars shrink to a tenth."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
-        return None if value is None else zlib.compress(value, 1)
-
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
-        return None if value is None else zlib.decompress(value)
 
 
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
@@ -161,8 +147,9 @@ bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=Large
 decisions = _table(
     "decisions", booking=Integer, verdict=Text, reservation_id=Text, decided_by=Text, at=_Instant
 )
-inventories = _table("inventories", source=Text, packed=LargeBinary, standing=Text)
-kept = _table("kept", source=Text, uid=Text, pieces=_Packed, remarks=Text)
+inventories = _table("inventories", source=Text, standing=Text)
+inventory_parts = _table("inventory_parts", source=Text, number=Integer, packed=LargeBinary)
+kept = _table("kept", source=Text, uid=Text, pieces=LargeBinary, remarks=Text)
 agenda = _table("agenda", uid=Text, due_at=_Instant, tally=Text)
 facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
@@ -252,28 +239,49 @@ def _columns(booking: Booking) -> dict[str, object]:
     }
 
 
+# Statements of every call to the API are made once: making one takes longer than carrying it out.
+_INSERT = insert(bookings).returning(bookings.c.row)
+_CHANGE = update(bookings).where(bookings.c.row == bindparam("known_row"))
+_PARK = _CHANGE.values(state=BookingState.ENDED)
+_BY_ROW = select(bookings).where(bookings.c.row == bindparam("known_row"))
+_RAISE = text(
+    "INSERT INTO generations (scope, uid, recurrence_id, highest) "
+    "VALUES (:scope, :uid, :recurrence_id, :highest) ON CONFLICT (scope, uid, recurrence_id) "
+    "DO UPDATE SET highest = excluded.highest WHERE generations.highest < excluded.highest"
+)
+_ADD_CALLS = text(
+    "INSERT INTO calls (month, method, count) VALUES (:month, :method, :more) "
+    "ON CONFLICT (month, method) DO UPDATE SET count = calls.count + excluded.count"
+)
+
+
 def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]) -> list[int]:
     """Write bookings with further columns, new ones too; returns their row numbers.
 
     Raises LookupError with its number when a row is not there.
     """
+    if not wanted:
+        return []
     known = [{"known_row": b.row} for b in wanted if b.row]
     if len(known) > 1:
         # Rows leave the unique indexes before the first comes back: bookings may trade places.
-        parked = update(bookings).where(bookings.c.row == bindparam("known_row"))
-        connection.execute(parked.values(state=BookingState.ENDED), known)
+        connection.execute(_PARK, known)
     for booking in wanted:
         if booking.row:
-            changed = update(bookings).where(bookings.c.row == booking.row)
-            if not connection.execute(changed.values(**_columns(booking), **also)).rowcount:
+            values = {"known_row": booking.row, **_columns(booking), **also}
+            if not connection.execute(_CHANGE, values).rowcount:
                 raise LookupError(booking.row)
-        raise_generation(connection, booking.key, booking.generation)
+    connection.execute(_RAISE, [{**_key_columns(b.key), "highest": b.generation} for b in wanted])
     # New ones last: they may take the place of one that moved away.
-    return [booking.row or _insert(connection, {**_columns(booking), **also}) for booking in wanted]
+    return [
+        booking.row or int(connection.execute(_INSERT, {**_columns(booking), **also}).scalar_one())
+        for booking in wanted
+    ]
 
 
-def _insert(connection: Connection, values: Mapping[str, object]) -> int:
-    return int(connection.execute(insert(bookings).values(values).returning(bookings.c.row)).scalar_one())
+def stored(connection: Connection, row: int) -> Row[Any]:
+    """The row with a number, which is there."""
+    return connection.execute(_BY_ROW, {"known_row": row}).one()
 
 
 def highest_generation(connection: Connection, key: OccurrenceKey) -> int | None:
@@ -285,9 +293,7 @@ def highest_generation(connection: Connection, key: OccurrenceKey) -> int | None
 
 def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
     """Remember a generation of an occurrence if it is the highest so far."""
-    highest = highest_generation(connection, key)
-    if highest is None or highest < generation:
-        put(connection, generations, _key_columns(key), {"highest": generation})
+    connection.execute(_RAISE, {**_key_columns(key), "highest": generation})
 
 
 def put(
@@ -302,12 +308,11 @@ def put(
         connection.execute(insert(into).values({**(at_first or {}), **values, **key}))
 
 
-def add_calls(connection: Connection, month: str, method: str, number: int) -> None:
-    """Add to the calls of a month."""
-    key = {"month": month, "method": method}
-    more = update(calls).where(*_is(calls, key)).values(count=calls.c.count + number)
-    if not connection.execute(more).rowcount:
-        connection.execute(insert(calls).values(**key, count=number))
+def add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
+    """Add to the calls by month and method."""
+    if counted:
+        lines = [{"month": month, "method": method, "more": n} for (month, method), n in counted.items()]
+        connection.execute(_ADD_CALLS, lines)
 
 
 def replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:
@@ -340,11 +345,10 @@ def replace_quarantine(connection: Connection, source: str, defects: Sequence[De
 
 
 def replace_body(connection: Connection, source: str, body: Body | None) -> None:
-    """Make a body that of a source; in parts, because a database copies what is stored at a time."""
+    """Make a body that of a source."""
     connection.execute(delete(bodies).where(bodies.c.source == source))
     if body is not None:
-        for number, start in enumerate(range(0, len(body.packed), _PART)):
-            packed = body.packed[start : start + _PART]
+        for number, packed in enumerate(_parted([body.packed])):
             part = insert(bodies).values(source=source, digest=body.digest, number=number, packed=packed)
             connection.execute(part)
 
@@ -355,6 +359,33 @@ def body_of(connection: Connection, source: str, digest: str) -> Body | None:
     query = select(c.packed).where(c.source == source, c.digest == digest).order_by(c.number)
     packed = b"".join(connection.execute(query).scalars())
     return Body(digest, packed) if packed else None
+
+
+def replace_inventory(connection: Connection, source: str, packed: Iterable[bytes]) -> None:
+    """Make a packed inventory that of a source."""
+    connection.execute(delete(inventory_parts).where(inventory_parts.c.source == source))
+    for number, part in enumerate(_parted(packed)):
+        connection.execute(insert(inventory_parts).values(source=source, number=number, packed=part))
+
+
+def inventory_of(connection: Connection, source: str) -> bytes:
+    """The packed inventory of a source; empty if there is none."""
+    c = inventory_parts.c
+    query = select(c.packed).where(c.source == source).order_by(c.number)
+    return b"".join(connection.execute(query).scalars())
+
+
+def _parted(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in parts of one size, but for the last."""
+    held = bytearray()
+    for piece in pieces:
+        for start in range(0, len(piece), _PART):
+            held += piece[start : start + _PART]
+            if len(held) >= _PART:
+                yield bytes(held[:_PART])
+                del held[:_PART]
+    if held:
+        yield bytes(held)
 
 
 def _key_columns(key: OccurrenceKey) -> dict[str, object]:

@@ -9,7 +9,7 @@ A failure of one change is an outcome, not the end of the cycle; only an API tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,9 +32,10 @@ from syncd.core.reservation import (
 from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, ReservationError
 from syncd.reconciler.exchange import Exchange, named
 from syncd.reconciler.flight import Steps, finish
+from syncd.reconciler.lookup import look_up
 from syncd.reconciler.ports import Api, Ledger, Progress, Settings
 from syncd.reconciler.publish import publish
-from syncd.reconciler.traffic import Traffic, Write
+from syncd.reconciler.traffic import Traffic, Write, parted
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +45,7 @@ MARGIN = timedelta(days=1)
 GRACE = timedelta(seconds=5)
 """Beyond request_validity, for clocks that differ."""
 
-_READ_BACK = 100  # reservations that are read back by one search
-_FEW = 3  # up to so many, single reads are cheaper than a search
+_READ_BACK = 100  # reservations that are read back together
 
 
 class Applier:
@@ -59,6 +59,7 @@ class Applier:
         settings: Settings,
         clock: Callable[[], datetime],
         stopping: Callable[[], bool],
+        gives_way: Callable[[], bool],
         progress: Progress,
     ) -> None:
         self._api = api
@@ -66,26 +67,38 @@ class Applier:
         self._settings = settings
         self._clock = clock
         self._stopping = stopping
+        self._gives_way = gives_way
         self._progress = progress
         self._written: list[Booking] = []  # to be read back
+        self._density = 1.0  # reservations of ours in a day
         self._exchange = Exchange(ledger=ledger, set_content=self._set, refuse=self._refuse)
-        self._traffic = Traffic(pause_s=api.pause_s, stopping=stopping)
+        self._traffic = Traffic(pause_s=api.pause_s, ending=self._ends)
+        self._may_give_way = False
+        self._has_given_way = False
+        self.left: Sequence[Write] = ()
         self._done = 0
         self._doubtful: set[int] = set()
         self._approved: dict[int, Booking] = {}  # intents of the cancels that a person approved, by row
         self.count: Counter[str] = Counter()
 
-    def apply(self, plan: Plan) -> None:
-        """Carry out all writes of a plan, or as many as are made before a stop.
+    def apply(self, plan: Plan, left_before: Collection[str] = ()) -> None:
+        """Carry out all writes of a plan, or as many as are made before a stop or before it gives way.
 
+        What is new goes before what was left before, by UID, if it is little; `left` is what is not begun.
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
-        self._progress.begin(len(plan.writes))
+        first, others = parted(plan, left_before)
+        writes = (*first, *others)
+        self._progress.begin(len(writes))
+        self._density = (plan.unchanged + len(writes)) / (self._settings.horizon / timedelta(days=1))
         with self._traffic as traffic:
             try:
-                for change in plan.writes:
+                for number, change in enumerate(writes):
+                    # Not before one of the others is begun, so that each cycle comes further.
+                    self._may_give_way = number > len(first)
                     traffic.wait_for_turn(change, alone=self._is_exchange(change))
-                    if self._stopping():
+                    if self._ends():
+                        self.left = writes[number:]
                         break
                     if self._is_exchange(change):
                         finish(self._write(change))
@@ -100,6 +113,12 @@ class Applier:
                     finish(self._read_back())
                 raise
         finish(self._read_back())
+
+    def _ends(self) -> bool:
+        """Whether no other change is to begin, because of a stop or to give way at a point where it may."""
+        if self._may_give_way and not self._has_given_way and not self._exchange.is_open:
+            self._has_given_way = self._gives_way()
+        return self._has_given_way or self._stopping()
 
     def _is_exchange(self, change: Write) -> bool:
         """Whether a change, if it fails, takes back others."""
@@ -412,7 +431,8 @@ class Applier:
         written, self._written = self._written, []
         if not written:
             return
-        found = yield partial(self._look_at, [self._exchange.latest(b) for b in written])
+        latest = [self._exchange.latest(b) for b in written]
+        found = yield partial(look_up, latest, self._api, self._density)
         for booking in map(self._exchange.latest, written):
             reservation = found.get(booking.reservation_id)
             if reservation is None:
@@ -425,17 +445,6 @@ class Applier:
             expected = booking.state is BookingState.BOOKED
             if (reservation.status is ReservationStatus.NORMAL) != expected:
                 self.take_over(booking, reservation)
-
-    def _look_at(self, bookings: Sequence[Booking]) -> dict[str, Reservation]:
-        """What the API has of these, by id; of many by one search."""
-        if len(bookings) <= _FEW:
-            found = [self._api.get(b.reservation_id or "") for b in bookings]
-            return {r.reservation_id: r for r in found if r is not None}
-        first = min(b.spec.start for b in bookings) - MARGIN
-        last = max(b.spec.end for b in bookings) + MARGIN
-        creators = {b.spec.creator for b in bookings}
-        creator = creators.pop() if len(creators) == 1 else None  # what others booked there fills pages too
-        return {r.reservation_id: r for r in self._api.find(first, last, creator=creator)}
 
     def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Record the status that a reservation has in the API; None means that it is gone."""

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.core.changes import Create, Mode, Plan, Skip
+from syncd.core.changes import Create, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Reading, Window
 from syncd.core.plan import plan as planned
 from syncd.core.reservation import Booking, BookingState
@@ -76,6 +76,7 @@ class Reconciler:
     """Keeps reservations in step with calendars; one cycle at a time.
 
     `clock` gives the present as an aware datetime; `stopping` tells whether to end soon.
+    `gives_way` is asked while changes are written; on its word the rest of them is left to the next cycle.
     `prepare` is told which sources are about to be read; `elsewhere` may read large ones in another thread.
     """
 
@@ -88,6 +89,7 @@ class Reconciler:
         settings: Settings,
         clock: Callable[[], datetime],
         stopping: Callable[[], bool] = lambda: False,
+        gives_way: Callable[[], bool] = lambda: False,
         progress: Progress,
         prepare: Prepare = lambda _names, _force: None,
         elsewhere: Elsewhere | None = None,
@@ -101,7 +103,9 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._stopping = stopping
+        self._gives_way = gives_way
         self._progress = progress
+        self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
         self.due_at: datetime | None = None  # when a cycle is due although no source is; after each cycle
@@ -197,6 +201,7 @@ class Reconciler:
             settings=self._settings,
             clock=self._clock,
             stopping=self._stopping,
+            gives_way=self._gives_way,
             progress=self._progress,
         )
         if force:
@@ -218,7 +223,9 @@ class Reconciler:
             self._forget_what_is_long_over(now)
         except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
-        self._intake.let_go()
+        self._left = {uid_of(change) for change in applier.left}
+        if not self._left:
+            self._intake.let_go()
         return self._summarise(
             decided=decided,
             resting=resting,
@@ -272,7 +279,7 @@ class Reconciler:
                 self._ledger.spend_approval(plan.released)
             self._spend_what_was_not_needed(approved - {plan.released}, matter)
             try:
-                applier.apply(plan)
+                applier.apply(plan, self._left)
             except (ApiUnusable, ReservationError):
                 self._look_once_more(settler)
                 raise
@@ -480,8 +487,8 @@ class Reconciler:
         error: str | None,
     ) -> CycleReport:
         nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
-        open_ones = () if nothing_open else self._ledger.due(self._clock())
-        self.due_at = self._next_due(open_ones)
+        open_ones = () if nothing_open else self._ledger.unsettled(self._clock())
+        self.due_at = self._clock() if applier.left else self._next_due(open_ones)
         plan = decided.plan if decided else None
         skips = [c for c in plan.changes if isinstance(c, Skip)] if plan else []
         still = decided.matter.due.resting.skipped.total() if decided else 0
@@ -506,12 +513,14 @@ class Reconciler:
             seconds=round(seconds, 3),
             error=error,
             interrupted=self._stopping(),
+            left=len(applier.left),
         )
         log.info(
             "cycle",
             outcome=report.outcome,
             seconds=report.seconds,
             rekeyed=plan.rekeyed if plan else 0,
+            left=report.left,
             **counts,
             **{f"calls_{method.lower()}": n for method, n in report.calls.items()},
         )

@@ -40,6 +40,11 @@ class Exchange:
         self._moved: dict[int, Booking] = {}  # as they were, by row, in the order of their moves
         self._touched: set[int] = set()  # rows of both, also when they went back
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a booking that stepped aside has not got its new place yet."""
+        return bool(self._aside)
+
     def has_moved(self, before: Booking) -> None:
         """Remember a booking, as it was, that was given its new place."""
         self._aside.pop(before.row, None)

@@ -7,7 +7,7 @@ it is believed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,13 +21,15 @@ from syncd.reconciler.ports import Api, Facts, Ledger, Settings
 
 log = structlog.get_logger(__name__)
 
-_FACT = "inspected"
+INSPECTED = "inspected"
+"""The fact: when ledger and API were compared last."""
+
 _LEFTOVERS = "leftovers"  # the fact that says how many are nobody's: strays, blank, duplicates
 
 
 def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
     """Whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
-    last = ledger.get_fact(_FACT)
+    last = ledger.get_fact(INSPECTED)
     if ledger.fresh or not last:
         return True
     return not timedelta() <= now - datetime.fromisoformat(last) < every
@@ -35,7 +37,7 @@ def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
 
 def last_compared(ledger: Ledger, now: datetime) -> datetime:
     """When ledger and API were compared last; `now` if never, or if that lies ahead."""
-    last = ledger.get_fact(_FACT)
+    last = ledger.get_fact(INSPECTED)
     return min(datetime.fromisoformat(last), now) if last else now
 
 
@@ -86,14 +88,24 @@ def inspect(
     duplicates, which are cancelled where the mode allows it.
     """
     now = clock()
-    bookings = ledger.current()
-    reservations = listed(api, bookings, meetings, now, Window.ahead(now, settings.horizon).reach)
-    found = {r.reservation_id: r for r in reservations}
-    for booking in bookings:
-        if booking.state in HOLDING_STATES and booking.spec.end > now:
-            _compare(booking, found, api, applier, now)
     known = ledger.current()
-    recognised = adoptable(reservations, known, meetings, settings, now)
+    reservations = listed(api, known, meetings, now, Window.ahead(now, settings.horizon).reach)
+    found = {r.reservation_id: r for r in reservations}
+    otherwise = [
+        b
+        for b in known
+        if b.state in HOLDING_STATES
+        and b.spec.end > now
+        and not _as_expected(b, found.get(b.reservation_id or ""))
+    ]
+    for booking in otherwise:
+        _look_closer(booking, api, applier, now)
+    if otherwise:
+        known = ledger.current()
+    # That marks of what is over were given is known, if they are of reservations that are recorded.
+    over = ledger.recorded({r.reservation_id for r in reservations if r.end <= now or not r.live})
+    in_question = tuple(r for r in reservations if r.reservation_id not in over)
+    recognised = adoptable(in_question, known, meetings, settings, now)
     certain = not any(b.reservation_id for b in known)  # nothing was cancelled that a list might still show
     adopted = [b for b in recognised.adopted if certain or _still_live(api, b.reservation_id)]
     applier.count["adopted"] += len(adopted)
@@ -101,7 +113,7 @@ def inspect(
     left = [d for d in recognised.duplicates if not applier.drop_duplicate(d)]
     _remember_leftovers(ledger, recognised.strays, left)
     ledger.mark_adopted(now)
-    ledger.set_fact(_FACT, now.isoformat())
+    ledger.set_fact(INSPECTED, now.isoformat())
 
 
 def look_for(
@@ -113,14 +125,30 @@ def look_for(
     applier: Applier,
     now: datetime,
 ) -> bool:
-    """Take over what is booked of these meetings and not known; whether anything is. Raises `ApiUnusable`."""
-    start, end = min(m.spec.start for m in meetings), max(m.spec.end for m in meetings)
-    reservations = api.find(start - MARGIN, end + MARGIN)
-    recognised = adoptable(reservations, ledger.current(), meetings, settings, now)
+    """Take over what is booked of these meetings and not known; whether anything is. Raises `ApiUnusable`.
+
+    It asks for the time around them alone, and compares with the bookings that may be of the same meetings.
+    """
+    found = {r.reservation_id: r for start, end in _around(meetings) for r in api.find(start, end)}
+    marks = {str(mark) for r in found.values() if (mark := r.mark)}
+    known = ledger.concerned({m.key.uid for m in meetings}, marks)
+    recognised = adoptable(tuple(found.values()), known, meetings, settings, now)
     adopted = [b for b in recognised.adopted if _still_live(api, b.reservation_id)]
     applier.count["adopted"] += len(adopted)
     remember(adopted, recognised, ledger, now)
     return bool(adopted)
+
+
+def _around(meetings: Iterable[Meeting]) -> Iterator[tuple[datetime, datetime]]:
+    """Windows in which these meetings would be listed; what lies far from all of them is in none."""
+    spans = sorted((m.spec.start - MARGIN, m.spec.end + MARGIN) for m in meetings)
+    start, end = spans[0]
+    for begins, ends in spans:
+        if begins > end:
+            yield start, end
+            start = begins
+        end = max(end, ends)
+    yield start, end
 
 
 def remember(adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger, now: datetime) -> None:
@@ -128,17 +156,14 @@ def remember(adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger,
     if adopted:
         ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
         log.info("adopted", bookings=len(adopted))
+    free = ledger.next_generations(recognised.generations)
     for key, generation in recognised.generations.items():
-        ledger.raise_generation(key, generation)
+        if generation >= free[key]:
+            ledger.raise_generation(key, generation)
 
 
-def _compare(
-    booking: Booking, found: dict[str, Reservation], api: Api, applier: Applier, now: datetime
-) -> None:
+def _look_closer(booking: Booking, api: Api, applier: Applier, now: datetime) -> None:
     assert booking.reservation_id is not None  # these states have one
-    there = found.get(booking.reservation_id)
-    if there is not None and _as_expected(booking, there):
-        return
     there = api.get(booking.reservation_id)
     if there is None or there.status is not _status_of(booking) or ended_early(booking, there, now):
         booking = applier.take_over(booking, there)
@@ -147,8 +172,8 @@ def _compare(
         applier.take_change(booking, there)
 
 
-def _as_expected(booking: Booking, there: Reservation) -> bool:
-    return there.status is _status_of(booking) and _same_content(booking, there)
+def _as_expected(booking: Booking, there: Reservation | None) -> bool:
+    return there is not None and there.status is _status_of(booking) and _same_content(booking, there)
 
 
 def _status_of(booking: Booking) -> ReservationStatus:
@@ -157,8 +182,8 @@ def _status_of(booking: Booking) -> ReservationStatus:
 
 
 def _same_content(booking: Booking, there: Reservation) -> bool:
-    shown = there.onto(booking.spec).fingerprint
-    return shown in {booking.spec.fingerprint, booking.echo}
+    shown = there.onto(booking.spec)
+    return shown == booking.spec or shown.fingerprint == booking.echo
 
 
 def _still_live(api: Api, reservation_id: str | None) -> bool:

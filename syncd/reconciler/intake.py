@@ -52,17 +52,30 @@ _LONG_AGO = "1970-01-01T00:00:00+00:00"
 _SALT = "salt"  # the fact that keeps feeds from provoking equal digests
 
 
+_AS_GOOD_AS_NOW = timedelta(minutes=10)  # for understanding, which looks much farther ahead than is booked
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What was understood of a source since a moment: aside, in this cycle, or in one that gave way to it."""
+
+    at: datetime
+    understood: Mapping[str, Understood]
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What the sources say of some UIDs: readings by source, in the order of the configuration.
 
     `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
-    `unheard` are the UIDs that also stand in a source of which nothing is known now.
+    `unheard` are the UIDs that also stand in a source of which nothing is known now, `shelved` those in one
+    that is not configured now and may come back.
     """
 
     readings: Mapping[str, Reading]
     next_start: Mapping[str, datetime]
     unheard: frozenset[str]
+    shelved: frozenset[str]
 
 
 class Intake:
@@ -89,7 +102,7 @@ class Intake:
         self._elsewhere = elsewhere
         self._looks: dict[str, Look] = {}
         self._aside: dict[str, Search] = {}
-        self._ahead: dict[str, Mapping[str, Understood]] = {}  # by source: what was understood just now
+        self._ahead: dict[str, _Ahead] = {}
 
     def refresh_after(self, name: str) -> timedelta | None:
         """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
@@ -132,7 +145,6 @@ class Intake:
     ) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the agenda; the names of those looked at."""
         looked_at = []
-        self._ahead = {}
         for source in self._wanted(names, force=force):
             aside = self._aside.get(source.name)
             if aside is not None:
@@ -167,16 +179,16 @@ class Intake:
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
         look = Look(search.at, found.findings.inventory, found.understanding, standing, error)
         if look.inventory != search.known.inventory or search.known.standing != look.standing:
-            search.take_in(found.findings, look.standing, Window.ahead(search.at, self._horizon))
+            search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
         if search.known.standing not in {look.standing, UNKNOWN}:
             self._agenda.open_all([source.name])
         self._looks[source.name] = look
-        self._ahead[source.name] = found.understood
+        self._ahead[source.name] = _Ahead(search.at, found.understood)
         if look.error is None:
             search.fetched.accept()
 
     def let_go(self) -> None:
-        """A cycle is over: what was understood in it need not be held."""
+        """No cycle will soon ask for the same again: what was understood need not be held."""
         self._ahead = {}
 
     @property
@@ -186,7 +198,7 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        self._looks = {}
+        self._looks, self._ahead = {}, {}
         self._agenda.forget_inventories()
         self._ledger.set_fact(JUDGED_AT, now.isoformat())
 
@@ -212,15 +224,17 @@ class Intake:
             readings[source.name] = _reading(source.name, look, understood, remarks, window)
         configured = {source.name for source in self.sources}
         heard = {name for name, reading in readings.items() if reading.readable}
-        silent = configured.intersection(kept) - heard
-        return Said(readings, next_start, frozenset(uid for name in silent for uid in kept[name]))
+        unheard = {uid for name in configured.intersection(kept) - heard for uid in kept[name]}
+        shelved = {uid for name in kept.keys() - configured for uid in kept[name]}
+        return Said(readings, next_start, frozenset(unheard), frozenset(shelved))
 
     def _understood(
         self, source: str, look: Look, kept: Mapping[str, Kept], window: Window
     ) -> dict[str, Understood]:
-        # It was understood a moment ago, aside or in this very cycle, which is as good as now.
-        ahead = self._ahead.get(source, {})
-        understood = {uid: ahead[uid] for uid in kept if uid in ahead}
+        ahead = self._ahead.get(source)
+        if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
+            ahead = _Ahead(window.start, {})
+        understood = {uid: ahead.understood[uid] for uid in kept if uid in ahead.understood}
         work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in understood}
         understood |= {one.uid: one for one in understand_all(work, look.understanding, window)}
         for uid, one in understood.items():
@@ -228,7 +242,7 @@ class Intake:
                 pieces = unpacked(kept[uid].pieces)
                 there = [replace(piece, line=look.inventory.line_of(piece)) for piece in pieces]
                 understood[uid] = look.understanding.of(uid, there, window)
-        self._ahead[source] = understood
+        self._ahead[source] = _Ahead(ahead.at, understood)
         return understood
 
     def _remarks(

@@ -62,7 +62,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """What a cycle did; `counts` has the names of `once --json`."""
+    """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next."""
 
     plan: Plan | None
     counts: Mapping[str, int]
@@ -71,6 +71,7 @@ class CycleReport:
     seconds: float
     error: str | None = None
     interrupted: bool = False
+    left: int = 0
 
     @property
     def outcome(self) -> str:

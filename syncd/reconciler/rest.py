@@ -61,7 +61,7 @@ class Agenda:
 
         `advance` is how far ahead the tenant lets book.
         """
-        basis = f"{self._program}\n{self._rules} {advance}"
+        basis = f"{self._program}\n{self._rules}\n{advance}"
         known = self._ledger.get_fact(_BASIS) or ""
         total, at = self._total()
         set_back = now < max(at, self._intake.judged_at) - _SET_BACK
@@ -70,7 +70,9 @@ class Agenda:
         if known.partition("\n")[0] != self._program or set_back:
             self._intake.forget(now)
             self._ledger.set_fact(_TOTAL, _text(total, now))
-        self._ledger.agenda.open_all()
+        # How far ahead may be booked means nothing for what has nothing within the horizon yet.
+        only_advance = not set_back and known.rpartition("\n")[0] == basis.rpartition("\n")[0]
+        self._ledger.agenda.open_all(counted=only_advance)
         self._ledger.set_fact(_BASIS, basis)
         return False
 
@@ -100,7 +102,8 @@ class Agenda:
             following = said.next_start.get(uid)
             moments = [rest.until, following and following - self._settings.horizon, self._people_until(now)]
             until = min((moment for moment in moments if moment is not None), default=None)
-            if rest.until is None and following is None and not rest.tally and uid not in remarked:
+            is_over = rest.until is None and following is None and not rest.tally
+            if is_over and uid not in remarked and uid not in said.shelved:
                 over.append(uid)
             else:
                 total = total + rest.tally

@@ -5,8 +5,9 @@ A large one may be made in another thread; whatever it finds is taken in by the 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -50,10 +51,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look found; `understood` is what was understood of it on the way, by UID."""
+    """What a look found, by UID where it is about one.
+
+    `kept` are the packed pieces of what is new, `earliest` tells when it begins, where that can be told.
+    `understood` is what was understood of it on the way.
+    """
 
     findings: Findings
     understanding: Understanding
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    earliest: Mapping[str, datetime] = field(default_factory=dict)
     understood: Mapping[str, Understood] = field(default_factory=dict)
 
 
@@ -100,7 +107,13 @@ class Search:
         )
         if findings.inventory == known:
             return Found(findings, self.known.understanding)
-        return Found(findings, understanding(self._source, findings.inventory))
+        new = {**findings.restamped, **findings.changed}
+        return Found(
+            findings,
+            understanding(self._source, findings.inventory),
+            kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
+            earliest={uid: at for uid, pieces in findings.changed.items() if (at := _earliest(pieces))},
+        )
 
     def run_aside(self, window: Window) -> None:
         """The same in another thread, together with understanding what is new."""
@@ -108,21 +121,17 @@ class Search:
             found = self.run()
             new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
             understood = {one.uid: one for one in understand_all(new, found.understanding, window)}
-            self.found = Found(found.findings, found.understanding, understood)
+            self.found = replace(found, understood=understood)
         finally:
             self.ended = True
 
-    def take_in(self, findings: Findings, standing: str, window: Window) -> None:
+    def take_in(self, found: Found, standing: str, window: Window) -> None:
         """Keep what was found, and put what says something new on the agenda."""
-        kept = {
-            uid: packed(pieces)
-            for uid, pieces in {**findings.restamped, **findings.changed}.items()
-            if pieces
-        }
+        findings = found.findings
         later = {
             uid: begins - (window.end - window.start)
-            for uid, pieces in findings.changed.items()
-            if (begins := _earliest(pieces)) and begins > window.reach and not self._concerns(uid)
+            for uid, begins in found.earliest.items()
+            if begins > window.reach and not self._concerns(uid)
         }
         several = self._agenda.in_several_sources(findings.restamped)
         remarked = self._agenda.remarks(self._source.name)  # the lines may have moved in which they stand
@@ -131,7 +140,7 @@ class Search:
             self._source.name,
             findings.inventory.packed(),
             standing,
-            kept=kept,
+            kept=found.kept,
             dropped=[uid for uid, pieces in findings.changed.items() if not pieces],
             opened={*findings.changed, *several, *remarked} - later.keys(),
             later=later,
@@ -160,12 +169,17 @@ class Search:
 
 
 def packed(pieces: Sequence[Piece]) -> bytes:
-    """Pieces as they are kept: of each a line that tells its context, line and length, then its text."""
-    return b"".join(b"%s %d %d\n%s" % (p.context.encode(), p.line, len(p.text), p.text) for p in pieces)
+    """Pieces as they are kept: of each a line that tells its context, line and length, then its text.
+
+    Compressed, because calendars shrink to a tenth.
+    """
+    lines = (b"%s %d %d\n%s" % (p.context.encode(), p.line, len(p.text), p.text) for p in pieces)
+    return zlib.compress(b"".join(lines), 1)
 
 
 def unpacked(kept: bytes) -> tuple[Piece, ...]:
-    """What `packed` wrote."""
+    """What `packed` wrote; raises `zlib.error` for anything else."""
+    kept = zlib.decompress(kept)
     found: list[Piece] = []
     place = 0
     while place < len(kept):

@@ -52,7 +52,7 @@ class Settler:
     def settle(self) -> None:
         """Settle as far as persons decided and looking can; raises `ApiUnusable`."""
         self._carry_out_decisions()
-        current = self._ledger.due(self._clock())  # what is in doubt never rests
+        current = self._ledger.unsettled(self._clock())  # what is in doubt never rests
         doubtful = [b for b in current if b.in_doubt]
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
         if creates:
@@ -195,8 +195,9 @@ class Settler:
 
     def _adopt_decided(self, booking: Booking, decision: Decision, detail: str) -> None:
         there = self._api.get(decision.reservation_id or "")
-        taken = {b.reservation_id for b in self._ledger.current() if b.row != booking.row}
-        if there is None or not there.live or there.reservation_id in taken:
+        holders = self._ledger.holders([decision.reservation_id or ""]).values()
+        taken = any(holder.row != booking.row for holder in holders)
+        if there is None or not there.live or taken:
             why = "belongs to another booking" if there and there.live else "is not live in Tuya"
             told = replace(booking, detail=f"Not adopted: {decision.reservation_id} {why}; {_RESOLVE}.")
             self._ledger.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)

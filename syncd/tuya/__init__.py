@@ -7,12 +7,12 @@ Must not: decide what to book, remember bookings, or log what a reservation says
 
 `transport` is the gate, `channel` one signed call, `codes` what the error codes ask for, `content` what the
 JSON means, `api` the calls by name.
+Neither of the first two is loaded, with the HTTP client below them, before there is a call to make.
 """
 
 from syncd.tuya.api import REGIONS, TuyaApi
-from syncd.tuya.channel import LATEST_SIGNING_S, sign
 from syncd.tuya.content import BookingRules, Room, payload
-from syncd.tuya.transport import WriteNotArmed
+from syncd.tuya.pace import LATEST_SIGNING_S
 
 __all__ = [
     "LATEST_SIGNING_S",
@@ -20,7 +20,5 @@ __all__ = [
     "BookingRules",
     "Room",
     "TuyaApi",
-    "WriteNotArmed",
     "payload",
-    "sign",
 ]

@@ -8,17 +8,21 @@ Must not: decide, remember, or soften an error.
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
-from syncd.errors import ApiUnusable, OutcomeUnknown, Refused
+from syncd.errors import ApiUnusable, ConfigError, OutcomeUnknown, Refused
 from syncd.tuya import codes, content
-from syncd.tuya.channel import Channel
 from syncd.tuya.content import BookingRules, Fields, Room
+
+if TYPE_CHECKING:
+    from syncd.tuya.channel import Channel
 
 REGIONS: dict[str, str] = {
     "cn": "https://openapi.tuyacn.com",
@@ -30,6 +34,11 @@ REGIONS: dict[str, str] = {
     "sg": "https://openapi-sg.iotbing.com",
 }
 """Endpoint by region (page "API Request"; Singapore from public clients)."""
+
+# A host in lower case and not of the encoded kind, with a port that exists.
+_PLAIN_ENDPOINT = (
+    r"https?://(?!xn--)[a-z0-9-]{1,63}(\.(?!xn--)[a-z0-9-]{1,63})*(:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}))?"
+)
 
 _RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
 _ROOMS = "/v2.0/iot-03/meeting-rooms"
@@ -52,7 +61,8 @@ class TuyaApi:
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
     `count_call` is called with the method before each request, `budget_left` returns the calls that are
     left this month or None when they are not metered, `clock` returns epoch seconds.
-    Raises `ConfigError` when endpoint, client id or the environment's proxy cannot be used.
+    Raises `ConfigError` when endpoint or client id cannot be used; that the environment's proxy or its list
+    of authorities cannot be used is found out by the first call, which is `ApiUnusable` then.
     """
 
     def __init__(
@@ -67,16 +77,37 @@ class TuyaApi:
         budget_left: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._channel = Channel(
-            endpoint=endpoint,
-            client_id=client_id,
-            client_secret=client_secret,
-            timeout_s=timeout_s,
-            requests_per_second=requests_per_second,
-            count_call=count_call,
-            budget_left=budget_left,
-            clock=clock,
-        )
+        def opened() -> Channel:
+            from syncd.tuya.channel import Channel
+
+            return Channel(
+                endpoint=endpoint,
+                client_id=client_id,
+                client_secret=client_secret,
+                timeout_s=timeout_s,
+                requests_per_second=requests_per_second,
+                count_call=count_call,
+                budget_left=budget_left,
+                clock=clock,
+            )
+
+        self._open = opened
+        self._lock = threading.Lock()
+        self._closed = False
+        # The HTTP client and the list of authorities take longer than a whole cycle without calls.
+        self._opened = None if _is_beyond_doubt(endpoint, client_id) else opened()
+
+    @property
+    def _channel(self) -> Channel:
+        with self._lock:
+            if self._opened is None:
+                try:
+                    self._opened = self._open()
+                except ConfigError as error:  # of the environment: all else was looked at before
+                    raise ApiUnusable(f"{error}; nothing was changed") from None
+                if self._closed:
+                    self._opened.close()
+            return self._opened
 
     def armed(self) -> AbstractContextManager[None]:
         """Only inside of it does anything but a read leave this client, whichever thread asks."""
@@ -85,12 +116,12 @@ class TuyaApi:
     @property
     def calls(self) -> Mapping[str, int]:
         """Requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
-        return self._channel.calls
+        return self._opened.calls if self._opened else dict.fromkeys(("GET", "POST", "PUT"), 0)
 
     @property
     def clock_offset_s(self) -> float | None:
         """The API's clock minus ours in seconds, from the last answer; None before the first."""
-        return self._channel.clock_offset_s
+        return self._opened.clock_offset_s if self._opened else None
 
     def pause_s(self, underway: int) -> float:
         """Seconds until it is worth beginning another call beside `underway` others of this client.
@@ -105,7 +136,10 @@ class TuyaApi:
 
         A request that is underway comes to its end within its time limits.
         """
-        self._channel.close()
+        with self._lock:
+            self._closed = True
+            if self._opened is not None:
+                self._opened.close()
 
     def get(self, reservation_id: str) -> Reservation | None:
         """One reservation ("Query Meeting"); None when the API says that there is none (code 1000)."""
@@ -138,6 +172,23 @@ class TuyaApi:
             found |= self._pages(
                 _RESERVATIONS, query | times, content.reservation, lambda item: item.reservation_id
             )
+        return tuple(sorted(found.values(), key=Reservation.age_key))
+
+    def find_within(
+        self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
+    ) -> tuple[Reservation, ...] | None:
+        """What `find` finds if that takes no more `calls`; otherwise None, after one call if it tells."""
+        query = {"start_time": str(epoch_ms(start)), "end_time": str(epoch_ms(end))}
+        if creator is not None:
+            query["creator"] = creator
+        if end - start > _LONGEST_WINDOW:
+            return None
+        try:
+            found = self._pages(
+                _RESERVATIONS, query, content.reservation, lambda item: item.reservation_id, calls
+            )
+        except _Endless:
+            return None
         return tuple(sorted(found.values(), key=Reservation.age_key))
 
     def rules(self) -> BookingRules:
@@ -209,10 +260,11 @@ class TuyaApi:
         query: Mapping[str, str],
         read: Callable[[object], _Item],
         identify: Callable[[_Item], str],
+        most: int = _MOST_PAGES,
     ) -> dict[str, _Item]:
-        """The items of all pages by id."""
+        """The items of all pages by id; raises `_Endless` when they are more than `most`."""
         found: dict[str, _Item] = {}
-        for number in range(1, _MOST_PAGES + 1):
+        for number in range(1, most + 1):
             asked = {**query, "page_no": str(number), "page_size": str(_PAGE_SIZE)}
             page = Fields(self._channel.read(path, asked), "a page of a list")
             known = len(found)
@@ -222,12 +274,21 @@ class TuyaApi:
                 more = len(found) > known if total is None else len(found) < total
             if not more:
                 return found
-            if len(found) == known:
+            if len(found) == known or (total is not None and total > most * len(found) / number):
                 break
-        raise ApiUnusable(
+        raise _Endless(
             "the API's list does not end, so what it lacks proves nothing; nothing was changed; "
             "try again, and report this as a defect of syncd if it stays"
         )
+
+
+class _Endless(ApiUnusable):
+    """A list has more pages than anybody would read."""
+
+
+def _is_beyond_doubt(endpoint: str, client_id: str) -> bool:
+    """Whether nothing can be wrong with these, so that they need not be tried at once."""
+    return re.fullmatch(_PLAIN_ENDPOINT, endpoint) is not None and client_id.isascii() and client_id.isalnum()
 
 
 def _windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -41,7 +41,7 @@ from syncd.errors import (
 from syncd.tuya import codes
 from syncd.tuya.codes import Remedy
 from syncd.tuya.content import whole_number
-from syncd.tuya.pace import Pace
+from syncd.tuya.pace import LATEST_SIGNING_S, Pace
 from syncd.tuya.transport import CONNECTIONS, Gate, WriteNotArmed
 
 # httpx logs every URL with its query, and httpcore every header.
@@ -49,9 +49,6 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 _log = structlog.get_logger(__name__)
-
-LATEST_SIGNING_S = 30.0
-"""A write is signed at most this long after it was asked for; whoever waits for a lost one adds it."""
 
 _LARGEST_ANSWER = 8_000_000  # bytes; a full page of reservations has about 100,000
 _READ_ATTEMPTS = 3

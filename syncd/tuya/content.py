@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from syncd.core.reservation import Attachment, Mark, Reservation, ReservationSpec, ReservationStatus
 from syncd.errors import ApiUnusable
@@ -239,6 +240,7 @@ def identifier(value: object) -> str | None:
     return text if _IDENTIFIER.fullmatch(text) else None
 
 
+@cache
 def _camel_case(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)

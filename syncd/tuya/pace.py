@@ -12,6 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
+LATEST_SIGNING_S = 30.0
+"""A write is signed at most this long after it was asked for; whoever waits for a lost one adds it."""
+
 _LONGEST_LATENESS_S = 0.05  # that is made up for; more would be a burst
 
 

@@ -32,7 +32,7 @@ class Gate(httpx.BaseTransport):
     """The transport of the one endpoint; `calls` counts requests by method.
 
     `count_call` and `budget_left` are never asked by two threads at once.
-    Raises `ConfigError` when the endpoint or the environment's proxy cannot be used.
+    Raises `ConfigError` when the endpoint, or the environment's proxy or list of authorities, cannot be used.
     """
 
     def __init__(
@@ -105,6 +105,8 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
     except (ValueError, ImportError, httpx.InvalidURL):
         variable = f"{url.scheme.upper()}_PROXY"
         raise ConfigError([f"{variable}: names a proxy that cannot be used; use http://host:port"]) from None
+    except OSError:
+        raise ConfigError(["SSL_CERT_FILE: names no list of authorities; correct or unset it"]) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -95,7 +95,10 @@ def _version() -> Figures:
 def picture(results: Results) -> str:
     """Cost against size, syncd in its daemon and what it is compared with."""
     sizes = {one.measured.size: one for one in results.sizes}
-    shown = [(COLD, FRESH), *((case, LIVING) for case in WARM if case.name not in {"shuffled", "header"})]
+    shown = [
+        (COLD, FRESH),
+        *((case, LIVING) for case in WARM if case.name not in {"shuffled", "header", "compared"}),
+    ]
     lines = [
         Line(case.title, {n: one.measured.cases[case.name][kind].own_s for n, one in sizes.items()})
         for case, kind in shown

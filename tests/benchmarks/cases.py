@@ -37,12 +37,16 @@ def _percent(archive: Archive) -> Edit:
 
 @dataclass(frozen=True)
 class Case:
-    """A case; `edit` is None where nothing happens to the file, `later_h` are hours that pass."""
+    """A case; `edit` is None where nothing happens to the file, `later_h` are hours that pass.
+
+    `compares`: the ledger is compared with the API in it, which else is no part of what is measured.
+    """
 
     name: str
     title: str
     edit: Callable[[Archive], Edit] | None = None
     later_h: float = 0.0
+    compares: bool = False
 
 
 COLD = Case("cold", "cold, nothing known")
@@ -50,6 +54,7 @@ COLD = Case("cold", "cold, nothing known")
 WARM = (
     Case("unchanged", "nothing changed"),
     Case("slid", "horizon slid by a day", later_h=_DAY_H),
+    Case("compared", "compared with the API", compares=True),
     Case("touched", "written anew, equal", lambda _: AS_IT_IS),
     Case("restamped", "every DTSTAMP new", lambda _: Edit(restamped=True)),
     Case("shuffled", "in another order", lambda _: Edit(shuffled=True)),
@@ -126,6 +131,7 @@ class Bench:
             self.office.configuration,
             self.archive.now + _MOST_CYCLES * _STEP,
             later_h=case.later_h,
+            compares=case.compares,
             between=between,
             profile=profile,
         )

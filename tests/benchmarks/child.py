@@ -28,6 +28,7 @@ from syncd.config import load
 from syncd.core.occurrence import Window
 from syncd.ics import Piece, Understanding, Understood
 from syncd.reconciler import intake
+from syncd.reconciler.inspect import INSPECTED
 from syncd.service import assemble, open_ledger
 from syncd.tuya import TuyaApi
 
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--later", type=float, default=0.0, help="hours that pass before what is measured")
     parser.add_argument("--living", action="store_true")
     parser.add_argument("--compared", action="store_true", help="the first cycle compares with the API")
+    parser.add_argument("--compares", action="store_true", help="the one that is measured does")
     parser.add_argument("--profile", type=Path)
     wanted = parser.parse_args()
     config = load(wanted.configuration)
@@ -101,11 +103,15 @@ def main() -> None:
         parts.reconciler._clock = now  # the service itself knows no other clock than the machine's
         opened_s = time.perf_counter() - opening
         if wanted.living:
-            for number in range(_CYCLES_BEFORE):
-                parts.reconciler.cycle(force=wanted.compared and number == 0)
+            if wanted.compared:
+                ledger.set_fact(INSPECTED, "")
+            for _ in range(_CYCLES_BEFORE):
+                parts.reconciler.cycle()
             _say("ready")
             sys.stdin.readline()
             Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew: proc(5)
+        if wanted.compares:
+            ledger.set_fact(INSPECTED, "")
         passed = timedelta(hours=wanted.later)
         call_time, understandings = CallTime(parts.api), Understandings()
         with _profiled(wanted.profile):

@@ -124,6 +124,7 @@ def cycle(
     now: datetime,
     *,
     later_h: float = 0.0,
+    compares: bool = False,
     between: Callable[[], object] | None = None,
     profile: Path | None = None,
 ) -> Figures:
@@ -133,8 +134,9 @@ def cycle(
     """
     command = [sys.executable, "-m", "tests.benchmarks.child", str(configuration), "--now", now.isoformat()]
     command += ["--later", str(later_h), *(["--living"] if between else [])]
-    # Before its first create a process compares the ledger with the API; one that lives for long has done so.
+    # Before its first creates a process asks the API for them; one that lives for long has done so.
     command += ["--compared"] if between and later_h else []
+    command += ["--compares"] if compares else []
     command += ["--profile", str(profile)] if profile else []
     with _started(command) as process:
         peak = Peak(process.pid)

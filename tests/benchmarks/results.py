@@ -94,7 +94,8 @@ def _table(compared: Compared) -> Iterator[str]:
         f"within 30 days; sha256 of the file: {_time(compared.sha.wall_s)} read whole "
         f"({_time(compared.sha.cpu_s)} CPU), {_time(compared.sha_in_blocks.wall_s)} in blocks; "
         f"first booking of all: {booked.wall_s:.0f} s for {booked.calls['POST']:,} POST and "
-        f"{booked.calls['GET']:,} GET.\n"
+        f"{booked.calls['GET']:,} GET. "
+        "Comparing with the API is a cost of its own, and a part of no other case.\n"
     )
     yield (
         "| case | process | time | x sha256 | of straightforward | of vdirsyncer | with the API | CPU "

@@ -35,7 +35,7 @@ from syncd.reconciler import Reconciler
 from syncd.service import NoProgress, Service, service, utc_now
 
 _WRITES = ("create", "modify", "cancel")
-_CALLS = (*_WRITES, "get", "find", "find_user", "rules")
+_CALLS = (*_WRITES, "get", "find", "find_within", "find_user", "rules")
 _PARTS = tuple(f"/syncd/{part}" for part in ("reconciler/", "ledger/", "tuya/", "core/plan.py"))
 
 
@@ -85,6 +85,7 @@ def at_work(
     config: Path,
     clock: Callable[[], datetime] = utc_now,
     wrap: Callable[[Service], Any] = lambda parts: parts.api,
+    gives_way: Callable[[], bool] = lambda: False,
 ) -> Iterator[Reconciler]:
     """What `syncd.service` builds, with another clock and the API port wrapped."""
     with service(load(config), owner=True) as parts:
@@ -94,6 +95,7 @@ def at_work(
             ledger=parts.ledger,
             settings=parts.reconciler._settings,
             clock=clock,
+            gives_way=gives_way,
             progress=NoProgress(),
         )
 

@@ -21,7 +21,7 @@ from syncd.service import service, utc_now
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 
-_GROWING = ("bookings", "history", "generations", "kept", "agenda", "inventories", "bodies")
+_GROWING = ("bookings", "history", "generations", "kept", "agenda", "inventory_parts", "bodies")
 
 
 @contextmanager
@@ -106,6 +106,38 @@ def test_a_quiet_cycle_looks_at_no_booking(settled: Office) -> None:
                 if statement.startswith("SELECT") and "FROM bookings" in statement:
                     rows += len(ledger.execute(statement, parameters).fetchall())
     assert rows == 0
+
+
+def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(settled: Office) -> None:
+    """Whether a new meeting is booked already is told by the bookings of its days, found by an index."""
+    singles = [event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small") for n in range(40)]
+    settled.write(*singles, event("new", ahead(6, 23), room="small"))
+    with at_work(settled.folder / "syncd.toml") as reconciler, _statements() as asked:
+        report = reconciler.cycle()
+    assert report.counts["created"] == 1
+    with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
+        for statement, parameters in asked:
+            if (
+                statement.startswith("SELECT")
+                and "FROM bookings" in statement
+                and "state NOT IN" in statement
+            ):
+                assert len(ledger.execute(statement, parameters).fetchall()) < 20, statement
+                plan = [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+                assert not any(line.startswith("SCAN bookings") for line in plan), (statement, plan)
+
+
+def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(settled: Office) -> None:
+    """All bookings are loaded at once, and what was given to them is not asked one by one."""
+    clock = Clock()
+    with at_work(settled.folder / "syncd.toml", clock) as reconciler:
+        reconciler.cycle()
+        clock.later = timedelta(hours=2)
+        with _statements() as asked:
+            report = reconciler.cycle()
+    assert report.calls["GET"] > 0
+    assert report.counts["unchanged"] > 30
+    assert sum(bool(re.search("FROM (bookings|generations)", text)) for text, _ in asked) < 10
 
 
 def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled: Office) -> None:

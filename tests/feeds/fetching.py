@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncd.errors import ConfigError, SourceMalformed, SourceUnavailable
-from syncd.feeds import Feed, Fetcher, Fresh, Validators
+from syncd.feeds import Feed, Fresh, Validators
+from syncd.feeds.fetcher import Fetcher
 from tests.feeds.server import FeedServer
 
 HOST = "calendar.example.com"

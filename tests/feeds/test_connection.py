@@ -17,7 +17,8 @@ import pytest
 import trustme
 
 from syncd.errors import SourceMalformed, SourceUnavailable
-from syncd.feeds import Fetcher, Fresh, Tls
+from syncd.feeds import Fresh, Tls
+from syncd.feeds.fetcher import Fetcher
 from tests.feeds.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
 from tests.feeds.server import (
     CALENDAR,
@@ -281,7 +282,8 @@ def test_stop_at_any_stage(feed_server: FeedServer, stage: str) -> None:
 _MEASURE = """
 import sys
 from syncd.errors import SourceError
-from syncd.feeds import BasicAuth, DigestAuth, Feed, Fetcher
+from syncd.feeds import BasicAuth, DigestAuth, Feed
+from syncd.feeds.fetcher import Fetcher
 
 class Text:
     def reveal(self):

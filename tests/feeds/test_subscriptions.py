@@ -37,7 +37,7 @@ class Following:
         feed = Feed("sales", server.url("/calendar.ics"), allow_hosts=("127.0.0.0/8",), timeout_s=20)
         self._subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
-            fetcher=fetcher(),
+            fetcher=fetcher,
             shelf=self.ledger,
             clock=lambda: self.now,
         )
@@ -177,7 +177,8 @@ def test_a_failure_keeps_the_body(following: Following) -> None:
 _READING = """
     import sys
     from datetime import UTC, datetime, timedelta
-    from syncd.feeds import Feed, Fetcher, Subscription, Subscriptions
+    from syncd.feeds import Feed, Subscription, Subscriptions
+    from syncd.feeds.fetcher import Fetcher
     from syncd.ledger import Ledger
 
     def peak_mib():
@@ -188,7 +189,7 @@ _READING = """
     with Ledger.open("sqlite:///" + sys.argv[2], owner=True) as ledger:
         subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
-            fetcher=Fetcher(), shelf=ledger, clock=lambda: datetime.now(UTC),
+            fetcher=Fetcher, shelf=ledger, clock=lambda: datetime.now(UTC),
         )
         before = peak_mib()
         for _ in range(2):

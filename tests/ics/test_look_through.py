@@ -100,7 +100,7 @@ class Keeper:
                 self.kept[uid] = pieces
             else:
                 del self.kept[uid]  # what was never kept cannot be gone
-        self.inventory = Inventory.unpacked(found.inventory.packed())
+        self.inventory = Inventory.unpacked(b"".join(found.inventory.packed()))
         assert self.inventory.packed() == found.inventory.packed()
         return found
 
@@ -516,6 +516,20 @@ def test_restamped(line: str) -> None:
     assert uids(keeper.look(calendar(event("a", line, "SUMMARY:y"), B))) == {"a": 1}
 
 
+def test_all_restamped() -> None:
+    """Where a server writes revisions anew everywhere, only what is kept is looked at, and once."""
+    plain = [event(f"over {number}", "SUMMARY:over") for number in range(50)] + [A, B]
+    keeper = Keeper()
+    keeper.look(calendar(*plain))
+    asked = keeper.asked
+    revised = [text.replace("SUMMARY:", "LAST-MODIFIED:20260301T000000Z\r\nSUMMARY:") for text in plain]
+    found = keeper.look(calendar(*revised[:50], A.replace("DTSTAMP", "SEQUENCE:1\r\nDTSTAMP"), B))
+    assert found.changed == {}
+    assert found.restamped.keys() == {"a"}
+    assert keeper.asked == asked + 1
+    keeper.agrees(calendar(*revised[:50], A.replace("DTSTAMP", "SEQUENCE:1\r\nDTSTAMP"), B))
+
+
 def test_restamped_with_another_time() -> None:
     """What a revision changes beside its marks is a change."""
     keeper = Keeper()
@@ -865,10 +879,10 @@ def test_holds() -> None:
 def test_many_edits() -> None:
     """Whether few or many events of a calendar change, exactly they are told."""
     random = Random(1)
-    texts = {f"event {number}": event(f"event {number}") for number in range(300)}
+    texts = {f"event {number}": event(f"event {number}") for number in range(1500)}
     keeper = Keeper()
     keeper.look(calendar(*texts.values()))
-    for count in (1, 2, 9, 40, 300):
+    for count in (1, 2, 9, 40, 700, 1500):
         chosen = random.sample(sorted(texts), count)
         texts |= {name: event(name, f"SUMMARY:{random.random()}") for name in chosen}
         shuffled = random.sample(list(texts.values()), len(texts)) if count > 2 else list(texts.values())
@@ -876,10 +890,22 @@ def test_many_edits() -> None:
         keeper.agrees(calendar(*shuffled))
 
 
+def test_another_order() -> None:
+    """In another order few events are looked into, and none of them is told."""
+    texts = [event(f"event {number}") for number in range(2000)]
+    keeper = Keeper()
+    keeper.look(calendar(*texts))
+    asked = keeper.asked
+    shuffled = Random(1).sample(texts, len(texts))
+    assert keeper.look(calendar(*shuffled)).changed == {}
+    assert keeper.asked < asked + 600
+    keeper.agrees(calendar(*shuffled))
+
+
 def test_packed_size() -> None:
     """The inventory of an event takes some 70 bytes, and holds nothing of its text."""
     texts = [event(f"secret {number}", "SUMMARY:secret " + "x" * 2000) for number in range(500)]
-    packed = Keeper().look(calendar(*texts)).inventory.packed()
+    packed = b"".join(Keeper().look(calendar(*texts)).inventory.packed())
     assert len(packed) < 75 * 500
     assert b"secret " not in packed
 
@@ -898,7 +924,7 @@ def test_packed_otherwise(damage: Callable[[bytes], bytes]) -> None:
     """What another version packed, or what was damaged, is nothing; then all is told, also what is gone."""
     keeper = Keeper()
     keeper.look(calendar(A, B))
-    keeper.inventory = Inventory.unpacked(damage(keeper.inventory.packed()))
+    keeper.inventory = Inventory.unpacked(damage(b"".join(keeper.inventory.packed())))
     assert (keeper.inventory.events, keeper.inventory.documents) == (0, 0)
     assert uids(keeper.look(calendar(A, event("c")))) == {"a": 1, "b": 0, "c": 1}
 

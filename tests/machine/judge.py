@@ -117,7 +117,7 @@ class Judge:
         planned = report is not None and report.error is None and rules.mode != "observe"
         heard = self.calendars.hear(rules.sources, certain=planned, booked=_shown(known.values()))
         meant_before = self.planned
-        if planned:
+        if planned and report and not report.left:
             self.planned = self.calendars.belief(rules.sources, self.world.now)
         if report and report.plan and report.plan.held_checksum:
             self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}

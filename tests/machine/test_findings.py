@@ -235,3 +235,32 @@ def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path
         assert live(world) == {("x 1", "1")}
     finally:
         world.close()
+
+
+def test_a_source_that_comes_back_is_booked_though_it_says_nothing_new(
+    world: World, calendars: Calendars
+) -> None:
+    """What it says of later times is kept while it is not configured, however quiet the others are."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(12, 9), 60, (), 1))
+    cycle(world, calendars)
+    world.configure(replace(world.rules, sources=("three",)))
+    cycle(world, calendars)
+    world.pass_time(at(7, 9) - world.now)
+    world.configure(world.rules.ordinary())
+    cycle(world, calendars)
+    assert [r["topic"] for r in world.reservations().values()] == ["x 1"]
+
+
+def test_a_copy_that_is_over_is_no_longer_a_witness(world: World, calendars: Calendars) -> None:
+    """Of two sources that show a meeting at two times, the one whose time has passed shows it no more."""
+    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, (), 1))
+    calendars.events["three"]["x"] = Event(Meeting("x", at(4, 9), 60, (), 2))
+    cycle(world, calendars)
+    cycle(world, calendars)
+    world.pass_time(at(2, 11) - world.now)
+    expected = world.preview()
+    assert expected.amended
+    report = world.cycle(Trouble()).report
+    assert report is not None
+    assert report.plan is not None
+    assert report.plan.amended == expected.amended

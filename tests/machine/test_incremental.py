@@ -78,9 +78,14 @@ class TwoWays(RuleBasedStateMachine):
         self.revision = 0
         self.names = 0
         self.dress = "plain"
+        self.gives_way_after: int | None = None
 
-    @initialize(there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6))
-    def begin(self, there: list[Any]) -> None:
+    @initialize(
+        there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6),
+        gives_way_after=st.sampled_from([None, 0, 1]),
+    )
+    def begin(self, there: list[Any], gives_way_after: int | None) -> None:
+        self.gives_way_after = gives_way_after
         shared_memory = Path("/dev/shm")
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
@@ -188,6 +193,12 @@ class TwoWays(RuleBasedStateMachine):
         self.world.configure(self.world.rules.edited(what, names=names, kept=kept, mode=mode))
         self.compare()
 
+    @rule(after=st.sampled_from([0, 1, 2, None]))
+    def let_others_wait(self, after: int | None) -> None:
+        """From now on a cycle leaves to the next one what it has not written when it is asked to."""
+        self.gives_way_after = after
+        self.compare()
+
     @rule(much=st.sampled_from([1, 70, 700, 1500, 3000, 10_000]))
     def wait(self, much: int) -> None:
         self.world.pass_time(timedelta(minutes=much))
@@ -210,7 +221,7 @@ class TwoWays(RuleBasedStateMachine):
         self.revision += 1
         self._write()
         long_way = self.world.preview()
-        cycle = self.world.cycle(Trouble())
+        cycle = self.world.cycle(Trouble(gives_way_after=self.gives_way_after))
         assert cycle.report is not None
         assert cycle.report.plan is not None
         assert told(cycle.report.plan) == told(long_way)

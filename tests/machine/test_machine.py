@@ -87,6 +87,7 @@ class Office(RuleBasedStateMachine):
         self.well = True
         self.revision = 0
         self.names = 0
+        self.gives_way_after: int | None = None
         self.copied: dict[str, Memory] = {}
 
     @initialize(
@@ -95,10 +96,18 @@ class Office(RuleBasedStateMachine):
         on_cancel=st.sampled_from(["respect", "respect", "rebook"]),
         with_approval=st.sampled_from([(), (), ("blue",), ("red", "blue")]),
         there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6),
+        gives_way_after=st.sampled_from([None, 0, 0, 1]),
     )
     def begin(
-        self, marker: bool, on_change: str, on_cancel: str, with_approval: tuple[str, ...], there: list[Any]
+        self,
+        marker: bool,
+        on_change: str,
+        on_cancel: str,
+        with_approval: tuple[str, ...],
+        there: list[Any],
+        gives_way_after: int | None,
     ) -> None:
+        self.gives_way_after = gives_way_after
         shared_memory = Path("/dev/shm")  # each commit waits for the disk, and this one is quick
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
@@ -347,6 +356,11 @@ class Office(RuleBasedStateMachine):
     def killed_cycle(self, step: int, after: bool, struck: list[str]) -> None:
         self._cycle(replace(self._with(struck), kill=Kill(step, after)))
 
+    @rule(after=st.sampled_from([0, 0, 1, 2, None]))
+    def let_others_wait(self, after: int | None) -> None:
+        """From now on a cycle leaves to the next one what it has not written when it is asked to."""
+        self.gives_way_after = after
+
     @rule(write=st.integers(1, 3), arrives=st.booleans(), killed=st.booleans())
     def cycle_with_a_request_held_up(self, write: int, arrives: bool, killed: bool) -> None:
         self._cycle(Trouble(hold_up=HoldUp(write, arrives, killed)))
@@ -379,6 +393,7 @@ class Office(RuleBasedStateMachine):
     def _cycle(self, trouble: Trouble, *, force: bool = False) -> Cycle:
         self.well = False
         self.calendars.write()
+        trouble = replace(trouble, gives_way_after=self.gives_way_after)
         done = self.judge.watch(lambda: self.world.cycle(trouble, force=force))
         self.well = True
         return done
@@ -389,6 +404,7 @@ class Office(RuleBasedStateMachine):
     def settle(self) -> None:
         """Faults stop, files are mended, persons answer: then the API says what the calendars say."""
         self.calendars.damage.clear()
+        self.gives_way_after = None
         self._configure(self.world.rules.ordinary())
         self.world.pass_time(timedelta(minutes=70))
         quiet = 0

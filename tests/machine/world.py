@@ -49,7 +49,7 @@ _WRITES = ("create", "modify", "cancel")
 _EFFECTS = frozenset(
     {
         *_WRITES,
-        *("get", "find", "rules"),
+        *("get", "find", "find_within", "rules"),
         *("record", "amend", "set_fact", "mark_adopted", "raise_generation"),
         *("record_reading", "spend_approval", "drop_decision", "prune"),
         *("take_in", "set_standing", "remark", "open_all", "rest", "forget_inventories"),
@@ -95,9 +95,13 @@ class Letter:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong in a cycle; `faults` are those of the sandbox, but that `lag` needs no seconds."""
+    """What goes wrong in a cycle; `faults` are those of the sandbox, but that `lag` needs no seconds.
+
+    `gives_way_after` so many times that it was asked to, it leaves the rest to the next one; None: never.
+    """
 
     faults: tuple[str, ...] = ()
+    gives_way_after: int | None = None
     kill: Kill | None = None
     hold_up: HoldUp | None = None
     timeout_s: float = 10.0
@@ -445,6 +449,7 @@ class _Life:
         self._dead = False
         self._steps = 0
         self._writes = 0
+        self._asked = 0
         self.ledger = Ledger.open(config.state.url, owner=True)
         self._api = world._client(timeout_s)
         self.reconciler = Reconciler(
@@ -453,6 +458,7 @@ class _Life:
             ledger=cast(LedgerPort, _Port(self.ledger, self._call)),
             settings=service._settings(config),
             clock=world.tick,
+            gives_way=self._gives_way,
             progress=service.NoProgress(),
         )
 
@@ -462,7 +468,12 @@ class _Life:
 
     def begin(self, seen: Cycle) -> None:
         """From now on note what is done here, and trouble it as that says."""
-        self._seen, self._steps, self._writes = seen, 0, 0
+        self._seen, self._steps, self._writes, self._asked = seen, 0, 0, 0
+
+    def _gives_way(self) -> bool:
+        self._asked += 1
+        after = self._seen.trouble.gives_way_after
+        return after is not None and self._asked > after
 
     def _call(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...], named: Any) -> Any:
         if self._dead:
@@ -471,7 +482,7 @@ class _Life:
             return math.inf if arguments[0] else 0.0
         trouble = self._seen.trouble
         self._note(name, arguments)
-        if name == "find":
+        if name in {"find", "find_within"}:
             self._world.before_list()
         if name in _WRITES:
             self._writes += 1

@@ -1,0 +1,153 @@
+"""A cycle that leaves what it has not yet written to the next one, because others wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from syncd.config import load
+from syncd.reconciler import Reconciler
+from syncd.service import open_ledger
+from tests.conftest import Office, ahead, event
+from tests.end_to_end.killed import at_work
+
+LAST = ahead(6)
+"""As far ahead as can be booked."""
+
+
+def soon(number: int) -> datetime:
+    """One time after another."""
+    return ahead(2, 6) + timedelta(hours=number)
+
+
+@contextmanager
+def at_once(office: Office) -> Iterator[Reconciler]:
+    """A program in which others always wait."""
+    with at_work(office.folder / "syncd.toml", gives_way=lambda: True) as reconciler:
+        yield reconciler
+
+
+def made(office: Office) -> Counter[str]:
+    """How often each meeting was booked."""
+    return Counter(r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False))
+
+
+def until_nothing_is_left(reconciler: Reconciler, of: Callable[[], object] = lambda: None) -> int:
+    """Run cycles until one leaves nothing; how many there were."""
+    for number in range(1, 100):
+        of()
+        if not reconciler.cycle().left:
+            return number
+    raise AssertionError("it does not come to an end")
+
+
+def test_the_next_cycle_goes_on_with_what_is_left(office: Office) -> None:
+    """Each cycle makes something and says how much it leaves; in the end each meeting is booked once."""
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(5)))
+    with at_once(office) as reconciler:
+        before = datetime.now(UTC)
+        report = reconciler.cycle()
+        assert (report.counts["created"], report.left, report.outcome) == (1, 4, "ok")
+        assert reconciler.due_at is not None
+        assert before <= reconciler.due_at <= datetime.now(UTC), "the next one is due at once"
+        report = reconciler.cycle()
+        assert (report.counts["created"], report.counts["unchanged"], report.left) == (1, 1, 3)
+        assert until_nothing_is_left(reconciler) == 3
+        office.forget_requests()
+        report = reconciler.cycle()
+    assert (report.counts["unchanged"], report.left) == (5, 0)
+    assert office.writes() == []
+    assert made(office) == {f"m{n}": 1 for n in range(5)}
+
+
+def test_what_is_new_goes_before_what_was_left(office: Office) -> None:
+    """An edit is written by the next cycle, however much lies before it in time."""
+    others = [event(f"m{n}", soon(n), room=None) for n in range(6)]
+    office.write(*others)
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        office.write(*others, event("new", LAST, room=None))
+        assert reconciler.cycle().left == 4
+        assert made(office) == {"m0": 1, "new": 1, "m1": 1}
+        until_nothing_is_left(reconciler)
+    assert made(office) == {"new": 1} | {f"m{n}": 1 for n in range(6)}
+
+
+def test_much_that_is_new_waits_like_what_was_left(office: Office) -> None:
+    """Many new meetings go by their time among the others, so they hold nobody up either."""
+    others = [event(f"m{n}", ahead(2), room=None) for n in range(3)]
+    office.write(*others)
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        office.write(*others, *(event(f"new{n}", ahead(3), room=None) for n in range(40)))
+        assert reconciler.cycle().left == 41
+    assert made(office) == {"m0": 1, "m1": 1}
+
+
+def test_of_two_that_want_one_place_the_earlier_gets_it_though_it_was_left(office: Office) -> None:
+    """Going first is no right to a place: the meeting that was created first has it."""
+    early = event("early", LAST, 60, "CREATED:20260101T000000Z")
+    others = [event(f"m{n}", soon(n)) for n in range(3)]
+    office.write(*others, early)
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        office.write(*others, early, event("late", LAST, 60, "CREATED:20260102T000000Z"))
+        until_nothing_is_left(reconciler)
+    assert made(office) == {"m0": 1, "m1": 1, "m2": 1, "early": 1}
+
+
+def test_meetings_that_take_each_others_rooms_are_moved_in_one_go(office: Office) -> None:
+    """No cycle ends while one of them has given up its room and not got the other."""
+    office.write(event("a", LAST, room="small"), event("b", LAST, room="large"))
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        reconciler.cycle()
+    before = {r["topic"]: r["room_id"] for r in office.reservations()}
+    others = [event(f"m{n}", soon(n), room=None) for n in range(2)]
+    office.write(event("a", LAST, room="large"), event("b", LAST, room="small"), *others)
+    with at_once(office) as reconciler:
+        assert reconciler.cycle().left == len(others)
+    after = {r["topic"]: r["room_id"] for r in office.reservations()}
+    assert after == {"Meeting a": before["Meeting b"], "Meeting b": before["Meeting a"]}
+
+
+def test_what_a_person_released_is_cancelled_in_one_go(office: Office) -> None:
+    """The word for it is spent once, so all that it was for is done before anything gives way."""
+    kept = event("kept", LAST, room=None)
+    office.write(kept, *(event(f"m{n}", soon(n), room=None) for n in range(4)))
+    office.change(("[reservation]", '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]'))
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        reconciler.cycle()
+        office.write(kept)
+        plan = reconciler.cycle().plan
+        assert plan is not None
+        assert plan.held_checksum is not None
+    with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
+        ledger.approve(plan.held_checksum, datetime.now(UTC), "a person")
+    office.write(kept, *(event(f"new{n}", soon(10 + n), room=None) for n in range(3)))
+    with at_once(office) as reconciler:
+        report = reconciler.cycle()
+        assert (report.counts["cancelled"], report.left) == (4, 2)
+        until_nothing_is_left(reconciler)
+    assert {r["topic"] for r in office.reservations()} == {
+        "Meeting kept",
+        *(f"Meeting new{n}" for n in range(3)),
+    }
+
+
+def test_wakes_without_end_do_not_keep_it_from_coming_further(office: Office) -> None:
+    """However often others wait, and bring something new each time, all is booked in the end."""
+    others = [event(f"m{n}", soon(n), room=None) for n in range(8)]
+    edits = iter(range(1000))
+
+    def edit() -> None:
+        start = LAST + timedelta(minutes=next(edits))
+        office.write(*others, event("restless", start, room=None))
+
+    office.write(*others)
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        cycles = until_nothing_is_left(reconciler, edit)
+    assert cycles <= 8, "one of what was left in each"
+    assert made(office) == {"restless": 1} | {f"m{n}": 1 for n in range(8)}
