@@ -23,9 +23,8 @@ _BREAKS = frozenset(
     {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
-)  # categories Cc and Cs but for \n and \t
+# The categories Cc and Cs but for \n and \t.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ZERO_WIDTH_JOINER = "\u200d"
 _EXTENDING = frozenset("\u200c\uff9e\uff9f\u0e33\u0eb3")  # letters and format characters that join backwards
 _VIRAMA = 9  # canonical combining class

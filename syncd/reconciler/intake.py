@@ -50,8 +50,6 @@ Elsewhere = Callable[[str, Callable[[], None]], None]
 
 _LONG_AGO = "1970-01-01T00:00:00+00:00"
 _SALT = "salt"  # the fact that keeps feeds from provoking equal digests
-
-
 _AS_GOOD_AS_NOW = timedelta(minutes=10)  # for understanding, which looks much farther ahead than is booked
 
 
