@@ -28,6 +28,7 @@ from sqlalchemy import (
     Row,
     TextClause,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -49,6 +50,11 @@ from syncd.ledger.database import Database
 
 _REMEMBER = insert(rows.history)
 _LATEST = select(func.max(rows.history.c.id))
+_BEFORE = select(rows.sources.c.failures, rows.sources.c.quarantined).where(
+    rows.sources.c.name == bindparam("source")
+)
+_APPROVALS = select(rows.approvals).order_by(rows.approvals.c.at, rows.approvals.c.checksum)
+_DECISIONS = select(rows.decisions).order_by(rows.decisions.c.at, rows.decisions.c.booking)
 _ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
 
 
@@ -315,12 +321,11 @@ class Ledger:
     ) -> None:
         """Store how a reading went and the defects that it found; a defect seen before keeps its date."""
         with self._writing() as connection:
-            failures = select(rows.sources.c.failures).where(rows.sources.c.name == source)
-            before: int = connection.execute(failures).scalar() or 0
+            before = connection.execute(_BEFORE, {"source": source}).first()
             values: dict[str, object] = {
                 "state": state,
                 "last_read_at": at,
-                "failures": 0 if complete else before + 1,
+                "failures": 0 if complete else (before.failures if before else 0) + 1,
                 "error": error,
             }
             unread = {"events": 0, "documents": 0, "quarantined": 0}
@@ -329,7 +334,8 @@ class Ledger:
             if state != "unreadable":
                 quarantined = len({(d.document, d.uid, d.line) for d in defects})
                 values |= {"events": events, "documents": documents, "quarantined": quarantined}
-                rows.replace_quarantine(connection, source, defects, at)
+                if defects or (before and before.quarantined):
+                    rows.replace_quarantine(connection, source, defects, at)
             rows.put(connection, rows.sources, {"name": source}, values, unread)
 
     def record_next_run(self, source: str, at: datetime | None) -> None:
@@ -447,9 +453,8 @@ class Ledger:
 
     def approvals(self) -> tuple[Approval, ...]:
         """All approvals still remembered, oldest first."""
-        query = select(rows.approvals).order_by(rows.approvals.c.at, rows.approvals.c.checksum)
         with self._database.reading() as connection:
-            return tuple(Approval(**found) for found in connection.execute(query).mappings())
+            return tuple(Approval(**found) for found in connection.execute(_APPROVALS).mappings())
 
     def approved(self) -> frozenset[str]:
         """Checksums that were approved and not carried out yet."""
@@ -474,11 +479,10 @@ class Ledger:
 
     def decisions(self) -> tuple[Decision, ...]:
         """The decisions that no cycle has carried out yet, oldest first."""
-        query = select(rows.decisions).order_by(rows.decisions.c.at, rows.decisions.c.booking)
         with self._making_sense("A decision"), self._database.reading() as connection:
             return tuple(
                 Decision(d.booking, Verdict(d.verdict), d.reservation_id, d.decided_by, d.at)
-                for d in connection.execute(query)
+                for d in connection.execute(_DECISIONS)
             )
 
     def drop_decision(self, booking: int) -> None:

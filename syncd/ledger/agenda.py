@@ -28,6 +28,10 @@ AT_ONCE = 500  # values in one statement; databases bound their number
 _OPEN: TextClause = text(
     "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, 0, '') ON CONFLICT (uid) DO UPDATE SET due_at = 0"
 )
+_DUE = select(rows.agenda.c.uid, rows.agenda.c.tally).where(rows.agenda.c.due_at <= bindparam("now"))
+_NEXT_DUE = select(func.min(rows.agenda.c.due_at, type_=rows.INSTANT)).where(
+    rows.agenda.c.due_at > bindparam("now")
+)
 _LATER: TextClause = text(
     "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, :due, '') "
     "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
@@ -166,15 +170,13 @@ class Agenda:
 
     def due(self, now: datetime) -> dict[str, str]:
         """The UIDs that need a look now, each with the text of what it added to a plan while it rested."""
-        query = select(rows.agenda.c.uid, rows.agenda.c.tally).where(rows.agenda.c.due_at <= now)
         with self._reading() as connection:
-            return {row.uid: row.tally for row in connection.execute(query)}
+            return {row.uid: row.tally for row in connection.execute(_DUE, {"now": now})}
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next UID that rests needs a look."""
-        query = select(func.min(rows.agenda.c.due_at, type_=rows.INSTANT)).where(rows.agenda.c.due_at > now)
         with self._reading() as connection:
-            found: datetime | None = connection.execute(query).scalar()
+            found: datetime | None = connection.execute(_NEXT_DUE, {"now": now}).scalar()
         return found
 
     def open_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:

@@ -105,6 +105,7 @@ class Reconciler:
         self._stopping = stopping
         self._gives_way = gives_way
         self._progress = progress
+        self._digests: dict[str, str] = {}  # by source, of the last complete reading
         self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
@@ -401,7 +402,9 @@ class Reconciler:
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:
             state = "unreadable"
-        elif reading.complete and self._ledger.digest_of(reading.source) == reading.digest:
+        elif reading.complete and reading.digest == (
+            self._digests.get(reading.source) or self._ledger.digest_of(reading.source)
+        ):
             state = "unchanged"
         else:
             state = "read"
@@ -419,6 +422,8 @@ class Reconciler:
             error=reading.error,
             defects=reading.defects,
         )
+        if reading.complete:
+            self._digests[reading.source] = reading.digest
         log.info(
             "source",
             source=reading.source,

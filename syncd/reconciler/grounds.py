@@ -72,13 +72,14 @@ class Groundwork:
         self._api = api
         self._ledger = ledger
         self._settings = settings
+        self._mapper = Mapper(settings.mapping)
 
     def wish(
         self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
     ) -> Wish:
         """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
         witnessed = merge(readings)
-        mapper = Mapper(self._settings.mapping)
+        mapper = self._mapper
         if self._settings.lookup:
             mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
         return Wish(witnessed, {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed})

@@ -101,6 +101,7 @@ class Intake:
         self._looks: dict[str, Look] = {}
         self._aside: dict[str, Search] = {}
         self._ahead: dict[str, _Ahead] = {}
+        self._remarked: dict[str, dict[str, str]] = {}  # by source and UID, as in the ledger
 
     def refresh_after(self, name: str) -> timedelta | None:
         """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
@@ -178,6 +179,7 @@ class Intake:
         look = Look(search.at, found.findings.inventory, found.understanding, standing, error)
         if look.inventory != search.known.inventory or search.known.standing != look.standing:
             search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
+            self._remarked.pop(source.name, None)
         if search.known.standing not in {look.standing, UNKNOWN}:
             self._agenda.open_all([source.name])
         self._looks[source.name] = look
@@ -247,13 +249,16 @@ class Intake:
         self, source: str, kept: Mapping[str, Kept], understood: Mapping[str, Understood]
     ) -> dict[str, str]:
         """What is to be said of a source's UIDs, by UID, brought up to date."""
-        known = self._agenda.remarks(source)
+        if source not in self._remarked:
+            self._remarked[source] = dict(self._agenda.remarks(source))
+        known = self._remarked[source]
         changed = {
             uid: said for uid, one in understood.items() if (said := _remarks(one)) != kept[uid].remarks
         }
         if changed:
             self._agenda.remark(source, changed)
-        return {uid: said for uid, said in {**known, **changed}.items() if said}
+            known.update(changed)
+        return {uid: said for uid, said in known.items() if said}
 
     def _wanted(self, names: Collection[str] | None, *, force: bool) -> Iterator[CalendarSource]:
         wanted = [source for source in self.sources if names is None or source.name in names]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -144,6 +146,38 @@ def test_force_asks_without_condition(office: Office, feed_server: FeedServer) -
     assert topics(office) == ["Meeting one", "Meeting two"]
     asked = [request.headers.get("if-none-match") for request in feed_server.asked("/stuck")]
     assert asked == [None, '"always"', None]
+
+
+def test_not_modified_says_nothing_of_the_configuration(office: Office, feed_server: FeedServer) -> None:
+    """Under an unchanged feed another rule of the configuration decides anew."""
+    free = event("free", ahead(4), 60, "TRANSP:TRANSPARENT", room=None)
+    feed_server.pages["/kept"] = published(calendar(ONE, free), etag='"v1"')
+    follow(office, feed("kept", feed_server.url("/kept")))
+    assert office.run("once").code == 0
+    assert topics(office) == ["Meeting one"]
+    office.change(("[calendar]", '[calendar]\ntransparent = "book"'))
+    assert office.run("once").code == 0
+    assert topics(office) == ["Meeting free", "Meeting one"]
+    assert feed_server.asked("/kept")[-1].headers["if-none-match"] == '"v1"'
+
+
+def test_not_modified_says_nothing_of_the_program(office: Office, feed_server: FeedServer) -> None:
+    """What a former version made of an unchanged feed counts for that version alone."""
+    feed_server.pages["/kept"] = published(calendar(ONE, TWO), etag='"v1"')
+    follow(office, feed("kept", feed_server.url("/kept")))
+    office.change(('mode = "full"', 'mode = "observe"'))
+    office.run("once")
+    with closing(sqlite3.connect(office.folder / "state.db")) as ledger, ledger:
+        for table in ("kept", "agenda"):  # a version that took it for over
+            ledger.execute(f"DELETE FROM {table} WHERE uid = 'two'")
+    office.change(('mode = "observe"', 'mode = "full"'))
+    assert office.run("once").code == 0
+    assert topics(office) == ["Meeting one"]
+    with closing(sqlite3.connect(office.folder / "state.db")) as ledger, ledger:
+        ledger.execute("UPDATE facts SET value = 'former' || value WHERE name = 'basis'")
+    assert office.run("once").code == 0
+    assert topics(office) == ["Meeting one", "Meeting two"]
+    assert feed_server.asked("/kept")[-1].headers["if-none-match"] == '"v1"'
 
 
 @pytest.fixture(scope="module")

@@ -155,6 +155,24 @@ def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled:
     assert not [name for name in opened if name.endswith(".ics")]
 
 
+def test_each_state_has_a_key_of_its_own(settled: Office) -> None:
+    """The digests that tell what changed have a key that no feed can know, and that no command shows."""
+
+    def key() -> str:
+        with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
+            ((value,),) = ledger.execute("SELECT value FROM facts WHERE name = 'salt'").fetchall()
+        return str(value)
+
+    first = key()
+    settled.once()
+    assert key() == first
+    assert first not in settled.run("status", "--json").out + settled.run("once", "--json").err
+    for file in settled.folder.glob("state.db*"):
+        file.unlink()
+    settled.once()
+    assert key() != first
+
+
 def test_observing_takes_no_word_of_a_person(settled: Office) -> None:
     """In mode observe nothing is carried out, so an approval stays for the mode that may."""
     settled.change(('mode = "full"', 'mode = "observe"'))
