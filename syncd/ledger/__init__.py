@@ -14,7 +14,7 @@ import contextlib
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import chain
@@ -26,6 +26,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     TextClause,
     and_,
     bindparam,
@@ -183,17 +184,13 @@ class Ledger:
 
     def due(self, now: datetime) -> tuple[Booking, ...]:
         """The current bookings of the UIDs that need a look (see `Agenda`), by key and room."""
-        with self._database.reading() as connection:
-            found = connection.execute(due_bookings(now)).all()
-        return self._sorted(found)
+        return self._bookings(due_bookings(now))
 
     def unsettled(self, now: datetime) -> tuple[Booking, ...]:
         """Those of `due` that are not simply booked: they wait, or are in doubt, refused or ended in Tuya."""
         c = rows.bookings.c
         open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
-        with self._database.reading() as connection:
-            found = connection.execute(due_bookings(now).where(open_ones)).all()
-        return self._sorted(found)
+        return self._bookings(due_bookings(now).where(open_ones))
 
     def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
         """The current bookings of these reservations, by reservation."""
@@ -553,12 +550,12 @@ class Ledger:
             yield from self._select(and_(one.in_(wanted[start : start + AT_ONCE]), rows.CURRENT))
 
     def _select(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
-        with self._database.reading() as connection:
-            found = connection.execute(select(rows.bookings).where(condition)).all()
-        return self._sorted(found)
+        return self._bookings(select(rows.bookings).where(condition))
 
-    def _sorted(self, found: Iterable[Row[Any]]) -> tuple[Booking, ...]:
-        bookings = [self._booking(row) for row in found]
+    def _bookings(self, query: Select[Any]) -> tuple[Booking, ...]:
+        with self._database.reading() as connection:
+            # One at a time: there may be many, and as rows they are as large again.
+            bookings = [self._booking(row) for row in connection.execute(query)]
         return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))
 
     def _booking(self, found: Row[Any]) -> Booking:

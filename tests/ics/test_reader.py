@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Mapping
@@ -128,11 +129,13 @@ def steps(function: Callable[[], object]) -> int:
         nonlocal count
         count += event in {"call", "c_call"}
 
+    gc.disable()  # what it would call is of former tests
     sys.setprofile(called)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 
