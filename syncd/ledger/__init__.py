@@ -236,19 +236,16 @@ class Ledger:
         with self._database.reading() as connection:
             return tuple(HistoryEntry(*entry) for entry in connection.execute(query))
 
-    def next_generation(self, key: OccurrenceKey) -> int:
-        """One more than the highest generation ever recorded for an occurrence, pruned too; 0 at first."""
-        with self._database.reading() as connection:
-            highest = rows.highest_generation(connection, key)
-        return 0 if highest is None else highest + 1
-
     def next_generations(self, keys: Collection[OccurrenceKey]) -> dict[OccurrenceKey, int]:
-        """`next_generation` of many occurrences at once."""
+        """One more than the highest generation ever recorded for each occurrence, pruned too; 0 at first."""
         found = dict.fromkeys(keys, 0)
-        uids, c = sorted({key.uid for key in keys}), rows.generations.c
+        # The scopes as well, because the index begins with them.
+        scopes, uids = {key.scope for key in keys}, sorted({key.uid for key in keys})
+        c = rows.generations.c
         with self._database.reading() as connection:
             for start in range(0, len(uids), AT_ONCE):
-                query = select(rows.generations).where(c.uid.in_(uids[start : start + AT_ONCE]))
+                some = uids[start : start + AT_ONCE]
+                query = select(rows.generations).where(c.scope.in_(scopes), c.uid.in_(some))
                 for row in connection.execute(query):
                     key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
                     if key in found:
@@ -257,9 +254,8 @@ class Ledger:
 
     def raise_generation(self, key: OccurrenceKey, generation: int) -> None:
         """Remember a generation that was seen elsewhere, so that its mark is not given again."""
-        if self.next_generation(key) <= generation:
-            with self._writing() as connection:
-                rows.raise_generation(connection, key, generation)
+        with self._writing() as connection:
+            rows.raise_generation(connection, key, generation)
 
     def record(self, *bookings: Booking, at: datetime, what: str, detail: str = "") -> tuple[Booking, ...]:
         """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.

@@ -284,13 +284,6 @@ def stored(connection: Connection, row: int) -> Row[Any]:
     return connection.execute(_BY_ROW, {"known_row": row}).one()
 
 
-def highest_generation(connection: Connection, key: OccurrenceKey) -> int | None:
-    """The highest generation ever stored for an occurrence."""
-    query = select(generations.c.highest).where(*_is(generations, _key_columns(key)))
-    highest: int | None = connection.execute(query).scalar()
-    return highest
-
-
 def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
     """Remember a generation of an occurrence if it is the highest so far."""
     connection.execute(_RAISE, {**_key_columns(key), "highest": generation})

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.occurrence import Days, Moment, Occurrence, Timespan, Window
-from syncd.ics import Document, Inventory, Locale, Piece, Understanding, look_through, span_of
+from syncd.ics import Locale, Piece, span_of
 from tests.ics.test_calendars import (
     FOLD,
     YEAR,
@@ -246,19 +246,8 @@ def test_it_is_cheap() -> None:
     """Telling the span takes a small part of what understanding takes."""
     people = [f"ATTENDEE;CN=Q{n};PARTSTAT=ACCEPTED:mailto:q{n}@example.com" for n in range(6)]
     text = vevent(*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z", "DESCRIPTION:" + "text " * 99, *people)
-    found = look_through(
-        [Document("calendar.ics", calendar(text))],
-        Inventory(),
-        secret=0,
-        matters=lambda _text: True,
-        concerns=lambda _uid: True,
-        kept=tuple,
-        pieces_of=lambda _uid: (),
-    )
-    (piece,) = found.changed["x"]
-    understanding = Understanding(
-        found.inventory.contexts, source="office", scope="", locale=Locale(default=BERLIN)
-    )
+    understanding, pieces = taken_apart(calendar(text))
+    (piece,) = pieces["x"]
     begin = datetime(2025, 6, 1, tzinfo=UTC)
     window = Window(begin, begin, begin)
     telling = min(timeit.repeat(lambda: span_of(piece.text), number=100))

@@ -23,9 +23,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from syncd.core.changes import Change, Create, Meeting, Plan, Skip, Update, Wait
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
-from tests.machine.calendars import DAMAGES, FILES, Calendars, Damage, Event, file_of
+from tests.machine.calendars import DAMAGES, FILES, Calendars, Event
 from tests.machine.calendars import Meeting as Written
-from tests.machine.test_machine import _LONG, files, minutes, rooms, sources, starts, uids, withdrawn
+from tests.machine.test_machine import (
+    _LONG,
+    do_damage,
+    files,
+    minutes,
+    rooms,
+    sources,
+    starts,
+    uids,
+    withdrawn,
+)
 from tests.machine.world import ROOMS, Rules, Trouble, World
 
 _DRESSES = ("plain", "shuffled", "restamped", "revised", "bare", "folded", "lower", "header", "zone", "mixed")
@@ -165,13 +175,8 @@ class TwoWays(RuleBasedStateMachine):
 
     @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
-        source = next(source for source, names in FILES.items() if name in names)
-        there = [uid for uid in sorted(self.calendars.events[source]) if file_of(source, uid) == name]
-        if kind == "broken event" and not there:
-            return
-        uid = data.draw(st.sampled_from(there)) if kind == "broken event" else ""
-        self.calendars.damage[name] = Damage(kind, share, uid)
-        self.compare()
+        if do_damage(self.calendars, name, kind, share, data):
+            self.compare()
 
     @rule()
     def repair(self) -> None:

@@ -216,12 +216,7 @@ class Office(RuleBasedStateMachine):
 
     @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
-        source = next(source for source, names in FILES.items() if name in names)
-        there = [uid for uid in sorted(self.calendars.events[source]) if file_of(source, uid) == name]
-        if kind == "broken event" and not there:
-            return
-        uid = data.draw(st.sampled_from(there)) if kind == "broken event" else ""
-        self.calendars.damage[name] = Damage(kind, share, uid)
+        do_damage(self.calendars, name, kind, share, data)
 
     @rule()
     def repair(self) -> None:
@@ -457,3 +452,14 @@ TestOffice.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 pytestmark = pytest.mark.timeout(0 if _LONG else 900)  # a failure takes minutes to be made short
+
+
+def do_damage(calendars: Calendars, name: str, kind: str, share: float, data: st.DataObject) -> bool:
+    """Damage a file; False if there is nothing in it that this kind could break."""
+    source = next(source for source, names in FILES.items() if name in names)
+    there = [uid for uid in sorted(calendars.events[source]) if file_of(source, uid) == name]
+    if kind == "broken event" and not there:
+        return False
+    uid = data.draw(st.sampled_from(there)) if kind == "broken event" else ""
+    calendars.damage[name] = Damage(kind, share, uid)
+    return True
