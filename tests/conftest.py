@@ -22,6 +22,7 @@ import pytest
 from hypothesis import settings
 
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
+from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
 settings.register_profile("default", deadline=None)
@@ -237,3 +238,18 @@ def office(make_office: Any) -> Office:
     """One office."""
     made: Office = make_office()
     return made
+
+
+@pytest.fixture
+def raw_api() -> Iterator[RawApi]:
+    """A running API that holds whatever is put into it."""
+    with RawApi().running() as api:
+        yield api
+
+
+@pytest.fixture
+def raw_office(raw_api: RawApi, tmp_path: Path) -> Office:
+    """An office whose API is `raw_api`."""
+    folder = tmp_path / "raw-office"
+    folder.mkdir()
+    return Office(folder, raw_api.url, CLIENT_ID, CLIENT_SECRET)
