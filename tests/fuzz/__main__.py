@@ -1,5 +1,6 @@
-"""The command: `python -m tests.fuzz [--seconds N] [--seed S] [--keep FOLDER]`.
+"""The commands: `python -m tests.fuzz [--seconds N] [--seed S] [--keep FOLDER]` damages calendars.
 
+`python -m tests.fuzz api` damages the answers of the API instead; see `tests.fuzz.api`.
 Ends with one line of figures, and with 1 if anything was found; each finding is kept as files.
 A finding is made again by the seed that is printed with it, as long as the examples are the same.
 """
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.fuzz import api
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.claims import Finding, Trial
 
@@ -86,4 +88,4 @@ def _keep(finding: Finding, seed: int, number: int, folder: Path | None, found: 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(api.main(sys.argv[2:]) if sys.argv[1:2] == ["api"] else main())

@@ -1,0 +1,594 @@
+"""An API that answers nonsense, and what must hold while it does and when it answers well again.
+
+A trial is one history of an office: calendars on disk, a ledger, the program's own parts, and a small
+reservation API on a real socket.
+In each round the office is at rest; then all that is said of one reservation is damaged, and everything
+else must be done in that cycle; then anything is damaged for some cycles; then the API answers well again
+for as long as the program needs.
+Whatever happens follows from the seed, so a finding is made again by it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, TypeAlias, cast
+
+import stamina
+import structlog
+
+from syncd import service
+from syncd.config import load
+from syncd.core.decisions import Decision, Verdict
+from syncd.core.reasons import Reason
+from syncd.core.reservation import Booking
+from syncd.errors import ApiUnusable, ReservationError
+from syncd.ics import Locale
+from syncd.ledger import Ledger
+from syncd.reconciler import Api, CalendarSource, CycleReport, Reconciler
+from syncd.sources import FileSource
+from syncd.tuya import TuyaApi
+from tests.fuzz.nonsense import AboutOne, copied, damage
+from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
+from tests.fuzz.tenant import CANCELLED, Question, Record, Sent, Tenant, serving
+from tests.machine.calendars import FIRST_DAY
+
+ELSEWHERE = "1410148741926678599"
+STRANGER = "99"
+VALIDITY = timedelta(minutes=5)
+SETTLES_WITHIN = 16
+"""Cycles in which a program comes to rest when all is well; it takes three to eight."""
+
+Answer: TypeAlias = tuple[int, int]
+"""The number of a cycle, and that of an answer in it."""
+
+_OUTCOMES = ("ok", "attention", "failed")
+
+
+class Violation(Exception):
+    """A claim does not hold; `kind` tells equal ones."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        self.kind = kind
+        super().__init__(sentence)
+
+
+@dataclass
+class Figures:
+    """What happened, in numbers."""
+
+    cycles: int = 0
+    about_one: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    questions: Counter[str] = field(default_factory=Counter)
+    damages: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Figures) -> None:
+        """Count what another trial did."""
+        self.cycles += other.cycles
+        self.about_one += other.about_one
+        self.outcomes += other.outcomes
+        self.questions += other.questions
+        self.damages += other.damages
+        self.changes += other.changes
+
+
+class Trial:
+    """One history; `only` names the answers that may be damaged (None: all)."""
+
+    def __init__(self, seed: int, folder: Path, only: Collection[Answer] | None = None) -> None:
+        self.seed = seed
+        self.figures = Figures()
+        self.history: list[str] = []
+        self.damaged: list[Answer] = []
+        self.now = FIRST_DAY + timedelta(hours=8)
+        self._only = only
+        self._random = Random(seed)
+        self._cycle = 0
+        self._answers = 0
+        self._rate = 0.0
+        self._about: AboutOne | None = None
+        self._deceived: set[str] = set()
+        self._folder = folder
+        self.office = Office(folder / "office.ics")
+        self.tenant = Tenant(now=lambda: ms(self.now), distort=self._distort)
+        self._strangers: dict[str, Record] = {}
+        self._stack = ExitStack()
+        self._url = self._stack.enter_context(serving(self.tenant))
+        self._life: _Life | None = None
+        self._configure()
+        self._let_strangers_book(55)
+
+    def close(self) -> None:
+        """End everything."""
+        self._end_life()
+        self._stack.close()
+
+    # The office
+
+    def _configure(self) -> None:
+        secret = self._folder / "secret"
+        secret.touch(mode=0o600)
+        secret.write_text("secret")
+        rooms = "".join(
+            f'[[rooms]]\nid = "{number}"\nname = "{name}"\naddresses = ["room-{name}@example.com"]\n'
+            for name, number in ROOMS.items()
+        )
+        text = CONFIGURATION.format(url=self._url, days=HORIZON_DAYS, validity=VALIDITY.seconds, rooms=rooms)
+        (self._folder / "syncd.toml").write_text(text)
+
+    def tick(self) -> datetime:
+        """The clock of the program: it never shows a time twice."""
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    def _pass(self, much: timedelta) -> None:
+        self.now += much
+
+    def _note(self, text: str) -> None:
+        self.history.append(f"{self.now:%d %H:%M:%S}  {text}")
+
+    def _let_strangers_book(self, count: int) -> None:
+        for _ in range(count):
+            start = self.now + timedelta(hours=self._random.randrange(1, HORIZON_DAYS * 24))
+            self._stranger("Somebody else's", start, ELSEWHERE, "")
+
+    def _stranger(self, topic: str, start: datetime, room_id: str, description: str) -> None:
+        record = self.tenant.book(
+            topic=topic,
+            start_time=ms(start),
+            end_time=ms(start + timedelta(minutes=60)),
+            room_id=room_id,
+            description=description,
+            creator=STRANGER,
+            participants=[STRANGER],
+        )
+        self._strangers[record["reservation_id"]] = copied(record)
+
+    # Edits
+
+    def _free_place(self) -> Place:
+        """A time and a room that nobody has or wants."""
+        taken = self.office.taken(self.now)
+        while True:
+            hours = self._random.randrange(20, (HORIZON_DAYS - 3) * 24)
+            start = self.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=hours)
+            room = self._random.choice(list(ROOMS))
+            end = ms(start + timedelta(hours=1))
+            wanted = (ms(start), ROOMS[room]) in taken
+            if not wanted and not self.tenant.blocker(ROOMS[room], ms(start), end):
+                return start, room
+
+    def _edit(self, but: str = "") -> None:
+        """Let a person change one event, never that of the UID `but`."""
+        there = self.office.editable(self.now, but)
+        few, many = len(there) < FEW, len(there) >= MANY
+        if few or (not many and self._random.random() < 0.2):
+            self._add_event()
+            return
+        uid = self._random.choice(there)
+        how = self.office.change(self._random, uid, self._free_place())
+        self._note(f"edit: {how} {uid}")
+
+    def _add_event(self) -> str:
+        uid = self.office.add(self._free_place(), roomless=self._random.random() < 0.1)
+        self._note(f"edit: new {uid}")
+        return uid
+
+    def _exchange(self) -> None:
+        """Two meetings take each other's places."""
+        single = [uid for uid in self.office.editable(self.now) if not self.office.events[uid].every]
+        if len(single) >= 2:
+            one, other = self._random.sample(single, 2)
+            self.office.exchange(one, other)
+            self._note(f"edit: {one} and {other} exchange places")
+
+    def _let_a_stranger_in(self) -> None:
+        """Somebody books a place that a new meeting wants, or copies the text of one of ours."""
+        place = self._free_place()
+        start, room = place
+        ours = self.tenant.live_of_ours()
+        if ours and self._random.random() < 0.7:
+            chosen = self._random.choice(ours)
+            self._stranger(chosen["topic"], start, ROOMS[room], chosen["description"])
+            self._note(f"a stranger copies the text of {chosen['topic']!r}")
+        else:
+            self._stranger("In the way", start, ROOMS[room], "")
+            self._note(f"a stranger is in the way of {self.office.add(place)}")
+
+    # What the API answers
+
+    def _distort(self, question: Question, honest: Record) -> Sent:
+        self._answers += 1
+        self.figures.questions[question.operation] += 1
+        if self._about is not None:
+            sent = self._about.distort(question, honest)
+            if sent.answer != honest:
+                self.figures.damages[f"about one: {question.operation}"] += 1
+                self._note(f"  {_told(question)} -> {_short(sent)}")
+            return sent
+        place = (self._cycle, self._answers)
+        random = Random(f"{self.seed}/{place}")
+        rate = self._rate * (0.15 if question.operation in ("token", "rules") else 1)
+        if random.random() >= rate or not (self._only is None or place in self._only):
+            return Sent(honest)
+        made = damage(random, question, honest, self.tenant.records)
+        self.damaged.append(place)
+        self.figures.damages[made.kind] += 1
+        self._note(f"  {_told(question)} -> {made.kind}: {_short(made.sent)}")
+        if made.lies_about_it:
+            self._deceived.add(self._uid_of(question))
+        self._deceived |= {uid_in(self.tenant.records[number]["topic"]) for number in made.lies}
+        return made.sent
+
+    def _uid_of(self, question: Question) -> str:
+        topic = question.body.get("topic") or self.tenant.records.get(question.reservation_id, {}).get(
+            "topic"
+        )
+        return uid_in(topic or "")
+
+    # Cycles
+
+    def run(self, cycles: int) -> None:
+        """So many cycles with damaged answers; raises `Violation`."""
+        for _ in range(6):
+            self._add_event()
+        self._settle()
+        while self.figures.cycles < cycles:
+            for _ in range(self._random.choice([1, 1, 2])):
+                self._cycles_about_one()
+            self._settle()
+            for _ in range(self._random.choice([2, 3, 4, 6])):
+                self._mad_cycle()
+            self._settle()
+
+    def _mad_cycle(self) -> None:
+        """Anything may be edited, and any answer may be damaged."""
+        random = self._random
+        for _ in range(random.choice([0, 1, 2, 3])):
+            self._edit()
+        if random.random() < 0.15:
+            self._exchange()
+        if random.random() < 0.1:
+            self._let_a_stranger_in()
+        if random.random() < 0.2:
+            self._end_life()
+            self._note("a new process")
+        minutes = random.choice([0, 0.1, 0.2, 1, 6, 6, 61])
+        self._pass(timedelta(minutes=minutes))
+        self._rate = random.choice([0.03, 0.1, 0.1, 0.3, 0.6, 1.0])
+        self.figures.cycles += 1
+        if random.random() < 0.1:
+            self._look_only()
+        self._run_cycle(force=random.random() < 0.3)
+        self._rate = 0.0
+
+    def _look_only(self) -> None:
+        """What shows and does nothing never fails otherwise than it says."""
+        life = self._living()
+        writes = self._writes()
+        with self._watched("looking"):
+            try:
+                life.reconciler.preview()
+                life.reconciler.adoption(apply=False)
+            except (ApiUnusable, ReservationError):
+                self._note("  plan and adopt: the API cannot be used")
+        with self._watched("explaining"):
+            life.reconciler.examine(next(iter(self.office.events), "u1"))
+        if self._writes() != writes:
+            raise Violation("a look writes", "plan, adopt or explain sent a change")
+
+    def _cycles_about_one(self) -> None:
+        """All that is said of one reservation is damaged; everything else is done in the same cycle."""
+        random = self._random
+        number, uid, topic = self._chosen()
+        self._about = AboutOne(random, number, topic, list(self.tenant.records.values()))
+        self._note(f"about {number or 'a new one'} of {uid or 'a stranger'}: {self._about}")
+        for _ in range(random.choice([1, 2])):
+            for _ in range(random.choice([1, 2, 3])):
+                self._edit(but=uid)
+            if number and uid and random.random() < 0.6:
+                self._say_otherwise(uid)
+            self._pass(timedelta(minutes=random.choice([0.1, 1, 6, 61])))
+            self.figures.cycles += 1
+            self.figures.about_one += 1
+            report = self._run_cycle(force=random.random() < 0.5)
+            if report.error is not None:
+                raise Violation(
+                    f"one reservation ends a cycle: {_without_numbers(report.error)}",
+                    f"damage to one reservation ended the cycle: {report.error}",
+                )
+            self._require_others(uid)
+        self._about = None
+        if topic:
+            self._deceived.add(uid)  # its creation may have been answered with something like an id
+
+    def _chosen(self) -> tuple[str, str, str]:
+        """Which reservation it is about: id, UID (empty: a stranger's), and topic if it is to be created."""
+        what = self._random.random()
+        if what < 0.2:
+            uid = self._add_event()
+            return "", uid, self.office.events[uid].main.topic
+        editable = self.office.editable(self.now)
+        ours = [r for r in self.tenant.live_of_ours() if uid_in(r["topic"]) in editable]
+        if what < 0.7 and ours:
+            chosen = self._random.choice(ours)
+            return chosen["reservation_id"], uid_in(chosen["topic"]), ""
+        return self._random.choice(list(self._strangers)), "", ""
+
+    def _say_otherwise(self, uid: str) -> None:
+        """The meeting of the damaged reservation changes as well."""
+        if uid in self.office.events:
+            withdrawn = self._random.choice(["", "", "STATUS:CANCELLED"])
+            self.office.reword(uid, withdrawn=withdrawn)
+            self._note(f"edit: {withdrawn or 'word'} {uid}")
+
+    def _require_others(self, uid: str) -> None:
+        """All meetings but one are booked as the calendar has them."""
+        wanted, live = self.office.wanted(self.now), self._live()
+        differences = [
+            content
+            for content in (*(wanted - live), *(live - wanted))
+            if content[0] != uid and content[0] not in self._in_conflict()
+        ]
+        if differences:
+            raise Violation(
+                "others wait for one reservation",
+                f"damage to a reservation of {uid or 'a stranger'} kept others from being done: "
+                f"{[content[:2] for content in differences]}",
+            )
+        doubled = [one for one, count in live.items() if count > 1]
+        if doubled:
+            raise Violation("two live", f"live twice: {doubled}")
+
+    def _settle(self) -> None:
+        """Answer well again, for as long as the program needs; then all is as the calendar has it."""
+        self._note("all is well again")
+        for uid in self._deceived & self.office.events.keys():
+            del self.office.events[uid]
+            self._note(f"edit: remove {uid}, because of a lie")
+        self.office.drop_what_is_over(self.now)
+        if self._random.random() < 0.3:
+            self._end_life()
+        self._pass(timedelta(minutes=70))
+        self._come_to_rest()
+        left = [r for r in self.tenant.live_of_ours() if uid_in(r["topic"]) in self._deceived]
+        for record in left:
+            record["status"] = CANCELLED
+        if left:
+            self._come_to_rest()
+        self._deceived.clear()
+        self._compare()
+        self._pass(timedelta(minutes=1))
+        asked = len(self.tenant.asked)
+        self._run_cycle(force=False)
+        if self._life is not None and self.tenant.asked[asked:]:
+            calls = [_told(question) for question in self.tenant.asked[asked:]]
+            raise Violation("a quiet cycle makes calls", f"a quiet cycle makes calls: {calls}")
+
+    def _come_to_rest(self) -> None:
+        quiet = 0
+        for _ in range(SETTLES_WITHIN):
+            writes = self._writes()
+            report = self._run_cycle(force=True)
+            if report.error is not None:
+                raise Violation("unusable when well", f"the API answers well, and yet: {report.error}")
+            busy = self._persons_answer() or self._writes() != writes
+            quiet = 0 if busy else quiet + 1
+            if quiet == 2:
+                return
+            self._pass(VALIDITY + timedelta(minutes=1))
+        with self._ledger() as ledger:
+            open_ones = [_described(b) for b in ledger.current() if b.reason or b.in_doubt]
+        raise Violation("no rest", f"it does not come to rest: {open_ones}")
+
+    def _persons_answer(self) -> bool:
+        """A person releases what is held and lets be tried again what was refused; whether anything was."""
+        with self._ledger() as ledger:
+            checksum, _, count = (ledger.get_fact("held") or " 0").partition(" ")
+            if checksum:
+                ledger.approve(checksum, self.now, "somebody")
+            stuck = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            for booking in stuck:
+                ledger.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.now))
+        return bool(stuck) or count not in ("", "0")
+
+    def _compare(self) -> None:
+        """Each meeting has its one reservation, each reservation of ours its meeting."""
+        self._require_honesty()
+        wanted, live = self.office.wanted(self.now), self._live()
+        conflicts = self._in_conflict()
+        missing = [content for content in (wanted - live) if content[0] not in conflicts]
+        extra = [content for content in (live - wanted) if content[0] not in conflicts]
+        if not missing and not extra:
+            return
+        with self._ledger() as ledger:
+            uids = {content[0] for content in (*missing, *extra)}
+            records = [_described(b) for uid in sorted(uids) for b in ledger.bookings_of(uid)]
+        kind = "two live" if extra and not missing else "not as the calendar has it"
+        raise Violation(kind, f"missing {missing}, too many {extra}; the ledger has {records}")
+
+    def _require_honesty(self) -> None:
+        """Nothing of others was touched, and nothing was sent that nobody may send."""
+        if self.tenant.trespasses:
+            raise Violation("a stranger's is changed", "; ".join(self.tenant.trespasses))
+        if self.tenant.defects:
+            raise Violation("a request that is wrong", "; ".join(self.tenant.defects)[:500])
+        for number, record in self._strangers.items():
+            if self.tenant.records[number] != record:
+                raise Violation("a stranger's is changed", f"{number} of a stranger is not as it was")
+
+    def _live(self) -> Counter[Content]:
+        return Counter(
+            (uid_in(r["topic"]), r["topic"], r["start_time"], r["end_time"], r["room_id"])
+            for r in self.tenant.live_of_ours()
+            if r["start_time"] > ms(self.now)
+        )
+
+    def _in_conflict(self) -> set[str]:
+        """UIDs whose place a stranger has."""
+        found = set()
+        for uid, _, start, end, room in self.office.wanted(self.now):
+            blocker = self.tenant.blocker(room, start, end)
+            if blocker is not None and blocker["reservation_id"] in self._strangers:
+                found.add(uid)
+        return found
+
+    def _writes(self) -> int:
+        return sum(question.writes for question in self.tenant.asked)
+
+    def _run_cycle(self, *, force: bool) -> CycleReport:
+        self._cycle += 1
+        self._answers = 0
+        self.office.write()
+        self._note(f"cycle {self._cycle}{', forced' if force else ''}, rate {self._rate}")
+        life = self._living()
+        with self._watched("cycle"):
+            report = life.reconciler.cycle(force=force)
+        self._note(
+            f"  {report.outcome} {report.error or ''} { {k: n for k, n in report.counts.items() if n} }"
+        )
+        if report.outcome not in _OUTCOMES:
+            raise Violation("outcome", f"an outcome that is not documented: {report.outcome}")
+        if self._rate or self._about:
+            self.figures.outcomes[report.outcome] += 1
+            for name in ("created", "updated", "cancelled", "adopted"):
+                self.figures.changes[name] += report.counts[name]
+        self._require_honesty()
+        return report
+
+    @contextmanager
+    def _watched(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the claim is that there is none of any kind
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = "".join(traceback.format_exception(error)[-12:])
+            name = f"{type(error).__name__} in {Path(place.filename).name}:{place.name}"
+            raise Violation(f"{what}: {name}", f"{what} raises {name}: {error}\n{text}") from None
+
+    # Lives
+
+    def _living(self) -> _Life:
+        if self._life is None:
+            self._life = _Life(self._folder, self.tick)
+        return self._life
+
+    def _end_life(self) -> None:
+        if self._life is not None:
+            self._life.end()
+            self._life = None
+
+    @contextmanager
+    def _ledger(self) -> Iterator[Ledger]:
+        yield self._living().ledger
+
+
+CONFIGURATION = """mode = "full"
+[calendar]
+timezone = "Europe/Berlin"
+horizon = "{days}d"
+[api]
+endpoint = "{url}"
+client_id = "client"
+client_secret = {{ file = "secret" }}
+request_validity = "{validity}s"
+requests_per_second = 100
+monthly_calls = 0
+[reservation]
+creator = "3"
+[safety]
+cancel_floor = 1000
+empty_hold = 1000
+{rooms}[[sources]]
+name = "office"
+path = "office.ics"
+"""
+
+
+class _Life:
+    """One process: it has the ledger for itself until its end."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        config = load(folder / "syncd.toml")
+        self.ledger = Ledger.open(config.state.url, owner=True)
+        self._api = TuyaApi(
+            endpoint=config.api.endpoint or "",
+            client_id=config.api.client_id,
+            client_secret=config.api.client_secret.reveal,
+            timeout_s=10.0,
+            requests_per_second=1e6,
+            clock=lambda: clock().timestamp(),
+        )
+        files = FileSource("office", folder / "office.ics", 1_000_000)
+        self.reconciler = Reconciler(
+            sources=[CalendarSource("office", files.fetch, Locale(config.calendar.timezone))],
+            api=cast(Api, _OneAtATime(self._api)),
+            ledger=self.ledger,
+            settings=service._settings(config),
+            clock=clock,
+            progress=service.NoProgress(),
+        )
+
+    def end(self) -> None:
+        """Let go of everything; what is in memory is lost."""
+        self._api.close()
+        self.ledger.close()
+
+
+class _OneAtATime:
+    """The API client, of which no two calls are under way at once, so that a history can be repeated."""
+
+    def __init__(self, api: TuyaApi) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    @staticmethod
+    def pause_s(underway: int) -> float:
+        """Seconds until another call may begin."""
+        return math.inf if underway else 0.0
+
+
+def _told(question: Question) -> str:
+    return f"{question.operation} {question.reservation_id}{question.body.get('topic', '')}".strip()
+
+
+def _short(sent: Sent) -> str:
+    text = json.dumps(sent.answer)
+    done = "" if sent.done else ", not done"
+    shown = text if len(text) < 300 else f"{text[:200]} ... {text[-80:]}"
+    return f"HTTP {sent.status}{done} {shown}"
+
+
+def _described(booking: Booking) -> str:
+    return (
+        f"{booking.key.uid}/{booking.key.recurrence_id} {booking.state} {booking.reason} "
+        f"{booking.reservation_id} generation {booking.generation} {booking.detail!r}"
+    )
+
+
+def _without_numbers(text: str) -> str:
+    return "".join(character for character in text if not character.isdigit())[:90]
+
+
+@contextmanager
+def quick_and_quiet() -> Iterator[None]:
+    """Reads are repeated at once, and nothing is logged."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        with stamina.set_testing(True, attempts=3):
+            yield
+    finally:
+        structlog.reset_defaults()
