@@ -26,7 +26,7 @@ import structlog
 from syncd import log as logs
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
-from syncd.errors import ConfigError
+from syncd.errors import ConfigError, LedgerError
 from syncd.feeds import Feed, Subscriptions, Validators
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
@@ -273,28 +273,44 @@ class Daemon:
         self._notifier.reloading()
         try:
             config = self._loaded()
-            parts = self._assembled(config)
+            self._take_over(config, self._assembled(config))
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
             count = len(error.problems)
-            self._complaint = (
-                f"configuration refused ({count} problem{'s' if count > 1 else ''}), the last good one is "
-                "used; syncd check tells more"
-            )
-            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
-            self._say(self._complaint)
+            self._refuse(f"configuration refused ({count} problem{'s' if count > 1 else ''})")
+        except LedgerError:
+            raise  # it is about the ledger, not about the configuration
+        except Exception as error:  # whatever a file says, it must not end what runs
+            log.critical("defect of syncd; please report this line", exc_info=error)
+            self._refuse(f"configuration refused (a defect of syncd, {type(error).__name__})")
         else:
-            logs.configure(config.log.format, config.log.level)
-            former, self._parts = self._parts, parts
-            former.api.close()
-            self._config = config
-            self._fetching, self._owed, self._resting_until = set(), set(), None
             self._complaint = ""
-            self._follow(config)
             log.info("configuration taken over", sources=len(config.sources), mode=config.mode)
             self._say("configuration taken over")
         finally:
             self._notifier.ready(self.status)
+
+    def _take_over(self, config: Config, parts: Service) -> None:
+        """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
+        former, kept = self._config, self._parts
+        self._config, self._parts = config, parts
+        self._fetching, self._owed = set(), set()
+        try:
+            self._follow(config)
+            logs.configure(config.log.format, config.log.level)
+        except BaseException:
+            self._config, self._parts = former, kept
+            self._follow(former)
+            parts.api.close()
+            raise
+        kept.api.close()
+        self._resting_until = None
+
+    def _refuse(self, why: str) -> None:
+        """Go on with the last good configuration, and say so until it is replaced."""
+        self._complaint = f"{why}, the last good one is used; syncd check tells more"
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        self._say(self._complaint)
 
     def _loaded(self) -> Config:
         """The configuration as it is now; raises `ConfigError` also for what cannot be taken over."""
@@ -309,16 +325,14 @@ class Daemon:
             return False
         self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
         try:
-            self._loaded()
-        except ConfigError:
+            self._assembled(self._loaded()).api.close()
+        except Exception:  # the same as in `_reload`, where it was said
             return False
         return True
 
     def _follow(self, config: Config) -> None:
         """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
         names = self._names()
-        for gone in set(self._ledger.sources()) - set(names):
-            self._ledger.forget_source(gone)
         self._watcher.watch(self._targets(config))
         self._scheduler.plan(
             {
@@ -333,6 +347,8 @@ class Daemon:
         )
         for name in names:
             self._let_rest(name)
+        for gone in set(self._ledger.sources()) - set(names):
+            self._ledger.forget_source(gone)
         self._wakes.wake(_EVERYTHING, "start")
 
     def _targets(self, config: Config) -> dict[str, list[Path]]:

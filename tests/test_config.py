@@ -260,7 +260,7 @@ def test_directory_instead_of_file(tmp_path: Path) -> None:
     """A directory in the place of the file is one problem and no traceback."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
-    assert "cannot be read (Is a directory)" in caught.value.problems[0]
+    assert "is a directory, not a regular file" in caught.value.problems[0]
 
 
 def test_not_utf8(home: Path) -> None:
@@ -649,7 +649,7 @@ def test_secret_refused(home: Path, reference: str, expected: str) -> None:
     """What is not a usable reference is refused with the way to write one, and without the secret."""
     secret(home / "empty", "\n")
     secret(home / "lines", f"{PLAIN_SECRET}\nmore\n")
-    secret(home / "bytes").write_bytes(b"\xff\xfe")
+    secret(home / "bytes").write_bytes(b"\xe4\xf6")
     (found,) = problems(home, with_secret(reference))
     assert found.startswith("api.client_secret: ")
     assert expected in found

@@ -5,7 +5,8 @@ as `path.to.key: what is wrong, what is allowed`, in entries of a list counted f
 name; no text of an error and no repr holds a secret or an address.
 Must not: use the network, log, or change a file.
 
-`values` and `secret` are the types of single keys, `people` the list of users, `table` how problems are
+`values` and `secret` are the types of single keys, `files` how small files are read, `people` the list of
+users, `table` how problems are
 gathered, `tables` the keys themselves.
 `python -m syncd.config` prints the JSON Schema that editors use.
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from syncd.config.files import UnreadableFile, read_small
 from syncd.config.secret import Secret
 from syncd.config.tables import (
     Api,
@@ -188,14 +190,14 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 def _parse(name: str, path: Path) -> _Tree:
     """One file as a tree; ConfigError if it is not TOML, with line and column."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
+        return tomllib.loads(read_small(path).decode("utf-8-sig"))
+    except UnreadableFile as unreadable:
         cure = (
             "make it readable or take it away"
             if name.startswith("conf.d/")
             else "create it, or name another with --config or $SYNCD_CONFIG"
         )
-        raise ConfigError([f"{path}: cannot be read ({error.strerror}); {cure}"]) from None
+        raise ConfigError([f"{path}: {unreadable}; {cure}"]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([f"{name}: line {line}: is not UTF-8; save the file as UTF-8"]) from None

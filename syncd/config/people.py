@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
+from syncd.config.files import UnreadableFile, read_small
 from syncd.config.values import parse_address
 
 _COLUMNS = ("address", "user_id")
@@ -24,7 +25,7 @@ _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]+", re.IGNORECASE)
 def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     """The directory in a file, lower-case address to user id, and a sentence for each thing wrong with it."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_small(path).decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
         header = [name.strip().lower() for name in next(lines, [])]
         if any(header.count(name) != 1 for name in _COLUMNS):
@@ -40,8 +41,8 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
                 problems.append(f"{where}: must have an address and a user id")
             else:
                 entries.append((where, row[address], row[user_id]))
-    except OSError as error:
-        return {}, [f"{path} cannot be read ({error.strerror}); create it or leave people.file out"]
+    except UnreadableFile as unreadable:
+        return {}, [f"{path} {unreadable}; create it or leave people.file out"]
     except UnicodeDecodeError:
         return {}, [f'{path.name} is not UTF-8; save it as "CSV UTF-8"']
     except csv.Error:

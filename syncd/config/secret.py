@@ -8,6 +8,7 @@ Must not: be built from the text itself.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import stat
@@ -18,7 +19,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from syncd.config.values import directory_of, problem
+from syncd.config.files import UnreadableFile, read_small
+from syncd.config.values import directory_of, path_problem, problem
 from syncd.errors import ConfigError
 
 HOW_TO_WRITE = 'write { file = "name" } or { env = "NAME" }'
@@ -79,11 +81,13 @@ class Secret:
             if last is not None and last[0] == version:
                 return last[1]
             self._require_private(state)
-            text = self.file.read_text("utf-8")
+            text = _decoded(read_small(self.file, _LARGEST))
         except OSError as error:
             raise _Unusable(
                 f"{self.file} cannot be read ({error.strerror}); create it with mode 600"
             ) from None
+        except UnreadableFile as unreadable:
+            raise _Unusable(f"{self.file} {unreadable}; create it with mode 600") from None
         except ValueError:
             raise _Unusable(f"{self.file} is not UTF-8 text; a secret is one line of text") from None
         text = _one_line(text, str(self.file))
@@ -110,7 +114,10 @@ class Secret:
             raise problem(f"must be a reference to a secret; {HOW_TO_WRITE}")
         match value:
             case {"file": str(name)} if name and name.isprintable():
-                secret = cls(file=_locate(name, directory_of(info)))
+                located = _locate(name, directory_of(info))
+                if sentence := path_problem(name, located):
+                    raise problem(sentence)
+                secret = cls(file=located)
             case {"env": str(name)} if name and name.isprintable():
                 secret = cls(env=name)
             case _:
@@ -165,10 +172,25 @@ def _locate(name: str, directory: Path) -> Path:
     return directory / name
 
 
+def _decoded(content: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 by its mark, as shells of Windows write; raises ValueError."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8")
+
+
 def _one_line(text: str, where: str) -> str:
-    text = text.rstrip("\r\n")
+    """The secret without byte order mark and line end, which belong to no secret; else `_Unusable`.
+
+    Blanks before or behind it are not taken off, because a password may end with one; they are named.
+    """
+    text = text.removeprefix("\ufeff").rstrip("\r\n")
     if not text.strip():
         raise _Unusable(f"{where} is empty; put the secret into it")
     if "\n" in text or "\r" in text or "\0" in text:
         raise _Unusable(f"{where} has more than one line; a secret is one line of text")
+    if text != text.strip():
+        raise _Unusable(f"{where} begins or ends with a blank; take it off")
+    if not text.isprintable():
+        raise _Unusable(f"{where} holds an invisible character; write the secret into it anew")
     return text

@@ -22,6 +22,7 @@ from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.table import Problem, Table, key
 from syncd.config.values import (
     EXPRESSION_PREFIX,
+    AccessId,
     Address,
     AllowedHost,
     Cron,
@@ -32,6 +33,7 @@ from syncd.config.values import (
     Flag,
     HeaderName,
     Host,
+    Id,
     InstanceName,
     Listen,
     Location,
@@ -46,6 +48,7 @@ from syncd.config.values import (
     WorkingHours,
     Zone,
     is_loopback,
+    location_expression,
     nearest,
     problem,
     split_listen,
@@ -76,7 +79,7 @@ class Api(Table):
         None, "Data centre of the cloud project; or give endpoint."
     )
     endpoint: Endpoint | None = key(None, "Scheme and host of the API instead of a region.")
-    client_id: Text = key(..., "Access ID of the cloud project.")
+    client_id: AccessId = key(..., "Access ID of the cloud project.")
     client_secret: Secret = key(..., "Access Secret of the cloud project.")
     timeout: Duration = key("10s", "For one call.")
     requests_per_second: Number = key(2.0, "Pace of calls.", gt=0, le=100)
@@ -92,7 +95,7 @@ class Api(Table):
 class Reservation(Table):
     """`[reservation]`: what reservations look like."""
 
-    creator: Text = key(..., "User id for events whose organizer has none.")
+    creator: Id = key(..., "User id for events whose organizer has none.")
     notice: Flag = key(True, "Push notification; false silences all.")
     notice_time: Duration = key("15m", "Lead of the notification where the event has no alarm.")
     marker: Flag = key(True, "Short ownership mark at the end of the description.")
@@ -156,7 +159,7 @@ class People(Table):
 class Room(Table):
     """One of `[[rooms]]`: a room of the building and how calendars call it."""
 
-    id: Text = key(..., "meeting_room_id in the API.")
+    id: Id = key(..., "meeting_room_id in the API.")
     name: Text | None = key(None, "For people; also recognised as a LOCATION.")
     addresses: tuple[Address, ...] = key([], "Calendar addresses of the room.")
     locations: tuple[Location, ...] = key([], "LOCATION texts, or regular expressions after re:.")
@@ -171,9 +174,7 @@ class Room(Table):
     def expressions(self) -> tuple[re.Pattern[str], ...]:
         """The regular expressions for LOCATION, without regard to case."""
         return tuple(
-            re.compile(text.removeprefix(EXPRESSION_PREFIX), re.IGNORECASE)
-            for text in self.locations
-            if text.startswith(EXPRESSION_PREFIX)
+            location_expression(text) for text in self.locations if text.startswith(EXPRESSION_PREFIX)
         )
 
 
@@ -231,8 +232,8 @@ class Source(Table):
     url: FeedUrl | None = key(None, "A feed: http, https; webcal and webcals mean https.")
     interval: Duration | None = key(None, "Read again after this long; else schedule.interval.")
     cron: Cron | None = key(None, "When to read instead: minute hour day month weekday.")
-    room: Text | None = key(None, "Room id for events that name no room.")
-    creator: Text | None = key(None, "User id for events whose organizer has none.")
+    room: Id | None = key(None, "Room id for events that name no room.")
+    creator: Id | None = key(None, "User id for events whose organizer has none.")
     cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
     timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
     auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")

@@ -3,12 +3,13 @@
 Each type here is a validator, its way back to text and its JSON schema, for use in a pydantic model.
 Promises: a text that stands for nothing is refused with one sentence that says what is allowed, and no
 sentence repeats the text that was refused, because it may be a secret or an address.
-Must not: know the keys of the file; read anything but the zone database.
+Must not: know the keys of the file; read anything but the zone database, and whether a path exists.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
@@ -28,6 +29,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+
+from syncd.urls import UnusableUrl, require_usable
 
 _Function = Callable[..., object]
 
@@ -82,6 +85,19 @@ def _written_as(pattern: str, sentence: str) -> AfterValidator:
 
     return AfterValidator(check)
 
+
+def _id(value: str) -> str:
+    if value != value.strip():
+        raise problem("must not begin or end with a blank; take it off")
+    return value
+
+
+Id = Annotated[Text, AfterValidator(_id)]
+"""An identifier of the API: the same text with a blank before or behind is another one, which nobody has."""
+
+AccessId = Annotated[
+    Text, _written_as(r"[!-~]+", "must be the plain text that the Tuya console shows, without blanks")
+]
 
 InstanceName = Annotated[
     Text,
@@ -276,8 +292,8 @@ def _location(value: object) -> str:
     text = _text(_require_text(value, "Small meeting room"))
     if text.startswith(EXPRESSION_PREFIX):
         try:
-            re.compile(text.removeprefix(EXPRESSION_PREFIX))
-        except (re.error, RecursionError, OverflowError):
+            location_expression(text)
+        except (re.error, ValueError, RecursionError, OverflowError, MemoryError):
             raise problem(
                 "is not a regular expression; without re: in front it would be plain text"
             ) from None
@@ -286,15 +302,60 @@ def _location(value: object) -> str:
     return text
 
 
+def location_expression(text: str) -> re.Pattern[str]:
+    """The compiled expression of a location that begins with `re:`, without regard to case."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
+        return re.compile(text.removeprefix(EXPRESSION_PREFIX), re.IGNORECASE)
+
+
 Location = Annotated[str, *_value(_location, str, {})]
 
 
 # Files.
 
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_FEED_SCHEMES = {"http", "https", "webcal", "webcals"}
+_VARIABLE = re.compile(r"\$\{?[A-Za-z_]\w*\}?(/|\Z)|%[A-Za-z_]\w*%")
+
+
+def path_problem(text: str, path: Path) -> str | None:
+    """What is wrong with a path that nobody can mean, with its cure; None if nothing is, or it exists.
+
+    `path` is the same, relative to the directory of the configuration file.
+    """
+    if _exists(path):
+        return None
+    scheme = _SCHEME.match(text)
+    if scheme is not None and scheme[1].lower() in _FEED_SCHEMES:
+        return "is a URL, not a path; a calendar behind a URL is given as url"
+    if scheme is not None and scheme[1].lower() == "file":
+        return "is a URL, not a path; write the path alone, without file:// in front"
+    if scheme is not None or text.startswith(("\\\\", "//")):
+        return "names another machine; mount its share, and write the path under which it is mounted"
+    if re.match(r"[A-Za-z]:([\\/]|\Z)", text) or "\\" in text:
+        return "is a path of Windows; write the path that the calendar has on this machine, with /"
+    if text.startswith("~"):
+        return "begins with ~, which only a shell replaces; write the whole path, such as /home/name/…"
+    if _VARIABLE.search(text):
+        return "names a variable, which only a shell replaces; write the whole path"
+    return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_symlink() or path.exists()
+    except OSError:
+        return False
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
-    text = value if isinstance(value, Path) else _text(_require_text(value, "people.csv"))
-    return directory_of(info) / text
+    text = str(value) if isinstance(value, Path) else _text(_require_text(value, "people.csv"))
+    path = directory_of(info) / text
+    if sentence := path_problem(text, path):
+        raise problem(sentence)
+    return path
 
 
 FilePath = Annotated[Path, *_value(_path, str, {})]
@@ -310,6 +371,8 @@ def _state_url(value: object, info: ValidationInfo) -> str:
     name = rest.removeprefix("/")
     if name in {"", ":memory:"} or name.startswith("file:"):
         raise problem("must name a file, because what is booked must be known after a restart")
+    if sentence := path_problem(name, directory_of(info) / name):
+        raise problem(sentence)
     return f"sqlite:///{directory_of(info) / name}"
 
 
@@ -341,6 +404,10 @@ def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
         raise problem(f"must start with {allowed}")
     if parts.username is not None or parts.password is not None:
         raise problem("must not hold a user name or password; use auth with a secret from a file")
+    try:
+        require_usable(url)
+    except UnusableUrl as unusable:
+        raise problem(str(unusable)) from None
     return parts
 
 

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -300,12 +300,27 @@ def _refusal(who: str, host: str, address: Address) -> str:
     return f'{where}, which is refused; if it is meant, add "{host}" to allow_hosts of this source'
 
 
+_OTHER_AUTHORITY = (
+    "name the authority that signed it in tls.ca of this source, with the authorities between, if its server "
+    "does not send them"
+)
+_CERTIFICATE_CURES: Mapping[int, str] = {  # by the codes of X509_STORE_CTX_get_error(3)
+    2: _OTHER_AUTHORITY,
+    9: "look at the clock of this machine, or ask its administrator",
+    10: "ask its administrator to have it renewed",
+    18: "name the certificate itself in tls.ca of this source, if it is meant",
+    19: _OTHER_AUTHORITY,
+    20: _OTHER_AUTHORITY,
+    21: _OTHER_AUTHORITY,
+    62: "write into url the name that the certificate is for",
+    64: "write into url the name that the certificate is for",
+}
+
+
 def _broken_tls(who: str, error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the certificate of {who} is not accepted ({error.verify_message.rstrip('.')}); "
-            "have it renewed, or, if its authority is your own, name that in tls.ca"
-        )
+        cure = _CERTIFICATE_CURES.get(error.verify_code, "ask its administrator to have it made anew")
+        return f"the certificate of {who} is not accepted ({error.verify_message.rstrip('.')}); {cure}"
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or ""
     match reason.lower():
         case "wrong_version_number" | "http_request" | "record_layer_failure":

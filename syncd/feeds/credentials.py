@@ -7,7 +7,9 @@ Must not: keep a secret, or let one into a text.
 
 from __future__ import annotations
 
+import errno
 import ssl
+import stat
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from syncd.errors import SyncdError
 from syncd.feeds.connection import Response
 from syncd.feeds.fault import Fault
 from syncd.feeds.feed import Auth, BasicAuth, BearerAuth, DigestAuth, HeaderAuth, Secret, Tls
+from syncd.trust import Untrustworthy, verifying_context
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
 
@@ -36,6 +39,10 @@ class Contexts:
             kept = self._kept.get(tls)
             if kept is None or kept[0] != version:
                 kept = self._kept[tls] = (version, _context(tls))
+        except Untrustworthy as untrustworthy:
+            place = "tls.ca" if untrustworthy.place == str(tls.ca) else untrustworthy.place
+            place += f" ({tls.ca.name})" if place == "tls.ca" and tls.ca is not None else ""
+            raise Fault(f"{place} {untrustworthy.why}") from None
         except OSError as error:
             # An SSLError is an OSError too; neither says which file it was.
             reason = (
@@ -43,18 +50,20 @@ class Contexts:
                 if isinstance(error, ssl.SSLError)
                 else error.strerror
             )
-            names = " or ".join(files) or "the system's list of authorities"
+            names = " or ".join(files)
             raise Fault(f"{names} cannot be used ({reason}); check file and mode") from None
         return kept[1]
 
 
 def _version(path: Path) -> tuple[int, ...]:
     state = path.stat()
+    if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is not a regular file")
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca)
+    context = verifying_context(tls.ca)
     if tls.certificate is not None:
         # An empty password, because without one OpenSSL asks for it on the terminal.
         context.load_cert_chain(tls.certificate, tls.key, password="")
@@ -82,7 +91,8 @@ class _OneHeader(httpx.Auth):
         self._value = value
 
     def auth_flow(self, request: httpx.Request) -> AuthFlow:
-        request.headers[self._name] = self._value
+        # As UTF-8, which is what servers take a byte beyond ASCII for today.
+        request.headers = httpx.Headers([*request.headers.raw, (self._name.encode(), self._value.encode())])
         yield request
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from syncd.core.snapshot import Body
 from syncd.feeds.addresses import Allowed
 from syncd.ics import Document
+from syncd.urls import web_url
 
 if TYPE_CHECKING:
     import httpx
@@ -111,22 +112,6 @@ class Feed:
             raise ValueError("a feed has time and room to be read")
         Allowed.of(self.allow_hosts)
         object.__setattr__(self, "url", str(url))
-
-
-def web_url(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
-    """A URL as it is fetched: absolute, webcal as https, without fragment; None for one that cannot be."""
-    import httpx
-
-    text = re.sub(r"^webcals?:", "https:", text.strip(), flags=re.IGNORECASE)
-    try:
-        url = (httpx.URL(text) if base is None else base.join(text)).copy_with(fragment=None)
-        named = bool(url.host)
-    except (
-        httpx.InvalidURL,
-        ValueError,
-    ):  # the latter from odd brackets, and from `host` for an odd xn-- name
-        return None
-    return url if named and url.scheme in {"http", "https"} else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ from syncd.feeds.feed import (
     Tls,
     Validators,
     target_of,
-    web_url,
 )
+from syncd.urls import web_url
 
 # httpcore logs every header.
 for _name in ("httpx", "httpcore"):

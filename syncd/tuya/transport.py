@@ -8,15 +8,19 @@ Must not: know what a request means.
 from __future__ import annotations
 
 import ipaddress
+import os
 import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import certifi
 import httpx
 
 from syncd.errors import ApiUnusable, ConfigError
+from syncd.trust import Untrustworthy, verifying_context
+from syncd.urls import UnusableUrl, parsed_url, web_url
 
 CONNECTIONS = 8
 """Requests under way at once: beyond that the pool of httpx 0.28 falls to a quarter of its rate."""
@@ -83,30 +87,41 @@ class Gate(httpx.BaseTransport):
         self._connections.close()
 
 
+_NO_PROXY = "{}: names a proxy that cannot be used; use http://host:port, or unset it"
+
+
 def _connections(endpoint: str) -> httpx.HTTPTransport:
     """Connections through the environment's proxy, unless the endpoint is on this machine."""
     try:
-        url = httpx.URL(endpoint)
-        url.host.encode("idna")  # else the resolver raises UnicodeError later
-    except (httpx.InvalidURL, UnicodeError):
-        url = httpx.URL("")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigError(["api.endpoint: must be a URL like https://openapi.tuyaeu.com"])
-    proxy = None
+        url = parsed_url(endpoint)
+    except UnusableUrl as unusable:
+        raise ConfigError([f"api.endpoint: {unusable}, such as https://openapi.tuyaeu.com"]) from None
+    variable, proxy = "", None
     if not (_is_loopback(url.host) or urllib.request.proxy_bypass(url.host)):
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(url.scheme) or proxies.get("all")
+        variable, proxy = _proxy_of(url.scheme)
+    if proxy is not None and web_url(proxy) is None:
+        raise ConfigError([_NO_PROXY.format(variable)])
     # One more, so that a question at the end of an interrupted cycle does not wait for all that hang.
     limits = httpx.Limits(
         max_connections=CONNECTIONS + 1, max_keepalive_connections=CONNECTIONS, keepalive_expiry=_IDLE_S
     )
     try:
-        return httpx.HTTPTransport(proxy=proxy, limits=limits)
+        context = verifying_context(otherwise=certifi.where())
+        return httpx.HTTPTransport(verify=context, proxy=proxy, limits=limits)
     except (ValueError, ImportError, httpx.InvalidURL):
-        variable = f"{url.scheme.upper()}_PROXY"
-        raise ConfigError([f"{variable}: names a proxy that cannot be used; use http://host:port"]) from None
-    except OSError:
-        raise ConfigError(["SSL_CERT_FILE: names no list of authorities; correct or unset it"]) from None
+        raise ConfigError([_NO_PROXY.format(variable)]) from None
+    except Untrustworthy as untrustworthy:
+        raise ConfigError([str(untrustworthy)]) from None
+
+
+def _proxy_of(scheme: str) -> tuple[str, str | None]:
+    """The environment variable that names the proxy for a scheme, and the proxy; as curl reads them."""
+    for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
+        proxy = os.environ.get(name, "").strip()
+        # A server that runs scripts puts a header of whoever asks it into HTTP_PROXY.
+        if proxy and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):
+            return name, proxy if "://" in proxy else f"http://{proxy}"
+    return "", None
 
 
 def _is_loopback(host: str) -> bool:

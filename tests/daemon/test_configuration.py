@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from syncd.config import Config, load
+from syncd.daemon import Daemon as WorkingDaemon
+from syncd.ledger import Ledger
+from syncd.notify import Notifier
 from syncd.sandbox import Sandbox, SandboxSettings
+from syncd.service import Service
 from tests.conftest import Office, ahead, calendar, event
-from tests.daemon.running import Daemon, files, follow, running
+from tests.daemon.running import Daemon, Manager, feed, files, follow, running, until
 
 EDITS = 50
 
@@ -214,3 +219,70 @@ def test_a_rotated_client_secret_needs_no_restart(tmp_path: Path) -> None:
         daemon.until(lambda: daemon.logged("cycle", outcome="failed"), "the first secret is refused")
         (office.folder / "tuya-secret").write_text("latter-secret")
         daemon.until(lambda: topics(office) == {"Meeting a", "Meeting b"}, "booked with the second secret")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        feed("odd", "http://192.168.1.05/cal.ics"),
+        feed("odd", "https://xn--a/cal.ics"),
+        feed("odd", "https://ｅｘａｍｐｌｅ.com/cal.ics"),
+        files("odd", "~/cal.ics"),
+    ],
+)
+def test_what_nobody_can_ask_for_is_refused(daemon: Daemon, table: str) -> None:
+    """A source that `check` refuses is refused by the running daemon as well, which goes on."""
+    office = daemon.office
+    with (office.folder / "syncd.toml").open("a") as edited:
+        edited.write(table)
+    daemon.until(lambda: daemon.logged("configuration refused"), "refused")
+    assert "sources.odd." in str(daemon.logged("configuration refused")[0]["problems"])
+    assert office.run("check").code == 78
+    office.write(*map(meeting, "abcd"))
+    still_followed(daemon, "d")
+
+
+class Unlucky(WorkingDaemon):
+    """A daemon with a defect, which shows when it takes over a configuration after its first one."""
+
+    assembled = 0
+
+    def _assembled(self, config: Config) -> Service:
+        self.assembled += 1
+        if self.assembled > 1 and config.log.level == "error":
+            raise ZeroDivisionError
+        return super()._assembled(config)
+
+    def _follow(self, config: Config) -> None:
+        super()._follow(config)
+        if config.log.level == "warning":
+            raise RuntimeError
+
+
+@pytest.mark.parametrize(("level", "defect"), [("error", "ZeroDivisionError"), ("warning", "RuntimeError")])
+def test_a_defect_leaves_the_last_good_configuration_in_force(
+    office: Office, level: str, defect: str
+) -> None:
+    """An error that nobody foresaw, before or after the swap, is said, and the next edit is taken over."""
+    path = office.folder / "syncd.toml"
+    office.write(meeting("a"))
+    manager = Manager(office.folder / "notify")
+    try:
+        with Ledger.open(f"sqlite:///{office.folder / 'state.db'}", owner=True) as ledger:
+            daemon = Unlucky(path, load(path), ledger, Notifier(str(office.folder / "notify"), None))
+            with daemon.running():
+                good, parts = daemon._config, daemon._parts
+                text = path.read_text()
+                path.write_text(text.replace("[calendar]", f'[log]\nlevel = "{level}"\n[calendar]'))
+                daemon._reload()
+                assert daemon._config is good
+                assert daemon._parts is parts
+                assert f"a defect of syncd, {defect}" in daemon.status
+                assert "the last good one is used" in daemon.status
+                until(lambda: defect in manager.status, "systemd is told")
+                path.write_text(text.replace("[calendar]", '[log]\nlevel = "debug"\n[calendar]'))
+                daemon._reload()
+                assert daemon._config.log.level == "debug"
+                assert daemon.status == "configuration taken over"
+    finally:
+        manager.close()

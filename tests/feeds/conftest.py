@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trustme
@@ -31,3 +32,11 @@ def tls_server(authority: trustme.CA) -> Iterator[FeedServer]:
     authority.issue_cert("calendar.example.com", "127.0.0.1").configure_cert(context)
     with FeedServer(context).running() as server:
         yield server
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    """The private authority as a file."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path

@@ -1,0 +1,46 @@
+"""Reads the small files of a configuration: never waits for a pipe, never takes in too much.
+
+Must not: name what stands in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+LARGEST = 20_000_000  # bytes; a people list of a large company has some megabytes
+
+
+class UnreadableFile(Exception):
+    """Why a file cannot be read, as a clause that follows its path."""
+
+
+def read_small(path: Path, largest: int = LARGEST) -> bytes:
+    """Read a whole regular file; raises `UnreadableFile` for anything else, and for one that is too large."""
+    try:
+        require_regular(path.stat(), largest)
+        # Should it become a pipe just now, opening it does not wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as opened:
+            require_regular(os.fstat(descriptor), largest)
+            content = opened.read(largest + 1)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise UnreadableFile("is a link that leads to nothing") from None
+        raise UnreadableFile(f"cannot be read ({error.strerror})") from None
+    except OSError as error:
+        raise UnreadableFile(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(content) > largest:
+        raise UnreadableFile(f"has more than {largest} bytes")
+    return content
+
+
+def require_regular(status: os.stat_result, largest: int = LARGEST) -> None:
+    """Raise `UnreadableFile` unless this is a regular file of at most so many bytes."""
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableFile("is a directory, not a regular file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableFile("is not a regular file")
+    if status.st_size > largest:
+        raise UnreadableFile(f"has more than {largest} bytes")
