@@ -1125,7 +1125,7 @@ def test_proxy_that_cannot_be_used_makes_the_api_unusable(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "gopher://proxy.invalid")
     api = scene.client("http://api.invalid")
-    with pytest.raises(ApiUnusable, match=r"HTTP_PROXY.*nothing was changed"):
+    with pytest.raises(ApiUnusable, match=r"http_proxy.*nothing was changed"):
         api.get(RESERVATION_ID)
     assert api.calls == {"GET": 0, "POST": 0, "PUT": 0}
 
