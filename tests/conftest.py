@@ -26,24 +26,47 @@ from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
 settings.register_profile("default", deadline=None)
+settings.register_profile("thorough", max_examples=300, deadline=None)
 settings.register_profile("long", max_examples=5000, deadline=None)
 settings.load_profile("default")
+
+HANG_S = 300.0
+"""Only against a hang: how long a test waits for anything that has to come, on a machine however busy."""
 
 # A run that was started in the background may ignore Ctrl-C, and so would the programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_MARKERS = {
+    "slow": "takes seconds to minutes, and a few of its kind run always; run by .ci/run",
+    "long": "takes minutes to hours; run by the commands that the README names",
+}
+
+
+def examples(default: int, *, thorough: int, long: int | None = None) -> int:
+    """Return how many examples a costly generated test takes under the profile that was chosen."""
+    profile = settings.get_current_profile_name()
+    return {"thorough": thorough, "long": long or thorough}.get(profile, default)
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker of tests that take minutes."""
-    config.addinivalue_line("markers", "long: takes minutes; run only by python -m pytest -m long")
+    """Register the markers of tests that do not always run."""
+    for name, meaning in _MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return twice the number of cores: tests wait for half of their time, mostly for child processes."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave long tests out unless markers are chosen on the command line."""
-    if not config.option.markexpr:
-        long = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+    """Leave out the tests of each marker that is not named on the command line."""
+    left_out = [name for name in _MARKERS if name not in config.option.markexpr]
+    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if out:
+        kept = set(out)
+        items[:] = [item for item in items if item not in kept]
+        config.hook.pytest_deselected(items=out)
 
 
 SMALL_ROOM = "1410148741926678528"
@@ -170,7 +193,7 @@ class Office:
     def run(self, *arguments: str) -> Ran:
         """Run the program to its end."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=HANG_S)
         assert "Traceback" not in err, err
         return Ran(process.returncode, out, err)
 
@@ -190,7 +213,7 @@ class Office:
         """Ask the control side of the sandbox, which is no part of the API."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/sandbox/{path}", data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=HANG_S) as answer:
             return json.load(answer)
 
     def reservations(self, *, live: bool = True) -> list[dict[str, Any]]:

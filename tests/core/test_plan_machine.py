@@ -22,6 +22,7 @@ from syncd.core.mapper import Mapper, RoomRule, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking, ReservationSpec
+from tests.conftest import examples
 from tests.core.office import DAY, RULES, Office, event, told
 
 SOURCES = ("one", "two")
@@ -345,7 +346,7 @@ class Calendars(RuleBasedStateMachine):
 
 TestCalendars = Calendars.TestCase
 TestCalendars.settings = settings(
-    max_examples=200,
+    max_examples=examples(50, thorough=400),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -19,13 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Office
-
-SOON_S = 30.0
-"""How long anything may take on a machine that has much to do; what is awaited normally takes a moment."""
+from tests.conftest import HANG_S, Office
 
 
-def until(true: Callable[[], object], what: str, seconds: float = SOON_S) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = HANG_S) -> None:
     """Wait until something is so; fails, with what that is, when it does not become so."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -53,7 +50,7 @@ class Manager:
         """Hear no more."""
         with suppress(OSError):
             self._receiver.shutdown(socket.SHUT_RD)
-        self._thread.join(5)
+        self._thread.join(HANG_S)
         self._receiver.close()
 
     def count(self, field: str) -> int:
@@ -110,7 +107,7 @@ class Daemon:
         """All log lines."""
         return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
 
-    def until(self, true: Callable[[], object], what: str, seconds: float = SOON_S) -> None:
+    def until(self, true: Callable[[], object], what: str, seconds: float = HANG_S) -> None:
         """Wait until something is so; fails with the end of the log, also when the daemon ended."""
         deadline = time.monotonic() + seconds
         while not true():
@@ -134,9 +131,9 @@ class Daemon:
         """End it; how it ended, and after how many seconds."""
         began = time.monotonic()
         self.send(number)
-        code = self.process.wait(60)
+        code = self.process.wait(HANG_S)
         took_s = time.monotonic() - began
-        self._thread.join(5)
+        self._thread.join(HANG_S)
         return code, took_s
 
 
@@ -155,12 +152,12 @@ def running(office: Office, *, watchdog_s: float = 60.0, terminal: bool = False)
     manager = Manager(address)
     daemon = Daemon(office, manager, address, Options(watchdog_s=watchdog_s, terminal=terminal))
     try:
-        daemon.until(lambda: manager.count("READY"), "READY=1", 60)
+        daemon.until(lambda: manager.count("READY"), "READY=1")
         yield daemon
     finally:
         if daemon.process.poll() is None:
             daemon.process.kill()
-            daemon.process.wait(10)
+            daemon.process.wait(HANG_S)
         manager.close()
 
 

@@ -167,7 +167,7 @@ class _Api:
     def _die_underway(self, name: str) -> None:
         done = self._way is Way.UNDERWAY
         self._control("requests", method="DELETE")
-        fault = "slow:on=write,times=1,seconds=9" if done else "late:on=write,times=1,seconds=1"
+        fault = "slow:on=write,times=1,seconds=600" if done else "late:on=write,times=1,seconds=1"
         self._control("faults", {"faults": [fault]})
 
         def watch() -> None:
@@ -183,7 +183,7 @@ class _Api:
     def _control(self, path: str, body: object = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self._parts.config.api.endpoint}/sandbox/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=300) as answer:
             return json.load(answer)
 
 

@@ -134,12 +134,13 @@ def test_spelling(encoding: str) -> None:
     assert trial().judge_spelling(TWO.decode().encode(encoding)) == ""
 
 
-def test_random_damage() -> None:
+@pytest.mark.parametrize("calendars", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_random_damage(calendars: int) -> None:
     """A slice of what the command does holds: no crash, no hang, no neighbour lost."""
     examples = corpus()
     random = Random(20260101)
     findings = []
-    for number in range(40):
+    for number in range(calendars):
         begun = Trial(random.choice(examples) if number % 8 == 0 else made(random, examples))
         findings.append(begun.begin())
         findings += [begun.damage(random) for _ in range(20)]

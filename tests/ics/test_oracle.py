@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.ics import Document, Locale, read
+from tests.conftest import examples
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -582,6 +583,7 @@ def series(draw: st.DrawFn) -> tuple[Series, Window]:
 # The claims
 
 PLAIN = settings(
+    max_examples=examples(30, thorough=300, long=5000),
     # Without the phase that explains a failure: it traces every line of the reference.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from syncd.core.occurrence import Days, Moment, Occurrence, Timespan, Window
 from syncd.ics import Locale, Piece, span_of
+from tests.conftest import examples
 from tests.ics.test_calendars import (
     FOLD,
     YEAR,
@@ -157,7 +158,7 @@ def events(draw: st.DrawFn) -> bytes:
     return vevent(*lines)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100, thorough=400), deadline=None)
 @given(st.lists(events(), min_size=1, max_size=3))
 def test_generated(found: list[bytes]) -> None:
     """No event, and none that stands beside others of its UID, has an occurrence outside of its span."""

@@ -23,10 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from syncd.core.changes import Change, Create, Meeting, Plan, Skip, Update, Wait
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
+from tests.conftest import examples
 from tests.machine.calendars import DAMAGES, FILES, Calendars, Event
 from tests.machine.calendars import Meeting as Written
 from tests.machine.test_machine import (
-    _LONG,
     do_damage,
     files,
     minutes,
@@ -291,9 +291,9 @@ def _booking(booking: Booking) -> Booking:
 
 TestTwoWays = TwoWays.TestCase
 TestTwoWays.settings = settings(
-    max_examples=200 if _LONG else 8,
+    max_examples=examples(3, thorough=16, long=200),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-pytestmark = pytest.mark.timeout(0 if _LONG else 900)  # a failure takes minutes to be made short
+pytestmark = pytest.mark.timeout(4 * 3600)  # a failure takes long to be made short

@@ -31,6 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
+from tests.conftest import examples
 from tests.machine.calendars import (
     CONFIRMATIONS,
     DAMAGES,
@@ -443,15 +444,13 @@ def quick_and_quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-_LONG = settings.get_current_profile_name() == "long"
-
 TestOffice = Office.TestCase
 TestOffice.settings = settings(
-    max_examples=2000 if _LONG else 30,
+    max_examples=examples(4, thorough=30, long=2000),
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
-pytestmark = pytest.mark.timeout(0 if _LONG else 900)  # a failure takes minutes to be made short
+pytestmark = pytest.mark.timeout(4 * 3600)  # a failure takes long to be made short
 
 
 def do_damage(calendars: Calendars, name: str, kind: str, share: float, data: st.DataObject) -> bool:

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import HANG_S
+
 CHECKOUT = Path(__file__).parents[2]
 _NEEDED = ("mmdebstrap", "nsenter", "systemd-nspawn", "tar", "unshare")
 _PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-venv"
-_START_S, _STOP_S = 60.0, 60.0
 # The machine is started in a mount name space, where control groups are seen as systemd of today wants them,
 # and in a control group of its own; nspawn is what systemd's own documentation tests services with.
 _BOOT = """
@@ -68,7 +69,7 @@ class Machine:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HANG_S,
             check=False,
         )
         if check and done.returncode:
@@ -84,7 +85,7 @@ class Machine:
         """All that the service, and systemd about it, said so far."""
         return self.run("journalctl", "--no-pager", "--unit", "syncd", "--output", "cat").stdout
 
-    def until(self, true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    def until(self, true: Callable[[], bool], what: str, seconds: float = HANG_S) -> None:
         """Wait until something is true; fails with the journal if it does not become so."""
         deadline = time.monotonic() + seconds
         while not true():
@@ -119,10 +120,10 @@ def booted(folder: Path) -> Iterator[Machine]:
         finally:
             boot.terminate()
             try:
-                boot.wait(_STOP_S)
+                boot.wait(HANG_S)
             except subprocess.TimeoutExpired:
                 boot.terminate()  # the second time nspawn asks no longer
-                boot.wait(_STOP_S)
+                boot.wait(HANG_S)
 
 
 _ENVIRONMENT = (
@@ -137,7 +138,7 @@ _ENVIRONMENT = (
 def _listening(file: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(file))
-    listener.settimeout(_START_S)
+    listener.settimeout(HANG_S)
     return listener
 
 

@@ -7,7 +7,6 @@ The API is a sandbox on the loopback that host and machine share.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from syncd.sandbox import Sandbox
 from tests.conftest import CONFIGURATION, Office, ahead, calendar, event
 from tests.systemd.machine import CHECKOUT, Machine, Unbootable, booted
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TOPIC = "Takeover of Initech"
 DROP_INS = Path("etc/systemd/system/syncd.service.d")
@@ -49,9 +48,9 @@ class Installed:
         """Wait until the API holds so many live reservations."""
         self.machine.until(lambda: len(self.office.reservations()) == number, f"{number} reservations")
 
-    def until_state(self, state: str, seconds: float = 60.0) -> None:
+    def until_state(self, state: str) -> None:
         """Wait for a state of the unit."""
-        self.machine.until(lambda: self.machine.property("ActiveState") == state, state, seconds)
+        self.machine.until(lambda: self.machine.property("ActiveState") == state, state)
 
     def until_status(self, text: str) -> None:
         """Wait until the STATUS holds a text."""
@@ -76,7 +75,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
                 machine.run("sh", "-ec", block)
             machine.run("sh", "-ec", secret, stdin=api.client_secret + "\n")
             office = Office(machine.root / "etc/syncd", api.url, api.client_id, api.client_secret)
-            office.configure(CONFIGURATION, ('path = "office.ics"', 'path = "/srv/calendars/office.ics"'))
+            office.configure(
+                CONFIGURATION, ('path = "office.ics"', 'path = "/srv/calendars/office.ics"\ninterval = "6h"')
+            )
             # A share that only a group may read.
             machine.run("groupadd", "--system", "calendars")
             machine.run("install", "--directory", "--mode=2750", "--group=calendars", "/srv/calendars")
@@ -124,10 +125,8 @@ def test_what_it_is_and_sees(service: Installed) -> None:
 
 def test_a_file_event_wakes_it(service: Installed) -> None:
     """A calendar that was replaced is noticed at once, through all the walls around the service."""
-    began = time.monotonic()
     service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
     service.until_booked(2)
-    assert time.monotonic() - began < 30  # its own interval is five minutes
     service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"))
     service.until_booked(1)
 
@@ -153,7 +152,7 @@ def test_commands_beside_it(service: Installed) -> None:
 def test_reload(service: Installed) -> None:
     """`systemctl reload` takes a changed configuration over and the service is active again."""
     process = service.machine.property("MainPID")
-    service.office.change(('name = "office"', 'name = "office"\ninterval = "7m"'))
+    service.office.change(('interval = "6h"', 'interval = "7h"'))
     service.machine.run("systemctl", "reload", "syncd")
     service.machine.until(lambda: "configuration taken over" in service.machine.journal(), "a reload")
     service.until_state("active")
@@ -195,9 +194,9 @@ def test_killed(service: Installed) -> None:
 def test_killed_while_booking(service: Installed) -> None:
     """A kill between a request and its answer leaves one reservation, adopted after the new start."""
     machine = service.machine
-    service.office.fault("slow:seconds=5,on=create")
+    service.office.fault("slow:seconds=600,on=create")
     service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
-    machine.until(lambda: "create" in " ".join(service.office.writes()), "a create", 30)
+    machine.until(lambda: "create" in " ".join(service.office.writes()), "a create")
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "syncd")
     service.office.fault()
     machine.until(lambda: '"event": "adopted"' in machine.journal(), "an adoption")
@@ -215,7 +214,7 @@ def test_hung(service: Installed) -> None:
     service.until_status("1 booked")
     restarts = int(machine.property("NRestarts"))
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "syncd")
-    machine.until(lambda: int(machine.property("NRestarts")) == restarts + 1, "the watchdog", 90)
+    machine.until(lambda: int(machine.property("NRestarts")) == restarts + 1, "the watchdog")
     assert "Watchdog timeout" in machine.journal()
     service.until_state("active")
     service.until_status("1 booked")
@@ -224,17 +223,16 @@ def test_hung(service: Installed) -> None:
     machine.run("systemctl", "restart", "syncd")
 
 
-@pytest.mark.parametrize("fault", [None, "slow:seconds=9,on=write"])
+@pytest.mark.parametrize("fault", [None, "slow:seconds=3600,on=write"])
 def test_stopped(service: Installed, fault: str | None) -> None:
     """A stop is orderly and over within ten seconds, even in the middle of a call."""
     machine = service.machine
     if fault:
         service.office.fault(fault)
         service.write(event("first", ahead(2), 45, f"SUMMARY:{TOPIC}"))
-        machine.until(lambda: service.office.writes() != [], "a call", 30)
-    began = time.monotonic()
+        machine.until(lambda: service.office.writes() != [], "a call")
     machine.run("systemctl", "stop", "syncd")
-    assert time.monotonic() - began < 12  # ten, and what systemctl and a busy machine take
+    # While the call is still held up, and before systemd lost its patience.
     assert machine.property("ActiveState") == "inactive"
     assert (machine.property("Result"), machine.property("ExecMainStatus")) == ("success", "0")
     service.office.fault()
@@ -253,7 +251,7 @@ def test_what_a_person_has_to_mend(service: Installed, path: str, code: str) -> 
     file = machine.root / path
     file.rename(file.with_suffix(".away"))
     assert machine.run("systemctl", "start", "syncd", check=False).returncode != 0
-    machine.until(lambda: machine.property("ActiveState") == "failed", "failed", 10)
+    machine.until(lambda: machine.property("ActiveState") == "failed", "failed")
     assert machine.property("ExecMainStatus") == code
     file.with_suffix(".away").rename(file)
     machine.run("systemctl", "start", "syncd")
