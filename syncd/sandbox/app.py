@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from syncd.sandbox.call import ILLEGAL, NO_RESULT, URI_INVALID, ApiError, Call, Fields, Json, Operation
 from syncd.sandbox.control import Control, Entry
-from syncd.sandbox.faults import REFUSALS, Kind, Strikes
+from syncd.sandbox.faults import REFUSALS, Faults, Kind, Strikes
 from syncd.sandbox.gate import TOKEN_EXPIRED, Gate, Received
 from syncd.sandbox.operations import OPERATIONS
 from syncd.sandbox.reservations import release_unused
@@ -90,13 +90,14 @@ class Api:
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw},
             body=await request.body(),
         )
-        strikes = self._control.faults.on(operation)
+        faults = self._control.faults
+        strikes = faults.on(operation)
         # A refresh token is a secret: its path is shown as a template.
         shown = operation.path if "refresh_token" in path else _as_sent(request)
         entry = self._control.note(
             operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
         )
-        if await self._interrupted(strikes.seconds(Kind.LATE)) or strikes.of(Kind.CLOSED):
+        if await self._interrupted(strikes.seconds(Kind.LATE), faults) or strikes.of(Kind.CLOSED):
             return self._hang_up(entry)
         now = clock() + int(strikes.seconds(Kind.CLOCK) * 1000)
         try:
@@ -112,7 +113,7 @@ class Api:
         except ApiError as error:
             envelope = _failure(error, now)
             entry.code = error.code
-        if await self._interrupted(strikes.seconds(Kind.SLOW)) or strikes.of(Kind.LOST):
+        if await self._interrupted(strikes.seconds(Kind.SLOW), faults) or strikes.of(Kind.LOST):
             return self._hang_up(entry)
         return self._reply(entry, _disguise(strikes, envelope, now))
 
@@ -152,12 +153,14 @@ class Api:
                 operation.handler(call)
         return result
 
-    async def _interrupted(self, seconds: float) -> bool:
-        """Wait; whether the sandbox stopped meanwhile."""
+    async def _interrupted(self, seconds: float, faults: Faults) -> bool:
+        """Wait so long, or until the faults are removed; return whether the sandbox stopped meanwhile."""
         if not seconds:
             return False
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, faults.lifted)]
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
         return self._stopping.is_set()
 
     def _hang_up(self, entry: Entry) -> Response:

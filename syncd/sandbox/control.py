@@ -6,7 +6,8 @@ It is not part of the API and needs no signature, so the sandbox belongs on loop
   null: no work was done), fault and reservation_id; `DELETE` forgets them
 * `GET /sandbox/reservations`: every meeting, in any status
 * `POST /sandbox/reservations/{id}`: what a person does in Tuya's own programs: sets any field of a meeting
-* `GET`, `POST`, `DELETE /sandbox/faults`: shows, replaces (`{"faults": ["lost:on=create"]}`), removes faults
+* `GET`, `POST`, `DELETE /sandbox/faults`: shows, replaces (`{"faults": ["lost:on=create"]}`), removes faults;
+  what removed ones hold up goes on at once
 * `GET`, `POST /sandbox/switches`: shows, changes (`{"list_window": "start"}`) switches
 
 Answers are plain JSON; a mistake is HTTP 400 or 404 with a sentence in `error`.
@@ -101,6 +102,7 @@ class Control:
             except ValueError as error:
                 return _mistake(str(error))
         elif request.method == "DELETE":
+            self.faults.lifted.set()
             self.faults = Faults(())
         return JSONResponse([{**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()])
 

@@ -11,6 +11,7 @@ Counting is exact and not random, so a failing test can be repeated.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -180,9 +181,10 @@ class Strikes:
 
 
 class Faults:
-    """The faults in force, and how many calls each has seen."""
+    """The faults in force, and how many calls each has seen; `lifted` is set when they are removed."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
+        self.lifted = asyncio.Event()
         self._seen: list[tuple[Fault, int]] = [(fault, 0) for fault in faults]
 
     def on(self, operation: Operation) -> Strikes:

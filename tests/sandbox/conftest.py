@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from syncd.sandbox import Running, Sandbox, SandboxSettings, parse_fault
+from tests.conftest import HANG_S
+
+T = TypeVar("T")
 
 MEETINGS = "/v2.0/iot-03/meeting-reservations"
 ROOMS = "/v2.0/iot-03/meeting-rooms"
@@ -49,7 +52,7 @@ class Client:
     running: Running
     access_token: str = ""
     refresh_token: str = ""
-    timeout: float = 10
+    timeout: float = HANG_S
     lines: list[str] = field(default_factory=list)
 
     def connect(self) -> None:
@@ -182,6 +185,20 @@ def room(**fields: object) -> dict[str, object]:
         "space": 4,
         **fields,
     }
+
+
+def seen_of_the_past(past: int, changed: int, lag: Callable[[float], object], look: Callable[[], T]) -> T:
+    """Return what a look sees while lists show a time from `past` to before `changed` (epoch ms).
+
+    `lag` sets by how many seconds they are behind; time that passes between that and the look moves what
+    they show, so one that took too long proves nothing and is made again.
+    """
+    while True:
+        began = now_ms()
+        lag((began - past) / 1000)
+        seen = look()
+        if past + now_ms() - began < changed:
+            return seen
 
 
 Start = Callable[..., Client]

@@ -17,6 +17,7 @@ import pytest
 from tuya_connector import TuyaOpenAPI
 
 from syncd.sandbox import Running, Sandbox, SandboxSettings, SandboxUnusable, parse_fault
+from tests.conftest import HANG_S
 from tests.sandbox.conftest import HOUR, MEETINGS, ROOMS, Client, Start, change, meeting, now_ms, room
 
 SERVE = """
@@ -42,7 +43,7 @@ def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     finally:
         if child.poll() is None:
             child.kill()
-        child.communicate(timeout=10)
+        child.communicate(timeout=HANG_S)
 
 
 def test_official_client(client: Client) -> None:
@@ -86,7 +87,7 @@ def test_survives_a_kill(tmp_path: Path) -> None:
         ids = [client.book(meeting_room_id=str(number)) for number in range(20)]
         before = [client.read(reservation_id) for reservation_id in ids]
         child.send_signal(signal.SIGKILL)
-        assert child.wait(timeout=10) == -signal.SIGKILL
+        assert child.wait(timeout=HANG_S) == -signal.SIGKILL
     with served(str(file)) as (_, again):
         assert again.running.client_secret == client.running.client_secret
         again.access_token = client.access_token
@@ -107,7 +108,7 @@ def test_stops_on_a_signal(number: signal.Signals) -> None:
         client.book()
         client.list(topic="secret")
         child.send_signal(number)
-        out, err = child.communicate(timeout=10)
+        out, err = child.communicate(timeout=HANG_S)
     assert (child.returncode, out) == (0, "")
     assert err.splitlines() == [
         "GET /v1.0/token code=0",
@@ -118,7 +119,7 @@ def test_stops_on_a_signal(number: signal.Signals) -> None:
 
 def test_stops_while_a_request_is_held_up() -> None:
     """A stop does not wait for an answer that a fault delays."""
-    settings = SandboxSettings(faults=(parse_fault("late:seconds=600,on=list"),))
+    settings = SandboxSettings(faults=(parse_fault("late:seconds=3600,on=list"),))
     ended: list[str] = []
     with Sandbox(settings).running() as running:
         client = Client(running)
@@ -134,9 +135,7 @@ def test_stops_while_a_request_is_held_up() -> None:
         asking.start()
         while not any(entry["operation"] == "list" for entry in client.control("GET", "requests")):
             time.sleep(0.01)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    asking.join(timeout=5)
+    asking.join(timeout=HANG_S)
     assert ended == ["RemoteDisconnected"]
 
 

@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 import pytest
 
 from syncd.sandbox import SWITCHES, SandboxSettings, parse_switch
-from tests.sandbox.conftest import DAY, HOUR, MEETINGS, MINUTE, Client, Start, change, meeting, now_ms
+from tests.sandbox.conftest import (
+    DAY,
+    HOUR,
+    MEETINGS,
+    MINUTE,
+    Client,
+    Start,
+    change,
+    meeting,
+    now_ms,
+    seen_of_the_past,
+)
 
 USERS = "/v1.0/iot-03/users"
 
@@ -137,10 +148,18 @@ def test_list_order(start: Start) -> None:
 
 def test_list_lag(start: Start) -> None:
     """`list_lag` hides what was written in the last seconds."""
-    client = start(list_lag="0.3")
+    client = start()
+    past = now_ms()
+    time.sleep(1)
+    written = now_ms()
     client.book()
-    assert client.list()["total"] == 0
-    time.sleep(0.4)
+
+    def lag(seconds: float) -> None:
+        client.control("POST", "switches", {"list_lag": seconds})
+
+    assert seen_of_the_past(past, written, lag, client.list)["total"] == 0
+    lag(0.1)
+    time.sleep(0.2)
     assert client.list()["total"] == 1
 
 
