@@ -283,6 +283,8 @@ def _settings(config: Config) -> Settings:
         cancel_floor=config.safety.cancel_floor,
         cancel_window=config.safety.cancel_window,
         empty_hold=config.safety.empty_hold,
+        told_share=config.safety.told_share,
+        told_floor=config.safety.told_floor,
         drift_check=config.schedule.drift_check,
         on_change=OnChange(config.drift.on_change),
         on_cancel=OnCancel(config.drift.on_cancel),

@@ -300,6 +300,8 @@ class Safety(Table):
     empty_hold: Whole = key(
         3, "A reading without events is held when more bookings are live.", ge=0, le=1_000_000
     )
+    told_share: Share = key("50%", "What a source may tell to give up in one cycle, of its live bookings.")
+    told_floor: Whole = key(20, "So many it may tell whatever the share.", ge=0, le=1_000_000)
 
 
 class Drift(Table):

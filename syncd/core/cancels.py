@@ -49,6 +49,7 @@ class Cancels:
         self._policy = policy
         self._resting = resting or Tally()
         self._shown: list[Cancel] = []
+        self._told: list[Cancel | Update] = []
         self._instead: dict[int, Update] = {}
         self._live_of_source: Counter[str] = Counter()
         self._standings: Mapping[str, Standing] = {}
@@ -91,12 +92,24 @@ class Cancels:
         elif evidence is Evidence.SHOWN:
             self._shown.append(Cancel(booking, reason, evidence, detail))
         else:
-            self._draft.add(Cancel(booking, reason, evidence, detail))
+            self._told.append(Cancel(booking, reason, evidence, detail))
+
+    def give_room_up(self, update: Update) -> None:
+        """Propose an update that leaves a meeting without its room, because its event no longer names one.
+
+        For a meeting room that is as much as a cancel, so it counts among what a source tells.
+        """
+        self._told.append(update)
 
     def hold(self, booking: Booking, reason: Reason, detail: str, instead: Update | None = None) -> None:
         """Leave a cancel, or what is to be done instead, to a person, and remember why."""
-        if not self._policy.mode.cancels:
+        mode = self._policy.mode
+        if instead is None and not mode.cancels:
             self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+            return
+        if instead is not None and not mode.updates:
+            detail = f"The mode {mode} does not change reservations. {detail}"
+            self._keep(booking, Reason.MODE, detail)
             return
         if booking.reason is not reason:
             booking = replace(
@@ -109,6 +122,7 @@ class Cancels:
 
     def conclude(self) -> str | None:
         """Spend the budget and carry out what was approved; the checksum of the held set that this was."""
+        self._stop_floods()
         self._spend_budget()
         held = [c for c in self._draft.changes if isinstance(c, Hold) and c.approvable]
         checksum = held_checksum(hold.booking for hold in held)
@@ -119,6 +133,27 @@ class Cancels:
             cancel = Cancel(hold.booking, hold.reason, Evidence.APPROVED, hold.detail)
             self._draft.add(self._instead.get(hold.booking.row, cancel))
         return checksum
+
+    def _stop_floods(self) -> None:
+        """Make what the calendars tell, or hold all that a source tells in this cycle if it is a flood.
+
+        What was held for it before stays held, and does not count again.
+        """
+        new = Counter(c.booking.source for c in self._told if c.booking.reason is not Reason.TOLD_FLOOD)
+        for change in self._told:
+            name = change.booking.source
+            live = self._live_of_source[name]
+            if change.booking.reason is not Reason.TOLD_FLOOD and not self._policy.safety.is_flood(
+                new[name], live
+            ):
+                self._draft.add(change)
+                continue
+            detail = (
+                f"The source {name!r} tells to give up {new[name]} of its {live} live bookings at once, more "
+                "than safety.told_share and told_floor allow."
+            )
+            instead = change if isinstance(change, Update) else None
+            self.hold(change.booking, Reason.TOLD_FLOOD, detail, instead)
 
     def _spend_budget(self) -> None:
         count = Counter(cancel.booking.source for cancel in self._shown)

@@ -48,11 +48,14 @@ class Safety:
     """When a cancel may happen without a person (configuration: `[safety]`, `sources.confirmations`).
 
     `confirmations` by source; `cancelled_recently` counts the *shown* cancels by source within the window.
+    `told_share` (0 to 1) and `told_floor` bound what one source may *tell* to give up in one cycle.
     """
 
     cancel_share: float = 0.3
     cancel_floor: int = 10
     empty_hold: int = 3
+    told_share: float = 0.5
+    told_floor: int = 20
     confirmations: Mapping[str, int] = field(default_factory=dict)
     cancelled_recently: Mapping[str, int] = field(default_factory=dict)
 
@@ -60,6 +63,16 @@ class Safety:
         """How many *shown* cancels a source with so many live future bookings may make in the window."""
         # Rounded first, because 0.29 * 100 is 28.999999999999996.
         return max(self.cancel_floor, int(round(self.cancel_share * live, 6)))
+
+    def is_flood(self, told: int, live: int) -> bool:
+        """Tell whether a source with so many live future bookings tells too many of them off at once.
+
+        A calendar can say in one line that all of its meetings are off (METHOD:CANCEL in its head, a lost
+        RRULE, an export without LOCATION), and each of them is evidence by itself. So both bounds have to
+        be passed: a large share, which one real change hardly reaches, and a number that one cancelled
+        series hardly has.
+        """
+        return told > self.told_floor and told > round(self.told_share * live, 6)
 
 
 def absence(

@@ -404,7 +404,11 @@ class _Planner:
     def _update(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
         changed = meeting.spec.changed_from(booking.spec)
         if self.policy.mode.updates:
-            self.draft.add(Update(meeting, booking, changed, reason))
+            update = Update(meeting, booking, changed, reason)
+            if booking.room_id is not None and meeting.spec.room_id is None:
+                self.cancels.give_room_up(update)
+            else:
+                self.draft.add(update)
         else:
             detail = f"The mode {self.policy.mode} does not change reservations ({', '.join(changed)})."
             self._skip(meeting, Reason.MODE, detail, booking)

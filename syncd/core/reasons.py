@@ -32,6 +32,7 @@ class Reason(StrEnum):
     SOURCE_EMPTY = "source_empty"
     RULES_CHANGED = "rules_changed"
     OVER_BUDGET = "over_budget"
+    TOLD_FLOOD = "told_flood"
     IN_DOUBT = "in_doubt"
     MODE = "mode"
     # wait
@@ -82,6 +83,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.SOURCE_EMPTY: "The source suddenly has none of its booked events; a person has to approve.",
     Reason.RULES_CHANGED: "A changed configuration would cancel it or take its room; a person decides.",
     Reason.OVER_BUDGET: "More cancellations than the budget allows; a person has to approve.",
+    Reason.TOLD_FLOOD: "A source tells to give up too many at once (safety.told_share); a person decides.",
     Reason.IN_DOUBT: "A request was sent and its answer is not known; it is settled by looking.",
     Reason.MODE: "The mode does not allow this change.",
     Reason.TOO_EARLY: "The tenant does not allow bookings so far ahead yet.",

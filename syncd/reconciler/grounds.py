@@ -154,6 +154,8 @@ class Groundwork:
             cancel_share=settings.cancel_share,
             cancel_floor=settings.cancel_floor,
             empty_hold=settings.empty_hold,
+            told_share=settings.told_share,
+            told_floor=settings.told_floor,
             confirmations={source.name: source.confirmations for source in self._sources},
             cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
         )

@@ -206,6 +206,8 @@ class Settings:
     cancel_floor: int = 10
     cancel_window: timedelta = timedelta(hours=24)
     empty_hold: int = 3
+    told_share: float = 0.5
+    told_floor: int = 20
     drift_check: timedelta = timedelta(hours=1)
     on_change: OnChange = OnChange.ACCEPT
     on_cancel: OnCancel = OnCancel.RESPECT

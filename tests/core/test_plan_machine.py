@@ -26,6 +26,7 @@ from tests.conftest import examples
 from tests.core.office import DAY, RULES, Office, event, told
 
 SOURCES = ("one", "two")
+TOLD_FLOOR = 2
 CONFIRMATIONS = {"one": 1, "two": 2}
 UIDS = tuple("pqrs")  # each with an hour of its own, so that no two meet
 HORIZON = 12
@@ -55,6 +56,15 @@ class Witness:
     lacked: Counter[OccurrenceKey] = field(default_factory=Counter)
 
 
+def _is_told_off(change: Update | Cancel) -> bool:
+    """Whether a write gives up a room because a calendar tells so."""
+    match change:
+        case Cancel(evidence=evidence):
+            return evidence is Evidence.TOLD
+        case Update(meeting=meeting, booking=booking):
+            return booking.room_id is not None and meeting.spec.room_id is None
+
+
 def hour_of(uid: str) -> float:
     return UIDS.index(uid) * 2 / 24
 
@@ -67,7 +77,7 @@ class Calendars(RuleBasedStateMachine):
         self.office = Office(
             sources=SOURCES,
             horizon=HORIZON * DAY,
-            safety=Safety(confirmations=CONFIRMATIONS, cancel_floor=2, empty_hold=1),
+            safety=Safety(confirmations=CONFIRMATIONS, cancel_floor=2, empty_hold=1, told_floor=TOLD_FLOOR),
         )
         self.calendars: dict[str, dict[str, Entry]] = {name: {} for name in SOURCES}
         self.witnesses: defaultdict[str, Witness] = defaultdict(Witness)
@@ -137,6 +147,18 @@ class Calendars(RuleBasedStateMachine):
     @rule(source=sources)
     def clear(self, source: str) -> None:
         self.calendars[source].clear()
+
+    @rule(source=sources, cancelled=st.booleans())
+    def tell_off(self, source: str, cancelled: bool) -> None:
+        """One line in a calendar's head cancels all that stands in it, or an export leaves all rooms out."""
+        for entry in self.calendars[source].values():
+            for day, occurrence in entry.dates.items():
+                self.revision += 1
+                told_off = replace(occurrence, sequence=self.revision)
+                if cancelled:
+                    entry.dates[day] = replace(told_off, cancelled=True)
+                else:
+                    entry.dates[day] = replace(told_off, location="")
 
     @rule()
     def let_a_day_pass(self) -> None:
@@ -251,6 +273,12 @@ class Calendars(RuleBasedStateMachine):
         for name, count in shown.items():
             live = sum(b.source == name for b in held_before.values())
             assert count <= max(2, 0.3 * live), "more than the budget"
+
+        told_off = (c for c in decided.writes if isinstance(c, Update | Cancel) and _is_told_off(c))
+        given_up = Counter(change.booking.source for change in told_off)
+        for name, count in given_up.items():
+            live = sum(b.source == name for b in held_before.values())
+            assert decided.released or count <= max(TOLD_FLOOR, 0.5 * live), "more than may be told at once"
 
     def _live(self) -> list[Booking]:
         return [b for b in self.office.live if b.spec.end > self.office.now]

@@ -370,7 +370,17 @@ FILES = (
     _way("all rules broken", _each("SUMMARY", "RRULE:FREQ=FORTNIGHTLY\r\nSUMMARY")),
     _way("all times shifted", _shifted(timedelta(minutes=10)), updated=SIZE - 2),
     _way("all in the past", _shifted(timedelta(days=-400)), held={"over_budget": 40}, cancelled=4),
-    _way("all cancelled", _each("SUMMARY", "STATUS:CANCELLED\r\nSUMMARY"), cancelled=SIZE),
+    _way("all cancelled", _each("SUMMARY", "STATUS:CANCELLED\r\nSUMMARY"), held={"told_flood": SIZE}),
+    _way(
+        "cancelled in its head",
+        _body(lambda b: b.replace(b"VERSION", b"METHOD:CANCEL\r\nVERSION")),
+        held={"told_flood": SIZE},
+    ),
+    _way(
+        "all rooms left out",
+        _each(r"(?:ATTENDEE;\S+\r\n)?((?:RRULE\S+\r\n)?END:VEVENT)", r"\1"),
+        held={"told_flood": SIZE - 2},
+    ),
     _way("all free", _each("SUMMARY", "TRANSP:TRANSPARENT\r\nSUMMARY"), held={"over_budget": SIZE}),
     _way("format version 1.0", _body(lambda b: b.replace(b"VERSION:2.0", b"VERSION:1.0"))),
     _way("UTF-16", _body(lambda b: b.decode().encode("utf-16"))),
