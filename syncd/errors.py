@@ -9,6 +9,7 @@ SyncdError
 │   ├─ NotExecuted              provably without effect: may be repeated
 │   │   └─ RateLimited          … after `retry_after_s`
 │   ├─ Refused(code, message)   the API said no: recorded, not repeated until the content changes
+│   ├─ NotDone                  the API said that it failed, and not why: look, then repeat a few times
 │   └─ OutcomeUnknown           may have happened: settle, never repeat blindly
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
 └─ LedgerError                  the ledger cannot be trusted: stop
@@ -90,6 +91,13 @@ class Refused(ReservationError):
         self.message = message
         self.tid = tid
         super().__init__(f"the API refused it with code {code}")
+
+
+class NotDone(ReservationError):
+    """The API answered `success:true` with `result:false`: it failed, without code or cause.
+
+    That it had no effect is what the answer says, not what it proves: look before doing it again.
+    """
 
 
 class OutcomeUnknown(ReservationError):

@@ -162,8 +162,10 @@ def status_document(
                 "next_run_at": iso(record.next_run_at) if record else None,
             }
         )
+    bookings = [booking_document(booking) for booking in ledger.bookings()]
     return {
-        "bookings": [booking_document(booking) for booking in ledger.bookings()],
+        "bookings": bookings,
+        "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
         "sources": sources,
         "held": {"checksum": checksum, "cancellations": cancellations},
         "calls_this_month": used,
@@ -180,16 +182,18 @@ def needs_attention(document: dict[str, object]) -> bool:
     assert isinstance(bookings, list)
     assert isinstance(sources, list)
     assert isinstance(held, dict)
-    troubled = {BookingState.REFUSED, BookingState.SENDING, BookingState.CANCELLING}
     return (
         bool(held["checksum"])
-        or any(
-            (b["state"] in troubled and b["reason"] != Reason.DROPPED) or b["reason"] in REFUSALS
-            for b in bookings
-            if b["state"] not in OVER
-        )
+        or any(_is_open(b) for b in bookings if b["state"] not in OVER)
         or any(s["error"] or s["quarantined"] for s in sources)
     )
+
+
+def _is_open(booking: dict[str, object]) -> bool:
+    """Whether a booking of a document waits for a person, or for what is to be found out."""
+    if booking["in_doubt"] or booking["reason"] in REFUSALS:
+        return True
+    return booking["state"] == BookingState.REFUSED and booking["reason"] != Reason.DROPPED
 
 
 def booking_document(booking: Booking) -> dict[str, object]:
@@ -208,6 +212,7 @@ def booking_document(booking: Booking) -> dict[str, object]:
         "reason": booking.reason.value if booking.reason else None,
         "detail": booking.detail,
         "updated_at": iso(booking.updated_at),
+        "in_doubt": booking.in_doubt,
     }
 
 

@@ -170,6 +170,11 @@ class Tables:
                 Text(source["error"] or "", style="red"),
             )
         self._console.print(table)
+        if document["in_doubt"]:
+            self._console.print(
+                f"{document['in_doubt']} in doubt: a request was sent, and its outcome is not certain yet.",
+                style="magenta",
+            )
         held = document["held"]
         assert isinstance(held, dict)
         if held["checksum"]:

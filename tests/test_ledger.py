@@ -89,6 +89,18 @@ def snapshot(body: Body | None, **changes: Any) -> Snapshot:
     return replace(said, **changes)
 
 
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_what_is_in_doubt_is_one_question(tmp_path: Path, reason: Reason | None) -> None:
+    """A booking and the ledger mean the same by *in doubt*, whatever the state and the reason."""
+    with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=True) as ledger:
+        for state in BookingState:
+            found = replace(booked(uid=state), state=state, reason=reason, pending=SPEC, attempted_at=NOW)
+            ledger.record(found, at=NOW, what="test")
+        meant = [b for b in ledger.current() if b.in_doubt]
+        assert list(ledger.in_doubt(NOW)) == meant
+        assert len(meant) == (4 if reason is Reason.IN_DOUBT else 2)
+
+
 INSTANTS = st.integers(0, 4_102_444_800_000).map(
     lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 )

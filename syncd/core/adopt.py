@@ -97,7 +97,7 @@ def recognise(
         # The mark of a booking that followed its meeting to another key means that meeting.
         marks = {mark: g for mark, g in marks.items() if carried.get(mark, key) == key}
         claimed.update(marks)
-        if any(b.in_doubt for b in known):
+        if any(b.is_unanswered for b in known):
             continue
         held = {b.reservation_id for b in known if b.state in HOLDING_STATES}
         there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)

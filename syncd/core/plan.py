@@ -39,6 +39,9 @@ from syncd.core.rest import Resting
 from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 
+REPEATS = 3
+"""Requests for one change that follow each other at once; others wait until a lost one cannot arrive."""
+
 
 def plan(
     witnessed: Sequence[Witnessed],
@@ -90,7 +93,7 @@ class _Planner:
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
             if booking.reservation_id and (booking.in_doubt or booking.state in HOLDING_STATES):
                 self.by_reservation[booking.reservation_id] = booking
-            if booking.in_doubt:
+            if booking.is_unanswered:
                 doubtful.add(booking.key)
                 self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT]))
             elif booking.spec.end <= self.now and not (booking.drifted and booking.key in self.meetings):
@@ -246,7 +249,9 @@ class _Planner:
                 left.remove(movable)
                 self._compare(meeting, movable)
         for booking in left:
-            if booking.state not in HOLDING_STATES:
+            if booking.may_still_change:
+                self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+            elif booking.state not in HOLDING_STATES:
                 self.draft.closed.append(booking.with_state(BookingState.CANCELLED, Reason.ROOM_REMOVED))
             elif booking.origin == meetings[0].occurrence.fingerprint:
                 self.cancels.hold(
@@ -297,10 +302,8 @@ class _Planner:
         """A change without answer may still arrive: the same again does no harm, another could be undone."""
         assert booking.content is not None  # as in `_compare`
         assert booking.pending is not None  # what is late
-        if booking.pending == meeting.spec:
-            self._update(meeting, booking, Reason.CHANGED)
-        elif booking.content == meeting.spec:
-            self.unchanged.append(booking)
+        if booking.pending == meeting.spec and booking.attempts < REPEATS:
+            self._update(meeting, booking, Reason.IN_DOUBT, booking.detail)
         else:
             self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
 
@@ -334,7 +337,9 @@ class _Planner:
 
     def _still_refused(self, meeting: Meeting, booking: Booking) -> None:
         self._remember(booking, meeting)
-        if booking.reason is not Reason.ROOM_CONFLICT:
+        if booking.is_tried_again:
+            self._try_again(meeting, booking)
+        elif booking.reason is not Reason.ROOM_CONFLICT:
             self._skip(meeting, booking.reason or Reason.REFUSED, booking.detail, booking)
         elif self._may_be_free(booking, meeting.spec):
             self._again(meeting, booking)
@@ -353,6 +358,13 @@ class _Planner:
             self._update(meeting, booking, Reason.ROOM_FREE_AGAIN)
         else:
             self.draft.add(Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking))
+
+    def _try_again(self, meeting: Meeting, booking: Booking) -> None:
+        """Make a request once more that was refused in a way that may pass."""
+        if booking.state in HOLDING_STATES:
+            self._update(meeting, booking, Reason.CHANGED, booking.detail)
+        else:
+            self.draft.add(Create(meeting, Reason.NEW, booking.detail, booking))
 
     def _missing(self, meeting: Meeting, booking: Booking | None) -> None:
         """A meeting without reservation: book it, or say why not yet."""
@@ -401,10 +413,10 @@ class _Planner:
         advance = self.policy.advance
         return advance is not None and spec.start > self.now + advance
 
-    def _update(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
+    def _update(self, meeting: Meeting, booking: Booking, reason: Reason, detail: str = "") -> None:
         changed = meeting.spec.changed_from(booking.spec)
         if self.policy.mode.updates:
-            update = Update(meeting, booking, changed, reason)
+            update = Update(meeting, booking, changed, reason, detail)
             if booking.room_id is not None and meeting.spec.room_id is None:
                 self.cancels.give_room_up(update)
             else:
@@ -421,7 +433,7 @@ class _Planner:
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
         )
-        if settled and (noted.reason is not None or noted.drifted):
+        if settled and (noted.reason is not None or noted.drifted or noted.attempts):
             noted = replace(noted.settled(), drifted="")
         if noted != booking:
             self.draft.amended[booking.row] = noted
@@ -438,6 +450,10 @@ class _Planner:
     # Bookings that no meeting wants
 
     def _unwanted(self, booking: Booking) -> None:
+        if booking.may_still_change:
+            # A cancel, or a doubt that is forgotten, could be undone by what still arrives.
+            self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+            return
         known = self.occurrences.get(booking.key)
         if known is not None:
             self._turned_down(booking, known[0].occurrence, known[1])

@@ -267,6 +267,9 @@ CLOSED_STATES = frozenset({BookingState.CANCELLED, BookingState.ENDED})
 HOLDING_STATES = frozenset({BookingState.BOOKED, BookingState.APPROVAL})
 """States in which a reservation is known to hold its slot."""
 
+UNANSWERED_STATES = frozenset({BookingState.SENDING, BookingState.CANCELLING})
+"""States in which a request left, or was about to leave, whose outcome is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Booking:
@@ -279,7 +282,8 @@ class Booking:
     `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
     `missed` counts complete distinct readings of which the last, `missed_in`, did not hold the event.
     `evidence` is what a cancel rested on, set when it is decided.
-    `attempts` counts the creates that were sent since the last answer.
+    `attempts` counts the requests that were sent since the last one that is done or refused; with a refusal
+    it counts the answers that said no without a code, and the request is made again while it is not 0.
     `drifted` is the origin for which `content` was sent that somebody changed in Tuya since.
     `echo` is the fingerprint of the content as the API gave it back, where it kept other values.
     `row` is the ledger's own number, 0 before it is stored.
@@ -335,13 +339,26 @@ class Booking:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a request left whose answer is not known."""
-        return self.state in (BookingState.SENDING, BookingState.CANCELLING)
+        """Tell whether a request left and what became of it is not certain yet.
+
+        The one meaning of *in doubt*; `Ledger.in_doubt` asks the same of the database.
+        """
+        return self.is_unanswered or self.may_still_change
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Tell whether a request left and nobody has looked yet what became of it."""
+        return self.state in UNANSWERED_STATES
 
     @property
     def may_still_change(self) -> bool:
         """Whether a change without answer, in `pending`, may still arrive at the reservation."""
         return self.state in HOLDING_STATES and self.reason is Reason.IN_DOUBT
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Tell whether a request that was refused is made again although the content is the same."""
+        return self.reason is Reason.REFUSED and self.attempts > 0
 
     def late(self, sent: Booking, until: datetime) -> Booking:
         """The reservation as it was found, while what was `sent` may still arrive and undo another change."""
@@ -361,13 +378,15 @@ class Booking:
 
     def sending(self, pending: ReservationSpec, origin: str, at: datetime) -> Booking:
         """The intent to create or to update; stored before the request leaves."""
+        # What failed is counted for a content; what got no answer for the reservation.
+        counted = not self.is_tried_again or self.pending == pending
         return replace(
             self,
             state=BookingState.SENDING,
             pending=pending,
             origin=origin,
             attempted_at=at,
-            attempts=self.attempts + 1,
+            attempts=self.attempts + 1 if counted else 1,
             reason=None,
             detail="",
             retry_at=None,
@@ -416,6 +435,8 @@ class Booking:
             evidence=evidence,
             detail=detail,
             attempted_at=at,
+            attempts=1,
+            retry_at=None,
         )
 
     def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:

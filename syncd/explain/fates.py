@@ -327,7 +327,9 @@ def _key(change: Change) -> OccurrenceKey:
 def _cancels(examined: Examination) -> Cancels:
     """What judges absence in the plan, with the same stock of live bookings."""
     cancels = Cancels(Draft(), examined.readings, examined.grounds.policy)
-    cancels.take_stock(b for b in examined.grounds.bookings if not b.in_doubt and b.spec.end > examined.now)
+    cancels.take_stock(
+        b for b in examined.grounds.bookings if not b.is_unanswered and b.spec.end > examined.now
+    )
     return cancels
 
 

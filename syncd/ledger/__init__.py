@@ -192,6 +192,10 @@ class Ledger:
         open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
         return self._bookings(due_bookings(now).where(open_ones))
 
+    def in_doubt(self, now: datetime) -> tuple[Booking, ...]:
+        """Return the bookings that are `in_doubt`, by key and room; what is in doubt never rests."""
+        return self._bookings(due_bookings(now).where(rows.IN_DOUBT))
+
     def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
         """The current bookings of these reservations, by reservation."""
         found = self._current_with(rows.bookings.c.reservation_id, reservation_ids)

@@ -157,6 +157,11 @@ people = _table("people", address=Text, user_id=Text, at=_Instant)
 # Literally the condition of the partial indexes, or they would not be used.
 CURRENT = text("state NOT IN ('cancelled', 'ended')")
 
+IN_DOUBT = text(
+    "(state IN ('sending', 'cancelling') OR (state IN ('booked', 'approval') AND reason = 'in_doubt'))"
+)
+"""The condition of `Booking.in_doubt` on a row."""
+
 
 def encode_spec(spec: ReservationSpec) -> str:
     """Content as JSON text; plain ASCII, so that any text of a calendar fits."""

@@ -29,7 +29,15 @@ from syncd.core.reservation import (
     ReservationSpec,
     ReservationStatus,
 )
-from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, ReservationError
+from syncd.errors import (
+    ApiUnusable,
+    NotDone,
+    NotExecuted,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    ReservationError,
+)
 from syncd.reconciler.exchange import Exchange, named
 from syncd.reconciler.flight import Steps, finish
 from syncd.reconciler.lookup import look_up
@@ -44,6 +52,9 @@ MARGIN = timedelta(days=1)
 
 GRACE = timedelta(seconds=5)
 """Beyond request_validity, for clocks that differ."""
+
+MAX_TRIES = 3
+"""Requests of one content that the API may answer with a no before it counts as refused."""
 
 _READ_BACK = 100  # reservations that are read back together
 
@@ -182,6 +193,9 @@ class Applier:
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
+        except NotDone as error:
+            # No page says what it means here, so it proves nothing: looked for like one without an answer.
+            self._doubt(intent, error)
         except ApiUnusable:
             waiting = intent.with_state(BookingState.WAITING, None, "Not sent: the API could not be used.")
             waiting = replace(waiting, attempts=intent.attempts - 1)
@@ -208,9 +222,15 @@ class Applier:
         Our own mark there: an earlier request arrived after all. Another reservation: a conflict.
         Neither: a refusal that stands until the content changes.
         """
-        intent = replace(intent, attempts=0)
         spec = intent.spec
-        found: tuple[Reservation, ...] = yield partial(self._around, spec)
+        try:
+            found: tuple[Reservation, ...] = yield partial(self._around, spec)
+        except (ReservationError, ApiUnusable) as error:
+            self._refuse(_not_explained(intent, BookingState.REFUSED, refusal))
+            if isinstance(error, ApiUnusable):
+                raise
+            return
+        intent = replace(intent, attempts=0)
         ours = [r for r in found if r.live and intent.mark and str(r.mark) == intent.mark]
         if ours:
             self._confirm(intent.booked(min(ours, key=Reservation.age_key).reservation_id), "adopted")
@@ -286,6 +306,10 @@ class Applier:
         except Refused as refusal:
             yield from self._on_refused_update(back, intent, refusal)
             self._exchange.step_back(booking.row)
+        except NotDone as error:
+            kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
+            self._refuse(_tried(kept, intent.attempts, back.state, str(error)))
+            self._exchange.step_back(booking.row)
         else:
             self._exchange.has_moved(change.booking)
             self._confirm(intent.booked(booking.reservation_id), "updated")
@@ -293,7 +317,7 @@ class Applier:
     def _modify(self, intent: Booking, back: Booking) -> Steps[None]:
         """Send a change whose intent is recorded; `back` is the record if it was not sent.
 
-        Raises `Refused`, `OutcomeUnknown` (with the doubt recorded) and `ApiUnusable`.
+        Raises `Refused`, `NotDone` (after a look), `OutcomeUnknown` (with the doubt recorded), `ApiUnusable`.
         """
         assert intent.pending is not None  # an intent has it
         assert intent.reservation_id is not None  # only bookings that have one are updated
@@ -302,6 +326,12 @@ class Applier:
             yield partial(
                 self._api.modify, intent.reservation_id, intent.pending, mark, intent.pending.creator
             )
+        except NotDone as error:
+            there = yield from self._looked_at(intent, error)
+            if there is None or not there.live:
+                raise Refused(0, str(error)) from None  # there is nothing left to change
+            if there.onto(intent.pending) != intent.pending:
+                raise
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
@@ -309,18 +339,35 @@ class Applier:
             self._ledger.record(back, at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
 
+    def _looked_at(self, intent: Booking, error: NotDone | Refused) -> Steps[Reservation | None]:
+        """Look what a request left to which the API said no; returns what is there.
+
+        Raises `OutcomeUnknown` and `ApiUnusable`, with the doubt recorded, when that cannot be asked.
+        """
+        assert intent.reservation_id is not None  # only bookings that have one are changed
+        try:
+            there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
+        except ApiUnusable:
+            self._doubt(intent, error)
+            raise
+        except ReservationError:
+            self._doubt(intent, error)
+            raise OutcomeUnknown(str(error)) from None
+        return there
+
     def _set(self, booking: Booking, spec: ReservationSpec, what: str) -> Booking:
         """Give a reservation other content on the way of a larger change; its record stays otherwise.
 
-        Raises `Refused` (without effect), `OutcomeUnknown` (with the doubt recorded) and `ApiUnusable`.
+        Raises `Refused` and `NotDone` (without effect), `OutcomeUnknown` (with the doubt recorded) and
+        `ApiUnusable`.
         """
         assert booking.reservation_id is not None  # only bookings that have one are updated
         intent = booking.sending(spec, booking.origin, self._clock())
         (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
         try:
             finish(self._modify(intent, booking))
-        except Refused as refusal:
-            self._ledger.record(booking, at=self._clock(), what="refused", detail=str(refusal))
+        except (Refused, NotDone) as no:
+            self._ledger.record(booking, at=self._clock(), what="refused", detail=str(no))
             raise
         done = replace(booking, content=spec, room_id=spec.room_id, attempted_at=None)
         (stored,) = self._ledger.record(done, at=self._clock(), what=f"{what}: done")
@@ -330,12 +377,19 @@ class Applier:
         """The reservation stays as it was; why it cannot change is asked of the API."""
         assert intent.pending is not None  # an intent has it
         assert intent.reservation_id is not None  # only bookings that have one are updated
-        now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
-        if now_there is None or not now_there.live:
-            self.take_over(replace(back, pending=None), now_there)
+        kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None, attempts=0)
+        try:
+            now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
+            if now_there is None or not now_there.live:
+                self.take_over(replace(back, pending=None, attempts=0), now_there)
+                return
+            found = yield partial(self._around, intent.pending)
+        except (ReservationError, ApiUnusable) as error:
+            kept = replace(kept, attempts=intent.attempts)
+            self._refuse(_not_explained(kept, kept.state, refusal))
+            if isinstance(error, ApiUnusable):
+                raise
             return
-        kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
-        found = yield partial(self._around, intent.pending)
         blocker = _blocker(found, intent.pending, intent.reservation_id)
         if blocker is not None:
             self._conflict(kept, blocker, kept.state)
@@ -369,23 +423,52 @@ class Applier:
         yield from self._send_cancel(intent, booking)
 
     def finish_cancel(self, intent: Booking) -> None:
-        """Send a cancel whose intent is recorded, also again: it sets a state, so repeating is safe."""
-        finish(self._send_cancel(intent))
+        """Send a cancel whose intent is recorded once more: it sets a state, so repeating is safe.
+
+        Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
+        """
+        now = self._clock()
+        again = replace(intent, attempts=intent.attempts + 1, attempted_at=now, retry_at=None)
+        (again,) = self._ledger.record(again, at=now, what="cancel", detail="once more")
+        finish(self._send_cancel(again, intent))
+
+    def give_up_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
+        """Record that a reservation stays, because the API does not cancel it."""
+        waits = there.status is ReservationStatus.AWAITING_APPROVAL
+        state = BookingState.APPROVAL if waits else BookingState.BOOKED
+        kept = intent.with_state(state, Reason.REFUSED, detail)
+        content = kept.content or kept.pending
+        self._refuse(
+            replace(
+                kept,
+                content=content,
+                pending=None,
+                attempted_at=None,
+                evidence=None,
+                attempts=0,
+                retry_at=None,
+            )
+        )
 
     def _send_cancel(self, intent: Booking, back: Booking | None = None) -> Steps[None]:
         assert intent.reservation_id is not None  # only bookings that have one are cancelled
         try:
             yield partial(self._api.cancel, intent.reservation_id)
         except Refused as refusal:
-            now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
+            now_there = yield from self._looked_at(intent, refusal)
             if now_there is None or not now_there.live:
                 self.finish_cancelled(intent)
                 return
             detail = f"The API refused the cancel with code {refusal.code}: {refusal.message}"
-            waits = now_there.status is ReservationStatus.AWAITING_APPROVAL
-            state = BookingState.APPROVAL if waits else BookingState.BOOKED
-            kept = intent.with_state(state, Reason.REFUSED, detail)
-            self._refuse(replace(kept, attempted_at=None, evidence=None))
+            self.give_up_cancel(intent, now_there, detail)
+        except NotDone as error:
+            there = yield from self._looked_at(intent, error)
+            if there is None or not there.live:
+                self.finish_cancelled(intent)
+            elif intent.attempts >= MAX_TRIES:
+                self.give_up_cancel(intent, there, _no(str(error), intent.attempts))
+            else:
+                self._doubt(intent, error)
         except OutcomeUnknown as error:
             self._doubt(intent, error)
             raise
@@ -414,13 +497,14 @@ class Applier:
         self._written.append(stored)
         log.info(what, **named(stored))
 
-    def _doubt(self, intent: Booking, error: OutcomeUnknown) -> None:
+    def _doubt(self, intent: Booking, error: ReservationError) -> None:
         now = self._clock()
         self._doubtful.add(intent.row)
-        # What a cancel rests on stays with it.
-        reason = intent.reason if intent.state is BookingState.CANCELLING else Reason.IN_DOUBT
+        reason = Reason.REFUSED if isinstance(error, NotDone) else Reason.IN_DOUBT
+        if intent.state is BookingState.CANCELLING and intent.reason is not None:
+            reason = intent.reason  # what a cancel rests on stays with it
         doubt = replace(
-            intent.with_state(intent.state, reason, f"{error} It is settled by looking."),
+            intent.with_state(intent.state, reason, f"{str(error).rstrip('.')}. It is settled by looking."),
             retry_at=now + self._settings.request_validity + GRACE,
         )
         self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
@@ -504,6 +588,28 @@ class Applier:
 def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:
     """Whether a reservation is over before the time that was booked."""
     return reservation is not None and reservation.end <= now < booking.spec.end
+
+
+def _not_explained(booking: Booking, state: BookingState, refusal: Refused) -> Booking:
+    """A request that was refused with a code while the API could not be asked why."""
+    said = f"The API refused it with code {refusal.code}: {refusal.message}; what is in the way was not told."
+    return _tried(booking, booking.attempts, state, said)
+
+
+def _tried(booking: Booking, attempts: int, state: BookingState, said: str) -> Booking:
+    """A request that came to nothing, so that it is tried again or, after several times, not any more."""
+    refused = booking.with_state(state, Reason.REFUSED, _no(said, attempts))
+    return replace(refused, attempts=attempts if attempts < MAX_TRIES else 0, retry_at=None)
+
+
+def _no(said: str, attempts: int) -> str:
+    """What the API said to the last of so many tries, and what follows."""
+    if attempts < MAX_TRIES:
+        return f"{said} This was try {attempts} of {MAX_TRIES}; the next cycle tries again."
+    return (
+        f"{said} It was tried {attempts} times, and is not again until the event changes or a person says so "
+        "with: syncd resolve --retry."
+    )
 
 
 def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:

@@ -370,7 +370,7 @@ class Reconciler:
     def _look_once_more(self, settler: Settler) -> None:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""
         try:
-            settler.settle()
+            settler.look()
         except (ApiUnusable, ReservationError) as error:
             log.warning("not settled", error=str(error))
 
@@ -463,7 +463,7 @@ class Reconciler:
         now, settings = self._clock(), self._settings
         moments = [last_compared(self._ledger, now) + settings.drift_check]
         moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
-        if any(b.in_doubt for b in open_ones):
+        if any(b.in_doubt or b.is_tried_again for b in open_ones):
             self._looks += 1
             moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
         else:

@@ -13,7 +13,7 @@ import structlog
 
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, ReservationSpec
-from syncd.errors import Refused
+from syncd.errors import NotDone, Refused
 from syncd.reconciler.ports import Ledger
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class Exchange:
     """Remembers what moved in one cycle, so that it can be taken back.
 
-    `set_content` gives a reservation other content and raises `Refused` when that had no effect;
+    `set_content` gives a reservation other content and raises `Refused` or `NotDone` when that had no effect;
     `refuse` records a booking that stays refused.
     """
 
@@ -69,8 +69,8 @@ class Exchange:
         """
         try:
             self._set_content(booking, replace(booking.spec, room_id=None, notice=False), "step aside")
-        except Refused as refusal:
-            log.warning("does not step aside", code=refusal.code, **named(booking))
+        except (Refused, NotDone) as no:
+            log.warning("does not step aside", error=str(no), **named(booking))
         else:
             self._aside[booking.row] = booking
             self._touched.add(booking.row)
@@ -102,8 +102,8 @@ class Exchange:
     def _return(self, moved: Booking, before: Booking) -> Booking | None:
         try:
             return self._set_content(moved, before.spec, "step back")
-        except Refused as refusal:
-            log.warning("does not step back", code=refusal.code, **named(moved))
+        except (Refused, NotDone) as no:
+            log.warning("does not step back", error=str(no), **named(moved))
             return None
 
 

@@ -9,7 +9,8 @@ What looking cannot settle is held until a person decides (`syncd resolve`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,16 +20,27 @@ from syncd.core.adopt import Duplicate, adopted_from, made_by, search_window
 from syncd.core.decisions import Decision, Verdict, resolvable
 from syncd.core.reasons import Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
-from syncd.errors import OutcomeUnknown
-from syncd.reconciler.apply import GRACE, MARGIN, Applier
+from syncd.errors import OutcomeUnknown, ReservationError
+from syncd.reconciler.apply import GRACE, MARGIN, MAX_TRIES, Applier
+from syncd.reconciler.exchange import named
 from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 5
-"""Creates of one reservation without any answer before a person is asked."""
+"""Requests about one reservation without any answer before a person is asked."""
 
 _RESOLVE = "settle it with: syncd resolve"
+
+
+@contextmanager
+def _one_by_one(bookings: Sequence[Booking]) -> Iterator[None]:
+    """Leave bookings in doubt when the API refuses a question about them, so that all others go on."""
+    try:
+        yield
+    except ReservationError as error:
+        for booking in bookings:
+            log.warning("still in doubt", error=str(error), **named(booking))
 
 
 class Settler:
@@ -50,25 +62,36 @@ class Settler:
         self._clock = clock
 
     def settle(self) -> None:
-        """Settle as far as persons decided and looking can; raises `ApiUnusable`."""
+        """Settle as far as persons decided and looking can, and repeat cancels; raises `ApiUnusable`."""
         self._carry_out_decisions()
-        current = self._ledger.unsettled(self._clock())  # what is in doubt never rests
-        doubtful = [b for b in current if b.in_doubt]
+        self._settle(repeat=True)
+
+    def look(self) -> None:
+        """Settle as far as looking can, and send nothing; raises `ApiUnusable`."""
+        self._settle(repeat=False)
+
+    def _settle(self, *, repeat: bool) -> None:
+        doubtful = self._ledger.in_doubt(self._clock())
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
         if creates:
-            start, end = search_window(creates, MARGIN)
-            creators = {b.spec.creator for b in creates}
-            found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
-            known = self._ledger.recorded({r.reservation_id for r in found})
-            for booking in creates:
-                self._settle_create(booking, made_by(booking, found, known))
-        for booking in (*doubtful, *(b for b in current if b.may_still_change)):
-            if booking.state is not BookingState.CANCELLING and booking.reservation_id is not None:
-                self._settle_update(booking)
-            elif booking.state is BookingState.CANCELLING:
-                self._settle_cancel(booking)
+            with _one_by_one(creates):
+                self._settle_creates(creates)
+        for booking in doubtful:
+            with _one_by_one([booking]):
+                if booking.state is BookingState.CANCELLING:
+                    self._settle_cancel(booking, repeat=repeat)
+                elif booking.reservation_id is not None:
+                    self._settle_update(booking)
 
     # Creates
+
+    def _settle_creates(self, creates: Sequence[Booking]) -> None:
+        start, end = search_window(creates, MARGIN)
+        creators = {b.spec.creator for b in creates}
+        found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
+        known = self._ledger.recorded({r.reservation_id for r in found})
+        for booking in creates:
+            self._settle_create(booking, made_by(booking, found, known))
 
     def _settle_create(self, booking: Booking, found: Sequence[Reservation]) -> None:
         live = [r for r in found if r.live]
@@ -89,10 +112,16 @@ class Settler:
         settled_at = self._settled_at(booking)
         now = self._clock()
         if now < settled_at:
+            said_no = booking.reason is Reason.REFUSED
+            what = "the API answered that it failed" if said_no else "its answer was lost"
             self._wait(
                 booking,
-                "A request was sent, its answer was lost, and it is not found yet; "
+                f"A request was sent, {what}, and it is not found yet; "
                 f"looked for until {settled_at:%Y-%m-%d %H:%M:%S} UTC, then tried once more.",
+            )
+        elif booking.reason is Reason.REFUSED and booking.attempts >= MAX_TRIES:
+            self._refuse(
+                booking, f"The API answered {booking.attempts} times that it failed, and not why; {_RESOLVE}."
             )
         elif booking.attempts >= MAX_ATTEMPTS:
             if _RESOLVE in booking.detail:
@@ -131,8 +160,19 @@ class Settler:
         self._ledger.record(waiting, at=self._clock(), what=what, detail=detail)
 
     def _wait(self, booking: Booking, detail: str) -> None:
+        reason = Reason.REFUSED if booking.reason is Reason.REFUSED else Reason.IN_DOUBT
         if booking.detail != detail:
-            self._ledger.amend(replace(booking, reason=Reason.IN_DOUBT, detail=detail))
+            self._ledger.amend(replace(booking, reason=reason, detail=detail))
+
+    def _refuse(self, booking: Booking, detail: str) -> None:
+        """A create of which it is certain that it is not made, and that is not tried again."""
+        refused = replace(
+            booking.with_state(BookingState.REFUSED, Reason.REFUSED, detail),
+            attempted_at=None,
+            attempts=0,
+            retry_at=None,
+        )
+        self._ledger.record(refused, at=self._clock(), what="refused", detail=detail)
 
     # Updates and cancels
 
@@ -149,19 +189,32 @@ class Settler:
         # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
         settled = adopted_from(booking, there)
         if settled.content != booking.pending:
-            settled = replace(settled, origin="")  # it is from a reading that is forgotten
-            until = self._settled_at(booking)
-            if self._clock() < until:
-                settled = settled.late(booking, until)
-        if booking.in_doubt or settled != booking:
+            settled = self._not_made(booking, settled)
+        if booking.is_unanswered or settled != booking:
             self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
 
-    def _settle_cancel(self, booking: Booking) -> None:
+    def _not_made(self, booking: Booking, there: Booking) -> Booking:
+        """What a change comes to that is not made; `there` is the booking with what the API has."""
+        # It is from a reading that is forgotten.
+        there = replace(there, origin="", attempts=booking.attempts)
+        until = self._settled_at(booking)
+        if self._clock() < until:
+            return there.late(booking, until)
+        if booking.attempts < MAX_ATTEMPTS:
+            return there
+        detail = f"{booking.attempts} requests to change it got no answer, and it is not changed; {_RESOLVE}."
+        refused = there.with_state(there.state, Reason.REFUSED, detail)
+        return replace(refused, pending=booking.pending, origin=booking.origin, attempts=0)
+
+    def _settle_cancel(self, booking: Booking, *, repeat: bool) -> None:
         assert booking.reservation_id is not None  # only bookings that have one are cancelled
         there = self._api.get(booking.reservation_id)
         if there is None or not there.live:
             self._applier.finish_cancelled(booking)
-        elif self._settings.mode.cancels:
+        elif repeat and booking.attempts >= MAX_ATTEMPTS:
+            detail = f"{booking.attempts} requests to cancel it got no answer, and it is not; {_RESOLVE}."
+            self._applier.give_up_cancel(booking, there, detail)
+        elif repeat and self._settings.mode.cancels:
             try:
                 self._applier.finish_cancel(booking)
             except OutcomeUnknown:

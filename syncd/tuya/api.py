@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
-from syncd.errors import ApiUnusable, ConfigError, OutcomeUnknown, Refused
+from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused
 from syncd.tuya import codes, content
 from syncd.tuya.content import BookingRules, Fields, Room
 
@@ -228,9 +228,10 @@ class TuyaApi:
 
         An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
         """
-        reservation_id = content.identifier(
-            self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark))
-        )
+        result = self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark))
+        if result is False:
+            raise NotDone("The API answered that it was not booked (result false), and not why.")
+        reservation_id = content.identifier(result)
         if reservation_id is None:
             raise OutcomeUnknown(
                 "the API reported success without an id, so it may be booked; syncd settles it by looking"
@@ -247,9 +248,11 @@ class TuyaApi:
         self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"})
 
     def _change(self, path: str, body: Mapping[str, object]) -> None:
-        # "success" with a result of false comes without code or cause: it is no refusal one could record,
-        # and looking costs one read.
-        if self._channel.write("PUT", path, body) is not True:
+        # Page "Modify Meeting Reservation": result is true when modified, false when that failed.
+        result = self._channel.write("PUT", path, body)
+        if result is False:
+            raise NotDone("The API answered that the change failed (result false), and not why.")
+        if result is not True:
             raise OutcomeUnknown(
                 "the API reported success without confirming the change; syncd settles it by looking"
             )
