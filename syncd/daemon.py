@@ -64,6 +64,9 @@ def run(path: Path) -> None:
         log.info("ready", sources=len(config.sources), mode=config.mode)
         try:
             daemon.work()
+        except LedgerError as error:
+            notifier.status(str(error))
+            raise
         except KeyboardInterrupt:
             log.warning("stopped in the middle of a call; its outcome is looked up at the next start")
         finally:

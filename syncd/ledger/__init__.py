@@ -142,8 +142,22 @@ class Ledger:
             if self._uncounted:
                 with self._writing():
                     pass
+        except LedgerError:
+            if not self._is_lost():
+                raise  # a ledger that is no longer its file was complained of before, and keeps no count
         finally:
             self._database.close()
+
+    def _is_lost(self) -> bool:
+        try:
+            self._database.require_in_place()
+        except LedgerError:
+            return True
+        return False
+
+    def require_in_place(self) -> None:
+        """Raise `LedgerError` when its files are no longer those of their names: moved, deleted, replaced."""
+        self._database.require_in_place()
 
     def __enter__(self) -> Self:
         return self

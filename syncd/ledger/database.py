@@ -55,8 +55,60 @@ _TAKEN = {
 }
 
 
+_MOVED = (
+    "The ledger {where} is no longer the file that was opened ({what}), so nothing more is written or sent: "
+)
+_GONE = _MOVED + "put it back with what lies beside it, or correct state.url, then start syncd again."
+_REPLACED = _MOVED + (
+    "the next start takes the file that is there now; put a backup back only while syncd is stopped."
+)
+
+
+class _Identity:
+    """Which files a ledger is made of, told by device and inode, since names can be given to others.
+
+    A database that was moved away, deleted or replaced goes on under no name; what is written to it is lost
+    with the process. Without its -wal or -shm another process does not see what is written, and writes over
+    it; without the lock file another owner gets in.
+    """
+
+    def __init__(self, name: Path, file: Path, lock: Path) -> None:
+        """`name` is how the configuration calls the database, `file` what that led to."""
+        self._name = name
+        self._kept = {name: _inode(file), lock: _inode(lock)}
+        self._beside = [file.with_name(file.name + suffix) for suffix in ("-wal", "-shm")]
+
+    def learn(self) -> None:
+        """Note the files that the database makes beside itself; call it while a connection is in use."""
+        for file in self._beside:
+            self._kept[file] = _inode(file)
+
+    def require(self) -> None:
+        """Raise `LedgerMisplaced` when the database is gone, `LedgerError` when a file is another one."""
+        for file, inode in self._kept.items():
+            now = _inode(file)
+            if inode is None or now == inode:
+                continue
+            if now is None and file == self._name:
+                raise LedgerMisplaced(_GONE.format(where=self._name, what="it was moved away or deleted"))
+            what = "replaced" if now else "moved away or deleted"
+            raise LedgerError(_REPLACED.format(where=self._name, what=f"{file.name} was {what}"))
+
+
+def _inode(file: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if nothing has its name."""
+    try:
+        found = os.stat(file)  # noqa: PTH116  # at each transaction, and Path.stat takes twice as long
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Database:
-    """An open database with the current schema."""
+    """An open database with the current schema.
+
+    For the owner each transaction first makes sure that the files are still those of their names.
+    """
 
     def __init__(self, url: str, *, owner: bool, patience_s: float) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
@@ -72,8 +124,14 @@ class Database:
         except BaseException:
             self._give_up()
             raise
+        self._identity: _Identity | None = None
         try:
             self._bring_up_to_date()
+            if owner:
+                self._identity = _Identity(_named_file(url), file, _lock_file(file))
+                with self.reading() as connection:
+                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+                    self._identity.learn()
         except BaseException:
             self.close()
             raise
@@ -105,12 +163,18 @@ class Database:
         with self._transaction(self._engine.execution_options(writes=True)) as connection:
             yield connection
 
+    def require_in_place(self) -> None:
+        """Raise `LedgerError` when the owner's files are no longer those of their names."""
+        if self._identity is not None:
+            self._identity.require()
+
     def unreadable(self, what: str) -> LedgerError:
         """The error for something stored that makes no sense."""
         return LedgerError(f"{what} of the ledger {self._where} makes no sense: {_REBUILD}.")
 
     @contextlib.contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        self.require_in_place()
         try:
             with engine.begin() as connection:
                 yield connection
@@ -246,6 +310,11 @@ def _file_of(url: str) -> Path:
             "The ledger is a SQLite file for now: set state.url to sqlite:////absolute/path/state.db."
         )
     return Path(str(parsed.database)).resolve()
+
+
+def _named_file(url: str) -> Path:
+    """The file of a URL that `_file_of` accepted, as it is named there: it may be a link."""
+    return Path(str(make_url(url).database)).absolute()
 
 
 def _has_bytes(file: Path) -> bool:
