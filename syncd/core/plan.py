@@ -417,7 +417,9 @@ class _Planner:
         changed = meeting.spec.changed_from(booking.spec)
         if self.policy.mode.updates:
             update = Update(meeting, booking, changed, reason, detail)
-            if booking.room_id is not None and meeting.spec.room_id is None:
+            gives_room_up = booking.room_id is not None and meeting.spec.room_id is None
+            # One that was sent before was weighed then, and a doubt is not forgotten for being held.
+            if gives_room_up and reason is not Reason.IN_DOUBT:
                 self.cancels.give_room_up(update)
             else:
                 self.draft.add(update)
