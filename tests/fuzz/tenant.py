@@ -85,6 +85,7 @@ class Tenant:
     asked: list[Question] = field(default_factory=list)
     trespasses: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
+    given: int = 0  # ids, also of what was undone
 
     # What people do beside the program
 
@@ -215,7 +216,8 @@ class Tenant:
             raise No(ROOM_TAKEN, "the room is occupied")
 
     def _add(self, content: Mapping[str, object]) -> Record:
-        number = str(_FIRST_ID + len(self.records) * 4194304 * 1000)
+        number = str(_FIRST_ID + self.given * 4194304 * 1000)
+        self.given += 1
         record: Record = {
             "reservation_id": number,
             "topic": "",

@@ -436,12 +436,17 @@ class Trial:
         )
 
     def _in_conflict(self) -> set[str]:
-        """UIDs whose place a stranger has."""
-        found = set()
-        for uid, _, start, end, room in self.office.wanted(self.now):
-            blocker = self.tenant.blocker(room, start, end)
-            if blocker is not None and blocker["reservation_id"] in self._strangers:
-                found.add(uid)
+        """UIDs whose place a stranger has, or one of ours that cannot leave it for that reason."""
+        found: set[str] = set()
+        known = -1
+        while len(found) > known:
+            known = len(found)
+            for uid, _, start, end, room in self.office.wanted(self.now):
+                blocker = self.tenant.blocker(room, start, end)
+                if blocker is None:
+                    continue
+                if blocker["reservation_id"] in self._strangers or uid_in(blocker["topic"]) in found:
+                    found.add(uid)
         return found
 
     def _writes(self) -> int:
