@@ -188,6 +188,7 @@ class Applier:
         (intent,) = self._ledger.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
         try:
             reservation_id = yield partial(self._create_once_or_again, meeting.spec, mark)
+            self._require_new(reservation_id)
         except Refused as refusal:
             yield from self._on_refused_create(intent, refusal)
         except OutcomeUnknown as error:
@@ -203,6 +204,14 @@ class Applier:
             raise
         else:
             self._confirm(intent.booked(reservation_id), "created")
+
+    def _require_new(self, reservation_id: str) -> None:
+        """Raise `OutcomeUnknown` when the id that a create gave is one that a booking has or had."""
+        if self._ledger.recorded([reservation_id]):
+            raise OutcomeUnknown(
+                "the API answered with the id of another reservation, so it may be booked; "
+                "syncd settles it by looking"
+            )
 
     def _create_once_or_again(self, spec: ReservationSpec, mark: Mark | None) -> str:
         """Send a create; a second time only when the first provably never arrived."""
