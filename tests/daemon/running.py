@@ -18,8 +18,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tests.conftest import HANG_S, Office
+
+FAST, SLOW = "requests_per_second = 100.0", "requests_per_second = 4.0"
+"""Lines of an office's configuration. At the slow rate many bookings are not made before what is done
+meanwhile, however busy the machine is."""
 
 
 def until(true: Callable[[], object], what: str, seconds: float = HANG_S) -> None:
@@ -31,11 +36,11 @@ def until(true: Callable[[], object], what: str, seconds: float = HANG_S) -> Non
 
 
 class Manager:
-    """Receives what a daemon tells systemd; `messages` are the fields of each datagram, with their time."""
+    """Receives what a daemon tells systemd; `messages` are the fields of each datagram."""
 
     def __init__(self, path: Path) -> None:
         self.messages: list[dict[str, str]] = []
-        self.heard_at: list[float] = []
+        self._path = str(path)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._receiver.bind(str(path))
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -44,7 +49,6 @@ class Manager:
     def _listen(self) -> None:
         while message := self._receiver.recv(65536):
             self.messages.append(dict(line.split("=", 1) for line in message.decode().splitlines()))
-            self.heard_at.append(time.monotonic())
 
     def close(self) -> None:
         """Hear no more."""
@@ -52,6 +56,14 @@ class Manager:
             self._receiver.shutdown(socket.SHUT_RD)
         self._thread.join(HANG_S)
         self._receiver.close()
+
+    def mark(self) -> int:
+        """Send a message of our own and return its place: what the daemon sent before stands before it."""
+        name = f"TEST_{uuid4().hex}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(f"{name}=1".encode(), self._path)
+        until(lambda: self.count(name), "the mark is heard")
+        return next(number for number, message in enumerate(self.messages) if name in message)
 
     def count(self, field: str) -> int:
         """In how many messages a field was, such as `WATCHDOG`."""
@@ -128,7 +140,7 @@ class Daemon:
         self.process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """End it; how it ended, and after how many seconds."""
+        """End it; how it ended, and after how many seconds, which is for a person to read."""
         began = time.monotonic()
         self.send(number)
         code = self.process.wait(HANG_S)

@@ -124,4 +124,4 @@ def test_what_the_api_refuses_to_tell_ends_nothing(refused: Daemon) -> None:
     office = refused.office
     assert len(office.control("requests")) < 10
     office.fault()
-    refused.until(lambda: "Meeting asked" in topics(office), "tried again by itself", 40)
+    refused.until(lambda: "Meeting asked" in topics(office), "tried again by itself")

