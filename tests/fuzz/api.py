@@ -1,7 +1,7 @@
-"""The command `python -m tests.fuzz api [--cycles N] [--seed S]`.
+"""The command `python -m tests.fuzz api [--cycles N] [--seed S] [--processes N]`.
 
-Runs trials until so many cycles met damaged answers, and prints each kind of finding once: its seed, the
-damages that it takes, and its history.
+Runs trials until so many cycles met damaged answers, first some in which each cycle is a process of its own,
+and prints each kind of finding once: its seed, the damages that it takes, and its history.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tests.fuzz.trial import Answer, Figures, Trial, Violation, quick_and_quiet
+from tests.fuzz.lives import Violation
+from tests.fuzz.trial import Answer, Figures, Trial, quick_and_quiet
 
 CYCLES_OF_A_TRIAL = 40
 _ATTEMPTS = 60  # at making a finding shorter
@@ -32,7 +33,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--seed", type=int, default=None, help="begin with this history (default: by the clock)"
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=None,
+        help="so many of them are whole processes (default: a fiftieth)",
+    )
     chosen = parser.parse_args(arguments)
+    as_processes = chosen.cycles // 50 if chosen.processes is None else chosen.processes
     first = int(time.time()) if chosen.seed is None else chosen.seed
     total, found = Figures(), Counter[str]()
     began = said = time.monotonic()
@@ -40,14 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     with quick_and_quiet():
         while total.cycles < chosen.cycles:
             cycles = min(CYCLES_OF_A_TRIAL, chosen.cycles - total.cycles)
-            trial, violation = tried(seed, cycles)
+            processes = total.cycles < as_processes
+            trial, violation = tried(seed, cycles, processes=processes)
             # A trial that ended early counts as whole, so that findings do not make the run longer.
             trial.figures.cycles = max(trial.figures.cycles, cycles)
             total.add(trial.figures)
             if violation is not None:
                 found[violation.kind] += 1
                 if found[violation.kind] == 1:
-                    _show(seed, cycles, trial, violation)
+                    _show(seed, cycles, trial, violation, processes=processes)
             seed += 1
             if time.monotonic() - said > 10:
                 said = time.monotonic()
@@ -56,10 +65,12 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if found else 0
 
 
-def tried(seed: int, cycles: int, only: Collection[Answer] | None = None) -> tuple[Trial, Violation | None]:
+def tried(
+    seed: int, cycles: int, only: Collection[Answer] | None = None, *, processes: bool = False
+) -> tuple[Trial, Violation | None]:
     """One trial in a folder of its own, and the claim that did not hold in it."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        trial = Trial(seed, Path(folder), only)
+        trial = Trial(seed, Path(folder), only, processes=processes)
         try:
             trial.run(cycles)
         except Violation as violation:
@@ -89,10 +100,12 @@ def shortened(seed: int, cycles: int, trial: Trial, violation: Violation) -> tup
     return trial, violation
 
 
-def _show(seed: int, cycles: int, trial: Trial, violation: Violation) -> None:
-    trial, violation = shortened(seed, cycles, trial, violation)
+def _show(seed: int, cycles: int, trial: Trial, violation: Violation, *, processes: bool) -> None:
+    if not processes:  # their histories cannot be repeated
+        trial, violation = shortened(seed, cycles, trial, violation)
     print(f"FOUND: {violation.kind}\n{violation}")
-    print(f"  --seed {seed} --cycles {cycles}; damaged answers that it takes: {trial.damaged}")
+    option = f" --processes {cycles}" if processes else " --processes 0"
+    print(f"  --seed {seed} --cycles {cycles}{option}; damaged answers that it takes: {trial.damaged}")
     print("\n".join(f"  {line}" for line in trial.history[-_SHOWN:]), flush=True)
 
 

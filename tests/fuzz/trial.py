@@ -5,46 +5,36 @@ reservation API on a real socket.
 In each round the office is at rest; then all that is said of one reservation is damaged, and everything
 else must be done in that cycle; then anything is damaged for some cycles; then the API answers well again
 for as long as the program needs.
-Whatever happens follows from the seed, so a finding is made again by it.
+Whatever happens follows from the seed, so a finding is made again by it, but for processes: they go by the
+real clock, and several of their calls are under way at once.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
-import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import stamina
 import structlog
 
-from syncd import service
-from syncd.config import load
 from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
-from syncd.errors import ApiUnusable, ReservationError
-from syncd.ics import Locale
-from syncd.ledger import Ledger
-from syncd.reconciler import Api, CalendarSource, CycleReport, Reconciler
-from syncd.sources import FileSource
-from syncd.tuya import TuyaApi
+from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
 from tests.fuzz.nonsense import AboutOne, copied, damage
 from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
 from tests.fuzz.tenant import CANCELLED, Question, Record, Sent, Tenant, serving
-from tests.machine.calendars import FIRST_DAY
 
 ELSEWHERE = "1410148741926678599"
 STRANGER = "99"
-VALIDITY = timedelta(minutes=5)
 SETTLES_WITHIN = 16
 """Cycles in which a program comes to rest when all is well; it takes three to eight."""
 
@@ -52,14 +42,6 @@ Answer: TypeAlias = tuple[int, int]
 """The number of a cycle, and that of an answer in it."""
 
 _OUTCOMES = ("ok", "attention", "failed")
-
-
-class Violation(Exception):
-    """A claim does not hold; `kind` tells equal ones."""
-
-    def __init__(self, kind: str, sentence: str) -> None:
-        self.kind = kind
-        super().__init__(sentence)
 
 
 @dataclass
@@ -84,14 +66,19 @@ class Figures:
 
 
 class Trial:
-    """One history; `only` names the answers that may be damaged (None: all)."""
+    """One history; `only` names the answers that may be damaged (None: all).
 
-    def __init__(self, seed: int, folder: Path, only: Collection[Answer] | None = None) -> None:
+    With `processes` it runs the program itself for each cycle; else its parts, on a clock of their own.
+    """
+
+    def __init__(
+        self, seed: int, folder: Path, only: Collection[Answer] | None = None, *, processes: bool = False
+    ) -> None:
         self.seed = seed
         self.figures = Figures()
         self.history: list[str] = []
         self.damaged: list[Answer] = []
-        self.now = FIRST_DAY + timedelta(hours=8)
+        self.life: Life = Commands(folder) if processes else Parts(folder)
         self._only = only
         self._random = Random(seed)
         self._cycle = 0
@@ -99,41 +86,25 @@ class Trial:
         self._rate = 0.0
         self._about: AboutOne | None = None
         self._deceived: set[str] = set()
-        self._folder = folder
         self.office = Office(folder / "office.ics")
         self.tenant = Tenant(now=lambda: ms(self.now), distort=self._distort)
         self._strangers: dict[str, Record] = {}
         self._stack = ExitStack()
-        self._url = self._stack.enter_context(serving(self.tenant))
-        self._life: _Life | None = None
-        self._configure()
+        url = self._stack.enter_context(serving(self.tenant))
+        configure(folder, url, self.life.validity)
         self._let_strangers_book(55)
 
     def close(self) -> None:
         """End everything."""
-        self._end_life()
+        self.life.end()
         self._stack.close()
 
     # The office
 
-    def _configure(self) -> None:
-        secret = self._folder / "secret"
-        secret.touch(mode=0o600)
-        secret.write_text("secret")
-        rooms = "".join(
-            f'[[rooms]]\nid = "{number}"\nname = "{name}"\naddresses = ["room-{name}@example.com"]\n'
-            for name, number in ROOMS.items()
-        )
-        text = CONFIGURATION.format(url=self._url, days=HORIZON_DAYS, validity=VALIDITY.seconds, rooms=rooms)
-        (self._folder / "syncd.toml").write_text(text)
-
-    def tick(self) -> datetime:
-        """The clock of the program: it never shows a time twice."""
-        self.now += timedelta(milliseconds=1)
-        return self.now
-
-    def _pass(self, much: timedelta) -> None:
-        self.now += much
+    @property
+    def now(self) -> datetime:
+        """The present, as the program sees it."""
+        return self.life.now()
 
     def _note(self, text: str) -> None:
         self.history.append(f"{self.now:%d %H:%M:%S}  {text}")
@@ -262,10 +233,10 @@ class Trial:
         if random.random() < 0.1:
             self._let_a_stranger_in()
         if random.random() < 0.2:
-            self._end_life()
+            self.life.end()
             self._note("a new process")
         minutes = random.choice([0, 0.1, 0.2, 1, 6, 6, 61])
-        self._pass(timedelta(minutes=minutes))
+        self.life.wait(timedelta(minutes=minutes))
         self._rate = random.choice([0.03, 0.1, 0.1, 0.3, 0.6, 1.0])
         self.figures.cycles += 1
         if random.random() < 0.1:
@@ -275,16 +246,9 @@ class Trial:
 
     def _look_only(self) -> None:
         """What shows and does nothing never fails otherwise than it says."""
-        life = self._living()
         writes = self._writes()
-        with self._watched("looking"):
-            try:
-                life.reconciler.preview()
-                life.reconciler.adoption(apply=False)
-            except (ApiUnusable, ReservationError):
-                self._note("  plan and adopt: the API cannot be used")
-        with self._watched("explaining"):
-            life.reconciler.examine(next(iter(self.office.events), "u1"))
+        self._note("plan, adopt and explain")
+        self.life.look(next(iter(self.office.events), "u1"))
         if self._writes() != writes:
             raise Violation("a look writes", "plan, adopt or explain sent a change")
 
@@ -299,7 +263,7 @@ class Trial:
                 self._edit(but=uid)
             if number and uid and random.random() < 0.6:
                 self._say_otherwise(uid)
-            self._pass(timedelta(minutes=random.choice([0.1, 1, 6, 61])))
+            self.life.wait(timedelta(minutes=random.choice([0.1, 1, 6, 61])))
             self.figures.cycles += 1
             self.figures.about_one += 1
             report = self._run_cycle(force=random.random() < 0.5)
@@ -359,8 +323,8 @@ class Trial:
             self._note(f"edit: remove {uid}, because of a lie")
         self.office.drop_what_is_over(self.now)
         if self._random.random() < 0.3:
-            self._end_life()
-        self._pass(timedelta(minutes=70))
+            self.life.end()
+        self.life.wait(timedelta(minutes=70))
         self._come_to_rest()
         left = [r for r in self.tenant.live_of_ours() if uid_in(r["topic"]) in self._deceived]
         for record in left:
@@ -369,10 +333,10 @@ class Trial:
             self._come_to_rest()
         self._deceived.clear()
         self._compare()
-        self._pass(timedelta(minutes=1))
+        self.life.wait(timedelta(minutes=1))
         asked = len(self.tenant.asked)
         self._run_cycle(force=False)
-        if self._life is not None and self.tenant.asked[asked:]:
+        if self.tenant.asked[asked:]:
             calls = [_told(question) for question in self.tenant.asked[asked:]]
             raise Violation("a quiet cycle makes calls", f"a quiet cycle makes calls: {calls}")
 
@@ -387,14 +351,14 @@ class Trial:
             quiet = 0 if busy else quiet + 1
             if quiet == 2:
                 return
-            self._pass(VALIDITY + timedelta(minutes=1))
-        with self._ledger() as ledger:
+            self.life.wait(self.life.validity + timedelta(minutes=1))
+        with self.life.ledger() as ledger:
             open_ones = [_described(b) for b in ledger.current() if b.reason or b.in_doubt]
         raise Violation("no rest", f"it does not come to rest: {open_ones}")
 
     def _persons_answer(self) -> bool:
         """A person releases what is held and lets be tried again what was refused; whether anything was."""
-        with self._ledger() as ledger:
+        with self.life.ledger() as ledger:
             checksum, _, count = (ledger.get_fact("held") or " 0").partition(" ")
             if checksum:
                 ledger.approve(checksum, self.now, "somebody")
@@ -412,7 +376,7 @@ class Trial:
         extra = [content for content in (live - wanted) if content[0] not in conflicts]
         if not missing and not extra:
             return
-        with self._ledger() as ledger:
+        with self.life.ledger() as ledger:
             uids = {content[0] for content in (*missing, *extra)}
             records = [_described(b) for uid in sorted(uids) for b in ledger.bookings_of(uid)]
         kind = "two live" if extra and not missing else "not as the calendar has it"
@@ -452,14 +416,12 @@ class Trial:
     def _writes(self) -> int:
         return sum(question.writes for question in self.tenant.asked)
 
-    def _run_cycle(self, *, force: bool) -> CycleReport:
+    def _run_cycle(self, *, force: bool) -> Told:
         self._cycle += 1
         self._answers = 0
         self.office.write()
         self._note(f"cycle {self._cycle}{', forced' if force else ''}, rate {self._rate}")
-        life = self._living()
-        with self._watched("cycle"):
-            report = life.reconciler.cycle(force=force)
+        report = self.life.cycle(force=force)
         self._note(
             f"  {report.outcome} {report.error or ''} { {k: n for k, n in report.counts.items() if n} }"
         )
@@ -471,99 +433,6 @@ class Trial:
                 self.figures.changes[name] += report.counts[name]
         self._require_honesty()
         return report
-
-    @contextmanager
-    def _watched(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # the claim is that there is none of any kind
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            text = "".join(traceback.format_exception(error)[-12:])
-            name = f"{type(error).__name__} in {Path(place.filename).name}:{place.name}"
-            raise Violation(f"{what}: {name}", f"{what} raises {name}: {error}\n{text}") from None
-
-    # Lives
-
-    def _living(self) -> _Life:
-        if self._life is None:
-            self._life = _Life(self._folder, self.tick)
-        return self._life
-
-    def _end_life(self) -> None:
-        if self._life is not None:
-            self._life.end()
-            self._life = None
-
-    @contextmanager
-    def _ledger(self) -> Iterator[Ledger]:
-        yield self._living().ledger
-
-
-CONFIGURATION = """mode = "full"
-[calendar]
-timezone = "Europe/Berlin"
-horizon = "{days}d"
-[api]
-endpoint = "{url}"
-client_id = "client"
-client_secret = {{ file = "secret" }}
-request_validity = "{validity}s"
-requests_per_second = 100
-monthly_calls = 0
-[reservation]
-creator = "3"
-[safety]
-cancel_floor = 1000
-empty_hold = 1000
-{rooms}[[sources]]
-name = "office"
-path = "office.ics"
-"""
-
-
-class _Life:
-    """One process: it has the ledger for itself until its end."""
-
-    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
-        config = load(folder / "syncd.toml")
-        self.ledger = Ledger.open(config.state.url, owner=True)
-        self._api = TuyaApi(
-            endpoint=config.api.endpoint or "",
-            client_id=config.api.client_id,
-            client_secret=config.api.client_secret.reveal,
-            timeout_s=10.0,
-            requests_per_second=1e6,
-            clock=lambda: clock().timestamp(),
-        )
-        files = FileSource("office", folder / "office.ics", 1_000_000)
-        self.reconciler = Reconciler(
-            sources=[CalendarSource("office", files.fetch, Locale(config.calendar.timezone))],
-            api=cast(Api, _OneAtATime(self._api)),
-            ledger=self.ledger,
-            settings=service._settings(config),
-            clock=clock,
-            progress=service.NoProgress(),
-        )
-
-    def end(self) -> None:
-        """Let go of everything; what is in memory is lost."""
-        self._api.close()
-        self.ledger.close()
-
-
-class _OneAtATime:
-    """The API client, of which no two calls are under way at once, so that a history can be repeated."""
-
-    def __init__(self, api: TuyaApi) -> None:
-        self._api = api
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-    @staticmethod
-    def pause_s(underway: int) -> float:
-        """Seconds until another call may begin."""
-        return math.inf if underway else 0.0
 
 
 def _told(question: Question) -> str:
