@@ -29,10 +29,11 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The documents of a source, and a sentence for each that could not be had."""
+    """The documents of a source, a sentence for each that could not be had, and what else is to be said."""
 
     documents: tuple[Document, ...]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def accept(self) -> None:
         """Nothing is kept of files: they are there."""

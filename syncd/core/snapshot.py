@@ -67,6 +67,7 @@ class Snapshot:
     `etag`, `last_modified` and `target` make the next request conditional (RFC 9110 section 8.8).
     `read_at` is when the body came.
     `failures` counts attempts in a row that failed; until `wait_until` the feed is left alone.
+    Until `unconditional_until` it is asked without condition, because its server fails on one.
     """
 
     identity: str
@@ -79,6 +80,7 @@ class Snapshot:
     read_at: datetime | None = None
     failures: int = 0
     wait_until: datetime | None = None
+    unconditional_until: datetime | None = None
 
     def failed(self, now: datetime, interval: timedelta, retry_at: datetime | None) -> Snapshot:
         """The same after one more failure: asked again after twice the time, or when the server says."""

@@ -5,6 +5,7 @@ Must not: look further into a body than to tell a web page from a calendar.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,12 +14,14 @@ from enum import Enum
 import httpx
 
 from syncd.core.snapshot import Body
+from syncd.feeds.charset import in_utf8
 from syncd.feeds.connection import Deadline, Response
-from syncd.feeds.decoding import DECODING_ERRORS, decoder_for
+from syncd.feeds.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
 from syncd.feeds.fault import Fault
 from syncd.feeds.feed import Validators
 
 _LONGEST_WAIT = timedelta(hours=24)
+_ABOVE = 65536  # bytes in which a calendar begins, if one stands below other text
 _UTF8_MARK = b"\xef\xbb\xbf"
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,32 +42,35 @@ def require_whole_answer(response: Response, who: str, credentials: Credentials,
     if status == 200:
         return
     retry_at = _retry_at(response.headers, now)
+    sentence, malformed = _meaning(status, who, credentials)
+    by_condition = status not in _NOT_BY_CONDITION and retry_at is None
+    raise Fault(sentence, malformed=malformed, retry_at=retry_at, by_condition=by_condition)
+
+
+def _meaning(status: int, who: str, credentials: Credentials) -> tuple[str, bool]:
+    """What a status says, and whether a person has to look at what came with it."""
     if status == 401:
-        raise Fault(_UNAUTHORISED[credentials].format(who=who), retry_at=retry_at)
+        return _UNAUTHORISED[credentials].format(who=who), False
     if status in _CURES:
-        raise Fault(f"{who} {_CURES[status]} (status {status})", retry_at=retry_at)
+        return f"{who} {_CURES[status]} (status {status})", False
     if status >= 500:
-        raise Fault(
-            f"{who} failed (status {status}); it is tried again; if it lasts, ask its administrator",
-            retry_at=retry_at,
-        )
+        return f"{who} failed (status {status}); it is tried again; if it lasts, ask its administrator", False
     if status == 206:
-        raise Fault(
+        return (
             f"{who} sent a part of the calendar although the whole was asked for (status 206); "
-            "look for a proxy or cache in between",
-            malformed=True,
-        )
+            "look for a proxy or cache in between"
+        ), True
     if status < 300:
-        raise Fault(f"{who} answered without a calendar (status {status}); check url", malformed=True)
+        return f"{who} answered without a calendar (status {status}); check url", True
     if status == 304:
-        raise Fault(
+        return (
             f"{who} says that nothing changed although that was not asked (status 304); "
-            "look for a proxy or cache in between",
-            malformed=True,
-        )
-    raise Fault(f"{who} did not give the calendar (status {status}); check url", retry_at=retry_at)
+            "look for a proxy or cache in between"
+        ), True
+    return f"{who} did not give the calendar (status {status}); check url", False
 
 
+_NOT_BY_CONDITION = frozenset({401, 407, 408, 410, 425, 429})
 _UNAUTHORISED: Mapping[Credentials, str] = {
     Credentials.NONE: "{who} wants to know who asks (status 401); give the source auth",
     Credentials.SHOWN: "{who} does not accept the auth of this source (status 401); "
@@ -125,60 +131,72 @@ def _as_sent(headers: httpx.Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers.raw if key.lower() == name), "")
 
 
-def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> Body:
-    """The decoded body, whole and within its limits; raises `Fault`."""
+def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> tuple[Body, str]:
+    """The decoded body in UTF-8, whole and within its limits, and a note or nothing; raises `Fault`."""
+    content_type = response.headers.get("content-type", "")
     body = Body.of(_decoded(response, who, max_bytes, deadline))
-    _require_no_web_page(body, response.headers.get("content-type", ""), who)
-    return body
+    _require_no_web_page(body, content_type, who)
+    return in_utf8(body, content_type)
 
 
 def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -> Iterator[bytes]:
     headers = response.headers
     coding = headers.get("content-encoding", "")
-    decoder = decoder_for(coding)
-    if decoder is None:
-        raise Fault(
-            f"{who} sent the calendar compressed in a way that was not asked for; "
-            "look for a proxy or cache in between",
-            malformed=True,
-        )
+    decoding = Decoding(coding, max_bytes, lambda: deadline.slice_s(who))
     announced = headers.get("content-length", "")
-    if not coding and announced.isdigit() and int(announced) > max_bytes:
+    if decoding.is_plain and announced.isdigit() and int(announced) > max_bytes:
         raise _too_large(who, max_bytes)
     size = 0
     try:
         for chunk in response.chunks:
-            for piece in decoder.pieces(chunk):
+            for piece in decoding.pieces(chunk):
                 size += len(piece)
-                if size > max_bytes:
-                    raise _too_large(who, max_bytes)
                 yield piece
-                deadline.slice_s(who)
-    except DECODING_ERRORS:
+        for piece in decoding.rest():
+            size += len(piece)
+            yield piece
+    except TooMuch:
+        raise _too_large(who, max_bytes) from None
+    except UnknownCoding:
         raise Fault(
-            f"{who} sent something that cannot be decompressed; look for a proxy in between, "
-            "or ask its administrator",
+            f"{who} sent the calendar compressed in a way that was not asked for "
+            f"(Content-Encoding: {_shown(coding)}); look for a proxy or cache in between",
             malformed=True,
         ) from None
-    if size and not decoder.finished:
+    except DECODING_ERRORS:
+        raise Fault(
+            f"{who} sent something that cannot be decompressed (Content-Encoding: {_shown(coding)}); look "
+            "for a proxy in between, or ask its administrator",
+            malformed=True,
+        ) from None
+    if size and not decoding.finished:
         raise Fault(f"{who} cut the compressed calendar off before its end; it is tried again")
 
 
+def _shown(header: str) -> str:
+    """A header as it may stand in a sentence."""
+    return re.sub(r"[^ -~]", "?", header)[:80] or "none"
+
+
 def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
-    start = next(body.blocks(), b"")[:1024].removeprefix(_UTF8_MARK).lstrip().lower()
+    block = next(body.blocks(), b"")[:_ABOVE].replace(b"\0", b"")
+    start = block.removeprefix(_UTF8_MARK).lstrip(b"\xff\xfe \t\r\n").lower()
     if not start:
         raise Fault(
             f"{who} answered with an empty body, which is no calendar, not even an empty one; "
             "open url in a browser",
             malformed=True,
+            by_condition=True,
         )
     is_html = content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}
     # Some servers call everything HTML, so what begins as a calendar is left to be judged as one.
-    if start.startswith(_WEB_PAGE) or (is_html and not start.startswith(b"begin:")):
+    # A script that warns of something calls its answer HTML too, and the calendar follows.
+    if start.startswith(_WEB_PAGE) or (is_html and not re.search(rb"(?:\A|\n)begin:vcalendar", start)):
         raise Fault(
             f"{who} answered with a web page, not a calendar; it may ask to sign in: "
             "check auth, and that url is the address for subscribing",
             malformed=True,
+            by_condition=True,
         )
 
 

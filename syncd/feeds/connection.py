@@ -27,6 +27,7 @@ import httpx
 
 from syncd.feeds.addresses import Address, Allowed, as_address, not_public
 from syncd.feeds.fault import Fault
+from syncd.feeds.head import Head
 
 _SLICE_S = 0.25  # how late a wish to stop may be noticed
 _CONNECT_S = 10.0  # per address; a first packet was repeated three times by then
@@ -148,8 +149,9 @@ class Way:
             port=request.url.port,
             target=request.url.raw_path,
         )
+        head = Head(self.who)
         connection = httpcore.HTTPConnection(
-            origin=url.origin, ssl_context=self.context, network_backend=_Backend(self)
+            origin=url.origin, ssl_context=self.context, network_backend=_Backend(self, head)
         )
         with connection:
             try:
@@ -162,10 +164,7 @@ class Way:
                     "that no header may hold"
                 ) from None
             except httpcore.RemoteProtocolError:
-                raise Fault(
-                    f"{self.who} closed the connection without an answer, or does not speak HTTP; "
-                    "check scheme and port of url"
-                ) from None
+                raise Fault(_no_answer(self.who, head), by_condition=not head.received) from None
             yield Response(answer.status, httpx.Headers(answer.headers), self._chunks(answer))
 
     def _chunks(self, answer: httpcore.Response) -> Iterator[bytes]:
@@ -174,15 +173,22 @@ class Way:
             for chunk in answer.iter_stream():
                 received += len(chunk)
                 yield chunk
-        except httpcore.RemoteProtocolError:
-            raise Fault(f"{self.who} cut its answer off after {received} bytes; it is tried again") from None
+        except httpcore.RemoteProtocolError as error:
+            if str(error).startswith("peer closed"):
+                why = f"cut its answer off after {received} bytes; it is tried again"
+            else:
+                why = (
+                    "sends a body that is not what its headers say (Transfer-Encoding); ask its administrator"
+                )
+            raise Fault(f"{self.who} {why}") from None
 
 
 class _Backend(httpcore.NetworkBackend):
     """Connections for httpcore; its own timeouts are none, because the deadline is above them."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, head: Head) -> None:
         self._way = way
+        self._head = head
 
     def connect_tcp(
         self,
@@ -201,7 +207,7 @@ class _Backend(httpcore.NetworkBackend):
         for number, (family, address) in enumerate(permitted):
             share_s = way.deadline.left_s / (len(permitted) - number)
             try:
-                return _Stream(self._connect(family, address, min(_CONNECT_S, share_s)), way)
+                return _Stream(self._connect(family, address, min(_CONNECT_S, share_s)), way, self._head)
             except OSError as error:
                 reason = error.strerror or "no answer"
         raise Fault(f"{way.who} cannot be reached ({reason}); check the network, and the host in url")
@@ -230,11 +236,20 @@ class _Backend(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A connected socket that waits in slices."""
 
-    def __init__(self, connected: socket.socket, way: Way) -> None:
+    def __init__(self, connected: socket.socket, way: Way, head: Head) -> None:
         self._socket = connected
         self._way = way
+        self._head = head
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        while not self._head.ended:
+            data = self._received(max_bytes)
+            ready = self._head.take(data)
+            if ready or not data:
+                return ready
+        return self._received(max_bytes)
+
+    def _received(self, max_bytes: int) -> bytes:
         try:
             return self._sliced(partial(self._socket.recv, max_bytes))
         except ssl.SSLError as error:
@@ -285,6 +300,15 @@ class _Stream(httpcore.NetworkStream):
                 return operation()
             except TimeoutError:
                 continue
+
+
+def _no_answer(who: str, head: Head) -> str:
+    """Why what came could not be read as an answer."""
+    if not head.received:
+        return f"{who} closed the connection without an answer; check scheme and port of url"
+    if not head.is_http:
+        return f"{who} does not speak HTTP there; check scheme and port of url"
+    return f"{who} broke off, or broke the rules of HTTP, in the headers of its answer; ask its administrator"
 
 
 def _address_of(one: tuple[int, SocketAddress]) -> Address:

@@ -91,8 +91,11 @@ class _OneHeader(httpx.Auth):
         self._value = value
 
     def auth_flow(self, request: httpx.Request) -> AuthFlow:
-        # As UTF-8, which is what servers take a byte beyond ASCII for today.
-        request.headers = httpx.Headers([*request.headers.raw, (self._name.encode(), self._value.encode())])
+        name, value = self._name.encode(), self._value.encode()  # a byte beyond ASCII is UTF-8 today
+        others = [(key, sent) for key, sent in request.headers.raw if key.lower() != name.lower()]
+        if name.lower() == b"cookie" and "cookie" in request.headers:
+            value += b"; " + request.headers["cookie"].encode("latin-1")
+        request.headers = httpx.Headers([*others, (name, value)])
         yield request
 
 

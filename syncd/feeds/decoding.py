@@ -5,8 +5,9 @@ A few bytes can stand for gigabytes, so whoever reads the pieces may stop after 
 
 from __future__ import annotations
 
+import codecs
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import brotli
@@ -104,17 +105,143 @@ def _inflated(inflater: zlib._Decompress, data: bytes) -> Iterator[bytes]:
 
 
 _DECODERS: Mapping[str, Callable[[], Decoder]] = {
-    "": _Identity,
-    "identity": _Identity,
     "gzip": _Gzip,
     "x-gzip": _Gzip,
     "deflate": _Deflate,
     "br": _Brotli,
 }
+# Servers write these where nothing was done to the body, or nothing that is left of it.
+_NOTHING = frozenset(
+    {"", "identity", "none", "7bit", "8bit", "binary", "aws-chunked", "chunked", "utf8", "utf-8"}
+)
 ACCEPTED = "gzip, deflate, br"
+_MOST_LAYERS = 4
+_CALENDAR = b"BEGIN:VCALENDAR"
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def decoder_for(coding: str) -> Decoder | None:
-    """The decoder for a Content-Encoding; None for one that was not asked for."""
-    make = _DECODERS.get(coding.strip().lower())
-    return None if make is None else make()
+class UnknownCoding(ValueError):
+    """A body in a coding that was not asked for and that nothing here undoes."""
+
+
+class TooMuch(ValueError):
+    """More bytes than allowed came out of one of the layers."""
+
+
+class Decoding:
+    """Undoes what a Content-Encoding lists, from the last to the first, and no more than was done.
+
+    What begins as a calendar is one, whatever the header says; a body that begins as gzip is undone although
+    the header forgot it.
+    Each layer gives `max_bytes` at most; `tick` is called for each piece of any of them, and may raise.
+    `pieces` and `rest` raise one of `DECODING_ERRORS`, `UnknownCoding` or `TooMuch`.
+    """
+
+    def __init__(self, header: str, max_bytes: int, tick: Callable[[], object]) -> None:
+        names = [name.strip().strip('"').lower() for name in header.split(",")]
+        self._codings = [name for name in reversed(names) if name not in _NOTHING]
+        makers = [_DECODERS.get(name, _unknown) for name in self._codings[:_MOST_LAYERS]]
+        if len(self._codings) > _MOST_LAYERS:
+            makers = [_unknown]
+        self._layers = [_Layer(make) for make in makers]
+        self._layers += [_Layer(_Undeclared), _Layer(_Undeclared)]
+        self._sizes = [0] * len(self._layers)
+        self._max_bytes = max_bytes
+        self._tick = tick
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was done to the body, as far as the header says."""
+        return not self._codings
+
+    @property
+    def finished(self) -> bool:
+        """Whether all layers came to their end."""
+        return all(layer.finished for layer in self._layers)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What some more bytes stand for."""
+        yield from self._through(0, [data])
+
+    def rest(self) -> Iterator[bytes]:
+        """What was held back until the end."""
+        for number, layer in enumerate(self._layers):
+            yield from self._through(number + 1, self._counted(number, layer.rest()))
+
+    def _through(self, first: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces as they leave the last layer, when they come to the layer of this number."""
+        if first == len(self._layers):
+            yield from pieces
+            return
+        for piece in pieces:
+            yield from self._through(first + 1, self._counted(first, self._layers[first].pieces(piece)))
+
+    def _counted(self, number: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._sizes[number] += len(piece)
+            if self._sizes[number] > self._max_bytes:
+                raise TooMuch
+            yield piece
+            self._tick()
+
+
+class _Layer:
+    """One coding, which is undone only if it was done; what has come is held until that is known."""
+
+    def __init__(self, make: Callable[[], Decoder]) -> None:
+        self._make = make
+        self._held = b""
+        self._decoder: Decoder | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._decoder is None or self._decoder.finished
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        if self._decoder is None:
+            self._held += data
+            begins = begins_as_calendar(self._held)
+            if begins is None:
+                return
+            self._decoder = _Identity() if begins else self._make()
+            data, self._held = self._held, b""
+        yield from self._decoder.pieces(data)
+
+    def rest(self) -> Iterator[bytes]:
+        """What is still held at the end of everything."""
+        if self._held:
+            self._decoder = self._make()
+            yield from self._decoder.pieces(self._held)
+
+
+class _Undeclared:
+    """gzip where the body begins so, otherwise nothing."""
+
+    def __init__(self) -> None:
+        self._decoder: Decoder | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._decoder is None or self._decoder.finished
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        if self._decoder is None and data:
+            self._decoder = _Gzip() if data.startswith(_GZIP_MAGIC) else _Identity()
+        if self._decoder is not None:
+            yield from self._decoder.pieces(data)
+
+
+def _unknown() -> Decoder:
+    raise UnknownCoding
+
+
+def begins_as_calendar(start: bytes) -> bool | None:
+    """Whether a body begins as a calendar, behind marks and blanks, in any case; None: not yet known."""
+    if len(start) < len(_GZIP_MAGIC):
+        return None
+    for mark in _MARKS:
+        start = start.removeprefix(mark)
+    head = start[:512].replace(b"\0", b"").lstrip()[: len(_CALENDAR)].upper()
+    if len(head) == len(_CALENDAR) or len(start) >= 512:
+        return head == _CALENDAR
+    return None if _CALENDAR.startswith(head) else False

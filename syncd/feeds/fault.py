@@ -12,12 +12,21 @@ class Fault(Exception):
 
     `malformed`: what came is not a whole calendar, and a person has to look.
     `retry_at` is when the server asked to be tried again.
+    `by_condition`: a server may answer so because it does not cope with a conditional request.
     """
 
-    def __init__(self, sentence: str, *, malformed: bool = False, retry_at: datetime | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        malformed: bool = False,
+        retry_at: datetime | None = None,
+        by_condition: bool = False,
+    ) -> None:
         self._sentence = sentence
         self._malformed = malformed
         self._retry_at = retry_at
+        self.by_condition = by_condition
         super().__init__(sentence)
 
     def of(self, source: str) -> SourceUnavailable | SourceMalformed:

@@ -154,12 +154,18 @@ _SHRUNK = 6  # times, about, that a calendar is larger than it is kept
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """The whole calendar from `host`; `validators` may be stored once its content was accepted."""
+    """The whole calendar from `host`; `validators` may be stored once its content was accepted.
+
+    `note` is a sentence about it, or empty; `condition_refused`: its server failed when it was asked with a
+    condition, and gave this without one.
+    """
 
     host: str
     base_url: str = field(repr=False)
     body: Body
     validators: Validators | None
+    note: str = ""
+    condition_refused: bool = False
 
     @property
     def document(self) -> Document:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import httpx
@@ -144,9 +144,17 @@ class Fetcher:
             _log.warning("feed_moved", source=feed.name, host=httpx.URL(feed.url).host, to=host)
 
 
+class _UnaskedNotModified(Exception):
+    """Something in between says that nothing changed, although no condition was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """One reading of one feed."""
+    """One reading of one feed.
+
+    `insistent`: no cache in between may answer by itself.
+    `jars` has the cookies of each origin, which are kept as long as the visit lasts.
+    """
 
     feed: Feed
     validators: Validators | None
@@ -155,8 +163,25 @@ class _Visit:
     contexts: Contexts
     clock: Callable[[], datetime]
     report_move: Callable[[Feed, str], None]
+    insistent: bool = False
+    jars: dict[tuple[str, str, int], httpx.Cookies] = field(default_factory=dict)
 
     def answer(self) -> Answer:
+        """Ask with the condition there is, once more without if the server fails on it; raises `Fault`."""
+        try:
+            return self.followed()
+        except _UnaskedNotModified:
+            pass
+        except Fault as fault:
+            if self.validators is None or not fault.by_condition:
+                raise
+        answer = replace(self, validators=None, insistent=True).followed()
+        # Where nothing was asked conditionally there is nothing to be left out the next time.
+        if isinstance(answer, Fresh) and self.validators is not None:
+            return replace(answer, condition_refused=True)
+        return answer
+
+    def followed(self) -> Answer:
         """Follow redirects to an answer; raises `Fault`."""
         url = httpx.URL(self.feed.url)
         at_home, moved_to, permanently = True, "", True
@@ -175,8 +200,8 @@ class _Visit:
                 at_home = False  # for good: who redirects away and back chooses what is asked for there
             url = target
         raise Fault(
-            f"{self._who(url)} redirects more than {_MOST_REDIRECTS} times; "
-            "write into url where the calendar is"
+            f"{self._who(url)} redirects more than {_MOST_REDIRECTS} times, although its cookies were kept; "
+            "write into url where the calendar is, or ask its administrator"
         )
 
     def _judge(self, url: httpx.URL, response: Response, *, at_home: bool) -> Answer:
@@ -186,10 +211,12 @@ class _Visit:
         condition = self._condition(url)
         if response.status == 304 and condition is not None:
             return NotModified()
+        if response.status == 304 and not self.insistent:
+            raise _UnaskedNotModified
         require_whole_answer(response, who, credentials, self.clock())
-        body = read_body(response, who, self.feed.max_bytes, self.deadline)
+        body, note = read_body(response, who, self.feed.max_bytes, self.deadline)
         host = httpx.URL(self.feed.url).host
-        return Fresh(host, str(url), body, validators_of(url, response.headers))
+        return Fresh(host, str(url), body, validators_of(url, response.headers), note)
 
     @contextmanager
     def _exchange(self, url: httpx.URL, *, at_home: bool) -> Iterator[Response]:
@@ -210,13 +237,16 @@ class _Visit:
                 status=response.status,
                 seconds=round(time.monotonic() - began, 3),
             )
+            self._keep_cookies(request, response)
             again = None
             if response.status == 401 and isinstance(auth, DigestAuth):
                 again = answer_to_challenge(flow, request, response, who)
             if again is None:
                 yield response
                 return
+        self._jar(url).set_cookie_header(again)
         with way.send(again) as response:
+            self._keep_cookies(again, response)
             yield response
 
     def _request(self, url: httpx.URL) -> httpx.Request:
@@ -226,13 +256,25 @@ class _Visit:
             "accept-encoding": ACCEPTED,
             "connection": "close",
         }
+        if self.insistent:
+            headers["cache-control"] = "no-cache"
         condition = self._condition(url)
         if condition is not None and condition.etag:
             headers["if-none-match"] = condition.etag
         if condition is not None and condition.last_modified:
             headers["if-modified-since"] = condition.last_modified
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        return httpx.Request("GET", url, headers=encoded)
+        request = httpx.Request("GET", url, headers=encoded)
+        self._jar(url).set_cookie_header(request)
+        return request
+
+    def _jar(self, url: httpx.URL) -> httpx.Cookies:
+        """The cookies of the origin of a URL, and of no other."""
+        return self.jars.setdefault(_origin(url), httpx.Cookies())
+
+    def _keep_cookies(self, request: httpx.Request, response: Response) -> None:
+        said = httpx.Response(response.status, headers=response.headers, request=request)
+        self._jar(request.url).extract_cookies(said)
 
     def _condition(self, url: httpx.URL) -> Validators | None:
         """The validators, at the URL that gave them."""

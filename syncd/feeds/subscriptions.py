@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 UNCONDITIONAL_EVERY = timedelta(days=7)
 """A server that wrongly goes on saying "not modified" is found out after so long."""
 
+WITHOUT_CONDITION = timedelta(days=7)
+"""So long a server is asked without condition when it failed on one."""
+
 
 class Shelf(Protocol):
     """Where snapshots are kept over restarts, each with the body of its digest; see `syncd.ledger`."""
@@ -92,6 +95,7 @@ class Arrived:
     documents: tuple[Document, ...]
     accept: Callable[[], None]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Subscriptions:
@@ -133,7 +137,9 @@ class Subscriptions:
                 continue
             known = self._known(name)
             recent = known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
-            conditional = recent and not force and known.digest
+            # What goes wrong again and again, a timeout say, may be for the condition.
+            left_out = known.failures > 1 or (known.unconditional_until or now) > now
+            conditional = recent and not force and not left_out and known.digest
             asked[self._subscriptions[name].feed] = _validators(known) if conditional else None
         return asked
 
@@ -180,7 +186,10 @@ class Subscriptions:
                 kept = partial(self._kept, name, known.digest)
                 return Arrived((Document(known.document, kept, known.base_url, known.digest),), _nothing)
             case Fresh():
-                return Arrived((answer.document,), partial(self._keep, name, known, answer, now))
+                if answer.condition_refused:
+                    known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
+                accept = partial(self._keep, name, known, answer, now)
+                return Arrived((answer.document,), accept, notes=_notes(known, answer, now))
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
         """Keep what came for the next time; a body that nothing can be asked about is of no use then."""
@@ -229,6 +238,19 @@ def _validators(known: Snapshot) -> Validators | None:
     if not (known.etag or known.last_modified):
         return None
     return Validators(known.etag, known.last_modified, known.target)
+
+
+def _notes(known: Snapshot, fresh: Fresh, now: datetime) -> tuple[str, ...]:
+    """What is to be said of an answer although it was read."""
+    notes = [fresh.note] if fresh.note else []
+    until = known.unconditional_until
+    if until is not None and until > now:
+        notes.append(
+            f"{fresh.host} fails when it is asked whether anything changed (If-None-Match, "
+            f"If-Modified-Since), so it is asked for the whole calendar until {until:%Y-%m-%d}; its "
+            "administrator can mend that"
+        )
+    return tuple(notes)
 
 
 def _nothing() -> None:

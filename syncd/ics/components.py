@@ -166,13 +166,21 @@ def decode(body: bytes) -> str:
         if b"\0\0" in body or not body.lstrip().upper().startswith(b"BEGIN:VCALENDAR"):
             raise Incomplete("is binary data, not a calendar, or has a hole of zero bytes")
         body = body.replace(b"\0", b"")
+    return text_of(body)[0]
+
+
+def text_of(body: bytes) -> tuple[str, bool]:
+    """The text of bytes without a mark, and whether some are no UTF-8, which are read as Windows-1252."""
     try:
-        return body.decode("utf-8")
+        return body.decode("utf-8"), False
     except UnicodeDecodeError:
         # Folds may fall inside a UTF-8 sequence (section 3.1), three at most: put them behind the sequence.
         for _ in range(3):
             body = _FOLDS_IN_SEQUENCE.sub(rb"\2\1", body)
-        return body.decode("utf-8", errors=_AS_WINDOWS_1252)
+    try:
+        return body.decode("utf-8"), False
+    except UnicodeDecodeError:
+        return body.decode("utf-8", errors=_AS_WINDOWS_1252), True
 
 
 def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:

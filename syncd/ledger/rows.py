@@ -142,6 +142,7 @@ snapshots = _table(
     read_at=_Instant,
     failures=Integer,
     wait_until=_Instant,
+    unconditional_until=_Instant,
 )
 bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=LargeBinary)
 decisions = _table(

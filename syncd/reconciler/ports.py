@@ -18,7 +18,7 @@ from syncd.ics import Document, Locale
 
 
 class Fetched(Protocol):
-    """The documents of a source, and a sentence for each that could not be had.
+    """The documents of a source, a sentence for each that could not be had, and what else is to be said.
 
     `accept` is called when they were read as whole calendars.
     """
@@ -27,6 +27,8 @@ class Fetched(Protocol):
     def documents(self) -> tuple[Document, ...]: ...
     @property
     def problems(self) -> tuple[str, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
     def accept(self) -> None: ...
 
 

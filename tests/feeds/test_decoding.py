@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.feeds.decoding import DECODING_ERRORS, Decoder, decoder_for
+from syncd.feeds.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
+from tests.feeds.server import CALENDAR
 
 CODINGS = ("identity", "gzip", "deflate", "br")
 LARGEST_PIECE = 200_000  # what brotli may give when asked for about 65,536
@@ -29,18 +30,16 @@ def encoded(body: bytes, coding: str) -> bytes:
             return body
 
 
-def decoder(coding: str) -> Decoder:
-    """One that must be there."""
-    found = decoder_for(coding)
-    assert found is not None
-    return found
+def decoder(header: str, max_bytes: int = 10**9) -> Decoding:
+    """One for a Content-Encoding."""
+    return Decoding(header, max_bytes, lambda: None)
 
 
 def decoded(coding: str, chunks: list[bytes]) -> tuple[bytes, bool]:
     """What comes out, and whether it was whole."""
     undo = decoder(coding)
     pieces = [piece for chunk in chunks for piece in undo.pieces(chunk)]
-    return b"".join(pieces), undo.finished
+    return b"".join([*pieces, *undo.rest()]), undo.finished
 
 
 @given(
@@ -91,12 +90,85 @@ def test_bare_deflate() -> None:
 def test_something_else(coding: str) -> None:
     """A body that is not in its coding is an error of a known kind."""
     with pytest.raises(DECODING_ERRORS):
-        decoded(coding, [b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" * 10])
+        decoded(coding, [b"<html>\r\nThis is no calendar.\r\n" * 10])
 
 
-def test_names() -> None:
-    """Names of codings are compared without case; one that was not asked for has no decoder."""
-    assert decoder_for(" X-GZIP ") is not None
-    assert decoder_for("") is not None
-    assert decoder_for("zstd") is None
-    assert decoder_for("gzip, br") is None
+def nested(body: bytes, *codings: str) -> bytes:
+    """A body in one coding after the other."""
+    for coding in codings:
+        body = encoded(body, coding)
+    return body
+
+
+@pytest.mark.parametrize("step", [1, 3, 100_000])
+@pytest.mark.parametrize(
+    ("header", "done"),
+    [
+        # Nothing was done, whatever the header says.
+        *[
+            (header, ())
+            for header in ("", "identity", "none", "UTF-8", "utf8", "8bit", "binary", "aws-chunked")
+        ],
+        *[
+            (header, ())
+            for header in ("gzip", "GZIP, br", "deflate", "br", "zstd", "x-snappy, gzip", "compress")
+        ],
+        # One thing was done, and more is said.
+        *[(header, ("gzip",)) for header in ("gzip", " X-GZIP ", "gzip,aws-chunked", "identity, gzip, none")],
+        *[(header, ("gzip",)) for header in ("gzip, gzip", "gzip,utf-8", "GZip,,", '"gzip"', "")],
+        # Several things were done.
+        ("gzip, gzip", ("gzip", "gzip")),
+        ("gzip", ("gzip", "gzip")),
+        ("deflate, br", ("deflate", "br")),
+        ("br, identity, gzip", ("br", "gzip")),
+        ("gzip, deflate, br", ("gzip", "deflate", "br")),
+    ],
+)
+def test_lists_and_headers_that_err(header: str, done: tuple[str, ...], step: int) -> None:
+    """A list is undone from its last member, what was not done is not undone, a calendar is one."""
+    data = nested(CALENDAR, *done)
+    chunks = [data[at : at + step] for at in range(0, len(data), step)]
+    assert decoded(header, chunks) == (CALENDAR, True)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\r\n \t",
+        b"\xef\xbb\xbf\n",
+        b"begin:vcalendar\n",
+        *[b"\n" * n for n in (14, 40)],
+    ],
+)
+def test_a_calendar_below_blanks_and_marks(begin: bytes) -> None:
+    """Marks and blanks before the first line, and its letter case, hide no calendar from a wrong header."""
+    for body in (begin + CALENDAR, CALENDAR.decode().encode("utf-16"), CALENDAR.decode().encode("utf-16-be")):
+        assert decoded("gzip", [body]) == (body, True)
+
+
+@pytest.mark.parametrize("header", ["zstd", "compress", "gzip, zstd", "sdch,gzip", ", ".join(["gzip"] * 9)])
+def test_what_nobody_asked_for(header: str) -> None:
+    """A coding that is not known is an error of its own, unless what comes is a calendar."""
+    with pytest.raises(UnknownCoding):
+        decoded(header, [gzip.compress(b"\x28\xb5\x2f\xfd no calendar")])
+
+
+@pytest.mark.parametrize("done", [("gzip",), ("gzip", "gzip"), ("br", "gzip"), ("gzip", "gzip", "gzip")])
+def test_every_layer_is_bounded(done: tuple[str, ...]) -> None:
+    """However deep a bomb is nested, no layer gives more than is allowed before it is ended."""
+    data = nested(CALENDAR + bytes(30_000_000), *done)
+    undo = decoder(", ".join(done), 1_000_000)
+    given: list[int] = []
+    with pytest.raises(TooMuch):
+        given.extend(map(len, undo.pieces(data)))
+    assert sum(given) <= 1_000_000
+
+
+def test_an_inner_layer_that_gives_nothing() -> None:
+    """What the layers between cost counts too: gigabytes of empty members come to an end."""
+    empty = gzip.compress(b"")
+    data = gzip.compress(empty * 200_000)
+    with pytest.raises(TooMuch):
+        list(decoder("gzip, gzip", 1_000_000).pieces(data))

@@ -258,8 +258,16 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
         SourceMalformed,
         "web page",
     ),
-    "not gzip": (status(200, CALENDAR, content_encoding="gzip"), SourceMalformed, "decompressed"),
-    "unasked coding": (status(200, CALENDAR, content_encoding="zstd"), SourceMalformed, "not asked for"),
+    "not gzip": (
+        status(200, b"no calendar", content_encoding="gzip"),
+        SourceMalformed,
+        "decompressed (Content-Encoding: gzip)",
+    ),
+    "unasked coding": (
+        status(200, b"no calendar", content_encoding="br, zstd"),
+        SourceMalformed,
+        "not asked for (Content-Encoding: br, zstd)",
+    ),
     "cut": (cut(), SourceUnavailable, "cut its answer off after 32 bytes"),
     "cut gzip": (cut(CALENDAR * 50, coding="gzip", length=False), SourceUnavailable, "before its end"),
     "cut chunks": (
@@ -272,13 +280,13 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
     "not http": (says(b"SSH-2.0-OpenSSH_9.2\r\n"), SourceUnavailable, "does not speak HTTP"),
     "two lengths": (
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nBEGIN"),
-        SourceUnavailable,
-        "does not speak HTTP",
+        SourceMalformed,
+        "two lengths",
     ),
     "endless header": (
         says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000),
         SourceUnavailable,
-        "does not speak HTTP",
+        "bytes of headers",
     ),
     "large": (status(200, b"x" * 2_000_000), SourceMalformed, "max_bytes (1000000)"),
     "large gzip": (published(b"x" * 2_000_000, coding="gzip"), SourceMalformed, "max_bytes (1000000)"),
