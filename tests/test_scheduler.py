@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from syncd.core.backoff import backed_off
 from syncd.scheduler import Entry, Scheduler, Wakes
+from tests.conftest import HANG_S
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -52,7 +53,7 @@ def scheduling(**entries: Entry) -> Iterator[tuple[list[str], Scheduler]]:
         yield rung, scheduler
 
 
-def until(condition: object, within_s: float = 3.0) -> bool:
+def until(condition: object, within_s: float = HANG_S) -> bool:
     """Whether something becomes true in time."""
     assert callable(condition)
     deadline = time.monotonic() + within_s
@@ -161,16 +162,21 @@ class TestScheduler:
 
     def test_rings_every_interval(self) -> None:
         """Names ring again and again at their own pace, and next_run says when."""
+        began = time.monotonic()
         with scheduling(
             fast=Entry(timedelta(seconds=0.1)), slow=Entry(timedelta(seconds=0.4)), never=Entry(HOUR)
         ) as (rung, scheduler):
-            due = scheduler.next_run("slow")
+            due = scheduler.next_run("never")
             assert due is not None
-            assert datetime.now(UTC) < due <= datetime.now(UTC) + timedelta(seconds=0.4)
-            time.sleep(1.25)
-            assert 10 <= rung.count("fast") <= 13
-            assert 2 <= rung.count("slow") <= 4
-            assert "never" not in rung
+            assert datetime.now(UTC) < due <= datetime.now(UTC) + HOUR
+            assert until(lambda: rung.count("fast") >= 10 and rung.count("slow") >= 2)
+            fast, slow = rung.count("fast"), rung.count("slow")
+            # No more than have places in that time.
+            passed_s = time.monotonic() - began
+            assert fast <= passed_s / 0.1 + 1
+            assert slow <= passed_s / 0.4 + 1
+            # The jitter is none, and so the one place of an hour may be now.
+            assert rung.count("never") <= 1
             assert scheduler.next_run("unknown") is None
 
     def test_a_new_plan(self) -> None:
@@ -192,14 +198,16 @@ class TestScheduler:
             rung,
             scheduler,
         ):
-            later = datetime.now(UTC) + timedelta(seconds=0.75)
+            later = datetime.now(UTC) + HOUR
             scheduler.postpone("feed", later)
             assert scheduler.next_run("feed") == later
             rung.clear()
-            time.sleep(0.6)
+            assert until(lambda: rung.count("other") >= 4)
             assert "feed" not in rung
-            assert rung.count("other") >= 4
-            assert until(lambda: "feed" in rung, 0.4)
+            soon = datetime.now(UTC) + timedelta(seconds=0.3)
+            scheduler.postpone("feed", soon)
+            assert until(lambda: "feed" in rung)
+            assert datetime.now(UTC) >= soon
             assert until(lambda: rung.count("feed") >= 3)
 
     def test_a_postponement_shorter_than_the_interval_changes_nothing(self) -> None:
@@ -264,28 +272,29 @@ class TestScheduler:
         with subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
+            assert process.stdin is not None
             assert process.stdout is not None
             process.stdout.readline()
             process.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
-            time.sleep(1.5)
+            time.sleep(3)
             continued = time.monotonic()
             process.send_signal(signal.SIGCONT)
-            time.sleep(0.7)
-            rung = [float(line) for line in process.communicate("")[0].splitlines()]
-        assert not [moment for moment in rung if stopped + 0.1 < moment < continued]
-        after = [moment - continued for moment in rung if moment >= continued]
-        assert after[0] < 0.6
-        assert 2 <= len(after) <= 6
+            rung: list[float] = []
+            while len([moment for moment in rung if moment >= continued]) < 3:
+                rung.append(float(process.stdout.readline()))
+            process.stdin.close()
+        assert not [moment for moment in rung if stopped + 1 < moment < continued]
+        after = [moment for moment in rung if moment >= continued]
+        # One for all that were missed, and then one for each place.
+        assert len(after) <= (after[-1] - continued) / 0.2 + 2
 
     def test_the_end(self) -> None:
         """After close nothing rings and no thread is left; a second close does nothing."""
         threads = set(threading.enumerate())
         with scheduling(fast=Entry(timedelta(seconds=0.02))) as (rung, scheduler):
             assert until(lambda: rung)
-            began = time.monotonic()
             scheduler.close()
-            assert time.monotonic() - began < 1
             assert set(threading.enumerate()) == threads
             count = len(rung)
             time.sleep(0.1)
@@ -305,7 +314,7 @@ class TestScheduler:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(10)
+                thread.join(HANG_S)
             assert not any(thread.is_alive() for thread in threads)
             rung.clear()
             assert until(lambda: rung.count("a") >= 3)
@@ -343,16 +352,14 @@ class TestWakes:
         wakes = Wakes()
         began = time.monotonic()
         assert wakes.wait(0.2) == {}
-        assert 0.19 <= time.monotonic() - began < 1
+        assert time.monotonic() - began >= 0.19
         assert wakes.wait(-5) == {}
 
     def test_a_wake_from_another_thread_ends_the_wait(self) -> None:
         """The waiting thread goes on as soon as something rings."""
         wakes = Wakes()
         threading.Timer(0.1, wakes.wake, ("office", "file")).start()
-        began = time.monotonic()
-        assert wakes.wait(30) == {"office": {"file"}}
-        assert time.monotonic() - began < 5
+        assert wakes.wait(HANG_S) == {"office": {"file"}}
 
     def test_nothing_is_lost_between_threads(self) -> None:
         """Of ten thousand wakes of four threads every name arrives."""
@@ -367,7 +374,7 @@ class TestWakes:
             thread.start()
         seen: set[str] = set()
         while len(seen) < 10_000:
-            due = wakes.wait(5)
+            due = wakes.wait(HANG_S)
             assert due
             seen |= due.keys()
         for thread in threads:
@@ -387,8 +394,7 @@ class TestWakes:
         seen: set[str] = set()
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
-            ended = time.monotonic() + 0.7
-            while time.monotonic() < ended:
+            while sent <= 500:
                 wakes.wake("own", "loop")
                 seen |= wakes.wait(0.001).keys()
                 seen |= wakes.wait(0.001).keys()
@@ -396,7 +402,6 @@ class TestWakes:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, former)
         seen |= wakes.wait(0).keys()
-        assert sent > 100
         assert {f"signal {number}" for number in range(1, sent + 1)} <= seen
 
     def test_a_signal_ends_the_wait_of_the_main_thread(self) -> None:
@@ -414,7 +419,7 @@ class TestWakes:
             assert process.stdout.readline() == "waiting\n"
             time.sleep(0.1)
             process.terminate()
-            assert process.communicate(timeout=5)[0] == "{'stop': {'signal'}}\n"
+            assert process.communicate(timeout=HANG_S)[0] == "{'stop': {'signal'}}\n"
 
 
 def test_idle_costs_next_to_nothing(tmp_path: Path) -> None:
@@ -439,5 +444,5 @@ def test_idle_costs_next_to_nothing(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True
     )
-    # Six rescans take some hundredths of a second; who polls uses all three.
-    assert float(ran.stdout) < 0.5
+    # Six rescans take some hundredths of a second of work; who polls uses a share of all processors.
+    assert float(ran.stdout) < 1
