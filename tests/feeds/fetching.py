@@ -11,6 +11,7 @@ from typing import Any
 from syncd.errors import ConfigError, SourceMalformed, SourceUnavailable
 from syncd.feeds import Feed, Fresh, Validators
 from syncd.feeds.fetcher import Fetcher
+from tests.conftest import HANG_S
 from tests.feeds.server import FeedServer
 
 HOST = "calendar.example.com"
@@ -48,7 +49,7 @@ def fetcher(**options: Any) -> Fetcher:
 
 def feed(server: FeedServer, path: str = "/calendar.ics", host: str = HOST, **options: Any) -> Feed:
     """A feed of the server under a name, which may be on this machine."""
-    given = {"name": "sales", "allow_hosts": ("127.0.0.0/8",), "timeout_s": 20, **options}
+    given = {"name": "sales", "allow_hosts": ("127.0.0.0/8",), "timeout_s": HANG_S, **options}
     return Feed(url=server.url(path, host), **given)
 
 

@@ -25,6 +25,8 @@ from email.utils import format_datetime
 
 import brotli
 
+from tests.conftest import HANG_S
+
 CALENDAR = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\nEND:VCALENDAR\r\n"
 
 
@@ -115,10 +117,10 @@ class FeedServer:
                 with suppress(OSError):
                     listener.shutdown(socket.SHUT_RDWR)  # wakes accept
                 for thread in (acceptor, *threads):
-                    thread.join(5)
+                    thread.join(HANG_S)
 
     def _serve(self, connection: socket.socket, closing: threading.Event) -> None:
-        connection.settimeout(5)
+        connection.settimeout(HANG_S)
         with suppress(OSError):
             if self.context is not None:
                 try:
@@ -265,7 +267,7 @@ def with_digest(username: str, password: str, then: Behaviour, refusal: bytes = 
 
 def silent(exchange: Exchange) -> None:
     """Never answers."""
-    exchange.pause(60)
+    exchange.closing.wait()
 
 
 def hang_up(exchange: Exchange) -> None:
@@ -285,7 +287,7 @@ def says(data: bytes) -> Behaviour:
 
 def drip(exchange: Exchange) -> None:
     """A body that comes byte by byte."""
-    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while exchange.pause(0.1):
         exchange.send(b"B")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -19,6 +20,7 @@ import trustme
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.feeds import Fresh, Tls
 from syncd.feeds.fetcher import Fetcher
+from tests.conftest import HANG_S
 from tests.feeds.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
 from tests.feeds.server import (
     CALENDAR,
@@ -145,26 +147,40 @@ def test_next_address(feed_server: FeedServer) -> None:
                 (socket.AF_INET, ("127.0.0.1", port)),
             ]
 
-        began = time.monotonic()
-        answer = fetcher(lookup=several).fetch(feed(feed_server, allow_hosts=(HOST,), timeout_s=4))
+        # The silent one has half of the time, so that on a busy machine much is left for the one after it.
+        answer = fetcher(lookup=several).fetch(feed(feed_server, allow_hosts=(HOST,), timeout_s=12))
     assert isinstance(answer, Fresh)
-    assert time.monotonic() - began < 3
+
+
+_connected: list[tuple[str, int]] | None = None
+
+
+def _note_connects(what: str, arguments: tuple[Any, ...]) -> None:
+    if _connected is not None and what == "socket.connect":
+        _connected.append(arguments[1][:2])
+
+
+sys.addaudithook(_note_connects)
 
 
 def test_families_in_turn(feed_server: FeedServer) -> None:
     """The other family is tried second, however many addresses the first one has."""
-    feed_server.pages[PAGE] = published()
-    with black_hole() as silent_port:
+    global _connected  # noqa: PLW0603  # audit hooks stay for the life of a process
 
-        def several(host: str, port: int) -> Addresses:
-            silent_one = (socket.AF_INET, ("127.0.0.1", silent_port))
-            return [(socket.AF_INET6, ("::1", 1)), *10 * [(socket.AF_INET6, ("::1", 2))], silent_one]
+    def several(host: str, port: int) -> Addresses:
+        return [
+            (socket.AF_INET6, ("::1", 1)),
+            *10 * [(socket.AF_INET6, ("::1", 2))],
+            (socket.AF_INET, ("127.0.0.1", 3)),
+        ]
 
-        asking = fetcher(lookup=several)
-        began = time.monotonic()
-        failure_of(lambda: asking.fetch(feed(feed_server, allow_hosts=(HOST,), timeout_s=3)))
-    # Its share as the second of twelve; as the last one it would have had all that was left.
-    assert time.monotonic() - began < 1
+    _connected = []
+    try:
+        failure_of(lambda: fetcher(lookup=several).fetch(feed(feed_server, allow_hosts=(HOST,))))
+        assert _connected[:3] == [("::1", 1), ("127.0.0.1", 3), ("::1", 2)]
+        assert len(_connected) == 12
+    finally:
+        _connected = None
 
 
 def test_nobody_there() -> None:
@@ -191,12 +207,17 @@ def test_no_proxy_of_the_environment(feed_server: FeedServer, monkeypatch: pytes
 # Time.
 
 
-def _slow_lookup(seconds: float) -> Callable[[str, int], Addresses]:
+@pytest.fixture
+def hanging_lookup() -> Iterator[Callable[[str, int], Addresses]]:
+    """A resolver that does not answer before the test is over."""
+    over = threading.Event()
+
     def lookup(host: str, port: int) -> Addresses:
-        time.sleep(seconds)
+        over.wait()
         return loopback(host, port)
 
-    return lookup
+    yield lookup
+    over.set()
 
 
 @pytest.mark.parametrize("page", [silent, slow_headers, drip, endless])
@@ -205,7 +226,7 @@ def test_total_time(feed_server: FeedServer, page: Behaviour) -> None:
     feed_server.pages[PAGE] = page
     began = time.monotonic()
     error = failure(feed_server, timeout_s=0.7, max_bytes=10**12)
-    assert 0.6 < time.monotonic() - began < 1.5
+    assert time.monotonic() - began > 0.6
     assert isinstance(error, SourceUnavailable)
     assert "timeout of 0.7 s" in str(error)
 
@@ -218,26 +239,27 @@ def test_total_time_of_redirects(feed_server: FeedServer) -> None:
         exchange.answer(302, location=exchange.request.path + "x")
 
     feed_server.pages = {"/" + "x" * hops: page for hops in range(1, 6)}
-    began = time.monotonic()
+    # With a time for each they would all be followed.
     assert "timeout" in str(failure(feed_server, "/x", timeout_s=1))
-    assert time.monotonic() - began < 1.5
 
 
-def test_total_time_of_lookup_and_connecting(feed_server: FeedServer) -> None:
+def test_total_time_of_lookup_and_connecting(
+    feed_server: FeedServer, hanging_lookup: Callable[[str, int], Addresses]
+) -> None:
     """Neither a resolver nor a host that drops packets holds a reading beyond its timeout."""
-    began = time.monotonic()
-    slow = fetcher(lookup=_slow_lookup(3))
+    slow = fetcher(lookup=hanging_lookup)
     assert "timeout" in str(failure_of(lambda: slow.fetch(feed(feed_server, timeout_s=0.5))))
     with black_hole() as port:
         error = failure(FeedServer(port=port), timeout_s=0.5)
     assert "timeout" in str(error) or "no answer" in str(error)
-    assert time.monotonic() - began < 2
 
 
-def test_one_lookup_at_a_time(feed_server: FeedServer) -> None:
+def test_one_lookup_at_a_time(
+    feed_server: FeedServer, hanging_lookup: Callable[[str, int], Addresses]
+) -> None:
     """While a resolver hangs, further readings of the host wait for it instead of adding threads."""
     before = threading.active_count()
-    slow = fetcher(lookup=_slow_lookup(1))
+    slow = fetcher(lookup=hanging_lookup)
     for _ in range(5):
         failure_of(lambda: slow.fetch(feed(feed_server, timeout_s=0.05)))
     assert threading.active_count() <= before + 1
@@ -247,32 +269,30 @@ def test_total_time_of_tls(authority: trustme.CA, tmp_path: Path) -> None:
     """A server that accepts and never shakes hands holds a reading to its timeout."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         mute = FeedServer(context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), port=listener.getsockname()[1])
-        began = time.monotonic()
         assert "timeout" in str(failure(mute, timeout_s=0.7))
-        assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("stage", ["lookup", "connect", "tls", "headers", "body"])
-def test_stop_at_any_stage(feed_server: FeedServer, stage: str) -> None:
-    """A wish to stop is noticed within two seconds, whatever is being waited for."""
+def test_stop_at_any_stage(
+    feed_server: FeedServer, stage: str, hanging_lookup: Callable[[str, int], Addresses]
+) -> None:
+    """A wish to stop ends a reading long before its timeout, whatever is being waited for."""
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     with ExitStack() as stack:
         server, lookup = feed_server, loopback
         feed_server.pages[PAGE] = {"headers": silent, "body": drip}.get(stage, published())
         if stage == "lookup":
-            lookup = _slow_lookup(3)  # type: ignore[assignment]
+            lookup = hanging_lookup  # type: ignore[assignment]
         elif stage == "connect":
             server = FeedServer(port=stack.enter_context(black_hole()))
         elif stage == "tls":
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             server = FeedServer(context=context, port=listener.getsockname()[1])
-        began = time.monotonic()
         asking = fetcher(lookup=lookup, stopping=stop.is_set)
-        error = failure_of(lambda: asking.fetch(feed(server, timeout_s=60)))
+        error = failure_of(lambda: asking.fetch(feed(server, timeout_s=HANG_S)))
     assert "syncd is stopping" in str(error)
-    assert time.monotonic() - began < 2
 
 
 # Memory.
@@ -325,7 +345,7 @@ def test_memory(feed_server: FeedServer, page: Behaviour, timeout_s: float, word
         [sys.executable, "-c", _MEASURE, feed_server.url(""), "/page", str(timeout_s)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=True,
     )
     *_, said, grown_kb = ran.stdout.splitlines()
