@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd import __version__
+from syncd import __version__, early, streams
 from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced, LedgerTooNew, SyncdError
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # what it draws would not pass the door of syncd.streams
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -56,7 +56,7 @@ SourceOption = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"syncd {__version__}")
+        streams.say(f"syncd {__version__}")
         raise typer.Exit
 
 
@@ -170,8 +170,8 @@ def explain(
 ) -> None:
     """Tell the whole story of one event: where it was read, what it became, and why."""
     from syncd.explain import story_of, tell
+    from syncd.screen import screen
     from syncd.service import service
-    from syncd.tables import console
 
     if not uid.strip():
         raise typer.BadParameter(
@@ -183,7 +183,7 @@ def explain(
     if as_json:
         _print_json(story.document())
     else:
-        tell(story, console())
+        tell(story, screen())
     raise typer.Exit(Exit.ATTENTION if story.needs_person else Exit.OK)
 
 
@@ -202,7 +202,7 @@ def approve(context: typer.Context, checksum: str) -> None:
             _complain(f"{checksum} is not what is held now; the current checksum is {current}.")
             raise typer.Exit(Exit.ATTENTION)
         parts.ledger.approve(checksum, utc_now(), who())
-    typer.echo(f"Approved; the next cycle cancels {count} reservations.")
+    streams.say(f"Approved; the next cycle cancels {count} reservations.")
 
 
 @app.command()
@@ -227,17 +227,18 @@ def resolve(
         open_ones = [booking for booking in ledger.current() if resolvable(booking)]
         meant = named(key, open_ones)
         if len(meant) != 1:
-            listed = "".join(f"\n  {full_name(booking)}" for booking in meant or open_ones)
             many = (
                 f"{key!r} means several bookings; give one of:"
                 if meant
                 else f"Nothing open has the key {key!r}."
             )
             known = "" if meant else " What is open:" if open_ones else " Nothing is in doubt or refused."
-            _complain(f"{many}{known}{listed}")
+            _complain(f"{many}{known}")
+            for booking in meant or open_ones:
+                _complain(f"  {full_name(booking)}")
             raise typer.Exit(Exit.ATTENTION)
         ledger.decide(Decision(meant[0].row, chosen[0], adopt, who(), utc_now()))
-    typer.echo(f"Recorded for {full_name(meant[0])}: {chosen[0]}; the next cycle carries it out.")
+    streams.say(f"Recorded for {full_name(meant[0])}: {chosen[0]}; the next cycle carries it out.")
 
 
 @app.command()
@@ -274,9 +275,9 @@ def check(
 
     config = _load(context)
     if show:
-        typer.echo(effective(config), nl=False)
+        streams.say_lines(effective(config))
     else:
-        typer.echo(
+        streams.say(
             f"The configuration is good: mode {config.mode}, "
             f"sources {len(config.sources)}, rooms {len(config.rooms)}, "
             f"people {len(config.people.directory)}."
@@ -344,7 +345,7 @@ def _load(context: typer.Context) -> Config:
 
     config = load(context.obj or default_path())
     level = config.log.level
-    if sys.stderr.isatty() and level == "info":
+    if streams.errors.isatty() and level == "info":
         level = "warning"  # a person sees tables; a line per change would be in their way
     log.configure(config.log.format, level)
     return config
@@ -370,11 +371,11 @@ def _tables(config: Config) -> Tables:
 
 
 def _print_json(document: object) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    streams.say_json(document)
 
 
 def _complain(sentence: str) -> None:
-    typer.echo(sentence, err=True)
+    streams.complain(sentence)
 
 
 @contextmanager
@@ -405,9 +406,32 @@ def _told_to_people() -> Iterator[None]:
 
 def main() -> None:
     """The entry point of the program."""
+    early.begin(sys.argv[1:])
+    streams.begin()
     # Nearly all that is made stays until the end: to look through it for garbage again and again, and once
     # more at the end, takes a fourth of the time of a short run.
     gc.set_threshold(20_000)
     atexit.register(gc.freeze)
-    with _told_to_people():
-        app()
+    try:
+        with _told_to_people():
+            app()
+    except SystemExit as ended:
+        raise SystemExit(_printed(ended.code)) from None
+
+
+# Commands that do more than to print; what they did is done, wherever the words about it went.
+_AT_WORK = frozenset({"run", "once", "approve", "resolve", "demo", "sandbox"})
+
+
+def _printed(code: str | int | None) -> str | int | None:
+    """Hand over what was printed, and return the exit code: not 0 when there was nothing but lost results."""
+    streams.output.flush()
+    failure = streams.results.failure
+    if failure is None:
+        return code
+    _complain(
+        f"Standard output cannot be written ({failure.strerror}), so a part of the results is missing: "
+        "free some space, or send it elsewhere."
+    )
+    done = code or early.command_in(sys.argv[1:]) in _AT_WORK
+    return code if done else Exit.ATTENTION

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from rich.console import Console
-
 from syncd import log
 from syncd.config import load
 from syncd.core.reservation import HOLDING_STATES, BookingState
@@ -22,8 +20,8 @@ from syncd.errors import ConfigError
 from syncd.progress import ProgressBar
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Sandbox, SandboxSettings
+from syncd.screen import Screen, screen
 from syncd.service import Service, service
-from syncd.tables import console as standard_output
 from syncd.tables import tables_of
 
 
@@ -32,7 +30,7 @@ def run(keep: Path | None) -> int:
 
     Everything goes to a temporary directory and is removed, or stays in `keep`.
     """
-    console = standard_output()
+    console = screen()
     with _directory(keep) as folder:
         database = folder / "sandbox.db" if keep else None
         with Sandbox(SandboxSettings(db=database)).running() as sandbox:
@@ -46,13 +44,14 @@ def run(keep: Path | None) -> int:
                 _show(console, parts, done)
         if keep:
             port = sandbox.url.rpartition(":")[2]
-            console.print(
-                f"Kept in {folder}. To go on, start\n"
+            serve = (
                 f"  syncd sandbox --port {port} --db {database} --client-id {sandbox.client_id} "
-                f"--client-secret {sandbox.client_secret}\n"
-                f"then edit {folder / 'sample.ics'} and run\n"
-                f"  syncd --config {config_file} plan"
+                f"--client-secret {sandbox.client_secret}"
             )
+            console.print(f"Kept in {folder}. To go on, start")
+            console.print(serve, soft_wrap=True)
+            console.print(f"then edit {folder / 'sample.ics'} and run", soft_wrap=True)
+            console.print(f"  syncd --config {config_file} plan", soft_wrap=True)
     return 0 if done.outcome == "ok" else 1
 
 
@@ -90,7 +89,7 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
     return path
 
 
-def _show(console: Console, parts: Service, done: CycleReport) -> None:
+def _show(console: Screen, parts: Service, done: CycleReport) -> None:
     tables = tables_of(parts.config)
     bookings = parts.ledger.current()
     console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))

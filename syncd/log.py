@@ -5,6 +5,8 @@ never given to a logger.
 Libraries go the same way, from warnings up, without the values that they would fill into their texts.
 An exception that nobody foresaw is told by its type and its places in the code, because its text and the
 source lines of a traceback may hold anything.
+What is logged goes through `syncd.streams`: nobody waits for whoever reads it, and what strangers wrote in it
+does nothing to a terminal.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import threading
 import traceback
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TextIO, cast
+
+from syncd import streams
+from syncd.core.visible import json_text, visible_values
 
 
 @contextmanager
@@ -59,6 +64,19 @@ def _without_texts(
     return {**event, **defect_of(error)} if isinstance(error, BaseException) else event
 
 
+def _without_controls(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """An event for people, with all texts as they may be shown."""
+    shown = visible_values(event)
+    assert isinstance(shown, dict)  # as it was given
+    return shown
+
+
+def _as_json(event: object, *, default: Callable[[object], object]) -> str:
+    return json_text(event, ascii_only=not streams.errors.is_unicode, default=default)
+
+
 _SHARED: list[structlog.typing.Processor] = [
     _with_run,
     _without_texts,
@@ -74,12 +92,12 @@ def configure(log_format: str, level: str) -> None:
     Every line of the process, of all threads, carries the same `run`.
     From then on exceptions that nobody catches and warnings of Python are logged too.
     """
-    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if console
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+    terminal = streams.errors.isatty()
+    renderers: list[structlog.typing.Processor]
+    if log_format == "console" or (log_format == "auto" and terminal):
+        renderers = [_without_controls, structlog.dev.ConsoleRenderer(colors=terminal)]
+    else:
+        renderers = [structlog.processors.JSONRenderer(serializer=_as_json)]
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -88,11 +106,12 @@ def configure(log_format: str, level: str) -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         use_get_message=False,  # the text before the values are filled in
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(formatter)
+    streams.lines.notice = lambda count: _notice_of_loss(count, renderers)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -100,6 +119,29 @@ def configure(log_format: str, level: str) -> None:
     sys.excepthook = _tell_defect
     threading.excepthook = lambda ended: _tell_defect(ended.exc_type, ended.exc_value, ended.exc_traceback)
     warnings.showwarning = _tell_warning
+
+
+class _Handler(logging.Handler):
+    """Gives each line to standard error as it is now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; what cannot be formatted is a defect that `logging` tells of."""
+        try:
+            line = self.format(record)
+        except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
+            self.handleError(record)
+        else:
+            streams.errors.drawn.write(line + "\n")
+
+
+def _notice_of_loss(count: int, renderers: Sequence[structlog.typing.Processor]) -> str:
+    """The line that says how many others are missing."""
+    lines = "1 line was" if count == 1 else f"{count} lines were"
+    told: object = {"event": f"{lines} lost, because nobody read the log", "lost": count}
+    for processor in (*_SHARED, *renderers):
+        assert isinstance(told, dict)  # the last one makes the text
+        told = processor(None, "warning", told)
+    return f"{told}\n"
 
 
 def defect_of(error: BaseException) -> dict[str, object]:

@@ -15,6 +15,8 @@ from typing import Self
 
 import structlog
 
+from syncd.core.visible import visible
+
 _log = structlog.get_logger(__name__)
 
 # A manager whose queue is full must not hold up the work for longer.
@@ -112,4 +114,4 @@ class Notifier:
 
 def _status(text: str) -> str:
     """A text as one line, since a line of its own would be a field of its own."""
-    return f"STATUS={' '.join(text.split())[:_LONGEST_TEXT]}"
+    return f"STATUS={visible(' '.join(text.split()))[:_LONGEST_TEXT]}"

@@ -33,15 +33,16 @@ class ProgressBar:
         """So many changes are to be made."""
         if not self._shown or total < _WORTH_SHOWING:
             return
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from syncd.screen import progress_screen
 
         self._bar = Progress(
             TextColumn("Booking"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=progress_screen(),
         )
         self._task = self._bar.add_task("changes", total=total)
         self._bar.start()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from typing import TypeVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +17,7 @@ from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport
 from syncd.report import OVER, change_document
+from syncd.screen import Screen, screen, words
 
 _STYLES = {
     "create": "green",
@@ -36,25 +35,17 @@ _STYLES = {
 }
 _MANY = 200  # rows of a table for people; the JSON document has all
 
-_WIDE = 160  # columns where no terminal says how many there are
-
-
-def console() -> Console:
-    """Standard output for people; colours and the width of the terminal only if it is one."""
-    piped = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
-    return Console(highlight=False, width=piped)
-
 
 def tables_of(config: Config) -> Tables:
     """Tables as a configuration wants them: its time zone, its names of rooms."""
     names = {room.id: room.name or room.id for room in config.rooms}
-    return Tables(console(), config.calendar.timezone, names)
+    return Tables(screen(), config.calendar.timezone, names)
 
 
 class Tables:
     """Renders for one terminal: times in `zone`, rooms by name."""
 
-    def __init__(self, console: Console, zone: tzinfo, room_names: dict[str, str]) -> None:
+    def __init__(self, console: Screen, zone: tzinfo, room_names: dict[str, str]) -> None:
         self._console = console
         self._zone = zone
         self._rooms = room_names
@@ -69,11 +60,11 @@ class Tables:
             for row, change in shown[:_MANY]:
                 action = str(row["action"])
                 table.add_row(
-                    Text(action, style=_STYLES[action]),
+                    words(action, style=_STYLES[action]),
                     self._span(_moment(change, "start"), _moment(change, "end")),
                     self._room(row["room_id"]),
-                    Text(str(row["topic"]) or str(row["uid"])),
-                    Text(self._why(change)),
+                    words(str(row["topic"]) or str(row["uid"])),
+                    words(self._why(change)),
                 )
             self._console.print(table)
             self._more(len(shown))
@@ -122,9 +113,9 @@ class Tables:
     def _sources(self, sources: Sequence[SourceReport]) -> None:
         for source in sources:
             if source.error:
-                self._console.print(f"Source {source.name}: {source.error}.", style="red", highlight=False)
+                self._console.print(f"Source {source.name}: {source.error}.", style="red")
             for note in source.notes:
-                self._console.print(f"Source {source.name}: {note}", style="yellow", highlight=False)
+                self._console.print(f"Source {source.name}: {note}", style="yellow")
 
     def adoption(self, adoption: Adoption, *, applied: bool) -> None:
         """What was found in the API by its mark."""
@@ -167,7 +158,7 @@ class Tables:
                 source["last_read_at"] or "never",
                 str(source["events"]),
                 str(source["quarantined"]),
-                Text(source["error"] or "", style="red"),
+                words(source["error"] or "", style="red"),
             )
         self._console.print(table)
         if document["in_doubt"]:
@@ -205,13 +196,13 @@ class Tables:
         """A table of bookings by time."""
         table = _table("when", "room", "meeting", "state", "reservation")
         for booking in sorted(bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)):
-            state = Text(booking.state.value, style=_STYLES.get(booking.state.value, ""))
+            state = words(booking.state.value, style=_STYLES.get(booking.state.value, ""))
             if booking.detail:
-                state = Text.assemble(state, Text(f" {booking.detail}", style="dim"))
+                state = Text.assemble(state, words(f" {booking.detail}", "dim"))
             table.add_row(
                 self._span(booking.spec.start, booking.spec.end),
                 self._room(booking.room_id),
-                Text(booking.spec.topic),
+                words(booking.spec.topic),
                 state,
                 booking.reservation_id or "",
             )
@@ -223,12 +214,12 @@ class Tables:
 
     def _room(self, room_id: object) -> Text:
         if room_id is None:
-            return Text("–", style="dim")
-        return Text(self._rooms.get(str(room_id), str(room_id)))
+            return words("–", style="dim")
+        return words(self._rooms.get(str(room_id), str(room_id)))
 
     def _span(self, start: datetime | None, end: datetime | None) -> Text:
         if start is None or end is None:
-            return Text("")
+            return words("")
         begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
         if begins.time() == ends.time() == time():
             last = ends - timedelta(days=1)
@@ -237,10 +228,10 @@ class Tables:
                 if begins.date() == last.date()
                 else f"{begins:%a %d %b} – {last:%a %d %b}"
             )
-            return Text(f"{days}, all day")
+            return words(f"{days}, all day")
         if begins.date() == ends.date():
-            return Text(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
-        return Text(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
+            return words(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
+        return words(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
 
 
 def _sameness(change: Change) -> tuple[str, str, str] | None:

@@ -83,7 +83,7 @@ def test_a_status_is_one_line_that_fits(manager: socket.socket) -> None:
     assert message.startswith(b"READY=1\nSTATUS=")
     assert len(message) < 4096
     notifier.status("half of a pair \ud83d")
-    assert received(manager) == ["STATUS=half of a pair ?"]
+    assert received(manager) == ["STATUS=half of a pair \\ud83d"]
 
 
 def test_signs_of_life_come_three_times_in_the_watchdogs_time(manager: socket.socket) -> None:

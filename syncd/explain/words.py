@@ -6,14 +6,12 @@ The first few of many alike are told, the rest are counted.
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-
-from rich.console import Console
-from rich.text import Text
 
 from syncd.core.changes import Mode, Update
 from syncd.core.decisions import full_name, resolvable
@@ -26,8 +24,10 @@ from syncd.explain.fates import Fate
 from syncd.explain.phrases import asked_for, count, joined, listed, sentence, told_part, told_zone
 from syncd.explain.story import Story, Where
 from syncd.ledger import HistoryEntry
+from syncd.screen import Screen, words
 from syncd.tables import few_of_each
 
+_SPACE = re.compile("[ \t\r\n]+")  # other controls are shown as what they are
 _MOST_PARTS = 6
 _MOST_HISTORY = 12
 
@@ -79,20 +79,21 @@ class _Line:
     once: bool = False
 
 
-def tell(story: Story, console: Console) -> None:
+def tell(story: Story, console: Screen) -> None:
     """Print a story."""
     width = max(console.width, 40)
     for line in _Teller(story).lines():
         hanging = " " * line.indent
         whole = textwrap.fill(
-            fold_space(line.text),
+            words(_SPACE.sub(" ", line.text).strip()).plain,
             width=width,
             initial_indent=hanging,
             subsequent_indent=hanging,
             break_long_words=False,
             break_on_hyphens=False,
         )
-        console.print(Text(whole, style=line.style), soft_wrap=True)
+        for text in whole.split("\n"):
+            console.print(words(text, line.style), soft_wrap=True)
 
 
 class _Teller:

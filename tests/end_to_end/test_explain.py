@@ -16,13 +16,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from rich.console import Console
 
 from syncd.config import load
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.explain import story_of, tell
 from syncd.sandbox import Sandbox, SandboxSettings
+from syncd.screen import Screen
 from syncd.service import service
 from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
 
@@ -65,7 +65,7 @@ def told(office: Office, uid: str) -> Told:
     with service(load(office.folder / "syncd.toml"), owner=False) as parts:
         story = story_of(uid, parts)
     paper = io.StringIO()
-    tell(story, Console(file=paper, width=160))
+    tell(story, Screen(file=paper, width=160))
     document = json.loads(json.dumps(story.document()))
     assert document["needs_person"] is story.needs_person
     assert all(set(o) >= OCCURRENCE_KEYS for o in document["occurrences"])
