@@ -23,6 +23,7 @@ from types import FrameType
 
 import structlog
 
+from syncd import early
 from syncd import log as logs
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
@@ -113,6 +114,8 @@ class Daemon:
             threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
             try:
                 self._follow(self._config)
+                if early.reload_wished:
+                    self._wakes.wake(_CONFIGURATION, "signal")
                 yield self
             finally:
                 self._stop.wished = True  # what is being fetched ends soon

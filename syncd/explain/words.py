@@ -18,7 +18,6 @@ from syncd.core.decisions import full_name, resolvable
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
-from syncd.core.text import fold_space
 from syncd.core.witness import Witnessed
 from syncd.explain.fates import Fate
 from syncd.explain.phrases import asked_for, count, joined, listed, sentence, told_part, told_zone

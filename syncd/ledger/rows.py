@@ -68,6 +68,18 @@ class _Prose(TypeDecorator[str]):
         return None if value is None else value.encode("utf-8", "replace").decode()
 
 
+class _Name(TypeDecorator[str]):
+    """A name of others, such as a UID or a file name whose bytes are no text: those stand there as escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        if value is None or value.isascii():
+            return value
+        return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
     return table(name, *(column(column_name, kind()) for column_name, kind in columns.items()))
 
@@ -76,7 +88,7 @@ bookings = _table(
     "bookings",
     row=Integer,
     scope=Text,
-    uid=Text,
+    uid=_Name,
     recurrence_id=Text,
     room_id=Text,
     generation=Integer,
@@ -102,7 +114,7 @@ bookings = _table(
     updated_at=_Instant,
 )
 history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
-generations = _table("generations", scope=Text, uid=Text, recurrence_id=Text, highest=Integer)
+generations = _table("generations", scope=Text, uid=_Name, recurrence_id=Text, highest=Integer)
 sources = _table(
     "sources",
     name=Text,
@@ -120,8 +132,8 @@ sources = _table(
 quarantine = _table(
     "quarantine",
     source=Text,
-    document=Text,
-    uid=Text,
+    document=_Name,
+    uid=_Name,
     line=Integer,
     reason=Text,
     detail=_Prose,
@@ -133,7 +145,7 @@ snapshots = _table(
     "snapshots",
     source=Text,
     identity=Text,
-    document=Text,
+    document=_Name,
     digest=Text,
     base_url=Text,
     etag=Text,
@@ -150,8 +162,8 @@ decisions = _table(
 )
 inventories = _table("inventories", source=Text, standing=Text)
 inventory_parts = _table("inventory_parts", source=Text, number=Integer, packed=LargeBinary)
-kept = _table("kept", source=Text, uid=Text, pieces=LargeBinary, remarks=Text)
-agenda = _table("agenda", uid=Text, due_at=_Instant, tally=Text)
+kept = _table("kept", source=Text, uid=_Name, pieces=LargeBinary, remarks=Text)
+agenda = _table("agenda", uid=_Name, due_at=_Instant, tally=Text)
 facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
 
