@@ -27,13 +27,13 @@ from syncd import early
 from syncd import log as logs
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
-from syncd.errors import ConfigError, LedgerError
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.feeds import Feed, Subscriptions, Validators
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
 from syncd.reconciler import CycleReport
 from syncd.scheduler import Entry, Scheduler, Wakes
-from syncd.service import Service, Stop, assemble, open_ledger, utc_now
+from syncd.service import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.watcher import Watcher
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,7 @@ _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of 
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 _LOOK_AGAIN_S = 5.0  # at a configuration that was refused
+_LONGEST_LOCK_S = 3600.0  # that another program may keep on the ledger; a backup takes minutes
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
@@ -58,13 +59,21 @@ def run(path: Path) -> None:
     notifier.extend_timeout(_START_S)
     config = load(path)
     logs.configure(config.log.format, config.log.level)
+    wait = _LedgerWait(notifier)
     with ExitStack() as stack:
-        ledger = stack.enter_context(open_ledger(config, owner=True))
+        patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
+        ledger = stack.enter_context(open_ledger(config, owner=True, patience=patience))
         daemon = stack.enter_context(Daemon(path, config, ledger, notifier).running())
+        wait.daemon = daemon
         notifier.ready(daemon.status)
         log.info("ready", sources=len(config.sources), mode=config.mode)
         try:
             daemon.work()
+        except LedgerBusy as error:
+            if not daemon.is_stopping:
+                notifier.status(str(error))
+                raise
+            log.warning("stopped while another program kept the ledger locked; the next start looks further")
         except LedgerError as error:
             notifier.status(str(error))
             raise
@@ -72,6 +81,30 @@ def run(path: Path) -> None:
             log.warning("stopped in the middle of a call; its outcome is looked up at the next start")
         finally:
             notifier.stopping()
+
+
+class _LedgerWait:
+    """What goes on while the ledger is locked: signs of life, and the status until it is free again."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._told = ""
+        self.daemon: Daemon | None = None  # as soon as there is one
+
+    def stopping(self) -> bool:
+        """Return whether the daemon was told to stop; before there is one a signal ends the process."""
+        return self.daemon is not None and self.daemon.is_stopping
+
+    def alive(self, status: str) -> None:
+        """Give a sign of life if it is the work loop that waits; an empty status ends the wait."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._notifier.alive()
+        if self.daemon is None:
+            self._notifier.extend_timeout(_START_S)
+        if status != self._told:
+            self._told = status
+            self._notifier.status(status or (self.daemon.status if self.daemon else "starting"))
 
 
 class Daemon:
@@ -98,6 +131,11 @@ class Daemon:
         self._resting_until: datetime | None = None
         self._orders: object = None  # approvals and decisions that the last cycle knew
         self.status = "starting"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop()
 
     @contextmanager
     def running(self) -> Iterator[Daemon]:

@@ -14,6 +14,7 @@ SyncdError
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
+    ├─ LedgerBusy               another program keeps its database locked: waiting mends it
     ├─ LedgerTooNew             written by a later version: exit 78
     └─ LedgerMisplaced          its place, owner or mode is wrong: exit 78
 
@@ -121,6 +122,10 @@ class LedgerError(SyncdError):
 
 class LedgerLocked(LedgerError):
     """Another syncd owns this state."""
+
+
+class LedgerBusy(LedgerError):
+    """Another program, such as a backup or a shell, keeps the database locked for too long."""
 
 
 class LedgerTooNew(LedgerError):

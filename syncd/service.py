@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
+
+import structlog
 
 from syncd.config import Config
 from syncd.config import tables as config_tables
@@ -38,6 +41,9 @@ from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 
 if TYPE_CHECKING:
     from syncd.feeds.fetcher import Fetcher
+
+
+log = structlog.get_logger(__name__)
 
 
 class NoProgress:
@@ -109,8 +115,9 @@ def service(
 
     `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
     """
-    with open_ledger(config, owner=owner) as ledger:
-        parts = assemble(config, ledger, owner=owner, stopping=stopping or Stop(), progress=progress)
+    stopping = stopping or Stop()
+    with open_ledger(config, owner=owner, patience=LedgerPatience(_SHORT_WAIT_S, stopping)) as ledger:
+        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress)
         try:
             yield parts
         finally:
@@ -210,9 +217,57 @@ def _auth(auth: config_tables.Auth | None) -> Auth | None:
             return HeaderAuth(auth.name, auth.value)
 
 
-def open_ledger(config: Config, *, owner: bool) -> Ledger:
-    """The ledger of a configuration; raises `LedgerError`."""
-    return Ledger.open(config.state.url, owner=owner)
+def open_ledger(config: Config, *, owner: bool, patience: LedgerPatience | None = None) -> Ledger:
+    """The ledger of a configuration; raises `LedgerError`.
+
+    Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
+    """
+    return Ledger.open(config.state.url, owner=owner, patience=patience if owner else None)
+
+
+_SHORT_WAIT_S = 120.0  # of a run that somebody waits for
+_WAIT_SAID_AFTER_S, _WAIT_SAID_EVERY_S = 3.0, 60.0
+_WAIT_IN_A_STOP_S = 3.0  # to record what a call under way came to
+
+
+class LedgerPatience:
+    """Waits for a ledger that another program keeps locked, `longest_s` seconds at most, and says so.
+
+    `alive` is called in the thread that waits, every second or so, with what can be said of it.
+    """
+
+    def __init__(
+        self, longest_s: float, stopping: Callable[[], bool], alive: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self._longest_s = longest_s
+        self._stopping = stopping
+        self._alive = alive
+        self._said_at_s: float | None = None  # after so many seconds of this wait
+        self._stopping_since: float | None = None  # on the monotonic clock
+
+    def lasts(self, waited_s: float) -> bool:
+        """Return whether to wait on after so many seconds."""
+        if self._stopping():
+            self._stopping_since = self._stopping_since or time.monotonic()
+            return time.monotonic() - self._stopping_since < _WAIT_IN_A_STOP_S
+        due_s = _WAIT_SAID_AFTER_S if self._said_at_s is None else self._said_at_s + _WAIT_SAID_EVERY_S
+        if waited_s >= due_s:
+            self._said_at_s = waited_s
+            log.warning(
+                "the ledger is locked by another program (an open sqlite3 shell, a backup); waiting for it",
+                waited_s=round(waited_s),
+            )
+        self._alive(
+            "waiting for the ledger: another program (an open sqlite3 shell, a backup) keeps it locked"
+        )
+        return waited_s < self._longest_s
+
+    def over(self, waited_s: float) -> None:
+        """Say that it can be used again, if the wait was told of."""
+        if self._said_at_s is not None:
+            log.info("the ledger can be used again", waited_s=round(waited_s))
+        self._said_at_s = None
+        self._alive("")
 
 
 def who() -> str:

@@ -523,9 +523,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
 
 
-def open_as_owner(file: Path, **options: float) -> Ledger:
+def open_as_owner(file: Path, patience_s: float = 5.0) -> Ledger:
     """The ledger in a file, with its owner."""
-    return Ledger.open(f"sqlite:///{file}", owner=True, **options)
+    return Ledger.open(f"sqlite:///{file}", owner=True, patience_s=patience_s)
 
 
 def open_beside(file: Path) -> Ledger:

@@ -44,10 +44,10 @@ from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
 from syncd.core.snapshot import Body, Snapshot
-from syncd.errors import LedgerError
+from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger import rows
 from syncd.ledger.agenda import AT_ONCE, Agenda, due_bookings, open_uids
-from syncd.ledger.database import Database
+from syncd.ledger.database import Database, Patience
 
 _REMEMBER = insert(rows.history)
 _LATEST = select(func.max(rows.history.c.id))
@@ -126,15 +126,18 @@ class Ledger:
         self._facts: dict[str, str] | None = self._all_facts() if owner else None
 
     @classmethod
-    def open(cls, url: str, *, owner: bool, patience_s: float = 5.0) -> Ledger:
+    def open(
+        cls, url: str, *, owner: bool, patience_s: float = 5.0, patience: Patience | None = None
+    ) -> Ledger:
         """Open the ledger at a database URL (`sqlite:////var/lib/syncd/state.db`).
 
         The owner creates the database, brings it to the current schema and holds it until `close`.
         Others see it as it is: an absent one is empty, nothing is created, and what they write is lost.
-        A write waits `patience_s` seconds for that of another process.
+        A write waits `patience_s` seconds for that of another process, or as long as `patience` lasts;
+        then it raises `LedgerBusy`.
         Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
         """
-        return cls(Database(url, owner=owner, patience_s=patience_s), owner=owner)
+        return cls(Database(url, owner=owner, patience_s=patience_s, patience=patience), owner=owner)
 
     def close(self) -> None:
         """Store what is still in memory and give up ownership; closing twice does no harm."""
@@ -142,6 +145,8 @@ class Ledger:
             if self._uncounted:
                 with self._writing():
                     pass
+        except LedgerBusy:
+            pass  # whoever waited for it before was told; a few calls are not counted
         except LedgerError:
             if not self._is_lost():
                 raise  # a ledger that is no longer its file was complained of before, and keeps no count

@@ -16,16 +16,17 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from syncd import migrations
-from syncd.errors import LedgerError, LedgerLocked, LedgerMisplaced, LedgerTooNew
+from syncd.errors import LedgerBusy, LedgerError, LedgerLocked, LedgerMisplaced, LedgerTooNew
 
 _REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
 
@@ -104,15 +105,35 @@ def _inode(file: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_NOTHING: contextlib.nullcontext[None] = contextlib.nullcontext()
+_ONE_TRY_S = 1.0  # for a lock, so that signals are heeded between two tries
+_BETWEEN_TRIES_S = 0.1  # of which SQLite refuses some at once
+
+
+class Patience(Protocol):
+    """How long the owner waits while another program keeps the database locked."""
+
+    def lasts(self, waited_s: float) -> bool:
+        """Return whether to wait on, after so many seconds; called every second or so."""
+        ...
+
+    def over(self, waited_s: float) -> None:
+        """Take note that the lock was had after so many seconds."""
+        ...
+
+
 class Database:
     """An open database with the current schema.
 
     For the owner each transaction first makes sure that the files are still those of their names.
     """
 
-    def __init__(self, url: str, *, owner: bool, patience_s: float) -> None:
+    def __init__(self, url: str, *, owner: bool, patience_s: float, patience: Patience | None = None) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
         file = _file_of(url)
+        self._patience = patience
+        if patience is not None:
+            patience_s = _ONE_TRY_S
         self._where = str(file)
         self._ownership = _Ownership(file) if owner else None
         try:
@@ -176,10 +197,28 @@ class Database:
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         self.require_in_place()
         try:
-            with engine.begin() as connection:
+            with self._begun(engine) as connection, connection.get_transaction() or _NOTHING:
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.OperationalError) as error:
             raise _told(error, self._where) from error
+
+    def _begun(self, engine: Engine) -> Connection:
+        """Return a connection whose transaction has its lock; waits as long as the patience lasts."""
+        began, patience = time.monotonic(), self._patience
+        had_to_wait = False
+        while True:
+            try:
+                connection = _begin(engine, look=patience is not None)
+            except (DBAPIError, sqlite3.OperationalError) as error:
+                waited_s = time.monotonic() - began
+                if patience is None or not _is_busy(error) or not patience.lasts(waited_s):
+                    raise
+                had_to_wait = True
+                time.sleep(_BETWEEN_TRIES_S)
+            else:
+                if patience is not None and had_to_wait:
+                    patience.over(time.monotonic() - began)
+                return connection
 
     def _bring_up_to_date(self) -> None:
         with self.reading() as connection:
@@ -400,10 +439,32 @@ def _configure(engine: Engine, *, owner: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _told(error: SQLAlchemyError, where: str) -> LedgerError:
+def _begin(engine: Engine, *, look: bool) -> Connection:
+    """Return a connection in a transaction; with `look` one that reads has its lock from the beginning."""
+    connection = engine.connect()
+    try:
+        connection.begin()
+        if look:
+            cursor = connection.connection.cursor()
+            cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+            cursor.close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_busy(error: Exception) -> bool:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(original, "sqlite_errorname", "")).startswith("SQLITE_BUSY")
+
+
+def _told(error: Exception, where: str) -> LedgerError:
     """What the database said, classed by whether waiting can mend it."""
-    original = error.orig if isinstance(error, DBAPIError) else None
-    name = getattr(original, "sqlite_errorname", "") or type(original or error).__name__
+    original = getattr(error, "orig", None) or error
+    if _is_busy(error):
+        return LedgerBusy(_SENTENCES["SQLITE_BUSY"].format(where=where))
+    name = getattr(original, "sqlite_errorname", "") or type(original).__name__
     misplaced = name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOTADB"))
     return (LedgerMisplaced if misplaced else LedgerError)(_sentence(name, original, where))
 

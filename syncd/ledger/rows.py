@@ -69,7 +69,7 @@ class _Prose(TypeDecorator[str]):
 
 
 class _Name(TypeDecorator[str]):
-    """A name of others, such as a UID or a file name whose bytes are no text: those stand there as escapes."""
+    """A UID or a file name of others; bytes in it that are no text stand there as escapes."""
 
     impl = Text
     cache_ok = True

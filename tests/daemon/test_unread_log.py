@@ -102,10 +102,10 @@ def test_nobody_waits_for_a_reader(office: Office, kind: Callable[[], tuple[int,
     process = start(office, writer, "run")
     try:
         until(lambda: uids(office) == {"first"}, "the first is booked")
-        for number in range(6):
-            office.write(
-                event("first", ahead(2)), *(event(f"e{number}-{n}", ahead(3, 6 + n)) for n in range(4))
-            )
+        events = [event("first", ahead(2))]
+        for number in range(4):
+            events += [event(f"e{number}-{n}", ahead(3 + number, 6 + n)) for n in range(4)]
+            office.write(*events)
             process.send_signal(signal.SIGUSR1)
             until(lambda n=number: f"e{n}-3" in uids(office), "an edit is followed")  # type: ignore[misc]  # no type can be written
         process.send_signal(signal.SIGHUP)
