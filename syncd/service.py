@@ -320,7 +320,7 @@ def _source(
     return CalendarSource(
         name=source.name,
         fetch=fetch,
-        locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones),
+        locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones, source.owner),
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,
     )
@@ -340,6 +340,7 @@ def _settings(config: Config) -> Settings:
         empty_hold=config.safety.empty_hold,
         told_share=config.safety.told_share,
         told_floor=config.safety.told_floor,
+        owners=frozenset(source.owner for source in config.sources if source.owner),
         drift_check=config.schedule.drift_check,
         on_change=OnChange(config.drift.on_change),
         on_cancel=OnCancel(config.drift.on_cancel),

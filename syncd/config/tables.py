@@ -235,6 +235,7 @@ class Source(Table):
     room: Id | None = key(None, "Room id for events that name no room.")
     creator: Id | None = key(None, "User id for events whose organizer has none.")
     cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
+    owner: Address | None = key(None, "Whose calendar it is: decides about the meetings of that organizer.")
     timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
     auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")
     tls: Tls | None = key(None, "Private authorities and a client certificate, as PEM files.")

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
@@ -145,12 +145,25 @@ class Inline:
 Attach: TypeAlias = Link | Inline
 
 
+class Authority(IntEnum):
+    """Whose copy of a meeting it is, the weakest word first."""
+
+    NOBODY = 0  # it names neither an organizer nor attendees, as an export of free and busy times
+    GUEST = 1  # anybody's
+    CLAIMED = 2  # the calendar says of itself that it is the organizer's (X-WR-CALNAME, X-OWNER)
+    ORGANIZER = 3  # the administrator said that it is the organizer's (`owner`, the name of the file)
+
+
 @dataclass(frozen=True, slots=True)
 class Occurrence:
     """One instance of a VEVENT with everything that the mapper may use.
 
     `zone` is the IANA name in which whole days are meant, or the TZID of the start.
-    `organizers_copy`: read from the calendar of the person whom it names as its organizer.
+    `authority` says whose copy it is, `copy_organizer` are the addresses of the organizer that the copy
+    names anywhere, `document` is where it stands.
+    `explicit`: a component of its own says this date, and not the rule of a series.
+    `by_method`: its VCALENDAR is a cancellation (METHOD:CANCEL).
+    `uninvites`: a cancellation for some of the guests; it does not say that the meeting is off.
     `fingerprint` identifies what the calendar says, without what changes without meaning.
     """
 
@@ -175,15 +188,36 @@ class Occurrence:
     sequence: int = 0
     last_modified: datetime | None = None
     created: datetime | None = None
-    organizers_copy: bool = False
+    authority: Authority = Authority.GUEST
+    copy_organizer: tuple[str, ...] = ()
+    document: str = ""
+    explicit: bool = False
+    by_method: bool = False
+    uninvites: bool = False
     notes: tuple[Note, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """Identity of the content: equal for two readings that say the same about the meeting."""
-        leave_out = {"source", "line", "sequence", "last_modified", "created", "organizers_copy", "notes"}
-        text = repr([(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in leave_out])
+        text = repr([(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NO_CONTENT])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_NO_CONTENT = {
+    "source",
+    "line",
+    "sequence",
+    "last_modified",
+    "created",
+    "authority",
+    "copy_organizer",
+    "document",
+    "explicit",
+    "by_method",
+    "uninvites",
+    "notes",
+}
+"""What two copies of a meeting may differ in that say the same about it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,8 @@ class _Planner:
                 assert booking.content is not None  # a booking in these states has it
                 if booking.may_still_change:
                     self._while_one_is_late(meeting, booking)
+                elif booking.content == wanted and (other := self._told_off(meeting)):
+                    self._hold_told_off(meeting, booking, other)
                 elif booking.content == wanted:
                     self.unchanged.append(booking)
                     self._remember(booking, meeting, settled=True)
@@ -290,13 +292,30 @@ class _Planner:
                 booking.spec == wanted or booking.origin == meeting.occurrence.fingerprint
             ):
                 self._remember(booking, meeting)
-                if self.policy.on_cancel is OnCancel.REBOOK and meeting.spec.start > self.now:
+                approved = booking.reason is Reason.NOT_THE_ORGANIZER  # the person who said so is respected
+                rebook = self.policy.on_cancel is OnCancel.REBOOK and not approved
+                if rebook and meeting.spec.start > self.now:
                     self.draft.add(Create(meeting, Reason.REBOOKED, booking.detail, booking))
                     return
                 detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
                 self._skip(meeting, Reason.RELEASED, detail, booking)
             case _:
                 self._missing(meeting, booking)
+
+    def _told_off(self, meeting: Meeting) -> Occurrence | None:
+        """Return the copy of a meeting that calls it off and does not decide; None if there is none."""
+        return self.occurrences[meeting.key][0].told_off
+
+    def _hold_told_off(self, meeting: Meeting, booking: Booking, other: Occurrence) -> None:
+        """Leave a cancel to a person that stands in a copy which does not decide."""
+        self._remember(booking, meeting)
+        noted = self.draft.amended.get(booking.row, booking)
+        what = "takes guests off it" if other.uninvites else "says that the meeting is cancelled"
+        detail = (
+            f"A copy in {other.source!r} ({other.document or 'unnamed'}) {what}; the copy in "
+            f"{meeting.occurrence.source!r} decides and shows it."
+        )
+        self.cancels.hold(noted, Reason.NOT_THE_ORGANIZER, detail)
 
     def _while_one_is_late(self, meeting: Meeting, booking: Booking) -> None:
         """A change without answer may still arrive: the same again does no harm, another could be undone."""

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     RULES_CHANGED = "rules_changed"
     OVER_BUDGET = "over_budget"
     TOLD_FLOOD = "told_flood"
+    NOT_THE_ORGANIZER = "not_the_organizer"
     IN_DOUBT = "in_doubt"
     MODE = "mode"
     # wait
@@ -84,6 +85,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.RULES_CHANGED: "A changed configuration would cancel it or take its room; a person decides.",
     Reason.OVER_BUDGET: "More cancellations than the budget allows; a person has to approve.",
     Reason.TOLD_FLOOD: "A source tells to give up too many at once (safety.told_share); a person decides.",
+    Reason.NOT_THE_ORGANIZER: "A copy that does not decide says that it is cancelled; a person decides.",
     Reason.IN_DOUBT: "A request was sent and its answer is not known; it is settled by looking.",
     Reason.MODE: "The mode does not allow this change.",
     Reason.TOO_EARLY: "The tenant does not allow bookings so far ahead yet.",

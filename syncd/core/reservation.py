@@ -439,6 +439,17 @@ class Booking:
             retry_at=None,
         )
 
+    def called_off(self, detail: str) -> Booking:
+        """Return the booking after its reservation was cancelled.
+
+        A cancel that a person approved against the copy which decides leaves a record that holds its key, as
+        one that a person made in Tuya does: the calendar goes on showing the meeting, and it must not be
+        booked again for that.
+        """
+        against_the_calendar = self.reason is Reason.NOT_THE_ORGANIZER
+        state = BookingState.RELEASED if against_the_calendar else BookingState.CANCELLED
+        return replace(self.with_state(state, self.reason, detail), attempted_at=None, retry_at=None)
+
     def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:
         """The same booking in another state, for a reason."""
         return replace(self, state=state, reason=reason, detail=detail)

@@ -22,6 +22,7 @@ from syncd.core.occurrence import (
     Alarm,
     Attach,
     Attendee,
+    Authority,
     Days,
     Inline,
     Link,
@@ -83,12 +84,16 @@ class Start:
 class Component:
     """A parsed VEVENT.
 
+    `calendar` is the key of the VCALENDAR that it stands in, `method` the METHOD of that in upper case.
     `template` holds everything of an occurrence but its key and its time.
+    `says_cancelled`: its own STATUS is CANCELLED, whatever the METHOD.
     """
 
     uid: str
     line: int
     document: str
+    calendar: str
+    method: str
     zones: Zones
     template: Occurrence
     start: Start
@@ -99,8 +104,7 @@ class Component:
     excluded_rules: tuple[Rule, ...]
     dates: tuple[tuple[Start, Duration | None], ...]
     excluded: tuple[Start, ...]
-    method_cancel: bool
-    stamp: datetime | None
+    says_cancelled: bool
     event: Properties
 
     @property
@@ -114,18 +118,30 @@ class Component:
         return bool(self.rules or self.dates)
 
     @property
-    def revision(self) -> tuple[int, bool, float, float]:
-        """Sorts the newest of several components with one identity last.
+    def revision(self) -> tuple[int, bool, float]:
+        """Return what sorts the newest of several components with one identity last.
 
-        SEQUENCE, then a cancelling method, LAST-MODIFIED, DTSTAMP (RFC 5546 section 2.1.5).
+        SEQUENCE, then a cancelling method, then LAST-MODIFIED (RFC 5546 section 2.1.5). DTSTAMP is none: in a
+        published calendar it is the time of the export, a second later for each component of one export.
         """
+        return (self.template.sequence, self.method == "CANCEL", self.modified)
+
+    @property
+    def modified(self) -> float:
+        """LAST-MODIFIED in epoch seconds; 0 if it is not told."""
         modified = self.template.last_modified
-        return (
-            self.template.sequence,
-            self.method_cancel,
-            modified.timestamp() if modified else 0.0,
-            self.stamp.timestamp() if self.stamp else 0.0,
-        )
+        return modified.timestamp() if modified else 0.0
+
+    @property
+    def organizer(self) -> frozenset[str]:
+        """The addresses of the organizer; empty if there is none."""
+        organizer = self.template.organizer
+        return frozenset(organizer.addresses) if organizer else frozenset()
+
+    @property
+    def guests(self) -> frozenset[str]:
+        """The addresses of all attendees, rooms too."""
+        return frozenset(address for a in self.template.attendees for address in a.person.addresses)
 
     @property
     def timing(self) -> tuple[object, ...]:
@@ -163,16 +179,19 @@ class Surroundings:
     """What decides about a VEVENT and stands outside of it.
 
     `document` is the name of what it stands in, `base_url` what its links are relative to.
-    `method_cancel`: the METHOD of its VCALENDAR is CANCEL.
-    `owners` are the addresses of the person whose calendar it stands in, as far as they are known.
+    `calendar` is the key of its VCALENDAR, `method` the METHOD of that in upper case.
+    `owners` are the addresses whose calendar the administrator said it is, by the configuration or the name
+    of the file; `claims` those that the calendar gives itself.
     """
 
     source: str
     document: str
+    calendar: str
     base_url: str
     zones: Zones
-    method_cancel: bool
+    method: str
     owners: Collection[str]
+    claims: Collection[str]
 
 
 def parse(raw: RawComponent, around: Surroundings) -> Component:
@@ -191,7 +210,7 @@ def _component(event: Properties, around: Surroundings) -> Component:
     recurrence_id = _single_start(event, "RECURRENCE-ID")
     start = _single_start(event, "DTSTART")
     if start is None:
-        if not around.method_cancel:
+        if around.method != "CANCEL":
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
         # RFC 5546 section 3.2.5 lets a cancellation leave it out; it then has a place in no window.
         start = recurrence_id or Start(midnight(date(_FIRST_YEAR, 1, 1)), is_date=True)
@@ -206,6 +225,8 @@ def _component(event: Properties, around: Surroundings) -> Component:
         uid=event.raw.uid,
         line=event.raw.line,
         document=around.document,
+        calendar=around.calendar,
+        method=around.method,
         zones=zones,
         template=_template(event, start, around),
         start=start,
@@ -217,8 +238,7 @@ def _component(event: Properties, around: Surroundings) -> Component:
         excluded_rules=_rules(event, "EXRULE", start),
         dates=dates,
         excluded=excluded,
-        method_cancel=around.method_cancel,
-        stamp=_stamp(event, "DTSTAMP", zones),
+        says_cancelled=_text(event, "STATUS").upper() == "CANCELLED",
         event=event,
     )
 
@@ -330,6 +350,7 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
     busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
     organizers = [_person(value) for value in event.values("ORGANIZER")]
     organizer = organizers[0] if len(organizers) == 1 else None
+    attendees = tuple(_attendee(value) for value in event.values("ATTENDEE"))
     return Occurrence(
         key=OccurrenceKey("", event.raw.uid, None),
         source=around.source,
@@ -340,11 +361,11 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
         location=_text(event, "LOCATION"),
         joining_link=_joining_link(event),
         organizer=organizer,
-        attendees=tuple(_attendee(value) for value in event.values("ATTENDEE")),
+        attendees=attendees,
         alarms=tuple(_alarms(event.raw, zones)),
         attachments=tuple(_attachments(event)),
         base_url=around.base_url,
-        cancelled=around.method_cancel or status == "CANCELLED",
+        cancelled=around.method == "CANCEL" or status == "CANCELLED",
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
         transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
         private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
@@ -352,8 +373,21 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
         sequence=_integer(event, "SEQUENCE"),
         last_modified=_stamp(event, "LAST-MODIFIED", zones),
         created=_stamp(event, "CREATED", zones),
-        organizers_copy=organizer is not None and any(a in around.owners for a in organizer.addresses),
+        authority=_authority(organizer, attendees, around),
+        document=around.document,
+        by_method=around.method == "CANCEL",
     )
+
+
+def _authority(organizer: Person | None, attendees: Collection[Attendee], around: Surroundings) -> Authority:
+    """Return whose copy of the meeting it is, by its organizer and whose calendar it stands in."""
+    if organizer is None:
+        return Authority.GUEST if attendees else Authority.NOBODY
+    if any(address in around.owners for address in organizer.addresses):
+        return Authority.ORGANIZER
+    if any(address in around.claims for address in organizer.addresses):
+        return Authority.CLAIMED
+    return Authority.GUEST
 
 
 def _text(event: Properties, name: str) -> str:

@@ -45,8 +45,10 @@ class Instance:
     when: When
 
 
-def expand(components: Sequence[Component], window: Window) -> Iterator[Instance]:
+def expand(components: Sequence[Component], window: Window, *, in_series: bool = False) -> Iterator[Instance]:
     """The occurrences of one UID around the window; raises `BrokenComponent`.
+
+    `in_series`: the event recurs although nothing of these components says so.
 
     `components` are the newest of each identity: at most one without RECURRENCE-ID, one per RECURRENCE-ID.
     A single event or override is yielded wherever it lies: it costs nothing, and it may have been moved.
@@ -54,7 +56,7 @@ def expand(components: Sequence[Component], window: Window) -> Iterator[Instance
     master = next((c for c in components if c.recurrence_id is None), None)
     overrides = {original_start(c, master): c for c in components if c.recurrence_id}
     if master is not None:
-        if master.recurs or overrides:
+        if master.recurs or overrides or in_series:
             yield from _series(master, overrides, window)
         else:
             yield Instance(None, master, master.when(master.start, master.duration))
@@ -82,6 +84,12 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
             return first
         looked_at = until
     return looked_at
+
+
+def excludes(master: Component, override: Component) -> bool:
+    """Tell whether an EXDATE of a series excludes the date that an override is about."""
+    excluded = _Excluded(replace(master, excluded_rules=()), master.start.wall)  # no rule is asked
+    return excluded.holds(_original(override, master), original_start(override, master))
 
 
 def _begin(instance: Instance) -> datetime:

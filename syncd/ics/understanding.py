@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import (
+    Authority,
     Days,
     Defect,
     Moment,
@@ -28,27 +29,34 @@ from syncd.core.occurrence import (
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component, Surroundings, address_of, out_of_range, parse
 from syncd.ics.components import BrokenComponent, RawCalendar, RawComponent, content_lines, decode, split
+from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revision
 from syncd.ics.duration import parse_duration
 from syncd.ics.pieces import Context, Piece
-from syncd.ics.recurrence import Instance, expand, next_start, original_start
+from syncd.ics.recurrence import Instance
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
 _ASKS = ("REFRESH-INTERVAL", "X-PUBLISHED-TTL")  # RFC 7986 section 5.7, and Outlook's name
+_SEVERAL_DATES = (
+    "the event stands in several calendars at different times, and neither SEQUENCE nor LAST-MODIFIED tells "
+    "which is the newest"
+)
 _SEVERAL_UIDS = "the event has several UIDs, so lines between two events are lost"
 
 
 @dataclass(frozen=True, slots=True)
 class Locale:
-    """How times without a usable zone are read.
+    """How a source is to be read: its times without a usable zone, and whose calendars they are.
 
     `floating` decides for the source (None: X-WR-TIMEZONE of the calendar, else `default`);
-    `aliases` are TZIDs that only the administrator can know.
+    `aliases` are TZIDs that only the administrator can know, `owner` is the address of the person whose
+    calendars stand in the source, if the administrator said so.
     """
 
     default: ZoneInfo
     floating: ZoneInfo | None = None
     aliases: Mapping[str, ZoneInfo] = field(default_factory=dict)
+    owner: str | None = None
 
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """The zones of one VCALENDAR."""
@@ -117,43 +125,76 @@ class Understanding:
         """
         components: list[Component] = []
         defects: list[Defect] = []
-        for piece in pieces:
+        broken: set[str] = set()
+        stating = [piece for piece in pieces if not self._says_nothing(piece.context)]
+        for piece in stating:
             try:
                 component = self._component(uid, piece)
-            except BrokenComponent as broken:
+            except BrokenComponent as error:
                 document = self._contexts[piece.context].document
-                defects.append(Defect(uid, piece.line, broken.reason, broken.detail, document))
+                defects.append(Defect(uid, piece.line, error.reason, error.detail, document))
+                broken.add(piece.context)
             else:
                 components += [component] if component is not None else []
-        if defects or not components:
+        components = self._beside_broken(components, broken)
+        if not components:
             return _quarantined(uid, defects)
         components.sort(key=lambda component: (component.document, component.line))
-        rivals = True  # until it is known: the newest of them may come to be told by DTSTAMP
+        rivals = True  # until it is known
         try:
-            copies = _by_identity(components)
-            rivals = len(copies) < len(components)
-            chosen = sorted(map(_deciding, copies), key=lambda c: (c.document, c.line))
-            occurrences = tuple(self._occurrences(uid, chosen, _notes(copies), window))
-            following = next_start(chosen, window.reach)
+            copies = copies_of(components)
+            rivals = len(copies) > 1 or any(copy.rivals for copy in copies)
+            occurrences = [o for copy in copies for o in self._occurrences(uid, copy, window)]
+            starts = [copy.next_start(window.reach) for copy in copies]
         except (BrokenComponent, OverflowError) as error:
             reason = error if isinstance(error, BrokenComponent) else out_of_range()
             first = components[0]
             defects = [Defect(uid, first.line, reason.reason, reason.detail, first.document)]
             return replace(_quarantined(uid, defects), rivals=rivals)
-        of_master = any(component.recurrence_id is None for component in chosen)
-        presence = Presence.SERIES if of_master else Presence.DETACHED
+        if differ_without_revision(copies):
+            first = components[0]
+            defects.append(Defect(uid, first.line, Reason.BROKEN_PROPERTY, _SEVERAL_DATES, first.document))
         return Understood(
-            uid, tuple(sorted(occurrences, key=lambda o: o.key)), presence, (), following, rivals
+            uid=uid,
+            occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
+            presence=_presence(copies, occurrences, defects),
+            defects=tuple(defects),
+            next_start=min((start for start in starts if start is not None), default=None),
+            rivals=rivals,
         )
 
-    def _occurrences(
-        self, uid: str, chosen: Sequence[Component], notes: tuple[Note, ...], window: Window
-    ) -> Iterator[Occurrence]:
+    def _says_nothing(self, key: str) -> bool:
+        """Tell whether a VCALENDAR holds what a guest answers or asks, which says nothing of the meeting.
+
+        Looked at before its events are read, which may lack what a meeting has.
+        """
+        method = self._calendar(key).properties.get("METHOD", "")
+        return method.strip().upper() in SAYS_NOTHING
+
+    def _beside_broken(self, components: list[Component], broken: Collection[str]) -> list[Component]:
+        """Return the components of whole copies, unless the broken one is that which decides.
+
+        A broken copy in somebody's file must not hold up the good one of another. But where the administrator
+        said that the broken one is the organizer's, no other may speak for it.
+        """
+        if not broken:
+            return components
+        whole = [component for component in components if component.calendar not in broken]
+        owners = {address for key in broken for address in self._around(key).owners}
+        if any(owners & component.organizer for component in whole):
+            return []
+        return whole
+
+    def _occurrences(self, uid: str, copy: Copy, window: Window) -> Iterator[Occurrence]:
         templates = {
-            id(component): replace(component.template, notes=(*notes, *_zone_notes(component, window)))
-            for component in chosen
+            id(component): replace(
+                component.template,
+                notes=(*copy.notes, *_zone_notes(component, window)),
+                explicit=component.recurrence_id is not None,
+            )
+            for component in (*copy.chosen, *copy.added)
         }
-        for instance in expand(chosen, window):
+        for instance in copy.instances(window):
             if touches(instance, window):
                 key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
                 yield replace(templates[id(instance.component)], key=key, when=instance.when)
@@ -176,12 +217,25 @@ class Understanding:
             self._surroundings[key] = Surroundings(
                 source=self._source,
                 document=context.document,
+                calendar=key,
                 base_url=context.base_url,
                 zones=self._locale.zones_of(calendar),
-                method_cancel=calendar.properties.get("METHOD", "").upper() == "CANCEL",
-                owners=_owners(calendar, context.document),
+                method=calendar.properties.get("METHOD", "").strip().upper(),
+                owners=self._owners(context.document),
+                claims=_claims(calendar),
             )
         return self._surroundings[key]
+
+    def _owners(self, document: str) -> frozenset[str]:
+        """Return the addresses whose calendar the administrator said that a document is.
+
+        A name of a file that is an address says so for that file, else the `owner` of the source does.
+        """
+        name = re.sub(r"\.ics$", "", document.rpartition("/")[2], flags=re.IGNORECASE)
+        address = address_of(name)
+        if _ADDRESS.fullmatch(address):
+            return frozenset({address})
+        return frozenset({self._locale.owner}) if self._locale.owner else frozenset()
 
     def _calendar(self, key: str) -> RawCalendar:
         if key not in self._calendars:
@@ -203,57 +257,28 @@ def _refresh_after(calendar: RawCalendar) -> timedelta | None:
     return None
 
 
-def _owners(calendar: RawCalendar, document: str) -> frozenset[str]:
-    """The addresses of the person whose calendar it is, from its own properties and the file's name.
+def _claims(calendar: RawCalendar) -> frozenset[str]:
+    """Return the addresses of the person whose calendar it is, as the calendar itself says.
 
     Google and Nextcloud write them into X-WR-CALNAME, Apple and Zimbra into X-OWNER or X-WR-RELCALID.
     """
     names = [calendar.properties.get(name, "") for name in ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")]
-    names.append(re.sub(r"\.ics$", "", document.rpartition("/")[2], flags=re.IGNORECASE))
     return frozenset(address for name in names if _ADDRESS.fullmatch(address := address_of(name)))
 
 
-def _by_identity(components: Sequence[Component]) -> list[list[Component]]:
-    """The components of each identity: none, or each original start in the terms of the deciding master."""
-    masters = [component for component in components if component.recurrence_id is None]
-    master = _deciding(masters) if masters else None
-    copies: dict[str, list[Component]] = {}
-    for component in components:
-        identity = original_start(component, master) if component.recurrence_id else ""
-        copies.setdefault(identity, []).append(component)
-    return list(copies.values())
+def _presence(
+    copies: Sequence[Copy], occurrences: Sequence[Occurrence], defects: Sequence[Defect]
+) -> Presence | None:
+    """Return how a UID stands in its source; None if it is not there.
 
-
-def _notes(copies: Iterable[Sequence[Component]]) -> tuple[Note, ...]:
-    several = (found for found in copies if len(found) > 1)
-    rivals = sum(len({component.text for component in found}) - 1 for found in several)
-    detail = f"{rivals + 1} components have this UID and date; the newest by SEQUENCE was taken"
-    return (Note(Reason.DUPLICATE_COMPONENT, detail),) if rivals else ()
-
-
-def _deciding(copies: Sequence[Component]) -> Component:
-    """The copy that counts, as `syncd.core.witness.deciding` has it for sources.
-
-    Otherwise than there a cancellation counts before the event of the same SEQUENCE, as in one mailbox.
-    Raises `BrokenComponent` when nothing tells which of two is newer, and they take place at other times.
+    What is missing beside a broken copy proves nothing, unless the copy of the organizer is whole.
     """
-    if len(copies) == 1:
-        return copies[0]
-    live = [copy.template.sequence for copy in copies if not copy.template.cancelled]
-
-    def rank(copy: Component) -> tuple[bool, tuple[int, bool, float, float]]:
-        overruled = copy.template.cancelled and copy.template.sequence < max(live, default=-1)
-        return copy.template.organizers_copy and not overruled, copy.revision
-
-    highest = max(rank(copy) for copy in copies)
-    newest = [copy for copy in copies if rank(copy) == highest]
-    if any(copy.timing != newest[0].timing for copy in newest):
-        raise BrokenComponent(
-            Reason.BROKEN_PROPERTY,
-            "several components have this UID at different times, and neither SEQUENCE nor LAST-MODIFIED nor "
-            "DTSTAMP tells which is the newest",
-        )
-    return max(newest, key=lambda copy: copy.text)
+    if not copies:
+        return Presence.QUARANTINED if defects else None
+    if defects and not any(o.authority is Authority.ORGANIZER for o in occurrences):
+        return Presence.QUARANTINED
+    stands = {copy.presence for copy in copies}
+    return Presence.SERIES if Presence.SERIES in stands else Presence.DETACHED
 
 
 def _zone_notes(component: Component, window: Window) -> Iterator[Note]:

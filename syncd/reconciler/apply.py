@@ -491,9 +491,7 @@ class Applier:
     def finish_cancelled(self, intent: Booking) -> None:
         """Record that a cancel took effect."""
         detail = MEANINGS[intent.reason] if intent.reason else ""
-        done = replace(
-            intent.with_state(BookingState.CANCELLED, intent.reason, detail), attempted_at=None, retry_at=None
-        )
+        done = intent.called_off(detail)
         self._ledger.record(done, at=self._clock(), what="cancelled", detail=detail)
         self.count["cancelled"] += 1
         log.info("cancelled", **named(done), evidence=done.evidence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from syncd.core.occurrence import OccurrenceKey, Reading, Window
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking
-from syncd.core.witness import Witnessed, merge
+from syncd.core.witness import Decider, Witnessed, deciders_of, merge
 from syncd.errors import ApiUnusable
 from syncd.reconciler.inspect import adoptable, listed
 from syncd.reconciler.ports import Api, CalendarSource, Ledger, Settings
@@ -78,11 +78,15 @@ class Groundwork:
         self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
     ) -> Wish:
         """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
-        witnessed = merge(readings)
+        witnessed = merge(readings, self._deciders_of, self._settings.owners)
         mapper = self._mapper
         if self._settings.lookup:
             mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
         return Wish(witnessed, {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed})
+
+    def _deciders_of(self, uids: Collection[str]) -> Mapping[OccurrenceKey, Decider]:
+        """Return which copy of each meeting of these UIDs decided about it until now."""
+        return deciders_of(self._ledger.concerned(uids, ()))
 
     def grounds(
         self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True

@@ -211,6 +211,7 @@ class Settings:
     empty_hold: int = 3
     told_share: float = 0.5
     told_floor: int = 20
+    owners: frozenset[str] = frozenset()
     drift_check: timedelta = timedelta(hours=1)
     on_change: OnChange = OnChange.ACCEPT
     on_cancel: OnCancel = OnCancel.RESPECT

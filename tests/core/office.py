@@ -26,6 +26,7 @@ from syncd.core.changes import (
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, MappingRules, RoomRule
 from syncd.core.occurrence import (
+    Authority,
     Defect,
     Occurrence,
     OccurrenceKey,
@@ -39,7 +40,7 @@ from syncd.core.plan import plan
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
-from syncd.core.witness import merge
+from syncd.core.witness import deciders_of, merge
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -64,6 +65,8 @@ def event(
     created: datetime | None = None,
     cancelled: bool = False,
     transparent: bool = False,
+    organizer: str = "boss@example.com",
+    authority: Authority = Authority.GUEST,
 ) -> Occurrence:
     """An occurrence `day` days from NOW; `original` is the day of its recurrence id, if it has one."""
     recurrence_id = None if original is None else recurrence_id_of(NOW + original * DAY)
@@ -78,6 +81,8 @@ def event(
         created=created,
         cancelled=cancelled,
         transparent=transparent,
+        authority=authority,
+        copy_organizer=(organizer,) if organizer else (),
     )
 
 
@@ -92,6 +97,7 @@ class Office:
     horizon: timedelta = 30 * DAY
     advance: timedelta | None = None
     approved: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
     on_change: OnChange = OnChange.ACCEPT
     on_cancel: OnCancel = OnCancel.RESPECT
     calls: CallBudget | None = None
@@ -142,7 +148,7 @@ class Office:
     def plan(self, *readings: Reading, order: Iterable[Booking] | None = None) -> Plan:
         """What a cycle would do; `order` gives the bookings in another order."""
         by_source = {reading.source: reading for reading in readings}
-        witnessed = merge(by_source)
+        witnessed = merge(by_source, lambda _uids: deciders_of(self.current), self.owners)
         mapper = Mapper(self.rules)
         policy = Policy(
             mode=self.mode,
@@ -191,7 +197,7 @@ class Office:
                     intent = replace(intent, source=meeting.occurrence.source, witnesses=meeting.witnesses)
                     self.store(intent.booked(booking.reservation_id))
                 case Cancel(booking=booking):
-                    self.store(booking.with_state(BookingState.CANCELLED, change.reason))
+                    self.store(replace(booking, reason=change.reason).called_off(change.detail))
                 case _:
                     assert_never(change)
 

@@ -1,4 +1,4 @@
-"""One meeting in several sources: which copy decides, and when it lives."""
+"""One meeting in several calendars: which copy decides, which one is only heard, and who shows it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import permutations
 
 import pytest
 
-from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading, Timespan, Window
-from syncd.core.witness import deciding, merge
+from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Reading, Timespan, Window
+from syncd.core.witness import Decider, Witnessed, decide, merge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window.ahead(NOW, timedelta(days=30))
@@ -19,6 +19,7 @@ COPY = Occurrence(
     when=Timespan(NOW + timedelta(days=1), NOW + timedelta(days=1, hours=1)),
     line=1,
 )
+HERS, NOBODYS, CLAIMED = Authority.ORGANIZER, Authority.NOBODY, Authority.CLAIMED
 
 
 def copy(
@@ -27,9 +28,13 @@ def copy(
     sequence: int = 0,
     modified: int | None = None,
     cancelled: bool = False,
-    organizers: bool = False,
+    authority: Authority = Authority.GUEST,
+    organizer: str = "alice@example.com",
+    explicit: bool = False,
+    by_method: bool = False,
+    uninvites: bool = False,
 ) -> Occurrence:
-    """A copy of the meeting, known by its summary; `modified` is a day of December."""
+    """A copy of the meeting in a source of its own, known by its summary; `modified` is a day of December."""
     stamp = None if modified is None else datetime(2025, 12, modified, tzinfo=UTC)
     return replace(
         COPY,
@@ -38,7 +43,11 @@ def copy(
         sequence=sequence,
         last_modified=stamp,
         cancelled=cancelled,
-        organizers_copy=organizers,
+        authority=authority,
+        copy_organizer=(organizer,) if organizer and authority is not NOBODYS else (),
+        explicit=explicit,
+        by_method=by_method,
+        uninvites=uninvites,
     )
 
 
@@ -47,54 +56,187 @@ def reading(source: str, *occurrences: Occurrence) -> Reading:
     return Reading(source=source, at=NOW, window=WINDOW, digest=source, occurrences=occurrences)
 
 
+def chosen(*copies: Occurrence, decider: Occurrence | None = None) -> tuple[str, str | None]:
+    """Which copy decides, and which one calls the meeting off beside it; the same in any order."""
+    before = Decider(decider.source, decider.fingerprint) if decider else None
+    found = set()
+    for order in permutations(copies):
+        decision = decide(order, before)
+        assert decision is not None
+        told_off = decision.told_off.summary if decision.told_off else None
+        found.add((decision.occurrence.summary, told_off))
+    (said,) = found
+    return said
+
+
 @pytest.mark.parametrize(
     ("wins", "others"),
     [
         (copy("newer", sequence=2), [copy("older", sequence=1, modified=9)]),
         (copy("newer", modified=2), [copy("older", modified=1), copy("unknown")]),
-        (copy("organizer", organizers=True), [copy("newer", sequence=5, modified=9)]),
-        (copy("organizer", organizers=True, cancelled=True), [copy("live", modified=9)]),
-        (copy("organizer", organizers=True), [copy("off", sequence=3, cancelled=True)]),
-        (copy("live", sequence=3), [copy("organizer", sequence=2, organizers=True, cancelled=True)]),
-        (copy("live"), [copy("off", modified=9, cancelled=True)]),
+        (copy("hers", authority=HERS), [copy("newer", sequence=5, modified=9)]),
+        (copy("hers", authority=HERS, cancelled=True), [copy("live", modified=9)]),
+        (copy("live", sequence=3), [copy("hers", sequence=2, authority=HERS, cancelled=True)]),
+        (copy("live"), [copy("off", modified=1, cancelled=True, organizer="bob@example.com")]),
         (copy("off", sequence=1, cancelled=True), [copy("live", modified=9)]),
         (
-            copy("organizer now", sequence=1, organizers=True),
-            [copy("organizer before", organizers=True), copy("guest", sequence=2)],
+            copy("hers now", sequence=1, authority=HERS),
+            [copy("hers before", authority=HERS), copy("guest", sequence=2)],
         ),
+        (copy("claims", authority=CLAIMED), [copy("newer", sequence=5)]),
+        (copy("hers", authority=HERS), [copy("claims", sequence=5, authority=CLAIMED)]),
+        (copy("with people"), [copy("busy", sequence=9, modified=9, authority=NOBODYS)]),
+        (copy("date", explicit=True), [copy("series", modified=9)]),
     ],
     ids=[
         "higher SEQUENCE",
         "later LAST-MODIFIED",
         "organizer before a higher SEQUENCE",
         "organizer who cancelled",
-        "organizer who did not cancel",
         "organizer who cancelled before",
         "live one of equals",
         "newer cancellation",
         "organizer's newer copy",
+        "its own word at the first reading",
+        "the administrator's word before that",
+        "a copy without people is a witness only",
+        "what says the date before what computes it",
     ],
 )
-def test_deciding(wins: Occurrence, others: list[Occurrence]) -> None:
-    """The copy that decides is the same in any order of the sources."""
-    for order in permutations([wins, *others]):
-        assert deciding(order) is wins
+def test_the_first_reading(wins: Occurrence, others: list[Occurrence]) -> None:
+    """Where none decided yet, the copy that decides is the same in any order of the sources."""
+    assert chosen(wins, *others)[0] == wins.summary
+
+
+DECIDES = copy("decides", sequence=1)
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        copy("equal", sequence=1, modified=9),
+        copy("older", sequence=0),
+        copy("anybody", sequence=999, organizer=""),
+        copy("another organizer", sequence=999, organizer="mallory@example.com"),
+        copy("claims to be hers", sequence=1, authority=CLAIMED),
+        copy("busy", sequence=999, authority=NOBODYS),
+    ],
+    ids=lambda rival: rival.summary,
+)
+def test_the_copy_that_decides_goes_on_deciding(rival: Occurrence) -> None:
+    """Neither a later change, nor a number without the same organizer, nor its own claim takes over."""
+    assert chosen(DECIDES, rival, decider=DECIDES) == ("decides", None)
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        copy("later revision", sequence=2),
+        copy("hers", authority=HERS),
+        copy("its date", sequence=1, explicit=True),
+    ],
+    ids=lambda rival: rival.summary,
+)
+def test_what_takes_over(rival: Occurrence) -> None:
+    """A higher SEQUENCE of one organizer does, the organizer's own copy, and a word about this very date."""
+    assert chosen(DECIDES, rival, decider=DECIDES) == (rival.summary, None)
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        copy("higher", sequence=2, cancelled=True),
+        copy("anybody", sequence=999, cancelled=True, organizer=""),
+        copy("method", sequence=1, cancelled=True, by_method=True),
+        copy("later", sequence=1, modified=9, cancelled=True),
+        copy("uninvites", sequence=2, uninvites=True),
+    ],
+    ids=lambda rival: rival.summary,
+)
+def test_a_cancel_of_another_copy_is_for_a_person(rival: Occurrence) -> None:
+    """While the copy that decides shows the meeting alive, a cancel by another one is not believed."""
+    assert chosen(DECIDES, rival, decider=DECIDES) == ("decides", rival.summary)
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        copy("older", sequence=0, cancelled=True),
+        copy("equal", sequence=1, cancelled=True),
+        copy("equal of others", sequence=1, modified=9, cancelled=True, organizer="bob@example.com"),
+        copy("uninvited before", sequence=1, uninvites=True),
+        copy("busy", sequence=9, cancelled=True, authority=NOBODYS),
+    ],
+    ids=lambda rival: rival.summary,
+)
+def test_an_older_cancel_is_of_the_past(rival: Occurrence) -> None:
+    """What is not later than the copy that decides is no matter for a person."""
+    assert chosen(DECIDES, rival, decider=DECIDES) == ("decides", None)
+
+
+def test_the_organizers_copy_is_doubted_by_a_later_revision_only() -> None:
+    """A guest's cancel of one SEQUENCE is the guest's own; a later one may be news from the organizer."""
+    hers = copy("hers", sequence=1, authority=HERS)
+    guests = copy("guest", sequence=1, modified=9, cancelled=True, by_method=True)
+    assert chosen(hers, guests) == ("hers", None)
+    assert chosen(hers, replace(guests, sequence=2)) == ("hers", "guest")
+
+
+def test_a_cancel_by_the_copy_that_decides_is_told() -> None:
+    """The deciding copy cancels although others still show the meeting; nobody has to approve that."""
+    off = replace(DECIDES, cancelled=True)
+    assert chosen(off, copy("guest", sequence=1), decider=DECIDES) == ("decides", None)
+
+
+def test_the_same_source_goes_on_with_another_content() -> None:
+    """The copy that decided and changed since is known by its source."""
+    edited = replace(DECIDES, description="changed")
+    assert chosen(edited, copy("rival", sequence=1, modified=9), decider=DECIDES) == ("decides", None)
+
+
+def test_of_two_copies_in_one_source_the_one_that_decided() -> None:
+    """In a directory the file whose content is booked goes on deciding."""
+    other = replace(copy("other", sequence=1, modified=9), source="decides")
+    assert chosen(DECIDES, other, decider=DECIDES) == ("decides", None)
+    assert chosen(DECIDES, other, decider=other) == ("other", None)
+
+
+def merged(*readings: Reading, owners: frozenset[str] = frozenset()) -> tuple[Witnessed, ...]:
+    """What some readings come to, of which none decided before."""
+    return merge({reading.source: reading for reading in readings}, owners=owners)
 
 
 def test_equal_copies_by_configuration() -> None:
     """Between equal copies the source that comes first in the configuration decides; all are witnesses."""
     first, second = copy("first"), copy("second")
-    (seen,) = merge({"first": reading("first", first), "second": reading("second", second)})
+    (seen,) = merged(reading("first", first), reading("second", second))
     assert (seen.occurrence, seen.witnesses) == (first, ("first", "second"))
-    (seen,) = merge({"second": reading("second", second), "first": reading("first", first)})
+    (seen,) = merged(reading("second", second), reading("first", first))
     assert (seen.occurrence, seen.witnesses) == (second, ("second", "first"))
+
+
+def test_a_claim_does_not_count_where_the_administrator_named_a_calendar() -> None:
+    """A calendar that calls itself hers is anybody's, if another source is said to be hers."""
+    claims, guest = copy("claims", authority=CLAIMED), copy("guest", sequence=1)
+    readings = (reading("claims", claims), reading("guest", guest))
+    assert merged(*readings)[0].occurrence == claims
+    assert merged(*readings, owners=frozenset({"alice@example.com"}))[0].occurrence == guest
+
+
+def test_a_copy_without_people_shows_no_date_of_its_own() -> None:
+    """An export of busy times decides while it is alone, and adds no date to a meeting that others have."""
+    busy = [copy("busy", authority=NOBODYS)]
+    busy.append(replace(busy[0], key=OccurrenceKey("", "meeting", "20260104T000000Z")))
+    assert [seen.occurrence.source for seen in merged(reading("busy", *busy))] == ["busy", "busy"]
+    (seen,) = merged(reading("busy", *busy), reading("guest", copy("guest")))
+    assert (seen.occurrence.source, set(seen.witnesses)) == ("guest", {"busy", "guest"})
 
 
 def test_meetings_stay_apart() -> None:
     """Each key is one meeting, sorted, and a source without it is no witness of it."""
     other = replace(copy("b"), key=OccurrenceKey("", "another", None))
-    merged = merge({"a": reading("a", copy("a")), "b": reading("b", other)})
-    assert [(seen.occurrence.key.uid, seen.witnesses) for seen in merged] == [
+    found = merged(reading("a", copy("a")), reading("b", other))
+    assert [(seen.occurrence.key.uid, seen.witnesses) for seen in found] == [
         ("another", ("b",)),
         ("meeting", ("a",)),
     ]
@@ -102,4 +244,4 @@ def test_meetings_stay_apart() -> None:
 
 def test_whose_copy_it_is_changes_no_content() -> None:
     """The fingerprint of a meeting is that of its content, whoever's calendar showed it."""
-    assert copy("a").fingerprint == copy("a", organizers=True).fingerprint
+    assert copy("a").fingerprint == copy("a", authority=HERS, sequence=3, explicit=True).fingerprint

@@ -14,6 +14,7 @@ import pytest
 
 from syncd.core.occurrence import (
     Alarm,
+    Authority,
     Days,
     Inline,
     Link,
@@ -25,6 +26,7 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Reason
+from syncd.core.witness import merge
 from syncd.ics import Document, Locale, read
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,8 +86,8 @@ def of_event(*lines: str, zone: str = "Europe/Berlin") -> Reading:
 def only(said: Reading) -> Occurrence:
     """The single occurrence of a reading without defects."""
     assert said.defects == ()
-    (occurrence,) = said.occurrences
-    return occurrence
+    (seen,) = merge({said.source: said})
+    return seen.occurrence
 
 
 def starts(said: Reading) -> list[str]:
@@ -852,14 +854,14 @@ class TestDuplicates:
         """Two equal copies are no matter for a person."""
         assert only(reading(calendar(vevent(*self.OLD), vevent(*self.OLD)))).notes == ()
 
-    def test_by_dtstamp(self) -> None:
-        """Where nothing else tells, the later DTSTAMP is newer."""
+    def test_dtstamp_is_no_revision(self) -> None:
+        """Of two events at different times the later DTSTAMP, the time of the export, proves nothing."""
         events = [
-            vevent(*HOUR, "SUMMARY:new", "DTSTAMP:20260102T000000Z"),
-            vevent(*HOUR, "SUMMARY:old", "DTSTAMP:20260101T000000Z"),
+            vevent(*HOUR, "DTSTAMP:20260102T000000Z"),
+            vevent("DTSTART:20260106T090000Z", "DTEND:20260106T100000Z", "DTSTAMP:20260101T000000Z"),
         ]
         for order in (events, events[::-1]):
-            assert only(reading(calendar(*order))).summary == "new"
+            assert quarantine(reading(calendar(*order))) is Reason.BROKEN_PROPERTY
 
     def test_no_telling_which_is_newer(self) -> None:
         """Two events with one UID at different times and nothing that tells the newer are a defect."""
@@ -874,7 +876,9 @@ class TestDuplicates:
             calendar(vevent(start, "DURATION:P1D"), head=(f"X-WR-TIMEZONE:{zone}",))
             for zone in ("Europe/Berlin", "Asia/Tokyo")
         ]
-        assert quarantine(reading(*bodies)) is Reason.BROKEN_PROPERTY
+        (defect,) = reading(*bodies).defects
+        assert defect.reason is Reason.BROKEN_PROPERTY
+        assert reading(*bodies).presence == {"meeting": Presence.QUARANTINED}
         assert only(reading(bodies[0], bodies[0])).notes == ()
 
     def test_two_uids_in_one_event(self) -> None:
@@ -902,23 +906,36 @@ class TestDuplicates:
 
 
 class TestOrganizersCopy:
-    """Whose calendar it is."""
+    """Whose calendar it is, and who says so."""
 
     EVENT = (*HOUR, "ORGANIZER;CN=Alice:MAILTO:Alice@example.com")
 
     @pytest.mark.parametrize(
-        ("name", "head"),
+        ("name", "head", "authority"),
         [
-            ("alice@example.com.ics", ()),
-            ("/srv/calendars/Alice@Example.com.ICS", ()),
-            ("1.ics", ("X-WR-CALNAME:alice@example.com",)),
-            ("1.ics", ("X-OWNER;CN=Alice:mailto:alice@example.com",)),
-            ("1.ics", ("X-WR-RELCALID:alice@example.com",)),
+            ("alice@example.com.ics", (), Authority.ORGANIZER),
+            ("/srv/calendars/Alice@Example.com.ICS", (), Authority.ORGANIZER),
+            ("1.ics", ("X-WR-CALNAME:alice@example.com",), Authority.CLAIMED),
+            ("1.ics", ("X-OWNER;CN=Alice:mailto:alice@example.com",), Authority.CLAIMED),
+            ("1.ics", ("X-WR-RELCALID:alice@example.com",), Authority.CLAIMED),
         ],
     )
-    def test_known(self, name: str, head: tuple[str, ...]) -> None:
-        """A calendar is the organizer's when its file or a property of it is named by that address."""
-        assert self.copy(name, head).organizers_copy
+    def test_known(self, name: str, head: tuple[str, ...], authority: Authority) -> None:
+        """The name of a file is the administrator's word, a property only the calendar's own."""
+        assert self.copy(name, head).authority is authority
+
+    @pytest.mark.parametrize(
+        ("name", "authority"),
+        [
+            ("calendar.ics", Authority.ORGANIZER),
+            ("alice@example.com.ics", Authority.ORGANIZER),
+            ("bob@example.com.ics", Authority.GUEST),
+        ],
+    )
+    def test_owner_of_the_source(self, name: str, authority: Authority) -> None:
+        """What the configuration says of a source holds for its files that are not named after somebody."""
+        said = self.said((name, calendar(vevent(*self.EVENT))), owner="alice@example.com")
+        assert only(said).authority is authority
 
     @pytest.mark.parametrize(
         ("name", "head"),
@@ -930,12 +947,12 @@ class TestOrganizersCopy:
     )
     def test_not_known(self, name: str, head: tuple[str, ...]) -> None:
         """Another's calendar is not, and neither is one that only mentions the address."""
-        assert not self.copy(name, head).organizers_copy
+        assert self.copy(name, head).authority is Authority.GUEST
 
     def test_event_without_organizer(self) -> None:
         """An event without organizer is nobody's copy."""
         said = self.said(("alice@example.com.ics", calendar(vevent(*HOUR))))
-        assert not only(said).organizers_copy
+        assert only(said).authority is Authority.NOBODY
 
     @pytest.mark.parametrize("reverse", [False, True])
     def test_decides_in_a_directory(self, reverse: bool) -> None:
@@ -950,13 +967,13 @@ class TestOrganizersCopy:
         """The event as one document shows it."""
         return only(self.said((name, calendar(vevent(*self.EVENT), head=head))))
 
-    def said(self, *files: tuple[str, bytes]) -> Reading:
+    def said(self, *files: tuple[str, bytes], owner: str | None = None) -> Reading:
         """What a source with these files says."""
         return read(
             [Document(name, body) for name, body in files],
             source="office",
             scope="",
-            locale=Locale(default=ZoneInfo("Europe/Berlin")),
+            locale=Locale(default=ZoneInfo("Europe/Berlin"), owner=owner),
             window=Window.ahead(NOW, timedelta(days=30)),
             at=NOW,
         )
@@ -997,7 +1014,8 @@ class TestCancellation:
             calendar(vevent("RECURRENCE-ID:20260106T090000Z"), head=("METHOD:CANCEL",)),
         ]
         said = reading(*bodies)
-        assert [(o.key.recurrence_id, o.cancelled) for o in said.occurrences] == [
+        decided = [seen.occurrence for seen in merge({said.source: said})]
+        assert [(o.key.recurrence_id, o.cancelled) for o in decided] == [
             ("20260105T090000Z", False),
             ("20260106T090000Z", True),
             ("20260107T090000Z", False),

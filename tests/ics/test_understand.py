@@ -82,9 +82,16 @@ class TestOf:
         assert (said.presence, said.defects, said.rivals) == (Presence.SERIES, (), False)
 
     def test_one_defect_quarantines(self) -> None:
-        """Of a UID with one broken component nothing is told but the defect, in its line and document."""
-        said = understood(calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING)))
+        """Of a UID with a broken component in its calendar nothing is told but the defect, in its line."""
+        said = understood(calendar(vevent(*MORNING), vevent("RECURRENCE-ID:x", *MORNING)))
         assert (said.occurrences, said.presence) == ((), Presence.QUARANTINED)
+        assert [(d.document, d.reason) for d in said.defects] == [("1.ics", Reason.BROKEN_PROPERTY)]
+
+    def test_a_broken_copy_does_not_hold_up_a_good_one(self) -> None:
+        """What another calendar says counts; the defect is told, and what is missing proves nothing."""
+        said = understood(calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING)))
+        assert [o.document for o in said.occurrences] == ["1.ics"]
+        assert said.presence is Presence.QUARANTINED
         assert [(d.document, d.line, d.reason) for d in said.defects] == [
             ("2.ics", 3, Reason.BROKEN_PROPERTY)
         ]

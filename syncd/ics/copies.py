@@ -1,0 +1,225 @@
+"""The copies of one event in a source: what each of its VCALENDARs says of it.
+
+A copy is what one VCALENDAR says. Scheduling messages of one organizer (RFC 5546: REQUEST, ADD, CANCEL) are
+one copy, since each goes on where the former ended. Of several components of one copy about the same date the
+newest counts. Which copy decides about a meeting is not judged here but by `syncd.core.witness`, for all
+sources alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syncd.core.occurrence import Occurrence, Presence, Window
+from syncd.core.reasons import Note, Reason
+from syncd.ics.component import Component
+from syncd.ics.components import BrokenComponent
+from syncd.ics.recurrence import Instance, excludes, expand, next_start, original_start
+
+SAYS_NOTHING = frozenset({"REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH"})
+"""METHODs by which a guest answers or asks; none of them says what a meeting is (RFC 5546 section 1.4)."""
+
+_OF_THE_ORGANIZER = frozenset({"REQUEST", "ADD", "CANCEL"})
+_INHERITED = ("SUMMARY", "LOCATION", "ORGANIZER", "ATTENDEE", "DESCRIPTION")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of an event: the components that count, and the dates that were added to it (METHOD:ADD).
+
+    `rivals`: several components of it are about one date.
+    """
+
+    chosen: tuple[Component, ...]
+    added: tuple[Component, ...]
+    notes: tuple[Note, ...]
+    rivals: bool
+
+    @property
+    def presence(self) -> Presence:
+        """How the event stands in this copy: as a series, or by single dates alone."""
+        of_master = any(component.recurrence_id is None for component in self.chosen)
+        return Presence.SERIES if of_master else Presence.DETACHED
+
+    def instances(self, window: Window) -> Iterator[Instance]:
+        """Return the occurrences around a window, each date once; raises `BrokenComponent`."""
+        seen: set[str | None] = set()
+        for instance in expand(self.chosen, window, in_series=bool(self.added)):
+            seen.add(instance.recurrence_id)
+            yield instance
+        for component in self.added:
+            for instance in expand([component], window):
+                date = instance.recurrence_id or component.recurrence_id_at(component.start)
+                if date not in seen:  # it adds dates and replaces none (RFC 5546 section 3.2.4)
+                    seen.add(date)
+                    yield replace(instance, recurrence_id=date)
+
+    def next_start(self, after: datetime) -> datetime | None:
+        """Return when the next occurrence begins at or after a moment, or earlier; None if there is none."""
+        starts = [next_start(self.chosen, after)]
+        starts += [next_start([component], after) for component in self.added]
+        return min((start for start in starts if start is not None), default=None)
+
+
+def copies_of(components: Iterable[Component]) -> list[Copy]:
+    """Return the copies that some components of one UID are; raises `BrokenComponent`."""
+    stating = list(components)
+    voices: dict[object, list[Component]] = {}
+    for component in stating:
+        voices.setdefault(_voice(component), []).append(component)
+    masters = [component for component in stating if component.recurrence_id is None]
+    copies: list[Copy] = []
+    for said in voices.values():
+        copies += _copies_of_one_voice(said, masters)
+    return copies
+
+
+def _voice(component: Component) -> object:
+    """Return what tells apart who speaks: a VCALENDAR, or an organizer through scheduling messages."""
+    if component.method in _OF_THE_ORGANIZER and component.organizer:
+        return component.organizer
+    return component.calendar
+
+
+def _copies_of_one_voice(said: Sequence[Component], masters: Sequence[Component]) -> Iterator[Copy]:
+    events = [component for component in said if component.method != "CANCEL"]
+    partial = [component for component in said if _takes_guests_off(component, events or masters)]
+    added = [c for c in said if c.method == "ADD" and c.recurrence_id is None]
+    rest = [component for component in said if component not in partial and component not in added]
+    if rest or added:
+        yield _copy(rest, added, masters)
+    if partial:
+        marked = [_with_template(c, uninvites=True, cancelled=False) for c in partial]
+        yield _copy(marked, [], masters)
+
+
+def _takes_guests_off(cancel: Component, events: Sequence[Component]) -> bool:
+    """Tell whether a METHOD:CANCEL names some guests of the event only and does not say that it is off.
+
+    So it takes these guests off the meeting (RFC 5546 section 3.2.5, the row of STATUS).
+    """
+    if cancel.method != "CANCEL" or cancel.says_cancelled or not cancel.guests:
+        return False
+    invited = [event.guests for event in events if event is not cancel and event.guests]
+    return any(not guests - event_organizer(events) <= cancel.guests for guests in invited)
+
+
+def event_organizer(events: Sequence[Component]) -> frozenset[str]:
+    """Return the addresses of the organizer of these components of one event."""
+    return frozenset(address for event in events for address in event.organizer)
+
+
+def _copy(said: Sequence[Component], added: Sequence[Component], masters: Sequence[Component]) -> Copy:
+    """Return the copy that these components of one voice are."""
+    found = _by_identity(said, masters)
+    chosen = [_deciding(rivals) for rivals in found]
+    master = next((component for component in chosen if component.recurrence_id is None), None)
+    if master is not None:
+        chosen = [_inheriting(c, master) for c in chosen if c is master or not _is_outdated(c, master)]
+    authority = max(component.template.authority for component in (*said, *added))
+    organizer = tuple(sorted(event_organizer((*said, *added))))
+    ordered = sorted(chosen, key=lambda component: (component.document, component.line))
+    return Copy(
+        chosen=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in ordered),
+        added=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in added),
+        notes=_notes(found),
+        rivals=len(found) < len(said),
+    )
+
+
+def _with_template(component: Component, **changes: object) -> Component:
+    return replace(component, template=replace(component.template, **changes))  # type: ignore[arg-type]  # by name
+
+
+def _is_outdated(override: Component, master: Component) -> bool:
+    """Tell whether a series excludes the date of an override that is older (RFC 5545 section 3.8.5.1).
+
+    Where neither SEQUENCE nor LAST-MODIFIED tells, the override counts: some programs move a date by both.
+    """
+    ours, theirs = override.template.sequence, master.template.sequence
+    older = ours < theirs
+    if ours == theirs and override.modified and master.modified:
+        older = override.modified < master.modified
+    return older and excludes(master, override)
+
+
+def _inheriting(component: Component, master: Component) -> Component:
+    """Return an override with what it leaves unsaid as the series of its own VCALENDAR has it.
+
+    Most programs repeat everything in an override. Exchange and some exporters write only what changed, and
+    then the meeting would lose its room and its title.
+    """
+    if component is master or component.calendar != master.calendar:
+        return component
+    series, own = master.template, component.template
+    changes: dict[str, object] = {}
+    if not component.event.written("CLASS"):
+        changes["private"] = series.private
+    if not any(component.event.written(name) for name in _INHERITED):
+        changes |= {
+            "summary": series.summary,
+            "description": series.description,
+            "location": series.location,
+            "organizer": series.organizer,
+            "attendees": series.attendees,
+            "joining_link": own.joining_link or series.joining_link,
+            "alarms": own.alarms or series.alarms,
+            "attachments": own.attachments or series.attachments,
+        }
+    inheriting = _with_template(component, **changes)
+    if component.duration is None and component.start.is_date == master.start.is_date:
+        return replace(inheriting, duration=master.duration)
+    return inheriting
+
+
+def _by_identity(components: Sequence[Component], masters: Sequence[Component]) -> list[list[Component]]:
+    """Group components by the date they are about: none, or the original start in the terms of their series.
+
+    `masters` are those of all copies, since an override may come in a message of its own.
+    """
+    own = [component for component in components if component.recurrence_id is None]
+    series = _deciding(own) if own else next(iter(masters), None)
+    found: dict[str, list[Component]] = {}
+    for component in components:
+        identity = original_start(component, series) if component.recurrence_id else ""
+        found.setdefault(identity, []).append(component)
+    return list(found.values())
+
+
+def _notes(found: Iterable[Sequence[Component]]) -> tuple[Note, ...]:
+    several = [rivals for rivals in found if len(rivals) > 1]
+    count = sum(len({component.text for component in rivals}) - 1 for rivals in several)
+    detail = f"{count + 1} components have this UID and date; the newest by SEQUENCE was taken"
+    return (Note(Reason.DUPLICATE_COMPONENT, detail),) if count else ()
+
+
+def _deciding(rivals: Sequence[Component]) -> Component:
+    """Return the newest of some components of one copy about one date.
+
+    A cancellation counts before the event of the same SEQUENCE, as in one mailbox. Raises `BrokenComponent`
+    when nothing tells which of two is newer, and they take place at other times.
+    """
+    if len(rivals) == 1:
+        return rivals[0]
+    highest = max(component.revision for component in rivals)
+    newest = [component for component in rivals if component.revision == highest]
+    if any(component.timing != newest[0].timing for component in newest):
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY,
+            f"{len(rivals)} components have this UID at different times, and neither SEQUENCE nor "
+            "LAST-MODIFIED tells which is the newest; give each meeting a UID of its own",
+        )
+    return max(newest, key=lambda component: component.text)
+
+
+def differ_without_revision(copies: Sequence[Copy]) -> bool:
+    """Tell whether two copies put the event at different times, and no revision tells which is the newer."""
+    masters = [c for copy in copies for c in copy.chosen if c.recurrence_id is None]
+    states = {(_rank(c.template), c.revision): c.timing for c in masters}
+    return any(states[_rank(c.template), c.revision] != c.timing for c in masters)
+
+
+def _rank(template: Occurrence) -> int:
+    return int(template.authority)
