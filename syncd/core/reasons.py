@@ -66,6 +66,9 @@ class Reason(StrEnum):
     TEXT_CUT = "text_cut"
     DUPLICATE_COMPONENT = "duplicate_component"
     TIMEZONE_CONTRADICTS = "timezone_contradicts"
+    CHARSET_UNKNOWN = "charset_unknown"
+    TEXT_AROUND = "text_around"
+    SERVER_ODD = "server_odd"
 
 
 MEANINGS: dict[Reason, str] = {
@@ -114,6 +117,9 @@ MEANINGS: dict[Reason, str] = {
     Reason.TEXT_CUT: "The description was cut to the API's 256 characters.",
     Reason.DUPLICATE_COMPONENT: "The UID stands more than once in the calendar; the newest was taken.",
     Reason.TIMEZONE_CONTRADICTS: "The calendar defines a zone otherwise than the zone's name says.",
+    Reason.CHARSET_UNKNOWN: "Bytes that are not UTF-8, of no named charset, were read as Windows-1252.",
+    Reason.TEXT_AROUND: "Text that is none of a calendar stands around it and was left out.",
+    Reason.SERVER_ODD: "The server of a feed does not do what HTTP asks of it; the calendar was read.",
 }
 
 

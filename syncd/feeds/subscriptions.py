@@ -184,7 +184,8 @@ class Subscriptions:
                 if known.failures or known.wait_until:
                     self._shelf.keep_snapshot(name, known.answered())
                 kept = partial(self._kept, name, known.digest)
-                return Arrived((Document(known.document, kept, known.base_url, known.digest),), _nothing)
+                document = Document(known.document, kept, known.base_url, known.digest)
+                return Arrived((document,), _nothing)
             case Fresh():
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)

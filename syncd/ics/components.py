@@ -24,18 +24,41 @@ DECIDES_TIME = frozenset(
 _LINE_END = re.compile(r"\r+\n|\n|\r")  # text mode on Windows makes CR CR LF of CR LF
 _FOLDS_IN_SEQUENCE = re.compile(rb"((?:(?:\r+\n|\n|\r)[ \t])+)([\x80-\xbf]+)")
 _WIDE = {
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-    "BEGIN".encode("utf-16-le"): "utf-16-le",
-    "BEGIN".encode("utf-16-be"): "utf-16-be",
+    re.compile(codecs.BOM_UTF32_LE + b"|" + codecs.BOM_UTF32_BE): "utf-32",
+    re.compile(codecs.BOM_UTF16_LE + b"|" + codecs.BOM_UTF16_BE): "utf-16",
+    re.compile(rb"(?:[ \t\r\n]\0)*" + "BEGIN".encode("utf-16-le"), re.IGNORECASE): "utf-16-le",
+    re.compile(rb"(?:\0[ \t\r\n])*" + "BEGIN".encode("utf-16-be"), re.IGNORECASE): "utf-16-be",
 }
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]+)")
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
 _NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')
 _SCHEME = re.compile(r";TZID=tzone$", re.IGNORECASE)  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
-_JOINED = re.compile(rf"END:VCALENDAR[{_BLANK}]*BEGIN:VCALENDAR\s*", re.IGNORECASE)
+_END_AND_MORE = re.compile(
+    rf"(END:VCALENDAR)[{_BLANK}]*([^{_BLANK}A-Z0-9-].*|BEGIN:VCALENDAR\s*)", re.IGNORECASE | re.DOTALL
+)
+_BOUNDARY = re.compile(r"(?:BEGIN|END)[:;]", re.IGNORECASE)
+_END_OF_CALENDAR = re.compile(r"END:VCALENDAR\s*\Z", re.IGNORECASE)
+_BEGIN_BEHIND = re.compile(r"BEGIN:VCALENDAR\s*\Z", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+
+
+# Text around a calendar: what a program prints by mistake is left out, what tells of something else is not.
+_PAGE = re.compile(r"</?(?:!doctype|html|head|body|title|meta|form|frameset|pre|textarea)\b", re.IGNORECASE)
+_FAILED = re.compile(
+    r"\b(?:error|fatal|exception|traceback|aborted|truncated|incomplete|timed out|out of memory)\b",
+    re.IGNORECASE,
+)
+_OF_A_MAIL = re.compile(r"(?:from|to|subject|received|return-path|message-id|mime-version):", re.IGNORECASE)
+_OF_A_CALENDAR = re.compile(
+    r"(?:VERSION|PRODID|METHOD|CALSCALE|UID|DT(?:STAMP|START|END)|DURATION|SUMMARY|DESCRIPTION|R(?:RULE|DATE)|EXDATE"
+    r"|RECURRENCE-ID|ORGANIZER|ATTENDEE|SEQUENCE|CLASS|TRANSP|CREATED|LAST-MODIFIED|CATEGORIES|TRIGGER|ACTION"
+    r"|TZ(?:ID|NAME|OFFSETFROM|OFFSETTO)|ATTACH|PRIORITY)[;:]",
+    re.IGNORECASE,
+)
+_MOST_AROUND = 16_000  # characters
+_FILLING = re.compile(rb"(?<![\0\x1a])[\0\x1a][\0\x1a \t\r\n]*\Z")
+_MOST_FILLING = 65_536  # bytes: a block of a file system, at most
 
 
 class Incomplete(ValueError):
@@ -119,10 +142,14 @@ class RawComponent:
 
 @dataclass(frozen=True, slots=True)
 class RawCalendar:
-    """One VCALENDAR: its own properties (upper-case name to value) and its components in file order."""
+    """One VCALENDAR: its own properties (upper-case name to value) and its components in file order.
+
+    `beside`: text that is none of a calendar stands before it, or behind the last one, and was left out.
+    """
 
     properties: dict[str, str]
     components: tuple[RawComponent, ...]
+    beside: bool = False
 
 
 def unescaped(text: str) -> str:
@@ -154,13 +181,16 @@ def decode(body: bytes) -> str:
     only they: one wrong byte changes no letter of another event.
     Raises `Incomplete` for what is no text.
     """
-    wide = next((name for start, name in _WIDE.items() if body.startswith(start)), None)
+    wide = next((name for start, name in _WIDE.items() if start.match(body)), None)
     if wide is not None:
         try:
             return body.decode(wide)
         except UnicodeDecodeError as error:
-            raise Incomplete(f"is UTF-16 text that breaks off at byte {error.start}") from None
+            raise Incomplete(f"is {wide[:6].upper()} text that breaks off at byte {error.start}") from None
+    # What fills the last block of a file, or ends it on old systems, says nothing.
     body = body.removeprefix(codecs.BOM_UTF8)
+    filling = _FILLING.search(body, max(0, len(body) - _MOST_FILLING))
+    body = body[: filling.start()] if filling is not None and filling.start() else body
     if b"\0" in body:
         # One zero is a stray character of a text; several are a hole, in which events may be missing.
         if b"\0\0" in body or not body.lstrip().upper().startswith(b"BEGIN:VCALENDAR"):
@@ -181,6 +211,13 @@ def text_of(body: bytes) -> tuple[str, bool]:
         return body.decode("utf-8"), False
     except UnicodeDecodeError:
         return body.decode("utf-8", errors=_AS_WINDOWS_1252), True
+
+
+def is_guessed(body: bytes) -> bool:
+    """Whether some bytes of a text were read as Windows-1252 because they are nothing else."""
+    if body.isascii() or any(start.match(body) for start in _WIDE):
+        return False
+    return text_of(body.removeprefix(codecs.BOM_UTF8))[1]
 
 
 def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
@@ -227,7 +264,8 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
     components: list[RawComponent] = []
     stack: list[tuple[str, int]] = []  # open components, outermost first
     lines: list[str] = []
-    for number, line in _separated(content_lines(text)):
+    around = _Around()
+    for number, line in around.without(_separated(content_lines(text))):
         match = _PROPERTY_NAME.match(line)
         name = match[1].upper() if match else ""
         if name == "BEGIN" and match:
@@ -243,14 +281,11 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
                 raise Incomplete(f"is damaged: END:{kind} in line {number} where {opened}")
             _, started = stack.pop()
             if not stack:
-                calendars.append(RawCalendar(properties, tuple(components)))
+                calendars.append(RawCalendar(properties, tuple(components), around.passed()))
                 properties, components = {}, []
             elif len(stack) == 1:
                 components.append(RawComponent(kind, started, (*lines, line)))
                 continue
-        elif not stack:
-            # Also behind the last END: a message there says that something went wrong.
-            raise Incomplete(f"is not a calendar: line {number} stands outside of BEGIN:VCALENDAR")
         elif len(stack) == 1 and match:
             properties.setdefault(name, split_content_line(line, match.end())[1].strip())
         if len(stack) >= 2:
@@ -260,15 +295,71 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
         raise Incomplete(f"is cut off: {kind} of line {number} has no END, so what is missing is not known")
     if not calendars:
         raise Incomplete("is not a calendar: there is no BEGIN:VCALENDAR in it")
+    if around.passed():
+        calendars[-1] = replace(calendars[-1], beside=True)
+    if any(calendar.beside for calendar in calendars) and not any(c.components for c in calendars):
+        raise Incomplete("has no event, and other text around it, so something may have gone wrong")
     return tuple(calendars)
 
 
+class _Around:
+    """Sets aside the lines outside of all VCALENDARs, as long as they say nothing against the calendar.
+
+    A comment or a warning of a program does not; a web page, a part of a calendar, or what tells of an error
+    does, because then something may be missing.
+    """
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._is_new = False
+
+    def passed(self) -> bool:
+        """Whether there was such a line since the last time."""
+        was_new, self._is_new = self._is_new, False
+        return was_new
+
+    def without(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """The lines of calendars, and of components that stand outside of one; raises `Incomplete`."""
+        is_inside = False
+        for number, line in lines:
+            if not is_inside:
+                begin = _BEGIN_BEHIND.search(line)
+                self._set_aside(number, line[: begin.start()] if begin else line)
+                if begin is None:
+                    if _BOUNDARY.match(line):
+                        yield number, line
+                    continue
+                yield number, line[begin.start() :]
+                is_inside = True
+                continue
+            yield number, line
+            is_inside = not _END_OF_CALENDAR.match(line)
+
+    def _set_aside(self, number: int, text: str) -> None:
+        text = text.strip(_BLANK)
+        if not text or _BOUNDARY.match(text):
+            return
+        self._size += len(text)
+        self._is_new = True
+        if _PAGE.search(text):
+            raise Incomplete(f"is a web page, or a part of one, in line {number}")
+        if _FAILED.search(text):
+            raise Incomplete(
+                f"is not a calendar, or not a whole one: line {number}, outside of it, tells of an error"
+            )
+        if _OF_A_CALENDAR.match(text) or _OF_A_MAIL.match(text):
+            raise Incomplete(f"is not a calendar: line {number} stands outside of BEGIN:VCALENDAR")
+        if self._size > _MOST_AROUND:
+            raise Incomplete(f"is not a calendar: up to line {number} there is too much other text around it")
+
+
 def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines with those apart that were joined when files without a last line end were put together."""
+    """The lines with those apart that were joined where something was put behind a last line without end."""
     for number, line in lines:
-        if _JOINED.fullmatch(line):
-            yield number, line[: len("END:VCALENDAR")]
-            yield number, line[len("END:VCALENDAR") :].lstrip(_BLANK)
+        joined = _END_AND_MORE.fullmatch(line)
+        if joined is not None:
+            yield number, joined[1]
+            yield number, joined[2]
         else:
             yield number, line
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from syncd.ics.components import Incomplete, RawCalendar, RawComponent, split
+from syncd.ics.components import Incomplete, RawCalendar, RawComponent, is_guessed, split
 from syncd.ics.document import Document
 
 _BEGIN = b"BEGIN:VEVENT"
@@ -45,6 +45,8 @@ _PERHAPS_RECURRENCE_ID = re.compile(rb"(?:\A|[\r\n])[^A-Z\s]*(?:REC|RE?[\r\n]+[ 
 _FOR_EVENTS = ("METHOD", "X-WR-TIMEZONE")
 _MAY_NAME_OWNER = ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")
 _FOR_THE_READING = ("REFRESH-INTERVAL", "X-PUBLISHED-TTL")
+BESIDE, GUESSED = "X-SYNCD-BESIDE:TRUE", "X-SYNCD-GUESSED:TRUE"
+"""Lines of a context: other text stands around its calendar; a charset was guessed."""
 _SAYS_NOTHING = re.compile(r"(?:LAST-MODIFIED|TZURL|COMMENT)(?![A-Z0-9-])", re.IGNORECASE)
 
 
@@ -220,8 +222,9 @@ def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[Piece, tupl
 
     Raises `Incomplete`, and `SourceError` if the document cannot be had.
     """
-    for calendar in split(document.body):
-        context = _context(calendar, document)
+    body = document.body
+    for calendar in split(body):
+        context = _context(calendar, document, is_guessed=is_guessed(body))
         events = (component for component in calendar.components if component.name == "VEVENT")
         yield context, [(Piece(context.key, e.line, _written(e)), e.uids or ("",)) for e in events]
 
@@ -230,7 +233,7 @@ def _written(component: RawComponent) -> bytes:
     return "".join(f"{line}\r\n" for line in component.lines).encode()
 
 
-def _context(calendar: RawCalendar, document: Document) -> Context:
+def _context(calendar: RawCalendar, document: Document, *, is_guessed: bool = False) -> Context:
     said = calendar.properties
     means = [f"{name}:{said[name]}" for name in _FOR_EVENTS if said.get(name)]
     # Whose calendar it is tells only an address, so another title means nothing.
@@ -244,5 +247,7 @@ def _context(calendar: RawCalendar, document: Document) -> Context:
     means.extend(sorted(zones))
     identity = hashlib.sha256(repr((document.name, document.base_url, means)).encode())
     asks = (f"{name}:{said[name]}" for name in _FOR_THE_READING if said.get(name))
-    lines = ("BEGIN:VCALENDAR", *asks, *means, "END:VCALENDAR", "")
+    remarks = [BESIDE] if calendar.beside else []
+    remarks += [GUESSED] if is_guessed else []
+    lines = ("BEGIN:VCALENDAR", *remarks, *asks, *means, "END:VCALENDAR", "")
     return Context(identity.hexdigest()[:32], document.name, document.base_url, "\r\n".join(lines).encode())

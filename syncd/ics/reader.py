@@ -54,7 +54,7 @@ def read(
     understanding = Understanding(found.inventory.contexts, source=source, scope=scope, locale=locale)
     occurrences: list[Occurrence] = []
     defects: list[Defect] = []
-    notes: set[Note] = set()
+    notes: set[Note] = set(understanding.notes)
     presence: dict[str, Presence | None] = {}
     for understood in understand_all(found.changed, understanding, window):
         occurrences += understood.occurrences

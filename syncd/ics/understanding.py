@@ -28,10 +28,18 @@ from syncd.core.occurrence import (
 )
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component, Surroundings, address_of, out_of_range, parse
-from syncd.ics.components import BrokenComponent, RawCalendar, RawComponent, content_lines, decode, split
+from syncd.ics.components import (
+    BrokenComponent,
+    RawCalendar,
+    RawComponent,
+    content_lines,
+    decode,
+    is_guessed,
+    split,
+)
 from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revision
 from syncd.ics.duration import parse_duration
-from syncd.ics.pieces import Context, Piece
+from syncd.ics.pieces import BESIDE, GUESSED, Context, Piece
 from syncd.ics.recurrence import Instance
 from syncd.ics.zones import ONE_DAY, Zones
 
@@ -41,6 +49,7 @@ _SEVERAL_DATES = (
     "the event stands in several calendars at different times, and neither SEQUENCE nor LAST-MODIFIED tells "
     "which is the newest"
 )
+_ABOUT_DOCUMENTS = frozenset({Reason.TIMEZONE_CONTRADICTS, Reason.CHARSET_UNKNOWN})
 _SEVERAL_UIDS = "the event has several UIDs, so lines between two events are lost"
 
 
@@ -86,7 +95,7 @@ class Understood:
     def contradictions(self) -> frozenset[Note]:
         """Time zones of the documents that are not what their names say."""
         notes = (note for occurrence in self.occurrences for note in occurrence.notes)
-        return frozenset(note for note in notes if note.reason is Reason.TIMEZONE_CONTRADICTS)
+        return frozenset(note for note in notes if note.reason in _ABOUT_DOCUMENTS)
 
 
 class Understanding:
@@ -118,6 +127,17 @@ class Understanding:
         ]
         return max(filter(None, (_refresh_after(self._calendar(key)) for key in asking)), default=None)
 
+    @property
+    def notes(self) -> frozenset[Note]:
+        """What is to be said of whole documents although they were read."""
+        notes = set()
+        for context in self._contexts.values():
+            if f"\r\n{BESIDE}\r\n".encode() in context.text:
+                notes.add(Note(Reason.TEXT_AROUND, _TEXT_AROUND.format(context.document)))
+            if f"\r\n{GUESSED}\r\n".encode() in context.text:
+                notes.add(_charset_unknown(context.document))
+        return frozenset(notes)
+
     def of(self, uid: str, pieces: Sequence[Piece], window: Window) -> Understood:
         """What all VEVENTs of one UID say; `uid` is empty for those that have none.
 
@@ -145,6 +165,7 @@ class Understanding:
             copies = copies_of(components)
             rivals = len(copies) > 1 or any(copy.rivals for copy in copies)
             occurrences = [o for copy in copies for o in self._occurrences(uid, copy, window)]
+            occurrences = self._noted(occurrences, pieces)
             starts = [copy.next_start(window.reach) for copy in copies]
         except (BrokenComponent, OverflowError) as error:
             reason = error if isinstance(error, BrokenComponent) else out_of_range()
@@ -199,6 +220,14 @@ class Understanding:
                 key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
                 yield replace(templates[id(instance.component)], key=key, when=instance.when)
 
+    def _noted(self, occurrences: list[Occurrence], pieces: Iterable[Piece]) -> list[Occurrence]:
+        """Return the occurrences, with a note where letters of their event were guessed."""
+        guessed = {self._contexts[piece.context].document for piece in pieces if is_guessed(piece.text)}
+        if not guessed:
+            return occurrences
+        notes = tuple(map(_charset_unknown, sorted(guessed)))
+        return [replace(occurrence, notes=occurrence.notes + notes) for occurrence in occurrences]
+
     def _component(self, uid: str, piece: Piece) -> Component | None:
         """The values of a piece, None if its UIDs have defects of their own; raises `BrokenComponent`."""
         lines = tuple(line for _, line in content_lines(decode(piece.text)))
@@ -241,6 +270,17 @@ class Understanding:
         if key not in self._calendars:
             (self._calendars[key],) = split(self._contexts[key].text)
         return self._calendars[key]
+
+
+_TEXT_AROUND = "text around the calendar in {} was left out; look at what makes it"
+
+
+def _charset_unknown(document: str) -> Note:
+    return Note(
+        Reason.CHARSET_UNKNOWN,
+        f"bytes of {document} that are not UTF-8 were read as Windows-1252; save it as UTF-8, or have its "
+        "server name the charset",
+    )
 
 
 def _quarantined(uid: str, defects: Sequence[Defect]) -> Understood:

@@ -135,7 +135,8 @@ class Intake:
                 problems=fetched.problems,
                 booked=booked,
             )
-            yield source, fetched.documents, reading
+            notes = tuple(Note(Reason.SERVER_ODD, note) for note in fetched.notes)
+            yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
 
     # What changed
 
@@ -176,7 +177,8 @@ class Intake:
             self._unreadable(source, problems, search.at)
             return
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
-        look = Look(search.at, found.findings.inventory, found.understanding, standing, error)
+        inventory = found.findings.inventory
+        look = Look(search.at, inventory, found.understanding, standing, error, search.fetched.notes)
         if look.inventory != search.known.inventory or search.known.standing != look.standing:
             search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
             self._remarked.pop(source.name, None)
@@ -300,7 +302,8 @@ def _reading(
     window: Window,
 ) -> Reading:
     defects: list[Defect] = []
-    notes: dict[Note, None] = {}
+    notes: dict[Note, None] = dict.fromkeys(sorted(look.understanding.notes, key=lambda note: note.detail))
+    notes |= {Note(Reason.SERVER_ODD, note): None for note in look.notes}
     for uid in sorted(remarks):
         said = json.loads(remarks[uid])
         defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]

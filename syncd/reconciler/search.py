@@ -42,6 +42,7 @@ class Look:
     understanding: Understanding
     standing: str
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def readable(self) -> bool:

@@ -31,6 +31,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from syncd.core.occurrence import Alarm, Days, Link, Moment, Occurrence, Presence, Timespan, Window
+from syncd.core.reasons import Reason
 from syncd.core.witness import merge
 from syncd.ics import Document, Locale, read
 
@@ -173,7 +174,8 @@ def _shown(occurrence: Occurrence, entry: dict[str, Any]) -> dict[str, Any]:
         "uid": occurrence.key.uid,
         "recurrence_id": occurrence.key.recurrence_id,
         "cancelled": occurrence.cancelled,
-        "notes": [note.reason.value for note in occurrence.notes],
+        # A guessed charset is told with the event or with the document, as its spelling has it.
+        "notes": [n.reason.value for n in occurrence.notes if n.reason is not Reason.CHARSET_UNKNOWN],
         **when,
         **{key: value for key, value in content.items() if key in entry},
     }
