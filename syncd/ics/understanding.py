@@ -220,7 +220,7 @@ class Understanding:
                 key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
                 yield replace(templates[id(instance.component)], key=key, when=instance.when)
 
-    def _noted(self, occurrences: list[Occurrence], pieces: Iterable[Piece]) -> list[Occurrence]:
+    def _noted(self, occurrences: list[Occurrence], pieces: Sequence[Piece]) -> list[Occurrence]:
         """Return the occurrences, with a note where letters of their event were guessed."""
         guessed = {self._contexts[piece.context].document for piece in pieces if is_guessed(piece.text)}
         if not guessed:
