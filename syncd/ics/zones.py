@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -16,7 +16,11 @@ from syncd.ics.components import RawComponent, unescaped
 from syncd.ics.vtimezone import OwnZone, UnusableZone
 
 # What Exchange shows to people: (UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna
-_SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2}):(\d\d))?\)\s*(.+)")
+# In parameters without quotes a point stands for the colon, and slashes stand for the commas.
+_SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
+_BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
+_NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
+_COPIES = ("posix/", "right/")  # folders of the system that hold the zones again, one with leap seconds
 _SHOWN_WITHOUT_CITIES = {
     "Alaska": "America/Anchorage",
     "Arizona": "America/Phoenix",
@@ -44,24 +48,43 @@ class UnknownZone(ValueError):
 
 @functools.cache
 def _lower_case_names() -> dict[str, str]:
-    return {name.lower(): name for name in available_timezones()}
+    return {name.lower(): name for name in available_timezones() if name.lower() not in _NAMES_OF_FILES}
 
 
 @functools.cache
 def iana(name: str) -> ZoneInfo | None:
-    """The IANA zone of a name in any letter case, or None."""
-    if (
-        not name
-        or len(name) > 64
-        or name.startswith(("/", "."))
-        or name.lower() in {"posixrules", "localtime"}
-    ):
+    """The IANA zone of a name exactly as it is written, or None."""
+    if not name or len(name) > 64 or name.startswith(("/", ".", *_COPIES)) or name.lower() in _NAMES_OF_FILES:
         return None
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
-        known = _lower_case_names().get(name.lower())
-        return ZoneInfo(known) if known else None
+        return None
+
+
+def _iana_in_any_case(name: str) -> ZoneInfo | None:
+    """The IANA zone of a name in any letter case, or None."""
+    known = _lower_case_names().get(name.lower())
+    return ZoneInfo(known) if known else None
+
+
+def _without_prefix(name: str, find: Callable[[str], ZoneInfo | None]) -> ZoneInfo | None:
+    """The zone of a name, or of the longest end of it behind a slash (RFC 5545 section 3.8.3.1).
+
+    `/Europe/Berlin` and `/freeassociation.sourceforge.net/Tzfile/Europe/Berlin` are Europe/Berlin; where no
+    slash stands in front, what is left must have two parts.
+    """
+    if (zone := find(name)) is not None:
+        return zone
+    parts = name.split("/")
+    fewest = 1 if name.startswith("/") else 2
+    ends = ("/".join(parts[n:]) for n in range(1, len(parts) - fewest + 1))
+    return next((zone for end in ends if (zone := find(end)) is not None), None)
+
+
+@functools.cache
+def _as_written(name: str) -> ZoneInfo | None:
+    return _without_prefix(name, iana)
 
 
 class Zones:
@@ -100,9 +123,10 @@ class Zones:
         return zone
 
     def resolve(self, tzid: str) -> tzinfo:
-        """The rules of a TZID: IANA name, alias, the document's own VTIMEZONE, vendors' names.
+        """The rules of a TZID; raises `UnknownZone`.
 
-        Raises `UnknownZone`.
+        First an IANA name as it is written, behind a prefix too, then the administrator's name, the
+        document's own VTIMEZONE, an IANA name in other letter case, and vendors' names.
         """
         zone = self._resolved.get(tzid)
         if zone is None:
@@ -111,7 +135,7 @@ class Zones:
         return zone
 
     def _look_up(self, name: str) -> tzinfo:
-        zone = iana(name) or self._aliases.get(name) or self._defined(name) or _of_vendor(name)
+        zone = _as_written(name) or self._aliases.get(name) or self._defined(name) or _of_vendor(name)
         if zone is None:
             raise UnknownZone(name)
         return zone
@@ -141,12 +165,16 @@ class Zones:
         name, zone = _bare(tzid), self.resolve(tzid)
         if not isinstance(zone, ZoneInfo):
             return name, "the calendar defines it in a VTIMEZONE of its own"
-        if iana(name):
+        if iana(name) is not None:
             return zone.key, "that is its IANA name"
+        if _as_written(name) is not None:
+            return zone.key, "that is its IANA name behind a prefix"
         if self._aliases.get(name) == zone:
             return zone.key, "calendar.timezones says so"
         if self._defined(name) == zone:
             return zone.key, "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"
+        if _without_prefix(name, _iana_in_any_case) == zone:
+            return zone.key, "that is its IANA name in other letter case"
         if name in _windows_names():
             return zone.key, "that is its Windows name"
         return zone.key, "that is a vendor's spelling of it"
@@ -157,7 +185,7 @@ class Zones:
         Looked at for the year after `at`.
         """
         name = _bare(tzid or "")
-        registered = iana(name)
+        registered = _as_written(name)
         definitions = self._definitions.get(name, []) if registered else []
         if not any(_differs(definition, registered, at.date()) for definition in definitions):
             return ""
@@ -186,25 +214,22 @@ def _windows_names() -> dict[str, str]:
 
 @functools.cache
 def _of_vendor(name: str) -> ZoneInfo | None:
-    """What a vendor's spelling of a name means: Windows names, prefixed names, what Exchange shows people."""
-    if zone := iana(_windows_names().get(name, "")):
+    """What a spelling means that is no IANA name: other letter case, Windows names, what Exchange shows."""
+    if zone := _without_prefix(name, _iana_in_any_case) or iana(_windows_names().get(name, "")):
         return zone
     if name.lower() == "tzone://microsoft/utc":
         return iana("UTC")
-    if name.startswith("/"):
-        # RFC 5545 section 3.8.3.1: /freeassociation.sourceforge.net/Tzfile/Europe/Berlin
-        parts = name[1:].split("/")
-        return next((zone for n in range(1, len(parts)) if (zone := iana("/".join(parts[n:])))), None)
     shown = _SHOWN.fullmatch(name)
     return _of_shown_name(*shown.groups()) if shown else None
 
 
 def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, places: str) -> ZoneInfo | None:
     """The zone of a list of cities, if those that are IANA names at that offset all have one clock."""
+    places = places.strip()
     if places in _SHOWN_WITHOUT_CITIES:
         return iana(_SHOWN_WITHOUT_CITIES[places])
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    cities = {city.strip().replace(" ", "_") for city in places.split(",")}
+    cities = {city.strip().replace(" ", "_") for city in _BETWEEN_CITIES.split(unescaped(places))}
     named = sorted(
         name for name in available_timezones() if name.rpartition("/")[2] in cities and "/" in name
     )

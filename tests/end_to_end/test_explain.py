@@ -682,7 +682,7 @@ def test_each_zone_says_what_it_was_taken_for_and_why(office: Office) -> None:
         "windows": ("Europe/Berlin", "that is its Windows name"),
         "located": ("Asia/Dubai", "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"),
         "own": ("Works clock", "the calendar defines it in a VTIMEZONE of its own"),
-        "prefixed": ("Europe/Vienna", "that is a vendor's spelling of it"),
+        "prefixed": ("Europe/Vienna", "that is its IANA name behind a prefix"),
         "aliased": ("Asia/Tokyo", "calendar.timezones says so"),
         "contradicting": ("Europe/Paris", "that is its IANA name"),
         "floating": ("Europe/Berlin", "calendar.timezone says so"),
