@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
-from syncd.core.reasons import REFUSALS, Reason
+from syncd.core.reasons import REFUSALS, Note, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
 from syncd.reconciler import Adoption, CycleReport, forecast, last_held, leftovers
@@ -72,6 +72,7 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
                 "topic": change.topic,
                 "start": iso(change.span.start if change.span else None),
                 "end": iso(change.span.end if change.span else None),
+                "notes": _notes(change.notes),
             }
 
 
@@ -101,8 +102,12 @@ def _meeting(change: Change, action: str, meeting: Meeting) -> dict[str, object]
         "topic": meeting.spec.topic,
         "start": iso(meeting.spec.start),
         "end": iso(meeting.spec.end),
-        "notes": [{"reason": note.reason.value, "detail": note.detail} for note in meeting.notes],
+        "notes": _notes(meeting.notes),
     }
+
+
+def _notes(notes: Iterable[Note]) -> list[dict[str, str]]:
+    return [{"reason": note.reason.value, "detail": note.detail} for note in notes]
 
 
 def _booking(change: Change, action: str, booking: Booking) -> dict[str, object]:

@@ -20,7 +20,8 @@ from syncd.config import Config
 from syncd.config import tables as config_tables
 from syncd.config.tables import Source
 from syncd.core.changes import Mode, OnCancel, OnChange
-from syncd.core.mapper import MappingRules, RoomRule, SourceRules
+from syncd.core.mapper import MappingRules, SourceRules
+from syncd.core.rooms import RoomRule
 from syncd.core.snapshot import Body, Snapshot
 from syncd.feeds import (
     Auth,
@@ -369,7 +370,7 @@ def mapping_rules(config: Config) -> MappingRules:
         optional=people.optional,
         declined=people.declined,
         rooms=tuple(
-            RoomRule(room.id, frozenset(room.addresses), room.texts, room.expressions)
+            RoomRule(room.id, frozenset(room.addresses), room.texts, room.expressions, room.name or "")
             for room in config.rooms
         ),
         people=people.directory,

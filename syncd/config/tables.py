@@ -39,6 +39,7 @@ from syncd.config.values import (
     Location,
     Number,
     PublicUrl,
+    RoomName,
     Share,
     Size,
     StateUrl,
@@ -54,7 +55,7 @@ from syncd.config.values import (
     split_listen,
 )
 from syncd.core.changes import Mode
-from syncd.core.text import fold_space
+from syncd.core.text import fold_name
 from syncd.errors import ConfigError
 
 
@@ -160,7 +161,7 @@ class Room(Table):
     """One of `[[rooms]]`: a room of the building and how calendars call it."""
 
     id: Id = key(..., "meeting_room_id in the API.")
-    name: Text | None = key(None, "For people; also recognised as a LOCATION.")
+    name: RoomName | None = key(None, "For people; also recognised as a LOCATION.")
     addresses: tuple[Address, ...] = key([], "Calendar addresses of the room.")
     locations: tuple[Location, ...] = key([], "LOCATION texts, or regular expressions after re:.")
 
@@ -168,7 +169,7 @@ class Room(Table):
     def texts(self) -> frozenset[str]:
         """The LOCATION texts of the room, its name included, folded for comparison."""
         plain = [text for text in self.locations if not text.startswith(EXPRESSION_PREFIX)]
-        return frozenset(_folded(text) for text in ([self.name] if self.name else []) + plain)
+        return frozenset(fold_name(text) for text in ([self.name] if self.name else []) + plain)
 
     @cached_property
     def expressions(self) -> tuple[re.Pattern[str], ...]:
@@ -450,7 +451,7 @@ class Config(Table):
         sources = list(_tables(raw, "sources"))
         yield from _claimed_twice((("sources", n), "name", source.get("name")) for n, source in sources)
         yield from _claimed_twice((("rooms", n), "id", room.get("id")) for n, room in rooms)
-        for folded, names in ((_address, ["addresses"]), (_folded, ["name", "locations"])):
+        for folded, names in ((_address, ["addresses"]), (fold_name, ["name", "locations"])):
             yield from _claimed_twice(
                 (("rooms", n), name, folded(claim))
                 for n, room in rooms
@@ -488,10 +489,6 @@ def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[st
 
 def _texts(value: object) -> Iterator[str]:
     yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
-
-
-def _folded(text: str) -> str:
-    return fold_space(text).casefold()
 
 
 def _address(text: str) -> str:

@@ -9,6 +9,7 @@ Must not: know the keys of the file; read anything but the zone database, and wh
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time, timedelta
@@ -285,6 +286,18 @@ def parse_address(value: object) -> str:
 
 Address = Annotated[str, *_value(parse_address, str, {})]
 
+
+def _room_name(value: object) -> str:
+    """Return a name without the signs that nobody sees, which come along when it is pasted."""
+    written = _require_text(value, "Small meeting room")
+    # Blanks of any width are printed as what they are, but are not called printable.
+    shown = "".join(character for character in written if unicodedata.category(character) != "Cf")
+    _text("".join(" " if unicodedata.category(character) == "Zs" else character for character in shown))
+    return shown
+
+
+RoomName = Annotated[str, *_value(_room_name, str, {"minLength": 1})]
+
 EXPRESSION_PREFIX = "re:"
 
 
@@ -307,6 +320,23 @@ def location_expression(text: str) -> re.Pattern[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
         return re.compile(text.removeprefix(EXPRESSION_PREFIX), re.IGNORECASE)
+
+
+def expressions_of(pattern: str) -> tuple[re.Pattern[str], ...]:
+    """Return the expressions that find what a pattern means in texts in NFKC; raises `re.error`.
+
+    The second is for case-folded texts, if it is another one.
+    """
+    composed = unicodedata.normalize("NFC", pattern)
+    normal = unicodedata.normalize("NFC", "".join(map(_normal_in_pattern, composed)))
+    folded = "".join(c if c.isascii() else c.casefold() for c in normal)
+    return tuple(re.compile(written, re.IGNORECASE) for written in dict.fromkeys((normal, folded)))
+
+
+def _normal_in_pattern(character: str) -> str:
+    """Return a character in NFKC; signs that would get a meaning of expressions by that mean themselves."""
+    normal = character if character.isascii() else unicodedata.normalize("NFKC", character)
+    return normal if normal == character else "".join(re.escape(c) if c.isascii() else c for c in normal)
 
 
 Location = Annotated[str, *_value(_location, str, {})]

@@ -146,6 +146,7 @@ class Skip:
     topic: str = ""
     span: Timespan | None = None
     reservation_id: str | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def needs_person(self) -> bool:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import (
+    LONGEST_LEAD,
     Attendee,
     Days,
     Inline,
@@ -29,6 +30,7 @@ from syncd.core.occurrence import (
 )
 from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import DESCRIPTION_LIMIT, MARK_LENGTH, Attachment, ReservationSpec
+from syncd.core.rooms import RoomRule, Rooms, without_delegators
 from syncd.core.text import cut, fold_space, plain, utf16_length
 
 MAX_ATTACHMENTS = 10
@@ -67,14 +69,7 @@ _EXTENSIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RoomRule:
-    """How a room is recognised: lower-case addresses, folded lower-case texts, expressions."""
-
-    room_id: str
-    addresses: frozenset[str]
-    texts: frozenset[str]
-    expressions: tuple[re.Pattern[str], ...] = ()
+_OF_ROOMS = frozenset({Reason.UNKNOWN_ROOM, Reason.ROOM_DECLINED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +130,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An occurrence that is not booked by rule."""
+    """An occurrence that is not booked by rule; `notes` say what was left out before that was decided."""
 
     reason: Reason
     detail: str
+    notes: tuple[Note, ...] = ()
 
 
 Mapped: TypeAlias = Wanted | Skipped
@@ -149,12 +145,11 @@ class Mapper:
 
     def __init__(self, rules: MappingRules) -> None:
         self._rules = rules
-        self._by_address = {a: room.room_id for room in rules.rooms for a in room.addresses}
-        self._by_text = {t: room.room_id for room in rules.rooms for t in room.texts}
+        self._rooms = Rooms(rules.rooms)
 
     def addresses(self, occurrence: Occurrence) -> Iterator[str]:
         """The addresses of people of an occurrence that have no user id yet, for a directory look-up."""
-        people = [a.person for a in occurrence.attendees if not a.is_resource and self._room_of(a) is None]
+        people = [a.person for a in self._guests(occurrence)]
         if occurrence.organizer is not None:
             people.append(occurrence.organizer)
         for person in people:
@@ -178,9 +173,12 @@ class Mapper:
         if span is None:
             return Skipped(Reason.NO_DURATION, "A clock change leaves the event no length.")
         notes: list[Note] = []
-        rooms = self._rooms(occurrence, notes)
+        rooms = self._rooms.of(occurrence, self._of_source(occurrence).room_id, notes)
         if not rooms and rules.roomless == "skip":
-            return Skipped(Reason.ROOMLESS, "The event names no room of the configuration.")
+            detail = (
+                " ".join(note.detail for note in notes) or "The event names no room of the configuration."
+            )
+            return Skipped(Reason.ROOMLESS, detail, (*occurrence.notes, *notes))
         creator = self._creator(occurrence)
         if occurrence.private and rules.private == "mask":
             spec = ReservationSpec(
@@ -195,7 +193,7 @@ class Mapper:
                 description="",
                 creator=creator,
             )
-            return Wanted(_per_room(spec, rooms))
+            return Wanted(_per_room(spec, rooms), tuple(note for note in notes if note.reason in _OF_ROOMS))
         participants, informed, unmapped = self._people(occurrence)
         rejected = ""
         if unmapped and rules.unmapped == "reject":
@@ -235,62 +233,15 @@ class Mapper:
             ends = datetime.combine(when.end - timedelta(days=1), closing, zone).astimezone(UTC)
         return Timespan(begins, ends) if begins < ends else None
 
-    # Rooms
-
-    def _room_of(self, attendee: Attendee) -> str | None:
-        for address in attendee.person.addresses:
-            if address in self._by_address:
-                return self._by_address[address]
-        return None
-
-    def _rooms(self, occurrence: Occurrence, notes: list[Note]) -> tuple[str, ...]:
-        """Room ids without repeats, from the first of attendees, location and source that names any."""
-        found: list[str] = []
-        for attendee in occurrence.attendees:
-            room = self._room_of(attendee)
-            if room is not None:
-                found.append(room)
-            elif attendee.is_room:
-                name = attendee.person.name or ", ".join(attendee.person.addresses)
-                notes.append(Note(Reason.UNKNOWN_ROOM, f"The room {name!r} is not in the configuration."))
-        if not found:
-            found.extend(self._rooms_of_location(occurrence.location))
-        if not found and (default := self._of_source(occurrence).room_id):
-            found.append(default)
-        return tuple(dict.fromkeys(found))
-
-    def _rooms_of_location(self, location: str) -> list[str]:
-        """LOCATION as a whole, then its parts at `;` and `,`: against names first, then expressions."""
-        whole = fold_space(location)
-        if not whole:
-            return []
-        if (room := self._by_text.get(whole.casefold())) is not None:
-            return [room]
-        parts: list[str] = []
-        for piece in whole.split(";"):
-            known = self._by_text.get(piece.strip().casefold()) is not None
-            parts.extend([piece] if known else piece.split(","))
-        found = [self._room_of_text(part.strip()) for part in parts]
-        rooms = [room for room in found if room is not None]
-        if not rooms and (room := self._match(whole)) is not None:
-            rooms.append(room)
-        return rooms
-
-    def _room_of_text(self, text: str) -> str | None:
-        if not text:
-            return None
-        return self._by_text.get(text.casefold()) or self._match(text)
-
-    def _match(self, text: str) -> str | None:
-        for room in self._rules.rooms:
-            if any(expression.search(text) for expression in room.expressions):
-                return room.room_id
-        return None
-
     # People
 
     def _of_source(self, occurrence: Occurrence) -> SourceRules:
         return self._rules.sources.get(occurrence.source, SourceRules())
+
+    def _guests(self, occurrence: Occurrence) -> list[Attendee]:
+        """Return the people among the attendees, without those who sent a delegate that is invited too."""
+        present = without_delegators(occurrence.attendees)
+        return [a for a in present if not a.is_resource and self._rooms.of_attendee(a) is None]
 
     def _user_of(self, person: Person) -> str | None:
         for address in person.addresses:
@@ -308,9 +259,7 @@ class Mapper:
         participants: dict[str, None] = {}
         informed: dict[str, None] = {}
         unmapped: dict[str, None] = {}
-        for attendee in occurrence.attendees:
-            if attendee.is_resource or self._room_of(attendee) is not None:
-                continue
+        for attendee in self._guests(occurrence):
             if attendee.declined and rules.declined == "skip":
                 continue
             if attendee.role is Role.OPTIONAL and rules.optional == "skip":
@@ -336,12 +285,12 @@ class Mapper:
     # Notice, text, attachments
 
     def _notice_time(self, occurrence: Occurrence, span: Timespan) -> int:
-        """Seconds before the start of the alarm nearest to it; the default if none comes before."""
+        """Return the seconds from its nearest alarm to the start; the default if none comes before."""
         leads = []
         for alarm in occurrence.alarms:
             fires = alarm.at or (span.end if alarm.from_end else span.start) + alarm.offset
             lead = span.start - fires
-            if lead >= timedelta():
+            if timedelta() <= lead <= LONGEST_LEAD:
                 leads.append(int(lead.total_seconds()))
         return min(leads, default=self._rules.notice_time_s)
 

@@ -105,13 +105,27 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
-    """One ATTENDEE; `is_resource` for CUTYPE ROOM or RESOURCE, `is_room` for ROOM alone."""
+    """One ATTENDEE; `is_resource` for CUTYPE ROOM or RESOURCE, `is_room` for ROOM alone.
+
+    `delegated`: it says that others take part instead (PARTSTAT); `delegated_to` and `delegated_from` are the
+    addresses of RFC 5545 section 3.2.5 and 3.2.4.
+    """
 
     person: Person
     role: Role = Role.REQUIRED
     declined: bool = False
     is_resource: bool = False
     is_room: bool = False
+    # Not in the text of an attendee, so that fingerprints that were stored before stay true.
+    delegated: bool = field(default=False, repr=False)
+    delegated_to: tuple[str, ...] = field(default=(), repr=False)
+    delegated_from: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def delegation(self) -> tuple[object, ...]:
+        """Return what it says of who takes part instead of whom; empty if nothing."""
+        said = (self.delegated, self.delegated_to, self.delegated_from)
+        return said if any(said) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,10 @@ class Alarm:
     offset: timedelta = timedelta()
     from_end: bool = False
     at: datetime | None = None
+
+
+LONGEST_LEAD = timedelta(days=28)
+"""Nobody is reminded of a meeting longer before; programs write years for never (RFC 9074 section 8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +177,7 @@ class Occurrence:
     """One instance of a VEVENT with everything that the mapper may use.
 
     `zone` is the IANA name in which whole days are meant, or the TZID of the start.
+    `places` are names that stand beside LOCATION, in VLOCATION and VRESOURCE; no room is taken from them.
     `authority` says whose copy it is, `copy_organizer` are the addresses of the organizer that the copy
     names anywhere, `document` is where it stands.
     `explicit`: a component of its own says this date, and not the rule of a series.
@@ -194,16 +213,22 @@ class Occurrence:
     explicit: bool = False
     by_method: bool = False
     uninvites: bool = False
+    places: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """Identity of the content: equal for two readings that say the same about the meeting."""
-        text = repr([(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NO_CONTENT])
+        said: list[object] = [
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NO_CONTENT
+        ]
+        said += [attendee.delegation for attendee in self.attendees if attendee.delegation]
+        text = repr(said)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 _NO_CONTENT = {
+    "places",
     "source",
     "line",
     "sequence",

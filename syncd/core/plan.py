@@ -577,6 +577,7 @@ def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:
         detail=skipped.detail,
         topic=topic,
         span=extent,
+        notes=skipped.notes,
     )
 
 

@@ -61,7 +61,9 @@ class Reason(StrEnum):
     TOO_MANY_OCCURRENCES = "too_many_occurrences"
     # notes: something smaller than the event was left out or chosen
     UNMAPPED_ATTENDEE = "unmapped_attendee"
+    UNREADABLE_PERSON = "unreadable_person"
     UNKNOWN_ROOM = "unknown_room"
+    ROOM_DECLINED = "room_declined"
     ATTACHMENT_LEFT_OUT = "attachment_left_out"
     TEXT_CUT = "text_cut"
     DUPLICATE_COMPONENT = "duplicate_component"
@@ -112,6 +114,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.END_BEFORE_START: "The event ends before it starts.",
     Reason.TOO_MANY_OCCURRENCES: "The series has more occurrences than are read for one event.",
     Reason.UNMAPPED_ATTENDEE: "An attendee has no user id and was left out.",
+    Reason.UNREADABLE_PERSON: "An attendee or the organizer cannot be read and was left out.",
+    Reason.ROOM_DECLINED: "A room declined the meeting, so it is not booked.",
     Reason.UNKNOWN_ROOM: "The event names a room that the configuration does not know.",
     Reason.ATTACHMENT_LEFT_OUT: "An attachment cannot be passed on and was left out.",
     Reason.TEXT_CUT: "The description was cut to the API's 256 characters.",

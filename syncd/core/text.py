@@ -40,6 +40,25 @@ def fold_space(text: str) -> str:
     return _without_controls(_SPACE.sub(" ", text)).strip()
 
 
+def fold_name(text: str) -> str:
+    """Return a name as names are compared: one line in NFKC, case-folded, without format characters.
+
+    So decomposed letters (macOS), full-width ones, and invisible signs that were pasted along mean nothing.
+    """
+    # Folding the case may take a text out of its normal form (Unicode section 3.13, definition D146).
+    folded = normal_form(normal_form(text).casefold())
+    return fold_space(folded)
+
+
+def normal_form(text: str) -> str:
+    """Return a text in NFKC without format characters (category Cf), which nobody sees."""
+    if text.isascii():
+        return text
+    normal = unicodedata.normalize("NFKC", text)
+    shown = "".join(character for character in normal if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", shown)
+
+
 def plain(text: str) -> str:
     """Plain text of a description: HTML reduced, line ends unified, no control characters, no loose ends."""
     if _LOOKS_LIKE_HTML.search(text):

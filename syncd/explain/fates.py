@@ -199,7 +199,7 @@ class _Search:
 
     def _notes(self, key: OccurrenceKey) -> tuple[Note, ...]:
         mapped = self.examined.grounds.wish.mapped.get(key)
-        return mapped.notes if isinstance(mapped, Wanted) else ()
+        return mapped.notes if mapped is not None else ()
 
     def _settled(self, booking: Booking) -> Fate:
         """A booking about which nothing is done: it is right, it ends by itself, or nobody can judge it."""

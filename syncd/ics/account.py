@@ -18,6 +18,7 @@ from syncd.core.occurrence import Moment, Occurrence, Reading, Window, extent_of
 from syncd.errors import SourceError
 from syncd.ics.components import Incomplete, RawCalendar, RawComponent, split, unescaped
 from syncd.ics.document import Document
+from syncd.ics.quirks import repaired
 from syncd.ics.reader import Locale, read
 from syncd.ics.zones import UnknownZone, Zones
 
@@ -124,6 +125,7 @@ def _part(raw: RawComponent, document: str, method: str) -> Part:
     def first(name: str) -> str:
         return (raw.first(name) or "").strip()
 
+    summary = repaired(raw).properties.get("SUMMARY", ())
     hidden = first("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"}
     return Part(
         document=document,
@@ -136,7 +138,7 @@ def _part(raw: RawComponent, document: str, method: str) -> Part:
         last_modified=first("LAST-MODIFIED"),
         status=first("STATUS").upper(),
         method=method,
-        topic="" if hidden else unescaped(first("SUMMARY")),
+        topic="" if hidden else unescaped(next((p.value.strip() for p in summary), "")),
     )
 
 

@@ -9,17 +9,15 @@ cannot be read is treated as absent.
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 from urllib.parse import unquote
 
 from syncd.core.occurrence import (
-    Alarm,
     Attach,
     Attendee,
     Authority,
@@ -35,21 +33,26 @@ from syncd.core.occurrence import (
     When,
     recurrence_id_of,
 )
-from syncd.core.reasons import Reason
+from syncd.core.reasons import Note, Reason
+from syncd.core.text import fold_space
+from syncd.ics.alarms import alarms_of
 from syncd.ics.components import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
 from syncd.ics.properties import Properties, is_binary, is_broken
 from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
-from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight
+from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight, wall_clock
 
 _TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)(?=[;:]|$)', re.IGNORECASE)
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
 _ROLES = frozenset(Role)
-_FARTHEST_ALARM = timedelta(days=3660)  # nobody is reminded ten years before
+_FEATURE = re.compile(r';\s*FEATURE\s*=\s*((?:"[^"]*"|[^;":])*)')
+_WHOLE_DAY_FLAGS = ("X-MICROSOFT-CDO-ALLDAYEVENT", "X-MICROSOFT-MSNCALENDAR-ALLDAYEVENT")
 
 
-_FIRST_YEAR, _LAST_YEAR = 1900, 9998  # a year of room at the end of what Python can count
+# Programs put dates that they do not know into year 1 (.NET), and years of two digits into the first century;
+# birthdays without a year stand in 1604 (Apple), 1601 or 1899. At the end Python needs a year of room.
+_FIRST_YEAR, _LAST_YEAR = 1000, 9998
 
 
 def out_of_range() -> BrokenComponent:
@@ -208,7 +211,7 @@ def parse(raw: RawComponent, around: Surroundings) -> Component:
 def _component(event: Properties, around: Surroundings) -> Component:
     zones = around.zones
     recurrence_id = _single_start(event, "RECURRENCE-ID")
-    start = _single_start(event, "DTSTART")
+    start, end = _bounds(event, zones)
     if start is None:
         if around.method != "CANCEL":
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
@@ -230,7 +233,7 @@ def _component(event: Properties, around: Surroundings) -> Component:
         zones=zones,
         template=_template(event, start, around),
         start=start,
-        duration=_duration(event, start, zones),
+        duration=_duration(event, start, end, zones),
         recurrence_id=recurrence_id,
         this_and_future="THISANDFUTURE"
         in _parameter(next(iter(event.values("RECURRENCE-ID")), None), "RANGE").upper(),
@@ -321,9 +324,31 @@ def _instant(start: Start, zones: Zones) -> datetime:
     return zones.instant(start.wall, start.tzid)
 
 
-def _duration(event: Properties, start: Start, zones: Zones) -> Duration | None:
+def _bounds(event: Properties, zones: Zones) -> tuple[Start | None, Start | None]:
+    """Return DTSTART and DTEND; as dates where Outlook's flag says that their midnights mean whole days."""
+    start, end = _single_start(event, "DTSTART"), _single_start(event, "DTEND")
+    flags = (line.value for name in _WHOLE_DAY_FLAGS for line in event.written(name))
+    flagged = any(value.strip().upper() == "TRUE" for value in flags)
+    if not flagged or start is None or start.is_date or (end is not None and end.is_date):
+        return start, end
+    # In the zone of either, in the calendar's, or in UTC: programs turn local midnights into any of these.
+    named = (found.tzid for found in (start, end) if found is not None and found.tzid not in {None, "UTC"})
+    for tzid in (*named, None, "UTC"):
+        zone = zones.zone(tzid)
+        first, last = (_day_at_midnight(found, zone, zones) for found in (start, end or start))
+        if first is not None and last is not None:
+            return first, last if end is not None else None
+    return start, end
+
+
+def _day_at_midnight(start: Start, zone: tzinfo, zones: Zones) -> Start | None:
+    """Return the day that begins with a time in a zone; None if none does."""
+    wall = wall_clock(_instant(start, zones), zone)
+    return Start(wall, is_date=True) if wall.time() == time() else None
+
+
+def _duration(event: Properties, start: Start, end: Start | None, zones: Zones) -> Duration | None:
     """The length from DTEND (exact between two instants) or DURATION; None if the event says neither."""
-    end = _single_start(event, "DTEND")
     if end is not None:
         if end.is_date != start.is_date:
             raise BrokenComponent(
@@ -335,6 +360,8 @@ def _duration(event: Properties, start: Start, zones: Zones) -> Duration | None:
             length = Duration(exact=_instant(end, zones) - _instant(start, zones))
     elif written := event.written("DURATION"):
         length = parse_duration(written[0].value)
+        if start.is_date and "T" in event.written("DTSTART")[0].value and not length.exact % ONE_DAY:
+            length = Duration(days=length.days + length.exact // ONE_DAY)  # a day by Outlook's flag
         if start.is_date and length.exact:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "DURATION of a whole-day event is not in days")
     else:
@@ -348,6 +375,7 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
     zones = around.zones
     status = _text(event, "STATUS").upper()
     busy = _text(event, "X-MICROSOFT-CDO-BUSYSTATUS").upper()
+    transparency = _text(event, "TRANSP").upper()
     organizers = [_person(value) for value in event.values("ORGANIZER")]
     organizer = organizers[0] if len(organizers) == 1 else None
     attendees = tuple(_attendee(value) for value in event.values("ATTENDEE"))
@@ -362,12 +390,12 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
         joining_link=_joining_link(event),
         organizer=organizer,
         attendees=attendees,
-        alarms=tuple(_alarms(event.raw, zones)),
+        alarms=tuple(alarms_of(event.raw, zones)),
         attachments=tuple(_attachments(event)),
         base_url=around.base_url,
         cancelled=around.method == "CANCEL" or status == "CANCELLED",
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
-        transparent=_text(event, "TRANSP").upper() == "TRANSPARENT",
+        transparent=transparency == "TRANSPARENT" or (not transparency and busy == "FREE"),
         private=_text(event, "CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
         zone=zones.floating.key if start.is_date else start.tzid or str(zones.zone(None)),
         sequence=_integer(event, "SEQUENCE"),
@@ -376,6 +404,8 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
         authority=_authority(organizer, attendees, around),
         document=around.document,
         by_method=around.method == "CANCEL",
+        places=tuple(_places(event.raw)),
+        notes=tuple(_unreadable_people(event)),
     )
 
 
@@ -388,6 +418,23 @@ def _authority(organizer: Person | None, attendees: Collection[Attendee], around
     if any(address in around.claims for address in organizer.addresses):
         return Authority.CLAIMED
     return Authority.GUEST
+
+
+def _unreadable_people(event: Properties) -> Iterator[Note]:
+    """Yield a note for each organizer and attendee of whom no address can be read."""
+    for name, who in (("ORGANIZER", "organizer"), ("ATTENDEE", "attendee")):
+        for line in event.unreadable(name):
+            detail = f"An {who} cannot be read and was left out: {fold_space(line)[:200]}"
+            yield Note(Reason.UNREADABLE_PERSON, detail)
+
+
+def _places(raw: RawComponent) -> Iterator[str]:
+    """Yield the names of the places and rooms that stand in components of their own (RFC 9073)."""
+    for kind in ("VLOCATION", "VRESOURCE"):
+        for place in raw.subcomponents(kind):
+            of_room = (place.first("RESOURCE-TYPE") or "ROOM").strip().upper() == "ROOM"
+            if of_room and (name := _unescaped_text(place.first("NAME") or "").strip()):
+                yield name
 
 
 def _text(event: Properties, name: str) -> str:
@@ -417,11 +464,37 @@ def _stamp(event: Properties, name: str, zones: Zones) -> datetime | None:
 
 
 def _joining_link(event: Properties) -> str:
-    """The link to join online: CONFERENCE (RFC 7986 section 5.11), vendors' properties, then URL."""
-    candidates = [line.value.strip() for line in event.written("CONFERENCE")]
+    """Return the link to join online: CONFERENCE (RFC 7986 section 5.11), vendors' properties, then URL.
+
+    Of conferences the one with pictures comes first; a moderator's access is never given to others.
+    """
+    conferences = [
+        (line.value.strip(), _features_of(line.parameters)) for line in event.written("CONFERENCE")
+    ]
+    of_moderator = {link for link, features in conferences if "MODERATOR" in features}
+    ranked = sorted(conferences, key=lambda found: _rank_of_conference(found[1]))
+    candidates = [link for link, features in ranked if _rank_of_conference(features) < len(_WAYS_TO_JOIN)]
     others = ("X-GOOGLE-CONFERENCE", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "URL")
     candidates.extend(_text(event, name).strip() for name in others)
-    return next((link for link in candidates if re.match(r"https?://", link, re.IGNORECASE)), "")
+    links = (link for link in candidates if link not in of_moderator)
+    return next((link for link in links if re.match(r"https?://", link, re.IGNORECASE)), "")
+
+
+_WAYS_TO_JOIN = (frozenset({"VIDEO"}), frozenset({"SCREEN", "AUDIO"}), frozenset({""}))
+
+
+def _features_of(parameters: str) -> frozenset[str]:
+    """Return the values of FEATURE (RFC 7986 section 6.3) in upper case; one empty value if none is named."""
+    found = (
+        name.strip(' "') for values in _FEATURE.findall(parameters.upper()) for name in values.split(",")
+    )
+    return frozenset(filter(None, found)) or frozenset({""})
+
+
+def _rank_of_conference(features: frozenset[str]) -> int:
+    """Return how well a conference serves who joins, 0 for best; PHONE, CHAT and FEED alone come last."""
+    ranks = (rank for rank, wanted in enumerate(_WAYS_TO_JOIN) if wanted & features)
+    return next(ranks, len(_WAYS_TO_JOIN))
 
 
 def address_of(text: str) -> str:
@@ -434,6 +507,7 @@ def address_of(text: str) -> str:
 
 _WHO = ("EMAIL", "CN")
 _AS_WHAT = ("CUTYPE", "ROLE", "PARTSTAT")
+_INSTEAD = ("DELEGATED-TO", "DELEGATED-FROM")
 
 
 def _person(value: object) -> Person:
@@ -441,7 +515,16 @@ def _person(value: object) -> Person:
 
 
 def _attendee(value: object) -> Attendee:
-    return _attendee_of(str(value), *(_parameter(value, name) for name in (*_WHO, *_AS_WHAT)))
+    delegates = (_addresses_in(value, name) for name in _INSTEAD)
+    return _attendee_of(str(value), *(_parameter(value, name) for name in (*_WHO, *_AS_WHAT)), *delegates)
+
+
+def _addresses_in(value: object, name: str) -> tuple[str, ...]:
+    """Return the addresses that a parameter of a person lists."""
+    parameters = getattr(value, "params", None)
+    found = parameters.get(name, ()) if parameters else ()
+    texts = [found] if isinstance(found, str) else found
+    return tuple(address for text in texts for part in text.split(",") if (address := address_of(part)))
 
 
 @functools.lru_cache(maxsize=4096)  # the same people meet again and again
@@ -451,7 +534,16 @@ def _person_of(text: str, email: str, name: str) -> Person:
 
 
 @functools.lru_cache(maxsize=4096)
-def _attendee_of(text: str, email: str, name: str, kind: str, role: str, status: str) -> Attendee:
+def _attendee_of(
+    text: str,
+    email: str,
+    name: str,
+    kind: str,
+    role: str,
+    status: str,
+    delegated_to: tuple[str, ...],
+    delegated_from: tuple[str, ...],
+) -> Attendee:
     kind, role = kind.upper(), role.upper()
     return Attendee(
         person=_person_of(text, email, name),
@@ -459,29 +551,10 @@ def _attendee_of(text: str, email: str, name: str, kind: str, role: str, status:
         declined=status.upper() == "DECLINED",
         is_resource=kind in {"ROOM", "RESOURCE"},
         is_room=kind == "ROOM",
+        delegated=status.upper() == "DELEGATED",
+        delegated_to=delegated_to,
+        delegated_from=delegated_from,
     )
-
-
-def _alarms(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
-    """Triggers of alarms that do something; one that cannot be read is no alarm."""
-    for alarm in raw.subcomponents("VALARM"):
-        if (alarm.first("ACTION") or "").strip().upper() == "NONE":
-            continue
-        for parameters, written in alarm.values("TRIGGER"):
-            with contextlib.suppress(ValueError, OverflowError):
-                yield _trigger(parameters.upper(), written.strip().upper(), zones)
-
-
-def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
-    """One TRIGGER in upper case (RFC 5545 section 3.8.6.3); raises `ValueError` or `OverflowError`."""
-    if written[:1].isdigit():
-        wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
-        return Alarm(at=zones.instant(wall, "UTC"))
-    from_end = re.search(r';RELATED="?END\b', parameters) is not None
-    offset = parse_duration(written).rough
-    if abs(offset) > _FARTHEST_ALARM:
-        raise ValueError
-    return Alarm(offset=offset, from_end=from_end)
 
 
 def _attachments(event: Properties) -> Iterator[Attach]:

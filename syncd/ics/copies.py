@@ -165,7 +165,10 @@ def _inheriting(component: Component, master: Component) -> Component:
             "organizer": series.organizer,
             "attendees": series.attendees,
             "joining_link": own.joining_link or series.joining_link,
-            "alarms": own.alarms or series.alarms,
+            # One at an absolute time belongs to a single date of the series, and not to all that say nothing.
+            "alarms": own.alarms or tuple(alarm for alarm in series.alarms if alarm.at is None),
+            "places": own.places or series.places,
+            "notes": own.notes or series.notes,
             "attachments": own.attachments or series.attachments,
         }
     inheriting = _with_template(component, **changes)

@@ -10,7 +10,7 @@ from syncd.core.reasons import Reason
 from syncd.ics.components import BrokenComponent
 
 _DURATION = re.compile(
-    r"([+-])?P(?=\d|T\d)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+    r"([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
 )
 
 
@@ -28,7 +28,10 @@ class Duration:
 
 
 def parse_duration(text: str) -> Duration:
-    """A DURATION value (RFC 5545 section 3.3.6); raises `BrokenComponent`."""
+    """Read a DURATION value (RFC 5545 section 3.3.6); raises `BrokenComponent`.
+
+    One without any part is zero: Outlook.com writes `P` and macOS `PT` for *at the start*.
+    """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"DURATION {text.strip()[:40]!r} is not a duration")

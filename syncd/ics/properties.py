@@ -18,7 +18,7 @@ from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent
 from syncd.ics.quirks import Property, Repaired
 from syncd.ics.rule import BrokenRule, Rule
 
-_NAME = re.compile(r"[A-Za-z-]+")
+_NAME = re.compile(r"[A-Za-z-]++(?![\w.])")
 _ZONED = re.compile(
     r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
     r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
@@ -95,16 +95,8 @@ class Properties:
             self._read_by_library(others)
 
     def _read_by_library(self, lines: Sequence[Property]) -> None:
-        # Without zones: it would guess about them, and answer from what other documents defined.
-        text = (_ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}") for line in lines)
-        body = "\r\n".join(("BEGIN:VEVENT", *text, "END:VEVENT", ""))
-        import icalendar  # a tenth of a second, for lines that few calendars have
-
-        try:
-            event = icalendar.Event.from_ical(body.encode("utf-8", "surrogatepass"))
-        except (ValueError, KeyError, IndexError, AttributeError, TypeError):
-            event = None  # the library's message may quote private text
-        if not isinstance(event, icalendar.Event):
+        event = _library_event(lines)
+        if event is None:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
         for name, message in event.errors:
             if (name or "").upper() in DECIDES_TIME:
@@ -112,6 +104,14 @@ class Properties:
         for name in {line.name for line in lines}:
             value = event.get(name, [])
             self._values[name] = value if isinstance(value, list) else [value]
+
+    def unreadable(self, name: str) -> list[str]:
+        """Return the lines of that name of which no value could be made, as they are written."""
+        lost = [line for line in self._event.unreadable if line.upper().startswith(f"{name};")]
+        if len(self.values(name)) < len(self.written(name)):
+            lines = self.written(name)
+            lost += [f"{name}{line.parameters}:{line.value}" for line in lines if not _is_readable(line)]
+        return lost
 
     @property
     def raw(self) -> RawComponent:
@@ -134,6 +134,26 @@ class Properties:
     def all_values(self, name: str) -> list[Any]:
         """The values of a property, also those that `is_broken` tells cannot be read."""
         return self._values.get(name, [])
+
+
+def _library_event(lines: Sequence[Property]) -> Any:
+    """Return what the library makes of a VEVENT of these lines; None if it cannot be parsed."""
+    # Without zones: it would guess about them, and answer from what other documents defined.
+    text = (_ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}") for line in lines)
+    body = "\r\n".join(("BEGIN:VEVENT", *text, "END:VEVENT", ""))
+    import icalendar  # a tenth of a second, for lines that few calendars have
+
+    try:
+        event = icalendar.Event.from_ical(body.encode("utf-8", "surrogatepass"))
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError):
+        return None  # the library's message may quote private text
+    return event if isinstance(event, icalendar.Event) else None
+
+
+def _is_readable(line: Property) -> bool:
+    """Return whether the library makes a value of a line that stands alone."""
+    event = _library_event([line])
+    return event is not None and line.name in event and not is_broken(event[line.name])
 
 
 def is_broken(value: object) -> bool:

@@ -7,28 +7,55 @@ decides time and cannot be read then quarantines its event.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import quopri
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from syncd.ics.components import DECIDES_TIME, RawComponent, split_content_line
+from syncd.ics.components import DECIDES_TIME, RawComponent, split_content_line, text_of
 
 _TIMES = ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE")
 _ONCE = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "SEQUENCE", "STATUS", "LAST-MODIFIED", "CREATED")
 _OF_THE_SERIES = ("DTEND", "EXDATE", "RDATE")
 _WORDS = ("DURATION", "STATUS", "TRANSP", "CLASS", "X-MICROSOFT-CDO-BUSYSTATUS")
-_TEXTS = frozenset({"DESCRIPTION", "SUMMARY", "LOCATION", "COMMENT", "X-ALT-DESC"})
+_GO_ON = frozenset({"DESCRIPTION", "COMMENT", "X-ALT-DESC"})
+_ONE_LINE = frozenset({"SUMMARY", "LOCATION"})
+_PEOPLE = ("ORGANIZER", "ATTENDEE")
 _TZID = re.compile(r';TZID=(?:"[^"]*"|[^;:"]*)', re.IGNORECASE)
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
-_NAME = re.compile(r"([A-Za-z0-9-]+)\s*(?=[;:])")
+_NAME = re.compile(r"(?=[0-9_.-]*+[A-Za-z])([A-Za-z0-9_.-]++)\s*+(?=[;:])")
 _LINK = re.compile("(?:https?|mailto|tel):", re.IGNORECASE)
 _VALUE_OF_TIME = re.compile(r"\s*(?:\d{8}|[+-]?P\d|[+-]?PT\d|FREQ=)", re.IGNORECASE)
 _TIME_WITHOUT_COLON = re.compile(rf"(?:{'|'.join(sorted(DECIDES_TIME))})\b.*(?:\d{{8}}|PT?\d|FREQ=)")
+_PERSON_WITHOUT_COLON = re.compile(r"(?:ATTENDEE|ORGANIZER);")
 _ISO_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
+_QUOTED_PRINTABLE = re.compile(r';\s*(?:ENCODING\s*=\s*)?"?QUOTED-PRINTABLE"?\s*(?=;|$)', re.IGNORECASE)
+_CHARSET = re.compile(r';\s*CHARSET\s*=\s*"?([^";:]*)"?\s*(?=;|$)', re.IGNORECASE)
+_KNOWN = re.compile(
+    r"(?:BEGIN|END|UID|DTSTAMP|DTSTART|DTEND|DURATION|RRULE|RDATE|EXDATE|EXRULE|RECURRENCE-ID|SUMMARY|LOCATION"
+    r"|DESCRIPTION|ORGANIZER|ATTENDEE|STATUS|CLASS|TRANSP|SEQUENCE|CREATED|LAST-MODIFIED|CATEGORIES|PRIORITY"
+    r"|URL|GEO|ATTACH|CONTACT|COMMENT|RELATED-TO|RESOURCES|CONFERENCE|X-[A-Z0-9-]+)[;:]"
+)
+# Parameters as RFC 5545 section 3.2 has them; then also those with bare quotes and separators.
+_PARAMETERS = re.compile(
+    r'(?:;\s*+[A-Za-z0-9-]++=(?:"[^"\x00-\x1f]*+"|[^";:,\x00-\x1f]*+)'
+    r'(?:,(?:"[^"\x00-\x1f]*+"|[^";:,\x00-\x1f]*+))*+)*+'
+)
+_QUOTED_VALUES = r'"[^"]*"(?:,"[^"]*")*'
+_LOOSE_PARAMETER = re.compile(
+    rf";\s*([A-Za-z0-9-]+)\s*=\s*+((?:{_QUOTED_VALUES})(?=;|$)|.*?)(?=;\s*[A-Za-z0-9-]+\s*=|$)"
+)
+_NO_PART_OF_A_VALUE = re.compile(r'\\?"|[\x00-\x1f\x7f]')
+_ADDRESS_AT_THE_END = re.compile(r":\s*([^\s:;,\"<>]+@[^\s:;,\"<>]+)\s*$")
+_NO_LENGTH = re.compile(r"\s*[+-]?PT?\s*", re.IGNORECASE)
+_ENCODED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
+_COUNT_OF_NOTHING = re.compile(r"\s*COUNT\s*=\s*(?:-\d+|[+-]?0+)\s*", re.IGNORECASE)
 _EMPTY_LIST = re.compile(r"(?:BY[A-Z]+|WKST)\s*=\s*", re.IGNORECASE)
 
 
@@ -77,31 +104,120 @@ def repaired(raw: RawComponent) -> Repaired:
 
 
 def _with_whole_texts(lines: Iterable[str]) -> Iterator[str]:
-    """Text with bare line ends (Zoom, SOGo, scripts) put together: what is no property continues it."""
-    text: list[str] = []  # parts of a text property that may go on
-    for line in lines:
-        if text and not _is_property(line):
-            text.append(line)
+    """Put together what stands in several lines without a fold; yield the lines of properties.
+
+    A description with bare line ends (Zoom, SOGo, scripts) is continued by what is no property; behind a
+    title or a place that is left out, because such a line would be shown or would hide the room.
+    """
+    text: list[str] = []  # parts of a description that may go on
+    leave_out = False
+    for line in _with_soft_breaks(lines):
+        if (text or leave_out) and not _is_property(line):
+            if text:
+                text.append(line)
             continue
         if text:
             yield "\\n".join(text)
-        name = _NAME.match(line)
-        text = [line] if name and name[1].upper() in _TEXTS else []
+        match = _NAME.match(line)
+        name = match[1].upper() if match else ""
+        text = [line] if name in _GO_ON else []
+        leave_out = name in _ONE_LINE
         if not text:
             yield line
     if text:
         yield "\\n".join(text)
 
 
+def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
+    """Join the lines of a quoted-printable value: each but the last ends with `=` (RFC 2045 section 6.7)."""
+    begun = ""
+    for line in lines:
+        if begun and _KNOWN.match(line):
+            yield begun  # the break was the last sign of a value that is cut
+            begun = ""
+        whole = begun + line
+        if whole.endswith("=") and (begun or _QUOTED_PRINTABLE.search(_parameters_of(line))):
+            begun = whole[:-1]
+        else:
+            begun = ""
+            yield whole
+    if begun:
+        yield begun
+
+
+def _parameters_of(line: str) -> str:
+    """Return the raw parameters of a content line, empty if it has none."""
+    match = _NAME.match(line)
+    return split_content_line(line, match.end())[0] if match and line[match.end()] == ";" else ""
+
+
 def _is_property(line: str) -> bool:
     """Whether a program wrote a line as a property; a person writes `Agenda: budget` or `https://…`."""
     match = _NAME.match(line)
-    if _TIME_WITHOUT_COLON.match(line):
+    if _TIME_WITHOUT_COLON.match(line) or _PERSON_WITHOUT_COLON.match(line):
         return True
     if match is None or ":" not in line or _LINK.match(line):
         return False
     value = split_content_line(line, match.end())[1]
     return match[1].isupper() or not value.startswith(" ") or _VALUE_OF_TIME.match(value) is not None
+
+
+def quoted_printable(properties: Properties) -> None:
+    """Writers of vCalendar 1.0, and some of 2.0, give texts in quoted-printable and say so (RFC 2045)."""
+    for found in properties.values():
+        for place, line in enumerate(found):
+            if line.parameters and _QUOTED_PRINTABLE.search(line.parameters):
+                found[place] = _decoded(line)
+
+
+def _decoded(line: Property) -> Property:
+    """Return the property with its text, in which line ends are written as escapes."""
+    charset = _CHARSET.search(line.parameters)
+    text = _text_of_quoted_printable(line.value, charset[1].strip() if charset else "")
+    parameters = _CHARSET.sub("", _QUOTED_PRINTABLE.sub("", line.parameters))
+    return line._replace(parameters=parameters, value="\\n".join(re.split(r"\r\n|\n|\r", text)))
+
+
+def _text_of_quoted_printable(written: str, charset: str) -> str:
+    """Decode a value; a break whose line end an unfolding took away is a lone `=`, which says nothing."""
+    encoded = re.sub(r"=(?![0-9A-Fa-f]{2})", "", written)
+    if charset and encoded.isascii():
+        with contextlib.suppress(LookupError, UnicodeError, ValueError):
+            return codecs.decode(quopri.decodestring(encoded.encode()), charset)
+    return _ENCODED.sub(lambda run: text_of(bytes.fromhex(run[0].replace("=", "")))[0], encoded)
+
+
+def people_with_broken_parameters(properties: Properties) -> None:
+    """Names with bare quotes, colons and semicolons (Facebook), SENT-BY without quotes (eluceo/iCal).
+
+    The address is what stands behind the last `mailto:`; all before it are parameters, whatever is in them.
+    """
+    for name in _PEOPLE:
+        for place, found in enumerate(properties.get(name, ())):
+            if not _PARAMETERS.fullmatch(found.parameters) or ":mailto:" in found.value.lower():
+                properties[name][place] = _with_whole_parameters(found)
+
+
+def _with_whole_parameters(found: Property) -> Property:
+    """Return the property of a person with its parameters in quotes; as it is if no address can be told."""
+    line = f"{found.parameters}:{found.value}"
+    at = line.lower().rfind("mailto:")
+    before = line[: max(at, 0)].rstrip()
+    if before.endswith(":"):
+        parameters, value = before[:-1], line[at:]
+    elif match := _ADDRESS_AT_THE_END.search(line):
+        parameters, value = line[: match.start()], match[1]
+    else:
+        return found
+    parts = _LOOSE_PARAMETER.findall(parameters)
+    return found._replace(parameters="".join(f";{name}={_quoted(text)}" for name, text in parts), value=value)
+
+
+def _quoted(value: str) -> str:
+    """Return the value of a parameter in quotes, without those that stand inside."""
+    if re.fullmatch(_QUOTED_VALUES, value):
+        return value
+    return f'"{_NO_PART_OF_A_VALUE.sub("", value).strip()}"'
 
 
 def repeated_lines(properties: Properties) -> None:
@@ -178,18 +294,16 @@ def loose_ends_of_rules(properties: Properties) -> None:
     _change_values(properties, ("RRULE", "EXRULE"), tidy)
 
 
-def whole_days_by_flag(properties: Properties) -> None:
-    """Outlook writes whole days as midnights of a zone and says so in X-MICROSOFT-CDO-ALLDAYEVENT:TRUE."""
-    flag, start, end = (
-        next(iter(properties.get(name, ())), None)
-        for name in ("X-MICROSOFT-CDO-ALLDAYEVENT", "DTSTART", "DTEND")
-    )
-    if flag is None or flag.value.strip().upper() != "TRUE" or start is None or end is None:
-        return
-    midnights = all(re.fullmatch(r"\d{8}T000000", found.value) for found in (start, end))
-    if midnights and start.parameters == end.parameters:
-        for found in (start, end):
-            properties[found.name] = [Property(found.name, ";VALUE=DATE", found.value[:8])]
+def count_of_nothing(properties: Properties) -> None:
+    """Scripts write `COUNT=-1` or `COUNT=0` for none beside UNTIL, which then ends the series."""
+
+    def without(value: str) -> str:
+        parts = value.split(";")
+        kept = [part for part in parts if not _COUNT_OF_NOTHING.fullmatch(part)]
+        ends = any(part.strip().upper().startswith("UNTIL") for part in kept)
+        return ";".join(kept) if ends and len(kept) < len(parts) else value
+
+    _change_values(properties, ("RRULE", "EXRULE"), without)
 
 
 def zone_of_the_start(properties: Properties) -> None:
@@ -216,12 +330,20 @@ def zone_of_the_start(properties: Properties) -> None:
 
 
 def empty_lengths(properties: Properties) -> None:
-    """Web forms write `DTEND:` or `DURATION:P` beside the other of the two, which then says the length."""
+    """Web forms write `DTEND:` or `DURATION:P` beside the other of the two, which then says the length.
+
+    `DURATION:P` alone is a length without any part, which is none.
+    """
     if "DTEND" not in properties or "DURATION" not in properties:
+        _change_values(
+            properties, ("DURATION",), lambda value: "PT0S" if _NO_LENGTH.fullmatch(value) else value
+        )
         return
     ends = [found for found in properties["DTEND"] if found.value]
     lengths = [
-        found for found in properties["DURATION"] if found.value.strip().upper() not in {"", "P", "PT"}
+        found
+        for found in properties["DURATION"]
+        if found.value.strip() and not _NO_LENGTH.fullmatch(found.value)
     ]
     if ends and not lengths:
         properties["DURATION"] = []
@@ -257,13 +379,15 @@ def _change_values(
 
 
 REPAIRS: tuple[Repair, ...] = (
+    quoted_printable,
+    people_with_broken_parameters,
     repeated_lines,
     unquoted_tzone,
     times_of_iso_8601,
     date_with_midnight,
     empty_entries,
     loose_ends_of_rules,
-    whole_days_by_flag,
+    count_of_nothing,
     zone_of_the_start,
     empty_lengths,
     letter_case,

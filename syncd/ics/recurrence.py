@@ -76,7 +76,7 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
     for ahead in _LOOK_AHEAD:
         until = after + ahead
         try:
-            starts = [_begin(instance) for instance in expand(components, Window(after, until, until))]
+            starts = [begin_of(instance) for instance in expand(components, Window(after, until, until))]
         except BrokenComponent:
             return looked_at  # too many so far ahead, and none up to here
         first = min((start for start in starts if start >= after), default=None)
@@ -92,7 +92,7 @@ def excludes(master: Component, override: Component) -> bool:
     return excluded.holds(_original(override, master), original_start(override, master))
 
 
-def _begin(instance: Instance) -> datetime:
+def begin_of(instance: Instance) -> datetime:
     """When an occurrence begins; whole days at the midnight of the zone that they are meant in."""
     match instance.when:
         case Days(start=day):

@@ -48,7 +48,8 @@ _TIME = re.compile(
 )
 _PART = rb"(?!COUNT=|UNTIL=)[A-Z]++=[A-Z0-9,+-]++"
 _ENDING_RULE = re.compile(rb":(?:%b;)*UNTIL=(\d{8}(?:T\d{6})?)Z?(?:;%b)*\r?" % (_PART, _PART))
-_FIRST, _LAST = datetime(1900, 1, 2, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
+# Room for the margins within what Python can count.
+_FIRST, _LAST = datetime(1, 2, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
 
 
 def span_of(text: bytes) -> Span:
@@ -119,7 +120,9 @@ def _wall(rest: bytes) -> tuple[datetime, bool]:
 
 
 def _moment(text: bytes) -> datetime:
+    if text.startswith(b"0000"):
+        return _FIRST  # before any year that Python counts
     moment = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC)
-    if not _FIRST < moment < _LAST:
+    if moment >= _LAST:
         raise ValueError
-    return moment
+    return max(moment, _FIRST)

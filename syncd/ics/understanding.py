@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import (
+    LONGEST_LEAD,
+    Alarm,
     Authority,
     Days,
     Defect,
@@ -40,7 +43,7 @@ from syncd.ics.components import (
 from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revision
 from syncd.ics.duration import parse_duration
 from syncd.ics.pieces import BESIDE, GUESSED, Context, Piece
-from syncd.ics.recurrence import Instance
+from syncd.ics.recurrence import Instance, begin_of
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
@@ -207,18 +210,18 @@ class Understanding:
         return whole
 
     def _occurrences(self, uid: str, copy: Copy, window: Window) -> Iterator[Occurrence]:
-        templates = {
-            id(component): replace(
-                component.template,
-                notes=(*copy.notes, *_zone_notes(component, window)),
-                explicit=component.recurrence_id is not None,
-            )
-            for component in (*copy.chosen, *copy.added)
-        }
-        for instance in copy.instances(window):
-            if touches(instance, window):
-                key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
-                yield replace(templates[id(instance.component)], key=key, when=instance.when)
+        templates: dict[int, Occurrence] = {}
+        for component in (*copy.chosen, *copy.added):
+            said = (*copy.notes, *component.template.notes, *_zone_notes(component, window))
+            explicit = component.recurrence_id is not None
+            templates[id(component)] = replace(component.template, notes=said, explicit=explicit)
+        instances = [instance for instance in copy.instances(window) if touches(instance, window)]
+        single = _alarms_of_single_dates(instances, copy)
+        for instance in instances:
+            key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
+            template = templates[id(instance.component)]
+            alarms = single.get(instance.recurrence_id, template.alarms)
+            yield replace(template, key=key, when=instance.when, alarms=alarms)
 
     def _noted(self, occurrences: list[Occurrence], pieces: Sequence[Piece]) -> list[Occurrence]:
         """Return the occurrences, with a note where letters of their event were guessed."""
@@ -326,6 +329,38 @@ def _zone_notes(component: Component, window: Window) -> Iterator[Note]:
     detail = component.zones.contradiction(component.start.tzid, window.start)
     if detail:
         yield Note(Reason.TIMEZONE_CONTRADICTS, detail)
+
+
+def _alarms_of_single_dates(instances: Sequence[Instance], copy: Copy) -> dict[str | None, tuple[Alarm, ...]]:
+    """Return the alarms, by recurrence id, of dates whose series has some at an absolute time.
+
+    Such an alarm fires once (RFC 5545 section 3.8.6.3), so it belongs to the next date after it alone.
+    """
+    concerned = [
+        instance
+        for instance in instances
+        if (instance.component.recurs or instance.component.this_and_future)
+        and any(alarm.at is not None for alarm in instance.component.template.alarms)
+    ]
+    if not concerned:
+        return {}
+    begins = [begin_of(instance) for instance in concerned]
+    window = Window(min(begins) - LONGEST_LEAD, max(begins), max(begins))
+    known = sorted({*begins, *_begins(copy, window)})
+    found: dict[str | None, tuple[Alarm, ...]] = {}
+    for instance, begin in zip(concerned, begins, strict=True):
+        place = bisect_left(known, begin)
+        since = known[place - 1] if place else begin - LONGEST_LEAD
+        alarms = instance.component.template.alarms
+        found[instance.recurrence_id] = tuple(a for a in alarms if a.at is None or since < a.at <= begin)
+    return found
+
+
+def _begins(copy: Copy, window: Window) -> set[datetime]:
+    """Return when the dates around a window begin, none where they are too many."""
+    with contextlib.suppress(BrokenComponent):
+        return {begin_of(instance) for instance in copy.instances(window)}
+    return set()
 
 
 def touches(instance: Instance, window: Window) -> bool:

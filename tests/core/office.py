@@ -24,7 +24,7 @@ from syncd.core.changes import (
     Wait,
 )
 from syncd.core.evidence import Safety
-from syncd.core.mapper import Mapper, MappingRules, RoomRule
+from syncd.core.mapper import Mapper, MappingRules
 from syncd.core.occurrence import (
     Authority,
     Defect,
@@ -40,6 +40,7 @@ from syncd.core.plan import plan
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.rooms import RoomRule
 from syncd.core.witness import deciders_of, merge
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)

@@ -12,24 +12,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.mapper import Mapper, MappingRules, RoomRule, Skipped, SourceRules, Wanted
+from syncd.config.values import expressions_of
+from syncd.core.mapper import Mapper, MappingRules, Skipped, SourceRules, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Window
 from syncd.core.reasons import Reason
 from syncd.core.reservation import DESCRIPTION_LIMIT, Attachment, Mark, ReservationSpec
-from syncd.core.text import utf16_length
+from syncd.core.rooms import RoomRule
+from syncd.core.text import fold_name, utf16_length
 from syncd.ics import Document, Locale, read
 from syncd.tuya.content import payload
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 HOUR = ("DTSTART:20210630T080000Z", "DTEND:20210630T090000Z")
-SMALL, LARGE, SOUTH, SOURCE_ROOM = "1410148741926678528", "2", "3", "4"
+SMALL, LARGE, SOUTH, SOURCE_ROOM, GREEN, STREET = "1410148741926678528", "2", "3", "4", "5", "6"
 PEOPLE = {"alice@example.com": "1", "bob@example.com": "2", "carol@example.com": "7", "boss@example.com": "9"}
 ROOMS = (
     RoomRule(
-        SMALL, frozenset({"room-small@example.com"}), frozenset({"small meeting room", "berlin; 1.01, small"})
+        SMALL,
+        frozenset({"room-small@example.com"}),
+        frozenset({"small meeting room", "berlin; 1.01, small"}),
+        name="Small meeting room",
     ),
-    RoomRule(LARGE, frozenset({"room-large@example.com"}), frozenset({"large meeting room"})),
+    RoomRule(
+        LARGE,
+        frozenset({"room-large@example.com"}),
+        frozenset({"large meeting room"}),
+        name="Large meeting room",
+    ),
     RoomRule(SOUTH, frozenset(), frozenset(), (re.compile(r"^Room S\d", re.IGNORECASE),)),
+    RoomRule(GREEN, frozenset(), frozenset({fold_name("Gr\u00fcner Raum")})),
+    RoomRule(STREET, frozenset(), frozenset(), expressions_of("stra(?:\u00df|ss)e 7")),
 )
 MARK = Mark.of("hq", OccurrenceKey("", "meeting", None), 0)
 
@@ -298,9 +310,240 @@ class TestRoom:
         assert "Attic" in result.notes[0].detail
 
     def test_things_are_no_rooms(self) -> None:
-        """An unknown resource, such as a projector, is neither room nor person, and no matter for anybody."""
+        """An unknown resource, which may be a room or a projector, is no person, and is told."""
         result = wanted("ATTENDEE;CUTYPE=RESOURCE:mailto:projector@example.com", unmapped="reject")
-        assert (result.specs[0].participants, notes(result), result.rejected) == (("3",), [], "")
+        assert (result.specs[0].participants, result.rejected) == (("3",), "")
+        assert notes(result) == [Reason.UNKNOWN_ROOM]
+        assert "The resource 'projector@example.com' is no room" in result.notes[0].detail
+
+
+class TestNamesOfRooms:
+    """Names as people and programs write them."""
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "Gr\u00fcner Raum",
+            "Gru\u0308ner Raum",
+            "GRU\u0308NER\u00a0RAUM",
+            "Gr\u00fc\u00adner\u3000Raum\u200b",
+            "\ufeff\uff27r\u00fcner \u200eRaum\u200f",
+        ],
+    )
+    def test_forms_of_letters(self, location: str) -> None:
+        """Decomposed, full-width and invisible signs mean nothing in a name."""
+        assert rooms(f"LOCATION:{location}") == [GREEN]
+
+    @pytest.mark.parametrize(
+        "location", ["STRASSE 7", "stra\u00dfe 7", "Stra\u00dfe\u200b 7", "\uff33trasse 7"]
+    )
+    def test_forms_of_letters_for_expressions(self, location: str) -> None:
+        """An expression finds the same name in every form of its letters."""
+        assert rooms(f"LOCATION:near {location}") == [STREET]
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "Small meeting room\\nLarge meeting room",
+            "Small meeting room\u2028Large meeting room",
+            "Small meeting room\uff1bLarge meeting room",
+            "Small meeting room\uff0c Large meeting room",
+            "\\nSmall meeting room\\n\\nLarge meeting room\\, second floor",
+            "Berlin\\; 1.01\\, Small\\nLarge meeting room",
+        ],
+    )
+    def test_parts(self, location: str) -> None:
+        """Line ends and full-width separators part places as semicolons and commas do."""
+        assert rooms(f"LOCATION:{location}") == [SMALL, LARGE]
+
+    def test_line_end_in_a_name(self) -> None:
+        """A line end inside a known name is a blank."""
+        assert rooms("LOCATION:Small\\nmeeting room") == [SMALL]
+
+
+class TestDeclined:
+    """Rooms that said no."""
+
+    @pytest.mark.parametrize("kind", ["CUTYPE=ROOM;", "CUTYPE=RESOURCE;", ""])
+    def test_declined(self, kind: str) -> None:
+        """A room that declined is not booked, whatever it is called, and is told."""
+        result = wanted(
+            f"ATTENDEE;{kind}PARTSTAT=declined:mailto:room-small@example.com",
+            f"ATTENDEE;{kind}PARTSTAT=ACCEPTED:mailto:room-large@example.com",
+        )
+        assert [s.room_id for s in result.specs] == [LARGE]
+        assert notes(result) == [Reason.ROOM_DECLINED]
+        assert "Small meeting room" in result.notes[0].detail
+
+    @pytest.mark.parametrize(
+        "status", ["", ";PARTSTAT=NEEDS-ACTION", ";PARTSTAT=TENTATIVE", ";PARTSTAT=X-MAYBE"]
+    )
+    def test_no_refusal(self, status: str) -> None:
+        """Anything but a no is a yes."""
+        assert rooms(f"ATTENDEE;CUTYPE=ROOM{status}:mailto:room-small@example.com") == [SMALL]
+
+    @pytest.mark.parametrize(
+        ("location", "ids"),
+        [
+            ("Small meeting room", [None]),
+            ("Small meeting room, Large meeting room", [LARGE]),
+            ("Berlin\\; 1.01\\, Small", [None]),
+        ],
+    )
+    def test_not_brought_back(self, location: str, ids: list[str | None]) -> None:
+        """LOCATION brings back no room that declined, and it is no unknown one."""
+        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        result = wanted(declined, f"LOCATION:{location}")
+        assert [s.room_id for s in result.specs] == ids
+        assert notes(result) == [Reason.ROOM_DECLINED]
+
+    def test_not_brought_back_by_its_source(self) -> None:
+        """The source's room is none of the event's if it is the one that declined."""
+        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        assert rooms(declined, source=SourceRules(room_id=SMALL)) == [None]
+        assert rooms(declined, source=SourceRules(room_id=SOURCE_ROOM)) == [SOURCE_ROOM]
+
+    def test_skipped(self) -> None:
+        """An event that is not booked for want of a room says that its room declined."""
+        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        result = mapped(declined, roomless="skip")
+        assert isinstance(result, Skipped)
+        assert (result.reason, [note.reason for note in result.notes]) == (
+            Reason.ROOMLESS,
+            [Reason.ROOM_DECLINED],
+        )
+        assert "Small meeting room" in result.detail
+
+    def test_masked(self) -> None:
+        """Of a private event it is told which room declined, and not what place it names."""
+        result = wanted(
+            "CLASS:PRIVATE",
+            "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com",
+            "LOCATION:Dr. Smith",
+        )
+        assert notes(result) == [Reason.ROOM_DECLINED, Reason.UNKNOWN_ROOM]
+        assert "Smith" not in str(result.notes)
+
+
+class TestUnknownPlaces:
+    """What looks like a place and is no room."""
+
+    @pytest.mark.parametrize(
+        ("location", "nearest"),
+        [
+            ("Smal meeting room", "Small meeting room"),
+            ("Large meting room\\nsecond floor", "Large meeting room"),
+            ("The Atrium", ""),
+            ("Room 101", ""),
+            ("101", ""),
+            ("Grunder Raum https://meet.example.com/1", ""),
+            ("Zoom room", ""),
+            ("Hauptstr. 1\\, 10115 Berlin", ""),
+        ],
+    )
+    def test_place(self, location: str, nearest: str) -> None:
+        """A text that names no room is told, with the name that is nearest."""
+        result = wanted(f"LOCATION:{location}")
+        assert notes(result) == [Reason.UNKNOWN_ROOM]
+        assert (f'did you mean "{nearest}"?' in result.notes[0].detail) == bool(nearest)
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "",
+            " - ",
+            "Zoom",
+            "Microsoft Teams-Besprechung",
+            "R\u00e9union Microsoft Teams",
+            "Google Meet",
+            "https://example.zoom.us/j/123?pwd=x",
+            "Zoom: https://zoom.us/j/1\\; +49 30 1234567",
+            "meet.google.com/abc-defg-hij",
+            "tel:+4930123456",
+            "Online",
+            "TBD",
+            "Skype Meeting",
+        ],
+    )
+    def test_no_place(self, location: str) -> None:
+        """Links, numbers and words for no place are no rooms that somebody forgot."""
+        assert notes(wanted(f"LOCATION:{location}")) == []
+
+    def test_a_part_that_is_nearly_a_room(self) -> None:
+        """Beside a known room a part is told only if it is nearly the name of one."""
+        assert notes(wanted("LOCATION:Small meeting room\\, second floor")) == []
+        result = wanted("LOCATION:Small meeting room\\, Large meting room")
+        assert notes(result) == [Reason.UNKNOWN_ROOM]
+        assert "Large meeting room" in result.notes[0].detail
+
+    def test_invited(self) -> None:
+        """Where a room is invited, LOCATION is not asked, and nothing is told about it."""
+        line = "ATTENDEE;CUTYPE=ROOM:mailto:room-small@example.com"
+        assert notes(wanted(line, "LOCATION:HQ")) == []
+
+    @pytest.mark.parametrize("kind", ["ROOM", "RESOURCE"])
+    def test_unknown_address(self, kind: str) -> None:
+        """An invited room whose address nobody knows is told with the nearest name."""
+        result = wanted(f'ATTENDEE;CUTYPE={kind};CN="Small meetingroom":mailto:r7@example.com')
+        assert notes(result) == [Reason.UNKNOWN_ROOM]
+        assert 'did you mean "Small meeting room"?' in result.notes[0].detail
+
+    @pytest.mark.parametrize(
+        ("component", "told"),
+        [
+            ("BEGIN:VLOCATION\nUID:1\nNAME:Smal meeting room\nEND:VLOCATION", True),
+            ("BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:room\nNAME:The Atrium\nEND:VRESOURCE", True),
+            ("BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:PROJECTOR\nNAME:Beamer\nEND:VRESOURCE", False),
+            ("BEGIN:VLOCATION\nUID:1\nNAME:Large meeting room\nEND:VLOCATION", False),
+            ("BEGIN:VLOCATION\nUID:1\nNAME:Zoom\nEND:VLOCATION", False),
+            ("BEGIN:VLOCATION\nUID:1\nEND:VLOCATION", False),
+        ],
+    )
+    def test_components(self, component: str, told: bool) -> None:
+        """A place in VLOCATION or VRESOURCE books nothing, and is told unless it is booked anyway."""
+        result = wanted("LOCATION:Large meeting room", component)
+        assert [s.room_id for s in result.specs] == [LARGE]
+        assert notes(result) == [Reason.UNKNOWN_ROOM] * told
+
+
+class TestDelegates:
+    """People who send others."""
+
+    TO = 'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:bob@example.com":mailto:alice@example.com'
+    FROM = 'ATTENDEE;DELEGATED-FROM="mailto:alice@example.com":mailto:bob@example.com'
+
+    @pytest.mark.parametrize(
+        ("lines", "people"),
+        [
+            ((TO, FROM), ["2"]),
+            ((FROM, TO), ["2"]),
+            ((TO, "ATTENDEE:mailto:bob@example.com"), ["2"]),
+            (("ATTENDEE;PARTSTAT=DELEGATED:mailto:alice@example.com", FROM), ["2"]),
+            ((TO, "ATTENDEE:mailto:carol@example.com"), ["1", "7"]),
+            ((TO.replace("PARTSTAT=DELEGATED", "PARTSTAT=ACCEPTED"), FROM), ["1", "2"]),
+            (
+                (
+                    TO,
+                    FROM.replace(
+                        "ATTENDEE;", 'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:carol@example.com";'
+                    ),
+                    'ATTENDEE;DELEGATED-FROM="mailto:bob@example.com":mailto:carol@example.com',
+                ),
+                ["7"],
+            ),
+        ],
+    )
+    def test_delegate(self, lines: tuple[str, ...], people: list[str]) -> None:
+        """A delegate that is listed takes part instead of the delegator."""
+        assert list(spec(*lines).participants) == people
+
+    def test_room(self) -> None:
+        """A room that sends another one is not booked itself."""
+        ids = rooms(
+            'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:room-large@example.com":mailto:room-small@example.com',
+            "ATTENDEE:mailto:room-large@example.com",
+        )
+        assert ids == [LARGE]
 
 
 class TestPeople:

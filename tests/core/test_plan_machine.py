@@ -18,10 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from syncd.core.changes import Cancel, OnChange, Plan, Update
 from syncd.core.evidence import Safety
-from syncd.core.mapper import Mapper, RoomRule, Wanted
+from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.rooms import RoomRule
 from tests.conftest import examples
 from tests.core.office import DAY, RULES, Office, event, told
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 
 import pytest
 
-from syncd.core.occurrence import Days, Timespan
+from syncd.core.occurrence import Days, Moment, Timespan
 from syncd.core.reasons import Reason
 from syncd.ics import quirks
 from tests.ics.test_reader import calendar, keys, of_event, only, quarantine, reading, starts, vevent
@@ -110,7 +111,13 @@ class TestTimes:
         assert isinstance(when, Timespan)
         assert f"{when.end:%H%M}" == "1000"
 
-    @pytest.mark.parametrize("lines", [("DTEND:",), ("DURATION:",), ("DURATION:P",), ("DTEND:", "DURATION:")])
+    @pytest.mark.parametrize("length", ["P", "PT", "-P", "+PT", " p "])
+    def test_empty_length(self, length: str) -> None:
+        """A length without any part is no length: the event is a moment."""
+        when = only(of_event("DTSTART:20260105T090000Z", f"DURATION:{length}")).when
+        assert when == Moment(datetime(2026, 1, 5, 9, tzinfo=UTC))
+
+    @pytest.mark.parametrize("lines", [("DTEND:",), ("DURATION:",), ("DTEND:", "DURATION:")])
     def test_no_length(self, lines: tuple[str, ...]) -> None:
         """An empty end with nothing beside it is not an event without length: something is lost."""
         assert quarantine(of_event("DTSTART:20260105T090000Z", *lines)) is Reason.BROKEN_PROPERTY

@@ -272,7 +272,7 @@ class TestTime:
             ("DTSTART:20260105T090000Z", "DTEND:99990101T000000Z"),
             ("DTSTART;VALUE=DATE:20260105", "DTEND;VALUE=DATE:99991231"),
             ("DTSTART;VALUE=DATE:00010101", "RRULE:FREQ=YEARLY"),
-            ("DTSTART:18991231T235959Z", "RRULE:FREQ=DAILY"),
+            ("DTSTART:00261231T235959Z", "RRULE:FREQ=DAILY"),
             (*HOUR, "RDATE:99990101T000000Z"),
             (*HOUR, "RECURRENCE-ID:00010101T000000Z"),
         ],
@@ -281,7 +281,7 @@ class TestTime:
         """Dates that no meeting has, which programs write for what they do not know, are not read."""
         said = of_event(*lines)
         assert quarantine(said) is Reason.BROKEN_PROPERTY
-        assert "1900 to 9998" in said.defects[0].detail
+        assert "1000 to 9998" in said.defects[0].detail
 
     def test_over_and_far(self) -> None:
         """What is over before the window is left out, what still runs is kept."""
@@ -745,7 +745,6 @@ class TestDefects:
             ("DTSTART:20260105T090000Z", "DTEND:never"),
             ("DTSTART:20260105T090000Z", "DTEND;VALUE=DATE:20260106"),
             ("DTSTART:20260105T090000Z", "DURATION:one hour"),
-            ("DTSTART:20260105T090000Z", "DURATION:P"),
             ("DTSTART;VALUE=DATE:20260105", "DURATION:PT1H"),
             ("DTSTART:20260105T090000Z", "DURATION:P9999999D"),
             (*HOUR, "RRULE:FREQ=SOMETIMES"),

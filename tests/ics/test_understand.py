@@ -434,7 +434,10 @@ LINES = [
 
 
 Values = dict[str, list[object]]
-PARAMETERS = ("CN", "EMAIL", "CUTYPE", "ROLE", "PARTSTAT", "RANGE", "FILENAME", "FMTTYPE", "ENCODING", "SIZE")
+PARAMETERS = (
+    *("CN", "EMAIL", "CUTYPE", "ROLE", "PARTSTAT", "DELEGATED-TO", "DELEGATED-FROM"),
+    *("RANGE", "FILENAME", "FMTTYPE", "ENCODING", "SIZE"),
+)
 NOBODY_LOOKS_AT = {"RRULE", "EXRULE", "DURATION"}  # only whether they can be read
 
 
@@ -453,7 +456,7 @@ def values_of(raw: RawComponent) -> Values | None:
 def values_of_library(raw: RawComponent) -> Values | None:
     """What the library makes of the same lines, without their zones."""
     event = repaired(raw)
-    if any(re.split("[^A-Za-z-]", line)[0].upper() in DECIDES_TIME for line in event.unreadable):
+    if any(re.split(r"[^\w.-]", line)[0].upper() in DECIDES_TIME for line in event.unreadable):
         return None
     lines = [line for name, found in event.properties.items() if name in READ for line in found]
     texts = [f"{line.name}{without_zone(line)}:{line.value}" for line in lines]

@@ -1,0 +1,227 @@
+"""Which rooms an event asks for: by its attendees, by its LOCATION, by its source.
+
+Pure, as the mapper is whose part it is; a room is never invented, and what names none is told in a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from syncd.core.occurrence import Attendee, Occurrence
+from syncd.core.reasons import Note, Reason
+from syncd.core.text import fold_name, fold_space, normal_form
+
+_LINE_END = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
+# In NFKC, where the full-width forms of a comma and a semicolon are these; the comma of Chinese lists is not.
+_SEPARATORS = (_LINE_END, re.compile(";"), re.compile("[,\u3001]"))
+_LINK = re.compile(
+    r"\S+://\S+|\b(?:https?|tel|sips?|skype|callto|mailto|msteams|zoommtg|zoomus|facetime):\S+"
+    r"|(?:\w[\w-]*\.)+[a-z]{2,}/\S*|\+?\d[\d ()/-]{5,}",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W_]+")
+# What programs and people write where a meeting has no place.
+_OF_PROGRAMS = (
+    "teams microsoft ms zoom webex cisco skype google meet hangouts jitsi gotomeeting goto bluejeans "
+    "ringcentral whereby facetime slack nextcloud talk bigbluebutton bbb livekit"
+)
+_OF_CALLS = (
+    "meeting meetings call conference conferencing video audio phone telephone web dial in link invite "
+    "besprechung videokonferenz videocall videoanruf telefon telefonkonferenz telko anruf konferenz termin "
+    "r\u00e9union reuni\u00f3n llamada visio visioconf\u00e9rence riunione vergadering m\u00f6te m\u00f8de"
+)
+_OF_NO_PLACE = (
+    "online virtual virtuell remote hybrid home office homeoffice tbd tba tbc na none no location "
+    "kein keine ort unknown unbekannt offen via on by at over per f\u00fcr bei mit und and or oder the a of"
+)
+_PLACELESS = frozenset(" ".join((_OF_PROGRAMS, _OF_CALLS, _OF_NO_PLACE)).split())
+_LIKE = 0.7  # how near a name must be to be offered
+_ALMOST = 0.85  # how near a part must be to be told of where another part names a room
+_LONGEST = 200  # no name of a room is longer
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRule:
+    """How a room is recognised: lower-case addresses, names as `fold_name` gives them, expressions.
+
+    `name` is what people call it.
+    """
+
+    room_id: str
+    addresses: frozenset[str]
+    texts: frozenset[str]
+    expressions: tuple[re.Pattern[str], ...] = ()
+    name: str = ""
+
+
+class Rooms:
+    """The rooms of the configuration, found by what events say."""
+
+    def __init__(self, rules: Sequence[RoomRule]) -> None:
+        self._rules = rules
+        self._by_address = {address: rule for rule in rules for address in rule.addresses}
+        self._by_text = {text: rule for rule in rules for text in rule.texts}
+        self._nearest: dict[tuple[str, float], str] = {}
+
+    def of_attendee(self, attendee: Attendee) -> RoomRule | None:
+        """Return the room that an attendee is by its address."""
+        known = (self._by_address.get(address) for address in attendee.person.addresses)
+        return next((rule for rule in known if rule is not None), None)
+
+    def of(self, occurrence: Occurrence, default: str | None, notes: list[Note]) -> tuple[str, ...]:
+        """Return room ids without repeats, from the first of attendees, LOCATION and source that names any.
+
+        A room that declined is not brought back by another of them.
+        """
+        found, declined = self._of_attendees(occurrence, notes)
+        if not found:
+            found = self._of_location(occurrence, declined, notes)
+        if not found and default is not None:
+            found = [default]
+        self._note_places(occurrence, found, notes)
+        return tuple(dict.fromkeys(room for room in found if room not in declined))
+
+    def _of_attendees(self, occurrence: Occurrence, notes: list[Note]) -> tuple[list[str], set[str]]:
+        """Return the ids of rooms that are invited, and of those that declined."""
+        invited: list[str] = []
+        declined: dict[str, RoomRule] = {}
+        for attendee in without_delegators(occurrence.attendees):
+            rule = self.of_attendee(attendee)
+            if rule is None:
+                if attendee.is_resource:
+                    what = "room" if attendee.is_room else "resource"
+                    notes.append(self._unknown(_name_of(attendee), what, private=occurrence.private))
+            elif attendee.declined:
+                declined[rule.room_id] = rule
+            else:
+                invited.append(rule.room_id)
+        for room_id in invited:
+            declined.pop(room_id, None)  # asked twice, and one answer is no
+        notes.extend(
+            Note(Reason.ROOM_DECLINED, f"The room {rule.name or rule.room_id!r} declined.")
+            for rule in declined.values()
+        )
+        return invited, set(declined)
+
+    # LOCATION
+
+    def _of_location(self, occurrence: Occurrence, declined: set[str], notes: list[Note]) -> list[str]:
+        """Return the rooms that LOCATION names, and note what looks like a place and is none of them."""
+        written = occurrence.location
+        if not fold_space(written):
+            return []
+        known, unknown = self._named(normal_form(written))
+        found = [rule.room_id for rule in known if rule.room_id not in declined]
+        if not known and is_place(written):
+            notes.append(self._unknown(written, private=occurrence.private))
+        almost = [part for part in unknown if known and self._nearest_to(part, _ALMOST)]
+        notes.extend(self._unknown(part, private=occurrence.private) for part in almost)
+        return found
+
+    def _named(self, text: str) -> tuple[list[RoomRule], list[str]]:
+        """Return the rooms that a text names, as a whole or in parts, and the parts that name none."""
+        rule = self._by_text.get(fold_name(text))
+        if rule is not None:
+            return [rule], []
+        known: list[RoomRule] = []
+        unknown: list[str] = []
+        for part in self._parts(text, _SEPARATORS):
+            rule = self._of_text(part)
+            if rule is not None:
+                known.append(rule)
+            elif fold_space(part):
+                unknown.append(part)
+        if not known and (rule := self._match(text)) is not None:
+            known.append(rule)
+        return known, unknown
+
+    def _parts(self, text: str, separators: Sequence[re.Pattern[str]]) -> Iterator[str]:
+        """Yield the parts of a text between separators; one that is a name is not taken apart any more."""
+        if not separators or fold_name(text) in self._by_text:
+            yield text
+            return
+        for part in separators[0].split(text):
+            yield from self._parts(part, separators[1:])
+
+    def _of_text(self, text: str) -> RoomRule | None:
+        folded = fold_name(text)
+        if not folded:
+            return None
+        return self._by_text.get(folded) or self._match(text)
+
+    def _match(self, text: str) -> RoomRule | None:
+        """Return the first room one of whose expressions is found in a text, as written or case-folded."""
+        spellings = dict.fromkeys((fold_space(text), fold_name(text)))
+        for rule in self._rules:
+            for expression in rule.expressions:
+                if any(expression.search(spelling) for spelling in spellings):
+                    return rule
+        return None
+
+    # Notes
+
+    def _note_places(self, occurrence: Occurrence, found: Iterable[str], notes: list[Note]) -> None:
+        """Note what stands in VLOCATION and VRESOURCE alone, because no room is taken from there."""
+        booked = set(found)
+        said = fold_name(occurrence.location)
+        for place in dict.fromkeys(occurrence.places):
+            known, _ = self._named(normal_form(place))
+            there = known and all(rule.room_id in booked for rule in known)
+            if not there and fold_name(place) != said and is_place(place):
+                notes.append(self._unknown(place, private=occurrence.private))
+
+    def _unknown(self, written: str, what: str = "room", *, private: bool) -> Note:
+        """Return the note about a name that is no room of the configuration."""
+        if private:
+            return Note(Reason.UNKNOWN_ROOM, "The event names a room that the configuration does not know.")
+        shown = fold_space(written)[:_LONGEST]
+        sentence = f"The {what} {shown!r} is no room of the configuration"
+        nearest = self._nearest_to(written, _LIKE)
+        return Note(
+            Reason.UNKNOWN_ROOM, f'{sentence}; did you mean "{nearest}"?' if nearest else f"{sentence}."
+        )
+
+    def _nearest_to(self, written: str, likeness: float) -> str:
+        """Return the known name that is nearest to a text or to one of its parts, empty if none is near."""
+        text = normal_form(written[:_LONGEST])
+        if (text, likeness) not in self._nearest:
+            parts = (text, *self._parts(text, _SEPARATORS))
+            self._nearest[text, likeness] = self._nearest_of(parts, likeness)
+        return self._nearest[text, likeness]
+
+    def _nearest_of(self, parts: Iterable[str], likeness: float) -> str:
+        for part in dict.fromkeys(fold_name(part) for part in parts):
+            found = get_close_matches(part, self._by_text, n=1, cutoff=likeness) if part else []
+            if found:
+                rule = self._by_text[found[0]]
+                return rule.name if fold_name(rule.name) == found[0] else found[0]
+        return ""
+
+
+def without_delegators(attendees: Sequence[Attendee]) -> list[Attendee]:
+    """Return the attendees without those whose delegate is invited too (RFC 5545 section 3.2.5)."""
+    if not any(attendee.delegation for attendee in attendees):
+        return list(attendees)
+    listed = {address for attendee in attendees for address in attendee.person.addresses}
+    sent_by = {address for attendee in attendees for address in attendee.delegated_from}
+    return [attendee for attendee in attendees if not _is_represented(attendee, listed, sent_by)]
+
+
+def _is_represented(attendee: Attendee, listed: set[str], sent_by: set[str]) -> bool:
+    """Return whether an attendee said that somebody goes instead who is among the attendees."""
+    own = set(attendee.person.addresses)
+    names_delegate = bool(listed.intersection(attendee.delegated_to) - own)
+    return attendee.delegated and (names_delegate or not own.isdisjoint(sent_by))
+
+
+def is_place(text: str) -> bool:
+    """Return whether a LOCATION may be meant as a place: more than links, numbers and words for none."""
+    words = _WORD.findall(_LINK.sub(" ", normal_form(text)[:_LONGEST]))
+    return any(word.casefold() not in _PLACELESS for word in words)
+
+
+def _name_of(attendee: Attendee) -> str:
+    return attendee.person.name or ", ".join(attendee.person.addresses) or "without name"
