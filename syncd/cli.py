@@ -129,7 +129,12 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
     if as_json:
         reservation = config.reservation
         _print_json(
-            report.plan_document(preview.plan, instance=reservation.instance, marker=reservation.marker)
+            report.plan_document(
+                preview.plan,
+                instance=reservation.instance,
+                marker=reservation.marker,
+                oddities=preview.oddities,
+            )
         )
     else:
         _tables(config).plan(preview)
@@ -260,7 +265,8 @@ def adopt(
         _tables(config).adoption(found, applied=apply)
     if found.adopted and not apply:
         raise typer.Exit(Exit.CHANGES)
-    raise typer.Exit(Exit.ATTENTION if found.strays or found.unreadable else Exit.OK)
+    troubled = found.strays or found.unreadable or found.oddities
+    raise typer.Exit(Exit.ATTENTION if troubled else Exit.OK)
 
 
 @app.command()

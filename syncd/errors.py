@@ -11,6 +11,7 @@ SyncdError
 │   ├─ Refused(code, message)   the API said no: recorded, not repeated until the content changes
 │   ├─ NotDone                  the API said that it failed, and not why: look, then repeat a few times
 │   └─ OutcomeUnknown           may have happened: settle, never repeat blindly
+├─ Unanswered                   a question got no usable answer: what needs it waits, all else goes on
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
@@ -103,6 +104,14 @@ class NotDone(ReservationError):
 
 class OutcomeUnknown(ReservationError):
     """The request may have been carried out: look before doing anything again."""
+
+
+class Unanswered(SyncdError):
+    """The API refused a question, or answered it in a way that makes no sense.
+
+    That concerns what was asked for alone: a question about a reservation or a list does not raise it, since
+    what is known of them without an answer is a value.
+    """
 
 
 class ApiUnusable(SyncdError):

@@ -12,7 +12,7 @@ from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip
 from syncd.core.reasons import REFUSALS, Note, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
-from syncd.reconciler import Adoption, CycleReport, forecast, last_held, leftovers
+from syncd.reconciler import Adoption, CycleReport, Oddity, forecast, last_held, leftovers, standing
 from syncd.tuya import payload
 
 OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
@@ -24,7 +24,9 @@ def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, object]:
+def plan_document(
+    plan: Plan, *, instance: str, marker: bool, oddities: Iterable[Oddity] = ()
+) -> dict[str, object]:
     """The document of `plan --json`."""
     changes = [change_document(change, instance, marker) for change in plan.changes]
     counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
@@ -37,6 +39,7 @@ def plan_document(plan: Plan, *, instance: str, marker: bool) -> dict[str, objec
         "held": {"checksum": plan.held_checksum, "cancellations": len(plan.held)},
         "counts": {**counts, "unchanged": plan.unchanged},
         "rekeyed": plan.rekeyed,
+        "oddities": [oddity.document() for oddity in oddities],
     }
 
 
@@ -139,6 +142,7 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
         ],
         "calls": dict(report.calls),
         "seconds": report.seconds,
+        "oddities": [oddity.document() for oddity in report.oddities],
         "error": report.error,
         "interrupted": report.interrupted,
     }
@@ -167,7 +171,8 @@ def status_document(
                 "next_run_at": iso(record.next_run_at) if record else None,
             }
         )
-    bookings = [booking_document(booking) for booking in ledger.bookings()]
+    known = ledger.bookings()
+    bookings = [booking_document(booking) for booking in known]
     return {
         "bookings": bookings,
         "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
@@ -177,6 +182,7 @@ def status_document(
         "calls_forecast": forecast(used, now),
         "monthly_calls": monthly_calls,
         "leftovers": {"strays": strays, "duplicates": duplicates},
+        "oddities": [oddity.document() for oddity in standing(ledger, known)],
         "mode": mode,
     }
 
@@ -189,6 +195,7 @@ def needs_attention(document: dict[str, object]) -> bool:
     assert isinstance(held, dict)
     return (
         bool(held["checksum"])
+        or bool(document["oddities"])
         or any(_is_open(b) for b in bookings if b["state"] not in OVER)
         or any(s["error"] or s["quarantined"] for s in sources)
     )
@@ -232,4 +239,5 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
             for s in adoption.strays
         ],
         "sources": [{"name": s.name, "error": s.error} for s in adoption.unreadable],
+        "oddities": [oddity.document() for oddity in adoption.oddities],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, time, timedelta, tzinfo
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -83,6 +83,14 @@ class Tables:
                 style="magenta",
             )
         self._sources(preview.sources)
+        self._oddities([oddity.document() for oddity in preview.oddities])
+
+    def _oddities(self, documents: Iterable[dict[str, Any]]) -> None:
+        """What stands at the API that a person should look at, a line each."""
+        for told in documents:
+            named = f"Reservation {told['reservation_id']}" if told["reservation_id"] else str(told["about"])
+            sentence = f"In Tuya, {named[0].lower()}{named[1:]} ({told['reason']}): {told['detail']}"
+            self._console.print(sentence, style="red", markup=False)
 
     def _why(self, change: Change) -> str:
         if isinstance(change, Update):
@@ -102,6 +110,7 @@ class Tables:
                 words = f"{report.counts[name]} {name.replace('_', ' ')}"
                 self._console.print(f"{words}: see syncd status and syncd plan.", style="red")
         self._sources(report.sources)
+        self._oddities([oddity.document() for oddity in report.oddities])
         if report.interrupted:
             self._console.print(
                 "Stopped before the end; what was done is recorded, and the next run goes on from here.",
@@ -135,6 +144,7 @@ class Tables:
                 style="yellow",
             )
         self._sources(adoption.unreadable)
+        self._oddities([oddity.document() for oddity in adoption.oddities])
 
     def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
         """What is booked and what needs attention."""
@@ -173,19 +183,9 @@ class Tables:
                 f"{held['cancellations']} cancellations are held: syncd approve {held['checksum']}",
                 style="magenta",
             )
-        leftovers = document["leftovers"]
-        assert isinstance(leftovers, dict)
-        if leftovers["strays"]:
-            self._console.print(
-                f"{leftovers['strays']} reservations in Tuya carry our mark and belong to no event: "
-                "see syncd adopt.",
-                style="yellow",
-            )
-        if leftovers["duplicates"]:
-            self._console.print(
-                f"{leftovers['duplicates']} reservations in Tuya are duplicates; mode full cancels them.",
-                style="yellow",
-            )
+        oddities = document["oddities"]
+        assert isinstance(oddities, list)
+        self._oddities(oddities)
         allowed = f" of {document['monthly_calls']}" if document["monthly_calls"] else ""
         self._console.print(
             f"Mode {document['mode']}; {document['calls_this_month']}{allowed} API calls this month, "

@@ -24,6 +24,8 @@ import httpx
 import pytest
 import structlog
 
+from syncd.core.listing import Listing
+from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Attachment, Mark, ReservationSpec, ReservationStatus, epoch_ms
 from syncd.errors import (
     ApiUnusable,
@@ -34,6 +36,7 @@ from syncd.errors import (
     RateLimited,
     Refused,
     ReservationError,
+    Unanswered,
 )
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault
 from syncd.tuya import BookingRules, Room, TuyaApi, channel, payload
@@ -819,49 +822,151 @@ def test_get_reads_every_field(scene: Scene) -> None:
 
 def test_get_tolerates_what_is_left_out(scene: Scene) -> None:
     """Only id, times and status are needed, in either spelling; the rest is empty or None."""
-    bare = {"reservationId": 7, "startTime": 0, "endTime": 60000, "status": 3, "topic": None}
+    bare = {"reservationId": 7, "startTime": 1600000000000, "endTime": "1600000060000", "status": 3.0}
     _, api = scene.pair(said(result=bare))
     found = api.get("7")
     assert found is not None
     assert (found.reservation_id, found.topic, found.notice, found.created_at) == ("7", "", None, None)
-    assert found.end == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    assert found.end == datetime(2020, 9, 13, 12, 27, 40, tzinfo=UTC)
+    assert (found.oddity, found.status) == ("", ReservationStatus.CANCELLED)
+    assert found.gaps == "It says nothing of its topic, participants, creator."
 
 
 def test_get_of_what_does_not_exist(scene: Scene) -> None:
-    """None means that the API says so; what cannot be an id is not asked for; other codes stay errors."""
-    server, api = scene.pair(refusal(1000), refusal(1109))
+    """None means that the API says so; what cannot be an id is not asked for."""
+    server, api = scene.pair(refusal(1000))
     assert api.get("1") is None
     for impossible in ("", "..", "1/status", "1?x=1", "é"):
         assert api.get(impossible) is None
     assert len(server.requests) == 1
-    with pytest.raises(Refused):
+
+
+@pytest.mark.parametrize("code", [1109, 42, 999_999_999, -3, "2017"])
+def test_get_that_is_refused(scene: Scene, code: object) -> None:
+    """A refusal that concerns one reservation is a reservation of which nothing is known, and why."""
+    _, api = scene.pair(refusal(code))
+    found = api.get("2")
+    assert found is not None
+    assert (found.reservation_id, found.live, found.onto(SPEC)) == ("2", True, None)
+    assert found.oddity == f"The API refuses to tell of it (code {code}, trace id {TRACE})."
+
+
+@pytest.mark.parametrize("code", [1106, 28841105, 1114])
+def test_get_that_no_account_may_ask_is_unusable(scene: Scene, code: int) -> None:
+    """A code that concerns the whole project is no matter of one reservation or list."""
+    _, api = scene.pair(refusal(code))
+    with pytest.raises(ApiUnusable):
         api.get("2")
+    with pytest.raises(ApiUnusable):
+        api.find(START, START + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"status": 5}, "status"),
+        ({"status": "x"}, "status"),
+        ({"status": None}, "status"),
+        ({"status": True}, "status"),
+        ({"status": [1]}, "status"),
+        ({"start_time": None}, "start"),
+        ({"start_time": "soon"}, "start"),
+        ({"start_time": -1}, "start"),
+        ({"start_time": 0}, "start"),
+        ({"start_time": 1796115600}, "start"),
+        ({"end_time": None}, "end"),
+        ({"end_time": 3_093_527_980_800_000}, "end"),
+        ({"end_time": 10**30}, "end"),
+        ({"end_time": {"t": 1}}, "end"),
+        ({"end_time": epoch_ms(SPEC.start)}, "end"),
+        ({"end_time": epoch_ms(SPEC.start) - 1}, "end"),
+        ({"start_time": None, "end_time": None}, "no start and no end"),
+        ({"room_id": ["1"]}, "room_id"),
+        ({"participants": "1,2"}, "participants"),
+        ({"participants": [None]}, "participants"),
+        ({"topic": {}, "description": False}, "topic and its description"),
+        ({"creator": [3]}, "creator"),
+    ],
+    ids=str,
+)
+def test_reservation_that_makes_no_sense(scene: Scene, change: dict[str, object], word: str) -> None:
+    """Whatever it holds is read, in a list or alone, and it says in a sentence what makes no sense."""
+    _, api = scene.pair(page(item(**change), item("7"), total=2), said(result=item(**change)))
+    odd, sound = sorted(api.find(START, START + timedelta(days=1)), key=lambda r: r.reservation_id == "7")
+    assert sound.oddity == ""
+    alone = api.get(RESERVATION_ID)
+    assert alone == odd
+    assert word in odd.oddity
+    assert odd.oddity.endswith(".")
+    assert odd.onto(SPEC) is None
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"status": 7},
-        {"status": None},
-        {"start_time": None},
-        {"end_time": 10**30},
-        {"reservation_id": ""},
-        {"reservation_id": "a/b"},
         {"attachments": "none"},
+        {"attachments": [None, 5, {"url": 7}]},
+        {"notice": "often", "notice_time": -5},
+        {"gmt_create": "yesterday", "gmt_modified": [], "modifier": {}},
+        {"cc_participants": None, "notice_time": 10**20},
     ],
     ids=str,
 )
-def test_reservation_that_cannot_be_understood(scene: Scene, change: dict[str, object]) -> None:
-    """What decides a booking and is not understood stops the reading: it is neither left out nor guessed."""
-    _, api = scene.pair(page(item(**change)))
-    with pytest.raises(ApiUnusable, match="undocumented"):
-        api.find(START, START + timedelta(days=1))
+def test_what_decides_nothing_may_be_anything(scene: Scene, change: dict[str, object]) -> None:
+    """A field that decides no booking and cannot be read stays as it is known."""
+    _, api = scene.pair(said(result=item(**change)))
+    found = api.get(RESERVATION_ID)
+    assert found is not None
+    wanted = replace(SPEC, cc_participants=("8",), notice_time_s=180)
+    shown = found.onto(wanted)
+    assert shown is not None
+    assert (found.oddity, shown.notice) == ("", True)
+    if "attachments" in change:
+        assert all(isinstance(a.url, str) for a in found.attachments)
+
+
+@pytest.mark.parametrize("result", [None, [], "x", 5, True, {"list": []}, {}], ids=str)
+def test_get_of_what_is_no_reservation(scene: Scene, result: object) -> None:
+    """An answer that is none is that reservation's trouble."""
+    _, api = scene.pair(said(result=result))
+    found = api.get("2")
+    assert found is not None
+    assert (found.reservation_id, bool(found.oddity), found.live) == ("2", True, True)
+
+
+def test_get_that_answers_with_another_one(scene: Scene) -> None:
+    """The answer is not taken for the reservation that was asked for."""
+    _, api = scene.pair(said(result=item("8")))
+    found = api.get("7")
+    assert found is not None
+    assert (found.reservation_id, found.oddity) == ("7", "The API answers with another one, 8.")
+
+
+@pytest.mark.parametrize("nothing", ["", None, "a/b", {"id": 1}, True, 1.5], ids=str)
+def test_item_without_an_id(scene: Scene, nothing: object) -> None:
+    """What cannot be asked for is told apart; what it could be is not absent, all else is."""
+    _, api = scene.pair(page(item(nothing), item("7"), total=2))
+    listing = api.find(START, START + timedelta(days=1))
+    assert [r.reservation_id for r in listing] == ["7"]
+    assert (len(listing.nameless), listing.doubt) == (1, "")
+    assert not listing.lacks(str(MARK), "3")
+    assert listing.lacks(str(Mark.of("hq", OccurrenceKey("", "other", None), 0)), "3")
+
+
+@pytest.mark.parametrize("junk", [None, 5, "x", [], False], ids=str)
+def test_item_that_is_nothing(scene: Scene, junk: object) -> None:
+    """An item of which nothing can be read may be anything."""
+    _, api = scene.pair(page(junk, item("7", description=""), total=2))
+    listing = api.find(START, START + timedelta(days=1))
+    assert [r.reservation_id for r in listing] == ["7"]
+    assert not listing.lacks(str(MARK), "3")
 
 
 def test_find_returns_all_pages_oldest_first(scene: Scene) -> None:
     """A list is read until has_more is false, each id once, by age and not in the API's order."""
-    server, api = scene.pair(page(item("30"), item("4"), more=True), page(item("4"), item(200)))
+    server, api = scene.pair(page(item("30"), item("4"), more=True, total=3), page(item(200), total=3))
     found = api.find(START, START + timedelta(days=1), creator="3")
+    assert found.doubt == ""
     assert [reservation.reservation_id for reservation in found] == ["4", "30", "200"]
     assert [request.query["page_no"] for request in server.requests] == ["1", "2"]
     assert all("status" not in request.query for request in server.requests)
@@ -877,11 +982,70 @@ def test_find_without_has_more_goes_by_the_total(scene: Scene) -> None:
     assert len(server.requests) == 2
 
 
-def test_find_never_returns_a_part(scene: Scene) -> None:
-    """A list that says has_more and brings nothing new is an error, since its absence would mislead."""
-    server, api = scene.pair(page(item("1"), more=True))
-    with pytest.raises(ApiUnusable, match="does not end"):
-        api.find(START, START + timedelta(days=1))
+ONE, TWO, THREE = item("1"), item("2"), item("3")
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param([page(ONE, total=61)], id="has_more false, total not reached"),
+        pytest.param([page(ONE, TWO, total=1)], id="more items than total"),
+        pytest.param([page(ONE, more=True, total=1), page(TWO, total=1)], id="has_more true at the total"),
+        pytest.param([page(ONE, more=True, total=2), page(more=False, total=2)], id="last page empty"),
+        pytest.param([page(ONE, more=True, total=2), page(more=True, total=2)], id="empty page that goes on"),
+        pytest.param([page(ONE, more=True, total=3), page(ONE, TWO, total=3)], id="pages overlap"),
+        pytest.param([page(ONE, more=True, total=9)], id="page_no ignored"),
+        pytest.param([page(ONE, ONE, total=2)], id="an id twice"),
+        pytest.param([page(ONE, item("1", topic="x"), total=2)], id="an id twice, otherwise"),
+        pytest.param([page(ONE, more=True, total=2), page(TWO, total=3)], id="total changes"),
+        pytest.param([page(ONE, more=True, total=2), page(TWO, total=None)], id="total goes away"),
+        pytest.param(
+            [page(ONE, more=None, total=2), page(more=None, total=2)], id="no has_more, end too early"
+        ),
+        pytest.param([page(ONE, total=-1)], id="total negative"),
+        pytest.param([page(ONE, more=True, total=2), refusal(1109)], id="second page refused"),
+        pytest.param([page(ONE, more=True, total=2), said(result=None)], id="second page is none"),
+        pytest.param([page(ONE, more=True, total=2), said(result={"list": {}})], id="second page no list"),
+        pytest.param([refusal(2406)], id="refused"),
+        pytest.param([said(result=[ONE])], id="a bare list"),
+        pytest.param([said(result="x")], id="text"),
+        pytest.param([said(result={"total": 3, "has_more": False})], id="no list"),
+    ],
+)
+def test_list_that_contradicts_itself_proves_nothing(scene: Scene, pages: list[Action]) -> None:
+    """What it shows may be used, what it lacks is not absent, and it says why; it ends in a few calls."""
+    server, api = scene.pair(*pages)
+    listing = api.find(START, START + timedelta(days=1))
+    assert listing.doubt.startswith("The API")
+    assert not listing.lacks(str(Mark.of("hq", OccurrenceKey("", "other", None), 0)), "77")
+    assert {r.reservation_id for r in listing} <= {"1", "2"}
+    assert len(server.requests) <= len(pages) + 1
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param([page(ONE, TWO, total=2)], id="one page"),
+        pytest.param([page(total=0)], id="nothing"),
+        pytest.param([said(result={"total": 0, "has_more": False})], id="nothing, and no list"),
+        pytest.param([page(ONE, more=True, total=None), page(TWO, total=None)], id="no total"),
+        pytest.param([page(ONE, more="true", total="2"), page(TWO, more="false", total="2")], id="as text"),
+        pytest.param([page(ONE, more=None, total=None), page(more=None, total=None)], id="neither"),
+    ],
+)
+def test_list_that_agrees_with_itself_proves_absence(scene: Scene, pages: list[Action]) -> None:
+    """Whatever of its documented parts are there."""
+    _, api = scene.pair(*pages)
+    listing = api.find(START, START + timedelta(days=1))
+    assert listing.doubt == ""
+    assert listing.lacks(str(Mark.of("hq", OccurrenceKey("", "other", None), 0)), "3")
+
+
+def test_list_without_end(scene: Scene) -> None:
+    """A list that says how long it is, and is longer than anybody would read, is given up at once."""
+    server, api = scene.pair(page(ONE, more=True, total=10**9))
+    assert api.find_within(3, START, START + timedelta(days=1)) is None
+    assert api.find(START, START + timedelta(days=1)).doubt == "The API's list does not end."
     assert len(server.requests) == 2
 
 
@@ -903,16 +1067,24 @@ def test_rules(scene: Scene) -> None:
         said(result={"booking_date": ["Monday"], "start_time": "08:30", "max_day": 3, "maxHour": "2"}),
         said(result=None),
         refusal(1000),
+        refusal(1109),
+        said(result="always"),
     )
     assert api.rules() == BookingRules(("Monday",), "08:30", None, None, 2, 3, None)
     assert (api.rules().max_day, api.rules().max_day) == (7, 7)
+    for _ in range(2):
+        with pytest.raises(Unanswered):
+            api.rules()
 
 
 def test_rooms(scene: Scene) -> None:
     """Rooms of all pages are read."""
     quiet = {"id": 1, "name": "Quiet", "address": "1st", "space": 4, "reservation_approved": "Y"}
-    _, api = scene.pair(page(quiet, more=True), page({"id": "2", "name": "Old", "room_status": "stop"}))
+    old = {"id": "2", "name": "Old", "room_status": "stop"}
+    _, api = scene.pair(page(quiet, None, {"name": "nameless"}, more=True), page(old), refusal(1109))
     assert api.rooms() == (Room("1", "Quiet", "1st", 4, True, True), Room("2", "Old", "", None, False, False))
+    with pytest.raises(Unanswered, match="code 1109"):
+        api.rooms()
 
 
 @pytest.mark.parametrize(
@@ -923,8 +1095,9 @@ def test_rooms(scene: Scene) -> None:
         ([{"id": "u1", "email": "zoe@example.com"}, {"id": "u2", "email": "ZOE@example.com"}], None),
         ([{"id": "u1", "email": "zoe@example.com.evil"}, {"id": "u2"}], None),
         ([], None),
+        ([None, {"email": "zoe@example.com"}, {"id": "u3", "email": "zoe@example.com"}], "u3"),
     ],
-    ids=["one", "disabled", "two", "similar", "none"],
+    ids=["one", "disabled", "two", "similar", "none", "odd ones"],
 )
 def test_find_user(scene: Scene, users: list[object], expected: str | None) -> None:
     """A person is exactly one enabled user with the same address, also on a later page."""
@@ -1208,7 +1381,7 @@ def test_life_of_a_reservation(scene: Scene) -> None:
     cancelled = api.get(reservation_id)
     assert cancelled is not None
     assert cancelled.status is ReservationStatus.CANCELLED
-    assert api.find(START, START + timedelta(days=1), creator="3") == (cancelled,)
+    assert api.find(START, START + timedelta(days=1), creator="3").reservations == (cancelled,)
     assert api.get("1") is None
 
 
@@ -1301,7 +1474,7 @@ def test_quota_and_subscription(scene: Scene, code: int) -> None:
     with api.armed(), pytest.raises(ApiUnusable) as caught:
         api.create(ROOMLESS, MARK)
     assert caught.value.code == code
-    assert api.find(START, START + timedelta(days=1)) == ()
+    assert api.find(START, START + timedelta(days=1)) == Listing()
 
 
 def test_rules_and_rooms_of_the_sandbox(scene: Scene) -> None:

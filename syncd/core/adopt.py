@@ -1,14 +1,15 @@
 """Recognises our own reservations among those of the API.
 
-By the mark first; where there is none, by content: creator, room, time and topic.
+By the mark and the creator first; where there is no mark, by content: creator, room, time and topic.
+A mark can be copied by whoever can read it, so alone it proves nothing.
 Used when a ledger has no history, and to settle what became of a request whose answer was lost.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncd.core.changes import Meeting
@@ -19,7 +20,9 @@ from syncd.core.reservation import (
     BookingState,
     Mark,
     Reservation,
+    ReservationSpec,
     ReservationStatus,
+    same_text,
 )
 
 GENERATIONS = 16
@@ -30,7 +33,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A live reservation that another one makes superfluous; `of` is the older one, which stays."""
+    """A live reservation that another one makes superfluous; `of` is the one that stays."""
 
     reservation: Reservation
     of: Reservation
@@ -41,7 +44,9 @@ class Recognised:
     """What live reservations with our mark turn out to be.
 
     `adopted` are bookings for meetings that have none, or that replace the record (by `row`) of one that
-    is over; `duplicates` are superfluous; `strays` belong to no meeting of the calendars and to no booking.
+    is over; `duplicates` are superfluous.
+    `strays` are no booking's and become none: of no meeting of the calendars, copies that somebody else
+    made, or second ones in another place.
     `generations` are the highest that any mark shows for an occurrence, also that of a reservation that is
     cancelled or over.
     """
@@ -61,152 +66,216 @@ def recognise(
 ) -> Recognised:
     """Sort out the reservations that carry our mark against the meetings wanted and the bookings known.
 
-    `bookings` are the current ones; those in doubt are left to be settled.
+    `bookings` are the current ones; those in doubt are left to be settled, and what one of them holds stays
+    with it.
     What is over is left as it is.
-    Of several live reservations with one mark, or of one occurrence in one room, the oldest counts.
+    Of several live reservations with one mark, or of one occurrence in one room, one counts: see `_Case`.
     """
     code = Mark.instance_code(instance)
-    shown = ((r, r.mark) for r in reservations)
-    ours = [(r, str(mark)) for r, mark in shown if mark is not None and mark.instance == code]
-    live = sorted((r for r, _ in ours if r.live and r.end > now), key=Reservation.age_key)
-    mark_of = {r.reservation_id: mark for r, mark in ours}
-    by_mark: dict[str, list[Reservation]] = defaultdict(list)
+    mark_of = {
+        r.reservation_id: str(mark) for r in reservations if (mark := r.mark) and mark.instance == code
+    }
+    live = [r for r in reservations if r.reservation_id in mark_of and r.live and not r.is_over(now)]
+    by_mark: defaultdict[str, list[Reservation]] = defaultdict(list)
     for reservation in live:
         by_mark[mark_of[reservation.reservation_id]].append(reservation)
-    records: dict[OccurrenceKey, list[Booking]] = defaultdict(list)
-    bookings = tuple(bookings)
-    for booking in bookings:
-        records[booking.key].append(booking)
-    carried = {booking.mark: booking.key for booking in bookings if booking.mark}
     every_mark = set(mark_of.values())
-    meant = {meeting.key: meeting for meeting in meetings} if every_mark else {}
-    keys = [*meant, *(key for key in records if key not in meant)] if every_mark else []
-    adopted: list[Booking] = []
-    duplicates: list[Duplicate] = []
-    generations: dict[OccurrenceKey, int] = {}
-    claimed: set[str] = set()
+    cases = _cases(meetings, bookings) if every_mark else {}
+    carried = {b.mark: key for key, case in cases.items() for b in case.records if b.mark}
     unexplained = not every_mark <= carried.keys()  # else nobody needs all marks that a key may have
-    for key in keys:
-        known = records.get(key, [])
+    held = {b.reservation_id for case in cases.values() for b in case.holding}
+    found = _Findings()
+    claimed: set[str] = set()
+    for key, case in cases.items():
         marks = {str(Mark.of(instance, key, g)): g for g in range(GENERATIONS)} if unexplained else {}
-        marks |= {b.mark: b.generation for b in known if b.mark}
+        marks |= {b.mark: b.generation for b in case.records if b.mark}
         seen = [generation for mark, generation in marks.items() if mark in every_mark]
         if not seen:
             continue
-        generations[key] = max(seen)
+        found.generations[key] = max(seen)
         # The mark of a booking that followed its meeting to another key means that meeting.
         marks = {mark: g for mark, g in marks.items() if carried.get(mark, key) == key}
         claimed.update(marks)
-        if any(b.is_unanswered for b in known):
+        if any(b.is_unanswered for b in case.records):
             continue
-        held = {b.reservation_id for b in known if b.state in HOLDING_STATES}
-        there = sorted((r for mark in marks for r in by_mark.get(mark, ())), key=Reservation.age_key)
-        kept, superfluous = _without_twins(there, held, mark_of)
-        duplicates.extend(superfluous)
-        left = list(known)
-        carrying = {b.mark for b in known}
-        # First those whose mark a record has: a mark stands in one record.
-        for reservation in sorted(kept, key=lambda r: mark_of[r.reservation_id] not in carrying):
-            if reservation.reservation_id in held:
-                continue
+        own = {b.reservation_id for b in case.holding}
+        there = [r for mark in marks for r in by_mark.get(mark, ())]
+        case.judge([r for r in there if r.reservation_id not in held - own], marks, mark_of, found)
+    others = (r for r in live if mark_of[r.reservation_id] not in claimed and r.reservation_id not in held)
+    strays = sorted((*found.strays, *others), key=Reservation.age_key)
+    return Recognised(tuple(found.adopted), tuple(found.duplicates), tuple(strays), found.generations)
+
+
+def _cases(meetings: Iterable[Meeting], bookings: Iterable[Booking]) -> dict[OccurrenceKey, _Case]:
+    cases: defaultdict[OccurrenceKey, _Case] = defaultdict(_Case)
+    for meeting in meetings:
+        cases[meeting.key].meetings.append(meeting)
+    for booking in bookings:
+        cases[booking.key].records.append(booking)
+    return cases
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What is found out about the reservations, as it comes."""
+
+    adopted: list[Booking] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    strays: list[Reservation] = field(default_factory=list)
+    generations: dict[OccurrenceKey, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Case:
+    """One occurrence: the meetings that it asks for, a room each, and its current records."""
+
+    meetings: list[Meeting] = field(default_factory=list)
+    records: list[Booking] = field(default_factory=list)
+
+    @property
+    def holding(self) -> list[Booking]:
+        """The records that hold a reservation."""
+        return [b for b in self.records if b.state in HOLDING_STATES]
+
+    @property
+    def _specs(self) -> list[ReservationSpec]:
+        return [m.spec for m in self.meetings] or [b.spec for b in self.records]
+
+    def judge(
+        self,
+        there: Iterable[Reservation],
+        generations: Mapping[str, int],
+        mark_of: Mapping[str, str],
+        found: _Findings,
+    ) -> None:
+        """Find out what live reservations with marks of this occurrence are.
+
+        What a record holds stays, whatever became of it.
+        Of the others those count that the meeting's creator made: one for a mark and for a room, first where
+        creator, room and time are those of the meeting, then the oldest.
+        A further one is superfluous if it stands in place of the one that counts; else it is a stray.
+        """
+        held = {b.reservation_id for b in self.holding}
+        wanted = self._specs
+        creators = {spec.creator for spec in (*wanted, *(b.spec for b in self.records))}
+        candidates: list[Reservation] = []
+        for reservation in there:
+            ours = reservation.reservation_id in held or any(map(reservation.is_by, creators))
+            (candidates if ours else found.strays).append(reservation)
+
+        def rank(reservation: Reservation) -> tuple[bool, bool, tuple[int, str]]:
+            in_place = any(map(reservation.is_in_place_of, wanted))
+            return reservation.reservation_id not in held, not in_place, reservation.age_key()
+
+        kept: list[Reservation] = []
+        for reservation in sorted(candidates, key=rank):
             mark = mark_of[reservation.reservation_id]
-            matches = [b for b in known if b.mark == mark] or [
-                b for b in known if b.room_id == reservation.room_id
-            ]
-            record = matches[0] if matches else None
+            twin = next((r for r in kept if mark_of[r.reservation_id] == mark), None)
+            rival = twin or next((r for r in kept if r.room_id == reservation.room_id), None)
+            if reservation.reservation_id in held or (rival is None and not self._is_held(reservation, mark)):
+                kept.append(reservation)
+            elif rival and reservation.is_in_place_of(rival) and (twin or len(wanted) == 1):
+                found.duplicates.append(Duplicate(reservation, rival))
+            else:
+                found.strays.append(reservation)
+        new = [r for r in kept if r.reservation_id not in held]
+        found.adopted += self._adopted(new, generations, mark_of)
+
+    def _is_held(self, reservation: Reservation, mark: str) -> bool:
+        """Whether a record holds another reservation, one that is not listed, in the place of this one."""
+        return any(b.mark == mark or b.room_id == reservation.room_id for b in self.holding)
+
+    def _adopted(
+        self, new: Iterable[Reservation], generations: Mapping[str, int], mark_of: Mapping[str, str]
+    ) -> Iterator[Booking]:
+        """Bookings for reservations that no record holds, in place of the records that wait for them."""
+        free = [b for b in self.records if b.state not in HOLDING_STATES]
+        taken = {b.room_id for b in self.holding}
+        carrying = {b.mark for b in free}
+        # First those whose mark a record has: a mark stands in one record.
+        for reservation in sorted(new, key=lambda r: mark_of[r.reservation_id] not in carrying):
+            mark = mark_of[reservation.reservation_id]
+            record = next((b for b in free if b.mark == mark), None) or next(
+                (b for b in free if b.room_id == reservation.room_id), None
+            )
             if record is not None:
-                if record not in left:
-                    continue  # it takes another one already; the next comparison goes on
-                left.remove(record)
-            elif key not in meant:
-                continue  # its meeting is gone: nothing to adopt it for
-            adopted.append(_booking_of(meant.get(key), record, reservation, marks[mark], mark))
-    strays = tuple(r for r in live if mark_of[r.reservation_id] not in claimed)
-    return Recognised(tuple(adopted), tuple(duplicates), strays, generations)
+                free.remove(record)
+            elif self.meetings and not self._has_record(reservation, taken):
+                record = self._new_record(reservation, taken)
+            else:
+                continue  # its meeting is gone; or its room has a record, and the next comparison goes on
+            taken.add(record.room_id)
+            yield _booking_of(record, reservation, generations[mark], mark)
 
+    def _has_record(self, reservation: Reservation, taken: Collection[str | None]) -> bool:
+        rooms = {b.room_id for b in self.records} | set(taken)
+        return "room_id" not in reservation.unsaid and reservation.room_id in rooms
 
-def _without_twins(
-    oldest_first: Iterable[Reservation], held: Collection[str | None], mark_of: Mapping[str, str]
-) -> tuple[list[Reservation], list[Duplicate]]:
-    """Of several with one mark, and of one room, the oldest; two bookings that met in a room both stay."""
-    of_mark: dict[str, Reservation] = {}
-    of_room: dict[str | None, Reservation] = {}
-    duplicates: list[Duplicate] = []
-    for reservation in oldest_first:
-        mark = mark_of[reservation.reservation_id]
-        rival = of_mark.get(mark)
-        if rival is None:
-            rival = of_room.get(reservation.room_id)
-            if rival and {rival.reservation_id, reservation.reservation_id} <= set(held):
-                rival = None
-        if rival is None:
-            of_mark[mark] = reservation
-            of_room.setdefault(reservation.room_id, reservation)
-        else:
-            duplicates.append(Duplicate(reservation, rival))
-    return list(of_mark.values()), duplicates
-
-
-def _booking_of(
-    meeting: Meeting | None, record: Booking | None, reservation: Reservation, generation: int, mark: str
-) -> Booking:
-    """The booking for a reservation that was found, in place of the record that its room has."""
-    if record is None:
-        assert meeting is not None  # the caller has one of the two
-        record = Booking(
+    def _new_record(self, reservation: Reservation, taken: Collection[str | None]) -> Booking:
+        """A record of a meeting that has none: that of the reservation's room, or the first that is left."""
+        left = [m for m in self.meetings if m.spec.room_id not in taken] or self.meetings
+        meeting = next((m for m in left if m.spec.room_id == reservation.room_id), left[0])
+        unknown = "room_id" in reservation.unsaid
+        return Booking(
             key=meeting.key,
-            room_id=reservation.room_id,
-            generation=generation,
-            mark=mark,
+            room_id=meeting.spec.room_id if unknown else reservation.room_id,
+            generation=0,
+            mark=None,
             state=BookingState.WAITING,
             source=meeting.occurrence.source,
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
             pending=meeting.spec,
         )
-    approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    there = replace(record, generation=generation, mark=mark, pending=reservation.onto(record.spec))
-    # Where it stands in another room than its record, the record keeps its place: the plan brings it back.
-    return replace(there.booked(reservation.reservation_id, approval=approval), room_id=record.room_id)
+
+
+def _booking_of(record: Booking, reservation: Reservation, generation: int, mark: str) -> Booking:
+    """The booking for a reservation that was found, in place of a record."""
+    there = replace(record, generation=generation, mark=mark, pending=record.spec)
+    return adopted_from(there, reservation, keep_room=True)
 
 
 def made_by(
     booking: Booking, reservations: Iterable[Reservation], known_ids: Collection[str]
 ) -> list[Reservation]:
-    """The reservations that a create in doubt made, oldest first.
+    """The reservations that a create in doubt made: first the one in its place, then the oldest.
 
-    `known_ids` belong to other bookings already, so content alone never claims them twice.
+    One with its mark that another creator made is somebody's copy.
+    `known_ids` belong to other bookings already, so they are never claimed twice.
     """
     pending, attempted = booking.pending, booking.attempted_at
     assert pending is not None  # a booking in doubt has it
     assert attempted is not None  # a booking in doubt has it
-    if booking.mark is not None:
-        found = [r for r in reservations if r.mark is not None and str(r.mark) == booking.mark]
-        if found:
-            return sorted(found, key=Reservation.age_key)
-    return sorted(
-        (
+    free = [r for r in reservations if r.reservation_id not in known_ids and r.is_by(pending.creator)]
+    found = [r for r in free if booking.mark is not None and str(r.mark) == booking.mark]
+    if not found:
+        found = [
             r
-            for r in reservations
+            for r in free
             if r.mark is None
-            and r.reservation_id not in known_ids
-            and (r.creator, r.room_id, r.start, r.end, r.topic)
-            == (pending.creator, pending.room_id, pending.start, pending.end, pending.topic)
+            and r.is_in_place_of(pending)
+            and same_text(r.topic, pending.topic)
             and (r.created_at is None or r.created_at >= attempted - CLOCK_SKEW)
-        ),
-        key=Reservation.age_key,
-    )
+        ]
+    return sorted(found, key=lambda r: (not r.is_in_place_of(pending), r.age_key()))
 
 
-def adopted_from(booking: Booking, reservation: Reservation) -> Booking:
-    """A create in doubt whose reservation was found: booked, with what the API really has."""
-    approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
+def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool = False) -> Booking:
+    """The booking of a reservation that was found: booked, with what the API really has.
+
+    One that makes no sense is booked as it was asked for, and says so: another one would be a second.
+    Its record keeps its room with `keep_room`, and where the reservation stands in another room than it was
+    asked for: another record of its meeting may have that one; the plan brings it back.
+    """
     asked = booking.pending or booking.spec
     there = reservation.onto(asked)
-    # Moved by hand to a room that another booking of its meeting may have, it keeps its place.
-    room_id = there.room_id if there.room_id == asked.room_id else booking.room_id
-    found = replace(booking, pending=there).booked(reservation.reservation_id, approval=approval)
-    return replace(found, room_id=room_id)
+    approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
+    found = replace(booking, pending=there or asked).booked(reservation.reservation_id, approval=approval)
+    if there is None:
+        found = found.unclear(reservation.oddity)
+    if keep_room or found.spec.room_id != asked.room_id:
+        found = replace(found, room_id=booking.room_id)
+    return found
 
 
 def search_window(bookings: Iterable[Booking], margin: timedelta) -> tuple[datetime, datetime]:

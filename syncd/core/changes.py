@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -13,7 +13,7 @@ from syncd.core.evidence import held_checksum
 from syncd.core.mapper import Publication
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
 from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
-from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.core.rest import Rest
 
 
@@ -247,6 +247,25 @@ class Plan:
                 changes.append(change)
         return replace(self, changes=tuple(changes))
 
+    def put_off(self, keys: Collection[OccurrenceKey], reason: Reason, detail: str) -> Plan:
+        """The same plan, in which the creates of some occurrences wait."""
+        waiting = [c for c in self.changes if isinstance(c, Create) and c.meeting.key in keys]
+        if not waiting:
+            return self
+        changes = tuple(
+            Wait(c.meeting, reason, detail, c.booking) if isinstance(c, Create) and c in waiting else c
+            for c in self.changes
+        )
+        # The record of a reservation that was released or refused tells more than a wish.
+        wishes = tuple(
+            _wish(c.meeting, reason, detail, c.booking)
+            for c in waiting
+            if c.booking is None or c.booking.reservation_id is None
+        )
+        rows = {wish.row for wish in wishes if wish.row}
+        amended = tuple(b for b in self.amended if b.row not in rows)
+        return replace(self, changes=changes, amended=(*amended, *wishes))
+
     @property
     def writes(self) -> tuple[Create | Update | Cancel, ...]:
         """The changes that send a mutating request."""
@@ -267,6 +286,26 @@ class Plan:
         """Identity of the whole plan, 12 hexadecimal digits; free of anything that only time changes."""
         rows = [_row(change) for change in self.changes]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+
+def _wish(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
+    """The record of a meeting that waits, in place of the one that it has."""
+    wish = Booking(
+        key=meeting.key,
+        room_id=meeting.spec.room_id,
+        generation=0,
+        mark=None,
+        state=BookingState.WAITING,
+        source=meeting.occurrence.source,
+        witnesses=meeting.witnesses,
+        origin=meeting.occurrence.fingerprint,
+        pending=meeting.spec,
+        reason=reason,
+        detail=detail,
+    )
+    if record is None:
+        return wish
+    return replace(wish, row=record.row, updated_at=record.updated_at)
 
 
 def _row(change: Change) -> list[str | None]:

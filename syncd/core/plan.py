@@ -31,7 +31,7 @@ from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
 from syncd.core.order import writing_order
-from syncd.core.policy import Policy
+from syncd.core.policy import REPAIRS, Policy
 from syncd.core.quiet import at_rest
 from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
@@ -274,6 +274,9 @@ class _Planner:
                     self._while_one_is_late(meeting, booking)
                 elif booking.content == wanted and (other := self._told_off(meeting)):
                     self._hold_told_off(meeting, booking, other)
+                elif self._is_unclear(meeting, booking):
+                    self._skip(meeting, Reason.UNCLEAR_IN_TUYA, booking.detail, booking)
+                    self._remember(booking, meeting)
                 elif booking.content == wanted:
                     self.unchanged.append(booking)
                     self._remember(booking, meeting, settled=True)
@@ -341,11 +344,19 @@ class _Planner:
         refused = booking.pending if booking.state in HOLDING_STATES else booking.spec
         return refused == wanted and booking.reason in {*REFUSALS, Reason.DROPPED}
 
+    def _is_unclear(self, meeting: Meeting, booking: Booking) -> bool:
+        """Whether a reservation that makes no sense is left as it is, because the calendar did not change."""
+        unchanged = booking.drifted == meeting.occurrence.fingerprint or booking.content == meeting.spec
+        return booking.reason is Reason.UNCLEAR_IN_TUYA and unchanged
+
     def _drifted(self, meeting: Meeting, booking: Booking) -> None:
         """Somebody changed the reservation in Tuya, and the calendar still says what it said before."""
         self._remember(booking, meeting)
         begun = min(meeting.spec.start, booking.spec.start) <= self.now
-        if self.policy.on_change is OnChange.REPAIR and not begun:
+        repairs = self.policy.on_change is OnChange.REPAIR and not begun
+        if repairs and self._is_in_vain(meeting, booking):
+            self._give_up_repair(meeting, booking)
+        elif repairs:
             self._follow(meeting, booking, Reason.REPAIRED)
         elif self.policy.on_change is OnChange.REPORT:
             fields = ", ".join(booking.spec.changed_from(meeting.spec))
@@ -353,6 +364,25 @@ class _Planner:
             self._skip(meeting, Reason.CHANGED_IN_TUYA, detail, booking)
         else:
             self.unchanged.append(booking)
+
+    def _is_in_vain(self, meeting: Meeting, booking: Booking) -> bool:
+        """Whether a repair was made as often as it is worth, and the difference is there again."""
+        repaired = self.policy.repairs.get(booking.row)
+        changed = meeting.spec.changed_from(booking.spec)
+        same = repaired is not None and repaired.is_of(meeting.occurrence.fingerprint, changed)
+        return same and repaired is not None and repaired.times >= REPAIRS
+
+    def _give_up_repair(self, meeting: Meeting, booking: Booking) -> None:
+        fields = ", ".join(meeting.spec.changed_from(booking.spec))
+        detail = (
+            f"It was repaired {REPAIRS} times in a row, and Tuya shows another {fields} again; "
+            "it stays so until the calendar changes: find out who changes it there."
+        )
+        self._skip(meeting, Reason.REPAIR_IN_VAIN, detail, booking)
+        known = self.draft.amended.get(booking.row, booking)
+        told = known.with_state(known.state, Reason.REPAIR_IN_VAIN, detail)
+        if told != booking:
+            self.draft.amended[booking.row] = told
 
     def _still_refused(self, meeting: Meeting, booking: Booking) -> None:
         self._remember(booking, meeting)

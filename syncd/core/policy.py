@@ -5,7 +5,7 @@ Values of the configuration, of people's approvals, and of the API calls that ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -40,6 +40,23 @@ class CallBudget:
         ]
 
 
+REPAIRS = 3
+"""Repairs of the same difference in a row; after these it stays, and a person is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was repaired at a reservation, for the content `origin` of the calendar, and how often."""
+
+    origin: str
+    fields: tuple[str, ...]
+    times: int
+
+    def is_of(self, origin: str, fields: tuple[str, ...]) -> bool:
+        """Whether it is about this difference."""
+        return (self.origin, self.fields) == (origin, fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What planning needs to know beside calendars and bookings.
@@ -48,6 +65,7 @@ class Policy:
     `advance` is how far ahead the tenant lets book (None: no limit is known).
     `approved` are the checksums of held sets that a person released.
     `calls` is what the API calls of this month allow (None: not metered).
+    `repairs` are those that are not known to last, by row of their booking.
     """
 
     mode: Mode
@@ -59,3 +77,4 @@ class Policy:
     on_change: OnChange = OnChange.ACCEPT
     on_cancel: OnCancel = OnCancel.RESPECT
     calls: CallBudget | None = None
+    repairs: Mapping[int, Repaired] = field(default_factory=dict)

@@ -52,6 +52,13 @@ class Reason(StrEnum):
     RELEASED = "released"
     CHANGED_IN_TUYA = "changed_in_tuya"
     DROPPED = "dropped"
+    REPAIR_IN_VAIN = "repair_in_vain"
+    # what the API holds or answers
+    UNCLEAR_IN_TUYA = "unclear_in_tuya"
+    QUESTION_REFUSED = "question_refused"
+    UNPROVEN = "unproven"
+    STRAY = "stray"
+    DUPLICATE = "duplicate"
     # quarantine
     QUARANTINED = "quarantined"
     NO_UID = "no_uid"
@@ -107,6 +114,12 @@ MEANINGS: dict[Reason, str] = {
     Reason.RELEASED: "A person or the building ended it in Tuya, which is respected.",
     Reason.CHANGED_IN_TUYA: "It was changed in Tuya; drift.on_change is report.",
     Reason.DROPPED: "A person gave it up with syncd resolve; booked again when the event changes.",
+    Reason.REPAIR_IN_VAIN: "It was repaired several times, and Tuya shows the same difference again.",
+    Reason.UNCLEAR_IN_TUYA: "Its reservation in Tuya makes no sense, or the API does not tell of it.",
+    Reason.QUESTION_REFUSED: "The API refused a question or contradicts itself; asked again later.",
+    Reason.UNPROVEN: "Nothing proves that it is not booked already; looked for again, and booked then.",
+    Reason.STRAY: "A reservation carries our mark and is not that of any booking; it is left alone.",
+    Reason.DUPLICATE: "A second reservation of one meeting; mode full cancels it.",
     Reason.QUARANTINED: "The event cannot be understood; its reservation stays as it is.",
     Reason.NO_UID: "The event has no UID, so it has no identity.",
     Reason.BROKEN_PROPERTY: "A property that decides the event cannot be read.",
@@ -132,6 +145,8 @@ FOR_A_PERSON = frozenset(
         Reason.REFUSED,
         Reason.UNMAPPED_PERSON,
         Reason.CHANGED_IN_TUYA,
+        Reason.REPAIR_IN_VAIN,
+        Reason.UNCLEAR_IN_TUYA,
         Reason.QUARANTINED,
         Reason.NO_UID,
     }

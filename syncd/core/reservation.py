@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from functools import cache
+from typing import Any
 
 from syncd.core.occurrence import OccurrenceKey, require_aware
 from syncd.core.reasons import Evidence, Reason
+from syncd.core.text import fold_space
 
 DESCRIPTION_LIMIT = 256
 """UTF-16 code units of a description (API page "Add Meeting Reservation": 256 characters)."""
@@ -165,19 +168,25 @@ class ReservationStatus(IntEnum):
     REJECTED = 4
 
 
+_ESSENTIAL = ("topic", "participants", "creator")  # every reservation was made with these
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation as the API has it; absent fields are None or empty.
+    """A reservation as the API has it, whatever that is; `oddity` says what makes no sense in it.
 
     `description` is as stored, mark included; `room_id` is None for a meeting without a room
     (the API says `""`).
+    `start` and `end` are None where the API tells no time of a meeting, `status` where it tells none that is
+    documented; other absent fields are None or empty, and `unsaid` has their names.
+    `flaw` is a sentence about what these fields cannot show, such as a question that was refused.
     """
 
     reservation_id: str
-    status: ReservationStatus
+    status: ReservationStatus | None
     topic: str
-    start: datetime
-    end: datetime
+    start: datetime | None
+    end: datetime | None
     room_id: str | None
     participants: tuple[str, ...]
     cc_participants: tuple[str, ...]
@@ -189,58 +198,129 @@ class Reservation:
     created_at: datetime | None
     modified_at: datetime | None
     attachments: tuple[Attachment, ...] = ()
+    unsaid: frozenset[str] = frozenset()
+    flaw: str = ""
+
+    @classmethod
+    def unread(cls, reservation_id: str, flaw: str) -> Reservation:
+        """A reservation of which nothing is known but its id, and why."""
+        return cls(
+            reservation_id=reservation_id,
+            status=None,
+            topic="",
+            start=None,
+            end=None,
+            room_id=None,
+            participants=(),
+            cc_participants=(),
+            notice=None,
+            notice_time_s=None,
+            description="",
+            creator="",
+            modifier="",
+            created_at=None,
+            modified_at=None,
+            unsaid=frozenset(_COMPARED),
+            flaw=flaw,
+        )
 
     @property
     def live(self) -> bool:
-        """Whether it holds its slot: normal, or waiting for approval."""
-        return self.status in (ReservationStatus.NORMAL, ReservationStatus.AWAITING_APPROVAL)
+        """Whether it holds its slot: normal, waiting for approval, or nobody knows."""
+        return self.status not in (ReservationStatus.CANCELLED, ReservationStatus.REJECTED)
+
+    @property
+    def oddity(self) -> str:
+        """What makes no sense in it, as a sentence; empty for a sound one."""
+        if self.flaw:
+            return self.flaw
+        if self.start is None or self.end is None:
+            lacking = [name for name, at in (("start", self.start), ("end", self.end)) if at is None]
+            return f"It has no {' and no '.join(lacking)} that makes sense."
+        if self.end <= self.start:
+            return "It does not end after its start."
+        if self.status is None:
+            return "It has no status that is documented."
+        return ""
+
+    @property
+    def gaps(self) -> str:
+        """What every reservation has and this one does not say, as a sentence; empty if there is nothing."""
+        lacking = [name for name in _ESSENTIAL if name in self.unsaid]
+        return f"It says nothing of its {', '.join(lacking)}." if lacking else ""
 
     @property
     def mark(self) -> Mark | None:
         """The mark in its description."""
         return Mark.find(self.description)
 
-    @property
-    def content(self) -> ReservationSpec:
-        """Its content as a spec, to compare with what is wanted or to adopt it; without mark."""
-        return ReservationSpec(
-            topic=self.topic,
-            start=self.start,
-            end=self.end,
-            room_id=self.room_id,
-            participants=self.participants or (self.creator,),
-            cc_participants=self.cc_participants,
-            notice=bool(self.notice),
-            notice_time_s=self.notice_time_s or 0,
-            description=Mark.strip(self.description),
-            creator=self.creator,
-            attachments=self.attachments,
-        )
+    def onto(self, spec: ReservationSpec) -> ReservationSpec | None:
+        """The content that this shows, over that of a spec; None if it makes no sense.
 
-    def onto(self, spec: ReservationSpec) -> ReservationSpec:
-        """The content that this shows, over that of a spec: what an answer leaves out stays.
-
+        What an answer leaves out stays, and so does text that differs in form alone.
         People count as a set: the API documents no order for them.
         """
-        shown = self.content
-        return replace(
-            shown,
-            participants=_in_order_of(spec.participants, shown.participants),
-            cc_participants=_in_order_of(spec.cc_participants, shown.cc_participants),
-            notice=spec.notice if self.notice is None else shown.notice,
-            notice_time_s=spec.notice_time_s if self.notice_time_s is None else shown.notice_time_s,
-            attachments=shown.attachments or spec.attachments,
-        )
+        if self.oddity or self.start is None or self.end is None:
+            return None
+        organizer = self.creator or spec.creator
+        said: dict[str, Any] = {
+            "topic": _in_form_of(spec.topic, self.topic),
+            "room_id": self.room_id,
+            "participants": _in_order_of(spec.participants, self.participants or (organizer,)),
+            "cc_participants": _in_order_of(spec.cc_participants, self.cc_participants),
+            "notice": spec.notice if self.notice is None else self.notice,
+            "notice_time_s": spec.notice_time_s if self.notice_time_s is None else self.notice_time_s,
+            "description": _in_form_of(spec.description, Mark.strip(self.description)),
+            "creator": self.creator,
+            "attachments": self.attachments or spec.attachments,
+        }
+        said = {name: value for name, value in said.items() if name not in self.unsaid}
+        return replace(spec, start=self.start, end=self.end, **said)
+
+    def is_by(self, creator: str) -> bool:
+        """Whether a person made it, as far as it says who did."""
+        return "creator" in self.unsaid or self.creator == creator
+
+    def is_in_place_of(self, other: Reservation | ReservationSpec) -> bool:
+        """Whether creator, room and time are those of another one, and all of them are known."""
+        places = [(r.creator, r.room_id, r.start, r.end) for r in (self, other)]
+        return not self.oddity and not self.unsaid & {"creator", "room_id"} and places[0] == places[1]
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether all its time has passed, as far as that is known."""
+        return self.end is not None and self.end <= now and (self.start is None or self.start <= now)
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether it shares time with the half-open interval."""
-        return self.start < end and start < self.end
+        """Whether it shares time with the half-open interval, as far as its times are known.
+
+        Without an end that makes sense it takes all time from its start on.
+        """
+        ends = self.end
+        if self.start is not None and ends is not None and ends <= self.start:
+            ends = None
+        return (self.start is None or self.start < end) and (ends is None or start < ends)
 
     def age_key(self) -> tuple[int, str]:
         """Sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""
         if self.reservation_id.isdigit():
             return (int(self.reservation_id), "")
         return (0, self.reservation_id)
+
+
+_COMPARED = tuple(f.name for f in fields(ReservationSpec))
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two texts are equal but for their form: white space, and how letters are composed."""
+    return one == other or _form(one) == _form(other)
+
+
+def _form(text: str) -> str:
+    return fold_space(unicodedata.normalize("NFC", text))
+
+
+def _in_form_of(known: str, text: str) -> str:
+    return known if same_text(known, text) else text
 
 
 def _in_order_of(known: tuple[str, ...], people: tuple[str, ...]) -> tuple[str, ...]:
@@ -420,11 +500,14 @@ class Booking:
             blocked_by=None,
         )
 
-    def changed_in_tuya(self, reservation: Reservation) -> Booking:
+    def changed_in_tuya(self, content: ReservationSpec) -> Booking:
         """Somebody changed the reservation there: its content now, and from what origin it was before."""
-        return replace(
-            self, content=reservation.onto(self.spec), drifted=self.drifted or self.origin, echo=""
-        )
+        return replace(self, content=content, drifted=self.drifted or self.origin, echo="")
+
+    def unclear(self, oddity: str) -> Booking:
+        """The same while its reservation makes no sense, or the API does not tell of it."""
+        detail = f"{oddity} It stays as it is; look at reservation {self.reservation_id} in Tuya."
+        return replace(self, reason=Reason.UNCLEAR_IN_TUYA, detail=detail)
 
     def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:
         """The intent to cancel and what it rests on; stored before the request leaves."""

@@ -6,10 +6,10 @@ their implementations by `syncd.service`.
 
 from syncd.reconciler.cycle import Reconciler, last_held
 from syncd.reconciler.grounds import forecast
-from syncd.reconciler.inspect import leftovers
 from syncd.reconciler.intake import Elsewhere, Prepare
 from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
 from syncd.reconciler.ports import Api, CalendarSource, Fetched, Ledger, Progress, Settings
+from syncd.reconciler.questions import Oddity, leftovers, standing
 
 __all__ = [
     "Adoption",
@@ -20,6 +20,7 @@ __all__ = [
     "Examination",
     "Fetched",
     "Ledger",
+    "Oddity",
     "Prepare",
     "Preview",
     "Progress",
@@ -29,4 +30,5 @@ __all__ = [
     "forecast",
     "last_held",
     "leftovers",
+    "standing",
 ]

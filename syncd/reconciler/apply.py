@@ -9,7 +9,7 @@ A failure of one change is an outcome, not the end of the cycle; only an API tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,8 +18,9 @@ from typing import assert_never
 
 import structlog
 
-from syncd.core.adopt import Duplicate
+from syncd.core.adopt import Duplicate, adopted_from, made_by
 from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
+from syncd.core.listing import Listing
 from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.reservation import (
     Booking,
@@ -43,6 +44,7 @@ from syncd.reconciler.flight import Steps, finish
 from syncd.reconciler.lookup import look_up
 from syncd.reconciler.ports import Api, Ledger, Progress, Settings
 from syncd.reconciler.publish import publish
+from syncd.reconciler.repairs import count_repair
 from syncd.reconciler.traffic import Traffic, Write, parted
 
 log = structlog.get_logger(__name__)
@@ -233,25 +235,28 @@ class Applier:
         """
         spec = intent.spec
         try:
-            found: tuple[Reservation, ...] = yield partial(self._around, spec)
+            found: Listing = yield partial(self._around, spec)
         except (ReservationError, ApiUnusable) as error:
             self._refuse(_not_explained(intent, BookingState.REFUSED, refusal))
             if isinstance(error, ApiUnusable):
                 raise
             return
-        intent = replace(intent, attempts=0)
-        ours = [r for r in found if r.live and intent.mark and str(r.mark) == intent.mark]
-        if ours:
-            self._confirm(intent.booked(min(ours, key=Reservation.age_key).reservation_id), "adopted")
-            return
+        known = self._ledger.recorded({r.reservation_id for r in found})
+        ours = [r for r in made_by(intent, found, known) if r.live and r.mark is not None]
         blocker = _blocker(found, spec, None)
-        if blocker is not None:
+        if found.doubt and not ours and blocker is None:
+            self._refuse(_not_explained(intent, BookingState.REFUSED, refusal))
+            return
+        intent = replace(intent, attempts=0)
+        if ours:
+            self._confirm(adopted_from(intent, ours[0]), "adopted")
+        elif blocker is not None:
             self._conflict(intent, blocker, BookingState.REFUSED)
         else:
             detail = f"The API refused it with code {refusal.code}: {refusal.message}"
             self._refuse(intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail))
 
-    def _around(self, spec: ReservationSpec) -> tuple[Reservation, ...]:
+    def _around(self, spec: ReservationSpec) -> Listing:
         rooms = [spec.room_id] if spec.room_id else []
         creator = None if rooms else spec.creator
         return self._api.find(spec.start - MARGIN, spec.end + MARGIN, creator=creator, room_ids=rooms)
@@ -267,12 +272,9 @@ class Applier:
 
     def _conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        ours = blocker.mark is not None and blocker.mark.instance == Mark.instance_code(
-            self._settings.instance
-        )
+        ours = bool(self._ledger.holders([blocker.reservation_id]))
         detail = (
-            f"The room is taken from {blocker.start:%Y-%m-%d %H:%M} to {blocker.end:%H:%M} UTC "
-            f"by reservation {blocker.reservation_id} ({blocker.topic})."
+            f"The room is taken{_when(blocker)} by reservation {blocker.reservation_id} ({blocker.topic})."
         )
         refused = replace(
             booking.with_state(state, Reason.ROOM_CONFLICT, detail),
@@ -307,6 +309,8 @@ class Applier:
             source=meeting.occurrence.source,
             witnesses=meeting.witnesses,
         )
+        if change.reason is Reason.REPAIRED:
+            count_repair(self._ledger, change)
         detail = ", ".join(change.changed)
         (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
         back = replace(booking, row=intent.row)
@@ -402,6 +406,9 @@ class Applier:
         blocker = _blocker(found, intent.pending, intent.reservation_id)
         if blocker is not None:
             self._conflict(kept, blocker, kept.state)
+        elif found.doubt:
+            kept = replace(kept, attempts=intent.attempts)
+            self._refuse(_not_explained(kept, kept.state, refusal))
         else:
             detail = f"The API refused the change with code {refusal.code}: {refusal.message}"
             self._refuse(kept.with_state(kept.state, Reason.REFUSED, detail))
@@ -529,6 +536,9 @@ class Applier:
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
             there = reservation.onto(booking.spec)
+            if there is None:
+                self.leave_unclear(booking, reservation.oddity if reservation.live else "")
+                continue
             differs = there.changed_from(booking.spec)
             if differs:
                 log.warning("kept otherwise", fields=list(differs), **named(booking))
@@ -560,27 +570,50 @@ class Applier:
         (stored,) = self._ledger.record(seen, at=self._clock(), what=seen.state.value, detail=seen.detail)
         return stored
 
+    def leave_unclear(self, booking: Booking, oddity: str) -> Booking:
+        """Record that a reservation makes no sense, or (without oddity) that it does so again.
+
+        A booking that says already why it is not as it should be goes on saying that.
+        """
+        if booking.reason not in (None, Reason.UNCLEAR_IN_TUYA):
+            return booking
+        left = booking.unclear(oddity) if oddity else booking.with_state(booking.state)
+        if (left.reason, left.detail) == (booking.reason, booking.detail) or not (oddity or booking.reason):
+            return booking
+        what = "makes no sense in Tuya" if oddity else "makes sense again"
+        (stored,) = self._ledger.record(left, at=self._clock(), what=what, detail=oddity)
+        return stored
+
     def take_change(self, booking: Booking, reservation: Reservation) -> None:
         """Record that somebody changed a reservation in Tuya; what follows is the plan's business."""
-        fields = reservation.onto(booking.spec).changed_from(booking.spec)
-        changed = booking.changed_in_tuya(reservation)
+        content = reservation.onto(booking.spec)
+        if content is None:
+            return
+        fields = content.changed_from(booking.spec)
+        changed = booking.changed_in_tuya(content)
         self._ledger.record(
             changed, at=self._clock(), what="changed in Tuya", detail=", ".join(fields) or "nothing"
         )
         log.info("changed in the API", fields=list(fields), **named(changed))
 
     def drop_duplicate(self, duplicate: Duplicate) -> bool:
-        """Cancel a live reservation that an older one makes superfluous; whether that is done."""
+        """Cancel a live reservation that another one makes superfluous; whether that is done.
+
+        Only if both say themselves that they stand in the same place: else it may be somebody's own.
+        """
         reservation_id = duplicate.reservation.reservation_id
         if self._settings.mode is not Mode.FULL:
             log.warning("duplicate", reservation_id=reservation_id, of=duplicate.of.reservation_id)
             return False
         there = self._api.get(reservation_id)
-        older = self._api.get(duplicate.of.reservation_id)
+        stays = self._api.get(duplicate.of.reservation_id)
         if there is None or not there.live:
             return True
-        if older is None or not older.live:
-            return False  # the list was late: the younger one is the only one
+        if stays is None or not stays.live:
+            return False  # the list was late: there is only one
+        if not (there.is_in_place_of(stays) and stays.is_in_place_of(there)):
+            log.warning("stray", reservation_id=reservation_id)
+            return False
         try:
             self._api.cancel(reservation_id)
         except (ReservationError, ApiUnusable) as error:
@@ -594,7 +627,16 @@ class Applier:
 
 def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:
     """Whether a reservation is over before the time that was booked."""
-    return reservation is not None and reservation.end <= now < booking.spec.end
+    if reservation is None or reservation.oddity or reservation.end is None:
+        return False
+    return reservation.end <= now < booking.spec.end
+
+
+def _when(blocker: Reservation) -> str:
+    """From when to when a reservation takes its room, as far as it makes sense."""
+    if blocker.oddity or blocker.start is None or blocker.end is None:
+        return ""
+    return f" from {blocker.start:%Y-%m-%d %H:%M} to {blocker.end:%H:%M} UTC"
 
 
 def _not_explained(booking: Booking, state: BookingState, refusal: Refused) -> Booking:
@@ -633,17 +675,18 @@ def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:
     )
 
 
-def _blocker(found: Sequence[Reservation], spec: ReservationSpec, own_id: str | None) -> Reservation | None:
-    """The reservation of somebody else that is in the way of a spec."""
-    return next(
-        (
-            r
-            for r in found
-            if spec.room_id is not None
-            and r.live
-            and r.room_id == spec.room_id
-            and r.reservation_id != own_id
-            and r.overlaps(spec.start, spec.end)
-        ),
-        None,
-    )
+def _blocker(found: Iterable[Reservation], spec: ReservationSpec, own_id: str | None) -> Reservation | None:
+    """The reservation of somebody else that is in the way of a spec, first one that makes sense.
+
+    One that does not say its room is in the one whose list shows it.
+    """
+    in_the_way = [
+        r
+        for r in found
+        if spec.room_id is not None
+        and r.live
+        and (r.room_id == spec.room_id or "room_id" in r.unsaid)
+        and r.reservation_id != own_id
+        and r.overlaps(spec.start, spec.end)
+    ]
+    return min(in_the_way, key=lambda r: bool(r.oddity), default=None)

@@ -10,7 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,13 +18,14 @@ import structlog
 from syncd.core.changes import Create, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Reading, Window
 from syncd.core.plan import plan as planned
+from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState
 from syncd.core.rest import Resting, Tally
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
-from syncd.reconciler.inspect import inspect, is_due, last_compared, leftovers, look_for, remember
+from syncd.reconciler.inspect import inspect, is_due, is_unproven, last_compared, look_for, remember
 from syncd.reconciler.intake import Elsewhere, Intake, Prepare, Said
 from syncd.reconciler.outcome import (
     Adoption,
@@ -36,6 +37,7 @@ from syncd.reconciler.outcome import (
     noted,
 )
 from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
+from syncd.reconciler.questions import Questions, leftovers, standing
 from syncd.reconciler.rest import Agenda, Due
 from syncd.reconciler.settle import Settler
 
@@ -44,6 +46,11 @@ log = structlog.get_logger(__name__)
 _ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
+
+_UNPROVEN = (
+    "A list of the API is refused or contradicts itself, and this state does not tell that it is not booked; "
+    "it is booked as soon as a list proves it."
+)
 
 _HELD = "held"  # the fact that says what the last cycle held: checksum, blank, number
 
@@ -98,7 +105,7 @@ class Reconciler:
             sources, ledger=ledger, horizon=settings.horizon, prepare=prepare, elsewhere=elsewhere
         )
         self._agenda = Agenda(ledger, self._intake, settings)
-        self._api = api
+        self._api = api = Questions(api, ledger, clock)
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
@@ -116,12 +123,16 @@ class Reconciler:
     def preview(self, only: Collection[str] | None = None) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
+        self._api.begin()
         bookings = self._ledger.current()
         readings = self._looked_at(only, bookings, now)
         wish = self._groundwork.wish(readings, now, remember=False)
         grounds = self._groundwork.grounds(wish, bookings, now, remember=False)
         decided = self._plan(readings, grounds, now)
-        return Preview(decided, noted((self._report(r) for r in readings.values()), decided))
+        if is_unproven(self._ledger):
+            decided = decided.put_off(self._groundwork.unproven, Reason.UNPROVEN, _UNPROVEN)
+        reports = noted((self._report(r) for r in readings.values()), decided)
+        return Preview(decided, reports, oddities=self._api.odd())
 
     def examine(self, uid: str) -> Examination:
         """What a cycle would do now and why, with an account of one UID; writes nothing, like `preview`.
@@ -182,10 +193,12 @@ class Reconciler:
         found = self._groundwork.recognised(wish, bookings, now)
         if apply:
             remember(found.adopted, found, self._ledger, now)
-            self._ledger.mark_adopted(now)
+            if not self._api.troubled_lists():
+                self._ledger.mark_adopted(now)
         reports = (self._report(reading) for reading in readings.values())
         unreadable = tuple(report for report in reports if report.error)
-        return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable)
+        odd = self._api.odd()
+        return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable, odd)
 
     def cycle(self, only: Collection[str] | None = None, *, force: bool = False) -> CycleReport:
         """One whole cycle; an API that cannot be used is an outcome, not an exception.
@@ -195,6 +208,7 @@ class Reconciler:
         `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
         """
         began, now = time.monotonic(), self._clock()
+        self._api.begin()
         calls_before = Counter(self._api.calls)
         applier = Applier(
             api=self._api,
@@ -224,6 +238,7 @@ class Reconciler:
             self._forget_what_is_long_over(now)
         except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
+        self._api.remember()
         self._left = {uid_of(change) for change in applier.left}
         if not self._left:
             self._intake.let_go()
@@ -270,8 +285,7 @@ class Reconciler:
                 self._inspect(matter.wish, applier)
             approved = self._ledger.approved()
             decided = self._decide(matter)
-            if not compare and self._finds_booked(decided.plan, decided.matter.wish, applier):
-                decided = self._decide(decided.matter)
+            decided = self._without_what_is_booked(decided, applier, compared=compare)
             plan = decided.plan
             self._record_silently(plan)
             resting = self._let_rest(decided)
@@ -287,29 +301,39 @@ class Reconciler:
             self._look_once_more(settler)
         return decided, resting
 
-    def _finds_booked(self, decided: Plan, wish: Wish, applier: Applier) -> bool:
-        """Whether the API may have what is about to be created, and the ledger has what there is now.
+    def _without_what_is_booked(self, decided: _Decided, applier: Applier, *, compared: bool) -> _Decided:
+        """A plan that creates nothing that the API has, and nothing of which that has to be proven first.
 
         A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
         process looks before its first creates.
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
         """
-        wanted = [c.meeting for c in decided.writes if isinstance(c, Create)]
-        if not wanted:
-            return False
-        if leftovers(self._ledger)[0]:
-            self._inspect(wish, applier)
-            return True
-        if self._compared:
-            return False
-        self._compared = True
-        return look_for(
+        unproven = is_unproven(self._ledger)
+        if not any(isinstance(c, Create) for c in decided.plan.writes):
+            return decided
+        if not compared and leftovers(self._ledger)[0]:
+            self._inspect(decided.matter.wish, applier)
+            decided = self._decide(decided.matter)
+        elif self._compared and not unproven:
+            return decided
+        wanted = [c.meeting for c in decided.plan.writes if isinstance(c, Create)]
+        if not wanted or (self._compared and not unproven):
+            return decided
+        found, hidden = look_for(
             wanted,
             api=self._api,
             ledger=self._ledger,
             settings=self._settings,
             applier=applier,
             now=self._clock(),
+        )
+        self._compared = True
+        if found:
+            decided = self._decide(decided.matter)
+        return (
+            replace(decided, plan=decided.plan.put_off(hidden, Reason.UNPROVEN, _UNPROVEN))
+            if unproven
+            else decided
         )
 
     def _inspect(self, wish: Wish, applier: Applier) -> None:
@@ -519,6 +543,7 @@ class Reconciler:
             error=error,
             interrupted=self._stopping(),
             left=len(applier.left),
+            oddities=standing(self._ledger, open_ones),
         )
         log.info(
             "cycle",

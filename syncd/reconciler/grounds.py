@@ -19,13 +19,15 @@ from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence
 from syncd.core.reservation import Booking
 from syncd.core.witness import Decider, Witnessed, deciders_of, merge
-from syncd.errors import ApiUnusable
-from syncd.reconciler.inspect import adoptable, listed
+from syncd.errors import ApiUnusable, Unanswered
+from syncd.reconciler.inspect import adoptable, listed, unproven
 from syncd.reconciler.ports import Api, CalendarSource, Ledger, Settings
+from syncd.reconciler.repairs import repairs
 
 log = structlog.get_logger(__name__)
 
 _RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
+_RULES_AGAIN = timedelta(hours=1)  # after a question for them that got no answer
 ANSWER_KEPT = timedelta(hours=24)
 """How long an answer of the directory is believed."""
 _MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
@@ -73,6 +75,7 @@ class Groundwork:
         self._ledger = ledger
         self._settings = settings
         self._mapper = Mapper(settings.mapping)
+        self.unproven: Collection[OccurrenceKey] = ()  # of what was recognised last
 
     def wish(
         self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
@@ -92,7 +95,7 @@ class Groundwork:
         self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
     ) -> Grounds:
         """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
-        if ask and self._ledger.fresh:
+        if ask and not remember and self._ledger.fresh:
             bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
         policy = Policy(
             mode=self._settings.mode,
@@ -104,6 +107,7 @@ class Groundwork:
             on_change=self._settings.on_change,
             on_cancel=self._settings.on_cancel,
             calls=self._calls(now),
+            repairs=repairs(self._ledger),
         )
         return Grounds(wish, bookings, policy)
 
@@ -121,8 +125,9 @@ class Groundwork:
         """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
         reach = Window.ahead(now, self._settings.horizon).reach
         meetings = wish.meetings(reach)
-        reservations = listed(self._api, bookings, meetings, now, reach)
-        return adoptable(reservations, bookings, meetings, self._settings, now)
+        listing = listed(self._api, bookings, meetings, now, reach)
+        self.unproven = unproven(meetings, listing, self._settings)
+        return adoptable(listing.reservations, bookings, meetings, self._settings, now)
 
     def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
         """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
@@ -140,7 +145,7 @@ class Groundwork:
             if not known and ask:
                 try:
                     user = self._api.find_user(address)
-                except ApiUnusable as error:
+                except (ApiUnusable, Unanswered) as error:
                     # The directory is a product of its own: without it people stay unmapped, rooms do not.
                     log.warning("directory", error=str(error))
                     break
@@ -168,10 +173,16 @@ class Groundwork:
         """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
         known, _, asked = (self._ledger.get_fact(_MAX_DAY) or "").partition(" ")
         if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
-            max_day = self._api.rules().max_day
-            known = "" if max_day is None else str(max_day)
+            try:
+                max_day = self._api.rules().max_day
+            except Unanswered as error:
+                # What was known goes on, and they are asked again before they would be out of date.
+                log.warning("booking rules", error=str(error))
+                asked = (now - _RULES_KEPT + _RULES_AGAIN).isoformat()
+            else:
+                known, asked = "" if max_day is None else str(max_day), now.isoformat()
             if remember:
-                self._ledger.set_fact(_MAX_DAY, f"{known} {now.isoformat()}")
+                self._ledger.set_fact(_MAX_DAY, f"{known} {asked}")
         return _days(known)
 
     def known_advance(self) -> timedelta | None:

@@ -2,37 +2,59 @@
 
 Asked rarely and all at once.
 A list may lag behind, so what it says otherwise than the ledger is asked once more, one by one, before
-it is believed.
+it is believed; and a list that contradicts itself proves nothing by what it lacks.
+What makes no sense, or is refused, is left as it is and named; all else is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.core.adopt import Duplicate, Recognised, recognise, search_window
+from syncd.core.adopt import GENERATIONS, Recognised, recognise, search_window
 from syncd.core.changes import Meeting
-from syncd.core.occurrence import Window
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation, ReservationStatus
+from syncd.core.listing import Listing
+from syncd.core.occurrence import OccurrenceKey, Window
+from syncd.core.reasons import Reason
+from syncd.core.reservation import (
+    HOLDING_STATES,
+    Booking,
+    BookingState,
+    Mark,
+    Reservation,
+    ReservationSpec,
+    ReservationStatus,
+)
 from syncd.reconciler.apply import MARGIN, Applier, ended_early
-from syncd.reconciler.ports import Api, Facts, Ledger, Settings
+from syncd.reconciler.ports import Api, Ledger, Settings
+from syncd.reconciler.questions import Questions
+from syncd.reconciler.repairs import forget_repairs
 
 log = structlog.get_logger(__name__)
 
 INSPECTED = "inspected"
 """The fact: when ledger and API were compared last."""
 
-_LEFTOVERS = "leftovers"  # the fact that says how many are nobody's: strays, blank, duplicates
+_UNPROVEN = "unproven"  # the fact: when a ledger without history asked in vain what is booked
+
+_MOST_ASKED = 100  # bookings that are asked for one by one where a list proves nothing
 
 
 def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
     """Whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
-    last = ledger.get_fact(INSPECTED)
-    if ledger.fresh or not last:
-        return True
-    return not timedelta() <= now - datetime.fromisoformat(last) < every
+    last = ledger.get_fact(_UNPROVEN if ledger.fresh else INSPECTED)
+    return not last or not timedelta() <= now - datetime.fromisoformat(last) < every
+
+
+def is_unproven(ledger: Ledger) -> bool:
+    """Whether the ledger alone does not tell that something is not booked.
+
+    It is fresh, or what it was compared with first proved nothing.
+    """
+    return ledger.fresh or bool(ledger.get_fact(_UNPROVEN))
 
 
 def last_compared(ledger: Ledger, now: datetime) -> datetime:
@@ -47,7 +69,7 @@ def listed(
     meetings: Sequence[Meeting],
     now: datetime,
     until: datetime,
-) -> tuple[Reservation, ...]:
+) -> Listing:
     """What the API has, of all states, in the time of these bookings and meetings; raises `ApiUnusable`.
 
     It asks `until` the end of what may be booked at least: there may be what no record and no meeting tells
@@ -59,7 +81,32 @@ def listed(
         start, end = search_window(held, timedelta())
         starts.append(start)
         ends.append(end)
-    return api.find(min(starts) - MARGIN, max(ends) + MARGIN)
+    listing = api.find(min(starts) - MARGIN, max(ends) + MARGIN)
+    known_ids = {b.reservation_id for b in bookings if b.reservation_id}
+    return completed(listing, [m.spec for m in meetings], api, known_ids)
+
+
+def completed(
+    listing: Listing, wanted: Iterable[ReservationSpec], api: Api, known_ids: Collection[str]
+) -> Listing:
+    """A list with the marks that it leaves out, as far as they may be those of something wanted.
+
+    What stands in the place of something wanted is asked for first, and at most `_MOST_ASKED` in all.
+    """
+    specs = list(wanted)
+    creators, places = {s.creator for s in specs}, {(s.creator, s.start, s.end) for s in specs}
+    lean = [
+        r
+        for r in listing
+        if "description" in r.unsaid
+        and r.live
+        and r.reservation_id not in known_ids
+        and r.creator in creators
+    ]
+    lean.sort(key=lambda r: (r.creator, r.start, r.end) not in places)
+    asked = {r.reservation_id: api.get(r.reservation_id) for r in lean[:_MOST_ASKED]}
+    whole = tuple(asked.get(r.reservation_id) or r for r in listing)
+    return replace(listing, reservations=whole)
 
 
 def adoptable(
@@ -75,7 +122,7 @@ def adoptable(
 
 def inspect(
     *,
-    api: Api,
+    api: Questions,
     ledger: Ledger,
     settings: Settings,
     applier: Applier,
@@ -89,8 +136,8 @@ def inspect(
     """
     now = clock()
     known = ledger.current()
-    reservations = listed(api, known, meetings, now, Window.ahead(now, settings.horizon).reach)
-    found = {r.reservation_id: r for r in reservations}
+    listing = listed(api, known, meetings, now, Window.ahead(now, settings.horizon).reach)
+    found = {r.reservation_id: r for r in listing}
     otherwise = [
         b
         for b in known
@@ -98,22 +145,41 @@ def inspect(
         and b.spec.end > now
         and not _as_expected(b, found.get(b.reservation_id or ""))
     ]
+    changed = {b.row for b in otherwise}
+    lasting = (b.row for b in known if b.row not in changed and not b.drifted)
+    forget_repairs(ledger, lasting, {b.row for b in known})
+    if listing.doubt:
+        otherwise = _first_of_those_absent(otherwise, found)
     for booking in otherwise:
         _look_closer(booking, api, applier, now)
     if otherwise:
         known = ledger.current()
     # That marks of what is over were given is known, if they are of reservations that are recorded.
-    over = ledger.recorded({r.reservation_id for r in reservations if r.end <= now or not r.live})
-    in_question = tuple(r for r in reservations if r.reservation_id not in over)
+    over = ledger.recorded({r.reservation_id for r in listing if r.is_over(now) or not r.live})
+    in_question = tuple(r for r in listing if r.reservation_id not in over)
     recognised = adoptable(in_question, known, meetings, settings, now)
-    certain = not any(b.reservation_id for b in known)  # nothing was cancelled that a list might still show
+    # Where nothing was cancelled, there is nothing that a list might still show.
+    certain = not listing.doubt and not any(b.reservation_id for b in known)
     adopted = [b for b in recognised.adopted if certain or _still_live(api, b.reservation_id)]
     applier.count["adopted"] += len(adopted)
     remember(adopted, recognised, ledger, now)
-    left = [d for d in recognised.duplicates if not applier.drop_duplicate(d)]
-    _remember_leftovers(ledger, recognised.strays, left)
-    ledger.mark_adopted(now)
+    left = [d.reservation for d in recognised.duplicates if not applier.drop_duplicate(d)]
+    api.compared(recognised.strays, left)
+    for stray in recognised.strays:
+        log.warning("stray", reservation_id=stray.reservation_id)
+    if listing.trouble and is_unproven(ledger):
+        ledger.set_fact(_UNPROVEN, now.isoformat())
+    else:
+        ledger.mark_adopted(now)
+        if ledger.get_fact(_UNPROVEN):
+            ledger.set_fact(_UNPROVEN, "")
     ledger.set_fact(INSPECTED, now.isoformat())
+
+
+def _first_of_those_absent(otherwise: Sequence[Booking], found: Collection[str]) -> list[Booking]:
+    """Those that a list shows, and so many of the others as may be asked for one by one."""
+    absent = sorted((b for b in otherwise if b.reservation_id not in found), key=lambda b: b.spec.start)
+    return [b for b in otherwise if b.reservation_id in found] + absent[:_MOST_ASKED]
 
 
 def look_for(
@@ -124,19 +190,36 @@ def look_for(
     settings: Settings,
     applier: Applier,
     now: datetime,
-) -> bool:
-    """Take over what is booked of these meetings and not known; whether anything is. Raises `ApiUnusable`.
+) -> tuple[bool, frozenset[OccurrenceKey]]:
+    """Take over what is booked of these meetings and not known; raises `ApiUnusable`.
 
     It asks for the time around them alone, and compares with the bookings that may be of the same meetings.
+    Returns whether anything was taken over, and the meetings that may be booked unseen.
     """
-    found = {r.reservation_id: r for start, end in _around(meetings) for r in api.find(start, end)}
-    marks = {str(mark) for r in found.values() if (mark := r.mark)}
+    listing = Listing.joined(api.find(start, end) for start, end in _around(meetings))
+    listing = completed(listing, [m.spec for m in meetings], api, ())
+    marks = {str(mark) for r in listing if (mark := r.mark)}
     known = ledger.concerned({m.key.uid for m in meetings}, marks)
-    recognised = adoptable(tuple(found.values()), known, meetings, settings, now)
+    recognised = adoptable(listing.reservations, known, meetings, settings, now)
     adopted = [b for b in recognised.adopted if _still_live(api, b.reservation_id)]
     applier.count["adopted"] += len(adopted)
     remember(adopted, recognised, ledger, now)
-    return bool(adopted)
+    return bool(adopted), unproven(meetings, listing, settings)
+
+
+def unproven(meetings: Iterable[Meeting], listing: Listing, settings: Settings) -> frozenset[OccurrenceKey]:
+    """The meetings that may be booked although a list does not show them."""
+    if not listing.trouble and not any("description" in r.unsaid for r in listing):
+        return frozenset()
+    generations = range(GENERATIONS)
+    return frozenset(
+        meeting.key
+        for meeting in meetings
+        if not all(
+            listing.lacks(str(Mark.of(settings.instance, meeting.key, g)), meeting.spec.creator)
+            for g in generations
+        )
+    )
 
 
 def _around(meetings: Iterable[Meeting]) -> Iterator[tuple[datetime, datetime]]:
@@ -162,9 +245,15 @@ def remember(adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger,
             ledger.raise_generation(key, generation)
 
 
-def _look_closer(booking: Booking, api: Api, applier: Applier, now: datetime) -> None:
+def _look_closer(booking: Booking, api: Questions, applier: Applier, now: datetime) -> None:
     assert booking.reservation_id is not None  # these states have one
     there = api.get(booking.reservation_id)
+    trouble = (there.oddity or there.gaps) if there is not None and there.live else ""
+    if trouble:
+        api.note(booking.reservation_id, trouble)
+    booking = applier.leave_unclear(booking, trouble)
+    if there is not None and there.live and there.oddity:
+        return
     if there is None or there.status is not _status_of(booking) or ended_early(booking, there, now):
         booking = applier.take_over(booking, there)
         log.info("changed in the API", reservation_id=booking.reservation_id, state=booking.state.value)
@@ -173,7 +262,13 @@ def _look_closer(booking: Booking, api: Api, applier: Applier, now: datetime) ->
 
 
 def _as_expected(booking: Booking, there: Reservation | None) -> bool:
-    return there is not None and there.status is _status_of(booking) and _same_content(booking, there)
+    return (
+        there is not None
+        and booking.reason is not Reason.UNCLEAR_IN_TUYA
+        and not there.gaps
+        and there.status is _status_of(booking)
+        and _same_content(booking, there)
+    )
 
 
 def _status_of(booking: Booking) -> ReservationStatus:
@@ -183,23 +278,9 @@ def _status_of(booking: Booking) -> ReservationStatus:
 
 def _same_content(booking: Booking, there: Reservation) -> bool:
     shown = there.onto(booking.spec)
-    return shown == booking.spec or shown.fingerprint == booking.echo
+    return shown is not None and (shown == booking.spec or shown.fingerprint == booking.echo)
 
 
 def _still_live(api: Api, reservation_id: str | None) -> bool:
     there = api.get(reservation_id or "")
     return there is not None and there.live
-
-
-def leftovers(ledger: Facts) -> tuple[int, int]:
-    """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
-    strays, _, duplicates = (ledger.get_fact(_LEFTOVERS) or "0 0").partition(" ")
-    return int(strays), int(duplicates)
-
-
-def _remember_leftovers(ledger: Ledger, strays: Sequence[Reservation], left: Sequence[Duplicate]) -> None:
-    said = f"{len(strays)} {len(left)}"
-    if ledger.get_fact(_LEFTOVERS) != said:
-        ledger.set_fact(_LEFTOVERS, said)
-    for stray in strays:
-        log.warning("stray", reservation_id=stray.reservation_id)

@@ -58,8 +58,12 @@ def _groups(bookings: Iterable[Booking], page: timedelta) -> list[list[Booking]]
 
 
 def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | None:
-    """All reservations of the time of a group; None if it takes fewer calls to ask for each."""
+    """All reservations of the time of a group; None if it takes fewer calls to ask for each.
+
+    None too if a list is refused or contradicts itself.
+    """
     first, last = min(b.spec.start for b in group), max(b.spec.end for b in group)
     creators = {b.spec.creator for b in group}
     creator = creators.pop() if len(creators) == 1 else None  # what others booked there fills pages too
-    return api.find_within(len(group), first - _MARGIN, last + _MARGIN, creator=creator)
+    listing = api.find_within(len(group), first - _MARGIN, last + _MARGIN, creator=creator)
+    return None if listing is None or listing.doubt else listing.reservations

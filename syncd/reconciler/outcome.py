@@ -12,6 +12,7 @@ from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
 from syncd.ics import Account
 from syncd.reconciler.grounds import Grounds
+from syncd.reconciler.questions import Oddity
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Preview:
     plan: Plan
     sources: tuple[SourceReport, ...]
     error: str | None = None
+    oddities: tuple[Oddity, ...] = ()
 
     @property
     def needs_person(self) -> bool:
         """Whether something in it is a matter for a person."""
         return (
             self.error is not None
+            or bool(self.oddities)
             or bool(self.plan.held)
             or any(source.error for source in self.sources)
             or any(_concerns_a_person(change) for change in self.plan.changes)
@@ -72,6 +75,7 @@ class CycleReport:
     error: str | None = None
     interrupted: bool = False
     left: int = 0
+    oddities: tuple[Oddity, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -79,7 +83,7 @@ class CycleReport:
         if self.error is not None:
             return "failed"
         concerns = ("held", "refused", "in_doubt", "quarantined")
-        if any(self.counts[name] for name in concerns) or any(s.error for s in self.sources):
+        if self.oddities or any(self.counts[name] for name in concerns) or any(s.error for s in self.sources):
             return "attention"
         return "ok"
 
@@ -105,6 +109,7 @@ class Adoption:
     strays: tuple[Reservation, ...]
     duplicates: int
     unreadable: tuple[SourceReport, ...]
+    oddities: tuple[Oddity, ...] = ()
 
 
 def noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:

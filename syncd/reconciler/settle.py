@@ -9,7 +9,7 @@ What looking cannot settle is held until a person decides (`syncd resolve`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,11 +18,13 @@ import structlog
 
 from syncd.core.adopt import Duplicate, adopted_from, made_by, search_window
 from syncd.core.decisions import Decision, Verdict, resolvable
+from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
 from syncd.errors import OutcomeUnknown, ReservationError
 from syncd.reconciler.apply import GRACE, MARGIN, MAX_TRIES, Applier
 from syncd.reconciler.exchange import named
+from syncd.reconciler.inspect import completed
 from syncd.reconciler.ports import Api, Ledger, Settings
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 5
 """Requests about one reservation without any answer before a person is asked."""
 
+_LEAN = "The API's list does not tell which reservations are ours."
 _RESOLVE = "settle it with: syncd resolve"
 
 
@@ -90,10 +93,13 @@ class Settler:
         creators = {b.spec.creator for b in creates}
         found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
         known = self._ledger.recorded({r.reservation_id for r in found})
+        found = completed(found, [b.spec for b in creates], self._api, known)
         for booking in creates:
-            self._settle_create(booking, made_by(booking, found, known))
+            self._settle_create(booking, made_by(booking, found, known), found, known)
 
-    def _settle_create(self, booking: Booking, found: Sequence[Reservation]) -> None:
+    def _settle_create(
+        self, booking: Booking, found: Sequence[Reservation], listing: Listing, known: Collection[str]
+    ) -> None:
         live = [r for r in found if r.live]
         if booking.mark is None and len(live) > 1:
             ids = ", ".join(r.reservation_id for r in live)
@@ -105,6 +111,12 @@ class Settler:
         elif found:
             # It was made, and a person or an approver ended it since.
             self._applier.take_over(adopted_from(booking, found[-1]), found[-1])
+        elif not listing.lacks(booking.mark, booking.spec.creator, known):
+            self._wait(
+                booking,
+                "A request was sent, its answer was lost, and nothing proves that it is not made: "
+                f"{listing.trouble or _LEAN} It is looked for again; {_RESOLVE}.",
+            )
         else:
             self._not_found(booking)
 
@@ -187,8 +199,10 @@ class Settler:
             self._applier.take_over(ended if shown else replace(ended, origin=""), there)
             return
         # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
-        settled = adopted_from(booking, there)
-        if settled.content != booking.pending:
+        # Of one that makes no sense nothing is confirmed, and to send it again is the way to make it right.
+        asked = replace(booking, pending=booking.spec) if there.oddity else booking
+        settled = adopted_from(asked, there)
+        if there.oddity or settled.content != booking.pending:
             settled = self._not_made(booking, settled)
         if booking.is_unanswered or settled != booking:
             self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
@@ -250,8 +264,10 @@ class Settler:
         there = self._api.get(decision.reservation_id or "")
         holders = self._ledger.holders([decision.reservation_id or ""]).values()
         taken = any(holder.row != booking.row for holder in holders)
-        if there is None or not there.live or taken:
-            why = "belongs to another booking" if there and there.live else "is not live in Tuya"
+        if there is None or not there.live or there.oddity or taken:
+            why = "is not live in Tuya"
+            if there is not None and there.live:
+                why = "belongs to another booking" if taken else f"makes no sense ({there.oddity})"
             told = replace(booking, detail=f"Not adopted: {decision.reservation_id} {why}; {_RESOLVE}.")
             self._ledger.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)
             log.warning("not adopted", reservation_id=decision.reservation_id)

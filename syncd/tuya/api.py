@@ -1,6 +1,7 @@
 """The calls of the reservation API by name, in the words of the core.
 
-Promises: `find` returns everything or fails; absence means absence.
+Promises: whatever the API holds or answers to a question about reservations is a value: a `Reservation` says
+what makes no sense in it, a `Listing` whether what it lacks is absent.
 What a write raises tells what happened to it: `NotExecuted`, `RateLimited`, `Refused`, `ApiUnusable`: it
 had no effect; `OutcomeUnknown`: look before doing anything again.
 Must not: decide, remember, or soften an error.
@@ -14,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from syncd.core.listing import Listing
 from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
-from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused
+from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused, Unanswered
 from syncd.tuya import codes, content
 from syncd.tuya.content import BookingRules, Fields, Room
+from syncd.tuya.pages import MOST_PAGES, Pages
 
 if TYPE_CHECKING:
     from syncd.tuya.channel import Channel
@@ -45,10 +48,6 @@ _ROOMS = "/v2.0/iot-03/meeting-rooms"
 _RULES = "/v2.0/iot-03/meeting-settings/reservations"
 _USERS = "/v1.0/iot-03/users"
 
-_Item = TypeVar("_Item")
-
-_PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
-_MOST_PAGES = 1000
 _LONGEST_WINDOW = timedelta(days=60)  # the example of "Query Meeting List" asks for 61
 # Whether the API finds by start, overlap or containment is not stated: a meeting on a seam is in one of both.
 _SEAM = timedelta(days=1)
@@ -142,7 +141,10 @@ class TuyaApi:
                 self._opened.close()
 
     def get(self, reservation_id: str) -> Reservation | None:
-        """One reservation ("Query Meeting"); None when the API says that there is none (code 1000)."""
+        """One reservation ("Query Meeting"); None when the API says that there is none (code 1000).
+
+        An answer that makes no sense, or a refusal, is a reservation that says so in its `oddity`.
+        """
         if content.identifier(reservation_id) is None:
             return None
         try:
@@ -150,73 +152,83 @@ class TuyaApi:
         except Refused as refusal:
             if refusal.code == codes.NOT_FOUND:
                 return None
-            raise
-        return content.reservation(found)
+            return Reservation.unread(
+                reservation_id, f"The API refuses to tell of it (code {refusal.code}{_trace(refusal)})."
+            )
+        there = content.reservation(found, reservation_id)
+        named = Fields(found).identifier("reservation_id", "id")
+        if named not in (None, reservation_id):
+            return Reservation.unread(reservation_id, f"The API answers with another one, {named}.")
+        return there
 
     def find(
         self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
-    ) -> tuple[Reservation, ...]:
+    ) -> Listing:
         """All reservations of the window in any status, oldest first ("Query Meeting List").
 
         Whether the window means start, overlap or containment is not documented: ask for more than needed.
-        Raises `ApiUnusable` rather than to return a part.
+        A list that is refused or contradicts itself shows what it shows, and says why it proves no absence.
         """
         query: dict[str, str] = {}
         if creator is not None:
             query["creator"] = creator
         if room_ids:
             query["meeting_room_ids"] = ",".join(room_ids)
-        found: dict[str, Reservation] = {}
-        for since, until in _windows(start, end):
-            times = {"start_time": str(epoch_ms(since)), "end_time": str(epoch_ms(until))}
-            found |= self._pages(
-                _RESERVATIONS, query | times, content.reservation, lambda item: item.reservation_id
-            )
-        return tuple(sorted(found.values(), key=Reservation.age_key))
+        return Listing.joined(self._listing(query | _times(*part)) for part in _windows(start, end))
 
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
-    ) -> tuple[Reservation, ...] | None:
+    ) -> Listing | None:
         """What `find` finds if that takes no more `calls`; otherwise None, after one call if it tells."""
-        query = {"start_time": str(epoch_ms(start)), "end_time": str(epoch_ms(end))}
-        if creator is not None:
-            query["creator"] = creator
         if end - start > _LONGEST_WINDOW:
             return None
-        try:
-            found = self._pages(
-                _RESERVATIONS, query, content.reservation, lambda item: item.reservation_id, calls
-            )
-        except _Endless:
-            return None
-        return tuple(sorted(found.values(), key=Reservation.age_key))
+        query = {} if creator is None else {"creator": creator}
+        pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
+        listing = _listed(pages)
+        return None if pages.too_many else listing
+
+    def _listing(self, query: Mapping[str, str]) -> Listing:
+        return _listed(Pages(self._channel, _RESERVATIONS, query))
 
     def rules(self) -> BookingRules:
-        """The tenant's booking rules ("Query Meeting Reservation Rules")."""
+        """The tenant's booking rules ("Query Meeting Reservation Rules"); raises `Unanswered`."""
         try:
-            return content.booking_rules(self._channel.read(_RULES))
+            found = self._channel.read(_RULES)
         except Refused as refusal:
             if refusal.code == codes.NOT_FOUND:
                 return content.UNCONFIGURED_RULES
-            raise
+            raise _unanswered("the booking rules", refusal) from None
+        if found and not isinstance(found, dict):
+            raise Unanswered("the API's answer to the question for the booking rules makes no sense")
+        return content.booking_rules(found)
 
     def rooms(self) -> tuple[Room, ...]:
-        """All meeting rooms ("Query Meeting Rooms")."""
-        return tuple(self._pages(_ROOMS, {}, content.room, lambda item: item.room_id).values())
+        """All meeting rooms ("Query Meeting Rooms"), as far as the API tells; raises `Unanswered`."""
+        pages = Pages(self._channel, _ROOMS, {})
+        found = [content.room(item) for item in pages]
+        if pages.refusal is not None:
+            raise _unanswered("the rooms", pages.refusal)
+        return tuple({room.room_id: room for room in found if room is not None}.values())
 
     def find_user(self, address: str) -> str | None:
         """The id of the one enabled user with this e-mail address ("Query Users"), else None.
 
         The comparison is ours, without regard to case, since how the API matches is not documented.
+        Raises `Unanswered`.
         """
         hits: set[str] = set()
         query = {"email": address}
-        for _ in range(_MOST_PAGES):
-            page = Fields(self._channel.read(_USERS, query), "a list of users")
+        for _ in range(MOST_PAGES):
+            try:
+                page = Fields(self._channel.read(_USERS, query))
+            except Refused as refusal:
+                raise _unanswered("a user", refusal) from None
             for item in page.items("list"):
-                user = Fields(item, "a user")
-                if user.text("email").casefold() == address.casefold() and user.integer("status") != 0:
-                    hits.add(user.identifier("id", "user_id"))
+                user = Fields(item)
+                user_id = user.identifier("id", "user_id")
+                same = user.text("email").casefold() == address.casefold()
+                if same and user_id is not None and user.integer("status") != 0:
+                    hits.add(user_id)
             last = page.text("last_row_key")
             if not page.boolean("has_more", "has_next") or not last or last == query.get("last_row_key"):
                 break
@@ -257,36 +269,35 @@ class TuyaApi:
                 "the API reported success without confirming the change; syncd settles it by looking"
             )
 
-    def _pages(
-        self,
-        path: str,
-        query: Mapping[str, str],
-        read: Callable[[object], _Item],
-        identify: Callable[[_Item], str],
-        most: int = _MOST_PAGES,
-    ) -> dict[str, _Item]:
-        """The items of all pages by id; raises `_Endless` when they are more than `most`."""
-        found: dict[str, _Item] = {}
-        for number in range(1, most + 1):
-            asked = {**query, "page_no": str(number), "page_size": str(_PAGE_SIZE)}
-            page = Fields(self._channel.read(path, asked), "a page of a list")
-            known = len(found)
-            found |= {identify(item): item for item in map(read, page.items("list"))}
-            more, total = page.boolean("has_more"), page.integer("total")
-            if more is None:
-                more = len(found) > known if total is None else len(found) < total
-            if not more:
-                return found
-            if len(found) == known or (total is not None and total > most * len(found) / number):
-                break
-        raise _Endless(
-            "the API's list does not end, so what it lacks proves nothing; nothing was changed; "
-            "try again, and report this as a defect of syncd if it stays"
-        )
+
+def _times(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start_time": str(epoch_ms(start)), "end_time": str(epoch_ms(end))}
 
 
-class _Endless(ApiUnusable):
-    """A list has more pages than anybody would read."""
+def _listed(pages: Pages) -> Listing:
+    """What the pages of a list of reservations show, each reservation once."""
+    found: dict[str, Reservation] = {}
+    nameless: list[Reservation] = []
+    repeated = False
+    for item in map(content.reservation, pages):
+        if not item.reservation_id:
+            nameless.append(item)
+            continue
+        repeated |= item.reservation_id in found
+        found[item.reservation_id] = item
+    doubt = pages.doubt
+    if repeated and not doubt:
+        doubt = "The API's list shows a reservation twice."
+    oldest_first = sorted(found.values(), key=Reservation.age_key)
+    return Listing(tuple(oldest_first), tuple(nameless), doubt)
+
+
+def _unanswered(what: str, refusal: Refused) -> Unanswered:
+    return Unanswered(f"the API refuses to tell {what} (code {refusal.code}{_trace(refusal)})")
+
+
+def _trace(refusal: Refused) -> str:
+    return f", trace id {refusal.tid}" if refusal.tid else ""
 
 
 def _is_beyond_doubt(endpoint: str, client_id: str) -> bool:

@@ -3,8 +3,7 @@
 Promises: a payload is a function of its arguments, field by field in the documented order; ids are strings
 whatever JSON type they had; times are exact.
 Tolerates what the documentation leaves open: absent fields, camelCase twins, numbers as text.
-Must not: guess.
-An answer whose meaning decides a booking and cannot be told is `ApiUnusable`, never a default.
+Whatever JSON stands where a reservation should be is read: what it does not say is told, never guessed.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from syncd.core.reservation import Attachment, Mark, Reservation, ReservationSpec, ReservationStatus
-from syncd.errors import ApiUnusable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST_MS, _LATEST_MS = 10**12, 10**13  # 2001 to 2286
+_LONGEST_NOTICE_S = 366 * 86_400
 _IDENTIFIER = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -85,13 +85,13 @@ def payload(spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = 
 
 
 class Fields:
-    """One JSON object of an answer, read by documented name or its camelCase twin."""
+    """One JSON object of an answer, read by documented name or its camelCase twin.
 
-    def __init__(self, value: object, what: str) -> None:
-        if not isinstance(value, dict):
-            raise _unexpected(what)
-        self._value = value
-        self._what = what
+    Anything else than an object has no fields.
+    """
+
+    def __init__(self, value: object) -> None:
+        self._value = value if isinstance(value, dict) else {}
 
     def value(self, *names: str) -> object:
         """The first field of these names that is there and not null, else None."""
@@ -104,14 +104,14 @@ class Fields:
     def text(self, *names: str) -> str:
         """Text, or a number as text; empty when absent."""
         found = self.value(*names)
-        return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+        return _well_formed(str(found)) if _is_text(found) else ""
 
     def texts(self, *names: str) -> tuple[str, ...]:
         """A list of texts or numbers; empty when absent."""
         found = self.value(*names)
         if not isinstance(found, list):
             return ()
-        return tuple(str(item) for item in found if isinstance(item, str | int))
+        return tuple(_well_formed(str(item)) for item in found if _is_text(item))
 
     def integer(self, *names: str) -> int | None:
         """A whole number, or one as text; None when absent."""
@@ -123,69 +123,94 @@ class Fields:
         return {"true": True, "false": False}.get(str(found).lower())
 
     def moment(self, *names: str) -> datetime | None:
-        """Epoch milliseconds as an instant in UTC; None when absent."""
+        """The time of a meeting, 13 digits of milliseconds, in UTC; None when absent or something else."""
         milliseconds = self.integer(*names)
-        if milliseconds is None:
+        if milliseconds is None or not _EARLIEST_MS <= milliseconds < _LATEST_MS:
             return None
-        try:
-            return _EPOCH + timedelta(milliseconds=milliseconds)
-        except OverflowError:
-            raise _unexpected(self._what) from None
+        return _EPOCH + timedelta(milliseconds=milliseconds)
 
-    def identifier(self, *names: str) -> str:
-        """An id.
-
-        Raises `ApiUnusable` when it is absent or could not stand in a URL.
-        """
-        found = identifier(self.value(*names))
-        if found is None:
-            raise _unexpected(f"{self._what} without id")
-        return found
+    def identifier(self, *names: str) -> str | None:
+        """An id; None when it is absent or could not stand in a URL."""
+        return identifier(self.value(*names))
 
     def items(self, *names: str) -> list[object]:
-        """The list of a page; a page without list is empty."""
+        """A list; empty when absent."""
         found = self.value(*names)
-        if found is None:
-            return []
-        if not isinstance(found, list):
-            raise _unexpected(self._what)
-        return found
+        return found if isinstance(found, list) else []
 
 
-def reservation(value: object) -> Reservation:
-    """One item of "Query Meeting List" or the result of "Query Meeting".
+_TEXTS = ("topic", "room_id", "description", "creator")
+_LISTS = ("participants", "cc_participants")
 
-    Raises `ApiUnusable` when id, times or status, which decide bookings, are absent or unknown.
+
+def reservation(value: object, reservation_id: str = "") -> Reservation:
+    """One item of "Query Meeting List" or the result of "Query Meeting", as far as it can be read.
+
+    `reservation_id` is the one that was asked for; without it that is empty where the answer has no usable
+    one.
     """
-    fields = Fields(value, "a reservation")
-    start, end = fields.moment("start_time"), fields.moment("end_time")
-    if start is None or end is None:
-        raise _unexpected("a reservation without times")
+    if not isinstance(value, dict):
+        return Reservation.unread(reservation_id, "What the API tells of it is no reservation.")
+    fields = Fields(value)
     status = fields.integer("status")
-    if status not in set(ReservationStatus):
-        raise _unexpected(f"a reservation with the status {status if status is not None else 'missing'}")
+    known = ReservationStatus(status) if status in set(ReservationStatus) else None
+    unsaid, unreadable = _gaps(fields)
     return Reservation(
-        reservation_id=fields.identifier("reservation_id", "id"),
-        status=ReservationStatus(status),
+        reservation_id=reservation_id or fields.identifier("reservation_id", "id") or "",
+        status=known,
         topic=fields.text("topic"),
-        start=start,
-        end=end,
+        start=fields.moment("start_time"),
+        end=fields.moment("end_time"),
         room_id=fields.text("room_id", "meeting_room_id") or None,
         participants=fields.texts("participants"),
         cc_participants=fields.texts("cc_participants"),
         notice=fields.boolean("notice"),
-        notice_time_s=fields.integer("notice_time"),
+        notice_time_s=_notice_time_s(fields),
         description=fields.text("description"),
         creator=fields.text("creator"),
         modifier=fields.text("modifier"),
         created_at=fields.moment("gmt_create"),
         modified_at=fields.moment("gmt_modified"),
         attachments=tuple(_attachment(item) for item in fields.items("attachments")),
+        unsaid=unsaid,
+        flaw=f"Its {' and its '.join(unreadable)} cannot be read." if unreadable else "",
     )
 
 
+def _gaps(fields: Fields) -> tuple[frozenset[str], list[str]]:
+    """What a reservation does not say, and of that what it says in a way that cannot be read."""
+    unsaid: set[str] = set()
+    unreadable: list[str] = []
+    for name in (*_TEXTS, *_LISTS):
+        found = fields.value("room_id", "meeting_room_id") if name == "room_id" else fields.value(name)
+        readable = _is_text(found) if name in _TEXTS else _is_list_of_texts(found)
+        if not readable:
+            unsaid.add(name)
+        if found is not None and not readable:
+            unreadable.append(name)
+    return frozenset(unsaid), unreadable
+
+
+def _notice_time_s(fields: Fields) -> int | None:
+    seconds = fields.integer("notice_time")
+    return seconds if seconds is not None and 0 <= seconds <= _LONGEST_NOTICE_S else None
+
+
+def _well_formed(text: str) -> str:
+    """The text without halves of surrogate pairs, which no database and no terminal takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _attachment(value: object) -> Attachment:
-    fields = Fields(value, "an attachment")
+    fields = Fields(value)
     return Attachment(
         url=fields.text("url"),
         name=fields.text("name") or None,
@@ -194,11 +219,14 @@ def _attachment(value: object) -> Attachment:
     )
 
 
-def room(value: object) -> Room:
-    """One item of "Query Meeting Rooms"."""
-    fields = Fields(value, "a room")
+def room(value: object) -> Room | None:
+    """One item of "Query Meeting Rooms"; None without a usable id."""
+    fields = Fields(value)
+    room_id = fields.identifier("id", "room_id")
+    if room_id is None:
+        return None
     return Room(
-        room_id=fields.identifier("id", "room_id"),
+        room_id=room_id,
         name=fields.text("name"),
         address=fields.text("address"),
         capacity=fields.integer("space"),
@@ -211,7 +239,7 @@ def booking_rules(value: object) -> BookingRules:
     """The result of "Query Meeting Reservation Rules"; none configured means the documented defaults."""
     if not value:
         return UNCONFIGURED_RULES
-    fields = Fields(value, "booking rules")
+    fields = Fields(value)
     return BookingRules(
         booking_date=fields.texts("booking_date"),
         start_time=fields.text("start_time") or None,
@@ -229,6 +257,8 @@ def whole_number(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
         return int(value)
     return None
@@ -244,10 +274,3 @@ def identifier(value: object) -> str | None:
 def _camel_case(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
-
-
-def _unexpected(what: str) -> ApiUnusable:
-    return ApiUnusable(
-        f"the API answered with something undocumented where {what} was expected; nothing was changed: "
-        "check that api.endpoint is the reservation API, and look for a newer version of syncd"
-    )

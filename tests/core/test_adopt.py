@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from syncd.core.adopt import Recognised, adopted_from, made_by, recognise, searc
 from syncd.core.changes import Meeting
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence
+from syncd.core.reasons import Reason
 from syncd.core.reservation import (
     Booking,
     BookingState,
@@ -164,13 +166,120 @@ def test_a_known_reservation_is_not_adopted_again() -> None:
     assert found.strays == ()
 
 
-def test_an_older_reservation_takes_the_place_of_a_younger_one() -> None:
-    """The record then names the oldest, under the same row, and the younger one is the duplicate."""
+def test_what_the_ledger_holds_stays_where_an_older_one_has_its_mark() -> None:
+    """The older one in the same place is the duplicate: the record has an id that people know."""
     (wanted,) = meetings(event("x"))
     (known,) = adopt([marked("10", wanted)], [wanted])
     found = sorted_out([marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=4))
-    assert [(b.row, b.reservation_id) for b in found.adopted] == [(4, "9")]
-    assert [d.reservation.reservation_id for d in found.duplicates] == ["10"]
+    assert (found.adopted, found.strays) == ((), ())
+    assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("9", "10")]
+
+
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "another room": {"room_id": "room-b"},
+    "no room": {"room_id": None},
+    "another day": {"start": NOW + 3 * DAY, "end": NOW + 3 * DAY + HOUR},
+    "longer": {"end": NOW + 9 * DAY},
+    "a time that makes no sense": {"end": None},
+    "no creator": {"unsaid": frozenset({"creator"}), "creator": ""},
+}
+
+
+@pytest.mark.parametrize("age", ["8", "11"], ids=["older", "younger"])
+@pytest.mark.parametrize("otherwise", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_second_one_in_another_place_is_a_stray(otherwise: dict[str, Any], age: str) -> None:
+    """Only a request that was delivered twice is cancelled: it agrees in creator, room and time."""
+    (wanted,) = meetings(event("x"))
+    (known,) = adopt([marked("10", wanted)], [wanted])
+    other = replace(marked(age, wanted), **otherwise)
+    found = sorted_out([other, marked("10", wanted)], [wanted], replace(known, row=4))
+    assert (found.adopted, found.duplicates, found.strays) == ((), (), (other,))
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["with ledger", "ledger lost"])
+@pytest.mark.parametrize("age", ["8", "11"], ids=["older", "younger"])
+def test_a_copied_mark_is_a_stray(age: str, held: bool) -> None:
+    """Somebody pasted our text into a reservation of their own: ours stays or is adopted, theirs is left."""
+    (wanted,) = meetings(event("x"))
+    ours, copy = marked("10", wanted), replace(marked(age, wanted), creator="99")
+    records = [replace(b, row=1) for b in adopt([ours], [wanted])] if held else []
+    found = sorted_out([copy, ours], [wanted], *records)
+    assert [b.reservation_id for b in found.adopted] == ([] if held else ["10"])
+    assert (found.duplicates, found.strays) == ((), (copy,))
+
+
+def test_a_copied_mark_alone_is_no_booking() -> None:
+    """Where nothing but the copy is there, the meeting is not booked."""
+    (wanted,) = meetings(event("x"))
+    copy = replace(marked("8", wanted), creator="99")
+    found = sorted_out([copy], [wanted])
+    assert (found.adopted, found.strays) == ((), (copy,))
+
+
+def test_a_mark_pasted_into_another_booking_of_ours_makes_it_nobody_elses() -> None:
+    """What a record holds is its own, whatever its description says."""
+    x, y = meetings(event("x"), event("y", 2))
+    (of_x,) = adopt([marked("1", x)], [x])
+    (of_y,) = adopt([marked("2", y)], [y])
+    pasted = replace(marked("2", y), description=str(Mark.of("hq", x.key, 0)))
+    records = replace(of_x, row=1), replace(of_y, row=2)
+    found = sorted_out([marked("1", x), pasted], [x, y], *records)
+    assert (found.adopted, found.duplicates, found.strays) == ((), (), ())
+
+
+def test_of_several_the_one_in_the_meetings_place_is_adopted() -> None:
+    """Without a record: not the oldest, but where the meeting is; the others are somebody's."""
+    (wanted,) = meetings(event("x"))
+    moved = replace(marked("8", wanted), room_id="room-b")
+    there = [moved, marked("10", wanted), marked("11", wanted)]
+    found = sorted_out(there, [wanted])
+    assert [b.reservation_id for b in found.adopted] == ["10"]
+    assert [d.reservation.reservation_id for d in found.duplicates] == ["11"]
+    assert found.strays == (moved,)
+
+
+def test_a_single_one_that_a_person_moved_is_adopted() -> None:
+    """Its creator is the meeting's, so it is ours wherever it stands."""
+    (wanted,) = meetings(event("x"))
+    moved = replace(marked("8", wanted), room_id="room-z", start=NOW + 2 * DAY, end=NOW + 3 * DAY)
+    found = sorted_out([moved], [wanted])
+    assert [(b.reservation_id, b.room_id) for b in found.adopted] == [("8", "room-z")]
+    assert found.strays == ()
+
+
+def test_two_rooms_of_a_meeting_are_no_duplicates() -> None:
+    """Each has a mark of its own; a second one of one of the marks is."""
+    a, b = meetings(event("x", rooms="a, b"))
+    there = [marked("1", a, 0), marked("2", b, 1), marked("3", b, 1)]
+    found = sorted_out(there, [a, b])
+    assert sorted((x.reservation_id, x.room_id) for x in found.adopted) == [("1", "room-a"), ("2", "room-b")]
+    assert [d.reservation.reservation_id for d in found.duplicates] == ["3"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"status": None},
+        {"start": None},
+        {"end": None},
+        {"start": None, "end": None},
+        {"flaw": "Its room_id cannot be read.", "unsaid": frozenset({"room_id"}), "room_id": None},
+    ],
+    ids=str,
+)
+def test_one_that_makes_no_sense_is_adopted_rather_than_booked_again(odd: dict[str, Any]) -> None:
+    """The booking says so, and nothing follows from what cannot be told."""
+    (wanted,) = meetings(event("x"))
+    there = replace(marked("8", wanted), **odd)
+    (found,) = adopt([there], [wanted])
+    assert (found.reservation_id, found.state, found.reason) == ("8", "booked", Reason.UNCLEAR_IN_TUYA)
+    assert found.detail.startswith(there.oddity)
+    assert found.content == wanted.spec
+    office = Office()
+    office.store(found)
+    decided = office.plan(office.reading(event("x")))
+    assert [type(change).__name__ for change in decided.changes] == ["Skip"]
+    assert [type(c).__name__ for c in office.plan(office.reading(event("x", 4))).writes] == ["Update"]
 
 
 def test_what_is_in_doubt_is_left_to_be_settled() -> None:
@@ -236,6 +345,34 @@ def test_a_lost_create_without_mark_is_found_by_its_content() -> None:
     ]
     there = [*others, in_tuya("8", spec, None), in_tuya("7", spec, None)]
     assert [r.reservation_id for r in made_by(booking, there, {"6"})] == ["7", "8"]
+
+
+def test_a_copy_of_a_lost_creates_mark_is_not_its_work() -> None:
+    """The creator tells whose it is, and the place which of several it is."""
+    mark = Mark.of("hq", event("x").key, 0)
+    booking = in_doubt(str(mark))
+    there = [
+        replace(in_tuya("1", booking.spec, mark), creator="99"),
+        in_tuya("2", booking.spec.in_room("room-b"), mark),
+        in_tuya("3", booking.spec, mark),
+    ]
+    assert [r.reservation_id for r in made_by(booking, there, ())] == ["3", "2"]
+    assert made_by(booking, there[:1], ()) == []
+    assert [r.reservation_id for r in made_by(booking, there, {"3"})] == ["2"]
+
+
+@pytest.mark.parametrize(
+    "topic", ["Cafe\u0301  with\tZoe\u0308 ", "Café with Zoë", " Café with  Zoë", "Café\nwith Zoë"], ids=ascii
+)
+def test_content_is_compared_in_canonical_form(topic: str) -> None:
+    """White space, how letters are composed and what an API may trim make no other topic."""
+    booking = in_doubt()
+    booking = replace(booking, pending=replace(booking.spec, topic="Café with Zoë"))
+    lean = replace(in_tuya("7", booking.spec, None), topic=topic, unsaid=frozenset({"description"}))
+    assert [r.reservation_id for r in made_by(booking, [lean], ())] == ["7"]
+    shown = lean.onto(booking.spec)
+    assert shown == booking.spec
+    assert made_by(booking, [replace(lean, topic="Cafe with Zoë")], ()) == []
 
 
 @pytest.mark.parametrize(

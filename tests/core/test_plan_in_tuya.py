@@ -37,7 +37,9 @@ def moved_by_hand(office: Office, booking: Booking, by: timedelta = HOUR) -> Boo
         created_at=None,
         modified_at=None,
     )
-    return office.store(booking.changed_in_tuya(there))
+    content = there.onto(spec)
+    assert content is not None
+    return office.store(booking.changed_in_tuya(content))
 
 
 def test_a_change_in_tuya_is_accepted_until_the_calendar_changes() -> None:

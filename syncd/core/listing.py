@@ -1,0 +1,69 @@
+"""What a list of the API shows, and what may be concluded from what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from syncd.core.reservation import Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The reservations that a list shows, oldest first.
+
+    `nameless` are items without a usable id, as far as they can be read: nobody can ask for them, so what
+    they could be is not known to be absent.
+    `doubt` says, in a sentence, why the list as a whole proves no absence; empty if it does.
+    """
+
+    reservations: tuple[Reservation, ...] = ()
+    nameless: tuple[Reservation, ...] = ()
+    doubt: str = ""
+
+    def __iter__(self) -> Iterator[Reservation]:
+        return iter(self.reservations)
+
+    def __len__(self) -> int:
+        return len(self.reservations)
+
+    @classmethod
+    def joined(cls, listings: Iterable[Listing]) -> Listing:
+        """What several lists show together: each reservation once, and the first doubt."""
+        found: dict[str, Reservation] = {}
+        nameless: list[Reservation] = []
+        doubts: list[str] = []
+        for listing in listings:
+            found |= {r.reservation_id: r for r in listing.reservations}
+            nameless += listing.nameless
+            doubts += [listing.doubt] if listing.doubt else []
+        oldest_first = sorted(found.values(), key=Reservation.age_key)
+        return cls(tuple(oldest_first), tuple(nameless), doubts[0] if doubts else "")
+
+    @property
+    def trouble(self) -> str:
+        """What a person should know of it, as a sentence; empty if it is sound."""
+        if self.doubt or not self.nameless:
+            return self.doubt
+        return f"The API's list shows reservations without a usable id: {len(self.nameless)}."
+
+    def lacks(self, mark: str | None, creator: str, known_ids: Collection[str] = ()) -> bool:
+        """Whether nothing that a creator made can be hidden in it that has this mark (None: has no mark).
+
+        That is so if it can be believed as a whole, and no item that does not tell its id or its mark could
+        be it.
+        `known_ids` are those that are known to be something else.
+        """
+        if self.doubt or any(_may_be(item, mark, creator) for item in self.nameless):
+            return False
+        return not any(
+            "description" in item.unsaid and mark is not None and item.is_by(creator)
+            for item in self.reservations
+            if item.reservation_id not in known_ids
+        )
+
+
+def _may_be(item: Reservation, mark: str | None, creator: str) -> bool:
+    if mark is None or "description" in item.unsaid:
+        return item.is_by(creator)
+    return str(item.mark) == mark
