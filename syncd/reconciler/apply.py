@@ -276,6 +276,8 @@ class Applier:
         detail = (
             f"The room is taken{_when(blocker)} by reservation {blocker.reservation_id} ({blocker.topic})."
         )
+        if blocker.oddity:
+            detail = f"{detail} {blocker.oddity} Mend or cancel it in Tuya if it is in the way."
         refused = replace(
             booking.with_state(state, Reason.ROOM_CONFLICT, detail),
             blocked_by=blocker.reservation_id,
