@@ -111,11 +111,11 @@ class RawApi:
             self.stored[reservation_id] = {name: value for name, value in item.items() if value is not ...}
             return reservation_id
 
-    def edit(self, reservation_id: str, **fields: Json) -> None:
+    def edit(self, key: str, /, **fields: Json) -> None:
         """Change fields of a reservation, to whatever values; `...` takes a field away."""
         with self._lock:
-            item = {**self.stored[reservation_id], **fields}
-            self.stored[reservation_id] = {name: value for name, value in item.items() if value is not ...}
+            item = {**self.stored[key], **fields}
+            self.stored[key] = {name: value for name, value in item.items() if value is not ...}
 
     def live(self) -> dict[str, Json]:
         """The reservations of status 1 and 2, by id."""
