@@ -38,6 +38,7 @@ from syncd.config import (
 from syncd.config.table import Table
 from syncd.config.values import duration_text, parse_duration, parse_share, parse_size, share_text, size_text
 from syncd.errors import ConfigError
+from tests.conftest import HANG_S
 
 EXAMPLES = Path(__file__).parent.parent / "config"
 PLAIN_SECRET = "correct-horse-battery"
@@ -938,7 +939,11 @@ def test_effective_is_a_configuration(shipped: Path) -> None:
 def test_schema_is_current() -> None:
     """The shipped schema is what the model says today."""
     printed = subprocess.run(
-        [sys.executable, "-m", "syncd.config"], check=True, capture_output=True, encoding="utf-8", timeout=60
+        [sys.executable, "-m", "syncd.config"],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=HANG_S,
     ).stdout
     shipped = (EXAMPLES / "syncd.schema.json").read_text("utf-8")
     assert printed == shipped, "run: python -m syncd.config > config/syncd.schema.json"

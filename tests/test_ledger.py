@@ -31,6 +31,7 @@ from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger
 from syncd.ledger.rows import decode_spec, encode_spec
+from tests.conftest import HANG_S
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -711,7 +712,7 @@ def child(file: Path, code: str) -> subprocess.Popen[str]:
 def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
     """How a process ended, and all that it said."""
     with process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANG_S)
     return process.returncode, out + err
 
 
@@ -752,7 +753,7 @@ def test_a_worker_does_not_inherit_ownership(file: Path) -> None:
         assert owner.stdout is not None
         worker = int(owner.stdout.readline())
         try:
-            assert owner.wait(timeout=30) == -signal.SIGKILL
+            assert owner.wait(timeout=HANG_S) == -signal.SIGKILL
             open_as_owner(file).close()
         finally:
             os.kill(worker, signal.SIGKILL)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Office, ahead, calendar, event
+from tests.conftest import HANG_S, Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running, until
 
 STEP = 23
@@ -59,7 +59,7 @@ def dies_in_a_reload(office: Office, at: int) -> bool:
         for line in process.stderr:
             if line.startswith("survived"):
                 return False
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(HANG_S) == -signal.SIGKILL
         return True
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Office, Ran, ahead, calendar, event
+from tests.conftest import HANG_S, Office, Ran, ahead, calendar, event
 
 SOURCE_DAMAGE = {
     "binary junk": (os.urandom(20) + b"\0" + os.urandom(4000), "is binary data"),
@@ -172,7 +172,8 @@ def test_a_secret_that_others_can_read_is_refused(office: Office) -> None:
 
 def test_a_second_owner_leaves(make_office: Any) -> None:
     """While one cycle runs, another leaves with 75 and names the owner."""
-    office = make_office(faults=("slow:on=create,seconds=3",))
+    office = make_office(faults=("slow:on=create,seconds=3600",))
+    office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
     office.write(event("m", ahead(1)))
     first = office.start("once", "--json")
     try:
@@ -183,7 +184,8 @@ def test_a_second_owner_leaves(make_office: Any) -> None:
         assert str(first.pid) in one_sentence(second)
         assert office.run("status", "--json").code in (0, 1)
     finally:
-        first.communicate(timeout=60)
+        office.fault()
+        first.communicate(timeout=HANG_S)
     assert first.returncode == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, event
+from tests.conftest import HANG_S, LARGE_ROOM, SMALL_ROOM, Office, ahead, event
 
 
 def actions(plan: Any) -> list[tuple[str, str]]:
@@ -194,15 +194,17 @@ def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
 def test_a_booking_that_needs_approval_says_so(office: Office) -> None:
     """A created reservation is read back: it may be waiting for a person."""
     office.write(event("m", ahead(1)))
-    office.fault("slow:on=create,seconds=2")
+    office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
+    office.fault("slow:on=create,seconds=3600")
     process = office.start("once", "--json")
     try:
         while process.poll() is None:
             if found := office.reservations(live=False):
                 office.control(f"reservations/{found[0]['reservation_id']}", {"status": 2})
                 break
+        office.fault()
     finally:
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_S)
     assert [b["state"] for b in office.status()["bookings"]] == ["approval"]
 
 

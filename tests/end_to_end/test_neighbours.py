@@ -11,7 +11,7 @@ from typing import Any
 
 from tuya_connector import TuyaOpenAPI
 
-from tests.conftest import SMALL_ROOM, Office, ahead, event
+from tests.conftest import HANG_S, SMALL_ROOM, Office, ahead, event
 
 
 def as_tenant(office: Office) -> TuyaOpenAPI:
@@ -149,12 +149,13 @@ def test_inline_attachments_are_published(office: Office) -> None:
 def test_a_kill_in_the_middle_of_a_create_books_nothing_twice(office: Office) -> None:
     """SIGKILL while the answer is on its way: the next cycle finds the reservation and adopts it."""
     office.write(event("m", ahead(1)))
-    office.fault("slow:on=create,seconds=5,times=1")
+    office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
+    office.fault("slow:on=create,seconds=3600,times=1")
     process = office.start("once", "--json")
     while not office.reservations():
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANG_S)
     assert [b["state"] for b in office.status()["bookings"]] == ["sending"]
     done = office.run("once", "--json")
     assert (done.code, done.json["counts"]["adopted"]) == (0, 1)

@@ -20,7 +20,7 @@ from syncd.reconciler import CycleReport
 from syncd.reconciler.settle import MAX_ATTEMPTS
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.service import open_ledger
-from tests.conftest import Office, Ran, ahead, event
+from tests.conftest import HANG_S, Office, Ran, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 
 _RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
@@ -272,11 +272,11 @@ def test_two_instances_on_one_tenant_do_not_disturb_each_other(office: Office, t
 
 def test_a_second_process_on_one_state_leaves(office: Office) -> None:
     """While one owns the state, once and adopt --apply leave with 75 and name it; resolve works beside it."""
-    office.write(event("m", ahead(1)), event("n", ahead(2)))
+    office.write(event("m", ahead(1)))
     office.fault("refuse:code=1109,on=create,times=1")
     _cycle(office)
-    office.change(("requests_per_second", 'timeout = "90s"\nrequests_per_second'))
-    office.fault("slow:on=list,seconds=90,times=1")
+    office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
+    office.fault("slow:on=list,seconds=3600,times=1")
     office.forget_requests()
     first = office.start("once", "--force", "--json")
     while not any(entry["fault"] for entry in office.control("requests")):
@@ -287,7 +287,7 @@ def test_a_second_process_on_one_state_leaves(office: Office) -> None:
         assert f"Process {first.pid} owns" in second.err
     assert office.run("resolve", "m", "--drop").code == 0
     first.kill()
-    first.communicate(timeout=60)
+    first.communicate(timeout=HANG_S)
     _cycle(office)
     assert _booking(office).reason == "dropped"
 

@@ -36,7 +36,7 @@ from syncd.report import cycle_document, status_document
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.service import NoProgress, Service, mapping_rules, open_ledger, service, utc_now
 from syncd.sources import FileSource
-from tests.conftest import CONFIGURATION, LARGE_ROOM, Office, ahead, calendar, event
+from tests.conftest import CONFIGURATION, HANG_S, LARGE_ROOM, Office, ahead, calendar, event
 
 # The office before anything goes wrong
 
@@ -170,7 +170,7 @@ def _cycle_with_modes_obeyed(office: Office) -> Seen:
             pytest.skip("root may read anything, and there is no setpriv to change that")
         obeying = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     syncd = [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "once", "--json"]
-    ran = subprocess.run([*obeying, *syncd], capture_output=True, check=False, timeout=60)
+    ran = subprocess.run([*obeying, *syncd], capture_output=True, check=False, timeout=HANG_S)
     config = load(office.folder / "syncd.toml")
     with open_ledger(config, owner=False) as ledger:
         return Seen(json.loads(ran.stdout), _status(config, ledger))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import Office, ahead, event
+from tests.conftest import HANG_S, Office, ahead, event
 
 _PROGRAM = """
 import atexit, gc, json, pathlib, sys
@@ -41,7 +41,7 @@ def _told(office: Office, *arguments: str) -> dict[str, object]:
     """What a run of the program had loaded at its end."""
     told = office.folder / "told.json"
     command = [sys.executable, "-c", _PROGRAM, str(told), "--config", str(office.folder / "syncd.toml")]
-    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=HANG_S, check=False)
     assert ran.returncode == 0, ran.stderr
     document: dict[str, object] = json.loads(told.read_text())
     return document

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from tests.conftest import HANG_S
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.claims import Trial
 from tests.fuzz.damage import Edit, Whole, edits
@@ -177,7 +178,7 @@ def test_interrupt() -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Seed 1, ")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HANG_S)
     assert out.splitlines()[-1].endswith(" findings")
     assert err == "Stopped.\n"
 

@@ -35,6 +35,7 @@ from syncd.ics import (
 from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent, split
 from syncd.ics.properties import READ, Properties
 from syncd.ics.quirks import Property, repaired
+from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
 from tests.ics.test_reader import calendar, steps, vevent, vtimezone
 
@@ -349,7 +350,7 @@ class TestCrew:
         workers = [int(pid) for pid in alone.stdout.readline().split()]
         assert len(workers) == 2
         os.killpg(alone.pid, signal.SIGINT)
-        assert alone.communicate(timeout=30) == ("stopped\n", "")
+        assert alone.communicate(timeout=HANG_S) == ("stopped\n", "")
         assert not any(map(is_running, workers))
 
     def test_parent_dies(self, alone: subprocess.Popen[str]) -> None:
@@ -357,7 +358,7 @@ class TestCrew:
         assert alone.stdout is not None
         workers = [int(pid) for pid in alone.stdout.readline().split()]
         alone.kill()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANG_S
         while any(map(is_running, workers)) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not any(map(is_running, workers))

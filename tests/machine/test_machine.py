@@ -380,6 +380,7 @@ class Office(RuleBasedStateMachine):
             fault = f"{kind}:seconds={LATE_S},on=write,times=1,after={after}"
             self._cycle(Trouble((fault,), timeout_s=LATE_S / 2))
             time.sleep(max(0.0, LATE_S * 1.5 - (time.monotonic() - began)))
+            self.world.wait_for_what_is_late()
 
     def _with(self, struck: list[str]) -> Trouble:
         """Without marks two equal reservations cannot be told apart, so nothing is delivered twice."""

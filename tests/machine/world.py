@@ -36,6 +36,7 @@ from syncd.reconciler import Ledger as LedgerPort
 from syncd.sandbox import Sandbox
 from syncd.sources import FileSource
 from syncd.tuya import TuyaApi
+from tests.conftest import HANG_S
 from tests.machine.calendars import CONFIRMATIONS, FILES, FIRST_DAY
 from tests.sandbox.conftest import Client, room
 
@@ -164,10 +165,10 @@ class World:
         sandbox = Sandbox().running()
         self._running = sandbox.__enter__()
         self._stack.callback(lambda: _ending.submit(sandbox.__exit__, None, None, None))
-        self._control = http.client.HTTPConnection(urlsplit(self._running.url).netloc, timeout=10)
+        self._control = http.client.HTTPConnection(urlsplit(self._running.url).netloc, timeout=HANG_S)
         self._stack.callback(self._control.close)
         self._asked_at = time.monotonic()
-        self._courier = self._client(10.0)
+        self._courier = self._client(HANG_S)
         self._stack.callback(self._courier.close)
         self.rooms = {**ROOMS, **self._furnish(with_approval)}
         self._life: _Life | None = None
@@ -285,11 +286,16 @@ on_cancel = "{rules.on_cancel}"
             self.end_life()
         return seen
 
+    def wait_for_what_is_late(self) -> None:
+        """Wait until the server has done the work of what it held up."""
+        while any(e["fault"] == "late" and e["code"] is None for e in self._ask("GET", "requests")):
+            time.sleep(0.02)
+
     def preview(self) -> Plan:
         """What a living program would do now, read and planned as if for the first time."""
         self._set_faults()
         if self._life is None:
-            self._life = _Life(self, 10.0)
+            self._life = _Life(self, HANG_S)
         self._life.begin(Cycle(Trouble()))
         return self._life.reconciler.preview().plan
 
