@@ -37,7 +37,7 @@ from syncd.feeds import (
 from syncd.ics import Locale
 from syncd.ledger import Ledger
 from syncd.reconciler import CalendarSource, Elsewhere, Fetched, Prepare, Progress, Reconciler, Settings
-from syncd.sources import FileSource
+from syncd.sources import FileSource, Memory
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def assemble(
 
     api = _api(config, ledger, metered=owner, alive=alive)
     reconciler = Reconciler(
-        sources=[_source(config, source, subscriptions, alive) for source in config.sources],
+        sources=[
+            _source(config, ledger, source, subscriptions, alive, owner=owner) for source in config.sources
+        ],
         api=api,
         ledger=ledger,
         settings=_settings(config),
@@ -305,14 +307,42 @@ def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], o
     )
 
 
+class _PathMemory(Memory):
+    """What is remembered of the path of a source, over restarts; of another path nothing is."""
+
+    def __init__(self, ledger: Ledger, source: str, path: str, *, owner: bool) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._fact = f"path of {source}"
+        self._path = path
+        self._owner = owner
+
+    def recall(self) -> str:
+        """Return what was kept of this path last."""
+        word, _, path = (self._ledger.get_fact(self._fact) or "").partition("\n")
+        return word if path == self._path else ""
+
+    def keep(self, word: str) -> None:
+        """Remember it, unless that is known; who may not write remembers nothing."""
+        if self._owner and self.recall() != word:
+            self._ledger.set_fact(self._fact, f"{word}\n{self._path}")
+
+
 def _source(
-    config: Config, source: Source, subscriptions: Subscriptions, alive: Callable[[], object]
+    config: Config,
+    ledger: Ledger,
+    source: Source,
+    subscriptions: Subscriptions,
+    alive: Callable[[], object],
+    *,
+    owner: bool,
 ) -> CalendarSource:
     read: Callable[[], Fetched]
     if source.path is None:
         read = partial(subscriptions.take, source.name)
     else:
-        read = FileSource(source.name, source.path, source.max_bytes).fetch
+        memory = _PathMemory(ledger, source.name, str(source.path), owner=owner)
+        read = FileSource(source.name, source.path, source.max_bytes, memory=memory).fetch
 
     def fetch() -> Fetched:
         alive()

@@ -21,6 +21,7 @@ from syncd.ics import Document
 from syncd.ics.document import BLOCK
 
 _MAGIC = frozenset("*?[")
+_WILD = frozenset("*?")
 _ATTEMPTS = 3
 
 _SETTLED_NS = 2_000_000_000
@@ -39,20 +40,70 @@ class Fetched:
         """Nothing is kept of files: they are there."""
 
 
+class Memory:
+    """One word about a path that is remembered from one look to the next, as long as the process runs."""
+
+    def __init__(self) -> None:
+        self._word = ""
+
+    def recall(self) -> str:
+        """Return what was kept last; empty if nothing was."""
+        return self._word
+
+    def keep(self, word: str) -> None:
+        """Remember a word in place of the one before."""
+        self._word = word
+
+
+_AS_IT_STANDS, _MATCHED = "as it stands", "matched"
+
+
+def as_it_stands(path: Path) -> tuple[Path, str]:
+    """Split a path into what is meant as it stands, and the pattern behind it, which may be empty.
+
+    What exists is no pattern: the whole path, or directories at its beginning that have brackets in their
+    names.
+    """
+    if _MAGIC.isdisjoint(str(path)) or os.path.lexists(path):
+        return path, ""
+    parts = path.parts
+    for number, part in enumerate(parts):
+        here = Path(*parts[: number + 1])
+        if not _MAGIC.isdisjoint(part) and not is_named_so(part, os.fspath(here)):
+            return Path(*parts[:number]), str(Path(*parts[number:]))
+    return path, ""
+
+
+def is_named_so(part: str, path: str) -> bool:
+    """Whether a part of a path that looks like a pattern is the name of what stands at `path`.
+
+    Brackets are part of many names; a name with * or ? would be taken for its own pattern.
+    """
+    return _WILD.isdisjoint(part) and os.path.lexists(path)
+
+
 class FileSource:
     """Calendars on disk.
 
     `path` names a file, a directory (its `*.ics`, not deeper) or a glob; no file may exceed `max_bytes`.
+    What exists under exactly this name is meant, whatever brackets it has, and goes on to be meant when it is
+    gone: `memory` remembers that, and whether a glob ever matched something.
     `clock` gives the present in nanoseconds since 1970.
     """
 
     def __init__(
-        self, name: str, path: Path, max_bytes: int, clock: Callable[[], int] = time.time_ns
+        self,
+        name: str,
+        path: Path,
+        max_bytes: int,
+        clock: Callable[[], int] = time.time_ns,
+        memory: Memory | None = None,
     ) -> None:
         self.name = name
         self._path = path
         self._max_bytes = max_bytes
         self._clock = clock
+        self._memory = memory or Memory()
 
     def fetch(self) -> Fetched:
         """Look at everything; raises `SourceUnavailable` or `SourceMalformed` when nothing can be known.
@@ -61,33 +112,43 @@ class FileSource:
         What only reading a document tells is raised then, by the document.
         """
         now = self._clock()  # before anything is looked at, so that nothing seems older than it is
-        if _MAGIC.isdisjoint(str(self._path)):
+        folder, pattern = self._meant()
+        if not pattern:
             try:
-                status = self._path.stat()
+                status = folder.stat()
                 if not stat.S_ISDIR(status.st_mode):
-                    return Fetched((self._document(self._path, status, now),))
+                    return Fetched((self._document(folder, status, now),))
             except OSError as error:
-                raise self._unavailable(self._path.name, error) from None
+                raise self._unavailable(str(folder), error) from None
         documents: list[Document] = []
         problems: list[str] = []
-        for member in self._members():
+        for member in self._members(folder, pattern):
             try:
                 status = member.stat()
                 if not stat.S_ISDIR(status.st_mode):
                     documents.append(self._document(member, status, now))
             except OSError as error:
-                problems.append(str(self._unavailable(member.name, error)))
+                problems.append(str(self._unavailable(os.fspath(member), error)))
             except SourceMalformed as error:
                 problems.append(str(error))
         return Fetched(tuple(documents), tuple(problems))
 
-    def _members(self) -> list[os.DirEntry[str]] | list[Path]:
-        """What stands in a directory or is meant by a glob, sorted, so that equal trees read equally."""
-        folder, pattern = self._path, ""
-        if not _MAGIC.isdisjoint(str(self._path)):
-            parts = self._path.parts
-            first = next(index for index, part in enumerate(parts) if not _MAGIC.isdisjoint(part))
-            folder, pattern = Path(*parts[:first]), str(Path(*parts[first:]))
+    def _meant(self) -> tuple[Path, str]:
+        """Return the part of the path that is meant as it stands, and the pattern behind it, perhaps none."""
+        folder, pattern = as_it_stands(self._path)
+        if _MAGIC.isdisjoint(str(self._path)):
+            return folder, ""
+        if not pattern:
+            self._memory.keep(_AS_IT_STANDS)
+        elif self._memory.recall() == _AS_IT_STANDS:
+            return self._path, ""
+        return folder, pattern
+
+    def _members(self, folder: Path, pattern: str) -> list[os.DirEntry[str]] | list[Path]:
+        """What stands in a directory or is meant by a glob, sorted, so that equal trees read equally.
+
+        Raises `SourceUnavailable` for a glob that never matched anything: it may be meant otherwise.
+        """
         try:
             # A missing directory (an unmounted share) must not look like an empty one.
             with os.scandir(folder) as entries:
@@ -96,13 +157,22 @@ class FileSource:
                         e for e in entries if e.name.lower().endswith(".ics") and not e.name.startswith(".")
                     )
                     return sorted(calendars, key=lambda entry: entry.name)
-            return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+            found = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         except OSError as error:
-            raise self._unavailable(f"the directory {folder.name}", error) from None
+            raise self._unavailable(f"the directory {folder}", error) from None
+        if found:
+            self._memory.keep(_MATCHED)
+        elif self._memory.recall() != _MATCHED:
+            raise SourceUnavailable(
+                self.name,
+                f"there is no file {self._path}, and as a pattern it never matched one; correct path, or "
+                "name the directory, which may be empty",
+            )
+        return found
 
     def _document(self, file: os.DirEntry[str] | Path, status: os.stat_result, now: int) -> Document:
         """A file that looks as if it could be read; raises `SourceMalformed`."""
-        self._require_readable(file.name, status)
+        self._require_readable(os.fspath(file), status)
         settled = now - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
         signature = _looks(status) if settled else ""
         content = partial(self._blocks, os.fspath(file), signature)
@@ -118,7 +188,7 @@ class FileSource:
             handed_out = False
             try:
                 before = path.stat()  # before it is opened: opening a pipe would wait for its writer
-                self._require_readable(path.name, before)
+                self._require_readable(file, before)
                 if signature not in ("", _looks(before)):
                     break
                 with path.open("rb", buffering=0) as opened:
@@ -132,10 +202,10 @@ class FileSource:
                     else:
                         return
             except OSError as error:
-                raise self._unavailable(path.name, error) from None
+                raise self._unavailable(file, error) from None
             if handed_out:
                 break
-        raise SourceUnavailable(self.name, f"{path.name} is being written to; it is read in the next cycle")
+        raise SourceUnavailable(self.name, f"{file} is being written to; it is read in the next cycle")
 
     def _require_readable(self, name: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):

@@ -40,6 +40,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from syncd.sources import is_named_so
+
 _log = structlog.get_logger(__name__)
 # It calls an orderly end an error when an event comes at the same moment.
 logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
@@ -252,20 +254,24 @@ class _Survey:
     def __init__(self) -> None:
         self.files: dict[str, _Signature] = {}
         self.places: defaultdict[str, set[str]] = defaultdict(set)
+        self._literal = False  # whether something exists under exactly the name that is walked
 
     def walk(self, path: Path) -> None:
         """Add what an absolute path names: a file, the calendars in a directory, or what a glob matches."""
         root, *parts = path.parts
-        self._walk(root, root, parts or [_CALENDARS], calendars=not _is_magic(str(path)))
+        self._literal = os.path.lexists(path)
+        self._walk(root, root, parts or [_CALENDARS], calendars=True)
 
     def _walk(self, named: str, directory: str, parts: list[str], *, calendars: bool) -> None:
         """Follow parts from a directory that has no links on its way; in the last one `calendars` count."""
         part, *rest = parts
-        if part == "**":
+        is_pattern = _is_magic(part) and not self._is_name(part, directory, calendars=calendars)
+        if part == "**" and is_pattern:
             self._walk_deep(named, directory, rest)
             return
+        calendars = calendars and not is_pattern
         self.places[directory].add(part)
-        for name in self._matches(named, directory, part) if _is_magic(part) else [part]:
+        for name in self._matches(named, directory, part) if is_pattern else [part]:
             path = os.path.join(named, name)
             try:
                 place, status = self._resolve(directory, name)
@@ -274,12 +280,18 @@ class _Survey:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 # Hidden files are those of editors, but `*` may well lead through a hidden directory.
-                if not rest and not (_is_magic(part) and name.startswith(".")):
+                if not rest and not (is_pattern and name.startswith(".")):
                     self.files[path] = _signature(status)
             elif rest:
                 self._walk(path, place, rest, calendars=calendars)
             elif calendars:
                 self._walk(path, place, [_CALENDARS], calendars=False)
+
+    def _is_name(self, part: str, directory: str, *, calendars: bool) -> bool:
+        """Whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
+        if not calendars:
+            return False
+        return self._literal or is_named_so(part, os.path.join(directory, part))
 
     def _walk_deep(self, named: str, directory: str, rest: list[str]) -> None:
         """`**`: the directory itself and all below it, links excepted."""

@@ -275,7 +275,7 @@ def test_a_bad_file_is_no_document(
     make(tmp_path / "bad.ics")
     with pytest.raises(kind) as raised:
         source(tmp_path / "bad.ics", 1_000_000).fetch()
-    assert str(raised.value).startswith(sentence)
+    assert str(raised.value).startswith(f"{tmp_path}/{sentence}")
 
 
 @pytest.mark.parametrize(("make", "kind", "sentence"), BAD)
@@ -289,7 +289,7 @@ def test_what_a_file_became_is_told_when_it_is_read(
     make(bad)
     with pytest.raises(kind) as raised:
         found.body  # noqa: B018  # reading is what fails
-    assert str(raised.value).startswith(sentence)
+    assert str(raised.value).startswith(f"{file.parent}/{sentence}")
 
 
 def test_one_bad_file_of_many_is_a_problem(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_one_bad_file_of_many_is_a_problem(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "*.[iI][cC][sS]"):
         fetched = source(path, 1_000_000).fetch()
         assert [(found.name, found.body) for found in fetched.documents] == [("A.ICS", BODY), ("b.ics", BODY)]
-        assert [problem.split(" ", 3)[:3] for problem in fetched.problems] == [
+        assert [problem.removeprefix(f"{tmp_path}/").split(" ", 3)[:3] for problem in fetched.problems] == [
             ["c.ics", "does", "not"],
             ["d.ics", "is", "not"],
             ["e.ics", "has", "2750000"],
@@ -321,3 +321,88 @@ def test_an_empty_directory_has_no_documents(tmp_path: Path) -> None:
     """Nothing in it is no problem."""
     fetched = source(tmp_path).fetch()
     assert (fetched.documents, fetched.problems) == ((), ())
+
+
+# Names that look like patterns
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Calendar [Room 1].ics",
+        "[a].ics",
+        "[",
+        "a[!b]",
+        "[!].ics",
+        "Was ist das?.ics",
+        "a*b.ics",
+        "[[]].ics",
+        "][",
+    ],
+)
+def test_what_exists_is_no_pattern(tmp_path: Path, name: str) -> None:
+    """A file is read under its name, whatever stands in it, and no other that its name would match."""
+    (tmp_path / name).write_bytes(BODY)
+    for other in ("Calendar R.ics", "a.ics", "a", "aXb.ics", "Was ist dass.ics"):
+        (tmp_path / other).write_bytes(b"other")
+    assert [found.name for found in source(tmp_path / name).fetch().documents] == [name]
+    assert document(tmp_path / name).body == BODY
+
+
+@pytest.mark.parametrize("rest", ["", "*.ics", "**/*.ics", "one.ics", "[n-p]ne.ics"])
+def test_a_directory_with_brackets(tmp_path: Path, rest: str) -> None:
+    """A directory with brackets in its name is that directory, also with a pattern behind it."""
+    folder = tmp_path / "Calendars [2026]"
+    folder.mkdir()
+    (tmp_path / "Calendars 2").mkdir()
+    (tmp_path / "Calendars 2" / "one.ics").write_bytes(b"other")
+    (folder / "one.ics").write_bytes(BODY)
+    assert [d.body for d in source(folder / rest).fetch().documents] == [BODY]
+
+
+def test_a_name_with_brackets_goes_on_to_be_one(tmp_path: Path) -> None:
+    """When the file is gone for a moment, nothing else that its name would match is read in its place."""
+    path = tmp_path / "Calendar [12].ics"
+    path.write_bytes(BODY)
+    (tmp_path / "Calendar 1.ics").write_bytes(b"other")
+    asked = source(path)
+    assert asked.fetch().documents
+    path.unlink()
+    with pytest.raises(SourceUnavailable, match="does not exist; its bookings stay"):
+        asked.fetch()
+    path.write_bytes(BODY)
+    assert asked.fetch().documents
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*.ics", "Calendar [Room 1].ics", "room-?.ics", "**/x*.ics", "[ab]/*.ics"]
+)
+def test_a_pattern_that_never_matched_is_said(tmp_path: Path, pattern: str) -> None:
+    """A pattern without any file is unavailable, named whole, until it matched; then it may be empty."""
+    asked = source(tmp_path / pattern)
+    with pytest.raises(SourceUnavailable) as raised:
+        asked.fetch()
+    assert str(raised.value).startswith(f"there is no file {tmp_path / pattern}")
+    places = {"**/x*.ics": "deep/x.ics", "[ab]/*.ics": "a/x.ics", "room-?.ics": "room-1.ics"}
+    file = tmp_path / places.get(pattern, "Calendar R.ics")
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(BODY)
+    assert [found.body for found in asked.fetch().documents] == [BODY]
+    file.unlink()
+    assert asked.fetch().documents == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.ics", "\x1b[31m.ics", b"caf\xe9.ics", "\u202egpj.ics", "a b\t.ics", "-rf.ics"]
+)
+def test_odd_names_in_a_directory(tmp_path: Path, name: str | bytes) -> None:
+    """Files with line ends, controls or bytes that are no UTF-8 in their names are documents like others."""
+    file = tmp_path / os.fsdecode(name)
+    file.write_bytes(BODY)
+    (found,) = source(tmp_path).fetch().documents
+    assert found.body == BODY
+    file.chmod(0o600)
+    file.unlink()
+    file.symlink_to("nowhere")
+    (problem,) = source(tmp_path).fetch().problems
+    assert "does not exist" in problem

@@ -566,3 +566,18 @@ def test_a_mount_over_the_directory_and_a_remount_are_seen(
     )
     assert len(found) == 10
     assert all(found.values()), found
+
+
+def test_names_with_brackets_are_followed(tmp_path: Path) -> None:
+    """A file, and a directory, with brackets in its name rings, also one that appears later."""
+    file, folder = tmp_path / "Calendar [Room 1].ics", tmp_path / "Calendars [2026]"
+    folder.mkdir()
+    paths = {"file": [file], "folder": [folder], "inside": [folder / "*.ics"]}
+    with watching(paths) as (bell, _):
+        file.write_text("new")
+        assert bell.rings_all(["file"])
+        (folder / "one.ics").write_text("new")
+        assert bell.rings_all(["folder", "inside"])
+        bell.forget()
+        file.write_text("changed again")
+        assert bell.rings_all(["file"])
