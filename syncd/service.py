@@ -379,6 +379,7 @@ def _settings(config: Config) -> Settings:
         retention=config.state.retention,
         lookup=config.people.lookup,
         publish_dir=config.attachments.publish_dir,
+        publish_mode=config.attachments.mode,
     )
 
 
@@ -408,4 +409,5 @@ def mapping_rules(config: Config) -> MappingRules:
             source.name: SourceRules(source.room, source.creator, source.cc) for source in config.sources
         },
         publish_base_url=config.attachments.base_url or "",
+        publish_types=frozenset(config.attachments.types),
     )

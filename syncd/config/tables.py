@@ -28,7 +28,9 @@ from syncd.config.values import (
     Cron,
     Duration,
     Endpoint,
+    Extension,
     FeedUrl,
+    FileMode,
     FilePath,
     Flag,
     HeaderName,
@@ -318,6 +320,26 @@ class Attachments(Table):
 
     publish_dir: FilePath | None = key("", "Directory to write to; empty: they are left out.")
     base_url: PublicUrl | None = key("", "URL under which that directory is served.")
+    mode: FileMode = key("0644", "Of the files, whatever the umask; directories that are made fit it.")
+    types: tuple[Extension, ...] = key(
+        [
+            "pdf",
+            "png",
+            "jpg",
+            "jpeg",
+            "gif",
+            "webp",
+            "txt",
+            "csv",
+            "docx",
+            "xlsx",
+            "pptx",
+            "odt",
+            "ods",
+            "odp",
+        ],
+        "Extensions of the files that are published; others are left out, with a reason.",
+    )
 
     @field_validator("publish_dir", "base_url", mode="before")
     @classmethod

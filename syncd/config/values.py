@@ -204,6 +204,29 @@ Share = Annotated[float, *_value(parse_share, share_text, {"pattern": r"^[0-9]+(
 # Times and zones.
 
 
+def _file_mode(value: object) -> int:
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
+        raise problem('must be three octal digits in quotes, such as "0644"')
+    mode = int(text, 8)
+    if mode & 0o600 != 0o600:
+        raise problem('must let the owner read and write, such as "0644"')
+    return mode
+
+
+FileMode = Annotated[int, *_value(_file_mode, lambda mode: f"{mode:04o}", {"pattern": "^0?[67][0-7]{2}$"})]
+
+
+def _extension(value: object) -> str:
+    text = value.lower() if isinstance(value, str) else ""
+    if not re.fullmatch(r"[a-z0-9]{1,8}", text, re.ASCII):
+        raise problem('must be an extension without its dot, such as "pdf"')
+    return text
+
+
+Extension = Annotated[str, *_value(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})]
+
+
 def _working_hours(value: object) -> tuple[time, time]:
     wrong = problem('must be a start and an end, such as ["09:00", "18:00"]')
     if not isinstance(value, list | tuple) or len(value) != 2:

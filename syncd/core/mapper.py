@@ -36,6 +36,9 @@ from syncd.core.text import cut, fold_space, plain, utf16_length
 MAX_ATTACHMENTS = 10
 """API page "Preempt Meeting Room": at most 10 files."""
 
+MAX_PUBLISHED_BYTES = 10_000_000
+"""Of the inline attachments of one event together."""
+
 # FMTTYPE to file extension, for the types that calendars really carry.
 _EXTENSIONS = {
     "application/json": "json",
@@ -105,6 +108,7 @@ class MappingRules:
     people: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, SourceRules] = field(default_factory=dict)
     publish_base_url: str = ""
+    publish_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,15 +338,20 @@ class Mapper:
                 leave_out(attach.name, "is inline data that cannot be decoded")
             elif not self._rules.publish_base_url:
                 leave_out(attach.name, "is inline data, and attachments.publish_dir is empty")
+            elif (kind := _kind_of(attach)) not in self._rules.publish_types:
+                shown = f"of type {kind}" if kind else "without a known type"
+                leave_out(attach.name, f"is inline data {shown}, which attachments.types does not name")
+            elif sum(len(p.data) for p in publications) + len(attach.data) > MAX_PUBLISHED_BYTES:
+                leave_out(attach.name, f"makes more than {MAX_PUBLISHED_BYTES // 1_000_000} MB of one event")
             else:
-                published = _publication(attach, attach.data)
+                published = _publication(attach.data, kind)
                 publications.append(published)
                 attachments.append(
                     Attachment(
                         url=self._rules.publish_base_url.rstrip("/") + "/" + published.filename,
                         name=attach.name or published.filename,
                         size=_size_text(len(attach.data)),
-                        type=_type_of(attach.media_type, attach.name or ""),
+                        type=kind,
                     )
                 )
         return tuple(attachments), tuple(publications)
@@ -386,8 +395,11 @@ def _size_text(size: int) -> str:
     return f"{size / 1024:.1f}kb"
 
 
-def _publication(attach: Inline, data: bytes) -> Publication:
+def _kind_of(attach: Inline) -> str:
+    """The extension of the file that is written, by which a web server will judge it; empty if unknown."""
+    return _type_of(attach.media_type, (attach.name or "").rstrip(". \t")) or ""
+
+
+def _publication(data: bytes, extension: str) -> Publication:
     """A file name that is given by the content, so that equal readings give equal links."""
-    digest = hashlib.sha256(data).hexdigest()[:32]
-    extension = _type_of(attach.media_type, attach.name or "")
-    return Publication(f"{digest}.{extension}" if extension else digest, data)
+    return Publication(f"{hashlib.sha256(data).hexdigest()[:32]}.{extension}", data)

@@ -56,6 +56,7 @@ _BEFORE = select(rows.sources.c.failures, rows.sources.c.quarantined).where(
 )
 _APPROVALS = select(rows.approvals).order_by(rows.approvals.c.at, rows.approvals.c.checksum)
 _DECISIONS = select(rows.decisions).order_by(rows.decisions.c.at, rows.decisions.c.booking)
+_PUBLISHED = "published:"  # begins the fact that a file, named behind it, is ours to remove
 _ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
 
 
@@ -452,6 +453,38 @@ class Ledger:
         with self._writing() as connection:
             rows.put(connection, rows.facts, {"name": name}, {"value": value})
         self._note_fact(name, value)
+
+    def published(self) -> dict[str, str]:
+        """The directories of the attachments that were published here, by file name."""
+        facts = self._all_facts() if self._facts is None else self._facts
+        return {
+            name.removeprefix(_PUBLISHED): value
+            for name, value in facts.items()
+            if name.startswith(_PUBLISHED)
+        }
+
+    def note_published(self, filename: str, folder: str) -> None:
+        """Remember that a file in this directory is ours to remove; before it is written."""
+        self.set_fact(f"{_PUBLISHED}{filename}", folder)
+
+    def forget_published(self, filename: str) -> None:
+        """Remember a published file no more."""
+        with self._writing() as connection:
+            connection.execute(delete(rows.facts).where(rows.facts.c.name == f"{_PUBLISHED}{filename}"))
+        if self._facts is not None:
+            self._facts.pop(f"{_PUBLISHED}{filename}", None)
+
+    def attached(self) -> str:
+        """The contents, as JSON texts, of all bookings that have attachments and are not given up."""
+        c = rows.bookings.c
+        given_up = or_(
+            c.state == BookingState.RELEASED,
+            and_(c.state == BookingState.REFUSED, c.reservation_id.is_(None)),
+        )
+        with_some = or_(c.content.contains('"attachments":[{'), c.pending.contains('"attachments":[{'))
+        with self._database.reading() as connection:
+            found = connection.execute(select(c.content, c.pending).where(rows.CURRENT, ~given_up, with_some))
+            return "\n".join(text for row in found for text in row if text)
 
     def _note_fact(self, name: str, value: str) -> None:
         if self._facts is not None:

@@ -169,7 +169,7 @@ class Applier:
             still_taken = yield from self._still_taken(meeting.spec, former)
             if still_taken:
                 return
-        publish(meeting.publications, self._settings.publish_dir)
+        meeting = self._published(meeting)
         now = self._clock()
         mark = None
         if self._settings.mapping.marker:
@@ -214,6 +214,10 @@ class Applier:
                 "the API answered with the id of another reservation, so it may be booked; "
                 "syncd settles it by looking"
             )
+
+    def _published(self, meeting: Meeting) -> Meeting:
+        """The meeting with its inline attachments published, without those that cannot be."""
+        return publish(meeting, self._ledger, self._settings.publish_dir, self._settings.publish_mode)
 
     def _create_once_or_again(self, spec: ReservationSpec, mark: Mark | None) -> str:
         """Send a create; a second time only when the first provably never arrived."""
@@ -305,7 +309,9 @@ class Applier:
             if still_taken:
                 self._exchange.step_back(booking.row)
                 return
-        publish(meeting.publications, self._settings.publish_dir)
+        wanted, meeting = meeting, self._published(meeting)
+        if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
+            return  # all that differs are attachments that still cannot be published
         intent = replace(
             booking.sending(meeting.spec, meeting.occurrence.fingerprint, self._clock()),
             source=meeting.occurrence.source,

@@ -37,6 +37,7 @@ from syncd.reconciler.outcome import (
     noted,
 )
 from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
+from syncd.reconciler.publish import remove_unneeded
 from syncd.reconciler.questions import Questions, leftovers, standing
 from syncd.reconciler.rest import Agenda, Due
 from syncd.reconciler.settle import Settler
@@ -117,6 +118,7 @@ class Reconciler:
         self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
         self.due_at: datetime | None = None  # when a cycle is due although no source is; after each cycle
+        self._first = True  # no cycle of this process has looked at published attachments
         self._compared = False  # the ledger with the API, by this process
         self._groundwork = Groundwork(sources=self._intake.sources, api=api, ledger=ledger, settings=settings)
 
@@ -235,6 +237,7 @@ class Reconciler:
         error: str | None = None
         try:
             decided, resting = self._settle_and_write(matter, applier, force=force)
+            self._remove_attachments(decided)
             self._forget_what_is_long_over(now)
         except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
@@ -252,6 +255,14 @@ class Reconciler:
             seconds=time.monotonic() - began,
             error=error,
         )
+
+    def _remove_attachments(self, decided: _Decided) -> None:
+        """Remove published attachments that nobody needs: when something changed, and once at the start."""
+        settings = self._settings
+        if settings.mode is Mode.OBSERVE or not (decided.plan.changes or decided.plan.closed or self._first):
+            return
+        self._first = False
+        remove_unneeded(self._ledger, settings.publish_dir, settings.publish_mode)
 
     def _matter(self, now: datetime, former: _Matter | None = None) -> _Matter:
         """What is due now, and what the sources say of it; `former` as it is if nothing more became due."""

@@ -1,33 +1,130 @@
-"""Writes inline attachments where the links to them will point."""
+"""Publishes inline attachments as files to which links will point, and removes those that nobody needs.
+
+A file is readable for a web server, whatever the umask; its name comes from its content.
+What cannot be written costs that attachment and nothing else.
+Only what was noted in the ledger before it was written is ever removed; everything else belongs to others.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+import structlog
+
+from syncd.core.changes import Meeting
 from syncd.core.mapper import Publication
-from syncd.errors import ReservationError
+from syncd.core.reasons import Reason
+
+log = structlog.get_logger(__name__)
 
 
-def publish(publications: Sequence[Publication], folder: Path | None) -> None:
-    """Write files whole or not at all, before links to them leave; raises `ReservationError`."""
-    for publication in publications:
+class Published(Protocol):
+    """What the ledger remembers of published files; see `syncd.ledger`."""
+
+    def published(self) -> Mapping[str, str]: ...
+    def note_published(self, filename: str, folder: str) -> None: ...
+    def forget_published(self, filename: str) -> None: ...
+    def attached(self) -> str: ...
+
+
+def publish(meeting: Meeting, ledger: Published, folder: Path | None, mode: int) -> Meeting:
+    """Write the files of a meeting, whole or not at all; returns it without attachments that cannot be."""
+    missing: set[str] = set()
+    for publication in meeting.publications:
         assert folder is not None  # the mapper publishes only with a directory
         try:
-            _write_file(folder / publication.filename, publication.data)
+            _publish(publication, ledger, folder, mode)
         except OSError as error:
-            raise ReservationError(
-                f"attachments.publish_dir cannot be written ({os.strerror(error.errno or 0)}); "
-                "the meeting is booked when it can"
-            ) from None
+            missing.add(publication.filename)
+            log.warning(
+                "an attachment cannot be published; the meeting is booked without it until it can: "
+                "look at attachments.publish_dir, its owner and the space on its disk",
+                uid=meeting.key.uid,
+                reason=Reason.ATTACHMENT_LEFT_OUT.value,
+                error=os.strerror(error.errno or 0),
+            )
+    if not missing:
+        return meeting
+    kept = tuple(a for a in meeting.spec.attachments if a.url.rpartition("/")[2] not in missing)
+    return replace(meeting, spec=replace(meeting.spec, attachments=kept))
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    """Write a file whose name is given by its content."""
-    if path.exists():
+def remove_unneeded(ledger: Published, folder: Path | None, mode: int) -> None:
+    """Remove published files that no booking refers to; give the others today's directory and mode."""
+    published = ledger.published()
+    if not published:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    attached = ledger.attached()
+    for filename, where in published.items():
+        path = Path(where) / filename
+        try:
+            if filename not in attached:
+                path.unlink(missing_ok=True)
+                ledger.forget_published(filename)
+            elif folder is not None:
+                _keep(path, folder, mode, ledger)
+        except OSError as error:
+            log.warning(
+                "a published attachment cannot be removed or kept up; look at its directory",
+                file=filename,
+                error=os.strerror(error.errno or 0),
+            )
+
+
+def _publish(publication: Publication, ledger: Published, folder: Path, mode: int) -> None:
+    path = folder / publication.filename
+    noted = ledger.published().get(publication.filename)
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != len(publication.data):
+            raise FileExistsError(errno.EEXIST, "there is something else of this name")
+        return
+    _make_folder(folder, mode)
+    if noted != str(folder):
+        # Before it is there: a file that nobody knows of would stay for ever.
+        ledger.note_published(publication.filename, str(folder))
+    _write_file(path, publication.data, mode)
+
+
+def _keep(path: Path, folder: Path, mode: int, ledger: Published) -> None:
+    """Move a file to the directory that is configured now, and give it the mode that is."""
+    if path.parent != folder and not (folder / path.name).exists():
+        _make_folder(folder, mode)
+        _write_file(folder / path.name, path.read_bytes(), mode)
+        path.unlink()
+        ledger.note_published(path.name, str(folder))
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if path.parent == folder and stat.S_IMODE(path.lstat().st_mode) != mode:
+            path.chmod(mode)
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """Create a directory and those above it that are missing: who may read the files may enter them."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        # Whatever the umask: the owner writes, and whoever reads a file finds it.
+        parent.chmod(0o700 | (mode & 0o044) | ((mode & 0o044) >> 2))
+
+
+def _write_file(path: Path, data: bytes, mode: int) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(descriptor, mode)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

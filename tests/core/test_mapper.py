@@ -850,7 +850,9 @@ class TestAttachments:
     def test_published(self) -> None:
         """Inline data is published under a name that its content gives, so that equal readings agree."""
         line = "ATTACH;ENCODING=BASE64;VALUE=BINARY;FILENAME=../../a b.txt:aGVsbG8="
-        result = wanted(line, publish_base_url="https://files.example.com/m/")
+        result = wanted(
+            line, publish_base_url="https://files.example.com/m/", publish_types=frozenset({"txt"})
+        )
         (publication,) = result.publications
         assert publication.data == b"hello"
         assert re.fullmatch(r"[0-9a-f]{32}\.txt", publication.filename)
@@ -859,7 +861,10 @@ class TestAttachments:
                 "https://files.example.com/m/" + publication.filename, "../../a b.txt", "0.0kb", "txt"
             ),
         )
-        assert wanted(line, publish_base_url="https://files.example.com/m/") == result
+        assert (
+            wanted(line, publish_base_url="https://files.example.com/m/", publish_types=frozenset({"txt"}))
+            == result
+        )
 
 
 class TestPrivate:
