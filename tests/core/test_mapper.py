@@ -899,6 +899,7 @@ class TestPrivate:
             source=SourceRules(cc=("carol@example.com", "takeover@example.com")),
             unmapped="reject",
             publish_base_url="https://files.example.com",
+            publish_types=frozenset({"txt"}),
         )
         assert self.TOKEN not in repr(result)
         (only,) = result.specs
@@ -934,7 +935,9 @@ class TestSameness:
         """The specs of each occurrence by its identity."""
         found = {}
         for occurrence in events:
-            result = mapper(publish_base_url="https://files.example.com").map(occurrence)
+            result = mapper(
+                publish_base_url="https://files.example.com", publish_types=frozenset({"txt"})
+            ).map(occurrence)
             assert isinstance(result, Wanted)
             found[occurrence.summary, occurrence.key.recurrence_id] = [s.fingerprint for s in result.specs]
         return found
