@@ -50,6 +50,8 @@ requests_per_second = 100
 monthly_calls = 0
 [reservation]
 creator = "3"
+[people]
+lookup = true
 [safety]
 cancel_floor = 1000
 told_floor = 1000

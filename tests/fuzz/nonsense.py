@@ -44,6 +44,16 @@ _REFUSALS = [*BEFORE_PROCESSING]
 _PATIENCE = (1110, 1199)  # the client waits in real time, so they are rare
 _UNKNOWN_CODES: Sequence[object] = (1, -5, 1100, 1101, 1103, 1109, 2001, 990_003, 10**30, "990004", "-7")
 _NO_CODES: Sequence[object] = (0, None, "", "x", 1.5, True, [1], {"code": 1}, "@1e999", _GONE)
+_FAILURES: Sequence[tuple[object, int]] = (
+    ({"success": False, "code": 500, "msg": "system error"}, 200),
+    ({"error": "bad gateway"}, 502),
+    ({"success": False, "code": 990_006, "msg": "no"}, 503),
+    ({}, 200),
+    ([], 200),
+    (None, 404),
+    ({"success": None, "result": {}}, 200),
+)
+"""Answers and HTTP statuses that say nothing."""
 _STATUSES = (302, 400, 401, 403, 404, 409, 410, 418, 422, 429, 500, 502, 503, 504)
 
 _IDS: Sequence[object] = (
@@ -285,7 +295,14 @@ def _other_result(
         case "modify" | "cancel":
             answer["result"] = random.choice([False, False, None, "true", 1, "", [], {}])
             return "result: not confirmed", Sent(answer), False, nobody
-    _put(answer["result"], random.choice(list(answer["result"])), random.choice([*ANYTHING, _GONE]))
+    what = answer["result"]
+    name = random.choice(list(what))
+    if question.operation == "users" and random.random() < 0.6:
+        what = what["list"][0]
+        name = random.choice(list(what))
+    elif question.operation == "rules" and random.random() < 0.6:
+        name = "max_day"
+    _put(what, name, random.choice([*ANYTHING, *_IDS[1:], _GONE, 10**12, -(10**12)]))
     return f"result: {question.operation}", Sent(answer), False, nobody
 
 
@@ -355,8 +372,9 @@ class AboutOne:
         self._confirmation: object = random.choice([False, None, "", 1, []])
         self._done = random.random() < 0.5
         self.in_lists = random.random() < 0.7
-        self.when_asked = random.choice(["item", "refusal", "anything", "http", "honest"])
-        self.when_written = random.choice(["refusal", "anything", "http", "not confirmed"])
+        self._failure = random.choice(_FAILURES)
+        self.when_asked = random.choice(["item", "refusal", "anything", "http", "failure", "honest"])
+        self.when_written = random.choice(["refusal", "anything", "http", "failure", "not confirmed"])
 
     def __str__(self) -> str:
         lists = self.kind if self.in_lists else "honest in lists"
@@ -392,6 +410,8 @@ class AboutOne:
                 _put(answer, "result", self._answer)
             case "http":
                 return Sent(_refused(answer, None), self._status)
+            case "failure":
+                return Sent(*self._failure)
         return Sent(answer)
 
     def _written(self, answer: Record) -> Sent:
@@ -402,6 +422,8 @@ class AboutOne:
                 return Sent({"success": True, "t": answer["t"]}, done=self._done)
             case "http":
                 return Sent(_refused(answer, None), self._status, done=self._done)
+            case "failure":
+                return Sent(*self._failure, done=self._done)
         return Sent({**answer, "success": True, "result": self._confirmation}, done=self._done)
 
 

@@ -144,6 +144,8 @@ class Tenant:
                 return {"access_token": "token", "refresh_token": "r", "expire_time": 7200, "uid": "u"}
             case "rules":
                 return dict(_RULES)
+            case "users":
+                return self._users(question.query)
             case "list":
                 return self._listed(question.query)
             case "get":
@@ -177,6 +179,13 @@ class Tenant:
         page = found[(number - 1) * size : number * size]
         copied = json.loads(json.dumps(page))
         return {"total": len(found), "has_more": number * size < len(found), "list": copied}
+
+    @staticmethod
+    def _users(query: Mapping[str, str]) -> Record:
+        """Everybody has an id of the name before the `@`."""
+        address = query["email"]
+        person = {"id": f"user-{address.partition('@')[0]}", "email": address, "status": 1, "name": "N"}
+        return {"has_more": False, "last_row_key": "", "list": [person]}
 
     def _create(self, body: Record) -> str:
         self._check(body, ("topic", "start_time", "end_time", "participants", "notice", "creator"))
@@ -248,6 +257,8 @@ def _question(method: str, target: str, content: bytes) -> Question:
             operation = "token"
         case "GET", _, "/v2.0/iot-03/meeting-settings/reservations":
             operation = "rules"
+        case "GET", _, "/v1.0/iot-03/users":
+            operation = "users"
         case "GET", "", _:
             operation = "list"
         case "POST", "", _:
