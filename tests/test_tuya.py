@@ -934,6 +934,63 @@ def test_get_of_what_is_no_reservation(scene: Scene, result: object) -> None:
     assert (found.reservation_id, bool(found.oddity), found.live) == ("2", True, True)
 
 
+FAILURES = {
+    "code 500": refusal(500),
+    "HTTP 500": http(b"{}", "500 Internal Server Error"),
+    "HTTP 404 of a proxy": http(b"<html>", "404 Not Found"),
+    "no envelope": http(b"[]"),
+    "success of another type": said(success="true"),
+    "closed": lambda _connection: None,
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("rules", [said(result={}), refusal(1109), refusal(1000)], ids=["told", "no", "none"])
+def test_get_that_fails_while_the_api_answers_is_its_trouble(
+    scene: Scene, failure: str, rules: bytes
+) -> None:
+    """A question for one reservation that fails again and again tells nothing of it, and ends nothing."""
+    action = FAILURES[failure]
+    attempts = 1 if "404" in failure else 3
+    server, client = scene.pair(*[action] * attempts, rules)
+    there = client.get(RESERVATION_ID)
+    assert there is not None
+    assert "fails" in there.oddity
+    assert [urlsplit(r.target).path.rpartition("/")[2] for r in server.requests] == (
+        [RESERVATION_ID] * attempts + ["reservations"]
+    )
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_get_that_fails_like_all_else_is_unusable(scene: Scene, failure: str) -> None:
+    """When the API answers nothing else either, it cannot be used, and no reservation is blamed."""
+    _, client = scene.pair(FAILURES[failure])
+    with pytest.raises(ApiUnusable, match="nothing was changed"):
+        client.get(RESERVATION_ID)
+
+
+def test_gets_that_all_fail_end_at_a_bound(scene: Scene) -> None:
+    """Ten single questions that fail in a row are no longer the trouble of one reservation."""
+    broken, fine, rules = http(b"", "404 Not Found"), said(result={"reservation_id": RESERVATION_ID}), said()
+    _, client = scene.pair(*[broken, rules] * 9, fine, *[broken, rules] * 10)
+    for _ in range(9 + 1 + 9):
+        assert client.get(RESERVATION_ID) is not None
+    with pytest.raises(ApiUnusable, match="last 10"):
+        client.get(RESERVATION_ID)
+
+
+@pytest.mark.parametrize("field", ["notice_time", "start_time", "status", "gmt_create", "x"])
+def test_numbers_that_are_too_long_to_read(scene: Scene, field: str) -> None:
+    """An integer of 5,000 digits, anywhere, costs its field and not the answer."""
+    digits = b"9" * 5000
+    item = json.dumps({"reservation_id": RESERVATION_ID, "topic": "t", field: "@"}).encode()
+    answer = b'{"success":true,"result":%s}' % item.replace(b'"@"', digits)
+    _, client = scene.pair(http(answer))
+    there = client.get(RESERVATION_ID)
+    assert there is not None
+    assert there.topic == "t"
+
+
 def test_get_that_answers_with_another_one(scene: Scene) -> None:
     """The answer is not taken for the reservation that was asked for."""
     _, api = scene.pair(said(result=item("8")))

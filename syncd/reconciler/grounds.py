@@ -30,6 +30,7 @@ _RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are bel
 _RULES_AGAIN = timedelta(hours=1)  # after a question for them that got no answer
 ANSWER_KEPT = timedelta(hours=24)
 """How long an answer of the directory is believed."""
+_MOST_DAYS = 36_500  # nobody books further ahead
 _MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
 _RESERVE = 20  # a part of the monthly calls that writes leave for looking
 
@@ -204,7 +205,9 @@ class Groundwork:
 
 
 def _days(text: str) -> timedelta | None:
-    return timedelta(days=int(text)) if text else None
+    """How far ahead a tenant lets book, by the days that it told; None without a limit that makes sense."""
+    days = int(text) if text else -1
+    return timedelta(days=days) if 0 <= days <= _MOST_DAYS else None
 
 
 def forecast(used: int, now: datetime) -> int:

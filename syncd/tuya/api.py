@@ -48,6 +48,7 @@ _ROOMS = "/v2.0/iot-03/meeting-rooms"
 _RULES = "/v2.0/iot-03/meeting-settings/reservations"
 _USERS = "/v1.0/iot-03/users"
 
+_MOST_FAILURES = 10  # in a row: then it is no longer the trouble of single reservations
 _LONGEST_WINDOW = timedelta(days=60)  # the example of "Query Meeting List" asks for 61
 # Whether the API finds by start, overlap or containment is not stated: a meeting on a seam is in one of both.
 _SEAM = timedelta(days=1)
@@ -93,6 +94,7 @@ class TuyaApi:
         self._open = opened
         self._lock = threading.Lock()
         self._closed = False
+        self._failures = 0  # of questions for single reservations, in a row
         # The HTTP client and the list of authorities take longer than a whole cycle without calls.
         self._opened = None if _is_beyond_doubt(endpoint, client_id) else opened()
 
@@ -143,23 +145,39 @@ class TuyaApi:
     def get(self, reservation_id: str) -> Reservation | None:
         """One reservation ("Query Meeting"); None when the API says that there is none (code 1000).
 
-        An answer that makes no sense, or a refusal, is a reservation that says so in its `oddity`.
+        An answer that makes no sense, a refusal, or a failure while the API answers other questions, is a
+        reservation that says so in its `oddity`.
         """
         if content.identifier(reservation_id) is None:
             return None
         try:
-            found = self._channel.read(f"{_RESERVATIONS}/{reservation_id}")
+            found = self._channel.read_one(f"{_RESERVATIONS}/{reservation_id}", control=_RULES)
+        except Unanswered as error:
+            self._count_failure(error)
+            return Reservation.unread(reservation_id, f"The API fails when it is asked for it: {error}.")
         except Refused as refusal:
             if refusal.code == codes.NOT_FOUND:
                 return None
             return Reservation.unread(
                 reservation_id, f"The API refuses to tell of it (code {refusal.code}{_trace(refusal)})."
             )
+        self._failures = 0
         there = content.reservation(found, reservation_id)
         named = Fields(found).identifier("reservation_id", "id")
         if named not in (None, reservation_id):
             return Reservation.unread(reservation_id, f"The API answers with another one, {named}.")
         return there
+
+    def _count_failure(self, error: Unanswered) -> None:
+        """Raise `ApiUnusable` when so many questions failed in a row that single ones are not the trouble."""
+        with self._lock:
+            self._failures += 1
+            failures = self._failures
+        if failures >= _MOST_FAILURES:
+            raise ApiUnusable(
+                f"{error}; the same happened to the last {failures} questions for single reservations; "
+                "nothing was changed; try later; Tuya may have a disturbance"
+            )
 
     def find(
         self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()

@@ -18,10 +18,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -37,6 +37,7 @@ from syncd.errors import (
     RateLimited,
     Refused,
     SyncdError,
+    Unanswered,
 )
 from syncd.tuya import codes
 from syncd.tuya.codes import Remedy
@@ -216,6 +217,21 @@ class Channel:
         """
         return self._repeated(lambda: self._call("GET", path, query or {}, b""))
 
+    def read_one(self, path: str, control: str) -> object:
+        """The `result` of a GET about one thing; raises as `read`, and `Unanswered`.
+
+        When that question fails, the one at the path `control` is asked: if it gets an answer of any kind,
+        the API can be used, and what failed is the trouble of the one thing.
+        """
+        try:
+            return self._asked_again(lambda: self._call("GET", path, {}, b""))
+        except _Fault as fault:
+            if fault.sent:
+                with suppress(Refused):
+                    self.read(control)
+                raise Unanswered(str(fault)) from None
+            raise _unusable(fault) from None
+
     def write(self, method: str, path: str, body: Mapping[str, object]) -> object:
         """The `result` of a mutating request.
 
@@ -237,20 +253,25 @@ class Channel:
             ) from None
 
     def _repeated(self, call: Callable[[], object]) -> object:
-        # Not as a decorator: stamina would log the arguments.
         try:
-            for attempt in stamina.retry_context(
-                on=lambda error: isinstance(error, _Fault) and error.passes,
-                attempts=_READ_ATTEMPTS,
-                timeout=None,
-                wait_initial=0.2,
-                wait_max=2.0,
-                wait_jitter=0.3,
-            ):
-                with attempt:
-                    return call()
+            return self._asked_again(call)
         except _Fault as fault:
-            raise ApiUnusable(f"{fault}; nothing was changed; {fault.cure}") from None
+            raise _unusable(fault) from None
+
+    @staticmethod
+    def _asked_again(call: Callable[[], object]) -> object:
+        """Make a call, again a few times where a fault may pass by itself; raises the last `_Fault`."""
+        # Not as a decorator: stamina would log the arguments.
+        for attempt in stamina.retry_context(
+            on=lambda error: isinstance(error, _Fault) and error.passes,
+            attempts=_READ_ATTEMPTS,
+            timeout=None,
+            wait_initial=0.2,
+            wait_max=2.0,
+            wait_jitter=0.3,
+        ):
+            with attempt:
+                return call()
         raise AssertionError("stamina ends with a result or an exception")
 
     def _call(
@@ -447,10 +468,7 @@ def _read_answer(status: int, retry_after_s: float | None, content: bytes) -> _A
         return _Answer(code=codes.TOO_FREQUENT, retry_after_s=retry_after_s)
     if status >= 500:
         raise _Fault(f"the API failed with HTTP status {status}", "try later; Tuya may have a disturbance")
-    try:
-        envelope = json.loads(content)
-    except (ValueError, RecursionError):
-        envelope = None
+    envelope = _parsed(content)
     success = envelope.get("success") if isinstance(envelope, dict) else None
     code = whole_number(envelope.get("code")) if isinstance(envelope, dict) else None
     if not isinstance(success, bool) or (not success and not code):
@@ -466,6 +484,24 @@ def _read_answer(status: int, retry_after_s: float | None, content: bytes) -> _A
         server_ms=whole_number(envelope.get("t")),
         retry_after_s=retry_after_s,
     )
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON value of an answer, None if it is none; an integer that is too long to read is infinite."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError:
+        return None
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(content, parse_int=lambda digits: int(digits) if len(digits) < 100 else math.inf)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unusable(fault: _Fault) -> ApiUnusable:
+    return ApiUnusable(f"{fault}; nothing was changed; {fault.cure}")
 
 
 def _stopping() -> ApiUnusable:
