@@ -934,7 +934,7 @@ def test_get_of_what_is_no_reservation(scene: Scene, result: object) -> None:
     assert (found.reservation_id, bool(found.oddity), found.live) == ("2", True, True)
 
 
-FAILURES = {
+FAILURES: dict[str, Action] = {
     "code 500": refusal(500),
     "HTTP 500": http(b"{}", "500 Internal Server Error"),
     "HTTP 404 of a proxy": http(b"<html>", "404 Not Found"),

@@ -286,6 +286,14 @@ class Reservation:
         places = [(r.creator, r.room_id, r.start, r.end) for r in (self, other)]
         return not self.oddity and not self.unsaid & {"creator", "room_id"} and places[0] == places[1]
 
+    def is_somebody_elses(self, booking: Booking) -> bool:
+        """Whether it shows neither creator nor mark nor place of a booking that is said to hold it."""
+        if self.oddity or self.is_by(booking.spec.creator) or (self.mark and str(self.mark) == booking.mark):
+            return False
+        spec = booking.spec
+        same_room = "room_id" in self.unsaid or self.room_id == spec.room_id
+        return not (same_room and (self.start, self.end) == (spec.start, spec.end))
+
     def is_over(self, now: datetime) -> bool:
         """Whether all its time has passed, as far as that is known."""
         return self.end is not None and self.end <= now and (self.start is None or self.start <= now)
@@ -486,6 +494,11 @@ class Booking:
             drifted="",
             echo="",
         ).settled()
+
+    def lost(self, at: datetime) -> Booking:
+        """The same when it comes out that it does not hold its reservation: a create in doubt."""
+        intent = self.sending(self.spec, self.origin, at)
+        return replace(intent, reservation_id=None, content=None, echo="", drifted="")
 
     def settled(self) -> Booking:
         """The same with nothing left open: no request, refusal or doubt."""

@@ -543,6 +543,9 @@ class Applier:
             reservation = found.get(booking.reservation_id)
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
+            if reservation.is_somebody_elses(booking):
+                self.lose(booking)
+                continue
             there = reservation.onto(booking.spec)
             if there is None:
                 self.leave_unclear(booking, reservation.oddity if reservation.live else "")
@@ -554,6 +557,10 @@ class Applier:
             expected = booking.state is BookingState.BOOKED
             if (reservation.status is ReservationStatus.NORMAL) != expected:
                 self.take_over(booking, reservation)
+
+    def lose(self, booking: Booking) -> None:
+        """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""
+        self._doubt(booking.lost(self._clock()), OutcomeUnknown("the API gave the id of somebody else's"))
 
     def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Record the status that a reservation has in the API; None means that it is gone."""

@@ -254,6 +254,9 @@ def _look_closer(booking: Booking, api: Questions, applier: Applier, now: dateti
     booking = applier.leave_unclear(booking, trouble)
     if there is not None and there.live and there.oddity:
         return
+    if there is not None and there.is_somebody_elses(booking):
+        applier.lose(booking)
+        return
     if there is None or there.status is not _status_of(booking) or ended_early(booking, there, now):
         booking = applier.take_over(booking, there)
         log.info("changed in the API", reservation_id=booking.reservation_id, state=booking.state.value)

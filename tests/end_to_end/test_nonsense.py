@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from structlog.testing import capture_logs
@@ -100,3 +101,30 @@ def test_booking_rules_that_make_no_sense(raw_office: Office, raw_api: RawApi, m
     _book_three(raw_office, raw_api)
     assert _cycle(raw_office, event("a", ahead(2, 9)), force=True).counts["cancelled"] == 2
     assert len(raw_api.live()) == 1
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("read_back", ["told", "refused"])
+def test_a_create_answered_with_the_id_of_somebody_elses(
+    raw_office: Office, raw_api: RawApi, read_back: str, *, done: bool
+) -> None:
+    """It is not taken for ours: what was booked is looked for, and theirs is never changed or cancelled."""
+    theirs = raw_api.put(topic="Theirs", start_time=_ms(ahead(2, 15)), end_time=_ms(ahead(2, 16)))
+    before = dict(raw_api.stored[theirs])
+    _answer_creates_with(raw_api, theirs, done=done)
+    raw_api.answers["get"] = lambda _: refused(1109) if read_back == "refused" else None
+    new, other = event("new", ahead(2, 11)), event("other", ahead(2, 13))
+    report = _cycle(raw_office, new)
+    assert report.error is None
+    raw_api.answers.clear()
+    report = _cycle(raw_office, new, other, force=True)
+    assert report.counts["created"] == 1
+    assert report.counts["in_doubt"] == (0 if done else 1)
+    report = _cycle(raw_office, other)
+    assert raw_api.stored[theirs] == before
+    ours = [item["topic"] for key, item in raw_api.live().items() if key != theirs]
+    assert ours == ["Meeting other"]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
