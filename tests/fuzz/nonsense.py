@@ -211,6 +211,11 @@ def _is_yes(result: object) -> bool:
     return result is True or is_an_id(result)
 
 
+def says_no(answer: object) -> bool:
+    """Whether an answer is a refusal; of a cancel that is done it is a lie that nobody can see through."""
+    return isinstance(answer, dict) and answer.get("success") is False and answer.get("code") != 500
+
+
 def is_an_id(value: object) -> bool:
     """Whether a value could be an id."""
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -263,6 +268,7 @@ def _refusal(random: Random, question: Question, honest: Record) -> tuple[str, S
     documented = isinstance(code, int) and code in BEFORE_PROCESSING
     done = not (documented or code == NOT_THERE) and random.random() < 0.6
     lies = code == NOT_THERE and question.operation == "get" and honest["success"]
+    lies |= question.operation == "cancel" and done and says_no(answer)
     kind = "documented" if documented or code in (500, NOT_THERE) else "undocumented"
     return f"code: {kind}", Sent(answer, done=done), lies
 

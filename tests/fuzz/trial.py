@@ -29,7 +29,7 @@ from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
-from tests.fuzz.nonsense import AboutOne, copied, damage
+from tests.fuzz.nonsense import AboutOne, copied, damage, says_no
 from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
 from tests.fuzz.tenant import CANCELLED, Question, Record, Sent, Tenant, serving
 
@@ -188,6 +188,8 @@ class Trial:
             if sent.answer != honest:
                 self.figures.damages[f"about one: {question.operation}"] += 1
                 self._note(f"  {_told(question)} -> {_short(sent)}")
+            if question.operation == "cancel" and sent.done and says_no(sent.answer):
+                self._deceived.add(self._uid_of(question))
             return sent
         place = (self._cycle, self._answers)
         random = Random(f"{self.seed}/{place}")
