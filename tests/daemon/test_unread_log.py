@@ -21,9 +21,6 @@ import pytest
 from tests.conftest import HANG_S, Office, ahead, event
 from tests.daemon.running import until
 
-LATEST_S = 10.0
-"""A stop is over by then, whatever goes on."""
-
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, fcntl(2)
 
 
@@ -110,10 +107,10 @@ def test_nobody_waits_for_a_reader(office: Office, kind: Callable[[], tuple[int,
             until(lambda n=number: f"e{n}-3" in uids(office), "an edit is followed")  # type: ignore[misc]  # no type can be written
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LATEST_S) == 0
+        assert process.wait(HANG_S) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(HANG_S)
         os.close(reader)
         os.close(writer)
 
@@ -207,10 +204,10 @@ def test_a_reader_that_comes_back_to_a_fifo(office: Office) -> None:
 
         until(told, "the loss is said")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LATEST_S) == 0
+        assert process.wait(HANG_S) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(HANG_S)
         os.close(reader)
         os.close(writer)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Office, ahead, event
+from tests.conftest import HANG_S, Office, ahead, event
 
 SYNCD = Path(__file__).parent.parent.parent / "syncd"
 
@@ -32,7 +32,7 @@ def shell(office: Office, line: str, **environment: str) -> subprocess.Completed
         ["bash", "-c", f'syncd() {{ {program} "$@"; }}\n{line}'],
         capture_output=True,
         env={**os.environ, **environment},
-        timeout=100,
+        timeout=HANG_S,
         check=False,
     )
 
@@ -244,7 +244,7 @@ def test_a_terminal_gets_colours_of_ours_only(office: Office) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert process.wait(60) == 3
+    assert process.wait(HANG_S) == 3
     reader.join(10)
     os.close(ours)
     text = seen.decode()

@@ -329,9 +329,9 @@ print(peak_kb() - before)
 @pytest.mark.parametrize(
     ("page", "timeout_s", "words"),
     [
-        (bomb("gzip"), 20, "SourceMalformed"),
-        (bomb("br"), 20, "SourceMalformed"),
-        (endless, 20, "SourceMalformed"),
+        (bomb("gzip"), HANG_S, "SourceMalformed"),
+        (bomb("br"), HANG_S, "SourceMalformed"),
+        (endless, HANG_S, "SourceMalformed"),
         (drip, 1, "SourceUnavailable"),
         (slow_headers, 1, "SourceUnavailable"),
     ],
