@@ -28,7 +28,7 @@ from syncd import log as logs
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
-from syncd.feeds import Feed, Subscriptions, Validators
+from syncd.feeds import Feed, Lanes, Subscriptions, Validators
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
 from syncd.reconciler import CycleReport
@@ -43,7 +43,7 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-_FETCHES_AT_ONCE = 8
+_READ_AT_ONCE = 8  # large sources
 _LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
@@ -143,12 +143,13 @@ class Daemon:
         with (
             Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
             Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
-            ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool,
+            ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read") as pool,
+            Lanes() as lanes,
             self._stop.on_signals(),
             _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
             _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
         ):
-            self._watcher, self._scheduler, self._pool = watcher, scheduler, pool
+            self._watcher, self._scheduler, self._pool, self._lanes = watcher, scheduler, pool, lanes
             threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
             try:
                 self._follow(self._config)
@@ -270,12 +271,14 @@ class Daemon:
             alike.setdefault(replace(feed, name=""), {})[feed] = validators
         for group in alike.values():
             self._fetching |= {feed.name for feed in group}
-            self._pool.submit(subscriptions.fetch, group).add_done_callback(
+            self._lanes.submit(partial(subscriptions.fetch, group)).add_done_callback(
                 partial(self._fetched, subscriptions, tuple(group))
             )
 
     def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
         """Called in another thread; the feeds may be those of a former configuration."""
+        if future.cancelled():
+            return  # it stops before they were asked
         error = future.exception()
         if error is not None:
             log.critical("defect of syncd; please report this line", exc_info=error)

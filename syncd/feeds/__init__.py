@@ -22,6 +22,7 @@ from syncd.feeds.feed import (
     Tls,
     Validators,
 )
+from syncd.feeds.lanes import Lanes
 from syncd.feeds.subscriptions import Subscription, Subscriptions
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Feed",
     "Fresh",
     "HeaderAuth",
+    "Lanes",
     "NotModified",
     "Secret",
     "Subscription",

@@ -11,10 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 import structlog
@@ -44,6 +44,7 @@ from syncd.feeds.feed import (
     Validators,
     target_of,
 )
+from syncd.feeds.lanes import Lanes
 from syncd.urls import web_url
 
 # httpcore logs every header.
@@ -52,7 +53,6 @@ for _name in ("httpx", "httpcore"):
 
 _log = structlog.get_logger(__name__)
 
-_AT_ONCE = 8
 _MOST_REDIRECTS = 5
 
 
@@ -93,7 +93,7 @@ class Fetcher:
     def fetch_all(
         self, feeds: Mapping[Feed, Validators | None]
     ) -> dict[Feed, Answer | SourceUnavailable | SourceMalformed]:
-        """Read many feeds, at most 8 at a time, and give what `fetch` would have returned or raised for each.
+        """Read many feeds, 8 at a time beside slow ones, and give what `fetch` would have given or raised.
 
         Feeds that are equal but for their name are read once; without condition if their validators differ.
         """
@@ -111,9 +111,11 @@ class Fetcher:
                 lambda: ended.is_set() or self._stopping(),
             )
 
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="feed") as pool:
+        with Lanes() as lanes:
             try:
-                for members, answer in zip(groups.values(), pool.map(attempt, groups.values()), strict=True):
+                begun = [(members, lanes.submit(partial(attempt, members))) for members in groups.values()]
+                for members, outcome in begun:
+                    answer = outcome.result()
                     for member in members:
                         answers[member] = answer.of(member.name) if isinstance(answer, Fault) else answer
             finally:
