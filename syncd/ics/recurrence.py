@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
@@ -32,6 +32,8 @@ MAX_TESTS = 4 * MAX_OCCURRENCES
 
 _LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
 """How far a next date is looked for: one of a week, of a month, of a year, or not at all."""
+
+_LARGEST_COUNT = 1_000_000  # up to which the dates of a count are told apart in gaps; bounds the work
 
 _FARTHEST = timedelta(days=3660)  # how far a date may be from where it has an effect: ten years
 
@@ -221,8 +223,10 @@ def _original_starts(
 ) -> Iterator[tuple[Start, Duration | None]]:
     """DTSTART, RRULE and RDATE within the bounds; duplicates are the caller's business."""
     start = master.start
-    if low <= start.wall < high:
-        yield start, None  # DTSTART is always the first instance
+    # DTSTART is always the first instance, unless the series ended before it.
+    ended = [rule.until is not None and _last_wall(rule.until, master) < start.wall for rule in master.rules]
+    if low <= start.wall < high and not (ended and all(ended)):
+        yield start, None
     tests = 0
     for rule in dict.fromkeys(master.rules):
         for wall in _laid_out(rule, master, high).since(low):
@@ -246,7 +250,55 @@ def _original_starts(
 def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
     """A rule on the wall clock of its series, up to UNTIL or a bound."""
     end = high if rule.until is None else min(high, _last_wall(rule.until, master))
-    return Recurrence(rule, master.start.wall, end)
+    found = Recurrence(rule, master.start.wall, end)
+    may_double = rule.several_a_day and not master.start.is_date
+    if rule.count is None or rule.count > _LARGEST_COUNT or not may_double:
+        return found
+    # COUNT counts dates, and two times of the wall clock are one where one of them lies in a gap.
+    zone, known = master.zones.zone(master.start.tzid), 0
+    while (doubled := _doubled(found, master.start.wall, zone)) > known:
+        known = doubled
+        found = Recurrence(replace(rule, count=rule.count + known), master.start.wall, end)
+    return found
+
+
+def _doubled(found: Recurrence, first: datetime, zone: tzinfo) -> int:
+    """Return how many times of the wall clock lie in gaps and mean the same instants as others."""
+    count = 0
+    for begin, end in _gaps(first, found.last, zone):
+        for wall in found.since(begin):
+            if wall >= end:
+                break
+            meant = wall + (end - begin)
+            count += meant <= found.last and found.holds(meant)
+    return count
+
+
+def _gaps(first: datetime, last: datetime, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the wall clock times between which a clock change leaves time out, looked for week by week."""
+    week = timedelta(weeks=1)
+    begin, until = (wall.replace(tzinfo=UTC) for wall in (first - ONE_DAY, last + ONE_DAY))
+    offset = _offset(begin, zone)
+    while begin < until:
+        before, offset = offset, _offset(begin + week, zone)
+        if offset > before:
+            change = _change_between(begin, begin + week, zone).replace(tzinfo=None)
+            yield change + before, change + offset
+        begin += week
+
+
+def _change_between(low: datetime, high: datetime, zone: tzinfo) -> datetime:
+    """Return the instant at which the offset of the first of two changes, to the second."""
+    before = _offset(low, zone)
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        middle -= timedelta(microseconds=middle.microsecond)
+        low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
+    return high
+
+
+def _offset(moment: datetime, zone: tzinfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
 
 
 def _last_wall(until: Until, master: Component) -> datetime:

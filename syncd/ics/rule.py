@@ -84,6 +84,12 @@ class Rule:
         """
         return _parse(text)
 
+    @property
+    def several_a_day(self) -> bool:
+        """Return whether it may give several times on one day."""
+        lists = (self.hours, self.minutes, self.seconds)
+        return self.frequency in _BELOW_A_DAY or any(len(times) > 1 for times in lists)
+
     def of_whole_days(self) -> Rule:
         """The rule as it holds for a VALUE=DATE start: BYHOUR, BYMINUTE and BYSECOND are ignored, as told."""
         if self.frequency in _BELOW_A_DAY:
@@ -94,6 +100,7 @@ class Rule:
 # Reading the text
 
 _NUMBER = re.compile(r"[+-]?\d{1,9}")
+_TOO_LARGE = re.compile(r"\+?\d{10,}")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _WEEKDAY = re.compile(rf"([+-]?\d{{1,2}})?({'|'.join(_WEEKDAYS)})")
 _UNTIL = re.compile(r"(\d{8})(?:T(\d{6})(Z?))?")
@@ -135,7 +142,7 @@ def _parse(text: str) -> Rule:
         **numbers,
     )
     _check_combination(rule, has_scale="RSCALE" in parts)
-    return rule if rule.skip is Skip.OMIT else _with_simple_skip(rule)
+    return rule if rule.skip is Skip.OMIT else _with_clear_skip(rule)
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -160,9 +167,11 @@ def _choice(kind: type[_Choice], name: str, value: str) -> _Choice:
 
 
 def _positive(name: str, value: str) -> int:
-    if not _NUMBER.fullmatch(value) or int(value) < 1:
-        raise BrokenRule(f"{name} of the rule is {value[:32]!r} and not a positive number")
-    return int(value)
+    if _NUMBER.fullmatch(value) and int(value) >= 1:
+        return int(value)
+    if _TOO_LARGE.fullmatch(value):
+        raise BrokenRule(f"{name} of the rule is larger than any that makes sense, 999999999")
+    raise BrokenRule(f"{name} of the rule is {value[:32]!r} and not a positive number")
 
 
 def _numbers(name: str, value: str) -> frozenset[int]:
@@ -226,11 +235,18 @@ def _check_combination(rule: Rule, *, has_scale: bool) -> None:
         raise BrokenRule("SKIP stands in a rule without RSCALE")
 
 
-def _with_simple_skip(rule: Rule) -> Rule:
-    """SKIP where it means one thing: months and years of one day, counted from the start of the month."""
+def _with_clear_skip(rule: Rule) -> Rule:
+    """Return the rule with SKIP where it can matter.
+
+    Raises `BrokenRule` beside parts that RFC 7529 section 4.1 gives no order for.
+    """
     if rule.frequency not in {Frequency.MONTHLY, Frequency.YEARLY}:
         return replace(rule, skip=Skip.OMIT)  # shorter periods never give a day that is not there
-    others = (rule.weekdays, rule.year_days, rule.week_numbers, rule.positions)
-    if any(others) or len(rule.month_days) > 1 or any(day < 0 for day in rule.month_days):
+    unclear = (
+        rule.month_days and (rule.week_numbers or rule.year_days),
+        not rule.year_days.isdisjoint({366, -366}) and (rule.week_numbers or rule.months),
+        rule.positions and rule.several_a_day,
+    )
+    if any(unclear):
         raise BrokenRule("SKIP stands beside parts that make its meaning unclear")
     return rule

@@ -43,6 +43,7 @@ class Recurrence:
         self._first_week = self._first_day - (first.weekday() - rule.week_start) % 7
         self._fixed_week = self._days_of_fixed_week()
         self._patterns: dict[int, Sequence[int]] = {}
+        self._skips = rule.skip is not Skip.OMIT
         self._unit = _UNIT.get(rule.frequency, 0)
         self._within = self._times_within_period()
         if rule.count is not None:
@@ -53,16 +54,20 @@ class Recurrence:
         floor = max(_seconds_of(low), self._first)
         if floor > self._end:
             return
-        # A day that SKIP moved forward stands in the month before.
-        spilled = self._rule.skip is Skip.FORWARD
-        begin = max(0, self._index(floor // _DAY) - spilled)
-        for index in range(begin, self._index(self._end // _DAY) + 1):
+        # A day that SKIP moved stands in the period before or behind its own.
+        begin = max(0, self._index(floor // _DAY) - self._skips)
+        for index in range(begin, self._index(self._end // _DAY) + 1 + self._skips):
             members = self._members(index)
             for position in range(bisect_left(members, floor), len(members)):
                 moment = members[position]
                 if moment > self._end:
                     return
                 yield _wall_of(moment)
+
+    @property
+    def last(self) -> datetime:
+        """Return the time behind which it gives nothing: that of the last date by COUNT, or the end."""
+        return _wall_of(self._end)
 
     def holds(self, wall: datetime) -> bool:
         """Whether the rule gives this wall clock time."""
@@ -77,7 +82,7 @@ class Recurrence:
         left = count - (passed == len(members) or members[passed] != self._first)
         if left == 0:
             return self._first
-        for index in range(self._index(self._end // _DAY) + 1):
+        for index in range(self._index(self._end // _DAY) + 1 + self._skips):
             members = self._members(index) if index else members
             size = len(members) - passed
             if left <= size:
@@ -114,8 +119,19 @@ class Recurrence:
             case _:
                 return day - self._first_day
 
-    def _members(self, index: int) -> _Members:
+    def _members(self, index: int) -> Sequence[int]:
         """The dates of one period, those before DTSTART and after the end among them."""
+        members = self._members_with_moved(index)
+        if not self._skips or index == 0 or not members:
+            return members
+        before = self._members_with_moved(index - 1)
+        if not before or before[-1] < members[0]:
+            return members
+        known = frozenset(before)  # a date that SKIP gives twice is one date
+        return [moment for moment in members if moment not in known]
+
+    def _members_with_moved(self, index: int) -> _Members:
+        """The dates of one period, those among them that SKIP moved to where another period may have them."""
         days = self._days(index)
         if not days:
             return _NONE
@@ -130,7 +146,8 @@ class Recurrence:
             case Frequency.YEARLY:
                 year = self._first_wall.year + steps
                 months = sorted(self._months) or range(1, 13)
-                return [day for month in months for day in self._days_of_month(year, month)]
+                days = [day for month in months for day in self._days_of_month(year, month)]
+                return sorted({*days, *self._moved_days_of_year(year)}) if self._skips else days
             case Frequency.MONTHLY:
                 year, month = divmod(_month_number(self._first_wall) + steps, 12)
                 return self._days_of_month(year, month + 1)
@@ -158,10 +175,10 @@ class Recurrence:
         if self._months and month not in self._months:
             return []
         begin, length = date(year, month, 1).toordinal(), _length_of_month(year, month)
-        if self._rule.skip is not Skip.OMIT:
-            (day,) = self._month_days  # nothing else goes together with SKIP
-            beyond = length if self._rule.skip is Skip.BACKWARD else length + 1
-            return [begin + (day if day <= length else beyond) - 1]
+        if self._skips and self._month_days:
+            wanted = {self._moved(day if day > 0 else length + 1 + day, length) for day in self._month_days}
+            days = [begin + number - 1 for number in sorted(wanted)]
+            return [day for day in days if not self._weekdays or self._fits_weekday(date.fromordinal(day))]
         if self._month_days:
             wanted = {day if day > 0 else length + 1 + day for day in self._month_days}
             numbers: Sequence[int] = sorted(day for day in wanted if 1 <= day <= length)
@@ -174,6 +191,25 @@ class Recurrence:
         if self._rule.year_days or self._rule.week_numbers or any(ordinal for ordinal, _ in self._weekdays):
             return [day for day in days if self._fits(date.fromordinal(day))]
         return days
+
+    def _moved_days_of_year(self, year: int) -> Iterator[int]:
+        """Yield where SKIP puts day 366 of a shorter year, counted from either end."""
+        if calendar.isleap(year):
+            return
+        begin = date(year, 1, 1).toordinal()
+        for number in self._rule.year_days & {366, -366}:
+            day = begin + self._moved(max(0, number), 365) - 1
+            if not self._weekdays or self._fits_weekday(date.fromordinal(day)):
+                yield day
+
+    def _moved(self, number: int, length: int) -> int:
+        """Return the number of a day of a month or year, moved by SKIP where there is none (RFC 7529)."""
+        if 1 <= number <= length:
+            return number
+        backward = self._rule.skip is Skip.BACKWARD
+        if number < 1:
+            return 0 if backward else 1
+        return length if backward else length + 1
 
     # Days
 

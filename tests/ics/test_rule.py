@@ -243,7 +243,11 @@ class TestBroken:
             ("RSCALE=CHINESE;FREQ=YEARLY", "Gregorian"),
             ("FREQ=MONTHLY;SKIP=FORWARD", "RSCALE"),
             ("RSCALE=GREGORIAN;FREQ=MONTHLY;SKIP=SIDEWAYS", "allowed are OMIT"),
-            ("RSCALE=GREGORIAN;FREQ=MONTHLY;SKIP=FORWARD;BYMONTHDAY=1,31", "unclear"),
+            ("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP=FORWARD;BYMONTHDAY=31;BYWEEKNO=5", "unclear"),
+            ("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP=FORWARD;BYMONTH=2;BYYEARDAY=366", "unclear"),
+            ("FREQ=DAILY;COUNT=99999999999", "larger than any that makes sense"),
+            ("FREQ=DAILY;INTERVAL=1234567890", "larger than any that makes sense"),
+            ("FREQ=DAILY;COUNT=-99999999999", "not a positive number"),
         ],
     )
     def test_sentence(self, rule: str, said: str) -> None:
