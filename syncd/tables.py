@@ -56,7 +56,7 @@ class Tables:
         rows = [(change_document(change, "", False), change) for change in plan.changes]
         if rows:
             table = _table("", "when", "room", "meeting", "why")
-            shown, alike = few_of_each(rows, lambda pair: _sameness(pair[1]))
+            shown, alike = few_of_each(rows, lambda pair: _sameness(pair[1]), _shown_of)
             for row, change in shown[:_MANY]:
                 action = str(row["action"])
                 table.add_row(
@@ -241,8 +241,15 @@ def _sameness(change: Change) -> tuple[str, str, str] | None:
             return ("wait", change.reason.value, change.detail)
         case Skip(needs_person=False):
             return ("skip", change.reason.value, change.detail)
+        case Skip(alike=alike) if alike:
+            return ("skip", change.reason.value, alike)
         case _:
             return None
+
+
+def _shown_of(sameness: tuple[str, str, str]) -> int:
+    """Return how many rows of a plan are shown that say the same: of a fault in many events one."""
+    return 1 if sameness[1] == Reason.QUARANTINED else _FEW
 
 
 _Row = TypeVar("_Row")
@@ -251,7 +258,9 @@ _FEW = 3
 
 
 def few_of_each(
-    rows: Sequence[_Row], kind: Callable[[_Row], _Kind | None]
+    rows: Sequence[_Row],
+    kind: Callable[[_Row], _Kind | None],
+    few: Callable[[_Kind], int] = lambda _: _FEW,
 ) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
     """The rows without a kind and the first few of each kind, and how many more there are of each."""
     seen: Counter[_Kind] = Counter()
@@ -260,9 +269,9 @@ def few_of_each(
         name = kind(row)
         if name is not None:
             seen[name] += 1
-        if name is None or seen[name] <= _FEW:
+        if name is None or seen[name] <= few(name):
             shown.append(row)
-    return shown, [(name, count - _FEW) for name, count in seen.items() if count > _FEW]
+    return shown, [(name, count - few(name)) for name, count in seen.items() if count > few(name)]
 
 
 _ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")

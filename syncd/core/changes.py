@@ -136,6 +136,7 @@ class Skip:
     """Something that is not booked or not changed, and why.
 
     Exactly as much is known as the reason allows: a quarantined UID has no occurrence.
+    `alike` is equal for those that a list may tell once with a count: one fault in many events of one file.
     """
 
     key: OccurrenceKey
@@ -147,6 +148,7 @@ class Skip:
     span: Timespan | None = None
     reservation_id: str | None = None
     notes: tuple[Note, ...] = ()
+    alike: str = ""
 
     @property
     def needs_person(self) -> bool:

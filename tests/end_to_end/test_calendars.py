@@ -143,3 +143,61 @@ def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office
     assert reservation["participants"] == [reservation["creator"]]
     everything = f"{office.control('requests')}{office.control('reservations')}{done.out}{done.err}"
     assert not [secret for secret in secrets if secret in everything]
+
+
+def test_one_fault_in_many_events_is_told_once_for_a_file(office: Office) -> None:
+    """An empty RRULE in each event is one line of the plan for a person, and a row each in the document."""
+    broken = [event(f"broken-{day}", ahead(day), 60, "RRULE:") for day in range(1, 6)]
+    office.write(*broken, event("other", ahead(2), 60, "RRULE:FREQ=NEVER"), event("sane", ahead(3)))
+    rows = [row for row in office.plan()["changes"] if row["reason"] == "quarantined"]
+    assert len(rows) == 6
+    plan = office.run("plan")
+    shown = [line for line in plan.out.splitlines() if "broken-" in line]
+    assert len(shown) == 1
+    assert "and 4 more to skip, quarantined: office, office.ics: RRULE cannot be read" in " ".join(
+        plan.out.split()
+    )
+    assert "other" in plan.out
+    assert office.once()["counts"]["quarantined"] == 6
+
+
+def test_people_and_rooms_that_cannot_be_read_are_told(office: Office) -> None:
+    """Whoever is left out of a meeting stands in the notes of its row, a room with the name that is near."""
+    lines = ["ATTENDEE;CN=Bob", 'ATTENDEE;CN="Eve:nobody', "LOCATION:Smal meeting room"]
+    office.write(event("meeting", ahead(2), 60, *lines, room=None))
+    (row,) = office.plan()["changes"]
+    assert sorted(note["reason"] for note in row["notes"]) == [
+        "unknown_room",
+        "unreadable_person",
+        "unreadable_person",
+    ]
+    assert any('did you mean "Small meeting room"?' in note["detail"] for note in row["notes"])
+    assert office.once()["counts"]["created"] == 1
+
+
+def test_a_room_that_declines_is_given_up(office: Office) -> None:
+    """A booked room whose answer turns to no leaves the reservation, and comes back with its yes."""
+
+    def answer(status: str, number: int) -> None:
+        line = f"ATTENDEE;CUTYPE=ROOM;PARTSTAT={status}:mailto:room-small@example.com"
+        office.write(event("meeting", ahead(2), 60, line, f"SEQUENCE:{number}", room="large"))
+
+    rooms = []
+    for number, status in enumerate(("ACCEPTED", "DECLINED", "ACCEPTED")):
+        answer(status, number)
+        office.once()
+        rooms.append({r["room_id"] for r in office.reservations()})
+    assert rooms == [{SMALL_ROOM, LARGE_ROOM}, {LARGE_ROOM}, {SMALL_ROOM, LARGE_ROOM}]
+
+
+def test_an_alarm_at_an_absolute_time_stays_with_its_date(office: Office) -> None:
+    """Whenever one looks, an absolute alarm is of one date of its series, so nothing is written again."""
+    first = ahead(1)
+    trigger = f"TRIGGER:{first - timedelta(minutes=20):%Y%m%dT%H%M%SZ}"
+    alarm = "\r\n".join(["BEGIN:VALARM", "ACTION:DISPLAY", trigger, "END:VALARM"])
+    office.write(event("series", first, 60, "RRULE:FREQ=DAILY;COUNT=3", alarm))
+    assert office.once()["counts"]["created"] == 3
+    assert [r["notice_time"] for r in office.reservations()] == [1200, 900, 900]
+    office.forget_requests()
+    assert office.run("once", "--force", "--json").json["counts"]["unchanged"] == 3
+    assert office.writes() == []
