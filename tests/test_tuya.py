@@ -851,6 +851,16 @@ def test_get_that_is_refused(scene: Scene, code: object) -> None:
     assert found.oddity == f"The API refuses to tell of it (code {code}, trace id {TRACE})."
 
 
+@pytest.mark.parametrize("code", [None, "x", 0, [1]], ids=str)
+def test_question_that_is_refused_without_a_code(scene: Scene, code: object) -> None:
+    """An envelope that says no concerns what was asked for, whatever its code is."""
+    _, api = scene.pair(refusal(code))
+    found = api.get("2")
+    assert found is not None
+    assert found.oddity == "The API refuses to tell of it (code 0)."
+    assert api.find(START, START + timedelta(days=1)).doubt == "The API refuses the list (code 0)."
+
+
 @pytest.mark.parametrize("code", [1106, 28841105, 1114])
 def test_get_that_no_account_may_ask_is_unusable(scene: Scene, code: int) -> None:
     """A code that concerns the whole project is no matter of one reservation or list."""

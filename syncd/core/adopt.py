@@ -71,6 +71,7 @@ def recognise(
     What is over is left as it is.
     Of several live reservations with one mark, or of one occurrence in one room, one counts: see `_Case`.
     """
+    reservations = tuple(reservations)
     code = Mark.instance_code(instance)
     mark_of = {
         r.reservation_id: str(mark) for r in reservations if (mark := r.mark) and mark.instance == code

@@ -255,7 +255,9 @@ class Plan:
         if not waiting:
             return self
         changes = tuple(
-            Wait(c.meeting, reason, detail, c.booking) if isinstance(c, Create) and c in waiting else c
+            Wait(c.meeting, reason, detail, c.booking)
+            if isinstance(c, Create) and c.meeting.key in keys
+            else c
             for c in self.changes
         )
         # The record of a reservation that was released or refused tells more than a wish.

@@ -276,7 +276,9 @@ class Applier:
 
     def _conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        ours = bool(self._ledger.holders([blocker.reservation_id]))
+        holder = self._ledger.holders([blocker.reservation_id]).get(blocker.reservation_id)
+        # Of one that stands elsewhere than we know, we do not learn when it leaves.
+        ours = holder is not None and holder.spec.in_the_way_of(booking.pending or booking.spec)
         detail = (
             f"The room is taken{_when(blocker)} by reservation {blocker.reservation_id} ({blocker.topic})."
         )

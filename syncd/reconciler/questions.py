@@ -92,7 +92,6 @@ class Questions:
         self._questions: dict[str, str] = {}  # by what was asked for: why it got no answer, or nothing
         self.create = api.create
         self.modify = api.modify
-        self.cancel = api.cancel
         self.pause_s = api.pause_s
 
     @property
@@ -103,6 +102,11 @@ class Questions:
     def armed(self) -> AbstractContextManager[None]:
         """Let writes through while it lasts."""
         return self._api.armed()
+
+    def cancel(self, reservation_id: str) -> None:
+        """Cancel a reservation; whether it makes sense is no matter any more."""
+        self._api.cancel(reservation_id)
+        self.note(reservation_id, "")
 
     def get(self, reservation_id: str) -> Reservation | None:
         """Ask for one reservation."""

@@ -109,13 +109,17 @@ class _Answer:
 class _Fault(Exception):
     """An exchange without usable answer.
 
-    `sent` is False when provably nothing reached the API, `passes` is True when it may pass by itself.
+    `sent` is False when provably nothing reached the API, `passes` is True when it may pass by itself,
+    `said_no` when it is an envelope that refuses, without a code that can be read.
     """
 
-    def __init__(self, what: str, cure: str, *, sent: bool = True, passes: bool = True) -> None:
+    def __init__(
+        self, what: str, cure: str, *, sent: bool = True, passes: bool = True, said_no: bool = False
+    ) -> None:
         self.cure = cure
         self.sent = sent
         self.passes = passes
+        self.said_no = said_no
         super().__init__(what)
 
 
@@ -215,7 +219,7 @@ class Channel:
         Raises `ApiUnusable` when the API cannot be reached or no call can succeed, `RateLimited`, and
         `Refused` for every other code.
         """
-        return self._repeated(lambda: self._call("GET", path, query or {}, b""))
+        return self._repeated(lambda: self._call("GET", path, query or {}, b""), no_is_refusal=True)
 
     def read_one(self, path: str, control: str) -> object:
         """The `result` of a GET about one thing; raises as `read`, and `Unanswered`.
@@ -226,6 +230,8 @@ class Channel:
         try:
             return self._asked_again(lambda: self._call("GET", path, {}, b""))
         except _Fault as fault:
+            if fault.said_no:
+                raise Refused(0, "") from None
             if fault.sent:
                 with suppress(Refused):
                     self.read(control)
@@ -252,10 +258,12 @@ class Channel:
                 f"{fault}, so it was not carried out and may be repeated; {fault.cure}"
             ) from None
 
-    def _repeated(self, call: Callable[[], object]) -> object:
+    def _repeated(self, call: Callable[[], object], *, no_is_refusal: bool = False) -> object:
         try:
             return self._asked_again(call)
         except _Fault as fault:
+            if fault.said_no and no_is_refusal:
+                raise Refused(0, "") from None  # a no concerns what was asked for, also without a code
             raise _unusable(fault) from None
 
     @staticmethod
@@ -473,7 +481,8 @@ def _read_answer(status: int, retry_after_s: float | None, content: bytes) -> _A
     code = whole_number(envelope.get("code")) if isinstance(envelope, dict) else None
     if not isinstance(success, bool) or (not success and not code):
         what = f"what answered in place of the API is not the API (HTTP status {status})"
-        raise _Fault(what, _CHECK_ENDPOINT, passes=200 <= status < 300)
+        said_no = success is False
+        raise _Fault(what, _CHECK_ENDPOINT, passes=200 <= status < 300, said_no=said_no)
     if code == codes.SYSTEM_ERROR and not success:
         raise _Fault("the API failed with code 500", "try later; Tuya may have a disturbance")
     return _Answer(
