@@ -173,9 +173,32 @@ def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -
         raise Fault(f"{who} cut the compressed calendar off before its end; it is tried again")
 
 
+# Registered content codings (www.iana.org/assignments/http-parameters), and one that object stores send.
+_NAMED_CODINGS = frozenset(
+    [
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "identity",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+        "aws-chunked",
+    ]
+)
+
+
 def _shown(header: str) -> str:
-    """A header as it may stand in a sentence."""
-    return re.sub(r"[^ -~]", "?", header)[:80] or "none"
+    """Return a Content-Encoding as it may stand in a log: a server may write anything there but a coding."""
+    codings = [coding.strip().lower() for coding in header.split(",")]
+    named = [coding if coding in _NAMED_CODINGS else "an unknown one" for coding in codings]
+    return ", ".join(named[:5])
 
 
 def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
