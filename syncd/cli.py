@@ -22,6 +22,7 @@ from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced
 
 if TYPE_CHECKING:
     from syncd.config import Config
+    from syncd.core.reservation import Booking
     from syncd.tables import Tables
 
 
@@ -111,7 +112,7 @@ def once(
     if done.error is not None:
         if as_json:
             _complain(done.error)
-        raise typer.Exit(Exit.API)
+        raise typer.Exit(Exit.ATTENTION if done.clock_wrong else Exit.API)
     if done.interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
     raise typer.Exit(Exit.OK if done.outcome == "ok" else Exit.ATTENTION)
@@ -213,37 +214,85 @@ def approve(context: typer.Context, checksum: str) -> None:
 @app.command()
 def resolve(
     context: typer.Context,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="UID, or UID/RECURRENCE-ID/ROOM.")],
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="UID, or UID/RECURRENCE-ID/ROOM.")] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--all", metavar="STATE", help="All that are in_doubt, refused, released, dropped or vanished."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="With --all: only those of this source.")
+    ] = None,
     adopt: Annotated[
         str | None, typer.Option(metavar="RESERVATION_ID", help="This reservation is the one.")
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Send it once more.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Look at the API, then send it once more.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Give it up until the event changes.")] = False,
 ) -> None:
-    """Settle a booking that stayed in doubt or was refused; the next cycle carries it out."""
-    from syncd.core.decisions import Decision, Verdict, full_name, named, resolvable
+    """Settle what is in doubt, was refused, released or dropped, or vanished; the next cycle does it."""
+    from syncd.core.decisions import Decision, Open, Verdict, full_name, open_as, resolvable
     from syncd.service import open_ledger, utc_now, who
 
     chosen = [v for v, said in ((Verdict.ADOPT, adopt), (Verdict.RETRY, retry), (Verdict.DROP, drop)) if said]
     if len(chosen) != 1:
         raise typer.BadParameter("give one of --adopt RESERVATION_ID, --retry and --drop")
+    if (key is None) == (every is None):
+        raise typer.BadParameter("give either a KEY or --all STATE")
+    if every is None and source is not None:
+        raise typer.BadParameter("--source goes with --all STATE; a KEY means one booking by itself")
+    if every is not None and adopt:
+        raise typer.BadParameter("--adopt takes one reservation for one booking, so give its KEY, not --all")
+    state = _open_state(every, [one.value for one in Open]) if every is not None else None
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
         open_ones = [booking for booking in ledger.current() if resolvable(booking)]
-        meant = named(key, open_ones)
-        if len(meant) != 1:
-            many = (
-                f"{key!r} means several bookings; give one of:"
-                if meant
-                else f"Nothing open has the key {key!r}."
-            )
-            known = "" if meant else " What is open:" if open_ones else " Nothing is in doubt or refused."
-            _complain(f"{many}{known}")
-            for booking in meant or open_ones:
-                _complain(f"  {full_name(booking)}")
-            raise typer.Exit(Exit.ATTENTION)
-        ledger.decide(Decision(meant[0].row, chosen[0], adopt, who(), utc_now()))
-    streams.say(f"Recorded for {full_name(meant[0])}: {chosen[0]}; the next cycle carries it out.")
+        if state is None:
+            meant = [_one_meant(key or "", open_ones)]
+            told = full_name(meant[0])
+        else:
+            _require_source(source, {s.name for s in config.sources} | {b.source for b in open_ones})
+            meant = [b for b in open_ones if open_as(b) == state and source in {None, b.source}]
+            words = f"{state.replace('_', ' ')}{f' in source {source}' if source else ''}"
+            if not meant:
+                streams.say(f"No booking is {words}, so there is nothing to resolve.")
+                return
+            told = f"{len(meant)} booking{'s' if len(meant) > 1 else ''} {words}"
+        ledger.decide(*(Decision(b.row, chosen[0], adopt, who(), utc_now()) for b in meant))
+    streams.say(f"Recorded for {told}: {chosen[0]}; the next cycle looks at the API and carries it out.")
+
+
+def _open_state(said: str, words: list[str]) -> str:
+    """The STATE of `resolve --all`, also with a blank or a hyphen in it."""
+    word = said.strip().lower().replace(" ", "_").replace("-", "_")
+    if word not in words:
+        raise typer.BadParameter(
+            f"{said!r} is no state to resolve; the states are {', '.join(words)}", param_hint="--all"
+        )
+    return word
+
+
+def _one_meant(key: str, open_ones: list[Booking]) -> Booking:
+    """The one open booking that a KEY means; else what there is, and the end."""
+    from syncd.core.decisions import full_name, named
+
+    meant = named(key, open_ones)
+    if len(meant) == 1:
+        return meant[0]
+    many = f"{key!r} means several bookings; give one of:" if meant else f"Nothing open has the key {key!r}."
+    nothing = " Nothing is in doubt, refused, released, dropped or vanished."
+    known = nothing if not open_ones else " What is open:"
+    _complain(f"{many}{'' if meant else known}")
+    for booking in meant or open_ones:
+        _complain(f"  {full_name(booking)}")
+    raise typer.Exit(Exit.ATTENTION)
+
+
+def _require_source(name: str | None, known: set[str]) -> None:
+    if name is not None and name not in known:
+        raise typer.BadParameter(
+            f"there is no source {name!r}; known: {', '.join(sorted(known)) or 'none'}", param_hint="--source"
+        )
 
 
 @app.command()

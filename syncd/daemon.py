@@ -421,8 +421,8 @@ def _summary(report: CycleReport) -> str:
     unreadable = [source.name for source in report.sources if source.error]
     if unreadable:
         told.append(f"unreadable: {', '.join(unreadable)}")
-    if report.error:
-        told.append(report.error)
+    if report.error or report.clock:
+        told.append(report.error or report.clock or "")
     return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
 
 

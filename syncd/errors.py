@@ -13,6 +13,7 @@ SyncdError
 │   └─ OutcomeUnknown           may have happened: settle, never repeat blindly
 ├─ Unanswered                   a question got no usable answer: what needs it waits, all else goes on
 ├─ ApiUnusable                  token, authorisation, subscription, quota: stop calling, say what to do
+├─ ClockWrong                   this machine's clock is far off: write nothing until it is set; exit 1
 └─ LedgerError                  the ledger cannot be trusted: stop
     ├─ LedgerLocked             another instance owns it: exit 75
     ├─ LedgerBusy               another program keeps its database locked: waiting mends it
@@ -123,6 +124,10 @@ class ApiUnusable(SyncdError):
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code
         super().__init__(message)
+
+
+class ClockWrong(SyncdError):
+    """The clock of this machine is so far from the API's that nothing may be decided by it."""
 
 
 class LedgerError(SyncdError):

@@ -12,7 +12,16 @@ from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip
 from syncd.core.reasons import REFUSALS, Note, Reason
 from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
-from syncd.reconciler import Adoption, CycleReport, Oddity, forecast, last_held, leftovers, standing
+from syncd.reconciler import (
+    Adoption,
+    CycleReport,
+    Oddity,
+    clock_told,
+    forecast,
+    last_held,
+    leftovers,
+    standing,
+)
 from syncd.tuya import payload
 
 OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
@@ -145,6 +154,7 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
         "oddities": [oddity.document() for oddity in report.oddities],
         "error": report.error,
         "interrupted": report.interrupted,
+        "clock": report.clock,
     }
 
 
@@ -173,6 +183,7 @@ def status_document(
         )
     known = ledger.bookings()
     bookings = [booking_document(booking) for booking in known]
+    clock, clock_wrong = clock_told(ledger)
     return {
         "bookings": bookings,
         "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
@@ -184,6 +195,8 @@ def status_document(
         "leftovers": {"strays": strays, "duplicates": duplicates},
         "oddities": [oddity.document() for oddity in standing(ledger, known)],
         "mode": mode,
+        "clock": clock or None,
+        "clock_wrong": clock_wrong,
     }
 
 
@@ -196,6 +209,7 @@ def needs_attention(document: dict[str, object]) -> bool:
     return (
         bool(held["checksum"])
         or bool(document["oddities"])
+        or bool(document["clock_wrong"])
         or any(_is_open(b) for b in bookings if b["state"] not in OVER)
         or any(s["error"] or s["quarantined"] for s in sources)
     )

@@ -116,6 +116,8 @@ class Tables:
                 "Stopped before the end; what was done is recorded, and the next run goes on from here.",
                 style="yellow",
             )
+        if report.clock and not report.clock_wrong:
+            self._console.print(report.clock, style="yellow", soft_wrap=True)
         if report.error:
             self._console.print(report.error, style="red")
 
@@ -186,6 +188,8 @@ class Tables:
         oddities = document["oddities"]
         assert isinstance(oddities, list)
         self._oddities(oddities)
+        if document["clock"]:
+            self._console.print(str(document["clock"]), style="yellow", soft_wrap=True)
         allowed = f" of {document['monthly_calls']}" if document["monthly_calls"] else ""
         self._console.print(
             f"Mode {document['mode']}; {document['calls_this_month']}{allowed} API calls this month, "

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from syncd.core.reasons import REFUSALS, Reason
-from syncd.core.reservation import Booking
+from syncd.core.reservation import Booking, BookingState
 
 
 class Verdict(StrEnum):
@@ -34,12 +34,40 @@ class Decision:
             raise ValueError("a reservation id belongs to the verdict adopt, and to no other")
 
 
-_RESOLVABLE = REFUSALS | {Reason.IN_DOUBT}
+class Open(StrEnum):
+    """The words for what a person may decide about, as `syncd resolve --all` takes them.
+
+    `vanished` is what is gone from the API together with so much else that nothing was decided.
+    """
+
+    IN_DOUBT = "in_doubt"
+    REFUSED = "refused"
+    RELEASED = "released"
+    DROPPED = "dropped"
+    VANISHED = "vanished"
+
+    @property
+    def words(self) -> str:
+        """Return the word as a sentence has it."""
+        return self.value.replace("_", " ")
+
+
+def open_as(booking: Booking) -> Open | None:
+    """Return as what a booking is open to a person's decision; None if there is nothing to decide."""
+    if booking.in_doubt:
+        return Open.IN_DOUBT
+    if booking.reason is Reason.DROPPED:
+        return Open.DROPPED
+    if booking.reason in REFUSALS:
+        return Open.REFUSED
+    if booking.state is BookingState.RELEASED:
+        return Open.RELEASED
+    return None
 
 
 def resolvable(booking: Booking) -> bool:
-    """Whether a person may decide about a booking: it is in doubt, or the API refused it."""
-    return booking.in_doubt or booking.reason in _RESOLVABLE
+    """Return whether a person may decide about a booking."""
+    return open_as(booking) is not None
 
 
 def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:

@@ -295,8 +295,9 @@ class _Planner:
                 booking.spec == wanted or booking.origin == meeting.occurrence.fingerprint
             ):
                 self._remember(booking, meeting)
-                approved = booking.reason is Reason.NOT_THE_ORGANIZER  # the person who said so is respected
-                rebook = self.policy.on_cancel is OnCancel.REBOOK and not approved
+                # The person who said so is respected.
+                given_up = booking.reason in {Reason.NOT_THE_ORGANIZER, Reason.DROPPED}
+                rebook = self.policy.on_cancel is OnCancel.REBOOK and not given_up
                 if rebook and meeting.spec.start > self.now:
                     self.draft.add(Create(meeting, Reason.REBOOKED, booking.detail, booking))
                     return

@@ -515,16 +515,17 @@ class Ledger:
             spent = update(rows.approvals).where(rows.approvals.c.checksum == checksum).values(spent=True)
             connection.execute(spent)
 
-    def decide(self, decision: Decision) -> None:
-        """Leave a person's decision about a booking to the next cycle, in place of one before."""
-        values = {
-            "verdict": decision.verdict,
-            "reservation_id": decision.reservation_id,
-            "decided_by": decision.decided_by,
-            "at": decision.at,
-        }
+    def decide(self, *decisions: Decision) -> None:
+        """Leave a person's decisions to the next cycle, each in place of one before: all or none."""
         with self._writing() as connection:
-            rows.put(connection, rows.decisions, {"booking": decision.booking}, values)
+            for decision in decisions:
+                values = {
+                    "verdict": decision.verdict,
+                    "reservation_id": decision.reservation_id,
+                    "decided_by": decision.decided_by,
+                    "at": decision.at,
+                }
+                rows.put(connection, rows.decisions, {"booking": decision.booking}, values)
 
     def decisions(self) -> tuple[Decision, ...]:
         """The decisions that no cycle has carried out yet, oldest first."""

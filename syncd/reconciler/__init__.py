@@ -4,6 +4,7 @@ The reconciler decides nothing about HTTP, SQL or files: it declares the ports i
 their implementations by `syncd.service`.
 """
 
+from syncd.reconciler.clock import clock_told
 from syncd.reconciler.cycle import Reconciler, last_held
 from syncd.reconciler.grounds import forecast
 from syncd.reconciler.intake import Elsewhere, Prepare
@@ -27,6 +28,7 @@ __all__ = [
     "Reconciler",
     "Settings",
     "SourceReport",
+    "clock_told",
     "forecast",
     "last_held",
     "leftovers",

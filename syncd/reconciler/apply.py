@@ -19,6 +19,7 @@ from typing import assert_never
 import structlog
 
 from syncd.core.adopt import Duplicate, adopted_from, made_by
+from syncd.core.apitime import ApiTime
 from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
 from syncd.core.listing import Listing
 from syncd.core.reasons import MEANINGS, Evidence, Reason
@@ -170,12 +171,12 @@ class Applier:
             if still_taken:
                 return
         meeting = self._published(meeting)
-        now = self._clock()
+        asked, now = self._api.time(), self._clock()
         mark = None
         if self._settings.mapping.marker:
             mark = Mark.of(self._settings.instance, meeting.key, change.generation)
         intent = _record_of(meeting, change.generation, str(mark) if mark else None).sending(
-            meeting.spec, meeting.occurrence.fingerprint, now
+            meeting.spec, meeting.occurrence.fingerprint, asked.latest
         )
         if former is not None and former.reservation_id is None:
             intent = replace(intent, row=former.row, attempts=former.attempts + 1)
@@ -189,7 +190,15 @@ class Applier:
             )
         (intent,) = self._ledger.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
         try:
-            reservation_id = yield partial(self._create_once_or_again, meeting.spec, mark)
+            try:
+                reservation_id = yield partial(self._api.create, meeting.spec, mark, asked=asked)
+            except RateLimited as error:
+                raise ApiUnusable(str(error)) from None
+            except NotExecuted:
+                # It provably did not arrive, so it may be sent again, as a request of now.
+                asked = self._api.time()
+                self._ledger.amend(intent := replace(intent, attempted_at=asked.latest))
+                reservation_id = yield partial(self._created_at_last, meeting.spec, mark, asked)
             self._require_new(reservation_id)
         except Refused as refusal:
             yield from self._on_refused_create(intent, refusal)
@@ -219,17 +228,11 @@ class Applier:
         """The meeting with its inline attachments published, without those that cannot be."""
         return publish(meeting, self._ledger, self._settings.publish_dir, self._settings.publish_mode)
 
-    def _create_once_or_again(self, spec: ReservationSpec, mark: Mark | None) -> str:
-        """Send a create; a second time only when the first provably never arrived."""
+    def _created_at_last(self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime) -> str:
         try:
-            return self._api.create(spec, mark)
-        except RateLimited as error:
+            return self._api.create(spec, mark, asked=asked)
+        except NotExecuted as error:
             raise ApiUnusable(str(error)) from None
-        except NotExecuted:
-            try:
-                return self._api.create(spec, mark)
-            except NotExecuted as error:
-                raise ApiUnusable(str(error)) from None
 
     def _on_refused_create(self, intent: Booking, refusal: Refused) -> Steps[None]:
         """The API publishes no codes for meetings, so the room itself is asked why.
@@ -314,8 +317,9 @@ class Applier:
         wanted, meeting = meeting, self._published(meeting)
         if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
             return  # all that differs are attachments that still cannot be published
+        asked = self._api.time()
         intent = replace(
-            booking.sending(meeting.spec, meeting.occurrence.fingerprint, self._clock()),
+            booking.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest),
             source=meeting.occurrence.source,
             witnesses=meeting.witnesses,
         )
@@ -325,7 +329,7 @@ class Applier:
         (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
         back = replace(booking, row=intent.row)
         try:
-            yield from self._modify(intent, back)
+            yield from self._modify(intent, back, asked)
         except Refused as refusal:
             yield from self._on_refused_update(back, intent, refusal)
             self._exchange.step_back(booking.row)
@@ -337,7 +341,7 @@ class Applier:
             self._exchange.has_moved(change.booking)
             self._confirm(intent.booked(booking.reservation_id), "updated")
 
-    def _modify(self, intent: Booking, back: Booking) -> Steps[None]:
+    def _modify(self, intent: Booking, back: Booking, asked: ApiTime) -> Steps[None]:
         """Send a change whose intent is recorded; `back` is the record if it was not sent.
 
         Raises `Refused`, `NotDone` (after a look), `OutcomeUnknown` (with the doubt recorded), `ApiUnusable`.
@@ -347,7 +351,12 @@ class Applier:
         mark = Mark.find(intent.mark) if intent.mark else None
         try:
             yield partial(
-                self._api.modify, intent.reservation_id, intent.pending, mark, intent.pending.creator
+                self._api.modify,
+                intent.reservation_id,
+                intent.pending,
+                mark,
+                intent.pending.creator,
+                asked=asked,
             )
         except NotDone as error:
             there = yield from self._looked_at(intent, error)
@@ -385,10 +394,11 @@ class Applier:
         `ApiUnusable`.
         """
         assert booking.reservation_id is not None  # only bookings that have one are updated
-        intent = booking.sending(spec, booking.origin, self._clock())
+        asked = self._api.time()
+        intent = booking.sending(spec, booking.origin, asked.latest)
         (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
         try:
-            finish(self._modify(intent, booking))
+            finish(self._modify(intent, booking, asked))
         except (Refused, NotDone) as no:
             self._ledger.record(booking, at=self._clock(), what="refused", detail=str(no))
             raise
@@ -432,31 +442,32 @@ class Applier:
         without asking again.
         """
         approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
-        now = self._clock()
-        intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, now) for c in approved]
-        stored = self._ledger.record(*intents, at=now, what="cancel", detail="approved")
+        asked = self._api.time().latest
+        intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, asked) for c in approved]
+        stored = self._ledger.record(*intents, at=self._clock(), what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
     def _cancel(self, change: Cancel) -> Steps[None]:
         booking = change.booking
         if booking.row in self._approved:
-            yield from self._send_cancel(self._approved[booking.row])
+            yield from self._send_cancel(self._approved[booking.row], self._api.time())
             return
-        intent = booking.cancelling(change.reason, change.evidence, change.detail, self._clock())
+        asked = self._api.time()
+        intent = booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)
         (intent,) = self._ledger.record(
             intent, at=self._clock(), what="cancel", detail=f"{change.reason} ({change.evidence})"
         )
-        yield from self._send_cancel(intent, booking)
+        yield from self._send_cancel(intent, asked, booking)
 
     def finish_cancel(self, intent: Booking) -> None:
         """Send a cancel whose intent is recorded once more: it sets a state, so repeating is safe.
 
         Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
         """
-        now = self._clock()
-        again = replace(intent, attempts=intent.attempts + 1, attempted_at=now, retry_at=None)
-        (again,) = self._ledger.record(again, at=now, what="cancel", detail="once more")
-        finish(self._send_cancel(again, intent))
+        asked = self._api.time()
+        again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
+        (again,) = self._ledger.record(again, at=self._clock(), what="cancel", detail="once more")
+        finish(self._send_cancel(again, asked, intent))
 
     def give_up_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
         """Record that a reservation stays, because the API does not cancel it."""
@@ -476,10 +487,10 @@ class Applier:
             )
         )
 
-    def _send_cancel(self, intent: Booking, back: Booking | None = None) -> Steps[None]:
+    def _send_cancel(self, intent: Booking, asked: ApiTime, back: Booking | None = None) -> Steps[None]:
         assert intent.reservation_id is not None  # only bookings that have one are cancelled
         try:
-            yield partial(self._api.cancel, intent.reservation_id)
+            yield partial(self._api.cancel, intent.reservation_id, asked=asked)
         except Refused as refusal:
             now_there = yield from self._looked_at(intent, refusal)
             if now_there is None or not now_there.live:
@@ -529,7 +540,7 @@ class Applier:
             reason = intent.reason  # what a cancel rests on stays with it
         doubt = replace(
             intent.with_state(intent.state, reason, f"{str(error).rstrip('.')}. It is settled by looking."),
-            retry_at=now + self._settings.request_validity + GRACE,
+            retry_at=self._api.time().latest + self._settings.request_validity + GRACE,
         )
         self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **named(doubt))
@@ -622,6 +633,7 @@ class Applier:
         if self._settings.mode is not Mode.FULL:
             log.warning("duplicate", reservation_id=reservation_id, of=duplicate.of.reservation_id)
             return False
+        asked = self._api.time()
         there = self._api.get(reservation_id)
         stays = self._api.get(duplicate.of.reservation_id)
         if there is None or not there.live:
@@ -632,7 +644,7 @@ class Applier:
             log.warning("stray", reservation_id=reservation_id)
             return False
         try:
-            self._api.cancel(reservation_id)
+            self._api.cancel(reservation_id, asked=asked)
         except (ReservationError, ApiUnusable) as error:
             # Setting a state again is safe, so the next comparison does it.
             log.warning("duplicate", reservation_id=reservation_id, error=str(error))

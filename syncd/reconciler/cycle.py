@@ -21,9 +21,10 @@ from syncd.core.plan import plan as planned
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState
 from syncd.core.rest import Resting, Tally
-from syncd.errors import ApiUnusable, ReservationError
+from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import Account, account_of
 from syncd.reconciler.apply import Applier
+from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
 from syncd.reconciler.inspect import inspect, is_due, is_unproven, last_compared, look_for, remember
 from syncd.reconciler.intake import Elsewhere, Intake, Prepare, Said
@@ -120,6 +121,7 @@ class Reconciler:
         self.due_at: datetime | None = None  # when a cycle is due although no source is; after each cycle
         self._first = True  # no cycle of this process has looked at published attachments
         self._compared = False  # the ledger with the API, by this process
+        self._clock_check = ClockCheck(api, ledger, clock)
         self._groundwork = Groundwork(sources=self._intake.sources, api=api, ledger=ledger, settings=settings)
 
     def preview(self, only: Collection[str] | None = None) -> Preview:
@@ -186,8 +188,10 @@ class Reconciler:
     def adoption(self, *, apply: bool) -> Adoption:
         """Which reservations with our mark the ledger does not know; with `apply` it takes them over.
 
-        Nothing is written to the API. Raises `ApiUnusable`.
+        Nothing is written to the API. Raises `ApiUnusable`, and with `apply` `ClockWrong`.
         """
+        if apply:
+            self._clock_check.judge(ask=True)
         now = self._clock()
         bookings = self._ledger.current()
         readings = self._looked_at(None, bookings, now)
@@ -235,10 +239,13 @@ class Reconciler:
         decided: _Decided | None = None
         resting = matter.due.resting
         error: str | None = None
+        clock_wrong = False
         try:
             decided, resting = self._settle_and_write(matter, applier, force=force)
             self._remove_attachments(decided)
             self._forget_what_is_long_over(now)
+        except ClockWrong as wrong:
+            error, clock_wrong = str(wrong), True
         except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
         self._api.remember()
@@ -254,6 +261,7 @@ class Reconciler:
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
             error=error,
+            clock_wrong=clock_wrong,
         )
 
     def _remove_attachments(self, decided: _Decided) -> None:
@@ -277,11 +285,14 @@ class Reconciler:
         # A clock that ran ahead may have taken meetings for over that are still to come.
         set_back = self._latest is not None and now < self._latest
         self._latest = now
+        self._clock_check.judge(ask=False)
         compare = force or set_back or is_due(self._ledger, now, self._settings.drift_check)
         if not (compare or matter.due.uids or self._ledger.decisions()):
             idle = self._idle(matter, now)
             if idle is not None:
                 return idle, matter.due.resting
+        if compare or self._ledger.decisions() or self._ledger.in_doubt(now):
+            self._clock_check.judge(ask=True)  # the API is asked about these anyway
         if self._settings.mode is Mode.OBSERVE:
             if compare:
                 self._inspect(matter.wish, applier)
@@ -298,6 +309,8 @@ class Reconciler:
             decided = self._decide(matter)
             decided = self._without_what_is_booked(decided, applier, compared=compare)
             plan = decided.plan
+            if plan.writes or plan.closed:
+                self._clock_check.judge(ask=True)
             self._record_silently(plan)
             resting = self._let_rest(decided)
             if plan.released is not None:
@@ -397,6 +410,8 @@ class Reconciler:
 
     def _forget_what_is_long_over(self, now: datetime) -> None:
         """Once a day; the ledger of a service that runs for years must not grow for years."""
+        if not self._clock_check.is_judged:
+            return
         today = f"{now:%Y-%m-%d}"
         if self._ledger.get_fact("pruned") != today:
             self._ledger.prune(now - self._settings.retention)
@@ -525,6 +540,7 @@ class Reconciler:
         calls: Mapping[str, int],
         seconds: float,
         error: str | None,
+        clock_wrong: bool,
     ) -> CycleReport:
         nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
         open_ones = () if nothing_open else self._ledger.unsettled(self._clock())
@@ -555,6 +571,8 @@ class Reconciler:
             interrupted=self._stopping(),
             left=len(applier.left),
             oddities=standing(self._ledger, open_ones),
+            clock=self._clock_check.sentence or None,
+            clock_wrong=clock_wrong,
         )
         log.info(
             "cycle",

@@ -65,7 +65,10 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next."""
+    """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next.
+
+    `clock` says that the clock of this machine is off, `clock_wrong` that nothing was written because of it.
+    """
 
     plan: Plan | None
     counts: Mapping[str, int]
@@ -76,6 +79,8 @@ class CycleReport:
     interrupted: bool = False
     left: int = 0
     oddities: tuple[Oddity, ...] = ()
+    clock: str | None = None
+    clock_wrong: bool = False
 
     @property
     def outcome(self) -> str:

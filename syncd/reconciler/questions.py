@@ -93,6 +93,7 @@ class Questions:
         self.create = api.create
         self.modify = api.modify
         self.pause_s = api.pause_s
+        self.time, self.ask_time, self.time_if_known = api.time, api.ask_time, api.time_if_known
 
     @property
     def calls(self) -> Mapping[str, int]:

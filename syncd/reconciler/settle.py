@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
@@ -20,7 +20,13 @@ from syncd.core.adopt import Duplicate, adopted_from, made_by, search_window
 from syncd.core.decisions import Decision, Verdict, resolvable
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
+from syncd.core.reservation import (
+    HOLDING_STATES,
+    UNANSWERED_STATES,
+    Booking,
+    BookingState,
+    Reservation,
+)
 from syncd.errors import OutcomeUnknown, ReservationError
 from syncd.reconciler.apply import GRACE, MARGIN, MAX_TRIES, Applier
 from syncd.reconciler.exchange import named
@@ -34,6 +40,8 @@ MAX_ATTEMPTS = 5
 
 _LEAN = "The API's list does not tell which reservations are ours."
 _RESOLVE = "settle it with: syncd resolve"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
@@ -75,6 +83,8 @@ class Settler:
 
     def _settle(self, *, repeat: bool) -> None:
         doubtful = self._ledger.in_doubt(self._clock())
+        if doubtful:
+            doubtful = self._begun_anew(doubtful)
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
         if creates:
             with _one_by_one(creates):
@@ -85,6 +95,19 @@ class Settler:
                     self._settle_cancel(booking, repeat=repeat)
                 elif booking.reservation_id is not None:
                     self._settle_update(booking)
+
+    def _begun_anew(self, doubtful: Sequence[Booking]) -> tuple[Booking, ...]:
+        """The same, where a wait that began in the future begins now: the API's clock was set back."""
+        latest = self._api.time().latest
+        bookings: list[Booking] = []
+        for booking in doubtful:
+            assert booking.attempted_at is not None  # a booking in doubt has it
+            if booking.attempted_at <= latest + GRACE:
+                bookings.append(booking)
+                continue
+            bookings.append(replace(booking, attempted_at=latest, retry_at=None))
+            self._ledger.amend(bookings[-1])
+        return tuple(bookings)
 
     # Creates
 
@@ -122,8 +145,7 @@ class Settler:
 
     def _not_found(self, booking: Booking) -> None:
         settled_at = self._settled_at(booking)
-        now = self._clock()
-        if now < settled_at:
+        if self._api.time().earliest < settled_at:
             said_no = booking.reason is Reason.REFUSED
             what = "the API answered that it failed" if said_no else "its answer was lost"
             self._wait(
@@ -143,7 +165,7 @@ class Settler:
             self._give_back(booking, "not made", "not found after request_validity")
 
     def _settled_at(self, booking: Booking) -> datetime:
-        """When the request in doubt can no longer arrive."""
+        """When the request in doubt can no longer arrive, by the API's clock."""
         assert booking.attempted_at is not None  # a booking in doubt has it
         settings = self._settings
         # Without an answer of any kind (a kill) the request may have been signed late.
@@ -212,7 +234,7 @@ class Settler:
         # It is from a reading that is forgotten.
         there = replace(there, origin="", attempts=booking.attempts)
         until = self._settled_at(booking)
-        if self._clock() < until:
+        if self._api.time().earliest < until:
             return there.late(booking, until)
         if booking.attempts < MAX_ATTEMPTS:
             return there
@@ -239,45 +261,144 @@ class Settler:
     def _carry_out_decisions(self) -> None:
         decisions = self._ledger.decisions()
         by_row = {b.row: b for b in self._ledger.current()} if decisions else {}
+        due: list[tuple[Booking, Decision]] = []
         for decision in decisions:
             booking = by_row.get(decision.booking)
-            if booking is not None and resolvable(booking):
-                self._carry_out(booking, decision)
-            self._ledger.drop_decision(decision.booking)
+            if booking is None or not resolvable(booking):
+                self._ledger.drop_decision(decision.booking)
+            else:
+                due.append((booking, decision))
+        if not due:
+            return
+        with _one_by_one([booking for booking, _ in due]):
+            found = self._listed([booking for booking, decision in due if _is_looked_for(booking, decision)])
+            for booking, decision in due:
+                with _one_by_one([booking]):
+                    if self._carry_out(booking, decision, found):
+                        self._ledger.drop_decision(decision.booking)
 
-    def _carry_out(self, booking: Booking, decision: Decision) -> None:
+    def _listed(self, bookings: Sequence[Booking]) -> Listing:
+        """All that the API has in the time of these bookings."""
+        if not bookings:
+            return Listing()
+        start, end = search_window(bookings, MARGIN)
+        creators = {b.spec.creator for b in bookings}
+        found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
+        known = self._ledger.recorded({r.reservation_id for r in found})
+        return completed(found, [b.spec for b in bookings], self._api, known)
+
+    def _carry_out(self, booking: Booking, decision: Decision, found: Listing) -> bool:
+        """Carry a decision out; False while a request that was lost may still arrive, so that it waits."""
         detail = f"decided by {decision.decided_by}"
-        match decision.verdict:
-            case Verdict.ADOPT:
-                self._adopt_decided(booking, decision, detail)
-            case Verdict.RETRY if booking.reservation_id is None:
-                self._give_back(booking, "resolve: retry", detail, attempts=0)
-            case Verdict.RETRY:
-                if not booking.in_doubt:
-                    self._ledger.record(
-                        booking.settled(), at=self._clock(), what="resolve: retry", detail=detail
-                    )
-            case Verdict.DROP:
-                self._drop(booking, detail)
+        if decision.verdict is Verdict.ADOPT:
+            return self._adopt_decided(booking, decision, detail)
+        if booking.in_doubt:
+            return self._decide_in_doubt(booking, decision, found, detail)
+        if decision.verdict is Verdict.DROP:
+            self._drop(booking, detail)
+        elif booking.state in HOLDING_STATES:
+            self._change_again(booking, detail)
+        else:
+            return self._book_again(booking, found, detail)
+        return True
 
-    def _adopt_decided(self, booking: Booking, decision: Decision, detail: str) -> None:
-        there = self._api.get(decision.reservation_id or "")
-        holders = self._ledger.holders([decision.reservation_id or ""]).values()
+    def _decide_in_doubt(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+        """Look first; what that settles needs no decision, and what may still arrive is waited for."""
+        if booking.state is BookingState.CANCELLING:
+            self._settle_cancel(booking, repeat=False)
+        elif booking.reservation_id is not None:
+            self._settle_update(booking)
+        else:
+            known = self._ledger.recorded({r.reservation_id for r in found})
+            self._settle_create(booking, made_by(booking, found, known), found, known)
+        now = next(b for b in self._ledger.bookings_of(booking.key.uid) if b.row == booking.row)
+        retry = decision.verdict is Verdict.RETRY
+        if now.in_doubt and retry and now.state is BookingState.CANCELLING:
+            # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
+            self._ledger.record(
+                replace(now, attempts=0), at=self._clock(), what="resolve: retry", detail=detail
+            )
+        elif now.in_doubt and self._api.time().earliest < self._settled_at(now):
+            return False
+        elif now.in_doubt and retry and not found.lacks(now.mark, now.spec.creator, ()):
+            return False  # the list does not tell
+        elif now.in_doubt and retry:
+            self._give_back(now, "resolve: retry", detail, attempts=0)
+        elif now.in_doubt:
+            self._drop(now, detail)
+        elif retry and now.reason is Reason.REFUSED:
+            self._retry_refused(now, detail)
+        elif (
+            not retry and now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(booking, now)
+        ):
+            self._drop(replace(now, pending=booking.pending, origin=booking.origin), detail)
+        return True
+
+    def _retry_refused(self, booking: Booking, detail: str) -> None:
+        if booking.state in HOLDING_STATES:
+            self._ledger.record(booking.settled(), at=self._clock(), what="resolve: retry", detail=detail)
+        elif booking.reservation_id is None:
+            self._give_back(booking, "resolve: retry", detail, attempts=0)
+
+    def _change_again(self, booking: Booking, detail: str) -> None:
+        """Leave a change or cancel that was refused or given up to the plan."""
+        assert booking.reservation_id is not None  # these states have one
+        there = self._api.get(booking.reservation_id)
+        settled = booking.settled()
+        if there is None or not there.live:
+            self._applier.take_over(settled, there)
+        else:
+            self._ledger.record(settled, at=self._clock(), what="resolve: retry", detail=detail)
+
+    def _book_again(self, booking: Booking, found: Listing, detail: str) -> bool:
+        """Leave a meeting without live reservation to the plan, unless the API has one for it already.
+
+        False when the API's list does not tell whether it has, so that the decision waits.
+        """
+        known = self._ledger.recorded({r.reservation_id for r in found})
+        asked = replace(
+            booking, pending=booking.pending or booking.content, attempted_at=booking.attempted_at or _EPOCH
+        )
+        own = [r for r in found if r.reservation_id == booking.reservation_id]
+        by_mark, by_content = made_by(asked, found, known), made_by(replace(asked, mark=None), found, known)
+        live = [r for r in (*own, *by_mark, *by_content) if r.live]
+        if live:
+            self._take(booking, live[0], f"{detail}; found by looking")
+        elif not found.lacks(booking.mark, booking.spec.creator, known):
+            return False
+        elif booking.reservation_id is None:
+            self._give_back(booking, "resolve: retry", detail, attempts=0)
+        else:
+            # Its record ends here, so that the plan finds a meeting without one.
+            former = booking.with_state(BookingState.CANCELLED, booking.reason, booking.detail)
+            self._ledger.record(former, at=self._clock(), what="resolve: retry", detail=detail)
+        return True
+
+    def _adopt_decided(self, booking: Booking, decision: Decision, detail: str) -> bool:
+        reservation_id = decision.reservation_id or ""
+        there = self._api.get(reservation_id)
+        holders = self._ledger.holders([reservation_id]).values()
         taken = any(holder.row != booking.row for holder in holders)
         if there is None or not there.live or there.oddity or taken:
             why = "is not live in Tuya"
             if there is not None and there.live:
                 why = "belongs to another booking" if taken else f"makes no sense ({there.oddity})"
-            told = replace(booking, detail=f"Not adopted: {decision.reservation_id} {why}; {_RESOLVE}.")
+            told = replace(booking, detail=f"Not adopted: {reservation_id} {why}; {_RESOLVE}.")
             self._ledger.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)
-            log.warning("not adopted", reservation_id=decision.reservation_id)
-            return
+            log.warning("not adopted", reservation_id=reservation_id)
+            return True
+        is_the_lost_one = there.mark is not None and str(there.mark) == booking.mark
+        may_arrive = booking.in_doubt and self._api.time().earliest < self._settled_at(booking)
+        if may_arrive and not is_the_lost_one:
+            return False  # it would come beside this one, or change it
         self._take(booking, there, detail)
+        return True
 
     def _drop(self, booking: Booking, detail: str) -> None:
         """Give up what was asked for: the booking stays as the API last confirmed it."""
-        kept = BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
-        state = booking.state if booking.state in HOLDING_STATES else kept
+        state = booking.state
+        if state in UNANSWERED_STATES or state is BookingState.WAITING:
+            state = BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
         cancel = booking.state is BookingState.CANCELLING
         dropped = replace(
             booking.with_state(state, Reason.DROPPED, f"Given up, {detail}."),
@@ -290,3 +411,17 @@ class Settler:
             blocked_by=None,
         )
         self._ledger.record(dropped, at=self._clock(), what="resolve: drop", detail=detail)
+
+
+def _is_looked_for(booking: Booking, decision: Decision) -> bool:
+    """Whether a decision needs to know what the API has in the time of a booking."""
+    if decision.verdict is Verdict.ADOPT or booking.state in {BookingState.CANCELLING, *HOLDING_STATES}:
+        return False
+    if booking.in_doubt:
+        return booking.reservation_id is None
+    return decision.verdict is Verdict.RETRY
+
+
+def _is_made(before: Booking, now: Booking) -> bool:
+    """Whether what was pending is what the reservation holds now."""
+    return now.content is not None and now.content == before.pending

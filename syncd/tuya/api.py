@@ -17,10 +17,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from syncd.core.apitime import ApiTime
 from syncd.core.listing import Listing
 from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
 from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused, Unanswered
 from syncd.tuya import codes, content
+from syncd.tuya.apiclock import steady
 from syncd.tuya.content import BookingRules, Fields, Room
 from syncd.tuya.pages import MOST_PAGES, Pages
 
@@ -60,7 +62,8 @@ class TuyaApi:
     `client_secret` is asked for each signature, so that a changed secret counts at once.
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
     `count_call` is called with the method before each request, `budget_left` returns the calls that are
-    left this month or None when they are not metered, `clock` returns epoch seconds.
+    left this month or None when they are not metered, `clock` returns epoch seconds, `elapsed` seconds that
+    only go forward, as fast as the API's time.
     Raises `ConfigError` when endpoint or client id cannot be used; that the environment's proxy or its list
     of authorities cannot be used is found out by the first call, which is `ApiUnusable` then.
     """
@@ -76,6 +79,7 @@ class TuyaApi:
         count_call: Callable[[str], None] = lambda _method: None,
         budget_left: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = steady,
     ) -> None:
         def opened() -> Channel:
             from syncd.tuya.channel import Channel
@@ -89,6 +93,7 @@ class TuyaApi:
                 count_call=count_call,
                 budget_left=budget_left,
                 clock=clock,
+                elapsed=elapsed,
             )
 
         self._open = opened
@@ -119,9 +124,24 @@ class TuyaApi:
         """Requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
         return self._opened.calls if self._opened else dict.fromkeys(("GET", "POST", "PUT"), 0)
 
+    def time(self) -> ApiTime:
+        """Return the present at the API; asks for a token if no answer told it before.
+
+        Raises `ApiUnusable`.
+        """
+        return self._channel.time()
+
+    def ask_time(self) -> ApiTime:
+        """Return the present at the API as a call of now tells; raises `ApiUnusable`."""
+        return self._channel.ask_time()
+
+    def time_if_known(self) -> ApiTime | None:
+        """Return the present at the API as far as former answers tell; None before the first."""
+        return self._opened.time_if_known() if self._opened else None
+
     @property
     def clock_offset_s(self) -> float | None:
-        """The API's clock minus ours in seconds, from the last answer; None before the first."""
+        """The API's clock minus ours in seconds; None before the first answer."""
         return self._opened.clock_offset_s if self._opened else None
 
     def pause_s(self, underway: int) -> float:
@@ -253,12 +273,14 @@ class TuyaApi:
             query["last_row_key"] = last
         return hits.pop() if len(hits) == 1 else None
 
-    def create(self, spec: ReservationSpec, mark: Mark | None) -> str:
+    # Writes: `asked` is when they were decided (None: now); held up for long after that they do not leave.
+
+    def create(self, spec: ReservationSpec, mark: Mark | None, *, asked: ApiTime | None = None) -> str:
         """Books it and returns the reservation id ("Add Meeting Reservation").
 
         An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
         """
-        result = self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark))
+        result = self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark), asked)
         if result is False:
             raise NotDone("The API answered that it was not booked (result false), and not why.")
         reservation_id = content.identifier(result)
@@ -268,18 +290,26 @@ class TuyaApi:
             )
         return reservation_id
 
-    def modify(self, reservation_id: str, spec: ReservationSpec, mark: Mark | None, modifier: str) -> None:
+    def modify(
+        self,
+        reservation_id: str,
+        spec: ReservationSpec,
+        mark: Mark | None,
+        modifier: str,
+        *,
+        asked: ApiTime | None = None,
+    ) -> None:
         """Replaces the content of a reservation ("Modify Meeting Reservation"); read it back afterwards."""
         body = content.payload(spec, mark, modifier=modifier)
-        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}", body)
+        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}", body, asked)
 
-    def cancel(self, reservation_id: str) -> None:
+    def cancel(self, reservation_id: str, *, asked: ApiTime | None = None) -> None:
         """Cancels a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
-        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"})
+        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked)
 
-    def _change(self, path: str, body: Mapping[str, object]) -> None:
+    def _change(self, path: str, body: Mapping[str, object], asked: ApiTime | None) -> None:
         # Page "Modify Meeting Reservation": result is true when modified, false when that failed.
-        result = self._channel.write("PUT", path, body)
+        result = self._channel.write("PUT", path, body, asked)
         if result is False:
             raise NotDone("The API answered that the change failed (result false), and not why.")
         if result is not True:

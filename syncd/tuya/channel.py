@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -29,6 +30,8 @@ import httpx
 import stamina
 import structlog
 
+from syncd.core.apitime import ApiTime
+from syncd.core.reservation import epoch_ms
 from syncd.errors import (
     ApiUnusable,
     ConfigError,
@@ -40,6 +43,7 @@ from syncd.errors import (
     Unanswered,
 )
 from syncd.tuya import codes
+from syncd.tuya.apiclock import ApiClock, steady
 from syncd.tuya.codes import Remedy
 from syncd.tuya.content import whole_number
 from syncd.tuya.pace import LATEST_SIGNING_S, Pace
@@ -141,6 +145,7 @@ class Channel:
         count_call: Callable[[str], None],
         budget_left: Callable[[], int | None],
         clock: Callable[[], float],
+        elapsed: Callable[[], float] = steady,
     ) -> None:
         if not (client_id and client_id.isascii() and client_id.isprintable()):
             raise ConfigError(["api.client_id: must be the plain text that the Tuya console shows"])
@@ -149,6 +154,7 @@ class Channel:
         self._client_secret = client_secret
         self._timeout_s = timeout_s
         self._clock = clock
+        self._api_clock = ApiClock(elapsed)
         self._pace = Pace(requests_per_second, self._wait)
         self._gate = Gate(endpoint, count_call, budget_left)
         self._http = httpx.Client(
@@ -164,8 +170,6 @@ class Channel:
         self._access_token: str | None = None
         self._no_token: tuple[float, SyncdError] | None = None  # when it was not given last, and why
         self._renew_at = 0.0
-        self._clock_shift_s = 0.0
-        self._clock_offset_s: float | None = None
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -178,10 +182,40 @@ class Channel:
         """Requests so far by method, those for tokens included."""
         return dict(self._gate.calls)
 
+    def time(self) -> ApiTime:
+        """Return the present at the API, which a token call tells if nothing did before.
+
+        Raises `ApiUnusable` when that fails. The clock of this machine stands in for an API that does not
+        tell its time.
+        """
+        known = self.time_if_known()
+        if known is None:
+            self._token()
+            known = self.time_if_known()
+        if known is None:
+            ours = datetime.fromtimestamp(self._clock(), UTC)
+            known = ApiTime(ours, ours, self._api_clock.elapsed())
+        return known
+
+    def ask_time(self) -> ApiTime:
+        """Return the present at the API as a call of now tells; raises `ApiUnusable`."""
+        self._api_clock.forget()
+        with self._token_lock:
+            self._renew_token()
+        return self.time()
+
+    def time_if_known(self) -> ApiTime | None:
+        """Return the present at the API as far as former answers tell; None before the first."""
+        return self._api_clock.now()
+
     @property
     def clock_offset_s(self) -> float | None:
-        """The API's clock minus ours in seconds, from the last answer; None before the first."""
-        return self._clock_offset_s
+        """The API's clock minus ours in seconds; None before the first answer."""
+        known = self.time_if_known()
+        if known is None:
+            return None
+        middle = known.earliest + (known.latest - known.earliest) / 2
+        return middle.timestamp() - self._clock()
 
     def pause_s(self, underway: int) -> float:
         """Seconds until another call may begin beside so many; infinite: when one of them ends."""
@@ -238,9 +272,12 @@ class Channel:
                 raise Unanswered(str(fault)) from None
             raise _unusable(fault) from None
 
-    def write(self, method: str, path: str, body: Mapping[str, object]) -> object:
-        """The `result` of a mutating request.
+    def write(
+        self, method: str, path: str, body: Mapping[str, object], asked: ApiTime | None = None
+    ) -> object:
+        """The `result` of a mutating request that was asked for at a moment (None: now).
 
+        It is signed at most `LATEST_SIGNING_S` after that, whatever holds it up.
         Raises `NotExecuted`, `RateLimited`, `Refused` or `ApiUnusable` when it provably had no effect,
         else `OutcomeUnknown`, and `WriteNotArmed` outside of `armed()`.
         """
@@ -248,7 +285,7 @@ class Channel:
         # With ASCII escapes there is no text that cannot be encoded.
         content = json.dumps(body, separators=(",", ":")).encode("ascii")
         try:
-            return self._call(method, path, {}, content)
+            return self._call(method, path, {}, content, asked=asked)
         except _Fault as fault:
             if fault.sent:
                 raise OutcomeUnknown(
@@ -283,29 +320,43 @@ class Channel:
         raise AssertionError("stamina ends with a result or an exception")
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes, *, for_token: bool = False
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+        *,
+        for_token: bool = False,
+        asked: ApiTime | None = None,
     ) -> object:
         """Exchanges until there is a result: each remedy once, waiting as often as there are waits."""
+        deadline = None if method == "GET" else _Deadline(self._api_clock, asked)
         try:
-            return self._exchanged(method, path, query, body, for_token=for_token)
+            return self._exchanged(method, path, query, body, for_token=for_token, deadline=deadline)
         finally:
             self._pace.give_back()
 
     def _exchanged(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes, *, for_token: bool
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+        *,
+        for_token: bool,
+        deadline: _Deadline | None,
     ) -> object:
-        asked_at = time.monotonic()
         tried: set[Remedy] = set()
         waits = iter(_THROTTLE_WAITS_S)
         while True:
             token = "" if for_token else self._token()
             self._pace.take_turn()
-            if method != "GET" and time.monotonic() - asked_at > LATEST_SIGNING_S:
-                raise NotExecuted(
-                    "the request waited too long for its turn, so it was not carried out; it is repeated "
-                    "later; if this happens often, raise api.requests_per_second"
-                )
-            answer = self._exchange(method, path, query, body, token)
+            # First the time that is signed, then the look at the deadline: a process that sleeps between the
+            # two, or after them, sends a request that is as old as its sleep was long, and is refused.
+            t = self._time_to_sign()
+            if deadline is not None:
+                deadline.require()
+            answer = self._exchange(method, path, query, body, token, t)
             if not answer.code:
                 return answer.result
             remedy = codes.REMEDIES.get(answer.code)
@@ -323,10 +374,8 @@ class Channel:
             with self._token_lock:
                 if self._access_token == token:  # else another thread has renewed it already
                     self._access_token = None
-        elif remedy is Remedy.SET_CLOCK:
-            if answer.server_ms is None:
-                self._refuse(answer, remedy, for_token=False)
-            self._clock_shift_s = self._clock_offset_s or 0.0
+        elif remedy is Remedy.SET_CLOCK and answer.server_ms is None:
+            self._refuse(answer, remedy, for_token=False)
 
     def _hold_as_asked(self, answer: _Answer, wait_s: float | None) -> None:
         asked_s = answer.retry_after_s
@@ -341,7 +390,7 @@ class Channel:
     def _refuse(self, answer: _Answer, remedy: Remedy | None, *, for_token: bool) -> NoReturn:
         sentence = codes.cure(answer.code)
         if remedy is Remedy.SET_CLOCK:
-            offset_s = self._clock_offset_s
+            offset_s = self.clock_offset_s
             apart = "" if offset_s is None else f", by about {abs(offset_s):.0f} s"
             sentence = (
                 f"the API does not accept the time of this machine, which differs from its own{apart}: "
@@ -389,12 +438,18 @@ class Channel:
         self._renew_at = time.monotonic() + life_s - min(300.0, life_s / 10)
         self._access_token = token
 
-    def _exchange(self, method: str, path: str, query: Mapping[str, str], body: bytes, token: str) -> _Answer:
-        """One request and its answer, whatever the API says in it."""
+    def _time_to_sign(self) -> str:
+        """Return the API's time in epoch milliseconds, or ours as long as the API's is not known."""
+        known = self.time_if_known()
+        return str(int(self._clock() * 1000) if known is None else epoch_ms(known.latest))
+
+    def _exchange(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, token: str, t: str
+    ) -> _Answer:
+        """One request, signed for the time `t`, and its answer, whatever the API says in it."""
         pairs = sorted(query.items())
         url = path + _parameters(pairs, str)
-        asked_at = self._clock()
-        t, nonce = str(int((asked_at + self._clock_shift_s) * 1000)), uuid4().hex
+        nonce = uuid4().hex
         headers = {
             "client_id": self._client_id,
             "sign_method": "HMAC-SHA256",
@@ -417,17 +472,18 @@ class Channel:
         if body:
             headers["content-type"] = "application/json"
         on_wire = self._endpoint + path + _parameters(pairs, lambda value: quote(value, safe=""))
-        began = time.monotonic()
+        began = self._api_clock.elapsed()
         status, retry_after_s, content = self._send(method, on_wire, headers, body)
         answer = _read_answer(status, retry_after_s, content)
         if answer.server_ms is not None:
-            self._clock_offset_s = answer.server_ms / 1000 - (asked_at + self._clock()) / 2
+            refused = codes.REMEDIES.get(answer.code) is Remedy.SET_CLOCK
+            self._api_clock.note(answer.server_ms, began, certain=refused)
         _log.debug(
             "api_call",
             method=method,
             code=answer.code,
             tid=answer.tid,
-            seconds=round(time.monotonic() - began, 3),
+            seconds=round(self._api_clock.elapsed() - began, 3),
         )
         return answer
 
@@ -464,6 +520,30 @@ class Channel:
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and self._closing.wait(seconds):
             raise _stopping()
+
+
+class _Deadline:
+    """Until when a request may be signed that was asked for at a moment (None: now)."""
+
+    def __init__(self, clock: ApiClock, asked: ApiTime | None) -> None:
+        self._clock = clock
+        self._asked = asked or clock.now()
+        self._asked_s = asked.steady_s if asked else clock.elapsed()
+
+    def require(self) -> None:
+        """Raise `NotExecuted` when it is over, by the steady clock or by the API's.
+
+        A virtual machine that was halted does not count that time; the API does.
+        """
+        late_s = self._clock.elapsed() - self._asked_s
+        now = self._clock.now()
+        if now is not None and self._asked is not None:
+            late_s = max(late_s, (now.earliest - self._asked.latest).total_seconds())
+        if late_s > LATEST_SIGNING_S:
+            raise NotExecuted(
+                "the request waited too long before it could leave, so it was not carried out; it is "
+                "repeated later; if this happens often, raise api.requests_per_second"
+            )
 
 
 _CHECK_NETWORK = "check the network and api.endpoint"

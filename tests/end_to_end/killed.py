@@ -31,8 +31,10 @@ from sqlalchemy import Connection, Engine, event
 
 from syncd import log
 from syncd.config import load
+from syncd.core.apitime import ApiTime
 from syncd.reconciler import Reconciler
 from syncd.service import NoProgress, Service, service, utc_now
+from syncd.tuya.apiclock import steady
 
 _WRITES = ("create", "modify", "cancel")
 _CALLS = (*_WRITES, "get", "find", "find_within", "find_user", "rules")
@@ -86,18 +88,40 @@ def at_work(
     clock: Callable[[], datetime] = utc_now,
     wrap: Callable[[Service], Any] = lambda parts: parts.api,
     gives_way: Callable[[], bool] = lambda: False,
+    api_clock: Callable[[], datetime] | str | None = "the same",
 ) -> Iterator[Reconciler]:
-    """What `syncd.service` builds, with another clock and the API port wrapped."""
+    """What `syncd.service` builds, with another clock and the API port wrapped.
+
+    The API's time passes as the clock does, as another clock does, or (None) as the API itself says.
+    """
+    told = clock if isinstance(api_clock, str) else api_clock
     with service(load(config), owner=True) as parts:
         yield Reconciler(
             sources=parts.reconciler._intake.sources,
-            api=wrap(parts),
+            api=wrap(parts) if told is None else _OnClock(wrap(parts), told),
             ledger=parts.ledger,
             settings=parts.reconciler._settings,
             clock=clock,
             gives_way=gives_way,
             progress=NoProgress(),
         )
+
+
+class _OnClock:
+    """The API port of an API whose time passes as a test says."""
+
+    def __init__(self, api: Any, clock: Callable[[], datetime]) -> None:
+        self._api = api
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def time(self) -> ApiTime:
+        """The present."""
+        return ApiTime(self._clock(), self._clock(), steady())
+
+    time_if_known = ask_time = time
 
 
 class _Death:

@@ -188,6 +188,7 @@ class _Process:
             timeout_s=10.0,
             requests_per_second=1e6,
             clock=lambda: clock().timestamp(),
+            elapsed=lambda: clock().timestamp(),
         )
         files = FileSource("office", folder / "office.ics", 1_000_000)
         self.reconciler = Reconciler(

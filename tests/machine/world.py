@@ -209,6 +209,7 @@ class World:
             timeout_s=timeout_s,
             requests_per_second=1e6,
             clock=self._epoch_seconds,
+            elapsed=self._epoch_seconds,
         )
 
     def _furnish(self, with_approval: Sequence[str]) -> dict[str, str]:
