@@ -27,6 +27,7 @@ from syncd.core.changes import (
     Wait,
 )
 from syncd.core.evidence import Absence, confirmed
+from syncd.core.exchanged import exchanged, looks_alike
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.moved import AT_ONCE, moved_keys
 from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
@@ -77,6 +78,7 @@ class _Planner:
         self.renamed: tuple[Renamed, ...] = ()
         self.wishes: list[Booking] = []
         self.meetings: dict[OccurrenceKey, list[Meeting]] = {}
+        self.scopes: set[str] = set()
         self.occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
         self.sources_of: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
         self.by_reservation: dict[str, Booking] = dict(resting.holders)
@@ -88,6 +90,7 @@ class _Planner:
         bookings: Iterable[Booking],
     ) -> Plan:
         self._sort_out(witnessed, mapped)
+        self.scopes = {key.scope for key in self.meetings}
         current: dict[OccurrenceKey, list[Booking]] = {}
         doubtful: set[OccurrenceKey] = set()
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
@@ -95,11 +98,13 @@ class _Planner:
                 self.by_reservation[booking.reservation_id] = booking
             if booking.is_unanswered:
                 doubtful.add(booking.key)
+                doubtful.update(self._elsewhere(booking))
                 self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail or MEANINGS[Reason.IN_DOUBT]))
             elif booking.spec.end <= self.now and not (booking.drifted and booking.key in self.meetings):
                 self.draft.closed.append(booking.with_state(BookingState.ENDED))
             else:
                 current.setdefault(booking.key, []).append(self._not_missed(booking))
+        self._follow_exchanged_sources(current)
         self.cancels.take_stock(booking for booked in current.values() for booking in booked)
         self._follow_moved_keys(current, doubtful)
         self.cancels.take_stock(booking for booked in current.values() for booking in booked)
@@ -190,6 +195,41 @@ class _Planner:
         if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
             return absence  # for what an empty calendar lacked, the other copy counts already
         return confirmed(booking, absence, [self.readings[booking.source]], self.policy.safety)
+
+    def _elsewhere(self, booking: Booking) -> Iterable[OccurrenceKey]:
+        """Keys under which another source seems to show the meeting of a booking that is in doubt.
+
+        Booked under one of them it could be there twice.
+        """
+        own = booking.key
+        if any(looks_alike(m.spec, booking.spec) for m in self.meetings.get(own, ())):
+            return
+        for scope in self.scopes:
+            key = replace(own, scope=scope)
+            if any(looks_alike(m.spec, booking.spec) for m in self.meetings.get(key, ())):
+                yield key
+
+    def _follow_exchanged_sources(self, current: dict[OccurrenceKey, list[Booking]]) -> None:
+        """Give bookings whose meeting another source shows now the key that it has there."""
+        followed = exchanged(current, self.meetings)
+        moving = [b for booked in current.values() for b in booked if b.row in followed]
+        for booking in moving:
+            current[booking.key].remove(booking)
+            if not current[booking.key]:
+                del current[booking.key]
+        for booking in moving:
+            meeting = followed[booking.row]
+            moved = replace(
+                booking,
+                key=meeting.key,
+                source=meeting.occurrence.source,
+                witnesses=meeting.witnesses,
+                missed=0,
+                missed_in="",
+            )
+            current.setdefault(moved.key, []).append(moved)
+            self.draft.amended[moved.row] = moved
+            self.rekeyed += 1
 
     def _follow_moved_keys(
         self, current: dict[OccurrenceKey, list[Booking]], doubtful: Collection[OccurrenceKey]
