@@ -209,9 +209,15 @@ class _Planner:
             if any(looks_alike(m.spec, booking.spec) for m in self.meetings.get(key, ())):
                 yield key
 
+    def _is_silent(self, booking: Booking) -> bool:
+        """Whether the source of a booking could not be read, so that its meeting may still be there."""
+        reading = self.readings.get(booking.source)
+        return booking.source in self.policy.configured and (reading is None or not reading.readable)
+
     def _follow_exchanged_sources(self, current: dict[OccurrenceKey, list[Booking]]) -> None:
         """Give bookings whose meeting another source shows now the key that it has there."""
-        followed = exchanged(current, self.meetings)
+        heard = {key: [b for b in booked if not self._is_silent(b)] for key, booked in current.items()}
+        followed = exchanged(heard, self.meetings)
         moving = [b for booked in current.values() for b in booked if b.row in followed]
         for booking in moving:
             current[booking.key].remove(booking)
