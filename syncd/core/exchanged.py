@@ -8,7 +8,7 @@ meeting as before, and its reservation follows it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,9 +29,11 @@ class _Unmatched:
 
 
 def exchanged(
-    current: Mapping[OccurrenceKey, Sequence[Booking]], meetings: Mapping[OccurrenceKey, Sequence[Meeting]]
+    current: Mapping[OccurrenceKey, Sequence[Booking]],
+    meetings: Mapping[OccurrenceKey, Sequence[Meeting]],
+    stays: Callable[[Booking], bool],
 ) -> dict[int, Meeting]:
-    """Return the meeting of another scope that each booking, by row, is of now.
+    """Return the meeting of another scope that each booking, by row, is of now; one that `stays` is of none.
 
     The time and the topic tell that it is the same event. Where most of a scope went to another one, the
     events that were edited meanwhile went there too.
@@ -47,6 +49,7 @@ def exchanged(
     stayed: Counter[str] = Counter()
     for group in groups.values():
         unmatched = _unmatched(group, current, meetings, stayed)
+        unmatched.bookings = [booking for booking in unmatched.bookings if not stays(booking)]
         if len(group) > 1:
             left.append(_match_alike(unmatched, moves))
     _match_those_that_go_along(left, moves, stayed)

@@ -216,8 +216,7 @@ class _Planner:
 
     def _follow_exchanged_sources(self, current: dict[OccurrenceKey, list[Booking]]) -> None:
         """Give bookings whose meeting another source shows now the key that it has there."""
-        heard = {key: [b for b in booked if not self._is_silent(b)] for key, booked in current.items()}
-        followed = exchanged(heard, self.meetings)
+        followed = exchanged(current, self.meetings, self._is_silent)
         moving = [b for booked in current.values() for b in booked if b.row in followed]
         for booking in moving:
             current[booking.key].remove(booking)
