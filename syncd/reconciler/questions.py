@@ -14,6 +14,7 @@ from datetime import datetime
 
 import structlog
 
+from syncd.core.apitime import ApiTime
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, Reservation
@@ -104,9 +105,9 @@ class Questions:
         """Let writes through while it lasts."""
         return self._api.armed()
 
-    def cancel(self, reservation_id: str) -> None:
+    def cancel(self, reservation_id: str, *, asked: ApiTime) -> None:
         """Cancel a reservation; whether it makes sense is no matter any more."""
-        self._api.cancel(reservation_id)
+        self._api.cancel(reservation_id, asked=asked)
         self.note(reservation_id, "")
 
     def get(self, reservation_id: str) -> Reservation | None:
