@@ -189,6 +189,21 @@ def test_room_texts(home: Path) -> None:
     assert room.addresses == ("room@example.com",)
 
 
+def test_names_as_they_are_pasted(home: Path) -> None:
+    """Signs that nobody sees, wide blanks and decomposed letters are taken, and are none of the name."""
+    (room,) = loaded(
+        home,
+        MINIMAL + '[[rooms]]\nid = "1"\nname = "Gru\u0308ner\u3000Raum\u200b"\n'
+        'locations = ["\ufeffKle\u00adin", "re:^gru\u0308n\u200e", "re:\u5c0f\uff08\uff11\uff09"]\n',
+    ).rooms
+    assert room.texts == {"gr\u00fcner raum", "klein"}
+    assert room.name == "Gru\u0308ner\u3000Raum"
+    found = [
+        any(e.search(text) for e in room.expressions) for text in ("Gr\u00fcn 1", "\u5c0f(1)", "\u5c0f1")
+    ]
+    assert found == [True, True, False]
+
+
 # conf.d
 
 
@@ -400,6 +415,12 @@ rooms = [{ id = "1", addresses = ["a@example.com"] }, { id = "2", addresses = ["
     rooms.2.addresses: stands twice: entry 1 of [[rooms]] has the same; each may stand once
 rooms = [{ id = "1", name = "Big room" }, { id = "2", locations = ["big  ROOM"] }]
     rooms.2.locations: stands twice: entry 1 of [[rooms]] has the same; each may stand once
+rooms = [{ id = "1", name = "Gr\\u00fcn" }, { id = "2", locations = ["GRU\\u0308N\\u200b"] }]
+    rooms.2.locations: stands twice: entry 1 of [[rooms]] has the same; each may stand once
+rooms = [{ id = "1", name = "\\u200b" }]
+    rooms."\u200b".name: must not be empty; leave the key out instead
+rooms = [{ id = "1", locations = ["a\\u0007b"] }]
+    rooms.1.locations[1]: must not hold line breaks or other control characters
 sources = [{ path = "a" }]
     sources[1].name: is required and has no default
 sources = [{ name = "office" }]

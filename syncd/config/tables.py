@@ -51,7 +51,7 @@ from syncd.config.values import (
     WorkingHours,
     Zone,
     is_loopback,
-    location_expression,
+    location_expressions,
     nearest,
     problem,
     split_listen,
@@ -176,9 +176,8 @@ class Room(Table):
     @cached_property
     def expressions(self) -> tuple[re.Pattern[str], ...]:
         """The regular expressions for LOCATION, without regard to case."""
-        return tuple(
-            location_expression(text) for text in self.locations if text.startswith(EXPRESSION_PREFIX)
-        )
+        written = [text for text in self.locations if text.startswith(EXPRESSION_PREFIX)]
+        return tuple(expression for text in written for expression in location_expressions(text))
 
 
 class PasswordAuth(Table):

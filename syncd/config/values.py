@@ -325,10 +325,10 @@ EXPRESSION_PREFIX = "re:"
 
 
 def _location(value: object) -> str:
-    text = _text(_require_text(value, "Small meeting room"))
+    text = _room_name(value)
     if text.startswith(EXPRESSION_PREFIX):
         try:
-            location_expression(text)
+            location_expressions(text)
         except (re.error, ValueError, RecursionError, OverflowError, MemoryError):
             raise problem(
                 "is not a regular expression; without re: in front it would be plain text"
@@ -338,22 +338,17 @@ def _location(value: object) -> str:
     return text
 
 
-def location_expression(text: str) -> re.Pattern[str]:
-    """The compiled expression of a location that begins with `re:`, without regard to case."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
-        return re.compile(text.removeprefix(EXPRESSION_PREFIX), re.IGNORECASE)
+def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
+    """Return the expressions of a location that begins with `re:`, for texts in NFKC; raises `re.error`.
 
-
-def expressions_of(pattern: str) -> tuple[re.Pattern[str], ...]:
-    """Return the expressions that find what a pattern means in texts in NFKC; raises `re.error`.
-
-    The second is for case-folded texts, if it is another one.
+    None has regard to case. The second is for case-folded texts, if it is another one.
     """
-    composed = unicodedata.normalize("NFC", pattern)
+    composed = unicodedata.normalize("NFC", text.removeprefix(EXPRESSION_PREFIX))
     normal = unicodedata.normalize("NFC", "".join(map(_normal_in_pattern, composed)))
     folded = "".join(c if c.isascii() else c.casefold() for c in normal)
-    return tuple(re.compile(written, re.IGNORECASE) for written in dict.fromkeys((normal, folded)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
+        return tuple(re.compile(written, re.IGNORECASE) for written in dict.fromkeys((normal, folded)))
 
 
 def _normal_in_pattern(character: str) -> str:

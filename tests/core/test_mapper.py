@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.config.values import expressions_of
+from syncd.config.values import location_expressions
 from syncd.core.mapper import Mapper, MappingRules, Skipped, SourceRules, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Window
 from syncd.core.reasons import Reason
@@ -41,7 +41,7 @@ ROOMS = (
     ),
     RoomRule(SOUTH, frozenset(), frozenset(), (re.compile(r"^Room S\d", re.IGNORECASE),)),
     RoomRule(GREEN, frozenset(), frozenset({fold_name("Gr\u00fcner Raum")})),
-    RoomRule(STREET, frozenset(), frozenset(), expressions_of("stra(?:\u00df|ss)e 7")),
+    RoomRule(STREET, frozenset(), frozenset(), location_expressions("re:stra(?:\u00df|ss)e 7")),
 )
 MARK = Mark.of("hq", OccurrenceKey("", "meeting", None), 0)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd.core.text import ELLIPSIS, cut, fold_space, plain, utf16_length
+from syncd.core.text import ELLIPSIS, cut, fold_name, fold_space, plain, utf16_length
 
 # Each is one character to a reader (Unicode Annex 29), and none joins with another one of the list.
 CLUSTERS = (
@@ -150,3 +150,29 @@ def test_plain_can_be_sent(text: str) -> None:
     reduced = plain(text)
     assert not any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in reduced)
     assert reduced == reduced.strip()
+
+
+@given(st.text())
+def test_fold_name_is_stable(text: str) -> None:
+    """A folded name is folded to itself, has nothing unseen in it, and no form of its letters is another."""
+    folded = fold_name(text)
+    assert fold_name(folded) == folded
+    assert not any(unicodedata.category(character) in {"Cc", "Cf"} for character in folded)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert fold_name(unicodedata.normalize(form, text)) == folded
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Stra\u00dfe", "STRASSE"),
+        ("\u0130stanbul", "\u0130STANBUL"),
+        ("\uff76\uff9e\uff72", "\u30ac\u30a4"),
+        ("Room\u00a0 1", " room\u3000\uff11"),
+        ("\ufb01ve", "FIVE"),
+        ("a\u00adb\u200d\u2060\ufeffc", "ABC"),
+    ],
+)
+def test_fold_name(one: str, other: str) -> None:
+    """Names that a reader takes for one are one."""
+    assert fold_name(one) == fold_name(other)
