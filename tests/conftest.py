@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 
 # A time in a test would fail on a busy machine; the number of examples bounds the work.
-settings.register_profile("default", deadline=None)
-settings.register_profile("thorough", max_examples=300, deadline=None)
-settings.register_profile("long", max_examples=5000, deadline=None)
+_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _ANY_MACHINE)
+settings.register_profile("thorough", _ANY_MACHINE, max_examples=300)
+settings.register_profile("long", _ANY_MACHINE, max_examples=5000)
 settings.load_profile("default")
 
 HANG_S = 300.0

@@ -182,7 +182,11 @@ class LedgerContract:
         with Ledger.open(url, owner=True) as ledger:
             yield ledger
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        deadline=None,
+        max_examples=60,
+    )
     @given(booking=bookings(), at=INSTANTS)
     def test_a_booking_comes_back_as_it_was(self, ledger: Ledger, booking: Booking, at: datetime) -> None:
         """Every field of every possible booking survives storage, and `record` returns what is stored."""
