@@ -29,6 +29,7 @@ from syncd.config import Config, load
 from syncd.core.backoff import backed_off
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.feeds import Feed, Lanes, Subscriptions, Validators
+from syncd.ics import Crew
 from syncd.ledger import Ledger
 from syncd.notify import Notifier
 from syncd.reconciler import CycleReport
@@ -68,7 +69,8 @@ def run(path: Path) -> None:
         notifier.ready(daemon.status)
         log.info("ready", sources=len(config.sources), mode=config.mode)
         try:
-            daemon.work()
+            with notifier.between_steps():
+                daemon.work()
         except LedgerBusy as error:
             if not daemon.is_stopping:
                 notifier.status(str(error))
@@ -117,7 +119,8 @@ class Daemon:
         self._wakes = Wakes()
         self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
         self._ended = threading.Event()
-        self._stop = Stop(self._told_to_stop)
+        self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
+        self._crew = Crew()
         self._config = config
         self._parts: Service = self._assembled(config)
         self._fetching: set[str] = set()
@@ -145,6 +148,7 @@ class Daemon:
             Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
             ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read") as pool,
             Lanes() as lanes,
+            self._crew,
             self._stop.on_signals(),
             _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
             _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
@@ -198,6 +202,11 @@ class Daemon:
         self._writing_since = self._writing_since or now
         least_s = max(_LEAST_WRITING_S, (self._writing_since - self._began) / 4)
         return now - self._writing_since >= least_s and (self._to_reload or bool(self._owed))
+
+    def _others_wait(self) -> bool:
+        """Whether something is due beside what is being read."""
+        self._take_wakes(0)
+        return self._to_reload or bool(self._owed) or self._stop()
 
     def _told_to_stop(self) -> None:
         self._wakes.wake(_STOP, "signal")
@@ -312,7 +321,9 @@ class Daemon:
             gives_way=self._gives_way,
             prepare=lambda _names, _force: None,
             elsewhere=self._read_aside,
+            crew=self._crew,
             alive=self._notifier.alive,
+            others_wait=self._others_wait,
         )
 
     def _reload(self) -> None:

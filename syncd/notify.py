@@ -2,15 +2,19 @@
 
 Promises: without a manager that listens nothing is sent; a manager that is gone or deaf stops nothing;
 a text cannot add fields of its own.
-Must not: decide how the service is, or feed the watchdog by itself, because only work that goes on is life.
+Must not: decide how the service is, or feed the watchdog by itself for longer than one step of the work may
+take, because only work that goes on is life.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 import structlog
@@ -21,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 # A manager whose queue is full must not hold up the work for longer.
 _LONGEST_SENDING_S = 2.0
+_LONGEST_PAUSE_S = 4.0  # between signs of life, whatever the manager waits for
+_GRACE_S = 60.0  # of one step of the work; one that takes longer hangs
 # systemd ignores messages of more than 4096 bytes, and a character may take four.
 _LONGEST_TEXT = 1000
 
@@ -35,6 +41,7 @@ class Notifier:
         self._address = address
         self._watchdog_s = watchdog_s
         self._next_sign = 0.0  # on the monotonic clock
+        self._lived_at = 0.0  # on the monotonic clock: when the work said so last
         self._failed = False
 
     @classmethod
@@ -76,13 +83,40 @@ class Notifier:
         self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def alive(self) -> None:
-        """The work goes on; may be called as often as one likes, sends three times in the watchdog's time."""
+        """The work goes on; may be called as often as one likes, and sends now and then."""
         if self._watchdog_s is None:
             return
-        now = time.monotonic()
+        now = self._lived_at = time.monotonic()
         if now >= self._next_sign:
-            self._next_sign = now + self._watchdog_s / 3
+            self._next_sign = now + self._every_s
             self._send("WATCHDOG=1")
+
+    @property
+    def _every_s(self) -> float:
+        """How often there is a sign of life: three times in the watchdog's time at least."""
+        return min(_LONGEST_PAUSE_S, (self._watchdog_s or math.inf) / 3)
+
+    @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """Signs of life go on during one step of the work, such as one plan of very many meetings.
+
+        A thread sends them as long as the work was alive within `_GRACE_S`, so one that hangs is noticed.
+        """
+        over = threading.Event()
+        thread = threading.Thread(target=self._send_between_steps, args=(over,), name="alive", daemon=True)
+        if self._watchdog_s is not None:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if thread.is_alive():
+                thread.join()
+
+    def _send_between_steps(self, over: threading.Event) -> None:
+        while not over.wait(self._every_s):
+            if time.monotonic() - self._lived_at < _GRACE_S:
+                self._send("WATCHDOG=1")
 
     def begin(self, total: int) -> None:  # noqa: ARG002  # how much it is does not matter here
         """Work of some length begins: with `advance` it makes the notifier an observer of progress."""

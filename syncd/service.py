@@ -34,7 +34,7 @@ from syncd.feeds import (
     Subscriptions,
     Tls,
 )
-from syncd.ics import Locale
+from syncd.ics import Crew, Locale
 from syncd.ledger import Ledger
 from syncd.reconciler import CalendarSource, Elsewhere, Fetched, Prepare, Progress, Reconciler, Settings
 from syncd.sources import FileSource, Memory
@@ -65,12 +65,16 @@ class Stop:
 
     A second SIGINT ends at once, and so does a call that goes on for long after the first: as
     KeyboardInterrupt, which leaves the intent of that call in the ledger.
-    `told` is called when the wish arises.
+    `told` are called when the wish arises.
     """
 
-    def __init__(self, told: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, *told: Callable[[], object]) -> None:
         self.wished = False
-        self._told = told
+        self._told = list(told)
+
+    def tells(self, told: Callable[[], object]) -> None:
+        """Call this too when the wish arises; it may run in a signal handler."""
+        self._told.append(told)
 
     def __call__(self) -> bool:
         """Whether to stop soon."""
@@ -94,7 +98,8 @@ class Stop:
         if not self.wished:
             signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
         self.wished = True
-        self._told()
+        for told in self._told:
+            told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,10 @@ def service(
     `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
     """
     stopping = stopping or Stop()
-    with open_ledger(config, owner=owner, patience=LedgerPatience(_SHORT_WAIT_S, stopping)) as ledger:
-        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress)
+    patience = LedgerPatience(_SHORT_WAIT_S, stopping)
+    with open_ledger(config, owner=owner, patience=patience) as ledger, Crew() as crew:
+        stopping.tells(ledger.under_way.stops)
+        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress, crew=crew)
         try:
             yield parts
         finally:
@@ -130,18 +137,22 @@ def assemble(
     ledger: Ledger,
     *,
     owner: bool,
+    crew: Crew,
     stopping: Callable[[], bool],
     gives_way: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     prepare: Prepare | None = None,
     elsewhere: Elsewhere | None = None,
     alive: Callable[[], object] = lambda: None,
+    others_wait: Callable[[], bool] = lambda: False,
 ) -> Service:
     """The parts of a configuration on an open ledger; whoever asks closes `api`.
 
     `gives_way` is asked while changes are written whether to leave the rest of them to the next cycle.
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
+    `crew` understands what may be costly.
     `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
+    `others_wait` is asked while costly events are read whether to leave the rest of them to the next cycle.
     `alive` is called at each step of the work: before a source is read, and at each API call.
     """
     subscriptions = Subscriptions(
@@ -168,6 +179,9 @@ def assemble(
         progress=progress or NoProgress(),
         prepare=prepare or fetch_now,
         elsewhere=elsewhere,
+        crew=crew,
+        alive=alive,
+        others_wait=others_wait,
     )
     return Service(config, ledger, api, reconciler, subscriptions)
 
@@ -354,6 +368,7 @@ def _source(
         locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones, source.owner),
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,
+        max_occurrences=config.calendar.max_occurrences,
     )
 
 

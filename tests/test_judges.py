@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from syncd.config import Config, effective, load
 from syncd.errors import ConfigError
+from syncd.ics import Crew
 from syncd.ledger import Ledger
 from syncd.scheduler import Entry, Scheduler
 from syncd.service import assemble
@@ -89,7 +90,7 @@ def problems(path: Path) -> tuple[str, ...]:
 def built(config: Config, folder: Path) -> None:
     """Make everything that a daemon makes of a configuration."""
     with Ledger.open(f"sqlite:///{folder / 'state.db'}", owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, stopping=lambda: False)
+        parts = assemble(config, ledger, owner=True, crew=Crew(keep=False), stopping=lambda: False)
         parts.subscriptions.requests([source.name for source in config.sources])
         parts.api.close()
     with Scheduler(lambda _name: None) as scheduler, Watcher(lambda _name: None) as watcher:

@@ -33,6 +33,7 @@ from syncd.ledger import HistoryEntry, Ledger
 from syncd.ledger.rows import decode_spec, encode_spec
 from tests.conftest import HANG_S
 
+FILES = ["state.db", "state.db-wal", "state.db-shm", "state.db.lock", "state.db.underway"]
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SPEC = ReservationSpec(
@@ -579,7 +580,7 @@ def test_files_are_private(file: Path) -> None:
     with open_as_owner(file) as ledger:
         ledger.record(booked(), at=NOW, what="test")
         modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in file.parent.iterdir()}
-    assert modes == dict.fromkeys(["state.db", "state.db-wal", "state.db-shm", "state.db.lock"], 0o600)
+    assert modes == dict.fromkeys(FILES, 0o600)
 
 
 def test_an_absent_ledger_is_empty_for_a_reader(file: Path) -> None:
@@ -1006,4 +1007,4 @@ def test_a_first_run_as_root_leaves_the_files_to_the_service(tmp_path: Path) -> 
     with open_as_owner(tmp_path / "state.db") as ledger:
         ledger.record(booked(), at=NOW, what="test")
         owners = {f.name: f.stat().st_uid for f in tmp_path.iterdir()}
-    assert owners == dict.fromkeys(["state.db", "state.db-wal", "state.db-shm", "state.db.lock"], 65534)
+    assert owners == dict.fromkeys(FILES, 65534)

@@ -56,6 +56,7 @@ from syncd.config.values import (
     problem,
     split_listen,
 )
+from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.changes import Mode
 from syncd.core.text import fold_name
 from syncd.errors import ConfigError
@@ -66,6 +67,9 @@ class Calendar(Table):
 
     timezone: Zone = key(..., "IANA zone of floating times and whole-day events.")
     horizon: Duration = key("30d", "Meetings are booked whose start is before now + horizon.")
+    max_occurrences: Whole = key(
+        MAX_OCCURRENCES, "Dates of one event within the horizon; more: quarantined.", ge=1, le=100_000
+    )
     all_day: Literal["skip", "working-hours", "whole-day"] = key("skip", "What whole-day events become.")
     working_hours: WorkingHours = key(["09:00", "18:00"], "Start and end, for all_day = working-hours.")
     transparent: Literal["skip", "book"] = key("skip", "Events marked as free time.")

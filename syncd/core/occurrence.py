@@ -295,6 +295,8 @@ class Reading:
     one broken file), but absence proves nothing.
     `digest` identifies the bytes that were read.
     `refresh_after` is how long the calendars ask to be left alone, if they say so.
+    `postponed` are UIDs that are there and were not looked at, because others took too much: nothing follows
+    from them now.
     """
 
     source: str
@@ -310,6 +312,7 @@ class Reading:
     documents: int = 0
     events: int = 0
     refresh_after: timedelta | None = None
+    postponed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         require_aware(self.at, "at")

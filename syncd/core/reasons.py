@@ -66,6 +66,7 @@ class Reason(StrEnum):
     UNKNOWN_TIMEZONE = "unknown_timezone"
     END_BEFORE_START = "end_before_start"
     TOO_MANY_OCCURRENCES = "too_many_occurrences"
+    TOO_COSTLY = "too_costly"
     # notes: something smaller than the event was left out or chosen
     UNMAPPED_ATTENDEE = "unmapped_attendee"
     UNREADABLE_PERSON = "unreadable_person"
@@ -125,7 +126,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.BROKEN_PROPERTY: "A property that decides the event cannot be read.",
     Reason.UNKNOWN_TIMEZONE: "The time zone is not known (calendar.timezones can name it).",
     Reason.END_BEFORE_START: "The event ends before it starts.",
-    Reason.TOO_MANY_OCCURRENCES: "The series has more occurrences than are read for one event.",
+    Reason.TOO_MANY_OCCURRENCES: "It has more dates within the horizon than calendar.max_occurrences.",
+    Reason.TOO_COSTLY: "Understanding the event takes more time or memory than one event may take.",
     Reason.UNMAPPED_ATTENDEE: "An attendee has no user id and was left out.",
     Reason.UNREADABLE_PERSON: "An attendee or the organizer cannot be read and was left out.",
     Reason.ROOM_DECLINED: "A room declined the meeting, so it is not booked.",

@@ -5,9 +5,12 @@ Lengths are UTF-16 code units, because "256 characters" of a description counts 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from html.parser import HTMLParser
+from html import unescape
+
+from syncd.core.bounds import TEXT_READ
 
 ELLIPSIS = "…"
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -15,14 +18,25 @@ _LINE_END = re.compile(r"\r\n|[\r\v\f\x85\u2028\u2029]")
 # A bare name or attributes: `<a.miller@example.com>` and `<b and c>` are no HTML.
 _LOOKS_LIKE_HTML = re.compile(
     r"</?(?:html|body|head|br|p|div|span|a|b|i|u|ul|ol|li|table|tr|td|font|h[1-6]|hr|strong|em)"
-    r"(?:\s+[\w:-]+\s*=[^>]*)?\s*/?>",
+    r"(?:\s+[\w:-]+\s*=[^>]{0,2000})?\s*/?>",  # bounded: each of many `<a b=` looks for its own end
     re.IGNORECASE,
 )
+_HIDING = re.compile(r"<(?:(!--)|(script|style|head|title)\b)", re.IGNORECASE)
+_END_OF_HIDDEN = {
+    "!--": re.compile("-->"),
+    **{
+        name: re.compile(rf"</{name}\b[^<>]{{0,100}}>", re.IGNORECASE)
+        for name in ("script", "style", "head", "title")
+    },
+}
 _BRACKETED = re.compile(r"<\s*((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>@]+)\s*>", re.IGNORECASE)
 _BREAKS = frozenset(
     {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
+_TAG = re.compile(r"<(/?)([A-Za-z][^\s/<>]*)")
+_ATTRIBUTES = re.compile(r"""(?:[^>"']|"[^"]*"|'[^']*')*+>""")  # a quoted value may hold a `>`
+_HREF = re.compile(r"""(?:^|[\s"'/])href\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
 # The categories Cc and Cs but for \n and \t.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ZERO_WIDTH_JOINER = "\u200d"
@@ -59,13 +73,46 @@ def normal_form(text: str) -> str:
     return unicodedata.normalize("NFKC", shown)
 
 
+def shortened(text: str) -> str:
+    """A description with no more than can matter for its plain text; costs time in proportion to its length.
+
+    Of HTML comments, scripts, styles and heads are left out first, since they may be longer than the text.
+    """
+    if len(text) <= TEXT_READ:
+        return text
+    begin = text[:TEXT_READ]
+    if not (_LOOKS_LIKE_HTML.search(begin) or _HIDING.match(begin.lstrip())):
+        return begin
+    begin = _without_hidden(text)[:TEXT_READ]
+    opened = begin.rfind("<")
+    return begin[:opened] if opened > begin.rfind(">") else begin
+
+
+def _without_hidden(text: str) -> str:
+    """HTML without what is never shown, as far as `TEXT_READ` characters; what has no end is left."""
+    kept: list[str] = []
+    length = place = 0
+    endless: set[str] = set()  # kinds of which no end stands behind this place, so it is looked for once
+    while length < TEXT_READ and (found := _HIDING.search(text, place)):
+        kind = (found[1] or found[2]).lower()
+        end = None if kind in endless else _END_OF_HIDDEN[kind].search(text, found.end())
+        if end is None:
+            endless.add(kind)
+        shown = text[place : found.end() if end is None else found.start()]
+        kept.append(shown)
+        length += len(shown)
+        place = found.end() if end is None else end.end()
+    kept.append(text[place : place + TEXT_READ])
+    return "".join(kept)
+
+
+@functools.lru_cache(maxsize=64)  # the dates of a series share their text
 def plain(text: str) -> str:
     """Plain text of a description: HTML reduced, line ends unified, no control characters, no loose ends."""
+    text = shortened(text)
     if _LOOKS_LIKE_HTML.search(text):
-        reducer = _Reducer()
-        reducer.feed(_BRACKETED.sub(r"&lt;\1&gt;", text))  # an address in brackets is text, not a tag
-        reducer.close()
-        text = reducer.text()
+        # An address in brackets is text, not a tag.
+        text = _Reducer(_BRACKETED.sub(r"&lt;\1&gt;", text)).reduce()
     text = _without_controls(_LINE_END.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
@@ -135,26 +182,70 @@ def _without_controls(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
-class _Reducer(HTMLParser):
-    """HTML to text: breaks become line ends, link targets stay readable, the rest is dropped."""
+class _Reducer:
+    """HTML to text: breaks become line ends, link targets stay readable, the rest is dropped.
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+    Reads anything as a browser would, and in one pass: what has no end is looked for once.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
         self._parts: list[str] = []
         self._hidden = 0
         self._link = ""
         self._link_text = 0
+        self._quotes_end = True  # behind this place; else quotes in tags mean nothing
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def reduce(self) -> str:
+        """The text, with runs of blanks and line ends reduced."""
+        text, place = self._text, 0
+        while (begin := text.find("<", place)) >= 0:
+            self._add(text[place:begin])
+            place = self._markup(begin)
+        self._add(text[place:])
+        reduced = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(self._parts))
+        return re.sub(r"\n{2,}", "\n", reduced).strip()
+
+    def _markup(self, begin: int) -> int:
+        """Read what begins with `<`; where the text goes on."""
+        text = self._text
+        if text.startswith("<!--", begin):
+            end = text.find("-->", begin + 4)
+            return end + 3 if end >= 0 else len(text)
+        match = _TAG.match(text, begin)
+        end = text.find(">", begin) + 1
+        if end == 0 or (match is None and text[begin + 1 : begin + 2] not in ("!", "?")):
+            self._add("<", markup=False)
+            return begin + 1
+        if match is None:
+            return end
+        if self._quotes_end:
+            quoted = _ATTRIBUTES.match(text, match.end())
+            self._quotes_end = quoted is not None
+            end = quoted.end() if quoted else end
+        name = match[2].lower()
+        if match[1]:
+            self._end(name)
+            return end
+        self._start(name, text[match.end() : end])
+        if name in {"script", "style"}:  # what is in there is no HTML
+            closing = _END_OF_HIDDEN[name].search(text, end)
+            return closing.start() if closing else len(text)
+        return end
+
+    def _start(self, tag: str, attributes: str) -> None:
         if tag in _HIDDEN:
             self._hidden += 1
+        elif tag == "body":
+            self._hidden = 0
         elif tag in _BREAKS:
             self._parts.append("\n")
         elif tag == "a":
-            self._link = next((value or "" for name, value in attrs if name == "href"), "")
+            found = _HREF.search(attributes)
+            self._link = unescape(found[1].strip("\"'")) if found else ""
             self._link_text = len(self._parts)
 
-    def handle_endtag(self, tag: str) -> None:
+    def _end(self, tag: str) -> None:
         if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
         elif tag in _BREAKS and tag != "br":
@@ -165,11 +256,6 @@ class _Reducer(HTMLParser):
                 self._parts.append(f" {self._link}" if shown.strip() else self._link)
             self._link = ""
 
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self._parts.append(_SPACE.sub(" ", data))
-
-    def text(self) -> str:
-        """What was read, with runs of blanks and line ends reduced."""
-        text = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(self._parts))
-        return re.sub(r"\n{2,}", "\n", text).strip()
+    def _add(self, data: str, *, markup: bool = True) -> None:
+        if data and not self._hidden:
+            self._parts.append(_SPACE.sub(" ", unescape(data) if markup else data))

@@ -7,16 +7,19 @@ Nothing in here knows files, feeds, the API or the ledger.
 """
 
 from syncd.ics.account import Account, account_of, extent
-from syncd.ics.crew import understand_all
+from syncd.ics.crew import Allowance, Crew
 from syncd.ics.document import Document
 from syncd.ics.inventory import Findings, Inventory, look_through
 from syncd.ics.pieces import Piece
-from syncd.ics.reader import Locale, Presences, read
+from syncd.ics.reader import Bounded, Locale, Presences, read
 from syncd.ics.relevance import span_of
 from syncd.ics.understanding import Understanding, Understood
 
 __all__ = [
     "Account",
+    "Allowance",
+    "Bounded",
+    "Crew",
     "Document",
     "Findings",
     "Inventory",
@@ -30,5 +33,4 @@ __all__ = [
     "look_through",
     "read",
     "span_of",
-    "understand_all",
 ]

@@ -85,8 +85,12 @@ def account_of(
     scope: str,
     locale: Locale,
     window: Window,
+    quarantined: bool = False,
 ) -> Account:
-    """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does."""
+    """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does.
+
+    Of one that is `quarantined` nothing is told beyond the horizon: finding it out may cost too much.
+    """
     parts: list[Part] = []
     zones: dict[ZoneUse, None] = {}
     excerpts: list[Document] = []
@@ -111,6 +115,8 @@ def account_of(
         span = Window(start=start, end=reach, reach=reach)
         return read(excerpts, source=source, scope=scope, locale=locale, window=span, at=window.start)
 
+    if quarantined:
+        return Account(tuple(parts), tuple(zones), None, None, None)
     past, past_since = _past(reading, window.start)
     return Account(tuple(parts), tuple(zones), _later(reading, window.end), past, past_since)
 

@@ -34,7 +34,7 @@ from syncd.core.occurrence import (
     recurrence_id_of,
 )
 from syncd.core.reasons import Note, Reason
-from syncd.core.text import fold_space
+from syncd.core.text import fold_space, shortened
 from syncd.ics.alarms import alarms_of
 from syncd.ics.components import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
@@ -385,7 +385,7 @@ def _template(event: Properties, start: Start, around: Surroundings) -> Occurren
         when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
         line=event.raw.line,
         summary=_text(event, "SUMMARY"),
-        description=_text(event, "DESCRIPTION") or _unescaped_text(_text(event, "X-ALT-DESC")),
+        description=shortened(_text(event, "DESCRIPTION") or _unescaped_text(_text(event, "X-ALT-DESC"))),
         location=_text(event, "LOCATION"),
         joining_link=_joining_link(event),
         organizer=organizer,

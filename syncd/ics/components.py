@@ -21,8 +21,9 @@ DECIDES_TIME = frozenset(
 )
 """Properties without which it is not known when an event is."""
 
-_LINE_END = re.compile(r"\r+\n|\n|\r")  # text mode on Windows makes CR CR LF of CR LF
-_FOLDS_IN_SEQUENCE = re.compile(rb"((?:(?:\r+\n|\n|\r)[ \t])+)([\x80-\xbf]+)")
+# Text mode on Windows makes CR CR LF of CR LF. Looking behind keeps it linear in a run of CR without LF.
+_LINE_END = re.compile(r"(?<!\r)\r+\n|\n|\r")
+_FOLDS_IN_SEQUENCE = re.compile(rb"(?<=[\x80-\xff])((?:(?:\r+\n|\n|\r)[ \t])++)([\x80-\xbf]+)")
 _WIDE = {
     re.compile(codecs.BOM_UTF32_LE + b"|" + codecs.BOM_UTF32_BE): "utf-32",
     re.compile(codecs.BOM_UTF16_LE + b"|" + codecs.BOM_UTF16_BE): "utf-16",
@@ -35,7 +36,7 @@ _PROPERTY_NAME = re.compile(
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
 _NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')
-_SCHEME = re.compile(r";TZID=tzone$", re.IGNORECASE)  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
+_SCHEME = ";tzid=tzone"  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
 _END_AND_MORE = re.compile(
     rf"(END:VCALENDAR)[{_BLANK}]*([^{_BLANK}A-Z0-9-].*|BEGIN:VCALENDAR\s*)", re.IGNORECASE | re.DOTALL
 )
@@ -169,11 +170,15 @@ def split_content_line(text: str, position: int) -> tuple[str, str]:
         character = text[index]
         if character == '"':
             quoted = not quoted
-        elif character == ":" and not quoted and not _SCHEME.search(text, position, index):
+        elif character == ":" and not quoted and not _ends_with_scheme(text, position, index):
             return text[position:index], text[index + 1 :]
     # A quote that is never closed hides the colon; the first colon is the best reading then.
     head, _, value = text[position:].partition(":")
     return head, value
+
+
+def _ends_with_scheme(text: str, begin: int, end: int) -> bool:
+    return text[max(begin, end - len(_SCHEME)) : end].lower() == _SCHEME
 
 
 def decode(body: bytes) -> str:

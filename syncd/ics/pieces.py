@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from syncd.core.bounds import MAX_UIDS_OF_EVENT
 from syncd.ics.components import Incomplete, RawCalendar, RawComponent, is_guessed, split
 from syncd.ics.document import Document
 
@@ -22,7 +23,7 @@ _EMPTY = b"BEGIN:VEVENT\r\nEND:VEVENT\r\n"
 _ENDS = (b"\nEND:VEVENT\r", b"\nEND:VEVENT")
 _END = re.compile(rb"\nEND:VEVENT[ \t]*\r*\n", re.IGNORECASE)
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
-_LINE_END = re.compile(rb"\r+\n|\n|\r")
+_LINE_END = re.compile(rb"(?<!\r)\r+\n|\n|\r")
 
 # Lines that may open or close a component, carry a UID, or begin with anything unusual; with their folds.
 _NOTABLE = re.compile(rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*+(?:\n[ \t][^\n]*+)*+")
@@ -145,6 +146,8 @@ def uids_of(text: bytes) -> tuple[str, ...]:
     components = [component for calendar in calendars for component in calendar.components]
     if [(c.name, c.line) for c in components] != [("VEVENT", 2)] or len(calendars) != 1:
         raise NotPlain
+    if len(components[0].uids) > MAX_UIDS_OF_EVENT:
+        raise NotPlain
     return components[0].uids or ("",)
 
 
@@ -225,7 +228,13 @@ def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[Piece, tupl
     body = document.body
     for calendar in split(body):
         context = _context(calendar, document, is_guessed=is_guessed(body))
-        events = (component for component in calendar.components if component.name == "VEVENT")
+        events = [component for component in calendar.components if component.name == "VEVENT"]
+        for event in events:
+            if len(event.uids) > MAX_UIDS_OF_EVENT:
+                raise Incomplete(
+                    f"is damaged: the event in line {event.line} has {len(event.uids)} UIDs, so lines "
+                    "between events are lost"
+                )
         yield context, [(Piece(context.key, e.line, _written(e)), e.uids or ("",)) for e in events]
 
 

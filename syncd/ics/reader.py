@@ -6,18 +6,59 @@ The full path: nothing is known from before, whatever is read is understood agai
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note
-from syncd.ics.crew import understand_all
+from syncd.ics.crew import Allowance, Crew, UnderWay, understood
 from syncd.ics.document import Document
 from syncd.ics.inventory import Inventory, look_through
+from syncd.ics.pieces import Piece
 from syncd.ics.relevance import span_of
-from syncd.ics.understanding import Locale, Understanding
+from syncd.ics.understanding import Locale, Understanding, Understood
 
-__all__ = ["Locale", "Presences", "read"]
+__all__ = ["Bounded", "Locale", "Presences", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """How UIDs are understood within bounds, and what is known without that.
+
+    `verdict` tells of a UID with these pieces what was found before, where finding it again would cost much.
+    `crew`, `allowance`, `alive` and `under_way` are those of `Crew.understand`.
+    """
+
+    crew: Crew
+    allowance: Allowance
+    alive: Callable[[], object] = lambda: None
+    under_way: UnderWay = lambda _uid, _pieces: None
+    verdict: Callable[[str, Sequence[Piece]], Understood | None] = lambda _uid, _pieces: None
+
+    def understand(
+        self, work: Mapping[str, Sequence[Piece]], understanding: Understanding, window: Window
+    ) -> dict[str, Understood]:
+        """What each UID says; those that come in the next cycle are left out."""
+        found: dict[str, Understood] = {}
+        for uid, pieces in work.items():
+            known = self.verdict(uid, pieces)
+            if known is not None:
+                document = understanding.document_of(pieces[0])
+                named = (replace(d, document=d.document or document) for d in known.defects)
+                found[uid] = replace(known, defects=tuple(named))
+        rest = {uid: pieces for uid, pieces in work.items() if uid not in found}
+        answers = self.crew.understand(
+            rest,
+            understanding,
+            window,
+            allowance=self.allowance,
+            alive=self.alive,
+            under_way=self.under_way,
+        )
+        found.update((one.uid, one) for one in answers)
+        return found
 
 
 def read(
@@ -30,6 +71,8 @@ def read(
     at: datetime,
     problems: Sequence[str] = (),
     booked: Collection[str] = (),
+    max_occurrences: int = MAX_OCCURRENCES,
+    bounded: Bounded | None = None,
 ) -> Reading:
     """What a source says for a window.
 
@@ -38,6 +81,7 @@ def read(
     `problems` are sentences about documents that could not be had at all.
     What is certainly over is not looked into, unless its UID is among those `booked`: it stands there as a
     series without coming dates, and what may be wrong about it is not told.
+    Without `bounded` all is understood right here, whatever it costs.
     """
     names: set[str] = set()
 
@@ -51,16 +95,30 @@ def read(
         pieces_of=_nothing,
         problems=problems,
     )
-    understanding = Understanding(found.inventory.contexts, source=source, scope=scope, locale=locale)
+    understanding = Understanding(
+        found.inventory.contexts,
+        source=source,
+        scope=scope,
+        locale=locale,
+        max_occurrences=max_occurrences,
+    )
     occurrences: list[Occurrence] = []
     defects: list[Defect] = []
     notes: set[Note] = set(understanding.notes)
     presence: dict[str, Presence | None] = {}
-    for understood in understand_all(found.changed, understanding, window):
-        occurrences += understood.occurrences
-        defects += understood.defects
-        notes |= understood.contradictions
-        presence[understood.uid] = understood.presence
+    if bounded is None:
+        answers = {
+            uid: understood(uid, pieces, understanding, window) for uid, pieces in found.changed.items()
+        }
+    else:
+        answers = bounded.understand(found.changed, understanding, window)
+    for one in answers.values():
+        occurrences += one.occurrences
+        defects += one.defects
+        notes |= one.contradictions
+        presence[one.uid] = one.presence
+    postponed = frozenset(found.changed.keys() - answers.keys())
+    presence.update(dict.fromkeys(postponed, Presence.QUARANTINED))  # nothing follows from them now
     return Reading(
         source=source,
         at=at,
@@ -75,6 +133,7 @@ def read(
         refresh_after=understanding.refresh_after,
         documents=len(names),
         events=found.inventory.events,
+        postponed=postponed,
     )
 
 

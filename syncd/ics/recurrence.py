@@ -4,7 +4,7 @@ Rules run on the wall clock of the series' zone, and each result becomes an inst
 change moves no meeting.
 The key of an occurrence is its *original* start as computed here; RECURRENCE-ID of an override and
 THISANDFUTURE change what happens at that start, never the key.
-Every series is bounded in count; one that exceeds it is a defect of that UID alone.
+How many occurrences a series has is for the caller to bound: they are yielded one by one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
@@ -24,11 +25,8 @@ from syncd.ics.rule import Rule, Until
 from syncd.ics.rule_dates import Recurrence
 from syncd.ics.zones import ONE_DAY, midnight, wall_clock
 
-MAX_OCCURRENCES = 5_000
-"""Occurrences of one UID inside the window; more is a mistake or an attack."""
-
-MAX_TESTS = 4 * MAX_OCCURRENCES
-"""Dates that the rules of one UID give around the window, each looked at once and once for each EXRULE."""
+_LOOK_AHEAD_DATES = 1_000
+"""Dates that are looked at for the next one; of a series with more of them the first is near."""
 
 _LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
 """How far a next date is looked for: one of a week, of a month, of a year, or not at all."""
@@ -45,6 +43,14 @@ class Instance:
     recurrence_id: str | None
     component: Component
     when: When
+
+    def starts_before(self, moment: datetime) -> bool:
+        """Whether it begins before a moment; whole days as seen from where the day begins last."""
+        match self.when:
+            case Days(start=day):
+                return datetime.combine(day, time(), UTC) < moment
+            case Moment(start=start) | Timespan(start=start):
+                return start < moment
 
 
 def expand(components: Sequence[Component], window: Window, *, in_series: bool = False) -> Iterator[Instance]:
@@ -77,9 +83,9 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
     looked_at, first = after, None
     for ahead in _LOOK_AHEAD:
         until = after + ahead
-        try:
-            starts = [begin_of(instance) for instance in expand(components, Window(after, until, until))]
-        except BrokenComponent:
+        dates = expand(components, Window(after, until, until))
+        starts = [begin_of(instance) for instance in islice(dates, _LOOK_AHEAD_DATES)]
+        if len(starts) == _LOOK_AHEAD_DATES:
             return looked_at  # too many so far ahead, and none up to here
         first = min((start for start in starts if start >= after), default=None)
         if master is None or not _goes_on(master, until) or (first is not None and first < until):
@@ -153,11 +159,6 @@ def _series(master: Component, overrides: dict[str, Component], window: Window) 
         if recurrence_id in seen or recurrence_id in overrides or excluded.holds(original, recurrence_id):
             continue
         seen.add(recurrence_id)
-        if len(seen) > MAX_OCCURRENCES:
-            raise BrokenComponent(
-                Reason.TOO_MANY_OCCURRENCES,
-                f"the series has more than {MAX_OCCURRENCES} occurrences within the horizon",
-            )
         place = bisect_right(starts_of_ranges, recurrence_id)
         if place == 0:
             yield Instance(recurrence_id, master, master.when(original, duration or master.duration))
@@ -192,7 +193,7 @@ class _Excluded:
                 self._days.add(_day_of(entry, master))
             else:
                 self._instants.add(master.recurrence_id_at(entry))
-        self._rules = [_laid_out(rule, master, high) for rule in master.excluded_rules]
+        self._rules = [_laid_out(rule, master, high) for rule in dict.fromkeys(master.excluded_rules)]
 
     def holds(self, original: Start, recurrence_id: str) -> bool:
         return (
@@ -227,15 +228,8 @@ def _original_starts(
     ended = [rule.until is not None and _last_wall(rule.until, master) < start.wall for rule in master.rules]
     if low <= start.wall < high and not (ended and all(ended)):
         yield start, None
-    tests = 0
     for rule in dict.fromkeys(master.rules):
         for wall in _laid_out(rule, master, high).since(low):
-            tests += 1 + len(master.excluded_rules)
-            if tests > MAX_TESTS:
-                raise BrokenComponent(
-                    Reason.TOO_MANY_OCCURRENCES,
-                    f"the rules give more than {MAX_TESTS} dates to look at within the horizon",
-                )
             yield start.at(wall), None
     for entry, length in master.dates:
         if start.is_date or entry.is_date:

@@ -21,6 +21,7 @@ from syncd.ics.rule import Frequency, Rule, Skip
 _DAY = 86_400  # seconds
 _LAST_ORDINAL = date.max.toordinal()
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_PERIODS_KEPT = 4  # a month or a year each, for `holds`
 _UNIT = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}  # seconds
 
 
@@ -44,6 +45,7 @@ class Recurrence:
         self._fixed_week = self._days_of_fixed_week()
         self._patterns: dict[int, Sequence[int]] = {}
         self._skips = rule.skip is not Skip.OMIT
+        self._kept: dict[int, Sequence[int]] = {}
         self._unit = _UNIT.get(rule.frequency, 0)
         self._within = self._times_within_period()
         if rule.count is not None:
@@ -70,8 +72,22 @@ class Recurrence:
         return _wall_of(self._end)
 
     def holds(self, wall: datetime) -> bool:
-        """Whether the rule gives this wall clock time."""
-        return next(self.since(wall), None) == wall
+        """Whether the rule gives this wall clock time; cheapest for times that follow one another."""
+        moment = _seconds_of(wall)
+        if not self._first <= moment <= self._end:
+            return False
+        index = self._index(moment // _DAY)
+        # A day that SKIP moved may stand in the period beside its own.
+        several = range(max(0, index - self._skips), index + 1 + self._skips)
+        return any(_contains(self._members_kept(number), moment) for number in several)
+
+    def _members_kept(self, index: int) -> Sequence[int]:
+        """The dates of one period, which stay at hand while no more than a few others are asked for."""
+        if index not in self._kept:
+            if len(self._kept) >= _PERIODS_KEPT:
+                self._kept.clear()
+            self._kept[index] = self._members(index)
+        return self._kept[index]
 
     def _end_by_count(self, count: int) -> int:
         """The moment of the last date that COUNT allows, or the end if that comes first."""
@@ -353,6 +369,11 @@ def _days_taken_from(
                 month_days = frozenset({first.day})
                 months = months or frozenset({first.month})
     return months, month_days, weekdays
+
+
+def _contains(members: Sequence[int], moment: int) -> bool:
+    place = bisect_left(members, moment)
+    return place < len(members) and members[place] == moment
 
 
 def _seconds_of(wall: datetime) -> int:

@@ -11,17 +11,20 @@ from __future__ import annotations
 import contextlib
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
+from math import ceil
 from zoneinfo import ZoneInfo
 
+from syncd.core.bounds import DATE_S, ITEM_LENGTH, ITEM_S, MAX_ITEMS, MAX_OCCURRENCES
 from syncd.core.occurrence import (
     LONGEST_LEAD,
     Alarm,
     Authority,
     Days,
     Defect,
+    Inline,
     Moment,
     Occurrence,
     OccurrenceKey,
@@ -43,6 +46,7 @@ from syncd.ics.components import (
 from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revision
 from syncd.ics.duration import parse_duration
 from syncd.ics.pieces import BESIDE, GUESSED, Context, Piece
+from syncd.ics.plain import is_plain, is_plain_context
 from syncd.ics.recurrence import Instance, begin_of
 from syncd.ics.zones import ONE_DAY, Zones
 
@@ -84,6 +88,7 @@ class Understood:
     `presence` is None where there is no component with a UID.
     `next_start` is when the first occurrence begins that begins at or after the window's reach, or earlier;
     None: there is none, however far one looks.
+    `cpu_s` is what it took to understand it.
     `rivals`: several components have one identity, so what tells the newest of them matters, DTSTAMP too.
     """
 
@@ -93,6 +98,25 @@ class Understood:
     defects: tuple[Defect, ...] = ()
     next_start: datetime | None = None
     rivals: bool = False
+    cpu_s: float = field(default=0.0, compare=False)
+
+    @property
+    def items(self) -> int:
+        """How many smaller things hang on its occurrences, counted for each of them."""
+        known: dict[tuple[int, ...], int] = {}  # the dates of a series share what hangs on them
+        total = 0
+        for occurrence in self.occurrences:
+            shared = (occurrence.attendees, occurrence.alarms, occurrence.attachments, occurrence.description)
+            key = tuple(map(id, shared))
+            if key not in known:
+                known[key] = _items_of(occurrence)
+            total += known[key]
+        return total
+
+    @property
+    def cost_s(self) -> float:
+        """About how much CPU it takes in all: understood, and then mapped, planned and recorded."""
+        return self.cpu_s + len(self.occurrences) * DATE_S + self.items * ITEM_S
 
     @property
     def contradictions(self) -> frozenset[Note]:
@@ -107,18 +131,52 @@ class Understanding:
     `scope` is part of every key: empty when a UID means the same meeting in all sources.
     """
 
-    def __init__(self, contexts: Mapping[str, Context], *, source: str, scope: str, locale: Locale) -> None:
+    def __init__(
+        self,
+        contexts: Mapping[str, Context],
+        *,
+        source: str,
+        scope: str,
+        locale: Locale,
+        max_occurrences: int = MAX_OCCURRENCES,
+    ) -> None:
         # Plain dictionaries, because it may go to another process.
         self._contexts = dict(contexts)
         self._source = source
         self._scope = scope
+        self._max_occurrences = max_occurrences
         self._locale = replace(locale, aliases=dict(locale.aliases))
         self._calendars: dict[str, RawCalendar] = {}
         self._surroundings: dict[str, Surroundings] = {}
+        self._plain: dict[str, bool] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """What was looked up stays behind when it goes to another process."""
         return self.__dict__ | {"_calendars": {}, "_surroundings": {}}
+
+    def for_work(self, work: Iterable[Sequence[Piece]]) -> Understanding:
+        """The same with no more of what stands around than these pieces need, for another process."""
+        needed = {piece.context for pieces in work for piece in pieces}
+        return Understanding(
+            {key: self._contexts[key] for key in needed},
+            source=self._source,
+            scope=self._scope,
+            locale=self._locale,
+            max_occurrences=self._max_occurrences,
+        )
+
+    def document_of(self, piece: Piece) -> str:
+        """The name of the document that a piece stands in."""
+        return self._contexts[piece.context].document
+
+    def is_plain(self, pieces: Sequence[Piece]) -> bool:
+        """Whether understanding these pieces is certain to cost little; see `syncd.ics.plain`."""
+        return is_plain(pieces) and all(self._is_plain_around(piece.context) for piece in pieces)
+
+    def _is_plain_around(self, key: str) -> bool:
+        if key not in self._plain:
+            self._plain[key] = is_plain_context(self._contexts[key].text)
+        return self._plain[key]
 
     @property
     def refresh_after(self) -> timedelta | None:
@@ -169,6 +227,7 @@ class Understanding:
             rivals = len(copies) > 1 or any(copy.rivals for copy in copies)
             occurrences = [o for copy in copies for o in self._occurrences(uid, copy, window)]
             occurrences = self._noted(occurrences, pieces)
+            check_items(occurrences)
             starts = [copy.next_start(window.reach) for copy in copies]
         except (BrokenComponent, OverflowError) as error:
             reason = error if isinstance(error, BrokenComponent) else out_of_range()
@@ -215,7 +274,12 @@ class Understanding:
             said = (*copy.notes, *component.template.notes, *_zone_notes(component, window))
             explicit = component.recurrence_id is not None
             templates[id(component)] = replace(component.template, notes=said, explicit=explicit)
-        instances = [instance for instance in copy.instances(window) if touches(instance, window)]
+        count = _Count(self._max_occurrences, window)
+        instances: list[Instance] = []
+        for instance in copy.instances(window):
+            if touches(instance, window):
+                count.add(instance)
+                instances.append(instance)
         single = _alarms_of_single_dates(instances, copy)
         for instance in instances:
             key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
@@ -284,6 +348,47 @@ def _charset_unknown(document: str) -> Note:
         f"bytes of {document} that are not UTF-8 were read as Windows-1252; save it as UTF-8, or have its "
         "server name the charset",
     )
+
+
+class _Count:
+    """Counts the dates of one UID, those within the horizon and those that are looked at behind it."""
+
+    def __init__(self, most: int, window: Window) -> None:
+        self._most, self._end = most, window.end
+        horizon = max(window.end - window.start, ONE_DAY)
+        self._left = most
+        self._left_behind = most * (1 + ceil((window.reach - window.end) / horizon))
+
+    def add(self, instance: Instance) -> None:
+        """One more; raises `BrokenComponent` if that is too many."""
+        within = instance.starts_before(self._end)
+        self._left -= within
+        self._left_behind -= not within
+        if self._left < 0 or self._left_behind < 0:
+            raise BrokenComponent(
+                Reason.TOO_MANY_OCCURRENCES,
+                f"the event has more than {self._most} dates within the horizon; "
+                "raise calendar.max_occurrences if that is right",
+            )
+
+
+def _items_of(occurrence: Occurrence) -> int:
+    """The attendees, alarms and attachments of an occurrence, and its text and data by length."""
+    texts = (occurrence.summary, occurrence.description, occurrence.location, occurrence.joining_link)
+    inline = (a.data for a in occurrence.attachments if isinstance(a, Inline))
+    length = sum(map(len, texts)) + sum(len(data) for data in inline if data)
+    listed = len(occurrence.attendees) + len(occurrence.alarms) + len(occurrence.attachments)
+    return listed + length // ITEM_LENGTH
+
+
+def check_items(occurrences: Sequence[Occurrence]) -> None:
+    """Refuse what would be costly after it was understood; raises `BrokenComponent`."""
+    if Understood("", tuple(occurrences)).items > MAX_ITEMS:
+        raise BrokenComponent(
+            Reason.TOO_COSTLY,
+            f"its {len(occurrences)} dates hold more than {MAX_ITEMS} attendees, alarms, attachments and "
+            "pieces of text in all; shorten what stands in the event, or its series",
+        )
 
 
 def _quarantined(uid: str, defects: Sequence[Defect]) -> Understood:

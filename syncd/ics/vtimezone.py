@@ -19,7 +19,14 @@ from syncd.ics.rule_dates import Recurrence
 
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)([0-5]\d)?")
 _FIRST, _LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001  # wall clock; room for any offset
-_LOOK_BACK_YEARS = (2, 20, 10_000)
+_LOOK_BACK_YEARS = (2, 40)
+"""How far before a year the last onset of a rule is looked for, in steps of its INTERVAL.
+
+The dates of a rule come again with the weekdays and leap days of 28 years, or 40 where a century has no leap
+day, so a rule without any for so long has none.
+"""
+
+_FARTHEST_YEARS = 400  # a turn of the Gregorian calendar, however long the interval is
 
 
 class UnusableZone(ValueError):
@@ -48,22 +55,29 @@ class _Observance:
         """Those of a year and its borders, and the last one before it; in no order."""
         begin = max(_FIRST, min(_LAST, datetime(year, 1, 1) - timedelta(days=2)))  # noqa: DTZ001  # wall clock
         end = min(_LAST, datetime(year, 12, 31) + timedelta(days=3))  # noqa: DTZ001  # wall clock
-        for years in _LOOK_BACK_YEARS:
-            low = max(_FIRST, begin.replace(year=max(1, begin.year - years), day=28))
-            onsets = sorted(self._onsets(low, end))
-            if onsets and (onsets[0] < begin or low == _FIRST):
-                break
-        before = [onset for onset in onsets if onset < begin][-1:]
-        for onset in (*before, *(onset for onset in onsets if onset >= begin)):
-            yield _Change(onset - self.before, self.before, self.after)
-
-    def _onsets(self, low: datetime, high: datetime) -> Iterator[datetime]:
-        yield from (wall for wall in (self.first, *self.dates) if low <= wall <= high)
+        onsets = {wall for wall in (self.first, *self.dates) if wall <= end}
         for rule in self.rules:
-            last = high
-            if rule.until is not None:
-                last = rule.until.wall + (self.before if rule.until.is_utc else timedelta())
-            yield from Recurrence(rule, self.first, min(high, last)).since(low)
+            onsets.update(self._onsets(rule, begin, end))
+        before = max((onset for onset in onsets if onset < begin), default=None)
+        for onset in onsets:
+            if onset >= begin or onset == before:
+                yield _Change(onset - self.before, self.before, self.after)
+
+    def _onsets(self, rule: Rule, begin: datetime, end: datetime) -> list[datetime]:
+        """The onsets of a rule from `begin` to `end`, and at least the last one before them."""
+        last = end
+        if rule.until is not None:
+            until = rule.until.wall + (self.before if rule.until.is_utc else timedelta())
+            last = min(end, max(_FIRST, until))
+        dates = Recurrence(rule, self.first, last)
+        anchor = min(begin, dates.last)
+        for years in _LOOK_BACK_YEARS:
+            back = min(years * rule.interval, _FARTHEST_YEARS)
+            low = max(_FIRST, anchor.replace(year=max(1, anchor.year - back), day=28))
+            onsets = list(dates.since(low))
+            if onsets and onsets[0] < begin:
+                break
+        return onsets
 
 
 class OwnZone(tzinfo):
@@ -130,9 +144,15 @@ def _observance(part: RawComponent) -> _Observance:
         )
     except (BrokenRule, ValueError):
         raise UnusableZone from None
-    if any(rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY} for rule in rules):
+    if any(map(_is_too_frequent, rules)):
         raise UnusableZone  # no clock changes so often, and computing it would be costly
     return observance
+
+
+def _is_too_frequent(rule: Rule) -> bool:
+    """Whether a rule gives more than one onset a day."""
+    several = any(len(times) > 1 for times in (rule.hours, rule.minutes, rule.seconds))
+    return several or rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
 
 
 def _wall(text: str) -> datetime:

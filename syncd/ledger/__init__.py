@@ -48,6 +48,7 @@ from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger import rows
 from syncd.ledger.agenda import AT_ONCE, Agenda, due_bookings, open_uids
 from syncd.ledger.database import Database, Patience
+from syncd.ledger.underway import UnderWay
 
 _REMEMBER = insert(rows.history)
 _LATEST = select(func.max(rows.history.c.id))
@@ -123,6 +124,7 @@ class Ledger:
         self._counting = threading.Lock()
         self._storing = threading.RLock()  # held while counted calls are neither here nor there
         self.agenda = Agenda(self._database.reading, self._writing, self._note_fact)
+        self.under_way = UnderWay(database.companion(".underway") if owner else None)
         # Nobody but the owner sets any, and they are asked for again and again.
         self._facts: dict[str, str] | None = self._all_facts() if owner else None
 
@@ -152,6 +154,7 @@ class Ledger:
             if not self._is_lost():
                 raise  # a ledger that is no longer its file was complained of before, and keeps no count
         finally:
+            self.under_way.close()
             self._database.close()
 
     def _is_lost(self) -> bool:

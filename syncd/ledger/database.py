@@ -167,6 +167,13 @@ class Database:
         if self._ownership is not None:
             self._ownership.write_progress(number)
 
+    def companion(self, suffix: str) -> Path:
+        """A private file beside the database, there from now on."""
+        file = Path(self._where + suffix)
+        with _file_errors(file):
+            _create_private(file)
+        return file
+
     def close(self) -> None:
         """Close it and give up ownership; closing twice does no harm."""
         self._engine.dispose()

@@ -16,13 +16,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from syncd.core.changes import Create, Mode, Plan, Skip, uid_of
-from syncd.core.occurrence import Reading, Window
+from syncd.core.occurrence import Presence, Reading, Window
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState
 from syncd.core.rest import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
-from syncd.ics import Account, account_of
+from syncd.ics import Account, Crew, account_of
 from syncd.reconciler.apply import Applier
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.grounds import Grounds, Groundwork, Wish
@@ -37,6 +37,7 @@ from syncd.reconciler.outcome import (
     is_refused,
     noted,
 )
+from syncd.reconciler.poison import Poison
 from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
 from syncd.reconciler.publish import remove_unneeded
 from syncd.reconciler.questions import Questions, leftovers, standing
@@ -71,6 +72,11 @@ class _Matter:
     said: Said
     wish: Wish
 
+    @property
+    def heard(self) -> frozenset[str]:
+        """The UIDs that were looked at."""
+        return frozenset(self.due.uids).difference(*self.said.postponed.values())
+
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
@@ -87,6 +93,8 @@ class Reconciler:
     `clock` gives the present as an aware datetime; `stopping` tells whether to end soon.
     `gives_way` is asked while changes are written; on its word the rest of them is left to the next cycle.
     `prepare` is told which sources are about to be read; `elsewhere` may read large ones in another thread.
+    `crew` understands what may be costly; `alive` is called at each step.
+    `others_wait` tells, while that goes on, whether a source is due meanwhile.
     """
 
     def __init__(
@@ -102,9 +110,21 @@ class Reconciler:
         progress: Progress,
         prepare: Prepare = lambda _names, _force: None,
         elsewhere: Elsewhere | None = None,
+        crew: Crew | None = None,
+        alive: Callable[[], object] = lambda: None,
+        others_wait: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._poison = Poison(ledger, clock())
         self._intake = Intake(
-            sources, ledger=ledger, horizon=settings.horizon, prepare=prepare, elsewhere=elsewhere
+            sources,
+            ledger=ledger,
+            horizon=settings.horizon,
+            prepare=prepare,
+            elsewhere=elsewhere,
+            crew=crew or Crew(keep=False),
+            alive=alive,
+            others_wait=others_wait,
+            poison=self._poison,
         )
         self._agenda = Agenda(ledger, self._intake, settings)
         self._api = api = Questions(api, ledger, clock)
@@ -122,7 +142,9 @@ class Reconciler:
         self._first = True  # no cycle of this process has looked at published attachments
         self._compared = False  # the ledger with the API, by this process
         self._clock_check = ClockCheck(api, ledger, clock)
-        self._groundwork = Groundwork(sources=self._intake.sources, api=api, ledger=ledger, settings=settings)
+        self._groundwork = Groundwork(
+            sources=self._intake.sources, api=api, ledger=ledger, settings=settings, alive=alive
+        )
 
     def preview(self, only: Collection[str] | None = None) -> Preview:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
@@ -159,6 +181,7 @@ class Reconciler:
                     scope=source.scope,
                     locale=source.locale,
                     window=reading.window,
+                    quarantined=reading.presence[uid] is Presence.QUARANTINED,
                 )
         unasked = None
         try:
@@ -231,6 +254,7 @@ class Reconciler:
         self._agenda.check(self._groundwork.known_advance(), now)
         looked_at = self._intake.look_through(only, now, force=force)
         matter = self._matter(now)
+        self._poison.survived(looked_at, matter.heard, now)
         readings = matter.said.readings
         fresh = [readings[name] for name in readings if name in looked_at]
         reports = tuple(self._report(reading) for reading in fresh)
@@ -459,7 +483,10 @@ class Reconciler:
         else:
             state = "read"
         notes = tuple(note.detail for note in reading.notes)
-        return SourceReport(reading.source, state, reading.events, reading.error, notes)
+        later = len(reading.postponed)
+        if later:
+            notes += (f"{later} events take long to understand; they are read in the next cycles.",)
+        return SourceReport(reading.source, state, reading.events, reading.error, notes, later)
 
     def _remember_reading(self, reading: Reading, report: SourceReport) -> None:
         self._ledger.record_reading(
@@ -544,7 +571,8 @@ class Reconciler:
     ) -> CycleReport:
         nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
         open_ones = () if nothing_open else self._ledger.unsettled(self._clock())
-        self.due_at = self._clock() if applier.left else self._next_due(open_ones)
+        goes_on = applier.left or any(report.postponed for report in reports)
+        self.due_at = self._clock() if goes_on else self._next_due(open_ones)
         plan = decided.plan if decided else None
         skips = [c for c in plan.changes if isinstance(c, Skip)] if plan else []
         still = decided.matter.due.resting.skipped.total() if decided else 0

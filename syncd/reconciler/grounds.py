@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -69,8 +69,15 @@ class Groundwork:
     """
 
     def __init__(
-        self, *, sources: Sequence[CalendarSource], api: Api, ledger: Ledger, settings: Settings
+        self,
+        *,
+        sources: Sequence[CalendarSource],
+        api: Api,
+        ledger: Ledger,
+        settings: Settings,
+        alive: Callable[[], object],
     ) -> None:
+        self._alive = alive
         self._sources = tuple(sources)
         self._api = api
         self._ledger = ledger
@@ -86,7 +93,21 @@ class Groundwork:
         mapper = self._mapper
         if self._settings.lookup:
             mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
-        return Wish(witnessed, {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed})
+        return Wish(witnessed, self._mapped(witnessed, mapper))
+
+    def _mapped(self, witnessed: Sequence[Witnessed], mapper: Mapper) -> dict[OccurrenceKey, Mapped]:
+        """What each occurrence asks for; it is known of which event it is while that is found out."""
+        mapped: dict[OccurrenceKey, Mapped] = {}
+        former: tuple[str, str] | None = None
+        for occurrence in (seen.occurrence for seen in witnessed):
+            event = (occurrence.source, occurrence.key.uid)
+            if event != former:
+                former = event
+                self._alive()
+                self._ledger.under_way.begin(*event)
+            mapped[occurrence.key] = mapper.map(occurrence)
+        self._ledger.under_way.end()
+        return mapped
 
     def _deciders_of(self, uids: Collection[str]) -> Mapping[OccurrenceKey, Decider]:
         """Return which copy of each meeting of these UIDs decided about it until now."""

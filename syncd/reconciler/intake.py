@@ -9,26 +9,34 @@ Unreadable is never empty: of a source that cannot be read everything stays as i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from importlib.metadata import version
 
-from syncd.core.occurrence import Defect, Reading, Window
+from syncd import __version__
+from syncd.core.bounds import COSTLY_S, CYCLE_CPU_S, SOURCE_CPU_S
+from syncd.core.occurrence import Defect, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import Booking
-from syncd.errors import SourceError
+from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import (
+    Allowance,
+    Bounded,
+    Crew,
     Document,
     Inventory,
+    Piece,
     Presences,
     Understood,
     read,
-    understand_all,
 )
-from syncd.reconciler.ports import Agenda, CalendarSource, Kept, Ledger
+from syncd.reconciler.poison import Poison
+from syncd.reconciler.ports import Agenda, CalendarSource, Fetched, Kept, Ledger
 from syncd.reconciler.search import (
     IN_PART,
     JUDGED_AT,
@@ -38,6 +46,7 @@ from syncd.reconciler.search import (
     Found,
     Look,
     Search,
+    digest_of,
     understanding,
     unpacked,
 )
@@ -66,12 +75,14 @@ class Said:
     """What the sources say of some UIDs: readings by source, in the order of the configuration.
 
     `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
+    `postponed` are UIDs that come in the next cycle, because what was looked at took enough, by source.
     `unheard` are the UIDs that also stand in a source of which nothing is known now, `shelved` those in one
     that is not configured now and may come back.
     """
 
     readings: Mapping[str, Reading]
     next_start: Mapping[str, datetime]
+    postponed: Mapping[str, frozenset[str]]
     unheard: frozenset[str]
     shelved: frozenset[str]
 
@@ -81,6 +92,8 @@ class Intake:
 
     What a source said last stays at hand, for cycles in which only others are due.
     With `elsewhere` a large source is looked through aside, and its readings follow when it is done.
+    `crew` understands what may be costly; `alive` is called at each step.
+    `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
     """
 
     def __init__(
@@ -91,6 +104,10 @@ class Intake:
         horizon: timedelta,
         prepare: Prepare,
         elsewhere: Elsewhere | None,
+        crew: Crew,
+        alive: Callable[[], object],
+        others_wait: Callable[[], bool],
+        poison: Poison,
     ) -> None:
         self.sources = tuple(sources)
         self._ledger = ledger
@@ -98,6 +115,14 @@ class Intake:
         self._horizon = horizon
         self._prepare = prepare
         self._elsewhere = elsewhere
+        self._crew = crew
+        self._alive = alive
+        self._others_wait = others_wait
+        self._poison = poison
+        self._anew = False  # whatever was found before, because a person asked for it
+        self._served: Collection[str] = ()  # sources of which something was costly in the last cycle
+        self._later = frozenset[str]()  # UIDs that the last cycle left
+        self._costly_turn = False  # the last cycle left what is costly to this one
         self._looks: dict[str, Look] = {}
         self._aside: dict[str, Search] = {}
         self._ahead: dict[str, _Ahead] = {}
@@ -119,9 +144,10 @@ class Intake:
         """
         window = Window.ahead(now, self._horizon)
         booked = frozenset(booking.key.uid for booking in bookings)
+        whole = Allowance(CYCLE_CPU_S)
         for source in self._wanted(names, force=False):
             try:
-                fetched = source.fetch()
+                fetched = self._fetched(source, now)
             except SourceError as error:
                 yield source, (), Reading.unreadable(source.name, now, window, str(error))
                 continue
@@ -134,6 +160,8 @@ class Intake:
                 at=now,
                 problems=fetched.problems,
                 booked=booked,
+                max_occurrences=source.max_occurrences,
+                bounded=self._bounded(source, whole, now, kept_for=self._agenda.pieces_of),
             )
             notes = tuple(Note(Reason.SERVER_ODD, note) for note in fetched.notes)
             yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
@@ -145,7 +173,11 @@ class Intake:
     ) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the agenda; the names of those looked at."""
         looked_at = []
+        self._anew = force
+        if force:
+            self._poison.forget()
         for source in self._wanted(names, force=force):
+            self._alive()
             aside = self._aside.get(source.name)
             if aside is not None:
                 if not aside.ended:
@@ -158,18 +190,37 @@ class Intake:
                         looked_at.append(source.name)
                         continue
             try:
-                fetched = source.fetch()
+                search = self._search(source, now)
             except SourceError as error:
                 self._unreadable(source, str(error), now)
             else:
-                search = Search(source, fetched, self._known(source), self._ledger, self._salt, now)
                 if self._elsewhere is not None and search.is_large:
                     self._aside[source.name] = search
-                    self._elsewhere(source.name, partial(search.run_aside, Window.ahead(now, self._horizon)))
+                    bounded = self._bounded(source, None, now)
+                    window = Window.ahead(now, self._horizon)
+                    self._elsewhere(source.name, partial(search.run_aside, window, bounded))
                     continue
                 self._take_in(source, search, search.run())
             looked_at.append(source.name)
         return tuple(looked_at)
+
+    def _fetched(self, source: CalendarSource, now: datetime) -> Fetched:
+        """The documents of a source; raises `SourceError` also if it is set aside."""
+        self._refuse_poison(source, "", now)
+        with self._ledger.under_way.working(source.name):
+            fetched = source.fetch()
+        self._refuse_poison(source, digest_of(fetched), now)
+        return fetched
+
+    def _search(self, source: CalendarSource, now: datetime) -> Search:
+        fetched = self._fetched(source, now)
+        return Search(source, fetched, self._known(source), self._ledger, self._salt, now)
+
+    def _refuse_poison(self, source: CalendarSource, digest: str, now: datetime) -> None:
+        """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
+        why = self._poison.why_not(source.name, "", digest, now)
+        if why is not None:
+            raise SourceUnavailable(source.name, why[0])
 
     def _take_in(self, source: CalendarSource, search: Search, found: Found) -> None:
         problems = "; ".join(found.findings.problems)
@@ -208,44 +259,114 @@ class Intake:
         """What the sources say of these UIDs, as far as this process looked at them."""
         window = Window.ahead(now, self._horizon)
         kept = self._agenda.kept_of(uids)
-        readings: dict[str, Reading] = {}
+        found: dict[str, Reading] = {}
         next_start: dict[str, datetime] = {}
-        for source in self.sources:
+        postponed: dict[str, frozenset[str]] = {}
+        # What is costly comes after what is not: by itself, in a cycle that follows at once.
+        others = not self._later.issuperset(uids)
+        others_first = self._elsewhere is not None and others and not self._costly_turn
+        whole = Allowance(0.0 if others_first else CYCLE_CPU_S, others_wait=self._others_wait)
+        # First those of which nothing was costly in the last cycle, so that all have their turn.
+        served: set[str] = set()
+        for source in sorted(self.sources, key=lambda source: source.name in self._served):
             look = self._looks.get(source.name)
             if look is None:
                 continue
             if not look.readable:
                 assert look.at is not None  # this process looked
-                readings[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
+                found[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
                 continue
-            understood = self._understood(source.name, look, kept.get(source.name, {}), window)
+            own = kept.get(source.name, {})
+            understood = self._understood(source, look, own, window, whole)
+            if any(one.cost_s > COSTLY_S for one in understood.values()):
+                served.add(source.name)
             for uid, one in understood.items():
                 if one.next_start is not None:
                     next_start[uid] = min(one.next_start, next_start.get(uid, one.next_start))
-            remarks = self._remarks(source.name, kept.get(source.name, {}), understood)
-            readings[source.name] = _reading(source.name, look, understood, remarks, window)
+            remarks = self._remarks(source.name, own, understood)
+            later = frozenset(own.keys() - understood.keys())
+            if later:
+                postponed[source.name] = later
+            found[source.name] = _reading(source.name, look, understood, remarks, window, later)
+        self._costly_turn = others_first and bool(postponed)
+        self._later = frozenset[str]().union(*postponed.values())
+        self._served = served
+        readings = {source.name: found[source.name] for source in self.sources if source.name in found}
         configured = {source.name for source in self.sources}
         heard = {name for name, reading in readings.items() if reading.readable}
         unheard = {uid for name in configured.intersection(kept) - heard for uid in kept[name]}
         shelved = {uid for name in kept.keys() - configured for uid in kept[name]}
-        return Said(readings, next_start, frozenset(unheard), frozenset(shelved))
+        return Said(
+            readings, next_start, postponed, frozenset(unheard).union(*postponed.values()), frozenset(shelved)
+        )
 
     def _understood(
-        self, source: str, look: Look, kept: Mapping[str, Kept], window: Window
+        self, source: CalendarSource, look: Look, kept: Mapping[str, Kept], window: Window, whole: Allowance
     ) -> dict[str, Understood]:
-        ahead = self._ahead.get(source)
+        """What the source says of these UIDs; those that have to wait are left out."""
+        ahead = self._ahead.get(source.name)
         if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
             ahead = _Ahead(window.start, {})
         understood = {uid: ahead.understood[uid] for uid in kept if uid in ahead.understood}
         work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in understood}
-        understood |= {one.uid: one for one in understand_all(work, look.understanding, window)}
+        bounded = self._bounded(source, whole, window.start, remarked=kept)
+        understood |= bounded.understand(work, look.understanding, window)
         for uid, one in understood.items():
             if one.defects:  # in which line it stands now
-                pieces = unpacked(kept[uid].pieces)
-                there = [replace(piece, line=look.inventory.line_of(piece)) for piece in pieces]
-                understood[uid] = look.understanding.of(uid, there, window)
-        self._ahead[source] = _Ahead(ahead.at, understood)
+                lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].pieces)}
+                there = (replace(d, line=lines.get(d.line, d.line)) for d in one.defects)
+                understood[uid] = replace(one, defects=tuple(there))
+        self._ahead[source.name] = _Ahead(ahead.at, understood)
         return understood
+
+    def _bounded(
+        self,
+        source: CalendarSource,
+        whole: Allowance | None,
+        now: datetime,
+        *,
+        remarked: Mapping[str, Kept] | None = None,
+        kept_for: Callable[[str, str], bytes | None] | None = None,
+    ) -> Bounded:
+        """The bounds within which the UIDs of a source are understood; `whole` is what a cycle may take.
+
+        What was too costly is remembered: `remarked` has what is kept of these UIDs, or `kept_for` gives it.
+        """
+        under_way = self._ledger.under_way
+        known: Mapping[str, str] = {}
+        if remarked is not None:
+            known = {uid: one.remarks for uid, one in remarked.items() if one.remarks}
+        elif kept_for is not None:
+            known = self._agenda.remarks(source.name)
+
+        def verdict(uid: str, pieces: Sequence[Piece]) -> Understood | None:
+            aside = self._poison.why_not(source.name, uid, digest_of_pieces(pieces), now) if uid else None
+            if aside is not None:
+                return _set_aside(uid, pieces, *aside, self._horizon)
+            if self._anew or uid not in known:
+                return None
+            if kept_for is not None and not _same(kept_for(source.name, uid), pieces):
+                return None
+            return _remembered(uid, known[uid], self._judged_by(source))
+
+        def tell(uid: str | None, pieces: Sequence[Piece]) -> None:
+            if uid is None:
+                under_way.end()
+            else:
+                under_way.begin(source.name, uid, digest_of_pieces(pieces))
+
+        return Bounded(
+            self._crew,
+            Allowance(SOURCE_CPU_S, whole),
+            alive=self._alive if whole is not None else _nobody,
+            under_way=tell,
+            verdict=verdict,
+        )
+
+    def _judged_by(self, source: CalendarSource) -> str:
+        """Identity of what decides whether an event is too costly, beside its text."""
+        told = (program(), source.max_occurrences, self._horizon, source.locale)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     def _remarks(
         self, source: str, kept: Mapping[str, Kept], understood: Mapping[str, Understood]
@@ -254,9 +375,9 @@ class Intake:
         if source not in self._remarked:
             self._remarked[source] = dict(self._agenda.remarks(source))
         known = self._remarked[source]
-        changed = {
-            uid: said for uid, one in understood.items() if (said := _remarks(one)) != kept[uid].remarks
-        }
+        judged_by = {s.name: self._judged_by(s) for s in self.sources if s.name == source}[source]
+        said_now = {uid: _remarks(one, judged_by) for uid, one in understood.items()}
+        changed = {uid: said for uid, said in said_now.items() if said != kept[uid].remarks}
         if changed:
             self._agenda.remark(source, changed)
             known.update(changed)
@@ -300,6 +421,7 @@ def _reading(
     understood: Mapping[str, Understood],
     remarks: Mapping[str, str],
     window: Window,
+    postponed: frozenset[str],
 ) -> Reading:
     defects: list[Defect] = []
     notes: dict[Note, None] = dict.fromkeys(sorted(look.understanding.notes, key=lambda note: note.detail))
@@ -308,6 +430,8 @@ def _reading(
         said = json.loads(remarks[uid])
         defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]
         notes |= {Note(Reason(why), text): None for why, text in said["notes"]}
+    presence = {uid: one.presence for uid, one in understood.items()}
+    presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
     assert look.at is not None  # this process looked
     return Reading(
         source=source,
@@ -317,19 +441,65 @@ def _reading(
         occurrences=tuple(
             sorted((o for one in understood.values() for o in one.occurrences), key=lambda o: o.key)
         ),
-        presence=Presences({uid: one.presence for uid, one in understood.items()}, look.inventory),
+        presence=Presences(presence, look.inventory),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(notes),
         error=look.error,
         documents=look.inventory.documents,
         events=look.inventory.events,
+        postponed=postponed,
     )
 
 
-def _remarks(one: Understood) -> str:
+@cache
+def program() -> str:
+    """This version of the program and of the rules of time zones."""
+    return f"{__version__} {version('tzdata')}"
+
+
+def digest_of_pieces(pieces: Sequence[Piece]) -> str:
+    """Identity of the text of a UID."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece.text)
+    return whole.hexdigest()[:16]
+
+
+def _same(kept: bytes | None, pieces: Sequence[Piece]) -> bool:
+    """Whether these are the pieces that are kept, wherever they stand."""
+    known = unpacked(kept) if kept is not None else ()
+    return [(p.context, p.text) for p in known] == [(p.context, p.text) for p in pieces]
+
+
+def _set_aside(
+    uid: str, pieces: Sequence[Piece], why: str, until: datetime, horizon: timedelta
+) -> Understood:
+    """A UID that is not looked at now, and comes to its turn again at a moment."""
+    defect = Defect(uid, pieces[0].line, Reason.TOO_COSTLY, why)
+    return Understood(uid, (), Presence.QUARANTINED, (defect,), until + horizon, rivals=True)
+
+
+def _remembered(uid: str, remarks: str, judged_by: str) -> Understood | None:
+    """What was found of a UID that was too costly; None if it was not, or may be so no longer."""
+    said = json.loads(remarks)
+    if said.get("judged_by") != judged_by:
+        return None
+    defects = tuple(Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"])
+    return Understood(uid, (), Presence.QUARANTINED if uid else None, defects, None, rivals=True)
+
+
+def _nobody() -> None:
+    """Nobody waits for a sign of life from another thread."""
+
+
+def _remarks(one: Understood, judged_by: str) -> str:
     """What is to be said of a UID also while nobody looks at it, as JSON; empty if nothing."""
     said = {
         "defects": [[d.line, d.reason, d.detail, d.document] for d in one.defects],
         "notes": sorted([n.reason, n.detail] for n in one.contradictions),
     }
-    return json.dumps(said) if any(said.values()) else ""
+    if not any(said.values()):
+        return ""
+    if any(d.reason is Reason.TOO_COSTLY for d in one.defects) and one.next_start is None:
+        return json.dumps(said | {"judged_by": judged_by})  # not found again while that stays
+    return json.dumps(said)

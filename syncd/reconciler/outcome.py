@@ -17,13 +17,17 @@ from syncd.reconciler.questions import Oddity
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people."""
+    """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people.
+
+    `postponed` counts events that are read in the next cycle, because others took enough in this one.
+    """
 
     name: str
     state: str
     events: int
     error: str | None
     notes: tuple[str, ...] = ()
+    postponed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Preview:
             self.error is not None
             or bool(self.oddities)
             or bool(self.plan.held)
-            or any(source.error for source in self.sources)
+            or any(source.error or source.postponed for source in self.sources)
             or any(_concerns_a_person(change) for change in self.plan.changes)
         )
 
@@ -88,7 +92,8 @@ class CycleReport:
         if self.error is not None:
             return "failed"
         concerns = ("held", "refused", "in_doubt", "quarantined")
-        if self.oddities or any(self.counts[name] for name in concerns) or any(s.error for s in self.sources):
+        unread = any(source.error or source.postponed for source in self.sources)
+        if self.oddities or unread or any(self.counts[name] for name in concerns):
             return "attention"
         return "ok"
 

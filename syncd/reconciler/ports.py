@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from syncd.core.apitime import ApiTime
+from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.decisions import Decision
 from syncd.core.listing import Listing
@@ -40,6 +41,7 @@ class CalendarSource:
 
     `scope` is empty when a UID means the same meeting in all sources, else the source's name.
     `confirmations` complete readings without an event count as gone.
+    An event with more than `max_occurrences` dates within the horizon is quarantined.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CalendarSource:
     locale: Locale
     scope: str = ""
     confirmations: int = 1
+    max_occurrences: int = MAX_OCCURRENCES
 
 
 class BookingRules(Protocol):
@@ -142,11 +145,33 @@ class Agenda(Protocol):
     ) -> None: ...
 
 
+class Piece(Protocol):
+    """A piece of work: on a UID of a source, or on the source as a whole (empty)."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+
+
+class UnderWay(Protocol):
+    """What this process is working on, and a former one was when it died; see `syncd.ledger.underway`."""
+
+    def take_left(self) -> Sequence[Piece]: ...
+    def begin(self, source: str, uid: str = "", digest: str = "") -> None: ...
+    def end(self) -> None: ...
+    def working(self, source: str, digest: str = "") -> AbstractContextManager[None]: ...
+
+
 class Ledger(Facts, Protocol):
     """What is remembered; see `syncd.ledger`."""
 
     @property
     def agenda(self) -> Agenda: ...
+    @property
+    def under_way(self) -> UnderWay: ...
 
     @property
     def fresh(self) -> bool: ...

@@ -13,15 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
-from syncd import __version__
 from syncd.core.changes import Plan
 from syncd.core.reservation import Booking
 from syncd.core.rest import Rest, Tally
 from syncd.reconciler.grounds import ANSWER_KEPT
-from syncd.reconciler.intake import Intake, Said
+from syncd.reconciler.intake import Intake, Said, program
 from syncd.reconciler.ports import Ledger, Settings
 
 _TOTAL = "at_rest"  # the fact: what rests in sum, and when that was found
@@ -49,25 +47,21 @@ class Agenda:
     @cached_property
     def _rules(self) -> str:
         """Identity of the configuration as far as it decides anything."""
-        told = [(s.name, s.scope, s.confirmations, s.locale) for s in self._intake.sources]
+        told = [(s.name, s.scope, s.confirmations, s.max_occurrences, s.locale) for s in self._intake.sources]
         return _digest((self._settings, told))
-
-    @cached_property
-    def _program(self) -> str:
-        return f"{__version__} {version('tzdata')}"
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
         """Whether what the agenda rests on is still so; otherwise everything needs a look from now on.
 
         `advance` is how far ahead the tenant lets book.
         """
-        basis = f"{self._program}\n{self._rules}\n{advance}"
+        basis = f"{program()}\n{self._rules}\n{advance}"
         known = self._ledger.get_fact(_BASIS) or ""
         total, at = self._total()
         set_back = now < max(at, self._intake.judged_at) - _SET_BACK
         if known == basis and not set_back:
             return True
-        if known.partition("\n")[0] != self._program or set_back:
+        if known.partition("\n")[0] != program() or set_back:
             self._intake.forget(now)
             self._ledger.set_fact(_TOTAL, _text(total, now))
         # How far ahead may be booked means nothing for what has nothing within the horizon yet.

@@ -5,6 +5,7 @@ A large one may be made in another thread; whatever it finds is taken in by the 
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from functools import cached_property
 
 from syncd.core.occurrence import Window
 from syncd.ics import (
+    Bounded,
     Findings,
     Inventory,
     Piece,
@@ -20,7 +22,6 @@ from syncd.ics import (
     Understood,
     look_through,
     span_of,
-    understand_all,
 )
 from syncd.reconciler.ports import CalendarSource, Fetched, Ledger
 
@@ -67,7 +68,13 @@ class Found:
 
 def understanding(source: CalendarSource, inventory: Inventory) -> Understanding:
     """How the documents of a source are to be understood."""
-    return Understanding(inventory.contexts, source=source.name, scope=source.scope, locale=source.locale)
+    return Understanding(
+        inventory.contexts,
+        source=source.name,
+        scope=source.scope,
+        locale=source.locale,
+        max_occurrences=source.max_occurrences,
+    )
 
 
 class Search:
@@ -95,6 +102,10 @@ class Search:
 
     def run(self) -> Found:
         """Look, now."""
+        with self._ledger.under_way.working(self._source.name, digest_of(self.fetched)):
+            return self._run()
+
+    def _run(self) -> Found:
         known = self.known.inventory
         findings = look_through(
             self.fetched.documents,
@@ -116,13 +127,12 @@ class Search:
             earliest={uid: at for uid, pieces in findings.changed.items() if (at := _earliest(pieces))},
         )
 
-    def run_aside(self, window: Window) -> None:
+    def run_aside(self, window: Window, bounded: Bounded) -> None:
         """The same in another thread, together with understanding what is new."""
         try:
             found = self.run()
             new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
-            understood = {one.uid: one for one in understand_all(new, found.understanding, window)}
-            self.found = replace(found, understood=understood)
+            self.found = replace(found, understood=bounded.understand(new, found.understanding, window))
         finally:
             self.ended = True
 
@@ -167,6 +177,12 @@ class Search:
     def _pieces_of(self, uid: str) -> Sequence[Piece]:
         kept = self._agenda.pieces_of(self._source.name, uid)
         return unpacked(kept) if kept is not None else ()
+
+
+def digest_of(fetched: Fetched) -> str:
+    """What the documents of a source look like from outside, as far as that tells anything."""
+    looks = [(d.name, d.base_url, d.signature or str(d.size)) for d in fetched.documents]
+    return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def packed(pieces: Sequence[Piece]) -> bytes:

@@ -19,15 +19,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
 from syncd import log
 from syncd.config import load
-from syncd.core.occurrence import Window
-from syncd.ics import Piece, Understanding, Understood
-from syncd.reconciler import intake
+from syncd.ics import Crew, Piece, Understood
 from syncd.reconciler.inspect import INSPECTED
 from syncd.service import assemble, open_ledger
 from syncd.tuya import TuyaApi
@@ -66,15 +64,15 @@ class Understandings:
 
     def __init__(self) -> None:
         self.count = 0
-        self._understand_all: Callable[..., Iterator[Understood]] = vars(intake)["understand_all"]
+        self._understand = Crew.understand
         # What is handed to worker processes cannot be counted in them.
-        vars(intake)["understand_all"] = self._counted
+        Crew.understand = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
 
     def _counted(
-        self, work: Mapping[str, Sequence[Piece]], understanding: Understanding, window: Window, **named: Any
+        self, crew: Crew, work: Mapping[str, Sequence[Piece]], *given: Any, **named: Any
     ) -> Iterator[Understood]:
         self.count += len(work)
-        return self._understand_all(work, understanding, window, **named)
+        return self._understand(crew, work, *given, **named)
 
 
 def main() -> None:
@@ -99,7 +97,7 @@ def main() -> None:
 
     opening = time.perf_counter()
     with open_ledger(config, owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, stopping=lambda: False)
+        parts = assemble(config, ledger, owner=True, crew=Crew(keep=False), stopping=lambda: False)
         parts.reconciler._clock = now  # the service itself knows no other clock than the machine's
         opened_s = time.perf_counter() - opening
         if wanted.living:

@@ -36,10 +36,14 @@ def until(true: Callable[[], object], what: str, seconds: float = HANG_S) -> Non
 
 
 class Manager:
-    """Receives what a daemon tells systemd; `messages` are the fields of each datagram."""
+    """Receives what a daemon tells systemd; `messages` are the fields of each datagram.
+
+    `heard_at` is when each came, on the monotonic clock: for who measures, and no test does.
+    """
 
     def __init__(self, path: Path) -> None:
         self.messages: list[dict[str, str]] = []
+        self.heard_at: list[float] = []
         self._path = str(path)
         self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._receiver.bind(str(path))
@@ -48,6 +52,7 @@ class Manager:
 
     def _listen(self) -> None:
         while message := self._receiver.recv(65536):
+            self.heard_at.append(time.monotonic())
             self.messages.append(dict(line.split("=", 1) for line in message.decode().splitlines()))
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The commands: `python -m tests.fuzz [--seconds N] [--seed S] [--keep FOLDER]` damages calendars.
 
 `python -m tests.fuzz api` damages the answers of the API instead; see `tests.fuzz.api`.
+`python -m tests.fuzz cost` reads calendars that are made to be slow; see `tests.fuzz.cost`.
 Ends with one line of figures, and with 1 if anything was found; each finding is kept as files.
 A finding is made again by the seed that is printed with it, as long as the examples are the same.
 """
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from tests.fuzz import api
+from tests.fuzz import api, cost
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.claims import Finding, Trial
 
@@ -88,4 +89,6 @@ def _keep(finding: Finding, seed: int, number: int, folder: Path | None, found: 
 
 
 if __name__ == "__main__":
-    sys.exit(api.main(sys.argv[2:]) if sys.argv[1:2] == ["api"] else main())
+    _others = {"api": api.main, "cost": cost.main}
+    _name = next(iter(sys.argv[1:]), "")
+    sys.exit(_others[_name](sys.argv[2:]) if _name in _others else main())

@@ -19,9 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.occurrence import Presence, Window
 from syncd.core.reasons import Reason
 from syncd.ics import (
+    Crew,
     Document,
     Inventory,
     Locale,
@@ -30,9 +32,9 @@ from syncd.ics import (
     Understood,
     extent,
     look_through,
-    understand_all,
 )
 from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent, split
+from syncd.ics.crew import WORTH_A_CREW
 from syncd.ics.properties import READ, Properties
 from syncd.ics.quirks import Property, repaired
 from tests.conftest import HANG_S
@@ -47,7 +49,7 @@ MORNING = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
 
 
 def taken_apart(
-    *bodies: bytes, locale: Locale = BERLIN
+    *bodies: bytes, locale: Locale = BERLIN, max_occurrences: int = MAX_OCCURRENCES
 ) -> tuple[Understanding, Mapping[str, tuple[Piece, ...]]]:
     """The events of a source by UID, and what understands them."""
     found = look_through(
@@ -59,7 +61,10 @@ def taken_apart(
         kept=tuple,
         pieces_of=lambda _uid: (),
     )
-    return Understanding(found.inventory.contexts, source="office", scope="", locale=locale), found.changed
+    understanding = Understanding(
+        found.inventory.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences
+    )
+    return understanding, found.changed
 
 
 def understood(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> Understood:
@@ -236,15 +241,15 @@ class TestNextStart:
         assert reach is None or reach >= end
 
 
-MANY = 600
+MANY = WORTH_A_CREW + 300
 SCRIPT = """
 import sys
 from tests.ics.test_understand import MANY, WINDOW, children, many, taken_apart
-from syncd.ics import understand_all
+from syncd.ics import Crew
 
 understanding, pieces = taken_apart(many())
 try:
-    for number, _ in enumerate(understand_all(pieces, understanding, WINDOW, workers=2)):
+    for number, _ in enumerate(Crew(2).understand(pieces, understanding, WINDOW)):
         if number == 0:
             print(*children(), flush=True)
             sys.stdin.read()
@@ -256,7 +261,7 @@ except KeyboardInterrupt:
 def many() -> bytes:
     """A calendar of many events, one of them broken, one a long series."""
     events = [vevent(*MORNING, f"SUMMARY:{n}", uid=f"event-{n}") for n in range(MANY)]
-    series = vevent(*MORNING, "RRULE:FREQ=HOURLY", uid="series")
+    series = vevent(*MORNING, "RRULE:FREQ=HOURLY;INTERVAL=2", uid="series")
     return calendar(*events, vevent("DTSTART:never", uid="broken"), series)
 
 
@@ -306,42 +311,43 @@ class TestCrew:
     def test_same_with_workers(self) -> None:
         """Each UID is answered once, and workers say what one process says."""
         understanding, pieces = taken_apart(many())
-        here = by_uid(understand_all(pieces, understanding, WINDOW, workers=0))
+        here = {uid: understanding.of(uid, found, WINDOW) for uid, found in pieces.items()}
         assert len(here) == MANY + 2
         assert here["broken"].presence is Presence.QUARANTINED
-        assert len(here["series"].occurrences) > 800
-        assert by_uid(understand_all(pieces, understanding, WINDOW, workers=2)) == here
+        assert len(here["series"].occurrences) > 400
+        with Crew(2) as crew:
+            assert by_uid(crew.understand(pieces, understanding, WINDOW)) == here
         assert children() == []
 
     def test_little_work(self) -> None:
-        """For a few events no process is started."""
+        """For a few plain events no process is started."""
         understanding, pieces = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
-        for _ in understand_all(pieces, understanding, WINDOW):
-            assert children() == []
-
-    def test_more_workers_than_work(self) -> None:
-        """Workers that get nothing to do harm nothing."""
-        understanding, pieces = taken_apart(calendar(vevent(*MORNING)))
-        assert list(by_uid(understand_all(pieces, understanding, WINDOW, workers=3))) == ["meeting"]
+        with Crew() as crew:
+            for _ in crew.understand(pieces, understanding, WINDOW):
+                assert children() == []
 
     @pytest.mark.parametrize("killed", [1, 2])
     def test_workers_die(self, killed: int) -> None:
         """What a worker had that was killed is done without it."""
         understanding, pieces = taken_apart(many())
-        answers = understand_all(pieces, understanding, WINDOW, workers=2)
-        first = next(answers)
-        for worker in children()[:killed]:
-            os.kill(worker, signal.SIGKILL)
-        assert by_uid([first, *answers]) == by_uid(understand_all(pieces, understanding, WINDOW, workers=0))
+        here = {uid: understanding.of(uid, found, WINDOW) for uid, found in pieces.items()}
+        with Crew(2) as crew:
+            answers = crew.understand(pieces, understanding, WINDOW)
+            first = next(answers)
+            for worker in children()[:killed]:
+                os.kill(worker, signal.SIGKILL)
+            assert by_uid([first, *answers]) == here
         assert children() == []
 
     def test_nobody_waits_for_the_rest(self) -> None:
-        """Who stops asking leaves no process behind."""
+        """Who stops asking leaves no process behind that works."""
         understanding, pieces = taken_apart(many())
-        answers = understand_all(pieces, understanding, WINDOW, workers=2)
-        next(answers)
-        assert len(children()) == 2
-        answers.close()  # type: ignore[attr-defined]  # it is a generator
+        with Crew(2) as crew:
+            answers = crew.understand(pieces, understanding, WINDOW)
+            next(answers)
+            assert len(children()) == 2
+            answers.close()  # type: ignore[attr-defined]  # it is a generator
+            assert len(children()) <= 1
         assert children() == []
 
     def test_interrupted(self, alone: subprocess.Popen[str]) -> None:
