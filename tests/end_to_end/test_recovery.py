@@ -400,7 +400,10 @@ def test_resolve_helps_to_find_the_key(office: Office) -> None:
     for key in sorted(keys):
         office.run("resolve", key, "--retry")
     assert _cycle(office).counts["created"] == 2
-    assert "Nothing is in doubt or refused" in office.run("resolve", "s", "--retry").err
+    assert (
+        "Nothing is in doubt, refused, released, dropped or vanished"
+        in office.run("resolve", "s", "--retry").err
+    )
 
 
 @pytest.mark.parametrize("decision", ["--retry", "--drop"])
