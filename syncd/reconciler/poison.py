@@ -13,8 +13,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from syncd.core.backoff import backed_off
 from syncd.reconciler.ports import Ledger
+
+log = structlog.get_logger(__name__)
 
 _FACT = "set_aside"  # the fact: what ended the process, as JSON
 _DEATHS = 2  # in the same place, from which on it is set aside
@@ -54,6 +58,8 @@ class Poison:
             digest = piece.digest or (known.digest if known else "")
             suspect = _Suspect(piece.source, piece.uid, digest, deaths, now.isoformat())
             self._suspects[piece.source, piece.uid] = suspect
+            aside = {"set_aside_until": suspect.until.isoformat()} if deaths >= _DEATHS else {}
+            log.warning("ended while reading", source=piece.source, uid=piece.uid, deaths=deaths, **aside)
         if left:
             self._store()
 

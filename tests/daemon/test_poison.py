@@ -88,6 +88,9 @@ def test_a_calendar(office: Office) -> None:
         daemon.until(office.reservations, "the good one is booked")
         assert "set aside" in source(office, "bad")["error"]
         assert daemon.logged("source", source="bad", state="unreadable")
+        (told,) = daemon.logged("ended while reading", source="bad", level="warning")
+        assert told["deaths"] == 2
+        assert told["set_aside_until"]
     ran = office.run("once", "--json")
     assert ran.code == 1
     assert "set aside" in next(s["error"] for s in ran.json["sources"] if s["name"] == "bad")
