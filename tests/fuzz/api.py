@@ -47,8 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     seed = first
     with quick_and_quiet():
         while total.cycles < chosen.cycles:
-            cycles = min(CYCLES_OF_A_TRIAL, chosen.cycles - total.cycles)
             processes = total.cycles < as_processes
+            left = (as_processes if processes else chosen.cycles) - total.cycles
+            cycles = min(CYCLES_OF_A_TRIAL, left)
             trial, violation = tried(seed, cycles, processes=processes)
             # A trial that ended early counts as whole, so that findings do not make the run longer.
             trial.figures.cycles = max(trial.figures.cycles, cycles)

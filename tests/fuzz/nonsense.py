@@ -359,6 +359,27 @@ def _other_list(random: Random, page: Record, others: Sequence[Record]) -> tuple
     return f"list: {kind}", nobody
 
 
+def with_more_pages(random: Random, question: Question, honest: Record, extra: int, known: int) -> Record:
+    """A list that goes on for so many pages more, with copies of what it shows under ids that nobody has.
+
+    It says the total of all that it shows, or that of the honest list; `known` reservations there are.
+    """
+    answer: Record = copied(honest)
+    page = answer["result"]
+    size, number = int(question.query["page_size"]), int(question.query["page_no"])
+    total = page["total"]
+    honest_pages = max(1, -(-total // size))
+    shown = page["list"] or [{"topic": "Nobody's", "status": 1, "start_time": 0, "end_time": 1}]
+    if number > honest_pages:
+        page["list"] = [
+            {**random.choice(shown), "reservation_id": f"9{known}{number}{n}"} for n in range(size)
+        ]
+    page["has_more"] = number < honest_pages + extra
+    if extra % 2:
+        page["total"] = honest_pages * size + extra * size
+    return answer
+
+
 # All answers about one reservation
 
 

@@ -29,7 +29,7 @@ from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
-from tests.fuzz.nonsense import AboutOne, copied, damage, says_no
+from tests.fuzz.nonsense import AboutOne, copied, damage, says_no, with_more_pages
 from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
 from tests.fuzz.tenant import CANCELLED, Question, Record, Sent, Tenant, serving
 
@@ -84,6 +84,7 @@ class Trial:
         self._cycle = 0
         self._answers = 0
         self._rate = 0.0
+        self._more_pages = 0
         self._about: AboutOne | None = None
         self._deceived: set[str] = set()
         self._concerned: set[str] = set()  # UIDs that damage to one reservation was about since the last rest
@@ -193,6 +194,10 @@ class Trial:
             return sent
         place = (self._cycle, self._answers)
         random = Random(f"{self.seed}/{place}")
+        if self._more_pages and question.operation == "list" and honest["success"]:
+            known = len(self.tenant.records)
+            honest = with_more_pages(random, question, honest, self._more_pages, known)
+            self.figures.damages["list: more pages"] += 1
         rate = self._rate * (0.15 if question.operation == "token" else 1)
         if random.random() >= rate or not (self._only is None or place in self._only):
             return Sent(honest)
@@ -241,11 +246,14 @@ class Trial:
         minutes = random.choice([0, 0.1, 0.2, 1, 6, 6, 61])
         self.life.wait(timedelta(minutes=minutes))
         self._rate = random.choice([0.03, 0.1, 0.1, 0.3, 0.6, 1.0])
+        if random.random() < 0.1:
+            self._more_pages = random.choice([1, 2, 5, 30])
+            self._note(f"lists have {self._more_pages} pages more")
         self.figures.cycles += 1
         if random.random() < 0.1:
             self._look_only()
         self._run_cycle(force=random.random() < 0.3)
-        self._rate = 0.0
+        self._rate, self._more_pages = 0.0, 0
 
     def _look_only(self) -> None:
         """What shows and does nothing never fails otherwise than it says."""
