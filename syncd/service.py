@@ -416,7 +416,14 @@ def mapping_rules(config: Config) -> MappingRules:
         optional=people.optional,
         declined=people.declined,
         rooms=tuple(
-            RoomRule(room.id, frozenset(room.addresses), room.texts, room.expressions, room.name or "")
+            RoomRule(
+                room.id,
+                frozenset(room.addresses),
+                room.texts,
+                room.expressions,
+                room.name or "",
+                room.written,
+            )
             for room in config.rooms
         ),
         people=people.directory,

@@ -174,8 +174,13 @@ class Room(Table):
     @cached_property
     def texts(self) -> frozenset[str]:
         """The LOCATION texts of the room, its name included, folded for comparison."""
-        plain = [text for text in self.locations if not text.startswith(EXPRESSION_PREFIX)]
-        return frozenset(fold_name(text) for text in ([self.name] if self.name else []) + plain)
+        return frozenset(map(fold_name, self.written))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Return the LOCATION texts of the room as they are written, its name first."""
+        plain = (text for text in self.locations if not text.startswith(EXPRESSION_PREFIX))
+        return (self.name, *plain) if self.name else tuple(plain)
 
     @cached_property
     def expressions(self) -> tuple[re.Pattern[str], ...]:

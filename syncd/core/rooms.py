@@ -40,6 +40,7 @@ _OF_NO_PLACE = (
 _PLACELESS = frozenset(" ".join((_OF_PROGRAMS, _OF_CALLS, _OF_NO_PLACE)).split())
 _LIKE = 0.7  # how near a name must be to be offered
 _ALMOST = 0.85  # how near a part must be to be told of where another part names a room
+_REMEMBERED = 4096  # answers to which name is nearest, since the same places are named again and again
 _LONGEST = 200  # no name of a room is longer
 
 
@@ -47,7 +48,7 @@ _LONGEST = 200  # no name of a room is longer
 class RoomRule:
     """How a room is recognised: lower-case addresses, names as `fold_name` gives them, expressions.
 
-    `name` is what people call it.
+    `name` is what people call it, `written` are the names as the configuration has them.
     """
 
     room_id: str
@@ -55,6 +56,7 @@ class RoomRule:
     texts: frozenset[str]
     expressions: tuple[re.Pattern[str], ...] = ()
     name: str = ""
+    written: tuple[str, ...] = ()
 
 
 class Rooms:
@@ -64,12 +66,15 @@ class Rooms:
         self._rules = rules
         self._by_address = {address: rule for rule in rules for address in rule.addresses}
         self._by_text = {text: rule for rule in rules for text in rule.texts}
+        self._written = {fold_name(text): text for rule in rules for text in rule.written}
         self._nearest: dict[tuple[str, float], str] = {}
 
     def of_attendee(self, attendee: Attendee) -> RoomRule | None:
         """Return the room that an attendee is by its address."""
-        known = (self._by_address.get(address) for address in attendee.person.addresses)
-        return next((rule for rule in known if rule is not None), None)
+        for address in attendee.person.addresses:
+            if address in self._by_address:
+                return self._by_address[address]
+        return None
 
     def of(self, occurrence: Occurrence, default: str | None, notes: list[Note]) -> tuple[str, ...]:
         """Return room ids without repeats, from the first of attendees, LOCATION and source that names any.
@@ -111,7 +116,7 @@ class Rooms:
     def _of_location(self, occurrence: Occurrence, declined: set[str], notes: list[Note]) -> list[str]:
         """Return the rooms that LOCATION names, and note what looks like a place and is none of them."""
         written = occurrence.location
-        if not fold_space(written):
+        if not written or written.isspace():
             return []
         known, unknown = self._named(normal_form(written))
         found = [rule.room_id for rule in known if rule.room_id not in declined]
@@ -165,6 +170,8 @@ class Rooms:
 
     def _note_places(self, occurrence: Occurrence, found: Iterable[str], notes: list[Note]) -> None:
         """Note what stands in VLOCATION and VRESOURCE alone, because no room is taken from there."""
+        if not occurrence.places:
+            return
         booked = set(found)
         said = fold_name(occurrence.location)
         for place in dict.fromkeys(occurrence.places):
@@ -188,6 +195,8 @@ class Rooms:
         """Return the known name that is nearest to a text or to one of its parts, empty if none is near."""
         text = normal_form(written[:_LONGEST])
         if (text, likeness) not in self._nearest:
+            if len(self._nearest) >= _REMEMBERED:
+                self._nearest.clear()
             parts = (text, *self._parts(text, _SEPARATORS))
             self._nearest[text, likeness] = self._nearest_of(parts, likeness)
         return self._nearest[text, likeness]
@@ -196,15 +205,14 @@ class Rooms:
         for part in dict.fromkeys(fold_name(part) for part in parts):
             found = get_close_matches(part, self._by_text, n=1, cutoff=likeness) if part else []
             if found:
-                rule = self._by_text[found[0]]
-                return rule.name if fold_name(rule.name) == found[0] else found[0]
+                return self._written.get(found[0], found[0])
         return ""
 
 
-def without_delegators(attendees: Sequence[Attendee]) -> list[Attendee]:
+def without_delegators(attendees: Sequence[Attendee]) -> Sequence[Attendee]:
     """Return the attendees without those whose delegate is invited too (RFC 5545 section 3.2.5)."""
-    if not any(attendee.delegation for attendee in attendees):
-        return list(attendees)
+    if not any(attendee.delegated for attendee in attendees):
+        return attendees
     listed = {address for attendee in attendees for address in attendee.person.addresses}
     sent_by = {address for attendee in attendees for address in attendee.delegated_from}
     return [attendee for attendee in attendees if not _is_represented(attendee, listed, sent_by)]

@@ -59,6 +59,8 @@ def fold_name(text: str) -> str:
 
     So decomposed letters (macOS), full-width ones, and invisible signs that were pasted along mean nothing.
     """
+    if text.isascii():
+        return fold_space(text).lower()
     # Folding the case may take a text out of its normal form (Unicode section 3.13, definition D146).
     folded = normal_form(normal_form(text).casefold())
     return fold_space(folded)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -431,6 +431,8 @@ def _unreadable_people(event: Properties) -> Iterator[Note]:
 def _places(raw: RawComponent) -> Iterator[str]:
     """Yield the names of the places and rooms that stand in components of their own (RFC 9073)."""
     for kind in ("VLOCATION", "VRESOURCE"):
+        if not any(kind in line.upper() for line in raw.lines if line[:1] in "Bb"):
+            continue
         for place in raw.subcomponents(kind):
             of_room = (place.first("RESOURCE-TYPE") or "ROOM").strip().upper() == "ROOM"
             if of_room and (name := _unescaped_text(place.first("NAME") or "").strip()):
@@ -515,15 +517,14 @@ def _person(value: object) -> Person:
 
 
 def _attendee(value: object) -> Attendee:
-    delegates = (_addresses_in(value, name) for name in _INSTEAD)
-    return _attendee_of(str(value), *(_parameter(value, name) for name in (*_WHO, *_AS_WHAT)), *delegates)
+    parameters = getattr(value, "params", None) or {}
+    to, by = (_addresses_in(parameters[name]) if name in parameters else () for name in _INSTEAD)
+    return _attendee_of(str(value), *(_parameter(value, name) for name in (*_WHO, *_AS_WHAT)), to, by)
 
 
-def _addresses_in(value: object, name: str) -> tuple[str, ...]:
+def _addresses_in(listed: str | Sequence[str]) -> tuple[str, ...]:
     """Return the addresses that a parameter of a person lists."""
-    parameters = getattr(value, "params", None)
-    found = parameters.get(name, ()) if parameters else ()
-    texts = [found] if isinstance(found, str) else found
+    texts = [listed] if isinstance(listed, str) else listed
     return tuple(address for text in texts for part in text.split(",") if (address := address_of(part)))
 
 

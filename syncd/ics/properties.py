@@ -91,6 +91,7 @@ class Properties:
                     others += found
                 else:
                     self._values[name] = values
+        self._of_library = {line.name for line in others}
         if others:
             self._read_by_library(others)
 
@@ -101,12 +102,14 @@ class Properties:
         for name, message in event.errors:
             if (name or "").upper() in DECIDES_TIME:
                 raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
-        for name in {line.name for line in lines}:
+        for name in self._of_library:
             value = event.get(name, [])
             self._values[name] = value if isinstance(value, list) else [value]
 
     def unreadable(self, name: str) -> list[str]:
         """Return the lines of that name of which no value could be made, as they are written."""
+        if name not in self._of_library and not self._event.unreadable:
+            return []
         lost = [line for line in self._event.unreadable if line.upper().startswith(f"{name};")]
         if len(self.values(name)) < len(self.written(name)):
             lines = self.written(name)

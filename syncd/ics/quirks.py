@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import quopri
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -90,8 +91,10 @@ def repaired(raw: RawComponent) -> Repaired:
     """The event as it is meant."""
     properties: Properties = {}
     unreadable: list[str] = []
-    for line in _with_whole_texts(raw.own_lines()):
-        match = _NAME.match(line)
+    lines: Iterable[str] = list(raw.own_lines())
+    if any(line.endswith("=") for line in lines):
+        lines = _with_soft_breaks(lines)
+    for match, line in _with_whole_texts(lines):
         if match is None or ":" not in line:
             unreadable.append(line)
             continue
@@ -103,29 +106,30 @@ def repaired(raw: RawComponent) -> Repaired:
     return Repaired(raw, properties, tuple(unreadable))
 
 
-def _with_whole_texts(lines: Iterable[str]) -> Iterator[str]:
-    """Put together what stands in several lines without a fold; yield the lines of properties.
+def _with_whole_texts(lines: Iterable[str]) -> Iterator[tuple[re.Match[str] | None, str]]:
+    """Put together what stands in several lines without a fold; yield lines, and where their names match.
 
     A description with bare line ends (Zoom, SOGo, scripts) is continued by what is no property; behind a
     title or a place that is left out, because such a line would be shown or would hide the room.
     """
-    text: list[str] = []  # parts of a description that may go on
+    match: re.Match[str] | None = None
+    text: list[str] = []  # parts of a description that may go on, whose name matched
     leave_out = False
-    for line in _with_soft_breaks(lines):
+    for line in lines:
         if (text or leave_out) and not _is_property(line):
             if text:
                 text.append(line)
             continue
         if text:
-            yield "\\n".join(text)
+            yield match, "\\n".join(text)
         match = _NAME.match(line)
         name = match[1].upper() if match else ""
         text = [line] if name in _GO_ON else []
         leave_out = name in _ONE_LINE
         if not text:
-            yield line
+            yield match, line
     if text:
-        yield "\\n".join(text)
+        yield match, "\\n".join(text)
 
 
 def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
@@ -166,7 +170,7 @@ def quoted_printable(properties: Properties) -> None:
     """Writers of vCalendar 1.0, and some of 2.0, give texts in quoted-printable and say so (RFC 2045)."""
     for found in properties.values():
         for place, line in enumerate(found):
-            if line.parameters and _QUOTED_PRINTABLE.search(line.parameters):
+            if "PRINTABLE" in line.parameters.upper() and _QUOTED_PRINTABLE.search(line.parameters):
                 found[place] = _decoded(line)
 
 
@@ -194,8 +198,13 @@ def people_with_broken_parameters(properties: Properties) -> None:
     """
     for name in _PEOPLE:
         for place, found in enumerate(properties.get(name, ())):
-            if not _PARAMETERS.fullmatch(found.parameters) or ":mailto:" in found.value.lower():
+            if not _are_whole(found.parameters) or ":mailto:" in found.value.lower():
                 properties[name][place] = _with_whole_parameters(found)
+
+
+@functools.lru_cache(maxsize=4096)  # the same people are invited again and again
+def _are_whole(parameters: str) -> bool:
+    return _PARAMETERS.fullmatch(parameters) is not None
 
 
 def _with_whole_parameters(found: Property) -> Property:

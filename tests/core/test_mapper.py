@@ -32,12 +32,14 @@ ROOMS = (
         frozenset({"room-small@example.com"}),
         frozenset({"small meeting room", "berlin; 1.01, small"}),
         name="Small meeting room",
+        written=("Small meeting room", "Berlin; 1.01, Small"),
     ),
     RoomRule(
         LARGE,
         frozenset({"room-large@example.com"}),
         frozenset({"large meeting room"}),
         name="Large meeting room",
+        written=("Large meeting room",),
     ),
     RoomRule(SOUTH, frozenset(), frozenset(), (re.compile(r"^Room S\d", re.IGNORECASE),)),
     RoomRule(GREEN, frozenset(), frozenset({fold_name("Gr\u00fcner Raum")})),
@@ -433,6 +435,7 @@ class TestUnknownPlaces:
         [
             ("Smal meeting room", "Small meeting room"),
             ("Large meting room\\nsecond floor", "Large meeting room"),
+            ("Berlin 1.01 Small", "Berlin; 1.01, Small"),
             ("The Atrium", ""),
             ("Room 101", ""),
             ("101", ""),
