@@ -18,7 +18,7 @@ from tests.fuzz.lives import Violation
 from tests.fuzz.trial import Answer, Figures, Trial, quick_and_quiet
 
 CYCLES_OF_A_TRIAL = 40
-_ATTEMPTS = 60  # at making a finding shorter
+_ATTEMPTS = 30  # at making a finding shorter
 _SHOWN = 60  # lines of a history
 
 
@@ -102,9 +102,10 @@ def shortened(seed: int, cycles: int, trial: Trial, violation: Violation) -> tup
 
 
 def _show(seed: int, cycles: int, trial: Trial, violation: Violation, *, processes: bool) -> None:
+    print(f"FOUND: {violation.kind}", flush=True)
     if not processes:  # their histories cannot be repeated
         trial, violation = shortened(seed, cycles, trial, violation)
-    print(f"FOUND: {violation.kind}\n{violation}")
+    print(violation)
     option = f" --processes {cycles}" if processes else " --processes 0"
     print(f"  --seed {seed} --cycles {cycles}{option}; damaged answers that it takes: {trial.damaged}")
     print("\n".join(f"  {line}" for line in trial.history[-_SHOWN:]), flush=True)

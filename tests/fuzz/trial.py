@@ -342,6 +342,8 @@ class Trial:
         for record in left:
             record["status"] = CANCELLED
         if left:
+            self._note(f"a person cancels {len(left)} that a lie has left over")
+            self.life.wait(timedelta(minutes=70))  # a room that was taken is looked at again after an hour
             self._come_to_rest()
         self._deceived.clear()
         self._concerned.clear()
