@@ -164,7 +164,7 @@ QUARANTINED = {
     "broken": ("broken_property", "the event has no DTSTART"),
     "zone": ("unknown_timezone", 'the time zone "Customized Time Zone 7" is not known'),
     "backwards": ("end_before_start", "the event ends before it starts"),
-    "many": ("too_many_occurrences", "occurrences within the horizon"),
+    "many": ("too_many_occurrences", "dates within the horizon"),
 }
 
 
