@@ -426,7 +426,7 @@ def _summary(report: CycleReport) -> str:
     told = [f"{booked} booked", *([f"{report.left} still to write"] if report.left else [])]
     told += [
         f"{counts[name]} {name.replace('_', ' ')}"
-        for name in ("waiting", "held", "refused", "in_doubt", "quarantined")
+        for name in ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
         if counts[name]
     ]
     unreadable = [source.name for source in report.sources if source.error]

@@ -187,6 +187,7 @@ def status_document(
     return {
         "bookings": bookings,
         "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
+        "vanished": sum(booking.is_vanished for booking in known),
         "sources": sources,
         "held": {"checksum": checksum, "cancellations": cancellations},
         "calls_this_month": used,
@@ -210,6 +211,7 @@ def needs_attention(document: dict[str, object]) -> bool:
         bool(held["checksum"])
         or bool(document["oddities"])
         or bool(document["clock_wrong"])
+        or bool(document["vanished"])
         or any(_is_open(b) for b in bookings if b["state"] not in OVER)
         or any(s["error"] or s["quarantined"] for s in sources)
     )

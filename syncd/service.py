@@ -386,6 +386,8 @@ def _settings(config: Config) -> Settings:
         empty_hold=config.safety.empty_hold,
         told_share=config.safety.told_share,
         told_floor=config.safety.told_floor,
+        vanish_share=config.safety.vanish_share,
+        vanish_floor=config.safety.vanish_floor,
         owners=frozenset(source.owner for source in config.sources if source.owner),
         drift_check=config.schedule.drift_check,
         on_change=OnChange(config.drift.on_change),

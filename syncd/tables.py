@@ -102,7 +102,7 @@ class Tables:
     def cycle(self, report: CycleReport) -> None:
         """What a cycle did."""
         done = ("created", "updated", "cancelled", "adopted", "unchanged", "waiting", "skipped")
-        concerns = ("held", "refused", "in_doubt", "quarantined")
+        concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
         said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
         self._console.print(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
         for name in concerns:
@@ -178,6 +178,13 @@ class Tables:
                 f"{document['in_doubt']} in doubt: a request was sent, and its outcome is not certain yet.",
                 style="magenta",
             )
+        if document["vanished"]:
+            self._console.print(
+                f"{document['vanished']} vanished from Tuya at once, so nothing is decided about them: "
+                "syncd resolve --all vanished --retry books them again, --drop accepts it.",
+                style="magenta",
+                soft_wrap=True,
+            )
         held = document["held"]
         assert isinstance(held, dict)
         if held["checksum"]:
@@ -243,6 +250,8 @@ def _sameness(change: Change) -> tuple[str, str, str] | None:
     match change:
         case Wait(reason=Reason.TOO_EARLY):
             return ("wait", change.reason.value, change.detail)
+        case Hold(reason=Reason.VANISHED):
+            return ("hold", change.reason.value, change.detail)
         case Skip(needs_person=False):
             return ("skip", change.reason.value, change.detail)
         case Skip(alike=alike) if alike:

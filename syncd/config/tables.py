@@ -314,6 +314,10 @@ class Safety(Table):
     )
     told_share: Share = key("50%", "What a source may tell to give up in one cycle, of its live bookings.")
     told_floor: Whole = key(20, "So many it may tell whatever the share.", ge=0, le=1_000_000)
+    vanish_share: Share = key(
+        "30%", "Of the compared bookings, what may be gone from Tuya at one comparison."
+    )
+    vanish_floor: Whole = key(5, "So many may be gone whatever the share.", ge=0, le=1_000_000)
 
 
 class Drift(Table):

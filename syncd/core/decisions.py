@@ -56,6 +56,8 @@ def open_as(booking: Booking) -> Open | None:
     """Return as what a booking is open to a person's decision; None if there is nothing to decide."""
     if booking.in_doubt:
         return Open.IN_DOUBT
+    if booking.is_vanished:
+        return Open.VANISHED
     if booking.reason is Reason.DROPPED:
         return Open.DROPPED
     if booking.reason in REFUSALS:

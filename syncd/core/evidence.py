@@ -72,7 +72,13 @@ class Safety:
         be passed: a large share, which one real change hardly reaches, and a number that one cancelled
         series hardly has.
         """
-        return told > self.told_floor and told > round(self.told_share * live, 6)
+        return exceeds(told, live, self.told_share, self.told_floor)
+
+
+def exceeds(count: float, total: int, share: float, floor: int) -> bool:
+    """Tell whether a count passes both bounds: a share (0 to 1) of a total, and a number."""
+    # Rounded first, because 0.29 * 100 is 28.999999999999996.
+    return count > floor and round(count, 6) > round(share * total, 6)
 
 
 def absence(

@@ -294,9 +294,9 @@ class _Planner:
                 left.remove(movable)
                 self._compare(meeting, movable)
         for booking in left:
-            if booking.may_still_change:
-                self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
-            elif booking.state not in HOLDING_STATES:
+            if self._hold_if_open(booking):
+                continue
+            if booking.state not in HOLDING_STATES:
                 self.draft.closed.append(booking.with_state(BookingState.CANCELLED, Reason.ROOM_REMOVED))
             elif booking.origin == meetings[0].occurrence.fingerprint:
                 self.cancels.hold(
@@ -317,6 +317,8 @@ class _Planner:
                 assert booking.content is not None  # a booking in these states has it
                 if booking.may_still_change:
                     self._while_one_is_late(meeting, booking)
+                elif booking.is_vanished:
+                    self._while_it_is_vanished(meeting, booking)
                 elif booking.content == wanted and (other := self._told_off(meeting)):
                     self._hold_told_off(meeting, booking, other)
                 elif self._is_unclear(meeting, booking):
@@ -374,6 +376,19 @@ class _Planner:
             self._update(meeting, booking, Reason.IN_DOUBT, booking.detail)
         else:
             self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+
+    def _while_it_is_vanished(self, meeting: Meeting, booking: Booking) -> None:
+        """Leave to a person what was gone from Tuya with many others, until the event itself changes.
+
+        A change of it is booked anew, since there is nothing that could be changed.
+        """
+        changed = booking.spec != meeting.spec and booking.origin != meeting.occurrence.fingerprint
+        if changed and meeting.spec.start < self.policy.window.end:
+            self._missing(meeting, booking)
+            return
+        if not changed:
+            self._remember(booking, meeting)
+        self.draft.add(Hold(booking, Reason.VANISHED, booking.detail))
 
     def _follow(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
         """Change the reservation with its meeting, unless a room is given up without a word of the event."""
@@ -547,9 +562,7 @@ class _Planner:
     # Bookings that no meeting wants
 
     def _unwanted(self, booking: Booking) -> None:
-        if booking.may_still_change:
-            # A cancel, or a doubt that is forgotten, could be undone by what still arrives.
-            self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+        if self._hold_if_open(booking):
             return
         known = self.occurrences.get(booking.key)
         if known is not None:
@@ -559,6 +572,18 @@ class _Planner:
             self._give_up(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
         else:
             self._give_up(booking, self.cancels.absence(booking))
+
+    def _hold_if_open(self, booking: Booking) -> bool:
+        """Hold a booking of which something is open, so that no cancel follows; return whether it is."""
+        if booking.may_still_change:
+            # A cancel, or a doubt that is forgotten, could be undone by what still arrives.
+            self.draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+            return True
+        if booking.is_vanished:
+            # If that was another project, the reservation is there when the right one is asked again.
+            self.draft.add(Hold(booking, Reason.VANISHED, booking.detail))
+            return True
+        return False
 
     def _give_up(self, booking: Booking, judged: Absence) -> None:
         """Draw the conclusion from what an absence proves."""

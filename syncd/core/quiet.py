@@ -41,7 +41,7 @@ def at_rest(
     noted = (*draft.amended.values(), *draft.closed, *wishes)
     restless = {booking.key.uid for booking in noted}
     restless |= {uid_of(change) for change in draft.changes if not _lasts(change, seen)}
-    restless |= {b.key.uid for b in bookings if b.may_still_change or not _is_wanted(b, seen)}
+    restless |= {b.key.uid for b in bookings if _needs_a_look(b) or not _is_wanted(b, seen)}
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
         found[booking.key.uid].add_booking(booking)
@@ -64,6 +64,11 @@ def _lasts(change: Change, seen: Seen) -> bool:
             return key in seen and isinstance(seen[key][1], Skipped) and not needs_person
         case _:
             return False
+
+
+def _needs_a_look(booking: Booking) -> bool:
+    """Tell whether something about a booking is open, whatever the calendars say of it."""
+    return booking.may_still_change or booking.is_vanished
 
 
 def _is_wanted(booking: Booking, seen: Seen) -> bool:

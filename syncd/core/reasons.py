@@ -34,6 +34,7 @@ class Reason(StrEnum):
     OVER_BUDGET = "over_budget"
     TOLD_FLOOD = "told_flood"
     NOT_THE_ORGANIZER = "not_the_organizer"
+    VANISHED = "vanished"
     IN_DOUBT = "in_doubt"
     MODE = "mode"
     # wait
@@ -99,6 +100,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.OVER_BUDGET: "More cancellations than the budget allows; a person has to approve.",
     Reason.TOLD_FLOOD: "A source tells to give up too many at once (safety.told_share); a person decides.",
     Reason.NOT_THE_ORGANIZER: "A copy that does not decide says that it is cancelled; a person decides.",
+    Reason.VANISHED: "Gone from Tuya with too many others at once (safety.vanish_share); a person decides.",
     Reason.IN_DOUBT: "A request was sent and its answer is not known; it is settled by looking.",
     Reason.MODE: "The mode does not allow this change.",
     Reason.TOO_EARLY: "The tenant does not allow bookings so far ahead yet.",

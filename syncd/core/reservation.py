@@ -444,6 +444,11 @@ class Booking:
         return self.state in HOLDING_STATES and self.reason is Reason.IN_DOUBT
 
     @property
+    def is_vanished(self) -> bool:
+        """Tell whether its reservation is gone with so many others that a person has to decide about it."""
+        return self.state in HOLDING_STATES and self.reason is Reason.VANISHED
+
+    @property
     def is_tried_again(self) -> bool:
         """Tell whether a request that was refused is made again although the content is the same."""
         return self.reason is Reason.REFUSED and self.attempts > 0
@@ -521,6 +526,10 @@ class Booking:
         """The same while its reservation makes no sense, or the API does not tell of it."""
         detail = f"{oddity} It stays as it is; look at reservation {self.reservation_id} in Tuya."
         return replace(self, reason=Reason.UNCLEAR_IN_TUYA, detail=detail)
+
+    def vanished(self, detail: str) -> Booking:
+        """Return the booking in its state, with the remark that a person has to decide about it."""
+        return self.settled().with_state(self.state, Reason.VANISHED, detail)
 
     def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:
         """The intent to cancel and what it rests on; stored before the request leaves."""

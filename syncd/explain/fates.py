@@ -67,7 +67,7 @@ class Fate:
     @property
     def needs_person(self) -> bool:
         """Whether a person has to look: refused, held, in doubt, rejected or quarantined."""
-        if self.approvable or self.reason is Reason.IN_DOUBT:
+        if self.approvable or self.reason in {Reason.IN_DOUBT, Reason.VANISHED}:
             return True
         if isinstance(self.change, Skip) and self.change.needs_person:
             return True

@@ -54,6 +54,8 @@ _HISTORY = {
     "booked": "The API has it as booked",
     "approval": "The API has it as waiting for approval",
     "released": "It was ended in Tuya",
+    "vanished": "It was gone from Tuya with many others",
+    "there again": "It is there again in Tuya",
     "replaced": "Its place was taken by a new reservation",
     "closed": "The record was closed",
 }

@@ -585,6 +585,7 @@ class Reconciler:
             "held": len(plan.held) if plan else 0,
             "refused": sum(is_refused(b) for b in open_ones),
             "in_doubt": sum(b.in_doubt for b in open_ones),
+            "vanished": sum(b.is_vanished for b in open_ones),
             "quarantined": quarantined,
             "waiting": sum(b.state is BookingState.WAITING for b in open_ones) + resting.waiting.total(),
             "skipped": sum(not s.needs_person for s in skips) + still,

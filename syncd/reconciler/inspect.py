@@ -32,6 +32,7 @@ from syncd.reconciler.apply import MARGIN, Applier, ended_early
 from syncd.reconciler.ports import Api, Ledger, Settings
 from syncd.reconciler.questions import Questions
 from syncd.reconciler.repairs import forget_repairs
+from syncd.reconciler.vanished import MOST_ASKED, Sieve, forget_vanished, hold_vanished, seems_gone
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,6 @@ INSPECTED = "inspected"
 """The fact: when ledger and API were compared last."""
 
 _UNPROVEN = "unproven"  # the fact: when a ledger without history asked in vain what is booked
-
-_MOST_ASKED = 100  # bookings that are asked for one by one where a list proves nothing
 
 
 def is_due(ledger: Ledger, now: datetime, every: timedelta) -> bool:
@@ -91,7 +90,7 @@ def completed(
 ) -> Listing:
     """A list with the marks that it leaves out, as far as they may be those of something wanted.
 
-    What stands in the place of something wanted is asked for first, and at most `_MOST_ASKED` in all.
+    What stands in the place of something wanted is asked for first, and at most `MOST_ASKED` in all.
     """
     specs = list(wanted)
     creators, places = {s.creator for s in specs}, {(s.creator, s.start, s.end) for s in specs}
@@ -104,7 +103,7 @@ def completed(
         and r.creator in creators
     ]
     lean.sort(key=lambda r: (r.creator, r.start, r.end) not in places)
-    asked = {r.reservation_id: api.get(r.reservation_id) for r in lean[:_MOST_ASKED]}
+    asked = {r.reservation_id: api.get(r.reservation_id) for r in lean[:MOST_ASKED]}
     whole = tuple(asked.get(r.reservation_id) or r for r in listing)
     return replace(listing, reservations=whole)
 
@@ -138,20 +137,25 @@ def inspect(
     known = ledger.current()
     listing = listed(api, known, meetings, now, Window.ahead(now, settings.horizon).reach)
     found = {r.reservation_id: r for r in listing}
-    otherwise = [
-        b
-        for b in known
-        if b.state in HOLDING_STATES
-        and b.spec.end > now
-        and not _as_expected(b, found.get(b.reservation_id or ""))
-    ]
+    if forget_vanished(known, found, ledger, now):
+        known = ledger.current()
+    compared = [b for b in known if b.state in HOLDING_STATES and b.spec.end > now]
+    otherwise = [b for b in compared if not _as_expected(b, found.get(b.reservation_id or ""))]
     changed = {b.row for b in otherwise}
     lasting = (b.row for b in known if b.row not in changed and not b.drifted)
     forget_repairs(ledger, lasting, {b.row for b in known})
-    if listing.doubt:
-        otherwise = _first_of_those_absent(otherwise, found)
+    absent = [b for b in otherwise if seems_gone(b, found.get(b.reservation_id or ""), now)]
+    sifted = Sieve(api, settings, listing, len(compared)).sift(absent)
+    gone = len(sifted.vanished) + sum(b.is_vanished for b in absent)
+    hold_vanished(sifted.vanished, gone, len(compared), ledger, now)
+    unseen = {b.row for b in absent} - sifted.told.keys()
     for booking in otherwise:
-        _look_closer(booking, api, applier, now)
+        if booking.row in unseen:
+            continue  # it vanished, or the list proves nothing and others are asked for first
+        there = (
+            sifted.told[booking.row] if booking.row in sifted.told else api.get(booking.reservation_id or "")
+        )
+        _take_over(booking, there, api, applier, now)
     if otherwise:
         known = ledger.current()
     # That marks of what is over were given is known, if they are of reservations that are recorded.
@@ -174,12 +178,6 @@ def inspect(
         if ledger.get_fact(_UNPROVEN):
             ledger.set_fact(_UNPROVEN, "")
     ledger.set_fact(INSPECTED, now.isoformat())
-
-
-def _first_of_those_absent(otherwise: Sequence[Booking], found: Collection[str]) -> list[Booking]:
-    """Those that a list shows, and so many of the others as may be asked for one by one."""
-    absent = sorted((b for b in otherwise if b.reservation_id not in found), key=lambda b: b.spec.start)
-    return [b for b in otherwise if b.reservation_id in found] + absent[:_MOST_ASKED]
 
 
 def look_for(
@@ -245,9 +243,11 @@ def remember(adopted: Sequence[Booking], recognised: Recognised, ledger: Ledger,
             ledger.raise_generation(key, generation)
 
 
-def _look_closer(booking: Booking, api: Questions, applier: Applier, now: datetime) -> None:
+def _take_over(
+    booking: Booking, there: Reservation | None, api: Questions, applier: Applier, now: datetime
+) -> None:
+    """Record what the API says of one reservation otherwise than the ledger, if it makes sense."""
     assert booking.reservation_id is not None  # these states have one
-    there = api.get(booking.reservation_id)
     trouble = (there.oddity or there.gaps) if there is not None and there.live else ""
     if trouble:
         api.note(booking.reservation_id, trouble)

@@ -91,7 +91,7 @@ class CycleReport:
         """`ok`, `attention` (a person has to look) or `failed` (the API cannot be used)."""
         if self.error is not None:
             return "failed"
-        concerns = ("held", "refused", "in_doubt", "quarantined")
+        concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
         unread = any(source.error or source.postponed for source in self.sources)
         if self.oddities or unread or any(self.counts[name] for name in concerns):
             return "attention"
@@ -105,7 +105,7 @@ def _concerns_a_person(change: object) -> bool:
         case Wait(reason=reason):
             return reason is Reason.ROOM_CONFLICT
         case _:
-            return getattr(change, "reason", None) is Reason.IN_DOUBT
+            return getattr(change, "reason", None) in {Reason.IN_DOUBT, Reason.VANISHED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,8 @@ class Settings:
     empty_hold: int = 3
     told_share: float = 0.5
     told_floor: int = 20
+    vanish_share: float = 0.3
+    vanish_floor: int = 5
     owners: frozenset[str] = frozenset()
     drift_check: timedelta = timedelta(hours=1)
     on_change: OnChange = OnChange.ACCEPT

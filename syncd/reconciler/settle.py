@@ -294,6 +294,8 @@ class Settler:
             return self._adopt_decided(booking, decision, detail)
         if booking.in_doubt:
             return self._decide_in_doubt(booking, decision, found, detail)
+        if booking.is_vanished:
+            return self._decide_vanished(booking, decision, found, detail)
         if decision.verdict is Verdict.DROP:
             self._drop(booking, detail)
         elif booking.state in HOLDING_STATES:
@@ -332,6 +334,16 @@ class Settler:
             not retry and now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(booking, now)
         ):
             self._drop(replace(now, pending=booking.pending, origin=booking.origin), detail)
+        return True
+
+    def _decide_vanished(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+        """Look first, since it may be there again; else it is booked again, or was ended for good."""
+        if any(r.live and r.reservation_id == booking.reservation_id for r in found):
+            self._ledger.record(booking.settled(), at=self._clock(), what="there again", detail=detail)
+            return True
+        if decision.verdict is Verdict.RETRY:
+            return self._book_again(booking, found, detail)
+        self._drop(booking.with_state(BookingState.RELEASED), detail)
         return True
 
     def _retry_refused(self, booking: Booking, detail: str) -> None:
@@ -415,6 +427,8 @@ class Settler:
 
 def _is_looked_for(booking: Booking, decision: Decision) -> bool:
     """Whether a decision needs to know what the API has in the time of a booking."""
+    if booking.is_vanished:
+        return decision.verdict is not Verdict.ADOPT
     if decision.verdict is Verdict.ADOPT or booking.state in {BookingState.CANCELLING, *HOLDING_STATES}:
         return False
     if booking.in_doubt:

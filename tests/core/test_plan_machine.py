@@ -21,7 +21,7 @@ from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence
-from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.core.rooms import RoomRule
 from tests.conftest import examples
 from tests.core.office import DAY, RULES, Office, event, told
@@ -182,6 +182,21 @@ class Calendars(RuleBasedStateMachine):
             content = replace(booking.spec, topic="By hand")
             self.office.store(replace(booking, content=content, drifted=booking.drifted or booking.origin))
 
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        """A comparison finds that reservations are gone with too many others to be the work of people."""
+        if live := self._live():
+            for booking in data.draw(st.lists(st.sampled_from(live), min_size=1, unique_by=lambda b: b.row)):
+                self.office.store(booking.vanished("Many are gone."))
+
+    @rule(retry=st.booleans())
+    def settle_vanished(self, retry: bool) -> None:
+        """Another project was asked, or a person has them booked again."""
+        for booking in self.office.live:
+            if booking.is_vanished:
+                over = booking.with_state(BookingState.CANCELLED)
+                self.office.store(over if retry else booking.settled())
+
     # Readings
 
     def _read(self, source: str, fault: str, broken: set[str]) -> Reading | None:
@@ -257,6 +272,7 @@ class Calendars(RuleBasedStateMachine):
         for change in decided.writes:
             if isinstance(change, Update | Cancel):
                 booking = holding[change.booking.row]
+                assert not booking.is_vanished, "a person decides about what vanished"
                 assert booking.row in held_before or isinstance(change, Update), "nothing over is cancelled"
                 answers = readings.get(booking.source)
                 heard = answers is not None and answers.readable
@@ -342,6 +358,7 @@ class Calendars(RuleBasedStateMachine):
         """All sources readable, and a person who says yes: what is booked is what the calendars want."""
         office = self.office
         office.rules, office.on_change = RULES, OnChange.REPAIR
+        self.settle_vanished(retry=True)
         for _ in range(4):
             decided = self._cycle_with({}, set())
             office.approved = frozenset({decided.held_checksum or ""})
