@@ -223,6 +223,45 @@ def test_hung(service: Installed) -> None:
     machine.run("systemctl", "restart", "syncd")
 
 
+def test_a_calendar_that_ends_it_twice_is_set_aside(service: Installed) -> None:
+    """A calendar in whose reading the process is killed twice costs two starts; its neighbour is booked."""
+    machine = service.machine
+    folder = machine.root / "srv/calendars"
+    odd = event("odd", ahead(2)).replace("DTSTAMP", "dtstamp")  # looked through line by line, some seconds
+    poison = calendar(*[odd.replace("UID:odd", f"uid:odd-{n}") for n in range(15_000)])
+    for name, body in (("poison", poison), ("good", calendar(event("good", ahead(4))))):
+        (folder / f"{name}.ics").write_bytes(body)
+        (folder / f"{name}.ics").chmod(0o644)
+    tables = [
+        f'[[sources]]\nname = "{name}"\npath = "/srv/calendars/{name}.ics"\ninterval = "6h"\n'
+        for name in ("poison", "good")
+    ]
+    part = machine.root / "etc/syncd/conf.d/poison.toml"
+    service.drop_in("lively.conf", "[Service]\nRestartSec=1s\n")
+    machine.run("systemctl", "stop", "syncd")
+    part.write_text("".join(tables))
+    machine.run("systemctl", "start", "--no-block", "syncd")
+    under_way = machine.root / "var/lib/private/syncd/state.db.underway"
+    for deaths in (1, 2):
+        machine.until(
+            lambda: under_way.exists() and '"poison"' in under_way.read_text().partition("\n")[0],
+            "the poison is being read",
+        )
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "syncd")
+        machine.until(lambda n=deaths: f'"deaths": {n}' in machine.journal(), f"death {deaths} is known")  # type: ignore[misc]  # no type can be written
+    service.until_booked(2)
+    service.until_status("unreadable: poison")
+    told = machine.run("syncd", "status", check=False)
+    assert told.returncode == 1
+    assert "set aside, because syncd ended 2 times while reading it" in " ".join(told.stdout.split())
+    (folder / "good.ics").write_bytes(calendar(event("good", ahead(4), 60, "STATUS:CANCELLED")))
+    service.until_booked(1)
+    part.unlink()
+    service.drop_in("lively.conf", "")
+    machine.run("systemctl", "restart", "syncd")
+    service.until_status("1 booked")
+
+
 @pytest.mark.parametrize("fault", [None, "slow:seconds=3600,on=write"])
 def test_stopped(service: Installed, fault: str | None) -> None:
     """A stop is orderly and over within ten seconds, even in the middle of a call."""
