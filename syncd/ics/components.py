@@ -348,6 +348,8 @@ class _Around:
             return
         self._size += len(text)
         self._is_new = True
+        if "BEGIN:VCALENDAR".startswith(text.upper()):
+            raise Incomplete(f"is cut off: another calendar begins in line {number}")
         if _PAGE.search(text):
             raise Incomplete(f"is a web page, or a part of one, in line {number}")
         if _FAILED.search(text):

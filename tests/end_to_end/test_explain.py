@@ -591,13 +591,14 @@ def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None
 
     office.calendar_file.unlink()
     unread = told(office, "m0")
-    assert "Source office could not be read as a whole: office.ics does not exist" in unread.text
+    missing = f"{office.calendar_file} does not exist"
+    assert f"Source office could not be read as a whole: {missing}" in unread.text
     assert "The source 'office' was not read." in unread.text
     assert "Its reservation stays as it is." in unread.text
     assert unread.fates() == [("none", "booked", "unconfirmed")]
     assert unread.needs_person
     unknown = told(office, "stranger")
-    assert "Source office could not be read (office.ics does not exist" in unknown.text
+    assert f"Source office could not be read ({missing}" in unknown.text
     assert "so it may be in there" in unknown.text
 
     office.change(('name = "office"', 'name = "other"'), ('path = "office.ics"', 'path = "other.ics"'))
