@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import HANG_S, Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running, until
 
-STEP = 23
+STEP = 97
 """Each so many lines of a reload is a point of death; it is no factor of anything that repeats."""
 
 
@@ -63,8 +63,7 @@ def dies_in_a_reload(office: Office, at: int) -> bool:
         return True
 
 
-@pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.slow
 def test_a_kill_at_any_line_of_a_reload_does_no_harm(make_office: Any) -> None:
     """Wherever a reload dies, the next start has taken the new file over: each booked once, none cancelled.
 
