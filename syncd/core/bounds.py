@@ -10,6 +10,10 @@ from __future__ import annotations
 MAX_OCCURRENCES = 500
 """Dates of one event within the horizon, unless calendar.max_occurrences says otherwise."""
 
+MAX_DATES_PASSED = 10_000
+"""Dates of one event around the horizon that are looked at and lie outside of it; a meeting that takes place
+every minute has 3,000."""
+
 UID_CPU_S = 2.0
 """CPU that understanding one UID may take; the largest series of real calendars take a hundredth of it."""
 

@@ -17,7 +17,14 @@ from datetime import UTC, datetime, time, timedelta
 from math import ceil
 from zoneinfo import ZoneInfo
 
-from syncd.core.bounds import DATE_S, ITEM_LENGTH, ITEM_S, MAX_ITEMS, MAX_OCCURRENCES
+from syncd.core.bounds import (
+    DATE_S,
+    ITEM_LENGTH,
+    ITEM_S,
+    MAX_DATES_PASSED,
+    MAX_ITEMS,
+    MAX_OCCURRENCES,
+)
 from syncd.core.occurrence import (
     LONGEST_LEAD,
     Alarm,
@@ -280,6 +287,8 @@ class Understanding:
             if touches(instance, window):
                 count.add(instance)
                 instances.append(instance)
+            else:
+                count.pass_over()
         single = _alarms_of_single_dates(instances, copy)
         for instance in instances:
             key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
@@ -358,6 +367,17 @@ class _Count:
         horizon = max(window.end - window.start, ONE_DAY)
         self._left = most
         self._left_behind = most * (1 + ceil((window.reach - window.end) / horizon))
+        self._left_outside = MAX_DATES_PASSED
+
+    def pass_over(self) -> None:
+        """Count a date that is over; raises `BrokenComponent` if there are too many to look at."""
+        self._left_outside -= 1
+        if self._left_outside < 0:
+            raise BrokenComponent(
+                Reason.TOO_MANY_OCCURRENCES,
+                f"the event has more than {MAX_DATES_PASSED} dates just before the horizon; give its rule a "
+                "longer interval",
+            )
 
     def add(self, instance: Instance) -> None:
         """One more; raises `BrokenComponent` if that is too many."""

@@ -60,6 +60,7 @@ def reading(
     scope: str = "",
     problems: tuple[str, ...] = (),
     booked: tuple[str, ...] = (),
+    max_occurrences: int = 5_000,
 ) -> Reading:
     """What a source with these documents says."""
     return read(
@@ -75,6 +76,7 @@ def reading(
         at=NOW,
         problems=problems,
         booked=booked,
+        max_occurrences=max_occurrences,
     )
 
 
