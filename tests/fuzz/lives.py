@@ -48,6 +48,8 @@ client_secret = {{ file = "secret" }}
 request_validity = "{validity}s"
 requests_per_second = 100
 monthly_calls = 0
+[schedule]
+drift_check = "{drift_check}s"
 [reservation]
 creator = "3"
 [people]
@@ -83,6 +85,7 @@ class Life(Protocol):
     """The program, and the clock that it goes by."""
 
     validity: timedelta
+    drift_check: timedelta
 
     def now(self) -> datetime: ...
     def wait(self, much: timedelta) -> None: ...
@@ -92,7 +95,7 @@ class Life(Protocol):
     def end(self) -> None: ...
 
 
-def configure(folder: Path, url: str, validity: timedelta) -> None:
+def configure(folder: Path, url: str, life: Life) -> None:
     """Write the configuration of an office whose API is at this URL."""
     secret = folder / "secret"
     secret.touch(mode=0o600)
@@ -102,7 +105,11 @@ def configure(folder: Path, url: str, validity: timedelta) -> None:
         for name, number in ROOMS.items()
     )
     text = _CONFIGURATION.format(
-        url=url, days=HORIZON_DAYS, validity=int(validity.total_seconds()), rooms=rooms
+        url=url,
+        days=HORIZON_DAYS,
+        validity=int(life.validity.total_seconds()),
+        drift_check=int(life.drift_check.total_seconds()),
+        rooms=rooms,
     )
     (folder / "syncd.toml").write_text(text)
 
@@ -122,6 +129,7 @@ class Parts:
     """The parts of the program in this process; they see a time that passes when it is told to."""
 
     validity = timedelta(minutes=5)
+    drift_check = timedelta(hours=1)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -225,6 +233,7 @@ class Commands:
     """Whole processes of the program, on the real clock."""
 
     validity = timedelta(seconds=1)
+    drift_check = timedelta(seconds=5)  # so that a room that was taken is looked at again while they wait
     _GRACE_S = 6.5  # a second, and what the program adds for clocks that differ
 
     def __init__(self, folder: Path) -> None:

@@ -93,7 +93,7 @@ class Trial:
         self._strangers: dict[str, Record] = {}
         self._stack = ExitStack()
         url = self._stack.enter_context(serving(self.tenant))
-        configure(folder, url, self.life.validity)
+        configure(folder, url, self.life)
         self._let_strangers_book(55)
 
     def close(self) -> None:
@@ -207,7 +207,11 @@ class Trial:
         self._note(f"  {_told(question)} -> {made.kind}: {_short(made.sent)}")
         if made.lies_about_it:
             self._deceived.add(self._uid_of(question))
-        self._deceived |= {uid_in(self.tenant.records[number]["topic"]) for number in made.lies}
+        self._deceived |= {
+            uid_in(self.tenant.records[number]["topic"])
+            for number in made.lies
+            if number in self.tenant.records
+        }
         return made.sent
 
     def _uid_of(self, question: Question) -> str:
@@ -352,7 +356,10 @@ class Trial:
         asked = len(self.tenant.asked)
         self._run_cycle(force=False)
         # What the directory said of people is believed for a day, and then asked again.
-        calls = [_told(q) for q in self.tenant.asked[asked:] if q.operation not in ("users", "token")]
+        may_ask = {"users", "token"}
+        if self.life.drift_check < timedelta(minutes=1):
+            may_ask |= {"list", "get"}  # it is time to compare already
+        calls = [_told(q) for q in self.tenant.asked[asked:] if q.operation not in may_ask]
         if calls:
             raise Violation("a quiet cycle makes calls", f"a quiet cycle makes calls: {calls}")
 
