@@ -39,6 +39,7 @@ from syncd.ledger import Ledger
 from syncd.reconciler import CalendarSource, Elsewhere, Fetched, Prepare, Progress, Reconciler, Settings
 from syncd.sources import FileSource, Memory
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
+from syncd.tuya.apiclock import steady
 
 if TYPE_CHECKING:
     from syncd.feeds.fetcher import Fetcher
@@ -182,6 +183,7 @@ def assemble(
         crew=crew,
         alive=alive,
         others_wait=others_wait,
+        elapsed=steady,
     )
     return Service(config, ledger, api, reconciler, subscriptions)
 
@@ -386,6 +388,7 @@ def _settings(config: Config) -> Settings:
         empty_hold=config.safety.empty_hold,
         told_share=config.safety.told_share,
         told_floor=config.safety.told_floor,
+        file_grace=config.safety.file_grace,
         vanish_share=config.safety.vanish_share,
         vanish_floor=config.safety.vanish_floor,
         owners=frozenset(source.owner for source in config.sources if source.owner),

@@ -30,11 +30,15 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The documents of a source, a sentence for each that could not be had, and what else is to be said."""
+    """The documents of a source, a sentence for each that could not be had, and what else is to be said.
+
+    `is_folder`: they are the files of a directory or a glob.
+    """
 
     documents: tuple[Document, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_folder: bool = False
 
     def accept(self) -> None:
         """Nothing is kept of files: they are there."""
@@ -131,7 +135,7 @@ class FileSource:
                 problems.append(str(self._unavailable(os.fspath(member), error)))
             except SourceMalformed as error:
                 problems.append(str(error))
-        return Fetched(tuple(documents), tuple(problems))
+        return Fetched(tuple(documents), tuple(problems), is_folder=True)
 
     def _meant(self) -> tuple[Path, str]:
         """Return the part of the path that is meant as it stands, and the pattern behind it, perhaps none."""

@@ -314,6 +314,7 @@ class Safety(Table):
     )
     told_share: Share = key("50%", "What a source may tell to give up in one cycle, of its live bookings.")
     told_floor: Whole = key(20, "So many it may tell whatever the share.", ge=0, le=1_000_000)
+    file_grace: Duration = key("1m", "How long a file of a directory may be gone before that means anything.")
     vanish_share: Share = key(
         "30%", "Of the compared bookings, what may be gone from Tuya at one comparison."
     )

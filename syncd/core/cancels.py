@@ -8,12 +8,20 @@ What is held once stays held until it is approved or its meeting is back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.core.changes import Cancel, Change, Hold, Skip, Update
-from syncd.core.evidence import Absence, Standing, absence, answer, held_checksum, within_budget
-from syncd.core.occurrence import Reading
+from syncd.core.evidence import (
+    Absence,
+    Standing,
+    absence,
+    answer,
+    awaited_file,
+    held_checksum,
+    within_budget,
+)
+from syncd.core.occurrence import Missing, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking
@@ -75,6 +83,12 @@ class Cancels:
         """What one source proves that does not show a booking's occurrence."""
         reading, standing = self._readings.get(source), self._standings.get(source, Standing())
         return answer(booking, source, reading, self._policy.safety, standing)
+
+    def awaited_file(self, uid: str, sources: Collection[str]) -> Missing | None:
+        """Return a file of these sources that held a UID and may be written anew; None if there is none."""
+        readings = [self._readings[name] for name in sources if name in self._readings]
+        missing = [file for reading in readings for file in reading.missing_with(uid)]
+        return awaited_file(missing, self._policy.safety)
 
     def absence(self, booking: Booking) -> Absence:
         """What all sources together prove of a booking whose occurrence none of them shows."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from syncd.core.occurrence import Presence, Reading
+from syncd.core.occurrence import Missing, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Booking
 
@@ -49,6 +50,7 @@ class Safety:
 
     `confirmations` by source; `cancelled_recently` counts the *shown* cancels by source within the window.
     `told_share` (0 to 1) and `told_floor` bound what one source may *tell* to give up in one cycle.
+    `file_grace` is how long a file of a directory may be away before that means anything.
     """
 
     cancel_share: float = 0.3
@@ -56,6 +58,7 @@ class Safety:
     empty_hold: int = 3
     told_share: float = 0.5
     told_floor: int = 20
+    file_grace: timedelta = timedelta(minutes=1)
     confirmations: Mapping[str, int] = field(default_factory=dict)
     cancelled_recently: Mapping[str, int] = field(default_factory=dict)
 
@@ -134,15 +137,44 @@ def answer(
     if not reading.complete:
         # What is missing may tell otherwise, also of a series that is there: of two exports the newer.
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
-    if presence is Presence.SERIES and booking.key.recurrence_id is None:
+    missing = reading.missing_with(booking.key.uid)
+    awaited = awaited_file(missing, safety)
+    if awaited is not None:
+        # What is left, a series without its changed date for one, may be older than what the file said.
+        detail = (
+            f"The file {awaited.document} is gone from the directory of {name!r}; nothing follows before it "
+            "has stayed away for safety.file_grace."
+        )
+        return Absence(None, Reason.FILE_MISSING, detail)
+    is_series = presence is Presence.SERIES
+    if is_series and booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
+        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
+    with_others = next((file for file in missing if not file.alone), None)
+    if is_series and with_others is not None:
+        return _gone_with_others(name, with_others)
+    if is_series:
+        return _without_date(booking, missing)
+    return _without_event(booking, name, reading, safety, standing)
+
+
+def _without_date(booking: Booking, missing: Collection[Missing]) -> Absence:
+    """Return what it proves that an event is there without this date; `missing` files held it, too."""
+    if booking.key.recurrence_id is None:
         # Nothing says that it is cancelled, so a calendar whose times all go wrong meets the budget.
         detail = "The event is in the calendar, but not at a coming time."
         return Absence(Evidence.SHOWN, Reason.NO_LONGER_BOOKABLE, detail)
-    if presence is Presence.SERIES and booking.spec.start >= reading.window.reach:
-        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
-    if presence is Presence.SERIES:
-        detail = "The calendar still has the event, without this date."
-        return Absence(Evidence.TOLD, Reason.OCCURRENCE_REMOVED, detail)
+    detail = "The calendar still has the event, without this date."
+    # Where the date may have stood in a file that is gone, nobody said that it is off.
+    evidence = Evidence.SHOWN if missing else Evidence.TOLD
+    return Absence(evidence, Reason.OCCURRENCE_REMOVED, detail)
+
+
+def _without_event(
+    booking: Booking, name: str, reading: Reading, safety: Safety, standing: Standing
+) -> Absence:
+    """Return what it proves that a complete reading of a source holds nothing of an event."""
+    missing = reading.missing_with(booking.key.uid)
+    with_others = next((file for file in missing if not file.alone), None)
     # Without any of its neighbours it may be another calendar that was read.
     # Once held it stays so: neither meetings that end by themselves nor what that other calendar brings
     # talk it out of it.
@@ -154,8 +186,28 @@ def answer(
         what = "no event at all" if reading.events == 0 else "none of the events that were booked"
         detail = f"The source {name!r} has {what}, but {standing.live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
-    detail = f"The event is gone from {name!r}, the others are there."
+    if with_others is not None:
+        return _gone_with_others(name, with_others)
+    if booking.reason is Reason.FILE_GONE:
+        return Absence(Evidence.INFERRED, Reason.FILE_GONE, booking.detail)  # held once, until approved
+    if missing:
+        detail = f"Its file {missing[0].document} is gone from the directory of {name!r}, others are there."
+    else:
+        detail = f"The event is gone from {name!r}, the others are there."
     return Absence(Evidence.SHOWN, Reason.EVENT_GONE, detail)
+
+
+def awaited_file(missing: Iterable[Missing], safety: Safety) -> Missing | None:
+    """Return a file that is gone for so short a time that it may be written anew; None if there is none."""
+    return next((file for file in missing if file.away < safety.file_grace), None)
+
+
+def _gone_with_others(name: str, file: Missing) -> Absence:
+    """Return what it proves that a file is gone which held other events, too: that a person has to look."""
+    detail = (
+        f"The file {file.document}, which held it and other events, is gone from the directory of {name!r}."
+    )
+    return Absence(Evidence.INFERRED, Reason.FILE_GONE, detail)
 
 
 def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:

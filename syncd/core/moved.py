@@ -24,6 +24,11 @@ FARTHEST = timedelta(days=7)
 AT_ONCE = frozenset({Evidence.TOLD, Evidence.SHOWN})
 """Evidence on which a cancel needs no person."""
 
+_ELSEWHERE = frozenset({Reason.SOURCE_EMPTY, Reason.FILE_MISSING, Reason.FILE_GONE})
+"""Reasons why a person has to look, or time has to pass, before a meeting counts as gone.
+
+One that shows up meanwhile and looks the same is that meeting."""
+
 
 def moved_keys(
     lost: Iterable[Booking], fresh: Sequence[Meeting], judge: Callable[[Booking], Absence]
@@ -52,7 +57,7 @@ def moved_keys(
         no_slot = booking.state not in HOLDING_STATES
         start = booking.spec.start
         distances = [(abs(start - fresh[i].spec.start), i) for i in (relatives if gone else ())]
-        if gone or judged.counted_in or judged.reason is Reason.SOURCE_EMPTY:
+        if gone or judged.counted_in or judged.reason in _ELSEWHERE:
             distances += [(timedelta(), i) for i in doubles if booking.source in fresh[i].witnesses]
         if renamed:
             distances += [(timedelta(), i) for i in doubles if booking.key.uid == fresh[i].key.uid]

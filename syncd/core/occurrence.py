@@ -8,7 +8,7 @@ A `Reading` also says what it does not know, because absence in an incomplete re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum, StrEnum
@@ -287,6 +287,20 @@ class Presence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A file of a directory that is gone, and what it held when it was last read.
+
+    `away` is how long it was missed when the directory was looked at last.
+    `alone`: it held one event only. `holds` tells whether it held one with a UID that may matter still.
+    """
+
+    document: str
+    away: timedelta
+    alone: bool
+    holds: Callable[[str], bool] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one source said at `at`.
 
@@ -297,6 +311,7 @@ class Reading:
     `refresh_after` is how long the calendars ask to be left alone, if they say so.
     `postponed` are UIDs that are there and were not looked at, because others took too much: nothing follows
     from them now.
+    `missing` are the files that stood there before and are gone.
     """
 
     source: str
@@ -313,6 +328,7 @@ class Reading:
     events: int = 0
     refresh_after: timedelta | None = None
     postponed: frozenset[str] = frozenset()
+    missing: tuple[Missing, ...] = ()
 
     def __post_init__(self) -> None:
         require_aware(self.at, "at")
@@ -326,6 +342,10 @@ class Reading:
     def identity(self) -> str:
         """Tells readings of a source apart: one that is looked at twice is one piece of evidence."""
         return self.at.isoformat()
+
+    def missing_with(self, uid: str) -> tuple[Missing, ...]:
+        """Return the files that are gone and held an event with this UID."""
+        return tuple(missing for missing in self.missing if missing.holds(uid))
 
     @classmethod
     def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:

@@ -167,9 +167,10 @@ class _Planner:
         return seen
 
     def _outvoted(self, key: OccurrenceKey, meetings: list[Meeting], booked: list[Booking]) -> bool:
-        """Whether to leave an occurrence because the source that decided its content is silent.
+        """Whether to leave an occurrence because the source that decided its content is silent about it.
 
-        The copies that others show may be older ones, so nothing follows where they differ.
+        The copies that others show, or other files of the same source, may be older ones, so nothing follows
+        where they differ.
         """
         if key not in self.occurrences:
             return False
@@ -179,14 +180,15 @@ class _Planner:
             (booking, why)
             for booking in holding
             if booking.source in self.policy.configured
-            and booking.source not in witnesses
+            and (booking.source not in witnesses or self.cancels.awaited_file(key.uid, [booking.source]))
             and (why := self._missed_by_its_source(booking)).evidence is None
         ]
         if not silent or {b.spec for b in holding} == {m.spec for m in meetings}:
             return False
         for booking, why in silent:
             self._count(booking, why)
-            self.draft.add(Hold(booking, why.reason, f"Another source shows it otherwise. {why.detail}"))
+            where = "Another file" if booking.source in witnesses else "Another source"
+            self.draft.add(Hold(booking, why.reason, f"{where} shows it otherwise. {why.detail}"))
         return True
 
     def _missed_by_its_source(self, booking: Booking) -> Absence:
@@ -487,6 +489,13 @@ class _Planner:
             detail = f"The tenant lets book {self.policy.advance.days} days ahead."
             self.draft.add(Wait(meeting, Reason.TOO_EARLY, detail, booking))
             self._wish(meeting, booking, BookingState.WAITING, Reason.TOO_EARLY, detail)
+        elif awaited := self.cancels.awaited_file(meeting.key.uid, meeting.witnesses):
+            detail = (
+                f"The file {awaited.document} is gone and held the event, too, perhaps as it is now; booked "
+                "when it is back or has stayed away for safety.file_grace."
+            )
+            self.draft.add(Wait(meeting, Reason.FILE_MISSING, detail, booking))
+            self._wish(meeting, booking, BookingState.WAITING, Reason.FILE_MISSING, detail)
         else:
             self.draft.add(Create(meeting, Reason.NEW, "", booking))
 

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     EVENT_GONE = "event_gone"
     # hold
     UNCONFIRMED = "unconfirmed"
+    FILE_MISSING = "file_missing"
+    FILE_GONE = "file_gone"
     SOURCE_REMOVED = "source_removed"
     SOURCE_EMPTY = "source_empty"
     RULES_CHANGED = "rules_changed"
@@ -94,6 +96,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.NO_LONGER_BOOKABLE: "The event was changed so that it is no longer booked.",
     Reason.EVENT_GONE: "Complete readings no longer contain the event.",
     Reason.UNCONFIRMED: "The event is missing or its source was not read; complete readings must confirm it.",
+    Reason.FILE_MISSING: "Its file is gone from the directory for less than safety.file_grace.",
+    Reason.FILE_GONE: "Its file, which held several events, is gone from the directory; a person decides.",
     Reason.SOURCE_REMOVED: "The source is no longer in the configuration; a person has to approve.",
     Reason.SOURCE_EMPTY: "The source suddenly has none of its booked events; a person has to approve.",
     Reason.RULES_CHANGED: "A changed configuration would cancel it or take its room; a person decides.",

@@ -65,6 +65,7 @@ _TO_DO = {
     Reason.ROOM_CONFLICT: "To have it sooner, end the other reservation or choose another room or time.",
     Reason.MODE: "To let it happen, change mode in the configuration.",
     Reason.CHANGED_IN_TUYA: "Change the event or the reservation so that they agree, or set drift.on_change.",
+    Reason.FILE_MISSING: "Nothing has to be done: the file comes back, or its staying away is judged.",
     Reason.UNCONFIRMED: "Nothing has to be done: the next complete readings decide.",
 }
 

@@ -96,6 +96,7 @@ class Arrived:
     accept: Callable[[], None]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_folder: bool = False
 
 
 class Subscriptions:

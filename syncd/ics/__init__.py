@@ -9,6 +9,7 @@ Nothing in here knows files, feeds, the API or the ledger.
 from syncd.ics.account import Account, account_of, extent
 from syncd.ics.crew import Allowance, Crew
 from syncd.ics.document import Document
+from syncd.ics.former import Former
 from syncd.ics.inventory import Findings, Inventory, look_through
 from syncd.ics.pieces import Piece
 from syncd.ics.reader import Bounded, Locale, Presences, read
@@ -22,6 +23,7 @@ __all__ = [
     "Crew",
     "Document",
     "Findings",
+    "Former",
     "Inventory",
     "Locale",
     "Piece",

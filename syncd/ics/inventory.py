@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import accumulate, chain, compress, count, pairwise
 from struct import Struct
@@ -24,6 +24,7 @@ from xxhash import xxh3_64, xxh3_64_digest, xxh3_128_digest
 from syncd.errors import SourceError
 from syncd.ics.components import Incomplete
 from syncd.ics.document import Document
+from syncd.ics.former import Former, formers_after
 from syncd.ics.part import CELL, Column, Finder, Part, Surveyor, cells_of
 from syncd.ics.pieces import Context, Piece, event_of, may_rival, unrevised, unstamped
 
@@ -35,11 +36,17 @@ _HEAD = Struct("=II8s")  # in the byte order of the machine: where it is another
 
 @dataclass(frozen=True)
 class Inventory:
-    """What stood in the documents of a source that were whole; without arguments: nothing is known yet."""
+    """What stood in the documents of a source that were whole; without arguments: nothing is known yet.
+
+    `is_folder`: the documents are the files of a directory or a glob; `formers` are files that were whole
+    before and are not now.
+    """
 
     secret: int = field(default=0, repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
     rivals: frozenset[bytes] = field(default=frozenset(), repr=False)
+    is_folder: bool = False
+    formers: tuple[Former, ...] = field(default=(), repr=False)
 
     @functools.cached_property
     def contexts(self) -> Mapping[str, Context]:
@@ -72,8 +79,26 @@ class Inventory:
 
     def holds(self, uid: str) -> bool:
         """Whether there is a VEVENT with this UID, over or not."""
-        digest = xxh3_128_digest(uid.encode(errors="surrogatepass"), self.secret)
-        return self._uids.row_of(digest) is not None
+        return self._uids.row_of(self.digest_of(uid)) is not None
+
+    def digest_of(self, uid: str) -> bytes:
+        """Return what stands for a UID here."""
+        return xxh3_128_digest(uid.encode(errors="surrogatepass"), self.secret)
+
+    def missing_after(self, found: Inventory, named: Collection[str]) -> tuple[Former, ...]:
+        """Return the files that this inventory of a directory knew and a later one lacks.
+
+        `named` are the names of all files that stood there then, whole or not; both have one secret.
+        """
+        if not self.parts and not self.formers:
+            return ()
+        return formers_after(self.parts, self.formers, found.parts, named)
+
+    def unread(self) -> Inventory:
+        """Return what is left when nothing that was read counts: which files of a directory there were."""
+        if not self.is_folder:
+            return Inventory()
+        return Inventory(self.secret, is_folder=True, formers=self.missing_after(replace(self, parts=()), ()))
 
     @functools.cached_property
     def _uids(self) -> Finder:
@@ -113,7 +138,10 @@ class Inventory:
             for part in self.parts
         ]
         rivals = sorted(map(bytes.hex, self.rivals))
-        about = json.dumps({"secret": self.secret, "rivals": rivals, "texts": texts, "parts": parts}).encode()
+        said = {"secret": self.secret, "rivals": rivals, "texts": texts, "parts": parts}
+        if self.is_folder:
+            said["formers"] = [former.as_json() for former in self.formers]
+        about = json.dumps(said).encode()
         columns = [
             column
             for part in self.parts
@@ -163,7 +191,9 @@ class Inventory:
                     others={core: tuple(several) for core, *several in others},
                 )
             )
-        return cls(about["secret"], tuple(parts), frozenset(map(bytes.fromhex, about["rivals"])))
+        formers = tuple(map(Former.of_json, about.get("formers", ())))
+        rivals = frozenset(map(bytes.fromhex, about["rivals"]))
+        return cls(about["secret"], tuple(parts), rivals, "formers" in about, formers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syncd.core.bounds import MAX_OCCURRENCES
-from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
+from syncd.core.occurrence import Defect, Missing, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note
 from syncd.ics.crew import Allowance, Crew, UnderWay, understood
 from syncd.ics.document import Document
@@ -73,6 +73,8 @@ def read(
     booked: Collection[str] = (),
     max_occurrences: int = MAX_OCCURRENCES,
     bounded: Bounded | None = None,
+    secret: int = 0,
+    missing: Callable[[Inventory, bool], tuple[Missing, ...]] = lambda _inventory, _complete: (),
 ) -> Reading:
     """What a source says for a window.
 
@@ -82,13 +84,15 @@ def read(
     What is certainly over is not looked into, unless its UID is among those `booked`: it stands there as a
     series without coming dates, and what may be wrong about it is not told.
     Without `bounded` all is understood right here, whatever it costs.
+    `missing` tells which files are gone, by what was found (with `secret` as its key) and whether that is
+    all.
     """
     names: set[str] = set()
 
     found = look_through(
         _named(documents, names),
         Inventory(),
-        secret=0,
+        secret=secret,
         matters=lambda text: not span_of(text).is_over(window.start),
         concerns=booked.__contains__,
         kept=tuple,
@@ -134,6 +138,7 @@ def read(
         documents=len(names),
         events=found.inventory.events,
         postponed=postponed,
+        missing=missing(found.inventory, not found.problems),
     )
 
 

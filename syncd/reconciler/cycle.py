@@ -95,6 +95,7 @@ class Reconciler:
     `prepare` is told which sources are about to be read; `elsewhere` may read large ones in another thread.
     `crew` understands what may be costly; `alive` is called at each step.
     `others_wait` tells, while that goes on, whether a source is due meanwhile.
+    `elapsed` is a clock in seconds that nobody sets.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Reconciler:
         crew: Crew | None = None,
         alive: Callable[[], object] = lambda: None,
         others_wait: Callable[[], bool] = lambda: False,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._poison = Poison(ledger, clock())
         self._intake = Intake(
@@ -125,6 +127,8 @@ class Reconciler:
             alive=alive,
             others_wait=others_wait,
             poison=self._poison,
+            file_grace=settings.file_grace,
+            elapsed=elapsed,
         )
         self._agenda = Agenda(ledger, self._intake, settings)
         self._api = api = Questions(api, ledger, clock)
@@ -232,8 +236,8 @@ class Reconciler:
     def cycle(self, only: Collection[str] | None = None, *, force: bool = False) -> CycleReport:
         """One whole cycle; an API that cannot be used is an outcome, not an exception.
 
-        `only` names the sources to read (None: all); of the others what they said last counts, if they were
-        read before.
+        `only` names the sources to read (None: all), beside those in which a file has been gone for long
+        enough; of the others what they said last counts, if they were read before.
         `force` forgets what is known of the API's rules, asks feeds anew and looks at every reservation.
         """
         began, now = time.monotonic(), self._clock()
@@ -252,6 +256,9 @@ class Reconciler:
             self._groundwork.forget_rules()
             self._ledger.agenda.open_all()
         self._agenda.check(self._groundwork.known_advance(), now)
+        if only is not None:
+            awaited = self._intake.awaited()
+            only = {*only, *(name for name, left in awaited.items() if left <= timedelta())}
         looked_at = self._intake.look_through(only, now, force=force)
         matter = self._matter(now)
         self._poison.survived(looked_at, matter.heard, now)
@@ -539,6 +546,7 @@ class Reconciler:
         """When a cycle has something to do although no source says anything new."""
         now, settings = self._clock(), self._settings
         moments = [last_compared(self._ledger, now) + settings.drift_check]
+        moments += [now + left for left in self._intake.awaited().values()]
         moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
         if any(b.in_doubt or b.is_tried_again for b in open_ones):
             self._looks += 1

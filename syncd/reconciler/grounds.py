@@ -187,6 +187,7 @@ class Groundwork:
             empty_hold=settings.empty_hold,
             told_share=settings.told_share,
             told_floor=settings.told_floor,
+            file_grace=settings.file_grace,
             confirmations={source.name: source.confirmations for source in self._sources},
             cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
         )

@@ -20,7 +20,7 @@ from importlib.metadata import version
 
 from syncd import __version__
 from syncd.core.bounds import COSTLY_S, CYCLE_CPU_S, SOURCE_CPU_S
-from syncd.core.occurrence import Defect, Presence, Reading, Window
+from syncd.core.occurrence import Defect, Missing, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import Booking
 from syncd.errors import SourceError, SourceUnavailable
@@ -35,6 +35,7 @@ from syncd.ics import (
     Understood,
     read,
 )
+from syncd.reconciler.absent import AbsentFiles, Glance
 from syncd.reconciler.poison import Poison
 from syncd.reconciler.ports import Agenda, CalendarSource, Fetched, Kept, Ledger
 from syncd.reconciler.search import (
@@ -94,6 +95,7 @@ class Intake:
     With `elsewhere` a large source is looked through aside, and its readings follow when it is done.
     `crew` understands what may be costly; `alive` is called at each step.
     `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
+    `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
     """
 
     def __init__(
@@ -108,6 +110,8 @@ class Intake:
         alive: Callable[[], object],
         others_wait: Callable[[], bool],
         poison: Poison,
+        file_grace: timedelta,
+        elapsed: Callable[[], float],
     ) -> None:
         self.sources = tuple(sources)
         self._ledger = ledger
@@ -119,6 +123,8 @@ class Intake:
         self._alive = alive
         self._others_wait = others_wait
         self._poison = poison
+        self._elapsed = elapsed
+        self._absent = AbsentFiles(self._agenda, file_grace, elapsed)
         self._anew = False  # whatever was found before, because a person asked for it
         self._served: Collection[str] = ()  # sources of which something was costly in the last cycle
         self._later = frozenset[str]()  # UIDs that the last cycle left
@@ -132,6 +138,10 @@ class Intake:
         """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
         look = self._looks.get(name)
         return look.understanding.refresh_after if look is not None and look.readable else None
+
+    def awaited(self) -> Mapping[str, timedelta]:
+        """In how long sources are to be looked at again, because files of them are gone, by name."""
+        return self._absent.awaited()
 
     # Everything, without keeping anything
 
@@ -151,6 +161,7 @@ class Intake:
             except SourceError as error:
                 yield source, (), Reading.unreadable(source.name, now, window, str(error))
                 continue
+            known = self._inventory(source) if fetched.is_folder else Inventory()
             reading = read(
                 fetched.documents,
                 source=source.name,
@@ -162,9 +173,17 @@ class Intake:
                 booked=booked,
                 max_occurrences=source.max_occurrences,
                 bounded=self._bounded(source, whole, now, kept_for=self._agenda.pieces_of),
+                secret=known.secret,
+                missing=partial(self._missing, Glance(source.name, fetched, now, self._elapsed()), known),
             )
             notes = tuple(Note(Reason.SERVER_ODD, note) for note in fetched.notes)
             yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
+
+    def _missing(
+        self, glance: Glance, known: Inventory, found: Inventory, complete: bool
+    ) -> tuple[Missing, ...]:
+        """The files of a directory that are gone now."""
+        return self._absent.missing(glance, self._absent.noted(glance, known, found, complete=complete))
 
     # What changed
 
@@ -214,7 +233,8 @@ class Intake:
 
     def _search(self, source: CalendarSource, now: datetime) -> Search:
         fetched = self._fetched(source, now)
-        return Search(source, fetched, self._known(source), self._ledger, self._salt, now)
+        known = self._known(source)
+        return Search(source, fetched, known, self._ledger, self._salt, now, self._elapsed())
 
     def _refuse_poison(self, source: CalendarSource, digest: str, now: datetime) -> None:
         """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
@@ -228,8 +248,14 @@ class Intake:
             self._unreadable(source, problems, search.at)
             return
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
-        inventory = found.findings.inventory
-        look = Look(search.at, inventory, found.understanding, standing, error, search.fetched.notes)
+        glance = Glance(source.name, search.fetched, search.at, search.at_s)
+        inventory = self._absent.noted(
+            glance, search.known.inventory, found.findings.inventory, complete=not problems
+        )
+        found = replace(found, findings=replace(found.findings, inventory=inventory))
+        missing = self._absent.missing(glance, inventory)
+        self._absent.watch(glance, inventory, missing, complete=not problems)
+        look = Look(search.at, inventory, found.understanding, standing, error, search.fetched.notes, missing)
         if look.inventory != search.known.inventory or search.known.standing != look.standing:
             search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
             self._remarked.pop(source.name, None)
@@ -251,8 +277,12 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
+        unread = {source.name: self._inventory(source).unread() for source in self.sources}
         self._looks, self._ahead = {}, {}
         self._agenda.forget_inventories()
+        for name, inventory in unread.items():
+            if inventory.formers:  # a file may be gone just now, and its bookings are not to go with it
+                self._agenda.take_in(name, inventory.packed(), UNKNOWN, kept={})
         self._ledger.set_fact(JUDGED_AT, now.isoformat())
 
     def said_of(self, uids: Collection[str], now: datetime) -> Said:
@@ -399,7 +429,16 @@ class Intake:
             None, inventory, understanding(source, inventory), standing=stored[1] if stored else UNKNOWN
         )
 
+    def _inventory(self, source: CalendarSource) -> Inventory:
+        """What stood in a source when it was looked at last, by this process or a former one."""
+        look = self._looks.get(source.name)
+        if look is not None:
+            return look.inventory
+        stored = self._agenda.inventory(source.name)
+        return Inventory.unpacked(stored[0]) if stored else Inventory()
+
     def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
+        self._absent.forget(source.name)
         known = self._known(source)
         self._looks[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
         if known.standing != UNREADABLE:
@@ -448,6 +487,7 @@ def _reading(
         documents=look.inventory.documents,
         events=look.inventory.events,
         postponed=postponed,
+        missing=look.missing,
     )
 
 

@@ -23,6 +23,7 @@ from syncd.ics import Document, Locale
 class Fetched(Protocol):
     """The documents of a source, a sentence for each that could not be had, and what else is to be said.
 
+    `is_folder`: they are the files of a directory or a glob, each of which may be gone for a moment.
     `accept` is called when they were read as whole calendars.
     """
 
@@ -32,6 +33,8 @@ class Fetched(Protocol):
     def problems(self) -> tuple[str, ...]: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    @property
+    def is_folder(self) -> bool: ...
     def accept(self) -> None: ...
 
 
@@ -245,6 +248,7 @@ class Settings:
     empty_hold: int = 3
     told_share: float = 0.5
     told_floor: int = 20
+    file_grace: timedelta = timedelta(minutes=1)
     vanish_share: float = 0.3
     vanish_floor: int = 5
     owners: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from syncd.core.occurrence import Window
+from syncd.core.occurrence import Missing, Window
 from syncd.ics import (
     Bounded,
     Findings,
@@ -36,7 +36,10 @@ _LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybod
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a source was found; `at` is None for a look of a former process."""
+    """How a source was found; `at` is None for a look of a former process.
+
+    `missing` are the files of a directory that were gone then, as it told them.
+    """
 
     at: datetime | None
     inventory: Inventory
@@ -44,6 +47,7 @@ class Look:
     standing: str
     error: str | None = None
     notes: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     @property
     def readable(self) -> bool:
@@ -78,14 +82,25 @@ def understanding(source: CalendarSource, inventory: Inventory) -> Understanding
 
 
 class Search:
-    """A look through a source at a moment; `known` is what it is compared with."""
+    """A look through a source at a moment; `known` is what it is compared with.
+
+    `at_s` is the same moment on a steady clock.
+    """
 
     def __init__(
-        self, source: CalendarSource, fetched: Fetched, known: Look, ledger: Ledger, salt: int, at: datetime
+        self,
+        source: CalendarSource,
+        fetched: Fetched,
+        known: Look,
+        ledger: Ledger,
+        salt: int,
+        at: datetime,
+        at_s: float,
     ) -> None:
         self.fetched = fetched
         self.known = known
         self.at = at
+        self.at_s = at_s
         self.ended = False
         self.again = False  # something may have changed meanwhile
         self.found: Found | None = None

@@ -89,10 +89,12 @@ def at_work(
     wrap: Callable[[Service], Any] = lambda parts: parts.api,
     gives_way: Callable[[], bool] = lambda: False,
     api_clock: Callable[[], datetime] | str | None = "the same",
+    elapsed: Callable[[], float] | None = None,
 ) -> Iterator[Reconciler]:
     """What `syncd.service` builds, with another clock and the API port wrapped.
 
     The API's time passes as the clock does, as another clock does, or (None) as the API itself says.
+    The steady clock goes as the clock does, unless `elapsed` is another one.
     """
     told = clock if isinstance(api_clock, str) else api_clock
     with service(load(config), owner=True) as parts:
@@ -104,6 +106,7 @@ def at_work(
             clock=clock,
             gives_way=gives_way,
             progress=NoProgress(),
+            elapsed=elapsed or (lambda: clock().timestamp()),
         )
 
 

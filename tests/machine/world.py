@@ -467,6 +467,7 @@ class _Life:
             clock=world.tick,
             gives_way=self._gives_way,
             progress=service.NoProgress(),
+            elapsed=world._epoch_seconds,
         )
 
     def end(self) -> None:
