@@ -88,6 +88,7 @@ class TwoWays(RuleBasedStateMachine):
         self.revision = 0
         self.names = 0
         self.dress = "plain"
+        self.moved: dict[str, str] = {}  # files of the directory that are gone, or have another name
         self.gives_way_after: int | None = None
 
     @initialize(
@@ -183,6 +184,15 @@ class TwoWays(RuleBasedStateMachine):
         self.calendars.damage.clear()
         self.compare()
 
+    @rule(name=st.sampled_from(FILES["three"]), there=st.sampled_from(["", "three/other.ics", "as ever"]))
+    def move_file(self, name: str, there: str) -> None:
+        """A file of the directory goes, gets another name, or is back."""
+        if there == "as ever":
+            self.moved.pop(name, None)
+        else:
+            self.moved[name] = there
+        self.compare()
+
     @rule(dress=st.sampled_from(_DRESSES))
     def write_otherwise(self, dress: str) -> None:
         self.dress = dress
@@ -240,6 +250,17 @@ class TwoWays(RuleBasedStateMachine):
                 path = self.calendars.folder / name
                 if path.exists() and not self.calendars.damage.get(name):
                     path.write_bytes(dressed(path.read_bytes(), self.dress, self.revision))
+        self._move_files()
+
+    def _move_files(self) -> None:
+        folder = self.calendars.folder
+        (folder / "three/other.ics").unlink(missing_ok=True)
+        for name, there in sorted(self.moved.items()):
+            path = folder / name
+            if path.exists() and there:
+                path.replace(folder / there)
+            else:
+                path.unlink(missing_ok=True)
 
     def teardown(self) -> None:
         self._stack.close()
