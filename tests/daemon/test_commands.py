@@ -47,14 +47,14 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module", autouse=True)
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that was refused the list of reservations; it rests while the other tests run."""
+    """A daemon whose project is not subscribed to the list of reservations; it rests while the other tests run."""
     with Sandbox().running() as api:
         office = Office(tmp_path_factory.mktemp("refused"), api.url, api.client_id, api.client_secret)
-        office.fault("refuse:on=list,code=1109")
+        office.fault("unsubscribed:on=list")
         office.write(meeting("asked"))
         with running(office) as started:
             started.until(lambda: started.logged("cycle", outcome="failed"), "the list is refused")
-            started.until(lambda: "1109" in started.manager.status, "systemd is told")
+            started.until(lambda: "28841101" in started.manager.status, "systemd is told")
             yield started
 
 
