@@ -49,7 +49,7 @@ _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 # Text around a calendar: what a program prints by mistake is left out, what tells of something else is not.
 _PAGE = re.compile(r"</?(?:!doctype|html|head|body|title|meta|form|frameset|pre|textarea)\b", re.IGNORECASE)
 _FAILED = re.compile(
-    r"\b(?:error|fatal|exception|traceback|aborted|truncated|incomplete|timed out|out of memory)\b",
+    r"\b(?:error|fatal|exception|traceback|aborted|truncated|incomplete|timed out|time-?out|out of memory)\b",
     re.IGNORECASE,
 )
 _OF_A_MAIL = re.compile(r"(?:from|to|subject|received|return-path|message-id|mime-version):", re.IGNORECASE)

@@ -47,7 +47,7 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module", autouse=True)
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon whose project is not subscribed to the list of reservations; it rests while the other tests run."""
+    """A daemon whose project is not subscribed to what it asks; it rests while the other tests run."""
     with Sandbox().running() as api:
         office = Office(tmp_path_factory.mktemp("refused"), api.url, api.client_id, api.client_secret)
         office.fault("unsubscribed:on=list")
@@ -120,7 +120,7 @@ def test_a_decision_is_carried_out(daemon: Daemon) -> None:
 
 
 def test_what_the_api_refuses_to_tell_ends_nothing(refused: Daemon) -> None:
-    """A refused question is a failed cycle, after which the API is left alone and then asked again."""
+    """An API that cannot be used fails the cycle, is left alone for a while, and then asked again."""
     office = refused.office
     assert len(office.control("requests")) < 10
     office.fault()

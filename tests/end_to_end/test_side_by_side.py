@@ -38,12 +38,12 @@ class Crowd:
         """As if the pace had no limit."""
         return 0.0 if underway < AT_ONCE else math.inf
 
-    def _counted(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def _counted(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
         try:
-            return call(*arguments)
+            return call(*arguments, **options)
         finally:
             with self._lock:
                 self._now -= 1

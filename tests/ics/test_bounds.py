@@ -83,6 +83,24 @@ class TestCostlyEvents:
         assert found["slow"].cpu_s <= 1.1 * UID_CPU_S
         assert found["other"].occurrences
 
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY"),
+            ("RRULE:FREQ=MINUTELY", *(f"EXRULE:FREQ=WEEKLY;BYSECOND={n % 60}" for n in range(600))),
+            ("RRULE:FREQ=MINUTELY", *(f"EXRULE:FREQ=HOURLY;BYMINUTE={n}" for n in range(60))),
+            ("RRULE:FREQ=SECONDLY;INTERVAL=7", "EXRULE:FREQ=DAILY;BYHOUR=" + ",".join(map(str, range(24)))),
+        ],
+        ids=["all", "by many rules", "each by one rule", "by hours"],
+    )
+    def test_dates_that_rules_exclude(self, crew: Crew, lines: tuple[str, ...]) -> None:
+        """However rules and exclusions meet, the event is cut off within its bound and says so."""
+        found = said(crew, vevent(*MORNING, *lines, uid="flood"), vevent(*MORNING, uid="sane"))
+        assert set(reasons(found["flood"])) <= {Reason.TOO_COSTLY, Reason.TOO_MANY_OCCURRENCES}
+        assert found["flood"].defects
+        assert found["flood"].cpu_s <= 1.1 * UID_CPU_S
+        assert len(found["sane"].occurrences) == 1
+
     def test_excluded_by_a_rule_of_years(self, crew: Crew) -> None:
         """A yearly EXRULE against a date each five minutes is no work to speak of: the dates are counted."""
         many = ("RRULE:FREQ=MINUTELY;INTERVAL=5", "EXRULE:FREQ=YEARLY")
