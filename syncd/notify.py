@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 # A manager whose queue is full must not hold up the work for longer.
 _LONGEST_SENDING_S = 2.0
 _LONGEST_PAUSE_S = 4.0  # between signs of life, whatever the manager waits for
-_GRACE_S = 60.0  # of one step of the work; one that takes longer hangs
+_GRACE_S = 60.0  # of one step of the work, or a third of the watchdog's time; one that takes longer hangs
 # systemd ignores messages of more than 4096 bytes, and a character may take four.
 _LONGEST_TEXT = 1000
 
@@ -96,11 +96,16 @@ class Notifier:
         """How often there is a sign of life: three times in the watchdog's time at least."""
         return min(_LONGEST_PAUSE_S, (self._watchdog_s or math.inf) / 3)
 
+    @property
+    def _grace_s(self) -> float:
+        """How long one step of the work may take until it counts as one that hangs."""
+        return min(_GRACE_S, (self._watchdog_s or math.inf) / 3)
+
     @contextmanager
     def between_steps(self) -> Iterator[None]:
         """Signs of life go on during one step of the work, such as one plan of very many meetings.
 
-        A thread sends them as long as the work was alive within `_GRACE_S`, so one that hangs is noticed.
+        A thread sends them as long as the work was alive within its grace, so one that hangs is noticed.
         """
         over = threading.Event()
         thread = threading.Thread(target=self._send_between_steps, args=(over,), name="alive", daemon=True)
@@ -115,7 +120,7 @@ class Notifier:
 
     def _send_between_steps(self, over: threading.Event) -> None:
         while not over.wait(self._every_s):
-            if time.monotonic() - self._lived_at < _GRACE_S:
+            if time.monotonic() - self._lived_at < self._grace_s:
                 self._send("WATCHDOG=1")
 
     def begin(self, total: int) -> None:  # noqa: ARG002  # how much it is does not matter here

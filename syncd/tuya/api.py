@@ -223,10 +223,15 @@ class TuyaApi:
         query = {} if creator is None else {"creator": creator}
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
-        return None if pages.too_many else listing
+        return None if pages.too_many or pages.moved else listing
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
-        return _listed(Pages(self._channel, _RESERVATIONS, query))
+        """The list of a query, asked for once more if somebody seems to have booked between two pages."""
+        pages = Pages(self._channel, _RESERVATIONS, query)
+        listing = _listed(pages)
+        if pages.moved:
+            listing = _listed(Pages(self._channel, _RESERVATIONS, query))
+        return listing
 
     def rules(self) -> BookingRules:
         """The tenant's booking rules ("Query Meeting Reservation Rules"); raises `Unanswered`."""

@@ -29,7 +29,8 @@ class Pages:
     """The items of a list, page by page as they are asked for.
 
     When it is exhausted, `doubt` says in a sentence why the list may lack something, empty if it does not;
-    `refusal` is the refusal that ended it, `too_many` whether it has more pages than `most`.
+    `refusal` is the refusal that ended it, `too_many` whether it has more pages than `most`, `moved` whether
+    its total became another number between two pages, as when somebody books meanwhile.
     """
 
     def __init__(self, channel: Channel, path: str, query: Mapping[str, str], most: int = MOST_PAGES) -> None:
@@ -42,6 +43,7 @@ class Pages:
         self.doubt = ""
         self.refusal: Refused | None = None
         self.too_many = False
+        self.moved = False
 
     def __iter__(self) -> Iterator[object]:
         seen: set[str] = set()
@@ -85,6 +87,7 @@ class Pages:
         """Whether another page is to be asked for; what contradicts the rest is noted."""
         more, total = page.boolean("has_more"), page.integer("total")
         if number > 1 and total != self._total:
+            self.moved = total is not None and self._total is not None
             self._suspect("The API's list changes its total from page to page.")
         self._total = total
         complete = total is None or total == self._count
