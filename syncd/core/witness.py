@@ -209,8 +209,8 @@ def _told_off(chosen: Occurrence, copies: Sequence[Occurrence]) -> Occurrence | 
     """Return a copy that calls a meeting off which the copy that decides shows alive; None if there is none.
 
     An older one, by SEQUENCE, speaks of the past. Of one SEQUENCE a cancel counts if it is of the same
-    ORGANIZER and says so by its METHOD or by a later LAST-MODIFIED; the organizer's own copy is not doubted
-    for that.
+    ORGANIZER and says so by its METHOD or by a later LAST-MODIFIED; one that takes guests off counts while
+    the copy that decides invites any of them. The organizer's own copy is not doubted for that.
     """
     if chosen.cancelled:
         return None
@@ -223,10 +223,10 @@ def _told_off(chosen: Occurrence, copies: Sequence[Occurrence]) -> Occurrence | 
 def _speaks_later(copy: Occurrence, chosen: Occurrence) -> bool:
     if copy.sequence != chosen.sequence:
         return copy.sequence > chosen.sequence
-    if copy.uninvites or chosen.authority is Authority.ORGANIZER:
+    if chosen.authority is Authority.ORGANIZER or not _share_organizer(copy, chosen):
         return False
-    if not _share_organizer(copy, chosen):
-        return False
+    if copy.uninvites:
+        return bool(_guests(copy) & _guests(chosen))
     return copy.by_method or _modified(copy) > _modified(chosen)
 
 
@@ -236,6 +236,10 @@ def _modified(copy: Occurrence) -> float:
 
 def _share_organizer(copy: Occurrence, other: Occurrence) -> bool:
     return bool(_organizer(copy) & _organizer(other))
+
+
+def _guests(copy: Occurrence) -> frozenset[str]:
+    return frozenset(address for guest in copy.attendees for address in guest.person.addresses)
 
 
 def _organizer(copy: Occurrence) -> frozenset[str]:

@@ -66,44 +66,100 @@ class Copy:
 def copies_of(components: Iterable[Component]) -> list[Copy]:
     """Return the copies that some components of one UID are; raises `BrokenComponent`."""
     stating = list(components)
-    voices: dict[object, list[Component]] = {}
-    for component in stating:
-        voices.setdefault(_voice(component), []).append(component)
     masters = [component for component in stating if component.recurrence_id is None]
     copies: list[Copy] = []
-    for said in voices.values():
+    for said in _voices(stating):
         copies += _copies_of_one_voice(said, masters)
     return copies
 
 
-def _voice(component: Component) -> object:
-    """Return what tells apart who speaks: a VCALENDAR, or an organizer through scheduling messages."""
-    if component.method in _OF_THE_ORGANIZER and component.organizer:
-        return component.organizer
-    return component.calendar
+def _voices(components: Iterable[Component]) -> list[list[Component]]:
+    """Group components by who speaks: a VCALENDAR, or an organizer through scheduling messages."""
+    voices: dict[object, list[Component]] = {}
+    voice_of: dict[str, object] = {}  # by address: one message names one of them, another one two
+    for component in components:
+        voice: object = component.calendar
+        if component.method in _OF_THE_ORGANIZER and component.organizer:
+            known = [voice_of[address] for address in component.organizer if address in voice_of]
+            voice = known[0] if known else component.organizer
+            for address in component.organizer:
+                voice_of.setdefault(address, voice)
+        voices.setdefault(voice, []).append(component)
+    return list(voices.values())
 
 
 def _copies_of_one_voice(said: Sequence[Component], masters: Sequence[Component]) -> Iterator[Copy]:
-    events = [component for component in said if component.method != "CANCEL"]
-    partial = [component for component in said if _takes_guests_off(component, events or masters)]
     added = [c for c in said if c.method == "ADD" and c.recurrence_id is None]
-    rest = [component for component in said if component not in partial and component not in added]
+    events = [component for component in said if component.method not in {"ADD", "CANCEL"}]
+    cancels = _Cancels(said, events or [master for master in masters if master.method != "CANCEL"])
+    partial, done = cancels.partial, cancels.carried_out
+    rest = [component for component in said if not any(component is c for c in (*added, *partial, *done))]
     if rest or added:
         yield _copy(rest, added, masters)
     if partial:
-        marked = [_with_template(c, uninvites=True, cancelled=False) for c in partial]
+        marked = [_with_template(cancels.timed(c), uninvites=True, cancelled=False) for c in partial]
         yield _copy(marked, [], masters)
 
 
-def _takes_guests_off(cancel: Component, events: Sequence[Component]) -> bool:
-    """Tell whether a METHOD:CANCEL names some guests of the event only and does not say that it is off.
+class _Cancels:
+    """The messages by which an organizer cancels a meeting, or takes guests off it.
 
-    So it takes these guests off the meeting (RFC 5546 section 3.2.5, the row of STATUS).
+    A METHOD:CANCEL without STATUS:CANCELLED that names guests is meant for these (RFC 5546 section 3.2.5, the
+    row of STATUS). Some programs write one for each guest, so those of one SEQUENCE about one date are read
+    together: when they name everybody that the newest event invites, the meeting is off.
+    `partial` are those that name some of the guests only; `carried_out` those whose guests the event of the
+    same SEQUENCE, or of a later one, does not name any more.
     """
-    if cancel.method != "CANCEL" or cancel.says_cancelled or not cancel.guests:
-        return False
-    invited = [event.guests for event in events if event is not cancel and event.guests]
-    return any(not guests - event_organizer(events) <= cancel.guests for guests in invited)
+
+    def __init__(self, said: Sequence[Component], events: Sequence[Component]) -> None:
+        series = [event for event in events if event.recurrence_id is None]
+        self._series = max(series, key=lambda event: event.revision, default=None)
+        self._events = events
+        self.partial: list[Component] = []
+        self.carried_out: list[Component] = []
+        together: dict[tuple[str, int], list[Component]] = {}
+        for component in said:
+            if component.method == "CANCEL" and not component.says_cancelled and component.guests:
+                about = (self._date(component), component.template.sequence)
+                together.setdefault(about, []).append(component)
+        for (date, sequence), cancels in together.items():
+            self._judge(self._event(date), sequence, cancels)
+
+    def timed(self, cancel: Component) -> Component:
+        """Return a cancel with the dates of the series that it is about; many leave RRULE out."""
+        series = self._series
+        if cancel.recurrence_id is not None or series is None:
+            return cancel
+        return replace(
+            cancel,
+            zones=series.zones,
+            start=series.start,
+            duration=series.duration,
+            rules=series.rules,
+            excluded_rules=series.excluded_rules,
+            dates=series.dates,
+            excluded=series.excluded,
+        )
+
+    def _judge(self, event: Component | None, sequence: int, cancels: Sequence[Component]) -> None:
+        if event is None or not event.guests:
+            return
+        named = frozenset(address for cancel in cancels for address in cancel.guests)
+        invited = event.guests - event.organizer
+        if invited <= named:
+            return
+        if event.template.sequence >= sequence and not invited & named:
+            self.carried_out += cancels
+        else:
+            self.partial += cancels
+
+    def _date(self, component: Component) -> str:
+        return original_start(component, self._series) if component.recurrence_id else ""
+
+    def _event(self, date: str) -> Component | None:
+        """Return the newest event about a date: its own, else the series."""
+        own = [event for event in self._events if event.recurrence_id and self._date(event) == date]
+        return max(own, key=lambda event: event.revision, default=self._series)
 
 
 def event_organizer(events: Sequence[Component]) -> frozenset[str]:
@@ -208,6 +264,8 @@ def _deciding(rivals: Sequence[Component]) -> Component:
         return rivals[0]
     highest = max(component.revision for component in rivals)
     newest = [component for component in rivals if component.revision == highest]
+    if newest[0].method == "CANCEL":  # whatever time it names, the meeting is off
+        return max(newest, key=lambda component: component.text)
     if any(component.timing != newest[0].timing for component in newest):
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY,

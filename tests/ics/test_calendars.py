@@ -12,7 +12,8 @@ zones; `encoding`, else any that extends ASCII; `occurrences`; `series` (dates a
 `quarantined` (UID to reason); `detached` (UIDs that speak for single dates only); `incomplete` (a part of
 the sentence).
 An occurrence has `uid`, `recurrence_id` and `start`, with `end`, with `days`, or with neither if it has no
-length, and whatever else of its content matters; `cancelled` and `notes` count as absent if not given.
+length, and whatever else of its content matters; `cancelled`, `notes` and `held` are absent if not given.
+`held`: another copy than the one that decides calls it off, or takes guests off it, so a person has to judge.
 An expected occurrence may lie outside of the window; anything else that is read there does not matter.
 """
 
@@ -114,11 +115,14 @@ def check(calendar: Calendar, body: bytes) -> None:
     wanted = [*expected.get("occurrences", ()), *_listed(expected.get("series", ()))]
     by_key = {(entry["uid"], entry["recurrence_id"]): entry for entry in wanted}
     assert len(by_key) == len(wanted)
-    decided = [seen.occurrence for seen in merge({said.source: said})]
-    found = {(o.key.uid, o.key.recurrence_id): o for o in decided}
+    decided = merge({said.source: said})
+    found = {
+        (seen.occurrence.key.uid, seen.occurrence.key.recurrence_id): seen.occurrence for seen in decided
+    }
     assert len(found) == len(decided)
+    held = {(seen.occurrence.key.uid, seen.occurrence.key.recurrence_id) for seen in decided if seen.told_off}
     shown = {
-        key: _shown(occurrence, by_key.get(key, {}))
+        key: {**_shown(occurrence, by_key.get(key, {})), "held": key in held}
         for key, occurrence in found.items()
         if key in by_key or _begin(occurrence) < window["until"]
     }
@@ -134,7 +138,7 @@ def _complete(entry: dict[str, Any]) -> dict[str, Any]:
     else:
         when = {edge: _instant(entry[edge]) for edge in ("start", "end") if edge in entry}
     content = {key: value for key, value in entry.items() if key not in {"start", "end", "days"}}
-    return {"cancelled": False, "notes": [], **content, **when}
+    return {"cancelled": False, "notes": [], "held": False, **content, **when}
 
 
 def _instant(text: str) -> datetime:
@@ -232,6 +236,16 @@ def reversed_components(text: str) -> str:
     return "\r\n".join([*lines, ""])
 
 
+def reversed_calendars(text: str) -> str:
+    """The same VCALENDARs in reverse order."""
+    calendars: list[str] = []
+    for line in filter(str.strip, ANY_LINE_END.split(FOLD.sub("", text))):
+        if re.match(r"BEGIN\s*:\s*VCALENDAR", line, re.IGNORECASE) or not calendars:
+            calendars.append("")
+        calendars[-1] += f"{line}\r\n"
+    return "".join(reversed(calendars))
+
+
 def with_line_ends(text: str, *ends: str) -> str:
     """The same lines, ended by each of these in turn."""
     *lines, rest = ANY_LINE_END.split(text)
@@ -253,8 +267,9 @@ def test_calendar(calendar: Calendar) -> None:
 
 @each_whole
 def test_reversed(calendar: Calendar) -> None:
-    """The order of the components in a calendar means nothing."""
+    """The order of the components in a calendar means nothing, nor does that of the calendars."""
     check(calendar, calendar.spelled(reversed_components(calendar.text)))
+    check(calendar, calendar.spelled(reversed_calendars(calendar.text)))
 
 
 @each
@@ -279,6 +294,9 @@ def test_spellings() -> None:
     turned = f"begin:VCALENDAR|VERSION:2.0|X-NAME:n|{other}{nested}END:VCALENDAR|".replace("|", "\r\n")
     assert reversed_components(text.replace("12", "1\n 2")) == turned
     assert reversed_components(text + text) == turned * 2
+    assert reversed_calendars("begin:VCALENDAR\nA:1\n 2\nBEGIN:VCALENDAR\nB:3\n") == (
+        "BEGIN:VCALENDAR\r\nB:3\r\nbegin:VCALENDAR\r\nA:12\r\n"
+    )
     assert with_line_ends("a\r\nb\nc\rd", "\n", "\r") == "a\nb\rc\nd"
     assert folded("abc\n d\r\nef", 3, "\n\t") == "abc\n\td\r\nef"
 
