@@ -172,9 +172,17 @@ class _Choice:
 
         def rank(copy: Occurrence) -> tuple[object, ...]:
             claimed = claims_count and copy.authority is Authority.CLAIMED
-            return (claimed and not self._is_overruled(copy), *_revision(copy))
+            claimed = claimed and not self._is_overruled(copy)
+            return (claimed, not self._is_cancel_of_a_stranger(copy), *_revision(copy))
 
         return max(self.copies, key=rank)  # max keeps the first of equals
+
+    def _is_cancel_of_a_stranger(self, copy: Occurrence) -> bool:
+        """Whether a copy is cancelled that another organizer's copy shows alive."""
+        return copy.cancelled and any(
+            _organizer(other) and not other.cancelled and not _share_organizer(copy, other)
+            for other in self.copies
+        )
 
     def _is_overruled(self, copy: Occurrence) -> bool:
         """Whether a copy is cancelled and its organizer has shown the meeting alive since."""

@@ -28,7 +28,7 @@ from syncd.ics.former import Former, formers_after
 from syncd.ics.part import CELL, Column, Finder, Part, Surveyor, cells_of
 from syncd.ics.pieces import Context, Piece, event_of, may_rival, unrevised, unstamped
 
-VERSION = 1
+VERSION = 2
 """Of the packed form and of what its digests mean; another one is read as an empty inventory."""
 
 _HEAD = Struct("=II8s")  # in the byte order of the machine: where it is another one, so is the version
@@ -333,8 +333,9 @@ class _Search:
         rivals = set(known.rivals.difference(touched))
         old, new = _said(before, mattering), _said(after, mattering)
         for uid, own in mattering.items():
-            pieces = tuple(self._piece(parts[index], row) for index, row in own)
-            if len({piece.context for piece in pieces}) > 1 or may_rival([piece.text for piece in pieces]):
+            pieces = self._pieces(parts, own)
+            calendars = {(piece.context, piece.calendar) for piece in pieces}
+            if len(calendars) > 1 or may_rival([piece.text for piece in pieces]):
                 rivals.add(uid)
             same = uid not in known.rivals and uid not in rivals and old.get(uid) == new.get(uid)
             (restamped if same else changed)[self._name(uid)] = pieces
@@ -377,8 +378,18 @@ class _Search:
             texts = self._surveyor.texts_at(lacking, part, document)
             self._texts.update((part.raws[row], text) for row, text in texts.items())
 
-    def _piece(self, part: Part, row: int) -> Piece:
-        return Piece(part.context_at(row), part.starts[row], self._texts[part.raws[row]])
+    def _pieces(self, parts: Sequence[Part], places: Sequence[tuple[int, int]]) -> tuple[Piece, ...]:
+        """Return the pieces of one UID, which stand at these places."""
+        numbers: dict[tuple[int, str], dict[int, int]] = {}
+        pieces: list[Piece] = []
+        for index, row in places:
+            part = parts[index]
+            calendar = part.calendar_at(row)
+            context = part.runs[calendar][1]
+            known = numbers.setdefault((index, context), {})
+            number = known.setdefault(calendar, len(known))
+            pieces.append(Piece(context, part.starts[row], self._texts[part.raws[row]], number))
+        return tuple(pieces)
 
 
 def _places(parts: Sequence[Part], uids: Mapping[bytes, None]) -> dict[bytes, list[tuple[int, int]]]:
@@ -414,13 +425,17 @@ def _touched(before: Sequence[Part], after: Sequence[Part], rivals: frozenset[by
         for part, row in _unlike(old, new)
         for uid in part.uids_at(row)
     }
-    stamps: Counter[tuple[str, bytes, bytes]] = Counter()
+    stamps: Counter[tuple[str, int, bytes, bytes]] = Counter()
     for parts, sign in ((before, -1), (after, 1)):
         for part in parts if rivals else ():
+            calendars: dict[tuple[bytes, str], dict[int, int]] = {}
             for row in part.rows_of(rivals):
+                context = part.context_at(row)
                 for uid in rivals.intersection(part.uids_at(row)):
-                    stamps[part.context_at(row), part.raws[row], uid] += sign
-    return touched | {uid: None for (_, _, uid), balance in stamps.items() if balance}
+                    known = calendars.setdefault((uid, context), {})
+                    number = known.setdefault(part.calendar_at(row), len(known))
+                    stamps[context, number, part.raws[row], uid] += sign
+    return touched | {uid: None for (_, _, _, uid), balance in stamps.items() if balance}
 
 
 def _unlike(old: Sequence[_Span], new: Sequence[_Span]) -> Iterator[tuple[Part, int]]:

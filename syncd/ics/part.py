@@ -105,8 +105,8 @@ class Part:
     `raws` are digests of events as written, `cores` without DTSTAMP, `bares` also without SEQUENCE,
     LAST-MODIFIED and CREATED, `uids` of the first UID; `lines` counts the lines of each.
     `around` is a digest of what stands around them, `plain` whether bytes were enough to tell.
-    `gaps` are the rows before which something stands, with its lines; `runs` the rows from which on a context
-    (its key) holds; `others` has all UIDs of the cores that have several.
+    `gaps` are the rows before which something stands, with its lines; `runs` the rows with which a VCALENDAR
+    begins, with the key of its context; `others` has all UIDs of the cores that have several.
     """
 
     name: str
@@ -139,7 +139,11 @@ class Part:
 
     def context_at(self, row: int) -> str:
         """The key of the context of a row."""
-        return self.runs[bisect_right(self.runs, row, key=lambda run: run[0]) - 1][1]
+        return self.runs[self.calendar_at(row)][1]
+
+    def calendar_at(self, row: int) -> int:
+        """The number of the VCALENDAR of a row, among those that have any."""
+        return bisect_right(self.runs, row, key=lambda run: run[0]) - 1
 
     def spans(self) -> Iterator[tuple[str, int, int]]:
         """The runs: key of the context, first row, and the row behind the last."""
@@ -229,10 +233,11 @@ class Surveyor:
         skeleton = skeleton_of(around)
         digest = self.digest(skeleton)
         if base.plain and digest == base.around:
-            contexts, keys = base.contexts, [key for _, key in base.runs]
+            begins = dict(base.runs)
+            contexts, keys = base.contexts, [begins.get(row) for row, _ in base.gaps]
         else:
             contexts, keys = contexts_in(skeleton, len(around) - 1, document)
-        runs = tuple(zip((row for row, _ in gaps), keys, strict=False))
+        runs = tuple((row, key) for (row, _), key in zip(gaps, keys, strict=False) if key is not None)
         return rows.part(document, contexts=contexts, around=digest, gaps=tuple(gaps), runs=runs)
 
     def _slowly(self, document: Document, base: Part) -> Part:

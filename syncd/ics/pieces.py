@@ -60,11 +60,18 @@ class Piece:
     """One VEVENT as it was written (or, from a document that is not plain, its content lines again).
 
     `context` is the key of its `Context`, `line` that of its BEGIN:VEVENT in the document, from 1.
+    `calendar` tells apart VCALENDARs of one document and context in which pieces of one UID stand, from 0.
     """
 
     context: str
     line: int
     text: bytes = field(repr=False)
+    calendar: int = 0
+
+    @property
+    def vcalendar(self) -> str:
+        """What tells apart the VCALENDARs in which the pieces of one UID stand."""
+        return f"{self.context}+{self.calendar}" if self.calendar else self.context
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +206,12 @@ def skeleton_of(texts: Sequence[bytes]) -> bytes:
     return _EMPTY.join(texts)
 
 
-def contexts_in(skeleton: bytes, gaps: int, document: Document) -> tuple[tuple[Context, ...], list[str]]:
-    """The contexts of a document, and for each gap of its skeleton the key of the one that it is in.
+def contexts_in(
+    skeleton: bytes, gaps: int, document: Document
+) -> tuple[tuple[Context, ...], list[str | None]]:
+    """The contexts of a document, and for each gap of its skeleton the key of the VCALENDAR that it begins.
 
+    None stands for a gap within the same VCALENDAR as the one before.
     Raises `NotPlain` unless the document is provably whole.
     """
     try:
@@ -209,12 +219,10 @@ def contexts_in(skeleton: bytes, gaps: int, document: Document) -> tuple[tuple[C
     except Incomplete:
         raise NotPlain from None  # `slowly` says what is wrong, with the line
     contexts = [_context(calendar, document) for calendar in calendars]
-    keys = [
-        context.key
-        for calendar, context in zip(calendars, contexts, strict=True)
-        for component in calendar.components
-        if component.name == "VEVENT"
-    ]
+    keys: list[str | None] = []
+    for calendar, context in zip(calendars, contexts, strict=True):
+        events = sum(component.name == "VEVENT" for component in calendar.components)
+        keys += [context.key, *[None] * (events - 1)] if events else []
     if len(keys) != gaps:
         raise NotPlain  # there is one that was not seen as bytes
     return tuple(contexts), keys

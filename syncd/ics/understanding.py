@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
@@ -213,7 +213,7 @@ class Understanding:
         """
         components: list[Component] = []
         defects: list[Defect] = []
-        broken: set[str] = set()
+        broken: dict[str, str] = {}  # the context of each VCALENDAR
         stating = [piece for piece in pieces if not self._says_nothing(piece.context)]
         for piece in stating:
             try:
@@ -221,7 +221,7 @@ class Understanding:
             except BrokenComponent as error:
                 document = self._contexts[piece.context].document
                 defects.append(Defect(uid, piece.line, error.reason, error.detail, document))
-                broken.add(piece.context)
+                broken[piece.vcalendar] = piece.context
             else:
                 components += [component] if component is not None else []
         components = self._beside_broken(components, broken)
@@ -261,7 +261,7 @@ class Understanding:
         method = self._calendar(key).properties.get("METHOD", "")
         return method.strip().upper() in SAYS_NOTHING
 
-    def _beside_broken(self, components: list[Component], broken: Collection[str]) -> list[Component]:
+    def _beside_broken(self, components: list[Component], broken: Mapping[str, str]) -> list[Component]:
         """Return the components of whole copies, unless the broken one is that which decides.
 
         A broken copy in somebody's file must not hold up the good one of another. But where the administrator
@@ -270,7 +270,7 @@ class Understanding:
         if not broken:
             return components
         whole = [component for component in components if component.calendar not in broken]
-        owners = {address for key in broken for address in self._around(key).owners}
+        owners = {address for key in broken.values() for address in self._around(key).owners}
         if any(owners & component.organizer for component in whole):
             return []
         return whole
@@ -314,7 +314,8 @@ class Understanding:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, _SEVERAL_UIDS)
         if not uid:
             raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
-        return parse(raw, self._around(piece.context))
+        component = parse(raw, self._around(piece.context))
+        return replace(component, calendar=piece.vcalendar) if piece.calendar else component
 
     def _around(self, key: str) -> Surroundings:
         if key not in self._surroundings:

@@ -508,7 +508,7 @@ def digest_of_pieces(pieces: Sequence[Piece]) -> str:
 def _same(kept: bytes | None, pieces: Sequence[Piece]) -> bool:
     """Whether these are the pieces that are kept, wherever they stand."""
     known = unpacked(kept) if kept is not None else ()
-    return [(p.context, p.text) for p in known] == [(p.context, p.text) for p in pieces]
+    return [(p.vcalendar, p.text) for p in known] == [(p.vcalendar, p.text) for p in pieces]
 
 
 def _set_aside(

@@ -201,11 +201,11 @@ def digest_of(fetched: Fetched) -> str:
 
 
 def packed(pieces: Sequence[Piece]) -> bytes:
-    """Pieces as they are kept: of each a line that tells its context, line and length, then its text.
+    """Pieces as they are kept: of each a line that tells its VCALENDAR, line and length, then its text.
 
     Compressed, because calendars shrink to a tenth.
     """
-    lines = (b"%s %d %d\n%s" % (p.context.encode(), p.line, len(p.text), p.text) for p in pieces)
+    lines = (b"%s %d %d\n%s" % (p.vcalendar.encode(), p.line, len(p.text), p.text) for p in pieces)
     return zlib.compress(b"".join(lines), 1)
 
 
@@ -216,9 +216,10 @@ def unpacked(kept: bytes) -> tuple[Piece, ...]:
     place = 0
     while place < len(kept):
         end = kept.index(b"\n", place)
-        context, line, length = kept[place:end].rsplit(b" ", 2)
+        calendar, line, length = kept[place:end].rsplit(b" ", 2)
+        context, _, number = calendar.decode().partition("+")
         place = end + 1 + int(length)
-        found.append(Piece(context.decode(), int(line), kept[end + 1 : place]))
+        found.append(Piece(context, int(line), kept[end + 1 : place], int(number or 0)))
     return tuple(found)
 
 
