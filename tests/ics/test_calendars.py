@@ -37,7 +37,18 @@ from syncd.core.witness import merge
 from syncd.ics import Document, Locale, read
 
 FOLDER = Path(__file__).parent.parent / "calendars"
-SUBJECTS = {"rfc5545", "recurrence", "time", "choice", "dirt", "incomplete", "broken", "vendors"}
+SUBJECTS = {
+    "rfc5545",
+    "recurrence",
+    "time",
+    "choice",
+    "copies",
+    "scheduling",
+    "dirt",
+    "incomplete",
+    "broken",
+    "vendors",
+}
 RESULTS = {"occurrences", "series", "quarantined", "detached", "incomplete"}
 KEYS = RESULTS | {"why", "window", "zone", "aliases", "encoding"}
 YEAR = {"from": "2026-01-01T00:00Z", "until": "2027-01-01T00:00Z"}
