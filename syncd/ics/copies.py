@@ -108,7 +108,8 @@ class _Cancels:
     row of STATUS). Some programs write one for each guest, so those of one SEQUENCE about one date are read
     together: when they name everybody that the newest event invites, the meeting is off.
     `partial` are those that name some of the guests only; `carried_out` those whose guests the event of the
-    same SEQUENCE, or of a later one, does not name any more.
+    same SEQUENCE, or of a later one, does not name any more. Exchange says STATUS:CANCELLED to a guest who is
+    taken off, too, and then the invitation of the others, of the same SEQUENCE, tells that it goes on.
     """
 
     def __init__(self, said: Sequence[Component], events: Sequence[Component]) -> None:
@@ -119,7 +120,7 @@ class _Cancels:
         self.carried_out: list[Component] = []
         together: dict[tuple[str, int], list[Component]] = {}
         for component in said:
-            if component.method == "CANCEL" and not component.says_cancelled and component.guests:
+            if component.method == "CANCEL" and component.guests:
                 about = (self._date(component), component.template.sequence)
                 together.setdefault(about, []).append(component)
         for (date, sequence), cancels in together.items():
@@ -151,7 +152,7 @@ class _Cancels:
         if event.template.sequence >= sequence and not invited & named:
             self.carried_out += cancels
         else:
-            self.partial += cancels
+            self.partial += [cancel for cancel in cancels if not cancel.says_cancelled]
 
     def _date(self, component: Component) -> str:
         return original_start(component, self._series) if component.recurrence_id else ""

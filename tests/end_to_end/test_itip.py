@@ -1,9 +1,9 @@
 """Two conversations about a meeting, as programs send them, file by file in a directory.
 
 The messages have the properties that Exchange and sabre/vobject (Nextcloud, Baikal) write; names are made up.
-Outlook exports no STATUS, names zones as Windows does and proposes other times with METHOD:COUNTER; a cancel
-goes to whoever is meant, who then stand in it. sabre writes one CANCEL for each guest, which names that guest
-alone, without STATUS, and leaves SEQUENCE to the client that edits.
+Exchange names zones as Windows does, proposes other times with METHOD:COUNTER and says STATUS:CANCELLED in
+every cancel, also to a guest who is taken off while the others go on. sabre writes one CANCEL for each guest,
+which names that guest alone, without STATUS, and leaves SEQUENCE to the client that edits.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def exchange(
     """A message of Exchange about a series of three days, or with `of_date` about one of them."""
     zone = ";TZID=W. Europe Standard Time:"
     to = [guest for guest in guests if guest != "room"]
+    is_cancel = method == "CANCEL"
     lines = [
         "BEGIN:VCALENDAR",
         f"METHOD:{method}",
@@ -90,16 +91,16 @@ def exchange(
         "VERSION:2.0",
         *WINDOWS_ZONE.splitlines(),
         "BEGIN:VEVENT",
-        "ORGANIZER;CN=Alice Amann:mailto:alice@example.com",
+        "ORGANIZER;CN=Alice Amann:MAILTO:alice@example.com",
         *(
             f"ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;RSVP=TRUE;CN={guest.title()}:"
-            f"mailto:{guest}@example.com"
+            f"MAILTO:{guest}@example.com"
             for guest in to
         ),
         *(
             [
                 "ATTENDEE;CUTYPE=RESOURCE;ROLE=NON-PARTICIPANT;PARTSTAT=NEEDS-ACTION;RSVP=TRUE;CN=Small mee",
-                " ting room:mailto:room-small@example.com",
+                " ting room:MAILTO:room-small@example.com",
             ]
             if "room" in guests
             else []
@@ -111,14 +112,15 @@ def exchange(
         f"DTSTART{zone}{at(hour, day)}",
         f"DTEND{zone}{at(hour + 1, day)}",
         "CLASS:PUBLIC",
-        "PRIORITY:5",
+        f"PRIORITY:{1 if is_cancel else 5}",
         f"DTSTAMP:20260101T0{sequence}0000Z",
-        "TRANSP:OPAQUE",
+        f"TRANSP:{'TRANSPARENT' if is_cancel else 'OPAQUE'}",
+        f"STATUS:{'CANCELLED' if is_cancel else 'CONFIRMED'}",
         f"SEQUENCE:{sequence}",
         "LOCATION;LANGUAGE=de-DE:Small meeting room",
         f"X-MICROSOFT-CDO-APPT-SEQUENCE:{sequence}",
         "X-MICROSOFT-CDO-OWNERAPPTID:2118041321",
-        "X-MICROSOFT-CDO-BUSYSTATUS:TENTATIVE",
+        f"X-MICROSOFT-CDO-BUSYSTATUS:{'FREE' if is_cancel else 'TENTATIVE'}",
         "X-MICROSOFT-CDO-INTENDEDSTATUS:BUSY",
         "X-MICROSOFT-CDO-ALLDAYEVENT:FALSE",
         "X-MICROSOFT-CDO-INSTTYPE:1",
@@ -133,7 +135,7 @@ def exchange(
 
 def answer(guest: str, status: str) -> tuple[str, ...]:
     """The lines by which a guest answers."""
-    return (f"ATTENDEE;PARTSTAT={status};CN={guest.title()}:mailto:{guest}@example.com",)
+    return (f"ATTENDEE;PARTSTAT={status};CN={guest.title()}:MAILTO:{guest}@example.com",)
 
 
 ORIGINAL = [f"X-MS-OLK-ORIGINALSTART:{at(9, 1)}Z", f"X-MS-OLK-ORIGINALEND:{at(10, 1)}Z"]
@@ -176,13 +178,13 @@ EXCHANGE = [
         (10, 10, 10),
     ),
     Step("update", [exchange("REQUEST", 1, 11, "bob", "carol", "room")], (11, 11, 11)),
+    Step("guest taken off", [exchange("REQUEST", 2, 11, "carol", "room")], (11, 11, 11), guests="carol"),
     Step(
-        "guest taken off",
+        "that guest is told",
         [exchange("CANCEL", 2, 11, "bob", summary="Canceled: Planning")],
         (11, 11, 11),
-        held=3,
+        guests="carol",
     ),
-    Step("the others are told", [exchange("REQUEST", 2, 11, "carol", "room")], (11, 11, 11), guests="carol"),
     Step(
         "a date is cancelled",
         [
