@@ -9,19 +9,22 @@ none of these means anything.
 An expectation has these keys, all but `why` optional:
 `window` (`from`, `until`), else the year 2026; `zone` of floating times, else Europe/Berlin; `aliases` of
 zones; `encoding`, else any that extends ASCII; `occurrences`; `series` (dates as the RFC lists them);
-`quarantined` (UID to reason); `detached` (UIDs that speak for single dates only); `incomplete` (a part of
-the sentence).
+`reservations` (what `OFFICE` books); `quarantined` (UID to reason); `detached` (UIDs that speak for single
+dates only); `incomplete` (a part of the sentence).
 An occurrence has `uid`, `recurrence_id` and `start`, with `end`, with `days`, or with neither if it has no
 length, and whatever else of its content matters; `cancelled`, `notes` and `held` are absent if not given.
 `held`: another copy than the one that decides calls it off, or takes guests off it, so a person has to judge.
 An expected occurrence may lie outside of the window; anything else that is read there does not matter.
+A reservation has `uid`, `recurrence_id` and `start`, with `end` and `room` (a name of `ROOMS`, null for none)
+or, for what is not booked, `skipped` (the reason), and whatever else of it matters; `notes` are absent if
+nothing was left out. Where reservations are expected and no occurrences, only the former are compared.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
@@ -31,14 +34,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.core.mapper import Mapper, MappingRules, Skipped
 from syncd.core.occurrence import Alarm, Days, Link, Moment, Occurrence, Presence, Timespan, Window
 from syncd.core.reasons import Reason
+from syncd.core.reservation import ReservationSpec
+from syncd.core.rooms import RoomRule
+from syncd.core.text import fold_name
 from syncd.core.witness import merge
 from syncd.ics import Document, Locale, read
 
 FOLDER = Path(__file__).parent.parent / "calendars"
 SUBJECTS = {
     "rfc5545",
+    "rooms",
+    "notices",
     "recurrence",
     "time",
     "choice",
@@ -49,13 +58,25 @@ SUBJECTS = {
     "broken",
     "vendors",
 }
-RESULTS = {"occurrences", "series", "quarantined", "detached", "incomplete"}
+RESULTS = {"occurrences", "series", "reservations", "quarantined", "detached", "incomplete"}
 KEYS = RESULTS | {"why", "window", "zone", "aliases", "encoding"}
 YEAR = {"from": "2026-01-01T00:00Z", "until": "2027-01-01T00:00Z"}
 ANY_LINE_END = re.compile(r"\r*\n|\r")  # CR CR LF is what text mode makes of CRLF
 FOLD = re.compile(rf"(?:{ANY_LINE_END.pattern})[ \t]")
 DATES = re.compile(r"(?P<month>[A-Z][a-z]+) (?P<days>[0-9, -]+)")
 EASTERN = {"EST": "-05:00", "EDT": "-04:00"}
+
+ROOMS = {"small": "Small meeting room", "large": "Large meeting room", "gr\u00fcn": "Gr\u00fcner Raum"}
+PEOPLE = ("alice", "bob", "carol", "dave")
+OFFICE = MappingRules(
+    creator="office",
+    rooms=tuple(
+        RoomRule(short, frozenset({f"room-{short}@example.com"}), frozenset({fold_name(name)}), name=name)
+        for short, name in ROOMS.items()
+    ),
+    people={f"{name}@example.com": name for name in PEOPLE},
+)
+"""An office whose rooms and people have the addresses room-small@example.com, alice@example.com and so on."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +144,14 @@ def check(calendar: Calendar, body: bytes) -> None:
         **{uid: Presence.QUARANTINED for uid in expected.get("quarantined", ()) if uid},
         **dict.fromkeys(expected.get("detached", ()), Presence.DETACHED),
     }
+    decided = merge({said.source: said})
+    if "reservations" in expected:
+        _check_reservations(expected["reservations"], [seen.occurrence for seen in decided], window["until"])
+        if "occurrences" not in expected:
+            return
     wanted = [*expected.get("occurrences", ()), *_listed(expected.get("series", ()))]
     by_key = {(entry["uid"], entry["recurrence_id"]): entry for entry in wanted}
     assert len(by_key) == len(wanted)
-    decided = merge({said.source: said})
     found = {
         (seen.occurrence.key.uid, seen.occurrence.key.recurrence_id): seen.occurrence for seen in decided
     }
@@ -138,6 +163,56 @@ def check(calendar: Calendar, body: bytes) -> None:
         if key in by_key or _begin(occurrence) < window["until"]
     }
     assert shown == {key: _complete(entry) for key, entry in by_key.items()}
+
+
+def _check_reservations(wanted: list[dict[str, Any]], decided: Sequence[Occurrence], until: datetime) -> None:
+    """Compare what is booked for occurrences, and what of them is not, with what is expected."""
+    shown: dict[tuple[str, ...], dict[str, Any]] = {}
+    for occurrence in decided:
+        if not occurrence.cancelled and _begin(occurrence) < until:
+            shown |= {_place(reservation): reservation for reservation in _booked(occurrence)}
+    by_place = {_place(entry): entry for entry in wanted}
+    assert len(by_place) == len(wanted)
+    assert shown.keys() == by_place.keys()
+    for place, entry in by_place.items():
+        instants = {edge: _instant(entry[edge]) for edge in ("start", "end") if "T" in entry.get(edge, "")}
+        expected = {"notes": [], **entry, **instants}
+        assert {name: value for name, value in shown[place].items() if name in expected} == expected
+
+
+def _place(reservation: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(reservation.get(name)) for name in ("uid", "recurrence_id", "room"))
+
+
+def _booked(occurrence: Occurrence) -> list[dict[str, Any]]:
+    """Return the reservations of an occurrence in the words of an expectation, or why there are none."""
+    result = Mapper(OFFICE).map(occurrence)
+    begin = occurrence.when.start
+    notes = {note.reason for note in result.notes} - {Reason.CHARSET_UNKNOWN}
+    common = {
+        "uid": occurrence.key.uid,
+        "recurrence_id": occurrence.key.recurrence_id,
+        "start": begin.astimezone(UTC) if isinstance(begin, datetime) else begin.isoformat(),
+        "notes": sorted(reason.value for reason in notes),
+    }
+    if isinstance(result, Skipped):
+        return [{**common, "skipped": result.reason.value}]
+    return [{**common, **_content(spec)} for spec in result.specs]
+
+
+def _content(spec: ReservationSpec) -> dict[str, Any]:
+    """Return a reservation in the words of an expectation."""
+    return {
+        "end": spec.end.astimezone(UTC),
+        "room": spec.room_id,
+        "topic": spec.topic,
+        "creator": spec.creator,
+        "people": list(spec.participants),
+        "cc": list(spec.cc_participants),
+        "notice": spec.notice_time_s,
+        "description": spec.description,
+        "attachments": [attachment.url for attachment in spec.attachments],
+    }
 
 
 def _complete(entry: dict[str, Any]) -> dict[str, Any]:
