@@ -84,6 +84,7 @@ class OwnZone(tzinfo):
     """A zone as a calendar defines it.
 
     In a gap the offset before it counts, in an overlap the first of the two; `fold` asks for the other.
+    `begin` is the wall clock time from which on it says anything.
     """
 
     def __init__(self, definition: RawComponent, name: str) -> None:
@@ -94,7 +95,9 @@ class OwnZone(tzinfo):
             raise UnusableZone
         self._observances = [_observance(part) for part in parts]
         self._changes_by_year: dict[int, list[_Change]] = {}
-        self._at_first = min(self._observances, key=lambda o: o.first).before
+        first = min(self._observances, key=lambda o: o.first)
+        self._at_first = first.before
+        self.begin = first.first
 
     def __str__(self) -> str:
         return self._name

@@ -250,15 +250,33 @@ def _bare(tzid: str) -> str:
 
 @functools.lru_cache(maxsize=256)  # directories hold one definition thousands of times
 def _differs(definition: RawComponent, registered: ZoneInfo | None, day: date) -> bool:
+    """Tell whether a definition contradicts a registered zone in a year, as far as it says anything.
+
+    Some servers cut it to the time that its event needs, and say so (TZUNTIL, RFC 7808 section 7.1).
+    """
     own = _own_rules(definition, "")
+    if own is None:
+        return False
+    until = _wall_until(definition)
     noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
-    return own is not None and any(
-        noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset() for noon in noons
+    return any(
+        noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset()
+        for noon in noons
+        if own.begin <= noon <= until
     )
 
 
+def _wall_until(definition: RawComponent) -> datetime:
+    """Return up to which wall clock time a definition holds, to a day; always if it does not say so."""
+    said = (definition.first("TZUNTIL") or "").strip().upper()
+    try:
+        return datetime.strptime(said, "%Y%m%dT%H%M%SZ") - ONE_DAY  # noqa: DTZ007  # wall clock on purpose
+    except ValueError:
+        return datetime.max  # noqa: DTZ901  # wall clock on purpose
+
+
 @functools.lru_cache(maxsize=256)
-def _own_rules(definition: RawComponent, name: str) -> tzinfo | None:
+def _own_rules(definition: RawComponent, name: str) -> OwnZone | None:
     """The rules that a calendar defines; None if they cannot be used."""
     try:
         return OwnZone(definition, name)
