@@ -178,9 +178,10 @@ class FileSource:
         """A file that looks as if it could be read; raises `SourceMalformed`."""
         self._require_readable(os.fspath(file), status)
         settled = now - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
-        signature = _looks(status) if settled else ""
+        looks = _looks(status)
+        signature = looks if settled else ""
         content = partial(self._blocks, os.fspath(file), signature)
-        return Document(file.name, content, signature=signature, size=status.st_size)
+        return Document(file.name, content, signature=signature, looks=looks, size=status.st_size)
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
         """One state of a file from its beginning to its end, the one of a signature if that is given.

@@ -17,6 +17,7 @@ class Document:
     `signature` is what the body looks like from outside: two documents of one name with one signature have
     the same body. It is empty where nothing can be told without looking inside.
     `size` is about how many bytes there are, as far as that is known.
+    `looks` is a signature without that certainty: a body that changes within a moment may keep it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Document:
     base_url: str = field(default="", repr=False)
     signature: str = ""
     size: int = 0
+    looks: str = ""
 
     def blocks(self) -> Iterator[bytes]:
         """The body in blocks of at most `BLOCK` bytes; raises `SourceError`."""

@@ -196,7 +196,7 @@ class Search:
 
 def digest_of(fetched: Fetched) -> str:
     """What the documents of a source look like from outside, as far as that tells anything."""
-    looks = [(d.name, d.base_url, d.signature or str(d.size)) for d in fetched.documents]
+    looks = [(d.name, d.base_url, d.looks or d.signature or str(d.size)) for d in fetched.documents]
     return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from syncd.ledger import Ledger
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running, until
 
+SETTLED_S = 3.0  # after which the time of a file is taken for proof that it is the same
 COSTLY = ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY")
 
 
@@ -91,6 +93,8 @@ def test_a_calendar(office: Office) -> None:
         (told,) = daemon.logged("ended while reading", source="bad", level="warning")
         assert told["deaths"] == 2
         assert told["set_aside_until"]
+        written = (office.folder / "bad.ics").stat().st_mtime
+        daemon.until(lambda: time.time() > written + SETTLED_S, "the file is no longer one just written")
     ran = office.run("once", "--json")
     assert ran.code == 1
     assert "set aside" in next(s["error"] for s in ran.json["sources"] if s["name"] == "bad")

@@ -7,7 +7,7 @@ import zlib
 
 import brotli
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from syncd.feeds.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
@@ -49,8 +49,12 @@ def decoded(coding: str, chunks: list[bytes]) -> tuple[bytes, bool]:
     step=st.integers(1, 1000),
 )
 def test_any_body_in_any_chunks(pattern: bytes, times: int, coding: str, step: int) -> None:
-    """However the network cuts a compressed body, the same comes out as went in, and it is known whole."""
+    """However the network cuts a compressed body, the same comes out as went in, and it is known whole.
+
+    What begins as gzip is undone once more, so a body that only begins so is none that could be told.
+    """
     body = pattern * times
+    assume(not body.startswith(b"\x1f\x8b"))
     data = encoded(body, coding)
     chunks = [data[at : at + step] for at in range(0, len(data), step)]
     assert decoded(coding, chunks) == (body, True)

@@ -35,7 +35,7 @@ from syncd.ics import (
 )
 from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent, split
 from syncd.ics.crew import WORTH_A_CREW
-from syncd.ics.properties import READ, Properties
+from syncd.ics.properties import READ, Properties, is_binary
 from syncd.ics.quirks import Property, repaired
 from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
@@ -412,6 +412,15 @@ LINES = [
     "ATTACH;VALUE=URI:https://example.com/a",
     "ATTACH;ENCODING=BASE64;X-FILENAME=a.bin:eA==",
     "ATTACH;VALUE=BINARY;ENCODING=BASE64:eA==",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:e A = =",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:eA",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:eA==eA==",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:e-_A",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:",
+    "ATTACH;VALUE=BINARY;ENCODING=BASE64:e\u00e4A=",
+    "ATTACH;VALUE=BINARY;ENCODING=8BIT:eA==",
+    "ATTACH;VALUE=binary;ENCODING=base64;FMTTYPE=text/plain:eA==",
+    "ATTACH;VALUE=BINARY;FILENAME=a.txt:eA==",
     "URL;VALUE=URI:https://example.com/a",
     "X-ALT-DESC;FMTTYPE=text/html:<p>a\\, b\\n</p>",
     "X-ALT-DESC;VALUE=TEXT:a\\, b",
@@ -498,6 +507,8 @@ def _shown(value: Any) -> object:
         if hasattr(value, name):
             found = getattr(value, name)
             return [str(entry.dt) for entry in found] if name == "dts" else str(found), parameters
+    if is_binary(value):
+        return value.bytes, parameters
     return str(value), parameters
 
 
