@@ -250,29 +250,31 @@ def _bare(tzid: str) -> str:
 
 @functools.lru_cache(maxsize=256)  # directories hold one definition thousands of times
 def _differs(definition: RawComponent, registered: ZoneInfo | None, day: date) -> bool:
-    """Tell whether a definition contradicts a registered zone in a year, as far as it says anything.
-
-    Some servers cut it to the time that its event needs, and say so (TZUNTIL, RFC 7808 section 7.1).
-    """
+    """Tell whether a definition contradicts a registered zone in a year, as far as it says anything."""
     own = _own_rules(definition, "")
     if own is None:
         return False
-    until = _wall_until(definition)
+    begin, until = _validity(definition, own)
     noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
     return any(
         noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset()
         for noon in noons
-        if own.begin <= noon <= until
+        if begin <= noon <= until
     )
 
 
-def _wall_until(definition: RawComponent) -> datetime:
-    """Return up to which wall clock time a definition holds, to a day; always if it does not say so."""
+def _validity(definition: RawComponent, own: OwnZone) -> tuple[datetime, datetime]:
+    """Return from when and up to when, by the wall clock and to a day, a definition means to hold.
+
+    Some servers cut it to the time that its event needs, at both ends, and say so (TZUNTIL, RFC 7808 section
+    7.1). Any other holds always: before its first onset by the offset that it names for then.
+    """
     said = (definition.first("TZUNTIL") or "").strip().upper()
     try:
-        return datetime.strptime(said, "%Y%m%dT%H%M%SZ") - ONE_DAY  # noqa: DTZ007  # wall clock on purpose
+        until = datetime.strptime(said, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # wall clock on purpose
     except ValueError:
-        return datetime.max  # noqa: DTZ901  # wall clock on purpose
+        return datetime.min, datetime.max  # noqa: DTZ901  # wall clock on purpose
+    return own.begin, until - ONE_DAY
 
 
 @functools.lru_cache(maxsize=256)
