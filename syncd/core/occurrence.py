@@ -183,6 +183,7 @@ class Occurrence:
     `explicit`: a component of its own says this date, and not the rule of a series.
     `by_method`: its VCALENDAR is a cancellation (METHOD:CANCEL).
     `uninvites`: a cancellation for some of the guests; it does not say that the meeting is off.
+    `contested`: another copy in its source has the event at other times, and no revision tells the newer one.
     `fingerprint` identifies what the calendar says, without what changes without meaning.
     """
 
@@ -213,6 +214,7 @@ class Occurrence:
     explicit: bool = False
     by_method: bool = False
     uninvites: bool = False
+    contested: bool = False
     places: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
@@ -240,6 +242,7 @@ _NO_CONTENT = {
     "explicit",
     "by_method",
     "uninvites",
+    "contested",
     "notes",
 }
 """What two copies of a meeting may differ in that say the same about it."""

@@ -83,11 +83,11 @@ class Rooms:
         """
         found, declined = self._of_attendees(occurrence, notes)
         if not found:
-            found = self._of_location(occurrence, declined, notes)
-        if not found and default is not None:
+            found = [room for room in self._of_location(occurrence, notes) if room not in declined]
+        if not found and default is not None and default not in declined:
             found = [default]
         self._note_places(occurrence, found, notes)
-        return tuple(dict.fromkeys(room for room in found if room not in declined))
+        return tuple(dict.fromkeys(found))
 
     def _of_attendees(self, occurrence: Occurrence, notes: list[Note]) -> tuple[list[str], set[str]]:
         """Return the ids of rooms that are invited, and of those that declined."""
@@ -113,18 +113,17 @@ class Rooms:
 
     # LOCATION
 
-    def _of_location(self, occurrence: Occurrence, declined: set[str], notes: list[Note]) -> list[str]:
+    def _of_location(self, occurrence: Occurrence, notes: list[Note]) -> list[str]:
         """Return the rooms that LOCATION names, and note what looks like a place and is none of them."""
         written = occurrence.location
         if not written or written.isspace():
             return []
         known, unknown = self._named(normal_form(written))
-        found = [rule.room_id for rule in known if rule.room_id not in declined]
         if not known and is_place(written):
             notes.append(self._unknown(written, private=occurrence.private))
         almost = [part for part in unknown if known and self._nearest_to(part, _ALMOST)]
         notes.extend(self._unknown(part, private=occurrence.private) for part in almost)
-        return found
+        return [rule.room_id for rule in known]
 
     def _named(self, text: str) -> tuple[list[RoomRule], list[str]]:
         """Return the rooms that a text names, as a whole or in parts, and the parts that name none."""

@@ -70,8 +70,7 @@ def normal_form(text: str) -> str:
     """Return a text in NFKC without format characters (category Cf), which nobody sees."""
     if text.isascii():
         return text
-    normal = unicodedata.normalize("NFKC", text)
-    shown = "".join(character for character in normal if unicodedata.category(character) != "Cf")
+    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return unicodedata.normalize("NFKC", shown)
 
 

@@ -83,12 +83,15 @@ def merge(
             copies.setdefault(key, []).append(occurrence)
             if occurrence.authority is not Authority.NOBODY:
                 signed.add((key.scope, key.uid))
-    several = {key.uid for key, found in copies.items() if len(found) > 1}
+    several = {key.uid for key, found in copies.items() if len(found) > 1 or found[0].contested}
     deciders = deciders_of(several) if several else {}
     merged: list[Witnessed] = []
     for key, found in sorted(copies.items(), key=lambda item: item[0]):
         is_signed = (key.scope, key.uid) in signed
-        seen = _witnessed(found, deciders.get(key), owners, signed=is_signed)
+        decider = deciders.get(key)
+        # Which of two dates is right would be a guess, so the event is reported, and not booked.
+        told = found if decider else [copy for copy in found if not copy.contested]
+        seen = _witnessed(told, decider, owners, signed=is_signed)
         if seen is not None:
             merged.append(seen)
     return tuple(merged)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syncd.core.occurrence import Occurrence, Presence, Window
+from syncd.core.occurrence import Authority, Presence, Window
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component
 from syncd.ics.components import BrokenComponent
@@ -277,11 +277,22 @@ def _deciding(rivals: Sequence[Component]) -> Component:
 
 
 def differ_without_revision(copies: Sequence[Copy]) -> bool:
-    """Tell whether two copies put the event at different times, and no revision tells which is the newer."""
-    masters = [c for copy in copies for c in copy.chosen if c.recurrence_id is None]
-    states = {(_rank(c.template), c.revision): c.timing for c in masters}
-    return any(states[_rank(c.template), c.revision] != c.timing for c in masters)
+    """Tell whether two copies put the event at different times, and no revision tells which is the newer.
+
+    Copies of other people count only where the organizer's is not there, and copies that name nobody only
+    where no other is.
+    """
+    masters = [c for copy in copies for c in copy.chosen if _puts_event(c)]
+    ranks = {component.template.authority for component in masters}
+    if Authority.ORGANIZER in ranks:
+        masters = [c for c in masters if c.template.authority is Authority.ORGANIZER]
+    elif ranks != {Authority.NOBODY}:
+        masters = [c for c in masters if c.template.authority is not Authority.NOBODY]
+    states = {(c.template.authority, c.revision): c.timing for c in masters}
+    return any(states[c.template.authority, c.revision] != c.timing for c in masters)
 
 
-def _rank(template: Occurrence) -> int:
-    return int(template.authority)
+def _puts_event(component: Component) -> bool:
+    """Tell whether a component says when a series or a single event takes place."""
+    template = component.template
+    return component.recurrence_id is None and not template.cancelled and not template.uninvites

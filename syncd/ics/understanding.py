@@ -241,13 +241,16 @@ class Understanding:
             first = components[0]
             defects = [Defect(uid, first.line, reason.reason, reason.detail, first.document)]
             return replace(_quarantined(uid, defects), rivals=rivals)
+        presence = _presence(copies, occurrences, defects)
         if differ_without_revision(copies):
             first = components[0]
             defects.append(Defect(uid, first.line, Reason.BROKEN_PROPERTY, _SEVERAL_DATES, first.document))
+            occurrences = [replace(occurrence, contested=True) for occurrence in occurrences]
+            presence = Presence.QUARANTINED
         return Understood(
             uid=uid,
             occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
-            presence=_presence(copies, occurrences, defects),
+            presence=presence,
             defects=tuple(defects),
             next_start=min((start for start in starts if start is not None), default=None),
             rivals=rivals,

@@ -404,6 +404,8 @@ class TestDeclined:
         declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
         assert rooms(declined, source=SourceRules(room_id=SMALL)) == [None]
         assert rooms(declined, source=SourceRules(room_id=SOURCE_ROOM)) == [SOURCE_ROOM]
+        named = (declined, "LOCATION:Small meeting room")
+        assert rooms(*named, source=SourceRules(room_id=SOURCE_ROOM)) == [SOURCE_ROOM]
 
     def test_skipped(self) -> None:
         """An event that is not booked for want of a room says that its room declined."""

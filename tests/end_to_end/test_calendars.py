@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
@@ -201,3 +202,44 @@ def test_an_alarm_at_an_absolute_time_stays_with_its_date(office: Office) -> Non
     office.forget_requests()
     assert office.run("once", "--force", "--json").json["counts"]["unchanged"] == 3
     assert office.writes() == []
+
+
+def _directory(office: Office) -> Path:
+    """Give the office a directory of calendars instead of its file."""
+    folder = office.folder / "calendars"
+    folder.mkdir()
+    office.change(('path = "office.ics"', 'path = "calendars"'))
+    return folder
+
+
+def test_of_two_dates_in_two_files_none_is_guessed(office: Office) -> None:
+    """One UID at two dates, or in two series, is reported and not booked until that is mended."""
+    folder = _directory(office)
+    neighbour, rule = event("n", ahead(1)), "RRULE:FREQ=WEEKLY;COUNT=2"
+    (folder / "a.ics").write_bytes(calendar(event("m", ahead(2)), event("s", ahead(4), 60, rule), neighbour))
+    (folder / "b.ics").write_bytes(calendar(event("m", ahead(3)), event("s", ahead(5), 60, rule)))
+    done = office.run("once", "--json")
+    assert (done.code, done.json["counts"]["created"], done.json["counts"]["quarantined"]) == (1, 1, 2)
+    assert _starts(office.reservations()) == [int(ahead(1).timestamp() * 1000)]
+    (folder / "b.ics").write_bytes(calendar(event("m", ahead(3), 60, "SEQUENCE:1")))
+    done = office.run("once", "--json")
+    assert (done.code, done.json["counts"]["created"], done.json["counts"]["quarantined"]) == (0, 2, 0)
+    assert sorted(_starts(office.reservations())) == [int(ahead(day).timestamp() * 1000) for day in (1, 3, 4)]
+
+
+def test_another_date_in_another_file_moves_no_booking(office: Office) -> None:
+    """Whoever writes the UID of a booked meeting at another date is reported; what was booked goes on."""
+    folder = _directory(office)
+    (folder / "a.ics").write_bytes(calendar(event("m", ahead(2))))
+    assert office.once()["counts"]["created"] == 1
+    (folder / "b.ics").write_bytes(calendar(event("m", ahead(3))))
+    done = office.run("once", "--json")
+    assert (done.code, done.json["counts"]["quarantined"]) == (1, 1)
+    assert office.writes() == ["create"]
+    (folder / "a.ics").write_bytes(calendar(event("m", ahead(2), 60, "SUMMARY:Retrospective")))
+    assert office.run("once", "--json").json["counts"]["updated"] == 1
+    (reservation,) = office.reservations()
+    assert (reservation["topic"], reservation["start_time"]) == (
+        "Retrospective",
+        int(ahead(2).timestamp() * 1000),
+    )
