@@ -121,7 +121,7 @@ class FileSource:
             try:
                 status = folder.stat()
                 if not stat.S_ISDIR(status.st_mode):
-                    return Fetched((self._document(folder, status, now),))
+                    return Fetched((self._document(folder, folder.name, status, now),))
             except OSError as error:
                 raise self._unavailable(str(folder), error) from None
         documents: list[Document] = []
@@ -130,7 +130,8 @@ class FileSource:
             try:
                 status = member.stat()
                 if not stat.S_ISDIR(status.st_mode):
-                    documents.append(self._document(member, status, now))
+                    name = os.path.relpath(member, folder)
+                    documents.append(self._document(member, name, status, now))
             except OSError as error:
                 problems.append(str(self._unavailable(os.fspath(member), error)))
             except SourceMalformed as error:
@@ -174,14 +175,19 @@ class FileSource:
             )
         return found
 
-    def _document(self, file: os.DirEntry[str] | Path, status: os.stat_result, now: int) -> Document:
-        """A file that looks as if it could be read; raises `SourceMalformed`."""
+    def _document(
+        self, file: os.DirEntry[str] | Path, name: str, status: os.stat_result, now: int
+    ) -> Document:
+        """Return a file that looks as if it could be read, under a name; raises `SourceMalformed`.
+
+        Files of two folders that a glob matches may be called alike, so the name has the folder, too.
+        """
         self._require_readable(os.fspath(file), status)
         settled = now - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
         looks = _looks(status)
         signature = looks if settled else ""
         content = partial(self._blocks, os.fspath(file), signature)
-        return Document(file.name, content, signature=signature, looks=looks, size=status.st_size)
+        return Document(name, content, signature=signature, looks=looks, size=status.st_size)
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
         """One state of a file from its beginning to its end, the one of a signature if that is given.

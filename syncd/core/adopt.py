@@ -224,6 +224,7 @@ class _Case:
             mark=None,
             state=BookingState.WAITING,
             source=meeting.occurrence.source,
+            document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
             pending=meeting.spec,

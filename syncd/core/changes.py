@@ -301,6 +301,7 @@ def _wish(meeting: Meeting, reason: Reason, detail: str, record: Booking | None)
         mark=None,
         state=BookingState.WAITING,
         source=meeting.occurrence.source,
+        document=meeting.occurrence.document,
         witnesses=meeting.witnesses,
         origin=meeting.occurrence.fingerprint,
         pending=meeting.spec,

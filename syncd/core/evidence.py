@@ -93,7 +93,8 @@ def absence(
 ) -> Absence:
     """Judge a booking of which no reading holds the occurrence.
 
-    Every source that showed the meeting is asked; one that cannot answer is enough to keep it.
+    What the source says that decided about the meeting counts at once, if it *tells*. Else every source that
+    showed the meeting is asked, and one that cannot answer is enough to keep it.
     `standings` are those of the sources by name.
     """
     known = set(configured)
@@ -104,18 +105,21 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    answers = [
-        answer(booking, name, readings.get(name), safety, standings.get(name, Standing()))
+    answers = {
+        name: answer(booking, name, readings.get(name), safety, standings.get(name, Standing()))
         for name in witnesses
-    ]
+    }
+    own = answers.get(booking.source)
+    if own is not None and own.evidence is Evidence.TOLD:
+        return own
     for grade in (None, Evidence.INFERRED):
-        weakest = next((a for a in answers if a.evidence is grade), None)
+        weakest = next((a for a in answers.values() if a.evidence is grade), None)
         if weakest is not None:
             return weakest
-    gone = next((a for a in answers if a.reason is Reason.EVENT_GONE), None)
+    gone = next((a for a in answers.values() if a.reason is Reason.EVENT_GONE), None)
     if gone is not None:
         return confirmed(booking, gone, [readings[name] for name in witnesses], safety)
-    return answers[0]
+    return answers[witnesses[0]]
 
 
 def answer(
@@ -132,7 +136,7 @@ def answer(
     if reading is None or not reading.readable:
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
     presence = reading.presence.get(booking.key.uid)
-    if presence is Presence.QUARANTINED:
+    if presence is Presence.QUARANTINED and not _is_whole(booking, reading):
         return Absence(None, Reason.QUARANTINED, "The event is in the calendar but cannot be understood.")
     if not reading.complete:
         # What is missing may tell otherwise, also of a series that is there: of two exports the newer.
@@ -146,7 +150,10 @@ def answer(
             "has stayed away for safety.file_grace."
         )
         return Absence(None, Reason.FILE_MISSING, detail)
-    is_series = presence is Presence.SERIES
+    is_series = presence in {
+        Presence.SERIES,
+        Presence.QUARANTINED,
+    }  # the latter where the broken copy is another
     if is_series and booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
         return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
     with_others = next((file for file in missing if not file.alone), None)
@@ -155,6 +162,15 @@ def answer(
     if is_series:
         return _without_date(booking, missing)
     return _without_event(booking, name, reading, safety, standing)
+
+
+def _is_whole(booking: Booking, reading: Reading) -> bool:
+    """Tell whether the document that decided about a booking has its series; another one is broken then."""
+    return booking.key.recurrence_id is not None and any(
+        occurrence.document == booking.document and not occurrence.explicit
+        for occurrence in reading.occurrences
+        if occurrence.key.uid == booking.key.uid
+    )
 
 
 def _without_date(booking: Booking, missing: Collection[Missing]) -> Absence:

@@ -160,6 +160,10 @@ class Mapper:
             if person.addresses and self._user_of(person) is None:
                 yield from person.addresses
 
+    def rooms_told(self, occurrence: Occurrence) -> dict[str, str]:
+        """Return for each room that an occurrence asks for a clause that says which rule chose it."""
+        return self._rooms.told(occurrence, self._of_source(occurrence).room_id)
+
     def map(self, occurrence: Occurrence) -> Mapped:
         """The reservations that an occurrence asks for, or why it is not booked."""
         rules = self._rules

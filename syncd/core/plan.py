@@ -230,6 +230,7 @@ class _Planner:
                 booking,
                 key=meeting.key,
                 source=meeting.occurrence.source,
+                document=meeting.occurrence.document,
                 witnesses=meeting.witnesses,
                 missed=0,
                 missed_in="",
@@ -517,6 +518,7 @@ class _Planner:
             mark=None,
             state=state,
             source=meeting.occurrence.source,
+            document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
             pending=meeting.spec,
@@ -551,6 +553,7 @@ class _Planner:
         noted = replace(
             booking,
             source=meeting.occurrence.source,
+            document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
             origin=meeting.occurrence.fingerprint,
         )

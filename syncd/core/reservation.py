@@ -367,7 +367,8 @@ class Booking:
     wanted; at least one of them is there.
     `state` SENDING with a `reservation_id` is an update whose answer is not known, without one a create.
     `origin` is the fingerprint of the occurrence that `content` (or `pending`) was mapped from.
-    `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content.
+    `witnesses` are the sources whose last readable reading showed the meeting; `source` decided its content,
+    by what stands in its `document`.
     `missed` counts complete distinct readings of which the last, `missed_in`, did not hold the event.
     `evidence` is what a cancel rested on, set when it is decided.
     `attempts` counts the requests that were sent since the last one that is done or refused; with a refusal
@@ -399,6 +400,7 @@ class Booking:
     attempts: int = 0
     drifted: str = ""
     echo: str = ""
+    document: str = ""
     updated_at: datetime | None = None
     row: int = 0
 

@@ -89,6 +89,33 @@ class Rooms:
         self._note_places(occurrence, found, notes)
         return tuple(dict.fromkeys(found))
 
+    def told(self, occurrence: Occurrence, default: str | None) -> dict[str, str]:
+        """Return for each room of `of` a clause that says which rule chose it."""
+        chosen = self.of(occurrence, default, [])
+        said: dict[str, str] = {}
+        for attendee in without_delegators(occurrence.attendees):
+            rule = self.of_attendee(attendee)
+            if rule is not None and not attendee.declined:
+                address = next(a for a in attendee.person.addresses if a in rule.addresses)
+                said.setdefault(rule.room_id, f"its address {address} is invited")
+        if not said:
+            known, _ = self._named(normal_form(occurrence.location))
+            said = {rule.room_id: self._told_by_location(rule, occurrence.location) for rule in known}
+        return {
+            room: said.get(room, "it is the room of the source, and the event names none") for room in chosen
+        }
+
+    def _told_by_location(self, rule: RoomRule, written: str) -> str:
+        """Return by which of the names and expressions of a room LOCATION names it."""
+        parts = (written, *self._parts(normal_form(written), _SEPARATORS))
+        names = (self._written.get(fold_name(part), "") for part in parts if fold_name(part) in rule.texts)
+        name = next(names, None)
+        if name is not None:
+            return f"LOCATION names {name!r}"
+        folded = [spelling for part in parts for spelling in (fold_space(part), fold_name(part))]
+        expressions = (e.pattern for e in rule.expressions if any(e.search(text) for text in folded))
+        return f"LOCATION matches the expression {next(expressions, '')!r}"
+
     def _of_attendees(self, occurrence: Occurrence, notes: list[Note]) -> tuple[list[str], set[str]]:
         """Return the ids of rooms that are invited, and of those that declined."""
         invited: list[str] = []

@@ -10,6 +10,8 @@ decides shows the meeting alive, it is left to a person.
 
 Tried before and given up: the newest copy by SEQUENCE, then LAST-MODIFIED, whoever's it is. Then any calendar
 could move or cancel the meetings of all others, and an export of free and busy times took their rooms.
+And each date judged by itself: then a guest's calendar that was not updated kept the dates that the organizer
+had taken off, beside the new ones where a series was moved, and any calendar could add dates to a meeting.
 """
 
 from __future__ import annotations
@@ -17,17 +19,30 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
-from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Reading, extent_of
-from syncd.core.reservation import Booking
+from syncd.core.occurrence import (
+    Authority,
+    Occurrence,
+    OccurrenceKey,
+    Presence,
+    Reading,
+    extent_of,
+    recurrence_id_of,
+)
+from syncd.core.reservation import CLOSED_STATES, Booking
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Which copy decided about a meeting until now: its source, and the fingerprint of what it said."""
+    """Which copy decided about a meeting until now: its source and document, and what it said (fingerprint).
+
+    `document` is empty where nobody noted it.
+    """
 
     source: str
     origin: str
+    document: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +91,190 @@ def merge(
     first in `readings` decides, which is the order of the configuration.
     """
     copies: dict[OccurrenceKey, list[Occurrence]] = {}
-    signed: set[tuple[str, str]] = set()
+    signed: set[_Event] = set()
+    voices: dict[_Event, _Voice] = {}
+    shared: set[_Event] = set()
+    unclear: set[str] = set()
     for reading in readings.values():
         for occurrence in reading.occurrences:
-            key = occurrence.key
-            copies.setdefault(key, []).append(occurrence)
+            event = (occurrence.key.scope, occurrence.key.uid)
+            copies.setdefault(occurrence.key, []).append(occurrence)
+            voice = (occurrence.source, occurrence.document)
+            if voices.setdefault(event, voice) != voice:
+                shared.add(event)
             if occurrence.authority is not Authority.NOBODY:
-                signed.add((key.scope, key.uid))
-    several = {key.uid for key, found in copies.items() if len(found) > 1 or found[0].contested}
+                signed.add(event)
+            if occurrence.contested:
+                unclear.add(occurrence.key.uid)
+    several = unclear | {uid for _, uid in shared}
+    several |= {key.uid for key, found in copies.items() if len(found) > 1}
     deciders = deciders_of(several) if several else {}
+    standing = _standing(shared, copies, deciders, readings)
     merged: list[Witnessed] = []
     for key, found in sorted(copies.items(), key=lambda item: item[0]):
-        is_signed = (key.scope, key.uid) in signed
-        decider = deciders.get(key)
+        event = (key.scope, key.uid)
+        among = standing.get(event)
+        if among is not None and among.denies(key, found):
+            continue
+        decider = deciders.get(key) or (among.decider_among(found) if among is not None else None)
         # Which of two dates is right would be a guess, so the event is reported, and not booked.
         told = found if decider else [copy for copy in found if not copy.contested]
-        seen = _witnessed(told, decider, owners, signed=is_signed)
+        seen = _witnessed(told, decider, owners, signed=event in signed)
         if seen is not None:
             merged.append(seen)
     return tuple(merged)
 
 
 def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
-    """Return which copy decided about each meeting until now, as its bookings remember it."""
-    return {booking.key: Decider(booking.source, booking.origin) for booking in bookings if booking.origin}
+    """Return which copy decided about each meeting until now, as its bookings and former ones remember it."""
+
+    def latest_last(booking: Booking) -> tuple[bool, float, int]:
+        at = booking.updated_at.timestamp() if booking.updated_at else 0.0
+        return (booking.state not in CLOSED_STATES, at, booking.row)
+
+    known = sorted(bookings, key=latest_last)
+    return {b.key: Decider(b.source, b.origin, b.document) for b in known if b.origin}
+
+
+_Event: TypeAlias = tuple[str, str]  # scope and UID
+_Voice: TypeAlias = tuple[str, str]  # source and document
+
+
+def _standing(
+    shared: Collection[_Event],
+    copies: Mapping[OccurrenceKey, Sequence[Occurrence]],
+    deciders: Mapping[OccurrenceKey, Decider],
+    readings: Mapping[str, Reading],
+) -> dict[_Event, _Standing]:
+    """Return for each event of which there are several copies whose word counts about its dates."""
+    if not shared:
+        return {}
+    said: dict[_Event, list[Occurrence]] = {event: [] for event in shared}
+    for key, found in copies.items():
+        if (key.scope, key.uid) in said:
+            said[key.scope, key.uid] += found
+    known: dict[_Event, list[Decider]] = {event: [] for event in shared}
+    for key, decider in deciders.items():
+        if (key.scope, key.uid) in known:
+            known[key.scope, key.uid].append(decider)
+    return {event: _Standing.of(said[event], known[event], readings) for event in shared}
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """A copy of an event as a whole: its newest word, and up to when it speaks of all dates.
+
+    `until` is a recurrence id; empty if the copy speaks only of the dates that it shows.
+    """
+
+    newest: Occurrence
+    until: str
+
+    def denies(self, key: OccurrenceKey, others: Iterable[Occurrence]) -> bool:
+        """Tell whether the event is there without this date, which only others show, by their newest word.
+
+        The organizer's own calendar is not doubted; what decided until now is, by a later revision.
+        """
+        if not self.until or (key.recurrence_id or "") >= self.until:
+            return False
+        if self.newest.authority is Authority.ORGANIZER:
+            return True
+        return not any(_is_later(other, self.newest) for other in others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Whose word counts about the dates of one event of which there are several copies.
+
+    `former` are the voices that decided about any of its dates until now, `deciding` those that decide which
+    dates there are: the organizer's own, else the former. `newest` is the newest word of each voice.
+    """
+
+    former: frozenset[_Voice]
+    deciding: Mapping[_Voice, _Speaker]
+    newest: Mapping[_Voice, Occurrence]
+
+    @classmethod
+    def of(
+        cls, said: Sequence[Occurrence], known: Iterable[Decider], readings: Mapping[str, Reading]
+    ) -> _Standing:
+        """Return the standing of the copies of one event, by those that are known to have decided."""
+        newest: dict[_Voice, Occurrence] = {}
+        for copy in said:
+            before = newest.setdefault(_voice(copy), copy)
+            newest[_voice(copy)] = max(before, copy, key=_revision)
+        former = _voices_of(known, said)
+        organizers = frozenset(
+            address for copy in said if _voice(copy) in former for address in copy.copy_organizer
+        )
+        deciding = _of_the_organizer(said, organizers) or former
+        speakers = {voice: _speaker(newest[voice], said, newest, readings) for voice in deciding}
+        return cls(former, speakers, newest)
+
+    def decider_among(self, copies: Sequence[Occurrence]) -> Decider | None:
+        """Return which of the copies of a date is of those that decided about others; None if none is."""
+        own = [copy for copy in copies if _voice(copy) in self.former]
+        if not own:
+            return None
+        newest = max(own, key=_revision)
+        return Decider(newest.source, newest.fingerprint, newest.document)
+
+    def denies(self, key: OccurrenceKey, copies: Sequence[Occurrence]) -> bool:
+        """Tell whether those that decide have the event without this date, which only others show."""
+        voices = {_voice(copy) for copy in copies}
+        if not voices.isdisjoint(self.deciding):
+            return False
+        others = [self.newest[voice] for voice in voices]
+        return any(speaker.denies(key, others) for speaker in self.deciding.values())
+
+
+def _voice(copy: Occurrence) -> _Voice:
+    return (copy.source, copy.document)
+
+
+def _voices_of(known: Iterable[Decider], said: Sequence[Occurrence]) -> frozenset[_Voice]:
+    """Return the voices that decided and are there; a document that was renamed is known by its content."""
+    there = {_voice(copy) for copy in said}
+    found: set[_Voice] = set()
+    renamed: dict[str, str] = {}
+    for decider in known:
+        if (decider.source, decider.document) in there:
+            found.add((decider.source, decider.document))
+        else:
+            renamed[decider.origin] = decider.source
+    if renamed:
+        found |= {_voice(copy) for copy in said if renamed.get(copy.fingerprint) == copy.source}
+    return frozenset(found)
+
+
+def _of_the_organizer(said: Sequence[Occurrence], organizers: frozenset[str]) -> frozenset[_Voice]:
+    """Return the voices of calendars of the organizer, by the word of the administrator; none if unclear.
+
+    Whoever has a calendar named after him may write the UID of somebody else's meeting into it, with himself
+    as the organizer: so it has to be an organizer that those copies name which decided until now.
+    """
+    theirs = [copy for copy in said if copy.authority is Authority.ORGANIZER]
+    theirs = [copy for copy in theirs if not organizers or organizers & _organizer(copy)]
+    if not all(_share_organizer(copy, theirs[0]) for copy in theirs):
+        return frozenset()
+    return frozenset(_voice(copy) for copy in theirs)
+
+
+def _speaker(
+    newest: Occurrence,
+    said: Sequence[Occurrence],
+    voices: Collection[_Voice],
+    readings: Mapping[str, Reading],
+) -> _Speaker:
+    """Return a copy as a whole by its newest word; `voices` has all that its source has of the event."""
+    own = [copy for copy in said if _voice(copy) == _voice(newest)]
+    reading, uid = readings[newest.source], newest.key.uid
+    alone = sum(source == newest.source for source, _ in voices) == 1
+    as_series = alone and reading.presence.get(uid) is Presence.SERIES
+    whole = as_series or not all(copy.explicit for copy in own)
+    if not whole or not reading.complete or reading.missing_with(uid):
+        return _Speaker(newest, "")
+    return _Speaker(newest, recurrence_id_of(reading.window.reach))
 
 
 def _witnessed(
@@ -130,10 +305,10 @@ def decide(
     stating = [copy for copy in people if not copy.uninvites]
     if not stating:
         return None
-    if len(people) == 1:
-        return Decision(people[0], None, "")
+    if len(copies) == 1:
+        return Decision(copies[0], None, "")
     chosen, why = _Choice(stating, decider, owners).made()
-    return Decision(chosen, _told_off(chosen, people), why)
+    return Decision(chosen, _told_off(chosen, copies), why)
 
 
 @dataclass(slots=True)
@@ -146,11 +321,11 @@ class _Choice:
 
     def made(self) -> tuple[Occurrence, str]:
         """Return the copy that decides, and why in a sentence."""
+        current = self._current()
         theirs = [copy for copy in self.copies if copy.authority is Authority.ORGANIZER]
-        theirs = [copy for copy in theirs if not self._is_overruled(copy)]
+        theirs = [copy for copy in theirs if self._may_be_theirs(copy, current)]
         if theirs:
             return max(theirs, key=_revision), "It is the copy of its organizer."
-        current = self._current()
         if current is None:
             return self._first(), "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
         later = [copy for copy in self.copies if _is_later(copy, current) and not copy.cancelled]
@@ -159,13 +334,23 @@ class _Choice:
             return max(later, key=_revision), why
         return current, "It decided before, and no later revision of its organizer takes over."
 
+    def _may_be_theirs(self, copy: Occurrence, current: Occurrence | None) -> bool:
+        """Tell whether a copy in a calendar of the organizer that it names is about a meeting of that person.
+
+        A meeting has the organizer that the copy names which decided until now, if it names one.
+        """
+        named = _organizer(current) if current is not None else frozenset()
+        return (not named or bool(named & _organizer(copy))) and not self._is_overruled(copy)
+
     def _current(self) -> Occurrence | None:
         """Return the copy that decided before; None if its source shows no copy, or none decided yet."""
-        if self.decider is None:
+        decider = self.decider
+        if decider is None:
             return None
-        own = [copy for copy in self.copies if copy.source == self.decider.source]
-        same = [copy for copy in own if copy.fingerprint == self.decider.origin]
-        return max(same or own, key=_revision, default=None)
+        own = [copy for copy in self.copies if copy.source == decider.source]
+        there = [copy for copy in own if copy.document == decider.document]
+        same = [copy for copy in there or own if copy.fingerprint == decider.origin]
+        return max(same or there or own, key=_revision, default=None)
 
     def _first(self) -> Occurrence:
         """Return the copy that decides when nobody decided yet."""
@@ -209,40 +394,41 @@ def _revision(copy: Occurrence) -> tuple[int, bool, bool, bool, float]:
 
 def _is_later(copy: Occurrence, current: Occurrence) -> bool:
     """Whether a copy proves to be a later revision than the one that decides: of the same ORGANIZER."""
-    if not _share_organizer(copy, current):
-        return False
-    if copy.sequence == current.sequence:
-        return copy.explicit and not current.explicit
-    return copy.sequence > current.sequence
+    return copy.sequence > current.sequence and _share_organizer(copy, current)
 
 
 def _told_off(chosen: Occurrence, copies: Sequence[Occurrence]) -> Occurrence | None:
     """Return a copy that calls a meeting off which the copy that decides shows alive; None if there is none.
 
-    An older one, by SEQUENCE, speaks of the past. Of one SEQUENCE a cancel counts if it is of the same
-    ORGANIZER and says so by its METHOD or by a later LAST-MODIFIED; one that takes guests off counts while
-    the copy that decides invites any of them. The organizer's own copy is not doubted for that.
+    An older one, by SEQUENCE, then LAST-MODIFIED, speaks of the past. A single date of an export of busy
+    times says nothing about a series that names people.
     """
     if chosen.cancelled:
         return None
     for copy in copies:
-        if (copy.cancelled or copy.uninvites) and copy is not chosen and _speaks_later(copy, chosen):
+        of_busy_times = copy.authority is Authority.NOBODY and copy.explicit
+        calls_off = (copy.cancelled or copy.uninvites) and not of_busy_times
+        if calls_off and copy is not chosen and not _is_past(copy, chosen):
             return copy
     return None
 
 
-def _speaks_later(copy: Occurrence, chosen: Occurrence) -> bool:
+def _is_past(copy: Occurrence, chosen: Occurrence) -> bool:
+    """Tell whether a copy calls a meeting off that goes on in the copy that decides.
+
+    An organizer who takes guests off sends these a cancellation, and the others the meeting anew with the
+    same SEQUENCE, in which those guests stand no more.
+    """
     if copy.sequence != chosen.sequence:
-        return copy.sequence > chosen.sequence
-    if chosen.authority is Authority.ORGANIZER or not _share_organizer(copy, chosen):
+        return copy.sequence < chosen.sequence
+    if copy.uninvites and (chosen.authority is Authority.ORGANIZER or not _share_organizer(copy, chosen)):
+        return True
+    guests = _guests(copy)
+    if copy.uninvites or (copy.by_method and guests and _share_organizer(copy, chosen)):
+        return not guests & _guests(chosen)
+    if copy.last_modified is None or chosen.last_modified is None:
         return False
-    if copy.uninvites:
-        return bool(_guests(copy) & _guests(chosen))
-    return copy.by_method or _modified(copy) > _modified(chosen)
-
-
-def _modified(copy: Occurrence) -> float:
-    return copy.last_modified.timestamp() if copy.last_modified else 0.0
+    return copy.last_modified < chosen.last_modified
 
 
 def _share_organizer(copy: Occurrence, other: Occurrence) -> bool:

@@ -46,7 +46,8 @@ class Where:
 class Story:
     """All that is known of one UID; `suggestions` only where it is unknown.
 
-    `zone` and `rooms` (names by id) are for people, `instance` and `marker` for the payloads.
+    `zone` and `rooms` (names by id) are for people, `instance` and `marker` for the payloads; `mapper` has
+    the rules by which rooms are chosen.
     """
 
     uid: str
@@ -56,6 +57,7 @@ class Story:
     suggestions: tuple[Suggestion, ...]
     zone: tzinfo
     rooms: Mapping[str, str]
+    mapper: Mapper
     instance: str
     marker: bool
 
@@ -97,6 +99,12 @@ class Story:
             or any(where.defects for where in self.where)
             or any(fate.needs_person for fate in self.fates)
         )
+
+    def room_by(self, fate: Fate) -> str:
+        """Return a clause that says which rule chose the room of an occurrence; empty if none did."""
+        if fate.seen is None or fate.room_id is None:
+            return ""
+        return self.mapper.rooms_told(fate.seen.occurrence).get(fate.room_id, "")
 
     def document(self) -> dict[str, object]:
         """The document of `explain --json`."""
@@ -158,6 +166,8 @@ class Story:
             "source": fate.seen.occurrence.source if fate.seen else booking.source if booking else None,
             "witnesses": list(fate.seen.witnesses if fate.seen else booking.witnesses if booking else ()),
             "line": fate.seen.occurrence.line if fate.seen else None,
+            "decides": _decides(fate),
+            "room_by": self.room_by(fate) or None,
             "notes": [{"reason": note.reason.value, "detail": note.detail} for note in fate.notes],
             "moved_from": {"uid": moved_from.uid, "recurrence_id": moved_from.recurrence_id}
             if moved_from
@@ -195,7 +205,8 @@ def story_of(uid: str, parts: Service) -> Story:
     config, ledger = parts.config, parts.ledger
     examined = parts.reconciler.examine(uid)
     later = later_occurrence(examined)
-    mapped = Mapper(mapping_rules(config)).map(later) if later is not None else None
+    mapper = Mapper(mapping_rules(config))
+    mapped = mapper.map(later) if later is not None else None
     fates = fates_of(uid, examined, ledger, mapped)
     records = ledger.sources()
     searched = tuple(
@@ -216,6 +227,7 @@ def story_of(uid: str, parts: Service) -> Story:
         suggestions=() if found else tuple(_suggestions(uid, examined, ledger)),
         zone=config.calendar.timezone,
         rooms={room.id: room.name or room.id for room in config.rooms},
+        mapper=mapper,
         instance=config.reservation.instance,
         marker=config.reservation.marker,
     )
@@ -241,6 +253,20 @@ def _source(where: Where) -> dict[str, object]:
         "last_cycle_at": iso(record.last_read_at) if record else None,
         "parts": [asdict(part) for part in account.parts],
         "zones": [asdict(zone) for zone in account.zones],
+    }
+
+
+def _decides(fate: Fate) -> dict[str, object] | None:
+    """Return which copy decides about an occurrence, and why; None if none is there."""
+    if fate.seen is None:
+        return None
+    occurrence, other = fate.seen.occurrence, fate.seen.told_off
+    return {
+        "source": occurrence.source,
+        "document": occurrence.document,
+        "line": occurrence.line,
+        "why": fate.seen.why or "It is the only copy.",
+        "told_off_by": {"source": other.source, "document": other.document} if other is not None else None,
     }
 
 

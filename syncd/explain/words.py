@@ -214,12 +214,14 @@ class _Teller:
 
     def _fate(self, fate: Fate) -> Iterator[_Line]:
         yield _Line(self._standing(fate), style="red" if fate.needs_person else "")
-        if fate.seen is not None and len(fate.seen.witnesses) > 1:
+        if fate.seen is not None and fate.seen.why:
             yield _Line(self._decides(fate.seen), once=True)
         for text in (*self._moved(fate), *self._coming(fate)):
             yield _Line(text)
         if fate.wanted is not None:
             yield _Line(asked_for(fate.wanted), once=True)
+            if room_by := self._story.room_by(fate):
+                yield _Line(f"{self._room(fate.room_id)} is its room, because {room_by}.", once=True)
         for note in fate.notes:
             if (note.reason, fate.reason) not in _TOLD_ELSEWHERE and note.reason not in _TOLD_WITH_SOURCE:
                 yield _Line(f"Besides: {note.detail}", style="yellow")
@@ -266,20 +268,15 @@ class _Teller:
         return f", now {self._span(spec.start, spec.end)}, {self._room(spec.room_id)}"
 
     def _decides(self, seen: Witnessed) -> str:
-        """Which of several copies counts, and why."""
-        winner = seen.occurrence
+        """Which of several copies decides, and why."""
+        chosen = seen.occurrence
         readings = self._examined.readings
-        copies = [o for name in seen.witnesses for o in readings[name].occurrences if o.key == winner.key]
-        others = [copy for copy in copies if copy.source != winner.source]
-        if all(winner.sequence > other.sequence for other in others):
-            why = f", because its SEQUENCE is the highest ({winner.sequence})"
-        elif all(_revision(winner) > _revision(other) for other in others):
-            why = ", because it was modified last"
-        elif all(_revision(winner) == _revision(other) for other in others):
-            why = "; they are equally new, and it comes first in the configuration"
-        else:
-            why = ", although another one is as new or newer"
-        return f"Sources {listed(seen.witnesses)} show it; the copy of {winner.source} counts{why}."
+        copies = [o for name in seen.witnesses for o in readings[name].occurrences if o.key == chosen.key]
+        places = list(dict.fromkeys(self._place(copy) for copy in copies))
+        return f"Copies in {listed(places)} show it; that in {self._place(chosen)} decides. {seen.why}"
+
+    def _place(self, copy: Occurrence) -> str:
+        return f"{copy.source} ({copy.document or 'unnamed'})"
 
     def _moved(self, fate: Fate) -> Iterator[str]:
         """Where the date was before, and whether its reservation came from another key."""
@@ -441,11 +438,6 @@ def _sameness(fate: Fate) -> str:
     """What makes fates alike to a reader."""
     state = fate.booking.state.value if fate.booking else "not booked"
     return f"{state}, {fate.action}: {fate.reason}" if fate.reason else f"{state}, {fate.action}"
-
-
-def _revision(occurrence: Occurrence) -> tuple[int, float]:
-    modified = occurrence.last_modified
-    return occurrence.sequence, modified.timestamp() if modified else 0.0
 
 
 def _has_followed(booking: Booking, instance: str) -> bool:

@@ -89,6 +89,15 @@ class Locale:
 
 
 @dataclass(frozen=True, slots=True)
+class _Whole:
+    """The copies of one UID, all their dates within a window, and when the first one beyond it begins."""
+
+    copies: Sequence[Copy]
+    occurrences: list[Occurrence]
+    next_start: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Understood:
     """What one UID of a source says for a window.
 
@@ -228,21 +237,23 @@ class Understanding:
         if not components:
             return _quarantined(uid, defects)
         components.sort(key=lambda component: (component.document, component.line))
-        rivals = True  # until it is known
         try:
-            copies = copies_of(components)
-            rivals = len(copies) > 1 or any(copy.rivals for copy in copies)
-            occurrences = [o for copy in copies for o in self._occurrences(uid, copy, window)]
-            occurrences = self._noted(occurrences, pieces)
-            check_items(occurrences)
-            starts = [copy.next_start(window.reach) for copy in copies]
+            whole = self._whole(uid, components, window)
         except (BrokenComponent, OverflowError) as error:
-            reason = error if isinstance(error, BrokenComponent) else out_of_range()
-            first = components[0]
-            defects = [Defect(uid, first.line, reason.reason, reason.detail, first.document)]
-            return replace(_quarantined(uid, defects), rivals=rivals)
-        presence = _presence(copies, occurrences, defects)
-        if differ_without_revision(copies):
+            unclear = self._broken_alone(uid, components, window)
+            defects += unclear.values() or [_defect(uid, components, error)]
+            broken |= {calendar: calendar.partition("+")[0] for calendar in unclear}
+            components = self._beside_broken(components, broken) if unclear else []
+            if not components:
+                return replace(_quarantined(uid, defects), rivals=True)
+            try:
+                whole = self._whole(uid, components, window)
+            except (BrokenComponent, OverflowError) as again:
+                defects.append(_defect(uid, components, again))
+                return replace(_quarantined(uid, defects), rivals=True)
+        occurrences = self._noted(whole.occurrences, pieces)
+        presence = _presence(whole.copies, occurrences, defects)
+        if differ_without_revision(whole.copies):
             first = components[0]
             defects.append(Defect(uid, first.line, Reason.BROKEN_PROPERTY, _SEVERAL_DATES, first.document))
             occurrences = [replace(occurrence, contested=True) for occurrence in occurrences]
@@ -252,9 +263,34 @@ class Understanding:
             occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
             presence=presence,
             defects=tuple(defects),
-            next_start=min((start for start in starts if start is not None), default=None),
-            rivals=rivals,
+            next_start=whole.next_start,
+            rivals=len(whole.copies) > 1 or any(copy.rivals for copy in whole.copies),
         )
+
+    def _whole(self, uid: str, components: Sequence[Component], window: Window) -> _Whole:
+        """Return the copies that some components are, with their dates; raises `BrokenComponent`."""
+        copies = copies_of(components)
+        occurrences = [o for copy in copies for o in self._occurrences(uid, copy, window)]
+        check_items(occurrences)
+        starts = [copy.next_start(window.reach) for copy in copies]
+        found = (start for start in starts if start is not None)
+        return _Whole(copies, occurrences, min(found, default=None))
+
+    def _broken_alone(self, uid: str, components: Sequence[Component], window: Window) -> dict[str, Defect]:
+        """Return the VCALENDARs that make no sense by themselves, each with what is wrong; none if all do.
+
+        What somebody wrote into a file of his own must not hold up the good copies of others.
+        """
+        said: dict[str, list[Component]] = {}
+        for component in components:
+            said.setdefault(component.calendar, []).append(component)
+        unclear: dict[str, Defect] = {}
+        for calendar, own in said.items():
+            try:
+                self._whole(uid, own, window)
+            except (BrokenComponent, OverflowError) as error:
+                unclear[calendar] = _defect(uid, own, error)
+        return unclear
 
     def _says_nothing(self, key: str) -> bool:
         """Tell whether a VCALENDAR holds what a guest answers or asks, which says nothing of the meeting.
@@ -413,6 +449,13 @@ def check_items(occurrences: Sequence[Occurrence]) -> None:
             f"its {len(occurrences)} dates hold more than {MAX_ITEMS} attendees, alarms, attachments and "
             "pieces of text in all; shorten what stands in the event, or its series",
         )
+
+
+def _defect(uid: str, components: Sequence[Component], error: BrokenComponent | OverflowError) -> Defect:
+    """Return what is wrong with some components, told at the first of them."""
+    told = error if isinstance(error, BrokenComponent) else out_of_range()
+    first = components[0]
+    return Defect(uid, first.line, told.reason, told.detail, first.document)
 
 
 def _quarantined(uid: str, defects: Sequence[Defect]) -> Understood:

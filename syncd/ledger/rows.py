@@ -111,6 +111,7 @@ bookings = _table(
     attempts=Integer,
     drifted=Text,
     echo=Text,
+    document=Text,
     updated_at=_Instant,
 )
 history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
@@ -224,6 +225,7 @@ def booking_of(row: Row[Any]) -> Booking:
         attempts=row.attempts,
         drifted=row.drifted,
         echo=row.echo,
+        document=row.document,
         updated_at=row.updated_at,
         row=row.row,
     )
@@ -254,6 +256,7 @@ def _columns(booking: Booking) -> dict[str, object]:
         "attempts": booking.attempts,
         "drifted": booking.drifted,
         "echo": booking.echo,
+        "document": booking.document,
     }
 
 

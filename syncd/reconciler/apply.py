@@ -321,6 +321,7 @@ class Applier:
         intent = replace(
             booking.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest),
             source=meeting.occurrence.source,
+            document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
         )
         if change.reason is Reason.REPAIRED:
@@ -698,6 +699,7 @@ def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:
         mark=mark,
         state=BookingState.WAITING,
         source=meeting.occurrence.source,
+        document=meeting.occurrence.document,
         witnesses=meeting.witnesses,
         origin=meeting.occurrence.fingerprint,
         pending=meeting.spec,

@@ -111,7 +111,7 @@ class Groundwork:
 
     def _deciders_of(self, uids: Collection[str]) -> Mapping[OccurrenceKey, Decider]:
         """Return which copy of each meeting of these UIDs decided about it until now."""
-        return deciders_of(self._ledger.concerned(uids, ()))
+        return deciders_of(self._ledger.bookings_of(*uids))
 
     def grounds(
         self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True

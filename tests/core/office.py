@@ -149,7 +149,7 @@ class Office:
     def plan(self, *readings: Reading, order: Iterable[Booking] | None = None) -> Plan:
         """What a cycle would do; `order` gives the bookings in another order."""
         by_source = {reading.source: reading for reading in readings}
-        witnessed = merge(by_source, lambda _uids: deciders_of(self.current), self.owners)
+        witnessed = merge(by_source, lambda _uids: deciders_of(self.bookings.values()), self.owners)
         mapper = Mapper(self.rules)
         policy = Policy(
             mode=self.mode,
@@ -216,7 +216,7 @@ class Office:
 
     def store(self, booking: Booking) -> Booking:
         row = booking.row or len(self.bookings) + 1
-        self.bookings[row] = replace(booking, row=row)
+        self.bookings[row] = replace(booking, row=row, updated_at=self.now)
         return self.bookings[row]
 
     def refused(self, booking: Booking, reason: Reason, pending: ReservationSpec | None = None) -> Booking:

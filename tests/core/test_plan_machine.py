@@ -20,7 +20,7 @@ from syncd.core.changes import Cancel, OnChange, Plan, Update
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
-from syncd.core.reasons import Evidence
+from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.core.rooms import RoomRule
 from tests.conftest import examples
@@ -311,6 +311,9 @@ class Calendars(RuleBasedStateMachine):
         booking = cancel.booking
         key, room = booking.key, booking.room_id
         copies = [o for r in readings.values() for o in r.occurrences if o.key == key]
+        of_a_date = {Reason.OCCURRENCE_REMOVED: Evidence.TOLD, Reason.NO_LONGER_BOOKABLE: Evidence.SHOWN}
+        if copies and cancel.evidence is of_a_date.get(cancel.reason) and self._is_denied(booking, readings):
+            return
         if copies:
             newest = max(copies, key=lambda o: o.sequence)
             rooms_now = {spec.room_id for spec in self._spec(newest)}
@@ -343,6 +346,14 @@ class Calendars(RuleBasedStateMachine):
             assert needed or key.recurrence_id is None
             assert all(self.witnesses[n].lacked[key] >= times for n, times in needed.items())
 
+    @staticmethod
+    def _is_denied(booking: Booking, readings: dict[str, Reading]) -> bool:
+        """Whether the source that decided about a date has the series without it, which only others show."""
+        own = readings.get(booking.source)
+        if own is None or not own.complete or own.presence.get(booking.key.uid) is not Presence.SERIES:
+            return False
+        return all(occurrence.key != booking.key for occurrence in own.occurrences)
+
     @invariant()
     def nothing_is_booked_twice(self) -> None:
         """One live booking for each occurrence and room, and one reservation for each booking."""
@@ -365,9 +376,12 @@ class Calendars(RuleBasedStateMachine):
         office.approved = frozenset()
         by_hand = {b.key for b in self._live() if b.drifted and b.spec.start <= office.now}
         wanted = [(key, spec) for key, spec in self._wanted() if key not in by_hand]
+        # What a person gave up on the word of another copy is not booked again until its event changes.
+        doubtful = {b.key for b in office.current if b.reason is Reason.NOT_THE_ORGANIZER}
+        doubtful |= self._denied_by_the_newest()
         live = {(b.key, b.spec.fingerprint) for b in self._live() if b.key not in by_hand}
         last_horizon = office.window.end - timedelta(minutes=1)
-        near = {(k, s.fingerprint) for k, s in wanted if s.start < last_horizon}
+        near = {(k, s.fingerprint) for k, s in wanted if s.start < last_horizon and k not in doubtful}
         assert live >= near, "every meeting within the horizon is booked"
         assert live <= {(k, s.fingerprint) for k, s in wanted}, "nothing is booked that nobody wants"
 
@@ -381,8 +395,28 @@ class Calendars(RuleBasedStateMachine):
                     newest[occurrence.key] = occurrence
         return [(k, spec) for k, o in newest.items() if not o.cancelled for spec in self._spec(o)]
 
+    def _denied_by_the_newest(self) -> set[OccurrenceKey]:
+        """Dates that only older copies of an event show; who decided before tells whether they are there."""
+        newest: dict[str, tuple[int, str]] = {}
+        for name in self.office.sources:
+            for uid, entry in self.calendars[name].items():
+                revision = max((o.sequence for o in entry.dates.values()), default=0)
+                newest[uid] = max(newest.get(uid, (0, "")), (revision, name))
+        denied: set[OccurrenceKey] = set()
+        for name in self.office.sources:
+            for occurrence in self._visible(self.calendars[name]):
+                uid = occurrence.key.uid
+                own = self.calendars[newest[uid][1]][uid].dates.values()
+                if all(o.key != occurrence.key for o in own):
+                    denied.add(occurrence.key)
+        return denied
+
     def _visible(self, calendar: dict[str, Entry]) -> list[Occurrence]:
-        every = (o for entry in calendar.values() for o in entry.dates.values())
+        every = (
+            replace(occurrence, explicit=entry.detached)
+            for entry in calendar.values()
+            for occurrence in entry.dates.values()
+        )
         return [o for o in every if self._spec(o)[0].end > self.office.now]
 
     def teardown(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
 
-from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Reading, Timespan, Window
+from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Presence, Reading, Timespan, Window
 from syncd.core.witness import Decider, Witnessed, decide, merge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,6 +121,8 @@ DECIDES = copy("decides", sequence=1)
         copy("another organizer", sequence=999, organizer="mallory@example.com"),
         copy("claims to be hers", sequence=1, authority=CLAIMED),
         copy("busy", sequence=999, authority=NOBODYS),
+        copy("its date alone", sequence=1, explicit=True),
+        copy("her own meeting", sequence=999, authority=HERS, organizer="mallory@example.com"),
     ],
     ids=lambda rival: rival.summary,
 )
@@ -133,12 +136,11 @@ def test_the_copy_that_decides_goes_on_deciding(rival: Occurrence) -> None:
     [
         copy("later revision", sequence=2),
         copy("hers", authority=HERS),
-        copy("its date", sequence=1, explicit=True),
     ],
     ids=lambda rival: rival.summary,
 )
 def test_what_takes_over(rival: Occurrence) -> None:
-    """A higher SEQUENCE of one organizer does, the organizer's own copy, and a word about this very date."""
+    """A higher SEQUENCE of one organizer does, and the organizer's own copy."""
     assert chosen(DECIDES, rival, decider=DECIDES) == (rival.summary, None)
 
 
@@ -150,6 +152,11 @@ def test_what_takes_over(rival: Occurrence) -> None:
         copy("method", sequence=1, cancelled=True, by_method=True),
         copy("later", sequence=1, modified=9, cancelled=True),
         copy("uninvites", sequence=2, uninvites=True),
+        copy("equal", sequence=1, cancelled=True),
+        copy("equal of others", sequence=1, modified=9, cancelled=True, organizer="bob@example.com"),
+        copy("claims", sequence=1, cancelled=True, authority=CLAIMED),
+        copy("busy", sequence=9, cancelled=True, authority=NOBODYS),
+        copy("her own meeting", sequence=9, cancelled=True, authority=HERS, organizer="mallory@example.com"),
     ],
     ids=lambda rival: rival.summary,
 )
@@ -162,24 +169,23 @@ def test_a_cancel_of_another_copy_is_for_a_person(rival: Occurrence) -> None:
     "rival",
     [
         copy("older", sequence=0, cancelled=True),
-        copy("equal", sequence=1, cancelled=True),
-        copy("equal of others", sequence=1, modified=9, cancelled=True, organizer="bob@example.com"),
+        copy("older by its time", sequence=1, modified=3, cancelled=True),
         copy("uninvited before", sequence=1, uninvites=True),
-        copy("busy", sequence=9, cancelled=True, authority=NOBODYS),
     ],
     ids=lambda rival: rival.summary,
 )
 def test_an_older_cancel_is_of_the_past(rival: Occurrence) -> None:
-    """What is not later than the copy that decides is no matter for a person."""
-    assert chosen(DECIDES, rival, decider=DECIDES) == ("decides", None)
+    """What is older than the copy that decides is no matter for a person."""
+    decides = replace(DECIDES, last_modified=datetime(2025, 12, 5, tzinfo=UTC))
+    assert chosen(decides, rival, decider=decides) == ("decides", None)
 
 
-def test_the_organizers_copy_is_doubted_by_a_later_revision_only() -> None:
-    """A guest's cancel of one SEQUENCE is the guest's own; a later one may be news from the organizer."""
+def test_the_organizers_copy_is_not_cancelled_by_a_guest() -> None:
+    """A guest's cancel of the same or a later SEQUENCE may be the organizer's, so a person is asked."""
     hers = copy("hers", sequence=1, authority=HERS)
     guests = copy("guest", sequence=1, modified=9, cancelled=True, by_method=True)
-    assert chosen(hers, guests) == ("hers", None)
-    assert chosen(hers, replace(guests, sequence=2)) == ("hers", "guest")
+    for sequence, told_off in ((0, None), (1, "guest"), (2, "guest")):
+        assert chosen(hers, replace(guests, sequence=sequence)) == ("hers", told_off)
 
 
 def test_a_cancel_by_the_copy_that_decides_is_told() -> None:
@@ -230,6 +236,82 @@ def test_a_copy_without_people_shows_no_date_of_its_own() -> None:
     assert [seen.occurrence.source for seen in merged(reading("busy", *busy))] == ["busy", "busy"]
     (seen,) = merged(reading("busy", *busy), reading("guest", copy("guest")))
     assert (seen.occurrence.source, set(seen.witnesses)) == ("guest", {"busy", "guest"})
+
+
+FIRST, SECOND, THIRD = ("20260103T000000Z", "20260104T000000Z", "20260105T000000Z")
+
+
+def series(source: str, *dates: str, document: str = "", **said: Any) -> Reading:
+    """What a source says that has the series with these dates, by recurrence id."""
+    one = replace(copy(source, **said), document=document)
+    occurrences = [replace(one, key=OccurrenceKey("", "meeting", date)) for date in dates]
+    return replace(reading(source, *occurrences), presence={"meeting": Presence.SERIES})
+
+
+def dates(*readings: Reading, by: Reading | None = None, of: int = 1) -> dict[str | None, str]:
+    """The dates of the series, each with who decides it; the first dates of `by` were decided before."""
+    known = {o.key: Decider(o.source, o.fingerprint, o.document) for o in (by.occurrences[:of] if by else ())}
+    found = merge({r.source: r for r in readings}, lambda _uids: known)
+    return {seen.occurrence.key.recurrence_id: seen.occurrence.source for seen in found}
+
+
+def test_a_date_that_the_deciding_copy_takes_off_is_off() -> None:
+    """A guest's calendar that still has it, or has others, adds no date to a meeting of somebody else."""
+    now = series("decides", FIRST, THIRD, sequence=1)
+    for other in (
+        series("stale", FIRST, SECOND, THIRD),
+        series("equal", FIRST, SECOND, sequence=1),
+        series("anybody", SECOND, sequence=999, organizer=""),
+        series("another", SECOND, sequence=999, organizer="mallory@example.com"),
+        series("her own", SECOND, sequence=999, organizer="mallory@example.com", authority=HERS),
+    ):
+        assert dates(now, other, by=now) == {FIRST: "decides", THIRD: "decides"}
+
+
+def test_a_new_date_is_decided_by_the_copy_that_decides_the_others() -> None:
+    """A date that nobody decided yet, because it entered the horizon, is not free for the taking."""
+    now = series("decides", FIRST, SECOND, sequence=1)
+    other = series("anybody", FIRST, SECOND, sequence=999, organizer="")
+    assert dates(now, other, by=now) == {FIRST: "decides", SECOND: "decides"}
+
+
+def test_a_later_revision_of_the_organizer_adds_dates() -> None:
+    """A copy with a higher SEQUENCE of the same ORGANIZER takes over, also where it has more dates."""
+    now, later = series("decides", FIRST, sequence=1), series("later", FIRST, SECOND, sequence=2)
+    assert dates(now, later, by=now) == {FIRST: "later", SECOND: "later"}
+
+
+def test_the_organizers_own_calendar_decides_the_dates() -> None:
+    """What stands in it is not doubted by a higher SEQUENCE, whoever decided until now."""
+    hers = series("hers", FIRST, sequence=1, authority=HERS)
+    guests = series("guest", FIRST, SECOND, sequence=9)
+    assert dates(hers, guests, by=guests, of=2) == {FIRST: "hers"}
+    assert dates(hers, guests) == {FIRST: "hers"}
+
+
+def test_who_cannot_tell_denies_no_date() -> None:
+    """Copies of single dates, those not read as a whole, and those that do not reach so far are silent."""
+    both = {FIRST: "decides", SECOND: "stale"}
+    whole, other = series("decides", FIRST, sequence=1), series("stale", FIRST, SECOND)
+    single = replace(whole, presence={"meeting": Presence.DETACHED})
+    single = replace(single, occurrences=tuple(replace(o, explicit=True) for o in whole.occurrences))
+    near = replace(whole, window=Window.ahead(NOW, timedelta(days=-5)))
+    for now in (single, replace(whole, error="cut"), near):
+        assert dates(now, other, by=now) == both
+    assert dates(whole, other, by=whole) == {FIRST: "decides"}
+
+
+def test_of_two_files_of_a_directory_the_one_that_decided_goes_on() -> None:
+    """An edit of the file that decides is its own, whatever another file of the directory says meanwhile."""
+    before = replace(copy("x", sequence=1), source="files", document="team.ics")
+    edited = replace(before, summary="y", sequence=2)
+    for other in (
+        replace(copy("other", sequence=999, organizer=""), source="files", document="other.ics"),
+        replace(copy("off", sequence=999, cancelled=True), source="files", document="other.ics"),
+    ):
+        decision = decide([other, edited], Decider("files", before.fingerprint, "team.ics"))
+        assert decision is not None
+        assert decision.occurrence == edited
 
 
 def test_meetings_stay_apart() -> None:

@@ -99,6 +99,7 @@ RULES = (
     'timezone = "Europe/Berlin"\ntentative = "skip"\nprivate = "skip"\nroomless = "skip"\n',
 )
 LONG_AGO = datetime(2026, 1, 5, 9, tzinfo=UTC)
+_ALICE = "ORGANIZER:mailto:alice@example.com"
 LATER = ahead(4, 15)
 WINNER = event("winner", ahead(5), 60, "CREATED:20260101T000000Z", "SUMMARY:The winner")
 MEETINGS = (
@@ -626,7 +627,7 @@ def test_a_rule_that_changed_holds_and_says_that_it_was_the_rule(office: Office)
 
 
 def test_several_sources_say_whose_copy_decides(office: Office) -> None:
-    """A meeting in two calendars is told of both, and the newer copy is named."""
+    """A meeting in two calendars is told of both, and which one decides, and why."""
     extra = '[[sources]]\nname = "office"\n'
     office.change((extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{extra}'))
     (office.folder / "boss.ics").write_bytes(calendar(event("m", ahead(1))))
@@ -634,13 +635,93 @@ def test_several_sources_say_whose_copy_decides(office: Office) -> None:
     story = told(office, "m")
     assert "Source boss has it now, in boss.ics" in story.text
     assert "Source office has it now, in office.ics" in story.text
-    assert (
-        "Sources boss and office show it; the copy of office counts, because its SEQUENCE is the highest (3)."
-        in (story.text)
+    decides = (
+        "Copies in boss (boss.ics) and office (office.ics) show it; that in office (office.ics) decides."
     )
+    assert f"{decides} It is the newest copy by SEQUENCE, then LAST-MODIFIED." in story.text
     assert story.only["witnesses"] == ["boss", "office"]
     assert story.only["source"] == "office"
     assert [source["name"] for source in story.document["sources"]] == ["boss", "office"]
+    assert story.only["decides"]["source"] == "office"
+    assert story.only["decides"]["why"] == "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+
+
+@pytest.mark.parametrize(
+    ("booked", "lines", "says"),
+    [
+        (True, [], "It decided before, and no later revision of its organizer takes over."),
+        (
+            True,
+            ["SEQUENCE:3", _ALICE],
+            "It has a higher SEQUENCE than the copy in 'boss' that decided before.",
+        ),
+        (False, [], "It is the newest copy by SEQUENCE, then LAST-MODIFIED."),
+    ],
+)
+@pytest.mark.parametrize("owner", [True, False])
+def test_who_decides_and_why(
+    office: Office, lines: list[str], says: str, *, booked: bool, owner: bool
+) -> None:
+    """Each case is told as such: the organizer's own calendar, who decided before, a later revision."""
+    extra = '[[sources]]\nname = "office"\n'
+    own = 'owner = "alice@example.com"\n' if owner else ""
+    office.change((extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{own}{extra}'))
+    (office.folder / "boss.ics").write_bytes(calendar(event("m", ahead(1), 60, _ALICE)))
+    office.write()
+    if booked:
+        office.once()
+    office.write(event("m", ahead(1), 60, *lines))
+    story = told(office, "m")
+    why = "It is the copy of its organizer." if owner else says
+    assert why in story.text
+    takes_over = lines and not owner
+    assert story.only["decides"] == {
+        "source": "office" if takes_over else "boss",
+        "document": "office.ics" if takes_over else "boss.ics",
+        "line": 4,
+        "why": why,
+        "told_off_by": None,
+    }
+
+
+def test_a_cancel_by_a_copy_that_does_not_decide_is_told_with_its_place(office: Office) -> None:
+    """Whose cancel is held, and by whose copy the meeting goes on, stands in the text and in the document."""
+    extra = '[[sources]]\nname = "office"\n'
+    office.change((extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{extra}'))
+    (office.folder / "boss.ics").write_bytes(calendar(event("m", ahead(1), 60, _ALICE)))
+    office.write()
+    office.once()
+    office.write(event("m", ahead(1), 60, "STATUS:CANCELLED"))
+    story = told(office, "m")
+    assert "A copy in 'office' (office.ics) says that the meeting is cancelled" in story.text
+    assert "syncd approve" in story.text
+    assert story.only["decides"]["told_off_by"] == {"source": "office", "document": "office.ics"}
+    assert (story.only["action"], story.only["reason"]) == ("hold", "not_the_organizer")
+
+
+@pytest.mark.parametrize(
+    ("lines", "room", "says"),
+    [
+        ([], "small", "its address room-small@example.com is invited"),
+        (["LOCATION:Talks\\; small  MEETING room"], None, "LOCATION names 'Small meeting room'"),
+        (["LOCATION:Room S 7"], None, "LOCATION matches the expression '^Room S\\\\b'"),
+        ([], None, "it is the room of the source, and the event names none"),
+    ],
+    ids=["attendee", "name", "expression", "source"],
+)
+def test_which_rule_chose_the_room(office: Office, lines: list[str], room: str | None, says: str) -> None:
+    """An attendee, a name or an expression for LOCATION, or the source: the rule is named."""
+    office.change(
+        (
+            'addresses = ["room-small@example.com"]',
+            "addresses = [\"room-small@example.com\"]\nlocations = ['re:^Room S\\b']",
+        ),
+        ('path = "office.ics"', 'path = "office.ics"\nroom = "1410148741926678528"'),
+    )
+    office.write(event("m", ahead(1), 60, *lines, room=room))
+    story = told(office, "m")
+    assert story.only["room_by"] == says
+    assert f"Small meeting room is its room, because {says}." in story.text
 
 
 OWN_ZONE = "\r\n".join(
