@@ -95,6 +95,15 @@ def _approve_what_is_held(world: World) -> None:
         ledger.approve(report.plan.held_checksum, datetime.now(UTC), "a person")
 
 
+def _retry_what_was_cancelled(world: World) -> None:
+    for reservation in world.reservations():
+        world.control(f"reservations/{reservation['reservation_id']}", {"status": 3})
+    with at_work(world.config) as reconciler:
+        reconciler.cycle(force=True)
+    ran = world.run("resolve", "--all", "released", "--retry")
+    assert ran.code == 0, ran.err
+
+
 def _slow_down(world: World) -> None:
     world.fault("slow:on=write,seconds=0.05")  # so that calls overlap
 
@@ -138,6 +147,12 @@ SCENARIOS = {
         made=2,
         fault="duplicate:on=create,times=1",
         force=True,
+    ),
+    "retry of what a person cancelled": Scenario(
+        {"a": (None, EARLY), "b": ("small", EARLY)},
+        {"a": (None, EARLY), "b": ("small", EARLY)},
+        made=4,
+        prepare=_retry_what_was_cancelled,
     ),
     "approved set": Scenario(
         {"a": (None, EARLY), "b": ("small", EARLY), "c": ("large", EARLY)},
