@@ -355,11 +355,19 @@ class Ledger:
             if complete:
                 values |= {"last_ok_at": at, "digest": digest}
             if state != "unreadable":
-                quarantined = len({(d.document, d.uid, d.line) for d in defects})
-                values |= {"events": events, "documents": documents, "quarantined": quarantined}
+                values |= {"events": events, "documents": documents, "quarantined": _count(defects)}
                 if defects or (before and before.quarantined):
                     rows.replace_quarantine(connection, source, defects, at)
             rows.put(connection, rows.sources, {"name": source}, values, unread)
+
+    def record_defects(self, source: str, defects: Sequence[Defect], *, at: datetime) -> None:
+        """Store the defects of a source that was read before; nothing for a source never looked at."""
+        with self._writing() as connection:
+            known = connection.execute(
+                update(rows.sources).where(rows.sources.c.name == source).values(quarantined=_count(defects))
+            )
+            if known.rowcount:
+                rows.replace_quarantine(connection, source, defects, at)
 
     def record_next_run(self, source: str, at: datetime | None) -> None:
         """Store when a source is due again, for those who ask; nothing for a source never looked at."""
@@ -627,6 +635,11 @@ class Ledger:
             yield
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise self._database.unreadable(what) from error
+
+
+def _count(defects: Sequence[Defect]) -> int:
+    """Return how many events have defects; one event may have several."""
+    return len({(defect.document, defect.uid, defect.line) for defect in defects})
 
 
 def _month(at: datetime) -> str:

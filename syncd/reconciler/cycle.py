@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from syncd.core.changes import Create, Mode, Plan, Skip, uid_of
-from syncd.core.occurrence import Presence, Reading, Window
+from syncd.core.occurrence import Defect, Presence, Reading, Window
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking, BookingState
@@ -139,6 +139,7 @@ class Reconciler:
         self._gives_way = gives_way
         self._progress = progress
         self._digests: dict[str, str] = {}  # by source, of the last complete reading
+        self._defects: dict[str, frozenset[Defect]] = {}  # by source, as the ledger has them
         self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
@@ -267,6 +268,8 @@ class Reconciler:
         reports = tuple(self._report(reading) for reading in fresh)
         for reading, report in zip(fresh, reports, strict=True):
             self._remember_reading(reading, report)
+        for name in sorted(readings.keys() - looked_at):
+            self._remember_defects(readings[name])
         decided: _Decided | None = None
         resting = matter.due.resting
         error: str | None = None
@@ -506,6 +509,8 @@ class Reconciler:
             error=reading.error,
             defects=reading.defects,
         )
+        if reading.readable:
+            self._defects[reading.source] = frozenset(reading.defects)
         if reading.complete:
             self._digests[reading.source] = reading.digest
         log.info(
@@ -517,6 +522,13 @@ class Reconciler:
             quarantined=len(reading.defects),
             error=_ADDRESS.sub("…", reading.error) if reading.error else None,
         )
+
+    def _remember_defects(self, reading: Reading) -> None:
+        """Store what is quarantined of a source whose events were understood after it was looked at."""
+        defects = frozenset(reading.defects)
+        if reading.readable and self._defects.get(reading.source) != defects:
+            self._ledger.record_defects(reading.source, reading.defects, at=self._clock())
+            self._defects[reading.source] = defects
 
     # Deciding
 

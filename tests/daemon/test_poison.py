@@ -128,7 +128,11 @@ def test_a_stop_is_no_death(office: Office) -> None:
             daemon.process.kill()  # as a manager does whose patience is over
             daemon.process.wait(30)
     with running(office) as daemon:
-        daemon.until(lambda: source(office, "bad")["quarantined"] == 1, "it was read to its end")
+        daemon.until(lambda: daemon.logged("cycle", quarantined=1), "it was read to its end")
+        until(
+            lambda: source(office, "bad")["quarantined"] == 1, "it is said, without another look at the file"
+        )
+        assert len(daemon.logged("source", source="bad")) == 1
     (skip,) = [c for c in office.plan()["changes"] if c["uid"] == "slow"]
     assert "set aside" not in skip["detail"]
 

@@ -255,7 +255,8 @@ def test_what_does_not_come_back_with_the_others_still_waits(raw_office: Office,
     assert _cycle(raw_office).counts["vanished"] == 3
     _take_away(raw_api, 1, "cancelled")
     assert _cycle(raw_office).counts["vanished"] == 3
-    assert _states(raw_office) == [VANISHED] * 3 + [("booked", None)] * 16 + [("released", "released")]
+    expected = [VANISHED] * 3 + [("booked", None)] * 16 + [("released", "released")]
+    assert Counter(_states(raw_office)) == Counter(expected)
 
 
 def test_retry_books_all_again_in_a_fresh_tenant(make_office: Any) -> None:
