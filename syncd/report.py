@@ -19,6 +19,7 @@ from syncd.reconciler import (
     clock_told,
     forecast,
     last_held,
+    last_missing,
     leftovers,
     standing,
 )
@@ -190,6 +191,7 @@ def status_document(
         "vanished": sum(booking.is_vanished for booking in known),
         "sources": sources,
         "held": {"checksum": checksum, "cancellations": cancellations},
+        "missing_files": last_missing(ledger),
         "calls_this_month": used,
         "calls_forecast": forecast(used, now),
         "monthly_calls": monthly_calls,

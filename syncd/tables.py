@@ -15,7 +15,7 @@ from syncd.config import Config
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
-from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport
+from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
 from syncd.report import OVER, change_document
 from syncd.screen import Screen, screen, words
 
@@ -185,6 +185,11 @@ class Tables:
                 style="magenta",
                 soft_wrap=True,
             )
+        missing = document["missing_files"]
+        assert isinstance(missing, dict)
+        for source, files in missing.items():
+            for file in files:
+                self._console.print(f"Source {source}: {missing_told(file)}", style="yellow")
         held = document["held"]
         assert isinstance(held, dict)
         if held["checksum"]:

@@ -619,10 +619,24 @@ class _Planner:
                 booking, missed=judged.missed, missed_in=judged.counted_in
             )
 
+    def _only_inferred(self, booking: Booking) -> Absence | None:
+        """Return why a person decides whether the copy is gone that decided; None if it is there, or gone.
+
+        A cancel by another copy takes the place of its word no sooner.
+        """
+        if booking.source not in self.policy.configured:
+            return None
+        if booking.source in self.occurrences[booking.key][0].witnesses:
+            return None
+        absence = self.cancels.answer(booking, booking.source)
+        return absence if absence.evidence is Evidence.INFERRED else None
+
     def _turned_down(self, booking: Booking, occurrence: Occurrence, result: Mapped) -> None:
         """The occurrence is in the calendar and asks for no reservation."""
         if booking.state not in HOLDING_STATES:
             self.draft.closed.append(booking.with_state(BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE))
+        elif occurrence.cancelled and (doubt := self._only_inferred(booking)):
+            self.cancels.hold(booking, doubt.reason, doubt.detail)
         elif occurrence.cancelled:
             detail = "The calendar says that the meeting is cancelled."
             self.cancels.propose(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)

@@ -5,7 +5,7 @@ their implementations by `syncd.service`.
 """
 
 from syncd.reconciler.clock import clock_told
-from syncd.reconciler.cycle import Reconciler, last_held
+from syncd.reconciler.cycle import Reconciler, last_held, last_missing, missing_told
 from syncd.reconciler.grounds import forecast
 from syncd.reconciler.intake import Elsewhere, Prepare
 from syncd.reconciler.outcome import Adoption, CycleReport, Examination, Preview, SourceReport
@@ -31,6 +31,8 @@ __all__ = [
     "clock_told",
     "forecast",
     "last_held",
+    "last_missing",
     "leftovers",
+    "missing_told",
     "standing",
 ]

@@ -6,6 +6,7 @@ Both ask the same questions in the same order, so that what `plan` announces is 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -15,10 +16,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.core.changes import Create, Mode, Plan, Skip, uid_of
+from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Defect, Presence, Reading, Window
 from syncd.core.plan import plan as planned
-from syncd.core.reasons import Reason
+from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Booking, BookingState
 from syncd.core.rest import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
@@ -58,6 +59,23 @@ _UNPROVEN = (
 _HELD = "held"  # the fact that says what the last cycle held: checksum, blank, number
 
 
+_MISSING = "missing"  # the fact that says which files are gone for a moment: a list by source, as JSON
+
+
+def last_missing(ledger: Facts) -> dict[str, list[str]]:
+    """Return by source the files of directories that were gone when it was looked at, and are awaited."""
+    found: dict[str, list[str]] = json.loads(ledger.get_fact(_MISSING) or "{}")
+    return found
+
+
+def missing_told(file: str) -> str:
+    """Return the sentence about a file of a directory that is gone for a moment."""
+    return (
+        f"The file {file} is gone; nothing follows for what it held before it has stayed away for "
+        "safety.file_grace."
+    )
+
+
 def last_held(ledger: Facts) -> tuple[str | None, int]:
     """Checksum and number of the cancellations that the last cycle held."""
     checksum, _, count = (ledger.get_fact(_HELD) or " 0").partition(" ")
@@ -85,6 +103,22 @@ class _Decided:
     matter: _Matter
     grounds: Grounds
     plan: Plan
+
+
+def _log_held(decided: Plan) -> None:
+    """Say in the log what a person has to decide about, why, and by which command; never what it is about."""
+    kinds = Counter(
+        (c.booking.source, c.reason) for c in decided.changes if isinstance(c, Hold) and c.approvable
+    )
+    for (source, reason), count in sorted(kinds.items()):
+        log.warning(
+            "held",
+            source=source,
+            reason=reason.value,
+            bookings=count,
+            detail=MEANINGS[reason],
+            cure=f"syncd approve {decided.held_checksum}, or mend the calendar or the configuration",
+        )
 
 
 class Reconciler:
@@ -140,6 +174,7 @@ class Reconciler:
         self._progress = progress
         self._digests: dict[str, str] = {}  # by source, of the last complete reading
         self._defects: dict[str, frozenset[Defect]] = {}  # by source, as the ledger has them
+        self._missing: dict[str, list[str]] | None = None  # files that are gone for a moment, by source
         self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
@@ -270,6 +305,7 @@ class Reconciler:
             self._remember_reading(reading, report)
         for name in sorted(readings.keys() - looked_at):
             self._remember_defects(readings[name])
+        self._remember_missing(fresh)
         decided: _Decided | None = None
         resting = matter.due.resting
         error: str | None = None
@@ -464,6 +500,7 @@ class Reconciler:
         held = f"{decided.held_checksum or ''} {len(decided.held)}"
         if self._ledger.get_fact(_HELD) != held:
             self._ledger.set_fact(_HELD, held)
+            _log_held(decided)
         # First what is over: its meeting may go on in another record, and a key has one that is current.
         if decided.closed:
             self._ledger.record(*decided.closed, at=now, what="closed")
@@ -493,10 +530,38 @@ class Reconciler:
         else:
             state = "read"
         notes = tuple(note.detail for note in reading.notes)
+        notes += tuple(missing_told(file) for file in self._awaited(reading))
         later = len(reading.postponed)
         if later:
             notes += (f"{later} events take long to understand; they are read in the next cycles.",)
         return SourceReport(reading.source, state, reading.events, reading.error, notes, later)
+
+    def _awaited(self, reading: Reading) -> list[str]:
+        """Return the files that are gone for less than `safety.file_grace`."""
+        return [file.document for file in reading.missing if file.away < self._settings.file_grace]
+
+    def _remember_missing(self, readings: Iterable[Reading]) -> None:
+        """Keep in mind, for `status` and the log, which files of directories are gone for a moment."""
+        if self._missing is None:
+            self._missing = last_missing(self._ledger)
+        known = dict(self._missing)
+        for reading in readings:
+            known.pop(reading.source, None)
+            awaited = self._awaited(reading)
+            if awaited:
+                known[reading.source] = awaited
+        if known == self._missing:
+            return
+        for source in known.keys() - self._missing.keys():
+            log.warning(
+                "files missing",
+                source=source,
+                reason=Reason.FILE_MISSING.value,
+                files=len(known[source]),
+                detail=MEANINGS[Reason.FILE_MISSING],
+            )
+        self._missing = known
+        self._ledger.set_fact(_MISSING, json.dumps(known))
 
     def _remember_reading(self, reading: Reading, report: SourceReport) -> None:
         self._ledger.record_reading(

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from syncd.core.changes import Cancel, OnChange, Plan, Update
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
-from syncd.core.occurrence import Occurrence, OccurrenceKey, Presence, Reading
+from syncd.core.occurrence import Authority, Missing, Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.core.rooms import RoomRule
@@ -64,6 +64,25 @@ def _is_told_off(change: Update | Cancel) -> bool:
             return evidence is Evidence.TOLD
         case Update(meeting=meeting, booking=booking):
             return booking.room_id is not None and meeting.spec.room_id is None
+
+
+def _writes_about(decided: Plan, uid: str) -> list[tuple[str, OccurrenceKey, str | None]]:
+    """What a plan writes about a UID: kind, date and room."""
+    rows = []
+    for change in decided.writes:
+        key = change.booking.key if isinstance(change, Cancel) else change.meeting.key
+        room = change.booking.room_id if isinstance(change, Cancel) else change.meeting.spec.room_id
+        if key.uid == uid:
+            rows.append((type(change).__name__, key, room))
+    return sorted(rows, key=str)
+
+
+def _with(reading: Reading, rival: Occurrence) -> Reading:
+    """The reading with a copy more, if it is of the source of that copy."""
+    if reading.source != rival.source:
+        return reading
+    presence = {**reading.presence, rival.key.uid: Presence.SERIES}
+    return replace(reading, occurrences=(*reading.occurrences, rival), presence=presence)
 
 
 def hour_of(uid: str) -> float:
@@ -228,6 +247,67 @@ class Calendars(RuleBasedStateMachine):
         """Readings that may fail; what is broken is left out of an incomplete one, or quarantined."""
         for one, two, broken in rounds:
             self._cycle_with({"one": one, "two": two}, broken)
+
+    @rule(
+        source=sources, gone=st.sets(uids, min_size=1), alone=st.booleans(), minutes=st.sampled_from([0, 2])
+    )
+    def file_goes(self, source: str, gone: set[str], alone: bool, minutes: int) -> None:
+        """A file of a directory is gone, for less than its grace or longer, and held one event or several."""
+        if source not in self.office.sources:
+            return
+        gone = set(sorted(gone)[:1]) if alone else gone
+        there = self.calendars[source]
+        self.calendars[source] = {uid: entry for uid, entry in there.items() if uid not in gone}
+        readings = {name: self._read(name, "", set()) for name in self.office.sources}
+        self.calendars[source] = there
+        lacking = readings[source]
+        assert lacking is not None
+        away = timedelta(minutes=minutes)
+        missing = (Missing("gone.ics", away, alone or len(gone) == 1, gone.__contains__),)
+        readings[source] = replace(lacking, missing=missing)
+        decided = self._cycle({name: reading for name, reading in readings.items() if reading is not None})
+        for cancel in decided.writes:
+            if not isinstance(cancel, Cancel) or cancel.evidence is Evidence.APPROVED:
+                continue
+            if cancel.reason is Reason.ROOM_REMOVED:
+                continue  # another calendar has a living copy, which names other rooms
+            if cancel.booking.source == source and cancel.booking.key.uid in gone:
+                assert minutes, "nothing follows from a file that is gone for a moment"
+                assert len(gone) == 1, "a person decides about a file that held several events"
+
+    @rule(
+        uid=uids,
+        day=days,
+        room=rooms,
+        cancelled=st.booleans(),
+        organizer=st.sampled_from(["", "mallory@example.com"]),
+        authority=st.sampled_from(Authority),
+    )
+    def attack(
+        self, uid: str, day: int, room: str, cancelled: bool, organizer: str, authority: Authority
+    ) -> None:
+        """Somebody writes the UID of a meeting of others, with a higher SEQUENCE, into his own calendar."""
+        live = [b for b in self._live() if b.key.uid == uid]
+        free = [name for name in self.office.sources if uid not in self.calendars[name]]
+        deciding = {b.source for b in live}
+        if not live or not deciding <= set(self.office.sources) or deciding & set(free) or not free:
+            return
+        before = {name: self._read(name, "", set()) for name in self.office.sources}
+        honest = [reading for reading in before.values() if reading is not None]
+        for booking in live[:1]:
+            rival = self._new(uid, day, None, room)
+            names_people = authority is not Authority.NOBODY
+            rival = replace(
+                rival,
+                key=booking.key,
+                cancelled=cancelled,
+                sequence=1000 + self.revision,
+                authority=authority if organizer else min(authority, Authority.GUEST),
+                copy_organizer=(organizer,) if organizer and names_people else (),
+            )
+            attacked = [_with(reading, replace(rival, source=free[0])) for reading in honest]
+            expected, found = self.office.plan(*honest), self.office.plan(*attacked)
+            assert _writes_about(found, uid) == _writes_about(expected, uid)
 
     @rule()
     def good_cycle(self) -> None:

@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -141,6 +142,11 @@ def _is_held(office: Office, attack: Attack) -> str:
     assert status.code == 1
     assert f"syncd approve {checksum}" in " ".join(status.out.split())
     return str(checksum)
+
+
+def _warnings(ran: Ran, name: str) -> list[Any]:
+    lines = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == name]
 
 
 def _approve(office: Office, checksum: str, done: tuple[int, int, int]) -> None:
@@ -345,10 +351,13 @@ def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) ->
     before = _content(office)
     office.forget_requests()
     _put(office, attack.then)
-    for _ in range(2):
+    for held in (attack.held, 0):  # said in the log once, when it is held
         ran, counts = _once(office)
         assert counts == (0, 0, 0, attack.held)
         assert ran.code == (1 if attack.held else attack.code)
+        said = _warnings(ran, "held")
+        assert sum(line["bookings"] for line in said) == held
+        assert all(line["reason"] == attack.reason and "syncd approve" in line["cure"] for line in said)
     assert (_content(office), office.writes()) == (before, [])
     if attack.held:
         done = (0, attack.held, 0) if attack.by_update else (0, 0, attack.held)
@@ -442,9 +451,18 @@ def test_21_a_file_of_several_events_that_stays_away_is_held(office: Office) -> 
     _configured(office, FOLDER, _safety(file_grace="1s"))
     _put(office, {"files/a.ics": _five("a", 9), "files/b.ics": _five("b", 12)})
     _once(office)
+    office.change(('"1s"', '"5m"'))
     _put(office, {"files/a.ics": None})
-    _once(office)
+    ran, counts = _once(office)
+    assert (ran.code, counts) == (0, (0, 0, 0, 0))
+    assert [line["reason"] for line in _warnings(ran, "files missing")] == ["file_missing"]
+    for command in ("status", "plan"):
+        shown = office.run(command)
+        assert (shown.code, "The file a.ics is gone" in shown.out) == (0, True)
+    assert office.status()["missing_files"] == {"files": ["a.ics"]}
+    office.change(('"5m"', '"1s"'))
     _wait_for(lambda: _once(office)[1] == (0, 0, 0, 5))
+    assert office.status()["missing_files"] == {}
     checksum = _is_held(office, Attack("", {}, {}, 5, "file_gone", "held it and other events, is gone"))
     _approve(office, checksum, (0, 0, 5))
 

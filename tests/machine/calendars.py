@@ -69,6 +69,7 @@ class Meeting:
                 f"DTSTART:{utc(self.start)}",
                 f"DTEND:{utc(self.end)}",
                 f"SUMMARY:{self.topic}",
+                "ORGANIZER:mailto:boss@example.com",
                 *(f"ATTENDEE;CUTYPE=ROOM:mailto:room-{room}@example.com" for room in self.rooms),
                 *([self.withdrawn] if self.withdrawn else []),
                 *properties,

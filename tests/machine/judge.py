@@ -226,6 +226,13 @@ class Judge:
         """Whether the tenant lets it be booked by now."""
         return meeting is not None and meeting.start < self.world.now + BOOKABLE - timedelta(hours=2)
 
+    def _is_outdated(self, key: Key) -> bool:
+        """Whether the newest copy of an event has it without a date, which an older copy still shows."""
+        copies = [events[key[0]] for events in self.calendars.events.values() if key[0] in events]
+        said = [dict(event.dates()) for event in copies]
+        newest = max(said, key=lambda dates: max((m.revision for m in dates.values()), default=0))
+        return key not in newest
+
     def _room_ids(self, meeting: Meeting) -> list[str | None]:
         """What the configuration makes of its rooms: those that it knows, else none."""
         known = [self.world.rooms[room] for room in meeting.rooms if room in self.world.rules.rooms]
@@ -256,7 +263,7 @@ class Judge:
             content = (meeting.topic, ms(meeting.start), ms(meeting.end), room_id or "")
             if spare[content]:
                 spare[content] -= 1
-            elif self._near(meeting):
+            elif self._near(meeting) and not self._is_outdated(key):
                 missing.append((key, meeting, room_id))
         everything = self.world.reservations()
         for key, meeting, room_id in missing:

@@ -219,6 +219,23 @@ class Office(RuleBasedStateMachine):
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
         do_damage(self.calendars, name, kind, share, data)
 
+    @rule(name=st.sampled_from(FILES["three"]), way=st.sampled_from(["missed", "missed", "not missed"]))
+    def file_for_a_moment(self, name: str, way: str) -> None:
+        """A file of the directory goes and comes back within its grace; the judge objects to any cancel."""
+        if self.calendars.damage or "three" not in self.world.rules.sources:
+            return
+        self._cycle(Trouble())
+        path = self.world.folder / name
+        body = path.read_bytes()
+        path.unlink()
+        if way == "missed":
+            self.well = False
+            done = self.judge.watch(lambda: self.world.cycle(Trouble()))
+            self.well = True
+            assert "cancel" not in done.writes or done.intents, "only what was decided before is cancelled"
+        path.write_bytes(body)
+        self._cycle(Trouble())
+
     @rule()
     def repair(self) -> None:
         self.calendars.damage.clear()
