@@ -228,10 +228,11 @@ class Judge:
 
     def _is_outdated(self, key: Key) -> bool:
         """Whether the newest copy of an event has it without a date, which an older copy still shows."""
-        copies = [events[key[0]] for events in self.calendars.events.values() if key[0] in events]
+        shown = (self.calendars.events[source] for source in self.world.rules.sources)
+        copies = [events[key[0]] for events in shown if key[0] in events]
         said = [dict(event.dates()) for event in copies]
         newest = max(said, key=lambda dates: max((m.revision for m in dates.values()), default=0))
-        return key not in newest
+        return key[1] not in newest
 
     def _room_ids(self, meeting: Meeting) -> list[str | None]:
         """What the configuration makes of its rooms: those that it knows, else none."""
