@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of tests that do not always run."""
     for name, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "first(n): of the cases of this test all but the first n are slow")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -60,8 +62,23 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+def _mark_further_cases(items: Iterable[pytest.Item]) -> None:
+    """Mark as slow the cases of a test behind the first n, where it has the marker `first`."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        first = item.get_closest_marker("first")
+        if first is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if seen[test] > first.args[0]:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of each marker that is not named on the command line."""
+    _mark_further_cases(items)
     left_out = [name for name in _MARKERS if name not in config.option.markexpr]
     out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
     if out:

@@ -517,6 +517,7 @@ def test_without_threads_rescans_go_on(tmp_path: Path) -> None:
     assert said.count("TasksMax=") == 1
 
 
+@pytest.mark.slow
 def test_a_mount_over_the_directory_and_a_remount_are_seen(
     tmp_path: Path, own_namespace: tuple[str, ...]
 ) -> None:

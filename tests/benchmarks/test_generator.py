@@ -135,6 +135,7 @@ def test_nothing_takes_place_in_the_small_hours(tmp_path: Path) -> None:
         assert span.start.date() == span.end.date()
 
 
+@pytest.mark.slow
 def test_coming_names_the_single_events_of_the_coming_days(tmp_path: Path) -> None:
     """Editing one of them gives one occurrence of the coming days another summary and a later end."""
     coming = ARCHIVE.coming()
@@ -187,6 +188,7 @@ def test_a_title_changes_one_line_of_the_header(tmp_path: Path) -> None:
     assert changed == [(b"X-WR-CALNAME:Office", b"X-WR-CALNAME:Head office")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [20, 137, 3000])
 def test_any_size_reaches_over_all_the_years(tmp_path: Path, count: int) -> None:
     """Archives of any size reach from about five years ago to about a year ahead."""

@@ -119,6 +119,7 @@ def test_a_decision_is_carried_out(daemon: Daemon) -> None:
     daemon.until(lambda: "Meeting refused" in topics(office), "booked")
 
 
+@pytest.mark.slow
 def test_what_the_api_refuses_to_tell_ends_nothing(refused: Daemon) -> None:
     """An API that cannot be used fails the cycle, is left alone for a while, and then asked again."""
     office = refused.office

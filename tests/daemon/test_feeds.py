@@ -103,6 +103,7 @@ def test_an_answer_that_is_no_calendar_is_neither_kept_nor_believed(
     assert len(topics(office)) == 3
 
 
+@pytest.mark.slow
 def test_a_wish_for_patience_outlives_restarts(office: Office, feed_server: FeedServer) -> None:
     """Retry-After, as seconds and as a date, binds a new process, SIGUSR1 and `once`; `--force` asks."""
     later = http_date(datetime.now(UTC) + timedelta(hours=1))
@@ -137,6 +138,7 @@ def test_a_wish_for_patience_outlives_restarts(office: Office, feed_server: Feed
     assert topics(office) == ["Meeting one", "Meeting two"]
 
 
+@pytest.mark.slow
 def test_force_asks_without_condition(office: Office, feed_server: FeedServer) -> None:
     """A server that wrongly says "not modified" is found out with `once --force`."""
     feed_server.pages["/stuck"] = published(calendar(ONE), etag='"always"')
@@ -249,6 +251,7 @@ def test_a_calendar_says_how_often_it_changes(daemon: Daemon, feed_server: FeedS
     assert len(feed_server.asked("/floor")) == floor
 
 
+@pytest.mark.slow
 def test_a_feed_that_fails_is_asked_less_and_less(daemon: Daemon, feed_server: FeedServer) -> None:
     """Each pause is longer than the one before; the first success ends that."""
     daemon.until(lambda: len(feed_server.asked("/failing")) >= 4, "it failed four times")

@@ -143,6 +143,7 @@ def test_a_burst_of_files_is_a_few_cycles(daemon: Daemon) -> None:
     assert cycles < BURST / 10
 
 
+@pytest.mark.slow
 def test_a_large_calendar_is_read_beside_the_others(office: Office) -> None:
     """Nobody waits for it; a change that comes while it is read is not lost."""
     large = office.folder / "large.ics"

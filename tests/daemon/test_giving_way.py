@@ -42,6 +42,7 @@ def made(office: Office) -> Counter[str]:
     return Counter(r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False))
 
 
+@pytest.mark.first(1)
 def test_an_edit_is_booked_while_much_else_is(busy: Daemon) -> None:
     """A new meeting of another calendar does not wait until a first booking is through; that goes on."""
     office = busy.office
@@ -58,6 +59,7 @@ def test_an_edit_is_booked_while_much_else_is(busy: Daemon) -> None:
     assert "still to write" in "".join(m.get("STATUS", "") for m in busy.manager.messages)
 
 
+@pytest.mark.first(1)
 def test_edits_without_end_do_not_keep_a_first_booking_from_its_end(busy: Daemon) -> None:
     """While another calendar is written again and again, both come to be booked, each meeting once."""
     office = busy.office

@@ -41,6 +41,7 @@ def locked(office: Office, *statements: str) -> Iterator[sqlite3.Connection]:
         shell.close()
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["write", "exclusive"])
 def test_the_daemon_waits_and_goes_on(office: Office, kind: str) -> None:
     """Idle or at work it waits with signs of life, says so, and books as soon as the lock is gone."""
@@ -61,6 +62,7 @@ def test_the_daemon_waits_and_goes_on(office: Office, kind: str) -> None:
     assert len(office.reservations()) == 2
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_the_lock(office: Office) -> None:
     """SIGTERM ends the daemon in time with 0, and the next start settles what was not recorded."""
     office.write(event("first", ahead(2)))
@@ -81,6 +83,7 @@ def test_a_stop_does_not_wait_for_the_lock(office: Office) -> None:
     assert len(office.reservations()) == 2
 
 
+@pytest.mark.slow
 def test_an_answer_is_kept_until_it_can_be_recorded(office: Office) -> None:
     """An answer that comes while the ledger is locked is recorded afterwards: nothing is in doubt."""
     office.write(event("first", ahead(2)))
@@ -112,6 +115,7 @@ def test_a_start_waits_too(office: Office) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_start_that_waits_can_be_stopped(office: Office, number: signal.Signals) -> None:
     """A signal ends a daemon that has not begun yet, with 0."""
@@ -127,6 +131,7 @@ def test_a_start_that_waits_can_be_stopped(office: Office, number: signal.Signal
         assert process.returncode == 0
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", LOCKS)
 def test_one_cycle_waits(office: Office, kind: str) -> None:
     """`once` waits for the lock and does its work then."""
@@ -143,6 +148,7 @@ def test_one_cycle_waits(office: Office, kind: str) -> None:
     assert len(office.reservations()) == 2
 
 
+@pytest.mark.slow
 def test_commands_say_who_may_hold_it(office: Office) -> None:
     """What looks works beside a writer; what writes gives up after seconds, with a sentence."""
     office.write(*(event(f"e{n}", ahead(2, 6 + n)) for n in range(4)))

@@ -113,6 +113,7 @@ BROKEN = (
 )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_nothing_private_is_ever_written(office: Office, feed_server: FeedServer, log_format: str) -> None:
     """At level debug, with errors of all kinds, neither the daemon nor a command tells a secret."""

@@ -89,6 +89,7 @@ def test_what_systemd_hears_of_a_life(office: Office) -> None:
         assert "STOPPING" in manager.messages[-1]
 
 
+@pytest.mark.slow
 def test_only_work_that_goes_on_is_life(office: Office) -> None:
     """An idle daemon gives signs of life; one whose work hangs gives none, though its threads go on."""
     office.write(event("first", ahead(2)))

@@ -107,6 +107,7 @@ def test_a_calendar(office: Office) -> None:
     assert done["counts"]["created"] == 1
 
 
+@pytest.mark.slow
 def test_once_is_not_enough(office: Office) -> None:
     """One death proves nothing: the event is read at the next start, and no longer suspected then."""
     for minutes in (60, 61):  # another text, since what was found of the first one is remembered
@@ -137,6 +138,7 @@ def test_a_stop_is_no_death(office: Office) -> None:
     assert "set aside" not in skip["detail"]
 
 
+@pytest.mark.slow
 def test_tried_again_later(office: Office) -> None:
     """What was set aside is read again after its time, and no longer suspected when that goes well."""
     prepare(office, calendar(event("slow", ahead(2), 60, *COSTLY)))
@@ -153,6 +155,7 @@ def test_tried_again_later(office: Office) -> None:
     assert "takes more than" in skip["detail"]
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("junk", [b"", b"\0" * 100, b" {", b" [[1]]\n", b" [[1, 2, 3, 4]]\n", b" 7\n"])
 def test_a_damaged_record(office: Office, junk: bytes) -> None:
     """A record that makes no sense says nothing, and is no reason to end."""

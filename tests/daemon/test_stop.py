@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.conftest import HANG_S, Office, ahead, event
 from tests.daemon.running import FAST, SLOW, Daemon, feed, follow, running
 from tests.feeds.server import FeedServer, drip
@@ -71,6 +73,7 @@ def test_a_stop_does_not_wait_for_the_api(make_office: Any, closing: Callable[..
         settles(office)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(make_office: Any, closing: Callable[..., Daemon]) -> None:
     """Ctrl-C twice does not wait for the call as long as once does, and the next start settles it."""
     offices = [make_office(name) for name in ("once", "twice")]

@@ -167,6 +167,7 @@ ENDS = {
 }
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("after", ENDS.values(), ids=ENDS.keys())
 def test_what_nobody_needs_is_removed(office: Office, after: str) -> None:
     """A file goes with the last booking that refers to it; what is beside it is not touched."""
@@ -241,6 +242,7 @@ def test_number_and_size_are_bounded(office: Office) -> None:
     assert len(files(folder)) == 12
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("trouble", ["full", "a file", "no right"])
 def test_a_directory_that_cannot_be_written_costs_the_attachment(office: Office, trouble: str) -> None:
     """The meeting is booked without it, once, and gets it when the directory is well again."""

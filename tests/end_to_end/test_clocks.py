@@ -110,6 +110,7 @@ def _edited(office: Office) -> None:
     office.write(event("m", ahead(1, 15)), event("new", ahead(2)), event("r", ahead(3), room=None))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("days", [400, 2, -2, -400])
 def test_a_clock_that_is_days_off_writes_nothing(office: Office, days: int) -> None:
     """Meetings are edited meanwhile: nothing is booked, changed or cancelled; when it is right, all is."""
@@ -157,6 +158,7 @@ def test_the_machines_own_clock_is_days_off(office: Office, days: int) -> None:
     assert (counts["created"], counts["updated"], counts["cancelled"]) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_minutes_off_is_said_and_goes_on(office: Office) -> None:
     """Ten minutes: everything is done, and once and status say it, as documents and for people."""
     office.write(event("m", ahead(1)))
@@ -198,6 +200,7 @@ def test_the_daemon_says_once_that_the_clock_is_off(office: Office) -> None:
         assert "20 minutes ahead of" in daemon.manager.status
 
 
+@pytest.mark.slow
 def test_nothing_is_adopted_by_a_clock_that_is_days_off(office: Office) -> None:
     """A lost state is not rebuilt from what a wrong clock takes for the future."""
     office.write(event("m", ahead(1), room=None))

@@ -79,6 +79,7 @@ def _begin(office: Office, places: Places) -> None:
     office.forget_requests()
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_places_are_exchanged_in_one_cycle(office: Office, situation: str) -> None:
     """Each meeting keeps its reservation and ends where the calendar has it; the next cycle is quiet."""
@@ -109,6 +110,7 @@ def _writes_without_fault(situation: str) -> Sequence[int]:
     return range({"rotation": 5, "freed slot": 2}.get(situation, 4))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("fault", _FAULTS, ids=lambda text: text.partition(",on")[0])
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_it_ends_right_when_any_one_call_fails(make_office: Any, situation: str, fault: str) -> None:

@@ -88,6 +88,7 @@ ODD: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_one_of_ours_that_makes_no_sense(raw_office: Office, raw_api: RawApi, odd: dict[str, Any]) -> None:
     """It is named and left alone, everything else goes on, and it is forgotten when it is sound again."""
@@ -348,6 +349,7 @@ def _answer_lost(api: RawApi) -> Iterator[None]:
     del api.answers["create"]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lost_create_is_not_repeated_on_the_word_of_such_a_list(
     raw_office: Office, raw_api: RawApi, lie: Any
@@ -370,6 +372,7 @@ def test_a_lost_create_is_not_repeated_on_the_word_of_such_a_list(
     assert len(raw_api.live()) == 3
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("lie", [*LIES, None], ids=lambda lie: lie.__name__ if lie else "refused")
 def test_a_lost_ledger_books_nothing_on_the_word_of_such_a_list(
     raw_office: Office, raw_api: RawApi, lie: Any
@@ -448,6 +451,7 @@ def test_a_list_without_descriptions(raw_office: Office, raw_api: RawApi, state:
 # Marks that were copied
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("age", ["older", "younger"])
 @pytest.mark.parametrize("where", [{}, {"room_id": LARGE}, {"start_time": _ms(ahead(2, 5))}], ids=str)
 def test_a_copied_mark(raw_office: Office, raw_api: RawApi, age: str, where: dict[str, Any]) -> None:

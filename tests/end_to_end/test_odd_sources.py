@@ -42,6 +42,7 @@ def test_a_file_with_brackets_is_booked(office: Office) -> None:
     assert len(office.reservations()) == 1
 
 
+@pytest.mark.slow
 def test_a_pattern_that_matches_nothing_is_said(office: Office) -> None:
     """It is unreadable in every face, until it matched; then all files gone cancel nothing at once."""
     follow(office, files("office", "calendars/*.ics"))

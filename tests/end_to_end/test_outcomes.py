@@ -50,6 +50,7 @@ def _changed_once_booked(office: Office, change: str) -> None:
 # An update or cancel that is not made is never ok
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("fault", ["false", "closed", "gateway", "error:work=none", "garbage:work=none"])
 @pytest.mark.parametrize("change", ["modify", "cancel"])
 def test_what_is_not_made_is_never_ok(office: Office, change: str, fault: str) -> None:

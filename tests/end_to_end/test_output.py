@@ -58,6 +58,7 @@ LOST = [
 """Ways not to listen, none of which is anything that a person has to mend."""
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("redirection", LOST)
 def test_who_does_not_listen_changes_no_exit_code(office: Office, redirection: str) -> None:
     """Closed streams, a full log and a reader that goes away leave the work and the codes as they are."""
@@ -71,6 +72,7 @@ def test_who_does_not_listen_changes_no_exit_code(office: Office, redirection: s
     assert code_of(office, f"syncd check {redirection}") == 78
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_results_is_named(office: Office) -> None:
     """Who cannot write results says so; only a command that had nothing else to do fails by it."""
     office.write(event("a", ahead(2)))
@@ -112,6 +114,7 @@ ENCODINGS: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("environment", ENCODINGS.values(), ids=ENCODINGS.keys())
 def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> None:
     """What an encoding does not have is replaced, codes stay true, and documents are ASCII."""
@@ -156,6 +159,7 @@ def test_a_narrow_width_is_kept(office: Office) -> None:
 WICKED = "\x9b31m\u202egnp.exe\u2066\u200bx\u2028y\u200ez [red]b[x] :smile:"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_what_strangers_wrote_does_nothing_to_a_terminal(office: Office, log_format: str) -> None:
     """Escapes in UIDs, topics, zones, file names and the API are shown, in tables, errors, JSON and logs."""

@@ -649,6 +649,7 @@ def test_an_unknown_client_is_told_apart(office: Office) -> None:
     assert len(office.control("requests")) <= 4
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("seconds", [-86400, -600, 600, 86400])
 def test_a_wrong_clock_is_made_up_for(office: Office, seconds: int) -> None:
     """The API's time is taken for signatures, so a wrong clock costs a call and books all the same."""
@@ -658,6 +659,7 @@ def test_a_wrong_clock_is_made_up_for(office: Office, seconds: int) -> None:
     assert len(office.reservations()) == 1
 
 
+@pytest.mark.slow
 def test_a_small_budget_goes_to_near_meetings(office: Office) -> None:
     """With few calls a month near meetings are booked, the others wait and say why; status has a forecast."""
     office.change(("requests_per_second", "monthly_calls = 20\nrequests_per_second"))

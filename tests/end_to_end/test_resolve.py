@@ -50,6 +50,7 @@ def _end_by_hand(office: Office, topic: str) -> None:
 # Never blindly, and not while what was lost may still arrive
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("fault", ["lost", "error", "garbage", "false:work=done"])
 def test_retry_finds_what_was_booked_after_all(office: Office, fault: str) -> None:
     """The answer was lost, the work was done, the list was late: --retry finds it and books nothing."""
@@ -64,6 +65,7 @@ def test_retry_finds_what_was_booked_after_all(office: Office, fault: str) -> No
     assert len(office.reservations(live=False)) == 1
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("verdict", ["--retry", "--drop"])
 def test_a_decision_waits_for_what_may_still_arrive(office: Office, verdict: str) -> None:
     """A create that is lost may come for some minutes; only then is it sent again, or given up."""

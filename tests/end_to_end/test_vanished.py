@@ -81,6 +81,7 @@ def _refuse_to_tell(api: RawApi) -> None:
 # Whether too many are gone
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["gone", "cancelled", "not told of"])
 def test_a_wipe_decides_nothing_and_asks_a_person(
     raw_office: Office, raw_api: RawApi, lines: list[Any], how: str
@@ -192,6 +193,7 @@ def test_a_list_and_questions_that_are_refused_prove_nothing(raw_office: Office,
     assert _states(raw_office) == [("booked", "unclear_in_tuya")] * 7
 
 
+@pytest.mark.slow
 def test_many_are_asked_for_in_few_questions(raw_office: Office, raw_api: RawApi) -> None:
     """Of 130 that are gone six are asked for; where the list proves nothing, a hundred in a comparison."""
     raw_office.write(*_meetings(130))
@@ -375,6 +377,7 @@ def test_a_meeting_that_ends_meanwhile_needs_nobody(raw_office: Office, raw_api:
     assert _cycle(raw_office, later=timedelta(days=20)).outcome == "ok"
 
 
+@pytest.mark.slow
 def test_back_from_the_wrong_project_after_an_edit(make_office: Any) -> None:
     """A meeting that was edited in the wrong project is booked once in the right one, as it is now."""
     office, wrong = make_office("first"), make_office("second")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syncd.core.bounds import UID_CPU_S
 from tests.fuzz.cost import KINDS, LONGEST, TOLERANCE_S, fuzz, table
 
 
+@pytest.mark.slow
 def test_nothing_takes_more_than_its_bound() -> None:
     """Each event that is made to be slow is understood or ended within its CPU, step by step."""
     figures = fuzz(20, lambda count: count < 4 * len(KINDS), None)
