@@ -599,6 +599,7 @@ def _said(text: str, window: Window) -> Mapping[str | None, When]:
         locale=Locale(default=ZoneInfo(DEFAULT_ZONE)),
         window=window,
         at=window.start,
+        max_occurrences=10_000,
     )
     assert reading.complete
     assert reading.defects == ()
