@@ -80,6 +80,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("name", "media_type", "extension"), ALLOWED.values(), ids=ALLOWED.keys())
 def test_allowed_types_are_published(office: Office, name: str, media_type: str, extension: str) -> None:
     """The file has the extension by which it was judged, and a name that nobody else chose."""
@@ -119,6 +120,7 @@ def test_the_administrator_names_the_types(office: Office) -> None:
     assert sorted(name.rpartition(".")[2] for name in files(folder)) == ["ics", "md"]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("mode", "umask"), [("0644", 0o077), ("0640", 0o000), ("604", 0o777 & ~0o700), ("0600", 0o022)]
 )

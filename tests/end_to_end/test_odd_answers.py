@@ -147,6 +147,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("odd", FOREIGN.values(), ids=FOREIGN)
 def test_a_foreign_one_that_makes_no_sense(raw_office: Office, raw_api: RawApi, odd: dict[str, Any]) -> None:
     """Already at the first cycle everything is booked beside it."""
@@ -162,6 +163,7 @@ def test_a_foreign_one_that_makes_no_sense(raw_office: Office, raw_api: RawApi, 
     assert raw_api.writes() == ["create", "create"]
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("odd", "is_taken"),
     [

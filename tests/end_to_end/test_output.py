@@ -136,6 +136,7 @@ def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> No
     assert [b["topic"] for b in json.loads(ran.stdout)["bookings"]] == [topic]
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("columns", ["0", "-1", "1", "100000", "wide", "", "1e3", "٣٠٠"])
 def test_a_width_that_cannot_be_is_not_known(office: Office, columns: str) -> None:
     """COLUMNS of 0 or nonsense prints what is printed without it."""

@@ -155,6 +155,7 @@ def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled:
     assert not [name for name in opened if name.endswith(".ics")]
 
 
+@pytest.mark.first(1)
 def test_each_state_has_a_key_of_its_own(settled: Office) -> None:
     """The digests that tell what changed have a key that no feed can know, and that no command shows."""
 

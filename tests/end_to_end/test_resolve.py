@@ -120,6 +120,7 @@ def test_retry_of_a_change_in_doubt_looks_first(office: Office) -> None:
 # Released and dropped ones
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("room", ["small", None])
 def test_retry_books_anew_what_a_person_ended(office: Office, room: str | None) -> None:
     """Released, and wanted after all: booked once more, with a mark of its own, and then quiet."""
@@ -179,6 +180,7 @@ def test_dropping_what_was_released_keeps_it_so(office: Office) -> None:
     assert (_states(office)["m"], office.writes()) == (("released", "dropped"), [])
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("change", ["modify", "cancel"])
 def test_retry_of_a_refused_change_makes_it(office: Office, change: str) -> None:
     """An update or cancel that the API refused is made once more on a person's word."""
@@ -210,6 +212,7 @@ def test_all_of_a_state_and_of_a_source(office: Office) -> None:
     assert _cycle(office).counts["created"] == 1
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("state", ["in_doubt", "in doubt", "refused", "released", "dropped", "vanished"])
 def test_a_state_that_nothing_is_in_is_said(office: Office, state: str) -> None:
     """With nothing in that state there is a sentence, and nobody is needed."""
@@ -220,6 +223,7 @@ def test_a_state_that_nothing_is_in_is_said(office: Office, state: str) -> None:
     assert f"No booking is {state.replace('_', ' ')}" in ran.out
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -377,6 +377,7 @@ def test_an_honest_change_passes_at_once(office: Office, change: Honest) -> None
     assert office.writes() == []
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("theirs", "held"),
     [(_meeting(day=5, sequence=999, by=""), 0), (_meeting(OFF, sequence=999, by=""), 1)],
@@ -427,6 +428,7 @@ def _five(name: str, hour: int) -> bytes:
     return calendar(*(event(f"{name}{n}", ahead(1 + n, hour), 30, ALICE, room="small") for n in range(5)))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["under its name", "under another name", "atomically"])
 def test_21_a_file_that_is_written_anew(office: Office, how: str) -> None:
     """Removed and written again, as exports and sync clients do: no request, and nobody is asked."""
@@ -489,6 +491,7 @@ def _status_of_all(office: Office, status: int, count: int) -> None:
         office.control(f"reservations/{reservation['reservation_id']}", {"status": status})
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("what", ["--retry", "--drop"])
 def test_22_a_wipe_asks_a_person(office: Office, what: str) -> None:
     """So many cancelled at once in Tuya decide nothing; one command books them again, or accepts it."""
@@ -523,6 +526,7 @@ def test_22_what_people_cancel_is_respected_at_once(office: Office) -> None:
 # 17: sources whose files are exchanged
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["swapped", "turned"])
 def test_17_exchanged_paths_of_sources_book_nothing_twice(office: Office, how: str) -> None:
     """Where a UID means a meeting in each source, the reservations follow the files; a cancel is a cancel."""
