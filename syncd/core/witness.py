@@ -37,12 +37,15 @@ from syncd.core.reservation import CLOSED_STATES, Booking
 class Decider:
     """Which copy decided about a meeting until now: its source and document, and what it said (fingerprint).
 
-    `document` is empty where nobody noted it.
+    `document` is empty where nobody noted it. `of_others`: it decided about other dates of the event only.
+    `past`: what it decided about is cancelled or over by now.
     """
 
     source: str
     origin: str
     document: str = ""
+    of_others: bool = False
+    past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,11 @@ def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
         return (booking.state not in CLOSED_STATES, at, booking.row)
 
     known = sorted(bookings, key=latest_last)
-    return {b.key: Decider(b.source, b.origin, b.document) for b in known if b.origin}
+    return {
+        b.key: Decider(b.source, b.origin, b.document, past=b.state in CLOSED_STATES)
+        for b in known
+        if b.origin
+    }
 
 
 _Event: TypeAlias = tuple[str, str]  # scope and UID
@@ -203,7 +210,9 @@ class _Standing:
         for copy in said:
             before = newest.setdefault(_voice(copy), copy)
             newest[_voice(copy)] = max(before, copy, key=_revision)
-        former = _voices_of(known, said)
+        known = tuple(known)
+        # What is over tells who decided only where nothing goes on.
+        former = _voices_of([decider for decider in known if not decider.past] or known, said)
         organizers = frozenset(
             address for copy in said if _voice(copy) in former for address in copy.copy_organizer
         )
@@ -217,7 +226,7 @@ class _Standing:
         if not own:
             return None
         newest = max(own, key=_revision)
-        return Decider(newest.source, newest.fingerprint, newest.document)
+        return Decider(newest.source, newest.fingerprint, newest.document, of_others=True)
 
     def denies(self, key: OccurrenceKey, copies: Sequence[Occurrence]) -> bool:
         """Tell whether those that decide have the event without this date, which only others show."""
@@ -328,6 +337,10 @@ class _Choice:
             return max(theirs, key=_revision), "It is the copy of its organizer."
         if current is None:
             return self._first(), "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+        if self.decider is not None and self.decider.of_others:
+            # Nothing is booked yet that a cancel could take away: the organizer's newest word counts.
+            theirs = [copy for copy in self.copies if copy is current or _share_organizer(copy, current)]
+            return max(theirs, key=_revision), "It is the newest copy of the organizer who decided before."
         later = [copy for copy in self.copies if _is_later(copy, current) and not copy.cancelled]
         if later:
             why = f"It has a higher SEQUENCE than the copy in {current.source!r} that decided before."

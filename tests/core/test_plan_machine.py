@@ -287,7 +287,9 @@ class Calendars(RuleBasedStateMachine):
         self, uid: str, day: int, room: str, cancelled: bool, organizer: str, authority: Authority
     ) -> None:
         """Somebody writes the UID of a meeting of others, with a higher SEQUENCE, into his own calendar."""
-        live = [b for b in self._live() if b.key.uid == uid]
+        # Where the calendar that decided shows a date no more, another copy may be all that is left of it.
+        shown = {o.key for name in self.office.sources for o in self._visible(self.calendars[name])}
+        live = [b for b in self._live() if b.key.uid == uid and b.key in shown]
         free = [name for name in self.office.sources if uid not in self.calendars[name]]
         deciding = {b.source for b in live}
         if not live or not deciding <= set(self.office.sources) or deciding & set(free) or not free:

@@ -275,6 +275,13 @@ def test_a_new_date_is_decided_by_the_copy_that_decides_the_others() -> None:
     assert dates(now, other, by=now) == {FIRST: "decides", SECOND: "decides"}
 
 
+def test_a_new_date_that_is_cancelled_in_a_later_revision_is_not_booked() -> None:
+    """Before anything is booked for a date, a later cancel of the same organizer costs nobody a room."""
+    now, later = series("decides", FIRST, SECOND, sequence=1), series("later", SECOND, sequence=2)
+    off = replace(later, occurrences=tuple(replace(o, cancelled=True) for o in later.occurrences))
+    assert dates(now, off, by=now) == {FIRST: "decides", SECOND: "later"}
+
+
 def test_a_later_revision_of_the_organizer_adds_dates() -> None:
     """A copy with a higher SEQUENCE of the same ORGANIZER takes over, also where it has more dates."""
     now, later = series("decides", FIRST, sequence=1), series("later", FIRST, SECOND, sequence=2)
