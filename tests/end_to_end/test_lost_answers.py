@@ -51,8 +51,8 @@ def _check(make_office: Any, meetings: int, lag_s: float) -> Effort:
     starts = [ahead(1 + n % 5, 6) + timedelta(minutes=n // 5 * 5) for n in range(meetings)]
     office.write(*(event(f"m{n}", start, 30, room=None) for n, start in enumerate(starts)))
     effort = _book_all(office, lag_s)
-    # Every create that never arrived is sent once more; looking costs a page of a list for many at a time, and
-    # one question for each that a list does not have yet: the lag is real, so on a busy machine for most.
+    # Every create that never arrived is sent once more; looking costs a page of a list for many at a time,
+    # and one question for each that a list does not have yet: the lag is real, so on a busy machine for most.
     assert effort.calls["POST"] <= 1.2 * meetings
     assert effort.calls["GET"] <= 1.2 * meetings
     made = Counter(r["topic"] for r in office.reservations(live=False))
