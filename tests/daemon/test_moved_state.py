@@ -50,6 +50,7 @@ def _ended(daemon: Daemon) -> int:
     return int(daemon.process.returncode)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_daemon_whose_state_is_not_its_file_any_more_ends(office: Office, way: str) -> None:
     """It ends by itself with a sentence, tells its manager, and sends nothing that came after."""
@@ -67,6 +68,7 @@ def test_a_daemon_whose_state_is_not_its_file_any_more_ends(office: Office, way:
     assert office.writes() == []
 
 
+@pytest.mark.slow
 def test_a_quiet_daemon_notices_too(office: Office) -> None:
     """Nothing is due and nothing changes: the end comes from looking at the file alone."""
     office.write()
@@ -76,6 +78,7 @@ def test_a_quiet_daemon_notices_too(office: Office) -> None:
         assert _ended(daemon) == 78
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_elsewhere_is_another_file(office: Office) -> None:
     """The name of the state is a symbolic link: when it leads to another file, that is another ledger."""
     real, other = office.folder / "real.db", office.folder / "other.db"

@@ -118,6 +118,7 @@ def test_once_is_not_enough(office: Office) -> None:
         assert "takes more than" in skip["detail"]
 
 
+@pytest.mark.slow
 def test_a_stop_is_no_death(office: Office) -> None:
     """Whoever stops the daemon in the middle of an event, however often, sets nothing aside."""
     prepare(office, calendar(event("slow", ahead(2), 60, *COSTLY)))

@@ -91,6 +91,7 @@ def uids(office: Office) -> set[str]:
     return {r["topic"].removeprefix("Meeting ") for r in office.reservations()}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_waits_for_a_reader(office: Office, kind: Callable[[], tuple[int, int]]) -> None:
     """Meetings are booked, edits are followed, signals are heeded and a stop ends with 0, all unread."""
@@ -179,6 +180,7 @@ def test_what_was_lost_is_counted_and_said(form: str, kind: Callable[[], tuple[i
         assert sum(entry.get("lost", 0) for entry in entries) == lost
 
 
+@pytest.mark.slow
 def test_a_reader_that_comes_back_to_a_fifo(office: Office) -> None:
     """A reader may leave and another come: what was written meanwhile is counted."""
     path = office.folder / "log"

@@ -92,7 +92,7 @@ def test_a_create_that_slept_does_not_arrive_as_new(office: Office, sleeper: Sle
     assert (1, 0) in ends, "asleep before the answer was read: carried out before, and known"
 
 
-@pytest.mark.parametrize("step", [211, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [373, pytest.param(61, marks=pytest.mark.slow)])
 def test_a_cycle_that_slept_books_once(office: Office, sleeper: Sleeper, step: int) -> None:
     """At lines of a whole cycle: what was not sent is sent as a new intent or later; once in the end."""
     office.write(event("m", ahead(2), room=None))

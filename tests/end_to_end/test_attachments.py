@@ -139,6 +139,7 @@ def test_the_mode_is_as_configured(office: Office, mode: str, umask: int) -> Non
         assert reads & 0o011 == (wanted & 0o044) >> 2
 
 
+@pytest.mark.slow
 def test_a_new_mode_reaches_files_that_are_there(office: Office) -> None:
     """Another mode in the configuration is given to what was published before; another directory gets it."""
     folder = publishing(office)
@@ -187,6 +188,7 @@ def test_what_nobody_needs_is_removed(office: Office, after: str) -> None:
     assert len(left) - 2 == sum(len(r["attachments"]) for r in office.reservations())
 
 
+@pytest.mark.slow
 def test_what_another_meeting_needs_stays(office: Office) -> None:
     """Two meetings with one paper: the file stays as long as one of them is booked."""
     folder = publishing(office)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
 
 
@@ -146,6 +148,7 @@ def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office
     assert not [secret for secret in secrets if secret in everything]
 
 
+@pytest.mark.slow
 def test_one_fault_in_many_events_is_told_once_for_a_file(office: Office) -> None:
     """An empty RRULE in each event is one line of the plan for a person, and a row each in the document."""
     broken = [event(f"broken-{day}", ahead(day), 60, "RRULE:") for day in range(1, 6)]
@@ -162,6 +165,7 @@ def test_one_fault_in_many_events_is_told_once_for_a_file(office: Office) -> Non
     assert office.once()["counts"]["quarantined"] == 6
 
 
+@pytest.mark.slow
 def test_people_and_rooms_that_cannot_be_read_are_told(office: Office) -> None:
     """Whoever is left out of a meeting stands in the notes of its row, a room with the name that is near."""
     lines = ["ATTENDEE;CN=Bob", 'ATTENDEE;CN="Eve:nobody', "LOCATION:Smal meeting room"]

@@ -118,6 +118,7 @@ def test_adopt_rebuilds_a_lost_state(office: Office) -> None:
     assert office.writes() == []
 
 
+@pytest.mark.slow
 def test_adopt_names_what_belongs_to_no_meeting(office: Office) -> None:
     """A reservation with our mark and without an event is named, and left alone."""
     office.write(event("m", ahead(1)), event("gone", ahead(2)))
@@ -385,6 +386,7 @@ def test_resolve_adopt_of_what_is_not_there_changes_nothing(office: Office) -> N
     assert office.reservations() == [others]
 
 
+@pytest.mark.slow
 def test_resolve_helps_to_find_the_key(office: Office) -> None:
     """A wrong or ambiguous KEY leaves with 1 and lists the right ones; wrong usage leaves with 2."""
     office.write(event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=2"), event("fine", ahead(4)))
@@ -407,6 +409,7 @@ def test_resolve_helps_to_find_the_key(office: Office) -> None:
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("decision", ["--retry", "--drop"])
 @pytest.mark.parametrize("operation", ["create", "modify", "cancel"])
 def test_resolve_settles_what_was_refused(office: Office, operation: str, decision: str) -> None:
@@ -473,6 +476,7 @@ def _edit(office: Office, **fields: object) -> dict[str, Any]:
     return edited
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["accept", "repair", "report"])
 def test_a_change_in_tuya_is_treated_as_configured(office: Office, policy: str) -> None:
     """accept keeps it, report tells it besides, repair sets it back; a change of the event always counts."""
@@ -603,6 +607,7 @@ _CURES = {
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("fault", _CURES)
 def test_an_api_that_cannot_be_used_ends_the_cycle(office: Office, fault: str) -> None:
     """Exit 69 with the cure after a few calls; the bookings stay, and it goes on when all is well again."""

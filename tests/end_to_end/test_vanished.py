@@ -116,6 +116,7 @@ def test_a_wipe_decides_nothing_and_asks_a_person(
     assert (explained.code, "api.client_id" in explained.out) == (1, True)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("of", "gone", "asks"),
     [(6, 6, True), (5, 5, False), (20, 6, False), (20, 7, True), (16, 5, False), (17, 6, True)],
@@ -172,6 +173,7 @@ def test_a_list_that_lags_behind_over_a_wipe(raw_office: Office, raw_api: RawApi
     assert _states(raw_office) == [("booked", None)] * (MANY // 2) + [VANISHED] * (MANY // 2)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("gone", [3, MANY])
 def test_a_list_that_contradicts_itself(raw_office: Office, raw_api: RawApi, gone: int) -> None:
     """It proves nothing, so they are asked for one by one; the answers count, few or many."""
@@ -216,6 +218,7 @@ def test_many_are_asked_for_in_few_questions(raw_office: Office, raw_api: RawApi
 # What follows
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["respect", "rebook"])
 @pytest.mark.parametrize("mode", ["full", "create-only", "observe"])
 def test_the_brake_counts_in_every_mode_and_policy(
@@ -248,6 +251,7 @@ def test_what_is_there_again_is_forgotten(raw_office: Office, raw_api: RawApi) -
     assert (len(raw_api.writes()), raw_api.asked("get")) == (before, asked)
 
 
+@pytest.mark.slow
 def test_what_does_not_come_back_with_the_others_still_waits(raw_office: Office, raw_api: RawApi) -> None:
     """A tenant that is restored lacks three: nobody decided about them, and one cancelled later is one."""
     _booked(raw_office)
@@ -317,6 +321,7 @@ def test_drop_respects_it_until_the_calendar_changes(raw_office: Office, raw_api
     assert again["topic"] == "Meeting m4"
 
 
+@pytest.mark.slow
 def test_drop_of_what_is_there_again_gives_nothing_up(raw_office: Office, raw_api: RawApi) -> None:
     """The word of a person comes after the right project is back: the reservations count, not the word."""
     _booked(raw_office, 8)
@@ -328,6 +333,7 @@ def test_drop_of_what_is_there_again_gives_nothing_up(raw_office: Office, raw_ap
     assert _states(raw_office) == [("booked", None)] * 8
 
 
+@pytest.mark.slow
 def test_a_key_decides_about_one(raw_office: Office, raw_api: RawApi) -> None:
     """One is booked again, one is given up, one is adopted by its id; the others wait."""
     _booked(raw_office, 8)

@@ -158,7 +158,7 @@ def _approve(office: Office, checksum: str, done: tuple[int, int, int]) -> None:
     assert (ran.code, counts, office.writes()) == (0, (0, 0, 0, 0), [])
 
 
-# 18: the copy in somebody else's calendar
+# The copy in somebody else's calendar
 
 _BASE = {"alice.ics": _alice(_meeting()), "other.ics": calendar()}
 _RIVALS: Mapping[str, tuple[bytes, int]] = {
@@ -185,14 +185,17 @@ def _of_others() -> Iterable[tuple[str, Attack]]:
     for name, (body, held) in _RIVALS.items():
         reason, says = _NOT_HERS if held else ("", "")
         for whose, sources in (("no owner", TWO), ("an owner", OWNED)):
-            yield f"18: {name}, {whose}", Attack(sources, _BASE, {"other.ics": body}, held, reason, says)
+            yield (
+                f"stranger: {name}, {whose}",
+                Attack(sources, _BASE, {"other.ics": body}, held, reason, says),
+            )
         before = {"files/alice.ics": _alice(_meeting())}
         # A directory that says two times without a revision is a matter for a person; the meeting stays.
         code = int(name == "another time, of the same SEQUENCE")
         then = {"files/other.ics": body}
-        yield f"18: {name}, a file", Attack(FOLDER, before, then, held, reason, says, code=code)
+        yield f"stranger: {name}, a file", Attack(FOLDER, before, then, held, reason, says, code=code)
     body = calendar(_meeting(day=4, sequence=999))
-    yield "18: of the same organizer, an owner", Attack(OWNED, _BASE, {"other.ics": body})
+    yield "stranger: of the same organizer, an owner", Attack(OWNED, _BASE, {"other.ics": body})
     for whose in ("alice", "alice@example.com"):
         mine = {f"files/{whose}.ics": _alice(_meeting())}
         for name, lines, held in (("moves", [], 0), ("cancels", [OFF], 1)):
@@ -200,15 +203,18 @@ def _of_others() -> Iterable[tuple[str, Attack]]:
             reason, says = _NOT_HERS if held else ("", "")
             then = {"files/mallory@example.com.ics": theirs}
             yield (
-                f"18: her own address {name} that of {whose}",
+                f"stranger: her own address {name} that of {whose}",
                 Attack(FOLDER, mine, then, held, reason, says),
             )
     series = {"alice.ics": _alice(SERIES), "other.ics": calendar(SERIES)}
     moved = event("meeting", ahead(3, 15), 60, "SEQUENCE:1", ALICE, f"RECURRENCE-ID:{_date(3)}")
-    yield "18: one date of the same SEQUENCE", Attack(TWO, series, {"other.ics": calendar(SERIES, moved)})
+    yield (
+        "stranger: one date of the same SEQUENCE",
+        Attack(TWO, series, {"other.ics": calendar(SERIES, moved)}),
+    )
 
 
-# 19: a broken copy
+# A broken copy
 
 _BROKEN: Mapping[str, bytes] = {
     "start": calendar(_broken(_meeting(sequence=9))),
@@ -230,24 +236,24 @@ def _honest_beside_broken() -> Iterable[tuple[str, Honest]]:
             before = {f"{place}alice.ics": _alice(_meeting()), f"{place}other.ics": body}
             then = {f"{place}alice.ics": _alice(_meeting(day=4, sequence=2))}
             yield (
-                f"19: moved beside a broken {name} in another {where}",
+                f"broken copy: moved beside a broken {name} in another {where}",
                 Honest(sources, before, then, (0, 1, 0)),
             )
             then = {f"{place}alice.ics": _alice(_meeting(OFF, sequence=2))}
             yield (
-                f"19: cancelled beside a broken {name} in another {where}",
+                f"broken copy: cancelled beside a broken {name} in another {where}",
                 Honest(sources, before, then, (0, 0, 1)),
             )
             if place and name == "cut":
                 continue  # a directory that was not read as a whole: what is missing in it proves nothing
             before = {f"{place}alice.ics": _alice(SERIES), f"{place}other.ics": body}
             yield (
-                f"19: a date off beside a broken {name} in another {where}",
+                f"broken copy: a date off beside a broken {name} in another {where}",
                 Honest(sources, before, {f"{place}alice.ics": shorter}, (0, 0, 1)),
             )
 
 
-# 20: told without a brake
+# Told without a brake
 
 _MANY = 40
 
@@ -280,36 +286,36 @@ def _floods() -> Iterable[tuple[str, Attack]]:
     for name, (body, held) in said.items():
         then = {"office.ics": body}
         without = "rooms" in name
-        yield f"20: {name}", Attack(_ONE_SOURCE, _BOOKED, then, held, *_OF_FLOODS, by_update=without)
+        yield f"flood: {name}", Attack(_ONE_SOURCE, _BOOKED, then, held, *_OF_FLOODS, by_update=without)
     owned = _source("office", owner="alice@example.com")
     body = calendar(*_meetings(_MANY, OFF))
-    yield "20: by the organizer", Attack(owned, _BOOKED, {"office.ics": body}, 40, *_OF_FLOODS)
+    yield "flood: by the organizer", Attack(owned, _BOOKED, {"office.ics": body}, 40, *_OF_FLOODS)
     before = {"office.ics": calendar(*_series(5))}
     yield (
-        "20: series without their rules",
+        "flood: series without their rules",
         Attack(_ONE_SOURCE, before, {"office.ics": calendar(*_series(1))}, 32, *_OF_FLOODS),
     )
     left_out = [f"EXDATE:{_date(day, 6 + n)}" for n in range(8) for day in (2, 3, 4, 5)]
     body = calendar(*_series(5, *left_out))
-    yield "20: dates left out", Attack(_ONE_SOURCE, before, {"office.ics": body}, 32, *_OF_FLOODS)
+    yield "flood: dates left out", Attack(_ONE_SOURCE, before, {"office.ics": body}, 32, *_OF_FLOODS)
 
 
 def _honest_tellings() -> Iterable[tuple[str, Honest]]:
     half = calendar(*_meetings(20, OFF), *_meetings()[20:])
-    yield "20: half of them", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": half}, (0, 0, 20))
+    yield "flood: half of them", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": half}, (0, 0, 20))
     few = {"office.ics": calendar(*_meetings(20))}
     yield (
-        "20: all of few",
+        "flood: all of few",
         Honest(_ONE_SOURCE, few, {"office.ics": calendar(*_meetings(20, OFF))}, (0, 0, 20)),
     )
     others = calendar(*_meetings(room="large"))
-    yield "20: all move to another room", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": others}, (0, 40, 0))
+    yield "flood: all move to another room", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": others}, (0, 40, 0))
     before = {"office.ics": calendar(*_series(5), *_meetings()[20:])}
     less = calendar(*_series(4), *_meetings()[20:])
-    yield "20: each series ends a day before", Honest(_ONE_SOURCE, before, {"office.ics": less}, (0, 0, 8))
+    yield "flood: each series ends a day before", Honest(_ONE_SOURCE, before, {"office.ics": less}, (0, 0, 8))
 
 
-# 18 again: what the organizer says, beside calendars that were not updated
+# What the organizer says, beside calendars that were not updated
 
 
 def _honest_changes() -> Iterable[tuple[str, Honest]]:
@@ -326,16 +332,16 @@ def _honest_changes() -> Iterable[tuple[str, Honest]]:
     }
     for name, (before, body, done) in changes.items():
         for whose, sources in (("an owner", OWNED), ("no owner", TWO)):
-            yield f"18: {name} by {whose}", Honest(sources, before, {"alice.ics": body}, done)
+            yield f"stranger: {name} by {whose}", Honest(sources, before, {"alice.ics": body}, done)
     later = {"other.ics": calendar(_meeting(day=4, sequence=2))}
-    yield "18: a later revision in another calendar", Honest(TWO, both, later, (0, 1, 0))
+    yield "stranger: a later revision in another calendar", Honest(TWO, both, later, (0, 1, 0))
     files = {
         "files/alice@example.com.ics": _alice(_meeting()),
         "files/bob@example.com.ics": calendar(_meeting()),
     }
     body = _alice(_meeting(OFF, sequence=2))
     then = {"files/alice@example.com.ics": body}
-    yield "18: cancelled in the file of her address", Honest(FOLDER, files, then, (0, 0, 1))
+    yield "stranger: cancelled in the file of her address", Honest(FOLDER, files, then, (0, 0, 1))
 
 
 ATTACKS = dict([*_of_others(), *_floods()])
@@ -377,7 +383,7 @@ def test_an_honest_change_passes_at_once(office: Office, change: Honest) -> None
     assert office.writes() == []
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("theirs", "held"),
     [(_meeting(day=5, sequence=999, by=""), 0), (_meeting(OFF, sequence=999, by=""), 1)],
@@ -417,7 +423,7 @@ def test_dates_that_enter_the_horizon_are_not_free_for_the_taking(office: Office
     assert [r["start_time"] // 1000 for r in ours] == [ahead(day).timestamp() for day in (2, 3, 4, 5)]
 
 
-# 21: files of a directory; 22: a tenant
+# Files of a directory; a tenant
 
 
 def _safety(**values: str) -> str:
@@ -430,7 +436,7 @@ def _five(name: str, hour: int) -> bytes:
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["under its name", "under another name", "atomically"])
-def test_21_a_file_that_is_written_anew(office: Office, how: str) -> None:
+def test_a_file_that_is_written_anew(office: Office, how: str) -> None:
     """Removed and written again, as exports and sync clients do: no request, and nobody is asked."""
     _configured(office, FOLDER)
     _put(office, {"files/a.ics": _five("a", 9), "files/b.ics": _five("b", 12)})
@@ -448,7 +454,8 @@ def test_21_a_file_that_is_written_anew(office: Office, how: str) -> None:
         assert (ran.code, counts, office.writes()) == (0, (0, 0, 0, 0), [])
 
 
-def test_21_a_file_of_several_events_that_stays_away_is_held(office: Office) -> None:
+@pytest.mark.slow
+def test_a_file_of_several_events_that_stays_away_is_held(office: Office) -> None:
     """After `safety.file_grace` its five meetings wait for a person, who cancels them with one command."""
     _configured(office, FOLDER, _safety(file_grace="1s"))
     _put(office, {"files/a.ics": _five("a", 9), "files/b.ics": _five("b", 12)})
@@ -469,7 +476,7 @@ def test_21_a_file_of_several_events_that_stays_away_is_held(office: Office) -> 
     _approve(office, checksum, (0, 0, 5))
 
 
-def test_21_a_file_of_one_event_that_stays_away_is_cancelled(office: Office) -> None:
+def test_a_file_of_one_event_that_stays_away_is_cancelled(office: Office) -> None:
     """The honest change of a vdir: a meeting is deleted with its file, and nobody has to approve that."""
     _configured(office, FOLDER, _safety(file_grace="1s"))
     _put(office, {"files/one.ics": calendar(_meeting()), "files/b.ics": _five("b", 12)})
@@ -493,7 +500,7 @@ def _status_of_all(office: Office, status: int, count: int) -> None:
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("what", ["--retry", "--drop"])
-def test_22_a_wipe_asks_a_person(office: Office, what: str) -> None:
+def test_a_wipe_asks_a_person(office: Office, what: str) -> None:
     """So many cancelled at once in Tuya decide nothing; one command books them again, or accepts it."""
     office.write(*_meetings())
     _once(office)
@@ -513,7 +520,7 @@ def test_22_a_wipe_asks_a_person(office: Office, what: str) -> None:
     assert (ran.code, counts) == (0, (0, 0, 0, 0))
 
 
-def test_22_what_people_cancel_is_respected_at_once(office: Office) -> None:
+def test_what_people_cancel_is_respected_at_once(office: Office) -> None:
     """The honest change: three of forty are cancelled in Tuya, and nobody is asked."""
     office.write(*_meetings())
     _once(office)
@@ -523,12 +530,12 @@ def test_22_what_people_cancel_is_respected_at_once(office: Office) -> None:
     assert len(office.reservations()) == _MANY - 3
 
 
-# 17: sources whose files are exchanged
+# Sources whose files are exchanged
 
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["swapped", "turned"])
-def test_17_exchanged_paths_of_sources_book_nothing_twice(office: Office, how: str) -> None:
+def test_exchanged_paths_of_sources_book_nothing_twice(office: Office, how: str) -> None:
     """Where a UID means a meeting in each source, the reservations follow the files; a cancel is a cancel."""
     names = ["a", "b"] if how == "swapped" else ["a", "b", "c"]
     scope = {"uid_scope": "source"}
