@@ -171,6 +171,7 @@ def test_a_source_that_is_taken_out_cancels_nothing(daemon: Daemon) -> None:
     assert not daemon.logged("cancelled")
 
 
+@pytest.mark.slow
 def test_a_file_that_was_missing_mends_a_configuration(daemon: Daemon) -> None:
     """A part that names a file before it is there is refused, and taken over when the file comes."""
     office = daemon.office

@@ -62,6 +62,7 @@ def test_after_a_restart_not_modified_is_enough(office: Office, feed_server: Fee
     assert office.writes() == []
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_calendar_is_neither_kept_nor_believed(
     office: Office, feed_server: FeedServer
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running
 
@@ -23,6 +25,7 @@ def _start(office: Office, grace: str) -> None:
     follow(office, files("files", "files", 'interval = "12h"'))
 
 
+@pytest.mark.slow
 def test_a_file_that_stays_away_is_judged_without_another_file_event(office: Office) -> None:
     """The daemon looks again when the grace is over: one event is cancelled, several are held."""
     _start(office, "3s")

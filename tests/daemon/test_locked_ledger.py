@@ -99,6 +99,7 @@ def test_an_answer_is_kept_until_it_can_be_recorded(office: Office) -> None:
     assert office.writes() == ["create"]
 
 
+@pytest.mark.slow
 def test_a_start_waits_too(office: Office) -> None:
     """A daemon that finds the ledger locked waits, asks the manager for time, and becomes ready."""
     office.write(event("first", ahead(2)))

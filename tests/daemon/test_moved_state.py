@@ -107,6 +107,7 @@ def test_the_next_start_goes_on_with_what_was_put_back(office: Office) -> None:
     assert len(office.reservations(live=False)) == 1
 
 
+@pytest.mark.slow
 def test_once_ends_in_the_middle_of_its_cycle(office: Office) -> None:
     """The file goes away while a call is under way: nothing that was not begun is sent."""
     office.change(("requests_per_second = 100.0", "requests_per_second = 1.0"))

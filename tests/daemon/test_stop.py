@@ -105,6 +105,7 @@ def test_a_stop_does_not_wait_for_a_feed(office: Office, feed_server: FeedServer
         assert daemon.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_stop_in_a_burst_of_bookings(office: Office) -> None:
     """What was begun is finished, the rest is left to the next start; each meeting is booked once."""
     events = 60

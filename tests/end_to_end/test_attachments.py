@@ -203,6 +203,7 @@ def test_what_another_meeting_needs_stays(office: Office) -> None:
     assert files(folder) == []
 
 
+@pytest.mark.slow
 def test_a_file_of_somebody_else_is_left_alone(office: Office) -> None:
     """A file that was there before is used if it is the same, and never removed."""
     folder = publishing(office)
@@ -234,6 +235,7 @@ def test_when_publishing_is_turned_off_files_go(office: Office) -> None:
     assert files(folder) == []
 
 
+@pytest.mark.slow
 def test_number_and_size_are_bounded(office: Office) -> None:
     """Of one event at most 10 files and 10 MB are published; the rest is left out with a reason."""
     folder = publishing(office)

@@ -104,6 +104,7 @@ def test_five_mistakes_are_named_in_one_run(office: Office) -> None:
         assert sum(path in line for line in ran.err.splitlines()) == 1, ran.err
 
 
+@pytest.mark.slow
 def test_an_api_that_is_down_ends_the_cycle(office: Office) -> None:
     """Exit 69 with a sentence; bookings stay, and the next cycle books what was missed, once."""
     with socket.socket() as taken:
@@ -242,6 +243,7 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(office: Office, small_disk: Path) -> None:
     """A ledger that cannot grow ends the cycle with a sentence; with room again nothing is booked twice."""
     office.change(("[reservation]", f'[state]\nurl = "sqlite:///{small_disk}/state.db"\n[reservation]'))

@@ -56,6 +56,7 @@ def test_one_made_up_zone_name_means_what_each_calendar_defines(office: Office) 
     assert starts == {n: int((day - timedelta(hours=h)).timestamp() * 1000) for n, h in hours.items()}
 
 
+@pytest.mark.slow
 def test_a_calendar_whose_uids_all_change_writes_nothing(office: Office) -> None:
     """New UIDs at every reading leave each reservation as it is, and are said."""
     days = range(1, 7)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.conftest import HANG_S, LARGE_ROOM, SMALL_ROOM, Office, ahead, event
 
 
@@ -67,6 +69,7 @@ def test_moving_a_meeting_is_one_put_on_the_same_id(office: Office) -> None:
     assert office.writes() == ["modify"]
 
 
+@pytest.mark.slow
 def test_a_cancelled_status_cancels(office: Office) -> None:
     """STATUS:CANCELLED is told, so it cancels at once."""
     office.write(event("m", ahead(1)), event("n", ahead(2)))
@@ -89,6 +92,7 @@ def test_a_removed_event_cancels(office: Office) -> None:
     assert len(office.reservations()) == 1
 
 
+@pytest.mark.slow
 def test_a_second_room_gives_a_second_reservation(office: Office) -> None:
     """Each room of an event has a reservation of its own; a room taken away is cancelled alone."""
     office.write(event("m", ahead(1)))
@@ -102,6 +106,7 @@ def test_a_second_room_gives_a_second_reservation(office: Office) -> None:
     assert [r["room_id"] for r in office.reservations()] == [SMALL_ROOM]
 
 
+@pytest.mark.slow
 def test_a_changed_room_is_a_change_and_no_rebooking(office: Office) -> None:
     """A meeting that goes to another room keeps its reservation and its mark."""
     office.write(event("m", ahead(1)))
@@ -115,6 +120,7 @@ def test_a_changed_room_is_a_change_and_no_rebooking(office: Office) -> None:
     assert after["description"] == before["description"]
 
 
+@pytest.mark.slow
 def test_a_series_that_is_shifted_keeps_its_reservations(office: Office) -> None:
     """When every date of a series moves by an hour, every reservation is changed and none rebooked."""
     office.write(event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=5"))
@@ -125,6 +131,7 @@ def test_a_series_that_is_shifted_keeps_its_reservations(office: Office) -> None
     assert {r["reservation_id"] for r in office.reservations()} == before
 
 
+@pytest.mark.slow
 def test_a_meeting_that_comes_back_is_booked_anew(office: Office) -> None:
     """After its cancel a meeting can be booked again, under a new mark."""
     office.write(event("m", ahead(1)), event("n", ahead(2)))
@@ -137,6 +144,7 @@ def test_a_meeting_that_comes_back_is_booked_anew(office: Office) -> None:
     assert len(set(marks)) == 2
 
 
+@pytest.mark.slow
 def test_meetings_beyond_the_limit_of_the_tenant_wait(office: Office) -> None:
     """What the tenant does not let book yet is waiting, which is no error."""
     office.write(event("near", ahead(2)), event("far", ahead(12)))
@@ -149,6 +157,7 @@ def test_meetings_beyond_the_limit_of_the_tenant_wait(office: Office) -> None:
     assert actions(announced(office)) == [("create", "far")]
 
 
+@pytest.mark.slow
 def test_modes_limit_what_is_written(office: Office) -> None:
     """observe writes nothing, create-only creates, no-cancel also changes, full also cancels."""
     office.change(('mode = "full"', 'mode = "observe"'))
@@ -171,6 +180,7 @@ def test_modes_limit_what_is_written(office: Office) -> None:
     assert office.writes() == ["create", "create", "modify", "cancel"]
 
 
+@pytest.mark.slow
 def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
     """A refused meeting says who holds the room, and is booked when our own plan frees the slot."""
     office.write(event("first", ahead(1), 60, "CREATED:20260101T000000Z"), event("other", ahead(3)))
@@ -303,6 +313,7 @@ def test_what_plan_shows_is_approved_before_any_cycle_held_it(office: Office) ->
     assert office.once()["counts"]["cancelled"] == 15
 
 
+@pytest.mark.slow
 def test_an_approval_that_was_not_needed_does_not_last(office: Office) -> None:
     """A word that the next cycle did not use is not kept for the next time that the same set is held."""
     meetings = _most_of_twenty_gone(office)

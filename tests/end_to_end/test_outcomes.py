@@ -190,6 +190,7 @@ def test_a_refusal_whose_cause_cannot_be_asked_is_a_refusal(office: Office, why:
 # Every face says it
 
 
+@pytest.mark.slow
 def test_every_face_tells_of_a_change_in_doubt(office: Office) -> None:
     """once, status, plan and explain, as documents and for people, and their exit codes agree."""
     _changed_once_booked(office, "modify")

@@ -265,6 +265,7 @@ def test_what_does_not_come_back_with_the_others_still_waits(raw_office: Office,
     assert Counter(_states(raw_office)) == Counter(expected)
 
 
+@pytest.mark.slow
 def test_retry_books_all_again_in_a_fresh_tenant(make_office: Any) -> None:
     """The configuration names another project: held, then booked there on a person's word, and quiet."""
     office, fresh = make_office("first"), make_office("second")
