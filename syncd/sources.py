@@ -187,10 +187,9 @@ class FileSource:
         looks = _looks(status)
         signature = looks if settled else ""
         content = partial(self._blocks, os.fspath(file), signature)
-        text = name.encode(
-            "utf-8", "backslashreplace"
-        ).decode()  # bytes of a name that are no text, as \udc80
-        return Document(text, content, signature=signature, looks=looks, size=status.st_size)
+        # Bytes of a name that are no text become \udc80 and the like, which any database and terminal takes.
+        name = name.encode("utf-8", "backslashreplace").decode()
+        return Document(name, content, signature=signature, looks=looks, size=status.st_size)
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
         """One state of a file from its beginning to its end, the one of a signature if that is given.

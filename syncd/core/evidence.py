@@ -150,10 +150,8 @@ def answer(
             "has stayed away for safety.file_grace."
         )
         return Absence(None, Reason.FILE_MISSING, detail)
-    is_series = presence in {
-        Presence.SERIES,
-        Presence.QUARANTINED,
-    }  # the latter where the broken copy is another
+    # What is quarantined here is the copy of another document, so a whole series is there, too.
+    is_series = presence in {Presence.SERIES, Presence.QUARANTINED}
     if is_series and booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
         return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
     with_others = next((file for file in missing if not file.alone), None)
@@ -215,7 +213,7 @@ def _without_event(
 
 def awaited_file(missing: Iterable[Missing], safety: Safety) -> Missing | None:
     """Return a file that is gone for so short a time that it may be written anew; None if there is none."""
-    return next((file for file in missing if file.away < safety.file_grace), None)
+    return next((file for file in missing if file.is_awaited(safety.file_grace)), None)
 
 
 def _gone_with_others(name: str, file: Missing) -> Absence:

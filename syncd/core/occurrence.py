@@ -8,7 +8,7 @@ A `Reading` also says what it does not know, because absence in an incomplete re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum, StrEnum
@@ -262,6 +262,11 @@ class Defect:
     document: str = ""
 
 
+def count_quarantined(defects: Iterable[Defect]) -> int:
+    """Return how many events have these defects; one event may have several."""
+    return len({(defect.document, defect.uid, defect.line) for defect in defects})
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """What is looked at: occurrences that end after `start` and begin before `end` are booked.
@@ -301,6 +306,10 @@ class Missing:
     away: timedelta
     alone: bool
     holds: Callable[[str], bool] = field(repr=False)
+
+    def is_awaited(self, grace: timedelta) -> bool:
+        """Tell whether it is gone for so short a time that it may be written anew (`safety.file_grace`)."""
+        return self.away < grace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ cannot be read is treated as absent.
 
 from __future__ import annotations
 
-import base64
 import functools
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -38,7 +37,7 @@ from syncd.core.text import fold_space, shortened
 from syncd.ics.alarms import alarms_of
 from syncd.ics.components import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
-from syncd.ics.properties import Properties, is_binary, is_broken
+from syncd.ics.properties import Properties, decoded, is_binary, is_broken
 from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones, midnight, wall_clock
@@ -569,7 +568,7 @@ def _attachments(event: Properties) -> Iterator[Attach]:
             yield Inline(data=value.bytes, name=name, media_type=media_type)
         elif _parameter(value, "ENCODING").upper() == "BASE64":
             # Without VALUE=BINARY, which some writers forget.
-            yield Inline(data=_decoded(str(value)), name=name, media_type=media_type)
+            yield Inline(data=decoded(str(value)), name=name, media_type=media_type)
         else:
             size = _parameter(value, "SIZE")
             yield Link(
@@ -578,10 +577,3 @@ def _attachments(event: Properties) -> Iterator[Attach]:
                 size_bytes=int(size) if size.isdecimal() and len(size) < 20 else None,
                 media_type=media_type,
             )
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        return None

@@ -21,7 +21,6 @@ DECIDES_TIME = frozenset(
 )
 """Properties without which it is not known when an event is."""
 
-# Text mode on Windows makes CR CR LF of CR LF. Looking behind keeps it linear in a run of CR without LF.
 _FOLDS_IN_SEQUENCE = re.compile(rb"(?<=[\x80-\xff])((?:(?:\r+\n|\n|\r)[ \t])++)([\x80-\xbf]+)")
 _WIDE = {
     re.compile(codecs.BOM_UTF32_LE + b"|" + codecs.BOM_UTF32_BE): "utf-32",
@@ -261,6 +260,7 @@ def content_lines(text: str) -> Iterator[tuple[int, str]]:
 def _written_lines(text: str) -> Iterator[str]:
     r"""Yield the lines of a text; LF ends one, with any CR before it, and so does a CR alone.
 
+    Text mode on Windows makes CR CR LF of CR LF.
     A regular expression for that looks at each letter, which takes ten times as long.
     """
     *ended, last = text.split("\n")

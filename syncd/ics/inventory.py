@@ -386,8 +386,7 @@ class _Search:
             part = parts[index]
             calendar = part.calendar_at(row)
             context = part.runs[calendar][1]
-            known = numbers.setdefault((index, context), {})
-            number = known.setdefault(calendar, len(known))
+            number = _number(calendar, numbers.setdefault((index, context), {}))
             pieces.append(Piece(context, part.starts[row], self._texts[part.raws[row]], number))
         return tuple(pieces)
 
@@ -412,6 +411,11 @@ def _said(parts: Iterable[Part], uids: Collection[bytes]) -> dict[bytes, Counter
     return said
 
 
+def _number(calendar: int, known: dict[int, int]) -> int:
+    """Return which of the VCALENDARs of one context and UID this one is, from 0, as they come to be known."""
+    return known.setdefault(calendar, len(known))
+
+
 def _touched(before: Sequence[Part], after: Sequence[Part], rivals: frozenset[bytes]) -> dict[bytes, None]:
     """The UIDs that have another multiset of pieces; of rivals DTSTAMP counts, too."""
     contexts: dict[str, tuple[list[_Span], list[_Span]]] = {}
@@ -430,10 +434,10 @@ def _touched(before: Sequence[Part], after: Sequence[Part], rivals: frozenset[by
         for part in parts if rivals else ():
             calendars: dict[tuple[bytes, str], dict[int, int]] = {}
             for row in part.rows_of(rivals):
-                context = part.context_at(row)
+                calendar = part.calendar_at(row)
+                context = part.runs[calendar][1]
                 for uid in rivals.intersection(part.uids_at(row)):
-                    known = calendars.setdefault((uid, context), {})
-                    number = known.setdefault(part.calendar_at(row), len(known))
+                    number = _number(calendar, calendars.setdefault((uid, context), {}))
                     stamps[context, number, part.raws[row], uid] += sign
     return touched | {uid: None for (_, _, _, uid), balance in stamps.items() if balance}
 

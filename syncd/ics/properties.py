@@ -180,6 +180,14 @@ def is_binary(value: object) -> bool:
     return isinstance(value, _Bytes) or type(value).__name__ == "vBinary"
 
 
+def decoded(text: str) -> bytes | None:
+    """Return the bytes that base64 (RFC 4648) stands for; None if it is not base64 throughout."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+
+
 # What is plain; each gives None for what is not.
 
 
@@ -204,10 +212,8 @@ def _attachment(line: Property) -> _Text | _Bytes | None:
     parameters = _plain_parameters(line.parameters)
     if parameters is None or parameters.get("VALUE") != "BINARY" or parameters.get("ENCODING") != "BASE64":
         return _without_escapes(line)
-    try:
-        return _Bytes(base64.b64decode(line.value, validate=True), parameters)
-    except ValueError:
-        return None
+    content = decoded(line.value)
+    return None if content is None else _Bytes(content, parameters)
 
 
 def _with_parameters(line: Property, value: str) -> _Text | None:

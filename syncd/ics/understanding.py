@@ -242,7 +242,7 @@ class Understanding:
         except (BrokenComponent, OverflowError) as error:
             unclear = self._broken_alone(uid, components, window)
             defects += unclear.values() or [_defect(uid, components, error)]
-            broken |= {calendar: calendar.partition("+")[0] for calendar in unclear}
+            broken |= {piece.vcalendar: piece.context for piece in stating if piece.vcalendar in unclear}
             components = self._beside_broken(components, broken) if unclear else []
             if not components:
                 return replace(_quarantined(uid, defects), rivals=True)

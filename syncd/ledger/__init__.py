@@ -40,13 +40,13 @@ from sqlalchemy import (
 )
 
 from syncd.core.decisions import Decision, Verdict
-from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.occurrence import Defect, OccurrenceKey, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
 from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger import rows
-from syncd.ledger.agenda import AT_ONCE, Agenda, due_bookings, open_uids
+from syncd.ledger.agenda import Agenda, due_bookings, open_uids
 from syncd.ledger.database import Database, Patience
 from syncd.ledger.underway import UnderWay
 
@@ -234,13 +234,10 @@ class Ledger:
         """Those of these reservations that any booking has or had."""
         wanted, c = list(reservation_ids), rows.bookings.c
         with self._database.reading() as connection:
-            return frozenset(
-                found
-                for start in range(0, len(wanted), AT_ONCE)
-                for found in connection.execute(
-                    select(c.reservation_id).where(c.reservation_id.in_(wanted[start : start + AT_ONCE]))
-                ).scalars()
+            queries = (
+                select(c.reservation_id).where(c.reservation_id.in_(some)) for some in rows.shares(wanted)
             )
+            return frozenset(found for query in queries for found in connection.execute(query).scalars())
 
     def bookings(self) -> tuple[Booking, ...]:
         """All bookings that are remembered, closed ones too, by key, room and age."""
@@ -248,9 +245,8 @@ class Ledger:
 
     def bookings_of(self, *uids: str) -> tuple[Booking, ...]:
         """All bookings of these UIDs, closed ones too, by key, room and age."""
-        wanted = sorted(uids)
-        parts = (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
-        found = chain.from_iterable(self._select(rows.bookings.c.uid.in_(part)) for part in parts)
+        c = rows.bookings.c
+        found = chain.from_iterable(self._select(c.uid.in_(some)) for some in rows.shares(sorted(uids)))
         return tuple(sorted(found, key=lambda b: (b.key, b.room_id or "", b.row)))
 
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
@@ -273,8 +269,7 @@ class Ledger:
         scopes, uids = {key.scope for key in keys}, sorted({key.uid for key in keys})
         c = rows.generations.c
         with self._database.reading() as connection:
-            for start in range(0, len(uids), AT_ONCE):
-                some = uids[start : start + AT_ONCE]
+            for some in rows.shares(uids):
                 query = select(rows.generations).where(c.scope.in_(scopes), c.uid.in_(some))
                 for row in connection.execute(query):
                     key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
@@ -355,7 +350,11 @@ class Ledger:
             if complete:
                 values |= {"last_ok_at": at, "digest": digest}
             if state != "unreadable":
-                values |= {"events": events, "documents": documents, "quarantined": _count(defects)}
+                values |= {
+                    "events": events,
+                    "documents": documents,
+                    "quarantined": count_quarantined(defects),
+                }
                 if defects or (before and before.quarantined):
                     rows.replace_quarantine(connection, source, defects, at)
             rows.put(connection, rows.sources, {"name": source}, values, unread)
@@ -364,7 +363,9 @@ class Ledger:
         """Store the defects of a source that was read before; nothing for a source never looked at."""
         with self._writing() as connection:
             known = connection.execute(
-                update(rows.sources).where(rows.sources.c.name == source).values(quarantined=_count(defects))
+                update(rows.sources)
+                .where(rows.sources.c.name == source)
+                .values(quarantined=count_quarantined(defects))
             )
             if known.rowcount:
                 rows.replace_quarantine(connection, source, defects, at)
@@ -612,9 +613,8 @@ class Ledger:
 
     def _current_with(self, one: ColumnClause[str], values: Collection[str]) -> Iterator[Booking]:
         """The current bookings with one of these values in a column that has an index."""
-        wanted = sorted(values)
-        for start in range(0, len(wanted), AT_ONCE):
-            yield from self._select(and_(one.in_(wanted[start : start + AT_ONCE]), rows.CURRENT))
+        for some in rows.shares(sorted(values)):
+            yield from self._select(and_(one.in_(some), rows.CURRENT))
 
     def _select(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
         return self._bookings(select(rows.bookings).where(condition))

@@ -23,8 +23,6 @@ from syncd.ledger import rows
 
 _Transaction = Callable[[], AbstractContextManager[Connection]]
 
-AT_ONCE = 500  # values in one statement; databases bound their number
-
 _OPEN: TextClause = text(
     "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, 0, '') ON CONFLICT (uid) DO UPDATE SET due_at = 0"
 )
@@ -131,8 +129,8 @@ class Agenda:
         wanted = list(uids)
         found: dict[str, dict[str, Kept]] = {}
         with self._reading() as connection:
-            for start in range(0, len(wanted), AT_ONCE):
-                query = select(rows.kept).where(rows.kept.c.uid.in_(wanted[start : start + AT_ONCE]))
+            for some in rows.shares(wanted):
+                query = select(rows.kept).where(rows.kept.c.uid.in_(some))
                 for row in connection.execute(query):
                     found.setdefault(row.source, {})[row.uid] = Kept(row.pieces, row.remarks or "")
         return found

@@ -40,6 +40,7 @@ from syncd.core.snapshot import Body
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = 1 << 20  # bytes in a row, because a database copies what is stored at a time
+_AT_ONCE = 500  # values in one statement; databases bound their number
 
 
 class _Instant(TypeDecorator[datetime]):
@@ -327,6 +328,11 @@ def add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) ->
     if counted:
         lines = [{"month": month, "method": method, "more": n} for (month, method), n in counted.items()]
         connection.execute(_ADD_CALLS, lines)
+
+
+def shares(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the values in shares of as many as one statement may name."""
+    return (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
 
 
 def replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:

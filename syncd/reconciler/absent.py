@@ -78,7 +78,7 @@ class AbsentFiles:
         self._since = {
             key: at_s for key, at_s in self._since.items() if key[0] != glance.source or key in here
         }
-        left = [self.grace - file.away for file in missing if file.away < self.grace]
+        left = [self.grace - file.away for file in missing if file.is_awaited(self.grace)]
         if left and complete:
             self._judged_in[glance.source] = glance.at_s + min(left).total_seconds()
         else:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
-from syncd.core.occurrence import Defect, Presence, Reading, Window
+from syncd.core.occurrence import Defect, Presence, Reading, Window, count_quarantined
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Booking, BookingState
@@ -326,7 +326,9 @@ class Reconciler:
             decided=decided,
             resting=resting,
             applier=applier,
-            quarantined=len({(d.document, d.uid, d.line) for r in readings.values() for d in r.defects}),
+            quarantined=count_quarantined(
+                defect for reading in readings.values() for defect in reading.defects
+            ),
             reports=noted(reports, decided.plan if decided else None),
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
@@ -538,7 +540,7 @@ class Reconciler:
 
     def _awaited(self, reading: Reading) -> list[str]:
         """Return the files that are gone for less than `safety.file_grace`."""
-        return [file.document for file in reading.missing if file.away < self._settings.file_grace]
+        return [file.document for file in reading.missing if file.is_awaited(self._settings.file_grace)]
 
     def _remember_missing(self, readings: Iterable[Reading]) -> None:
         """Keep in mind, for `status` and the log, which files of directories are gone for a moment."""
