@@ -85,6 +85,8 @@ def _span(lines: dict[bytes, bytes]) -> Span:
     if original is not None:
         _wall(original)  # what moves later dates too, RANGE=THISANDFUTURE, is not plain
     earliest, latest, margin = start - _MARGIN, start, _MARGIN
+    if original is not None and b"DTEND" not in lines and b"DURATION" not in lines:
+        return Span(earliest, None)  # it is as long as its series says
     if (written := lines.get(b"RRULE")) is not None:
         if (match := _ENDING_RULE.fullmatch(written)) is None:
             return Span(earliest, None)

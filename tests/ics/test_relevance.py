@@ -166,6 +166,15 @@ def test_generated(found: list[bytes]) -> None:
     assert outside(calendar(*found), window, Locale(default=BERLIN))[0] == []
 
 
+def test_as_long_as_its_series() -> None:
+    """An override without an end is as long as its series, which its own bytes do not tell."""
+    series = vevent("DTSTART;VALUE=DATE:20250101", "DTEND;VALUE=DATE:20250110", "RRULE:FREQ=DAILY;COUNT=2")
+    moved = vevent("DTSTART;VALUE=DATE:20250103", "RECURRENCE-ID;VALUE=DATE:20250101")
+    window = Window(*(datetime(year, 6, 1, tzinfo=UTC) for year in (2024, 2028, 2028)))
+    assert span_of(moved).latest is None
+    assert outside(calendar(series, moved), window, Locale(default=BERLIN))[0] == []
+
+
 @pytest.mark.parametrize(
     ("lines", "latest"),
     [

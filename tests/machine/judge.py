@@ -48,7 +48,7 @@ class Judge:
         self.calendars = calendars
         self.edits: Counter[Key] = Counter()
         self.touched: dict[str, Touched] = {}
-        self.planned: dict[Key, Meeting] = {}  # what the last whole cycle went by
+        self.planned: dict[Key, Meeting] = {}  # what the cycles went by
         self.held: dict[str, set[str]] = {}  # reservations by the checksum under which they were held
         self.approved: set[str] = set()
         self.put_back = False  # an old ledger, or none
@@ -117,8 +117,8 @@ class Judge:
         planned = report is not None and report.error is None and rules.mode != "observe"
         heard = self.calendars.hear(rules.sources, certain=planned, booked=_shown(known.values()))
         meant_before = self.planned
-        if planned and report and not report.left:
-            self.planned = self.calendars.belief(rules.sources, self.world.now)
+        if planned and report:
+            self._note_plan(known, left=bool(report.left))
         if report and report.plan and report.plan.held_checksum:
             self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}
         self.delivered_twice |= any(fault.startswith("duplicate") for fault in done.trouble.faults)
@@ -135,6 +135,18 @@ class Judge:
         self._check_cancels(done, condemned, heard, before | after)
         self._check_marks(after)
         return done
+
+    def _note_plan(self, before: Mapping[str, Booking], *, left: bool) -> None:
+        """Remember what a cycle went by; of one that left work to the next, what it wrote."""
+        belief = self.calendars.belief(self.world.rules.sources, self.world.now)
+        if not left:
+            self.planned = belief
+            return
+        for number, booking in self.bookings().items():
+            key = _key(booking)
+            former = before.get(number)
+            if key in belief and (former is None or former.origin != booking.origin):
+                self.planned[key] = belief[key]
 
     @staticmethod
     def _check_outcome(done: Cycle) -> None:
