@@ -25,6 +25,8 @@ FILES: Mapping[str, tuple[str, ...]] = {
 }
 """The files of each source; the third is a directory, which holds each UID in one of its two files."""
 CONFIRMATIONS = {"one": 1, "two": 2, "three": 1}
+FILE_GRACE = timedelta(minutes=2)
+CANCELLED_BY_METHOD = "METHOD:CANCEL"
 
 Key: TypeAlias = tuple[str, str | None]
 """UID and original start: what tells meetings apart."""
@@ -34,7 +36,8 @@ Key: TypeAlias = tuple[str, str | None]
 class Meeting:
     """One date as a calendar shows it; `rooms` may be empty, `revision` is its SEQUENCE.
 
-    `withdrawn` is the content line that takes it back (cancelled, or not blocking time), if any.
+    `withdrawn` is the content line that takes it back (cancelled, or not blocking time), if any; it may be
+    the METHOD of the calendar in which it stands.
     """
 
     title: str
@@ -71,7 +74,7 @@ class Meeting:
                 f"SUMMARY:{self.topic}",
                 "ORGANIZER:mailto:boss@example.com",
                 *(f"ATTENDEE;CUTYPE=ROOM:mailto:room-{room}@example.com" for room in self.rooms),
-                *([self.withdrawn] if self.withdrawn else []),
+                *([self.withdrawn] if self.withdrawn not in ("", CANCELLED_BY_METHOD) else []),
                 *properties,
                 "END:VEVENT",
             ]
@@ -84,6 +87,7 @@ class Event:
 
     `every` is the number of days between the dates of a series, 0 for a single meeting.
     `left_out` (EXDATE) and `changed` (RECURRENCE-ID) name dates of the series by their number.
+    `told_off`: it stands in a calendar whose METHOD cancels all that is in it.
     """
 
     main: Meeting
@@ -91,6 +95,7 @@ class Event:
     count: int = 1
     left_out: frozenset[int] = frozenset()
     changed: Mapping[int, Meeting] = field(default_factory=dict)
+    told_off: bool = False
 
     def original(self, number: int) -> Meeting:
         """A date as the rule of the series has it."""
@@ -99,12 +104,15 @@ class Event:
     def dates(self) -> Iterator[tuple[str | None, Meeting]]:
         """Original start (None: it does not recur) and meeting of each date."""
         if not self.every:
-            yield None, self.main
+            yield None, self._as_told(self.main)
             return
         for number in range(self.count):
             if number not in self.left_out:
                 plain = self.original(number)
-                yield utc(plain.start), self.changed.get(number, plain)
+                yield utc(plain.start), self._as_told(self.changed.get(number, plain))
+
+    def _as_told(self, meeting: Meeting) -> Meeting:
+        return replace(meeting, withdrawn=CANCELLED_BY_METHOD) if self.told_off else meeting
 
     def text(self, uid: str, *, broken: bool = False) -> str:
         """As VEVENTs; a broken one has a start that nobody can read."""
@@ -125,7 +133,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Damage:
-    """What is wrong with a file: `kind`, and the part of it that is left or the UID that is broken."""
+    """What is wrong with a file: `kind`, and the part of it that is left or the UID that is broken.
+
+    Of kind `away` are only files of a directory, and the directory is there.
+    """
 
     kind: str
     share: float = 0.5
@@ -133,6 +144,7 @@ class Damage:
 
 
 DAMAGES = ("cut", "empty file", "html", "noise", "missing", "broken event")
+AWAY = Damage("away")
 
 
 @dataclass
@@ -150,11 +162,15 @@ class Heard:
 
 @dataclass
 class Memory:
-    """What was heard of a source: what is believed, what it ever told of, and what it lacked how often."""
+    """What was heard of a source: what is believed, what it ever told of, and what it lacked how often.
+
+    `held` is how many UIDs a file had at least when it was last read.
+    """
 
     believed: dict[Key, Meeting] = field(default_factory=dict)
     told_of: set[Key] = field(default_factory=set)
     missed: Counter[Key] = field(default_factory=Counter)
+    held: dict[str, int] = field(default_factory=dict)
 
 
 class Calendars:
@@ -165,6 +181,9 @@ class Calendars:
         self.events: dict[str, dict[str, Event]] = {source: {} for source in FILES}
         self.damage: dict[str, Damage] = {}
         self.memory = {source: Memory() for source in FILES}
+        self.rivals: dict[str, str] = {}
+        """By source a VEVENT that a stranger wrote into it, which says nothing to anybody."""
+        self._away_since: dict[str, datetime] = {}
 
     # To the disk
 
@@ -179,6 +198,8 @@ class Calendars:
                     if len(names) > 1:  # a directory without its files; its absence is what proves nothing
                         self._remove_directory(path.parent)
                         break
+                elif damage and damage.kind == AWAY.kind:
+                    path.unlink(missing_ok=True)
                 else:
                     path.write_bytes(self._body(source, name, damage))
 
@@ -191,8 +212,17 @@ class Calendars:
     def _body(self, source: str, name: str, damage: Damage | None) -> bytes:
         kind = damage.kind if damage else ""
         broken = damage.uid if damage and kind == "broken event" else ""
-        events = {u: e for u, e in self.events[source].items() if file_of(source, u) == name}
-        body = calendar(*(event.text(uid, broken=uid == broken) for uid, event in sorted(events.items())))
+        kept: list[str] = []
+        told_off: list[str] = []
+        for uid, event in sorted(self.events[source].items()):
+            if file_of(source, uid) == name:
+                several = told_off if event.told_off else kept
+                several.append(event.text(uid, broken=uid == broken))
+        if source in self.rivals and name == FILES[source][0]:
+            kept.append(self.rivals[source])
+        body = calendar(*kept) if kept or not told_off else b""
+        if told_off:
+            body += calendar(CANCELLED_BY_METHOD, *told_off)
         match kind:
             case "cut":
                 assert damage is not None  # it has a kind
@@ -208,27 +238,34 @@ class Calendars:
     # What is heard of it
 
     def hear(
-        self, sources: Iterable[str], *, certain: bool, booked: Mapping[str, set[str]]
+        self, sources: Iterable[str], now: datetime, *, certain: bool, booked: Mapping[str, set[str]]
     ) -> dict[str, Heard]:
         """What can be understood of these sources now, and with that what is believed from now on.
 
         It is not `certain` that a program heard it too that was killed meanwhile.
         `booked` are the UIDs that each source showed and that have reservations.
         """
-        heard = {source: self._hear(source) for source in sources}
+        heard = {source: self._hear(source, now) for source in sources}
+        for source, mine in heard.items():
+            self._count(source, certain=certain and mine.complete)
         for source, mine in heard.items():
             elsewhere: dict[Key, int] = {}
             for key, meeting in (pair for other in heard.values() for pair in other.meetings.items()):
                 elsewhere[key] = max(meeting.revision, elsewhere.get(key, 0))
-            emptied = not booked.get(source, set()) & mine.uids
+            emptied = not booked.get(source, set()) & (mine.uids | mine.unclear)
             self._believe(source, mine, elsewhere, certain=certain, emptied=emptied)
         return heard
 
-    def _hear(self, source: str) -> Heard:
+    def _hear(self, source: str, now: datetime) -> Heard:
         heard = Heard(complete=True)
         for name in FILES[source]:
             damage = self.damage.get(name)
             kind = damage.kind if damage else ""
+            if kind == AWAY.kind:
+                since = self._away_since.setdefault(name, now)
+                heard.unclear |= self._unclear_without(source, name, now - since)
+                continue
+            self._away_since.pop(name, None)
             if kind == "missing":
                 heard = Heard(complete=False)
                 break
@@ -244,6 +281,22 @@ class Calendars:
                 else:
                     heard.meetings |= {(uid, date): meeting for date, meeting in event.dates()}
         return heard
+
+    def _unclear_without(self, source: str, name: str, away: timedelta) -> set[str]:
+        """The UIDs of a file that is gone, of which nothing follows: at first, and if they were several."""
+        memory = self.memory[source]
+        all_gone = all(self.damage.get(other) == AWAY for other in FILES[source])
+        if away >= FILE_GRACE and memory.held.get(name, 0) <= 1 and not all_gone:
+            return set()
+        return {uid for uid, _ in memory.believed if file_of(source, uid) == name}
+
+    def _count(self, source: str, *, certain: bool) -> None:
+        """Remember how many UIDs each file has; at least, if nobody knows whether it was read."""
+        held = self.memory[source].held
+        for name in FILES[source]:
+            if name not in self.damage:
+                now = sum(file_of(source, uid) == name for uid in self.events[source])
+                held[name] = now if certain else min(now, held.get(name, now))
 
     def _believe(
         self, source: str, heard: Heard, elsewhere: Mapping[Key, int], *, certain: bool, emptied: bool

@@ -20,6 +20,7 @@ from tests.machine.calendars import Calendars, Heard, Key, Meeting
 from tests.machine.world import STRANGER, Cycle, World
 
 LIVE = (1, 2)
+TOLD_FLOOR = 2
 WAITS_FOR_APPROVAL = 2
 BOOKABLE = timedelta(days=7)  # as the booking rules of a new tenant say
 
@@ -31,7 +32,8 @@ Reservations: TypeAlias = dict[str, dict[str, Any]]
 class Touched:
     """What a person or the building did to a reservation, and what its meeting was for the program then.
 
-    `ended` says how it ended, if it did: cancelled, rejected or released.
+    `ended` says how it ended, if it did: cancelled, rejected or released; or, of one that was gone with many
+    others, what a person decided: to have it again, or not.
     """
 
     ended: str
@@ -86,6 +88,11 @@ class Judge:
         """A person released what is held under a checksum."""
         self.approved |= self.held[checksum]
 
+    def note_settled(self, booking: Booking, *, again: bool) -> None:
+        """A person decided about a reservation that is gone with many others."""
+        number = booking.reservation_id or ""
+        self.note_touch(number, ended="wanted again" if again else "given up")
+
     def note_other_ledger(self, *, recognised: bool) -> None:
         """An old ledger was put back, or there is none; whether the program can tell."""
         self.put_back = True
@@ -115,7 +122,8 @@ class Judge:
         done = cycle()
         report = done.report
         planned = report is not None and report.error is None and rules.mode != "observe"
-        heard = self.calendars.hear(rules.sources, certain=planned, booked=_shown(known.values()))
+        booked = _shown(known.values())
+        heard = self.calendars.hear(rules.sources, self.world.now, certain=planned, booked=booked)
         meant_before = self.planned
         if planned and report:
             self._note_plan(known, left=bool(report.left))
@@ -133,6 +141,7 @@ class Judge:
         self._check_mode(done)
         self._check_strangers(before, after)
         self._check_cancels(done, condemned, heard, before | after)
+        self._check_told(done, condemned, known)
         self._check_marks(after)
         return done
 
@@ -214,6 +223,17 @@ class Judge:
             assert self.world.rules.marker, "without marks nothing is there twice"
             superfluous = known[number]
             assert any(self._twins(known[i], superfluous) for i in known if int(i) < int(number)), superfluous
+
+    def _check_told(self, done: Cycle, condemned: set[str], known: Mapping[str, Booking]) -> None:
+        """What one source tells to cancel in one cycle is little, or a person released it."""
+        told = Counter(
+            booking.source
+            for number, booking in done.intents.items()
+            if number not in condemned and booking.evidence is Evidence.TOLD
+        )
+        for name, count in told.items():
+            held = [b for b in known.values() if b.source == name and b.state in HOLDING_STATES]
+            assert count <= max(TOLD_FLOOR, 0.5 * len(held)), "more than may be told at once"
 
     def _twins(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
         """Whether two reservations are of one meeting, as far as a ledger that knows neither can tell."""
@@ -379,6 +399,8 @@ class Judge:
             "rejected": False,
             "cancelled": rules.on_cancel == "rebook",
             "released": rules.on_cancel == "rebook",
+            "wanted again": True,
+            "given up": False,
         }[touched.ended]
 
     def rejected(self, booking: Booking) -> bool:

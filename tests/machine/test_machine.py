@@ -31,8 +31,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
+from syncd.core.reservation import HOLDING_STATES
 from tests.conftest import examples
 from tests.machine.calendars import (
+    AWAY,
     CONFIRMATIONS,
     DAMAGES,
     FILES,
@@ -215,6 +217,75 @@ class Office(RuleBasedStateMachine):
             self.put(source, uid, None)
             self.put(source, f"{uid[0]}{self.names}", event)
 
+    @rule(name=files)
+    def tell_off(self, name: str) -> None:
+        """One line in a calendar's head cancels all that stands in a file."""
+        source = next(source for source, names in FILES.items() if name in names)
+        for uid, event in sorted(self.calendars.events[source].items()):
+            if file_of(source, uid) == name:
+                self.put(source, uid, self._revised(event, told_off=True))
+
+    @rule(source=sources)
+    def take_up_again(self, source: str) -> None:
+        """What was cancelled by the head of a calendar is meant after all."""
+        for uid, event in sorted(self.calendars.events[source].items()):
+            if event.told_off:
+                self.put(source, uid, self._revised(event, told_off=False))
+
+    def _revised(self, event: Event, *, told_off: bool) -> Event:
+        """The same event with new revisions."""
+        self.revision += 1
+        main = replace(event.main, revision=self.revision)
+        changed = {number: replace(each, revision=self.revision) for number, each in event.changed.items()}
+        return replace(event, main=main, changed=changed, told_off=told_off)
+
+    @rule(
+        which=picks,
+        other=sources,
+        start=starts,
+        cancelled=st.booleans(),
+        struck=st.lists(faults, max_size=1),
+    )
+    def stranger_copies(
+        self, which: int, other: str, start: datetime, cancelled: bool, struck: list[str]
+    ) -> None:
+        """Somebody writes the UID of a meeting of others into his own calendar, with a higher SEQUENCE."""
+        if self.calendars.damage or other not in self.world.rules.sources:
+            return
+        self._cycle(Trouble())
+        deciding = self._sources_that_decide(other)
+        if not deciding:
+            return
+        uid, source = deciding[which % len(deciding)]
+        event = self.calendars.events[source][uid]
+        rival = Meeting("Rival", start, 60, event.main.rooms, 1000 + self.revision)
+        text = replace(event, main=replace(rival, withdrawn="STATUS:CANCELLED" if cancelled else "")).text(
+            uid
+        )
+        self.calendars.rivals[other] = text.replace("mailto:boss@", "mailto:mallory@")
+        self._cycle(self._with(struck))
+        self._cycle(Trouble())
+        topics = [reservation["topic"] for reservation in self.world.reservations().values()]
+        assert not any(topic.startswith("Rival") for topic in topics), "a stranger's word counts"
+        del self.calendars.rivals[other]
+        self._cycle(Trouble())
+
+    def _sources_that_decide(self, other: str) -> list[tuple[str, str]]:
+        """UID and source of what stands in one source only, is booked by its word, and is not in another."""
+        configured = self.world.rules.sources
+        found: set[tuple[str, str]] = set()
+        for booking in self.judge.bookings().values():
+            uid, source = booking.key.uid, booking.source
+            showing = [name for name in configured if uid in self.calendars.events[name]]
+            if booking.state in HOLDING_STATES and showing == [source] and source != other:
+                found.add((uid, source))
+        return sorted(found)
+
+    @rule(name=st.sampled_from(FILES["three"]))
+    def file_goes(self, name: str) -> None:
+        """A file of the directory goes, and stays away until something brings it back."""
+        self.calendars.damage[name] = AWAY
+
     @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
         do_damage(self.calendars, name, kind, share, data)
@@ -282,6 +353,27 @@ class Office(RuleBasedStateMachine):
             case "move":
                 self.world.edit_by_hand(chosen, room_id=self.world.rooms[room])
         self.judge.note_touch(chosen, ended="cancelled" if what == "cancel" else "")
+
+    @rule()
+    def wipe(self) -> None:
+        """All that was booked is gone at once, as if by another project or a mistake."""
+        for number in sorted(self.judge.ours()):
+            self.world.edit_by_hand(number, status=3)
+            self.judge.note_touch(number, ended="cancelled")
+
+    @rule(again=st.booleans())
+    def settle_vanished(self, again: bool) -> None:
+        """A person decides about what is gone with many others."""
+        self._settle_vanished(again=again)
+
+    def _settle_vanished(self, *, again: bool) -> bool:
+        with self.world.ledger() as ledger:
+            gone = [booking for booking in ledger.current() if booking.is_vanished]
+            verdict = Verdict.RETRY if again else Verdict.DROP
+            for booking in gone:
+                ledger.decide(Decision(booking.row, verdict, None, "somebody", self.world.now))
+                self.judge.note_settled(booking, again=again)
+        return bool(gone)
 
     @rule(which=picks, passes=st.sampled_from([True, True, False]))
     def decide(self, which: int, passes: bool) -> None:
@@ -437,12 +529,13 @@ class Office(RuleBasedStateMachine):
     def _persons_answer(self) -> bool:
         """Whether anything was asked of a person, who answers it."""
         self.approve()
+        settled = self._settle_vanished(again=True)
         with self.world.ledger() as ledger:
             refused = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
             stuck = [b for b in refused if not self.judge.rejected(b)]
             for booking in stuck:
                 ledger.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
-            return bool(stuck) or (ledger.get_fact("held") or " 0") != " 0"
+            return settled or bool(stuck) or (ledger.get_fact("held") or " 0") != " 0"
 
     def teardown(self) -> None:
         """Whatever happened before, it ends well."""

@@ -37,7 +37,7 @@ from syncd.sandbox import Sandbox
 from syncd.sources import FileSource
 from syncd.tuya import TuyaApi
 from tests.conftest import HANG_S
-from tests.machine.calendars import CONFIRMATIONS, FILES, FIRST_DAY
+from tests.machine.calendars import CONFIRMATIONS, FILE_GRACE, FILES, FIRST_DAY
 from tests.sandbox.conftest import Client, room
 
 ROOMS = {"red": "1410148741926678531", "green": "1410148741926678532", "blue": "1410148741926678533"}
@@ -258,6 +258,9 @@ marker = {str(rules.marker).lower()}
 [safety]
 cancel_floor = 3
 empty_hold = 2
+told_floor = 2
+vanish_floor = 2
+file_grace = "{int(FILE_GRACE.total_seconds())}s"
 [drift]
 on_change = "{rules.on_change}"
 on_cancel = "{rules.on_cancel}"
