@@ -63,8 +63,12 @@ def _states(office: Office) -> list[tuple[str, str | None]]:
 
 
 def _take_away(api: RawApi, count: int, how: str = "gone") -> dict[str, Any]:
-    """Let the last so many reservations vanish; as they were."""
-    taken = {key: dict(api.stored[key]) for key in sorted(api.live())[-count:]}
+    """Let the reservations of the last so many meetings vanish; as they were.
+
+    By their start, because which of several calls under way at once is answered first is left open.
+    """
+    by_start = sorted(api.live(), key=lambda key: int(api.stored[key]["start_time"]))
+    taken = {key: dict(api.stored[key]) for key in by_start[-count:]}
     for key in taken:
         if how == "gone":
             del api.stored[key]

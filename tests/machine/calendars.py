@@ -151,13 +151,15 @@ AWAY = Damage("away")
 class Heard:
     """What an attentive person understands of a source today.
 
-    `complete` says whether absence means anything; `unclear` are UIDs that are there and not understood.
+    `complete` says whether absence means anything; `unclear` are UIDs that are there and not understood, or
+    may come back in a moment. About those `asked` for a person decides, unless another copy says more.
     """
 
     complete: bool
     meetings: dict[Key, Meeting] = field(default_factory=dict)
     uids: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -263,7 +265,7 @@ class Calendars:
             kind = damage.kind if damage else ""
             if kind == AWAY.kind:
                 since = self._away_since.setdefault(name, now)
-                heard.unclear |= self._unclear_without(source, name, now - since)
+                self._miss(heard, source, name, now - since)
                 continue
             self._away_since.pop(name, None)
             if kind == "missing":
@@ -282,13 +284,14 @@ class Calendars:
                     heard.meetings |= {(uid, date): meeting for date, meeting in event.dates()}
         return heard
 
-    def _unclear_without(self, source: str, name: str, away: timedelta) -> set[str]:
-        """The UIDs of a file that is gone, of which nothing follows: at first, and if they were several."""
+    def _miss(self, heard: Heard, source: str, name: str, away: timedelta) -> None:
+        """Nothing follows of a file that is gone at first; of several UIDs that it held a person is asked."""
         memory = self.memory[source]
-        all_gone = all(self.damage.get(other) == AWAY for other in FILES[source])
-        if away >= FILE_GRACE and memory.held.get(name, 0) <= 1 and not all_gone:
-            return set()
-        return {uid for uid, _ in memory.believed if file_of(source, uid) == name}
+        lost = {uid for uid, _ in memory.believed if file_of(source, uid) == name}
+        if away < FILE_GRACE:
+            heard.unclear |= lost
+        elif memory.held.get(name, 0) > 1 or all(self.damage.get(other) == AWAY for other in FILES[source]):
+            heard.asked |= lost
 
     def _count(self, source: str, *, certain: bool) -> None:
         """Remember how many UIDs each file has; at least, if nobody knows whether it was read."""
@@ -315,8 +318,10 @@ class Calendars:
                 continue
             missed[key] += 1
             told = key[0] in heard.uids
-            superseded = key in elsewhere and (emptied or elsewhere[key] >= believed[key].revision)
-            if told or superseded or missed[key] >= CONFIRMATIONS[source]:
+            asked = key[0] in heard.asked
+            superseded = key in elsewhere and (emptied or asked or elsewhere[key] >= believed[key].revision)
+            shown = missed[key] >= CONFIRMATIONS[source] and not asked
+            if told or superseded or shown:
                 del believed[key]
         for key in [key for key in missed if (certain and key in heard.meetings) or key not in believed]:
             del missed[key]

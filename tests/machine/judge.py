@@ -70,8 +70,13 @@ class Judge:
         self.edits.update(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
     def note_touch(self, number: str, *, ended: str = "") -> None:
-        """A person did something to a reservation."""
-        self._note_touch(number, self.bookings().get(number), self.planned, ended)
+        """A person did something to a reservation; to one that had ended before it means nothing more."""
+        if not self._is_ended(number):
+            self._note_touch(number, self.bookings().get(number), self.planned, ended)
+
+    def _is_ended(self, number: str) -> bool:
+        """Whether a person or the building ended a reservation before."""
+        return number in self.touched and self.touched[number].ended != ""
 
     def _note_touch(
         self, number: str, booking: Booking | None, planned: Mapping[Key, Meeting], ended: str
@@ -91,7 +96,7 @@ class Judge:
     def note_settled(self, booking: Booking, *, again: bool) -> None:
         """A person decided about a reservation that is gone with many others."""
         number = booking.reservation_id or ""
-        self.note_touch(number, ended="wanted again" if again else "given up")
+        self._note_touch(number, booking, self.planned, "wanted again" if again else "given up")
 
     def note_other_ledger(self, *, recognised: bool) -> None:
         """An old ledger was put back, or there is none; whether the program can tell."""
