@@ -23,7 +23,7 @@ from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced
 if TYPE_CHECKING:
     from syncd.config import Config
     from syncd.core.reservation import Booking
-    from syncd.tables import Tables
+    from syncd.views.console import Tables
 
 
 class Exit(IntEnum):
@@ -78,7 +78,7 @@ def _root(
 def run(context: typer.Context) -> None:
     """Run as a daemon, in the foreground; SIGHUP re-reads the configuration, SIGUSR1 reads all sources."""
     from syncd.config import default_path
-    from syncd.daemon import run
+    from syncd.daemon.loop import run
 
     run(context.obj or default_path())
 
@@ -93,9 +93,9 @@ def once(
     as_json: JsonOption = False,
 ) -> None:
     """Run one full cycle over all sources, then leave."""
-    from syncd import report
-    from syncd.progress import ProgressBar
-    from syncd.service import Stop, service
+    from syncd.assembly import Stop, service
+    from syncd.views import documents
+    from syncd.views.progress import ProgressBar
 
     config = _load(context)
     only = _known_sources(config, source)
@@ -106,7 +106,7 @@ def once(
     ):
         done = parts.reconciler.cycle(only, force=force)
     if as_json:
-        _print_json(report.cycle_document(done))
+        _print_json(documents.cycle_document(done))
     else:
         _tables(config).cycle(done)
     if done.error is not None:
@@ -121,8 +121,8 @@ def once(
 @app.command()
 def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOption = False) -> None:
     """Show what a cycle would do, without doing it."""
-    from syncd import report
-    from syncd.service import service
+    from syncd.assembly import service
+    from syncd.views import documents
 
     config = _load(context)
     with service(config, owner=False) as parts:
@@ -130,7 +130,7 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
     if as_json:
         reservation = config.reservation
         _print_json(
-            report.plan_document(
+            documents.plan_document(
                 preview.plan,
                 instance=reservation.instance,
                 marker=reservation.marker,
@@ -147,13 +147,13 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
 @app.command()
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show sources, bookings, and what is held, in doubt, refused, quarantined or waiting."""
-    from syncd import report
-    from syncd.service import open_ledger, utc_now
+    from syncd.assembly import open_ledger, utc_now
+    from syncd.views import documents
 
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
         names = [source.name for source in config.sources]
-        document = report.status_document(
+        document = documents.status_document(
             ledger,
             mode=config.mode,
             configured=names,
@@ -164,7 +164,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
             _print_json(document)
         else:
             _tables(config).status(document, ledger.current())
-        attention = report.needs_attention(document)
+        attention = documents.needs_attention(document)
     raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
 
 
@@ -175,9 +175,9 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell the whole story of one event: where it was read, what it became, and why."""
+    from syncd.assembly import service
     from syncd.explain import story_of, tell
-    from syncd.screen import screen
-    from syncd.service import service
+    from syncd.views.screen import screen
 
     if not uid.strip():
         raise typer.BadParameter(
@@ -196,7 +196,7 @@ def explain(
 @app.command()
 def approve(context: typer.Context, checksum: str) -> None:
     """Release the held cancellations that `plan` showed under this checksum; the next cycle makes them."""
-    from syncd.service import service, utc_now, who
+    from syncd.assembly import service, utc_now, who
 
     config = _load(context)
     with service(config, owner=False) as parts:
@@ -231,8 +231,8 @@ def resolve(
     drop: Annotated[bool, typer.Option("--drop", help="Give it up until the event changes.")] = False,
 ) -> None:
     """Settle what is in doubt, was refused, released or dropped, or vanished; the next cycle does it."""
-    from syncd.core.decisions import Decision, Open, Verdict, full_name, open_as, resolvable
-    from syncd.service import open_ledger, utc_now, who
+    from syncd.assembly import open_ledger, utc_now, who
+    from syncd.core.resolve import Decision, Open, Verdict, full_name, open_as, resolvable
 
     chosen = [v for v, said in ((Verdict.ADOPT, adopt), (Verdict.RETRY, retry), (Verdict.DROP, drop)) if said]
     if len(chosen) != 1:
@@ -274,7 +274,7 @@ def _open_state(said: str, words: list[str]) -> str:
 
 def _one_meant(key: str, open_ones: list[Booking]) -> Booking:
     """The one open booking that a KEY means; else what there is, and the end."""
-    from syncd.core.decisions import full_name, named
+    from syncd.core.resolve import full_name, named
 
     meant = named(key, open_ones)
     if len(meant) == 1:
@@ -302,14 +302,14 @@ def adopt(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild a lost state from the reservations in the API that carry our mark; shows first."""
-    from syncd import report
-    from syncd.service import service
+    from syncd.assembly import service
+    from syncd.views import documents
 
     config = _load(context)
     with service(config, owner=apply) as parts:
         found = parts.reconciler.adoption(apply=apply)
     if as_json:
-        _print_json(report.adoption_document(found, applied=apply))
+        _print_json(documents.adoption_document(found, applied=apply))
     else:
         _tables(config).adoption(found, applied=apply)
     if found.adopted and not apply:
@@ -420,7 +420,7 @@ def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] |
 
 def _tables(config: Config) -> Tables:
     """With the library that draws them, of no use to who asks for JSON."""
-    from syncd.tables import tables_of
+    from syncd.views.console import tables_of
 
     return tables_of(config)
 

@@ -14,15 +14,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from syncd import log
+from syncd.assembly import Service, service
 from syncd.config import load
 from syncd.core.reservation import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
-from syncd.progress import ProgressBar
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Sandbox, SandboxSettings
-from syncd.screen import Screen, screen
-from syncd.service import Service, service
-from syncd.tables import tables_of
+from syncd.views.console import tables_of
+from syncd.views.progress import ProgressBar
+from syncd.views.screen import Screen, screen
 
 
 def run(keep: Path | None) -> int:

@@ -35,7 +35,7 @@ from syncd.config import (
     json_schema,
     load,
 )
-from syncd.config.table import Table
+from syncd.config.validation import Table
 from syncd.config.values import duration_text, parse_duration, parse_share, parse_size, share_text, size_text
 from syncd.errors import ConfigError
 from tests.conftest import HANG_S

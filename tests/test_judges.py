@@ -14,14 +14,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from syncd.assembly import assemble
 from syncd.config import Config, effective, load
+from syncd.daemon.schedule import Entry, Scheduler
+from syncd.daemon.watcher import Watcher
 from syncd.errors import ConfigError
 from syncd.ics import Crew
 from syncd.ledger import Ledger
-from syncd.scheduler import Entry, Scheduler
-from syncd.service import assemble
 from syncd.urls import UnusableUrl, parsed_url, require_usable
-from syncd.watcher import Watcher
 
 SECRET = "correct-horse-battery"
 FILE = """\

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, event
 
 from syncd import migrations
+from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec
-from syncd.core.snapshot import Body, Snapshot
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger
 from syncd.ledger.rows import decode_spec, encode_spec

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from syncd.notify import Notifier
+from syncd.daemon.systemd import Notifier
 from tests.conftest import HANG_S
 
 

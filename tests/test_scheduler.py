@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.backoff import backed_off
-from syncd.scheduler import Entry, Scheduler, Wakes
+from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from tests.conftest import HANG_S
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -108,7 +108,7 @@ class TestEntry:
         """The place of a name is fixed: it may not change with Python, its hash seed or a release."""
         script = (
             "from datetime import UTC, datetime, timedelta\n"
-            "from syncd.scheduler import Entry\n"
+            "from syncd.daemon.schedule import Entry\n"
             "noon = datetime(2026, 11, 23, 12, tzinfo=UTC)\n"
             "print(Entry(timedelta(hours=1)).after('office', noon).isoformat())\n"
         )
@@ -263,7 +263,7 @@ class TestScheduler:
         script = (
             "import sys, time\n"
             "from datetime import timedelta\n"
-            "from syncd.scheduler import Entry, Scheduler\n"
+            "from syncd.daemon.schedule import Entry, Scheduler\n"
             "def wake(name): print(time.monotonic(), flush=True)\n"
             "with Scheduler(wake) as scheduler:\n"
             "    scheduler.plan({'office': Entry(timedelta(seconds=0.2))})\n"
@@ -408,7 +408,7 @@ class TestWakes:
         """A process that waits for a long time wakes at once when the handler of a signal rings."""
         script = (
             "import signal\n"
-            "from syncd.scheduler import Wakes\n"
+            "from syncd.daemon.schedule import Wakes\n"
             "wakes = Wakes()\n"
             "signal.signal(signal.SIGTERM, lambda *_: wakes.wake('stop', 'signal'))\n"
             "print('waiting', flush=True)\n"
@@ -428,8 +428,8 @@ def test_idle_costs_next_to_nothing(tmp_path: Path) -> None:
         "import sys, time\n"
         "from datetime import timedelta\n"
         "from pathlib import Path\n"
-        "from syncd.scheduler import Entry, Scheduler, Wakes\n"
-        "from syncd.watcher import Watcher\n"
+        "from syncd.daemon.schedule import Entry, Scheduler, Wakes\n"
+        "from syncd.daemon.watcher import Watcher\n"
         "wakes, folder = Wakes(), Path(sys.argv[1])\n"
         "files = {str(n): [folder / f'{n}.ics'] for n in range(100)}\n"
         "with Watcher(lambda n: wakes.wake(n, 'file'), rescan_s=0.5) as watcher, "

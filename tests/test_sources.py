@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from syncd.core.document import BLOCK, Document
 from syncd.errors import SourceError, SourceMalformed, SourceUnavailable
-from syncd.ics import Document
-from syncd.ics.document import BLOCK
-from syncd.sources import FileSource
+from syncd.sources.files import FileSource
 
 BODY = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\nEND:VCALENDAR\r\n"
 LARGE = b"".join(b"%09d\r\n" % number for number in range(250_000))  # in three blocks

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sources import FileSource
-from syncd.watcher import Watcher, _Survey
+from syncd.daemon.watcher import Watcher, _Survey
+from syncd.sources.files import FileSource
 from tests.conftest import HANG_S
 
 QUIET_S = 0.3  # after which a change is finished

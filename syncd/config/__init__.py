@@ -24,8 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from syncd.config.files import UnreadableFile, read_small
-from syncd.config.secret import Secret
-from syncd.config.tables import (
+from syncd.config.schema import (
     Api,
     Attachments,
     Auth,
@@ -48,6 +47,7 @@ from syncd.config.tables import (
     Web,
     Webhook,
 )
+from syncd.config.secret import Secret
 from syncd.config.values import masked_url
 from syncd.errors import ConfigError
 

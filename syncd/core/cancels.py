@@ -25,7 +25,7 @@ from syncd.core.occurrence import Missing, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking
-from syncd.core.rest import Tally
+from syncd.core.totals import Tally
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from syncd.core.mapper import Publication
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
 from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
-from syncd.core.rest import Rest
+from syncd.core.totals import Rest
 
 
 class Mode(StrEnum):

@@ -27,18 +27,18 @@ from syncd.core.changes import (
     Wait,
 )
 from syncd.core.evidence import Absence, confirmed
-from syncd.core.exchanged import exchanged, looks_alike
+from syncd.core.idle import at_rest
 from syncd.core.mapper import Mapped, Skipped
-from syncd.core.moved import AT_ONCE, moved_keys
+from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
 from syncd.core.order import writing_order
 from syncd.core.policy import REPAIRS, Policy
-from syncd.core.quiet import at_rest
 from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
+from syncd.core.rekey import AT_ONCE, moved_keys
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
-from syncd.core.rest import Resting
+from syncd.core.swapped_sources import exchanged, looks_alike
 from syncd.core.text import fold_space
-from syncd.core.witness import Witnessed
+from syncd.core.totals import Resting
 
 REPEATS = 3
 """Requests for one change that follow each other at once; others wait until a lost one cannot arrive."""

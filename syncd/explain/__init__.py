@@ -7,7 +7,7 @@ It writes nothing, works beside a running daemon, and does without the API when 
 Like `plan` it shows topics and people, because it answers a person; nothing of that goes into a log.
 """
 
+from syncd.explain.sentences import tell
 from syncd.explain.story import Story, story_of
-from syncd.explain.words import tell
 
 __all__ = ["Story", "story_of", "tell"]

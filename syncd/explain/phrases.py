@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syncd.core.reservation import ReservationSpec
-from syncd.ics.account import Part, ZoneUse
+from syncd.intake.excerpt import Part, ZoneUse
 
 
 def asked_for(spec: ReservationSpec) -> str:

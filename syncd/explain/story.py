@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import tzinfo
 
+from syncd.assembly import Service, mapping_rules
 from syncd.core.mapper import Mapper
 from syncd.core.occurrence import Defect, Occurrence, Reading
-from syncd.explain.fates import Fate, fates_of, later_occurrence, topic_of
-from syncd.ics import Account
+from syncd.explain.verdicts import Fate, fates_of, later_occurrence, topic_of
+from syncd.intake import Account
 from syncd.ledger import Ledger, SourceRecord
 from syncd.reconciler import Examination
-from syncd.report import change_document, iso
-from syncd.service import Service, mapping_rules
+from syncd.views.documents import change_document, iso
 
 _FEW = 5  # UIDs that are suggested
 

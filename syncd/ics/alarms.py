@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from syncd.core.occurrence import Alarm
-from syncd.ics.components import RawComponent
+from syncd.ics.content import RawComponent
 from syncd.ics.duration import parse_duration
 from syncd.ics.zones import Zones
 

@@ -35,7 +35,7 @@ from syncd.core.occurrence import (
 from syncd.core.reasons import Note, Reason
 from syncd.core.text import fold_space, shortened
 from syncd.ics.alarms import alarms_of
-from syncd.ics.components import BrokenComponent, RawComponent
+from syncd.ics.content import BrokenComponent, RawComponent
 from syncd.ics.duration import Duration, parse_duration
 from syncd.ics.properties import Properties, decoded, is_binary, is_broken
 from syncd.ics.quirks import repaired

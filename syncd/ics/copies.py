@@ -2,7 +2,7 @@
 
 A copy is what one VCALENDAR says. Scheduling messages of one organizer (RFC 5546: REQUEST, ADD, CANCEL) are
 one copy, since each goes on where the former ended. Of several components of one copy about the same date the
-newest counts. Which copy decides about a meeting is not judged here but by `syncd.core.witness`, for all
+newest counts. Which copy decides about a meeting is not judged here but by `syncd.core.merge`, for all
 sources alike.
 """
 
@@ -15,7 +15,7 @@ from datetime import datetime
 from syncd.core.occurrence import Authority, Presence, Window
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component
-from syncd.ics.components import BrokenComponent
+from syncd.ics.content import BrokenComponent
 from syncd.ics.recurrence import Instance, excludes, expand, next_start, original_start
 
 SAYS_NOTHING = frozenset({"REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH"})

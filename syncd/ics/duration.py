@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from syncd.core.reasons import Reason
-from syncd.ics.components import BrokenComponent
+from syncd.ics.content import BrokenComponent
 
 _DURATION = re.compile(
     r"([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE

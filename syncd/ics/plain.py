@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from syncd.core.bounds import PLAIN_BYTES, PLAIN_CONTEXT_BYTES
-from syncd.ics.pieces import Piece
+from syncd.ics.vevent import Piece
 
 _MOST_PIECES = 20  # a series with some dates that were moved
 _MOST_ONSETS = 40  # rules of zones in one calendar; two for each zone are usual

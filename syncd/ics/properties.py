@@ -15,7 +15,7 @@ from datetime import date, datetime
 from typing import Any
 
 from syncd.core.reasons import Reason
-from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent
+from syncd.ics.content import DECIDES_TIME, BrokenComponent, RawComponent
 from syncd.ics.quirks import Property, Repaired
 from syncd.ics.rule import BrokenRule, Rule
 

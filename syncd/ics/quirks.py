@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from syncd.ics.components import DECIDES_TIME, RawComponent, split_content_line, text_of
+from syncd.core.document import text_of
+from syncd.ics.content import DECIDES_TIME, RawComponent, split_content_line
 
 _TIMES = ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE")
 _ONCE = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "SEQUENCE", "STATUS", "LAST-MODIFIED", "CREATED")

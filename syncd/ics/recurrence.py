@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.core.reasons import Reason
 from syncd.ics.component import Component, Start
-from syncd.ics.components import BrokenComponent
+from syncd.ics.content import BrokenComponent
 from syncd.ics.duration import Duration
 from syncd.ics.rule import Rule, Until
 from syncd.ics.rule_dates import Recurrence

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from syncd.ics.components import RawComponent
+from syncd.ics.content import RawComponent
 from syncd.ics.rule import BrokenRule, Frequency, Rule
 from syncd.ics.rule_dates import Recurrence
 

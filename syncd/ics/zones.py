@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
-from syncd.ics.components import RawComponent, unescaped
+from syncd.ics.content import RawComponent, unescaped
 from syncd.ics.vtimezone import OwnZone, UnusableZone
 
 # What Exchange shows to people: (UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna

@@ -39,11 +39,11 @@ from sqlalchemy import (
     update,
 )
 
-from syncd.core.decisions import Decision, Verdict
+from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
-from syncd.core.snapshot import Body, Snapshot
+from syncd.core.resolve import Decision, Verdict
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger import rows
 from syncd.ledger.agenda import Agenda, due_bookings, open_uids

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from syncd.apply.ports import Api, Facts
 from syncd.core.apitime import ApiTime
 from syncd.errors import ClockWrong
-from syncd.reconciler.ports import Api, Facts, Ledger
+from syncd.reconciler.ports import Ledger
 
 log = structlog.get_logger(__name__)
 

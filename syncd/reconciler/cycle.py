@@ -16,20 +16,30 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from syncd.apply.applier import Applier
+from syncd.apply.drift import inspect, is_due, is_unproven, last_compared, look_for, remember
+from syncd.apply.ports import Api, Facts, Progress
+from syncd.apply.publish import remove_unneeded
+from syncd.apply.questions import Questions, leftovers, standing
+from syncd.apply.settle import Settler
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Defect, Presence, Reading, Window, count_quarantined
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Booking, BookingState
-from syncd.core.rest import Resting, Tally
+from syncd.core.settings import Settings
+from syncd.core.totals import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
-from syncd.ics import Account, Crew, account_of
-from syncd.reconciler.apply import Applier
+from syncd.ics import Crew
+from syncd.intake import Account, account_of
+from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
+from syncd.intake.poison import Poison
+from syncd.intake.ports import CalendarSource
+from syncd.intake.worklist import Agenda, Due
 from syncd.reconciler.clock import ClockCheck
-from syncd.reconciler.grounds import Grounds, Groundwork, Wish
-from syncd.reconciler.inspect import inspect, is_due, is_unproven, last_compared, look_for, remember
-from syncd.reconciler.intake import Elsewhere, Intake, Prepare, Said
-from syncd.reconciler.outcome import (
+from syncd.reconciler.inputs import ANSWER_KEPT, Grounds, Groundwork, Wish
+from syncd.reconciler.ports import Ledger
+from syncd.reconciler.report import (
     Adoption,
     CycleReport,
     Examination,
@@ -38,12 +48,6 @@ from syncd.reconciler.outcome import (
     is_refused,
     noted,
 )
-from syncd.reconciler.poison import Poison
-from syncd.reconciler.ports import Api, CalendarSource, Facts, Ledger, Progress, Settings
-from syncd.reconciler.publish import remove_unneeded
-from syncd.reconciler.questions import Questions, leftovers, standing
-from syncd.reconciler.rest import Agenda, Due
-from syncd.reconciler.settle import Settler
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +168,13 @@ class Reconciler:
             file_grace=settings.file_grace,
             elapsed=elapsed,
         )
-        self._agenda = Agenda(ledger, self._intake, settings)
+        self._agenda = Agenda(
+            ledger,
+            self._intake,
+            rules=settings,
+            horizon=settings.horizon,
+            people_kept=ANSWER_KEPT if settings.lookup else None,
+        )
         self._api = api = Questions(api, ledger, clock)
         self._ledger = ledger
         self._settings = settings

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from syncd import log
+from syncd.apply.drift import INSPECTED
+from syncd.assembly import assemble, open_ledger
 from syncd.config import load
 from syncd.ics import Crew, Piece, Understood
-from syncd.reconciler.inspect import INSPECTED
-from syncd.service import assemble, open_ledger
 from syncd.tuya import TuyaApi
 
 _CYCLES_BEFORE = 2  # the first one loads what is known, the second one is as all that follow

@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.core.document import Document
 from syncd.core.occurrence import Occurrence, Reading, Timespan, Window
-from syncd.ics import Document, Locale, read
+from syncd.ics import Locale
+from syncd.intake import read
 from tests.benchmarks.generator import AHEAD, AS_IT_IS, BEHIND, Archive, Edit
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -25,6 +25,7 @@ from syncd.core.changes import (
 )
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, MappingRules
+from syncd.core.merge import deciders_of, merge
 from syncd.core.occurrence import (
     Authority,
     Defect,
@@ -41,7 +42,6 @@ from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
 from syncd.core.rooms import RoomRule
-from syncd.core.witness import deciders_of, merge
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)

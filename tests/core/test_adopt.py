@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from syncd.core.adopt import Recognised, adopted_from, made_by, recognise, search_window
 from syncd.core.changes import Meeting
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import Reason
+from syncd.core.recognise import Recognised, adopted_from, made_by, recognise, search_window
 from syncd.core.reservation import (
     Booking,
     BookingState,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.snapshot import Body
+from syncd.core.feed import Body
 
 MIB = 1 << 20
 BODIES = {

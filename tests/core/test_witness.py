@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from syncd.core.merge import Decider, Witnessed, decide, merge
 from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Presence, Reading, Timespan, Window
-from syncd.core.witness import Decider, Witnessed, decide, merge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window.ahead(NOW, timedelta(days=30))

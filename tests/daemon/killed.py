@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from syncd import daemon
+from syncd.daemon import loop
 
-_PACKAGE = str(Path(daemon.__file__).parent)
+_PACKAGE = str(Path(loop.__file__).parent.parent)
 
 
 class _Counter:
@@ -33,7 +33,7 @@ class _Counter:
         """Trace a function that is called, if it is a part of a reload (`sys.settrace`)."""
         if self._over or what != "call":
             return None
-        if frame.f_code is daemon.Daemon._reload.__code__:
+        if frame.f_code is loop.Daemon._reload.__code__:
             self._depth = 1
         if not self._depth or not frame.f_code.co_filename.startswith(_PACKAGE):
             return None
@@ -44,7 +44,7 @@ class _Counter:
             self._lines += 1
             if self._lines == self._at:
                 os.kill(os.getpid(), signal.SIGKILL)
-        elif what == "return" and frame.f_code is daemon.Daemon._reload.__code__:
+        elif what == "return" and frame.f_code is loop.Daemon._reload.__code__:
             self._over = True
             self._depth = 0
             sys.settrace(None)
@@ -56,7 +56,7 @@ def main() -> None:
     """Run the daemon under the counter."""
     config, at = Path(sys.argv[1]), int(sys.argv[2])
     sys.settrace(_Counter(at).call)
-    daemon.run(config)
+    loop.run(config)
 
 
 if __name__ == "__main__":

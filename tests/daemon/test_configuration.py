@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from syncd.assembly import Service
 from syncd.config import Config, load
-from syncd.daemon import Daemon as WorkingDaemon
+from syncd.daemon.loop import Daemon as WorkingDaemon
+from syncd.daemon.systemd import Notifier
 from syncd.ledger import Ledger
-from syncd.notify import Notifier
 from syncd.sandbox import Sandbox, SandboxSettings
-from syncd.service import Service
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import Daemon, Manager, feed, files, follow, running, until
 

@@ -22,16 +22,16 @@ from types import FrameType
 from typing import Any
 
 from syncd import log
+from syncd.assembly import NoProgress, service
 from syncd.config import load
 from syncd.core.reservation import Mark, ReservationSpec
 from syncd.errors import SyncdError
 from syncd.reconciler import Reconciler
-from syncd.service import NoProgress, service
 from syncd.tuya import TuyaApi
 from syncd.tuya.apiclock import steady
 
 _CALL = ("/syncd/tuya/",)
-_CYCLE = ("/syncd/tuya/", "/syncd/reconciler/apply.py", "/syncd/reconciler/flight.py")
+_CYCLE = ("/syncd/tuya/", "/syncd/apply/applier.py", "/syncd/apply/tasks.py")
 START = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
 SPEC = ReservationSpec("Sleeper", START, START + timedelta(hours=1), None, ("1",), (), True, 900, "", "3")
 

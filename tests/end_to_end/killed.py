@@ -30,15 +30,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from syncd import log
+from syncd.assembly import NoProgress, Service, service, utc_now
 from syncd.config import load
 from syncd.core.apitime import ApiTime
 from syncd.reconciler import Reconciler
-from syncd.service import NoProgress, Service, service, utc_now
 from syncd.tuya.apiclock import steady
 
 _WRITES = ("create", "modify", "cancel")
 _CALLS = (*_WRITES, "get", "find", "find_within", "find_user", "rules")
-_PARTS = tuple(f"/syncd/{part}" for part in ("reconciler/", "ledger/", "tuya/", "core/plan.py"))
+_PARTS = tuple(
+    f"/syncd/{part}" for part in ("reconciler/", "intake/", "apply/", "ledger/", "tuya/", "core/plan.py")
+)
 
 
 class Way(StrEnum):

@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.assembly import service
 from syncd.config import load
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.explain import story_of, tell
 from syncd.sandbox import Sandbox, SandboxSettings
-from syncd.screen import Screen
-from syncd.service import service
+from syncd.views.screen import Screen
 from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
 
 OCCURRENCE_KEYS = {

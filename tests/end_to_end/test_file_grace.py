@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from syncd.assembly import utc_now
 from syncd.reconciler import Reconciler
-from syncd.service import utc_now
 from tests.conftest import CONFIGURATION, Office, ahead, calendar, event
 from tests.end_to_end.killed import Clock, at_work
 

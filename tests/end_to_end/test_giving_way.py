@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.reconciler import Reconciler
-from syncd.service import open_ledger
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import at_work
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.sandbox import Running, Sandbox
-from syncd.service import open_ledger
 from tests.conftest import CONFIGURATION, LARGE_ROOM, SMALL_ROOM, Office, ahead, event
 from tests.end_to_end.killed import Clock, End, Order, Way, at_work
 

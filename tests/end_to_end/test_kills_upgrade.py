@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from structlog.testing import capture_logs
 
 from syncd import migrations
+from syncd.assembly import open_ledger
 from syncd.config import load
-from syncd.service import open_ledger
 from tests.conftest import Office, ahead
 from tests.conftest import event as vevent
 from tests.end_to_end.killed import at_work

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.core.reservation import Booking
 from syncd.reconciler import CycleReport
-from syncd.service import open_ledger
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 

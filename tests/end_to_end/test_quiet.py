@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import event as sql_event
 from sqlalchemy.engine import Engine
 
+from syncd.assembly import service, utc_now
 from syncd.config import load
-from syncd.service import service, utc_now
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 

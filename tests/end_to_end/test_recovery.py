@@ -14,12 +14,12 @@ import pytest
 from structlog.testing import capture_logs
 from tuya_connector import TuyaOpenAPI
 
+from syncd.apply.settle import MAX_ATTEMPTS
+from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.core.reservation import Booking
 from syncd.reconciler import CycleReport
-from syncd.reconciler.settle import MAX_ATTEMPTS
 from syncd.sandbox import Sandbox, SandboxSettings
-from syncd.service import open_ledger
 from tests.conftest import HANG_S, Office, Ran, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 

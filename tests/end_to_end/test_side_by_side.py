@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from syncd.service import Service
+from syncd.assembly import Service
 from tests.conftest import Office, ahead, event
 from tests.daemon.running import running
 from tests.end_to_end.killed import Clock, at_work

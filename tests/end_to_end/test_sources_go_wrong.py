@@ -27,15 +27,17 @@ from typing import Any
 import pytest
 import structlog
 
+from syncd.assembly import NoProgress, Service, mapping_rules, open_ledger, service, utc_now
 from syncd.config import Config, load
 from syncd.core.changes import Mode
+from syncd.core.settings import Settings
 from syncd.ics import Locale
+from syncd.intake import CalendarSource
 from syncd.ledger import Ledger
-from syncd.reconciler import CalendarSource, Reconciler, Settings
-from syncd.report import cycle_document, status_document
+from syncd.reconciler import Reconciler
 from syncd.sandbox import Sandbox, SandboxSettings
-from syncd.service import NoProgress, Service, mapping_rules, open_ledger, service, utc_now
-from syncd.sources import FileSource
+from syncd.sources.files import FileSource
+from syncd.views.documents import cycle_document, status_document
 from tests.conftest import CONFIGURATION, HANG_S, LARGE_ROOM, Office, ahead, calendar, event
 
 # The office before anything goes wrong

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncd.errors import ConfigError, SourceMalformed, SourceUnavailable
-from syncd.feeds import Feed, Fresh, Validators
-from syncd.feeds.fetcher import Fetcher
+from syncd.sources.http import Feed, Fresh, Validators
+from syncd.sources.http.fetcher import Fetcher
 from tests.conftest import HANG_S
 from tests.feeds.server import FeedServer
 

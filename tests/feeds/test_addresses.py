@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from syncd.feeds.addresses import Allowed, not_public
+from syncd.sources.http.addresses import Allowed, not_public
 
 PUBLIC = (
     "1.1.1.1",

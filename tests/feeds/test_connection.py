@@ -18,8 +18,8 @@ import pytest
 import trustme
 
 from syncd.errors import SourceMalformed, SourceUnavailable
-from syncd.feeds import Fresh, Tls
-from syncd.feeds.fetcher import Fetcher
+from syncd.sources.http import Fresh, Tls
+from syncd.sources.http.fetcher import Fetcher
 from tests.conftest import HANG_S
 from tests.feeds.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
 from tests.feeds.server import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncd.feeds.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
+from syncd.sources.http.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
 from tests.feeds.server import CALENDAR
 
 CODINGS = ("identity", "gzip", "deflate", "br")

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from syncd.errors import SourceMalformed, SourceUnavailable
-from syncd.feeds import (
+from syncd.sources.http import (
     Auth,
     BasicAuth,
     BearerAuth,

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from syncd.feeds import Fresh
-from syncd.feeds.lanes import MOST, QUICK, Lanes
+from syncd.sources.http import Fresh
+from syncd.sources.http.lanes import MOST, QUICK, Lanes
 from tests.feeds.fetching import feed, fetcher
 from tests.feeds.server import Exchange, FeedServer, published
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.snapshot import Body
+from syncd.core.feed import Body
 from syncd.errors import SourceMalformed, SourceUnavailable
-from syncd.feeds import Feed, Fresh, HeaderAuth, NotModified, Validators
-from syncd.feeds.charset import charset_of, in_utf8
+from syncd.sources.http import Feed, Fresh, HeaderAuth, NotModified, Validators
+from syncd.sources.http.charset import charset_of, in_utf8
 from tests.feeds.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, feed, fetcher, read
 from tests.feeds.server import (
     CALENDAR,

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from syncd.core.document import Document
 from syncd.errors import SourceUnavailable
-from syncd.feeds import Feed, Subscription, Subscriptions
-from syncd.feeds.subscriptions import Arrived
-from syncd.ics import Document
 from syncd.ledger import Ledger
+from syncd.sources.feeds import Arrived, Subscription, Subscriptions
+from syncd.sources.http import Feed
 from tests.feeds.fetching import fetcher
 from tests.feeds.server import CALENDAR, FeedServer, published, status
 

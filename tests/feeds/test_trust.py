@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from syncd.errors import ConfigError
-from syncd.feeds import BearerAuth, HeaderAuth, Tls
+from syncd.sources.http import BearerAuth, HeaderAuth, Tls
 from syncd.trust import verifying_context
 from syncd.tuya.transport import Gate
 from tests.feeds.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, read

@@ -15,10 +15,12 @@ from types import FrameType
 from zoneinfo import ZoneInfo
 
 from syncd.core.changes import Cancel, Update
+from syncd.core.document import Document
 from syncd.core.evidence import Safety
 from syncd.core.occurrence import Reading
-from syncd.ics import Document, Locale, read
-from syncd.ics.components import Incomplete
+from syncd.ics import Locale
+from syncd.ics.content import Incomplete
+from syncd.intake import read
 from tests.core.office import RULES, Office
 from tests.fuzz.damage import Edit, Whole, apply, cut, edits, respelled
 

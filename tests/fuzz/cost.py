@@ -21,10 +21,12 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from syncd.core.bounds import UID_CPU_S
+from syncd.core.document import Document
 from syncd.core.mapper import Mapper, MappingRules
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
-from syncd.ics import Crew, Document, Inventory, Locale, Understanding, look_through, span_of
+from syncd.ics import Crew, Locale, Understanding
+from syncd.intake import Inventory, look_through, span_of
 from syncd.sandbox import Sandbox
 from tests.conftest import Office, ahead, event
 from tests.daemon.running import Daemon, files, follow, running

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from syncd.ics.components import Incomplete, RawComponent, split
+from syncd.ics.content import Incomplete, RawComponent, split
 
 _END = rb"^END:%s[ \t]*(?:\r\n|\n|\r|\Z)"
 _FIXED = re.compile(r"DTSTART(?:;[^:]*TZID=.*|.*Z)", re.IGNORECASE)
@@ -124,7 +124,7 @@ class Whole:
 
     @classmethod
     def of(cls, body: bytes) -> Whole:
-        """Find the parts of a calendar; raises `syncd.ics.components.Incomplete` if it is not whole."""
+        """Find the parts of a calendar; raises `syncd.ics.content.Incomplete` if it is not whole."""
         begins = [match.start() for match in _LINE.finditer(body)]
         components = [raw for calendar in split(body) for raw in calendar.components]
         spans = []

@@ -20,13 +20,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from syncd import service
+from syncd import assembly
+from syncd.apply import Api
 from syncd.config import load
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.ics import Locale
+from syncd.intake import CalendarSource
 from syncd.ledger import Ledger
-from syncd.reconciler import Api, CalendarSource, Reconciler
-from syncd.sources import FileSource
+from syncd.reconciler import Reconciler
+from syncd.sources.files import FileSource
 from syncd.tuya import TuyaApi
 from tests.fuzz.office import HORIZON_DAYS, ROOMS
 from tests.machine.calendars import FIRST_DAY
@@ -203,9 +205,9 @@ class _Process:
             sources=[CalendarSource("office", files.fetch, Locale(config.calendar.timezone))],
             api=cast(Api, _OneAtATime(self._api)),
             ledger=self.ledger,
-            settings=service._settings(config),
+            settings=assembly._settings(config),
             clock=clock,
-            progress=service.NoProgress(),
+            progress=assembly.NoProgress(),
         )
 
     def end(self) -> None:

@@ -25,9 +25,9 @@ from typing import TypeAlias
 import stamina
 import structlog
 
-from syncd.core.decisions import Decision, Verdict
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Booking
+from syncd.core.resolve import Decision, Verdict
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
 from tests.fuzz.nonsense import AboutOne, copied, damage, says_no, with_more_pages
 from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in

@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.core.document import Document
 from syncd.core.occurrence import Reading, Window
 from syncd.core.reasons import Reason
-from syncd.ics import Document, Inventory, Locale, look_through, read
-from syncd.ics.understanding import Understanding
+from syncd.ics import Locale
+from syncd.ics.series import Understanding
+from syncd.intake import Inventory, look_through, read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=30), START + timedelta(days=30))

@@ -34,14 +34,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.core.document import Document
 from syncd.core.mapper import Mapper, MappingRules, Skipped
+from syncd.core.merge import merge
 from syncd.core.occurrence import Alarm, Days, Link, Moment, Occurrence, Presence, Timespan, Window
 from syncd.core.reasons import Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
 from syncd.core.text import fold_name
-from syncd.core.witness import merge
-from syncd.ics import Document, Locale, read
+from syncd.ics import Locale
+from syncd.intake import read
 
 FOLDER = Path(__file__).parent.parent / "calendars"
 SUBJECTS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.ics.components import Incomplete, RawComponent, content_lines, decode, split
+from syncd.ics.content import Incomplete, RawComponent, content_lines, decode, split
 
 ALARM = ("BEGIN:VALARM", "TRIGGER:-PT5M", "DESCRIPTION:inner", "END:VALARM")
 EVENT = (

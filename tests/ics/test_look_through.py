@@ -14,11 +14,12 @@ from random import Random
 
 import pytest
 
+from syncd.core.document import Document
 from syncd.errors import SourceMalformed, SourceUnavailable
-from syncd.ics import Document
-from syncd.ics.components import Incomplete, RawCalendar, split
-from syncd.ics.inventory import VERSION, Findings, Inventory, look_through
-from syncd.ics.pieces import Piece, stretches, unstamped
+from syncd.ics.content import Incomplete, RawCalendar, split
+from syncd.ics.vevent import Piece
+from syncd.intake.source_index import VERSION, Findings, Inventory, look_through
+from syncd.intake.vevents import stretches, unstamped
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.damage import apply, cut, edits, respelled
 from tests.ics.test_calendars import (

@@ -24,8 +24,10 @@ from dateutil.rrule import rrulestr
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from syncd.core.document import Document
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
-from syncd.ics import Document, Locale, read
+from syncd.ics import Locale
+from syncd.intake import read
 from tests.conftest import examples
 
 DAY = timedelta(days=1)

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from syncd.core.bounds import TEXT_READ
+from syncd.core.document import Document
+from syncd.core.merge import merge
 from syncd.core.occurrence import (
     Alarm,
     Authority,
@@ -27,8 +29,8 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Reason
-from syncd.core.witness import merge
-from syncd.ics import Document, Locale, read
+from syncd.ics import Locale
+from syncd.intake import read
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.occurrence import Days, Moment, Occurrence, Timespan, Window
-from syncd.ics import Locale, Piece, span_of
+from syncd.ics import Locale, Piece
+from syncd.intake import span_of
 from tests.conftest import examples
 from tests.ics.test_calendars import (
     FOLD,

@@ -20,23 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.bounds import MAX_OCCURRENCES
+from syncd.core.document import Document
 from syncd.core.occurrence import Presence, Window
 from syncd.core.reasons import Reason
-from syncd.ics import (
-    Crew,
-    Document,
-    Inventory,
-    Locale,
-    Piece,
-    Understanding,
-    Understood,
-    extent,
-    look_through,
-)
-from syncd.ics.components import DECIDES_TIME, BrokenComponent, RawComponent, split
-from syncd.ics.crew import WORTH_A_CREW
+from syncd.ics import Crew, Locale, Piece, Understanding, Understood
+from syncd.ics.content import DECIDES_TIME, BrokenComponent, RawComponent, split
+from syncd.ics.parallel import WORTH_A_CREW
 from syncd.ics.properties import READ, Properties, is_binary
 from syncd.ics.quirks import Property, repaired
+from syncd.intake import Inventory, extent, look_through
 from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
 from tests.ics.test_reader import calendar, steps, vevent, vtimezone
@@ -371,7 +363,7 @@ class TestCrew:
 
     def test_workers_are_small(self) -> None:
         """A worker loads nothing of the program but what reads calendars."""
-        script = "import sys; import syncd.ics.crew; print(*(n for n, m in sys.modules.items() if m))"
+        script = "import sys; import syncd.ics.parallel; print(*(n for n, m in sys.modules.items() if m))"
         loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         modules = {name.partition(".")[0] for name in loaded.stdout.split()}
         assert "syncd" in modules

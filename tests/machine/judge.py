@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from syncd.apply import leftovers
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
-from syncd.reconciler import leftovers
 from tests.machine.calendars import Calendars, Heard, Key, Meeting
 from tests.machine.world import STRANGER, Cycle, World
 

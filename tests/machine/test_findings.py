@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from syncd.apply import leftovers
 from syncd.core.reservation import Booking, BookingState, Reservation
-from syncd.reconciler import leftovers
 from tests.core.office import event as occurrence
 from tests.core.test_adopt import adopt, marked, meetings, sorted_out
 from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting

@@ -24,17 +24,19 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from syncd import service
+from syncd import assembly
+from syncd.apply import Api
 from syncd.config import Config, load
 from syncd.core.changes import Plan
 from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
 from syncd.ics import Locale
+from syncd.intake import CalendarSource
 from syncd.ledger import Ledger
-from syncd.reconciler import Api, CalendarSource, CycleReport, Reconciler
+from syncd.reconciler import CycleReport, Reconciler
 from syncd.reconciler import Ledger as LedgerPort
 from syncd.sandbox import Sandbox
-from syncd.sources import FileSource
+from syncd.sources.files import FileSource
 from syncd.tuya import TuyaApi
 from tests.conftest import HANG_S
 from tests.machine.calendars import CONFIRMATIONS, FILE_GRACE, FILES, FIRST_DAY
@@ -466,10 +468,10 @@ class _Life:
             sources=[_source(world.folder, config, name) for name in world.rules.sources],
             api=cast(Api, _Port(self._api, self._call)),
             ledger=cast(LedgerPort, _Port(self.ledger, self._call)),
-            settings=service._settings(config),
+            settings=assembly._settings(config),
             clock=world.tick,
             gives_way=self._gives_way,
-            progress=service.NoProgress(),
+            progress=assembly.NoProgress(),
             elapsed=world._epoch_seconds,
         )
 

@@ -1,0 +1,247 @@
+"""Asks the API, and keeps in mind which answers make no sense and which questions are refused.
+
+Such an answer concerns the reservation or the list that was asked for, and nothing else.
+What is kept is named by `status` without asking anybody, until it is answered well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from syncd.apply.ports import Api, BookingLedger, BookingRules, Facts
+from syncd.core.apitime import ApiTime
+from syncd.core.listing import Listing
+from syncd.core.reasons import Reason
+from syncd.core.reservation import HOLDING_STATES, Booking, Reservation
+from syncd.errors import Unanswered
+
+log = structlog.get_logger(__name__)
+
+_ODDITIES = "oddities"  # the fact: what the API holds or answers that a person should look at, as JSON
+
+ALL_LISTS, RULES, DIRECTORY = "the list of reservations", "the booking rules", "the directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something at the API that a person should look at; `about` is a reservation's id or names a question.
+
+    `reason` is a reason code, `detail` a sentence.
+    """
+
+    reason: Reason
+    about: str
+    detail: str
+
+    @property
+    def reservation_id(self) -> str | None:
+        """The reservation that it is about, if it is about one."""
+        return None if self.reason is Reason.QUESTION_REFUSED else self.about
+
+    def document(self) -> dict[str, object]:
+        """As `status --json` and `once --json` have it."""
+        return {
+            "reservation_id": self.reservation_id,
+            "about": "reservation" if self.reservation_id else self.about,
+            "reason": self.reason.value,
+            "detail": self.detail,
+        }
+
+
+def oddities(ledger: Facts) -> tuple[Oddity, ...]:
+    """What stands at the API that a person should look at, as far as it was asked: the one place for it."""
+    stored = ledger.get_fact(_ODDITIES)
+    return tuple(Oddity(Reason(r), a, d) for r, a, d in json.loads(stored)) if stored else ()
+
+
+def standing(ledger: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
+    """The same, with what the records of these bookings say of their reservations."""
+    found = oddities(ledger)
+    named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
+    told = tuple(
+        Oddity(b.reason, b.reservation_id, b.detail)
+        for b in bookings
+        if b.reservation_id is not None
+        and b.reason in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN}
+        and b.state in HOLDING_STATES
+        and b.reservation_id not in named
+    )
+    return (*found, *told)
+
+
+def leftovers(ledger: Facts) -> tuple[int, int]:
+    """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
+    reasons = [oddity.reason for oddity in oddities(ledger)]
+    return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
+
+
+class Questions:
+    """The API as one cycle asks it; may be used from several threads, like the API itself."""
+
+    def __init__(self, api: Api, ledger: BookingLedger, clock: Callable[[], datetime]) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._clock = clock
+        self._said: dict[str, str] = {}  # by reservation: what makes no sense in it, or nothing
+        self._asked: set[str] = set()  # reservations that were asked for by themselves
+        self._questions: dict[str, str] = {}  # by what was asked for: why it got no answer, or nothing
+        self.create = api.create
+        self.modify = api.modify
+        self.pause_s = api.pause_s
+        self.time, self.ask_time, self.time_if_known = api.time, api.ask_time, api.time_if_known
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """Requests so far by method."""
+        return self._api.calls
+
+    def armed(self) -> AbstractContextManager[None]:
+        """Let writes through while it lasts."""
+        return self._api.armed()
+
+    def cancel(self, reservation_id: str, *, asked: ApiTime) -> None:
+        """Cancel a reservation; whether it makes sense is no matter any more."""
+        self._api.cancel(reservation_id, asked=asked)
+        self.note(reservation_id, "")
+
+    def get(self, reservation_id: str) -> Reservation | None:
+        """Ask for one reservation."""
+        there = self._api.get(reservation_id)
+        self._asked.add(reservation_id)
+        self.note(reservation_id, self._trouble(there))
+        return there
+
+    def find(
+        self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
+    ) -> Listing:
+        """Ask for the reservations of a time."""
+        listing = self._api.find(start, end, creator=creator, room_ids=room_ids)
+        about = f"the list of room {', '.join(room_ids)}" if room_ids else ALL_LISTS
+        self._note_list(about, listing)
+        return listing
+
+    def find_within(
+        self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
+    ) -> Listing | None:
+        """Ask for the reservations of a time with a few calls."""
+        listing = self._api.find_within(calls, start, end, creator=creator)
+        if listing is not None:
+            self._note_list(ALL_LISTS, listing)
+        return listing
+
+    def rules(self) -> BookingRules:
+        """Ask for the tenant's booking rules; raises `Unanswered`."""
+        try:
+            rules = self._api.rules()
+        except Unanswered as error:
+            self._note_question(RULES, _sentence(error))
+            raise
+        self._note_question(RULES, "")
+        return rules
+
+    def find_user(self, address: str) -> str | None:
+        """Ask the directory for a person; raises `Unanswered`."""
+        try:
+            user = self._api.find_user(address)
+        except Unanswered as error:
+            self._note_question(DIRECTORY, _sentence(error))
+            raise
+        self._questions.setdefault(DIRECTORY, "")
+        return user
+
+    # What is kept in mind
+
+    def begin(self) -> None:
+        """Forget the answers of the cycle before; what is remembered of them stays."""
+        self._said.clear()
+        self._asked.clear()
+        self._questions.clear()
+
+    def note(self, reservation_id: str, oddity: str) -> None:
+        """Keep in mind what makes no sense in a reservation; empty: it is sound."""
+        if oddity and not self._said.get(reservation_id):
+            log.warning("odd reservation", reservation_id=reservation_id, detail=oddity)
+        self._said[reservation_id] = oddity
+
+    def troubled_lists(self) -> bool:
+        """Whether a list that was asked for proves nothing by what it lacks."""
+        return any(trouble for about, trouble in self._questions.items() if about not in {RULES, DIRECTORY})
+
+    def odd(self) -> tuple[Oddity, ...]:
+        """What stands now: what is remembered, with what was asked since."""
+        return self._kept(oddities(self._ledger))
+
+    def remember(self) -> None:
+        """Store what was found out since the last time."""
+        self._store(self.odd())
+
+    def compared(self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]) -> None:
+        """Store what a comparison of ledger and API found, in place of all that was known of reservations."""
+        found = {
+            (Reason.STRAY, r.reservation_id): Oddity(Reason.STRAY, r.reservation_id, _STRAY) for r in strays
+        }
+        found |= {
+            (Reason.DUPLICATE, r.reservation_id): Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE)
+            for r in duplicates
+        }
+        rules = [o for o in oddities(self._ledger) if o.about == RULES]
+        self._store((*self._kept(rules), *found.values()))
+
+    def _kept(self, known: Collection[Oddity]) -> tuple[Oddity, ...]:
+        """What is known without what was answered since, and what was answered badly since."""
+        kept = [o for o in known if not self._is_answered(o)]
+        said = sorted(self._said.items())
+        kept += [Oddity(Reason.UNCLEAR_IN_TUYA, about, detail) for about, detail in said if detail]
+        asked = sorted(self._questions.items())
+        kept += [Oddity(Reason.QUESTION_REFUSED, about, detail) for about, detail in asked if detail]
+        return tuple(kept)
+
+    def _is_answered(self, oddity: Oddity) -> bool:
+        if oddity.reason is Reason.UNCLEAR_IN_TUYA:
+            return oddity.about in self._said
+        return oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
+
+    def _store(self, found: Iterable[Oddity]) -> None:
+        rows = [[o.reason.value, o.about, o.detail] for o in found]
+        text = json.dumps(rows) if rows else ""
+        if (self._ledger.get_fact(_ODDITIES) or "") != text:
+            self._ledger.set_fact(_ODDITIES, text)
+
+    def _note_list(self, about: str, listing: Listing) -> None:
+        remembered = {oddity.about for oddity in oddities(self._ledger)}
+        for reservation in listing:
+            reservation_id = reservation.reservation_id
+            if reservation_id in self._asked:
+                continue  # what it says by itself counts
+            trouble = self._trouble(reservation)
+            if trouble or reservation_id in self._said or reservation_id in remembered:
+                self.note(reservation_id, trouble)
+        self._note_question(about, listing.trouble)
+
+    def _note_question(self, about: str, trouble: str) -> None:
+        if trouble and not self._questions.get(about):
+            log.warning("question without answer", about=about, detail=trouble)
+        self._questions[about] = trouble or self._questions.get(about, "")
+
+    def _trouble(self, there: Reservation | None) -> str:
+        if there is None or not there.live or there.is_over(self._clock()):
+            return ""
+        return there.oddity
+
+
+_STRAY = (
+    "It carries our mark and is no booking of ours; it is left alone: cancel it in Tuya if nobody wants it, "
+    "or take the mark off its description."
+)
+_DUPLICATE = "It is booked twice, and this one is superfluous; mode full cancels it."
+
+
+def _sentence(error: Unanswered) -> str:
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."

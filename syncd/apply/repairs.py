@@ -1,0 +1,46 @@
+"""Counts the repairs of each reservation, so that one that does not last is not made for ever.
+
+What counts is the same difference in the same fields, for the same content of the calendar, in a row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+
+from syncd.apply.ports import BookingLedger, Facts
+from syncd.core.changes import Update
+from syncd.core.policy import Repaired
+
+_REPAIRS = "repairs"  # the fact: by row of a booking, what was repaired how often, as JSON
+
+
+def repairs(ledger: Facts) -> dict[int, Repaired]:
+    """What was repaired and is not known to last, by row of its booking."""
+    stored = ledger.get_fact(_REPAIRS)
+    rows = json.loads(stored) if stored else {}
+    return {int(row): Repaired(**{**told, "fields": tuple(told["fields"])}) for row, told in rows.items()}
+
+
+def count_repair(ledger: BookingLedger, change: Update) -> None:
+    """Remember that a repair is about to be sent."""
+    known = repairs(ledger)
+    before = known.get(change.booking.row)
+    origin = change.meeting.occurrence.fingerprint
+    times = before.times if before is not None and before.is_of(origin, change.changed) else 0
+    _store(ledger, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
+
+
+def forget_repairs(ledger: BookingLedger, lasting: Iterable[int], current: Collection[int]) -> None:
+    """Forget the repairs of bookings that are as they should be, or are no longer current."""
+    known = repairs(ledger)
+    if known:
+        good = set(lasting)
+        _store(ledger, {row: told for row, told in known.items() if row in current and row not in good})
+
+
+def _store(ledger: BookingLedger, known: Mapping[int, Repaired]) -> None:
+    rows = {row: {"origin": t.origin, "fields": t.fields, "times": t.times} for row, t in known.items()}
+    text = json.dumps(rows) if rows else ""
+    if (ledger.get_fact(_REPAIRS) or "") != text:
+        ledger.set_fact(_REPAIRS, text)

@@ -1,0 +1,433 @@
+"""Builds the graph of parts from a configuration; the only place that constructs them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.apply import Progress
+from syncd.config import Config, schema
+from syncd.config.schema import Source
+from syncd.core.changes import Mode, OnCancel, OnChange
+from syncd.core.feed import Body, Snapshot
+from syncd.core.mapper import MappingRules, SourceRules
+from syncd.core.rooms import RoomRule
+from syncd.core.settings import Settings
+from syncd.ics import Crew, Locale
+from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
+from syncd.ledger import Ledger
+from syncd.reconciler import Reconciler
+from syncd.sources.feeds import Subscription, Subscriptions
+from syncd.sources.files import FileSource, Memory
+from syncd.sources.http import Auth, BasicAuth, BearerAuth, DigestAuth, Feed, HeaderAuth, Tls
+from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
+from syncd.tuya.apiclock import steady
+
+if TYPE_CHECKING:
+    from syncd.sources.http.fetcher import Fetcher
+
+
+log = structlog.get_logger(__name__)
+
+
+class NoProgress:
+    """Nobody watches."""
+
+    def begin(self, total: int) -> None:
+        """Nothing is shown."""
+
+    def advance(self, done: int) -> None:
+        """Nothing is shown."""
+
+
+_PATIENCE_S = 7.0  # with a call under way, so that a stop is over within ten seconds
+
+
+class Stop:
+    """Turns SIGINT and SIGTERM into a wish that the work loop asks for.
+
+    A second SIGINT ends at once, and so does a call that goes on for long after the first: as
+    KeyboardInterrupt, which leaves the intent of that call in the ledger.
+    `told` are called when the wish arises.
+    """
+
+    def __init__(self, *told: Callable[[], object]) -> None:
+        self.wished = False
+        self._told = list(told)
+
+    def tells(self, told: Callable[[], object]) -> None:
+        """Call this too when the wish arises; it may run in a signal handler."""
+        self._told.append(told)
+
+    def __call__(self) -> bool:
+        """Whether to stop soon."""
+        return self.wished
+
+    @contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """Listen while the work goes on; the former handlers come back afterwards."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        former = {number: signal.signal(number, self._wish) for number in numbers}
+        try:
+            yield self
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _wish(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
+        if number == signal.SIGALRM or (self.wished and number == signal.SIGINT):
+            raise KeyboardInterrupt
+        if not self.wished:
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)
+        self.wished = True
+        for told in self._told:
+            told()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts of a running syncd."""
+
+    config: Config
+    ledger: Ledger
+    api: TuyaApi
+    reconciler: Reconciler
+    subscriptions: Subscriptions
+
+
+@contextmanager
+def service(
+    config: Config, *, owner: bool, stopping: Stop | None = None, progress: Progress | None = None
+) -> Iterator[Service]:
+    """Open the ledger and build everything on it; closes all of it at the end.
+
+    `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
+    """
+    stopping = stopping or Stop()
+    patience = LedgerPatience(_SHORT_WAIT_S, stopping)
+    with open_ledger(config, owner=owner, patience=patience) as ledger, Crew() as crew:
+        stopping.tells(ledger.under_way.stops)
+        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress, crew=crew)
+        try:
+            yield parts
+        finally:
+            parts.api.close()
+
+
+def assemble(
+    config: Config,
+    ledger: Ledger,
+    *,
+    owner: bool,
+    crew: Crew,
+    stopping: Callable[[], bool],
+    gives_way: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+    prepare: Prepare | None = None,
+    elsewhere: Elsewhere | None = None,
+    alive: Callable[[], object] = lambda: None,
+    others_wait: Callable[[], bool] = lambda: False,
+) -> Service:
+    """The parts of a configuration on an open ledger; whoever asks closes `api`.
+
+    `gives_way` is asked while changes are written whether to leave the rest of them to the next cycle.
+    `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
+    `crew` understands what may be costly.
+    `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
+    `others_wait` is asked while costly events are read whether to leave the rest of them to the next cycle.
+    `alive` is called at each step of the work: before a source is read, and at each API call.
+    """
+    subscriptions = Subscriptions(
+        {source.name: subscription(source, config) for source in config.sources if source.url},
+        fetcher=partial(_fetcher, stopping),
+        shelf=ledger if owner else _Looking(ledger),
+        clock=utc_now,
+    )
+
+    def fetch_now(names: Collection[str], force: bool) -> None:
+        subscriptions.fetch(subscriptions.requests(names, force=force))
+
+    api = _api(config, ledger, metered=owner, alive=alive)
+    reconciler = Reconciler(
+        sources=[
+            _source(config, ledger, source, subscriptions, alive, owner=owner) for source in config.sources
+        ],
+        api=api,
+        ledger=ledger,
+        settings=_settings(config),
+        clock=utc_now,
+        stopping=stopping,
+        gives_way=gives_way,
+        progress=progress or NoProgress(),
+        prepare=prepare or fetch_now,
+        elsewhere=elsewhere,
+        crew=crew,
+        alive=alive,
+        others_wait=others_wait,
+        elapsed=steady,
+    )
+    return Service(config, ledger, api, reconciler, subscriptions)
+
+
+class _Looking:
+    """The shelf of who may not write: what is there can be read."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.snapshot = ledger.snapshot
+        self.body = ledger.body
+
+    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
+        """Nothing is kept."""
+
+
+def _fetcher(stopping: Callable[[], bool]) -> Fetcher:
+    """Comes with the HTTP client that it needs, so it is made when the first feed is asked."""
+    from syncd.sources.http.fetcher import Fetcher
+
+    return Fetcher(stopping=stopping)
+
+
+def subscription(source: Source, config: Config) -> Subscription:
+    """The feed of a source."""
+    assert source.url is not None  # the caller asked
+    tls = source.tls
+    feed = Feed(
+        name=source.name,
+        url=source.url,
+        timeout_s=source.timeout.total_seconds(),
+        max_bytes=source.max_bytes,
+        allow_hosts=source.allow_hosts,
+        auth=_auth(source.auth),
+        tls=Tls(tls.ca, tls.certificate, tls.key) if tls else Tls(),
+    )
+    return Subscription(feed, source.interval or config.schedule.interval)
+
+
+def _auth(auth: schema.Auth | None) -> Auth | None:
+    match auth:
+        case None:
+            return None
+        case schema.PasswordAuth(type="basic"):
+            return BasicAuth(auth.username, auth.password)
+        case schema.PasswordAuth():
+            return DigestAuth(auth.username, auth.password)
+        case schema.BearerAuth():
+            return BearerAuth(auth.token)
+        case schema.HeaderAuth():
+            return HeaderAuth(auth.name, auth.value)
+
+
+def open_ledger(config: Config, *, owner: bool, patience: LedgerPatience | None = None) -> Ledger:
+    """The ledger of a configuration; raises `LedgerError`.
+
+    Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
+    """
+    return Ledger.open(config.state.url, owner=owner, patience=patience if owner else None)
+
+
+_SHORT_WAIT_S = 120.0  # of a run that somebody waits for
+_WAIT_SAID_AFTER_S, _WAIT_SAID_EVERY_S = 3.0, 60.0
+_WAIT_IN_A_STOP_S = 3.0  # to record what a call under way came to
+
+
+class LedgerPatience:
+    """Waits for a ledger that another program keeps locked, `longest_s` seconds at most, and says so.
+
+    `alive` is called in the thread that waits, every second or so, with what can be said of it.
+    """
+
+    def __init__(
+        self, longest_s: float, stopping: Callable[[], bool], alive: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self._longest_s = longest_s
+        self._stopping = stopping
+        self._alive = alive
+        self._said_at_s: float | None = None  # after so many seconds of this wait
+        self._stopping_since: float | None = None  # on the monotonic clock
+
+    def lasts(self, waited_s: float) -> bool:
+        """Return whether to wait on after so many seconds."""
+        if self._stopping():
+            self._stopping_since = self._stopping_since or time.monotonic()
+            return time.monotonic() - self._stopping_since < _WAIT_IN_A_STOP_S
+        due_s = _WAIT_SAID_AFTER_S if self._said_at_s is None else self._said_at_s + _WAIT_SAID_EVERY_S
+        if waited_s >= due_s:
+            self._said_at_s = waited_s
+            log.warning(
+                "the ledger is locked by another program (an open sqlite3 shell, a backup); waiting for it",
+                waited_s=round(waited_s),
+            )
+        self._alive(
+            "waiting for the ledger: another program (an open sqlite3 shell, a backup) keeps it locked"
+        )
+        return waited_s < self._longest_s
+
+    def over(self, waited_s: float) -> None:
+        """Say that it can be used again, if the wait was told of."""
+        if self._said_at_s is not None:
+            log.info("the ledger can be used again", waited_s=round(waited_s))
+        self._said_at_s = None
+        self._alive("")
+
+
+def who() -> str:
+    """The user at the keyboard, for the record of an approval."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def utc_now() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
+
+
+def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], object]) -> TuyaApi:
+    settings = config.api
+
+    def count_call(method: str) -> None:
+        alive()
+        if metered:
+            ledger.count_call(method, utc_now())
+
+    def budget_left() -> int | None:
+        if settings.monthly_calls == 0:
+            return None
+        return max(0, settings.monthly_calls - ledger.calls_in_month(utc_now()))
+
+    return TuyaApi(
+        endpoint=settings.endpoint or REGIONS[settings.region or ""],
+        client_id=settings.client_id,
+        client_secret=settings.client_secret.reveal,
+        timeout_s=settings.timeout.total_seconds(),
+        requests_per_second=settings.requests_per_second,
+        count_call=count_call,
+        budget_left=budget_left,
+    )
+
+
+class _PathMemory(Memory):
+    """What is remembered of the path of a source, over restarts; of another path nothing is."""
+
+    def __init__(self, ledger: Ledger, source: str, path: str, *, owner: bool) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._fact = f"path of {source}"
+        self._path = path
+        self._owner = owner
+
+    def recall(self) -> str:
+        """Return what was kept of this path last."""
+        word, _, path = (self._ledger.get_fact(self._fact) or "").partition("\n")
+        return word if path == self._path else ""
+
+    def keep(self, word: str) -> None:
+        """Remember it, unless that is known; who may not write remembers nothing."""
+        if self._owner and self.recall() != word:
+            self._ledger.set_fact(self._fact, f"{word}\n{self._path}")
+
+
+def _source(
+    config: Config,
+    ledger: Ledger,
+    source: Source,
+    subscriptions: Subscriptions,
+    alive: Callable[[], object],
+    *,
+    owner: bool,
+) -> CalendarSource:
+    read: Callable[[], Fetched]
+    if source.path is None:
+        read = partial(subscriptions.take, source.name)
+    else:
+        memory = _PathMemory(ledger, source.name, str(source.path), owner=owner)
+        read = FileSource(source.name, source.path, source.max_bytes, memory=memory).fetch
+
+    def fetch() -> Fetched:
+        alive()
+        return read()
+
+    return CalendarSource(
+        name=source.name,
+        fetch=fetch,
+        locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones, source.owner),
+        scope="" if source.uid_scope == "global" else source.name,
+        confirmations=source.confirmations,
+        max_occurrences=config.calendar.max_occurrences,
+    )
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        mode=Mode(config.mode),
+        horizon=config.calendar.horizon,
+        instance=config.reservation.instance,
+        mapping=mapping_rules(config),
+        request_validity=config.api.request_validity,
+        signing_limit=timedelta(seconds=LATEST_SIGNING_S),
+        cancel_share=config.safety.cancel_share,
+        cancel_floor=config.safety.cancel_floor,
+        cancel_window=config.safety.cancel_window,
+        empty_hold=config.safety.empty_hold,
+        told_share=config.safety.told_share,
+        told_floor=config.safety.told_floor,
+        file_grace=config.safety.file_grace,
+        vanish_share=config.safety.vanish_share,
+        vanish_floor=config.safety.vanish_floor,
+        owners=frozenset(source.owner for source in config.sources if source.owner),
+        drift_check=config.schedule.drift_check,
+        on_change=OnChange(config.drift.on_change),
+        on_cancel=OnCancel(config.drift.on_cancel),
+        monthly_calls=config.api.monthly_calls,
+        retention=config.state.retention,
+        lookup=config.people.lookup,
+        publish_dir=config.attachments.publish_dir,
+        publish_mode=config.attachments.mode,
+    )
+
+
+def mapping_rules(config: Config) -> MappingRules:
+    """The configuration as the mapper sees it."""
+    calendar, reservation, people = config.calendar, config.reservation, config.people
+    return MappingRules(
+        creator=reservation.creator,
+        all_day=calendar.all_day,
+        working_hours=calendar.working_hours,
+        transparent=calendar.transparent,
+        tentative=calendar.tentative,
+        private=calendar.private,
+        roomless=calendar.roomless,
+        notice=reservation.notice,
+        notice_time_s=int(reservation.notice_time.total_seconds()),
+        marker=reservation.marker,
+        unmapped=people.unmapped,
+        optional=people.optional,
+        declined=people.declined,
+        rooms=tuple(
+            RoomRule(
+                room.id,
+                frozenset(room.addresses),
+                room.texts,
+                room.expressions,
+                room.name or "",
+                room.written,
+            )
+            for room in config.rooms
+        ),
+        people=people.directory,
+        sources={
+            source.name: SourceRules(source.room, source.creator, source.cc) for source in config.sources
+        },
+        publish_base_url=config.attachments.base_url or "",
+        publish_types=frozenset(config.attachments.types),
+    )

@@ -1,0 +1,541 @@
+"""The tables of the configuration file as frozen models; attribute names are the keys.
+
+Promises: what was built is whole and free of contradictions; validation reports every problem of a table
+at once, those of single keys and those between keys, as sentences of ours without the offending value.
+Must not: know of files other than the people list and the secrets; carry out anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from syncd.config.people import collect, read_people
+from syncd.config.secret import HOW_TO_WRITE, Secret
+from syncd.config.validation import Problem, Table, key
+from syncd.config.values import (
+    EXPRESSION_PREFIX,
+    AccessId,
+    Address,
+    AllowedHost,
+    Cron,
+    Duration,
+    Endpoint,
+    Extension,
+    FeedUrl,
+    FileMode,
+    FilePath,
+    Flag,
+    HeaderName,
+    Host,
+    Id,
+    InstanceName,
+    Listen,
+    Location,
+    Number,
+    PublicUrl,
+    RoomName,
+    Share,
+    Size,
+    StateUrl,
+    Text,
+    WebUrl,
+    Whole,
+    WorkingHours,
+    Zone,
+    is_loopback,
+    location_expressions,
+    nearest,
+    problem,
+    split_listen,
+)
+from syncd.core.bounds import MAX_OCCURRENCES
+from syncd.core.changes import Mode
+from syncd.core.text import fold_name
+from syncd.errors import ConfigError
+
+
+class Calendar(Table):
+    """`[calendar]`: what is read and booked."""
+
+    timezone: Zone = key(..., "IANA zone of floating times and whole-day events.")
+    horizon: Duration = key("30d", "Meetings are booked whose start is before now + horizon.")
+    max_occurrences: Whole = key(
+        MAX_OCCURRENCES, "Dates of one event within the horizon; more: quarantined.", ge=1, le=100_000
+    )
+    all_day: Literal["skip", "working-hours", "whole-day"] = key("skip", "What whole-day events become.")
+    working_hours: WorkingHours = key(["09:00", "18:00"], "Start and end, for all_day = working-hours.")
+    transparent: Literal["skip", "book"] = key("skip", "Events marked as free time.")
+    tentative: Literal["book", "skip"] = key("book", "Events with STATUS:TENTATIVE.")
+    private: Literal["mask", "book", "skip"] = key("mask", "Events with CLASS:PRIVATE or CONFIDENTIAL.")
+    roomless: Literal["book", "skip"] = key("book", "Events that name no known room.")
+    timezones: Mapping[Text, Zone] = key({}, "IANA zones of TZIDs that nobody can know.")
+
+
+class Api(Table):
+    """`[api]`: where the reservations are, and how gently it is asked."""
+
+    region: Literal["cn", "us", "us-east", "eu", "eu-west", "in", "sg"] | None = key(
+        None, "Data centre of the cloud project; or give endpoint."
+    )
+    endpoint: Endpoint | None = key(None, "Scheme and host of the API instead of a region.")
+    client_id: AccessId = key(..., "Access ID of the cloud project.")
+    client_secret: Secret = key(..., "Access Secret of the cloud project.")
+    timeout: Duration = key("10s", "For one call.")
+    requests_per_second: Number = key(2.0, "Pace of calls.", gt=0, le=100)
+    monthly_calls: Whole = key(26000, "Calls that the subscription has in a month; 0: not metered.", ge=0)
+    request_validity: Duration = key("5m", "After this long a lost request can no longer arrive.")
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """One of region and endpoint."""
+        yield from _exactly_one(raw, "region", "endpoint")
+
+
+class Reservation(Table):
+    """`[reservation]`: what reservations look like."""
+
+    creator: Id = key(..., "User id for events whose organizer has none.")
+    notice: Flag = key(True, "Push notification; false silences all.")
+    notice_time: Duration = key("15m", "Lead of the notification where the event has no alarm.")
+    marker: Flag = key(True, "Short ownership mark at the end of the description.")
+    instance: InstanceName = key("hq", "Part of the mark; two daemons on one project differ here.")
+
+
+class People(Table):
+    """`[people]`: which address is which user."""
+
+    file: FilePath | None = key(None, "CSV file with the columns address,user_id.")
+    lookup: Flag = key(False, "Ask the tenant's user directory for unknown addresses.")
+    unmapped: Literal["skip", "reject"] = key("skip", "Skip unknown people, or reject their event.")
+    optional: Literal["participant", "cc", "skip"] = key("participant", "People with ROLE=OPT-PARTICIPANT.")
+    declined: Literal["skip", "keep"] = key("skip", "People with PARTSTAT=DECLINED.")
+    addresses: Mapping[str, str] = key({}, "User ids by address; these win over the file.")
+
+    _directory: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @field_validator("addresses", mode="plain", json_schema_input_type=dict[str, str])
+    @classmethod
+    def _addresses(cls, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise problem("must be a table of addresses and user ids")
+        entries = ((f"entry {n}", *entry) for n, entry in enumerate(value.items(), start=1))
+        directory, problems = collect(entries)
+        if problems:
+            raise problem("; ".join(problems))
+        return directory
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+        """Each bad line of the file."""
+        name = raw.get("file")
+        if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
+            for sentence in read_people(directory / name)[1]:
+                yield Problem(("file",), sentence)
+
+    def model_post_init(self, context: object) -> None:  # noqa: ARG002
+        """Keep what the file said when the configuration was loaded."""
+        self._directory = self._read()[0]
+
+    def _read(self) -> tuple[dict[str, str], list[str]]:
+        directory, problems = read_people(self.file) if self.file is not None else ({}, [])
+        return {**directory, **self.addresses}, problems
+
+    @property
+    def directory(self) -> Mapping[str, str]:
+        """User ids by lower-case address: the file, with `addresses` over it."""
+        return self._directory
+
+    def reread(self) -> People:
+        """These people with the file as it is now; ConfigError if it has a problem."""
+        directory, problems = self._read()
+        if problems:
+            raise ConfigError(f"people.file: {sentence}" for sentence in problems)
+        people = self.model_copy()
+        people._directory = directory  # noqa: SLF001  # our own copy
+        return people
+
+
+class Room(Table):
+    """One of `[[rooms]]`: a room of the building and how calendars call it."""
+
+    id: Id = key(..., "meeting_room_id in the API.")
+    name: RoomName | None = key(None, "For people; also recognised as a LOCATION.")
+    addresses: tuple[Address, ...] = key([], "Calendar addresses of the room.")
+    locations: tuple[Location, ...] = key([], "LOCATION texts, or regular expressions after re:.")
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """The LOCATION texts of the room, its name included, folded for comparison."""
+        return frozenset(map(fold_name, self.written))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Return the LOCATION texts of the room as they are written, its name first."""
+        plain = (text for text in self.locations if not text.startswith(EXPRESSION_PREFIX))
+        return (self.name, *plain) if self.name else tuple(plain)
+
+    @cached_property
+    def expressions(self) -> tuple[re.Pattern[str], ...]:
+        """The regular expressions for LOCATION, without regard to case."""
+        written = [text for text in self.locations if text.startswith(EXPRESSION_PREFIX)]
+        return tuple(expression for text in written for expression in location_expressions(text))
+
+
+class PasswordAuth(Table):
+    """`auth` by user name and password (RFC 7617, RFC 7616)."""
+
+    type: Literal["basic", "digest"] = key(..., "How the password is sent.")
+    username: Text = key(..., "User name at the server of the feed.")
+    password: Secret = key(..., "Its password.")
+
+
+class BearerAuth(Table):
+    """`auth` by token (RFC 6750)."""
+
+    type: Literal["bearer"] = key(..., "A token in the Authorization header.")
+    token: Secret = key(..., "The token.")
+
+
+class HeaderAuth(Table):
+    """`auth` by a header of the server's choice."""
+
+    type: Literal["header"] = key(..., "A header of any name.")
+    name: HeaderName = key(..., "Name of the header.")
+    value: Secret = key(..., "Its value.")
+
+
+Auth = PasswordAuth | BearerAuth | HeaderAuth
+_AUTHS: Mapping[object, type[PasswordAuth | BearerAuth | HeaderAuth]] = {
+    "basic": PasswordAuth,
+    "digest": PasswordAuth,
+    "bearer": BearerAuth,
+    "header": HeaderAuth,
+}
+
+
+class Tls(Table):
+    """`tls` of a source: whom to trust, and how to prove who asks."""
+
+    ca: FilePath | None = key(None, "PEM file with the only authorities trusted for this feed.")
+    certificate: FilePath | None = key(None, "PEM file with the client certificate.")
+    key: FilePath | None = key(None, "PEM file with its key, unless it is in the same file.")
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """A key belongs to a certificate."""
+        if "key" in raw and "certificate" not in raw:
+            yield Problem(("key",), "is of use with certificate only; add it")
+
+
+class Source(Table):
+    """One of `[[sources]]`: a calendar in files (`path`) or behind a URL (`url`)."""
+
+    name: Text = key(..., "Unique; appears in logs, plans and metrics.", max_length=64)
+    path: FilePath | None = key(None, "A file, a directory, or a glob.")
+    url: FeedUrl | None = key(None, "A feed: http, https; webcal and webcals mean https.")
+    interval: Duration | None = key(None, "Read again after this long; else schedule.interval.")
+    cron: Cron | None = key(None, "When to read instead: minute hour day month weekday.")
+    room: Id | None = key(None, "Room id for events that name no room.")
+    creator: Id | None = key(None, "User id for events whose organizer has none.")
+    cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
+    owner: Address | None = key(None, "Whose calendar it is: decides about the meetings of that organizer.")
+    timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
+    auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")
+    tls: Tls | None = key(None, "Private authorities and a client certificate, as PEM files.")
+    timeout: Duration = key("60s", "For the whole reading.")
+    allow_hosts: tuple[AllowedHost, ...] = key([], "Hosts or networks on private addresses it may reach.")
+    max_bytes: Size = key("50MB", "A larger calendar is refused.")
+    uid_scope: Literal["global", "source"] = key(
+        "global", "global: the same UID in two sources is one meeting."
+    )
+    confirmations: Whole = key(
+        None, "Complete readings without an event before it counts as gone (files 1, feeds 2).", ge=1, le=100
+    )
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _auth(cls, value: object, info: ValidationInfo) -> object:
+        """Choose the kind by `type`, so that problems are those of that kind alone."""
+        if value is None or isinstance(value, Table):
+            return value
+        kind = value.get("type") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in _AUTHS:
+            raise problem('must be a table with type = "basic", "digest", "bearer" or "header"')
+        return _AUTHS[kind].model_validate(value, context=info.context)
+
+    @field_validator("confirmations", mode="before")
+    @classmethod
+    def _confirmations(cls, value: object, info: ValidationInfo) -> object:
+        if value is None:
+            return 1 if info.data.get("url") is None else 2
+        return value
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """One of path and url, not both of interval and cron, nothing of feeds for files."""
+        yield from _exactly_one(raw, "path", "url")
+        if "interval" in raw and "cron" in raw:
+            yield Problem(("cron",), "cannot be together with interval; keep one of them")
+        if "path" in raw and "url" not in raw:
+            for name in ("auth", "tls", "allow_hosts"):
+                if raw.get(name):
+                    yield Problem((name,), "is for a url; a path needs none")
+
+    @property
+    def fetch_url(self) -> str | None:
+        """The URL to fetch: webcal and webcals are https; None for files."""
+        return None if self.url is None else re.sub(r"^webcals?://", "https://", self.url)
+
+
+class Schedule(Table):
+    """`[schedule]`: when cycles run."""
+
+    interval: Duration = key("5m", "Default for sources.")
+    jitter: Share = key("10%", "How far an interval may vary, so that feeds are not asked all at once.")
+    drift_check: Duration = key("1h", "How often to compare with what the API holds.")
+
+
+class Safety(Table):
+    """`[safety]`: how much may be cancelled without a person."""
+
+    cancel_share: Share = key("30%", "Of a source's live future bookings, within cancel_window.")
+    cancel_floor: Whole = key(10, "So many may be cancelled whatever the share.", ge=0, le=1_000_000)
+    cancel_window: Duration = key("24h", "The time over which cancels are counted.")
+    empty_hold: Whole = key(
+        3, "A reading without events is held when more bookings are live.", ge=0, le=1_000_000
+    )
+    told_share: Share = key("50%", "What a source may tell to give up in one cycle, of its live bookings.")
+    told_floor: Whole = key(20, "So many it may tell whatever the share.", ge=0, le=1_000_000)
+    file_grace: Duration = key("1m", "How long a file of a directory may be gone before that means anything.")
+    vanish_share: Share = key(
+        "30%", "Of the compared bookings, what may be gone from Tuya at one comparison."
+    )
+    vanish_floor: Whole = key(5, "So many may be gone whatever the share.", ge=0, le=1_000_000)
+
+
+class Drift(Table):
+    """`[drift]`: what to do about changes that people made in Tuya."""
+
+    on_change: Literal["accept", "repair", "report"] = key("accept", "Someone changed the reservation.")
+    on_cancel: Literal["respect", "rebook"] = key("respect", "Someone cancelled the reservation.")
+
+
+class Attachments(Table):
+    """`[attachments]`: where inline attachments are published; both keys or none."""
+
+    publish_dir: FilePath | None = key("", "Directory to write to; empty: they are left out.")
+    base_url: PublicUrl | None = key("", "URL under which that directory is served.")
+    mode: FileMode = key("0644", "Of the files, whatever the umask; directories that are made fit it.")
+    types: tuple[Extension, ...] = key(
+        [
+            "pdf",
+            "png",
+            "jpg",
+            "jpeg",
+            "gif",
+            "webp",
+            "txt",
+            "csv",
+            "docx",
+            "xlsx",
+            "pptx",
+            "odt",
+            "ods",
+            "odp",
+        ],
+        "Extensions of the files that are published; others are left out, with a reason.",
+    )
+
+    @field_validator("publish_dir", "base_url", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """Each needs the other."""
+        for name, other in (("publish_dir", "base_url"), ("base_url", "publish_dir")):
+            if raw.get(name) and not raw.get(other):
+                yield Problem((other,), f"is required when {name} is set")
+
+
+class State(Table):
+    """`[state]`: the ledger."""
+
+    url: StateUrl = key(None, "sqlite:///FILE; default: state.db in $STATE_DIRECTORY, else beside this file.")
+    retention: Duration = key("90d", "How long what is over is remembered.")
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _default_url(cls, value: object) -> object:
+        if value is not None:
+            return value
+        # systemd.exec(5): several directories are separated by colons; the first is ours.
+        directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        return f"sqlite:///{Path(directory) / 'state.db'}"
+
+
+class Web(Table):
+    """`[web]`: status page, metrics, health."""
+
+    listen: Listen = key("127.0.0.1:8620", "Address and port; empty: off.")
+    token: Secret | None = key(None, "Required when listening beyond loopback.")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen on; None: off."""
+        return split_listen(self.listen)
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """Whoever is not on this machine shows a token."""
+        listen = raw.get("listen")
+        address = split_listen(listen) if isinstance(listen, str) else None
+        if address is not None and not is_loopback(address[0]) and "token" not in raw:
+            yield Problem(("token",), f"is required when listening beyond loopback; {HOW_TO_WRITE}")
+
+
+class Webhook(Table):
+    """`notices.webhook`."""
+
+    url: WebUrl = key(..., "Where notices are posted.")
+    secret: Secret | None = key(None, "Signs what is posted.")
+
+
+class Mail(Table):
+    """`notices.mail`."""
+
+    host: Host = key("127.0.0.1", "Mail server.")
+    port: Whole = key(25, "Its port.", ge=1, le=65535)
+    sender: Address = key(..., "Sender of notices.", alias="from")
+    to: tuple[Address, ...] = key(..., "Recipients of notices.", min_length=1)
+
+
+class Notices(Table):
+    """`[notices]`: who is told when something needs a person."""
+
+    webhook: Webhook | None = key(None, "Post notices to a URL.")
+    mail: Mail | None = key(None, "Send notices by mail.")
+    command: tuple[Text, ...] = key([], "Program and arguments; the notice is JSON on its standard input.")
+    ping: WebUrl | None = key(None, "Called after each good cycle.")
+
+
+class Log(Table):
+    """`[log]`: what goes to standard error."""
+
+    format: Literal["auto", "json", "console"] = key("auto", "auto: console on a terminal, JSON otherwise.")
+    level: Literal["debug", "info", "warning", "error"] = key("info", "The least that is written.")
+
+
+def _secrets(value: object) -> Iterator[Secret]:
+    """All references to secrets in a table."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Table):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, tuple):
+        for member in value:
+            yield from _secrets(member)
+
+
+class Config(Table):
+    """The whole configuration."""
+
+    mode: Mode = key(..., "What may be written: observe, create-only, no-cancel or full.")
+    calendar: Calendar
+    api: Api
+    reservation: Reservation
+    people: People = key({}, "Which address is which user.")
+    rooms: tuple[Room, ...] = key([], "The rooms of the building.")
+    sources: tuple[Source, ...] = key([], "The calendars.")
+    schedule: Schedule = key({}, "When cycles run.")
+    safety: Safety = key({}, "How much may be cancelled without a person.")
+    drift: Drift = key({}, "What to do about changes that people made in Tuya.")
+    attachments: Attachments = key({}, "Where inline attachments are published.")
+    state: State = key({}, "The ledger.")
+    web: Web = key({}, "Status page, metrics, health.")
+    notices: Notices = key({}, "Who is told when something needs a person.")
+    log: Log = key({}, "What goes to standard error.")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it names beside calendars: that of the people, and those of the secrets."""
+        secrets = (found.file for found in _secrets(self) if found.file is not None)
+        people = (self.people.file,) if self.people.file else ()
+        return tuple(dict.fromkeys((*people, *secrets)))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _required_tables(cls, raw: Any) -> Any:
+        """An absent table counts as empty, so that the keys missing in it are named."""
+        return {"calendar": {}, "api": {}, "reservation": {}, **raw} if isinstance(raw, dict) else raw
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+        """Names that stand twice, rooms that nobody knows."""
+        rooms = list(_tables(raw, "rooms"))
+        sources = list(_tables(raw, "sources"))
+        yield from _claimed_twice((("sources", n), "name", source.get("name")) for n, source in sources)
+        yield from _claimed_twice((("rooms", n), "id", room.get("id")) for n, room in rooms)
+        for folded, names in ((_address, ["addresses"]), (fold_name, ["name", "locations"])):
+            yield from _claimed_twice(
+                (("rooms", n), name, folded(claim))
+                for n, room in rooms
+                for name in names
+                for claim in _texts(room.get(name))
+            )
+        known = {room["id"] for _, room in rooms if isinstance(room.get("id"), str)}
+        for n, source in sources:
+            if isinstance(room := source.get("room"), str) and room not in known:
+                yield Problem(
+                    ("sources", n, "room"), f"is not the id of one of [[rooms]]{nearest(room, known)}", True
+                )
+
+    def interval_of(self, source: Source) -> timedelta | None:
+        """How long after a reading the source is read again; None if `cron` says when."""
+        return None if source.cron is not None else source.interval or self.schedule.interval
+
+
+Table.whole = Config
+
+
+def _exactly_one(raw: Mapping[str, Any], one: str, other: str) -> Iterator[Problem]:
+    if one in raw and other in raw:
+        yield Problem((other,), f"cannot be together with {one}; keep one of them")
+    elif one not in raw and other not in raw:
+        yield Problem((), f"needs either {one} or {other}", True)
+
+
+def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    listed = raw.get(name)
+    for n, table in enumerate(listed if isinstance(listed, list | tuple) else []):
+        if isinstance(table, dict):
+            yield n, table
+
+
+def _texts(value: object) -> Iterator[str]:
+    yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
+
+
+def _address(text: str) -> str:
+    return text.strip().lower().removeprefix("mailto:")
+
+
+def _claimed_twice(claims: Iterable[tuple[tuple[str, int], str, object]]) -> Iterator[Problem]:
+    """A problem for each claim that another table made before; within one table a repeat is harmless."""
+    owners: dict[str, tuple[str, int]] = {}
+    for owner, name, claim in claims:
+        if isinstance(claim, str) and (first := owners.setdefault(claim, owner)) != owner:
+            yield Problem(
+                (*owner, name),
+                f"stands twice: entry {first[1] + 1} of [[{first[0]}]] has the same; each may stand once",
+            )

@@ -1,0 +1,1 @@
+"""The program that runs for years: its loop, when something is due, and what wakes it."""

@@ -1,0 +1,453 @@
+"""The daemon: decides when a cycle runs, follows its configuration, and talks to systemd.
+
+One thread does all the work: it waits for wakes, reads what is due, and runs one cycle at a time.
+A cycle that writes for long gives way to what wakes meanwhile, and the next one goes on with the rest.
+Feeds are fetched by other threads, so that a slow one delays nobody.
+A configuration that is not valid changes nothing; the last good one goes on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+
+import structlog
+
+from syncd import early
+from syncd import log as logs
+from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
+from syncd.config import Config, load
+from syncd.core.backoff import backed_off
+from syncd.daemon.schedule import Entry, Scheduler, Wakes
+from syncd.daemon.systemd import Notifier
+from syncd.daemon.watcher import Watcher
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.ics import Crew
+from syncd.ledger import Ledger
+from syncd.reconciler import CycleReport
+from syncd.sources.feeds import Subscriptions
+from syncd.sources.http import Feed, Validators
+from syncd.sources.http.lanes import Lanes
+
+log = structlog.get_logger(__name__)
+
+# Names of wakes that are no sources; no source can be called so.
+_CONFIGURATION = "\0configuration"
+_EVERYTHING = "\0everything"
+_STOP = "\0stop"
+
+_READ_AT_ONCE = 8  # large sources
+_LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
+_FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
+_LEAST_WRITING_S = 0.2  # before a cycle gives way
+_LAST_CALLS_S = 5.0  # before the call under way is interrupted too
+_LOOK_AGAIN_S = 5.0  # at a configuration that was refused
+_LONGEST_LOCK_S = 3600.0  # that another program may keep on the ledger; a backup takes minutes
+_START_S = 90.0  # a ledger of years may take as long to be converted
+
+
+def run(path: Path) -> None:
+    """Run until SIGTERM or SIGINT; raises `ConfigError`, `LedgerError` when it cannot begin."""
+    notifier = Notifier.from_environment()
+    notifier.extend_timeout(_START_S)
+    config = load(path)
+    logs.configure(config.log.format, config.log.level)
+    wait = _LedgerWait(notifier)
+    with ExitStack() as stack:
+        patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
+        ledger = stack.enter_context(open_ledger(config, owner=True, patience=patience))
+        daemon = stack.enter_context(Daemon(path, config, ledger, notifier).running())
+        wait.daemon = daemon
+        notifier.ready(daemon.status)
+        log.info("ready", sources=len(config.sources), mode=config.mode)
+        try:
+            with notifier.between_steps():
+                daemon.work()
+        except LedgerBusy as error:
+            if not daemon.is_stopping:
+                notifier.status(str(error))
+                raise
+            log.warning("stopped while another program kept the ledger locked; the next start looks further")
+        except LedgerError as error:
+            notifier.status(str(error))
+            raise
+        except KeyboardInterrupt:
+            log.warning("stopped in the middle of a call; its outcome is looked up at the next start")
+        finally:
+            notifier.stopping()
+
+
+class _LedgerWait:
+    """What goes on while the ledger is locked: signs of life, and the status until it is free again."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._told = ""
+        self.daemon: Daemon | None = None  # as soon as there is one
+
+    def stopping(self) -> bool:
+        """Return whether the daemon was told to stop; before there is one a signal ends the process."""
+        return self.daemon is not None and self.daemon.is_stopping
+
+    def alive(self, status: str) -> None:
+        """Give a sign of life if it is the work loop that waits; an empty status ends the wait."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._notifier.alive()
+        if self.daemon is None:
+            self._notifier.extend_timeout(_START_S)
+        if status != self._told:
+            self._told = status
+            self._notifier.status(status or (self.daemon.status if self.daemon else "starting"))
+
+
+class Daemon:
+    """One running daemon on an open ledger."""
+
+    def __init__(self, path: Path, config: Config, ledger: Ledger, notifier: Notifier) -> None:
+        self._path = path
+        self._ledger = ledger
+        self._notifier = notifier
+        self._wakes = Wakes()
+        self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
+        self._ended = threading.Event()
+        self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
+        self._crew = Crew()
+        self._config = config
+        self._parts: Service = self._assembled(config)
+        self._fetching: set[str] = set()
+        self._owed: set[str] = set()  # sources to read in the next cycle, when the API can be used
+        self._to_reload = False
+        self._began = 0.0  # the cycle, on the monotonic clock
+        self._writing_since: float | None = None
+        self._complaint = ""  # about the configuration, as long as it is not the one in use
+        self._look_again_at = 0.0  # at the configuration that was refused, on the monotonic clock
+        self._failures = 0  # of the API, in a row
+        self._resting_until: datetime | None = None
+        self._orders: object = None  # approvals and decisions that the last cycle knew
+        self.status = "starting"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop()
+
+    @contextmanager
+    def running(self) -> Iterator[Daemon]:
+        """Watch, schedule and listen to signals meanwhile."""
+        with (
+            Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
+            Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
+            ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read") as pool,
+            Lanes() as lanes,
+            self._crew,
+            self._stop.on_signals(),
+            _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
+            _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
+        ):
+            self._watcher, self._scheduler, self._pool, self._lanes = watcher, scheduler, pool, lanes
+            threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
+            try:
+                self._follow(self._config)
+                if early.reload_wished:
+                    self._wakes.wake(_CONFIGURATION, "signal")
+                yield self
+            finally:
+                self._stop.wished = True  # what is being fetched ends soon
+                self._ended.set()
+                self._parts.api.close()
+
+    def work(self) -> None:
+        """The work loop."""
+        while not self._stop():
+            self._notifier.alive()
+            self._take_wakes(self._pause_s())
+            if self._stop():
+                return
+            if self._to_reload or self._is_mended():
+                self._to_reload = False
+                self._reload()
+            if (self._owed or self._is_due()) and not self._rests():
+                names, self._owed = self._owed, set()
+                self._cycle(names)
+
+    def _take_wakes(self, pause_s: float) -> None:
+        """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
+        due = self._wakes.wait(pause_s)
+        self._to_reload |= _CONFIGURATION in due
+        names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
+        arrived = self._parts.subscriptions.arrived()
+        self._fetching -= arrived
+        self._begin_fetching(names - arrived)
+        self._owed |= {n for n in names if n not in self._parts.subscriptions} | arrived
+        if _EVERYTHING in due:
+            self._resting_until = None
+
+    def _gives_way(self) -> bool:
+        """Whether a cycle leaves what it has not yet written to the next one, because others wait.
+
+        Not before it has written for a quarter of the time that it took to come to that: so it comes further
+        even if wakes never end.
+        """
+        self._take_wakes(0)
+        now = time.monotonic()
+        self._writing_since = self._writing_since or now
+        least_s = max(_LEAST_WRITING_S, (self._writing_since - self._began) / 4)
+        return now - self._writing_since >= least_s and (self._to_reload or bool(self._owed))
+
+    def _others_wait(self) -> bool:
+        """Whether something is due beside what is being read."""
+        self._take_wakes(0)
+        return self._to_reload or bool(self._owed) or self._stop()
+
+    def _told_to_stop(self) -> None:
+        self._wakes.wake(_STOP, "signal")
+        self._wished.put(None)
+
+    def _end_calls(self) -> None:
+        """Some time after the wish to stop let no further call begin: a cycle that ends has some to make."""
+        self._wished.get()
+        if not self._ended.wait(_LAST_CALLS_S):
+            self._parts.api.close()
+
+    # Cycles
+
+    def _cycle(self, names: Collection[str]) -> None:
+        self._orders = self._orders_now()
+        self._began, self._writing_since = time.monotonic(), None
+        report = self._parts.reconciler.cycle(names)
+        summary = _summary(report)
+        self._failures = self._failures + 1 if report.error else 0
+        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if report.error else None
+        self._resting_until = utc_now() + rest if rest else None
+        for name in names:
+            self._let_rest(name)
+            self._ledger.record_next_run(name, self._scheduler.next_run(name))
+        self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
+
+    def _let_rest(self, name: str) -> None:
+        """A feed that fails, or says how often it changes, is asked later."""
+        if name not in self._parts.subscriptions:
+            return
+        until = self._parts.subscriptions.waits_until(name)
+        floor = self._parts.reconciler.refresh_after(name)
+        if until is None and floor is not None:
+            until = utc_now() + floor
+        if until is not None:
+            self._scheduler.postpone(name, until)
+
+    def _pause_s(self) -> float:
+        """How long to sleep when nothing wakes: until something is due by itself, or a sign of life is."""
+        if (self._owed and not self._rests()) or self._to_reload:
+            return 0.0
+        due = self._due_at
+        pause = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
+        return min(max(pause, 0.0), _LONGEST_PAUSE_S)
+
+    @property
+    def _due_at(self) -> datetime | None:
+        """When a cycle has something to do although no source is due: also the one that failed, once more."""
+        return self._resting_until or self._parts.reconciler.due_at
+
+    def _is_due(self) -> bool:
+        due = self._due_at
+        return (due is not None and due <= utc_now()) or self._orders != self._orders_now()
+
+    def _orders_now(self) -> object:
+        """What persons left for the next cycle, with `approve` and `resolve`."""
+        return self._ledger.approved(), self._ledger.decisions()
+
+    def _rests(self) -> bool:
+        """Whether the API is left alone, because it could not be used."""
+        return self._resting_until is not None and utc_now() < self._resting_until
+
+    # Feeds
+
+    def _begin_fetching(self, names: Iterable[str]) -> None:
+        """Ask feeds in other threads, equal ones together; a wake says when they arrived."""
+        subscriptions = self._parts.subscriptions
+        asked = subscriptions.requests(n for n in names if n not in self._fetching)
+        alike: dict[Feed, dict[Feed, Validators | None]] = {}
+        for feed, validators in asked.items():
+            alike.setdefault(replace(feed, name=""), {})[feed] = validators
+        for group in alike.values():
+            self._fetching |= {feed.name for feed in group}
+            self._lanes.submit(partial(subscriptions.fetch, group)).add_done_callback(
+                partial(self._fetched, subscriptions, tuple(group))
+            )
+
+    def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
+        """Called in another thread; the feeds may be those of a former configuration."""
+        if future.cancelled():
+            return  # it stops before they were asked
+        error = future.exception()
+        if error is not None:
+            log.critical("defect of syncd; please report this line", exc_info=error)
+            subscriptions.fail(group, error)
+        for feed in group:
+            self._wakes.wake(feed.name, "fetched")
+
+    def _read_aside(self, name: str, work: Callable[[], None]) -> None:
+        """Read a large source in another thread; a wake says when that is done."""
+
+        def ended(future: Future[None]) -> None:
+            if error := future.exception():
+                log.critical("defect of syncd; please report this line", exc_info=error)
+            self._wakes.wake(name, "read")
+
+        self._pool.submit(work).add_done_callback(ended)
+
+    # Configuration
+
+    def _names(self) -> Collection[str]:
+        return {source.name for source in self._config.sources}
+
+    def _assembled(self, config: Config) -> Service:
+        return assemble(
+            config,
+            self._ledger,
+            owner=True,
+            # What is being fetched for a former configuration ends too.
+            stopping=lambda: self._stop() or self._config is not config,
+            progress=self._notifier,
+            gives_way=self._gives_way,
+            prepare=lambda _names, _force: None,
+            elsewhere=self._read_aside,
+            crew=self._crew,
+            alive=self._notifier.alive,
+            others_wait=self._others_wait,
+        )
+
+    def _reload(self) -> None:
+        """Take over the configuration as it is now, whole or not at all."""
+        self._notifier.reloading()
+        try:
+            config = self._loaded()
+            self._take_over(config, self._assembled(config))
+        except ConfigError as error:
+            log.warning("configuration refused", problems=list(error.problems))
+            count = len(error.problems)
+            self._refuse(f"configuration refused ({count} problem{'s' if count > 1 else ''})")
+        except LedgerError:
+            raise  # it is about the ledger, not about the configuration
+        except Exception as error:  # whatever a file says, it must not end what runs
+            log.critical("defect of syncd; please report this line", exc_info=error)
+            self._refuse(f"configuration refused (a defect of syncd, {type(error).__name__})")
+        else:
+            self._complaint = ""
+            log.info("configuration taken over", sources=len(config.sources), mode=config.mode)
+            self._say("configuration taken over")
+        finally:
+            self._notifier.ready(self.status)
+
+    def _take_over(self, config: Config, parts: Service) -> None:
+        """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
+        former, kept = self._config, self._parts
+        self._config, self._parts = config, parts
+        self._fetching, self._owed = set(), set()
+        try:
+            self._follow(config)
+            logs.configure(config.log.format, config.log.level)
+        except BaseException:
+            self._config, self._parts = former, kept
+            self._follow(former)
+            parts.api.close()
+            raise
+        kept.api.close()
+        self._resting_until = None
+
+    def _refuse(self, why: str) -> None:
+        """Go on with the last good configuration, and say so until it is replaced."""
+        self._complaint = f"{why}, the last good one is used; syncd check tells more"
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        self._say(self._complaint)
+
+    def _loaded(self) -> Config:
+        """The configuration as it is now; raises `ConfigError` also for what cannot be taken over."""
+        config = load(self._path)
+        if config.state.url != self._config.state.url:
+            raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+        return config
+
+    def _is_mended(self) -> bool:
+        """Whether what was refused is good now, by a file that only it names and nobody watches."""
+        if not self._complaint or time.monotonic() < self._look_again_at:
+            return False
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        try:
+            self._assembled(self._loaded()).api.close()
+        except Exception:  # the same as in `_reload`, where it was said
+            return False
+        return True
+
+    def _follow(self, config: Config) -> None:
+        """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
+        names = self._names()
+        self._watcher.watch(self._targets(config))
+        self._scheduler.plan(
+            {
+                source.name: Entry(
+                    interval=source.interval or config.schedule.interval,
+                    cron=source.cron,
+                    zone=config.calendar.timezone,
+                    jitter=config.schedule.jitter,
+                )
+                for source in config.sources
+            }
+        )
+        for name in names:
+            self._let_rest(name)
+        for gone in set(self._ledger.sources()) - set(names):
+            self._ledger.forget_source(gone)
+        self._wakes.wake(_EVERYTHING, "start")
+
+    def _targets(self, config: Config) -> dict[str, list[Path]]:
+        sources = {source.name: [source.path] for source in config.sources if source.path is not None}
+        here = self._path.absolute()
+        return {_CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files], **sources}
+
+    def _say(self, status: str) -> None:
+        self.status = status
+        self._notifier.status(status)
+
+
+def _summary(report: CycleReport) -> str:
+    """The state in a line, for `systemctl status`."""
+    counts = report.counts
+    booked = counts["unchanged"] + counts["created"] + counts["updated"]
+    told = [f"{booked} booked", *([f"{report.left} still to write"] if report.left else [])]
+    told += [
+        f"{counts[name]} {name.replace('_', ' ')}"
+        for name in ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
+        if counts[name]
+    ]
+    unreadable = [source.name for source in report.sources if source.error]
+    if unreadable:
+        told.append(f"unreadable: {', '.join(unreadable)}")
+    if report.error or report.clock:
+        told.append(report.error or report.clock or "")
+    return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
+
+
+@contextmanager
+def _handled(number: signal.Signals, action: Callable[[], object]) -> Iterator[None]:
+    """Call something on a signal, as long as the block lasts."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        action()
+
+    former = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, former)

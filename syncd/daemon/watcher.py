@@ -1,0 +1,467 @@
+"""Rings when calendars or configuration files have changed on disk: a doorbell, which carries no content.
+
+The truth is what `stat` says about the files of a target; events of the file system only say when to look.
+So lost events, file systems without any, remounts and exhausted limits delay a ring to the next rescan
+and never lose it; renames, replaced directories and switched links need no rules of their own.
+Promises: rings once a change is finished, and for a burst of changes few times.
+Must not: read a file, or know what is done about a change.
+"""
+
+# Paths are strings here, because as objects they would be most of the cost of a look.
+# ruff: noqa: PTH112, PTH114, PTH115, PTH118, PTH120, PTH208
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import logging
+import os
+import stat
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import structlog
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
+
+from syncd.sources.files import is_named_so
+
+_log = structlog.get_logger(__name__)
+# It calls an orderly end an error when an event comes at the same moment.
+logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
+
+# What counts in a directory that is a source, in any letter case.
+_CALENDARS = "*.[iI][cC][sS]"
+_MAGIC = frozenset("*?[")
+_MOST_LINKS = 40  # on one path, as in Linux
+# A file that is gone may be half of its replacement by a program that deletes first.
+_GONE_S = 1.0
+# A finished file waits no longer than this for others of its target that are still being written.
+_PATIENCE_S = 1.0
+# So long after it began, a change counts even if the writing never ends.
+_FOREVER_S = 5.0
+# One answer that a network file system kept back must not end the rescans.
+_LONGEST_RESCAN_S = 60.0
+_CLOSING_S = 2.0
+# How long the kernel is left alone after one of its limits was met; each attempt may cost descriptors.
+_EXHAUSTED_S = 3600.0
+# The same for every directory: watches of one directory may share one mask in the kernel, the last one's.
+# Without modifications, which come for each write of a file that is not finished.
+_EVENTS: list[type[FileSystemEvent]] = [
+    FileCreatedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileDeletedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+    DirDeletedEvent,
+]
+_CURES = {
+    errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
+    errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files (LimitNOFILE=)",
+    errno.ENFILE: "raise the sysctl fs.file-max",
+    errno.EAGAIN: "raise the limits of threads and memory (TasksMax=, MemoryMax=)",
+}
+
+_Signature = tuple[int, ...]
+"""What `stat` says about a file that differs after a change of it, or its errno alone."""
+
+
+class Watcher:
+    """Calls `wake(name)` from its own thread when files of a target have changed, until it is closed.
+
+    A change is finished when size and times of the files have been the same for `quiet_s` seconds.
+    Every `rescan_s` seconds all files are looked at even without an event.
+    `wake` must return at once and call nothing of the watcher.
+    """
+
+    def __init__(self, wake: Callable[[str], None], *, quiet_s: float = 0.3, rescan_s: float = 5.0) -> None:
+        self._wake = wake
+        self._quiet_s = quiet_s
+        self._rescan_s = rescan_s
+        self._changed = threading.Condition()
+        self._targets: dict[str, _Target] = {}
+        self._closing = False
+        self._subscriptions = _Subscriptions(self._announce)
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def watch(self, targets: Mapping[str, Iterable[Path]]) -> None:
+        """Replace what is watched; may be called at any time.
+
+        A path is a file, a directory (its `*.ics`, not deeper) or a glob; none of them has to exist yet.
+        Every change after the return rings; a name whose paths are unchanged loses none from before either.
+        """
+        wanted = {name: tuple(path.absolute() for path in paths) for name, paths in targets.items()}
+        with self._changed:
+            known = self._targets
+        # Looked at here and without the lock, so that nothing can change unseen after the return.
+        made = {
+            name: known[name]
+            if name in known and known[name].paths == paths
+            else _Target(paths, self._quiet_s, look_at=time.monotonic())
+            for name, paths in wanted.items()
+        }
+        with self._changed:
+            self._targets = made
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop; returns within two seconds even if a network file system does not answer."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(_CLOSING_S)
+
+    def _announce(self, names: Iterable[str]) -> None:
+        """An event near these targets: look at them soon, all events of a burst together."""
+        now = time.monotonic()
+        with self._changed:
+            for name in names:
+                target = self._targets.get(name)
+                if target is not None:
+                    target.announced = True
+                    # Later where looking is slow, so that a burst in a large directory is not all looking.
+                    target.look_at = min(target.look_at, now + max(self._quiet_s / 3, 5 * target.took_s))
+            self._changed.notify()
+
+    def _run(self) -> None:
+        rescan_at = time.monotonic() + self._rescan_s
+        try:
+            while True:
+                with self._changed:
+                    if self._closing:
+                        return
+                    targets = self._targets
+                    pause_s = min([rescan_at, *(t.look_at for t in targets.values())]) - time.monotonic()
+                    if pause_s > 0:
+                        self._changed.wait(pause_s)
+                        continue
+                began = time.monotonic()
+                rescan = began >= rescan_at
+                self._look({name: t for name, t in targets.items() if rescan or t.look_at <= began}, targets)
+                if rescan:
+                    # Looking at a slow file system takes no more than a hundredth of the time.
+                    ended = time.monotonic()
+                    rest_s = min(100 * (ended - began), _LONGEST_RESCAN_S)
+                    rescan_at = ended + max(self._rescan_s, rest_s)
+        finally:
+            self._subscriptions.close()
+
+    def _look(self, due: Mapping[str, _Target], targets: Mapping[str, _Target]) -> None:
+        """Look at some of the targets, ring for those that are finished, follow where their paths lead."""
+        unannounced = False
+        for name, target in due.items():
+            announced = target.announced
+            if target.look():
+                unannounced |= not announced
+                with self._changed:
+                    current = self._targets.get(name) is target and not self._closing
+                if current:
+                    self._wake(name)
+        if unannounced:
+            self._subscriptions.renew()
+        for name in self._subscriptions.follow(targets):
+            # Something may have changed there before events told of it.
+            targets[name].look_at = 0.0
+
+
+@dataclass(slots=True)
+class _Target:
+    """What is known about the files of one name.
+
+    `look_at` is when to look next without a rescan, on the monotonic clock.
+    `took_s` is how long the last look lasted; `announced` whether an event told of the change going on.
+    `places` are the directories that decide where the paths lead, with the names or patterns that count.
+    """
+
+    paths: tuple[Path, ...]
+    quiet_s: float
+    look_at: float
+    announced: bool = False
+    took_s: float = 0.0
+    places: Mapping[str, Iterable[str]] = field(init=False)
+    _rung: dict[str, _Signature] = field(init=False)
+    _seen: dict[str, _Signature] = field(init=False)
+    _quiet_at: dict[str, float] = field(default_factory=dict, init=False)
+    _began: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = self._rung = self._survey()
+
+    def look(self) -> bool:
+        """Whether to ring now; otherwise `look_at` says when to ask again."""
+        self.look_at = float("inf")
+        began = time.monotonic()
+        former, self._seen = self._seen, self._survey()
+        now = time.monotonic()
+        self.took_s = now - began
+        for path in former.keys() | self._seen.keys():
+            if former.get(path) != self._seen.get(path):
+                self._quiet_at[path] = now + (self.quiet_s if path in self._seen else _GONE_S)
+        for path in [path for path in self._quiet_at if self._seen.get(path) == self._rung.get(path)]:
+            del self._quiet_at[path]  # it is again as it was
+        if not self._quiet_at:
+            self._began, self.announced = 0.0, False
+            return False
+        self._began = self._began or now
+        first, last = min(self._quiet_at.values()), max(self._quiet_at.values())
+        ring_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
+        if now < ring_at:
+            self.look_at = min(self.look_at, ring_at)  # an event may have come meanwhile
+            return False
+        self._rung, self._began, self.announced = self._seen, 0.0, False
+        self._quiet_at.clear()
+        return True
+
+    def _survey(self) -> dict[str, _Signature]:
+        survey = _Survey()
+        for path in self.paths:
+            survey.walk(path)
+        self.places = survey.places
+        return survey.files
+
+
+class _Survey:
+    """Walks paths as the kernel does, component by component.
+
+    `files` are the signatures of what is there, by name and not by where links lead: a switched link is a
+    changed file. `places` are all directories on the way, those of links too.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, _Signature] = {}
+        self.places: defaultdict[str, set[str]] = defaultdict(set)
+        self._literal = False  # whether something exists under exactly the name that is walked
+
+    def walk(self, path: Path) -> None:
+        """Add what an absolute path names: a file, the calendars in a directory, or what a glob matches."""
+        root, *parts = path.parts
+        self._literal = os.path.lexists(path)
+        self._walk(root, root, parts or [_CALENDARS], calendars=True)
+
+    def _walk(self, named: str, directory: str, parts: list[str], *, calendars: bool) -> None:
+        """Follow parts from a directory that has no links on its way; in the last one `calendars` count."""
+        part, *rest = parts
+        is_pattern = _is_magic(part) and not self._is_name(part, directory, calendars=calendars)
+        if part == "**" and is_pattern:
+            self._walk_deep(named, directory, rest)
+            return
+        calendars = calendars and not is_pattern
+        self.places[directory].add(part)
+        for name in self._matches(named, directory, part) if is_pattern else [part]:
+            path = os.path.join(named, name)
+            try:
+                place, status = self._resolve(directory, name)
+            except OSError as error:
+                self._failed(path, error)
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                # Hidden files are those of editors, but `*` may well lead through a hidden directory.
+                if not rest and not (is_pattern and name.startswith(".")):
+                    self.files[path] = _signature(status)
+            elif rest:
+                self._walk(path, place, rest, calendars=calendars)
+            elif calendars:
+                self._walk(path, place, [_CALENDARS], calendars=False)
+
+    def _is_name(self, part: str, directory: str, *, calendars: bool) -> bool:
+        """Whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
+        if not calendars:
+            return False
+        return self._literal or is_named_so(part, os.path.join(directory, part))
+
+    def _walk_deep(self, named: str, directory: str, rest: list[str]) -> None:
+        """`**`: the directory itself and all below it, links excepted."""
+        if not rest:
+            return  # matches directories only
+        self._walk(named, directory, rest, calendars=False)
+        self.places[directory].add("*")
+        for name in self._matches(named, directory, "*"):
+            below = os.path.join(directory, name)
+            if os.path.isdir(below) and not os.path.islink(below):
+                self._walk_deep(os.path.join(named, name), below, rest)
+
+    def _matches(self, named: str, directory: str, pattern: str) -> list[str]:
+        try:
+            return [name for name in os.listdir(directory) if fnmatch.fnmatchcase(name, pattern)]
+        except OSError as error:
+            self._failed(named, error)
+            return []
+
+    def _failed(self, named: str, error: OSError) -> None:
+        """What is not there has no signature; what cannot be read has one until it can be."""
+        if error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
+            self.files[named] = (error.errno,)
+
+    def _resolve(self, directory: str, name: str) -> tuple[str, os.stat_result]:
+        """Where a name in a directory leads, without links; raises `OSError` where it leads nowhere.
+
+        Adds the places that its links lead through.
+        """
+        todo = [name]
+        links = 0
+        status: os.stat_result | None = None
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                directory, status = os.path.dirname(directory), None
+                continue
+            if links:
+                self.places[directory].add(part)
+            path = os.path.join(directory, part)
+            status = os.lstat(path)
+            if not stat.S_ISLNK(status.st_mode):
+                directory = path
+                continue
+            status = None
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            target = os.readlink(path)
+            if target.startswith("/"):
+                directory = "/"
+            todo += reversed([piece for piece in target.split("/") if piece not in ("", ".")])
+        return directory, status or os.lstat(directory)
+
+
+class _Subscriptions(FileSystemEventHandler):
+    """The directories of which inotify tells, as far as its limits reach.
+
+    `announce` is called with the names near which something happened, from a thread of watchdog.
+    """
+
+    def __init__(self, announce: Callable[[Iterable[str]], None]) -> None:
+        self._announce = announce
+        self._observer: BaseObserver | None = None
+        self._followed: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}
+        self._near: Mapping[str, Mapping[str, set[str]]] = {}
+        self._said: set[int] = set()
+        self._try_at = 0.0  # on the monotonic clock
+
+    def follow(self, targets: Mapping[str, _Target]) -> set[str]:
+        """Subscribe to exactly the places of targets; returns the names of those that have new ones."""
+        near: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for name, target in targets.items():
+            for directory, patterns in target.places.items():
+                for pattern in patterns:
+                    near[directory][pattern].add(name)
+        self._near = near  # before the first event can come
+        emitters = self._observer.emitters if self._observer is not None else ()
+        # A watch ends with its directory; the next directory may have the same name and the same inode.
+        alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
+        wanted = {directory: _identity(directory) for directory in near}
+        for directory, (identity, watch) in list(self._followed.items()):
+            if wanted.get(directory) != identity or watch not in alive:
+                self._unsubscribe(directory)
+        fresh = [
+            directory
+            for directory, identity in wanted.items()
+            if identity is not None
+            and directory not in self._followed
+            and self._subscribe(directory, identity)
+        ]
+        return set().union(*(names for directory in fresh for names in near[directory].values()))
+
+    def renew(self) -> None:
+        """A change came that no event told of: begin anew.
+
+        A watch went deaf, as after a remount, or there are no events in that place; finding out costs more.
+        """
+        if not self._rests():
+            self.close()
+
+    def close(self) -> None:
+        """End all subscriptions; `follow` begins anew."""
+        observer, self._observer, self._followed = self._observer, None, {}
+        if observer is not None:
+            observer.stop()
+            observer.join(_CLOSING_S)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Called by watchdog."""
+        names: set[str] = set()
+        for path in (event.src_path, event.dest_path):
+            directory, entry = os.path.split(os.fsdecode(path))
+            for pattern, near in self._near.get(directory, {}).items():
+                if entry == pattern or (_is_magic(pattern) and fnmatch.fnmatchcase(entry, pattern)):
+                    names |= near
+        if names:
+            self._announce(names)
+
+    def _subscribe(self, directory: str, identity: tuple[int, int]) -> bool:
+        if self._rests():
+            return False
+        try:
+            if self._observer is None:
+                observer = Observer()
+                observer.start()
+                self._observer = observer
+            watch = self._observer.schedule(self, directory, event_filter=_EVENTS)
+        except (OSError, RuntimeError) as error:
+            # Python has no other word for a thread that cannot be started.
+            number = error.errno if isinstance(error, OSError) else errno.EAGAIN
+            if number in _CURES:
+                self._try_at = time.monotonic() + _EXHAUSTED_S
+                self._complain(number)
+            return False  # otherwise it is gone again, or may not be read: rescans see to it
+        self._followed[directory] = (identity, watch)
+        return True
+
+    def _unsubscribe(self, directory: str) -> None:
+        _, watch = self._followed.pop(directory)
+        assert self._observer is not None
+        self._observer.unschedule(watch)
+
+    def _rests(self) -> bool:
+        """Whether a limit was met not long ago: then what there is has to do."""
+        return time.monotonic() < self._try_at
+
+    def _complain(self, number: int) -> None:
+        if number not in self._said:
+            self._said.add(number)
+            _log.warning(
+                "changes of files are seen later, by looking; to be told of them by the kernel, "
+                + _CURES[number],
+                error=os.strerror(number),
+            )
+
+
+def _is_magic(pattern: str) -> bool:
+    return not _MAGIC.isdisjoint(pattern)
+
+
+def _signature(status: os.stat_result) -> _Signature:
+    # The time of the inode too: a file may become readable, or be changed with its time kept.
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _identity(directory: str) -> tuple[int, int] | None:
+    """Which directory has a name now; None if none has."""
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)

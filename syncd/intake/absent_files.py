@@ -1,0 +1,143 @@
+"""How long the files of a directory are gone, and which of them matter still.
+
+Promises: a file counts as gone from the first complete reading that missed it, and nobody who sets the clock
+of this machine shortens that: within a process a steady clock counts, and only the time between two processes
+is told by the clock.
+Must not: decide what follows from a file that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from syncd.core.occurrence import Missing
+from syncd.intake import Former, Inventory
+from syncd.intake.ports import Agenda, Fetched
+
+_STEPPED = timedelta(seconds=5)  # so far from a steady clock a clock was set, and not only adjusted
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One look at the files of a source: its name, what it gave, and when, also on a steady clock."""
+
+    source: str
+    fetched: Fetched
+    at: datetime
+    at_s: float
+
+
+@dataclass(slots=True)
+class AbsentFiles:
+    """The files of all sources that are gone.
+
+    `grace` is `safety.file_grace`; the agenda tells which UIDs are open.
+    """
+
+    agenda: Agenda
+    grace: timedelta
+    elapsed: Callable[[], float]
+    _since: dict[tuple[str, str, datetime], float] = field(default_factory=dict)
+    _judged_in: dict[str, float] = field(default_factory=dict)
+
+    def noted(self, glance: Glance, known: Inventory, found: Inventory, *, complete: bool) -> Inventory:
+        """Return what was found with the files that are gone since it was known, each with its time."""
+        if not glance.fetched.is_folder:
+            return replace(found, is_folder=False, formers=()) if found.is_folder else found
+        formers: tuple[Former, ...] = ()
+        if known.is_folder and known.secret == found.secret:
+            named = {document.name for document in glance.fetched.documents}
+            formers = known.missing_after(found, named)
+        if complete:
+            formers = tuple(self._dated(glance, former) for former in formers)
+        formers = self._that_matter(glance, formers, found)
+        if found.is_folder and formers == found.formers:
+            return found
+        return replace(found, is_folder=True, formers=formers)
+
+    def missing(self, glance: Glance, inventory: Inventory) -> tuple[Missing, ...]:
+        """Return the files that are gone as a reading tells them."""
+        return tuple(
+            Missing(
+                former.name,
+                self._away(glance, former.name, former.missed_at),
+                former.held == 1,
+                _Holds(inventory, former),
+            )
+            for former in inventory.formers
+            if former.missed_at is not None
+        )
+
+    def watch(
+        self, glance: Glance, inventory: Inventory, missing: tuple[Missing, ...], *, complete: bool
+    ) -> None:
+        """Remember when a source has to be looked at again, because a file was gone for long enough then."""
+        here = {(glance.source, former.name, former.missed_at) for former in inventory.formers}
+        self._since = {
+            key: at_s for key, at_s in self._since.items() if key[0] != glance.source or key in here
+        }
+        left = [self.grace - file.away for file in missing if file.is_awaited(self.grace)]
+        if left and complete:
+            self._judged_in[glance.source] = glance.at_s + min(left).total_seconds()
+        else:
+            self.forget(glance.source)
+
+    def forget(self, source: str) -> None:
+        """Wait for nothing of a source: it cannot be read now."""
+        self._judged_in.pop(source, None)
+
+    def awaited(self) -> Mapping[str, timedelta]:
+        """Return in how long each source is to be looked at again where a file is gone."""
+        now_s = self.elapsed()
+        return {name: timedelta(seconds=at_s - now_s) for name, at_s in self._judged_in.items()}
+
+    def _dated(self, glance: Glance, former: Former) -> Former:
+        """Return the file with the moment at which it was missed first, by the clock as it goes now."""
+        if former.missed_at is None:
+            dated = replace(former, missed_at=glance.at)
+        else:
+            away = self._away(glance, former.name, former.missed_at)
+            if abs(glance.at - away - former.missed_at) <= _STEPPED:
+                return former
+            dated = replace(former, missed_at=glance.at - away)
+            self._since[glance.source, former.name, glance.at - away] = glance.at_s - away.total_seconds()
+        return dated
+
+    def _away(self, glance: Glance, name: str, missed_at: datetime) -> timedelta:
+        """Return for how long a file was gone when its source was looked at."""
+        key = (glance.source, name, missed_at)
+        if key not in self._since:
+            before = max(timedelta(), glance.at - missed_at)
+            self._since[key] = glance.at_s - before.total_seconds()
+        return timedelta(seconds=round(glance.at_s - self._since[key], 3))
+
+    def _that_matter(
+        self, glance: Glance, formers: tuple[Former, ...], found: Inventory
+    ) -> tuple[Former, ...]:
+        """Leave out what was judged: once a file was gone for long enough, events of it that are at rest."""
+        over = [former for former in formers if self._is_over(glance, former)]
+        if not over:
+            return formers
+        unsettled = frozenset(map(found.digest_of, self.agenda.due(glance.at)))
+        left = [
+            replace(former, uids=former.uids & unsettled) if former in over else former for former in formers
+        ]
+        return tuple(former for former in left if former.uids)
+
+    def _is_over(self, glance: Glance, former: Former) -> bool:
+        if former.missed_at is None:
+            return False
+        return self._away(glance, former.name, former.missed_at) >= self.grace
+
+
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """Tells whether a file that is gone held an event with a UID."""
+
+    inventory: Inventory
+    former: Former
+
+    def __call__(self, uid: str) -> bool:
+        return self.inventory.digest_of(uid) in self.former.uids

@@ -1,0 +1,232 @@
+"""How one UID stands in the documents of a source, for a person who asks about it.
+
+Only components of that UID are looked at; what they mean is left to the reader, which is given a
+calendar of nothing else, so that an account can never tell another story than a cycle.
+Nothing in here decides what is booked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+from syncd.core.document import Document
+from syncd.core.occurrence import Moment, Occurrence, Reading, Window, extent_of
+from syncd.errors import SourceError
+from syncd.ics.content import Incomplete, RawCalendar, RawComponent, split, unescaped
+from syncd.ics.quirks import repaired
+from syncd.ics.series import Locale
+from syncd.ics.zones import UnknownZone, Zones
+from syncd.intake.reader import read
+
+_DATED = ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE")
+_TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)', re.IGNORECASE)
+_YEAR = timedelta(days=366)
+_Reads: TypeAlias = Callable[[datetime, datetime], Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One VEVENT as it stands in a document, its values as written.
+
+    `recurrence_id` is None for a master or an event that does not recur; `excluded` counts dates in EXDATE.
+    """
+
+    document: str
+    line: int
+    start: str
+    recurrence_id: str | None
+    recurs: bool
+    excluded: int
+    sequence: str
+    last_modified: str
+    status: str
+    method: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneUse:
+    """What the times under one TZID were taken for; `tzid` None stands for times that carry none.
+
+    `zone` is None when nobody knows it, `because` is a clause, `contradiction` a sentence or empty.
+    """
+
+    tzid: str | None
+    zone: str | None
+    because: str
+    contradiction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One UID in one source.
+
+    `later` is its first occurrence that begins beyond the horizon.
+    `past` counts the occurrences that are over since `past_since` (None: since the series began); it is
+    None where they are too many to count.
+    """
+
+    parts: tuple[Part, ...]
+    zones: tuple[ZoneUse, ...]
+    later: Occurrence | None
+    past: int | None
+    past_since: datetime | None
+
+
+def account_of(
+    uid: str,
+    documents: Iterable[Document],
+    *,
+    source: str,
+    scope: str,
+    locale: Locale,
+    window: Window,
+    quarantined: bool = False,
+) -> Account:
+    """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does.
+
+    Of one that is `quarantined` nothing is told beyond the horizon: finding it out may cost too much.
+    """
+    parts: list[Part] = []
+    zones: dict[ZoneUse, None] = {}
+    excerpts: list[Document] = []
+    for document in documents:
+        try:
+            calendars = split(document.body)
+        except (Incomplete, SourceError):
+            continue
+        lines: list[str] = []
+        for calendar in calendars:
+            own = [c for c in calendar.components if c.name == "VEVENT" and c.uid == uid]
+            if own:
+                method = calendar.properties.get("METHOD", "").upper()
+                parts += (_part(raw, document.name, method) for raw in own)
+                zones.update(dict.fromkeys(_zone_uses(own, calendar, locale, window)))
+                lines += _excerpt(calendar, own, len(lines))
+        if lines:
+            body = "\r\n".join((*lines, "")).encode("utf-8", "replace")
+            excerpts.append(Document(document.name, body, document.base_url))
+
+    def reading(start: datetime, reach: datetime) -> Reading:
+        span = Window(start=start, end=reach, reach=reach)
+        return read(excerpts, source=source, scope=scope, locale=locale, window=span, at=window.start)
+
+    if quarantined:
+        return Account(tuple(parts), tuple(zones), None, None, None)
+    past, past_since = _past(reading, window.start)
+    return Account(tuple(parts), tuple(zones), _later(reading, window.end), past, past_since)
+
+
+def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
+    """When an occurrence begins and ends, whatever its kind; whole days from midnight to midnight."""
+    span = extent_of(occurrence)
+    return span.start, span.start if isinstance(occurrence.when, Moment) else span.end
+
+
+def _part(raw: RawComponent, document: str, method: str) -> Part:
+    def first(name: str) -> str:
+        return (raw.first(name) or "").strip()
+
+    summary = repaired(raw).properties.get("SUMMARY", ())
+    hidden = first("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"}
+    return Part(
+        document=document,
+        line=raw.line,
+        start=first("DTSTART"),
+        recurrence_id=first("RECURRENCE-ID") or None,
+        recurs=bool(first("RRULE") or first("RDATE")),
+        excluded=sum(len(value.split(",")) for _, value in raw.values("EXDATE")),
+        sequence=first("SEQUENCE"),
+        last_modified=first("LAST-MODIFIED"),
+        status=first("STATUS").upper(),
+        method=method,
+        topic="" if hidden else unescaped(next((p.value.strip() for p in summary), "")),
+    )
+
+
+def _excerpt(calendar: RawCalendar, own: Sequence[RawComponent], before: int) -> list[str]:
+    """A calendar of these components alone, with what else decides about them.
+
+    `before` lines stand above it; empty ones keep each component in the line where it was.
+    """
+    lines = ["BEGIN:VCALENDAR", *(f"{name}:{value}" for name, value in calendar.properties.items())]
+    zones = (c for c in calendar.components if c.name == "VTIMEZONE")
+    for component in sorted((*zones, *own), key=lambda c: c.line):
+        lines += [""] * (component.line - 1 - before - len(lines))
+        lines += component.lines
+    return [*lines, "END:VCALENDAR"]
+
+
+# Zones
+
+
+def _zone_uses(
+    own: Sequence[RawComponent], calendar: RawCalendar, locale: Locale, window: Window
+) -> Iterator[ZoneUse]:
+    """How each TZID of these components was understood, in the order of their first use."""
+    zones = locale.zones_of(calendar)
+    for raw in own:
+        for name in _DATED:
+            for parameters, value in raw.values(name):
+                tzid = _TZID.search(parameters)
+                first = value.split(",")[0].partition("/")[0].strip().upper()
+                if first.endswith("Z"):
+                    yield ZoneUse("UTC", "UTC", "the times end with a Z")
+                elif tzid is not None and tzid[1].strip('" '):
+                    yield _named(tzid[1].strip('" '), zones, window)
+                else:
+                    yield _floating(zones, calendar.properties, locale)
+
+
+def _named(tzid: str, zones: Zones, window: Window) -> ZoneUse:
+    try:
+        zone, because = zones.meaning(tzid)
+    except UnknownZone:
+        return ZoneUse(tzid, None, "nobody knows this name; name its zone under [calendar.timezones]")
+    return ZoneUse(tzid, zone, because, zones.contradiction(tzid, window.start))
+
+
+def _floating(zones: Zones, properties: Mapping[str, str], locale: Locale) -> ZoneUse:
+    if locale.floating is not None:
+        rule = "timezone of the source says so"
+    elif properties.get("X-WR-TIMEZONE"):
+        rule = "X-WR-TIMEZONE of the calendar says so"
+    else:
+        rule = "calendar.timezone says so"
+    try:
+        zone = zones.zone(None)
+        name = zone.key if isinstance(zone, ZoneInfo) else properties["X-WR-TIMEZONE"]
+        return ZoneUse(None, name, rule)
+    except UnknownZone as error:
+        return ZoneUse(None, None, str(error))
+
+
+# Beyond the window
+
+
+def _past(reading: _Reads, now: datetime) -> tuple[int | None, datetime | None]:
+    """How many occurrences are over, and since when they were counted; a reading takes only so many."""
+    for years in (100, 1):
+        since = now - years * _YEAR
+        past = reading(since, now)
+        if not past.defects:
+            count = sum(not o.cancelled and extent(o)[1] <= now for o in past.occurrences)
+            return count, None if years > 1 else since
+    return None, None
+
+
+def _later(reading: _Reads, horizon: datetime) -> Occurrence | None:
+    """The first occurrence that begins beyond the horizon, looked for farther and farther away."""
+    for years in (0.25, 1, 10):
+        ahead = reading(horizon, horizon + years * _YEAR)
+        found = [o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon]
+        if found:
+            return min(found, key=lambda o: (extent(o)[0], o.key))
+        if ahead.defects:
+            break
+    return None

@@ -1,0 +1,100 @@
+"""The files of a directory that are gone, and the events that they held when they were last read.
+
+A directory that other programs write into lacks a file for a moment again and again: a sync client removes it
+and writes it anew, an export puts another one in its place. So what is missing is remembered, with the moment
+at which it was missed first, and whoever judges an absence asks here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from syncd.intake.document_index import Part, cells_of
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A file that was whole once and is not among the whole ones now.
+
+    `uids` are digests of the UIDs for which that still matters, `held` is how many there were.
+    `missed_at` is when it was first missed; None while it is there, but not whole, or was not looked for.
+    """
+
+    name: str
+    uids: frozenset[bytes] = field(repr=False)
+    held: int
+    missed_at: datetime | None = None
+
+    @classmethod
+    def of(cls, part: Part) -> Former:
+        """Return what is to be remembered of a file that was read whole."""
+        uids = _uids_of(part)
+        return cls(part.name, uids, len(uids))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in a form that JSON can hold."""
+        missed_at = self.missed_at.isoformat() if self.missed_at else None
+        return {
+            "name": self.name,
+            "uids": sorted(map(bytes.hex, self.uids)),
+            "held": self.held,
+            "missed_at": missed_at,
+        }
+
+    @classmethod
+    def of_json(cls, said: Mapping[str, Any]) -> Former:
+        """Return what `as_json` wrote; raises KeyError or ValueError for anything else."""
+        missed_at = datetime.fromisoformat(said["missed_at"]) if said["missed_at"] else None
+        return cls(said["name"], frozenset(map(bytes.fromhex, said["uids"])), said["held"], missed_at)
+
+
+def formers_after(
+    known: Sequence[Part], formers: Sequence[Former], found: Sequence[Part], named: Collection[str]
+) -> tuple[Former, ...]:
+    """Return the files of a directory that are not among those found whole now.
+
+    `known` were whole at the last look, `formers` were not; `named` are the names of all files that stand
+    there, whole or not. A file is back under its own name, or under a new one that holds all its events.
+    """
+    before = Counter(part.name for part in known)
+    before.update(former.name for former in formers)
+    there = Counter(part.name for part in found)
+    arrived = [_uids_of(part) for part in found if part.name not in before]
+    # Files below a glob may share a name: then all of them are back when there are as many as ever.
+    away = [f for f in formers if not 0 < before[f.name] <= there[f.name]]
+    away += [Former.of(part) for part in _left(known, found)]
+    away = [former for former in away if former.uids and not any(former.uids <= uids for uids in arrived)]
+    return tuple(replace(f, missed_at=None) if f.name in named else f for f in away)
+
+
+def _left(known: Sequence[Part], found: Sequence[Part]) -> list[Part]:
+    """Return the parts of files that are no longer found.
+
+    Files below a glob may share a name; those of which the least is left are taken for the ones that went.
+    """
+    fewer = Counter(part.name for part in known)
+    fewer.subtract(part.name for part in found)
+    lost = {name: count for name, count in fewer.items() if count > 0}
+    if not lost:
+        return []
+    same = set(found)
+    here: dict[str, set[bytes]] = {name: set() for name in lost}
+    for part in found:
+        if part.name in lost:
+            here[part.name] |= _uids_of(part)
+    left: list[Part] = []
+    for name, count in lost.items():
+        own = [part for part in known if part.name == name and part not in same]
+        own.sort(key=lambda part: len(_uids_of(part) - here[part.name]), reverse=True)
+        left += own[:count]
+    return left
+
+
+def _uids_of(part: Part) -> frozenset[bytes]:
+    """Return the digests of all UIDs in a file."""
+    several = (uid for uids in part.others.values() for uid in uids)
+    return frozenset(cells_of(part.uids.cells)).union(several)

@@ -1,0 +1,537 @@
+"""Reads the sources: what each of them says, as far as it changed or needs a look.
+
+Looking through a source tells which UIDs say something new; their text is kept in the ledger, and they come
+on its agenda.
+A reading of a cycle is about the UIDs that are due alone; that it would say the same of all others as
+before is what the agenda stands for.
+Unreadable is never empty: of a source that cannot be read everything stays as it was known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache, cached_property, partial
+from importlib.metadata import version
+
+from syncd import __version__
+from syncd.core.bounds import COSTLY_S, CYCLE_CPU_S, SOURCE_CPU_S
+from syncd.core.document import Document
+from syncd.core.occurrence import Defect, Missing, Presence, Reading, Window
+from syncd.core.reasons import Note, Reason
+from syncd.core.reservation import Booking
+from syncd.errors import SourceError, SourceUnavailable
+from syncd.ics import Allowance, Crew, Piece, Understood
+from syncd.intake import Bounded, Inventory, Presences, read
+from syncd.intake.absent_files import AbsentFiles, Glance
+from syncd.intake.poison import Poison
+from syncd.intake.ports import Agenda, CalendarSource, Fetched, IntakeLedger, Kept
+from syncd.intake.scan import (
+    IN_PART,
+    JUDGED_AT,
+    UNKNOWN,
+    UNREADABLE,
+    WHOLE,
+    Found,
+    Look,
+    Search,
+    digest_of,
+    understanding,
+    unpacked,
+)
+
+Prepare = Callable[[Collection[str], bool], None]
+"""Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
+
+Elsewhere = Callable[[str, Callable[[], None]], None]
+"""Does work of the named source in another thread, and wakes the source when it is done."""
+
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
+_SALT = "salt"  # the fact that keeps feeds from provoking equal digests
+_AS_GOOD_AS_NOW = timedelta(minutes=10)  # for understanding, which looks much farther ahead than is booked
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What was understood of a source since a moment: aside, in this cycle, or in one that gave way to it."""
+
+    at: datetime
+    understood: Mapping[str, Understood]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the sources say of some UIDs: readings by source, in the order of the configuration.
+
+    `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
+    `postponed` are UIDs that come in the next cycle, because what was looked at took enough, by source.
+    `unheard` are the UIDs that also stand in a source of which nothing is known now, `shelved` those in one
+    that is not configured now and may come back.
+    """
+
+    readings: Mapping[str, Reading]
+    next_start: Mapping[str, datetime]
+    postponed: Mapping[str, frozenset[str]]
+    unheard: frozenset[str]
+    shelved: frozenset[str]
+
+
+class Intake:
+    """Reads some or all sources at a time.
+
+    What a source said last stays at hand, for cycles in which only others are due.
+    With `elsewhere` a large source is looked through aside, and its readings follow when it is done.
+    `crew` understands what may be costly; `alive` is called at each step.
+    `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
+    `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[CalendarSource],
+        *,
+        ledger: IntakeLedger,
+        horizon: timedelta,
+        prepare: Prepare,
+        elsewhere: Elsewhere | None,
+        crew: Crew,
+        alive: Callable[[], object],
+        others_wait: Callable[[], bool],
+        poison: Poison,
+        file_grace: timedelta,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self.sources = tuple(sources)
+        self._ledger = ledger
+        self._agenda: Agenda = ledger.agenda
+        self._horizon = horizon
+        self._prepare = prepare
+        self._elsewhere = elsewhere
+        self._crew = crew
+        self._alive = alive
+        self._others_wait = others_wait
+        self._poison = poison
+        self._elapsed = elapsed
+        self._absent = AbsentFiles(self._agenda, file_grace, elapsed)
+        self._anew = False  # whatever was found before, because a person asked for it
+        self._served: Collection[str] = ()  # sources of which something was costly in the last cycle
+        self._later = frozenset[str]()  # UIDs that the last cycle left
+        self._costly_turn = False  # the last cycle left what is costly to this one
+        self._looks: dict[str, Look] = {}
+        self._aside: dict[str, Search] = {}
+        self._ahead: dict[str, _Ahead] = {}
+        self._remarked: dict[str, dict[str, str]] = {}  # by source and UID, as in the ledger
+
+    def refresh_after(self, name: str) -> timedelta | None:
+        """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
+        look = self._looks.get(name)
+        return look.understanding.refresh_after if look is not None and look.readable else None
+
+    def awaited(self) -> Mapping[str, timedelta]:
+        """In how long sources are to be looked at again, because files of them are gone, by name."""
+        return self._absent.awaited()
+
+    # Everything, without keeping anything
+
+    def look(
+        self, names: Collection[str] | None, bookings: Iterable[Booking], now: datetime
+    ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
+        """Read whole sources and keep nothing; each with its documents, held until the next one only.
+
+        `names` None means all sources; the UIDs of `bookings` are looked at whatever they say.
+        """
+        window = Window.ahead(now, self._horizon)
+        booked = frozenset(booking.key.uid for booking in bookings)
+        whole = Allowance(CYCLE_CPU_S)
+        for source in self._wanted(names, force=False):
+            try:
+                fetched = self._fetched(source, now)
+            except SourceError as error:
+                yield source, (), Reading.unreadable(source.name, now, window, str(error))
+                continue
+            known = self._inventory(source) if fetched.is_folder else Inventory()
+            reading = read(
+                fetched.documents,
+                source=source.name,
+                scope=source.scope,
+                locale=source.locale,
+                window=window,
+                at=now,
+                problems=fetched.problems,
+                booked=booked,
+                max_occurrences=source.max_occurrences,
+                bounded=self._bounded(source, whole, now, kept_for=self._agenda.pieces_of),
+                secret=known.secret,
+                missing=partial(self._missing, Glance(source.name, fetched, now, self._elapsed()), known),
+            )
+            notes = tuple(Note(Reason.SERVER_ODD, note) for note in fetched.notes)
+            yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
+
+    def _missing(
+        self, glance: Glance, known: Inventory, found: Inventory, complete: bool
+    ) -> tuple[Missing, ...]:
+        """The files of a directory that are gone now."""
+        return self._absent.missing(glance, self._absent.noted(glance, known, found, complete=complete))
+
+    # What changed
+
+    def look_through(
+        self, names: Collection[str] | None, now: datetime, *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Find out what the sources say anew, and put it on the agenda; the names of those looked at."""
+        looked_at = []
+        self._anew = force
+        if force:
+            self._poison.forget()
+        for source in self._wanted(names, force=force):
+            self._alive()
+            aside = self._aside.get(source.name)
+            if aside is not None:
+                if not aside.ended:
+                    aside.again = True  # its end wakes the source
+                    continue
+                del self._aside[source.name]
+                if aside.found is not None:
+                    self._take_in(source, aside, aside.found)
+                    if not aside.again:
+                        looked_at.append(source.name)
+                        continue
+            try:
+                search = self._search(source, now)
+            except SourceError as error:
+                self._unreadable(source, str(error), now)
+            else:
+                if self._elsewhere is not None and search.is_large:
+                    self._aside[source.name] = search
+                    bounded = self._bounded(source, None, now)
+                    window = Window.ahead(now, self._horizon)
+                    self._elsewhere(source.name, partial(search.run_aside, window, bounded))
+                    continue
+                self._take_in(source, search, search.run())
+            looked_at.append(source.name)
+        return tuple(looked_at)
+
+    def _fetched(self, source: CalendarSource, now: datetime) -> Fetched:
+        """The documents of a source; raises `SourceError` also if it is set aside."""
+        self._refuse_poison(source, "", now)
+        with self._ledger.under_way.working(source.name):
+            fetched = source.fetch()
+        self._refuse_poison(source, digest_of(fetched), now)
+        return fetched
+
+    def _search(self, source: CalendarSource, now: datetime) -> Search:
+        fetched = self._fetched(source, now)
+        known = self._known(source)
+        return Search(source, fetched, known, self._ledger, self._salt, now, self._elapsed())
+
+    def _refuse_poison(self, source: CalendarSource, digest: str, now: datetime) -> None:
+        """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
+        why = self._poison.why_not(source.name, "", digest, now)
+        if why is not None:
+            raise SourceUnavailable(source.name, why[0])
+
+    def _take_in(self, source: CalendarSource, search: Search, found: Found) -> None:
+        problems = "; ".join(found.findings.problems)
+        if problems and found.findings.inventory.events == 0:
+            self._unreadable(source, problems, search.at)
+            return
+        standing, error = (IN_PART, problems) if problems else (WHOLE, None)
+        glance = Glance(source.name, search.fetched, search.at, search.at_s)
+        inventory = self._absent.noted(
+            glance, search.known.inventory, found.findings.inventory, complete=not problems
+        )
+        found = replace(found, findings=replace(found.findings, inventory=inventory))
+        missing = self._absent.missing(glance, inventory)
+        self._absent.watch(glance, inventory, missing, complete=not problems)
+        look = Look(search.at, inventory, found.understanding, standing, error, search.fetched.notes, missing)
+        if look.inventory != search.known.inventory or search.known.standing != look.standing:
+            search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
+            self._remarked.pop(source.name, None)
+        if search.known.standing not in {look.standing, UNKNOWN}:
+            self._agenda.open_all([source.name])
+        self._looks[source.name] = look
+        self._ahead[source.name] = _Ahead(search.at, found.understood)
+        if look.error is None:
+            search.fetched.accept()
+
+    def let_go(self) -> None:
+        """No cycle will soon ask for the same again: what was understood need not be held."""
+        self._ahead = {}
+
+    @property
+    def judged_at(self) -> datetime:
+        """When it was last judged which events are over."""
+        return datetime.fromisoformat(self._ledger.get_fact(JUDGED_AT) or _LONG_AGO)
+
+    def forget(self, now: datetime) -> None:
+        """Look at everything as if for the first time: what was known may rest on something else."""
+        unread = {source.name: self._inventory(source).unread() for source in self.sources}
+        self._looks, self._ahead = {}, {}
+        self._agenda.forget_inventories()
+        for name, inventory in unread.items():
+            if inventory.formers:  # a file may be gone just now, and its bookings are not to go with it
+                self._agenda.take_in(name, inventory.packed(), UNKNOWN, kept={})
+        self._ledger.set_fact(JUDGED_AT, now.isoformat())
+
+    def said_of(self, uids: Collection[str], now: datetime) -> Said:
+        """What the sources say of these UIDs, as far as this process looked at them."""
+        window = Window.ahead(now, self._horizon)
+        kept = self._agenda.kept_of(uids)
+        found: dict[str, Reading] = {}
+        next_start: dict[str, datetime] = {}
+        postponed: dict[str, frozenset[str]] = {}
+        # What is costly comes after what is not: by itself, in a cycle that follows at once.
+        others = not self._later.issuperset(uids)
+        others_first = self._elsewhere is not None and others and not self._costly_turn
+        whole = Allowance(0.0 if others_first else CYCLE_CPU_S, others_wait=self._others_wait)
+        # First those of which nothing was costly in the last cycle, so that all have their turn.
+        served: set[str] = set()
+        for source in sorted(self.sources, key=lambda source: source.name in self._served):
+            look = self._looks.get(source.name)
+            if look is None:
+                continue
+            if not look.readable:
+                assert look.at is not None  # this process looked
+                found[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
+                continue
+            own = kept.get(source.name, {})
+            understood = self._understood(source, look, own, window, whole)
+            if any(one.cost_s > COSTLY_S for one in understood.values()):
+                served.add(source.name)
+            for uid, one in understood.items():
+                if one.next_start is not None:
+                    next_start[uid] = min(one.next_start, next_start.get(uid, one.next_start))
+            remarks = self._remarks(source.name, own, understood)
+            later = frozenset(own.keys() - understood.keys())
+            if later:
+                postponed[source.name] = later
+            found[source.name] = _reading(source.name, look, understood, remarks, window, later)
+        self._costly_turn = others_first and bool(postponed)
+        self._later = frozenset[str]().union(*postponed.values())
+        self._served = served
+        readings = {source.name: found[source.name] for source in self.sources if source.name in found}
+        configured = {source.name for source in self.sources}
+        heard = {name for name, reading in readings.items() if reading.readable}
+        unheard = {uid for name in configured.intersection(kept) - heard for uid in kept[name]}
+        shelved = {uid for name in kept.keys() - configured for uid in kept[name]}
+        return Said(
+            readings, next_start, postponed, frozenset(unheard).union(*postponed.values()), frozenset(shelved)
+        )
+
+    def _understood(
+        self, source: CalendarSource, look: Look, kept: Mapping[str, Kept], window: Window, whole: Allowance
+    ) -> dict[str, Understood]:
+        """What the source says of these UIDs; those that have to wait are left out."""
+        ahead = self._ahead.get(source.name)
+        if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
+            ahead = _Ahead(window.start, {})
+        understood = {uid: ahead.understood[uid] for uid in kept if uid in ahead.understood}
+        work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in understood}
+        bounded = self._bounded(source, whole, window.start, remarked=kept)
+        understood |= bounded.understand(work, look.understanding, window)
+        for uid, one in understood.items():
+            if one.defects:  # in which line it stands now
+                lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].pieces)}
+                there = (replace(d, line=lines.get(d.line, d.line)) for d in one.defects)
+                understood[uid] = replace(one, defects=tuple(there))
+        self._ahead[source.name] = _Ahead(ahead.at, understood)
+        return understood
+
+    def _bounded(
+        self,
+        source: CalendarSource,
+        whole: Allowance | None,
+        now: datetime,
+        *,
+        remarked: Mapping[str, Kept] | None = None,
+        kept_for: Callable[[str, str], bytes | None] | None = None,
+    ) -> Bounded:
+        """The bounds within which the UIDs of a source are understood; `whole` is what a cycle may take.
+
+        What was too costly is remembered: `remarked` has what is kept of these UIDs, or `kept_for` gives it.
+        """
+        under_way = self._ledger.under_way
+        known: Mapping[str, str] = {}
+        if remarked is not None:
+            known = {uid: one.remarks for uid, one in remarked.items() if one.remarks}
+        elif kept_for is not None:
+            known = self._agenda.remarks(source.name)
+
+        def verdict(uid: str, pieces: Sequence[Piece]) -> Understood | None:
+            aside = self._poison.why_not(source.name, uid, digest_of_pieces(pieces), now) if uid else None
+            if aside is not None:
+                return _set_aside(uid, pieces, *aside, self._horizon)
+            if self._anew or uid not in known:
+                return None
+            if kept_for is not None and not _same(kept_for(source.name, uid), pieces):
+                return None
+            return _remembered(uid, known[uid], self._judged_by(source))
+
+        def tell(uid: str | None, pieces: Sequence[Piece]) -> None:
+            if uid is None:
+                under_way.end()
+            else:
+                under_way.begin(source.name, uid, digest_of_pieces(pieces))
+
+        return Bounded(
+            self._crew,
+            Allowance(SOURCE_CPU_S, whole),
+            alive=self._alive if whole is not None else _nobody,
+            under_way=tell,
+            verdict=verdict,
+        )
+
+    def _judged_by(self, source: CalendarSource) -> str:
+        """Identity of what decides whether an event is too costly, beside its text."""
+        told = (program(), source.max_occurrences, self._horizon, source.locale)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+    def _remarks(
+        self, source: str, kept: Mapping[str, Kept], understood: Mapping[str, Understood]
+    ) -> dict[str, str]:
+        """What is to be said of a source's UIDs, by UID, brought up to date."""
+        if source not in self._remarked:
+            self._remarked[source] = dict(self._agenda.remarks(source))
+        known = self._remarked[source]
+        judged_by = {s.name: self._judged_by(s) for s in self.sources if s.name == source}[source]
+        said_now = {uid: _remarks(one, judged_by) for uid, one in understood.items()}
+        changed = {uid: said for uid, said in said_now.items() if said != kept[uid].remarks}
+        if changed:
+            self._agenda.remark(source, changed)
+            known.update(changed)
+        return {uid: said for uid, said in known.items() if said}
+
+    def _wanted(self, names: Collection[str] | None, *, force: bool) -> Iterator[CalendarSource]:
+        wanted = [source for source in self.sources if names is None or source.name in names]
+        self._prepare([source.name for source in wanted], force)
+        yield from wanted
+
+    def _known(self, source: CalendarSource) -> Look:
+        """How a source was found last, by this process or a former one."""
+        look = self._looks.get(source.name)
+        if look is not None:
+            return look
+        stored = self._agenda.inventory(source.name)
+        inventory = Inventory.unpacked(stored[0]) if stored else Inventory()
+        return Look(
+            None, inventory, understanding(source, inventory), standing=stored[1] if stored else UNKNOWN
+        )
+
+    def _inventory(self, source: CalendarSource) -> Inventory:
+        """What stood in a source when it was looked at last, by this process or a former one."""
+        look = self._looks.get(source.name)
+        if look is not None:
+            return look.inventory
+        stored = self._agenda.inventory(source.name)
+        return Inventory.unpacked(stored[0]) if stored else Inventory()
+
+    def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
+        self._absent.forget(source.name)
+        known = self._known(source)
+        self._looks[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
+        if known.standing != UNREADABLE:
+            self._agenda.set_standing(source.name, UNREADABLE)
+            self._agenda.open_all([source.name])
+
+    @cached_property
+    def _salt(self) -> int:
+        stored = self._ledger.get_fact(_SALT)
+        if stored is None:
+            stored = str(secrets.randbits(64))
+            self._ledger.set_fact(_SALT, stored)
+        return int(stored)
+
+
+def _reading(
+    source: str,
+    look: Look,
+    understood: Mapping[str, Understood],
+    remarks: Mapping[str, str],
+    window: Window,
+    postponed: frozenset[str],
+) -> Reading:
+    defects: list[Defect] = []
+    notes: dict[Note, None] = dict.fromkeys(sorted(look.understanding.notes, key=lambda note: note.detail))
+    notes |= {Note(Reason.SERVER_ODD, note): None for note in look.notes}
+    for uid in sorted(remarks):
+        said = json.loads(remarks[uid])
+        defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]
+        notes |= {Note(Reason(why), text): None for why, text in said["notes"]}
+    presence = {uid: one.presence for uid, one in understood.items()}
+    presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
+    assert look.at is not None  # this process looked
+    return Reading(
+        source=source,
+        at=look.at,
+        window=window,
+        digest=look.inventory.digest,
+        occurrences=tuple(
+            sorted((o for one in understood.values() for o in one.occurrences), key=lambda o: o.key)
+        ),
+        presence=Presences(presence, look.inventory),
+        defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
+        notes=tuple(notes),
+        error=look.error,
+        documents=look.inventory.documents,
+        events=look.inventory.events,
+        postponed=postponed,
+        missing=look.missing,
+    )
+
+
+@cache
+def program() -> str:
+    """This version of the program and of the rules of time zones."""
+    return f"{__version__} {version('tzdata')}"
+
+
+def digest_of_pieces(pieces: Sequence[Piece]) -> str:
+    """Identity of the text of a UID."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece.text)
+    return whole.hexdigest()[:16]
+
+
+def _same(kept: bytes | None, pieces: Sequence[Piece]) -> bool:
+    """Whether these are the pieces that are kept, wherever they stand."""
+    known = unpacked(kept) if kept is not None else ()
+    return [(p.vcalendar, p.text) for p in known] == [(p.vcalendar, p.text) for p in pieces]
+
+
+def _set_aside(
+    uid: str, pieces: Sequence[Piece], why: str, until: datetime, horizon: timedelta
+) -> Understood:
+    """A UID that is not looked at now, and comes to its turn again at a moment."""
+    defect = Defect(uid, pieces[0].line, Reason.TOO_COSTLY, why)
+    return Understood(uid, (), Presence.QUARANTINED, (defect,), until + horizon, rivals=True)
+
+
+def _remembered(uid: str, remarks: str, judged_by: str) -> Understood | None:
+    """What was found of a UID that was too costly; None if it was not, or may be so no longer."""
+    said = json.loads(remarks)
+    if said.get("judged_by") != judged_by:
+        return None
+    defects = tuple(Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"])
+    return Understood(uid, (), Presence.QUARANTINED if uid else None, defects, None, rivals=True)
+
+
+def _nobody() -> None:
+    """Nobody waits for a sign of life from another thread."""
+
+
+def _remarks(one: Understood, judged_by: str) -> str:
+    """What is to be said of a UID also while nobody looks at it, as JSON; empty if nothing."""
+    said = {
+        "defects": [[d.line, d.reason, d.detail, d.document] for d in one.defects],
+        "notes": sorted([n.reason, n.detail] for n in one.contradictions),
+    }
+    if not any(said.values()):
+        return ""
+    if any(d.reason is Reason.TOO_COSTLY for d in one.defects) and one.next_start is None:
+        return json.dumps(said | {"judged_by": judged_by})  # not found again while that stays
+    return json.dumps(said)

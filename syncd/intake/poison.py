@@ -1,0 +1,107 @@
+"""Sets aside what ended the process twice in the same place, until it changes or some time has passed.
+
+What a process was working on when it died is counted by the next one; a piece of work that comes to its end
+is no longer suspected.
+So a calendar that ends the process costs two starts, then only itself; and one that was read by chance while
+the power failed twice is read again after an hour.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from syncd.core.backoff import backed_off
+from syncd.intake.ports import IntakeLedger
+
+log = structlog.get_logger(__name__)
+
+_FACT = "set_aside"  # the fact: what ended the process, as JSON
+_DEATHS = 2  # in the same place, from which on it is set aside
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(hours=1), timedelta(days=1)
+_CHANGES = 3  # deaths from which on a changed text is not read at once either: it may change at every reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A source, or a UID of it, in which the process died so many times in a row; `at` is the last time."""
+
+    source: str
+    uid: str
+    digest: str
+    deaths: int
+    at: str
+
+    @property
+    def until(self) -> datetime:
+        """When it is tried again."""
+        waits = backed_off(_FIRST_WAIT, self.deaths - _DEATHS + 1, _LONGEST_WAIT)
+        return datetime.fromisoformat(self.at) + waits
+
+
+class Poison:
+    """What is suspected of ending the process, as the ledger knows it."""
+
+    def __init__(self, ledger: IntakeLedger, now: datetime) -> None:
+        """Count the death of a former process, if there was one."""
+        self._ledger = ledger
+        stored = json.loads(ledger.get_fact(_FACT) or "[]")
+        self._suspects = {(s["source"], s["uid"]): _Suspect(**s) for s in stored}
+        left = ledger.under_way.take_left()
+        for piece in left:
+            known = self._suspects.get((piece.source, piece.uid))
+            deaths = known.deaths + 1 if known else 1
+            digest = piece.digest or (known.digest if known else "")
+            suspect = _Suspect(piece.source, piece.uid, digest, deaths, now.isoformat())
+            self._suspects[piece.source, piece.uid] = suspect
+            aside = {"set_aside_until": suspect.until.isoformat()} if deaths >= _DEATHS else {}
+            log.warning("ended while reading", source=piece.source, uid=piece.uid, deaths=deaths, **aside)
+        if left:
+            self._store()
+
+    def why_not(self, source: str, uid: str, digest: str, now: datetime) -> tuple[str, datetime] | None:
+        """Why a source (`uid` empty) or a UID is not read now, and until when; None if it is."""
+        suspect = self._suspects.get((source, uid[:500])) if self._suspects else None
+        if suspect is None or suspect.deaths < _DEATHS or now >= suspect.until:
+            return None
+        changed = bool(suspect.digest) and suspect.digest != digest
+        if changed and suspect.deaths < _CHANGES:
+            return None
+        what = "the event" if uid else "the calendar"
+        again = f"{suspect.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        sentence = (
+            f"{what} is set aside, because syncd ended {suspect.deaths} times while reading it; it is "
+            f"read again at {again} or when it changes; look at its text, or at the memory that the service "
+            "has, and at its log"
+        )
+        return sentence, suspect.until
+
+    def survived(self, sources: Iterable[str], uids: Collection[str], now: datetime) -> None:
+        """A cycle came to its end with these sources read, and these UIDs looked at."""
+        if not self._suspects:
+            return
+        whole = set(sources)
+        well = [
+            key
+            for key, suspect in self._suspects.items()
+            if (suspect.uid in uids if suspect.uid else suspect.source in whole)
+            and not self._is_aside(suspect, now)
+        ]
+        for key in well:
+            del self._suspects[key]
+        if well:
+            self._store()
+
+    def forget(self) -> None:
+        """Read everything again: a person asked for it."""
+        self._suspects = {key: replace(s, deaths=1) for key, s in self._suspects.items()}
+
+    def _is_aside(self, suspect: _Suspect, now: datetime) -> bool:
+        return self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
+
+    def _store(self) -> None:
+        self._ledger.set_fact(_FACT, json.dumps([asdict(suspect) for suspect in self._suspects.values()]))

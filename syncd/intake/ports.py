@@ -1,0 +1,124 @@
+"""What reading needs of the world: sources, and a ledger that keeps what they said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from syncd.core.bounds import MAX_OCCURRENCES
+from syncd.core.document import Document
+from syncd.ics import Locale
+
+
+class Fetched(Protocol):
+    """The documents of a source, a sentence for each that could not be had, and what else is to be said.
+
+    `is_folder`: they are the files of a directory or a glob, each of which may be gone for a moment.
+    `accept` is called when they were read as whole calendars.
+    """
+
+    @property
+    def documents(self) -> tuple[Document, ...]: ...
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def is_folder(self) -> bool: ...
+    def accept(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSource:
+    """One configured source: how to fetch it and how to read it.
+
+    `scope` is empty when a UID means the same meeting in all sources, else the source's name.
+    `confirmations` complete readings without an event count as gone.
+    An event with more than `max_occurrences` dates within the horizon is quarantined.
+    """
+
+    name: str
+    fetch: Callable[[], Fetched]
+    locale: Locale
+    scope: str = ""
+    confirmations: int = 1
+    max_occurrences: int = MAX_OCCURRENCES
+
+
+class Kept(Protocol):
+    """What is kept of one UID in one source."""
+
+    @property
+    def pieces(self) -> bytes: ...
+    @property
+    def remarks(self) -> str: ...
+
+
+class Agenda(Protocol):
+    """What sources said, as far as it matters, and which UIDs need a look when; see `syncd.ledger.agenda`."""
+
+    def inventory(self, source: str) -> tuple[bytes, str] | None: ...
+    def take_in(
+        self,
+        source: str,
+        packed: Iterable[bytes],
+        standing: str,
+        *,
+        kept: Mapping[str, bytes],
+        dropped: Collection[str] = (),
+        opened: Collection[str] = (),
+        later: Mapping[str, datetime] | None = None,
+    ) -> None: ...
+    def set_standing(self, source: str, standing: str) -> None: ...
+    def forget_inventories(self) -> None: ...
+    def uids_kept(self, source: str) -> Sequence[str]: ...
+    def pieces_of(self, source: str, uid: str) -> bytes | None: ...
+    def kept_of(self, uids: Collection[str]) -> Mapping[str, Mapping[str, Kept]]: ...
+    def in_several_sources(self, uids: Collection[str]) -> frozenset[str]: ...
+    def remarks(self, source: str) -> Mapping[str, str]: ...
+    def remark(self, source: str, remarks: Mapping[str, str]) -> None: ...
+    def uids(self) -> frozenset[str]: ...
+    def due(self, now: datetime) -> Mapping[str, str]: ...
+    def next_due(self, now: datetime) -> datetime | None: ...
+    def open_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None: ...
+    def rest(
+        self,
+        resting: Mapping[str, tuple[datetime | None, str]],
+        *,
+        over: Collection[str],
+        total: tuple[str, str],
+    ) -> None: ...
+
+
+class Piece(Protocol):
+    """A piece of work: on a UID of a source, or on the source as a whole (empty)."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+
+
+class UnderWay(Protocol):
+    """What this process is working on, and a former one was when it died; see `syncd.ledger.underway`."""
+
+    def take_left(self) -> Sequence[Piece]: ...
+    def begin(self, source: str, uid: str = "", digest: str = "") -> None: ...
+    def end(self) -> None: ...
+    def working(self, source: str, digest: str = "") -> AbstractContextManager[None]: ...
+
+
+class IntakeLedger(Protocol):
+    """What is kept of the sources, and what this process is working on; see `syncd.ledger`."""
+
+    @property
+    def agenda(self) -> Agenda: ...
+    @property
+    def under_way(self) -> UnderWay: ...
+    def get_fact(self, name: str) -> str | None: ...
+    def set_fact(self, name: str, value: str) -> None: ...

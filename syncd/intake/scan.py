@@ -1,0 +1,222 @@
+"""One look through a source: what it says otherwise than before, as far as that matters.
+
+A large one may be made in another thread; whatever it finds is taken in by the thread that does the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+
+from syncd.core.occurrence import Missing, Window
+from syncd.ics import Piece, Understanding, Understood
+from syncd.intake import Bounded, Findings, Inventory, look_through, span_of
+from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
+
+UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
+"""How a source stands: never looked at; as it was found last."""
+
+JUDGED_AT = "judged_at"
+"""The fact: when it was last judged which events are over."""
+
+_LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybody notices
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a source was found; `at` is None for a look of a former process.
+
+    `missing` are the files of a directory that were gone then, as it told them.
+    """
+
+    at: datetime | None
+    inventory: Inventory
+    understanding: Understanding
+    standing: str
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def readable(self) -> bool:
+        """Whether anything is known of what it says now."""
+        return self.standing != UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look found, by UID where it is about one.
+
+    `kept` are the packed pieces of what is new, `earliest` tells when it begins, where that can be told.
+    `understood` is what was understood of it on the way.
+    """
+
+    findings: Findings
+    understanding: Understanding
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    earliest: Mapping[str, datetime] = field(default_factory=dict)
+    understood: Mapping[str, Understood] = field(default_factory=dict)
+
+
+def understanding(source: CalendarSource, inventory: Inventory) -> Understanding:
+    """How the documents of a source are to be understood."""
+    return Understanding(
+        inventory.contexts,
+        source=source.name,
+        scope=source.scope,
+        locale=source.locale,
+        max_occurrences=source.max_occurrences,
+    )
+
+
+class Search:
+    """A look through a source at a moment; `known` is what it is compared with.
+
+    `at_s` is the same moment on a steady clock.
+    """
+
+    def __init__(
+        self,
+        source: CalendarSource,
+        fetched: Fetched,
+        known: Look,
+        ledger: IntakeLedger,
+        salt: int,
+        at: datetime,
+        at_s: float,
+    ) -> None:
+        self.fetched = fetched
+        self.known = known
+        self.at = at
+        self.at_s = at_s
+        self.ended = False
+        self.again = False  # something may have changed meanwhile
+        self.found: Found | None = None
+        self._source = source
+        self._ledger = ledger
+        self._agenda = ledger.agenda
+        self._salt = salt
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes so long that others should not wait for it."""
+        new = (d.size for d in self.fetched.documents if self.known.inventory.lacks(d))
+        return sum(new) > _LARGE
+
+    def run(self) -> Found:
+        """Look, now."""
+        with self._ledger.under_way.working(self._source.name, digest_of(self.fetched)):
+            return self._run()
+
+    def _run(self) -> Found:
+        known = self.known.inventory
+        findings = look_through(
+            self.fetched.documents,
+            known,
+            secret=self._salt,
+            matters=self._matters,
+            concerns=self._concerns,
+            kept=self._kept,
+            pieces_of=self._pieces_of,
+            problems=self.fetched.problems,
+        )
+        if findings.inventory == known:
+            return Found(findings, self.known.understanding)
+        new = {**findings.restamped, **findings.changed}
+        return Found(
+            findings,
+            understanding(self._source, findings.inventory),
+            kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
+            earliest={uid: at for uid, pieces in findings.changed.items() if (at := _earliest(pieces))},
+        )
+
+    def run_aside(self, window: Window, bounded: Bounded) -> None:
+        """The same in another thread, together with understanding what is new."""
+        try:
+            found = self.run()
+            new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
+            self.found = replace(found, understood=bounded.understand(new, found.understanding, window))
+        finally:
+            self.ended = True
+
+    def take_in(self, found: Found, standing: str, window: Window) -> None:
+        """Keep what was found, and put what says something new on the agenda."""
+        findings = found.findings
+        later = {
+            uid: begins - (window.end - window.start)
+            for uid, begins in found.earliest.items()
+            if begins > window.reach and not self._concerns(uid)
+        }
+        several = self._agenda.in_several_sources(findings.restamped)
+        remarked = self._agenda.remarks(self._source.name)  # the lines may have moved in which they stand
+        self._ledger.set_fact(JUDGED_AT, self.at.isoformat())
+        self._agenda.take_in(
+            self._source.name,
+            findings.inventory.packed(),
+            standing,
+            kept=found.kept,
+            dropped=[uid for uid, pieces in findings.changed.items() if not pieces],
+            opened={*findings.changed, *several, *remarked} - later.keys(),
+            later=later,
+        )
+
+    # What looking through asks
+
+    def _matters(self, text: bytes) -> bool:
+        """Whether a piece may have an occurrence that is not over."""
+        return not span_of(text).is_over(self.at)
+
+    @cached_property
+    def _on_agenda(self) -> frozenset[str]:
+        return self._agenda.uids()
+
+    def _concerns(self, uid: str) -> bool:
+        """Whether a UID is booked, or matters for something else already."""
+        return uid in self._on_agenda
+
+    def _kept(self) -> Iterable[str]:
+        return self._agenda.uids_kept(self._source.name)
+
+    def _pieces_of(self, uid: str) -> Sequence[Piece]:
+        kept = self._agenda.pieces_of(self._source.name, uid)
+        return unpacked(kept) if kept is not None else ()
+
+
+def digest_of(fetched: Fetched) -> str:
+    """What the documents of a source look like from outside, as far as that tells anything."""
+    looks = [(d.name, d.base_url, d.looks or d.signature or str(d.size)) for d in fetched.documents]
+    return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def packed(pieces: Sequence[Piece]) -> bytes:
+    """Pieces as they are kept: of each a line that tells its VCALENDAR, line and length, then its text.
+
+    Compressed, because calendars shrink to a tenth.
+    """
+    lines = (b"%s %d %d\n%s" % (p.vcalendar.encode(), p.line, len(p.text), p.text) for p in pieces)
+    return zlib.compress(b"".join(lines), 1)
+
+
+def unpacked(kept: bytes) -> tuple[Piece, ...]:
+    """What `packed` wrote; raises `zlib.error` for anything else."""
+    kept = zlib.decompress(kept)
+    found: list[Piece] = []
+    place = 0
+    while place < len(kept):
+        end = kept.index(b"\n", place)
+        calendar, line, length = kept[place:end].rsplit(b" ", 2)
+        context, _, number = calendar.decode().partition("+")
+        place = end + 1 + int(length)
+        found.append(Piece(context, int(line), kept[end + 1 : place], int(number or 0)))
+    return tuple(found)
+
+
+def _earliest(pieces: Sequence[Piece]) -> datetime | None:
+    """When the first occurrence of these begins at the earliest; None if that cannot be told."""
+    begins = [span_of(piece.text).earliest for piece in pieces]
+    known = [moment for moment in begins if moment is not None]
+    return min(known) if known and len(known) == len(begins) else None

@@ -1,0 +1,158 @@
+"""Which UIDs a cycle has to look at, and which it leaves at rest.
+
+The ledger's agenda says so, as long as all that it rests on is the same: the configuration, this version of
+the program, and a clock that goes forward.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from syncd.core.changes import Plan
+from syncd.core.reservation import Booking
+from syncd.core.totals import Rest, Tally
+from syncd.intake.intake import Intake, Said, program
+from syncd.intake.ports import IntakeLedger
+
+_TOTAL = "at_rest"  # the fact: what rests in sum, and when that was found
+_BASIS = "basis"  # the fact: what the agenda rests on
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+_SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The UIDs to look at, with what each added to a plan while it rested; and what all others add."""
+
+    uids: Mapping[str, str]
+    resting: Tally
+
+
+class Agenda:
+    """What a cycle asks of the agenda, and tells it.
+
+    `rules` are all that a plan rests on beside the sources; when they change, everything needs a look.
+    What the directory says of people is believed for `people_kept`; None: it is not asked.
+    """
+
+    def __init__(
+        self,
+        ledger: IntakeLedger,
+        intake: Intake,
+        *,
+        rules: object,
+        horizon: timedelta,
+        people_kept: timedelta | None,
+    ) -> None:
+        self._ledger = ledger
+        self._intake = intake
+        self._settings = rules
+        self._horizon = horizon
+        self._people_kept = people_kept
+
+    @cached_property
+    def _rules(self) -> str:
+        """Identity of the configuration as far as it decides anything."""
+        told = [(s.name, s.scope, s.confirmations, s.max_occurrences, s.locale) for s in self._intake.sources]
+        return _digest((self._settings, told))
+
+    def check(self, advance: timedelta | None, now: datetime) -> bool:
+        """Whether what the agenda rests on is still so; otherwise everything needs a look from now on.
+
+        `advance` is how far ahead the tenant lets book.
+        """
+        basis = f"{program()}\n{self._rules}\n{advance}"
+        known = self._ledger.get_fact(_BASIS) or ""
+        total, at = self._total()
+        set_back = now < max(at, self._intake.judged_at) - _SET_BACK
+        if known == basis and not set_back:
+            return True
+        if known.partition("\n")[0] != program() or set_back:
+            self._intake.forget(now)
+            self._ledger.set_fact(_TOTAL, _text(total, now))
+        # How far ahead may be booked means nothing for what has nothing within the horizon yet.
+        only_advance = not set_back and known.rpartition("\n")[0] == basis.rpartition("\n")[0]
+        self._ledger.agenda.open_all(counted=only_advance)
+        self._ledger.set_fact(_BASIS, basis)
+        return False
+
+    def due(self, now: datetime) -> Due:
+        """What to look at now."""
+        uids = self._ledger.agenda.due(now)
+        total, _ = self._total()
+        for text in uids.values():
+            if text:
+                total = total - Tally.of_text(text)
+        return Due(uids, total)
+
+    def rest(self, due: Due, said: Said, decided: Plan, bookings: Iterable[Booking], now: datetime) -> Tally:
+        """Let those rest that a plan leaves at rest, or knows nothing of; returns what rests in sum."""
+        known = {booking.key.uid for booking in bookings}
+        known |= {o.key.uid for reading in said.readings.values() for o in reading.occurrences}
+        remarked = {d.uid for reading in said.readings.values() for d in reading.defects}
+        total = due.resting
+        resting: dict[str, tuple[datetime | None, str]] = {}
+        over: list[str] = []
+        for uid, former in due.uids.items():
+            rest = decided.at_rest.get(uid) or (None if uid in known else Rest(None, Tally()))
+            if rest is None or uid in said.unheard:
+                if former:
+                    resting[uid] = (_AT_ONCE, "")
+                continue
+            following = said.next_start.get(uid)
+            moments = [rest.until, following and following - self._horizon, self._people_until(now)]
+            until = min((moment for moment in moments if moment is not None), default=None)
+            is_over = rest.until is None and following is None and not rest.tally
+            if is_over and uid not in remarked and uid not in said.shelved:
+                over.append(uid)
+            else:
+                total = total + rest.tally
+                resting[uid] = (until, rest.tally.text)
+        if resting or over:
+            self._ledger.agenda.rest(resting, over=over, total=(_TOTAL, _text(total, now)))
+        return total
+
+    def _people_until(self, now: datetime) -> datetime | None:
+        """Return until when what the directory said of people is believed; None if it is not asked."""
+        return None if self._people_kept is None else now + self._people_kept
+
+    def _total(self) -> tuple[Tally, datetime]:
+        stored = self._ledger.get_fact(_TOTAL)
+        if not stored:
+            return Tally(), _AT_ONCE
+        text, at = json.loads(stored)
+        return Tally.of_text(text), datetime.fromisoformat(at)
+
+
+def _text(total: Tally, at: datetime) -> str:
+    return json.dumps([total.text, at.isoformat()])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(_canonical(value)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _canonical(value: object) -> object:
+    """Equal for equal values in every process: sets have no order, and some values no text of their own."""
+    if is_dataclass(value):
+        return [type(value).__name__, *((f.name, _canonical(getattr(value, f.name))) for f in fields(value))]
+    match value:
+        case Mapping():
+            return sorted([repr(key), _canonical(item)] for key, item in value.items())
+        case frozenset() | set():
+            return sorted(repr(_canonical(item)) for item in value)
+        case list() | tuple():
+            return [_canonical(item) for item in value]
+        case re.Pattern():
+            return [value.pattern, value.flags]
+        case ZoneInfo():
+            return value.key
+        case _:
+            return repr(value)

@@ -1,0 +1,242 @@
+"""What a plan rests on beside the readings: meetings wanted, bookings known, and the policy of the moment."""
+
+from __future__ import annotations
+
+import calendar
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from syncd.apply.drift import adoptable, listed, unproven
+from syncd.apply.ports import Api
+from syncd.apply.repairs import repairs
+from syncd.core.changes import Meeting
+from syncd.core.evidence import Safety
+from syncd.core.mapper import Mapped, Mapper, Wanted
+from syncd.core.merge import Decider, Witnessed, deciders_of, merge
+from syncd.core.occurrence import OccurrenceKey, Reading, Window
+from syncd.core.policy import CallBudget, Policy
+from syncd.core.reasons import Evidence
+from syncd.core.recognise import Recognised
+from syncd.core.reservation import Booking
+from syncd.core.settings import Settings
+from syncd.errors import ApiUnusable, Unanswered
+from syncd.intake.ports import CalendarSource
+from syncd.reconciler.ports import Ledger
+
+log = structlog.get_logger(__name__)
+
+_RULES_KEPT = timedelta(hours=12)  # how long the tenant's booking rules are believed
+_RULES_AGAIN = timedelta(hours=1)  # after a question for them that got no answer
+ANSWER_KEPT = timedelta(hours=24)
+"""How long an answer of the directory is believed."""
+_MOST_DAYS = 36_500  # nobody books further ahead
+_MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
+_RESERVE = 20  # a part of the monthly calls that writes leave for looking
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the calendars ask for; `mapped` has an entry for each of `witnessed`."""
+
+    witnessed: tuple[Witnessed, ...]
+    mapped: Mapping[OccurrenceKey, Mapped]
+
+    def meetings(self, before: datetime) -> list[Meeting]:
+        """One for each reservation that is asked for and begins before a moment."""
+        return [
+            Meeting(seen.occurrence, seen.witnesses, spec)
+            for seen in self.witnessed
+            if isinstance(wanted := self.mapped[seen.occurrence.key], Wanted)
+            for spec in wanted.specs
+            if spec.start < before
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a plan is decided from beside the readings."""
+
+    wish: Wish
+    bookings: tuple[Booking, ...]
+    policy: Policy
+
+
+class Groundwork:
+    """Gathers the grounds of a plan from ledger, API and configuration.
+
+    With `remember`, what the API told on the way is stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[CalendarSource],
+        api: Api,
+        ledger: Ledger,
+        settings: Settings,
+        alive: Callable[[], object],
+    ) -> None:
+        self._alive = alive
+        self._sources = tuple(sources)
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._mapper = Mapper(settings.mapping)
+        self.unproven: Collection[OccurrenceKey] = ()  # of what was recognised last
+
+    def wish(
+        self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
+    ) -> Wish:
+        """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
+        witnessed = merge(readings, self._deciders_of, self._settings.owners)
+        mapper = self._mapper
+        if self._settings.lookup:
+            mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
+        return Wish(witnessed, self._mapped(witnessed, mapper))
+
+    def _mapped(self, witnessed: Sequence[Witnessed], mapper: Mapper) -> dict[OccurrenceKey, Mapped]:
+        """What each occurrence asks for; it is known of which event it is while that is found out."""
+        mapped: dict[OccurrenceKey, Mapped] = {}
+        former: tuple[str, str] | None = None
+        for occurrence in (seen.occurrence for seen in witnessed):
+            event = (occurrence.source, occurrence.key.uid)
+            if event != former:
+                former = event
+                self._alive()
+                self._ledger.under_way.begin(*event)
+            mapped[occurrence.key] = mapper.map(occurrence)
+        self._ledger.under_way.end()
+        return mapped
+
+    def _deciders_of(self, uids: Collection[str]) -> Mapping[OccurrenceKey, Decider]:
+        """Return which copy of each meeting of these UIDs decided about it until now."""
+        return deciders_of(self._ledger.bookings_of(*uids))
+
+    def grounds(
+        self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
+    ) -> Grounds:
+        """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
+        if ask and not remember and self._ledger.fresh:
+            bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
+        policy = Policy(
+            mode=self._settings.mode,
+            window=Window.ahead(now, self._settings.horizon),
+            configured=tuple(source.name for source in self._sources),
+            safety=self._safety(now),
+            advance=self._advance(now, remember=remember, ask=ask),
+            approved=self._ledger.approved(),
+            on_change=self._settings.on_change,
+            on_cancel=self._settings.on_cancel,
+            calls=self._calls(now),
+            repairs=repairs(self._ledger),
+        )
+        return Grounds(wish, bookings, policy)
+
+    def idle(self, now: datetime) -> Grounds:
+        """What a plan rests on for which nothing is due; the tenant's rules are asked when it is time."""
+        policy = Policy(
+            mode=self._settings.mode,
+            window=Window.ahead(now, self._settings.horizon),
+            configured=tuple(source.name for source in self._sources),
+            advance=self._advance(now, remember=True, ask=True),
+        )
+        return Grounds(Wish((), {}), (), policy)
+
+    def recognised(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> Recognised:
+        """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
+        reach = Window.ahead(now, self._settings.horizon).reach
+        meetings = wish.meetings(reach)
+        listing = listed(self._api, bookings, meetings, now, reach)
+        self.unproven = unproven(meetings, listing, self._settings)
+        return adoptable(listing.reservations, bookings, meetings, self._settings, now)
+
+    def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+        """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
+        found = self.recognised(wish, bookings, now).adopted
+        # Rows tell bookings apart while planning.
+        return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]
+
+    def _with_directory(
+        self, mapper: Mapper, witnessed: Sequence[Witnessed], now: datetime, *, remember: bool, ask: bool
+    ) -> Mapper:
+        """Ask the tenant's directory for addresses that the people file does not know, each once."""
+        found: dict[str, str] = {}
+        for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
+            known, user = self._ledger.person(address, not_before=now - ANSWER_KEPT)
+            if not known and ask:
+                try:
+                    user = self._api.find_user(address)
+                except (ApiUnusable, Unanswered) as error:
+                    # The directory is a product of its own: without it people stay unmapped, rooms do not.
+                    log.warning("directory", error=str(error))
+                    break
+                if remember:
+                    self._ledger.remember_person(address, user, now)
+            if user is not None:
+                found[address] = user
+        rules = self._settings.mapping
+        return Mapper(replace(rules, people={**found, **rules.people}))
+
+    def _safety(self, now: datetime) -> Safety:
+        settings = self._settings
+        recent = self._ledger.cancels_since(now - settings.cancel_window)
+        return Safety(
+            cancel_share=settings.cancel_share,
+            cancel_floor=settings.cancel_floor,
+            empty_hold=settings.empty_hold,
+            told_share=settings.told_share,
+            told_floor=settings.told_floor,
+            file_grace=settings.file_grace,
+            confirmations={source.name: source.confirmations for source in self._sources},
+            cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
+        )
+
+    def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
+        """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
+        known, _, asked = (self._ledger.get_fact(_MAX_DAY) or "").partition(" ")
+        if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
+            try:
+                max_day = self._api.rules().max_day
+            except Unanswered as error:
+                # What was known goes on, and they are asked again before they would be out of date.
+                log.warning("booking rules", error=str(error))
+                asked = (now - _RULES_KEPT + _RULES_AGAIN).isoformat()
+            else:
+                known, asked = "" if max_day is None else str(max_day), now.isoformat()
+            if remember:
+                self._ledger.set_fact(_MAX_DAY, f"{known} {asked}")
+        return _days(known)
+
+    def known_advance(self) -> timedelta | None:
+        """How far ahead the tenant let book when it was last asked; None without a limit."""
+        return _days((self._ledger.get_fact(_MAX_DAY) or "").partition(" ")[0])
+
+    def forget_rules(self) -> None:
+        """Ask the tenant's rules anew the next time."""
+        self._ledger.set_fact(_MAX_DAY, "")
+
+    def _calls(self, now: datetime) -> CallBudget | None:
+        """What writes may still cost this month, and whether the calls run short at this pace."""
+        monthly = self._settings.monthly_calls
+        if monthly == 0:
+            return None
+        used = self._ledger.calls_in_month(now)
+        short = monthly - used < monthly // 2 and forecast(used, now) > monthly
+        return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
+
+
+def _days(text: str) -> timedelta | None:
+    """How far ahead a tenant lets book, by the days that it told; None without a limit that makes sense."""
+    days = int(text) if text else -1
+    return timedelta(days=days) if 0 <= days <= _MOST_DAYS else None
+
+
+def forecast(used: int, now: datetime) -> int:
+    """API calls until the end of the month at the pace so far; the first day counts as a whole one."""
+    days = calendar.monthrange(now.year, now.month)[1]
+    elapsed = max(1.0, now.day - 1 + now.hour / 24)
+    return round(used * days / elapsed)

@@ -1,0 +1,135 @@
+"""What a cycle, a preview or an examination comes to; the values that commands show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syncd.apply.questions import Oddity
+from syncd.core.changes import Plan, Skip, Wait
+from syncd.core.occurrence import Reading
+from syncd.core.reasons import REFUSALS, Reason
+from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
+from syncd.intake import Account
+from syncd.reconciler.inputs import Grounds
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people.
+
+    `postponed` counts events that are read in the next cycle, because others took enough in this one.
+    """
+
+    name: str
+    state: str
+    events: int
+    error: str | None
+    notes: tuple[str, ...] = ()
+    postponed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A plan with what it rests on."""
+
+    plan: Plan
+    sources: tuple[SourceReport, ...]
+    error: str | None = None
+    oddities: tuple[Oddity, ...] = ()
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something in it is a matter for a person."""
+        return (
+            self.error is not None
+            or bool(self.oddities)
+            or bool(self.plan.held)
+            or any(source.error or source.postponed for source in self.sources)
+            or any(_concerns_a_person(change) for change in self.plan.changes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a cycle would decide at `now`, all that it would decide it from, and how one UID was read.
+
+    `accounts` are by source, of those that hold the UID.
+    `unasked` says why the API could not be asked; the plan then rests on what is known without it.
+    """
+
+    now: datetime
+    readings: Mapping[str, Reading]
+    grounds: Grounds
+    plan: Plan
+    accounts: Mapping[str, Account]
+    unasked: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next.
+
+    `clock` says that the clock of this machine is off, `clock_wrong` that nothing was written because of it.
+    """
+
+    plan: Plan | None
+    counts: Mapping[str, int]
+    sources: tuple[SourceReport, ...]
+    calls: Mapping[str, int]
+    seconds: float
+    error: str | None = None
+    interrupted: bool = False
+    left: int = 0
+    oddities: tuple[Oddity, ...] = ()
+    clock: str | None = None
+    clock_wrong: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """`ok`, `attention` (a person has to look) or `failed` (the API cannot be used)."""
+        if self.error is not None:
+            return "failed"
+        concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
+        unread = any(source.error or source.postponed for source in self.sources)
+        if self.oddities or unread or any(self.counts[name] for name in concerns):
+            return "attention"
+        return "ok"
+
+
+def _concerns_a_person(change: object) -> bool:
+    match change:
+        case Skip(needs_person=needed):
+            return needed
+        case Wait(reason=reason):
+            return reason is Reason.ROOM_CONFLICT
+        case _:
+            return getattr(change, "reason", None) in {Reason.IN_DOUBT, Reason.VANISHED}
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """Reservations with our mark that the ledger does not know: bookings for them, and what is left over.
+
+    `strays` belong to no meeting of the calendars; `duplicates` counts those that an older one replaces.
+    """
+
+    adopted: tuple[Booking, ...]
+    strays: tuple[Reservation, ...]
+    duplicates: int
+    unreadable: tuple[SourceReport, ...]
+    oddities: tuple[Oddity, ...] = ()
+
+
+def noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:
+    """The reports with what the plan found out about their sources."""
+    said = {renamed.source: (str(renamed),) for renamed in decided.renamed} if decided else {}
+    return tuple(replace(report, notes=report.notes + said.get(report.name, ())) for report in reports)
+
+
+def is_refused(booking: Booking) -> bool:
+    """Whether a booking, or a change of it, stands refused."""
+    if booking.state is BookingState.REFUSED:
+        return booking.reason is not Reason.DROPPED
+    return booking.state in HOLDING_STATES and booking.reason in REFUSALS

@@ -1,0 +1,259 @@
+"""The feeds of a configuration: asked when they may be, and what they said kept with its validators.
+
+A feed that says "not modified" is read from what was kept, and that only if somebody looks into it; a body
+is kept only after it was read as a whole calendar, in one step with the validators that belong to it.
+A server that asks for patience, or fails again and again, is left alone for a while, also over restarts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from syncd.core.document import Document
+from syncd.core.feed import Body, Snapshot
+from syncd.errors import SourceError, SourceMalformed, SourceUnavailable, SyncdError
+from syncd.sources.http.feed import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    Feed,
+    Fresh,
+    HeaderAuth,
+    NotModified,
+    Secret,
+    Validators,
+)
+
+if TYPE_CHECKING:
+    from syncd.sources.http.fetcher import Fetcher
+
+UNCONDITIONAL_EVERY = timedelta(days=7)
+"""A server that wrongly goes on saying "not modified" is found out after so long."""
+
+WITHOUT_CONDITION = timedelta(days=7)
+"""So long a server is asked without condition when it failed on one."""
+
+
+class Shelf(Protocol):
+    """Where snapshots are kept over restarts, each with the body of its digest; see `syncd.ledger`."""
+
+    def snapshot(self, source: str) -> Snapshot | None: ...
+    def body(self, source: str, digest: str) -> Body | None: ...
+    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A feed, and the interval at which it is asked when nothing speaks against it."""
+
+    feed: Feed
+    interval: timedelta
+
+    @property
+    def identity(self) -> str:
+        """Stands for all that a person can change about it, secrets too: then it is asked anew, at once."""
+        feed = self.feed
+        told = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
+        return hashlib.sha256(repr((told, _told(feed.auth))).encode()).hexdigest()[:32]
+
+
+def _told(auth: Auth | None) -> tuple[str, ...]:
+    match auth:
+        case None:
+            return ()
+        case BasicAuth(username, password) | DigestAuth(username, password):
+            return (type(auth).__name__, username, _trace_of(password))
+        case BearerAuth(token):
+            return (type(auth).__name__, _trace_of(token))
+        case HeaderAuth(name, value):
+            return (type(auth).__name__, name, _trace_of(value))
+    assert_never(auth)
+
+
+def _trace_of(secret: Secret) -> str:
+    """So little of a digest that it tells a rotation and does not help to guess the secret."""
+    try:
+        return hashlib.sha256(secret.reveal().encode(errors="replace")).hexdigest()[:4]
+    except SyncdError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a feed gave, as the reconciler takes it; `accept` is called once it was read as a whole.
+
+    A document has the digest of its body for a signature, whether the body just came or was kept.
+    """
+
+    documents: tuple[Document, ...]
+    accept: Callable[[], None]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_folder: bool = False
+
+
+class Subscriptions:
+    """Asks feeds, from any thread, and hands over what they gave, to one.
+
+    `fetcher` makes what reads them, when one is asked for the first time.
+    `clock` gives the present; `shelf` keeps snapshots, and only one thread uses it (`requests`, `take`).
+    """
+
+    def __init__(
+        self,
+        subscriptions: Mapping[str, Subscription],
+        *,
+        fetcher: Callable[[], Fetcher],
+        shelf: Shelf,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._subscriptions = dict(subscriptions)
+        self._fetcher = cache(fetcher)
+        self._shelf = shelf
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._arrived: dict[str, Fresh | NotModified | SourceUnavailable | SourceMalformed] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._subscriptions
+
+    def waits_until(self, name: str) -> datetime | None:
+        """Until when a feed is left alone; None if it may be asked now."""
+        until = self._known(name).wait_until
+        return until if until is not None and until > self._clock() else None
+
+    def requests(self, names: Iterable[str], *, force: bool = False) -> dict[Feed, Validators | None]:
+        """What to ask now: those that may be asked, each with its condition; `force` asks without any."""
+        now = self._clock()
+        asked: dict[Feed, Validators | None] = {}
+        for name in names:
+            if name not in self._subscriptions or (self.waits_until(name) and not force):
+                continue
+            known = self._known(name)
+            recent = known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
+            # What goes wrong again and again, a timeout say, may be for the condition.
+            left_out = known.failures > 1 or (known.unconditional_until or now) > now
+            conditional = recent and not force and not left_out and known.digest
+            asked[self._subscriptions[name].feed] = _validators(known) if conditional else None
+        return asked
+
+    def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
+        """Ask them, in parallel; what came is there to be taken. May be called from any thread."""
+        if not asked:
+            return
+        with self._guard:
+            fetcher = self._fetcher()
+        for feed, answer in fetcher.fetch_all(asked).items():
+            with self._guard:
+                self._arrived[feed.name] = answer
+
+    def fail(self, asked: Iterable[Feed], error: BaseException) -> None:
+        """Take down for feeds that asking them met something that nobody foresaw."""
+        for feed in asked:
+            sentence = f"reading it met a defect of syncd ({type(error).__name__}); please report it"
+            with self._guard:
+                self._arrived[feed.name] = SourceMalformed(feed.name, sentence)
+
+    def arrived(self) -> frozenset[str]:
+        """The feeds that gave something which was not taken yet."""
+        with self._guard:
+            return frozenset(self._arrived)
+
+    def take(self, name: str) -> Arrived:
+        """What a feed gave since the last time; raises `SourceUnavailable` or `SourceMalformed`."""
+        with self._guard:
+            answer = self._arrived.pop(name, None)
+        known = self._known(name)
+        now = self._clock()
+        match answer:
+            case None:
+                raise self._left_alone(name, known)
+            case SourceUnavailable() | SourceMalformed():
+                retry_at = answer.retry_at if isinstance(answer, SourceUnavailable) else None
+                self._shelf.keep_snapshot(
+                    name, known.failed(now, self._subscriptions[name].interval, retry_at)
+                )
+                raise answer
+            case NotModified():
+                if known.failures or known.wait_until:
+                    self._shelf.keep_snapshot(name, known.answered())
+                kept = partial(self._kept, name, known.digest)
+                document = Document(known.document, kept, known.base_url, known.digest)
+                return Arrived((document,), _nothing)
+            case Fresh():
+                if answer.condition_refused:
+                    known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
+                accept = partial(self._keep, name, known, answer, now)
+                return Arrived((answer.document,), accept, notes=_notes(known, answer, now))
+
+    def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
+        """Keep what came for the next time; a body that nothing can be asked about is of no use then."""
+        answered = replace(known.answered(), document=fresh.host, base_url=fresh.base_url, read_at=now)
+        match fresh.validators:
+            case None:
+                nothing = replace(answered, digest="", etag="", last_modified="", target="")
+                self._shelf.keep_snapshot(name, nothing)
+            case Validators(etag, last_modified, target):
+                digest = fresh.body.digest
+                kept = replace(answered, digest=digest, etag=etag, last_modified=last_modified, target=target)
+                self._shelf.keep_snapshot(name, kept, fresh.body)
+
+    def _kept(self, name: str, digest: str) -> Iterator[bytes]:
+        """The blocks of the kept body; one that cannot be had is forgotten, and `SourceUnavailable`."""
+        body = self._shelf.body(name, digest)
+        try:
+            if body is None:  # who looks on beside a running syncd may come too late
+                raise ValueError(digest)
+            yield from body.blocks()
+        except ValueError:
+            self._shelf.keep_snapshot(name, replace(self._known(name), digest=""))
+            raise SourceUnavailable(
+                name,
+                "what was kept of it is damaged or was replaced just now; it is read as a whole next time",
+            ) from None
+
+    def _known(self, name: str) -> Snapshot:
+        identity = self._subscriptions[name].identity
+        known = self._shelf.snapshot(name)
+        return known if known is not None and known.identity == identity else Snapshot(identity)
+
+    def _left_alone(self, name: str, known: Snapshot) -> SourceError:
+        if known.wait_until is None:
+            return SourceUnavailable(name, "it was not asked, because syncd is stopping")
+        until = f"{known.wait_until:%Y-%m-%d %H:%M} UTC"
+        return SourceUnavailable(
+            name,
+            f"it failed {known.failures} times in a row and is left alone until {until}; "
+            "syncd once --force asks it at once",
+            known.wait_until,
+        )
+
+
+def _validators(known: Snapshot) -> Validators | None:
+    if not (known.etag or known.last_modified):
+        return None
+    return Validators(known.etag, known.last_modified, known.target)
+
+
+def _notes(known: Snapshot, fresh: Fresh, now: datetime) -> tuple[str, ...]:
+    """What is to be said of an answer although it was read."""
+    notes = [fresh.note] if fresh.note else []
+    until = known.unconditional_until
+    if until is not None and until > now:
+        notes.append(
+            f"{fresh.host} fails when it is asked whether anything changed (If-None-Match, "
+            f"If-Modified-Since), so it is asked for the whole calendar until {until:%Y-%m-%d}; its "
+            "administrator can mend that"
+        )
+    return tuple(notes)
+
+
+def _nothing() -> None:
+    """What was kept stays kept."""

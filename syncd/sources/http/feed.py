@@ -1,0 +1,182 @@
+"""What a feed is, how it is opened, and what it can answer: values.
+
+Equal feeds are equal values, so that a calendar that several sources name is fetched once.
+Nothing in here shows a URL, a user name or a secret in its `repr`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from syncd.core.document import Document
+from syncd.core.feed import Body
+from syncd.sources.http.addresses import Allowed
+from syncd.urls import web_url
+
+if TYPE_CHECKING:
+    import httpx
+
+_LONGEST_VALIDATOR = 1024  # characters; real ones have some dozens
+
+
+class Secret(Protocol):
+    """A text that is asked for at each use, so that it can be rotated.
+
+    Two that refer to the same place are equal and have the same hash.
+    `reveal` may raise `SyncdError`; its text must not hold the secret.
+    """
+
+    def reveal(self) -> str: ...
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """User name and password in each request (RFC 7617)."""
+
+    username: str = field(repr=False)
+    password: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestAuth:
+    """A proof that the password is known, in answer to a challenge (RFC 7616)."""
+
+    username: str = field(repr=False)
+    password: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BearerAuth:
+    """A token in the Authorization header (RFC 6750)."""
+
+    token: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderAuth:
+    """A header of the server's choice."""
+
+    name: str
+    value: Secret = field(repr=False)
+
+
+Auth = BasicAuth | DigestAuth | BearerAuth | HeaderAuth
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of a feed; they are read again when they change.
+
+    `ca` holds the only authorities that are trusted for this feed; without it those of the system are.
+    `certificate` (with its chain) is shown to the feed's own server; its `key` may be in the same file.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.certificate is None:
+            raise ValueError("a key is of use with its certificate only")
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One calendar behind a URL, named after its source.
+
+    `url` is http, https, webcal or webcals, the last two meaning https; it is kept in a normal form.
+    `timeout_s` is for the whole reading, `max_bytes` for the decoded body.
+    `allow_hosts` are host names, addresses and networks that may be connected to although not public.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    timeout_s: float = 60.0
+    max_bytes: int = 50_000_000
+    allow_hosts: tuple[str, ...] = ()
+    auth: Auth | None = None
+    tls: Tls = Tls()
+
+    def __post_init__(self) -> None:
+        url = web_url(self.url)
+        if url is None:
+            raise ValueError("the URL of a feed starts with http, https, webcal or webcals and names a host")
+        if url.userinfo:
+            raise ValueError("the URL of a feed holds no user name or password; use auth")
+        if self.timeout_s <= 0 or self.max_bytes <= 0:
+            raise ValueError("a feed has time and room to be read")
+        Allowed.of(self.allow_hosts)
+        object.__setattr__(self, "url", str(url))
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What makes the next request conditional (RFC 9110 section 8.8); to be kept with the content it is of.
+
+    `etag` and `last_modified` are as the server wrote them, one of them may be empty.
+    `target` says for which URL they count: after a changed URL or redirect they must not hide new content.
+    """
+
+    etag: str
+    last_modified: str
+    target: str
+
+    def __post_init__(self) -> None:
+        if not (self.etag or self.last_modified):
+            raise ValueError("validators hold an entity tag or a time")
+        if not all(_fits_a_header(text) for text in (self.etag, self.last_modified)):
+            raise ValueError("validators are what a header held")
+
+    @classmethod
+    def of(cls, url: httpx.URL, etag: str, last_modified: str) -> Validators | None:
+        """Those of an answer; None if it has none that could be sent back."""
+        etag, last_modified = (text if _fits_a_header(text) else "" for text in (etag, last_modified))
+        return cls(etag, last_modified, target_of(url)) if etag or last_modified else None
+
+
+def target_of(url: httpx.URL) -> str:
+    """Stands for a URL where the URL itself, which may hold a secret, must not be."""
+    return hashlib.sha256(str(url).encode()).hexdigest()[:32]
+
+
+def _fits_a_header(text: str) -> bool:
+    """Visible characters, blanks and the upper half of Latin-1 (RFC 9110 section 5.5)."""
+    return len(text) <= _LONGEST_VALIDATOR and not re.search(r"[^\t\x20-\x7e\x80-\xff]", text)
+
+
+_SHRUNK = 6  # times, about, that a calendar is larger than it is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The whole calendar from `host`; `validators` may be stored once its content was accepted.
+
+    `note` is a sentence about it, or empty; `condition_refused`: its server failed when it was asked with a
+    condition, and gave this without one.
+    """
+
+    host: str
+    base_url: str = field(repr=False)
+    body: Body
+    validators: Validators | None
+    note: str = ""
+    condition_refused: bool = False
+
+    @property
+    def document(self) -> Document:
+        """The calendar to be read."""
+        size = _SHRUNK * len(self.body.packed)
+        return Document(self.host, self.body.blocks, self.base_url, self.body.digest, size)
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """What was read with the validators that were sent is still the calendar."""
+
+
+Answer = Fresh | NotModified
