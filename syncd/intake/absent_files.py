@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncd.core.occurrence import Missing
-from syncd.intake import Former, Inventory
+from syncd.intake.former import Former
 from syncd.intake.ports import Agenda, Fetched
+from syncd.intake.source_index import Inventory
 
 _STEPPED = timedelta(seconds=5)  # so far from a steady clock a clock was set, and not only adjusted
 

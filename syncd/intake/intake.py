@@ -26,10 +26,10 @@ from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import Booking
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import Allowance, Crew, Piece, Understood
-from syncd.intake import Bounded, Inventory, Presences, read
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.poison import Poison
 from syncd.intake.ports import Agenda, CalendarSource, Fetched, IntakeLedger, Kept
+from syncd.intake.reader import Bounded, Presences, read
 from syncd.intake.scan import (
     IN_PART,
     JUDGED_AT,
@@ -43,6 +43,7 @@ from syncd.intake.scan import (
     understanding,
     unpacked,
 )
+from syncd.intake.source_index import Inventory
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""

@@ -14,8 +14,10 @@ from functools import cached_property
 
 from syncd.core.occurrence import Missing, Window
 from syncd.ics import Piece, Understanding, Understood
-from syncd.intake import Bounded, Findings, Inventory, look_through, span_of
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
+from syncd.intake.reader import Bounded
+from syncd.intake.source_index import Findings, Inventory, look_through
+from syncd.intake.span import span_of
 
 UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
 """How a source stands: never looked at; as it was found last."""

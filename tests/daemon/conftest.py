@@ -10,7 +10,7 @@ import pytest
 
 from syncd.sandbox import Sandbox
 from tests.conftest import Office
-from tests.feeds.server import FeedServer
+from tests.sources.server import FeedServer
 
 
 @pytest.fixture(scope="module")

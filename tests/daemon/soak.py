@@ -25,7 +25,7 @@ from pathlib import Path
 from syncd.sandbox import Sandbox
 from tests.conftest import CONFIGURATION, Office, ahead, calendar, event
 from tests.daemon.running import Daemon, feed, files, follow, running
-from tests.feeds import server as pages
+from tests.sources import server as pages
 
 _STEP_S = 0.4
 _FIGURES_EVERY_S = 30.0

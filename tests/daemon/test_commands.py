@@ -11,7 +11,7 @@ import pytest
 from syncd.sandbox import Sandbox
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import Daemon, feed, files, follow, running
-from tests.feeds.server import FeedServer, published
+from tests.sources.server import FeedServer, published
 
 
 def meeting(uid: str) -> str:

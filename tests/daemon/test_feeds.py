@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import Daemon, feed, files, follow, running
-from tests.feeds.server import (
+from tests.sources.server import (
     Behaviour,
     FeedServer,
     drip,

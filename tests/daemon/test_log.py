@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import CONFIGURATION, Office, ahead, calendar, event
 from tests.daemon.running import Daemon, feed, files, follow, running, until
-from tests.feeds.server import (
+from tests.sources.server import (
     FeedServer,
     published,
     redirect,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import HANG_S, Office, ahead, event
 from tests.daemon.running import FAST, SLOW, Daemon, feed, follow, running
-from tests.feeds.server import FeedServer, drip
+from tests.sources.server import FeedServer, drip
 
 PATIENT = 'timeout = "1h"'
 """Of calls: what ends while one is under way was not ended by that."""

@@ -3,7 +3,7 @@
 It reads orders from standard input, one JSON object a line, and answers each with one line: how the cycle
 ended, and at which point.
 Each order runs in a process forked for it, because a fresh interpreter for each of hundreds takes minutes.
-The graph of parts is that of `syncd.service`; only the API port is wrapped, and transactions are listened to.
+The graph of parts is that of `syncd.assembly`; only the API port is wrapped, and transactions are listened to.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def at_work(
     api_clock: Callable[[], datetime] | str | None = "the same",
     elapsed: Callable[[], float] | None = None,
 ) -> Iterator[Reconciler]:
-    """What `syncd.service` builds, with another clock and the API port wrapped.
+    """What `syncd.assembly` builds, with another clock and the API port wrapped.
 
     The API's time passes as the clock does, as another clock does, or (None) as the API itself says.
     The steady clock goes as the clock does, unless `elapsed` is another one.

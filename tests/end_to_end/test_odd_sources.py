@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import feed, files, follow
-from tests.feeds.server import Exchange, FeedServer, published, status
+from tests.sources.server import Exchange, FeedServer, published, status
 
 MEETING = event("one", ahead(2), room=None)
 

@@ -17,7 +17,7 @@ from syncd.core.text import plain
 from syncd.ics import Allowance, Crew, Understood
 from syncd.ics.plain import is_plain, is_plain_context
 from tests.ics.test_reader import calendar, vevent
-from tests.ics.test_understand import children, taken_apart
+from tests.ics.test_series import children, taken_apart
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window.ahead(NOW, timedelta(days=30))

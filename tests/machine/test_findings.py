@@ -12,7 +12,7 @@ import pytest
 from syncd.apply import leftovers
 from syncd.core.reservation import Booking, BookingState, Reservation
 from tests.core.office import event as occurrence
-from tests.core.test_adopt import adopt, marked, meetings, sorted_out
+from tests.core.test_recognise import adopt, marked, meetings, sorted_out
 from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting
 from tests.machine.world import ROOMS, HoldUp, Rules, Trouble, World
 

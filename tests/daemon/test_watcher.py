@@ -410,7 +410,7 @@ def test_nothing_rings_after_the_end(tmp_path: Path) -> None:
 CHILD = """
 import json, resource, subprocess, sys, time
 from pathlib import Path
-from syncd.watcher import Watcher
+from syncd.daemon.watcher import Watcher
 folder = Path(sys.argv[1])
 rung = []
 def rings(name):

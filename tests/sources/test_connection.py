@@ -21,8 +21,8 @@ from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.sources.http import Fresh, Tls
 from syncd.sources.http.fetcher import Fetcher
 from tests.conftest import HANG_S
-from tests.feeds.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
-from tests.feeds.server import (
+from tests.sources.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
+from tests.sources.server import (
     CALENDAR,
     Behaviour,
     Exchange,
@@ -300,8 +300,8 @@ def test_stop_at_any_stage(
 _MEASURE = """
 import sys
 from syncd.errors import SourceError
-from syncd.feeds import BasicAuth, DigestAuth, Feed
-from syncd.feeds.fetcher import Fetcher
+from syncd.sources.http import BasicAuth, DigestAuth, Feed
+from syncd.sources.http.fetcher import Fetcher
 
 class Text:
     def reveal(self):

@@ -26,7 +26,7 @@ from syncd.sources.http import (
     Validators,
 )
 from tests.conftest import HANG_S
-from tests.feeds.fetching import (
+from tests.sources.fetching import (
     HOST,
     OTHER_HOST,
     TEXTS,
@@ -37,7 +37,7 @@ from tests.feeds.fetching import (
     fetcher,
     read,
 )
-from tests.feeds.server import (
+from tests.sources.server import (
     CALENDAR,
     Behaviour,
     Exchange,

@@ -9,8 +9,8 @@ import pytest
 
 from syncd.sources.http import Fresh
 from syncd.sources.http.lanes import MOST, QUICK, Lanes
-from tests.feeds.fetching import feed, fetcher
-from tests.feeds.server import Exchange, FeedServer, published
+from tests.sources.fetching import feed, fetcher
+from tests.sources.server import Exchange, FeedServer, published
 
 DRIPPING = 24
 

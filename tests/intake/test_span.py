@@ -24,7 +24,7 @@ from tests.ics.test_calendars import (
     reversed_components,
     with_line_ends,
 )
-from tests.ics.test_understand import taken_apart
+from tests.ics.test_series import taken_apart
 
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")

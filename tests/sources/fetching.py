@@ -12,7 +12,7 @@ from syncd.errors import ConfigError, SourceMalformed, SourceUnavailable
 from syncd.sources.http import Feed, Fresh, Validators
 from syncd.sources.http.fetcher import Fetcher
 from tests.conftest import HANG_S
-from tests.feeds.server import FeedServer
+from tests.sources.server import FeedServer
 
 HOST = "calendar.example.com"
 OTHER_HOST = "other.example.com"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.feeds.server import FeedServer
+from tests.sources.server import FeedServer
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from syncd.errors import ConfigError
 from syncd.sources.http import BearerAuth, HeaderAuth, Tls
 from syncd.trust import verifying_context
 from syncd.tuya.transport import Gate
-from tests.feeds.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, read
-from tests.feeds.server import CALENDAR, FeedServer, published
+from tests.sources.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, read
+from tests.sources.server import CALENDAR, FeedServer, published
 
 PAGE = "/calendar.ics"
 Key = ec.EllipticCurvePrivateKey

@@ -91,7 +91,7 @@ def test_a_large_file_is_never_in_memory_as_a_whole(file: Path) -> None:
     code = """
         import sys, time
         from pathlib import Path
-        from syncd.sources import FileSource
+        from syncd.sources.files import FileSource
 
         def peak_mib():
             with open("/proc/self/status") as status:

@@ -15,8 +15,8 @@ from syncd.core.feed import Body
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.sources.http import Feed, Fresh, HeaderAuth, NotModified, Validators
 from syncd.sources.http.charset import charset_of, in_utf8
-from tests.feeds.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, feed, fetcher, read
-from tests.feeds.server import (
+from tests.sources.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, feed, fetcher, read
+from tests.sources.server import (
     CALENDAR,
     Behaviour,
     Exchange,

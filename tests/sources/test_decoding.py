@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from syncd.sources.http.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
-from tests.feeds.server import CALENDAR
+from tests.sources.server import CALENDAR
 
 CODINGS = ("identity", "gzip", "deflate", "br")
 LARGEST_PIECE = 200_000  # what brotli may give when asked for about 65,536

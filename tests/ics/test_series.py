@@ -236,7 +236,7 @@ class TestNextStart:
 MANY = WORTH_A_CREW + 300
 SCRIPT = """
 import sys
-from tests.ics.test_understand import MANY, WINDOW, children, many, taken_apart
+from tests.ics.test_series import MANY, WINDOW, children, many, taken_apart
 from syncd.ics import Crew
 
 understanding, pieces = taken_apart(many())

@@ -19,8 +19,8 @@ from syncd.errors import SourceUnavailable
 from syncd.ledger import Ledger
 from syncd.sources.feeds import Arrived, Subscription, Subscriptions
 from syncd.sources.http import Feed
-from tests.feeds.fetching import fetcher
-from tests.feeds.server import CALENDAR, FeedServer, published, status
+from tests.sources.fetching import fetcher
+from tests.sources.server import CALENDAR, FeedServer, published, status
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 OTHER = CALENDAR.replace(b"test", b"other")
@@ -177,8 +177,9 @@ def test_a_failure_keeps_the_body(following: Following) -> None:
 _READING = """
     import sys
     from datetime import UTC, datetime, timedelta
-    from syncd.feeds import Feed, Subscription, Subscriptions
-    from syncd.feeds.fetcher import Fetcher
+    from syncd.sources.feeds import Subscription, Subscriptions
+    from syncd.sources.http import Feed
+    from syncd.sources.http.fetcher import Fetcher
     from syncd.ledger import Ledger
 
     def peak_mib():
