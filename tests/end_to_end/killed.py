@@ -3,7 +3,8 @@
 It reads orders from standard input, one JSON object a line, and answers each with one line: how the cycle
 ended, and at which point.
 Each order runs in a process forked for it, because a fresh interpreter for each of hundreds takes minutes.
-The graph of parts is that of `syncd.assembly`; only the API port is wrapped, and transactions are listened to.
+The graph of parts is that of `syncd.assembly`; only the API port is wrapped, and transactions are listened
+to.
 """
 
 from __future__ import annotations
