@@ -24,7 +24,7 @@ from syncd.core.feed import Body, Snapshot
 from syncd.core.mapper import MappingRules, SourceRules
 from syncd.core.rooms import RoomRule
 from syncd.core.settings import Settings
-from syncd.ics import Crew, Locale
+from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
 from syncd.ledger import Ledger
 from syncd.reconciler import Reconciler
@@ -117,9 +117,9 @@ def service(
     """
     stopping = stopping or Stop()
     patience = LedgerPatience(_SHORT_WAIT_S, stopping)
-    with open_ledger(config, owner=owner, patience=patience) as ledger, Crew() as crew:
+    with open_ledger(config, owner=owner, patience=patience) as ledger, ParserPool() as pool:
         stopping.tells(ledger.under_way.stops)
-        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress, crew=crew)
+        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress, pool=pool)
         try:
             yield parts
         finally:
@@ -131,7 +131,7 @@ def assemble(
     ledger: Ledger,
     *,
     owner: bool,
-    crew: Crew,
+    pool: ParserPool,
     stopping: Callable[[], bool],
     gives_way: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
@@ -144,7 +144,7 @@ def assemble(
 
     `gives_way` is asked while changes are written whether to leave the rest of them to the next cycle.
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
-    `crew` understands what may be costly.
+    `pool` understands what may be costly.
     `elsewhere` reads large sources in another thread; without it they are read when it is their turn.
     `others_wait` is asked while costly events are read whether to leave the rest of them to the next cycle.
     `alive` is called at each step of the work: before a source is read, and at each API call.
@@ -173,7 +173,7 @@ def assemble(
         progress=progress or NoProgress(),
         prepare=prepare or fetch_now,
         elsewhere=elsewhere,
-        crew=crew,
+        pool=pool,
         alive=alive,
         others_wait=others_wait,
         elapsed=steady,

@@ -19,7 +19,7 @@ from syncd.config import Config, effective, load
 from syncd.daemon.schedule import Entry, Scheduler
 from syncd.daemon.watcher import Watcher
 from syncd.errors import ConfigError
-from syncd.ics import Crew
+from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.urls import UnusableUrl, parsed_url, require_usable
 
@@ -90,7 +90,7 @@ def problems(path: Path) -> tuple[str, ...]:
 def built(config: Config, folder: Path) -> None:
     """Make everything that a daemon makes of a configuration."""
     with Ledger.open(f"sqlite:///{folder / 'state.db'}", owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, crew=Crew(keep=False), stopping=lambda: False)
+        parts = assemble(config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False)
         parts.subscriptions.requests([source.name for source in config.sources])
         parts.api.close()
     with Scheduler(lambda _name: None) as scheduler, Watcher(lambda _name: None) as watcher:

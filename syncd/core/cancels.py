@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from syncd.core.changes import Cancel, Change, Hold, Skip, Update
 from syncd.core.evidence import (
     Absence,
-    Standing,
+    Coverage,
     absence,
     answer,
     awaited_file,
@@ -60,7 +60,7 @@ class Cancels:
         self._told: list[Cancel | Update] = []
         self._instead: dict[int, Update] = {}
         self._live_of_source: Counter[str] = Counter()
-        self._standings: Mapping[str, Standing] = {}
+        self._standings: Mapping[str, Coverage] = {}
 
     def take_stock(self, bookings: Iterable[Booking]) -> None:
         """Count what is live, by the source that decided it and by those that show it; what rests, too."""
@@ -74,14 +74,14 @@ class Cancels:
             there.update(seen)
             if booking.reason is Reason.SOURCE_EMPTY:
                 back.update(seen)
-        self._standings = {name: Standing(count, there[name], back[name]) for name, count in shown.items()}
+        self._standings = {name: Coverage(count, there[name], back[name]) for name, count in shown.items()}
 
     def _has_event(self, source: str, booking: Booking) -> bool:
         return source in self._readings and booking.key.uid in self._readings[source].presence
 
     def answer(self, booking: Booking, source: str) -> Absence:
         """What one source proves that does not show a booking's occurrence."""
-        reading, standing = self._readings.get(source), self._standings.get(source, Standing())
+        reading, standing = self._readings.get(source), self._standings.get(source, Coverage())
         return answer(booking, source, reading, self._policy.safety, standing)
 
     def awaited_file(self, uid: str, sources: Collection[str]) -> Missing | None:

@@ -34,7 +34,7 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Coverage:
     """How many live bookings a source shows, of how many the event is in its reading, and of how many
     of those that were held because none was.
     """
@@ -89,7 +89,7 @@ def absence(
     readings: Mapping[str, Reading],
     configured: Iterable[str],
     safety: Safety,
-    standings: Mapping[str, Standing],
+    standings: Mapping[str, Coverage],
 ) -> Absence:
     """Judge a booking of which no reading holds the occurrence.
 
@@ -106,7 +106,7 @@ def absence(
             f"The source {booking.source!r} is no longer in the configuration.",
         )
     answers = {
-        name: answer(booking, name, readings.get(name), safety, standings.get(name, Standing()))
+        name: answer(booking, name, readings.get(name), safety, standings.get(name, Coverage()))
         for name in witnesses
     }
     own = answers.get(booking.source)
@@ -127,7 +127,7 @@ def answer(
     name: str,
     reading: Reading | None,
     safety: Safety,
-    standing: Standing,
+    standing: Coverage,
 ) -> Absence:
     """What one source proves that does not show a booking's occurrence.
 
@@ -184,7 +184,7 @@ def _without_date(booking: Booking, missing: Collection[Missing]) -> Absence:
 
 
 def _without_event(
-    booking: Booking, name: str, reading: Reading, safety: Safety, standing: Standing
+    booking: Booking, name: str, reading: Reading, safety: Safety, standing: Coverage
 ) -> Absence:
     """Return what it proves that a complete reading of a source holds nothing of an event."""
     missing = reading.missing_with(booking.key.uid)

@@ -32,7 +32,7 @@ from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
-from syncd.ics import Crew
+from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.reconciler import CycleReport
 from syncd.sources.feeds import Subscriptions
@@ -122,7 +122,7 @@ class Daemon:
         self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
         self._ended = threading.Event()
         self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
-        self._crew = Crew()
+        self._crew = ParserPool()
         self._config = config
         self._parts: Service = self._assembled(config)
         self._fetching: set[str] = set()
@@ -323,7 +323,7 @@ class Daemon:
             gives_way=self._gives_way,
             prepare=lambda _names, _force: None,
             elsewhere=self._read_aside,
-            crew=self._crew,
+            pool=self._crew,
             alive=self._notifier.alive,
             others_wait=self._others_wait,
         )

@@ -11,7 +11,7 @@ from syncd.assembly import Service, mapping_rules
 from syncd.core.mapper import Mapper
 from syncd.core.occurrence import Defect, Occurrence, Reading
 from syncd.explain.verdicts import Fate, fates_of, later_occurrence, topic_of
-from syncd.intake import Account
+from syncd.intake import SourceExcerpt
 from syncd.ledger import Ledger, SourceRecord
 from syncd.reconciler import Examination
 from syncd.views.documents import change_document, iso
@@ -33,7 +33,7 @@ class Where:
 
     reading: Reading
     record: SourceRecord | None
-    account: Account | None
+    account: SourceExcerpt | None
     defects: tuple[Defect, ...]
 
     @property

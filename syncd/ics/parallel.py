@@ -31,16 +31,16 @@ from typing import IO, Any, TypeAlias
 from syncd.core.bounds import COSTLY_S, SOURCE_CPU_S, UID_CPU_S, UID_MEMORY, UID_WALL_S
 from syncd.core.occurrence import Defect, Presence, Window
 from syncd.core.reasons import Reason
-from syncd.ics.series import Understanding, Understood
-from syncd.ics.vevent import Piece
+from syncd.ics.series import ParsedSeries, SeriesParser
+from syncd.ics.vevent import RawEvent
 
-_Work: TypeAlias = Mapping[str, Sequence[Piece]]
-_Share: TypeAlias = list[tuple[str, Sequence[Piece]]]
+_Work: TypeAlias = Mapping[str, Sequence[RawEvent]]
+_Share: TypeAlias = list[tuple[str, Sequence[RawEvent]]]
 
-UnderWay: TypeAlias = Callable[[str | None, Sequence[Piece]], object]
+UnderWay: TypeAlias = Callable[[str | None, Sequence[RawEvent]], object]
 """Told which UID, with its pieces, is begun, and None when nothing is under way any more."""
 
-WORTH_A_CREW = 1_500
+PARALLEL_FROM = 1_500
 """UIDs from which on several workers are quicker; starting them takes as long as some hundred UIDs."""
 
 _SHARE = 100  # plain UIDs at a time, which bounds what is in memory
@@ -50,7 +50,7 @@ _ATTEMPTS = 2  # with a UID whose worker ended, before the UID is taken for the 
 _LENGTH = struct.Struct("<Q")
 
 
-class Allowance:
+class CpuAllowance:
     """How much CPU costly UIDs may still take; those that are not costly take nothing of it.
 
     `parent` is an allowance of which this one is a part.
@@ -60,7 +60,7 @@ class Allowance:
     def __init__(
         self,
         seconds: float,
-        parent: Allowance | None = None,
+        parent: CpuAllowance | None = None,
         *,
         others_wait: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -85,7 +85,7 @@ class Allowance:
                 self._parent.spend(seconds)
 
 
-class Crew:
+class ParserPool:
     """The workers of a process; several threads may ask.
 
     `workers` is how many there may be for one piece of work: None for one on each core.
@@ -102,41 +102,41 @@ class Crew:
     def understand(
         self,
         work: _Work,
-        understanding: Understanding,
+        parser: SeriesParser,
         window: Window,
         *,
-        allowance: Allowance | None = None,
+        allowance: CpuAllowance | None = None,
         alive: Callable[[], object] = lambda: None,
         under_way: UnderWay = lambda _uid, _pieces: None,
-    ) -> Iterator[Understood]:
+    ) -> Iterator[ParsedSeries]:
         """What each UID says, in any order; those that `allowance` leaves no room for are left out.
 
         Plain UIDs have an allowance of their own, which only a calendar that is made to be slow exceeds.
         `alive` is called at least each second.
         `under_way` is told which UID is begun, where that is known, and None when it is done.
         """
-        plain = [uid for uid, pieces in work.items() if understanding.is_plain(pieces)]
+        plain = [uid for uid, raw_events in work.items() if parser.is_plain(raw_events)]
         known = frozenset(plain)
         costly = [uid for uid in work if uid not in known]
-        many = len(work) >= WORTH_A_CREW and self._most > 1
-        for_plain = Allowance(SOURCE_CPU_S if allowance else math.inf)
-        allowance = allowance or Allowance(math.inf)
+        many = len(work) >= PARALLEL_FROM and self._most > 1
+        for_plain = CpuAllowance(SOURCE_CPU_S if allowance else math.inf)
+        allowance = allowance or CpuAllowance(math.inf)
         if plain and many:
-            yield from self._shared_out(work, plain, understanding, window, for_plain, alive)
+            yield from self._shared_out(work, plain, parser, window, for_plain, alive)
         else:
             for uid in plain:
                 if for_plain.is_spent:
                     break
                 alive()
                 under_way(uid, work[uid])
-                one = understood(uid, work[uid], understanding, window)
+                one = parse_series(uid, work[uid], parser, window)
                 for_plain.spend(one.cost_s)
                 yield one
             under_way(None, ())
         if costly:
-            yield from self._one_by_one(work, costly, understanding, window, allowance, alive, under_way)
+            yield from self._one_by_one(work, costly, parser, window, allowance, alive, under_way)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ParserPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,13 +156,13 @@ class Crew:
         self,
         work: _Work,
         uids: Sequence[str],
-        understanding: Understanding,
+        parser: SeriesParser,
         window: Window,
-        allowance: Allowance,
+        allowance: CpuAllowance,
         alive: Callable[[], object],
         under_way: UnderWay,
-    ) -> Iterator[Understood]:
-        instructions = (understanding.for_work(work[uid] for uid in uids), window)
+    ) -> Iterator[ParsedSeries]:
+        instructions = (parser.for_work(work[uid] for uid in uids), window)
         worker: _Worker | None = None
         attempts = 0
         left = list(reversed(uids))
@@ -179,7 +179,7 @@ class Crew:
                     worker = None
                     if ended not in _TOO_COSTLY and attempts < _ATTEMPTS:
                         continue
-                    one = _too_costly(uid, work[uid], understanding, _SENTENCES.get(ended, _ENDED))
+                    one = _too_costly(uid, work[uid], parser, _SENTENCES.get(ended, _ENDED))
                 left.pop()
                 attempts = 0
                 allowance.spend(one.cost_s)
@@ -190,7 +190,7 @@ class Crew:
             if worker is not None:
                 self._give_back(worker)
 
-    def _worker(self, instructions: tuple[Understanding, Window]) -> _Worker:
+    def _worker(self, instructions: tuple[SeriesParser, Window]) -> _Worker:
         """A worker that knows what to do. Raises `OSError` if none can be had."""
         while True:
             with self._guard:
@@ -215,13 +215,13 @@ class Crew:
         self,
         work: _Work,
         uids: Sequence[str],
-        understanding: Understanding,
+        parser: SeriesParser,
         window: Window,
-        allowance: Allowance,
+        allowance: CpuAllowance,
         alive: Callable[[], object],
-    ) -> Iterator[Understood]:
+    ) -> Iterator[ParsedSeries]:
         shares = _shares(work, uids)
-        instructions = (understanding.for_work(work[uid] for uid in uids), window)
+        instructions = (parser.for_work(work[uid] for uid in uids), window)
         with contextlib.ExitStack() as stack, selectors.DefaultSelector() as busy:
             for _ in range(self._most):
                 try:
@@ -239,26 +239,26 @@ class Crew:
                     more = None if answer is None or allowance.is_spent else next(shares, None)
                     if not key.data.take(more):
                         busy.unregister(key.fileobj)
-                    yield from self._answered(share, answer, understanding, window, allowance, alive)
+                    yield from self._answered(share, answer, parser, window, allowance, alive)
         for share in shares:  # all workers are gone, or nothing more is to be begun
             if allowance.is_spent:
                 return
-            yield from self._answered(share, None, understanding, window, allowance, alive)
+            yield from self._answered(share, None, parser, window, allowance, alive)
 
     def _answered(
         self,
         share: _Share,
         answer: bytes | None,
-        understanding: Understanding,
+        parser: SeriesParser,
         window: Window,
-        allowance: Allowance,
+        allowance: CpuAllowance,
         alive: Callable[[], object],
-    ) -> Iterator[Understood]:
+    ) -> Iterator[ParsedSeries]:
         """What a worker said of a share of plain UIDs; without an answer they are understood right here."""
         answers = pickle.loads(answer) if answer is not None else None  # noqa: S301  # our own worker's
-        for place, (uid, pieces) in enumerate(share):
+        for place, (uid, raw_events) in enumerate(share):
             alive()
-            one = answers[place] if answers else understood(uid, pieces, understanding, window)
+            one = answers[place] if answers else parse_series(uid, raw_events, parser, window)
             allowance.spend(one.cost_s)
             yield one
 
@@ -269,18 +269,20 @@ def _shares(work: _Work, uids: Sequence[str]) -> Iterator[_Share]:
         yield share
 
 
-def understood(uid: str, pieces: Sequence[Piece], understanding: Understanding, window: Window) -> Understood:
+def parse_series(
+    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, window: Window
+) -> ParsedSeries:
     """What one UID says, with the CPU that it took; a defect of the program in it costs this UID alone."""
     began = time.thread_time()
     try:
-        one = understanding.of(uid, pieces, window)
+        one = parser.of(uid, raw_events, window)
     except MemoryError:
-        one = _too_costly(uid, pieces, understanding, _SENTENCES[_NO_MEMORY])
+        one = _too_costly(uid, raw_events, parser, _SENTENCES[_NO_MEMORY])
     except Exception as error:  # whatever one event provokes must not end the reading of all others
         detail = (
             f"the event meets a defect of syncd ({type(error).__name__}); please report it with the event"
         )
-        one = _defective(uid, pieces, understanding, Reason.BROKEN_PROPERTY, detail)
+        one = _defective(uid, raw_events, parser, Reason.BROKEN_PROPERTY, detail)
     return replace(one, cpu_s=time.thread_time() - began)
 
 
@@ -299,18 +301,18 @@ _SENTENCES = {
 }
 
 
-def _too_costly(uid: str, pieces: Sequence[Piece], understanding: Understanding, detail: str) -> Understood:
-    one = _defective(uid, pieces, understanding, Reason.TOO_COSTLY, detail)
+def _too_costly(uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, detail: str) -> ParsedSeries:
+    one = _defective(uid, raw_events, parser, Reason.TOO_COSTLY, detail)
     return replace(one, cpu_s=UID_CPU_S)
 
 
 def _defective(
-    uid: str, pieces: Sequence[Piece], understanding: Understanding, reason: Reason, detail: str
-) -> Understood:
-    first = min(pieces, key=lambda piece: piece.line)
-    defect = Defect(uid, first.line, reason, detail, understanding.document_of(first))
+    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, reason: Reason, detail: str
+) -> ParsedSeries:
+    first = min(raw_events, key=lambda raw_event: raw_event.line)
+    defect = Defect(uid, first.line, reason, detail, parser.document_of(first))
     # What tells the newest of several components may come to matter when they change.
-    return Understood(uid, (), Presence.QUARANTINED if uid else None, (defect,), None, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, (defect,), None, rivals=True)
 
 
 class _Worker:
@@ -345,7 +347,7 @@ class _Worker:
                 pipe.close()
         return _OVERDUE if self._is_overdue else code
 
-    def instruct(self, instructions: tuple[Understanding, Window]) -> bool:
+    def instruct(self, instructions: tuple[SeriesParser, Window]) -> bool:
         """Say how the following shares are to be understood; whether it is there to hear that."""
         return self._process.poll() is None and self._send(instructions)
 
@@ -357,9 +359,11 @@ class _Worker:
         self._send(share)
         return True
 
-    def ask(self, uid: str, pieces: Sequence[Piece], alive: Callable[[], object]) -> Understood | None:
+    def ask(
+        self, uid: str, raw_events: Sequence[RawEvent], alive: Callable[[], object]
+    ) -> ParsedSeries | None:
         """What it makes of one UID; None if it is gone, or does not answer for very long."""
-        self.take([(uid, pieces)])
+        self.take([(uid, raw_events)])
         deadline = time.monotonic() + UID_WALL_S
         while not _is_readable(self.answers, _LOOK_S):
             alive()
@@ -370,7 +374,7 @@ class _Worker:
         if answer is None:
             self._process.wait()  # by itself, so that it is known how
             return None
-        found: list[Understood] = pickle.loads(answer)  # noqa: S301  # from our own worker
+        found: list[ParsedSeries] = pickle.loads(answer)  # noqa: S301  # from our own worker
         return found[0]
 
     def _send(self, message: object) -> bool:
@@ -429,7 +433,7 @@ def work() -> None:
     with contextlib.suppress(OSError, ValueError):  # where that is forbidden, the service's own limit holds
         resource.setrlimit(resource.RLIMIT_AS, (UID_MEMORY, UID_MEMORY))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    instructions: tuple[Understanding, Window] | None = None
+    instructions: tuple[SeriesParser, Window] | None = None
     try:
         while _is_readable(requests, _IDLE_S):
             message = pickle.loads(_read(requests))  # noqa: S301  # from the process that started this one
@@ -444,12 +448,12 @@ def work() -> None:
         os._exit(_NO_MEMORY)
 
 
-def _answer(answers: IO[bytes], share: _Share, understanding: Understanding, window: Window) -> None:
+def _answer(answers: IO[bytes], share: _Share, parser: SeriesParser, window: Window) -> None:
     """Understand a share; each UID, and what is made of it to be sent, has so much CPU and no more."""
-    found: list[Understood] = []
-    for uid, pieces in share:
+    found: list[ParsedSeries] = []
+    for uid, raw_events in share:
         signal.setitimer(signal.ITIMER_PROF, UID_CPU_S)
-        found.append(understood(uid, pieces, understanding, window))
+        found.append(parse_series(uid, raw_events, parser, window))
     data: Any = pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
     signal.setitimer(signal.ITIMER_PROF, 0)
     answers.write(_LENGTH.pack(len(data)))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from syncd.core.bounds import PLAIN_BYTES, PLAIN_CONTEXT_BYTES
-from syncd.ics.vevent import Piece
+from syncd.ics.vevent import RawEvent
 
 _MOST_PIECES = 20  # a series with some dates that were moved
 _MOST_ONSETS = 40  # rules of zones in one calendar; two for each zone are usual
@@ -40,11 +40,11 @@ _PLAIN_ONSET = re.compile(
 )
 
 
-def is_plain(pieces: Sequence[Piece]) -> bool:
+def is_plain(raw_events: Sequence[RawEvent]) -> bool:
     """Whether the VEVENTs of one UID are certain to cost little, apart from what stands around them."""
-    if len(pieces) > _MOST_PIECES or sum(len(piece.text) for piece in pieces) > PLAIN_BYTES:
+    if len(raw_events) > _MOST_PIECES or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES:
         return False
-    return all(_is_plain_event(piece.text) for piece in pieces)
+    return all(_is_plain_event(raw_event.text) for raw_event in raw_events)
 
 
 def _is_plain_event(text: bytes) -> bool:

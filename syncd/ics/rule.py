@@ -149,7 +149,7 @@ def _parts(text: str) -> dict[str, str]:
     """The parts of a RECUR value by upper-case name."""
     parts: dict[str, str] = {}
     for part in text.upper().split(";"):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
+        name, equals, value = (raw_event.strip() for raw_event in part.partition("="))
         if not name or not equals or not value:
             raise BrokenRule(f"the rule has a broken part {part[:32]!r}")
         if name in parts:

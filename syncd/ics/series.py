@@ -54,7 +54,7 @@ from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revis
 from syncd.ics.duration import parse_duration
 from syncd.ics.plain import is_plain, is_plain_context
 from syncd.ics.recurrence import Instance, begin_of
-from syncd.ics.vevent import BESIDE, GUESSED, Context, Piece
+from syncd.ics.vevent import BESIDE, GUESSED, Context, RawEvent
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
@@ -98,7 +98,7 @@ class _Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
+class ParsedSeries:
     """What one UID of a source says for a window.
 
     `presence` is None where there is no component with a UID.
@@ -141,7 +141,7 @@ class Understood:
         return frozenset(note for note in notes if note.reason in _ABOUT_DOCUMENTS)
 
 
-class Understanding:
+class SeriesParser:
     """Understands the UIDs of one source; each context is looked into once, when it is first needed.
 
     `scope` is part of every key: empty when a UID means the same meeting in all sources.
@@ -170,10 +170,10 @@ class Understanding:
         """What was looked up stays behind when it goes to another process."""
         return self.__dict__ | {"_calendars": {}, "_surroundings": {}}
 
-    def for_work(self, work: Iterable[Sequence[Piece]]) -> Understanding:
+    def for_work(self, work: Iterable[Sequence[RawEvent]]) -> SeriesParser:
         """The same with no more of what stands around than these pieces need, for another process."""
-        needed = {piece.context for pieces in work for piece in pieces}
-        return Understanding(
+        needed = {raw_event.context for raw_events in work for raw_event in raw_events}
+        return SeriesParser(
             {key: self._contexts[key] for key in needed},
             source=self._source,
             scope=self._scope,
@@ -181,13 +181,15 @@ class Understanding:
             max_occurrences=self._max_occurrences,
         )
 
-    def document_of(self, piece: Piece) -> str:
+    def document_of(self, raw_event: RawEvent) -> str:
         """The name of the document that a piece stands in."""
-        return self._contexts[piece.context].document
+        return self._contexts[raw_event.context].document
 
-    def is_plain(self, pieces: Sequence[Piece]) -> bool:
+    def is_plain(self, raw_events: Sequence[RawEvent]) -> bool:
         """Whether understanding these pieces is certain to cost little; see `syncd.ics.plain`."""
-        return is_plain(pieces) and all(self._is_plain_around(piece.context) for piece in pieces)
+        return is_plain(raw_events) and all(
+            self._is_plain_around(raw_event.context) for raw_event in raw_events
+        )
 
     def _is_plain_around(self, key: str) -> bool:
         if key not in self._plain:
@@ -215,7 +217,7 @@ class Understanding:
                 notes.add(_charset_unknown(context.document))
         return frozenset(notes)
 
-    def of(self, uid: str, pieces: Sequence[Piece], window: Window) -> Understood:
+    def of(self, uid: str, raw_events: Sequence[RawEvent], window: Window) -> ParsedSeries:
         """What all VEVENTs of one UID say; `uid` is empty for those that have none.
 
         What cannot be understood is told with its line and never guessed; one defect quarantines the UID.
@@ -223,14 +225,14 @@ class Understanding:
         components: list[Component] = []
         defects: list[Defect] = []
         broken: dict[str, str] = {}  # the context of each VCALENDAR
-        stating = [piece for piece in pieces if not self._says_nothing(piece.context)]
-        for piece in stating:
+        stating = [raw_event for raw_event in raw_events if not self._says_nothing(raw_event.context)]
+        for raw_event in stating:
             try:
-                component = self._component(uid, piece)
+                component = self._component(uid, raw_event)
             except BrokenComponent as error:
-                document = self._contexts[piece.context].document
-                defects.append(Defect(uid, piece.line, error.reason, error.detail, document))
-                broken[piece.vcalendar] = piece.context
+                document = self._contexts[raw_event.context].document
+                defects.append(Defect(uid, raw_event.line, error.reason, error.detail, document))
+                broken[raw_event.vcalendar] = raw_event.context
             else:
                 components += [component] if component is not None else []
         components = self._beside_broken(components, broken)
@@ -242,7 +244,11 @@ class Understanding:
         except (BrokenComponent, OverflowError) as error:
             unclear = self._broken_alone(uid, components, window)
             defects += unclear.values() or [_defect(uid, components, error)]
-            broken |= {piece.vcalendar: piece.context for piece in stating if piece.vcalendar in unclear}
+            broken |= {
+                raw_event.vcalendar: raw_event.context
+                for raw_event in stating
+                if raw_event.vcalendar in unclear
+            }
             components = self._beside_broken(components, broken) if unclear else []
             if not components:
                 return replace(_quarantined(uid, defects), rivals=True)
@@ -251,14 +257,14 @@ class Understanding:
             except (BrokenComponent, OverflowError) as again:
                 defects.append(_defect(uid, components, again))
                 return replace(_quarantined(uid, defects), rivals=True)
-        occurrences = self._noted(whole.occurrences, pieces)
+        occurrences = self._noted(whole.occurrences, raw_events)
         presence = _presence(whole.copies, occurrences, defects)
         if differ_without_revision(whole.copies):
             first = components[0]
             defects.append(Defect(uid, first.line, Reason.BROKEN_PROPERTY, _SEVERAL_DATES, first.document))
             occurrences = [replace(occurrence, contested=True) for occurrence in occurrences]
             presence = Presence.QUARANTINED
-        return Understood(
+        return ParsedSeries(
             uid=uid,
             occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
             presence=presence,
@@ -335,26 +341,30 @@ class Understanding:
             alarms = single.get(instance.recurrence_id, template.alarms)
             yield replace(template, key=key, when=instance.when, alarms=alarms)
 
-    def _noted(self, occurrences: list[Occurrence], pieces: Sequence[Piece]) -> list[Occurrence]:
+    def _noted(self, occurrences: list[Occurrence], raw_events: Sequence[RawEvent]) -> list[Occurrence]:
         """Return the occurrences, with a note where letters of their event were guessed."""
-        guessed = {self._contexts[piece.context].document for piece in pieces if is_guessed(piece.text)}
+        guessed = {
+            self._contexts[raw_event.context].document
+            for raw_event in raw_events
+            if is_guessed(raw_event.text)
+        }
         if not guessed:
             return occurrences
         notes = tuple(map(_charset_unknown, sorted(guessed)))
         return [replace(occurrence, notes=occurrence.notes + notes) for occurrence in occurrences]
 
-    def _component(self, uid: str, piece: Piece) -> Component | None:
+    def _component(self, uid: str, raw_event: RawEvent) -> Component | None:
         """The values of a piece, None if its UIDs have defects of their own; raises `BrokenComponent`."""
-        lines = tuple(line for _, line in content_lines(decode(piece.text)))
-        raw = RawComponent("VEVENT", piece.line, lines)
+        lines = tuple(line for _, line in content_lines(decode(raw_event.text)))
+        raw = RawComponent("VEVENT", raw_event.line, lines)
         if len(raw.uids) > 1:
             if not uid:
                 return None
             raise BrokenComponent(Reason.BROKEN_PROPERTY, _SEVERAL_UIDS)
         if not uid:
             raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
-        component = parse(raw, self._around(piece.context))
-        return replace(component, calendar=piece.vcalendar) if piece.calendar else component
+        component = parse(raw, self._around(raw_event.context))
+        return replace(component, calendar=raw_event.vcalendar) if raw_event.calendar else component
 
     def _around(self, key: str) -> Surroundings:
         if key not in self._surroundings:
@@ -443,7 +453,7 @@ def _items_of(occurrence: Occurrence) -> int:
 
 def check_items(occurrences: Sequence[Occurrence]) -> None:
     """Refuse what would be costly after it was understood; raises `BrokenComponent`."""
-    if Understood("", tuple(occurrences)).items > MAX_ITEMS:
+    if ParsedSeries("", tuple(occurrences)).items > MAX_ITEMS:
         raise BrokenComponent(
             Reason.TOO_COSTLY,
             f"its {len(occurrences)} dates hold more than {MAX_ITEMS} attendees, alarms, attachments and "
@@ -458,8 +468,10 @@ def _defect(uid: str, components: Sequence[Component], error: BrokenComponent | 
     return Defect(uid, first.line, told.reason, told.detail, first.document)
 
 
-def _quarantined(uid: str, defects: Sequence[Defect]) -> Understood:
-    return Understood(uid, presence=Presence.QUARANTINED if uid and defects else None, defects=tuple(defects))
+def _quarantined(uid: str, defects: Sequence[Defect]) -> ParsedSeries:
+    return ParsedSeries(
+        uid, presence=Presence.QUARANTINED if uid and defects else None, defects=tuple(defects)
+    )
 
 
 def _refresh_after(calendar: RawCalendar) -> timedelta | None:

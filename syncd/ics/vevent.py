@@ -9,7 +9,7 @@ BESIDE, GUESSED = "X-SYNCD-BESIDE:TRUE", "X-SYNCD-GUESSED:TRUE"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RawEvent:
     """One VEVENT as it was written (or, from a document that is not plain, its content lines again).
 
     `context` is the key of its `Context`, `line` that of its BEGIN:VEVENT in the document, from 1.

@@ -6,27 +6,27 @@ texts that are kept, the worklist.
 Nothing in here knows the API, or what is booked.
 """
 
-from syncd.intake.excerpt import Account, account_of, extent
+from syncd.intake.excerpt import SourceExcerpt, excerpt_of, extent
 from syncd.intake.former import Former
 from syncd.intake.intake import Elsewhere, Intake, Prepare
 from syncd.intake.ports import CalendarSource, Fetched
 from syncd.intake.reader import Bounded, Presences, read
-from syncd.intake.source_index import Findings, Inventory, look_through
+from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
 from syncd.intake.span import span_of
 
 __all__ = [
-    "Account",
     "Bounded",
     "CalendarSource",
     "Elsewhere",
     "Fetched",
-    "Findings",
     "Former",
     "Intake",
-    "Inventory",
     "Prepare",
     "Presences",
-    "account_of",
+    "SourceDiff",
+    "SourceExcerpt",
+    "SourceIndex",
+    "excerpt_of",
     "extent",
     "look_through",
     "read",

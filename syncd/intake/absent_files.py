@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from syncd.core.occurrence import Missing
 from syncd.intake.former import Former
 from syncd.intake.ports import Agenda, Fetched
-from syncd.intake.source_index import Inventory
+from syncd.intake.source_index import SourceIndex
 
 _STEPPED = timedelta(seconds=5)  # so far from a steady clock a clock was set, and not only adjusted
 
@@ -43,7 +43,7 @@ class AbsentFiles:
     _since: dict[tuple[str, str, datetime], float] = field(default_factory=dict)
     _judged_in: dict[str, float] = field(default_factory=dict)
 
-    def noted(self, glance: Glance, known: Inventory, found: Inventory, *, complete: bool) -> Inventory:
+    def noted(self, glance: Glance, known: SourceIndex, found: SourceIndex, *, complete: bool) -> SourceIndex:
         """Return what was found with the files that are gone since it was known, each with its time."""
         if not glance.fetched.is_folder:
             return replace(found, is_folder=False, formers=()) if found.is_folder else found
@@ -58,7 +58,7 @@ class AbsentFiles:
             return found
         return replace(found, is_folder=True, formers=formers)
 
-    def missing(self, glance: Glance, inventory: Inventory) -> tuple[Missing, ...]:
+    def missing(self, glance: Glance, inventory: SourceIndex) -> tuple[Missing, ...]:
         """Return the files that are gone as a reading tells them."""
         return tuple(
             Missing(
@@ -72,7 +72,7 @@ class AbsentFiles:
         )
 
     def watch(
-        self, glance: Glance, inventory: Inventory, missing: tuple[Missing, ...], *, complete: bool
+        self, glance: Glance, inventory: SourceIndex, missing: tuple[Missing, ...], *, complete: bool
     ) -> None:
         """Remember when a source has to be looked at again, because a file was gone for long enough then."""
         here = {(glance.source, former.name, former.missed_at) for former in inventory.formers}
@@ -115,7 +115,7 @@ class AbsentFiles:
         return timedelta(seconds=round(glance.at_s - self._since[key], 3))
 
     def _that_matter(
-        self, glance: Glance, formers: tuple[Former, ...], found: Inventory
+        self, glance: Glance, formers: tuple[Former, ...], found: SourceIndex
     ) -> tuple[Former, ...]:
         """Leave out what was judged: once a file was gone for long enough, events of it that are at rest."""
         over = [former for former in formers if self._is_over(glance, former)]
@@ -137,7 +137,7 @@ class AbsentFiles:
 class _Holds:
     """Tells whether a file that is gone held an event with a UID."""
 
-    inventory: Inventory
+    inventory: SourceIndex
     former: Former
 
     def __call__(self, uid: str) -> bool:

@@ -63,7 +63,7 @@ class ZoneUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SourceExcerpt:
     """One UID in one source.
 
     `later` is its first occurrence that begins beyond the horizon.
@@ -78,7 +78,7 @@ class Account:
     past_since: datetime | None
 
 
-def account_of(
+def excerpt_of(
     uid: str,
     documents: Iterable[Document],
     *,
@@ -87,7 +87,7 @@ def account_of(
     locale: Locale,
     window: Window,
     quarantined: bool = False,
-) -> Account:
+) -> SourceExcerpt:
     """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does.
 
     Of one that is `quarantined` nothing is told beyond the horizon: finding it out may cost too much.
@@ -117,9 +117,9 @@ def account_of(
         return read(excerpts, source=source, scope=scope, locale=locale, window=span, at=window.start)
 
     if quarantined:
-        return Account(tuple(parts), tuple(zones), None, None, None)
+        return SourceExcerpt(tuple(parts), tuple(zones), None, None, None)
     past, past_since = _past(reading, window.start)
-    return Account(tuple(parts), tuple(zones), _later(reading, window.end), past, past_since)
+    return SourceExcerpt(tuple(parts), tuple(zones), _later(reading, window.end), past, past_since)
 
 
 def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:

@@ -25,7 +25,7 @@ from syncd.core.occurrence import Defect, Missing, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import Booking
 from syncd.errors import SourceError, SourceUnavailable
-from syncd.ics import Allowance, Crew, Piece, Understood
+from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.poison import Poison
 from syncd.intake.ports import Agenda, CalendarSource, Fetched, IntakeLedger, Kept
@@ -40,10 +40,10 @@ from syncd.intake.scan import (
     Look,
     Search,
     digest_of,
-    understanding,
+    parser,
     unpacked,
 )
-from syncd.intake.source_index import Inventory
+from syncd.intake.source_index import SourceIndex
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
@@ -61,7 +61,7 @@ class _Ahead:
     """What was understood of a source since a moment: aside, in this cycle, or in one that gave way to it."""
 
     at: datetime
-    understood: Mapping[str, Understood]
+    parsed: Mapping[str, ParsedSeries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Intake:
 
     What a source said last stays at hand, for cycles in which only others are due.
     With `elsewhere` a large source is looked through aside, and its readings follow when it is done.
-    `crew` understands what may be costly; `alive` is called at each step.
+    `pool` understands what may be costly; `alive` is called at each step.
     `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
     `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
     """
@@ -99,7 +99,7 @@ class Intake:
         horizon: timedelta,
         prepare: Prepare,
         elsewhere: Elsewhere | None,
-        crew: Crew,
+        pool: ParserPool,
         alive: Callable[[], object],
         others_wait: Callable[[], bool],
         poison: Poison,
@@ -112,7 +112,7 @@ class Intake:
         self._horizon = horizon
         self._prepare = prepare
         self._elsewhere = elsewhere
-        self._crew = crew
+        self._crew = pool
         self._alive = alive
         self._others_wait = others_wait
         self._poison = poison
@@ -130,7 +130,7 @@ class Intake:
     def refresh_after(self, name: str) -> timedelta | None:
         """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
         look = self._looks.get(name)
-        return look.understanding.refresh_after if look is not None and look.readable else None
+        return look.parser.refresh_after if look is not None and look.readable else None
 
     def awaited(self) -> Mapping[str, timedelta]:
         """In how long sources are to be looked at again, because files of them are gone, by name."""
@@ -147,14 +147,14 @@ class Intake:
         """
         window = Window.ahead(now, self._horizon)
         booked = frozenset(booking.key.uid for booking in bookings)
-        whole = Allowance(CYCLE_CPU_S)
+        whole = CpuAllowance(CYCLE_CPU_S)
         for source in self._wanted(names, force=False):
             try:
                 fetched = self._fetched(source, now)
             except SourceError as error:
                 yield source, (), Reading.unreadable(source.name, now, window, str(error))
                 continue
-            known = self._inventory(source) if fetched.is_folder else Inventory()
+            known = self._inventory(source) if fetched.is_folder else SourceIndex()
             reading = read(
                 fetched.documents,
                 source=source.name,
@@ -173,7 +173,7 @@ class Intake:
             yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
 
     def _missing(
-        self, glance: Glance, known: Inventory, found: Inventory, complete: bool
+        self, glance: Glance, known: SourceIndex, found: SourceIndex, complete: bool
     ) -> tuple[Missing, ...]:
         """The files of a directory that are gone now."""
         return self._absent.missing(glance, self._absent.noted(glance, known, found, complete=complete))
@@ -248,14 +248,14 @@ class Intake:
         found = replace(found, findings=replace(found.findings, inventory=inventory))
         missing = self._absent.missing(glance, inventory)
         self._absent.watch(glance, inventory, missing, complete=not problems)
-        look = Look(search.at, inventory, found.understanding, standing, error, search.fetched.notes, missing)
+        look = Look(search.at, inventory, found.parser, standing, error, search.fetched.notes, missing)
         if look.inventory != search.known.inventory or search.known.standing != look.standing:
             search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
             self._remarked.pop(source.name, None)
         if search.known.standing not in {look.standing, UNKNOWN}:
             self._agenda.open_all([source.name])
         self._looks[source.name] = look
-        self._ahead[source.name] = _Ahead(search.at, found.understood)
+        self._ahead[source.name] = _Ahead(search.at, found.parsed)
         if look.error is None:
             search.fetched.accept()
 
@@ -288,7 +288,7 @@ class Intake:
         # What is costly comes after what is not: by itself, in a cycle that follows at once.
         others = not self._later.issuperset(uids)
         others_first = self._elsewhere is not None and others and not self._costly_turn
-        whole = Allowance(0.0 if others_first else CYCLE_CPU_S, others_wait=self._others_wait)
+        whole = CpuAllowance(0.0 if others_first else CYCLE_CPU_S, others_wait=self._others_wait)
         # First those of which nothing was costly in the last cycle, so that all have their turn.
         served: set[str] = set()
         for source in sorted(self.sources, key=lambda source: source.name in self._served):
@@ -300,17 +300,17 @@ class Intake:
                 found[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
                 continue
             own = kept.get(source.name, {})
-            understood = self._understood(source, look, own, window, whole)
-            if any(one.cost_s > COSTLY_S for one in understood.values()):
+            parsed = self._understood(source, look, own, window, whole)
+            if any(one.cost_s > COSTLY_S for one in parsed.values()):
                 served.add(source.name)
-            for uid, one in understood.items():
+            for uid, one in parsed.items():
                 if one.next_start is not None:
                     next_start[uid] = min(one.next_start, next_start.get(uid, one.next_start))
-            remarks = self._remarks(source.name, own, understood)
-            later = frozenset(own.keys() - understood.keys())
+            remarks = self._remarks(source.name, own, parsed)
+            later = frozenset(own.keys() - parsed.keys())
             if later:
                 postponed[source.name] = later
-            found[source.name] = _reading(source.name, look, understood, remarks, window, later)
+            found[source.name] = _reading(source.name, look, parsed, remarks, window, later)
         self._costly_turn = others_first and bool(postponed)
         self._later = frozenset[str]().union(*postponed.values())
         self._served = served
@@ -324,28 +324,33 @@ class Intake:
         )
 
     def _understood(
-        self, source: CalendarSource, look: Look, kept: Mapping[str, Kept], window: Window, whole: Allowance
-    ) -> dict[str, Understood]:
+        self,
+        source: CalendarSource,
+        look: Look,
+        kept: Mapping[str, Kept],
+        window: Window,
+        whole: CpuAllowance,
+    ) -> dict[str, ParsedSeries]:
         """What the source says of these UIDs; those that have to wait are left out."""
         ahead = self._ahead.get(source.name)
         if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
             ahead = _Ahead(window.start, {})
-        understood = {uid: ahead.understood[uid] for uid in kept if uid in ahead.understood}
-        work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in understood}
+        parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
+        work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in parsed}
         bounded = self._bounded(source, whole, window.start, remarked=kept)
-        understood |= bounded.understand(work, look.understanding, window)
-        for uid, one in understood.items():
+        parsed |= bounded.understand(work, look.parser, window)
+        for uid, one in parsed.items():
             if one.defects:  # in which line it stands now
                 lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].pieces)}
                 there = (replace(d, line=lines.get(d.line, d.line)) for d in one.defects)
-                understood[uid] = replace(one, defects=tuple(there))
-        self._ahead[source.name] = _Ahead(ahead.at, understood)
-        return understood
+                parsed[uid] = replace(one, defects=tuple(there))
+        self._ahead[source.name] = _Ahead(ahead.at, parsed)
+        return parsed
 
     def _bounded(
         self,
         source: CalendarSource,
-        whole: Allowance | None,
+        whole: CpuAllowance | None,
         now: datetime,
         *,
         remarked: Mapping[str, Kept] | None = None,
@@ -362,7 +367,7 @@ class Intake:
         elif kept_for is not None:
             known = self._agenda.remarks(source.name)
 
-        def verdict(uid: str, pieces: Sequence[Piece]) -> Understood | None:
+        def verdict(uid: str, pieces: Sequence[RawEvent]) -> ParsedSeries | None:
             aside = self._poison.why_not(source.name, uid, digest_of_pieces(pieces), now) if uid else None
             if aside is not None:
                 return _set_aside(uid, pieces, *aside, self._horizon)
@@ -372,7 +377,7 @@ class Intake:
                 return None
             return _remembered(uid, known[uid], self._judged_by(source))
 
-        def tell(uid: str | None, pieces: Sequence[Piece]) -> None:
+        def tell(uid: str | None, pieces: Sequence[RawEvent]) -> None:
             if uid is None:
                 under_way.end()
             else:
@@ -380,7 +385,7 @@ class Intake:
 
         return Bounded(
             self._crew,
-            Allowance(SOURCE_CPU_S, whole),
+            CpuAllowance(SOURCE_CPU_S, whole),
             alive=self._alive if whole is not None else _nobody,
             under_way=tell,
             verdict=verdict,
@@ -392,14 +397,14 @@ class Intake:
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     def _remarks(
-        self, source: str, kept: Mapping[str, Kept], understood: Mapping[str, Understood]
+        self, source: str, kept: Mapping[str, Kept], parsed: Mapping[str, ParsedSeries]
     ) -> dict[str, str]:
         """What is to be said of a source's UIDs, by UID, brought up to date."""
         if source not in self._remarked:
             self._remarked[source] = dict(self._agenda.remarks(source))
         known = self._remarked[source]
         judged_by = {s.name: self._judged_by(s) for s in self.sources if s.name == source}[source]
-        said_now = {uid: _remarks(one, judged_by) for uid, one in understood.items()}
+        said_now = {uid: _remarks(one, judged_by) for uid, one in parsed.items()}
         changed = {uid: said for uid, said in said_now.items() if said != kept[uid].remarks}
         if changed:
             self._agenda.remark(source, changed)
@@ -417,18 +422,16 @@ class Intake:
         if look is not None:
             return look
         stored = self._agenda.inventory(source.name)
-        inventory = Inventory.unpacked(stored[0]) if stored else Inventory()
-        return Look(
-            None, inventory, understanding(source, inventory), standing=stored[1] if stored else UNKNOWN
-        )
+        inventory = SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
+        return Look(None, inventory, parser(source, inventory), standing=stored[1] if stored else UNKNOWN)
 
-    def _inventory(self, source: CalendarSource) -> Inventory:
+    def _inventory(self, source: CalendarSource) -> SourceIndex:
         """What stood in a source when it was looked at last, by this process or a former one."""
         look = self._looks.get(source.name)
         if look is not None:
             return look.inventory
         stored = self._agenda.inventory(source.name)
-        return Inventory.unpacked(stored[0]) if stored else Inventory()
+        return SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
 
     def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
         self._absent.forget(source.name)
@@ -450,19 +453,19 @@ class Intake:
 def _reading(
     source: str,
     look: Look,
-    understood: Mapping[str, Understood],
+    parsed: Mapping[str, ParsedSeries],
     remarks: Mapping[str, str],
     window: Window,
     postponed: frozenset[str],
 ) -> Reading:
     defects: list[Defect] = []
-    notes: dict[Note, None] = dict.fromkeys(sorted(look.understanding.notes, key=lambda note: note.detail))
+    notes: dict[Note, None] = dict.fromkeys(sorted(look.parser.notes, key=lambda note: note.detail))
     notes |= {Note(Reason.SERVER_ODD, note): None for note in look.notes}
     for uid in sorted(remarks):
         said = json.loads(remarks[uid])
         defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]
         notes |= {Note(Reason(why), text): None for why, text in said["notes"]}
-    presence = {uid: one.presence for uid, one in understood.items()}
+    presence = {uid: one.presence for uid, one in parsed.items()}
     presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
     assert look.at is not None  # this process looked
     return Reading(
@@ -471,7 +474,7 @@ def _reading(
         window=window,
         digest=look.inventory.digest,
         occurrences=tuple(
-            sorted((o for one in understood.values() for o in one.occurrences), key=lambda o: o.key)
+            sorted((o for one in parsed.values() for o in one.occurrences), key=lambda o: o.key)
         ),
         presence=Presences(presence, look.inventory),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
@@ -490,7 +493,7 @@ def program() -> str:
     return f"{__version__} {version('tzdata')}"
 
 
-def digest_of_pieces(pieces: Sequence[Piece]) -> str:
+def digest_of_pieces(pieces: Sequence[RawEvent]) -> str:
     """Identity of the text of a UID."""
     whole = hashlib.sha256()
     for piece in pieces:
@@ -498,34 +501,34 @@ def digest_of_pieces(pieces: Sequence[Piece]) -> str:
     return whole.hexdigest()[:16]
 
 
-def _same(kept: bytes | None, pieces: Sequence[Piece]) -> bool:
+def _same(kept: bytes | None, pieces: Sequence[RawEvent]) -> bool:
     """Whether these are the pieces that are kept, wherever they stand."""
     known = unpacked(kept) if kept is not None else ()
     return [(p.vcalendar, p.text) for p in known] == [(p.vcalendar, p.text) for p in pieces]
 
 
 def _set_aside(
-    uid: str, pieces: Sequence[Piece], why: str, until: datetime, horizon: timedelta
-) -> Understood:
+    uid: str, pieces: Sequence[RawEvent], why: str, until: datetime, horizon: timedelta
+) -> ParsedSeries:
     """A UID that is not looked at now, and comes to its turn again at a moment."""
     defect = Defect(uid, pieces[0].line, Reason.TOO_COSTLY, why)
-    return Understood(uid, (), Presence.QUARANTINED, (defect,), until + horizon, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED, (defect,), until + horizon, rivals=True)
 
 
-def _remembered(uid: str, remarks: str, judged_by: str) -> Understood | None:
+def _remembered(uid: str, remarks: str, judged_by: str) -> ParsedSeries | None:
     """What was found of a UID that was too costly; None if it was not, or may be so no longer."""
     said = json.loads(remarks)
     if said.get("judged_by") != judged_by:
         return None
     defects = tuple(Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"])
-    return Understood(uid, (), Presence.QUARANTINED if uid else None, defects, None, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, defects, None, rivals=True)
 
 
 def _nobody() -> None:
     """Nobody waits for a sign of life from another thread."""
 
 
-def _remarks(one: Understood, judged_by: str) -> str:
+def _remarks(one: ParsedSeries, judged_by: str) -> str:
     """What is to be said of a UID also while nobody looks at it, as JSON; empty if nothing."""
     said = {
         "defects": [[d.line, d.reason, d.detail, d.document] for d in one.defects],

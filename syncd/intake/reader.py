@@ -14,10 +14,10 @@ from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.core.occurrence import Defect, Missing, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note
-from syncd.ics.parallel import Allowance, Crew, UnderWay, understood
-from syncd.ics.series import Locale, Understanding, Understood
-from syncd.ics.vevent import Piece
-from syncd.intake.source_index import Inventory, look_through
+from syncd.ics.parallel import CpuAllowance, ParserPool, UnderWay, parse_series
+from syncd.ics.series import Locale, ParsedSeries, SeriesParser
+from syncd.ics.vevent import RawEvent
+from syncd.intake.source_index import SourceIndex, look_through
 from syncd.intake.span import span_of
 
 __all__ = ["Bounded", "Locale", "Presences", "read"]
@@ -28,30 +28,30 @@ class Bounded:
     """How UIDs are understood within bounds, and what is known without that.
 
     `verdict` tells of a UID with these pieces what was found before, where finding it again would cost much.
-    `crew`, `allowance`, `alive` and `under_way` are those of `Crew.understand`.
+    `pool`, `allowance`, `alive` and `under_way` are those of `ParserPool.understand`.
     """
 
-    crew: Crew
-    allowance: Allowance
+    pool: ParserPool
+    allowance: CpuAllowance
     alive: Callable[[], object] = lambda: None
     under_way: UnderWay = lambda _uid, _pieces: None
-    verdict: Callable[[str, Sequence[Piece]], Understood | None] = lambda _uid, _pieces: None
+    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = lambda _uid, _pieces: None
 
     def understand(
-        self, work: Mapping[str, Sequence[Piece]], understanding: Understanding, window: Window
-    ) -> dict[str, Understood]:
+        self, work: Mapping[str, Sequence[RawEvent]], parser: SeriesParser, window: Window
+    ) -> dict[str, ParsedSeries]:
         """What each UID says; those that come in the next cycle are left out."""
-        found: dict[str, Understood] = {}
+        found: dict[str, ParsedSeries] = {}
         for uid, pieces in work.items():
             known = self.verdict(uid, pieces)
             if known is not None:
-                document = understanding.document_of(pieces[0])
+                document = parser.document_of(pieces[0])
                 named = (replace(d, document=d.document or document) for d in known.defects)
                 found[uid] = replace(known, defects=tuple(named))
         rest = {uid: pieces for uid, pieces in work.items() if uid not in found}
-        answers = self.crew.understand(
+        answers = self.pool.understand(
             rest,
-            understanding,
+            parser,
             window,
             allowance=self.allowance,
             alive=self.alive,
@@ -74,7 +74,7 @@ def read(
     max_occurrences: int = MAX_OCCURRENCES,
     bounded: Bounded | None = None,
     secret: int = 0,
-    missing: Callable[[Inventory, bool], tuple[Missing, ...]] = lambda _inventory, _complete: (),
+    missing: Callable[[SourceIndex, bool], tuple[Missing, ...]] = lambda _inventory, _complete: (),
 ) -> Reading:
     """What a source says for a window.
 
@@ -91,7 +91,7 @@ def read(
 
     found = look_through(
         _named(documents, names),
-        Inventory(),
+        SourceIndex(),
         secret=secret,
         matters=lambda text: not span_of(text).is_over(window.start),
         concerns=booked.__contains__,
@@ -99,7 +99,7 @@ def read(
         pieces_of=_nothing,
         problems=problems,
     )
-    understanding = Understanding(
+    parser = SeriesParser(
         found.inventory.contexts,
         source=source,
         scope=scope,
@@ -108,14 +108,12 @@ def read(
     )
     occurrences: list[Occurrence] = []
     defects: list[Defect] = []
-    notes: set[Note] = set(understanding.notes)
+    notes: set[Note] = set(parser.notes)
     presence: dict[str, Presence | None] = {}
     if bounded is None:
-        answers = {
-            uid: understood(uid, pieces, understanding, window) for uid, pieces in found.changed.items()
-        }
+        answers = {uid: parse_series(uid, pieces, parser, window) for uid, pieces in found.changed.items()}
     else:
-        answers = bounded.understand(found.changed, understanding, window)
+        answers = bounded.understand(found.changed, parser, window)
     for one in answers.values():
         occurrences += one.occurrences
         defects += one.defects
@@ -134,7 +132,7 @@ def read(
         notes=tuple(sorted(notes, key=lambda note: note.detail)),
         error="; ".join(found.problems) or None,
         readable=not found.problems or found.inventory.events > len(defects),
-        refresh_after=understanding.refresh_after,
+        refresh_after=parser.refresh_after,
         documents=len(names),
         events=found.inventory.events,
         postponed=postponed,
@@ -145,11 +143,11 @@ def read(
 class Presences(Mapping[str, Presence]):
     """How UIDs stand in a reading; those that nobody looked at are known by being there, and are not listed.
 
-    `understood` has None for a UID of which nothing that counts was found.
+    `parsed` has None for a UID of which nothing that counts was found.
     """
 
-    def __init__(self, understood: Mapping[str, Presence | None], inventory: Inventory) -> None:
-        self._understood = {uid: there for uid, there in understood.items() if there is not None}
+    def __init__(self, parsed: Mapping[str, Presence | None], inventory: SourceIndex) -> None:
+        self._understood = {uid: there for uid, there in parsed.items() if there is not None}
         self._inventory = inventory
 
     def __getitem__(self, uid: str) -> Presence:

@@ -13,10 +13,10 @@ from datetime import datetime
 from functools import cached_property
 
 from syncd.core.occurrence import Missing, Window
-from syncd.ics import Piece, Understanding, Understood
+from syncd.ics import ParsedSeries, RawEvent, SeriesParser
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
 from syncd.intake.reader import Bounded
-from syncd.intake.source_index import Findings, Inventory, look_through
+from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
 from syncd.intake.span import span_of
 
 UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
@@ -36,8 +36,8 @@ class Look:
     """
 
     at: datetime | None
-    inventory: Inventory
-    understanding: Understanding
+    inventory: SourceIndex
+    parser: SeriesParser
     standing: str
     error: str | None = None
     notes: tuple[str, ...] = ()
@@ -54,19 +54,19 @@ class Found:
     """What a look found, by UID where it is about one.
 
     `kept` are the packed pieces of what is new, `earliest` tells when it begins, where that can be told.
-    `understood` is what was understood of it on the way.
+    `parsed` is what was understood of it on the way.
     """
 
-    findings: Findings
-    understanding: Understanding
+    findings: SourceDiff
+    parser: SeriesParser
     kept: Mapping[str, bytes] = field(default_factory=dict)
     earliest: Mapping[str, datetime] = field(default_factory=dict)
-    understood: Mapping[str, Understood] = field(default_factory=dict)
+    parsed: Mapping[str, ParsedSeries] = field(default_factory=dict)
 
 
-def understanding(source: CalendarSource, inventory: Inventory) -> Understanding:
+def parser(source: CalendarSource, inventory: SourceIndex) -> SeriesParser:
     """How the documents of a source are to be understood."""
-    return Understanding(
+    return SeriesParser(
         inventory.contexts,
         source=source.name,
         scope=source.scope,
@@ -127,11 +127,11 @@ class Search:
             problems=self.fetched.problems,
         )
         if findings.inventory == known:
-            return Found(findings, self.known.understanding)
+            return Found(findings, self.known.parser)
         new = {**findings.restamped, **findings.changed}
         return Found(
             findings,
-            understanding(self._source, findings.inventory),
+            parser(self._source, findings.inventory),
             kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
             earliest={uid: at for uid, pieces in findings.changed.items() if (at := _earliest(pieces))},
         )
@@ -141,7 +141,7 @@ class Search:
         try:
             found = self.run()
             new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
-            self.found = replace(found, understood=bounded.understand(new, found.understanding, window))
+            self.found = replace(found, parsed=bounded.understand(new, found.parser, window))
         finally:
             self.ended = True
 
@@ -183,7 +183,7 @@ class Search:
     def _kept(self) -> Iterable[str]:
         return self._agenda.uids_kept(self._source.name)
 
-    def _pieces_of(self, uid: str) -> Sequence[Piece]:
+    def _pieces_of(self, uid: str) -> Sequence[RawEvent]:
         kept = self._agenda.pieces_of(self._source.name, uid)
         return unpacked(kept) if kept is not None else ()
 
@@ -194,7 +194,7 @@ def digest_of(fetched: Fetched) -> str:
     return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def packed(pieces: Sequence[Piece]) -> bytes:
+def packed(pieces: Sequence[RawEvent]) -> bytes:
     """Pieces as they are kept: of each a line that tells its VCALENDAR, line and length, then its text.
 
     Compressed, because calendars shrink to a tenth.
@@ -203,21 +203,21 @@ def packed(pieces: Sequence[Piece]) -> bytes:
     return zlib.compress(b"".join(lines), 1)
 
 
-def unpacked(kept: bytes) -> tuple[Piece, ...]:
+def unpacked(kept: bytes) -> tuple[RawEvent, ...]:
     """What `packed` wrote; raises `zlib.error` for anything else."""
     kept = zlib.decompress(kept)
-    found: list[Piece] = []
+    found: list[RawEvent] = []
     place = 0
     while place < len(kept):
         end = kept.index(b"\n", place)
         calendar, line, length = kept[place:end].rsplit(b" ", 2)
         context, _, number = calendar.decode().partition("+")
         place = end + 1 + int(length)
-        found.append(Piece(context, int(line), kept[end + 1 : place], int(number or 0)))
+        found.append(RawEvent(context, int(line), kept[end + 1 : place], int(number or 0)))
     return tuple(found)
 
 
-def _earliest(pieces: Sequence[Piece]) -> datetime | None:
+def _earliest(pieces: Sequence[RawEvent]) -> datetime | None:
     """When the first occurrence of these begins at the earliest; None if that cannot be told."""
     begins = [span_of(piece.text).earliest for piece in pieces]
     known = [moment for moment in begins if moment is not None]

@@ -1,7 +1,7 @@
 """What stood in the documents of a source when they were last looked through, and what is different now.
 
-An `Inventory` holds no text of events, only digests of each (some 70 bytes), so that of a large calendar only
-what changed and still matters goes on to be parsed; nothing else of it stays in memory.
+A `SourceIndex` holds no text of events, only digests of each (some 70 bytes), so that of a large calendar
+only what changed and still matters goes on to be parsed; nothing else of it stays in memory.
 The order of events means nothing; an event that stands there twice does.
 Nothing in here knows what a property means.
 """
@@ -24,7 +24,7 @@ from xxhash import xxh3_64, xxh3_64_digest, xxh3_128_digest
 from syncd.core.document import Document
 from syncd.errors import SourceError
 from syncd.ics.content import Incomplete
-from syncd.ics.vevent import Context, Piece
+from syncd.ics.vevent import Context, RawEvent
 from syncd.intake.document_index import CELL, Column, Finder, Part, Surveyor, cells_of
 from syncd.intake.former import Former, formers_after
 from syncd.intake.vevents import event_of, may_rival, unrevised, unstamped
@@ -36,7 +36,7 @@ _HEAD = Struct("=II8s")  # in the byte order of the machine: where it is another
 
 
 @dataclass(frozen=True)
-class Inventory:
+class SourceIndex:
     """What stood in the documents of a source that were whole; without arguments: nothing is known yet.
 
     `is_folder`: the documents are the files of a directory or a glob; `formers` are files that were whole
@@ -86,7 +86,7 @@ class Inventory:
         """Return what stands for a UID here."""
         return xxh3_128_digest(uid.encode(errors="surrogatepass"), self.secret)
 
-    def missing_after(self, found: Inventory, named: Collection[str]) -> tuple[Former, ...]:
+    def missing_after(self, found: SourceIndex, named: Collection[str]) -> tuple[Former, ...]:
         """Return the files that this inventory of a directory knew and a later one lacks.
 
         `named` are the names of all files that stood there then, whole or not; both have one secret.
@@ -95,18 +95,20 @@ class Inventory:
             return ()
         return formers_after(self.parts, self.formers, found.parts, named)
 
-    def unread(self) -> Inventory:
+    def unread(self) -> SourceIndex:
         """Return what is left when nothing that was read counts: which files of a directory there were."""
         if not self.is_folder:
-            return Inventory()
-        return Inventory(self.secret, is_folder=True, formers=self.missing_after(replace(self, parts=()), ()))
+            return SourceIndex()
+        return SourceIndex(
+            self.secret, is_folder=True, formers=self.missing_after(replace(self, parts=()), ())
+        )
 
     @functools.cached_property
     def _uids(self) -> Finder:
         several = chain.from_iterable(uids for part in self.parts for uids in part.others.values())
         return Finder(Column(b"".join((*(part.uids.cells for part in self.parts), *several))))
 
-    def line_of(self, piece: Piece) -> int:
+    def line_of(self, piece: RawEvent) -> int:
         """Where the BEGIN:VEVENT of that piece stands now; where it stood if it is not there."""
         core = xxh3_128_digest(unstamped(event_of(piece.text)), self.secret)
         found = (
@@ -154,7 +156,7 @@ class Inventory:
         return _HEAD.pack(VERSION, len(about), whole.digest()), about, *columns
 
     @classmethod
-    def unpacked(cls, data: bytes) -> Inventory:
+    def unpacked(cls, data: bytes) -> SourceIndex:
         """What was packed; an empty inventory if that was by another version, or is not whole."""
         rest = memoryview(data)[_HEAD.size :]
         if len(data) < _HEAD.size or data[: _HEAD.size] != _HEAD.pack(
@@ -198,7 +200,7 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class SourceDiff:
     """What is different in a source.
 
     `changed` has, by UID ("" for events that have none), all pieces of it in the source, if they say
@@ -207,23 +209,23 @@ class Findings:
     `problems` is a sentence for each document that could not be had or is not whole.
     """
 
-    inventory: Inventory
-    changed: Mapping[str, tuple[Piece, ...]]
-    restamped: Mapping[str, tuple[Piece, ...]]
+    inventory: SourceIndex
+    changed: Mapping[str, tuple[RawEvent, ...]]
+    restamped: Mapping[str, tuple[RawEvent, ...]]
     problems: tuple[str, ...]
 
 
 def look_through(
     documents: Iterable[Document],
-    known: Inventory,
+    known: SourceIndex,
     *,
     secret: int,
     matters: Callable[[bytes], bool],
     concerns: Callable[[str], bool],
     kept: Callable[[], Iterable[str]],
-    pieces_of: Callable[[str], Sequence[Piece]],
+    pieces_of: Callable[[str], Sequence[RawEvent]],
     problems: Sequence[str] = (),
-) -> Findings:
+) -> SourceDiff:
     """What the documents of a source say otherwise than when `known` was taken.
 
     `secret` (64 bits) is the key of the digests.
@@ -235,7 +237,7 @@ def look_through(
     A document that changes while it is looked through makes all of it void, until the next time.
     """
     if known.secret != secret:
-        known = Inventory(secret)
+        known = SourceIndex(secret)
     search = _Search(known, secret, matters, concerns, kept, pieces_of)
     told = list(problems)
     seen: list[tuple[Document, Part]] = []
@@ -249,7 +251,7 @@ def look_through(
     try:
         return search.findings(seen, told)
     except SourceError as error:
-        return Findings(known, {}, {}, (*told, str(error)))
+        return SourceDiff(known, {}, {}, (*told, str(error)))
 
 
 _Span = tuple[Part, int, int]
@@ -260,12 +262,12 @@ class _Search:
 
     def __init__(
         self,
-        known: Inventory,
+        known: SourceIndex,
         secret: int,
         matters: Callable[[bytes], bool],
         concerns: Callable[[str], bool],
         kept: Callable[[], Iterable[str]],
-        pieces_of: Callable[[str], Sequence[Piece]],
+        pieces_of: Callable[[str], Sequence[RawEvent]],
     ) -> None:
         self._known = known
         self._matters = matters
@@ -309,7 +311,7 @@ class _Search:
             return same
         return self._surveyor.survey(document, Part(document.name) if base is None else base)
 
-    def findings(self, seen: Sequence[tuple[Document, Part]], problems: Sequence[str]) -> Findings:
+    def findings(self, seen: Sequence[tuple[Document, Part]], problems: Sequence[str]) -> SourceDiff:
         """What is different; raises `SourceError` if a document cannot be looked into again."""
         known, parts = self._known, tuple(part for _, part in seen)
         there, was_there = set(parts), set(known.parts)
@@ -322,7 +324,7 @@ class _Search:
         relevant = {uid: None for uid in touched if uid in self._names or uid in self._kept}
         places = _places(parts, relevant)
         mattering: dict[bytes, list[tuple[int, int]]] = {}
-        changed: dict[str, tuple[Piece, ...]] = {}
+        changed: dict[str, tuple[RawEvent, ...]] = {}
         for uid in relevant:
             own = places.get(uid, [])
             if self._matter(uid, [(parts[index], row) for index, row in own]):
@@ -330,7 +332,7 @@ class _Search:
             elif uid in self._kept:
                 changed[self._kept[uid]] = ()
         self._look_again(mattering, seen)
-        restamped: dict[str, tuple[Piece, ...]] = {}
+        restamped: dict[str, tuple[RawEvent, ...]] = {}
         rivals = set(known.rivals.difference(touched))
         old, new = _said(before, mattering), _said(after, mattering)
         for uid, own in mattering.items():
@@ -341,8 +343,8 @@ class _Search:
             same = uid not in known.rivals and uid not in rivals and old.get(uid) == new.get(uid)
             (restamped if same else changed)[self._name(uid)] = pieces
         same_inventory = parts == known.parts and rivals == known.rivals
-        inventory = known if same_inventory else Inventory(self._surveyor.secret, parts, frozenset(rivals))
-        return Findings(inventory, changed, restamped, tuple(problems))
+        inventory = known if same_inventory else SourceIndex(self._surveyor.secret, parts, frozenset(rivals))
+        return SourceDiff(inventory, changed, restamped, tuple(problems))
 
     def _name(self, uid: bytes) -> str:
         return self._names[uid] if uid in self._names else self._kept[uid]
@@ -379,16 +381,16 @@ class _Search:
             texts = self._surveyor.texts_at(lacking, part, document)
             self._texts.update((part.raws[row], text) for row, text in texts.items())
 
-    def _pieces(self, parts: Sequence[Part], places: Sequence[tuple[int, int]]) -> tuple[Piece, ...]:
+    def _pieces(self, parts: Sequence[Part], places: Sequence[tuple[int, int]]) -> tuple[RawEvent, ...]:
         """Return the pieces of one UID, which stand at these places."""
         numbers: dict[tuple[int, str], dict[int, int]] = {}
-        pieces: list[Piece] = []
+        pieces: list[RawEvent] = []
         for index, row in places:
             part = parts[index]
             calendar = part.calendar_at(row)
             context = part.runs[calendar][1]
             number = _number(calendar, numbers.setdefault((index, context), {}))
-            pieces.append(Piece(context, part.starts[row], self._texts[part.raws[row]], number))
+            pieces.append(RawEvent(context, part.starts[row], self._texts[part.raws[row]], number))
         return tuple(pieces)
 
 

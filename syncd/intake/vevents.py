@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from syncd.core.bounds import MAX_UIDS_OF_EVENT
 from syncd.core.document import Document
 from syncd.ics.content import Incomplete, RawCalendar, RawComponent, is_guessed, split
-from syncd.ics.vevent import BESIDE, GUESSED, Context, Piece
+from syncd.ics.vevent import BESIDE, GUESSED, Context, RawEvent
 
 _BEGIN = b"BEGIN:VEVENT"
 _NEXT = b"\n" + _BEGIN
@@ -91,7 +91,7 @@ def parted(stretch: bytes) -> tuple[bytes, bytes]:
 
 
 def text_of(event: bytes) -> bytes:
-    """The text of a `Piece` from its event in a stretch."""
+    """The text of a `RawEvent` from its event in a stretch."""
     return b"".join((_BEGIN, event, b"\n"))
 
 
@@ -192,7 +192,7 @@ def contexts_in(
     return tuple(contexts), keys
 
 
-def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[Piece, tuple[str, ...]]]]]:
+def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[RawEvent, tuple[str, ...]]]]]:
     """The VCALENDARs of any document, each with its pieces and their UIDs.
 
     Raises `Incomplete`, and `SourceError` if the document cannot be had.
@@ -207,7 +207,7 @@ def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[Piece, tupl
                     f"is damaged: the event in line {event.line} has {len(event.uids)} UIDs, so lines "
                     "between events are lost"
                 )
-        yield context, [(Piece(context.key, e.line, _written(e)), e.uids or ("",)) for e in events]
+        yield context, [(RawEvent(context.key, e.line, _written(e)), e.uids or ("",)) for e in events]
 
 
 def _written(component: RawComponent) -> bytes:

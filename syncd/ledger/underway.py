@@ -24,7 +24,7 @@ _GOES_ON, _STOPS = b" ", b"s"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class WorkItem:
     """A piece of work: on a UID of a source, or on the source as a whole (empty); `digest` is of its text."""
 
     source: str
@@ -37,16 +37,16 @@ class UnderWay:
 
     def __init__(self, file: Path | None) -> None:
         self._guard = threading.Lock()
-        self._current: dict[int, Piece] = {}
+        self._current: dict[int, WorkItem] = {}
         self._descriptor: int | None = None
-        self._left: tuple[Piece, ...] = ()
+        self._left: tuple[WorkItem, ...] = ()
         if file is not None:
             with contextlib.suppress(OSError):  # what cannot be written now can be no help later
                 self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 self._left = _read(self._descriptor)
                 os.pwrite(self._descriptor, _GOES_ON + b"[]\n", 0)
 
-    def take_left(self) -> tuple[Piece, ...]:
+    def take_left(self) -> tuple[WorkItem, ...]:
         """What a former process was working on when it ended without an orderly stop; told once."""
         left, self._left = self._left, ()
         return left
@@ -54,7 +54,7 @@ class UnderWay:
     def begin(self, source: str, uid: str = "", digest: str = "") -> None:
         """This thread begins a piece of work; the one before is done."""
         with self._guard:
-            self._current[threading.get_ident()] = Piece(source, uid[:_LONGEST], digest)
+            self._current[threading.get_ident()] = WorkItem(source, uid[:_LONGEST], digest)
             self._write()
 
     def end(self) -> None:
@@ -94,10 +94,10 @@ class UnderWay:
             os.pwrite(self._descriptor, json.dumps(pieces).encode() + b"\n", 1)
 
 
-def _read(descriptor: int) -> tuple[Piece, ...]:
+def _read(descriptor: int) -> tuple[WorkItem, ...]:
     written = os.pread(descriptor, 1 << 16, 0)
     if written[:1] != _GOES_ON:
         return ()
     with contextlib.suppress(ValueError, TypeError):
-        return tuple(Piece(*map(str, piece)) for piece in json.loads(written[1:].partition(b"\n")[0]))
+        return tuple(WorkItem(*map(str, piece)) for piece in json.loads(written[1:].partition(b"\n")[0]))
     return ()

@@ -30,14 +30,14 @@ from syncd.core.reservation import Booking, BookingState
 from syncd.core.settings import Settings
 from syncd.core.totals import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
-from syncd.ics import Crew
-from syncd.intake import Account, account_of
+from syncd.ics import ParserPool
+from syncd.intake import SourceExcerpt, excerpt_of
 from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.worklist import Agenda, Due
 from syncd.reconciler.clock import ClockCheck
-from syncd.reconciler.inputs import ANSWER_KEPT, Grounds, Groundwork, Wish
+from syncd.reconciler.inputs import ANSWER_KEPT, Desired, InputGatherer, PlanInputs
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.report import (
     Adoption,
@@ -92,7 +92,7 @@ class _Matter:
 
     due: Due
     said: Said
-    wish: Wish
+    wish: Desired
 
     @property
     def heard(self) -> frozenset[str]:
@@ -105,7 +105,7 @@ class _Decided:
     """A plan with all that it was decided from."""
 
     matter: _Matter
-    grounds: Grounds
+    grounds: PlanInputs
     plan: Plan
 
 
@@ -131,7 +131,7 @@ class Reconciler:
     `clock` gives the present as an aware datetime; `stopping` tells whether to end soon.
     `gives_way` is asked while changes are written; on its word the rest of them is left to the next cycle.
     `prepare` is told which sources are about to be read; `elsewhere` may read large ones in another thread.
-    `crew` understands what may be costly; `alive` is called at each step.
+    `pool` understands what may be costly; `alive` is called at each step.
     `others_wait` tells, while that goes on, whether a source is due meanwhile.
     `elapsed` is a clock in seconds that nobody sets.
     """
@@ -149,7 +149,7 @@ class Reconciler:
         progress: Progress,
         prepare: Prepare = lambda _names, _force: None,
         elsewhere: Elsewhere | None = None,
-        crew: Crew | None = None,
+        pool: ParserPool | None = None,
         alive: Callable[[], object] = lambda: None,
         others_wait: Callable[[], bool] = lambda: False,
         elapsed: Callable[[], float] = time.monotonic,
@@ -161,7 +161,7 @@ class Reconciler:
             horizon=settings.horizon,
             prepare=prepare,
             elsewhere=elsewhere,
-            crew=crew or Crew(keep=False),
+            pool=pool or ParserPool(keep=False),
             alive=alive,
             others_wait=others_wait,
             poison=self._poison,
@@ -192,7 +192,7 @@ class Reconciler:
         self._first = True  # no cycle of this process has looked at published attachments
         self._compared = False  # the ledger with the API, by this process
         self._clock_check = ClockCheck(api, ledger, clock)
-        self._groundwork = Groundwork(
+        self._groundwork = InputGatherer(
             sources=self._intake.sources, api=api, ledger=ledger, settings=settings, alive=alive
         )
 
@@ -220,11 +220,11 @@ class Reconciler:
         now = self._clock()
         bookings = self._ledger.current()
         readings: dict[str, Reading] = {}
-        accounts: dict[str, Account] = {}
+        accounts: dict[str, SourceExcerpt] = {}
         for source, documents, reading in self._intake.look(None, bookings, now):
             readings[source.name] = reading
             if uid in reading.presence:
-                accounts[source.name] = account_of(
+                accounts[source.name] = excerpt_of(
                     uid,
                     documents,
                     source=source.name,
@@ -442,7 +442,7 @@ class Reconciler:
             else decided
         )
 
-    def _inspect(self, wish: Wish, applier: Applier) -> None:
+    def _inspect(self, wish: Desired, applier: Applier) -> None:
         self._compared = True
         inspect(
             api=self._api,
@@ -482,7 +482,7 @@ class Reconciler:
         resting = Resting(matter.due.resting, holders)
         return _Decided(matter, grounds, self._plan(matter.said.readings, grounds, now, resting))
 
-    def _grounds(self, matter: _Matter, now: datetime) -> Grounds:
+    def _grounds(self, matter: _Matter, now: datetime) -> PlanInputs:
         bookings = self._ledger.due(now) if matter.due.uids else ()
         return self._groundwork.grounds(matter.wish, bookings, now, remember=True)
 
@@ -612,7 +612,7 @@ class Reconciler:
     def _plan(
         self,
         readings: Mapping[str, Reading],
-        grounds: Grounds,
+        grounds: PlanInputs,
         now: datetime,
         resting: Resting | None = None,
     ) -> Plan:

@@ -39,7 +39,7 @@ _RESERVE = 20  # a part of the monthly calls that writes leave for looking
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Desired:
     """What the calendars ask for; `mapped` has an entry for each of `witnessed`."""
 
     witnessed: tuple[Witnessed, ...]
@@ -57,15 +57,15 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
+class PlanInputs:
     """What a plan is decided from beside the readings."""
 
-    wish: Wish
+    wish: Desired
     bookings: tuple[Booking, ...]
     policy: Policy
 
 
-class Groundwork:
+class InputGatherer:
     """Gathers the grounds of a plan from ledger, API and configuration.
 
     With `remember`, what the API told on the way is stored.
@@ -90,13 +90,13 @@ class Groundwork:
 
     def wish(
         self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
-    ) -> Wish:
+    ) -> Desired:
         """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
         witnessed = merge(readings, self._deciders_of, self._settings.owners)
         mapper = self._mapper
         if self._settings.lookup:
             mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
-        return Wish(witnessed, self._mapped(witnessed, mapper))
+        return Desired(witnessed, self._mapped(witnessed, mapper))
 
     def _mapped(self, witnessed: Sequence[Witnessed], mapper: Mapper) -> dict[OccurrenceKey, Mapped]:
         """What each occurrence asks for; it is known of which event it is while that is found out."""
@@ -117,8 +117,8 @@ class Groundwork:
         return deciders_of(self._ledger.bookings_of(*uids))
 
     def grounds(
-        self, wish: Wish, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
-    ) -> Grounds:
+        self, wish: Desired, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
+    ) -> PlanInputs:
         """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
         if ask and not remember and self._ledger.fresh:
             bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
@@ -134,9 +134,9 @@ class Groundwork:
             calls=self._calls(now),
             repairs=repairs(self._ledger),
         )
-        return Grounds(wish, bookings, policy)
+        return PlanInputs(wish, bookings, policy)
 
-    def idle(self, now: datetime) -> Grounds:
+    def idle(self, now: datetime) -> PlanInputs:
         """What a plan rests on for which nothing is due; the tenant's rules are asked when it is time."""
         policy = Policy(
             mode=self._settings.mode,
@@ -144,9 +144,9 @@ class Groundwork:
             configured=tuple(source.name for source in self._sources),
             advance=self._advance(now, remember=True, ask=True),
         )
-        return Grounds(Wish((), {}), (), policy)
+        return PlanInputs(Desired((), {}), (), policy)
 
-    def recognised(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> Recognised:
+    def recognised(self, wish: Desired, bookings: Sequence[Booking], now: datetime) -> Recognised:
         """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
         reach = Window.ahead(now, self._settings.horizon).reach
         meetings = wish.meetings(reach)
@@ -154,7 +154,7 @@ class Groundwork:
         self.unproven = unproven(meetings, listing, self._settings)
         return adoptable(listing.reservations, bookings, meetings, self._settings, now)
 
-    def _to_be_adopted(self, wish: Wish, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+    def _to_be_adopted(self, wish: Desired, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
         """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
         found = self.recognised(wish, bookings, now).adopted
         # Rows tell bookings apart while planning.

@@ -11,8 +11,8 @@ from syncd.core.changes import Plan, Skip, Wait
 from syncd.core.occurrence import Reading
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
-from syncd.intake import Account
-from syncd.reconciler.inputs import Grounds
+from syncd.intake import SourceExcerpt
+from syncd.reconciler.inputs import PlanInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class Examination:
 
     now: datetime
     readings: Mapping[str, Reading]
-    grounds: Grounds
+    grounds: PlanInputs
     plan: Plan
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, SourceExcerpt]
     unasked: str | None
 
 

@@ -27,7 +27,7 @@ from syncd import log
 from syncd.apply.drift import INSPECTED
 from syncd.assembly import assemble, open_ledger
 from syncd.config import load
-from syncd.ics import Crew, Piece, Understood
+from syncd.ics import ParsedSeries, ParserPool, RawEvent
 from syncd.tuya import TuyaApi
 
 _CYCLES_BEFORE = 2  # the first one loads what is known, the second one is as all that follow
@@ -64,15 +64,15 @@ class Understandings:
 
     def __init__(self) -> None:
         self.count = 0
-        self._understand = Crew.understand
+        self._understand = ParserPool.understand
         # What is handed to worker processes cannot be counted in them.
-        Crew.understand = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
+        ParserPool.understand = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
 
     def _counted(
-        self, crew: Crew, work: Mapping[str, Sequence[Piece]], *given: Any, **named: Any
-    ) -> Iterator[Understood]:
+        self, pool: ParserPool, work: Mapping[str, Sequence[RawEvent]], *given: Any, **named: Any
+    ) -> Iterator[ParsedSeries]:
         self.count += len(work)
-        return self._understand(crew, work, *given, **named)
+        return self._understand(pool, work, *given, **named)
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def main() -> None:
 
     opening = time.perf_counter()
     with open_ledger(config, owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, crew=Crew(keep=False), stopping=lambda: False)
+        parts = assemble(config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False)
         parts.reconciler._clock = now  # the service itself knows no other clock than the machine's
         opened_s = time.perf_counter() - opening
         if wanted.living:

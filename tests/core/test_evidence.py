@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from syncd.core.changes import Cancel, Hold
-from syncd.core.evidence import Safety, Standing, absence, held_checksum, within_budget
+from syncd.core.evidence import Coverage, Safety, absence, held_checksum, within_budget
 from syncd.core.occurrence import Occurrence, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Booking
@@ -23,12 +23,12 @@ def judged(
     *,
     original: float | None = None,
     booking: Booking | None = None,
-    standing: Standing | None = None,
+    standing: Coverage | None = None,
 ) -> tuple[Evidence | None, Reason]:
     """The grade for a booking of `event("x", 1)` in the source `one`."""
     booking = booking or Office().book(event("x", 1, original=original))[0]
     readings = {} if reading is None else {"one": reading}
-    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Standing(live=5, there=4)})
+    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Coverage(live=5, there=4)})
     return found.evidence, found.reason
 
 
@@ -74,14 +74,14 @@ def test_each_kind_of_reading_has_its_grade(
 @pytest.mark.parametrize(
     ("standing", "evidence"),
     [
-        (Standing(live=3), Evidence.SHOWN),
-        (Standing(live=4), Evidence.INFERRED),
-        (Standing(live=4, there=1), Evidence.SHOWN),
+        (Coverage(live=3), Evidence.SHOWN),
+        (Coverage(live=4), Evidence.INFERRED),
+        (Coverage(live=4, there=1), Evidence.SHOWN),
     ],
 )
 @pytest.mark.parametrize("others", [(), (OTHER,)], ids=["empty", "other events"])
 def test_a_meeting_is_gone_when_neighbours_are_there(
-    others: tuple[Occurrence, ...], standing: Standing, evidence: Evidence
+    others: tuple[Occurrence, ...], standing: Coverage, evidence: Evidence
 ) -> None:
     """With up to `empty_hold` live bookings none of them need be there, beyond that one must."""
     booking = Office().book(event("x"))[0]
@@ -150,7 +150,7 @@ def test_no_documents_at_all_are_held_even_for_one_booking() -> None:
     """All files of a directory gone is an inference, however few bookings there are."""
     booking = Office().book(event("x"))[0]
     nothing = Office().reading(documents=0)
-    found = absence(booking, {"one": nothing}, ["one"], Safety(), {"one": Standing(live=1)})
+    found = absence(booking, {"one": nothing}, ["one"], Safety(), {"one": Coverage(live=1)})
     assert found.evidence is Evidence.INFERRED
 
 

@@ -25,8 +25,8 @@ from syncd.core.document import Document
 from syncd.core.mapper import Mapper, MappingRules
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
-from syncd.ics import Crew, Locale, Understanding
-from syncd.intake import Inventory, look_through, span_of
+from syncd.ics import Locale, ParserPool, SeriesParser
+from syncd.intake import SourceIndex, look_through, span_of
 from syncd.sandbox import Sandbox
 from tests.conftest import Office, ahead, event
 from tests.daemon.running import Daemon, files, follow, running
@@ -209,12 +209,12 @@ class Steps:
         self._at = now
 
 
-def read(body: bytes, crew: Crew, figures: Figures) -> None:
+def read(body: bytes, pool: ParserPool, figures: Figures) -> None:
     """Read a calendar as a cycle does, and note what that took."""
     began = time.process_time()
     found = look_through(
         [Document("slow.ics", body)],
-        Inventory(),
+        SourceIndex(),
         secret=0,
         matters=lambda text: not span_of(text).is_over(_NOW),
         concerns=lambda _uid: False,
@@ -224,16 +224,16 @@ def read(body: bytes, crew: Crew, figures: Figures) -> None:
     figures.look_cpu_s = max(figures.look_cpu_s, time.process_time() - began)
     figures.calendars += 1
     locale = Locale(ZoneInfo("Europe/Berlin"))
-    understanding = Understanding(found.inventory.contexts, source="slow", scope="", locale=locale)
+    parser = SeriesParser(found.inventory.contexts, source="slow", scope="", locale=locale)
     mapper = Mapper(MappingRules(creator="3"))
     steps = Steps()
-    for one in crew.understand(found.changed, understanding, _WINDOW, alive=steps.alive):
+    for one in pool.understand(found.changed, parser, _WINDOW, alive=steps.alive):
         steps.alive()
         figures.uids += 1
         reasons = {defect.reason for defect in one.defects}
         figures.costly += Reason.TOO_COSTLY in reasons
         figures.too_many += Reason.TOO_MANY_OCCURRENCES in reasons
-        if understanding.is_plain(found.changed[one.uid]):
+        if parser.is_plain(found.changed[one.uid]):
             figures.here += 1
             figures.here_cpu_s = max(figures.here_cpu_s, one.cpu_s)
         else:
@@ -299,11 +299,11 @@ def fuzz(seed: int, goes_on: Callable[[int], bool], seen: Watched | None) -> dic
     """Read calendars while `goes_on` says so of how many there were; every tenth by a daemon too."""
     figures = {kind: Figures() for kind in KINDS}
     count = 0
-    with Crew() as crew:
+    with ParserPool() as pool:
         while goes_on(count):
             kind = list(KINDS)[count % len(KINDS)]
             body = made(Random(seed + count), kind)
-            read(body, crew, figures[kind])
+            read(body, pool, figures[kind])
             if seen is not None and count % 11 == 0:
                 seen.next(body)
             count += 1

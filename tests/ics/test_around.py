@@ -12,8 +12,8 @@ from syncd.core.document import Document
 from syncd.core.occurrence import Reading, Window
 from syncd.core.reasons import Reason
 from syncd.ics import Locale
-from syncd.ics.series import Understanding
-from syncd.intake import Inventory, look_through, read
+from syncd.ics.series import SeriesParser
+from syncd.intake import SourceIndex, look_through, read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=30), START + timedelta(days=30))
@@ -152,7 +152,7 @@ def test_no_cut_is_hidden_by_what_stands_behind(length: int) -> None:
 @pytest.mark.parametrize("uids", [("a", "b"), ("a",)])
 def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
     """Looking again at what did not change says the same note, also from what was stored."""
-    known = Inventory()
+    known = SourceIndex()
     for body, noted in (
         (calendar(*uids) + PHP, True),
         (calendar(*uids) + PHP, True),
@@ -167,8 +167,8 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
             kept=lambda: uids,
             pieces_of=lambda _uid: (),
         )
-        known = Inventory.unpacked(b"".join(found.inventory.packed()))
-        said = Understanding(
+        known = SourceIndex.unpacked(b"".join(found.inventory.packed()))
+        said = SeriesParser(
             known.contexts, source="office", scope="", locale=Locale(ZoneInfo("Europe/Berlin"))
         )
         assert bool(said.notes) is noted

@@ -14,7 +14,7 @@ from syncd.core.mapper import Mapper, MappingRules, Skipped
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
 from syncd.core.text import plain
-from syncd.ics import Allowance, Crew, Understood
+from syncd.ics import CpuAllowance, ParsedSeries, ParserPool
 from syncd.ics.plain import is_plain, is_plain_context
 from tests.ics.test_reader import calendar, vevent
 from tests.ics.test_series import children, taken_apart
@@ -27,21 +27,21 @@ EVERY_SECOND = ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY")
 
 
 @pytest.fixture
-def crew() -> Iterator[Crew]:
+def pool() -> Iterator[ParserPool]:
     """A crew that leaves nothing behind."""
-    with Crew() as some:
+    with ParserPool() as some:
         yield some
     assert children() == []
 
 
-def said(crew: Crew, *events: str, allowance: Allowance | None = None) -> dict[str, Understood]:
+def said(pool: ParserPool, *events: str, allowance: CpuAllowance | None = None) -> dict[str, ParsedSeries]:
     """What is understood of a calendar of these events, by UID."""
-    understanding, pieces = taken_apart(calendar(*events))
-    answers = crew.understand(pieces, understanding, WINDOW, allowance=allowance)
+    parser, pieces = taken_apart(calendar(*events))
+    answers = pool.understand(pieces, parser, WINDOW, allowance=allowance)
     return {one.uid: one for one in answers}
 
 
-def reasons(one: Understood) -> list[Reason]:
+def reasons(one: ParsedSeries) -> list[Reason]:
     """Why it is quarantined."""
     return [defect.reason for defect in one.defects]
 
@@ -57,10 +57,10 @@ def zone(*observances: Sequence[str]) -> list[str]:
 class TestCostlyEvents:
     """Events that take too much, among others."""
 
-    def test_one_is_ended_and_the_others_go_on(self, crew: Crew) -> None:
+    def test_one_is_ended_and_the_others_go_on(self, pool: ParserPool) -> None:
         """A series that takes too much CPU is told with a cure, and what stands beside it is understood."""
         found = said(
-            crew,
+            pool,
             vevent(*MORNING, uid="before"),
             vevent(*MORNING, *EVERY_SECOND, uid="slow"),
             vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="behind"),
@@ -71,14 +71,14 @@ class TestCostlyEvents:
         assert len(found["before"].occurrences) == 1
         assert len(found["behind"].occurrences) > 20
 
-    def test_parts_of_it_are_bounded_together(self, crew: Crew) -> None:
+    def test_parts_of_it_are_bounded_together(self, pool: ParserPool) -> None:
         """Many rules, each of which would be quick enough, are one UID and have one bound."""
         rules = [f"RRULE:FREQ=SECONDLY;INTERVAL={n};BYMONTH=7" for n in range(1, 8)]
         rules += [
             f"RRULE:FREQ=MINUTELY;INTERVAL={n};BYMONTH=1;BYDAY=MO,TU,WE,TH,FR,SA,SU" for n in range(1, 30)
         ]
         excluded = [f"EXRULE:FREQ=MINUTELY;BYHOUR={n}" for n in range(24)]
-        found = said(crew, vevent(*MORNING, *rules, *excluded, uid="slow"), vevent(*MORNING, uid="other"))
+        found = said(pool, vevent(*MORNING, *rules, *excluded, uid="slow"), vevent(*MORNING, uid="other"))
         assert reasons(found["slow"]) in ([Reason.TOO_COSTLY], [])
         assert found["slow"].cpu_s <= 1.1 * UID_CPU_S
         assert found["other"].occurrences
@@ -93,18 +93,18 @@ class TestCostlyEvents:
         ],
         ids=["all", "by many rules", "each by one rule", "by hours"],
     )
-    def test_dates_that_rules_exclude(self, crew: Crew, lines: tuple[str, ...]) -> None:
+    def test_dates_that_rules_exclude(self, pool: ParserPool, lines: tuple[str, ...]) -> None:
         """However rules and exclusions meet, the event is cut off within its bound and says so."""
-        found = said(crew, vevent(*MORNING, *lines, uid="flood"), vevent(*MORNING, uid="sane"))
+        found = said(pool, vevent(*MORNING, *lines, uid="flood"), vevent(*MORNING, uid="sane"))
         assert set(reasons(found["flood"])) <= {Reason.TOO_COSTLY, Reason.TOO_MANY_OCCURRENCES}
         assert found["flood"].defects
         assert found["flood"].cpu_s <= 1.1 * UID_CPU_S
         assert len(found["sane"].occurrences) == 1
 
-    def test_excluded_by_a_rule_of_years(self, crew: Crew) -> None:
+    def test_excluded_by_a_rule_of_years(self, pool: ParserPool) -> None:
         """A yearly EXRULE against a date each five minutes is no work to speak of: the dates are counted."""
         many = ("RRULE:FREQ=MINUTELY;INTERVAL=5", "EXRULE:FREQ=YEARLY")
-        found = said(crew, *(vevent(*MORNING, *many, uid=f"{n}") for n in range(30)))
+        found = said(pool, *(vevent(*MORNING, *many, uid=f"{n}") for n in range(30)))
         assert {tuple(reasons(one)) for one in found.values()} == {(Reason.TOO_MANY_OCCURRENCES,)}
         assert sum(one.cpu_s for one in found.values()) < UID_CPU_S
 
@@ -117,66 +117,66 @@ class TestCostlyEvents:
             ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=9"),
         ],
     )
-    def test_zones_whose_rules_never_match(self, crew: Crew, onset: tuple[str, ...]) -> None:
+    def test_zones_whose_rules_never_match(self, pool: ParserPool, onset: tuple[str, ...]) -> None:
         """A hundred observances without any onset cost less than a bound: the first one of each counts."""
         lines = zone(*([onset] * 100))
         event = vevent("DTSTART;TZID=Own:20260105T090000", "DURATION:PT1H")
-        found = said(crew, "\r\n".join(lines), event)
+        found = said(pool, "\r\n".join(lines), event)
         assert [o.key.recurrence_id for o in found["meeting"].occurrences] == [None]
         assert not found["meeting"].defects
 
-    def test_a_zone_that_ended(self, crew: Crew) -> None:
+    def test_a_zone_that_ended(self, pool: ParserPool) -> None:
         """The last onset of a rule that ended decades ago still decides."""
         old = ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;UNTIL=19750301T000000")
         counted = ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;COUNT=4")
         for onset in (old, counted):
             event = vevent("DTSTART;TZID=Own:20260105T090000", "DURATION:PT1H")
-            found = said(crew, "\r\n".join(zone(onset)), event)["meeting"]
+            found = said(pool, "\r\n".join(zone(onset)), event)["meeting"]
             assert [o.when.start for o in found.occurrences] == [datetime(2026, 1, 5, 7, tzinfo=UTC)]
 
-    def test_memory(self, crew: Crew) -> None:
+    def test_memory(self, pool: ParserPool) -> None:
         """An event that takes too much memory is told as too costly, and the next one is understood."""
         dates = ",".join(["20260105T090000Z/PT1H"] * 150_000)
         huge = vevent(*MORNING, *(f"RDATE;VALUE=PERIOD:{dates}" for _ in range(8)), uid="huge")
-        found = said(crew, huge, vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="other"))
+        found = said(pool, huge, vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="other"))
         assert reasons(found["huge"]) == [Reason.TOO_COSTLY]
         assert found["other"].occurrences
 
-    def test_what_hangs_on_each_date(self, crew: Crew) -> None:
+    def test_what_hangs_on_each_date(self, pool: ParserPool) -> None:
         """Dates times attendees are bounded, since each date carries them all."""
         invited = [f"ATTENDEE:mailto:a{n}@example.com" for n in range(2_000)]
         series = vevent(*MORNING, "RRULE:FREQ=HOURLY;INTERVAL=2", *invited, uid="series")
-        found = said(crew, series, vevent(*MORNING, *invited, uid="single"))
+        found = said(pool, series, vevent(*MORNING, *invited, uid="single"))
         assert reasons(found["series"]) == [Reason.TOO_COSTLY]
         assert "shorten" in found["series"].defects[0].detail
         assert len(found["single"].occurrences[0].attendees) == 2_000
 
-    def test_a_killed_worker_is_not_the_event_s_fault(self, crew: Crew) -> None:
+    def test_a_killed_worker_is_not_the_event_s_fault(self, pool: ParserPool) -> None:
         """A worker that somebody killed costs its event nothing but another attempt."""
-        understanding, pieces = taken_apart(
+        parser, pieces = taken_apart(
             calendar(
                 *(vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid=f"{n}") for n in range(9))
             )
         )
         found = {}
-        for one in crew.understand(pieces, understanding, WINDOW):
+        for one in pool.understand(pieces, parser, WINDOW):
             found[one.uid] = one
             for worker in children():
                 os.kill(worker, signal.SIGKILL)
         assert len(found) == 9
         assert not any(one.defects for one in found.values())
 
-    def test_the_rest_comes_later(self, crew: Crew) -> None:
+    def test_the_rest_comes_later(self, pool: ParserPool) -> None:
         """What an allowance has no room for is left out; plain events are not, and nothing is lost."""
         slow = [vevent(*MORNING, *EVERY_SECOND, uid=f"slow-{n}") for n in range(4)]
         ordinary = [vevent(*MORNING, uid=f"plain-{n}") for n in range(4)]
-        found = said(crew, *slow, *ordinary, allowance=Allowance(1.5 * UID_CPU_S))
+        found = said(pool, *slow, *ordinary, allowance=CpuAllowance(1.5 * UID_CPU_S))
         assert sorted(found) == [*(f"plain-{n}" for n in range(4)), "slow-0", "slow-1"]
 
     def test_one_allowance_in_another(self) -> None:
         """What sources may take is bounded together, and what is cheap takes nothing of it."""
-        whole = Allowance(5.0)
-        first, second = Allowance(4.0, whole), Allowance(4.0, whole)
+        whole = CpuAllowance(5.0)
+        first, second = CpuAllowance(4.0, whole), CpuAllowance(4.0, whole)
         for _ in range(1000):
             first.spend(0.01)
         assert not first.is_spent
@@ -191,28 +191,28 @@ class TestDates:
     """How many dates an event may have."""
 
     @pytest.mark.parametrize("most", [1, 30, 499])
-    def test_as_many_as_are_allowed(self, crew: Crew, most: int) -> None:
+    def test_as_many_as_are_allowed(self, pool: ParserPool, most: int) -> None:
         """So many dates within the horizon are read, one more is quarantined."""
         for more in (0, 1):
             minutes = 30 * 24 * 60 // (most + more)
             rule = f"RRULE:FREQ=MINUTELY;INTERVAL={minutes};COUNT={most + more}"
             text = calendar(vevent(f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}", "DURATION:PT1M", rule, uid="series"))
-            understanding, pieces = taken_apart(text, max_occurrences=most)
-            (one,) = crew.understand(pieces, understanding, WINDOW)
+            parser, pieces = taken_apart(text, max_occurrences=most)
+            (one,) = pool.understand(pieces, parser, WINDOW)
             assert reasons(one) == ([Reason.TOO_MANY_OCCURRENCES] if more else [])
             assert more or len(one.occurrences) == most
 
-    def test_those_behind_the_horizon(self, crew: Crew) -> None:
+    def test_those_behind_the_horizon(self, pool: ParserPool) -> None:
         """A daily series within its bound is not refused for the week behind the horizon."""
         text = calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", uid="series"))
-        understanding, pieces = taken_apart(text, max_occurrences=26)
-        (one,) = crew.understand(pieces, understanding, WINDOW)
+        parser, pieces = taken_apart(text, max_occurrences=26)
+        (one,) = pool.understand(pieces, parser, WINDOW)
         assert not one.defects
         assert len(one.occurrences) > 30
 
-    def test_the_sentence_names_the_key(self, crew: Crew) -> None:
+    def test_the_sentence_names_the_key(self, pool: ParserPool) -> None:
         """Who reads of too many dates reads which key of the configuration decides."""
-        one = said(crew, vevent(*MORNING, "RRULE:FREQ=HOURLY"))["meeting"]
+        one = said(pool, vevent(*MORNING, "RRULE:FREQ=HOURLY"))["meeting"]
         assert "calendar.max_occurrences" in one.defects[0].detail
 
 
@@ -312,10 +312,10 @@ def test_what_is_hidden_takes_no_room(hidden: str) -> None:
 
 def test_long_text_of_a_series_is_mapped_once() -> None:
     """A long description is shortened where it is read, and so is what each date carries."""
-    understanding, pieces = taken_apart(
+    parser, pieces = taken_apart(
         calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", "DESCRIPTION:<b>Agenda</b>" + "<p a=" * 100_000))
     )
-    found = understanding.of("meeting", pieces["meeting"], WINDOW)
+    found = parser.of("meeting", pieces["meeting"], WINDOW)
     assert max(len(o.description) for o in found.occurrences) < 20_000
     for occurrence in found.occurrences:
         mapped = Mapper(MappingRules(creator="3")).map(occurrence)
@@ -326,17 +326,17 @@ def test_long_text_of_a_series_is_mapped_once() -> None:
 def test_many_uids_in_one_event() -> None:
     """An event with very many UIDs shows that lines were lost, and nothing of its document is read."""
     lines = [f"UID:more-{n}" for n in range(MAX_UIDS_OF_EVENT)]
-    understanding, pieces = taken_apart(calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other")))
+    parser, pieces = taken_apart(calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other")))
     assert pieces == {}
-    assert understanding.refresh_after is None
+    assert parser.refresh_after is None
 
 
 @pytest.mark.parametrize(
     "line",
     ["X-A:x" + "\r" * 100_000 + "y", "X-A" + ";TZID=tzone:" * 50_000 + "x", "X-A:\xff" + "\r\n " * 100_000],
 )
-def test_lines_are_read_in_one_pass(crew: Crew, line: str) -> None:
+def test_lines_are_read_in_one_pass(pool: ParserPool, line: str) -> None:
     """Runs of line ends, of colons and of folds cost time in proportion to their length."""
-    found = said(crew, vevent(*MORNING, line, uid="long"), vevent(*MORNING, uid="other"))
+    found = said(pool, vevent(*MORNING, line, uid="long"), vevent(*MORNING, uid="other"))
     assert set(found) == {"long", "other"}
     assert not any(one.defects for one in found.values())

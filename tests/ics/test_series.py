@@ -23,12 +23,12 @@ from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.core.occurrence import Presence, Window
 from syncd.core.reasons import Reason
-from syncd.ics import Crew, Locale, Piece, Understanding, Understood
+from syncd.ics import Locale, ParsedSeries, ParserPool, RawEvent, SeriesParser
 from syncd.ics.content import DECIDES_TIME, BrokenComponent, RawComponent, split
-from syncd.ics.parallel import WORTH_A_CREW
+from syncd.ics.parallel import PARALLEL_FROM
 from syncd.ics.properties import READ, Properties, is_binary
 from syncd.ics.quirks import Property, repaired
-from syncd.intake import Inventory, extent, look_through
+from syncd.intake import SourceIndex, extent, look_through
 from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
 from tests.ics.test_reader import calendar, steps, vevent, vtimezone
@@ -42,27 +42,27 @@ MORNING = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
 
 def taken_apart(
     *bodies: bytes, locale: Locale = BERLIN, max_occurrences: int = MAX_OCCURRENCES
-) -> tuple[Understanding, Mapping[str, tuple[Piece, ...]]]:
+) -> tuple[SeriesParser, Mapping[str, tuple[RawEvent, ...]]]:
     """The events of a source by UID, and what understands them."""
     found = look_through(
         [Document(f"{number}.ics", body) for number, body in enumerate(bodies, 1)],
-        Inventory(),
+        SourceIndex(),
         secret=0,
         matters=lambda _text: True,
         concerns=lambda _uid: True,
         kept=tuple,
         pieces_of=lambda _uid: (),
     )
-    understanding = Understanding(
+    parser = SeriesParser(
         found.inventory.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences
     )
-    return understanding, found.changed
+    return parser, found.changed
 
 
-def understood(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> Understood:
+def parse_series(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> ParsedSeries:
     """What one UID says."""
-    understanding, pieces = taken_apart(*bodies)
-    return understanding.of(uid, pieces[uid], window)
+    parser, pieces = taken_apart(*bodies)
+    return parser.of(uid, pieces[uid], window)
 
 
 class TestOf:
@@ -70,24 +70,24 @@ class TestOf:
 
     def test_nothing(self) -> None:
         """A UID without events has no presence."""
-        understanding, _ = taken_apart(calendar(vevent(*MORNING)))
-        assert understanding.of("gone", (), WINDOW) == Understood("gone")
+        parser, _ = taken_apart(calendar(vevent(*MORNING)))
+        assert parser.of("gone", (), WINDOW) == ParsedSeries("gone")
 
     def test_event(self) -> None:
         """An event has its occurrence, from its own document."""
-        said = understood(calendar(vevent(*MORNING)))
+        said = parse_series(calendar(vevent(*MORNING)))
         assert [o.key.recurrence_id for o in said.occurrences] == [None]
         assert (said.presence, said.defects, said.rivals) == (Presence.SERIES, (), False)
 
     def test_one_defect_quarantines(self) -> None:
         """Of a UID with a broken component in its calendar nothing is told but the defect, in its line."""
-        said = understood(calendar(vevent(*MORNING), vevent("RECURRENCE-ID:x", *MORNING)))
+        said = parse_series(calendar(vevent(*MORNING), vevent("RECURRENCE-ID:x", *MORNING)))
         assert (said.occurrences, said.presence) == ((), Presence.QUARANTINED)
         assert [(d.document, d.reason) for d in said.defects] == [("1.ics", Reason.BROKEN_PROPERTY)]
 
     def test_a_broken_copy_does_not_hold_up_a_good_one(self) -> None:
         """What another calendar says counts; the defect is told, and what is missing proves nothing."""
-        said = understood(calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING)))
+        said = parse_series(calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING)))
         assert [o.document for o in said.occurrences] == ["1.ics"]
         assert said.presence is Presence.QUARANTINED
         assert [(d.document, d.line, d.reason) for d in said.defects] == [
@@ -96,19 +96,19 @@ class TestOf:
 
     def test_without_uid(self) -> None:
         """Events without UID are defects, and stand for nothing."""
-        said = understood(calendar(vevent(*MORNING, uid=None)), uid="")
+        said = parse_series(calendar(vevent(*MORNING, uid=None)), uid="")
         assert (said.presence, [d.reason for d in said.defects]) == (None, [Reason.NO_UID])
 
     def test_several_uids(self) -> None:
         """An event of several UIDs is a defect of each of them."""
-        understanding, pieces = taken_apart(calendar(vevent("UID:other", *MORNING)))
+        parser, pieces = taken_apart(calendar(vevent("UID:other", *MORNING)))
         for uid in ("meeting", "other"):
-            (defect,) = understanding.of(uid, pieces[uid], WINDOW).defects
+            (defect,) = parser.of(uid, pieces[uid], WINDOW).defects
             assert (defect.uid, defect.reason) == (uid, Reason.BROKEN_PROPERTY)
 
     def test_detached(self) -> None:
         """Overrides without their series speak for themselves."""
-        said = understood(calendar(vevent("RECURRENCE-ID:20260106T090000Z", *MORNING)))
+        said = parse_series(calendar(vevent("RECURRENCE-ID:20260106T090000Z", *MORNING)))
         assert said.presence is Presence.DETACHED
 
     @pytest.mark.parametrize(
@@ -116,30 +116,30 @@ class TestOf:
     )
     def test_rivals(self, other: tuple[str, ...]) -> None:
         """Several components of one identity are told, also where none of them can be chosen."""
-        assert understood(calendar(vevent(*MORNING), vevent(*other))).rivals
+        assert parse_series(calendar(vevent(*MORNING), vevent(*other))).rivals
 
     def test_overrides_are_no_rivals(self) -> None:
         """A series and its overrides are of different identities."""
         override = vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:20260106T100000Z")
-        assert not understood(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;COUNT=3"), override)).rivals
+        assert not parse_series(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;COUNT=3"), override)).rivals
 
     def test_order(self) -> None:
         """The order of the pieces means nothing."""
         bodies = [calendar(vevent(*MORNING, f"SUMMARY:{n}", "SEQUENCE:1"), vevent(*MORNING)) for n in "ab"]
-        understanding, pieces = taken_apart(*bodies)
-        said = understanding.of("meeting", pieces["meeting"], WINDOW)
-        assert understanding.of("meeting", pieces["meeting"][::-1], WINDOW) == said
+        parser, pieces = taken_apart(*bodies)
+        said = parser.of("meeting", pieces["meeting"], WINDOW)
+        assert parser.of("meeting", pieces["meeting"][::-1], WINDOW) == said
 
     def test_unused_zones(self) -> None:
         """Definitions of zones that no event uses cost nothing once the calendar was looked into."""
         zones = [vtimezone(f"Zone {n}", "+0300") for n in range(5)]
         event = vevent(*MORNING)
         few, many = (taken_apart(calendar(*head, event)) for head in ([], zones))
-        for understanding, pieces in (few, many):
-            understanding.of("meeting", pieces["meeting"], WINDOW)
+        for parser, pieces in (few, many):
+            parser.of("meeting", pieces["meeting"], WINDOW)
         costs = [
-            steps(lambda u=understanding, p=pieces: u.of("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
-            for understanding, pieces in (few, many)
+            steps(lambda u=parser, p=pieces: u.of("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
+            for parser, pieces in (few, many)
         ]
         assert costs[0] == costs[1]
 
@@ -165,19 +165,19 @@ class TestNextStart:
     )
     def test_expected(self, lines: tuple[str, ...], expected: str | None) -> None:
         """It is the first occurrence from the reach on, None if there is none."""
-        said = understood(calendar(vevent(*lines)))
+        said = parse_series(calendar(vevent(*lines)))
         assert said.next_start == (expected and datetime.fromisoformat(expected))
 
     def test_far_away(self) -> None:
         """Where a next date is not found within a year, one looks again before it can be there."""
-        said = understood(calendar(vevent("DTSTART:20240229T090000Z", "RRULE:FREQ=YEARLY")))
+        said = parse_series(calendar(vevent("DTSTART:20240229T090000Z", "RRULE:FREQ=YEARLY")))
         assert said.next_start is not None
         assert WINDOW.reach + 300 * DAY < said.next_start <= datetime(2028, 2, 29, 9, tzinfo=UTC)
 
     def test_moved_far(self) -> None:
         """An override that was moved beyond the end of its series counts."""
         override = vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:20270106T100000Z")
-        said = understood(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;UNTIL=20260110"), override))
+        said = parse_series(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;UNTIL=20260110"), override))
         assert said.next_start == datetime(2027, 1, 6, 10, tzinfo=UTC)
 
     @settings(max_examples=40, deadline=None)
@@ -216,15 +216,15 @@ class TestNextStart:
         times = {"first": f"{first:%Y%m%dT%H%M%SZ}", "later": f"{first + 12 * DAY:%Y%m%dT%H%M%SZ}"}
         master = vevent(f"DTSTART;TZID={zone}:{wall:%Y%m%dT%H%M%S}", "DURATION:PT1H", f"RRULE:{rule}")
         overrides = [vevent(*other.format(**times).split("|")) for other in others]
-        understanding, pieces = taken_apart(calendar(master, *overrides))
+        parser, pieces = taken_apart(calendar(master, *overrides))
         end = NOW + 300 * DAY
-        whole = understanding.of("meeting", pieces["meeting"], Window(NOW, end, end))
+        whole = parser.of("meeting", pieces["meeting"], Window(NOW, end, end))
         missing = {(o.key, o.when): begin for o in whole.occurrences if (begin := extent(o)[0]) < end}
         reach: datetime | None = NOW + horizon * DAY
         for _ in range(60):
             if reach is None or reach >= end:
                 break
-            said = understanding.of("meeting", pieces["meeting"], Window(NOW, reach, reach))
+            said = parser.of("meeting", pieces["meeting"], Window(NOW, reach, reach))
             for occurrence in said.occurrences:
                 missing.pop((occurrence.key, occurrence.when), None)
             assert said.next_start is None or said.next_start >= reach
@@ -233,15 +233,15 @@ class TestNextStart:
         assert reach is None or reach >= end
 
 
-MANY = WORTH_A_CREW + 300
+MANY = PARALLEL_FROM + 300
 SCRIPT = """
 import sys
 from tests.ics.test_series import MANY, WINDOW, children, many, taken_apart
-from syncd.ics import Crew
+from syncd.ics import ParserPool
 
 understanding, pieces = taken_apart(many())
 try:
-    for number, _ in enumerate(Crew(2).understand(pieces, understanding, WINDOW)):
+    for number, _ in enumerate(ParserPool(2).understand(pieces, understanding, WINDOW)):
         if number == 0:
             print(*children(), flush=True)
             sys.stdin.read()
@@ -271,7 +271,7 @@ def is_running(process: int) -> bool:
         return False
 
 
-def by_uid(said: Iterable[Understood]) -> dict[str, Understood]:
+def by_uid(said: Iterable[ParsedSeries]) -> dict[str, ParsedSeries]:
     """Each answer once."""
     answers = list(said)
     found = {answer.uid: answer for answer in answers}
@@ -302,29 +302,29 @@ class TestCrew:
 
     def test_same_with_workers(self) -> None:
         """Each UID is answered once, and workers say what one process says."""
-        understanding, pieces = taken_apart(many())
-        here = {uid: understanding.of(uid, found, WINDOW) for uid, found in pieces.items()}
+        parser, pieces = taken_apart(many())
+        here = {uid: parser.of(uid, found, WINDOW) for uid, found in pieces.items()}
         assert len(here) == MANY + 2
         assert here["broken"].presence is Presence.QUARANTINED
         assert len(here["series"].occurrences) > 400
-        with Crew(2) as crew:
-            assert by_uid(crew.understand(pieces, understanding, WINDOW)) == here
+        with ParserPool(2) as pool:
+            assert by_uid(pool.understand(pieces, parser, WINDOW)) == here
         assert children() == []
 
     def test_little_work(self) -> None:
         """For a few plain events no process is started."""
-        understanding, pieces = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
-        with Crew() as crew:
-            for _ in crew.understand(pieces, understanding, WINDOW):
+        parser, pieces = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
+        with ParserPool() as pool:
+            for _ in pool.understand(pieces, parser, WINDOW):
                 assert children() == []
 
     @pytest.mark.parametrize("killed", [1, 2])
     def test_workers_die(self, killed: int) -> None:
         """What a worker had that was killed is done without it."""
-        understanding, pieces = taken_apart(many())
-        here = {uid: understanding.of(uid, found, WINDOW) for uid, found in pieces.items()}
-        with Crew(2) as crew:
-            answers = crew.understand(pieces, understanding, WINDOW)
+        parser, pieces = taken_apart(many())
+        here = {uid: parser.of(uid, found, WINDOW) for uid, found in pieces.items()}
+        with ParserPool(2) as pool:
+            answers = pool.understand(pieces, parser, WINDOW)
             first = next(answers)
             for worker in children()[:killed]:
                 os.kill(worker, signal.SIGKILL)
@@ -333,9 +333,9 @@ class TestCrew:
 
     def test_nobody_waits_for_the_rest(self) -> None:
         """Who stops asking leaves no process behind that works."""
-        understanding, pieces = taken_apart(many())
-        with Crew(2) as crew:
-            answers = crew.understand(pieces, understanding, WINDOW)
+        parser, pieces = taken_apart(many())
+        with ParserPool(2) as pool:
+            answers = pool.understand(pieces, parser, WINDOW)
             next(answers)
             assert len(children()) == 2
             answers.close()  # type: ignore[attr-defined]  # it is a generator

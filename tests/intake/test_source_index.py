@@ -17,8 +17,8 @@ import pytest
 from syncd.core.document import Document
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.ics.content import Incomplete, RawCalendar, split
-from syncd.ics.vevent import Piece
-from syncd.intake.source_index import VERSION, Findings, Inventory, look_through
+from syncd.ics.vevent import RawEvent
+from syncd.intake.source_index import VERSION, SourceDiff, SourceIndex, look_through
 from syncd.intake.vevents import stretches, unstamped
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.damage import apply, cut, edits, respelled
@@ -77,12 +77,12 @@ class Keeper:
 
     booked: set[str] = field(default_factory=set)
     secret: int = SECRET
-    inventory: Inventory = field(default_factory=Inventory)
-    kept: dict[str, tuple[Piece, ...]] = field(default_factory=dict)
+    inventory: SourceIndex = field(default_factory=SourceIndex)
+    kept: dict[str, tuple[RawEvent, ...]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
     asked: int = 0
 
-    def look(self, *documents: Document | bytes, problems: Sequence[str] = ()) -> Findings:
+    def look(self, *documents: Document | bytes, problems: Sequence[str] = ()) -> SourceDiff:
         """What is different; it is kept, and the inventory packed and unpacked."""
         found = look_through(
             [self._watched(d if isinstance(d, Document) else Document("work.ics", d)) for d in documents],
@@ -101,7 +101,7 @@ class Keeper:
                 self.kept[uid] = pieces
             else:
                 del self.kept[uid]  # what was never kept cannot be gone
-        self.inventory = Inventory.unpacked(b"".join(found.inventory.packed()))
+        self.inventory = SourceIndex.unpacked(b"".join(found.inventory.packed()))
         assert self.inventory.packed() == found.inventory.packed()
         return found
 
@@ -139,12 +139,12 @@ class Keeper:
         return Document(document.name, blocks, document.base_url, document.signature)
 
 
-def uids(found: Findings) -> dict[str, int]:
+def uids(found: SourceDiff) -> dict[str, int]:
     """The UIDs that changed, with how many pieces they have now."""
     return {uid: len(pieces) for uid, pieces in found.changed.items()}
 
 
-def date_of(piece: Piece) -> str:
+def date_of(piece: RawEvent) -> str:
     """Its RECURRENCE-ID, empty if it has none."""
     (raw,) = reread(piece.text).components
     return raw.first("RECURRENCE-ID") or ""
@@ -184,7 +184,7 @@ def same_as_split(body: bytes, document: Document | None = None) -> None:
     """A document gives the VEVENTs that `split` gives, or its sentence."""
     found = look_through(
         [document or Document("work.ics", body)],
-        Inventory(),
+        SourceIndex(),
         secret=SECRET,
         matters=lambda _: True,
         concerns=lambda _: False,
@@ -199,7 +199,7 @@ def same_as_split(body: bytes, document: Document | None = None) -> None:
         return
     assert found.problems == ()
     assert (found.inventory.documents, found.inventory.events) == (1, len(wanted))
-    pieces: dict[Piece, set[str]] = {}
+    pieces: dict[RawEvent, set[str]] = {}
     for uid, own in found.changed.items():
         for piece in own:
             pieces.setdefault(piece, set()).add(uid)
@@ -925,7 +925,7 @@ def test_packed_otherwise(damage: Callable[[bytes], bytes]) -> None:
     """What another version packed, or what was damaged, is nothing; then all is told, also what is gone."""
     keeper = Keeper()
     keeper.look(calendar(A, B))
-    keeper.inventory = Inventory.unpacked(damage(b"".join(keeper.inventory.packed())))
+    keeper.inventory = SourceIndex.unpacked(damage(b"".join(keeper.inventory.packed())))
     assert (keeper.inventory.events, keeper.inventory.documents) == (0, 0)
     assert uids(keeper.look(calendar(A, event("c")))) == {"a": 1, "b": 0, "c": 1}
 

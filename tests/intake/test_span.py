@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.occurrence import Days, Moment, Occurrence, Timespan, Window
-from syncd.ics import Locale, Piece
+from syncd.ics import Locale, RawEvent
 from syncd.intake import span_of
 from tests.conftest import examples
 from tests.ics.test_calendars import (
@@ -58,12 +58,12 @@ def _midnight(day: date, zone: str) -> datetime:
 
 def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrence], int]:
     """The occurrences outside of the spans of their UID's events, and how many lie inside of known ones."""
-    understanding, by_uid = taken_apart(body, locale=locale)
+    parser, by_uid = taken_apart(body, locale=locale)
     wrong: list[Occurrence] = []
     checked = 0
     for uid, pieces in by_uid.items():
         earliest, latest = span_of_all(pieces)
-        for occurrence in understanding.of(uid, pieces, window).occurrences:
+        for occurrence in parser.of(uid, pieces, window).occurrences:
             begin, end = begin_and_end(occurrence)
             checked += earliest is not None or latest is not None
             if (earliest is not None and begin < earliest) or (latest is not None and end > latest):
@@ -71,7 +71,7 @@ def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrenc
     return wrong, checked
 
 
-def span_of_all(pieces: Iterable[Piece]) -> tuple[datetime | None, datetime | None]:
+def span_of_all(pieces: Iterable[RawEvent]) -> tuple[datetime | None, datetime | None]:
     """The span of all events of one UID."""
     spans = [span_of(piece.text) for piece in pieces]
     begins = [span.earliest for span in spans if span.earliest is not None]
@@ -256,10 +256,10 @@ def test_it_is_cheap() -> None:
     """Telling the span takes a small part of what understanding takes."""
     people = [f"ATTENDEE;CN=Q{n};PARTSTAT=ACCEPTED:mailto:q{n}@example.com" for n in range(6)]
     text = vevent(*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z", "DESCRIPTION:" + "text " * 99, *people)
-    understanding, pieces = taken_apart(calendar(text))
+    parser, pieces = taken_apart(calendar(text))
     (piece,) = pieces["x"]
     begin = datetime(2025, 6, 1, tzinfo=UTC)
     window = Window(begin, begin, begin)
     telling = min(timeit.repeat(lambda: span_of(piece.text), number=100))
-    understood = min(timeit.repeat(lambda: understanding.of("x", [piece], window), number=100))
-    assert telling < understood / 5
+    parsed = min(timeit.repeat(lambda: parser.of("x", [piece], window), number=100))
+    assert telling < parsed / 5
