@@ -27,15 +27,11 @@ _INHERITED = ("SUMMARY", "LOCATION", "ORGANIZER", "ATTENDEE", "DESCRIPTION")
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy of an event: the components that count, and the dates that were added to it (METHOD:ADD).
-
-    `rivals`: several components of it are about one date.
-    """
+    """One copy of an event: the components that count, and the dates that were added to it (METHOD:ADD)."""
 
     chosen: tuple[Component, ...]
     added: tuple[Component, ...]
     notes: tuple[Note, ...]
-    rivals: bool
 
     @property
     def presence(self) -> Presence:
@@ -182,7 +178,6 @@ def _copy(said: Sequence[Component], added: Sequence[Component], masters: Sequen
         chosen=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in ordered),
         added=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in added),
         notes=_notes(found),
-        rivals=len(found) < len(said),
     )
 
 

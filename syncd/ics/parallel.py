@@ -99,7 +99,7 @@ class ParserPool:
         self._guard = threading.Lock()
         self._closed = False
 
-    def understand(
+    def parse_all(
         self,
         work: _Work,
         parser: SeriesParser,
@@ -275,7 +275,7 @@ def parse_series(
     """What one UID says, with the CPU that it took; a defect of the program in it costs this UID alone."""
     began = time.thread_time()
     try:
-        one = parser.of(uid, raw_events, window)
+        one = parser.parse(uid, raw_events, window)
     except MemoryError:
         one = _too_costly(uid, raw_events, parser, _SENTENCES[_NO_MEMORY])
     except Exception as error:  # whatever one event provokes must not end the reading of all others
@@ -311,8 +311,7 @@ def _defective(
 ) -> ParsedSeries:
     first = min(raw_events, key=lambda raw_event: raw_event.line)
     defect = Defect(uid, first.line, reason, detail, parser.document_of(first))
-    # What tells the newest of several components may come to matter when they change.
-    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, (defect,), None, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, (defect,), None)
 
 
 class _Worker:

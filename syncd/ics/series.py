@@ -105,7 +105,6 @@ class ParsedSeries:
     `next_start` is when the first occurrence begins that begins at or after the window's reach, or earlier;
     None: there is none, however far one looks.
     `cpu_s` is what it took to understand it.
-    `rivals`: several components have one identity, so what tells the newest of them matters, DTSTAMP too.
     """
 
     uid: str
@@ -113,7 +112,6 @@ class ParsedSeries:
     presence: Presence | None = None
     defects: tuple[Defect, ...] = ()
     next_start: datetime | None = None
-    rivals: bool = False
     cpu_s: float = field(default=0.0, compare=False)
 
     @property
@@ -217,7 +215,7 @@ class SeriesParser:
                 notes.add(_charset_unknown(context.document))
         return frozenset(notes)
 
-    def of(self, uid: str, raw_events: Sequence[RawEvent], window: Window) -> ParsedSeries:
+    def parse(self, uid: str, raw_events: Sequence[RawEvent], window: Window) -> ParsedSeries:
         """What all VEVENTs of one UID say; `uid` is empty for those that have none.
 
         What cannot be understood is told with its line and never guessed; one defect quarantines the UID.
@@ -251,12 +249,12 @@ class SeriesParser:
             }
             components = self._beside_broken(components, broken) if unclear else []
             if not components:
-                return replace(_quarantined(uid, defects), rivals=True)
+                return _quarantined(uid, defects)
             try:
                 whole = self._whole(uid, components, window)
             except (BrokenComponent, OverflowError) as again:
                 defects.append(_defect(uid, components, again))
-                return replace(_quarantined(uid, defects), rivals=True)
+                return _quarantined(uid, defects)
         occurrences = self._noted(whole.occurrences, raw_events)
         presence = _presence(whole.copies, occurrences, defects)
         if differ_without_revision(whole.copies):
@@ -270,7 +268,6 @@ class SeriesParser:
             presence=presence,
             defects=tuple(defects),
             next_start=whole.next_start,
-            rivals=len(whole.copies) > 1 or any(copy.rivals for copy in whole.copies),
         )
 
     def _whole(self, uid: str, components: Sequence[Component], window: Window) -> _Whole:

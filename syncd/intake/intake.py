@@ -512,7 +512,7 @@ def _set_aside(
 ) -> ParsedSeries:
     """A UID that is not looked at now, and comes to its turn again at a moment."""
     defect = Defect(uid, pieces[0].line, Reason.TOO_COSTLY, why)
-    return ParsedSeries(uid, (), Presence.QUARANTINED, (defect,), until + horizon, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED, (defect,), until + horizon)
 
 
 def _remembered(uid: str, remarks: str, judged_by: str) -> ParsedSeries | None:
@@ -521,7 +521,7 @@ def _remembered(uid: str, remarks: str, judged_by: str) -> ParsedSeries | None:
     if said.get("judged_by") != judged_by:
         return None
     defects = tuple(Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"])
-    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, defects, None, rivals=True)
+    return ParsedSeries(uid, (), Presence.QUARANTINED if uid else None, defects, None)
 
 
 def _nobody() -> None:

@@ -28,7 +28,7 @@ class Bounded:
     """How UIDs are understood within bounds, and what is known without that.
 
     `verdict` tells of a UID with these pieces what was found before, where finding it again would cost much.
-    `pool`, `allowance`, `alive` and `under_way` are those of `ParserPool.understand`.
+    `pool`, `allowance`, `alive` and `under_way` are those of `ParserPool.parse_all`.
     """
 
     pool: ParserPool
@@ -49,7 +49,7 @@ class Bounded:
                 named = (replace(d, document=d.document or document) for d in known.defects)
                 found[uid] = replace(known, defects=tuple(named))
         rest = {uid: pieces for uid, pieces in work.items() if uid not in found}
-        answers = self.pool.understand(
+        answers = self.pool.parse_all(
             rest,
             parser,
             window,

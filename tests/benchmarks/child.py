@@ -64,9 +64,9 @@ class Understandings:
 
     def __init__(self) -> None:
         self.count = 0
-        self._understand = ParserPool.understand
+        self._understand = ParserPool.parse_all
         # What is handed to worker processes cannot be counted in them.
-        ParserPool.understand = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
+        ParserPool.parse_all = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
 
     def _counted(
         self, pool: ParserPool, work: Mapping[str, Sequence[RawEvent]], *given: Any, **named: Any

@@ -227,7 +227,7 @@ def read(body: bytes, pool: ParserPool, figures: Figures) -> None:
     parser = SeriesParser(found.inventory.contexts, source="slow", scope="", locale=locale)
     mapper = Mapper(MappingRules(creator="3"))
     steps = Steps()
-    for one in pool.understand(found.changed, parser, _WINDOW, alive=steps.alive):
+    for one in pool.parse_all(found.changed, parser, _WINDOW, alive=steps.alive):
         steps.alive()
         figures.uids += 1
         reasons = {defect.reason for defect in one.defects}

@@ -37,7 +37,7 @@ def pool() -> Iterator[ParserPool]:
 def said(pool: ParserPool, *events: str, allowance: CpuAllowance | None = None) -> dict[str, ParsedSeries]:
     """What is understood of a calendar of these events, by UID."""
     parser, pieces = taken_apart(calendar(*events))
-    answers = pool.understand(pieces, parser, WINDOW, allowance=allowance)
+    answers = pool.parse_all(pieces, parser, WINDOW, allowance=allowance)
     return {one.uid: one for one in answers}
 
 
@@ -159,7 +159,7 @@ class TestCostlyEvents:
             )
         )
         found = {}
-        for one in pool.understand(pieces, parser, WINDOW):
+        for one in pool.parse_all(pieces, parser, WINDOW):
             found[one.uid] = one
             for worker in children():
                 os.kill(worker, signal.SIGKILL)
@@ -198,7 +198,7 @@ class TestDates:
             rule = f"RRULE:FREQ=MINUTELY;INTERVAL={minutes};COUNT={most + more}"
             text = calendar(vevent(f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}", "DURATION:PT1M", rule, uid="series"))
             parser, pieces = taken_apart(text, max_occurrences=most)
-            (one,) = pool.understand(pieces, parser, WINDOW)
+            (one,) = pool.parse_all(pieces, parser, WINDOW)
             assert reasons(one) == ([Reason.TOO_MANY_OCCURRENCES] if more else [])
             assert more or len(one.occurrences) == most
 
@@ -206,7 +206,7 @@ class TestDates:
         """A daily series within its bound is not refused for the week behind the horizon."""
         text = calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", uid="series"))
         parser, pieces = taken_apart(text, max_occurrences=26)
-        (one,) = pool.understand(pieces, parser, WINDOW)
+        (one,) = pool.parse_all(pieces, parser, WINDOW)
         assert not one.defects
         assert len(one.occurrences) > 30
 
@@ -315,7 +315,7 @@ def test_long_text_of_a_series_is_mapped_once() -> None:
     parser, pieces = taken_apart(
         calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", "DESCRIPTION:<b>Agenda</b>" + "<p a=" * 100_000))
     )
-    found = parser.of("meeting", pieces["meeting"], WINDOW)
+    found = parser.parse("meeting", pieces["meeting"], WINDOW)
     assert max(len(o.description) for o in found.occurrences) < 20_000
     for occurrence in found.occurrences:
         mapped = Mapper(MappingRules(creator="3")).map(occurrence)

@@ -62,7 +62,7 @@ def taken_apart(
 def parse_series(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> ParsedSeries:
     """What one UID says."""
     parser, pieces = taken_apart(*bodies)
-    return parser.of(uid, pieces[uid], window)
+    return parser.parse(uid, pieces[uid], window)
 
 
 class TestOf:
@@ -71,13 +71,13 @@ class TestOf:
     def test_nothing(self) -> None:
         """A UID without events has no presence."""
         parser, _ = taken_apart(calendar(vevent(*MORNING)))
-        assert parser.of("gone", (), WINDOW) == ParsedSeries("gone")
+        assert parser.parse("gone", (), WINDOW) == ParsedSeries("gone")
 
     def test_event(self) -> None:
         """An event has its occurrence, from its own document."""
         said = parse_series(calendar(vevent(*MORNING)))
         assert [o.key.recurrence_id for o in said.occurrences] == [None]
-        assert (said.presence, said.defects, said.rivals) == (Presence.SERIES, (), False)
+        assert (said.presence, said.defects) == (Presence.SERIES, ())
 
     def test_one_defect_quarantines(self) -> None:
         """Of a UID with a broken component in its calendar nothing is told but the defect, in its line."""
@@ -103,7 +103,7 @@ class TestOf:
         """An event of several UIDs is a defect of each of them."""
         parser, pieces = taken_apart(calendar(vevent("UID:other", *MORNING)))
         for uid in ("meeting", "other"):
-            (defect,) = parser.of(uid, pieces[uid], WINDOW).defects
+            (defect,) = parser.parse(uid, pieces[uid], WINDOW).defects
             assert (defect.uid, defect.reason) == (uid, Reason.BROKEN_PROPERTY)
 
     def test_detached(self) -> None:
@@ -111,24 +111,12 @@ class TestOf:
         said = parse_series(calendar(vevent("RECURRENCE-ID:20260106T090000Z", *MORNING)))
         assert said.presence is Presence.DETACHED
 
-    @pytest.mark.parametrize(
-        "other", [(*MORNING, "SEQUENCE:1"), MORNING, ("DTSTART:20260105T110000Z", "DTEND:20260105T120000Z")]
-    )
-    def test_rivals(self, other: tuple[str, ...]) -> None:
-        """Several components of one identity are told, also where none of them can be chosen."""
-        assert parse_series(calendar(vevent(*MORNING), vevent(*other))).rivals
-
-    def test_overrides_are_no_rivals(self) -> None:
-        """A series and its overrides are of different identities."""
-        override = vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:20260106T100000Z")
-        assert not parse_series(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;COUNT=3"), override)).rivals
-
     def test_order(self) -> None:
         """The order of the pieces means nothing."""
         bodies = [calendar(vevent(*MORNING, f"SUMMARY:{n}", "SEQUENCE:1"), vevent(*MORNING)) for n in "ab"]
         parser, pieces = taken_apart(*bodies)
-        said = parser.of("meeting", pieces["meeting"], WINDOW)
-        assert parser.of("meeting", pieces["meeting"][::-1], WINDOW) == said
+        said = parser.parse("meeting", pieces["meeting"], WINDOW)
+        assert parser.parse("meeting", pieces["meeting"][::-1], WINDOW) == said
 
     def test_unused_zones(self) -> None:
         """Definitions of zones that no event uses cost nothing once the calendar was looked into."""
@@ -136,9 +124,9 @@ class TestOf:
         event = vevent(*MORNING)
         few, many = (taken_apart(calendar(*head, event)) for head in ([], zones))
         for parser, pieces in (few, many):
-            parser.of("meeting", pieces["meeting"], WINDOW)
+            parser.parse("meeting", pieces["meeting"], WINDOW)
         costs = [
-            steps(lambda u=parser, p=pieces: u.of("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
+            steps(lambda u=parser, p=pieces: u.parse("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
             for parser, pieces in (few, many)
         ]
         assert costs[0] == costs[1]
@@ -218,13 +206,13 @@ class TestNextStart:
         overrides = [vevent(*other.format(**times).split("|")) for other in others]
         parser, pieces = taken_apart(calendar(master, *overrides))
         end = NOW + 300 * DAY
-        whole = parser.of("meeting", pieces["meeting"], Window(NOW, end, end))
+        whole = parser.parse("meeting", pieces["meeting"], Window(NOW, end, end))
         missing = {(o.key, o.when): begin for o in whole.occurrences if (begin := extent(o)[0]) < end}
         reach: datetime | None = NOW + horizon * DAY
         for _ in range(60):
             if reach is None or reach >= end:
                 break
-            said = parser.of("meeting", pieces["meeting"], Window(NOW, reach, reach))
+            said = parser.parse("meeting", pieces["meeting"], Window(NOW, reach, reach))
             for occurrence in said.occurrences:
                 missing.pop((occurrence.key, occurrence.when), None)
             assert said.next_start is None or said.next_start >= reach
@@ -241,7 +229,7 @@ from syncd.ics import ParserPool
 
 understanding, pieces = taken_apart(many())
 try:
-    for number, _ in enumerate(ParserPool(2).understand(pieces, understanding, WINDOW)):
+    for number, _ in enumerate(ParserPool(2).parse_all(pieces, understanding, WINDOW)):
         if number == 0:
             print(*children(), flush=True)
             sys.stdin.read()
@@ -303,28 +291,28 @@ class TestCrew:
     def test_same_with_workers(self) -> None:
         """Each UID is answered once, and workers say what one process says."""
         parser, pieces = taken_apart(many())
-        here = {uid: parser.of(uid, found, WINDOW) for uid, found in pieces.items()}
+        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in pieces.items()}
         assert len(here) == MANY + 2
         assert here["broken"].presence is Presence.QUARANTINED
         assert len(here["series"].occurrences) > 400
         with ParserPool(2) as pool:
-            assert by_uid(pool.understand(pieces, parser, WINDOW)) == here
+            assert by_uid(pool.parse_all(pieces, parser, WINDOW)) == here
         assert children() == []
 
     def test_little_work(self) -> None:
         """For a few plain events no process is started."""
         parser, pieces = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
         with ParserPool() as pool:
-            for _ in pool.understand(pieces, parser, WINDOW):
+            for _ in pool.parse_all(pieces, parser, WINDOW):
                 assert children() == []
 
     @pytest.mark.parametrize("killed", [1, 2])
     def test_workers_die(self, killed: int) -> None:
         """What a worker had that was killed is done without it."""
         parser, pieces = taken_apart(many())
-        here = {uid: parser.of(uid, found, WINDOW) for uid, found in pieces.items()}
+        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in pieces.items()}
         with ParserPool(2) as pool:
-            answers = pool.understand(pieces, parser, WINDOW)
+            answers = pool.parse_all(pieces, parser, WINDOW)
             first = next(answers)
             for worker in children()[:killed]:
                 os.kill(worker, signal.SIGKILL)
@@ -335,7 +323,7 @@ class TestCrew:
         """Who stops asking leaves no process behind that works."""
         parser, pieces = taken_apart(many())
         with ParserPool(2) as pool:
-            answers = pool.understand(pieces, parser, WINDOW)
+            answers = pool.parse_all(pieces, parser, WINDOW)
             next(answers)
             assert len(children()) == 2
             answers.close()  # type: ignore[attr-defined]  # it is a generator

@@ -63,7 +63,7 @@ def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrenc
     checked = 0
     for uid, pieces in by_uid.items():
         earliest, latest = span_of_all(pieces)
-        for occurrence in parser.of(uid, pieces, window).occurrences:
+        for occurrence in parser.parse(uid, pieces, window).occurrences:
             begin, end = begin_and_end(occurrence)
             checked += earliest is not None or latest is not None
             if (earliest is not None and begin < earliest) or (latest is not None and end > latest):
@@ -261,5 +261,5 @@ def test_it_is_cheap() -> None:
     begin = datetime(2025, 6, 1, tzinfo=UTC)
     window = Window(begin, begin, begin)
     telling = min(timeit.repeat(lambda: span_of(piece.text), number=100))
-    parsed = min(timeit.repeat(lambda: parser.of("x", [piece], window), number=100))
+    parsed = min(timeit.repeat(lambda: parser.parse("x", [piece], window), number=100))
     assert telling < parsed / 5
