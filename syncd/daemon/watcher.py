@@ -269,23 +269,31 @@ class _Survey:
         if part == "**" and is_pattern:
             self._walk_deep(named, directory, rest)
             return
-        calendars = calendars and not is_pattern
         self.places[directory].add(part)
-        for name in self._matches(named, directory, part) if is_pattern else [part]:
-            path = os.path.join(named, name)
-            try:
-                place, status = self._resolve(directory, name)
-            except OSError as error:
-                self._failed(path, error)
-                continue
-            if not stat.S_ISDIR(status.st_mode):
-                # Hidden files are those of editors, but `*` may well lead through a hidden directory.
-                if not rest and not (is_pattern and name.startswith(".")):
-                    self.files[path] = _signature(status)
-            elif rest:
-                self._walk(path, place, rest, calendars=calendars)
-            elif calendars:
-                self._walk(path, place, [_CALENDARS], calendars=False)
+        if not is_pattern:
+            self._walk_into(named, directory, part, rest, calendars=calendars)
+            return
+        for name in self._matches(named, directory, part):
+            # Hidden files are those of editors, but `*` may well lead through a hidden directory.
+            self._walk_into(named, directory, name, rest, calendars=False, count=not name.startswith("."))
+
+    def _walk_into(
+        self, named: str, directory: str, name: str, rest: list[str], *, calendars: bool, count: bool = True
+    ) -> None:
+        """Follow a name in a directory to a file, which is recorded if it may `count`, or walk on in it."""
+        path = os.path.join(named, name)
+        try:
+            place, status = self._resolve(directory, name)
+        except OSError as error:
+            self._failed(path, error)
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            if count and not rest:
+                self.files[path] = _signature(status)
+        elif rest:
+            self._walk(path, place, rest, calendars=calendars)
+        elif calendars:
+            self._walk(path, place, [_CALENDARS], calendars=False)
 
     def _is_name(self, part: str, directory: str, *, calendars: bool) -> bool:
         """Whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
@@ -362,28 +370,27 @@ class _Subscriptions(FileSystemEventHandler):
         self._try_at = 0.0  # on the monotonic clock
 
     def follow(self, targets: Mapping[str, _Target]) -> set[str]:
-        """Subscribe to exactly the places of targets; returns the names of those that have new ones."""
-        near: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for name, target in targets.items():
-            for directory, patterns in target.places.items():
-                for pattern in patterns:
-                    near[directory][pattern].add(name)
+        """Subscribe to exactly the places of targets; return the names of those that have new ones."""
+        near = _names_by_place(targets)
         self._near = near  # before the first event can come
+        wanted = {directory: _identity(directory) for directory in near}
+        self._unsubscribe_all_but(wanted)
+        renewed: set[str] = set()
+        for directory, identity in wanted.items():
+            if identity is None or directory in self._followed:
+                continue
+            if self._subscribe(directory, identity):
+                renewed.update(*near[directory].values())
+        return renewed
+
+    def _unsubscribe_all_but(self, wanted: Mapping[str, tuple[int, int] | None]) -> None:
+        """End the subscriptions to directories that are not wanted, became others, or send nothing more."""
         emitters = self._observer.emitters if self._observer is not None else ()
         # A watch ends with its directory; the next directory may have the same name and the same inode.
         alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
-        wanted = {directory: _identity(directory) for directory in near}
         for directory, (identity, watch) in list(self._followed.items()):
             if wanted.get(directory) != identity or watch not in alive:
                 self._unsubscribe(directory)
-        fresh = [
-            directory
-            for directory, identity in wanted.items()
-            if identity is not None
-            and directory not in self._followed
-            and self._subscribe(directory, identity)
-        ]
-        return set().union(*(names for directory in fresh for names in near[directory].values()))
 
     def renew(self) -> None:
         """A change came that no event told of: begin anew.
@@ -447,6 +454,16 @@ class _Subscriptions(FileSystemEventHandler):
                 + _CURES[number],
                 error=os.strerror(number),
             )
+
+
+def _names_by_place(targets: Mapping[str, _Target]) -> dict[str, dict[str, set[str]]]:
+    """Return, by directory and by the pattern that counts in it, the names of the targets it decides."""
+    found: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for name, target in targets.items():
+        for directory, patterns in target.places.items():
+            for pattern in patterns:
+                found[directory][pattern].add(name)
+    return {directory: dict(near) for directory, near in found.items()}
 
 
 def _is_magic(pattern: str) -> bool:

@@ -17,11 +17,14 @@ from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, Reservation
 PENDING, FINISHED = 0, 1
 IN_PROGRESS, NODE_REJECTED, NODE_APPROVED, NOT_NEEDED = 0, 1, 2, 3
 _STEM: Final = "/v2.0/iot-03/meeting-approvals"
+_SHOWN_ON_A_PAGE: Final = ("id", "title", "current_step", "reservation_id", "submit_time")
 
 
 def needs_approval(call: Call, room_id: str) -> bool:
-    """Whether a booking of the room starts in status 2."""
-    room = call.store.get("room", room_id) if room_id else None
+    """Tell whether a booking of the room starts in status 2."""
+    if not room_id:
+        return False
+    room = call.store.get("room", room_id)
     return room is not None and room["reservation_approved"] == "Y"
 
 
@@ -49,7 +52,7 @@ def open_approval(call: Call, reservation: Reservation) -> None:
 
 
 def close_approvals(call: Call, reservation: Reservation) -> None:
-    """Nobody needs to decide about the meeting any more."""
+    """Finish the pending approvals of a meeting, about which nobody needs to decide any more."""
     for approval in call.store.all("approval", parent=str(reservation.reservation_id)):
         if approval["status"] == PENDING:
             _finish(call, approval)
@@ -69,21 +72,33 @@ def _submit(call: Call) -> Json:
     approval = _approval(call)
     if approval["status"] == FINISHED:
         raise ApiError(STATE_FORBIDS, "the approval is finished")
-    nodes = approval["nodes"]
-    mine = next((node for node in nodes if node["id"] == uid and node["status"] == IN_PROGRESS), None)
-    if mine is None:
-        raise ApiError(DENIED, "this user has nothing to decide here")
-    mine.update(status=NODE_APPROVED if action == "pass" else NODE_REJECTED, gmt_modified=call.now)
-    all_agree = all(node["status"] == NODE_APPROVED for node in nodes)
-    if action == "pass" and approval["approval_type"] == "allMustSign" and not all_agree:
+    passed = action == "pass"
+    node = _open_node(approval, uid)
+    node.update(status=NODE_APPROVED if passed else NODE_REJECTED, gmt_modified=call.now)
+    if passed and _waits_for_others(approval):
         call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
         return True
     _finish(call, approval)
     reservation = call.store.reservation(approval["reservation_id"])
     if reservation is not None and reservation.status == AWAITING_APPROVAL:
-        status = NORMAL if action == "pass" else REJECTED
+        status = NORMAL if passed else REJECTED
         call.store.save(replace(reservation, status=status, gmt_modified=call.now))
     return True
+
+
+def _open_node(approval: dict[str, Json], uid: str) -> dict[str, Json]:
+    """Return the node on which a user has to decide; raise `ApiError` if there is none."""
+    for node in approval["nodes"]:
+        if node["id"] == uid and node["status"] == IN_PROGRESS:
+            found: dict[str, Json] = node
+            return found
+    raise ApiError(DENIED, "this user has nothing to decide here")
+
+
+def _waits_for_others(approval: dict[str, Json]) -> bool:
+    if approval["approval_type"] != "allMustSign":
+        return False
+    return any(node["status"] != NODE_APPROVED for node in approval["nodes"])
 
 
 def _approval(call: Call) -> dict[str, Json]:
@@ -96,20 +111,19 @@ def _approval(call: Call) -> dict[str, Json]:
 def _page(call: Call) -> Json:
     kind = call.query.need("type", call.query.one_of("0", "1"))
     uid = call.query.need("uid", call.query.identifier)
-    found = [
-        {name: approval[name] for name in ("id", "title", "current_step", "reservation_id", "submit_time")}
-        for approval in call.store.all("approval")
-        for node in approval["nodes"]
-        if node["id"] == uid and (node["status"] != IN_PROGRESS) == (kind == "1")
-    ]
+    decided = kind == "1"
+    found: list[Json] = []
+    for approval in call.store.all("approval"):
+        shown = {name: approval[name] for name in _SHOWN_ON_A_PAGE}
+        statuses = [node["status"] for node in approval["nodes"] if node["id"] == uid]
+        found += [shown for status in statuses if (status != IN_PROGRESS) == decided]
     return call.paged(found)
 
 
 def _one(call: Call) -> Json:
     call.query.need("uid", call.query.identifier)
-    names = ("id", "title", "current_step", "reservation_id", "submit_time", "status")
     approval = _approval(call)
-    return {name: approval[name] for name in names}
+    return {name: approval[name] for name in (*_SHOWN_ON_A_PAGE, "status")}
 
 
 def _nodes(call: Call) -> Json:

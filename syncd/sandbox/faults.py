@@ -136,12 +136,9 @@ def parse_fault(text: str) -> Fault:
 
 
 def _with(fault: Fault, key: str, value: str) -> Fault:
+    """Return a fault with one key set anew; raise `ValueError` for a value that the key does not take."""
     if key == "on":
-        names = tuple(name.strip() for name in value.split("+"))
-        known = (*_GROUPS, *(operation.name for operation in OPERATIONS))
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"on={unknown[0]} is no operation; the operations are {', '.join(known)}")
-        return replace(fault, on=names)
+        return replace(fault, on=_operation_names(value))
     if key == "work":
         if value not in ("done", "none"):
             raise ValueError(f"work is done or none, got {value!r}")
@@ -151,15 +148,28 @@ def _with(fault: Fault, key: str, value: str) -> Fault:
     except ValueError:
         raise ValueError(f"{key} is a number, got {value!r}") from None
     if key == "seconds":
-        lowest, highest = (-1e9, 1e9) if fault.kind is Kind.CLOCK else (0, 3600)
-        if not lowest <= number <= highest:
-            raise ValueError(f"seconds is from {lowest:g} to {highest:g} here, got {value!r}")
-        return replace(fault, seconds=number)
+        return _with_seconds(fault, number, value)
     lowest = 0 if key in ("after", "code") else 1
     if not number.is_integer() or number < lowest:
         raise ValueError(f"{key} is a whole number from {lowest:g}, got {value!r}")
     counted: Any = {key: int(number)}
     return replace(fault, **counted)
+
+
+def _operation_names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split("+"))
+    known = (*_GROUPS, *(operation.name for operation in OPERATIONS))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"on={name} is no operation; the operations are {', '.join(known)}")
+    return names
+
+
+def _with_seconds(fault: Fault, seconds: float, written: str) -> Fault:
+    lowest, highest = (-1e9, 1e9) if fault.kind is Kind.CLOCK else (0, 3600)
+    if not lowest <= seconds <= highest:
+        raise ValueError(f"seconds is from {lowest:g} to {highest:g} here, got {written!r}")
+    return replace(fault, seconds=seconds)
 
 
 class Strikes:

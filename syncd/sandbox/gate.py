@@ -57,31 +57,42 @@ class Gate:
             ApiError: with the documented code; headers are looked at before the signature, the token last.
         """
         headers = received.headers
+        self._check_client(headers)
+        _check_time(headers["t"], switches, now)
+        access_token = "" if operation.is_token_call else headers.get("access_token", "")
+        if not operation.is_token_call and not access_token:
+            raise ApiError(TOKEN_NULL, "access_token is null")
+        self._check_signature(received, access_token)
+        if not operation.is_token_call:
+            self._check_token(access_token, switches, now)
+        if not switches.nonce_repeated:
+            self._check_nonce(headers.get("nonce", ""))
+        if received.body and "application/json" not in headers.get("content-type", ""):
+            raise ApiError(CONTENT_TYPE, "the content type is not application/json")
+
+    def _check_client(self, headers: Mapping[str, str]) -> None:
         for name in ("client_id", "sign", "sign_method", "t"):
             if not headers.get(name):
                 raise ApiError(HEADER_MISSING, f"header {name} is missing")
         if headers["client_id"] != self.client_id:
             raise ApiError(CLIENT_INVALID, "client_id is invalid")
-        t, nonce = headers["t"], headers.get("nonce", "")
-        if len(t) != 13 or not t.isdecimal() or abs(int(t) - now) > switches.time_window * 1000:
-            raise ApiError(TIME_INVALID, "request time is invalid")
-        access_token = "" if operation.is_token_call else headers.get("access_token", "")
-        if not operation.is_token_call and not access_token:
-            raise ApiError(TOKEN_NULL, "access_token is null")
+
+    def _check_signature(self, received: Received, access_token: str) -> None:
+        headers = received.headers
         block = signature.header_block(headers.get("signature-headers", ""), headers)
         url = signature.signed_url(received.path, received.query)
         text = signature.string_to_sign(received.method, url, received.body, block)
-        expected = signature.sign(self.client_secret, self.client_id, t, nonce, text, access_token)
+        nonce = headers.get("nonce", "")
+        expected = signature.sign(self.client_secret, self.client_id, headers["t"], nonce, text, access_token)
         if headers["sign_method"] != "HMAC-SHA256" or headers["sign"] != expected:
             raise ApiError(SIGN_INVALID, "sign is invalid")
-        if not operation.is_token_call:
-            self._check_token(access_token, switches, now)
-        if nonce and not switches.nonce_repeated:
-            if nonce in self._nonces:
-                raise ApiError(SIGN_INVALID, "the nonce was used before")
-            self._nonces.append(nonce)
-        if received.body and "application/json" not in headers.get("content-type", ""):
-            raise ApiError(CONTENT_TYPE, "the content type is not application/json")
+
+    def _check_nonce(self, nonce: str) -> None:
+        if not nonce:
+            return
+        if nonce in self._nonces:
+            raise ApiError(SIGN_INVALID, "the nonce was used before")
+        self._nonces.append(nonce)
 
     def _check_token(self, access_token: str, switches: Switches, now: int) -> None:
         expires_at = self.store.token_expiry(access_token)
@@ -89,6 +100,11 @@ class Gate:
             raise ApiError(switches.unknown_token_code, "token is invalid")
         if expires_at <= now:
             raise ApiError(TOKEN_EXPIRED, "token is expired")
+
+
+def _check_time(t: str, switches: Switches, now: int) -> None:
+    if len(t) != 13 or not t.isdecimal() or abs(int(t) - now) > switches.time_window * 1000:
+        raise ApiError(TIME_INVALID, "request time is invalid")
 
 
 def _grant(call: Call) -> Json:

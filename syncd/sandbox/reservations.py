@@ -143,14 +143,19 @@ def _check(call: Call, wanted: Reservation) -> None:
             if call.store.get("user", uid) is None:
                 raise ApiError(USER_UNKNOWN, "a user does not exist")
     check_rules(call, wanted.room_id, wanted.start_time, wanted.end_time)
-    if not wanted.room_id:
-        return
+    if wanted.room_id:
+        _check_room(call, wanted)
+
+
+def _check_room(call: Call, wanted: Reservation) -> None:
+    """Refuse a meeting in a room that does not exist, is closed, is not for its creator, or is taken."""
     room = call.store.get("room", wanted.room_id)
-    if room is None and not call.switches.unknown_rooms:
-        raise ApiError(NOT_FOUND, "the meeting room does not exist")
-    if room is not None and room["room_status"] == "stop":
+    if room is None:
+        if not call.switches.unknown_rooms:
+            raise ApiError(NOT_FOUND, "the meeting room does not exist")
+    elif room["room_status"] == "stop":
         raise ApiError(ROOM_CLOSED, "the meeting room is closed")
-    if room is not None and room["range_type"] == "personnel" and wanted.creator not in room["range_ids"]:
+    elif room["range_type"] == "personnel" and wanted.creator not in room["range_ids"]:
         raise ApiError(DENIED, "the creator may not book this meeting room")
     if _others(call, wanted):
         raise ApiError(ROOM_TAKEN, "the meeting room is taken at this time")

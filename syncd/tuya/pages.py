@@ -21,7 +21,7 @@ _PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
 
 
 def _name(item: object) -> str:
-    """What tells an item from others: its id, or all that it says."""
+    """Return what tells an item from the others: its id, else its whole JSON text."""
     return Fields(item).identifier("reservation_id", "id") or json.dumps(item, sort_keys=True)
 
 
@@ -84,24 +84,36 @@ class Pages:
         return page
 
     def _goes_on(self, page: Fields, number: int, *, news: bool) -> bool:
-        """Whether another page is to be asked for; what contradicts the rest is noted."""
-        more, total = page.boolean("has_more"), page.integer("total")
+        """Tell whether to ask for the page after page `number`, and set `doubt` if this one contradicts.
+
+        `news`: this page shows an item that none before it did.
+        """
+        total = page.integer("total")
         if number > 1 and total != self._total:
             self.moved = total is not None and self._total is not None
             self._suspect("The API's list changes its total from page to page.")
         self._total = total
-        complete = total is None or total == self._count
+        more = page.boolean("has_more")
         if more is None:
-            more = news if total is None else news and not complete
-            if not more and not complete:
-                self._suspect(f"The API's list shows {self._count} items and says that it has {total}.")
-        elif more and not news:
+            return self._lacks_items(total, news=news)
+        if more and not news:
             self._suspect("The API's list says that it goes on, and shows nothing new.")
-            more = False
-        elif more == complete and total is not None:
+            return False
+        complete = total == self._count
+        if total is not None and more == complete:
             said = "goes on" if more else "ends"
             self._suspect(f"The API's list {said} after {self._count} items and says that it has {total}.")
         return more
+
+    def _lacks_items(self, total: int | None, *, news: bool) -> bool:
+        """Tell by `total` alone whether to ask for another page, where a page has no `has_more`."""
+        if total is None:
+            return news
+        if total == self._count:
+            return False
+        if not news:
+            self._suspect(f"The API's list shows {self._count} items and says that it has {total}.")
+        return news
 
     def _suspect(self, sentence: str) -> None:
         self.doubt = self.doubt or sentence
