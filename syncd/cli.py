@@ -22,7 +22,7 @@ from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced
 
 if TYPE_CHECKING:
     from syncd.config import Config
-    from syncd.core.reservation import Booking
+    from syncd.core.booking import Booking
     from syncd.views.console import Tables
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from syncd import log
 from syncd.assembly import Service, service
 from syncd.config import load
-from syncd.core.reservation import HOLDING_STATES, BookingState
+from syncd.core.booking import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Sandbox, SandboxSettings

@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, event
 
 from syncd import migrations
+from syncd.core.booking import Booking, BookingState
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec
+from syncd.core.reservation import Attachment, ReservationSpec
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger
 from syncd.ledger.rows import decode_spec, encode_spec

@@ -25,8 +25,9 @@ import pytest
 import structlog
 
 from syncd.core.listing import Listing
+from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Attachment, Mark, ReservationSpec, ReservationStatus, epoch_ms
+from syncd.core.reservation import Attachment, ReservationSpec, ReservationStatus, epoch_ms
 from syncd.errors import (
     ApiUnusable,
     ConfigError,

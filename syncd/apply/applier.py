@@ -26,18 +26,14 @@ from syncd.apply.repairs import count_repair
 from syncd.apply.swap import Exchange, named
 from syncd.apply.tasks import Steps, finish
 from syncd.core.apitime import ApiTime
-from syncd.core.changes import Cancel, Create, Meeting, Mode, Plan, Update
+from syncd.core.booking import Booking, BookingState
+from syncd.core.changes import Cancel, Create, Mode, Plan, Update
 from syncd.core.listing import Listing
+from syncd.core.mark import Mark
+from syncd.core.meeting import Meeting
 from syncd.core.reasons import MEANINGS, Evidence, Reason
 from syncd.core.recognise import Duplicate, adopted_from, made_by
-from syncd.core.reservation import (
-    Booking,
-    BookingState,
-    Mark,
-    Reservation,
-    ReservationSpec,
-    ReservationStatus,
-)
+from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus
 from syncd.core.settings import Settings
 from syncd.errors import (
     ApiUnusable,
@@ -176,9 +172,8 @@ class Applier:
         mark = None
         if self._settings.mapping.marker:
             mark = Mark.of(self._settings.instance, meeting.key, change.generation)
-        intent = _record_of(meeting, change.generation, str(mark) if mark else None).sending(
-            meeting.spec, meeting.occurrence.fingerprint, asked.latest
-        )
+        record = Booking.of(meeting, generation=change.generation, mark=str(mark) if mark else None)
+        intent = record.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
         if former is not None and former.reservation_id is None:
             intent = replace(intent, row=former.row, attempts=former.attempts + 1)
         elif former is not None:
@@ -319,12 +314,8 @@ class Applier:
         if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
             return  # all that differs are attachments that still cannot be published
         asked = self._api.time()
-        intent = replace(
-            booking.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest),
-            source=meeting.occurrence.source,
-            document=meeting.occurrence.document,
-            witnesses=meeting.witnesses,
-        )
+        shown = booking.shown_by(meeting)
+        intent = shown.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
         if change.reason is Reason.REPAIRED:
             count_repair(self._ledger, change)
         detail = ", ".join(change.changed)
@@ -558,7 +549,7 @@ class Applier:
             reservation = found.get(booking.reservation_id)
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
-            if reservation.is_somebody_elses(booking):
+            if booking.is_contradicted_by(reservation):
                 self.lose(booking)
                 continue
             there = reservation.onto(booking.spec)
@@ -689,21 +680,6 @@ def _no(said: str, attempts: int) -> str:
     return (
         f"{said} It was tried {attempts} times, and is not again until the event changes or a person says so "
         "with: syncd resolve --retry."
-    )
-
-
-def _record_of(meeting: Meeting, generation: int, mark: str | None) -> Booking:
-    return Booking(
-        key=meeting.key,
-        room_id=meeting.spec.room_id,
-        generation=generation,
-        mark=mark,
-        state=BookingState.WAITING,
-        source=meeting.occurrence.source,
-        document=meeting.occurrence.document,
-        witnesses=meeting.witnesses,
-        origin=meeting.occurrence.fingerprint,
-        pending=meeting.spec,
     )
 
 

@@ -19,20 +19,14 @@ from syncd.apply.ports import Api, BookingLedger
 from syncd.apply.questions import Questions
 from syncd.apply.repairs import forget_repairs
 from syncd.apply.vanished import MOST_ASKED, Sieve, forget_vanished, hold_vanished, seems_gone
-from syncd.core.changes import Meeting
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.listing import Listing
+from syncd.core.mark import Mark
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey, Window
 from syncd.core.reasons import Reason
 from syncd.core.recognise import GENERATIONS, Recognised, recognise, search_window
-from syncd.core.reservation import (
-    HOLDING_STATES,
-    Booking,
-    BookingState,
-    Mark,
-    Reservation,
-    ReservationSpec,
-    ReservationStatus,
-)
+from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus
 from syncd.core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -257,7 +251,7 @@ def _take_over(
     booking = applier.leave_unclear(booking, trouble)
     if there is not None and there.live and there.oddity:
         return
-    if there is not None and there.is_somebody_elses(booking):
+    if there is not None and booking.is_contradicted_by(there):
         applier.lose(booking)
         return
     if there is None or there.status is not _status_of(booking) or ended_early(booking, there, now):

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Protocol
 
 from syncd.core.apitime import ApiTime
+from syncd.core.booking import Booking
 from syncd.core.listing import Listing
+from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Booking, Mark, Reservation, ReservationSpec
+from syncd.core.reservation import Reservation, ReservationSpec
 from syncd.core.resolve import Decision
 
 

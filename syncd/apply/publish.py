@@ -18,8 +18,8 @@ from typing import Protocol
 
 import structlog
 
-from syncd.core.changes import Meeting
-from syncd.core.mapper import Publication
+from syncd.core.attachments import Publication
+from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
 
 log = structlog.get_logger(__name__)

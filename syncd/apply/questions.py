@@ -16,9 +16,10 @@ import structlog
 
 from syncd.apply.ports import Api, BookingLedger, BookingRules, Facts
 from syncd.core.apitime import ApiTime
+from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, Reservation
+from syncd.core.reservation import Reservation
 from syncd.errors import Unanswered
 
 log = structlog.get_logger(__name__)

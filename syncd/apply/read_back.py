@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from syncd.apply.ports import Api
-from syncd.core.reservation import Booking, Reservation
+from syncd.core.booking import Booking
+from syncd.core.reservation import Reservation
 
 _ON_A_PAGE = 50
 _CROWDED = 4  # meetings fill a quarter of all hours, so there they stand so many times as close

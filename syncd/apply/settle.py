@@ -20,16 +20,11 @@ from syncd.apply.applier import GRACE, MARGIN, MAX_TRIES, Applier
 from syncd.apply.drift import completed
 from syncd.apply.ports import Api, BookingLedger
 from syncd.apply.swap import named
+from syncd.core.booking import HOLDING_STATES, UNANSWERED_STATES, Booking, BookingState
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.recognise import Duplicate, adopted_from, made_by, search_window
-from syncd.core.reservation import (
-    HOLDING_STATES,
-    UNANSWERED_STATES,
-    Booking,
-    BookingState,
-    Reservation,
-)
+from syncd.core.reservation import Reservation
 from syncd.core.resolve import Decision, Verdict, resolvable
 from syncd.core.settings import Settings
 from syncd.errors import OutcomeUnknown, ReservationError

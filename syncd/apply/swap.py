@@ -12,8 +12,9 @@ from dataclasses import replace
 import structlog
 
 from syncd.apply.ports import BookingLedger
+from syncd.core.booking import Booking
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.errors import NotDone, Refused
 
 log = structlog.get_logger(__name__)

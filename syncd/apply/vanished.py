@@ -15,9 +15,10 @@ from datetime import datetime
 import structlog
 
 from syncd.apply.ports import Api, BookingLedger
+from syncd.core.booking import Booking
 from syncd.core.evidence import exceeds
 from syncd.core.listing import Listing
-from syncd.core.reservation import Booking, Reservation, ReservationStatus
+from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
 
 log = structlog.get_logger(__name__)

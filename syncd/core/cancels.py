@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.changes import Cancel, Change, Hold, Skip, Update
 from syncd.core.evidence import (
     Absence,
@@ -24,7 +25,6 @@ from syncd.core.evidence import (
 from syncd.core.occurrence import Missing, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import HOLDING_STATES, Booking
 from syncd.core.totals import Tally
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.evidence import held_checksum
-from syncd.core.mapper import Publication
-from syncd.core.occurrence import Occurrence, OccurrenceKey, Timespan
+from syncd.core.meeting import Meeting
+from syncd.core.occurrence import OccurrenceKey, Timespan
 from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
 from syncd.core.totals import Rest
 
 
@@ -49,23 +49,6 @@ class OnCancel(StrEnum):
 
     RESPECT = "respect"
     REBOOK = "rebook"
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """One reservation that the calendars ask for: an occurrence in one room, or in none."""
-
-    occurrence: Occurrence
-    witnesses: tuple[str, ...]
-    spec: ReservationSpec
-    notes: tuple[Note, ...] = ()
-    publications: tuple[Publication, ...] = ()
-    rejected: str = ""
-
-    @property
-    def key(self) -> OccurrenceKey:
-        """Identity of the occurrence."""
-        return self.occurrence.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,20 +277,7 @@ class Plan:
 
 def _wish(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
     """The record of a meeting that waits, in place of the one that it has."""
-    wish = Booking(
-        key=meeting.key,
-        room_id=meeting.spec.room_id,
-        generation=0,
-        mark=None,
-        state=BookingState.WAITING,
-        source=meeting.occurrence.source,
-        document=meeting.occurrence.document,
-        witnesses=meeting.witnesses,
-        origin=meeting.occurrence.fingerprint,
-        pending=meeting.spec,
-        reason=reason,
-        detail=detail,
-    )
+    wish = Booking.of(meeting, BookingState.WAITING, reason, detail)
     if record is None:
         return wish
     return replace(wish, row=record.row, updated_at=record.updated_at)

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from syncd.core.booking import Booking
 from syncd.core.occurrence import Missing, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Booking
 
 
 @dataclass(frozen=True, slots=True)

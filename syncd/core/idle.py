@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Draft
 from syncd.core.changes import Change, Skip, Wait, uid_of
 from syncd.core.mapper import Mapped, Skipped
@@ -14,7 +15,6 @@ from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence, OccurrenceKey, extent_of
 from syncd.core.policy import Policy
 from syncd.core.reasons import Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
 from syncd.core.totals import Rest, Tally
 
 Seen = Mapping[OccurrenceKey, tuple[Witnessed, Mapped]]

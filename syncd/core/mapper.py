@@ -7,21 +7,18 @@ Field by field this follows the API page "Add Meeting Reservation"; the README h
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import TypeAlias
-from urllib.parse import unquote, urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
+from syncd.core.attachments import Publication, attachments_of
+from syncd.core.mark import MARK_LENGTH
 from syncd.core.occurrence import (
     LONGEST_LEAD,
     Attendee,
     Days,
-    Inline,
-    Link,
     Moment,
     Occurrence,
     Person,
@@ -29,48 +26,9 @@ from syncd.core.occurrence import (
     Timespan,
 )
 from syncd.core.reasons import Note, Reason
-from syncd.core.reservation import DESCRIPTION_LIMIT, MARK_LENGTH, Attachment, ReservationSpec
+from syncd.core.reservation import DESCRIPTION_LIMIT, ReservationSpec
 from syncd.core.rooms import RoomRule, Rooms, without_delegators
 from syncd.core.text import cut, fold_space, plain, utf16_length
-
-MAX_ATTACHMENTS = 10
-"""API page "Preempt Meeting Room": at most 10 files."""
-
-MAX_PUBLISHED_BYTES = 10_000_000
-"""Of the inline attachments of one event together."""
-
-# FMTTYPE to file extension, for the types that calendars really carry.
-_EXTENSIONS = {
-    "application/json": "json",
-    "application/msword": "doc",
-    "application/pdf": "pdf",
-    "application/rtf": "rtf",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.ms-powerpoint": "ppt",
-    "application/vnd.oasis.opendocument.presentation": "odp",
-    "application/vnd.oasis.opendocument.spreadsheet": "ods",
-    "application/vnd.oasis.opendocument.text": "odt",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/xml": "xml",
-    "application/zip": "zip",
-    "audio/mpeg": "mp3",
-    "image/bmp": "bmp",
-    "image/gif": "gif",
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/svg+xml": "svg",
-    "image/tiff": "tiff",
-    "image/webp": "webp",
-    "text/calendar": "ics",
-    "text/csv": "csv",
-    "text/html": "html",
-    "text/markdown": "md",
-    "text/plain": "txt",
-    "video/mp4": "mp4",
-}
-
 
 _OF_ROOMS = frozenset({Reason.UNKNOWN_ROOM, Reason.ROOM_DECLINED})
 
@@ -109,14 +67,6 @@ class MappingRules:
     sources: Mapping[str, SourceRules] = field(default_factory=dict)
     publish_base_url: str = ""
     publish_types: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """An inline attachment to be written to the published directory before it is referred to."""
-
-    filename: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +161,9 @@ class Mapper:
             )
         notes.extend(Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in unmapped)
         present = participants or (creator,)
-        attachments, publications = self._attachments(occurrence, notes)
+        attachments, publications = attachments_of(
+            occurrence, rules.publish_base_url, rules.publish_types, notes
+        )
         spec = ReservationSpec(
             topic=fold_space(occurrence.summary) or "(no title)",
             start=span.start,
@@ -320,90 +272,6 @@ class Mapper:
             notes.append(Note(Reason.TEXT_CUT, f"The description was cut to {DESCRIPTION_LIMIT} characters."))
         return fitted
 
-    def _attachments(
-        self, occurrence: Occurrence, notes: list[Note]
-    ) -> tuple[tuple[Attachment, ...], tuple[Publication, ...]]:
-        attachments: list[Attachment] = []
-        publications: list[Publication] = []
-
-        def leave_out(name: str | None, why: str) -> None:
-            notes.append(Note(Reason.ATTACHMENT_LEFT_OUT, f"The attachment {name or 'without name'} {why}."))
-
-        for attach in occurrence.attachments:
-            if len(attachments) == MAX_ATTACHMENTS:
-                leave_out(attach.name, f"is more than the {MAX_ATTACHMENTS} that the API takes")
-            elif isinstance(attach, Link):
-                url = _absolute(attach.uri, occurrence.base_url)
-                if url is None:
-                    leave_out(attach.name, "is not a web address that others could open")
-                else:
-                    attachments.append(_linked(attach, url))
-            elif attach.data is None:
-                leave_out(attach.name, "is inline data that cannot be decoded")
-            elif not self._rules.publish_base_url:
-                leave_out(attach.name, "is inline data, and attachments.publish_dir is empty")
-            elif (kind := _kind_of(attach)) not in self._rules.publish_types:
-                shown = f"of type {kind}" if kind else "without a known type"
-                leave_out(attach.name, f"is inline data {shown}, which attachments.types does not name")
-            elif sum(len(p.data) for p in publications) + len(attach.data) > MAX_PUBLISHED_BYTES:
-                leave_out(attach.name, f"makes more than {MAX_PUBLISHED_BYTES // 1_000_000} MB of one event")
-            else:
-                published = _publication(attach.data, kind)
-                publications.append(published)
-                attachments.append(
-                    Attachment(
-                        url=self._rules.publish_base_url.rstrip("/") + "/" + published.filename,
-                        name=attach.name or published.filename,
-                        size=_size_text(len(attach.data)),
-                        type=kind,
-                    )
-                )
-        return tuple(attachments), tuple(publications)
-
 
 def _per_room(spec: ReservationSpec, rooms: tuple[str, ...]) -> tuple[ReservationSpec, ...]:
     return tuple(spec.in_room(room) for room in rooms) if rooms else (spec,)
-
-
-def _absolute(uri: str, base_url: str) -> str | None:
-    """The web address of an ATTACH; relative ones are resolved against the feed."""
-    try:
-        url = urljoin(base_url, uri) if base_url else uri
-        parts = urlsplit(url)
-        return url if parts.scheme.lower() in {"http", "https"} and parts.hostname else None
-    except ValueError:
-        return None
-
-
-def _linked(link: Link, url: str) -> Attachment:
-    last = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
-    name = fold_space(link.name or last) or None
-    return Attachment(
-        url=url,
-        name=name,
-        size=None if link.size_bytes is None else _size_text(link.size_bytes),
-        type=_type_of(link.media_type, name or ""),
-    )
-
-
-def _type_of(media_type: str | None, name: str) -> str | None:
-    known = _EXTENSIONS.get((media_type or "").partition(";")[0].strip().lower())
-    if known:
-        return known
-    stem, dot, extension = name.rpartition(".")
-    return extension.lower() if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", extension) else None
-
-
-def _size_text(size: int) -> str:
-    """A size as the API's example writes it: `332.3kb`."""
-    return f"{size / 1024:.1f}kb"
-
-
-def _kind_of(attach: Inline) -> str:
-    """The extension of the file that is written, by which a web server will judge it; empty if unknown."""
-    return _type_of(attach.media_type, (attach.name or "").rstrip(". \t")) or ""
-
-
-def _publication(data: bytes, extension: str) -> Publication:
-    """A file name that is given by the content, so that equal readings give equal links."""
-    return Publication(f"{hashlib.sha256(data).hexdigest()[:32]}.{extension}", data)

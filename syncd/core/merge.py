@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from syncd.core.booking import CLOSED_STATES, Booking
 from syncd.core.occurrence import (
     Authority,
     Occurrence,
@@ -30,7 +31,6 @@ from syncd.core.occurrence import (
     extent_of,
     recurrence_id_of,
 )
-from syncd.core.reservation import CLOSED_STATES, Booking
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Skip, Update, Wait
+from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 

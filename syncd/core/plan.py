@@ -12,30 +12,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Cancels, Draft
-from syncd.core.changes import (
-    Cancel,
-    Create,
-    Hold,
-    Meeting,
-    OnCancel,
-    OnChange,
-    Plan,
-    Renamed,
-    Skip,
-    Update,
-    Wait,
-)
+from syncd.core.changes import Cancel, Create, Hold, OnCancel, OnChange, Plan, Renamed, Skip, Update, Wait
 from syncd.core.evidence import Absence, confirmed
 from syncd.core.idle import at_rest
 from syncd.core.mapper import Mapped, Skipped
+from syncd.core.meeting import Meeting
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
 from syncd.core.order import writing_order
 from syncd.core.policy import REPAIRS, Policy
 from syncd.core.reasons import MEANINGS, REFUSALS, Evidence, Reason
 from syncd.core.rekey import AT_ONCE, moved_keys
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.core.swapped_sources import exchanged, looks_alike
 from syncd.core.text import fold_space
 from syncd.core.totals import Resting
@@ -226,15 +216,7 @@ class _Planner:
                 del current[booking.key]
         for booking in moving:
             meeting = followed[booking.row]
-            moved = replace(
-                booking,
-                key=meeting.key,
-                source=meeting.occurrence.source,
-                document=meeting.occurrence.document,
-                witnesses=meeting.witnesses,
-                missed=0,
-                missed_in="",
-            )
+            moved = replace(booking.shown_by(meeting), key=meeting.key, missed=0, missed_in="")
             current.setdefault(moved.key, []).append(moved)
             self.draft.amended[moved.row] = moved
             self.rekeyed += 1
@@ -511,20 +493,7 @@ class _Planner:
         """Keep in mind, for `status`, a meeting that has no reservation."""
         if booking is not None and booking.reservation_id is not None:
             return  # the record of a former reservation tells more
-        wish = Booking(
-            key=meeting.key,
-            room_id=meeting.spec.room_id,
-            generation=0,
-            mark=None,
-            state=state,
-            source=meeting.occurrence.source,
-            document=meeting.occurrence.document,
-            witnesses=meeting.witnesses,
-            origin=meeting.occurrence.fingerprint,
-            pending=meeting.spec,
-            reason=reason,
-            detail=detail,
-        )
+        wish = Booking.of(meeting, state, reason, detail)
         if booking is None:
             self.wishes.append(wish)
         elif replace(wish, row=booking.row, updated_at=booking.updated_at) != booking:
@@ -550,13 +519,7 @@ class _Planner:
 
     def _remember(self, booking: Booking, meeting: Meeting, *, settled: bool = False) -> None:
         """Bookkeeping for a meeting that was seen: who showed it, from what content it came."""
-        noted = replace(
-            booking,
-            source=meeting.occurrence.source,
-            document=meeting.occurrence.document,
-            witnesses=meeting.witnesses,
-            origin=meeting.occurrence.fingerprint,
-        )
+        noted = replace(booking.shown_by(meeting), origin=meeting.occurrence.fingerprint)
         if settled and (noted.reason is not None or noted.drifted or noted.attempts):
             noted = replace(noted.settled(), drifted="")
         if noted != booking:

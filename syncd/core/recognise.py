@@ -12,18 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from syncd.core.changes import Meeting
+from syncd.core.booking import HOLDING_STATES, Booking
+from syncd.core.mark import Mark
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import (
-    HOLDING_STATES,
-    Booking,
-    BookingState,
-    Mark,
-    Reservation,
-    ReservationSpec,
-    ReservationStatus,
-    same_text,
-)
+from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus, same_text
 
 GENERATIONS = 16
 """How many reservations of one occurrence are looked for; each cancel and rebooking makes one more."""
@@ -217,18 +210,8 @@ class _Case:
         left = [m for m in self.meetings if m.spec.room_id not in taken] or self.meetings
         meeting = next((m for m in left if m.spec.room_id == reservation.room_id), left[0])
         unknown = "room_id" in reservation.unsaid
-        return Booking(
-            key=meeting.key,
-            room_id=meeting.spec.room_id if unknown else reservation.room_id,
-            generation=0,
-            mark=None,
-            state=BookingState.WAITING,
-            source=meeting.occurrence.source,
-            document=meeting.occurrence.document,
-            witnesses=meeting.witnesses,
-            origin=meeting.occurrence.fingerprint,
-            pending=meeting.spec,
-        )
+        record = Booking.of(meeting)
+        return record if unknown else replace(record, room_id=reservation.room_id)
 
 
 def _booking_of(record: Booking, reservation: Reservation, generation: int, mark: str) -> Booking:

@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from syncd.core.changes import Meeting
+from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.evidence import Absence
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 
 FARTHEST = timedelta(days=7)
 """How far a date of a series may be moved and still be the same meeting."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.reasons import REFUSALS, Reason
-from syncd.core.reservation import Booking, BookingState
 
 
 class Verdict(StrEnum):

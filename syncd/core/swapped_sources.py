@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.core.changes import Meeting
+from syncd.core.booking import Booking
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Booking, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 
 _Event = tuple[str, str | None]  # UID and original start: the same event whatever its scope
 _Looks = tuple[datetime, datetime, str]

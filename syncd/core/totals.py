@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
-from syncd.core.reservation import Booking
+from syncd.core.booking import Booking
 
 
 @dataclass(frozen=True, slots=True)

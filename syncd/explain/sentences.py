@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Mode, Update
+from syncd.core.mark import Mark
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import MEANINGS, Evidence, Reason
-from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.core.resolve import full_name, resolvable
 from syncd.explain.phrases import asked_for, count, joined, listed, sentence, told_part, told_zone
 from syncd.explain.story import Story, Where

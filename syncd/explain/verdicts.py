@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Cancels, Draft
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.mapper import Mapped, Skipped, Wanted
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence, OccurrenceKey
 from syncd.core.reasons import MEANINGS, REFUSALS, Note, Reason
-from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.core.resolve import Decision
 from syncd.core.text import fold_space
 from syncd.intake import extent

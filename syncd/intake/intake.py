@@ -19,11 +19,11 @@ from functools import cache, cached_property, partial
 from importlib.metadata import version
 
 from syncd import __version__
+from syncd.core.booking import Booking
 from syncd.core.bounds import COSTLY_S, CYCLE_CPU_S, SOURCE_CPU_S
 from syncd.core.document import Document
 from syncd.core.occurrence import Defect, Missing, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
-from syncd.core.reservation import Booking
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.intake.absent_files import AbsentFiles, Glance

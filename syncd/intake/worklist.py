@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from syncd.core.booking import Booking
 from syncd.core.changes import Plan
-from syncd.core.reservation import Booking
 from syncd.core.totals import Rest, Tally
 from syncd.intake.intake import Intake, Said, program
 from syncd.intake.ports import IntakeLedger

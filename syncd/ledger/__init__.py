@@ -39,10 +39,10 @@ from sqlalchemy import (
     update,
 )
 
+from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey, count_quarantined
 from syncd.core.reasons import Reason
-from syncd.core.reservation import CLOSED_STATES, Booking, BookingState
 from syncd.core.resolve import Decision, Verdict
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger import rows

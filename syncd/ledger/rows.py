@@ -33,10 +33,11 @@ from sqlalchemy import (
     update,
 )
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.feed import Body
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Attachment, Booking, BookingState, ReservationSpec, epoch_ms
+from syncd.core.reservation import Attachment, ReservationSpec, epoch_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PART = 1 << 20  # bytes in a row, because a database copies what is stored at a time

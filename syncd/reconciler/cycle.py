@@ -22,11 +22,11 @@ from syncd.apply.ports import Api, Facts, Progress
 from syncd.apply.publish import remove_unneeded
 from syncd.apply.questions import Questions, leftovers, standing
 from syncd.apply.settle import Settler
+from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Defect, Presence, Reading, Window, count_quarantined
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import MEANINGS, Reason
-from syncd.core.reservation import Booking, BookingState
 from syncd.core.settings import Settings
 from syncd.core.totals import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError

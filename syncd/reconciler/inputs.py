@@ -13,15 +13,15 @@ import structlog
 from syncd.apply.drift import adoptable, listed, unproven
 from syncd.apply.ports import Api
 from syncd.apply.repairs import repairs
-from syncd.core.changes import Meeting
+from syncd.core.booking import Booking
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapped, Mapper, Wanted
+from syncd.core.meeting import Meeting
 from syncd.core.merge import Decider, Witnessed, deciders_of, merge
 from syncd.core.occurrence import OccurrenceKey, Reading, Window
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence
 from syncd.core.recognise import Recognised
-from syncd.core.reservation import Booking
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, Unanswered
 from syncd.intake.ports import CalendarSource

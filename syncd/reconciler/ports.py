@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from syncd.apply.ports import BookingLedger
+from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
-from syncd.core.reservation import Booking
 from syncd.intake.ports import IntakeLedger
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syncd.apply.questions import Oddity
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.changes import Plan, Skip, Wait
 from syncd.core.occurrence import Reading
 from syncd.core.reasons import REFUSALS, Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState, Reservation
+from syncd.core.reservation import Reservation
 from syncd.intake import SourceExcerpt
 from syncd.reconciler.inputs import PlanInputs
 

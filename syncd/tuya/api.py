@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from syncd.core.apitime import ApiTime
 from syncd.core.listing import Listing
-from syncd.core.reservation import Mark, Reservation, ReservationSpec, epoch_ms
+from syncd.core.mark import Mark
+from syncd.core.reservation import Reservation, ReservationSpec, epoch_ms
 from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused, Unanswered
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from syncd.core.reservation import Attachment, Mark, Reservation, ReservationSpec, ReservationStatus
+from syncd.core.mark import Mark
+from syncd.core.reservation import Attachment, Reservation, ReservationSpec, ReservationStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_MS, _LATEST_MS = 10**12, 10**13  # 2001 to 2286

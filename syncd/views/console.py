@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.config import Config
+from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
 from syncd.views.documents import OVER, change_document
 from syncd.views.screen import Screen, screen, words

@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from syncd.apply import Oddity, leftovers, standing
-from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Plan, Skip, Update, Wait
+from syncd.core.booking import Booking, BookingState
+from syncd.core.changes import Cancel, Change, Create, Hold, Plan, Skip, Update, Wait
+from syncd.core.mark import Mark
+from syncd.core.meeting import Meeting
 from syncd.core.reasons import REFUSALS, Note, Reason
-from syncd.core.reservation import Booking, BookingState, Mark
 from syncd.ledger import Ledger
 from syncd.reconciler import Adoption, CycleReport, clock_told, forecast, last_held, last_missing
 from syncd.tuya import payload

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
+from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.changes import (
     Cancel,
     Change,
@@ -40,7 +41,7 @@ from syncd.core.occurrence import (
 from syncd.core.plan import plan
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
-from syncd.core.reservation import CLOSED_STATES, HOLDING_STATES, Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from syncd.core.booking import BookingState
 from syncd.core.changes import Mode
 from syncd.core.evidence import Safety
 from syncd.core.reasons import Reason
-from syncd.core.reservation import BookingState
 from tests.core.office import Office, event, told, unanswered
 
 NEIGHBOUR = event("n", 9)

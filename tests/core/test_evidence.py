@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Hold
 from syncd.core.evidence import Coverage, Safety, absence, held_checksum, within_budget
 from syncd.core.occurrence import Occurrence, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Booking
 from tests.core.office import DAY, NOW, Office, event, told
 
 OTHER = event("neighbour", 2)

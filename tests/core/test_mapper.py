@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from syncd.config.values import location_expressions
 from syncd.core.document import Document
 from syncd.core.mapper import Mapper, MappingRules, Skipped, SourceRules, Wanted
+from syncd.core.mark import Mark
 from syncd.core.occurrence import Occurrence, OccurrenceKey, Window
 from syncd.core.reasons import Reason
-from syncd.core.reservation import DESCRIPTION_LIMIT, Attachment, Mark, ReservationSpec
+from syncd.core.reservation import DESCRIPTION_LIMIT, Attachment, ReservationSpec
 from syncd.core.rooms import RoomRule
 from syncd.core.text import fold_name, utf16_length
 from syncd.ics import Locale

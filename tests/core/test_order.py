@@ -12,12 +12,14 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncd.core.changes import Cancel, Change, Create, Hold, Meeting, Skip, Update, Wait
+from syncd.core.booking import Booking, BookingState
+from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.mapper import Mapper, Wanted
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Occurrence, OccurrenceKey
 from syncd.core.order import writing_order
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from tests.core.office import DAY, HOUR, NOW, RULES, event
 
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from syncd.core.booking import BookingState
 from syncd.core.changes import Cancel, Create, Hold, Mode, Renamed, Skip, Update, Wait
 from syncd.core.evidence import Safety
 from syncd.core.occurrence import Attendee, Defect, Occurrence, OccurrenceKey, Person, Presence
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import BookingState
 from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, told, unanswered
 
 # Create, update, cancel, and nothing

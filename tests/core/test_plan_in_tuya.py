@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Create, Mode, OnCancel, OnChange, Skip, Update, Wait
 from syncd.core.evidence import Safety
 from syncd.core.policy import CALLS_OF_A_WRITE, CallBudget
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking, BookingState, Reservation, ReservationStatus
+from syncd.core.reservation import Reservation, ReservationStatus
 from tests.core.office import DAY, HOUR, NOW, Office, event, told, unanswered
 
 # Somebody changed it

@@ -16,12 +16,13 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Cancel, OnChange, Plan, Update
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Authority, Missing, Occurrence, OccurrenceKey, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
 from tests.conftest import examples
 from tests.core.office import DAY, RULES, Office, event, told

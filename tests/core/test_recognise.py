@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 
-from syncd.core.changes import Meeting
+from syncd.core.booking import Booking, BookingState
 from syncd.core.mapper import Mapper, Wanted
+from syncd.core.mark import Mark
+from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import Reason
 from syncd.core.recognise import Recognised, adopted_from, made_by, recognise, search_window
-from syncd.core.reservation import (
-    Booking,
-    BookingState,
-    Mark,
-    Reservation,
-    ReservationSpec,
-    ReservationStatus,
-)
+from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus
 from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, unanswered
 
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.core.booking import BookingState
 from syncd.core.changes import Skip, Wait
 from syncd.core.evidence import Safety
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import BookingState
 from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, told, unanswered
 
 # Waiting, refusals, released

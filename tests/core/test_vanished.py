@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from syncd.core.booking import BookingState
 from syncd.core.changes import Create, Hold, Mode, OnCancel
 from syncd.core.evidence import exceeds
 from syncd.core.reasons import Reason
-from syncd.core.reservation import BookingState
 from syncd.core.resolve import Open, open_as
 from syncd.core.rooms import RoomRule
 from tests.core.office import DAY, HOUR, RULES, Office, event, told

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from syncd.core.booking import BookingState
 from syncd.core.changes import Hold, OnCancel, Plan
 from syncd.core.occurrence import Authority, Occurrence
-from syncd.core.reservation import BookingState
 from tests.core.office import Office, event, told
 
 NEIGHBOUR = event("n", 9)

@@ -24,7 +24,8 @@ from typing import Any
 from syncd import log
 from syncd.assembly import NoProgress, service
 from syncd.config import load
-from syncd.core.reservation import Mark, ReservationSpec
+from syncd.core.mark import Mark
+from syncd.core.reservation import ReservationSpec
 from syncd.errors import SyncdError
 from syncd.reconciler import Reconciler
 from syncd.tuya import TuyaApi

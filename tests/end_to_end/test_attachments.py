@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from syncd.core.mapper import MAX_PUBLISHED_BYTES
+from syncd.core.attachments import MAX_PUBLISHED_BYTES
 from tests.conftest import Office, ahead, event
 
 PAPER = b"%PDF-1.4 minutes"

@@ -19,8 +19,9 @@ import pytest
 
 from syncd.assembly import service
 from syncd.config import load
+from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.explain import story_of, tell
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.views.screen import Screen

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from syncd.apply.read_back import look_up
+from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.tuya import TuyaApi
 from tests.conftest import ahead, event

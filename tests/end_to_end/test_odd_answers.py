@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from syncd.assembly import open_ledger
 from syncd.config import load
-from syncd.core.reservation import Booking
+from syncd.core.booking import Booking
 from syncd.reconciler import CycleReport
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work

@@ -17,7 +17,7 @@ from tuya_connector import TuyaOpenAPI
 from syncd.apply.settle import MAX_ATTEMPTS
 from syncd.assembly import open_ledger
 from syncd.config import load
-from syncd.core.reservation import Booking
+from syncd.core.booking import Booking
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Sandbox, SandboxSettings
 from tests.conftest import HANG_S, Office, Ran, ahead, event

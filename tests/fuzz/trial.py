@@ -25,8 +25,8 @@ from typing import TypeAlias
 import stamina
 import structlog
 
+from syncd.core.booking import Booking
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking
 from syncd.core.resolve import Decision, Verdict
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
 from tests.fuzz.nonsense import AboutOne, copied, damage, says_no, with_more_pages

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from syncd.apply import leftovers
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.reservation import HOLDING_STATES, Booking, BookingState
 from tests.machine.calendars import Calendars, Heard, Key, Meeting
 from tests.machine.world import STRANGER, Cycle, World
 

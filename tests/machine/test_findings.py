@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from syncd.apply import leftovers
-from syncd.core.reservation import Booking, BookingState, Reservation
+from syncd.core.booking import Booking, BookingState
+from syncd.core.reservation import Reservation
 from tests.core.office import event as occurrence
 from tests.core.test_recognise import adopt, marked, meetings, sorted_out
 from tests.machine.calendars import FIRST_DAY, Calendars, Damage, Event, Meeting

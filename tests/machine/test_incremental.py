@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from syncd.core.changes import Change, Create, Meeting, Plan, Skip, Update, Wait
+from syncd.core.booking import Booking
+from syncd.core.changes import Change, Create, Plan, Skip, Update, Wait
+from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
-from syncd.core.reservation import Booking
 from tests.conftest import examples
 from tests.machine.calendars import DAMAGES, FILES, Calendars, Event
 from tests.machine.calendars import Meeting as Written

@@ -29,8 +29,8 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from syncd.core.booking import HOLDING_STATES
 from syncd.core.reasons import Reason
-from syncd.core.reservation import HOLDING_STATES
 from syncd.core.resolve import Decision, Verdict
 from tests.conftest import examples
 from tests.machine.calendars import (

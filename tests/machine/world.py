@@ -27,8 +27,9 @@ from urllib.parse import urlsplit
 from syncd import assembly
 from syncd.apply import Api
 from syncd.config import Config, load
+from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Plan
-from syncd.core.reservation import Booking, BookingState, ReservationSpec
+from syncd.core.reservation import ReservationSpec
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
 from syncd.ics import Locale
 from syncd.intake import CalendarSource
