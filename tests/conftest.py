@@ -42,7 +42,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _MARKERS = {
     "slow": "takes seconds to minutes, and a few of its kind run always; run by .ci/run",
-    "long": "takes minutes to hours; run by the commands that the README names",
+    "long": "takes minutes to hours; run by the commands that tests/README.md names",
 }
 
 

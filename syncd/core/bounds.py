@@ -2,7 +2,7 @@
 
 A calendar is written by whoever can put a file on a share or send an invitation, so what it costs to read is
 bounded as well as how large it is.
-The README says the same for administrators, under "How a calendar is read".
+`config/README.md` says the same for administrators, under "How a calendar is read".
 """
 
 from __future__ import annotations

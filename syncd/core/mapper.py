@@ -2,7 +2,7 @@
 
 Pure: the same occurrence under the same rules always gives equal specs, byte for byte.
 Nothing is left out without a `Note`, nothing skipped without a `Reason`.
-Field by field this follows the API page "Add Meeting Reservation"; the README has the table.
+Field by field this follows the API page "Add Meeting Reservation"; `config/README.md` has the table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why something happened or did not: the closed set of reason codes.
 
 Nothing that a calendar asks for is dropped, changed or cancelled without one of these.
-The README lists them for administrators; a test keeps the two in step.
+`config/README.md` lists them for administrators; a test keeps the two in step.
 """
 
 from __future__ import annotations

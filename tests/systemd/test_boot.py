@@ -1,4 +1,4 @@
-"""The service on a real Debian 12: installed as the README says, started, reloaded, killed, hung and stopped.
+"""The service on a real Debian 12: installed as its page says, started, reloaded, killed, hung and stopped.
 
 One machine for all; each test leaves the service as it found it, running.
 The API is a sandbox on the loopback that host and machine share.
@@ -58,16 +58,16 @@ class Installed:
 
 
 def shell_blocks(heading: str) -> list[str]:
-    """What the README lets people type in a section."""
-    text = (CHECKOUT / "README.md").read_text()
+    """Return what systemd/README.md lets people type in a section."""
+    text = (CHECKOUT / "systemd" / "README.md").read_text()
     section = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert section, f"the README has a section {heading!r}"
+    assert section, f"systemd/README.md has a section {heading!r}"
     return re.findall(r"^```sh\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    """A machine on which the README was followed up to the start of the service."""
+    """A machine on which systemd/README.md was followed up to the start of the service."""
     try:
         with booted(tmp_path_factory.mktemp("systemd")) as machine, Sandbox().running() as api:
             *preparing, secret, start = shell_blocks("Installation as a service")
@@ -101,7 +101,7 @@ def service(installed: Installed) -> Iterator[Installed]:
 
 
 def test_started(service: Installed) -> None:
-    """Installed as the README says it is active, enabled, tells its state in a sentence and has booked."""
+    """Installed as its page says it is active, enabled, tells its state in a sentence and has booked."""
     machine = service.machine
     assert machine.run("systemctl", "is-enabled", "syncd").stdout.strip() == "enabled"
     service.until_status("1 booked")
