@@ -40,8 +40,8 @@ from syncd.errors import (
     Unanswered,
 )
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault
-from syncd.tuya import BookingRules, Room, TuyaApi, channel, payload
-from syncd.tuya.channel import sign
+from syncd.tuya import BookingRules, Room, TuyaApi, payload
+from syncd.tuya.signing import sign
 from syncd.tuya.transport import Gate, WriteNotArmed
 from tests.conftest import HANG_S
 from tests.daemon.running import until
@@ -1234,16 +1234,17 @@ def test_when_one_is_throttled_all_wait(scene: Scene) -> None:
 
 
 def threads_in(function: str) -> int:
-    """Return how many threads are in a function of the channel."""
-    frames = [frame for top in sys._current_frames().values() for frame, _ in traceback.walk_stack(top)]
-    return sum(f.f_code.co_name == function and f.f_code.co_filename == channel.__file__ for f in frames)
+    """Return how many threads are in a function of the client."""
+    stacks = [traceback.walk_stack(top) for top in sys._current_frames().values()]
+    codes = [frame.f_code for stack in stacks for frame, _ in stack]
+    return sum(code.co_name == function and "/syncd/tuya/" in code.co_filename for code in codes)
 
 
 def test_threads_share_the_failure_to_get_a_token(scene: Scene) -> None:
     """Those that wait for a token while it is refused do not ask for it again, one after the other."""
 
     def refused(connection: socket.socket) -> None:
-        until(lambda: threads_in("_token") == 8, "all wait for the token")
+        until(lambda: threads_in("current") == 8, "all wait for the token")
         connection.sendall(refusal(1005))
 
     server = scene.server(said(result=item()), token=lambda _number: refused)

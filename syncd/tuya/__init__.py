@@ -5,9 +5,11 @@ client is armed; a write is repeated only when the API documents that the first 
 faults are errors of `syncd.errors`.
 Must not: decide what to book, remember bookings, or log what a reservation says.
 
-`transport` is the gate, `channel` one signed call, `codes` what the error codes ask for, `content` what the
-JSON means, `api` the calls by name.
-Neither of the first two is loaded, with the HTTP client below them, before there is a call to make.
+`api` are the calls by name, `pages` the pages of a list, `content` what the JSON means, `codes` what the
+error codes ask for.
+`channel` repeats one call until it has a result, over `token`, `pace`, `client` (one signed request, with
+`signing` and `answer`) and `transport`, the gate.
+The channel is not loaded, with the HTTP client below it, before there is a call to make.
 """
 
 from syncd.tuya.api import REGIONS, TuyaApi

@@ -117,12 +117,12 @@ class TuyaApi:
             return self._opened
 
     def armed(self) -> AbstractContextManager[None]:
-        """Only inside of it does anything but a read leave this client, whichever thread asks."""
+        """Return a context within which other requests than GET may leave, whichever thread asks."""
         return self._channel.armed()
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """Requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
+        """Return the requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
         return self._opened.calls if self._opened else dict.fromkeys(("GET", "POST", "PUT"), 0)
 
     def time(self) -> ApiTime:
@@ -142,11 +142,11 @@ class TuyaApi:
 
     @property
     def clock_offset_s(self) -> float | None:
-        """The API's clock minus ours in seconds; None before the first answer."""
+        """Return the API's clock minus ours in seconds; None before the first answer."""
         return self._opened.clock_offset_s if self._opened else None
 
     def pause_s(self, underway: int) -> float:
-        """Seconds until it is worth beginning another call beside `underway` others of this client.
+        """Return the seconds until another call may begin beside `underway` others of this client.
 
         Infinite when only the end of one of them makes room; so never more are under way than the pace or
         the connections need.
@@ -154,7 +154,7 @@ class TuyaApi:
         return self._channel.pause_s(underway)
 
     def close(self) -> None:
-        """Ends waiting calls at once, from any thread; every later one is `ApiUnusable`.
+        """End waiting calls at once, from any thread; every later one raises `ApiUnusable`.
 
         A request that is underway comes to its end within its time limits.
         """
@@ -164,7 +164,7 @@ class TuyaApi:
                 self._opened.close()
 
     def get(self, reservation_id: str) -> Reservation | None:
-        """One reservation ("Query Meeting"); None when the API says that there is none (code 1000).
+        """Return a reservation ("Query Meeting"); None when the API says that there is none (code 1000).
 
         An answer that makes no sense, a refusal, or a failure while the API answers other questions, is a
         reservation that says so in its `oddity`.
@@ -203,7 +203,7 @@ class TuyaApi:
     def find(
         self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
     ) -> Listing:
-        """All reservations of the window in any status, oldest first ("Query Meeting List").
+        """Return all reservations of the window in any status, oldest first ("Query Meeting List").
 
         Whether the window means start, overlap or containment is not documented: ask for more than needed.
         A list that is refused or contradicts itself shows what it shows, and says why it proves no absence.
@@ -218,7 +218,7 @@ class TuyaApi:
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
     ) -> Listing | None:
-        """What `find` finds if that takes no more `calls`; otherwise None, after one call if it tells."""
+        """Return what `find` does if that takes at most `calls`; else None, after one call if it tells."""
         if end - start > _LONGEST_WINDOW:
             return None
         query = {} if creator is None else {"creator": creator}
@@ -227,7 +227,7 @@ class TuyaApi:
         return None if pages.too_many or pages.moved else listing
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
-        """The list of a query, asked for once more if somebody seems to have booked between two pages."""
+        """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
         pages = Pages(self._channel, _RESERVATIONS, query)
         listing = _listed(pages)
         if pages.moved:
@@ -235,7 +235,7 @@ class TuyaApi:
         return listing
 
     def rules(self) -> BookingRules:
-        """The tenant's booking rules ("Query Meeting Reservation Rules"); raises `Unanswered`."""
+        """Return the tenant's booking rules ("Query Meeting Reservation Rules"); raise `Unanswered`."""
         try:
             found = self._channel.read(_RULES)
         except Refused as refusal:
@@ -247,7 +247,7 @@ class TuyaApi:
         return content.booking_rules(found)
 
     def rooms(self) -> tuple[Room, ...]:
-        """All meeting rooms ("Query Meeting Rooms"), as far as the API tells; raises `Unanswered`."""
+        """Return all meeting rooms that the API tells of ("Query Meeting Rooms"); raise `Unanswered`."""
         pages = Pages(self._channel, _ROOMS, {})
         found = [content.room(item) for item in pages]
         if pages.refusal is not None:
@@ -255,7 +255,7 @@ class TuyaApi:
         return tuple({room.room_id: room for room in found if room is not None}.values())
 
     def find_user(self, address: str) -> str | None:
-        """The id of the one enabled user with this e-mail address ("Query Users"), else None.
+        """Return the id of the only enabled user with this e-mail address ("Query Users"), else None.
 
         The comparison is ours, without regard to case, since how the API matches is not documented.
         Raises `Unanswered`.
@@ -282,7 +282,7 @@ class TuyaApi:
     # Writes: `asked` is when they were decided (None: now); held up for long after that they do not leave.
 
     def create(self, spec: ReservationSpec, mark: Mark | None, *, asked: ApiTime | None = None) -> str:
-        """Books it and returns the reservation id ("Add Meeting Reservation").
+        """Book a meeting and return its reservation id ("Add Meeting Reservation").
 
         An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
         """
@@ -305,12 +305,12 @@ class TuyaApi:
         *,
         asked: ApiTime | None = None,
     ) -> None:
-        """Replaces the content of a reservation ("Modify Meeting Reservation"); read it back afterwards."""
+        """Replace the content of a reservation ("Modify Meeting Reservation"); read it back afterwards."""
         body = content.payload(spec, mark, modifier=modifier)
         self._change(f"{_RESERVATIONS}/{_known(reservation_id)}", body, asked)
 
     def cancel(self, reservation_id: str, *, asked: ApiTime | None = None) -> None:
-        """Cancels a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
+        """Cancel a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
         self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked)
 
     def _change(self, path: str, body: Mapping[str, object], asked: ApiTime | None) -> None:
@@ -329,7 +329,7 @@ def _times(start: datetime, end: datetime) -> dict[str, str]:
 
 
 def _listed(pages: Pages) -> Listing:
-    """What the pages of a list of reservations show, each reservation once."""
+    """Return the reservations on the pages of a list, each once, and what makes the list doubtful."""
     found: dict[str, Reservation] = {}
     nameless: list[Reservation] = []
     repeated = False
@@ -355,12 +355,12 @@ def _trace(refusal: Refused) -> str:
 
 
 def _is_beyond_doubt(endpoint: str, client_id: str) -> bool:
-    """Whether nothing can be wrong with these, so that they need not be tried at once."""
+    """Return whether endpoint and client id are so plain that no client has to be made to check them."""
     return re.fullmatch(_PLAIN_ENDPOINT, endpoint) is not None and client_id.isascii() and client_id.isalnum()
 
 
 def _windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The window in parts that the API is known to accept, overlapping by `_SEAM`."""
+    """Split a window into parts that the API is known to accept, overlapping by `_SEAM`."""
     while end - start > _LONGEST_WINDOW:
         yield start, start + _LONGEST_WINDOW
         start += _LONGEST_WINDOW - _SEAM

@@ -67,7 +67,7 @@ class Room:
 
 
 def payload(spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = None) -> dict[str, object]:
-    """The JSON body of "Add Meeting Reservation", or with `modifier` of "Modify Meeting Reservation".
+    """Return the JSON body of "Add Meeting Reservation"; with `modifier`, of "Modify Meeting Reservation".
 
     A modification carries the full representation, since the documentation does not say whether a field
     that is left out is kept; so a meeting without room says `""` there, which is how the API itself writes
@@ -95,7 +95,7 @@ class Fields:
         self._value = value if isinstance(value, dict) else {}
 
     def value(self, *names: str) -> object:
-        """The first field of these names that is there and not null, else None."""
+        """Return the first field of these names that is there and not null, else None."""
         for name in names:
             for spelling in (name, _camel_case(name)):
                 if (found := self._value.get(spelling)) is not None:
@@ -103,39 +103,39 @@ class Fields:
         return None
 
     def text(self, *names: str) -> str:
-        """Text, or a number as text; empty when absent."""
+        """Return a text, or a number as text; empty when absent."""
         found = self.value(*names)
         return _well_formed(str(found)) if _is_text(found) else ""
 
     def texts(self, *names: str) -> tuple[str, ...]:
-        """A list of texts or numbers; empty when absent."""
+        """Return a list of texts, numbers as text; empty when absent."""
         found = self.value(*names)
         if not isinstance(found, list):
             return ()
         return tuple(_well_formed(str(item)) for item in found if _is_text(item))
 
     def integer(self, *names: str) -> int | None:
-        """A whole number, or one as text; None when absent."""
+        """Return a whole number, also one that is written as text; None when absent."""
         return whole_number(self.value(*names))
 
     def boolean(self, *names: str) -> bool | None:
-        """True or false, also as text; None when absent."""
+        """Return true or false, also where it is written as text; None when absent."""
         found = self.value(*names)
         return {"true": True, "false": False}.get(str(found).lower())
 
     def moment(self, *names: str) -> datetime | None:
-        """The time of a meeting, 13 digits of milliseconds, in UTC; None when absent or something else."""
+        """Return a time in UTC from 13 digits of milliseconds; None when absent or anything else."""
         milliseconds = self.integer(*names)
         if milliseconds is None or not _EARLIEST_MS <= milliseconds < _LATEST_MS:
             return None
         return _EPOCH + timedelta(milliseconds=milliseconds)
 
     def identifier(self, *names: str) -> str | None:
-        """An id; None when it is absent or could not stand in a URL."""
+        """Return an id; None when it is absent or could not stand in a URL."""
         return identifier(self.value(*names))
 
     def items(self, *names: str) -> list[object]:
-        """A list; empty when absent."""
+        """Return a list of JSON values; empty when absent."""
         found = self.value(*names)
         return found if isinstance(found, list) else []
 
@@ -145,7 +145,7 @@ _LISTS = ("participants", "cc_participants")
 
 
 def reservation(value: object, reservation_id: str = "") -> Reservation:
-    """One item of "Query Meeting List" or the result of "Query Meeting", as far as it can be read.
+    """Read an item of "Query Meeting List" or the result of "Query Meeting", as far as it can be read.
 
     `reservation_id` is the one that was asked for; without it that is empty where the answer has no usable
     one.
@@ -179,7 +179,7 @@ def reservation(value: object, reservation_id: str = "") -> Reservation:
 
 
 def _gaps(fields: Fields) -> tuple[frozenset[str], list[str]]:
-    """What a reservation does not say, and of that what it says in a way that cannot be read."""
+    """Return the names of the fields that are not told, and of those that are there but unreadable."""
     unsaid: set[str] = set()
     unreadable: list[str] = []
     for name in (*_TEXTS, *_LISTS):
@@ -198,7 +198,7 @@ def _notice_time_s(fields: Fields) -> int | None:
 
 
 def _well_formed(text: str) -> str:
-    """The text without halves of surrogate pairs, which no database and no terminal takes."""
+    """Replace the halves of surrogate pairs in a text, which no database and no terminal takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -221,7 +221,7 @@ def _attachment(value: object) -> Attachment:
 
 
 def room(value: object) -> Room | None:
-    """One item of "Query Meeting Rooms"; None without a usable id."""
+    """Read an item of "Query Meeting Rooms"; return None if it has no usable id."""
     fields = Fields(value)
     room_id = fields.identifier("id", "room_id")
     if room_id is None:
@@ -237,7 +237,7 @@ def room(value: object) -> Room | None:
 
 
 def booking_rules(value: object) -> BookingRules:
-    """The result of "Query Meeting Reservation Rules"; none configured means the documented defaults."""
+    """Read the result of "Query Meeting Reservation Rules"; return the defaults where it is empty."""
     if not value:
         return UNCONFIGURED_RULES
     fields = Fields(value)
@@ -253,7 +253,7 @@ def booking_rules(value: object) -> BookingRules:
 
 
 def whole_number(value: object) -> int | None:
-    """A JSON number or text that is a whole number, else None."""
+    """Return a JSON number or text as int if it is a whole number, else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -266,7 +266,7 @@ def whole_number(value: object) -> int | None:
 
 
 def identifier(value: object) -> str | None:
-    """An id as text, if it is one that can stand in a URL without escaping."""
+    """Return an id as text if it can stand in a URL without escaping, else None."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if _IDENTIFIER.fullmatch(text) else None
 

@@ -31,14 +31,14 @@ class Pace:
         self._holders: set[int] = set()  # threads that were given a turn and are not done
 
     def take_turn(self) -> None:
-        """Wait for the next turn that nobody has; raises what `sleep` raises."""
+        """Wait for the next turn that nobody has; raise what `sleep` raises."""
         while True:
             self._sleep(self._taken_s())
             if time.monotonic() >= self._held_until:
                 return
 
     def give_back(self) -> None:
-        """What this thread wanted its turns for is done."""
+        """Give up the turns of this thread, whose call is over."""
         with self._lock:
             self._holders.discard(threading.get_ident())
 
@@ -49,13 +49,13 @@ class Pace:
             self._next = max(self._next, self._held_until)
 
     def pause_s(self, underway: int) -> float:
-        """Seconds until a turn that neither is given nor will be asked for by one of the calls under way."""
+        """Return the seconds until a turn that no call under way has or will ask for."""
         with self._lock:
             asking = max(0, underway - len(self._holders))
             return max(0.0, self._next + asking * self._interval_s - time.monotonic())
 
     def _taken_s(self) -> float:
-        """Takes the next turn and returns the seconds until it."""
+        """Take the next turn and return the seconds until it."""
         with self._lock:
             self._holders.add(threading.get_ident())
             now = time.monotonic()

@@ -51,7 +51,7 @@ class Gate(httpx.BaseTransport):
 
     @contextmanager
     def armed(self) -> Iterator[None]:
-        """Opens the gate for everything while it lasts; may be nested and shared by threads."""
+        """Let every request through while the context lasts; may be nested and shared by threads."""
         with self._lock:
             self._armed += 1
         try:
@@ -61,12 +61,12 @@ class Gate(httpx.BaseTransport):
                 self._armed -= 1
 
     def require_armed(self, method: str) -> None:
-        """Raises `WriteNotArmed` for anything but GET while not armed."""
+        """Raise `WriteNotArmed` for anything but GET while not armed."""
         if method != "GET" and not self._armed:
             raise WriteNotArmed(f"{method} while the API client is not armed; nothing was sent")
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Passes a request on, if it may pass; raises `ApiUnusable` when no calls are left this month."""
+        """Pass a request on, if it may pass; raise `ApiUnusable` when no calls are left this month."""
         self.require_armed(request.method)
         with self._lock:
             self._require_budget()
@@ -83,7 +83,7 @@ class Gate(httpx.BaseTransport):
             )
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._connections.close()
 
 
@@ -91,7 +91,7 @@ _NO_PROXY = "{}: names a proxy that cannot be used; use http://host:port, or uns
 
 
 def _connections(endpoint: str) -> httpx.HTTPTransport:
-    """Connections through the environment's proxy, unless the endpoint is on this machine."""
+    """Return connections through the environment's proxy; direct ones to an endpoint on this machine."""
     try:
         url = parsed_url(endpoint)
     except UnusableUrl as unusable:
@@ -115,7 +115,7 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
 
 
 def _proxy_of(scheme: str) -> tuple[str, str | None]:
-    """The environment variable that names the proxy for a scheme, and the proxy; as curl reads them."""
+    """Return the environment variable that names a scheme's proxy, and the proxy; as curl reads them."""
     for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
         proxy = os.environ.get(name, "").strip()
         # A server that runs scripts puts a header of whoever asks it into HTTP_PROXY.
