@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.apply import Progress
-from syncd.config import Config, schema
-from syncd.config.schema import Source
+from syncd.config import Config, Source, sources
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.feed import Body, Snapshot
 from syncd.core.mapper import MappingRules, SourceRules
@@ -212,20 +211,20 @@ def subscription(source: Source, config: Config) -> Subscription:
         auth=_auth(source.auth),
         tls=Tls(tls.ca, tls.certificate, tls.key) if tls else Tls(),
     )
-    return Subscription(feed, source.interval or config.schedule.interval)
+    return Subscription(feed, config.interval_of(source))
 
 
-def _auth(auth: schema.Auth | None) -> Auth | None:
+def _auth(auth: sources.Auth | None) -> Auth | None:
     match auth:
         case None:
             return None
-        case schema.PasswordAuth(type="basic"):
+        case sources.PasswordAuth(type="basic"):
             return BasicAuth(auth.username, auth.password)
-        case schema.PasswordAuth():
+        case sources.PasswordAuth():
             return DigestAuth(auth.username, auth.password)
-        case schema.BearerAuth():
+        case sources.BearerAuth():
             return BearerAuth(auth.token)
-        case schema.HeaderAuth():
+        case sources.HeaderAuth():
             return HeaderAuth(auth.name, auth.value)
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from syncd import config as configuration
+from syncd.assembly import subscription
 from syncd.config import (
     NOT_YET_AVAILABLE,
     BearerAuth,
@@ -114,11 +115,12 @@ def test_defaults(home: Path) -> None:
 
 
 def test_own_interval_and_cron(home: Path) -> None:
-    """A source's own interval wins over the default, and cron leaves no interval."""
+    """A source's own interval wins over the default; beside a cron only the default can be."""
     own = loaded(home, MINIMAL + SOURCE + 'path = "a.ics"\ninterval = "30s"\n')
     assert own.interval_of(own.sources[0]) == timedelta(seconds=30)
     cron = loaded(home, MINIMAL + SOURCE + 'path = "a.ics"\ncron = "*/10 7-19 * * mon-fri"\n')
-    assert cron.interval_of(cron.sources[0]) is None
+    assert (cron.sources[0].interval, cron.sources[0].cron) == (None, "*/10 7-19 * * mon-fri")
+    assert cron.interval_of(cron.sources[0]) == cron.schedule.interval
 
 
 def test_frozen(home: Path) -> None:
@@ -159,8 +161,10 @@ def test_state_directory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_feed_url(home: Path, url: str, fetched: str) -> None:
     """A feed keeps its URL as written, and webcal is fetched by https."""
-    (source,) = loaded(home, MINIMAL + SOURCE + f'url = "{url}"\n', all_available=True).sources
-    assert (source.url, source.fetch_url, source.confirmations) == (url, fetched, 2)
+    config = loaded(home, MINIMAL + SOURCE + f'url = "{url}"\n', all_available=True)
+    (source,) = config.sources
+    assert (source.url, source.confirmations) == (url, 2)
+    assert subscription(source, config).feed.url == fetched
 
 
 def test_auth(home: Path) -> None:

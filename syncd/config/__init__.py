@@ -5,9 +5,9 @@ as `path.to.key: what is wrong, what is allowed`, in entries of a list counted f
 name; no text of an error and no repr holds a secret or an address.
 Must not: use the network, log, or change a file.
 
-`values` and `secret` are the types of single keys, `files` how small files are read, `people` the list of
-users, `table` how problems are
-gathered, `tables` the keys themselves.
+`values`, `network` and `secret` are the types of single keys, `files` how small files are read,
+`validation` how problems are gathered.
+`schema` has the keys themselves, with those of `sources` and `people`.
 `python -m syncd.config` prints the JSON Schema that editors use.
 """
 
@@ -24,31 +24,27 @@ from typing import Any
 from pydantic import ValidationError
 
 from syncd.config.files import UnreadableFile, read_small
+from syncd.config.network import masked_url
+from syncd.config.people import People
 from syncd.config.schema import (
     Api,
     Attachments,
-    Auth,
-    BearerAuth,
     Calendar,
     Config,
     Drift,
-    HeaderAuth,
     Log,
     Mail,
     Notices,
-    PasswordAuth,
-    People,
     Reservation,
     Room,
     Safety,
     Schedule,
-    Source,
     State,
     Web,
     Webhook,
 )
 from syncd.config.secret import Secret
-from syncd.config.values import masked_url
+from syncd.config.sources import Auth, BearerAuth, HeaderAuth, PasswordAuth, Source
 from syncd.errors import ConfigError
 
 __all__ = [

@@ -1,6 +1,7 @@
-"""The people list: which address is which user of the tenant.
+"""`[people]` of the configuration file, and its people list: which address is which user of the tenant.
 
-A CSV file with a header line that names the columns `address` and `user_id`; other columns are for people.
+The list is a CSV file with a header line that names the columns `address` and `user_id`; other columns are
+for people.
 Spreadsheets are welcome: byte order mark, CRLF, and `;` or tab between the columns are understood.
 Promises: every bad line is named by its number, never by what stands in it.
 """
@@ -10,16 +11,74 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
+from pydantic import PrivateAttr, field_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.files import UnreadableFile, read_small
-from syncd.config.values import parse_address
+from syncd.config.validation import Problem, Table, key
+from syncd.config.values import FilePath, Flag, parse_address, problem
+from syncd.errors import ConfigError
 
 _COLUMNS = ("address", "user_id")
 _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]+", re.IGNORECASE)
+
+
+class People(Table):
+    """`[people]`: which address is which user."""
+
+    file: FilePath | None = key(None, "CSV file with the columns address,user_id.")
+    lookup: Flag = key(False, "Ask the tenant's user directory for unknown addresses.")
+    unmapped: Literal["skip", "reject"] = key("skip", "Skip unknown people, or reject their event.")
+    optional: Literal["participant", "cc", "skip"] = key("participant", "People with ROLE=OPT-PARTICIPANT.")
+    declined: Literal["skip", "keep"] = key("skip", "People with PARTSTAT=DECLINED.")
+    addresses: Mapping[str, str] = key({}, "User ids by address; these win over the file.")
+
+    _directory: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @field_validator("addresses", mode="plain", json_schema_input_type=dict[str, str])
+    @classmethod
+    def _addresses(cls, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise problem("must be a table of addresses and user ids")
+        entries = ((f"entry {n}", *entry) for n, entry in enumerate(value.items(), start=1))
+        directory, problems = collect(entries)
+        if problems:
+            raise problem("; ".join(problems))
+        return directory
+
+    @classmethod
+    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+        """Each bad line of the file."""
+        name = raw.get("file")
+        if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
+            for sentence in read_people(directory / name)[1]:
+                yield Problem(("file",), sentence)
+
+    def model_post_init(self, context: object) -> None:  # noqa: ARG002
+        """Keep what the file said when the configuration was loaded."""
+        self._directory = self._read()[0]
+
+    def _read(self) -> tuple[dict[str, str], list[str]]:
+        directory, problems = read_people(self.file) if self.file is not None else ({}, [])
+        return {**directory, **self.addresses}, problems
+
+    @property
+    def directory(self) -> Mapping[str, str]:
+        """User ids by lower-case address: the file, with `addresses` over it."""
+        return self._directory
+
+    def reread(self) -> People:
+        """These people with the file as it is now; ConfigError if it has a problem."""
+        directory, problems = self._read()
+        if problems:
+            raise ConfigError(f"people.file: {sentence}" for sentence in problems)
+        people = self.model_copy()
+        people._directory = directory  # noqa: SLF001  # our own copy
+        return people
 
 
 def read_people(path: Path) -> tuple[dict[str, str], list[str]]:

@@ -15,51 +15,39 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from syncd.config.people import collect, read_people
+from syncd.config.network import Endpoint, Host, Listen, PublicUrl, WebUrl, is_loopback, split_listen
+from syncd.config.people import People
 from syncd.config.secret import HOW_TO_WRITE, Secret
-from syncd.config.validation import Problem, Table, key
+from syncd.config.sources import Source
+from syncd.config.validation import Problem, Table, exactly_one, key
 from syncd.config.values import (
     EXPRESSION_PREFIX,
     AccessId,
     Address,
-    AllowedHost,
-    Cron,
     Duration,
-    Endpoint,
     Extension,
-    FeedUrl,
     FileMode,
     FilePath,
     Flag,
-    HeaderName,
-    Host,
     Id,
     InstanceName,
-    Listen,
     Location,
     Number,
-    PublicUrl,
     RoomName,
     Share,
-    Size,
     StateUrl,
     Text,
-    WebUrl,
     Whole,
     WorkingHours,
     Zone,
-    is_loopback,
     location_expressions,
     nearest,
-    problem,
-    split_listen,
 )
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.changes import Mode
 from syncd.core.text import fold_name
-from syncd.errors import ConfigError
 
 
 class Calendar(Table):
@@ -96,7 +84,7 @@ class Api(Table):
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
         """One of region and endpoint."""
-        yield from _exactly_one(raw, "region", "endpoint")
+        yield from exactly_one(raw, "region", "endpoint")
 
 
 class Reservation(Table):
@@ -107,60 +95,6 @@ class Reservation(Table):
     notice_time: Duration = key("15m", "Lead of the notification where the event has no alarm.")
     marker: Flag = key(True, "Short ownership mark at the end of the description.")
     instance: InstanceName = key("hq", "Part of the mark; two daemons on one project differ here.")
-
-
-class People(Table):
-    """`[people]`: which address is which user."""
-
-    file: FilePath | None = key(None, "CSV file with the columns address,user_id.")
-    lookup: Flag = key(False, "Ask the tenant's user directory for unknown addresses.")
-    unmapped: Literal["skip", "reject"] = key("skip", "Skip unknown people, or reject their event.")
-    optional: Literal["participant", "cc", "skip"] = key("participant", "People with ROLE=OPT-PARTICIPANT.")
-    declined: Literal["skip", "keep"] = key("skip", "People with PARTSTAT=DECLINED.")
-    addresses: Mapping[str, str] = key({}, "User ids by address; these win over the file.")
-
-    _directory: Mapping[str, str] = PrivateAttr(default_factory=dict)
-
-    @field_validator("addresses", mode="plain", json_schema_input_type=dict[str, str])
-    @classmethod
-    def _addresses(cls, value: object) -> Mapping[str, str]:
-        if not isinstance(value, dict):
-            raise problem("must be a table of addresses and user ids")
-        entries = ((f"entry {n}", *entry) for n, entry in enumerate(value.items(), start=1))
-        directory, problems = collect(entries)
-        if problems:
-            raise problem("; ".join(problems))
-        return directory
-
-    @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
-        """Each bad line of the file."""
-        name = raw.get("file")
-        if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
-            for sentence in read_people(directory / name)[1]:
-                yield Problem(("file",), sentence)
-
-    def model_post_init(self, context: object) -> None:  # noqa: ARG002
-        """Keep what the file said when the configuration was loaded."""
-        self._directory = self._read()[0]
-
-    def _read(self) -> tuple[dict[str, str], list[str]]:
-        directory, problems = read_people(self.file) if self.file is not None else ({}, [])
-        return {**directory, **self.addresses}, problems
-
-    @property
-    def directory(self) -> Mapping[str, str]:
-        """User ids by lower-case address: the file, with `addresses` over it."""
-        return self._directory
-
-    def reread(self) -> People:
-        """These people with the file as it is now; ConfigError if it has a problem."""
-        directory, problems = self._read()
-        if problems:
-            raise ConfigError(f"people.file: {sentence}" for sentence in problems)
-        people = self.model_copy()
-        people._directory = directory  # noqa: SLF001  # our own copy
-        return people
 
 
 class Room(Table):
@@ -187,112 +121,6 @@ class Room(Table):
         """The regular expressions for LOCATION, without regard to case."""
         written = [text for text in self.locations if text.startswith(EXPRESSION_PREFIX)]
         return tuple(expression for text in written for expression in location_expressions(text))
-
-
-class PasswordAuth(Table):
-    """`auth` by user name and password (RFC 7617, RFC 7616)."""
-
-    type: Literal["basic", "digest"] = key(..., "How the password is sent.")
-    username: Text = key(..., "User name at the server of the feed.")
-    password: Secret = key(..., "Its password.")
-
-
-class BearerAuth(Table):
-    """`auth` by token (RFC 6750)."""
-
-    type: Literal["bearer"] = key(..., "A token in the Authorization header.")
-    token: Secret = key(..., "The token.")
-
-
-class HeaderAuth(Table):
-    """`auth` by a header of the server's choice."""
-
-    type: Literal["header"] = key(..., "A header of any name.")
-    name: HeaderName = key(..., "Name of the header.")
-    value: Secret = key(..., "Its value.")
-
-
-Auth = PasswordAuth | BearerAuth | HeaderAuth
-_AUTHS: Mapping[object, type[PasswordAuth | BearerAuth | HeaderAuth]] = {
-    "basic": PasswordAuth,
-    "digest": PasswordAuth,
-    "bearer": BearerAuth,
-    "header": HeaderAuth,
-}
-
-
-class Tls(Table):
-    """`tls` of a source: whom to trust, and how to prove who asks."""
-
-    ca: FilePath | None = key(None, "PEM file with the only authorities trusted for this feed.")
-    certificate: FilePath | None = key(None, "PEM file with the client certificate.")
-    key: FilePath | None = key(None, "PEM file with its key, unless it is in the same file.")
-
-    @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """A key belongs to a certificate."""
-        if "key" in raw and "certificate" not in raw:
-            yield Problem(("key",), "is of use with certificate only; add it")
-
-
-class Source(Table):
-    """One of `[[sources]]`: a calendar in files (`path`) or behind a URL (`url`)."""
-
-    name: Text = key(..., "Unique; appears in logs, plans and metrics.", max_length=64)
-    path: FilePath | None = key(None, "A file, a directory, or a glob.")
-    url: FeedUrl | None = key(None, "A feed: http, https; webcal and webcals mean https.")
-    interval: Duration | None = key(None, "Read again after this long; else schedule.interval.")
-    cron: Cron | None = key(None, "When to read instead: minute hour day month weekday.")
-    room: Id | None = key(None, "Room id for events that name no room.")
-    creator: Id | None = key(None, "User id for events whose organizer has none.")
-    cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
-    owner: Address | None = key(None, "Whose calendar it is: decides about the meetings of that organizer.")
-    timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
-    auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")
-    tls: Tls | None = key(None, "Private authorities and a client certificate, as PEM files.")
-    timeout: Duration = key("60s", "For the whole reading.")
-    allow_hosts: tuple[AllowedHost, ...] = key([], "Hosts or networks on private addresses it may reach.")
-    max_bytes: Size = key("50MB", "A larger calendar is refused.")
-    uid_scope: Literal["global", "source"] = key(
-        "global", "global: the same UID in two sources is one meeting."
-    )
-    confirmations: Whole = key(
-        None, "Complete readings without an event before it counts as gone (files 1, feeds 2).", ge=1, le=100
-    )
-
-    @field_validator("auth", mode="before")
-    @classmethod
-    def _auth(cls, value: object, info: ValidationInfo) -> object:
-        """Choose the kind by `type`, so that problems are those of that kind alone."""
-        if value is None or isinstance(value, Table):
-            return value
-        kind = value.get("type") if isinstance(value, dict) else None
-        if not isinstance(kind, str) or kind not in _AUTHS:
-            raise problem('must be a table with type = "basic", "digest", "bearer" or "header"')
-        return _AUTHS[kind].model_validate(value, context=info.context)
-
-    @field_validator("confirmations", mode="before")
-    @classmethod
-    def _confirmations(cls, value: object, info: ValidationInfo) -> object:
-        if value is None:
-            return 1 if info.data.get("url") is None else 2
-        return value
-
-    @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """One of path and url, not both of interval and cron, nothing of feeds for files."""
-        yield from _exactly_one(raw, "path", "url")
-        if "interval" in raw and "cron" in raw:
-            yield Problem(("cron",), "cannot be together with interval; keep one of them")
-        if "path" in raw and "url" not in raw:
-            for name in ("auth", "tls", "allow_hosts"):
-                if raw.get(name):
-                    yield Problem((name,), "is for a url; a path needs none")
-
-    @property
-    def fetch_url(self) -> str | None:
-        """The URL to fetch: webcal and webcals are https; None for files."""
-        return None if self.url is None else re.sub(r"^webcals?://", "https://", self.url)
 
 
 class Schedule(Table):
@@ -500,19 +328,12 @@ class Config(Table):
                     ("sources", n, "room"), f"is not the id of one of [[rooms]]{nearest(room, known)}", True
                 )
 
-    def interval_of(self, source: Source) -> timedelta | None:
-        """How long after a reading the source is read again; None if `cron` says when."""
-        return None if source.cron is not None else source.interval or self.schedule.interval
+    def interval_of(self, source: Source) -> timedelta:
+        """Return how long after a reading a source is read again, unless it has a `cron` that says when."""
+        return source.interval or self.schedule.interval
 
 
 Table.whole = Config
-
-
-def _exactly_one(raw: Mapping[str, Any], one: str, other: str) -> Iterator[Problem]:
-    if one in raw and other in raw:
-        yield Problem((other,), f"cannot be together with {one}; keep one of them")
-    elif one not in raw and other not in raw:
-        yield Problem((), f"needs either {one} or {other}", True)
 
 
 def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

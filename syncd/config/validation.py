@@ -39,6 +39,14 @@ def key(default: Any, description: str, **limits: Any) -> Any:
     return Field(default, description=description, **limits)
 
 
+def exactly_one(raw: Mapping[str, Any], one: str, other: str) -> Iterator[Problem]:
+    """Yield the problem of a table as written that has both of two keys, or neither."""
+    if one in raw and other in raw:
+        yield Problem((other,), f"cannot be together with {one}; keep one of them")
+    elif one not in raw and other not in raw:
+        yield Problem((), f"needs either {one} or {other}", True)
+
+
 _SENTENCES = {
     "bool_type": "must be true or false, without quotes",
     "dict_type": "must be a table",

@@ -14,10 +14,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
@@ -30,8 +28,6 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
-
-from syncd.urls import UnusableUrl, require_usable
 
 _Function = Callable[..., object]
 
@@ -55,7 +51,7 @@ def directory_of(info: ValidationInfo) -> Path:
     return Path((info.context or {}).get("directory", Path.cwd()))
 
 
-def _require_text(value: object, example: str) -> str:
+def require_text(value: object, example: str) -> str:
     if not isinstance(value, str):
         raise problem(f'must be text in quotes, such as "{example}"')
     return value
@@ -64,7 +60,7 @@ def _require_text(value: object, example: str) -> str:
 # Plain values. Strict, because a silent conversion (of "no" or 1.0, say) hides a mistake.
 
 
-def _text(value: str) -> str:
+def require_printable(value: str) -> str:
     if not value.strip():
         raise problem("must not be empty; leave the key out instead")
     if not value.isprintable():
@@ -72,7 +68,7 @@ def _text(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Strict(), AfterValidator(_text), Field(json_schema_extra={"minLength": 1})]
+Text = Annotated[str, Strict(), AfterValidator(require_printable), Field(json_schema_extra={"minLength": 1})]
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -188,7 +184,7 @@ def share_text(share: float) -> str:
     return f"{round(share * 100, 3):g}%"
 
 
-def _value(parse: _Function, write: _Function, schema: dict[str, Any]) -> tuple[Any, ...]:
+def from_text(parse: _Function, write: _Function, schema: dict[str, Any]) -> tuple[Any, ...]:
     return (
         PlainValidator(parse),
         PlainSerializer(write, return_type=str),
@@ -196,9 +192,9 @@ def _value(parse: _Function, write: _Function, schema: dict[str, Any]) -> tuple[
     )
 
 
-Duration = Annotated[timedelta, *_value(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})]
-Size = Annotated[int, *_value(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"})]
-Share = Annotated[float, *_value(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})]
+Duration = Annotated[timedelta, *from_text(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})]
+Size = Annotated[int, *from_text(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"})]
+Share = Annotated[float, *from_text(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})]
 
 
 # Times and zones.
@@ -214,7 +210,7 @@ def _file_mode(value: object) -> int:
     return mode
 
 
-FileMode = Annotated[int, *_value(_file_mode, lambda mode: f"{mode:04o}", {"pattern": "^0?[67][0-7]{2}$"})]
+FileMode = Annotated[int, *from_text(_file_mode, lambda mode: f"{mode:04o}", {"pattern": "^0?[67][0-7]{2}$"})]
 
 
 def _extension(value: object) -> str:
@@ -224,7 +220,7 @@ def _extension(value: object) -> str:
     return text
 
 
-Extension = Annotated[str, *_value(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})]
+Extension = Annotated[str, *from_text(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})]
 
 
 def _working_hours(value: object) -> tuple[time, time]:
@@ -254,7 +250,7 @@ _OF_THE_HOST = {"localtime", "posixrules"}  # a machine's own setting under a na
 def _zone(value: object) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
-    name = _require_text(value, "Europe/Berlin")
+    name = require_text(value, "Europe/Berlin")
     try:
         if name not in _OF_THE_HOST:
             return ZoneInfo(name)
@@ -264,12 +260,12 @@ def _zone(value: object) -> ZoneInfo:
     raise problem(f"must be an IANA time zone such as Europe/Berlin{nearest(name, known)}")
 
 
-Zone = Annotated[ZoneInfo, *_value(_zone, lambda zone: zone.key, {})]
+Zone = Annotated[ZoneInfo, *from_text(_zone, lambda zone: zone.key, {})]
 
 
 def _cron(value: object) -> str:
     """Five fields as APScheduler understands them, since that is what will run them."""
-    expression = _require_text(value, "*/10 7-19 * * mon-fri")
+    expression = require_text(value, "*/10 7-19 * * mon-fri")
     fields = expression.split()
     if len(fields) != 5:
         raise problem("must have five fields: minute hour day month weekday, such as */10 7-19 * * mon-fri")
@@ -292,7 +288,7 @@ def _cron(value: object) -> str:
     return expression
 
 
-Cron = Annotated[str, *_value(_cron, str, {})]
+Cron = Annotated[str, *from_text(_cron, str, {})]
 
 
 # People, rooms, places.
@@ -300,26 +296,28 @@ Cron = Annotated[str, *_value(_cron, str, {})]
 
 def parse_address(value: object) -> str:
     """A calendar address in lower case and without `mailto:`, as it is compared."""
-    address = _require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
+    address = require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
     # Not only mail addresses: a calendar user may be urn:uuid:… or an X.500 path (RFC 5545 section 3.3.3).
     if not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address) or not address.isprintable():
         raise problem("must be an address such as room@example.com")
     return address
 
 
-Address = Annotated[str, *_value(parse_address, str, {})]
+Address = Annotated[str, *from_text(parse_address, str, {})]
 
 
 def _room_name(value: object) -> str:
     """Return a name without the signs that nobody sees, which come along when it is pasted."""
-    written = _require_text(value, "Small meeting room")
+    written = require_text(value, "Small meeting room")
+    shown = [character for character in written if unicodedata.category(character) != "Cf"]
     # Blanks of any width are printed as what they are, but are not called printable.
-    shown = "".join(character for character in written if unicodedata.category(character) != "Cf")
-    _text("".join(" " if unicodedata.category(character) == "Zs" else character for character in shown))
-    return shown
+    letters = [character for character in shown if unicodedata.category(character) != "Zs"]
+    blanks = len(shown) - len(letters)
+    require_printable("".join(letters) + " " * blanks)
+    return "".join(shown)
 
 
-RoomName = Annotated[str, *_value(_room_name, str, {"minLength": 1})]
+RoomName = Annotated[str, *from_text(_room_name, str, {"minLength": 1})]
 
 EXPRESSION_PREFIX = "re:"
 
@@ -357,7 +355,7 @@ def _normal_in_pattern(character: str) -> str:
     return normal if normal == character else "".join(re.escape(c) if c.isascii() else c for c in normal)
 
 
-Location = Annotated[str, *_value(_location, str, {})]
+Location = Annotated[str, *from_text(_location, str, {})]
 
 
 # Files.
@@ -399,18 +397,18 @@ def _exists(path: Path) -> bool:
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
-    text = str(value) if isinstance(value, Path) else _text(_require_text(value, "people.csv"))
+    text = str(value) if isinstance(value, Path) else require_printable(require_text(value, "people.csv"))
     path = directory_of(info) / text
     if sentence := path_problem(text, path):
         raise problem(sentence)
     return path
 
 
-FilePath = Annotated[Path, *_value(_path, str, {})]
+FilePath = Annotated[Path, *from_text(_path, str, {})]
 
 
 def _state_url(value: object, info: ValidationInfo) -> str:
-    url = _text(_require_text(value, "sqlite:///state.db"))
+    url = require_printable(require_text(value, "sqlite:///state.db"))
     scheme, separator, rest = url.partition("://")
     if scheme.partition("+")[0] in {"postgresql", "postgres"}:
         raise problem("postgresql is not yet available; use sqlite:///state.db")
@@ -424,114 +422,4 @@ def _state_url(value: object, info: ValidationInfo) -> str:
     return f"sqlite:///{directory_of(info) / name}"
 
 
-StateUrl = Annotated[str, *_value(_state_url, str, {"pattern": "^sqlite:///."})]
-
-
-# Networks. The path and query of a URL are treated as secrets: feeds and pings carry their key there.
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host of a URL or a listening address is this machine and nothing else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
-    allowed = " or ".join(f"{scheme}://" for scheme in schemes)
-    url = _text(_require_text(value, "https://calendar.example.com/…"))
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or any(character.isspace() or character == "\\" for character in url):
-        raise problem(f"must be a URL that starts with {allowed} and is without blanks")
-    if parts.scheme not in schemes:
-        raise problem(f"must start with {allowed}")
-    if parts.username is not None or parts.password is not None:
-        raise problem("must not hold a user name or password; use auth with a secret from a file")
-    try:
-        require_usable(url)
-    except UnusableUrl as unusable:
-        raise problem(str(unusable)) from None
-    return parts
-
-
-def masked_url(url: str) -> str:
-    """The scheme and host of a URL; `…` for the rest, which may be as secret as a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "")
-
-
-def _web_url(value: object) -> str:
-    return _split(value, ("http", "https")).geturl()
-
-
-def _feed_url(value: object) -> str:
-    return _split(value, ("https", "http", "webcal", "webcals")).geturl()
-
-
-def _endpoint(value: object) -> str:
-    parts = _split(value, ("https", "http"))
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise problem("must be scheme and host alone, such as https://openapi.tuyaeu.com")
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise problem(
-            "must be https://, because http:// is accepted on loopback (127.0.0.1, ::1, localhost) only"
-        )
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-WebUrl = Annotated[str, *_value(_web_url, masked_url, {"format": "uri"})]
-PublicUrl = Annotated[str, *_value(_web_url, str, {"format": "uri"})]
-FeedUrl = Annotated[str, *_value(_feed_url, masked_url, {"format": "uri"})]
-Endpoint = Annotated[str, *_value(_endpoint, str, {"format": "uri"})]
-
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*"
-)
-
-
-def _host(value: object) -> str:
-    host = _require_text(value, "calendar.example.com").lower().rstrip(".")
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        # Digits and dots alone are a mistyped address, never a name (RFC 1123 section 2.1).
-        if _HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host):
-            return host
-    raise problem("must be a host name or an IP address")
-
-
-def _host_or_network(value: object) -> str:
-    text = _require_text(value, "10.1.0.0/16")
-    if "/" not in text:
-        return _host(text)
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise problem("must be a network such as 10.1.0.0/16, with no bit set after its prefix") from None
-
-
-Host = Annotated[str, *_value(_host, str, {})]
-AllowedHost = Annotated[str, *_value(_host_or_network, str, {})]
-
-
-def split_listen(listen: str) -> tuple[str, int] | None:
-    """Host and port of `127.0.0.1:8620` or `[::1]:8620`; None if it is not that."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen)
-    if found is None or not 1 <= int(found[3]) <= 65535:
-        return None
-    return found[1] or found[2], int(found[3])
-
-
-def _listen(value: object) -> str:
-    text = _require_text(value, "127.0.0.1:8620")
-    if text and split_listen(text) is None:
-        raise problem('must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off')
-    return text
-
-
-Listen = Annotated[str, *_value(_listen, str, {})]
+StateUrl = Annotated[str, *from_text(_state_url, str, {"pattern": "^sqlite:///."})]

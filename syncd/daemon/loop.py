@@ -397,7 +397,7 @@ class Daemon:
         self._scheduler.plan(
             {
                 source.name: Entry(
-                    interval=source.interval or config.schedule.interval,
+                    interval=config.interval_of(source),
                     cron=source.cron,
                     zone=config.calendar.timezone,
                     jitter=config.schedule.jitter,

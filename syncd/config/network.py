@@ -1,0 +1,123 @@
+"""The values of a configuration file that name hosts: URLs, listening addresses, networks.
+
+Each type here is as those of `values`: a validator, its way back to text and its JSON schema.
+Promises: the path and query of a URL are treated as secrets, since feeds and pings carry their key there.
+Must not: look up a host or connect to one.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_network
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from syncd.config.values import from_text, problem, require_printable, require_text
+from syncd.urls import UnusableUrl, require_usable
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL or a listening address is this machine and nothing else."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
+    allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+    url = require_printable(require_text(value, "https://calendar.example.com/…"))
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or any(character.isspace() or character == "\\" for character in url):
+        raise problem(f"must be a URL that starts with {allowed} and is without blanks")
+    if parts.scheme not in schemes:
+        raise problem(f"must start with {allowed}")
+    if parts.username is not None or parts.password is not None:
+        raise problem("must not hold a user name or password; use auth with a secret from a file")
+    try:
+        require_usable(url)
+    except UnusableUrl as unusable:
+        raise problem(str(unusable)) from None
+    return parts
+
+
+def masked_url(url: str) -> str:
+    """The scheme and host of a URL; `…` for the rest, which may be as secret as a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "")
+
+
+def _web_url(value: object) -> str:
+    return _split(value, ("http", "https")).geturl()
+
+
+def _feed_url(value: object) -> str:
+    return _split(value, ("https", "http", "webcal", "webcals")).geturl()
+
+
+def _endpoint(value: object) -> str:
+    parts = _split(value, ("https", "http"))
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise problem("must be scheme and host alone, such as https://openapi.tuyaeu.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise problem(
+            "must be https://, because http:// is accepted on loopback (127.0.0.1, ::1, localhost) only"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+WebUrl = Annotated[str, *from_text(_web_url, masked_url, {"format": "uri"})]
+PublicUrl = Annotated[str, *from_text(_web_url, str, {"format": "uri"})]
+FeedUrl = Annotated[str, *from_text(_feed_url, masked_url, {"format": "uri"})]
+Endpoint = Annotated[str, *from_text(_endpoint, str, {"format": "uri"})]
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*"
+)
+
+
+def _host(value: object) -> str:
+    host = require_text(value, "calendar.example.com").lower().rstrip(".")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        # Digits and dots alone are a mistyped address, never a name (RFC 1123 section 2.1).
+        if _HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host):
+            return host
+    raise problem("must be a host name or an IP address")
+
+
+def _host_or_network(value: object) -> str:
+    text = require_text(value, "10.1.0.0/16")
+    if "/" not in text:
+        return _host(text)
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise problem("must be a network such as 10.1.0.0/16, with no bit set after its prefix") from None
+
+
+Host = Annotated[str, *from_text(_host, str, {})]
+AllowedHost = Annotated[str, *from_text(_host_or_network, str, {})]
+
+
+def split_listen(listen: str) -> tuple[str, int] | None:
+    """Host and port of `127.0.0.1:8620` or `[::1]:8620`; None if it is not that."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen)
+    if found is None or not 1 <= int(found[3]) <= 65535:
+        return None
+    return found[1] or found[2], int(found[3])
+
+
+def _listen(value: object) -> str:
+    text = require_text(value, "127.0.0.1:8620")
+    if text and split_listen(text) is None:
+        raise problem('must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off')
+    return text
+
+
+Listen = Annotated[str, *from_text(_listen, str, {})]
