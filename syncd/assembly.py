@@ -151,7 +151,7 @@ def assemble(
     subscriptions = Subscriptions(
         {source.name: subscription(source, config) for source in config.sources if source.url},
         fetcher=partial(_fetcher, stopping),
-        shelf=ledger if owner else _Looking(ledger),
+        shelf=ledger.sources if owner else _Looking(ledger),
         clock=utc_now,
     )
 
@@ -184,8 +184,8 @@ class _Looking:
     """The shelf of who may not write: what is there can be read."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.snapshot = ledger.snapshot
-        self.body = ledger.body
+        self.snapshot = ledger.sources.snapshot
+        self.body = ledger.sources.body
 
     def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
         """Nothing is kept."""
@@ -297,12 +297,12 @@ def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], o
     def count_call(method: str) -> None:
         alive()
         if metered:
-            ledger.count_call(method, utc_now())
+            ledger.calls.count(method, utc_now())
 
     def budget_left() -> int | None:
         if settings.monthly_calls == 0:
             return None
-        return max(0, settings.monthly_calls - ledger.calls_in_month(utc_now()))
+        return max(0, settings.monthly_calls - ledger.calls.in_month(utc_now()))
 
     return TuyaApi(
         endpoint=settings.endpoint or REGIONS[settings.region or ""],
@@ -327,13 +327,13 @@ class _PathMemory(Memory):
 
     def recall(self) -> str:
         """Return what was kept of this path last."""
-        word, _, path = (self._ledger.get_fact(self._fact) or "").partition("\n")
+        word, _, path = (self._ledger.facts.get(self._fact) or "").partition("\n")
         return word if path == self._path else ""
 
     def keep(self, word: str) -> None:
         """Remember it, unless that is known; who may not write remembers nothing."""
         if self._owner and self.recall() != word:
-            self._ledger.set_fact(self._fact, f"{word}\n{self._path}")
+            self._ledger.facts.set(self._fact, f"{word}\n{self._path}")
 
 
 def _source(

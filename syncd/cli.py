@@ -163,7 +163,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         if as_json:
             _print_json(document)
         else:
-            _tables(config).status(document, ledger.current())
+            _tables(config).status(document, ledger.bookings.current())
         attention = documents.needs_attention(document)
     raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
 
@@ -207,7 +207,7 @@ def approve(context: typer.Context, checksum: str) -> None:
         if checksum != current:
             _complain(f"{checksum} is not what is held now; the current checksum is {current}.")
             raise typer.Exit(Exit.ATTENTION)
-        parts.ledger.approve(checksum, utc_now(), who())
+        parts.ledger.people.approve(checksum, utc_now(), who())
     streams.say(f"Approved; the next cycle cancels {count} reservations.")
 
 
@@ -246,7 +246,7 @@ def resolve(
     state = _open_state(every, [one.value for one in Open]) if every is not None else None
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
-        open_ones = [booking for booking in ledger.current() if resolvable(booking)]
+        open_ones = [booking for booking in ledger.bookings.current() if resolvable(booking)]
         if state is None:
             meant = [_one_meant(key or "", open_ones)]
             told = full_name(meant[0])
@@ -258,7 +258,7 @@ def resolve(
                 streams.say(f"No booking is {words}, so there is nothing to resolve.")
                 return
             told = f"{len(meant)} booking{'s' if len(meant) > 1 else ''} {words}"
-        ledger.decide(*(Decision(b.row, chosen[0], adopt, who(), utc_now()) for b in meant))
+        ledger.people.decide(*(Decision(b.row, chosen[0], adopt, who(), utc_now()) for b in meant))
     streams.say(f"Recorded for {told}: {chosen[0]}; the next cycle looks at the API and carries it out.")
 
 

@@ -91,7 +91,7 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
 
 def _show(console: Screen, parts: Service, done: CycleReport) -> None:
     tables = tables_of(parts.config)
-    bookings = parts.ledger.current()
+    bookings = parts.ledger.bookings.current()
     console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
     tables.cycle(done)
     waiting = [b for b in bookings if b.state is BookingState.WAITING]

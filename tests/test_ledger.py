@@ -31,7 +31,7 @@ from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger
-from syncd.ledger.rows import decode_spec, encode_spec
+from syncd.ledger.booking_rows import decode_spec, encode_spec
 from tests.conftest import HANG_S
 
 FILES = ["state.db", "state.db-wal", "state.db-shm", "state.db.lock", "state.db.underway"]
@@ -98,9 +98,9 @@ def test_what_is_in_doubt_is_one_question(tmp_path: Path, reason: Reason | None)
     with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=True) as ledger:
         for state in BookingState:
             found = replace(booked(uid=state), state=state, reason=reason, pending=SPEC, attempted_at=NOW)
-            ledger.record(found, at=NOW, what="test")
-        meant = [b for b in ledger.current() if b.in_doubt]
-        assert list(ledger.in_doubt(NOW)) == meant
+            ledger.bookings.record(found, at=NOW, what="test")
+        meant = [b for b in ledger.bookings.current() if b.in_doubt]
+        assert list(ledger.bookings.in_doubt(NOW)) == meant
         assert len(meant) == (4 if reason is Reason.IN_DOUBT else 2)
 
 
@@ -114,7 +114,7 @@ IDS = st.none() | st.text(min_size=1, max_size=12)
 
 def _next_generation(ledger: Ledger, key: OccurrenceKey) -> int:
     """The next generation of one occurrence."""
-    return ledger.next_generations([key])[key]
+    return ledger.bookings.next_generations([key])[key]
 
 
 @st.composite
@@ -192,37 +192,39 @@ class LedgerContract:
     @given(booking=bookings(), at=INSTANTS)
     def test_a_booking_comes_back_as_it_was(self, ledger: Ledger, booking: Booking, at: datetime) -> None:
         """Every field of every possible booking survives storage, and `record` returns what is stored."""
-        (stored,) = ledger.record(booking, at=at, what="test")
+        (stored,) = ledger.bookings.record(booking, at=at, what="test")
         assert stored == replace(booking, row=stored.row, updated_at=at)
-        assert stored in ledger.bookings_of(booking.key.uid)
-        ledger.record(stored.with_state(BookingState.ENDED), at=at, what="over")
+        assert stored in ledger.bookings.of(booking.key.uid)
+        ledger.bookings.record(stored.with_state(BookingState.ENDED), at=at, what="over")
 
     def test_times_come_back_as_instants(self, ledger: Ledger) -> None:
         """A time given in another zone is the same instant when it is read."""
         zone = timezone(timedelta(hours=5, minutes=30))
-        ledger.record(wish(retry_at=NOW.astimezone(zone)), at=NOW.astimezone(zone), what="test")
-        (stored,) = ledger.current()
+        ledger.bookings.record(wish(retry_at=NOW.astimezone(zone)), at=NOW.astimezone(zone), what="test")
+        (stored,) = ledger.bookings.current()
         assert (stored.retry_at, stored.updated_at) == (NOW, NOW)
 
     def test_bookings_outlive_the_process(self, url: str) -> None:
         """What was recorded is there when the ledger is opened again."""
         with Ledger.open(url, owner=True) as ledger:
-            stored = ledger.record(booked("b"), booked("a"), at=NOW, what="test")
+            stored = ledger.bookings.record(booked("b"), booked("a"), at=NOW, what="test")
         with Ledger.open(url, owner=True) as ledger:
-            assert ledger.current() == tuple(reversed(stored))
+            assert ledger.bookings.current() == tuple(reversed(stored))
 
     def test_current_leaves_out_what_is_closed(self, ledger: Ledger) -> None:
         """Cancelled and ended bookings are not current, and stay to be explained."""
-        first, second, third = ledger.record(booked("a"), booked("b"), booked("c"), at=NOW, what="test")
+        first, second, third = ledger.bookings.record(
+            booked("a"), booked("b"), booked("c"), at=NOW, what="test"
+        )
         over = second.with_state(BookingState.ENDED)
-        ledger.record(cancelled(first, None), over, at=NOW, what="over")
-        assert ledger.current() == (third,)
-        assert [b.state for b in ledger.bookings()] == ["cancelled", "ended", "booked"]
-        assert [b.state for b in ledger.bookings_of("a")] == ["cancelled"]
+        ledger.bookings.record(cancelled(first, None), over, at=NOW, what="over")
+        assert ledger.bookings.current() == (third,)
+        assert [b.state for b in ledger.bookings.all()] == ["cancelled", "ended", "booked"]
+        assert [b.state for b in ledger.bookings.of("a")] == ["cancelled"]
 
     def test_what_may_be_of_the_same_meetings(self, ledger: Ledger) -> None:
         """Current bookings by UID and by mark, each once, however many are asked for."""
-        a, b, c, _, _ = ledger.record(
+        a, b, c, _, _ = ledger.bookings.record(
             booked("a", mark="1"),
             booked("a", "r2"),
             booked("b", mark="2"),
@@ -232,7 +234,7 @@ class LedgerContract:
             what="test",
         )
         many = {f"u{n}" for n in range(1000)}
-        found = ledger.concerned({"a", *many}, {"1", "2", "4", *many})
+        found = ledger.bookings.concerned({"a", *many}, {"1", "2", "4", *many})
         assert sorted(found, key=lambda one: one.row) == [a, b, c]
 
     def test_unsettled_is_what_is_not_simply_booked(self, ledger: Ledger) -> None:
@@ -240,12 +242,12 @@ class LedgerContract:
         told = booked("e", reason=Reason.ROOM_CONFLICT)
         later = booked("f", retry_at=NOW)
         sending = wish("g").sending(SPEC, "f" * 32, NOW)
-        stored = ledger.record(
+        stored = ledger.bookings.record(
             wish("d"), told, later, sending, booked("a"), cancelled(booked("b"), None), at=NOW, what="test"
         )
-        assert ledger.unsettled(NOW) == stored[:4]
-        ledger.agenda.rest({"d": (NOW + timedelta(days=1), "")}, over=(), total=("n", ""))
-        assert ledger.unsettled(NOW) == stored[1:4]
+        assert ledger.bookings.unsettled(NOW) == stored[:4]
+        ledger.worklist.defer({"d": (NOW + timedelta(days=1), "")}, over=(), total=("n", ""))
+        assert ledger.bookings.unsettled(NOW) == stored[1:4]
 
     @pytest.mark.parametrize(
         ("second", "told"),
@@ -258,10 +260,10 @@ class LedgerContract:
     )
     def test_not_twice(self, ledger: Ledger, second: Booking, told: str) -> None:
         """A second current booking is refused with what it collides with, and nothing of it is recorded."""
-        (stored,) = ledger.record(booked("a", mark="m"), at=NOW, what="test")
+        (stored,) = ledger.bookings.record(booked("a", mark="m"), at=NOW, what="test")
         with pytest.raises(LedgerError, match=told) as caught:
-            ledger.record(booked("c"), second, at=NOW, what="test")
-        assert ledger.current() == (stored,)
+            ledger.bookings.record(booked("c"), second, at=NOW, what="test")
+        assert ledger.bookings.current() == (stored,)
         assert _next_generation(ledger, OccurrenceKey("", "c", None)) == 0
         shown = "".join(traceback.format_exception(caught.value))
         assert SPEC.topic not in shown
@@ -269,66 +271,70 @@ class LedgerContract:
 
     def test_booked_anew_after_the_end(self, ledger: Ledger) -> None:
         """A closed booking gives its meeting, mark and reservation free, in the same transaction too."""
-        (stored,) = ledger.record(booked(mark="m"), at=NOW, what="test")
-        closed, anew = ledger.record(cancelled(stored, None), booked(mark="m"), at=NOW, what="again")
+        (stored,) = ledger.bookings.record(booked(mark="m"), at=NOW, what="test")
+        closed, anew = ledger.bookings.record(cancelled(stored, None), booked(mark="m"), at=NOW, what="again")
         assert closed.row != anew.row
-        assert ledger.current() == (anew,)
+        assert ledger.bookings.current() == (anew,)
 
     def test_bookings_trade_places(self, ledger: Ledger) -> None:
         """Two bookings take each other's room in one transaction, which no order of single writes allows."""
-        first, second = ledger.record(booked("a", "r1"), booked("a", "r2"), at=NOW, what="test")
+        first, second = ledger.bookings.record(booked("a", "r1"), booked("a", "r2"), at=NOW, what="test")
         moved = replace(first, room_id="r2"), replace(second, room_id="r1")
-        assert ledger.record(*moved, at=NOW, what="moved") == moved
+        assert ledger.bookings.record(*moved, at=NOW, what="moved") == moved
 
     def test_generations_are_never_given_twice(self, ledger: Ledger) -> None:
         """The next generation is above all recorded ones, also when the bookings are forgotten."""
         key = OccurrenceKey("", "a", "20261201T090000Z")
         assert _next_generation(ledger, key) == 0
-        (stored,) = ledger.record(booked("a", key=key, generation=4), at=NOW, what="test")
-        ledger.record(cancelled(replace(stored, generation=2), None), at=NOW, what="over")
+        (stored,) = ledger.bookings.record(booked("a", key=key, generation=4), at=NOW, what="test")
+        ledger.bookings.record(cancelled(replace(stored, generation=2), None), at=NOW, what="over")
         assert ledger.prune(NOW + MINUTE) == 1
-        assert ledger.bookings() == ()
+        assert ledger.bookings.all() == ()
         assert _next_generation(ledger, key) == 5
         assert _next_generation(ledger, replace(key, recurrence_id=None)) == 0
 
     def test_history(self, ledger: Ledger) -> None:
         """Each record leaves one line for each booking, in order; bookkeeping leaves none."""
-        (stored,) = ledger.record(wish().sending(SPEC, "o", NOW), at=NOW, what="create", detail="mark m")
-        (other, confirmed) = ledger.record(wish("b"), stored.booked("1"), at=NOW + MINUTE, what="created")
-        ledger.amend(replace(confirmed, missed=1, missed_in="d", witnesses=()))
-        assert ledger.history(confirmed.row) == (
+        (stored,) = ledger.bookings.record(
+            wish().sending(SPEC, "o", NOW), at=NOW, what="create", detail="mark m"
+        )
+        (other, confirmed) = ledger.bookings.record(
+            wish("b"), stored.booked("1"), at=NOW + MINUTE, what="created"
+        )
+        ledger.bookings.amend(replace(confirmed, missed=1, missed_in="d", witnesses=()))
+        assert ledger.bookings.history(confirmed.row) == (
             HistoryEntry(NOW, "create", "mark m"),
             HistoryEntry(NOW + MINUTE, "created", ""),
         )
-        assert len(ledger.history(other.row)) == 1
-        kept = {b.row: b for b in ledger.current()}[confirmed.row]
+        assert len(ledger.bookings.history(other.row)) == 1
+        kept = {b.row: b for b in ledger.bookings.current()}[confirmed.row]
         assert kept == replace(confirmed, missed=1, missed_in="d", witnesses=())
 
     def test_only_what_is_recorded_is_amended(self, ledger: Ledger) -> None:
         """A booking without a row, or whose row is gone, is not amended."""
         with pytest.raises(ValueError, match="before it is amended"):
-            ledger.amend(wish())
+            ledger.bookings.amend(wish())
         with pytest.raises(LedgerError, match="Booking 77 is no longer in the ledger"):
-            ledger.amend(wish(row=77))
+            ledger.bookings.amend(wish(row=77))
 
     def test_row_numbers_are_never_given_twice(self, ledger: Ledger) -> None:
         """A forgotten booking's number does not become another's, so a stale value hits nothing."""
-        (stored,) = ledger.record(booked(), at=NOW, what="test")
-        ledger.record(cancelled(stored, None), at=NOW, what="over")
+        (stored,) = ledger.bookings.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(cancelled(stored, None), at=NOW, what="over")
         ledger.prune(NOW + MINUTE)
-        (anew,) = ledger.record(booked(), at=NOW, what="test")
+        (anew,) = ledger.bookings.record(booked(), at=NOW, what="test")
         assert anew.row != stored.row
-        assert len(ledger.history(anew.row)) == 1
+        assert len(ledger.bookings.history(anew.row)) == 1
 
     def test_recent_cancels(self, ledger: Ledger) -> None:
         """Cancels with evidence since a moment are found, made or on their way; others are not."""
-        a, b, c, d = ledger.record(*map(booked, "abcd"), at=NOW, what="test")
-        ledger.record(cancelled(a, Evidence.SHOWN), at=NOW, what="cancelled")
-        ledger.record(cancelled(b, Evidence.TOLD), at=NOW + MINUTE, what="cancelled")
-        ledger.record(cancelled(c, None), at=NOW + MINUTE, what="replaced")
+        a, b, c, d = ledger.bookings.record(*map(booked, "abcd"), at=NOW, what="test")
+        ledger.bookings.record(cancelled(a, Evidence.SHOWN), at=NOW, what="cancelled")
+        ledger.bookings.record(cancelled(b, Evidence.TOLD), at=NOW + MINUTE, what="cancelled")
+        ledger.bookings.record(cancelled(c, None), at=NOW + MINUTE, what="replaced")
         leaving = d.cancelling(Reason.EVENT_GONE, Evidence.SHOWN, "", NOW)
-        ledger.record(leaving, at=NOW + MINUTE, what="cancel")
-        found = ledger.cancels_since(NOW + MINUTE)
+        ledger.bookings.record(leaving, at=NOW + MINUTE, what="cancel")
+        found = ledger.bookings.cancels_since(NOW + MINUTE)
         assert [(f.key.uid, f.source, f.evidence) for f in found] == [
             ("b", "office", Evidence.TOLD),
             ("d", "office", Evidence.SHOWN),
@@ -336,22 +342,22 @@ class LedgerContract:
 
     def test_fresh_until_something_is_known(self, ledger: Ledger) -> None:
         """A ledger proves nothing until a booking was recorded, and then for good."""
-        assert ledger.fresh
-        (stored,) = ledger.record(booked(), at=NOW, what="test")
-        ledger.record(cancelled(stored, None), at=NOW, what="over")
+        assert ledger.bookings.fresh
+        (stored,) = ledger.bookings.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(cancelled(stored, None), at=NOW, what="over")
         ledger.prune(NOW + MINUTE)
-        assert not ledger.fresh
+        assert not ledger.bookings.fresh
 
     def test_adoption_ends_freshness(self, ledger: Ledger) -> None:
         """Having asked the API is knowledge, also when it had nothing."""
-        ledger.mark_adopted(NOW)
-        assert not ledger.fresh
+        ledger.bookings.mark_adopted(NOW)
+        assert not ledger.bookings.fresh
 
     def test_sources(self, ledger: Ledger) -> None:
         """A failed reading keeps what the last complete one found, and failures in a row are counted."""
 
         def read(minute: int, *, ok: bool) -> None:
-            ledger.record_reading(
+            ledger.sources.record_reading(
                 "office",
                 at=NOW + minute * MINUTE,
                 state="read" if ok else "unreadable",
@@ -363,23 +369,23 @@ class LedgerContract:
                 defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")] if ok else [],
             )
 
-        assert ledger.digest_of("office") is None
+        assert ledger.sources.digest_of("office") is None
         read(0, ok=True)
-        ledger.record_next_run("office", NOW + 9 * MINUTE)
+        ledger.sources.record_next_run("office", NOW + 9 * MINUTE)
         read(1, ok=False)
         read(2, ok=False)
-        record = ledger.sources()["office"]
+        record = ledger.sources.all()["office"]
         assert (record.state, record.failures, record.error) == ("unreadable", 2, "The file is absent.")
         assert (record.events, record.documents, record.quarantined) == (7, 1, 1)
         assert (record.last_ok_at, record.last_read_at) == (NOW, NOW + 2 * MINUTE)
         assert record.next_run_at == NOW + 9 * MINUTE
-        assert ledger.digest_of("office") == "digest 0"
-        assert len(ledger.quarantine("office")) == 1
+        assert ledger.sources.digest_of("office") == "digest 0"
+        assert len(ledger.sources.quarantine("office")) == 1
         read(3, ok=True)
-        assert (ledger.sources()["office"].failures, ledger.sources()["office"].error) == (0, None)
-        ledger.forget_source("office")
-        assert ledger.sources() == {}
-        assert ledger.quarantine() == ()
+        assert (ledger.sources.all()["office"].failures, ledger.sources.all()["office"].error) == (0, None)
+        ledger.sources.forget("office")
+        assert ledger.sources.all() == {}
+        assert ledger.sources.quarantine() == ()
 
     def test_quarantine_keeps_the_first_time(self, ledger: Ledger) -> None:
         """A defect that is still there keeps its date though its line moved; a repaired one goes."""
@@ -387,7 +393,7 @@ class LedgerContract:
         repaired = Defect("repaired", 9, Reason.NO_UID, "no UID", "a.ics")
         moved, new = replace(old, line=30), Defect("new", 5, Reason.UNKNOWN_TIMEZONE, "half \ud800")
         for minute, defects in enumerate([(old, repaired), (moved, new)]):
-            ledger.record_reading(
+            ledger.sources.record_reading(
                 "office",
                 at=NOW + minute * MINUTE,
                 state="read",
@@ -397,117 +403,120 @@ class LedgerContract:
                 error=None,
                 defects=defects,
             )
-        assert [(q.defect, q.first_seen_at) for q in ledger.quarantine()] == [
+        assert [(q.defect, q.first_seen_at) for q in ledger.sources.quarantine()] == [
             (replace(new, detail="half ?"), NOW + MINUTE),
             (moved, NOW),
         ]
-        assert ledger.quarantine("sales") == ()
+        assert ledger.sources.quarantine("sales") == ()
 
     def test_calls_count_by_month_in_utc(self, url: str) -> None:
         """Calls are counted in the UTC month of their moment, at once and after a restart."""
         new_year_in_tokyo = datetime(2027, 1, 1, 3, tzinfo=timezone(timedelta(hours=9)))
         with Ledger.open(url, owner=True) as ledger:
             for moment in (NOW, NOW, new_year_in_tokyo):
-                ledger.count_call("GET", moment)
-            ledger.count_call("POST", NOW + timedelta(days=31))
-            assert ledger.calls_in_month(NOW) == 3
-            ledger.set_fact("any", "write")
-            ledger.count_call("GET", NOW)
-            assert ledger.calls_in_month(NOW) == 4
+                ledger.calls.count("GET", moment)
+            ledger.calls.count("POST", NOW + timedelta(days=31))
+            assert ledger.calls.in_month(NOW) == 3
+            ledger.facts.set("any", "write")
+            ledger.calls.count("GET", NOW)
+            assert ledger.calls.in_month(NOW) == 4
         with Ledger.open(url, owner=False) as reader:
-            assert reader.calls_in_month(NOW) == 4
-            assert reader.calls_in_month(NOW + timedelta(days=31)) == 1
+            assert reader.calls.in_month(NOW) == 4
+            assert reader.calls.in_month(NOW + timedelta(days=31)) == 1
 
     def test_a_failed_write_loses_no_call(self, ledger: Ledger) -> None:
         """Calls counted before a write that fails are still counted after it, once."""
-        ledger.count_call("GET", NOW)
+        ledger.calls.count("GET", NOW)
         with pytest.raises(LedgerError):
-            ledger.amend(wish(row=77))
-        ledger.set_fact("any", "write")
-        assert ledger.calls_in_month(NOW) == 1
+            ledger.bookings.amend(wish(row=77))
+        ledger.facts.set("any", "write")
+        assert ledger.calls.in_month(NOW) == 1
 
     def test_facts(self, ledger: Ledger) -> None:
         """A fact is what was set last."""
-        assert ledger.get_fact("held") is None
-        ledger.set_fact("held", "1")
-        ledger.set_fact("held", "2")
-        assert ledger.get_fact("held") == "2"
+        assert ledger.facts.get("held") is None
+        ledger.facts.set("held", "1")
+        ledger.facts.set("held", "2")
+        assert ledger.facts.get("held") == "2"
 
     def test_approvals_are_spent_once(self, ledger: Ledger) -> None:
         """An approval counts until it is spent, and again when it is given again."""
-        ledger.approve("c1", NOW, "ann")
-        ledger.approve("c2", NOW + MINUTE, "bob")
-        ledger.spend_approval("c1")
-        assert ledger.approved() == {"c2"}
-        assert [(a.checksum, a.approved_by, a.spent) for a in ledger.approvals()] == [
+        ledger.people.approve("c1", NOW, "ann")
+        ledger.people.approve("c2", NOW + MINUTE, "bob")
+        ledger.people.spend_approval("c1")
+        assert ledger.people.approved() == {"c2"}
+        assert [(a.checksum, a.approved_by, a.spent) for a in ledger.people.approvals()] == [
             ("c1", "ann", True),
             ("c2", "bob", False),
         ]
-        ledger.approve("c1", NOW + MINUTE, "cem")
-        assert ledger.approved() == {"c1", "c2"}
+        ledger.people.approve("c1", NOW + MINUTE, "cem")
+        assert ledger.people.approved() == {"c1", "c2"}
 
     def test_people(self, ledger: Ledger) -> None:
         """An answer of the directory counts while it is young; that it knows nobody is an answer."""
-        ledger.remember_person("a@example.com", "u1", NOW)
-        ledger.remember_person("b@example.com", None, NOW)
-        assert ledger.person("a@example.com", not_before=NOW) == (True, "u1")
-        assert ledger.person("b@example.com", not_before=NOW) == (True, None)
-        assert ledger.person("a@example.com", not_before=NOW + MINUTE) == (False, None)
-        assert ledger.person("c@example.com", not_before=NOW) == (False, None)
+        ledger.people.record_user("a@example.com", "u1", NOW)
+        ledger.people.record_user("b@example.com", None, NOW)
+        assert ledger.people.user_of("a@example.com", not_before=NOW) == (True, "u1")
+        assert ledger.people.user_of("b@example.com", not_before=NOW) == (True, None)
+        assert ledger.people.user_of("a@example.com", not_before=NOW + MINUTE) == (False, None)
+        assert ledger.people.user_of("c@example.com", not_before=NOW) == (False, None)
 
     def test_prune_forgets_only_what_is_over(self, ledger: Ledger) -> None:
         """Only what was closed before the moment goes, with its history; current ones stay, however old."""
         long_ago = NOW - timedelta(days=400)
-        old, young, live = ledger.record(*map(booked, "abc"), at=long_ago, what="test")
-        ledger.record(cancelled(old, None), at=long_ago, what="over")
-        ledger.record(cancelled(young, None), at=NOW, what="over")
-        ledger.approve("c", long_ago, "ann")
-        ledger.remember_person("a", "1", long_ago)
-        ledger.count_call("GET", long_ago)
+        old, young, live = ledger.bookings.record(*map(booked, "abc"), at=long_ago, what="test")
+        ledger.bookings.record(cancelled(old, None), at=long_ago, what="over")
+        ledger.bookings.record(cancelled(young, None), at=NOW, what="over")
+        ledger.people.approve("c", long_ago, "ann")
+        ledger.people.record_user("a", "1", long_ago)
+        ledger.calls.count("GET", long_ago)
         assert ledger.prune(NOW) == 1
-        assert [b.row for b in ledger.bookings()] == [young.row, live.row]
-        assert ledger.history(old.row) == ()
-        assert ledger.approvals() == ()
-        assert ledger.person("a", long_ago) == (False, None)
+        assert [b.row for b in ledger.bookings.all()] == [young.row, live.row]
+        assert ledger.bookings.history(old.row) == ()
+        assert ledger.people.approvals() == ()
+        assert ledger.people.user_of("a", long_ago) == (False, None)
 
     def test_a_feed_is_kept_with_its_body(self, ledger: Ledger) -> None:
         """What a feed said comes back in all its fields, and its body whole, however large."""
         body = Body.of([random.Random(1).randbytes(1_500_000)] * 3)
         said = snapshot(body, wait_until=NOW + MINUTE, failures=2)
-        ledger.keep_snapshot("sales", said, body)
-        assert ledger.snapshot("sales") == said
-        assert ledger.body("sales", body.digest) == body
-        assert ledger.snapshot("other") is None
-        assert ledger.body("other", body.digest) is None
+        ledger.sources.keep_snapshot("sales", said, body)
+        assert ledger.sources.snapshot("sales") == said
+        assert ledger.sources.body("sales", body.digest) == body
+        assert ledger.sources.snapshot("other") is None
+        assert ledger.sources.body("other", body.digest) is None
 
     def test_a_body_stays_until_another_one_comes(self, ledger: Ledger) -> None:
         """What is noted about a feed leaves its body alone; a body is found under its own digest only."""
         old, new = Body.of([b"old"]), Body.of([b"new"])
-        ledger.keep_snapshot("sales", snapshot(old), old)
-        ledger.keep_snapshot("sales", snapshot(old, failures=1))
-        assert ledger.body("sales", old.digest) == old
-        ledger.keep_snapshot("sales", snapshot(new), new)
-        assert ledger.body("sales", old.digest) is None
-        assert ledger.body("sales", new.digest) == new
-        ledger.keep_snapshot("sales", snapshot(None))
-        assert ledger.body("sales", new.digest) is None
-        assert ledger.snapshot("sales") == snapshot(None)
+        ledger.sources.keep_snapshot("sales", snapshot(old), old)
+        ledger.sources.keep_snapshot("sales", snapshot(old, failures=1))
+        assert ledger.sources.body("sales", old.digest) == old
+        ledger.sources.keep_snapshot("sales", snapshot(new), new)
+        assert ledger.sources.body("sales", old.digest) is None
+        assert ledger.sources.body("sales", new.digest) == new
+        ledger.sources.keep_snapshot("sales", snapshot(None))
+        assert ledger.sources.body("sales", new.digest) is None
+        assert ledger.sources.snapshot("sales") == snapshot(None)
 
     @pytest.mark.parametrize("given", [None, Body.of([b"another"])])
     def test_a_digest_is_never_without_its_body(self, ledger: Ledger, given: Body | None) -> None:
         """To say that a body is kept without giving that body is a mistake of the program."""
         with pytest.raises(ValueError, match="together with its body"):
-            ledger.keep_snapshot("sales", snapshot(Body.of([b"one"])), given)
-        assert ledger.snapshot("sales") is None
+            ledger.sources.keep_snapshot("sales", snapshot(Body.of([b"one"])), given)
+        assert ledger.sources.snapshot("sales") is None
 
     def test_a_source_is_forgotten_with_its_body(self, ledger: Ledger) -> None:
         """Nothing of a feed stays, and nothing of another one goes."""
         body = Body.of([b"calendar"])
         for name in ("sales", "office"):
-            ledger.keep_snapshot(name, snapshot(body), body)
-        ledger.forget_source("sales")
-        assert (ledger.snapshot("sales"), ledger.body("sales", body.digest)) == (None, None)
-        assert (ledger.snapshot("office"), ledger.body("office", body.digest)) == (snapshot(body), body)
+            ledger.sources.keep_snapshot(name, snapshot(body), body)
+        ledger.sources.forget("sales")
+        assert (ledger.sources.snapshot("sales"), ledger.sources.body("sales", body.digest)) == (None, None)
+        assert (ledger.sources.snapshot("office"), ledger.sources.body("office", body.digest)) == (
+            snapshot(body),
+            body,
+        )
 
 
 class TestSqliteLedger(LedgerContract):
@@ -569,7 +578,7 @@ def raw(file: Path, *statements: str) -> list[tuple[Any, ...]]:
 def test_the_database_itself_refuses_wrong_states(file: Path, change: str) -> None:
     """A booking that cannot be is refused by a constraint, whoever writes it."""
     with open_as_owner(file) as ledger:
-        ledger.record(booked(mark="m"), at=NOW, what="test")
+        ledger.bookings.record(booked(mark="m"), at=NOW, what="test")
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         raw(file, f"UPDATE bookings SET {change}")
 
@@ -579,7 +588,7 @@ def test_files_are_private(file: Path) -> None:
     file.touch(mode=0o644)
     file.chmod(0o644)
     with open_as_owner(file) as ledger:
-        ledger.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(booked(), at=NOW, what="test")
         modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in file.parent.iterdir()}
     assert modes == dict.fromkeys(FILES, 0o600)
 
@@ -587,22 +596,22 @@ def test_files_are_private(file: Path) -> None:
 def test_an_absent_ledger_is_empty_for_a_reader(file: Path) -> None:
     """Looking at a ledger that is not there, or is just being created, shows nothing and creates nothing."""
     with open_beside(file) as reader:
-        assert reader.fresh
-        assert (reader.current(), reader.sources(), reader.calls_in_month(NOW)) == ((), {}, 0)
+        assert reader.bookings.fresh
+        assert (reader.bookings.current(), reader.sources.all(), reader.calls.in_month(NOW)) == ((), {}, 0)
     assert list(file.parent.iterdir()) == []
     file.touch()
     with open_beside(file) as reader:
-        assert reader.current() == ()
+        assert reader.bookings.current() == ()
     assert file.stat().st_size == 0
 
 
 def test_a_reader_beside_the_owner(file: Path) -> None:
     """A reader sees what the owner recorded, and the owner what was approved beside it."""
     with open_as_owner(file) as ledger, open_beside(file) as reader:
-        stored = ledger.record(booked(), at=NOW, what="test")
-        assert reader.current() == stored
-        reader.approve("c1", NOW, "ann")
-        assert ledger.approved() == {"c1"}
+        stored = ledger.bookings.record(booked(), at=NOW, what="test")
+        assert reader.bookings.current() == stored
+        reader.people.approve("c1", NOW, "ann")
+        assert ledger.people.approved() == {"c1"}
 
 
 def test_two_writers_wait_for_each_other(file: Path) -> None:
@@ -610,7 +619,7 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
 
     def write(ledger: Ledger, source: str) -> None:
         for number in range(50):
-            ledger.record_reading(
+            ledger.sources.record_reading(
                 source,
                 at=NOW,
                 state="unreadable",
@@ -625,7 +634,7 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
         both = ((ledger, "office"), (beside, "office"), (ledger, "sales"))
         for writer in [threads.submit(write, *which) for which in both]:
             writer.result()
-        assert {s.name: s.failures for s in ledger.sources().values()} == {"office": 100, "sales": 50}
+        assert {s.name: s.failures for s in ledger.sources.all().values()} == {"office": 100, "sales": 50}
 
 
 def test_the_second_start_needs_no_alembic(file: Path) -> None:
@@ -646,14 +655,17 @@ def test_the_newest_migration_is_the_head() -> None:
 @pytest.mark.parametrize(
     ("read", "tables"),
     [
-        (lambda ledger: ledger.current(), {"one_current"}),
-        (lambda ledger: ledger.bookings_of("a"), {"bookings_by_uid"}),
-        (lambda ledger: ledger.concerned({"a"}, {"m"}), {"bookings_by_uid", "one_current_mark"}),
-        (lambda ledger: ledger.holders({"7"}), {"one_current_reservation"}),
-        (lambda ledger: ledger.unsettled(NOW), {"bookings_by_uid"}),
-        (lambda ledger: ledger.cancels_since(NOW), {"bookings_by_state"}),
-        (lambda ledger: ledger.next_generations([OccurrenceKey("", "a", None)]), {"autoindex_generations"}),
-        (lambda ledger: ledger.history(1), {"history_by_booking"}),
+        (lambda ledger: ledger.bookings.current(), {"one_current"}),
+        (lambda ledger: ledger.bookings.of("a"), {"bookings_by_uid"}),
+        (lambda ledger: ledger.bookings.concerned({"a"}, {"m"}), {"bookings_by_uid", "one_current_mark"}),
+        (lambda ledger: ledger.bookings.holders({"7"}), {"one_current_reservation"}),
+        (lambda ledger: ledger.bookings.unsettled(NOW), {"bookings_by_uid"}),
+        (lambda ledger: ledger.bookings.cancels_since(NOW), {"bookings_by_state"}),
+        (
+            lambda ledger: ledger.bookings.next_generations([OccurrenceKey("", "a", None)]),
+            {"autoindex_generations"},
+        ),
+        (lambda ledger: ledger.bookings.history(1), {"history_by_booking"}),
         (lambda ledger: ledger.prune(NOW), {"bookings_by_state", "SEARCH history"}),
     ],
     ids=[
@@ -784,7 +796,7 @@ def test_the_protocol_survives_a_kill_between_any_two_steps(
         ledger = open_as_owner(file)
 
         def step(number, booking, what):
-            (stored,) = ledger.record(booking, at=NOW, what=what)
+            (stored,) = ledger.bookings.record(booking, at=NOW, what=what)
             if number == {steps}:
                 die()
             return stored
@@ -798,13 +810,13 @@ def test_the_protocol_survives_a_kill_between_any_two_steps(
     """
     assert finished(child(file, code)) == (-signal.SIGKILL, "")
     with open_as_owner(file) as ledger:
-        (booking,) = ledger.bookings()
+        (booking,) = ledger.bookings.all()
         assert (booking.state, booking.mark) == (state, "m")
         assert booking.reservation_id == (None if steps == 1 else "77")
         assert booking.room_id == ("r1" if steps < 4 else "r2")
-        history = ledger.history(booking.row)
+        history = ledger.bookings.history(booking.row)
         assert (len(history), history[-1].what) == (steps, what)
-        assert not ledger.fresh
+        assert not ledger.bookings.fresh
 
 
 def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(file: Path) -> None:
@@ -813,8 +825,8 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(fil
         ledger = open_as_owner(file)
         for number in range(100000):
             intent = wish(f"{number:06}").sending(SPEC, "o", NOW)
-            (stored,) = ledger.record(intent, at=NOW, what="create")
-            ledger.record(stored.booked(str(number)), at=NOW, what="created")
+            (stored,) = ledger.bookings.record(intent, at=NOW, what="create")
+            ledger.bookings.record(stored.booked(str(number)), at=NOW, what="created")
             print(number, flush=True)
     """
     with child(file, code) as writer:
@@ -825,11 +837,11 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(fil
         rest = writer.stdout.read().splitlines(keepends=True)
     acknowledged = max([acknowledged, *(int(line) for line in rest if line.endswith("\n"))])
     with open_as_owner(file) as ledger:
-        found = ledger.current()
+        found = ledger.bookings.current()
         assert acknowledged + 1 <= len(found) <= acknowledged + 2
         assert all(b.state is BookingState.BOOKED for b in found[: acknowledged + 1])
         for booking in found:
-            lines = len(ledger.history(booking.row))
+            lines = len(ledger.bookings.history(booking.row))
             assert lines == (2 if booking.state is BookingState.BOOKED else 1)
 
 
@@ -844,9 +856,9 @@ def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
     """
     assert finished(child(file, code)) == (-signal.SIGKILL, "")
     with open_beside(file) as reader:
-        assert reader.fresh
+        assert reader.bookings.fresh
     with open_as_owner(file) as ledger:
-        ledger.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(booked(), at=NOW, what="test")
 
 
 def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> None:
@@ -862,11 +874,11 @@ def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> Non
     engine.dispose()
     raw(file, """INSERT INTO snapshots VALUES ('sales', 'i', 'd', x'00', '', '"1"', '', 't', 0, 3, 60000)""")
     with open_as_owner(file) as ledger:
-        kept = ledger.snapshot("sales")
+        kept = ledger.sources.snapshot("sales")
         assert kept is not None
         assert (kept.digest, kept.failures) == ("", 3)
         assert kept.wait_until == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
-        assert ledger.body("sales", "") is None
+        assert ledger.sources.body("sales", "") is None
         assert raw(file, "SELECT count(*) FROM pragma_table_info('snapshots') WHERE name = 'body'") == [(0,)]
 
 
@@ -904,26 +916,26 @@ def test_another_file(file: Path, attempt: Callable[[Path], Ledger]) -> None:
 def test_a_damaged_ledger(file: Path) -> None:
     """Overwritten pages are reported with the ways to get the ledger back."""
     with open_as_owner(file) as ledger:
-        ledger.record(*(booked(f"{n}") for n in range(100)), at=NOW, what="test")
+        ledger.bookings.record(*(booked(f"{n}") for n in range(100)), at=NOW, what="test")
     size = file.stat().st_size
     with file.open("r+b") as damaged:
         damaged.seek(size // 4)
         damaged.write(b"\xa5" * (size // 2))
     told = r"damaged: restore it from a backup, or .*syncd adopt --apply"
     with pytest.raises(LedgerError, match=told), open_as_owner(file) as ledger:
-        ledger.bookings()
+        ledger.bookings.all()
 
 
 def test_a_row_that_makes_no_sense(file: Path) -> None:
     """Content edited by hand into nonsense is an error that names the booking, not a guess."""
     with open_as_owner(file) as ledger:
-        (stored,) = ledger.record(booked(), at=NOW, what="test")
+        (stored,) = ledger.bookings.record(booked(), at=NOW, what="test")
         raw(file, "UPDATE bookings SET content = '{}'")
         with pytest.raises(LedgerError, match=f"Booking {stored.row} of the ledger"):
-            ledger.current()
+            ledger.bookings.current()
         raw(file, "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0)")
         with pytest.raises(LedgerError, match="The quarantine of the ledger"):
-            ledger.quarantine()
+            ledger.sources.quarantine()
 
 
 def test_a_foreign_writer(file: Path) -> None:
@@ -932,10 +944,10 @@ def test_a_foreign_writer(file: Path) -> None:
         rival = sqlite3.connect(file, isolation_level=None)
         rival.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match=r"Another program keeps the ledger .* locked"):
-            ledger.record(booked(), at=NOW, what="test")
-        assert ledger.current() == ()
+            ledger.bookings.record(booked(), at=NOW, what="test")
+        assert ledger.bookings.current() == ()
         rival.close()
-        ledger.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(booked(), at=NOW, what="test")
 
 
 def test_a_missing_directory(tmp_path: Path) -> None:
@@ -944,7 +956,7 @@ def test_a_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"directory .*absent of the ledger does not exist: create it"):
         open_as_owner(file)
     with open_beside(file) as reader:
-        assert reader.fresh
+        assert reader.bookings.fresh
 
 
 @pytest.mark.parametrize(
@@ -974,21 +986,21 @@ def test_a_full_disk(small_disk: Path) -> None:
     file, filler = small_disk / "state.db", small_disk / "filler"
     stored: list[Booking] = []
     with open_as_owner(file) as ledger:
-        stored += ledger.record(booked("first"), at=NOW, what="test")
+        stored += ledger.bookings.record(booked("first"), at=NOW, what="test")
         free = os.statvfs(small_disk)
         filler.write_bytes(b"x" * (free.f_bavail * free.f_bsize - 65536))
 
         def fill() -> None:
             for number in range(500):
-                stored.extend(ledger.record(booked(f"{number:03}"), at=NOW, what="test"))
+                stored.extend(ledger.bookings.record(booked(f"{number:03}"), at=NOW, what="test"))
 
         with pytest.raises(LedgerError, match="is full: free some space"):
             fill()
-        assert set(ledger.current()) == set(stored)
+        assert set(ledger.bookings.current()) == set(stored)
         filler.unlink()
-        stored += ledger.record(booked("last"), at=NOW, what="test")
+        stored += ledger.bookings.record(booked("last"), at=NOW, what="test")
     with open_as_owner(file) as ledger:
-        assert set(ledger.current()) == set(stored)
+        assert set(ledger.bookings.current()) == set(stored)
 
 
 def test_a_read_only_disk(small_disk: Path) -> None:
@@ -1006,6 +1018,6 @@ def test_a_first_run_as_root_leaves_the_files_to_the_service(tmp_path: Path) -> 
         pytest.skip("only root gives files away")
     os.chown(tmp_path, 65534, 65534)
     with open_as_owner(tmp_path / "state.db") as ledger:
-        ledger.record(booked(), at=NOW, what="test")
+        ledger.bookings.record(booked(), at=NOW, what="test")
         owners = {f.name: f.stat().st_uid for f in tmp_path.iterdir()}
     assert owners == dict.fromkeys(FILES, 65534)

@@ -178,13 +178,13 @@ class Applier:
             intent = replace(intent, row=former.row, attempts=former.attempts + 1)
         elif former is not None:
             # The former reservation was released or rejected: its record ends where the new one begins.
-            self._ledger.record(
+            self._ledger.bookings.record(
                 former.with_state(BookingState.CANCELLED, former.reason, former.detail),
                 at=now,
                 what="replaced",
                 detail="The calendar changed after it ended in Tuya; it is booked anew.",
             )
-        (intent,) = self._ledger.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
+        (intent,) = self._ledger.bookings.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
         try:
             try:
                 reservation_id = yield partial(self._api.create, meeting.spec, mark, asked=asked)
@@ -193,7 +193,7 @@ class Applier:
             except NotExecuted:
                 # It provably did not arrive, so it may be sent again, as a request of now.
                 asked = self._api.time()
-                self._ledger.amend(intent := replace(intent, attempted_at=asked.latest))
+                self._ledger.bookings.amend(intent := replace(intent, attempted_at=asked.latest))
                 reservation_id = yield partial(self._created_at_last, meeting.spec, mark, asked)
             self._require_new(reservation_id)
         except Refused as refusal:
@@ -207,14 +207,14 @@ class Applier:
         except ApiUnusable:
             waiting = intent.with_state(BookingState.WAITING, None, "Not sent: the API could not be used.")
             waiting = replace(waiting, attempts=intent.attempts - 1)
-            self._ledger.record(waiting, at=self._clock(), what="not sent")
+            self._ledger.bookings.record(waiting, at=self._clock(), what="not sent")
             raise
         else:
             self._confirm(intent.booked(reservation_id), "created")
 
     def _require_new(self, reservation_id: str) -> None:
         """Raise `OutcomeUnknown` when the id that a create gave is one that a booking has or had."""
-        if self._ledger.recorded([reservation_id]):
+        if self._ledger.bookings.recorded([reservation_id]):
             raise OutcomeUnknown(
                 "the API answered with the id of another reservation, so it may be booked; "
                 "syncd settles it by looking"
@@ -222,7 +222,9 @@ class Applier:
 
     def _published(self, meeting: Meeting) -> Meeting:
         """The meeting with its inline attachments published, without those that cannot be."""
-        return publish(meeting, self._ledger, self._settings.publish_dir, self._settings.publish_mode)
+        return publish(
+            meeting, self._ledger.published, self._settings.publish_dir, self._settings.publish_mode
+        )
 
     def _created_at_last(self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime) -> str:
         try:
@@ -244,7 +246,7 @@ class Applier:
             if isinstance(error, ApiUnusable):
                 raise
             return
-        known = self._ledger.recorded({r.reservation_id for r in found})
+        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
         ours = [r for r in made_by(intent, found, known) if r.live and r.mark is not None]
         blocker = _blocker(found, spec, None)
         if found.doubt and not ours and blocker is None:
@@ -275,7 +277,7 @@ class Applier:
 
     def _conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        holder = self._ledger.holders([blocker.reservation_id]).get(blocker.reservation_id)
+        holder = self._ledger.bookings.holders([blocker.reservation_id]).get(blocker.reservation_id)
         # Of one that stands elsewhere than we know, we do not learn when it leaves.
         ours = holder is not None and holder.spec.in_the_way_of(booking.pending or booking.spec)
         detail = (
@@ -292,7 +294,7 @@ class Applier:
         self._refuse(refused)
 
     def _refuse(self, booking: Booking) -> None:
-        self._ledger.record(booking, at=self._clock(), what="refused", detail=booking.detail)
+        self._ledger.bookings.record(booking, at=self._clock(), what="refused", detail=booking.detail)
         self.count["refused"] += 1
         log.warning("refused", **named(booking))
 
@@ -317,9 +319,9 @@ class Applier:
         shown = booking.shown_by(meeting)
         intent = shown.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
         if change.reason is Reason.REPAIRED:
-            count_repair(self._ledger, change)
+            count_repair(self._ledger.facts, change)
         detail = ", ".join(change.changed)
-        (intent,) = self._ledger.record(intent, at=self._clock(), what="update", detail=detail)
+        (intent,) = self._ledger.bookings.record(intent, at=self._clock(), what="update", detail=detail)
         back = replace(booking, row=intent.row)
         try:
             yield from self._modify(intent, back, asked)
@@ -361,7 +363,7 @@ class Applier:
             self._doubt(intent, error)
             raise
         except (NotExecuted, ApiUnusable) as error:
-            self._ledger.record(back, at=self._clock(), what="not sent")
+            self._ledger.bookings.record(back, at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
 
     def _looked_at(self, intent: Booking, error: NotDone | Refused) -> Steps[Reservation | None]:
@@ -389,14 +391,14 @@ class Applier:
         assert booking.reservation_id is not None  # only bookings that have one are updated
         asked = self._api.time()
         intent = booking.sending(spec, booking.origin, asked.latest)
-        (intent,) = self._ledger.record(intent, at=self._clock(), what=what)
+        (intent,) = self._ledger.bookings.record(intent, at=self._clock(), what=what)
         try:
             finish(self._modify(intent, booking, asked))
         except (Refused, NotDone) as no:
-            self._ledger.record(booking, at=self._clock(), what="refused", detail=str(no))
+            self._ledger.bookings.record(booking, at=self._clock(), what="refused", detail=str(no))
             raise
         done = replace(booking, content=spec, room_id=spec.room_id, attempted_at=None)
-        (stored,) = self._ledger.record(done, at=self._clock(), what=f"{what}: done")
+        (stored,) = self._ledger.bookings.record(done, at=self._clock(), what=f"{what}: done")
         return stored
 
     def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> Steps[None]:
@@ -437,7 +439,7 @@ class Applier:
         approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
         asked = self._api.time().latest
         intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, asked) for c in approved]
-        stored = self._ledger.record(*intents, at=self._clock(), what="cancel", detail="approved")
+        stored = self._ledger.bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
     def _cancel(self, change: Cancel) -> Steps[None]:
@@ -447,7 +449,7 @@ class Applier:
             return
         asked = self._api.time()
         intent = booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)
-        (intent,) = self._ledger.record(
+        (intent,) = self._ledger.bookings.record(
             intent, at=self._clock(), what="cancel", detail=f"{change.reason} ({change.evidence})"
         )
         yield from self._send_cancel(intent, asked, booking)
@@ -459,7 +461,7 @@ class Applier:
         """
         asked = self._api.time()
         again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
-        (again,) = self._ledger.record(again, at=self._clock(), what="cancel", detail="once more")
+        (again,) = self._ledger.bookings.record(again, at=self._clock(), what="cancel", detail="once more")
         finish(self._send_cancel(again, asked, intent))
 
     def give_up_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
@@ -504,7 +506,7 @@ class Applier:
             raise
         except (NotExecuted, ApiUnusable) as error:
             if back is not None:
-                self._ledger.record(replace(back, row=intent.row), at=self._clock(), what="not sent")
+                self._ledger.bookings.record(replace(back, row=intent.row), at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
         else:
             self.finish_cancelled(intent)
@@ -513,14 +515,14 @@ class Applier:
         """Record that a cancel took effect."""
         detail = MEANINGS[intent.reason] if intent.reason else ""
         done = intent.called_off(detail)
-        self._ledger.record(done, at=self._clock(), what="cancelled", detail=detail)
+        self._ledger.bookings.record(done, at=self._clock(), what="cancelled", detail=detail)
         self.count["cancelled"] += 1
         log.info("cancelled", **named(done), evidence=done.evidence)
 
     # Outcomes
 
     def _confirm(self, booking: Booking, what: str) -> None:
-        (stored,) = self._ledger.record(booking, at=self._clock(), what=what)
+        (stored,) = self._ledger.bookings.record(booking, at=self._clock(), what=what)
         self.count[what] += 1
         self._written.append(stored)
         log.info(what, **named(stored))
@@ -535,7 +537,7 @@ class Applier:
             intent.with_state(intent.state, reason, f"{str(error).rstrip('.')}. It is settled by looking."),
             retry_at=self._api.time().latest + self._settings.request_validity + GRACE,
         )
-        self._ledger.record(doubt, at=now, what="in doubt", detail=str(error))
+        self._ledger.bookings.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **named(doubt))
 
     def _read_back(self) -> Steps[None]:
@@ -559,7 +561,7 @@ class Applier:
             differs = there.changed_from(booking.spec)
             if differs:
                 log.warning("kept otherwise", fields=list(differs), **named(booking))
-                self._ledger.amend(replace(booking, echo=there.fingerprint))
+                self._ledger.bookings.amend(replace(booking, echo=there.fingerprint))
             expected = booking.state is BookingState.BOOKED
             if (reservation.status is ReservationStatus.NORMAL) != expected:
                 self.take_over(booking, reservation)
@@ -588,7 +590,9 @@ class Applier:
             case None:
                 detail = "It no longer exists in Tuya; booked again when the calendar changes."
                 seen = booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
-        (stored,) = self._ledger.record(seen, at=self._clock(), what=seen.state.value, detail=seen.detail)
+        (stored,) = self._ledger.bookings.record(
+            seen, at=self._clock(), what=seen.state.value, detail=seen.detail
+        )
         return stored
 
     def leave_unclear(self, booking: Booking, oddity: str) -> Booking:
@@ -602,7 +606,7 @@ class Applier:
         if (left.reason, left.detail) == (booking.reason, booking.detail) or not (oddity or booking.reason):
             return booking
         what = "makes no sense in Tuya" if oddity else "makes sense again"
-        (stored,) = self._ledger.record(left, at=self._clock(), what=what, detail=oddity)
+        (stored,) = self._ledger.bookings.record(left, at=self._clock(), what=what, detail=oddity)
         return stored
 
     def take_change(self, booking: Booking, reservation: Reservation) -> None:
@@ -612,7 +616,7 @@ class Applier:
             return
         fields = content.changed_from(booking.spec)
         changed = booking.changed_in_tuya(content)
-        self._ledger.record(
+        self._ledger.bookings.record(
             changed, at=self._clock(), what="changed in Tuya", detail=", ".join(fields) or "nothing"
         )
         log.info("changed in the API", fields=list(fields), **named(changed))

@@ -39,7 +39,7 @@ _UNPROVEN = "unproven"  # the fact: when a ledger without history asked in vain 
 
 def is_due(ledger: BookingLedger, now: datetime, every: timedelta) -> bool:
     """Whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
-    last = ledger.get_fact(_UNPROVEN if ledger.fresh else INSPECTED)
+    last = ledger.facts.get(_UNPROVEN if ledger.bookings.fresh else INSPECTED)
     return not last or not timedelta() <= now - datetime.fromisoformat(last) < every
 
 
@@ -48,12 +48,12 @@ def is_unproven(ledger: BookingLedger) -> bool:
 
     It is fresh, or what it was compared with first proved nothing.
     """
-    return ledger.fresh or bool(ledger.get_fact(_UNPROVEN))
+    return ledger.bookings.fresh or bool(ledger.facts.get(_UNPROVEN))
 
 
 def last_compared(ledger: BookingLedger, now: datetime) -> datetime:
     """When ledger and API were compared last; `now` if never, or if that lies ahead."""
-    last = ledger.get_fact(INSPECTED)
+    last = ledger.facts.get(INSPECTED)
     return min(datetime.fromisoformat(last), now) if last else now
 
 
@@ -129,16 +129,16 @@ def inspect(
     duplicates, which are cancelled where the mode allows it.
     """
     now = clock()
-    known = ledger.current()
+    known = ledger.bookings.current()
     listing = listed(api, known, meetings, now, Window.ahead(now, settings.horizon).reach)
     found = {r.reservation_id: r for r in listing}
     if forget_vanished(known, found, ledger, now):
-        known = ledger.current()
+        known = ledger.bookings.current()
     compared = [b for b in known if b.state in HOLDING_STATES and b.spec.end > now]
     otherwise = [b for b in compared if not _as_expected(b, found.get(b.reservation_id or ""))]
     changed = {b.row for b in otherwise}
     lasting = (b.row for b in known if b.row not in changed and not b.drifted)
-    forget_repairs(ledger, lasting, {b.row for b in known})
+    forget_repairs(ledger.facts, lasting, {b.row for b in known})
     absent = [b for b in otherwise if seems_gone(b, found.get(b.reservation_id or ""), now)]
     sifted = Sieve(api, settings, listing, len(compared)).sift(absent)
     gone = len(sifted.vanished) + sum(b.is_vanished for b in absent)
@@ -152,9 +152,9 @@ def inspect(
         )
         _take_over(booking, there, api, applier, now)
     if otherwise:
-        known = ledger.current()
+        known = ledger.bookings.current()
     # That marks of what is over were given is known, if they are of reservations that are recorded.
-    over = ledger.recorded({r.reservation_id for r in listing if r.is_over(now) or not r.live})
+    over = ledger.bookings.recorded({r.reservation_id for r in listing if r.is_over(now) or not r.live})
     in_question = tuple(r for r in listing if r.reservation_id not in over)
     recognised = adoptable(in_question, known, meetings, settings, now)
     # Where nothing was cancelled, there is nothing that a list might still show.
@@ -167,12 +167,12 @@ def inspect(
     for stray in recognised.strays:
         log.warning("stray", reservation_id=stray.reservation_id)
     if listing.trouble and is_unproven(ledger):
-        ledger.set_fact(_UNPROVEN, now.isoformat())
+        ledger.facts.set(_UNPROVEN, now.isoformat())
     else:
-        ledger.mark_adopted(now)
-        if ledger.get_fact(_UNPROVEN):
-            ledger.set_fact(_UNPROVEN, "")
-    ledger.set_fact(INSPECTED, now.isoformat())
+        ledger.bookings.mark_adopted(now)
+        if ledger.facts.get(_UNPROVEN):
+            ledger.facts.set(_UNPROVEN, "")
+    ledger.facts.set(INSPECTED, now.isoformat())
 
 
 def look_for(
@@ -192,7 +192,7 @@ def look_for(
     listing = Listing.joined(api.find(start, end) for start, end in _around(meetings))
     listing = completed(listing, [m.spec for m in meetings], api, ())
     marks = {str(mark) for r in listing if (mark := r.mark)}
-    known = ledger.concerned({m.key.uid for m in meetings}, marks)
+    known = ledger.bookings.concerned({m.key.uid for m in meetings}, marks)
     recognised = adoptable(listing.reservations, known, meetings, settings, now)
     adopted = [b for b in recognised.adopted if _still_live(api, b.reservation_id)]
     applier.count["adopted"] += len(adopted)
@@ -232,12 +232,12 @@ def remember(
 ) -> None:
     """Record what is taken over, and which generations were given to any of what was recognised."""
     if adopted:
-        ledger.record(*adopted, at=now, what="adopted", detail="found by its mark")
+        ledger.bookings.record(*adopted, at=now, what="adopted", detail="found by its mark")
         log.info("adopted", bookings=len(adopted))
-    free = ledger.next_generations(recognised.generations)
+    free = ledger.bookings.next_generations(recognised.generations)
     for key, generation in recognised.generations.items():
         if generation >= free[key]:
-            ledger.raise_generation(key, generation)
+            ledger.bookings.raise_generation(key, generation)
 
 
 def _take_over(

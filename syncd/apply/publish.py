@@ -11,13 +11,12 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
+from syncd.apply.ports import PublishedStore
 from syncd.core.attachments import Publication
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
@@ -25,22 +24,13 @@ from syncd.core.reasons import Reason
 log = structlog.get_logger(__name__)
 
 
-class Published(Protocol):
-    """What the ledger remembers of published files; see `syncd.ledger`."""
-
-    def published(self) -> Mapping[str, str]: ...
-    def note_published(self, filename: str, folder: str) -> None: ...
-    def forget_published(self, filename: str) -> None: ...
-    def attached(self) -> str: ...
-
-
-def publish(meeting: Meeting, ledger: Published, folder: Path | None, mode: int) -> Meeting:
+def publish(meeting: Meeting, published: PublishedStore, folder: Path | None, mode: int) -> Meeting:
     """Write the files of a meeting, whole or not at all; returns it without attachments that cannot be."""
     missing: set[str] = set()
     for publication in meeting.publications:
         assert folder is not None  # the mapper publishes only with a directory
         try:
-            _publish(publication, ledger, folder, mode)
+            _publish(publication, published, folder, mode)
         except OSError as error:
             missing.add(publication.filename)
             log.warning(
@@ -56,20 +46,20 @@ def publish(meeting: Meeting, ledger: Published, folder: Path | None, mode: int)
     return replace(meeting, spec=replace(meeting.spec, attachments=kept))
 
 
-def remove_unneeded(ledger: Published, folder: Path | None, mode: int) -> None:
+def remove_unneeded(published: PublishedStore, folder: Path | None, mode: int) -> None:
     """Remove published files that no booking refers to; give the others today's directory and mode."""
-    published = ledger.published()
-    if not published:
+    folders = published.folders()
+    if not folders:
         return
-    attached = ledger.attached()
-    for filename, where in published.items():
+    attached = published.attached()
+    for filename, where in folders.items():
         path = Path(where) / filename
         try:
             if filename not in attached:
                 path.unlink(missing_ok=True)
-                ledger.forget_published(filename)
+                published.forget(filename)
             elif folder is not None:
-                _keep(path, folder, mode, ledger)
+                _keep(path, folder, mode, published)
         except OSError as error:
             log.warning(
                 "a published attachment cannot be removed or kept up; look at its directory",
@@ -78,9 +68,9 @@ def remove_unneeded(ledger: Published, folder: Path | None, mode: int) -> None:
             )
 
 
-def _publish(publication: Publication, ledger: Published, folder: Path, mode: int) -> None:
+def _publish(publication: Publication, published: PublishedStore, folder: Path, mode: int) -> None:
     path = folder / publication.filename
-    noted = ledger.published().get(publication.filename)
+    noted = published.folders().get(publication.filename)
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != len(publication.data):
@@ -89,17 +79,17 @@ def _publish(publication: Publication, ledger: Published, folder: Path, mode: in
     _make_folder(folder, mode)
     if noted != str(folder):
         # Before it is there: a file that nobody knows of would stay for ever.
-        ledger.note_published(publication.filename, str(folder))
+        published.note(publication.filename, str(folder))
     _write_file(path, publication.data, mode)
 
 
-def _keep(path: Path, folder: Path, mode: int, ledger: Published) -> None:
+def _keep(path: Path, folder: Path, mode: int, published: PublishedStore) -> None:
     """Move a file to the directory that is configured now, and give it the mode that is."""
     if path.parent != folder and not (folder / path.name).exists():
         _make_folder(folder, mode)
         _write_file(folder / path.name, path.read_bytes(), mode)
         path.unlink()
-        ledger.note_published(path.name, str(folder))
+        published.note(path.name, str(folder))
         return
     with contextlib.suppress(FileNotFoundError):
         if path.parent == folder and stat.S_IMODE(path.lstat().st_mode) != mode:

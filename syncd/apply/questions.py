@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from syncd.apply.ports import Api, BookingLedger, BookingRules, Facts
+from syncd.apply.ports import Api, BookingLedger, BookingRules, FactStore
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.listing import Listing
@@ -55,15 +55,15 @@ class Oddity:
         }
 
 
-def oddities(ledger: Facts) -> tuple[Oddity, ...]:
+def oddities(facts: FactStore) -> tuple[Oddity, ...]:
     """What stands at the API that a person should look at, as far as it was asked: the one place for it."""
-    stored = ledger.get_fact(_ODDITIES)
+    stored = facts.get(_ODDITIES)
     return tuple(Oddity(Reason(r), a, d) for r, a, d in json.loads(stored)) if stored else ()
 
 
-def standing(ledger: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
+def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """The same, with what the records of these bookings say of their reservations."""
-    found = oddities(ledger)
+    found = oddities(facts)
     named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
     told = tuple(
         Oddity(b.reason, b.reservation_id, b.detail)
@@ -76,9 +76,9 @@ def standing(ledger: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     return (*found, *told)
 
 
-def leftovers(ledger: Facts) -> tuple[int, int]:
+def leftovers(facts: FactStore) -> tuple[int, int]:
     """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
-    reasons = [oddity.reason for oddity in oddities(ledger)]
+    reasons = [oddity.reason for oddity in oddities(facts)]
     return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
 
 
@@ -176,7 +176,7 @@ class Questions:
 
     def odd(self) -> tuple[Oddity, ...]:
         """What stands now: what is remembered, with what was asked since."""
-        return self._kept(oddities(self._ledger))
+        return self._kept(oddities(self._ledger.facts))
 
     def remember(self) -> None:
         """Store what was found out since the last time."""
@@ -191,7 +191,7 @@ class Questions:
             (Reason.DUPLICATE, r.reservation_id): Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE)
             for r in duplicates
         }
-        rules = [o for o in oddities(self._ledger) if o.about == RULES]
+        rules = [o for o in oddities(self._ledger.facts) if o.about == RULES]
         self._store((*self._kept(rules), *found.values()))
 
     def _kept(self, known: Collection[Oddity]) -> tuple[Oddity, ...]:
@@ -211,11 +211,11 @@ class Questions:
     def _store(self, found: Iterable[Oddity]) -> None:
         rows = [[o.reason.value, o.about, o.detail] for o in found]
         text = json.dumps(rows) if rows else ""
-        if (self._ledger.get_fact(_ODDITIES) or "") != text:
-            self._ledger.set_fact(_ODDITIES, text)
+        if (self._ledger.facts.get(_ODDITIES) or "") != text:
+            self._ledger.facts.set(_ODDITIES, text)
 
     def _note_list(self, about: str, listing: Listing) -> None:
-        remembered = {oddity.about for oddity in oddities(self._ledger)}
+        remembered = {oddity.about for oddity in oddities(self._ledger.facts)}
         for reservation in listing:
             reservation_id = reservation.reservation_id
             if reservation_id in self._asked:

@@ -8,39 +8,39 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 
-from syncd.apply.ports import BookingLedger, Facts
+from syncd.apply.ports import FactStore
 from syncd.core.changes import Update
 from syncd.core.policy import Repaired
 
 _REPAIRS = "repairs"  # the fact: by row of a booking, what was repaired how often, as JSON
 
 
-def repairs(ledger: Facts) -> dict[int, Repaired]:
+def repairs(facts: FactStore) -> dict[int, Repaired]:
     """What was repaired and is not known to last, by row of its booking."""
-    stored = ledger.get_fact(_REPAIRS)
+    stored = facts.get(_REPAIRS)
     rows = json.loads(stored) if stored else {}
     return {int(row): Repaired(**{**told, "fields": tuple(told["fields"])}) for row, told in rows.items()}
 
 
-def count_repair(ledger: BookingLedger, change: Update) -> None:
+def count_repair(facts: FactStore, change: Update) -> None:
     """Remember that a repair is about to be sent."""
-    known = repairs(ledger)
+    known = repairs(facts)
     before = known.get(change.booking.row)
     origin = change.meeting.occurrence.fingerprint
     times = before.times if before is not None and before.is_of(origin, change.changed) else 0
-    _store(ledger, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
+    _store(facts, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
 
 
-def forget_repairs(ledger: BookingLedger, lasting: Iterable[int], current: Collection[int]) -> None:
+def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection[int]) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
-    known = repairs(ledger)
+    known = repairs(facts)
     if known:
         good = set(lasting)
-        _store(ledger, {row: told for row, told in known.items() if row in current and row not in good})
+        _store(facts, {row: told for row, told in known.items() if row in current and row not in good})
 
 
-def _store(ledger: BookingLedger, known: Mapping[int, Repaired]) -> None:
+def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:
     rows = {row: {"origin": t.origin, "fields": t.fields, "times": t.times} for row, t in known.items()}
     text = json.dumps(rows) if rows else ""
-    if (ledger.get_fact(_REPAIRS) or "") != text:
-        ledger.set_fact(_REPAIRS, text)
+    if (facts.get(_REPAIRS) or "") != text:
+        facts.set(_REPAIRS, text)

@@ -78,7 +78,7 @@ class Settler:
         self._settle(repeat=False)
 
     def _settle(self, *, repeat: bool) -> None:
-        doubtful = self._ledger.in_doubt(self._clock())
+        doubtful = self._ledger.bookings.in_doubt(self._clock())
         if doubtful:
             doubtful = self._begun_anew(doubtful)
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
@@ -102,7 +102,7 @@ class Settler:
                 bookings.append(booking)
                 continue
             bookings.append(replace(booking, attempted_at=latest, retry_at=None))
-            self._ledger.amend(bookings[-1])
+            self._ledger.bookings.amend(bookings[-1])
         return tuple(bookings)
 
     # Creates
@@ -111,7 +111,7 @@ class Settler:
         start, end = search_window(creates, MARGIN)
         creators = {b.spec.creator for b in creates}
         found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
-        known = self._ledger.recorded({r.reservation_id for r in found})
+        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
         found = completed(found, [b.spec for b in creates], self._api, known)
         for booking in creates:
             self._settle_create(booking, made_by(booking, found, known), found, known)
@@ -169,7 +169,7 @@ class Settler:
         return booking.retry_at or latest
 
     def _take(self, booking: Booking, reservation: Reservation, detail: str) -> None:
-        self._ledger.record(
+        self._ledger.bookings.record(
             adopted_from(booking, reservation), at=self._clock(), what="adopted", detail=detail
         )
         self._applier.count["adopted"] += 1
@@ -187,12 +187,12 @@ class Settler:
             detail="",
             reason=None,
         )
-        self._ledger.record(waiting, at=self._clock(), what=what, detail=detail)
+        self._ledger.bookings.record(waiting, at=self._clock(), what=what, detail=detail)
 
     def _wait(self, booking: Booking, detail: str) -> None:
         reason = Reason.REFUSED if booking.reason is Reason.REFUSED else Reason.IN_DOUBT
         if booking.detail != detail:
-            self._ledger.amend(replace(booking, reason=reason, detail=detail))
+            self._ledger.bookings.amend(replace(booking, reason=reason, detail=detail))
 
     def _refuse(self, booking: Booking, detail: str) -> None:
         """A create of which it is certain that it is not made, and that is not tried again."""
@@ -202,7 +202,7 @@ class Settler:
             attempts=0,
             retry_at=None,
         )
-        self._ledger.record(refused, at=self._clock(), what="refused", detail=detail)
+        self._ledger.bookings.record(refused, at=self._clock(), what="refused", detail=detail)
 
     # Updates and cancels
 
@@ -223,7 +223,7 @@ class Settler:
         if there.oddity or settled.content != booking.pending:
             settled = self._not_made(booking, settled)
         if booking.is_unanswered or settled != booking:
-            self._ledger.record(settled, at=self._clock(), what="settled", detail="read back")
+            self._ledger.bookings.record(settled, at=self._clock(), what="settled", detail="read back")
 
     def _not_made(self, booking: Booking, there: Booking) -> Booking:
         """What a change comes to that is not made; `there` is the booking with what the API has."""
@@ -255,13 +255,13 @@ class Settler:
     # What a person decided
 
     def _carry_out_decisions(self) -> None:
-        decisions = self._ledger.decisions()
-        by_row = {b.row: b for b in self._ledger.current()} if decisions else {}
+        decisions = self._ledger.people.decisions()
+        by_row = {b.row: b for b in self._ledger.bookings.current()} if decisions else {}
         due: list[tuple[Booking, Decision]] = []
         for decision in decisions:
             booking = by_row.get(decision.booking)
             if booking is None or not resolvable(booking):
-                self._ledger.drop_decision(decision.booking)
+                self._ledger.people.drop_decision(decision.booking)
             else:
                 due.append((booking, decision))
         if not due:
@@ -271,7 +271,7 @@ class Settler:
             for booking, decision in due:
                 with _one_by_one([booking]):
                     if self._carry_out(booking, decision, found):
-                        self._ledger.drop_decision(decision.booking)
+                        self._ledger.people.drop_decision(decision.booking)
 
     def _listed(self, bookings: Sequence[Booking]) -> Listing:
         """All that the API has in the time of these bookings."""
@@ -280,7 +280,7 @@ class Settler:
         start, end = search_window(bookings, MARGIN)
         creators = {b.spec.creator for b in bookings}
         found = self._api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
-        known = self._ledger.recorded({r.reservation_id for r in found})
+        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
         return completed(found, [b.spec for b in bookings], self._api, known)
 
     def _carry_out(self, booking: Booking, decision: Decision, found: Listing) -> bool:
@@ -307,13 +307,13 @@ class Settler:
         elif booking.reservation_id is not None:
             self._settle_update(booking)
         else:
-            known = self._ledger.recorded({r.reservation_id for r in found})
+            known = self._ledger.bookings.recorded({r.reservation_id for r in found})
             self._settle_create(booking, made_by(booking, found, known), found, known)
-        now = next(b for b in self._ledger.bookings_of(booking.key.uid) if b.row == booking.row)
+        now = next(b for b in self._ledger.bookings.of(booking.key.uid) if b.row == booking.row)
         retry = decision.verdict is Verdict.RETRY
         if now.in_doubt and retry and now.state is BookingState.CANCELLING:
             # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
-            self._ledger.record(
+            self._ledger.bookings.record(
                 replace(now, attempts=0), at=self._clock(), what="resolve: retry", detail=detail
             )
         elif now.in_doubt and self._api.time().earliest < self._settled_at(now):
@@ -335,7 +335,9 @@ class Settler:
     def _decide_vanished(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
         """Look first, since it may be there again; else it is booked again, or was ended for good."""
         if any(r.live and r.reservation_id == booking.reservation_id for r in found):
-            self._ledger.record(booking.settled(), at=self._clock(), what="there again", detail=detail)
+            self._ledger.bookings.record(
+                booking.settled(), at=self._clock(), what="there again", detail=detail
+            )
             return True
         if decision.verdict is Verdict.RETRY:
             return self._book_again(booking, found, detail)
@@ -344,7 +346,9 @@ class Settler:
 
     def _retry_refused(self, booking: Booking, detail: str) -> None:
         if booking.state in HOLDING_STATES:
-            self._ledger.record(booking.settled(), at=self._clock(), what="resolve: retry", detail=detail)
+            self._ledger.bookings.record(
+                booking.settled(), at=self._clock(), what="resolve: retry", detail=detail
+            )
         elif booking.reservation_id is None:
             self._give_back(booking, "resolve: retry", detail, attempts=0)
 
@@ -356,14 +360,14 @@ class Settler:
         if there is None or not there.live:
             self._applier.take_over(settled, there)
         else:
-            self._ledger.record(settled, at=self._clock(), what="resolve: retry", detail=detail)
+            self._ledger.bookings.record(settled, at=self._clock(), what="resolve: retry", detail=detail)
 
     def _book_again(self, booking: Booking, found: Listing, detail: str) -> bool:
         """Leave a meeting without live reservation to the plan, unless the API has one for it already.
 
         False when the API's list does not tell whether it has, so that the decision waits.
         """
-        known = self._ledger.recorded({r.reservation_id for r in found})
+        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
         asked = replace(
             booking, pending=booking.pending or booking.content, attempted_at=booking.attempted_at or _EPOCH
         )
@@ -379,20 +383,20 @@ class Settler:
         else:
             # Its record ends here, so that the plan finds a meeting without one.
             former = booking.with_state(BookingState.CANCELLED, booking.reason, booking.detail)
-            self._ledger.record(former, at=self._clock(), what="resolve: retry", detail=detail)
+            self._ledger.bookings.record(former, at=self._clock(), what="resolve: retry", detail=detail)
         return True
 
     def _adopt_decided(self, booking: Booking, decision: Decision, detail: str) -> bool:
         reservation_id = decision.reservation_id or ""
         there = self._api.get(reservation_id)
-        holders = self._ledger.holders([reservation_id]).values()
+        holders = self._ledger.bookings.holders([reservation_id]).values()
         taken = any(holder.row != booking.row for holder in holders)
         if there is None or not there.live or there.oddity or taken:
             why = "is not live in Tuya"
             if there is not None and there.live:
                 why = "belongs to another booking" if taken else f"makes no sense ({there.oddity})"
             told = replace(booking, detail=f"Not adopted: {reservation_id} {why}; {_RESOLVE}.")
-            self._ledger.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)
+            self._ledger.bookings.record(told, at=self._clock(), what="resolve: adopt", detail=told.detail)
             log.warning("not adopted", reservation_id=reservation_id)
             return True
         is_the_lost_one = there.mark is not None and str(there.mark) == booking.mark
@@ -418,7 +422,7 @@ class Settler:
             retry_at=None,
             blocked_by=None,
         )
-        self._ledger.record(dropped, at=self._clock(), what="resolve: drop", detail=detail)
+        self._ledger.bookings.record(dropped, at=self._clock(), what="resolve: drop", detail=detail)
 
 
 def _is_looked_for(booking: Booking, decision: Decision) -> bool:

@@ -60,7 +60,7 @@ class Exchange:
         """A booking of the plan as this cycle has left it."""
         if not self.has_touched(booking):
             return booking
-        return next(b for b in self._ledger.bookings_of(booking.key.uid) if b.row == booking.row)
+        return next(b for b in self._ledger.bookings.of(booking.key.uid) if b.row == booking.row)
 
     def step_aside(self, booking: Booking) -> None:
         """Give up a room for a moment; nobody is notified.

@@ -122,7 +122,7 @@ def hold_vanished(
         return
     count = f"{gone} of {compared} compared bookings"
     detail = f"{count} are gone from Tuya or cancelled there at once. {_CURE}"
-    ledger.record(*(b.vanished(detail) for b in vanished), at=now, what="vanished", detail=count)
+    ledger.bookings.record(*(b.vanished(detail) for b in vanished), at=now, what="vanished", detail=count)
     log.warning(
         "vanished", gone=gone, compared=compared, cure="syncd resolve --all vanished --retry or --drop"
     )
@@ -138,7 +138,7 @@ def forget_vanished(
         if there is not None and there.live:
             back.append(booking.settled())
     if back:
-        ledger.record(*back, at=now, what="there again")
+        ledger.bookings.record(*back, at=now, what="there again")
         log.info("there again", bookings=len(back))
     return bool(back)
 

@@ -232,7 +232,7 @@ class Daemon:
         self._resting_until = utc_now() + rest if rest else None
         for name in names:
             self._let_rest(name)
-            self._ledger.record_next_run(name, self._scheduler.next_run(name))
+            self._ledger.sources.record_next_run(name, self._scheduler.next_run(name))
         self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
 
     def _let_rest(self, name: str) -> None:
@@ -265,7 +265,7 @@ class Daemon:
 
     def _orders_now(self) -> object:
         """What persons left for the next cycle, with `approve` and `resolve`."""
-        return self._ledger.approved(), self._ledger.decisions()
+        return self._ledger.people.approved(), self._ledger.people.decisions()
 
     def _rests(self) -> bool:
         """Whether the API is left alone, because it could not be used."""
@@ -407,8 +407,8 @@ class Daemon:
         )
         for name in names:
             self._let_rest(name)
-        for gone in set(self._ledger.sources()) - set(names):
-            self._ledger.forget_source(gone)
+        for gone in set(self._ledger.sources.all()) - set(names):
+            self._ledger.sources.forget(gone)
         self._wakes.wake(_EVERYTHING, "start")
 
     def _targets(self, config: Config) -> dict[str, list[Path]]:

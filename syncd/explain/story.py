@@ -208,7 +208,7 @@ def story_of(uid: str, parts: Service) -> Story:
     mapper = Mapper(mapping_rules(config))
     mapped = mapper.map(later) if later is not None else None
     fates = fates_of(uid, examined, ledger, mapped)
-    records = ledger.sources()
+    records = ledger.sources.all()
     searched = tuple(
         Where(
             reading=reading,
@@ -273,7 +273,7 @@ def _decides(fate: Fate) -> dict[str, object] | None:
 def _suggestions(asked: str, examined: Examination, ledger: Ledger) -> Iterator[Suggestion]:
     """UIDs that may have been meant: other spelling, a reservation id, a topic, then what looks alike."""
     occurrences = [w.occurrence for w in examined.grounds.wish.witnessed]
-    bookings = ledger.bookings()
+    bookings = ledger.bookings.all()
     known = {uid for reading in examined.readings.values() for uid in reading.presence}
     known |= {booking.key.uid for booking in bookings}
     found: dict[str, Suggestion] = {}

@@ -123,18 +123,18 @@ class _Search:
         told = {fate.booking.row for fate in planned if fate.booking is not None}
         settled = [self._settled(b) for row, b in self.bookings.items() if row not in told]
         # A date that is cancelled in the calendar has its story in the reservation that it had.
-        former = [self._former(b) for b in self.ledger.bookings_of(self.uid) if b.state in CLOSED_STATES]
+        former = [self._former(b) for b in self.ledger.bookings.of(self.uid) if b.state in CLOSED_STATES]
         booked = {fate.key for fate in (*planned, *settled) if fate.booking is not None}
         # Why an occurrence is not booked by rule stands in what becomes of its reservation, if it has one.
         live = [f for f in (*planned, *settled) if f.booking is not None or f.key not in booked]
         keys = {fate.key for fate in (*live, *former)}
         cancelled = [self._cancelled(w) for key, w in self.seen.items() if key not in keys]
         beyond = self._beyond(later, {fate.key for fate in live})
-        decisions = {decision.booking: decision for decision in self.ledger.decisions()}
+        decisions = {decision.booking: decision for decision in self.ledger.people.decisions()}
         for fate in (*live, *former, *filter(None, cancelled), *beyond):
             row = fate.booking.row if fate.booking is not None else 0
             if row > 0:
-                yield replace(fate, history=self.ledger.history(row), decision=decisions.get(row))
+                yield replace(fate, history=self.ledger.bookings.history(row), decision=decisions.get(row))
             else:
                 yield fate
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from syncd.core.occurrence import Missing
 from syncd.intake.former import Former
-from syncd.intake.ports import Agenda, Fetched
+from syncd.intake.ports import Fetched, WorklistStore
 from syncd.intake.source_index import SourceIndex
 
 _STEPPED = timedelta(seconds=5)  # so far from a steady clock a clock was set, and not only adjusted
@@ -34,10 +34,10 @@ class Glance:
 class AbsentFiles:
     """The files of all sources that are gone.
 
-    `grace` is `safety.file_grace`; the agenda tells which UIDs are open.
+    `grace` is `safety.file_grace`; the worklist tells which UIDs are open.
     """
 
-    agenda: Agenda
+    worklist: WorklistStore
     grace: timedelta
     elapsed: Callable[[], float]
     _since: dict[tuple[str, str, datetime], float] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class AbsentFiles:
         over = [former for former in formers if self._is_over(glance, former)]
         if not over:
             return formers
-        unsettled = frozenset(map(found.digest_of, self.agenda.due(glance.at)))
+        unsettled = frozenset(map(found.digest_of, self.worklist.ready(glance.at)))
         left = [
             replace(former, uids=former.uids & unsettled) if former in over else former for former in formers
         ]

@@ -28,7 +28,7 @@ from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.poison import Poison
-from syncd.intake.ports import Agenda, CalendarSource, Fetched, IntakeLedger, Kept
+from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, Kept, WorklistStore
 from syncd.intake.reader import Bounded, Presences, read
 from syncd.intake.scan import (
     IN_PART,
@@ -108,7 +108,7 @@ class Intake:
     ) -> None:
         self.sources = tuple(sources)
         self._ledger = ledger
-        self._agenda: Agenda = ledger.agenda
+        self._worklist: WorklistStore = ledger.worklist
         self._horizon = horizon
         self._prepare = prepare
         self._elsewhere = elsewhere
@@ -117,7 +117,7 @@ class Intake:
         self._others_wait = others_wait
         self._poison = poison
         self._elapsed = elapsed
-        self._absent = AbsentFiles(self._agenda, file_grace, elapsed)
+        self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
         self._anew = False  # whatever was found before, because a person asked for it
         self._served: Collection[str] = ()  # sources of which something was costly in the last cycle
         self._later = frozenset[str]()  # UIDs that the last cycle left
@@ -165,7 +165,7 @@ class Intake:
                 problems=fetched.problems,
                 booked=booked,
                 max_occurrences=source.max_occurrences,
-                bounded=self._bounded(source, whole, now, kept_for=self._agenda.pieces_of),
+                bounded=self._bounded(source, whole, now, kept_for=self._worklist.events_of),
                 secret=known.secret,
                 missing=partial(self._missing, Glance(source.name, fetched, now, self._elapsed()), known),
             )
@@ -253,7 +253,7 @@ class Intake:
             search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
             self._remarked.pop(source.name, None)
         if search.known.standing not in {look.standing, UNKNOWN}:
-            self._agenda.open_all([source.name])
+            self._worklist.add_all([source.name])
         self._looks[source.name] = look
         self._ahead[source.name] = _Ahead(search.at, found.parsed)
         if look.error is None:
@@ -266,22 +266,22 @@ class Intake:
     @property
     def judged_at(self) -> datetime:
         """When it was last judged which events are over."""
-        return datetime.fromisoformat(self._ledger.get_fact(JUDGED_AT) or _LONG_AGO)
+        return datetime.fromisoformat(self._ledger.facts.get(JUDGED_AT) or _LONG_AGO)
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
         unread = {source.name: self._inventory(source).unread() for source in self.sources}
         self._looks, self._ahead = {}, {}
-        self._agenda.forget_inventories()
+        self._worklist.forget_indexes()
         for name, inventory in unread.items():
             if inventory.formers:  # a file may be gone just now, and its bookings are not to go with it
-                self._agenda.take_in(name, inventory.packed(), UNKNOWN, kept={})
-        self._ledger.set_fact(JUDGED_AT, now.isoformat())
+                self._worklist.record_scan(name, inventory.packed(), UNKNOWN, kept={})
+        self._ledger.facts.set(JUDGED_AT, now.isoformat())
 
     def said_of(self, uids: Collection[str], now: datetime) -> Said:
         """What the sources say of these UIDs, as far as this process looked at them."""
         window = Window.ahead(now, self._horizon)
-        kept = self._agenda.kept_of(uids)
+        kept = self._worklist.kept_of(uids)
         found: dict[str, Reading] = {}
         next_start: dict[str, datetime] = {}
         postponed: dict[str, frozenset[str]] = {}
@@ -336,12 +336,12 @@ class Intake:
         if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
             ahead = _Ahead(window.start, {})
         parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
-        work = {uid: unpacked(one.pieces) for uid, one in kept.items() if uid not in parsed}
+        work = {uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed}
         bounded = self._bounded(source, whole, window.start, remarked=kept)
         parsed |= bounded.understand(work, look.parser, window)
         for uid, one in parsed.items():
             if one.defects:  # in which line it stands now
-                lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].pieces)}
+                lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].events)}
                 there = (replace(d, line=lines.get(d.line, d.line)) for d in one.defects)
                 parsed[uid] = replace(one, defects=tuple(there))
         self._ahead[source.name] = _Ahead(ahead.at, parsed)
@@ -365,7 +365,7 @@ class Intake:
         if remarked is not None:
             known = {uid: one.remarks for uid, one in remarked.items() if one.remarks}
         elif kept_for is not None:
-            known = self._agenda.remarks(source.name)
+            known = self._worklist.remarks(source.name)
 
         def verdict(uid: str, pieces: Sequence[RawEvent]) -> ParsedSeries | None:
             aside = self._poison.why_not(source.name, uid, digest_of_pieces(pieces), now) if uid else None
@@ -401,13 +401,13 @@ class Intake:
     ) -> dict[str, str]:
         """What is to be said of a source's UIDs, by UID, brought up to date."""
         if source not in self._remarked:
-            self._remarked[source] = dict(self._agenda.remarks(source))
+            self._remarked[source] = dict(self._worklist.remarks(source))
         known = self._remarked[source]
         judged_by = {s.name: self._judged_by(s) for s in self.sources if s.name == source}[source]
         said_now = {uid: _remarks(one, judged_by) for uid, one in parsed.items()}
         changed = {uid: said for uid, said in said_now.items() if said != kept[uid].remarks}
         if changed:
-            self._agenda.remark(source, changed)
+            self._worklist.remark(source, changed)
             known.update(changed)
         return {uid: said for uid, said in known.items() if said}
 
@@ -421,7 +421,7 @@ class Intake:
         look = self._looks.get(source.name)
         if look is not None:
             return look
-        stored = self._agenda.inventory(source.name)
+        stored = self._worklist.index_of(source.name)
         inventory = SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
         return Look(None, inventory, parser(source, inventory), standing=stored[1] if stored else UNKNOWN)
 
@@ -430,7 +430,7 @@ class Intake:
         look = self._looks.get(source.name)
         if look is not None:
             return look.inventory
-        stored = self._agenda.inventory(source.name)
+        stored = self._worklist.index_of(source.name)
         return SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
 
     def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
@@ -438,15 +438,15 @@ class Intake:
         known = self._known(source)
         self._looks[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
         if known.standing != UNREADABLE:
-            self._agenda.set_standing(source.name, UNREADABLE)
-            self._agenda.open_all([source.name])
+            self._worklist.set_standing(source.name, UNREADABLE)
+            self._worklist.add_all([source.name])
 
     @cached_property
     def _salt(self) -> int:
-        stored = self._ledger.get_fact(_SALT)
+        stored = self._ledger.facts.get(_SALT)
         if stored is None:
             stored = str(secrets.randbits(64))
-            self._ledger.set_fact(_SALT, stored)
+            self._ledger.facts.set(_SALT, stored)
         return int(stored)
 
 

@@ -49,7 +49,7 @@ class Poison:
     def __init__(self, ledger: IntakeLedger, now: datetime) -> None:
         """Count the death of a former process, if there was one."""
         self._ledger = ledger
-        stored = json.loads(ledger.get_fact(_FACT) or "[]")
+        stored = json.loads(ledger.facts.get(_FACT) or "[]")
         self._suspects = {(s["source"], s["uid"]): _Suspect(**s) for s in stored}
         left = ledger.under_way.take_left()
         for piece in left:
@@ -104,4 +104,4 @@ class Poison:
         return self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
 
     def _store(self) -> None:
-        self._ledger.set_fact(_FACT, json.dumps([asdict(suspect) for suspect in self._suspects.values()]))
+        self._ledger.facts.set(_FACT, json.dumps([asdict(suspect) for suspect in self._suspects.values()]))

@@ -100,7 +100,7 @@ class Search:
         self.found: Found | None = None
         self._source = source
         self._ledger = ledger
-        self._agenda = ledger.agenda
+        self._worklist = ledger.worklist
         self._salt = salt
 
     @property
@@ -153,16 +153,16 @@ class Search:
             for uid, begins in found.earliest.items()
             if begins > window.reach and not self._concerns(uid)
         }
-        several = self._agenda.in_several_sources(findings.restamped)
-        remarked = self._agenda.remarks(self._source.name)  # the lines may have moved in which they stand
-        self._ledger.set_fact(JUDGED_AT, self.at.isoformat())
-        self._agenda.take_in(
+        several = self._worklist.in_several_sources(findings.restamped)
+        remarked = self._worklist.remarks(self._source.name)  # the lines may have moved in which they stand
+        self._ledger.facts.set(JUDGED_AT, self.at.isoformat())
+        self._worklist.record_scan(
             self._source.name,
             findings.inventory.packed(),
             standing,
             kept=found.kept,
             dropped=[uid for uid, pieces in findings.changed.items() if not pieces],
-            opened={*findings.changed, *several, *remarked} - later.keys(),
+            ready={*findings.changed, *several, *remarked} - later.keys(),
             later=later,
         )
 
@@ -173,18 +173,18 @@ class Search:
         return not span_of(text).is_over(self.at)
 
     @cached_property
-    def _on_agenda(self) -> frozenset[str]:
-        return self._agenda.uids()
+    def _tracked(self) -> frozenset[str]:
+        return self._worklist.uids()
 
     def _concerns(self, uid: str) -> bool:
         """Whether a UID is booked, or matters for something else already."""
-        return uid in self._on_agenda
+        return uid in self._tracked
 
     def _kept(self) -> Iterable[str]:
-        return self._agenda.uids_kept(self._source.name)
+        return self._worklist.uids_of(self._source.name)
 
     def _pieces_of(self, uid: str) -> Sequence[RawEvent]:
-        kept = self._agenda.pieces_of(self._source.name, uid)
+        kept = self._worklist.events_of(self._source.name, uid)
         return unpacked(kept) if kept is not None else ()
 
 

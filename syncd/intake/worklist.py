@@ -69,23 +69,23 @@ class Agenda:
         `advance` is how far ahead the tenant lets book.
         """
         basis = f"{program()}\n{self._rules}\n{advance}"
-        known = self._ledger.get_fact(_BASIS) or ""
+        known = self._ledger.facts.get(_BASIS) or ""
         total, at = self._total()
         set_back = now < max(at, self._intake.judged_at) - _SET_BACK
         if known == basis and not set_back:
             return True
         if known.partition("\n")[0] != program() or set_back:
             self._intake.forget(now)
-            self._ledger.set_fact(_TOTAL, _text(total, now))
+            self._ledger.facts.set(_TOTAL, _text(total, now))
         # How far ahead may be booked means nothing for what has nothing within the horizon yet.
         only_advance = not set_back and known.rpartition("\n")[0] == basis.rpartition("\n")[0]
-        self._ledger.agenda.open_all(counted=only_advance)
-        self._ledger.set_fact(_BASIS, basis)
+        self._ledger.worklist.add_all(counted=only_advance)
+        self._ledger.facts.set(_BASIS, basis)
         return False
 
     def due(self, now: datetime) -> Due:
         """What to look at now."""
-        uids = self._ledger.agenda.due(now)
+        uids = self._ledger.worklist.ready(now)
         total, _ = self._total()
         for text in uids.values():
             if text:
@@ -116,7 +116,7 @@ class Agenda:
                 total = total + rest.tally
                 resting[uid] = (until, rest.tally.text)
         if resting or over:
-            self._ledger.agenda.rest(resting, over=over, total=(_TOTAL, _text(total, now)))
+            self._ledger.worklist.defer(resting, over=over, total=(_TOTAL, _text(total, now)))
         return total
 
     def _people_until(self, now: datetime) -> datetime | None:
@@ -124,7 +124,7 @@ class Agenda:
         return None if self._people_kept is None else now + self._people_kept
 
     def _total(self) -> tuple[Tally, datetime]:
-        stored = self._ledger.get_fact(_TOTAL)
+        stored = self._ledger.facts.get(_TOTAL)
         if not stored:
             return Tally(), _AT_ONCE
         text, at = json.loads(stored)

@@ -197,8 +197,16 @@ class Database:
             self._identity.require()
 
     def unreadable(self, what: str) -> LedgerError:
-        """The error for something stored that makes no sense."""
+        """Return the error for something stored that makes no sense."""
         return LedgerError(f"{what} of the ledger {self._where} makes no sense: {_REBUILD}.")
+
+    @contextlib.contextmanager
+    def making_sense(self, what: str) -> Iterator[None]:
+        """Raise `LedgerError` when the block finds that something stored makes no sense."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.unreadable(what) from error
 
     @contextlib.contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.apply.ports import Api, Facts
+from syncd.apply.ports import Api, FactStore
 from syncd.core.apitime import ApiTime
 from syncd.errors import ClockWrong
 from syncd.reconciler.ports import Ledger
@@ -68,9 +68,9 @@ class ClockCheck:
     def _say(self, ahead: timedelta) -> None:
         """Say a change: that the clock is off, by how much otherwise, or that it is right again."""
         self.sentence = _sentence(ahead)
-        known = timedelta(seconds=float(self._ledger.get_fact(_FACT) or 0))
+        known = timedelta(seconds=float(self._ledger.facts.get(_FACT) or 0))
         if bool(known) != bool(ahead) or abs(known - ahead) > SAID:
-            self._ledger.set_fact(_FACT, f"{ahead.total_seconds():.0f}" if ahead else "")
+            self._ledger.facts.set(_FACT, f"{ahead.total_seconds():.0f}" if ahead else "")
         if bool(self._said) != bool(ahead) or abs(self._said - ahead) > SAID:
             if ahead:
                 log.warning("clock", ahead_s=round(ahead.total_seconds()), told=self.sentence)
@@ -79,9 +79,9 @@ class ClockCheck:
             self._said = ahead
 
 
-def clock_told(ledger: Facts) -> tuple[str, bool]:
+def clock_told(facts: FactStore) -> tuple[str, bool]:
     """Return what was said of the clock last, empty when it was right, and whether nothing is written."""
-    ahead = timedelta(seconds=float(ledger.get_fact(_FACT) or 0))
+    ahead = timedelta(seconds=float(facts.get(_FACT) or 0))
     return _sentence(ahead), abs(ahead) > FARTHEST
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from syncd.apply.applier import Applier
 from syncd.apply.drift import inspect, is_due, is_unproven, last_compared, look_for, remember
-from syncd.apply.ports import Api, Facts, Progress
+from syncd.apply.ports import Api, FactStore, Progress
 from syncd.apply.publish import remove_unneeded
 from syncd.apply.questions import Questions, leftovers, standing
 from syncd.apply.settle import Settler
@@ -66,9 +66,9 @@ _HELD = "held"  # the fact that says what the last cycle held: checksum, blank, 
 _MISSING = "missing"  # the fact that says which files are gone for a moment: a list by source, as JSON
 
 
-def last_missing(ledger: Facts) -> dict[str, list[str]]:
+def last_missing(facts: FactStore) -> dict[str, list[str]]:
     """Return by source the files of directories that were gone when it was looked at, and are awaited."""
-    found: dict[str, list[str]] = json.loads(ledger.get_fact(_MISSING) or "{}")
+    found: dict[str, list[str]] = json.loads(facts.get(_MISSING) or "{}")
     return found
 
 
@@ -80,9 +80,9 @@ def missing_told(file: str) -> str:
     )
 
 
-def last_held(ledger: Facts) -> tuple[str | None, int]:
+def last_held(facts: FactStore) -> tuple[str | None, int]:
     """Checksum and number of the cancellations that the last cycle held."""
-    checksum, _, count = (ledger.get_fact(_HELD) or " 0").partition(" ")
+    checksum, _, count = (facts.get(_HELD) or " 0").partition(" ")
     return checksum or None, int(count)
 
 
@@ -200,7 +200,7 @@ class Reconciler:
         """What a cycle would do now; writes nothing, neither here nor there. Raises `ApiUnusable`."""
         now = self._clock()
         self._api.begin()
-        bookings = self._ledger.current()
+        bookings = self._ledger.bookings.current()
         readings = self._looked_at(only, bookings, now)
         wish = self._groundwork.wish(readings, now, remember=False)
         grounds = self._groundwork.grounds(wish, bookings, now, remember=False)
@@ -218,7 +218,7 @@ class Reconciler:
         An API that cannot be used is told in the outcome.
         """
         now = self._clock()
-        bookings = self._ledger.current()
+        bookings = self._ledger.bookings.current()
         readings: dict[str, Reading] = {}
         accounts: dict[str, SourceExcerpt] = {}
         for source, documents, reading in self._intake.look(None, bookings, now):
@@ -249,7 +249,7 @@ class Reconciler:
         What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
         without the API if that cannot be used.
         """
-        known = last_held(self._ledger)
+        known = last_held(self._ledger.facts)
         if known[0] == checksum:
             return known
         try:
@@ -266,14 +266,14 @@ class Reconciler:
         if apply:
             self._clock_check.judge(ask=True)
         now = self._clock()
-        bookings = self._ledger.current()
+        bookings = self._ledger.bookings.current()
         readings = self._looked_at(None, bookings, now)
         wish = self._groundwork.wish(readings, now, remember=apply)
         found = self._groundwork.recognised(wish, bookings, now)
         if apply:
             remember(found.adopted, found, self._ledger, now)
             if not self._api.troubled_lists():
-                self._ledger.mark_adopted(now)
+                self._ledger.bookings.mark_adopted(now)
         reports = (self._report(reading) for reading in readings.values())
         unreadable = tuple(report for report in reports if report.error)
         odd = self._api.odd()
@@ -300,7 +300,7 @@ class Reconciler:
         )
         if force:
             self._groundwork.forget_rules()
-            self._ledger.agenda.open_all()
+            self._ledger.worklist.add_all()
         self._agenda.check(self._groundwork.known_advance(), now)
         if only is not None:
             awaited = self._intake.awaited()
@@ -352,7 +352,7 @@ class Reconciler:
         if settings.mode is Mode.OBSERVE or not (decided.plan.changes or decided.plan.closed or self._first):
             return
         self._first = False
-        remove_unneeded(self._ledger, settings.publish_dir, settings.publish_mode)
+        remove_unneeded(self._ledger.published, settings.publish_dir, settings.publish_mode)
 
     def _matter(self, now: datetime, former: _Matter | None = None) -> _Matter:
         """What is due now, and what the sources say of it; `former` as it is if nothing more became due."""
@@ -369,11 +369,11 @@ class Reconciler:
         self._latest = now
         self._clock_check.judge(ask=False)
         compare = force or set_back or is_due(self._ledger, now, self._settings.drift_check)
-        if not (compare or matter.due.uids or self._ledger.decisions()):
+        if not (compare or matter.due.uids or self._ledger.people.decisions()):
             idle = self._idle(matter, now)
             if idle is not None:
                 return idle, matter.due.resting
-        if compare or self._ledger.decisions() or self._ledger.in_doubt(now):
+        if compare or self._ledger.people.decisions() or self._ledger.bookings.in_doubt(now):
             self._clock_check.judge(ask=True)  # the API is asked about these anyway
         if self._settings.mode is Mode.OBSERVE:
             if compare:
@@ -387,7 +387,7 @@ class Reconciler:
             settler.settle()
             if compare:
                 self._inspect(matter.wish, applier)
-            approved = self._ledger.approved()
+            approved = self._ledger.people.approved()
             decided = self._decide(matter)
             decided = self._without_what_is_booked(decided, applier, compared=compare)
             plan = decided.plan
@@ -397,7 +397,7 @@ class Reconciler:
             resting = self._let_rest(decided)
             if plan.released is not None:
                 applier.intend_approved(plan)
-                self._ledger.spend_approval(plan.released)
+                self._ledger.people.spend_approval(plan.released)
             self._spend_what_was_not_needed(approved - {plan.released}, matter)
             try:
                 applier.apply(plan, self._left)
@@ -417,7 +417,7 @@ class Reconciler:
         unproven = is_unproven(self._ledger)
         if not any(isinstance(c, Create) for c in decided.plan.writes):
             return decided
-        if not compared and leftovers(self._ledger)[0]:
+        if not compared and leftovers(self._ledger.facts)[0]:
             self._inspect(decided.matter.wish, applier)
             decided = self._decide(decided.matter)
         elif self._compared and not unproven:
@@ -461,14 +461,14 @@ class Reconciler:
         decided = self._plan(matter.said.readings, grounds, now, Resting(matter.due.resting))
         if self._settings.mode is not Mode.OBSERVE:
             self._record_silently(decided)
-            self._spend_what_was_not_needed(self._ledger.approved(), matter)
+            self._spend_what_was_not_needed(self._ledger.people.approved(), matter)
         return _Decided(matter, grounds, decided)
 
     def _spend_what_was_not_needed(self, approved: Collection[str], matter: _Matter) -> None:
         """A word that a whole cycle did not need was for a set that is no longer held."""
         if len(matter.said.readings) == len(self._intake.sources):
             for unused in approved:
-                self._ledger.spend_approval(unused)
+                self._ledger.people.spend_approval(unused)
 
     def _decide(self, matter: _Matter) -> _Decided:
         """The plan of what is due; what became due meanwhile comes to it."""
@@ -478,12 +478,12 @@ class Reconciler:
         if not self._agenda.check(grounds.policy.advance, now):  # it was asked anew, and is another
             matter = self._matter(now, matter)
             grounds = self._grounds(matter, now)
-        holders = self._ledger.holders({b.blocked_by for b in grounds.bookings if b.blocked_by})
+        holders = self._ledger.bookings.holders({b.blocked_by for b in grounds.bookings if b.blocked_by})
         resting = Resting(matter.due.resting, holders)
         return _Decided(matter, grounds, self._plan(matter.said.readings, grounds, now, resting))
 
     def _grounds(self, matter: _Matter, now: datetime) -> PlanInputs:
-        bookings = self._ledger.due(now) if matter.due.uids else ()
+        bookings = self._ledger.bookings.ready(now) if matter.due.uids else ()
         return self._groundwork.grounds(matter.wish, bookings, now, remember=True)
 
     def _let_rest(self, decided: _Decided) -> Tally:
@@ -495,9 +495,9 @@ class Reconciler:
         if not self._clock_check.is_judged:
             return
         today = f"{now:%Y-%m-%d}"
-        if self._ledger.get_fact("pruned") != today:
+        if self._ledger.facts.get("pruned") != today:
             self._ledger.prune(now - self._settings.retention)
-            self._ledger.set_fact("pruned", today)
+            self._ledger.facts.set("pruned", today)
 
     def _look_once_more(self, settler: Settler) -> None:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""
@@ -510,19 +510,19 @@ class Reconciler:
         """What the plan changes in the ledger alone."""
         now = self._clock()
         held = f"{decided.held_checksum or ''} {len(decided.held)}"
-        if self._ledger.get_fact(_HELD) != held:
-            self._ledger.set_fact(_HELD, held)
+        if self._ledger.facts.get(_HELD) != held:
+            self._ledger.facts.set(_HELD, held)
             _log_held(decided)
         # First what is over: its meeting may go on in another record, and a key has one that is current.
         if decided.closed:
-            self._ledger.record(*decided.closed, at=now, what="closed")
+            self._ledger.bookings.record(*decided.closed, at=now, what="closed")
         over = {b.row for b in decided.closed}
         known = [b for b in decided.amended if b.row and b.row not in over]
         wishes = [b for b in decided.amended if not b.row]
         if known:
-            self._ledger.amend(*known)
+            self._ledger.bookings.amend(*known)
         if wishes:
-            self._ledger.record(*wishes, at=now, what="noted")
+            self._ledger.bookings.record(*wishes, at=now, what="noted")
 
     # Sources
 
@@ -536,7 +536,7 @@ class Reconciler:
         if not reading.readable:
             state = "unreadable"
         elif reading.complete and reading.digest == (
-            self._digests.get(reading.source) or self._ledger.digest_of(reading.source)
+            self._digests.get(reading.source) or self._ledger.sources.digest_of(reading.source)
         ):
             state = "unchanged"
         else:
@@ -555,7 +555,7 @@ class Reconciler:
     def _remember_missing(self, readings: Iterable[Reading]) -> None:
         """Keep in mind, for `status` and the log, which files of directories are gone for a moment."""
         if self._missing is None:
-            self._missing = last_missing(self._ledger)
+            self._missing = last_missing(self._ledger.facts)
         known = dict(self._missing)
         for reading in readings:
             known.pop(reading.source, None)
@@ -573,10 +573,10 @@ class Reconciler:
                 detail=MEANINGS[Reason.FILE_MISSING],
             )
         self._missing = known
-        self._ledger.set_fact(_MISSING, json.dumps(known))
+        self._ledger.facts.set(_MISSING, json.dumps(known))
 
     def _remember_reading(self, reading: Reading, report: SourceReport) -> None:
-        self._ledger.record_reading(
+        self._ledger.sources.record_reading(
             reading.source,
             at=reading.at,
             state=report.state,
@@ -604,7 +604,7 @@ class Reconciler:
         """Store what is quarantined of a source whose events were understood after it was looked at."""
         defects = frozenset(reading.defects)
         if reading.readable and self._defects.get(reading.source) != defects:
-            self._ledger.record_defects(reading.source, reading.defects, at=self._clock())
+            self._ledger.sources.record_defects(reading.source, reading.defects, at=self._clock())
             self._defects[reading.source] = defects
 
     # Deciding
@@ -627,7 +627,7 @@ class Reconciler:
         )
         keys = {change.meeting.key for change in decided.writes if isinstance(change, Create)}
         if keys:
-            decided = decided.numbered(self._ledger.next_generations(keys))
+            decided = decided.numbered(self._ledger.bookings.next_generations(keys))
         log.info("plan", checksum=decided.checksum, writes=len(decided.writes), unchanged=decided.unchanged)
         return decided
 
@@ -642,7 +642,7 @@ class Reconciler:
             moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
         else:
             self._looks = 0
-        turn = self._ledger.agenda.next_due(now)
+        turn = self._ledger.worklist.next_ready(now)
         if turn is not None:
             moments.append(turn)
         return max(min(moments), now + _FIRST_LOOK)
@@ -667,7 +667,7 @@ class Reconciler:
         clock_wrong: bool,
     ) -> CycleReport:
         nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
-        open_ones = () if nothing_open else self._ledger.unsettled(self._clock())
+        open_ones = () if nothing_open else self._ledger.bookings.unsettled(self._clock())
         goes_on = applier.left or any(report.postponed for report in reports)
         self.due_at = self._clock() if goes_on else self._next_due(open_ones)
         plan = decided.plan if decided else None
@@ -696,7 +696,7 @@ class Reconciler:
             error=error,
             interrupted=self._stopping(),
             left=len(applier.left),
-            oddities=standing(self._ledger, open_ones),
+            oddities=standing(self._ledger.facts, open_ones),
             clock=self._clock_check.sentence or None,
             clock_wrong=clock_wrong,
         )

@@ -114,13 +114,13 @@ class InputGatherer:
 
     def _deciders_of(self, uids: Collection[str]) -> Mapping[OccurrenceKey, Decider]:
         """Return which copy of each meeting of these UIDs decided about it until now."""
-        return deciders_of(self._ledger.bookings_of(*uids))
+        return deciders_of(self._ledger.bookings.of(*uids))
 
     def grounds(
         self, wish: Desired, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
     ) -> PlanInputs:
         """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
-        if ask and not remember and self._ledger.fresh:
+        if ask and not remember and self._ledger.bookings.fresh:
             bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
         policy = Policy(
             mode=self._settings.mode,
@@ -128,11 +128,11 @@ class InputGatherer:
             configured=tuple(source.name for source in self._sources),
             safety=self._safety(now),
             advance=self._advance(now, remember=remember, ask=ask),
-            approved=self._ledger.approved(),
+            approved=self._ledger.people.approved(),
             on_change=self._settings.on_change,
             on_cancel=self._settings.on_cancel,
             calls=self._calls(now),
-            repairs=repairs(self._ledger),
+            repairs=repairs(self._ledger.facts),
         )
         return PlanInputs(wish, bookings, policy)
 
@@ -166,7 +166,7 @@ class InputGatherer:
         """Ask the tenant's directory for addresses that the people file does not know, each once."""
         found: dict[str, str] = {}
         for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
-            known, user = self._ledger.person(address, not_before=now - ANSWER_KEPT)
+            known, user = self._ledger.people.user_of(address, not_before=now - ANSWER_KEPT)
             if not known and ask:
                 try:
                     user = self._api.find_user(address)
@@ -175,7 +175,7 @@ class InputGatherer:
                     log.warning("directory", error=str(error))
                     break
                 if remember:
-                    self._ledger.remember_person(address, user, now)
+                    self._ledger.people.record_user(address, user, now)
             if user is not None:
                 found[address] = user
         rules = self._settings.mapping
@@ -183,7 +183,7 @@ class InputGatherer:
 
     def _safety(self, now: datetime) -> Safety:
         settings = self._settings
-        recent = self._ledger.cancels_since(now - settings.cancel_window)
+        recent = self._ledger.bookings.cancels_since(now - settings.cancel_window)
         return Safety(
             cancel_share=settings.cancel_share,
             cancel_floor=settings.cancel_floor,
@@ -197,7 +197,7 @@ class InputGatherer:
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
         """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
-        known, _, asked = (self._ledger.get_fact(_MAX_DAY) or "").partition(" ")
+        known, _, asked = (self._ledger.facts.get(_MAX_DAY) or "").partition(" ")
         if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
             try:
                 max_day = self._api.rules().max_day
@@ -208,23 +208,23 @@ class InputGatherer:
             else:
                 known, asked = "" if max_day is None else str(max_day), now.isoformat()
             if remember:
-                self._ledger.set_fact(_MAX_DAY, f"{known} {asked}")
+                self._ledger.facts.set(_MAX_DAY, f"{known} {asked}")
         return _days(known)
 
     def known_advance(self) -> timedelta | None:
         """How far ahead the tenant let book when it was last asked; None without a limit."""
-        return _days((self._ledger.get_fact(_MAX_DAY) or "").partition(" ")[0])
+        return _days((self._ledger.facts.get(_MAX_DAY) or "").partition(" ")[0])
 
     def forget_rules(self) -> None:
         """Ask the tenant's rules anew the next time."""
-        self._ledger.set_fact(_MAX_DAY, "")
+        self._ledger.facts.set(_MAX_DAY, "")
 
     def _calls(self, now: datetime) -> CallBudget | None:
         """What writes may still cost this month, and whether the calls run short at this pace."""
         monthly = self._settings.monthly_calls
         if monthly == 0:
             return None
-        used = self._ledger.calls_in_month(now)
+        used = self._ledger.calls.in_month(now)
         short = monthly - used < monthly // 2 and forecast(used, now) > monthly
         return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
 

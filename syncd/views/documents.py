@@ -156,10 +156,10 @@ def status_document(
     ledger: Ledger, *, mode: str, configured: Iterable[str], monthly_calls: int, now: datetime
 ) -> dict[str, object]:
     """The document of `status --json`: what the ledger knows, without asking anybody."""
-    records = ledger.sources()
-    used = ledger.calls_in_month(now)
-    strays, duplicates = leftovers(ledger)
-    checksum, cancellations = last_held(ledger)
+    records = ledger.sources.all()
+    used = ledger.calls.in_month(now)
+    strays, duplicates = leftovers(ledger.facts)
+    checksum, cancellations = last_held(ledger.facts)
     sources = []
     for name in configured:
         record = records.get(name)
@@ -175,21 +175,21 @@ def status_document(
                 "next_run_at": iso(record.next_run_at) if record else None,
             }
         )
-    known = ledger.bookings()
+    known = ledger.bookings.all()
     bookings = [booking_document(booking) for booking in known]
-    clock, clock_wrong = clock_told(ledger)
+    clock, clock_wrong = clock_told(ledger.facts)
     return {
         "bookings": bookings,
         "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
         "vanished": sum(booking.is_vanished for booking in known),
         "sources": sources,
         "held": {"checksum": checksum, "cancellations": cancellations},
-        "missing_files": last_missing(ledger),
+        "missing_files": last_missing(ledger.facts),
         "calls_this_month": used,
         "calls_forecast": forecast(used, now),
         "monthly_calls": monthly_calls,
         "leftovers": {"strays": strays, "duplicates": duplicates},
-        "oddities": [oddity.document() for oddity in standing(ledger, known)],
+        "oddities": [oddity.document() for oddity in standing(ledger.facts, known)],
         "mode": mode,
         "clock": clock or None,
         "clock_wrong": clock_wrong,

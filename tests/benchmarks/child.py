@@ -102,14 +102,14 @@ def main() -> None:
         opened_s = time.perf_counter() - opening
         if wanted.living:
             if wanted.compared:
-                ledger.set_fact(INSPECTED, "")
+                ledger.facts.set(INSPECTED, "")
             for _ in range(_CYCLES_BEFORE):
                 parts.reconciler.cycle()
             _say("ready")
             sys.stdin.readline()
             Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew: proc(5)
         if wanted.compares:
-            ledger.set_fact(INSPECTED, "")
+            ledger.facts.set(INSPECTED, "")
         passed = timedelta(hours=wanted.later)
         call_time, understandings = CallTime(parts.api), Understandings()
         with _profiled(wanted.profile):

@@ -147,10 +147,10 @@ def test_tried_again_later(office: Office) -> None:
         die(office, at("bad", "slow"))
     assert office.once()["outcome"] == "attention"
     with Ledger.open(f"sqlite:///{office.folder}/state.db", owner=True) as ledger:
-        (suspect,) = json.loads(ledger.get_fact("set_aside") or "")
+        (suspect,) = json.loads(ledger.facts.get("set_aside") or "")
         assert suspect["deaths"] == 2
         suspect["at"] = f"{ahead(-1).isoformat()}"
-        ledger.set_fact("set_aside", json.dumps([suspect]))
+        ledger.facts.set("set_aside", json.dumps([suspect]))
     assert office.once()["outcome"] == "attention"
     (skip,) = [c for c in office.plan()["changes"] if c["uid"] == "slow"]
     assert "takes more than" in skip["detail"]

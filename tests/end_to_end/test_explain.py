@@ -465,7 +465,7 @@ def test_a_meeting_that_is_over_keeps_its_story(office: Office) -> None:
         reservation_id="14101487",
     )
     with service(load(office.folder / "syncd.toml"), owner=True) as parts:
-        parts.ledger.record(booking, at=start, what="created")
+        parts.ledger.bookings.record(booking, at=start, what="created")
     office.write(event("m", start))
     before = told(office, "m")
     assert "It is over. The next cycle closes its record; nothing is sent." in before.text

@@ -124,7 +124,7 @@ def test_what_a_person_released_is_cancelled_in_one_go(office: Office) -> None:
         assert plan is not None
         assert plan.held_checksum is not None
     with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
-        ledger.approve(plan.held_checksum, datetime.now(UTC), "a person")
+        ledger.people.approve(plan.held_checksum, datetime.now(UTC), "a person")
     office.write(kept, *(event(f"new{n}", soon(10 + n), room=None) for n in range(3)))
     with at_once(office) as reconciler:
         report = reconciler.cycle()

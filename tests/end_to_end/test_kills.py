@@ -92,7 +92,7 @@ def _approve_what_is_held(world: World) -> None:
     assert report.plan is not None
     assert report.plan.held_checksum is not None
     with open_ledger(load(world.config), owner=False) as ledger:
-        ledger.approve(report.plan.held_checksum, datetime.now(UTC), "a person")
+        ledger.people.approve(report.plan.held_checksum, datetime.now(UTC), "a person")
 
 
 def _retry_what_was_cancelled(world: World) -> None:

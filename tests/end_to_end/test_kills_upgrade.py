@@ -152,8 +152,8 @@ def test_a_kill_between_any_two_statements_of_a_conversion_loses_nothing(
             break
         deaths += 1
         with open_ledger(load(office.folder / "syncd.toml"), owner=True) as ledger:
-            assert sorted(booking.key.uid for booking in ledger.current()) == ["a", "b", "c"]
-            assert {booking.state.value for booking in ledger.current()} == {"booked"}
+            assert sorted(booking.key.uid for booking in ledger.bookings.current()) == ["a", "b", "c"]
+            assert {booking.state.value for booking in ledger.bookings.current()} == {"booked"}
     assert deaths > 3, "a conversion has several steps"
     office.forget_requests()
     report = once_quietly(office)

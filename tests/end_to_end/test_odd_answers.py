@@ -40,7 +40,7 @@ def _cycle(office: Office, later: timedelta = timedelta(), *, force: bool = Fals
 
 def _bookings(office: Office) -> dict[str, Booking]:
     with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
-        return {b.key.uid: b for b in ledger.current()}
+        return {b.key.uid: b for b in ledger.bookings.current()}
 
 
 def _id_of(office: Office, uid: str) -> str:

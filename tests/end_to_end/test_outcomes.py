@@ -35,7 +35,7 @@ def _cycle(office: Office, clock: Clock) -> CycleReport:
 
 def _booking(office: Office) -> Booking:
     with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
-        (booking,) = ledger.current()
+        (booking,) = ledger.bookings.current()
         return booking
 
 
@@ -92,7 +92,7 @@ def test_a_no_is_tried_three_times_over_restarts(office: Office, change: str) ->
 
 def _booking_of(office: Office, uid: str) -> Booking:
     with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
-        (booking,) = [b for b in ledger.current() if b.key.uid == uid]
+        (booking,) = [b for b in ledger.bookings.current() if b.key.uid == uid]
         return booking
 
 

@@ -179,6 +179,6 @@ def test_observing_takes_no_word_of_a_person(settled: Office) -> None:
     settled.change(('mode = "full"', 'mode = "observe"'))
     with service(load(settled.folder / "syncd.toml"), owner=True) as parts:
         parts.reconciler.cycle()
-        parts.ledger.approve("0123456789ab", utc_now(), "somebody")
+        parts.ledger.people.approve("0123456789ab", utc_now(), "somebody")
         parts.reconciler.cycle()
-        assert parts.ledger.approved() == {"0123456789ab"}
+        assert parts.ledger.people.approved() == {"0123456789ab"}

@@ -81,7 +81,7 @@ def _lose_state(office: Office) -> None:
 def _bookings(office: Office) -> list[Booking]:
     """What the ledger has; quicker than to ask the program."""
     with open_ledger(load(office.folder / "syncd.toml"), owner=False) as ledger:
-        return list(ledger.bookings())
+        return list(ledger.bookings.all())
 
 
 def _booking(office: Office, uid: str = "m") -> Booking:

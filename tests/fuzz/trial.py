@@ -376,18 +376,18 @@ class Trial:
                 return
             self.life.wait(self.life.validity + timedelta(minutes=1))
         with self.life.ledger() as ledger:
-            open_ones = [_described(b) for b in ledger.current() if b.reason or b.in_doubt]
+            open_ones = [_described(b) for b in ledger.bookings.current() if b.reason or b.in_doubt]
         raise Violation("no rest", f"it does not come to rest: {open_ones}")
 
     def _persons_answer(self) -> bool:
         """A person releases what is held and lets be tried again what was refused; whether anything was."""
         with self.life.ledger() as ledger:
-            checksum, _, count = (ledger.get_fact("held") or " 0").partition(" ")
+            checksum, _, count = (ledger.facts.get("held") or " 0").partition(" ")
             if checksum:
-                ledger.approve(checksum, self.now, "somebody")
-            stuck = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
+                ledger.people.approve(checksum, self.now, "somebody")
+            stuck = [b for b in ledger.bookings.current() if b.in_doubt or b.reason is Reason.REFUSED]
             for booking in stuck:
-                ledger.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.now))
+                ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.now))
         return bool(stuck) or count not in ("", "0")
 
     def _compare(self) -> None:
@@ -401,7 +401,7 @@ class Trial:
             return
         with self.life.ledger() as ledger:
             uids = {content[0] for content in (*missing, *extra)}
-            records = [_described(b) for uid in sorted(uids) for b in ledger.bookings_of(uid)]
+            records = [_described(b) for uid in sorted(uids) for b in ledger.bookings.of(uid)]
         kind = "two live" if extra and not missing else "not as the calendar has it"
         raise Violation(kind, f"missing {missing}, too many {extra}; the ledger has {records}")
 

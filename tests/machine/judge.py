@@ -109,7 +109,7 @@ class Judge:
     def bookings(self) -> dict[str, Booking]:
         """The bookings that hold or held a reservation, by its id."""
         with self.world.ledger() as ledger:
-            return {b.reservation_id: b for b in ledger.bookings() if b.reservation_id}
+            return {b.reservation_id: b for b in ledger.bookings.all() if b.reservation_id}
 
     def ours(self) -> Reservations:
         """Our live reservations."""
@@ -283,8 +283,8 @@ class Judge:
         now = self.world.now
         live = {i: r for i, r in self.ours().items() if r["end_time"] > ms(now)}
         with self.world.ledger() as ledger:
-            current = ledger.current()
-            left_over = sum(leftovers(ledger))
+            current = ledger.bookings.current()
+            left_over = sum(leftovers(ledger.facts))
         by_id = {b.reservation_id: b for b in current if b.reservation_id}
         wanted = [
             (key, meeting, room_id)

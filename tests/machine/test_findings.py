@@ -170,7 +170,7 @@ def test_a_meeting_that_is_over_waits_for_its_new_date(world: World, calendars: 
     calendars.events["one"]["x"] = Event(Meeting("x", at(9, 9), 60, ("red",), 2))
     cycle(world, calendars)
     with world.ledger() as ledger:
-        assert [(b.state, b.spec.topic) for b in ledger.current()] == [(BookingState.WAITING, "x 2")]
+        assert [(b.state, b.spec.topic) for b in ledger.bookings.current()] == [(BookingState.WAITING, "x 2")]
 
 
 def test_a_booking_follows_its_series_to_a_date_that_is_over(world: World, calendars: Calendars) -> None:
@@ -184,7 +184,7 @@ def test_a_booking_follows_its_series_to_a_date_that_is_over(world: World, calen
     )
     cycle(world, calendars)
     with world.ledger() as ledger:
-        assert [b.spec.topic for b in ledger.current()] == ["x 2"]
+        assert [b.spec.topic for b in ledger.bookings.current()] == ["x 2"]
     assert len(world.reservations()) == 2
 
 
@@ -214,7 +214,7 @@ def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: C
     del calendars.events["one"]["y"]
     cycle(world, calendars)
     with world.ledger() as ledger:
-        assert leftovers(ledger) == (1, 0)
+        assert leftovers(ledger.facts) == (1, 0)
 
 
 def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path) -> None:

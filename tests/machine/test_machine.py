@@ -368,10 +368,10 @@ class Office(RuleBasedStateMachine):
 
     def _settle_vanished(self, *, again: bool) -> bool:
         with self.world.ledger() as ledger:
-            gone = [booking for booking in ledger.current() if booking.is_vanished]
+            gone = [booking for booking in ledger.bookings.current() if booking.is_vanished]
             verdict = Verdict.RETRY if again else Verdict.DROP
             for booking in gone:
-                ledger.decide(Decision(booking.row, verdict, None, "somebody", self.world.now))
+                ledger.people.decide(Decision(booking.row, verdict, None, "somebody", self.world.now))
                 self.judge.note_settled(booking, again=again)
         return bool(gone)
 
@@ -393,9 +393,9 @@ class Office(RuleBasedStateMachine):
     def approve(self) -> None:
         """A person releases what is held, if anything is."""
         with self.world.ledger() as ledger:
-            checksum = (ledger.get_fact("held") or "").partition(" ")[0]
+            checksum = (ledger.facts.get("held") or "").partition(" ")[0]
             if checksum in self.judge.held:
-                ledger.approve(checksum, self.world.now, "somebody")
+                ledger.people.approve(checksum, self.world.now, "somebody")
                 self.judge.note_approval(checksum)
 
     # Ledgers
@@ -531,11 +531,11 @@ class Office(RuleBasedStateMachine):
         self.approve()
         settled = self._settle_vanished(again=True)
         with self.world.ledger() as ledger:
-            refused = [b for b in ledger.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            refused = [b for b in ledger.bookings.current() if b.in_doubt or b.reason is Reason.REFUSED]
             stuck = [b for b in refused if not self.judge.rejected(b)]
             for booking in stuck:
-                ledger.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
-            return settled or bool(stuck) or (ledger.get_fact("held") or " 0") != " 0"
+                ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
+            return settled or bool(stuck) or (ledger.facts.get("held") or " 0") != " 0"
 
     def teardown(self) -> None:
         """Whatever happened before, it ends well."""

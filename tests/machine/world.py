@@ -50,15 +50,19 @@ STRANGER = "99"
 IDLE_S = 2.0  # servers close connections on which nothing is asked for some seconds
 
 _WRITES = ("create", "modify", "cancel")
+# What does anything: calls of the API by name, writes of the ledger by store and name.
 _EFFECTS = frozenset(
     {
         *_WRITES,
         *("get", "find", "find_within", "rules"),
-        *("record", "amend", "set_fact", "mark_adopted", "raise_generation"),
-        *("record_reading", "spend_approval", "drop_decision", "prune"),
-        *("take_in", "set_standing", "remark", "open_all", "rest", "forget_inventories"),
+        *("bookings.record", "bookings.amend", "bookings.mark_adopted", "bookings.raise_generation"),
+        *("facts.set", "sources.record_reading", "prune"),
+        *("people.spend_approval", "people.drop_decision"),
+        *("worklist.record_scan", "worklist.set_standing", "worklist.remark"),
+        *("worklist.add_all", "worklist.defer", "worklist.forget_indexes"),
     }
 )
+_STORES = ("bookings", "sources", "worklist", "people", "published", "facts", "calls")
 
 _ending = ThreadPoolExecutor(2, "ending")  # a server takes a moment to end, and nobody waits for it
 
@@ -515,7 +519,7 @@ class _Life:
                 self._die()
 
     def _note(self, name: str, arguments: Sequence[Any]) -> None:
-        if name == "record":
+        if name == "bookings.record":
             for booking in arguments:
                 if booking.state is BookingState.CANCELLING:
                     self._seen.intents.setdefault(booking.reservation_id, booking)
@@ -541,16 +545,18 @@ def _source(folder: Path, config: Config, name: str) -> CalendarSource:
 
 
 class _Port:
-    """A part of the program behind a gate that every call passes."""
+    """A part of the program behind a gate that every call passes; the stores of a ledger are parts of it."""
 
-    def __init__(self, part: object, gate: Callable[..., Any]) -> None:
+    def __init__(self, part: object, gate: Callable[..., Any], within: str = "") -> None:
         self._part = part
         self._gate = gate
+        self._within = within
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._part, name)
-        if name == "agenda":
-            return _Port(found, self._gate)
+        if name in _STORES and isinstance(self._part, Ledger):
+            return _Port(found, self._gate, f"{name}.")
         if not callable(found):
             return found
-        return lambda *arguments, **named: self._gate(name, found, arguments, named)
+        full_name = f"{self._within}{name}"
+        return lambda *arguments, **named: self._gate(full_name, found, arguments, named)

@@ -38,7 +38,7 @@ class Following:
         self._subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
             fetcher=fetcher,
-            shelf=self.ledger,
+            shelf=self.ledger.sources,
             clock=lambda: self.now,
         )
 
@@ -190,7 +190,7 @@ _READING = """
     with Ledger.open("sqlite:///" + sys.argv[2], owner=True) as ledger:
         subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
-            fetcher=Fetcher, shelf=ledger, clock=lambda: datetime.now(UTC),
+            fetcher=Fetcher, shelf=ledger.sources, clock=lambda: datetime.now(UTC),
         )
         before = peak_mib()
         for _ in range(2):

@@ -1,0 +1,152 @@
+"""How a booking lies in its row, and back, without loss; its content is JSON with the API's names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
+
+from syncd.core.booking import Booking, BookingState
+from syncd.core.occurrence import OccurrenceKey
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.reservation import Attachment, ReservationSpec
+from syncd.ledger.tables import bookings, instant_of
+
+
+def encode_spec(spec: ReservationSpec) -> str:
+    """Content as JSON text; plain ASCII, so that any text of a calendar fits."""
+    return json.dumps(spec.comparable(), separators=(",", ":"))
+
+
+def decode_spec(stored: str) -> ReservationSpec:
+    """The content that `encode_spec` wrote; raises ValueError, KeyError or TypeError for anything else."""
+    value = json.loads(stored)
+    return ReservationSpec(
+        topic=value["topic"],
+        start=instant_of(value["start_time"]),
+        end=instant_of(value["end_time"]),
+        room_id=value["meeting_room_id"],
+        participants=tuple(value["participants"]),
+        cc_participants=tuple(value["cc_participants"]),
+        notice=value["notice"],
+        notice_time_s=value["notice_time"],
+        description=value["description"],
+        creator=value["creator"],
+        attachments=tuple(Attachment(**attachment) for attachment in value["attachments"]),
+    )
+
+
+def booking_of(row: Row[Any]) -> Booking:
+    """The booking in a row; raises ValueError, KeyError or TypeError when it makes no sense."""
+    return Booking(
+        key=OccurrenceKey(row.scope, row.uid, row.recurrence_id or None),
+        room_id=row.room_id or None,
+        generation=row.generation,
+        mark=row.mark,
+        state=BookingState(row.state),
+        source=row.source,
+        witnesses=tuple(json.loads(row.witnesses)),
+        origin=row.origin,
+        content=None if row.content is None else decode_spec(row.content),
+        pending=None if row.pending is None else decode_spec(row.pending),
+        reservation_id=row.reservation_id,
+        reason=None if row.reason is None else Reason(row.reason),
+        detail=row.detail,
+        attempted_at=row.attempted_at,
+        retry_at=row.retry_at,
+        blocked_by=row.blocked_by,
+        evidence=None if row.evidence is None else Evidence(row.evidence),
+        missed=row.missed,
+        missed_in=row.missed_in,
+        attempts=row.attempts,
+        drifted=row.drifted,
+        echo=row.echo,
+        document=row.document,
+        updated_at=row.updated_at,
+        row=row.row,
+    )
+
+
+def _columns(booking: Booking) -> dict[str, object]:
+    """All columns but `row` and `updated_at`."""
+    return {
+        **_key_columns(booking.key),
+        "room_id": booking.room_id or "",
+        "generation": booking.generation,
+        "mark": booking.mark or None,
+        "state": booking.state,
+        "source": booking.source,
+        "witnesses": json.dumps(booking.witnesses),
+        "origin": booking.origin,
+        "content": None if booking.content is None else encode_spec(booking.content),
+        "pending": None if booking.pending is None else encode_spec(booking.pending),
+        "reservation_id": booking.reservation_id or None,
+        "reason": booking.reason,
+        "detail": booking.detail,
+        "attempted_at": booking.attempted_at,
+        "retry_at": booking.retry_at,
+        "blocked_by": booking.blocked_by,
+        "evidence": booking.evidence,
+        "missed": booking.missed,
+        "missed_in": booking.missed_in,
+        "attempts": booking.attempts,
+        "drifted": booking.drifted,
+        "echo": booking.echo,
+        "document": booking.document,
+    }
+
+
+# Statements of every call to the API are made once: making one takes longer than carrying it out.
+_INSERT = insert(bookings).returning(bookings.c.row)
+_CHANGE = update(bookings).where(bookings.c.row == bindparam("known_row"))
+_PARK = _CHANGE.values(state=BookingState.ENDED)
+_BY_ROW = select(bookings).where(bookings.c.row == bindparam("known_row"))
+_RAISE = text(
+    "INSERT INTO generations (scope, uid, recurrence_id, highest) "
+    "VALUES (:scope, :uid, :recurrence_id, :highest) ON CONFLICT (scope, uid, recurrence_id) "
+    "DO UPDATE SET highest = excluded.highest WHERE generations.highest < excluded.highest"
+)
+_ADD_CALLS = text(
+    "INSERT INTO calls (month, method, count) VALUES (:month, :method, :more) "
+    "ON CONFLICT (month, method) DO UPDATE SET count = calls.count + excluded.count"
+)
+
+
+def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]) -> list[int]:
+    """Write bookings with further columns, new ones too; returns their row numbers.
+
+    Raises LookupError with its number when a row is not there.
+    """
+    if not wanted:
+        return []
+    known = [{"known_row": b.row} for b in wanted if b.row]
+    if len(known) > 1:
+        # Rows leave the unique indexes before the first comes back: bookings may trade places.
+        connection.execute(_PARK, known)
+    for booking in wanted:
+        if booking.row:
+            values = {"known_row": booking.row, **_columns(booking), **also}
+            if not connection.execute(_CHANGE, values).rowcount:
+                raise LookupError(booking.row)
+    connection.execute(_RAISE, [{**_key_columns(b.key), "highest": b.generation} for b in wanted])
+    # New ones last: they may take the place of one that moved away.
+    return [
+        booking.row or int(connection.execute(_INSERT, {**_columns(booking), **also}).scalar_one())
+        for booking in wanted
+    ]
+
+
+def stored(connection: Connection, row: int) -> Row[Any]:
+    """The row with a number, which is there."""
+    return connection.execute(_BY_ROW, {"known_row": row}).one()
+
+
+def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
+    """Remember a generation of an occurrence if it is the highest so far."""
+    connection.execute(_RAISE, {**_key_columns(key), "highest": generation})
+
+
+def _key_columns(key: OccurrenceKey) -> dict[str, object]:
+    return {"scope": key.scope, "uid": key.uid, "recurrence_id": key.recurrence_id or ""}

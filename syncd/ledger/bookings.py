@@ -1,0 +1,264 @@
+"""The bookings with their history, and the generations of their marks.
+
+What must never be (two current bookings of one meeting in one room, a booking without its reservation id)
+is refused by constraints of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    TextClause,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
+
+from syncd.core.booking import CLOSED_STATES, Booking, BookingState
+from syncd.core.occurrence import OccurrenceKey
+from syncd.errors import LedgerError
+from syncd.ledger import booking_rows, tables
+from syncd.ledger.database import Database
+from syncd.ledger.facts import Facts
+from syncd.ledger.gate import Gate
+from syncd.ledger.worklist import add_uids, ready_uids
+
+_ADD_HISTORY = insert(tables.history)
+_LATEST = select(func.max(tables.history.c.id))
+_ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One step in the life of a booking."""
+
+    at: datetime
+    what: str
+    detail: str
+
+
+class Bookings:
+    """The store of bookings; whatever is written about one puts its UID on the worklist as well."""
+
+    def __init__(self, database: Database, gate: Gate, facts: Facts) -> None:
+        self._database = database
+        self._gate = gate
+        self._facts = facts
+        # The progress stands beside the database too: a copy that knows less than was known is an old one,
+        # and one without it came from elsewhere.
+        progress, latest = database.progress, self._latest_history()
+        self._is_old_copy = progress > latest or (latest > 0 and progress == 0)
+
+    @property
+    def fresh(self) -> bool:
+        """Return whether the ledger proves nothing about what it does not hold.
+
+        No booking was ever recorded and none was looked for; or it is an old copy that was put back.
+        """
+        if self._is_old_copy:
+            return True
+        if self._facts.get(_ADOPTED) is not None:
+            return False
+        with self._database.reading() as connection:
+            return connection.execute(select(tables.generations.c.highest).limit(1)).first() is None
+
+    def mark_adopted(self, at: datetime) -> None:
+        """Record that the API was asked what is booked already."""
+        self._facts.set(_ADOPTED, at.isoformat())
+        self._database.progress = self._latest_history()
+        self._is_old_copy = False
+
+    # Current bookings, by key and room
+
+    def current(self) -> tuple[Booking, ...]:
+        """Return all bookings that are neither cancelled nor ended."""
+        return self._where(tables.CURRENT)
+
+    def ready(self, now: datetime) -> tuple[Booking, ...]:
+        """Return the current bookings of the UIDs that are ready on the worklist."""
+        return self._select(_ready(now))
+
+    def unsettled(self, now: datetime) -> tuple[Booking, ...]:
+        """Return those of `ready` that are not simply booked.
+
+        They wait, or are in doubt, refused or ended in Tuya.
+        """
+        c = tables.bookings.c
+        open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
+        return self._select(_ready(now).where(open_ones))
+
+    def in_doubt(self, now: datetime) -> tuple[Booking, ...]:
+        """Return the bookings that are `in_doubt`; what is in doubt is never deferred."""
+        return self._select(_ready(now).where(tables.IN_DOUBT))
+
+    def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
+        """Return the current bookings of these reservations, by reservation id."""
+        found = self._current_with(tables.bookings.c.reservation_id, reservation_ids)
+        return {booking.reservation_id: booking for booking in found if booking.reservation_id}
+
+    def concerned(self, uids: Collection[str], marks: Collection[str]) -> tuple[Booking, ...]:
+        """Return the current bookings of these UIDs and those that carry these marks, each once."""
+        c = tables.bookings.c
+        found = chain(self._current_with(c.uid, uids), self._current_with(c.mark, marks))
+        return tuple({booking.row: booking for booking in found}.values())
+
+    # All bookings
+
+    def all(self) -> tuple[Booking, ...]:
+        """Return all bookings that are remembered, closed ones too, by key, room and age."""
+        return self._where(true())
+
+    def of(self, *uids: str) -> tuple[Booking, ...]:
+        """Return all bookings of these UIDs, closed ones too, by key, room and age."""
+        c = tables.bookings.c
+        found = [self._where(c.uid.in_(some)) for some in tables.in_chunks(sorted(uids))]
+        return _sorted(chain.from_iterable(found))
+
+    def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
+        """Return those of these reservation ids that stand in any booking, current or closed."""
+        c = tables.bookings.c
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for some in tables.in_chunks(list(reservation_ids)):
+                query = select(c.reservation_id).where(c.reservation_id.in_(some))
+                found.update(connection.execute(query).scalars())
+        return frozenset(found)
+
+    def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
+        """Return the bookings that were cancelled, or are being cancelled, with evidence since a moment."""
+        states = (BookingState.CANCELLING, BookingState.CANCELLED)
+        recent = and_(tables.bookings.c.state.in_(states), tables.bookings.c.updated_at >= since)
+        return tuple(booking for booking in self._where(recent) if booking.evidence is not None)
+
+    def history(self, row: int) -> tuple[HistoryEntry, ...]:
+        """Return what happened to the booking with this row number, oldest first."""
+        c = tables.history.c
+        query = select(c.at, c.what, c.detail).where(c.booking == row).order_by(c.id)
+        with self._database.reading() as connection:
+            return tuple(HistoryEntry(*entry) for entry in connection.execute(query))
+
+    # Generations
+
+    def next_generations(self, keys: Collection[OccurrenceKey]) -> dict[OccurrenceKey, int]:
+        """Return for each occurrence one more than its highest generation ever recorded; 0 at first.
+
+        Generations of bookings that were pruned count as well.
+        """
+        found = dict.fromkeys(keys, 0)
+        # The scopes as well, because the index begins with them.
+        scopes = {key.scope for key in keys}
+        uids = sorted({key.uid for key in keys})
+        c = tables.generations.c
+        with self._database.reading() as connection:
+            for some in tables.in_chunks(uids):
+                query = select(tables.generations).where(c.scope.in_(scopes), c.uid.in_(some))
+                for row in connection.execute(query):
+                    key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
+                    if key in found:
+                        found[key] = row.highest + 1
+        return found
+
+    def raise_generation(self, key: OccurrenceKey, generation: int) -> None:
+        """Record a generation that was seen elsewhere, so that its mark is not given again."""
+        with self._gate.writing() as connection:
+            booking_rows.raise_generation(connection, key, generation)
+
+    # Writing
+
+    def record(self, *bookings: Booking, at: datetime, what: str, detail: str = "") -> tuple[Booking, ...]:
+        """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.
+
+        Durable when it returns. Returns them as stored, with row number and `updated_at`, in their order.
+        Raises `LedgerError` when another current booking holds the meeting's room, mark or reservation.
+        """
+        with self._gate.writing() as connection:
+            numbers = self._store(connection, bookings, updated_at=at)
+            lines = [{"booking": row, "at": at, "what": what, "detail": detail} for row in numbers]
+            if lines:
+                connection.execute(_ADD_HISTORY, lines)
+            latest = connection.execute(_LATEST).scalar()
+            stored = tuple(self._booking(booking_rows.stored(connection, row)) for row in numbers)
+        if not self._is_old_copy:
+            self._database.progress = int(latest or 0)
+        return stored
+
+    def amend(self, *bookings: Booking) -> None:
+        """Store what is bookkeeping (counters, witnesses, when to retry) of recorded bookings: all or none.
+
+        No line of history, and `updated_at` stays.
+        """
+        if not all(booking.row for booking in bookings):
+            raise ValueError("a booking is recorded before it is amended")
+        if bookings:
+            with self._gate.writing() as connection:
+                self._store(connection, bookings)
+
+    def note_progress(self) -> None:
+        """Keep beside the database how far the history has come, unless the database is an old copy."""
+        if not self._is_old_copy:
+            self._database.progress = self._latest_history()
+
+    # Inside
+
+    def _latest_history(self) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(_LATEST).scalar() or 0)
+
+    def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
+        try:
+            add_uids(connection, (booking.key.uid for booking in bookings))
+            return booking_rows.store(connection, bookings, also)
+        except LookupError as error:
+            raise LedgerError(
+                f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
+            ) from None
+
+    def _current_with(self, column: ColumnClause[str], values: Collection[str]) -> Iterator[Booking]:
+        """Yield the current bookings with one of these values in a column that has an index."""
+        for some in tables.in_chunks(sorted(values)):
+            yield from self._where(and_(column.in_(some), tables.CURRENT))
+
+    def _where(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
+        return self._select(select(tables.bookings).where(condition))
+
+    def _select(self, query: Select[Any]) -> tuple[Booking, ...]:
+        with self._database.reading() as connection:
+            # One at a time: there may be many, and as rows they are as large again.
+            return _sorted(self._booking(row) for row in connection.execute(query))
+
+    def _booking(self, found: Row[Any]) -> Booking:
+        try:
+            return booking_rows.booking_of(found)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._database.unreadable(f"Booking {found.row}") from error
+
+
+def prune_bookings(connection: Connection, before: datetime) -> int:
+    """Forget closed bookings that changed last before a moment, with their history; returns how many."""
+    c = tables.bookings.c
+    closed = and_(c.state.in_(sorted(CLOSED_STATES)), c.updated_at < before)
+    return connection.execute(delete(tables.bookings).where(closed)).rowcount
+
+
+def _ready(now: datetime) -> Select[Any]:
+    """Return the query for the current bookings of the UIDs that are ready."""
+    c = tables.bookings.c
+    return select(tables.bookings).where(c.uid.in_(ready_uids(now)), tables.CURRENT)
+
+
+def _sorted(bookings: Iterable[Booking]) -> tuple[Booking, ...]:
+    return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))

@@ -1,0 +1,102 @@
+"""The gate that every writing transaction of the ledger passes, and the count of calls that is stored there.
+
+No store begins a writing transaction by itself, so what must hold for all writes has one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, func, select, text
+
+from syncd.ledger import tables
+from syncd.ledger.database import Database
+
+_ADD_CALLS = text(
+    "INSERT INTO calls (month, method, count) VALUES (:month, :method, :more) "
+    "ON CONFLICT (month, method) DO UPDATE SET count = calls.count + excluded.count"
+)
+
+
+class Calls:
+    """The calls to the API, by calendar month (UTC) and method; may be used from several threads.
+
+    A call is counted in memory until the next write of the ledger, so a kill may lose a few.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._unstored: Counter[tuple[str, str]] = Counter()
+        self._counting = threading.Lock()
+        self._storing = threading.RLock()  # held while counted calls are neither here nor there
+
+    def count(self, method: str, at: datetime) -> None:
+        """Count one call.
+
+        It never touches the disk: nothing may come between an answer and its record.
+        """
+        with self._counting:
+            self._unstored[_month(at), method] += 1
+
+    def in_month(self, at: datetime) -> int:
+        """Return how many calls were made in the calendar month of a moment."""
+        month = _month(at)
+        query = select(func.sum(tables.calls.c.count)).where(tables.calls.c.month == month)
+        with self._storing, self._counting:
+            with self._database.reading() as connection:
+                stored = int(connection.execute(query).scalar() or 0)
+            return stored + sum(n for (when, _), n in self._unstored.items() if when == month)
+
+    @property
+    def wait_for_a_write(self) -> bool:
+        """Return whether calls were counted that are not stored yet."""
+        return bool(self._unstored)
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Mapping[tuple[str, str], int]]:
+        """Hand out what is not stored yet to be stored in the block; counts it again if that raises."""
+        with self._storing:
+            with self._counting:
+                counted, self._unstored = self._unstored, Counter()
+            try:
+                yield counted
+            except BaseException:
+                with self._counting:
+                    self._unstored.update(counted)
+                raise
+
+
+class Gate:
+    """Begins the writing transactions of all stores."""
+
+    def __init__(self, database: Database, calls: Calls) -> None:
+        self._database = database
+        self._calls = calls
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Begin a transaction; it is on disk when the block ends, and undone when it raises.
+
+        The calls counted since the last one are stored besides.
+        """
+        with self._calls.taken() as counted, self._database.writing() as connection:
+            yield connection
+            if counted:
+                lines = [
+                    {"month": month, "method": method, "more": more}
+                    for (month, method), more in counted.items()
+                ]
+                connection.execute(_ADD_CALLS, lines)
+
+
+def prune_calls(connection: Connection, before: datetime) -> None:
+    """Forget the calls of the months before that of a moment."""
+    connection.execute(delete(tables.calls).where(tables.calls.c.month < _month(before)))
+
+
+def _month(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m")

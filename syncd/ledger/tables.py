@@ -1,0 +1,207 @@
+"""The tables of the ledger as its stores name them, and the steps that several stores make on them.
+
+Only the columns that are used are named here; the schema with its constraints is in `syncd.migrations`.
+Times are milliseconds since 1970, UTC, which is what the API counts in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Dialect,
+    Integer,
+    LargeBinary,
+    TableClause,
+    Text,
+    TypeDecorator,
+    column,
+    insert,
+    table,
+    text,
+    update,
+)
+
+from syncd.core.reservation import epoch_ms
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BLOCK = 1 << 20  # bytes in a row, because a database copies what is stored at a time
+_AT_ONCE = 500  # values in one statement; databases bound their number
+
+
+class _Instant(TypeDecorator[datetime]):
+    """An aware datetime, stored as milliseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else epoch_ms(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else instant_of(value)
+
+
+INSTANT = _Instant()
+
+
+class _Prose(TypeDecorator[str]):
+    """Text for people, in part from others: half a surrogate pair, which no database takes, becomes `?`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+class _Name(TypeDecorator[str]):
+    """A UID or a file name of others; bytes in it that are no text stand there as escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        if value is None or value.isascii():
+            return value
+        return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _table(name: str, /, **columns: type[Any]) -> TableClause:
+    return table(name, *(column(column_name, kind()) for column_name, kind in columns.items()))
+
+
+bookings = _table(
+    "bookings",
+    row=Integer,
+    scope=Text,
+    uid=_Name,
+    recurrence_id=Text,
+    room_id=Text,
+    generation=Integer,
+    mark=Text,
+    state=Text,
+    source=Text,
+    witnesses=Text,
+    origin=Text,
+    content=Text,
+    pending=Text,
+    reservation_id=Text,
+    reason=Text,
+    detail=_Prose,
+    attempted_at=_Instant,
+    retry_at=_Instant,
+    blocked_by=Text,
+    evidence=Text,
+    missed=Integer,
+    missed_in=Text,
+    attempts=Integer,
+    drifted=Text,
+    echo=Text,
+    document=Text,
+    updated_at=_Instant,
+)
+history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
+generations = _table("generations", scope=Text, uid=_Name, recurrence_id=Text, highest=Integer)
+sources = _table(
+    "sources",
+    name=Text,
+    state=Text,
+    last_read_at=_Instant,
+    last_ok_at=_Instant,
+    next_run_at=_Instant,
+    events=Integer,
+    documents=Integer,
+    quarantined=Integer,
+    failures=Integer,
+    digest=Text,
+    error=_Prose,
+)
+quarantine = _table(
+    "quarantine",
+    source=Text,
+    document=_Name,
+    uid=_Name,
+    line=Integer,
+    reason=Text,
+    detail=_Prose,
+    first_seen_at=_Instant,
+)
+calls = _table("calls", month=Text, method=Text, count=BigInteger)
+approvals = _table("approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean)
+snapshots = _table(
+    "snapshots",
+    source=Text,
+    identity=Text,
+    document=_Name,
+    digest=Text,
+    base_url=Text,
+    etag=Text,
+    last_modified=Text,
+    target=Text,
+    read_at=_Instant,
+    failures=Integer,
+    wait_until=_Instant,
+    unconditional_until=_Instant,
+)
+bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=LargeBinary)
+decisions = _table(
+    "decisions", booking=Integer, verdict=Text, reservation_id=Text, decided_by=Text, at=_Instant
+)
+inventories = _table("inventories", source=Text, standing=Text)
+inventory_parts = _table("inventory_parts", source=Text, number=Integer, packed=LargeBinary)
+kept = _table("kept", source=Text, uid=_Name, pieces=LargeBinary, remarks=Text)
+agenda = _table("agenda", uid=_Name, due_at=_Instant, tally=Text)
+facts = _table("facts", name=Text, value=Text)
+people = _table("people", address=Text, user_id=Text, at=_Instant)
+
+# Literally the condition of the partial indexes, or they would not be used.
+CURRENT = text("state NOT IN ('cancelled', 'ended')")
+
+IN_DOUBT = text(
+    "(state IN ('sending', 'cancelling') OR (state IN ('booked', 'approval') AND reason = 'in_doubt'))"
+)
+"""The condition of `Booking.in_doubt` on a row."""
+
+
+def put(
+    connection: Connection,
+    into: TableClause,
+    key: Mapping[str, object],
+    values: Mapping[str, object],
+    at_first: Mapping[str, object] | None = None,
+) -> None:
+    """Set columns of the row with a key; a new row has the values `at_first` besides."""
+    is_the_row = [into.c[name] == value for name, value in key.items()]
+    changed = connection.execute(update(into).where(*is_the_row).values(**values))
+    if not changed.rowcount:
+        connection.execute(insert(into).values({**(at_first or {}), **values, **key}))
+
+
+def in_chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the values in chunks of as many as one statement may name."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
+
+
+def in_blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in blocks of one size, each for a row; the last may be shorter."""
+    held = bytearray()
+    for piece in pieces:
+        for start in range(0, len(piece), _BLOCK):
+            held += piece[start : start + _BLOCK]
+            if len(held) >= _BLOCK:
+                yield bytes(held[:_BLOCK])
+                del held[:_BLOCK]
+    if held:
+        yield bytes(held)
+
+
+def instant_of(milliseconds: int) -> datetime:
+    """Return the moment that is so many milliseconds after the beginning of 1970."""
+    return EPOCH + timedelta(milliseconds=milliseconds)

@@ -1,0 +1,251 @@
+"""What the sources said, as far as it matters, and which UIDs need a look when.
+
+The index of a source tells what it held when it was last looked through; the events of the UIDs that matter
+are kept, so that they can be read again without the calendar.
+The worklist has a line for each UID that matters: it is *ready*, or *deferred* to a moment or until it
+changes, with the text of what it adds to a plan meanwhile.
+Whatever is written about a booking adds its UID, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy.sql import Select
+
+from syncd.core.reservation import epoch_ms
+from syncd.ledger import tables
+from syncd.ledger.database import Database
+from syncd.ledger.facts import Facts, put_fact
+from syncd.ledger.gate import Gate
+
+_ADD: TextClause = text(
+    "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, 0, '') ON CONFLICT (uid) DO UPDATE SET due_at = 0"
+)
+_ADD_AT: TextClause = text(
+    "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, :due, '') "
+    "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
+    "THEN agenda.due_at ELSE excluded.due_at END"
+)
+_READY = select(tables.agenda.c.uid, tables.agenda.c.tally).where(tables.agenda.c.due_at <= bindparam("now"))
+_NEXT_READY = select(func.min(tables.agenda.c.due_at, type_=tables.INSTANT)).where(
+    tables.agenda.c.due_at > bindparam("now")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one UID in one source: its events, packed by the caller, and remarks on them."""
+
+    events: bytes = field(repr=False)
+    remarks: str = ""
+
+
+class Worklist:
+    """The store that spares reading and planning what did not change."""
+
+    def __init__(self, database: Database, gate: Gate, facts: Facts) -> None:
+        self._database = database
+        self._gate = gate
+        self._facts = facts
+
+    # What sources said
+
+    def index_of(self, source: str) -> tuple[bytes, str] | None:
+        """Return the packed index of a source and how it stood; None if it was never looked through."""
+        indexes, blocks = tables.inventories.c, tables.inventory_parts.c
+        standing_of = select(indexes.standing).where(indexes.source == source)
+        packed = select(blocks.packed).where(blocks.source == source).order_by(blocks.number)
+        with self._database.reading() as connection:
+            standing = connection.execute(standing_of).scalar()
+            if standing is None:
+                return None
+            return b"".join(connection.execute(packed).scalars()), standing
+
+    def record_scan(
+        self,
+        source: str,
+        index: Iterable[bytes],
+        standing: str,
+        *,
+        kept: Mapping[str, bytes],
+        dropped: Collection[str] = (),
+        ready: Collection[str] = (),
+        later: Mapping[str, datetime] | None = None,
+    ) -> None:
+        """Store what looking through a source found, all or nothing.
+
+        `index` is packed, in pieces.
+        `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
+        `ready` need a look now, `later` ones not before a moment, unless they are ready before.
+        """
+        c = tables.kept.c
+        with self._gate.writing() as connection:
+            tables.put(connection, tables.inventories, {"source": source}, {"standing": standing})
+            _replace_index(connection, source, index)
+            gone = [{"gone": uid} for uid in (*dropped, *kept)]
+            if gone:
+                one = delete(tables.kept).where(c.source == source, c.uid == bindparam("gone"))
+                connection.execute(one, gone)
+            if kept:
+                lines = [{"source": source, "uid": uid, "pieces": events} for uid, events in kept.items()]
+                connection.execute(insert(tables.kept), lines)
+            add_uids(connection, ready)
+            if later:
+                at = [{"uid": uid, "due": epoch_ms(due)} for uid, due in later.items()]
+                connection.execute(_ADD_AT, at)
+
+    def set_standing(self, source: str, standing: str) -> None:
+        """Record how a source stands of which nothing could be read."""
+        with self._gate.writing() as connection:
+            tables.put(connection, tables.inventories, {"source": source}, {"standing": standing})
+
+    def forget_indexes(self) -> None:
+        """Drop the indexes, so that all sources are looked through as if for the first time."""
+        with self._gate.writing() as connection:
+            connection.execute(delete(tables.inventories))
+            connection.execute(delete(tables.inventory_parts))
+
+    # Kept events
+
+    def uids_of(self, source: str) -> list[str]:
+        """Return the UIDs of a source of which events are kept."""
+        query = select(tables.kept.c.uid).where(tables.kept.c.source == source)
+        with self._database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def events_of(self, source: str, uid: str) -> bytes | None:
+        """Return the kept events of one UID in one source, as they were packed."""
+        c = tables.kept.c
+        query = select(c.pieces).where(c.source == source, c.uid == uid)
+        with self._database.reading() as connection:
+            found: bytes | None = connection.execute(query).scalar()
+        return found
+
+    def kept_of(self, uids: Collection[str]) -> dict[str, dict[str, Kept]]:
+        """Return what is kept of these UIDs, by source and UID."""
+        found: dict[str, dict[str, Kept]] = {}
+        with self._database.reading() as connection:
+            for some in tables.in_chunks(list(uids)):
+                query = select(tables.kept).where(tables.kept.c.uid.in_(some))
+                for row in connection.execute(query):
+                    of_source = found.setdefault(row.source, {})
+                    of_source[row.uid] = Kept(row.pieces, row.remarks or "")
+        return found
+
+    def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
+        """Return those of the UIDs of which events of several sources are kept."""
+        if not uids:
+            return frozenset()
+        c = tables.kept.c
+        query = select(c.uid).group_by(c.uid).having(func.count() > 1)
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(query).scalars()) & frozenset(uids)
+
+    def remarks(self, source: str) -> dict[str, str]:
+        """Return all remarks on what is kept of a source, by UID."""
+        c = tables.kept.c
+        query = select(c.uid, c.remarks).where(c.source == source, text("remarks IS NOT NULL"))
+        with self._database.reading() as connection:
+            return {row.uid: row.remarks for row in connection.execute(query)}
+
+    def remark(self, source: str, remarks: Mapping[str, str]) -> None:
+        """Replace the remarks on what is kept of these UIDs; an empty one is none."""
+        c = tables.kept.c
+        change = update(tables.kept).where(c.source == source, c.uid == bindparam("of"))
+        lines = [{"of": uid, "said": said or None} for uid, said in remarks.items()]
+        with self._gate.writing() as connection:
+            connection.execute(change.values(remarks=bindparam("said")), lines)
+
+    # The worklist
+
+    def uids(self) -> frozenset[str]:
+        """Return all UIDs that matter."""
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(select(tables.agenda.c.uid)).scalars())
+
+    def ready(self, now: datetime) -> dict[str, str]:
+        """Return the UIDs that are ready, each with the text of what it added to a plan while deferred."""
+        with self._database.reading() as connection:
+            return {row.uid: row.tally for row in connection.execute(_READY, {"now": now})}
+
+    def next_ready(self, now: datetime) -> datetime | None:
+        """Return when the next UID is ready that is deferred to a moment; None if there is none."""
+        with self._database.reading() as connection:
+            found: datetime | None = connection.execute(_NEXT_READY, {"now": now}).scalar()
+        return found
+
+    def add_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
+        """Make all UIDs ready, or those of which events of some sources are kept.
+
+        `counted`: only those that add something to a plan while deferred.
+        """
+        c = tables.agenda.c
+        change = update(tables.agenda).values(due_at=tables.EPOCH)
+        if counted:
+            change = change.where(c.tally != "")
+        if sources is not None:
+            kept = select(tables.kept.c.uid).where(tables.kept.c.source.in_(sources))
+            change = change.where(c.uid.in_(kept))
+        deferred = or_(c.due_at > tables.EPOCH, c.due_at.is_(None))
+        with self._gate.writing() as connection:
+            connection.execute(change.where(deferred))
+
+    def defer(
+        self,
+        deferred: Mapping[str, tuple[datetime | None, str]],
+        *,
+        over: Collection[str],
+        total: tuple[str, str],
+    ) -> None:
+        """Defer UIDs to a moment (None: until they change) with a tally; forget those that are over.
+
+        `total` is the name and the new value of the fact that sums up what is deferred.
+        """
+        c = tables.agenda.c
+        name, value = total
+        with self._gate.writing() as connection:
+            if deferred:
+                change = update(tables.agenda).where(c.uid == bindparam("of"))
+                lines = [{"of": uid, "due": due, "said": said} for uid, (due, said) in deferred.items()]
+                connection.execute(change.values(due_at=bindparam("due"), tally=bindparam("said")), lines)
+            if over:
+                gone = [{"gone": uid} for uid in over]
+                connection.execute(delete(tables.agenda).where(c.uid == bindparam("gone")), gone)
+                connection.execute(delete(tables.kept).where(tables.kept.c.uid == bindparam("gone")), gone)
+            put_fact(connection, name, value)
+        self._facts.note(name, value)
+
+
+def add_uids(connection: Connection, uids: Iterable[str]) -> None:
+    """Make UIDs ready, in the transaction of another store."""
+    lines = [{"uid": uid} for uid in sorted(set(uids))]
+    if lines:
+        connection.execute(_ADD, lines)
+
+
+def ready_uids(now: datetime) -> Select[Any]:
+    """Return the query for the UIDs that are ready."""
+    return select(tables.agenda.c.uid).where(tables.agenda.c.due_at <= now)
+
+
+def forget_source(connection: Connection, name: str) -> None:
+    """Drop what a source said, in the transaction of another store; its UIDs are ready."""
+    c = tables.kept.c
+    add_uids(connection, connection.execute(select(c.uid).where(c.source == name)).scalars())
+    connection.execute(delete(tables.kept).where(c.source == name))
+    for table in (tables.inventories, tables.inventory_parts):
+        connection.execute(delete(table).where(table.c.source == name))
+
+
+def _replace_index(connection: Connection, source: str, packed: Iterable[bytes]) -> None:
+    """Make a packed index that of a source."""
+    c = tables.inventory_parts.c
+    connection.execute(delete(tables.inventory_parts).where(c.source == source))
+    for number, block in enumerate(tables.in_blocks(packed)):
+        row = {"source": source, "number": number, "packed": block}
+        connection.execute(insert(tables.inventory_parts).values(row))
