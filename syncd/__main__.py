@@ -6,7 +6,7 @@ from syncd import early
 
 
 def main() -> None:
-    """Run the command line; ends the process with its exit code."""
+    """Run the command line, and end the process with its exit code."""
     early.begin(sys.argv[1:])
     try:
         from syncd.cli import main as command_line

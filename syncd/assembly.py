@@ -44,10 +44,10 @@ class NoProgress:
     """Nobody watches."""
 
     def begin(self, total: int) -> None:
-        """Nothing is shown."""
+        """Show nothing."""
 
     def advance(self, done: int) -> None:
-        """Nothing is shown."""
+        """Show nothing."""
 
 
 _PATIENCE_S = 7.0  # with a call under way, so that a stop is over within ten seconds
@@ -66,16 +66,16 @@ class Stop:
         self._told = list(told)
 
     def tells(self, told: Callable[[], object]) -> None:
-        """Call this too when the wish arises; it may run in a signal handler."""
+        """Call `told` too when the wish arises; it may run in a signal handler."""
         self._told.append(told)
 
     def __call__(self) -> bool:
-        """Whether to stop soon."""
+        """Return whether to stop soon."""
         return self.wished
 
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
-        """Listen while the work goes on; the former handlers come back afterwards."""
+        """Turn signals into the wish while the context lasts, and put the former handlers back after it."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
         former = {number: signal.signal(number, self._wish) for number in numbers}
         try:
@@ -110,7 +110,7 @@ class Service:
 def service(
     config: Config, *, owner: bool, stopping: Stop | None = None, progress: Progress | None = None
 ) -> Iterator[Service]:
-    """Open the ledger and build everything on it; closes all of it at the end.
+    """Open the ledger and build all parts on it; close them at the end of the context.
 
     `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
     """
@@ -139,7 +139,7 @@ def assemble(
     alive: Callable[[], object] = lambda: None,
     others_wait: Callable[[], bool] = lambda: False,
 ) -> Service:
-    """The parts of a configuration on an open ledger; whoever asks closes `api`.
+    """Build the parts of a configuration on an open ledger; whoever asks for them closes `api`.
 
     `gives_way` is asked while changes are written whether to leave the rest of them to the next cycle.
     `prepare` is told which sources are about to be read; without it feeds are fetched then, all at once.
@@ -188,18 +188,18 @@ class _Looking:
         self.body = ledger.sources.body
 
     def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
-        """Nothing is kept."""
+        """Keep nothing, since only the owner of the ledger may write."""
 
 
 def _fetcher(stopping: Callable[[], bool]) -> Fetcher:
-    """Comes with the HTTP client that it needs, so it is made when the first feed is asked."""
+    """Return a new fetcher; loads the HTTP client, so it is called when the first feed is asked."""
     from syncd.sources.http.fetcher import Fetcher
 
     return Fetcher(stopping=stopping)
 
 
 def subscription(source: Source, config: Config) -> Subscription:
-    """The feed of a source."""
+    """Return the feed of a source with a URL, and how often it is asked."""
     assert source.url is not None  # the caller asked
     tls = source.tls
     feed = Feed(
@@ -229,7 +229,7 @@ def _auth(auth: sources.Auth | None) -> Auth | None:
 
 
 def open_ledger(config: Config, *, owner: bool, patience: LedgerPatience | None = None) -> Ledger:
-    """The ledger of a configuration; raises `LedgerError`.
+    """Open the ledger of a configuration; raise `LedgerError`.
 
     Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
     """
@@ -282,12 +282,12 @@ class LedgerPatience:
 
 
 def who() -> str:
-    """The user at the keyboard, for the record of an approval."""
+    """Return the name of the user at the keyboard, for the record of an approval."""
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def utc_now() -> datetime:
-    """The present."""
+    """Return the present in UTC."""
     return datetime.now(UTC)
 
 
@@ -331,7 +331,7 @@ class _PathMemory(Memory):
         return word if path == self._path else ""
 
     def keep(self, word: str) -> None:
-        """Remember it, unless that is known; who may not write remembers nothing."""
+        """Remember a word unless it is known; without ownership of the ledger remember nothing."""
         if self._owner and self.recall() != word:
             self._ledger.facts.set(self._fact, f"{word}\n{self._path}")
 
@@ -396,7 +396,7 @@ def _settings(config: Config) -> Settings:
 
 
 def mapping_rules(config: Config) -> MappingRules:
-    """The configuration as the mapper sees it."""
+    """Return the rules of the configuration that the mapper applies to occurrences."""
     calendar, reservation, people = config.calendar, config.reservation, config.people
     return MappingRules(
         creator=reservation.creator,

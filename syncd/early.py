@@ -55,7 +55,7 @@ def _remember(_number: int, _frame: FrameType | None) -> None:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Nothing has to be done; a handler, because what is ignored would be ignored by child processes too."""
+    """Do nothing; a handler, because what is ignored would be ignored by child processes too."""
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

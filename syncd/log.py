@@ -29,7 +29,7 @@ from syncd.core.visible import json_text, visible_values
 
 @contextmanager
 def _hidden(library: str) -> Iterator[None]:
-    """What is imported meanwhile finds that a library is not installed."""
+    """Make a library look as if it were not installed to whatever is imported in the context."""
     modules = cast(dict[str, ModuleType | None], sys.modules)
     if library in modules:
         yield
@@ -58,7 +58,7 @@ def _with_run(_logger: object, _method: str, event: structlog.typing.EventDict) 
 def _without_texts(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """An exception as what `defect_of` says of it."""
+    """Replace the exception of an event by what `defect_of` says of it."""
     given = event.pop("exc_info", None)
     error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
     return {**event, **defect_of(error)} if isinstance(error, BaseException) else event
@@ -67,7 +67,7 @@ def _without_texts(
 def _without_controls(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """An event for people, with all texts as they may be shown."""
+    """Return an event for people, with all texts as they may be shown."""
     shown = visible_values(event)
     assert isinstance(shown, dict)  # as it was given
     return shown
@@ -135,7 +135,7 @@ class _Handler(logging.Handler):
 
 
 def _notice_of_loss(count: int, renderers: Sequence[structlog.typing.Processor]) -> str:
-    """The line that says how many others are missing."""
+    """Return the line, rendered like the others, that says how many others are missing."""
     lines = "1 line was" if count == 1 else f"{count} lines were"
     told: object = {"event": f"{lines} lost, because nobody read the log", "lost": count}
     for processor in (*_SHARED, *renderers):
@@ -145,7 +145,7 @@ def _notice_of_loss(count: int, renderers: Sequence[structlog.typing.Processor])
 
 
 def defect_of(error: BaseException) -> dict[str, object]:
-    """What may be said of an exception: its type, and the places that it came through, the last one first.
+    """Describe an exception without its text: its type, and the places it came through, the last one first.
 
     Of those that it was raised from, or in the handling of, it says the same.
     """

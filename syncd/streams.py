@@ -39,7 +39,7 @@ _LIKENESS = {"…": "...", "–": "-", "—": "-", "→": "->", "’": "'", "“
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Say what stands for characters that an encoding does not have; see `codecs.register_error`."""
+    """Return the likeness of characters that an encoding lacks, and their end (`codecs.register_error`)."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -84,7 +84,7 @@ class Stream(io.TextIOBase):
         self._give(text.encode(self._encoding, _REPLACED))
 
     def flush(self) -> None:
-        """Hand over what is kept."""
+        """Hand over what the stream keeps."""
         self._flush()
 
     def shown(self, text: str) -> str:
@@ -96,29 +96,29 @@ class Stream(io.TextIOBase):
 
     @property
     def is_unicode(self) -> bool:
-        """Whether every character has a place in the encoding."""
+        """Return whether every character has a place in the encoding."""
         return self._encoding.startswith("utf")
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # typeshed has a variable where Python has a property
-        """The name of the encoding."""
+        """Return the name of the encoding."""
         return self._encoding
 
     @property
     def buffer(self) -> _Bytes:
-        """The same stream for who writes bytes."""
+        """Return the same stream for who writes bytes."""
         return _Bytes(self)
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether a terminal shows it."""
+        """Return whether a terminal shows it."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
@@ -179,7 +179,7 @@ class Results:
         self.failure: OSError | None = None
 
     def give(self, data: bytes) -> None:
-        """Take bytes; writes them when they are many."""
+        """Take bytes, and write all that is kept when it is much."""
         if self._broken:
             return
         self._kept += data
@@ -187,7 +187,7 @@ class Results:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write what is kept, waiting for the reader; note a failure in `failure`."""
         data, self._kept = bytes(self._kept), bytearray()
         try:
             while data and not self._broken:
@@ -267,7 +267,7 @@ class Lines:
                     self._lost += unwritten
 
     def _written(self, data: bytes) -> int:
-        """Write bytes, however long the reader takes; returns how many lines could not be written at all."""
+        """Write bytes, however long the reader takes; return how many lines could not be written at all."""
         if self._inside:
             data = b"\n" + data  # behind a line that an error cut off
         position = 0

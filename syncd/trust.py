@@ -24,7 +24,7 @@ class Untrustworthy(Exception):
 
 
 def verifying_context(authorities: Path | None = None, otherwise: str | None = None) -> ssl.SSLContext:
-    """A context for clients that trusts a PEM file of authorities; raises `Untrustworthy`.
+    """Return a TLS context for clients that trusts a PEM file of authorities; raise `Untrustworthy`.
 
     Without one it trusts what SSL_CERT_FILE and SSL_CERT_DIR name, and besides the authorities of the system,
     or, where neither is set, the file `otherwise` instead of them if it is given.
@@ -48,12 +48,12 @@ def verifying_context(authorities: Path | None = None, otherwise: str | None = N
 
 
 def named_by_environment() -> str:
-    """The environment variables that say whom to trust, as far as they are set; empty if none is."""
+    """Return the names of the variables, of those that say whom to trust, that are set; empty if none is."""
     return " and ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
 
 
 def _load_named(context: ssl.SSLContext) -> bool:
-    """Trust what the environment names; whether it names anything."""
+    """Trust the authorities that the environment names; return whether it names any."""
     file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if file:
         _load_file(context, file, "SSL_CERT_FILE")

@@ -29,7 +29,7 @@ class UnusableUrl(ValueError):
 
 
 def parsed_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
-    """Parse a URL as it is fetched: absolute, webcal as https, without fragment; raises `UnusableUrl`.
+    """Parse a URL as it is fetched: absolute, webcal as https, without fragment; raise `UnusableUrl`.
 
     `base` is what a relative one is relative to.
     """
@@ -57,7 +57,7 @@ def parsed_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
 
 
 def require_usable(text: str) -> None:
-    """Raise `UnusableUrl` for what `parsed_url` does; plain URLs are told without loading an HTTP client."""
+    """Raise `UnusableUrl` where `parsed_url` does; judge plain URLs without loading an HTTP client."""
     plain = _PLAIN.fullmatch(text)
     if plain is None or len(text) > _LONGEST_PLAIN or not _is_plainly_good(plain[1], plain[2]):
         parsed_url(text)
@@ -73,7 +73,7 @@ def _is_plainly_good(host: str, port: str | None) -> bool:
 
 
 def web_url(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
-    """Parse a URL as `parsed_url` does; None for one that cannot be asked for."""
+    """Parse a URL as `parsed_url` does; return None for one that cannot be asked for."""
     try:
         return parsed_url(text, base)
     except UnusableUrl:

@@ -97,7 +97,7 @@ _Location = tuple[str | int, ...]
 
 
 def default_path() -> Path:
-    """The configuration file when none is named: `$SYNCD_CONFIG`, else `/etc/syncd/syncd.toml`."""
+    """Return the configuration file when none is named: `$SYNCD_CONFIG`, else `/etc/syncd/syncd.toml`."""
     return Path(os.environ.get("SYNCD_CONFIG") or "/etc/syncd/syncd.toml")
 
 
@@ -137,7 +137,7 @@ def load(path: Path, *, not_yet_available: Mapping[str, str] = NOT_YET_AVAILABLE
 
 
 def effective(config: Config) -> str:
-    """The configuration as one TOML file, with all defaults; secrets and the paths of URLs are masked.
+    """Return the configuration as one TOML file, with all defaults; mask secrets and the paths of URLs.
 
     Keys that are not set stand in comments.
     """
@@ -152,7 +152,7 @@ def effective(config: Config) -> str:
 
 
 def json_schema() -> dict[str, object]:
-    """The JSON Schema (draft 2020-12) of the file, for editors."""
+    """Return the JSON Schema (draft 2020-12) of the file, for editors."""
     schema = Config.model_json_schema()
     without_null = _without_null(schema)
     assert isinstance(without_null, dict)
@@ -168,7 +168,7 @@ def json_schema() -> dict[str, object]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """The files to read, each with its name for people."""
+    """Yield the files to read, each with its name for people."""
     yield path.name, path
     try:
         # A leading dot marks the temporary files of editors.
@@ -184,7 +184,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _parse(name: str, path: Path) -> _Tree:
-    """One file as a tree; ConfigError if it is not TOML, with line and column."""
+    """Read one file as a tree; raise `ConfigError`, with line and column, if it is not TOML."""
     try:
         return tomllib.loads(read_small(path).decode("utf-8-sig"))
     except UnreadableFile as unreadable:
@@ -214,7 +214,10 @@ def _syntax_problem(error: Exception) -> str:
 def _merge(
     tree: _Tree, addition: _Tree, name: str, origins: dict[_Location, str], above: _Location = ()
 ) -> Iterator[str]:
-    """Add a file to the tree: tables merge, lists append, anything else may be set in one file only."""
+    """Add a file to the tree and yield a sentence for each conflict: tables merge, lists append.
+
+    Anything else may be set in one file only.
+    """
     for key, value in addition.items():
         location = (*above, key)
         present = tree.get(key)
@@ -242,7 +245,7 @@ def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
 
 
 def _dotted(location: _Location, tree: _Tree) -> str:
-    """`sources.sales.interval`: entries of lists by their name, else counted from 1."""
+    """Return a place as text, such as `sources.sales.interval`: entries of lists by name, else from 1."""
     text = ""
     node: Any = tree
     for part in location:
@@ -301,7 +304,7 @@ def _key(name: str) -> str:
 
 
 def _without_null(schema: object) -> object:
-    """The schema without null, which TOML does not have."""
+    """Return a JSON Schema without null, which TOML does not have, and without titles."""
     match schema:
         case {"anyOf": list(choices), **others} if {"type": "null"} in choices:
             kept = [choice for choice in choices if choice != {"type": "null"}]

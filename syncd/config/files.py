@@ -17,7 +17,7 @@ class UnreadableFile(Exception):
 
 
 def read_small(path: Path, largest: int = LARGEST) -> bytes:
-    """Read a whole regular file; raises `UnreadableFile` for anything else, and for one that is too large."""
+    """Read a whole regular file; raise `UnreadableFile` for anything else, and for one that is too large."""
     try:
         require_regular(path.stat(), largest)
         # Should it become a pipe just now, opening it does not wait for its writer.

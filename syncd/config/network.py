@@ -17,7 +17,7 @@ from syncd.urls import UnusableUrl, require_usable
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL or a listening address is this machine and nothing else."""
+    """Tell whether a host of a URL or a listening address is this machine and nothing else."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -46,7 +46,7 @@ def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def masked_url(url: str) -> str:
-    """The scheme and host of a URL; `…` for the rest, which may be as secret as a password."""
+    """Return the scheme and host of a URL, and `…` for the rest, which may be as secret as a password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "")
 
@@ -106,7 +106,7 @@ AllowedHost = Annotated[str, *from_text(_host_or_network, str, {})]
 
 
 def split_listen(listen: str) -> tuple[str, int] | None:
-    """Host and port of `127.0.0.1:8620` or `[::1]:8620`; None if it is not that."""
+    """Split `127.0.0.1:8620` or `[::1]:8620` into host and port; return None for anything else."""
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen)
     if found is None or not 1 <= int(found[3]) <= 65535:
         return None

@@ -52,14 +52,14 @@ class People(Table):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
-        """Each bad line of the file."""
+        """Yield each bad line of the file."""
         name = raw.get("file")
         if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
             for sentence in read_people(directory / name)[1]:
                 yield Problem(("file",), sentence)
 
     def model_post_init(self, context: object) -> None:  # noqa: ARG002
-        """Keep what the file said when the configuration was loaded."""
+        """Remember what the file says when the configuration is loaded."""
         self._directory = self._read()[0]
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
@@ -68,11 +68,11 @@ class People(Table):
 
     @property
     def directory(self) -> Mapping[str, str]:
-        """User ids by lower-case address: the file, with `addresses` over it."""
+        """Return the user ids by lower-case address: the file, with `addresses` over it."""
         return self._directory
 
     def reread(self) -> People:
-        """These people with the file as it is now; ConfigError if it has a problem."""
+        """Return these people with the file as it is now; raise `ConfigError` if it has a problem."""
         directory, problems = self._read()
         if problems:
             raise ConfigError(f"people.file: {sentence}" for sentence in problems)
@@ -82,7 +82,7 @@ class People(Table):
 
 
 def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
-    """The directory in a file, lower-case address to user id, and a sentence for each thing wrong with it."""
+    """Read a people list; return user ids by lower-case address, and a sentence for each wrong line."""
     try:
         text = read_small(path).decode("utf-8-sig")
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
@@ -113,7 +113,7 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def collect(entries: Iterable[tuple[str, object, object]]) -> tuple[dict[str, str], list[str]]:
-    """The directory of (where it stands, address, user id), and a sentence for each entry that is wrong."""
+    """Return user ids by address of entries (place, address, user id), and a sentence for each wrong one."""
     directory: dict[str, str] = {}
     first: dict[str, str] = {}
     problems: list[str] = []

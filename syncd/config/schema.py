@@ -83,7 +83,7 @@ class Api(Table):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """One of region and endpoint."""
+        """Yield a problem unless exactly one of region and endpoint is given."""
         yield from exactly_one(raw, "region", "endpoint")
 
 
@@ -107,7 +107,7 @@ class Room(Table):
 
     @cached_property
     def texts(self) -> frozenset[str]:
-        """The LOCATION texts of the room, its name included, folded for comparison."""
+        """Return the LOCATION texts of the room, its name included, folded for comparison."""
         return frozenset(map(fold_name, self.written))
 
     @property
@@ -118,7 +118,7 @@ class Room(Table):
 
     @cached_property
     def expressions(self) -> tuple[re.Pattern[str], ...]:
-        """The regular expressions for LOCATION, without regard to case."""
+        """Return the regular expressions for LOCATION, without regard to case."""
         written = [text for text in self.locations if text.startswith(EXPRESSION_PREFIX)]
         return tuple(expression for text in written for expression in location_expressions(text))
 
@@ -189,7 +189,7 @@ class Attachments(Table):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """Each needs the other."""
+        """Yield a problem if one of publish_dir and base_url is given without the other."""
         for name, other in (("publish_dir", "base_url"), ("base_url", "publish_dir")):
             if raw.get(name) and not raw.get(other):
                 yield Problem((other,), f"is required when {name} is set")
@@ -219,12 +219,12 @@ class Web(Table):
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port to listen on; None: off."""
+        """Return the host and port to listen on; None if the page is off."""
         return split_listen(self.listen)
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """Whoever is not on this machine shows a token."""
+        """Yield a problem if a page beyond loopback has no token."""
         listen = raw.get("listen")
         address = split_listen(listen) if isinstance(listen, str) else None
         if address is not None and not is_loopback(address[0]) and "token" not in raw:
@@ -264,7 +264,7 @@ class Log(Table):
 
 
 def _secrets(value: object) -> Iterator[Secret]:
-    """All references to secrets in a table."""
+    """Yield all references to secrets in a table and the tables in it."""
     if isinstance(value, Secret):
         yield value
     elif isinstance(value, Table):
@@ -296,7 +296,7 @@ class Config(Table):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that it names beside calendars: that of the people, and those of the secrets."""
+        """Return the files that the configuration names beside calendars: people list and secrets."""
         secrets = (found.file for found in _secrets(self) if found.file is not None)
         people = (self.people.file,) if self.people.file else ()
         return tuple(dict.fromkeys((*people, *secrets)))
@@ -304,12 +304,12 @@ class Config(Table):
     @model_validator(mode="before")
     @classmethod
     def _required_tables(cls, raw: Any) -> Any:
-        """An absent table counts as empty, so that the keys missing in it are named."""
+        """Take an absent table as an empty one, so that the keys missing in it are named."""
         return {"calendar": {}, "api": {}, "reservation": {}, **raw} if isinstance(raw, dict) else raw
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """Names that stand twice, rooms that nobody knows."""
+        """Yield a problem for each name that stands twice, and each room that nobody knows."""
         rooms = list(_tables(raw, "rooms"))
         sources = list(_tables(raw, "sources"))
         yield from _claimed_twice((("sources", n), "name", source.get("name")) for n, source in sources)
@@ -352,7 +352,7 @@ def _address(text: str) -> str:
 
 
 def _claimed_twice(claims: Iterable[tuple[tuple[str, int], str, object]]) -> Iterator[Problem]:
-    """A problem for each claim that another table made before; within one table a repeat is harmless."""
+    """Yield a problem for each claim that another table made before; a repeat within one is harmless."""
     owners: dict[str, tuple[str, int]] = {}
     for owner, name, claim in claims:
         if isinstance(claim, str) and (first := owners.setdefault(claim, owner)) != owner:

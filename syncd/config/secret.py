@@ -53,7 +53,7 @@ class Secret:
         return "Secret(********)"
 
     def reveal(self) -> str:
-        """The text, without line end; from the file as it is now.
+        """Return the text of the secret, without line end; from the file as it is now.
 
         While a file that was good before cannot be used (it is being rewritten, say), the last good text
         is the answer.
@@ -158,7 +158,7 @@ class Secret:
 
 
 def _credentials_directory() -> Path | None:
-    """Where systemd puts the credentials of a unit (systemd.exec(5), LoadCredential=)."""
+    """Return where systemd puts the credentials of a unit (systemd.exec(5), LoadCredential=), if anywhere."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(directory) if directory else None
 
@@ -173,14 +173,14 @@ def _locate(name: str, directory: Path) -> Path:
 
 
 def _decoded(content: bytes) -> str:
-    """The text of a file: UTF-8, or UTF-16 by its mark, as shells of Windows write; raises ValueError."""
+    """Decode a file: UTF-8, or UTF-16 by its mark, as shells of Windows write; raise `ValueError`."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16")
     return content.decode("utf-8")
 
 
 def _one_line(text: str, where: str) -> str:
-    """The secret without byte order mark and line end, which belong to no secret; else `_Unusable`.
+    """Return a secret without byte order mark and line end, which belong to none; raise `_Unusable`.
 
     Blanks before or behind it are not taken off, because a password may end with one; they are named.
     """

@@ -71,7 +71,7 @@ class Tls(Table):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """A key belongs to a certificate."""
+        """Yield a problem for a key without certificate."""
         if "key" in raw and "certificate" not in raw:
             yield Problem(("key",), "is of use with certificate only; add it")
 
@@ -121,7 +121,7 @@ class Source(Table):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """One of path and url, not both of interval and cron, nothing of feeds for files."""
+        """Yield a problem for path with url, interval with cron, and keys of feeds in a file source."""
         yield from exactly_one(raw, "path", "url")
         if "interval" in raw and "cron" in raw:
             yield Problem(("cron",), "cannot be together with interval; keep one of them")

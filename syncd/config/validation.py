@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 
 def key(default: Any, description: str, **limits: Any) -> Any:
-    """A key with its default, written as in the file (`...`: required), and its line for editors."""
+    """Declare a key with its default, as the file writes it (`...`: required), and its line for editors."""
     return Field(default, description=description, **limits)
 
 
@@ -87,7 +87,7 @@ class Table(BaseModel):
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
-        """What is wrong between keys.
+        """Yield a problem for each contradiction between keys.
 
         `raw` is the table as written, whatever its types, so that one mistake does not hide another.
         """
@@ -141,7 +141,7 @@ class Table(BaseModel):
 
     @classmethod
     def keys(cls) -> dict[str, str]:
-        """The keys of this table as written, with the attribute of each."""
+        """Return the keys of this table as written, with the attribute of each."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
 
     @classmethod

@@ -33,12 +33,12 @@ _Function = Callable[..., object]
 
 
 def problem(sentence: str) -> PydanticCustomError:
-    """What a validator raises: a sentence of ours, which pydantic passes on as it is."""
+    """Return the error for a validator to raise: a sentence of ours, which pydantic passes on as it is."""
     return PydanticCustomError("problem", "{sentence}", {"sentence": sentence})
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean "…"?` with the nearest known word, or nothing."""
+    """Return `; did you mean "…"?` with the nearest known word, or nothing."""
     if not isinstance(word, str):
         return ""
     by_folded = {name.casefold(): name for name in sorted(known)}
@@ -47,7 +47,7 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 
 def directory_of(info: ValidationInfo) -> Path:
-    """The directory that relative paths are relative to: that of the configuration file."""
+    """Return what relative paths are relative to: the directory of the configuration file."""
     return Path((info.context or {}).get("directory", Path.cwd()))
 
 
@@ -126,7 +126,7 @@ _DIGITS = r"[0-9]{1,15}"
 
 
 def parse_duration(value: object) -> timedelta:
-    """`"30s"`, `"5m"`, `"12h"` or `"30d"`, from one second to 3650 days."""
+    """Parse a duration, `"30s"`, `"5m"`, `"12h"` or `"30d"`, from one second to 3650 days."""
     if not isinstance(value, timedelta):
         found = re.fullmatch(rf"({_DIGITS})([smhd])", value) if isinstance(value, str) else None
         if found is None:
@@ -139,14 +139,14 @@ def parse_duration(value: object) -> timedelta:
 
 
 def duration_text(duration: timedelta) -> str:
-    """A duration as the file writes it, in the largest unit that has it whole."""
+    """Return a duration as the file writes it, in the largest unit that has it whole."""
     seconds = int(duration.total_seconds())
     unit = next(unit for unit, length in _SECONDS.items() if seconds % length == 0)
     return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def parse_size(value: object) -> int:
-    """`"50MB"` in bytes: kB, MB, GB by thousands, KiB, MiB, GiB by 1024, up to 1000 GB."""
+    """Parse a size such as `"50MB"` to bytes: kB, MB, GB by thousands, KiB, MiB, GiB by 1024; to 1000 GB."""
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
     else:
@@ -160,13 +160,13 @@ def parse_size(value: object) -> int:
 
 
 def size_text(size: int) -> str:
-    """A size as the file writes it, in the largest unit that has it whole."""
+    """Return a size in bytes as the file writes it, in the largest unit that has it whole."""
     unit = next(unit for unit, length in _BYTES.items() if size % length == 0)
     return f"{size // _BYTES[unit]}{unit}"
 
 
 def parse_share(value: object) -> float:
-    """`"30%"` as 0.3; from 0 % to 100 %."""
+    """Parse a percentage from 0 % to 100 %: `"30%"` is 0.3."""
     if isinstance(value, float):
         share = value
     else:
@@ -180,7 +180,7 @@ def parse_share(value: object) -> float:
 
 
 def share_text(share: float) -> str:
-    """A share as the file writes it."""
+    """Return a share as the file writes it, in percent."""
     return f"{round(share * 100, 3):g}%"
 
 
@@ -264,7 +264,7 @@ Zone = Annotated[ZoneInfo, *from_text(_zone, lambda zone: zone.key, {})]
 
 
 def _cron(value: object) -> str:
-    """Five fields as APScheduler understands them, since that is what will run them."""
+    """Return a cron expression of five fields that APScheduler, which runs it, understands."""
     expression = require_text(value, "*/10 7-19 * * mon-fri")
     fields = expression.split()
     if len(fields) != 5:
@@ -295,7 +295,7 @@ Cron = Annotated[str, *from_text(_cron, str, {})]
 
 
 def parse_address(value: object) -> str:
-    """A calendar address in lower case and without `mailto:`, as it is compared."""
+    """Return a calendar address in lower case and without `mailto:`, as it is compared."""
     address = require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
     # Not only mail addresses: a calendar user may be urn:uuid:… or an X.500 path (RFC 5545 section 3.3.3).
     if not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address) or not address.isprintable():
@@ -337,7 +337,7 @@ def _location(value: object) -> str:
 
 
 def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
-    """Return the expressions of a location that begins with `re:`, for texts in NFKC; raises `re.error`.
+    """Return the expressions of a location that begins with `re:`, for texts in NFKC; raise `re.error`.
 
     None has regard to case. The second is for case-folded texts, if it is another one.
     """
@@ -367,7 +367,7 @@ _VARIABLE = re.compile(r"\$\{?[A-Za-z_]\w*\}?(/|\Z)|%[A-Za-z_]\w*%")
 
 
 def path_problem(text: str, path: Path) -> str | None:
-    """What is wrong with a path that nobody can mean, with its cure; None if nothing is, or it exists.
+    """Return what is wrong with a path that nobody can mean, with its cure; None if nothing is, or it exists.
 
     `path` is the same, relative to the directory of the configuration file.
     """

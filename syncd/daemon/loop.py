@@ -57,7 +57,7 @@ _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
 def run(path: Path) -> None:
-    """Run until SIGTERM or SIGINT; raises `ConfigError`, `LedgerError` when it cannot begin."""
+    """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
     notifier = Notifier.from_environment()
     notifier.extend_timeout(_START_S)
     config = load(path)
@@ -100,7 +100,7 @@ class _LedgerWait:
         return self.daemon is not None and self.daemon.is_stopping
 
     def alive(self, status: str) -> None:
-        """Give a sign of life if it is the work loop that waits; an empty status ends the wait."""
+        """Tell the manager that the work loop waits and why; an empty status ends the wait."""
         if threading.current_thread() is not threading.main_thread():
             return
         self._notifier.alive()
@@ -139,12 +139,12 @@ class Daemon:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Return whether the daemon was told to stop."""
         return self._stop()
 
     @contextmanager
     def running(self) -> Iterator[Daemon]:
-        """Watch, schedule and listen to signals meanwhile."""
+        """Watch, schedule and listen to signals while the context lasts."""
         with (
             Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
             Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
@@ -168,7 +168,7 @@ class Daemon:
                 self._parts.api.close()
 
     def work(self) -> None:
-        """The work loop."""
+        """Run cycles and reloads as they become due, until the daemon is told to stop."""
         while not self._stop():
             self._notifier.alive()
             self._take_wakes(self._pause_s())
@@ -194,7 +194,7 @@ class Daemon:
             self._resting_until = None
 
     def _gives_way(self) -> bool:
-        """Whether a cycle leaves what it has not yet written to the next one, because others wait.
+        """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
 
         Not before it has written for a quarter of the time that it took to come to that: so it comes further
         even if wakes never end.
@@ -206,7 +206,7 @@ class Daemon:
         return now - self._writing_since >= least_s and (self._to_reload or bool(self._owed))
 
     def _others_wait(self) -> bool:
-        """Whether something is due beside what is being read."""
+        """Return whether something is due beside what is being read."""
         self._take_wakes(0)
         return self._to_reload or bool(self._owed) or self._stop()
 
@@ -215,7 +215,7 @@ class Daemon:
         self._wished.put(None)
 
     def _end_calls(self) -> None:
-        """Some time after the wish to stop let no further call begin: a cycle that ends has some to make."""
+        """Close the API some time after the wish to stop: a cycle that ends has some calls to make."""
         self._wished.get()
         if not self._ended.wait(_LAST_CALLS_S):
             self._parts.api.close()
@@ -236,7 +236,7 @@ class Daemon:
         self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
 
     def _let_rest(self, name: str) -> None:
-        """A feed that fails, or says how often it changes, is asked later."""
+        """Postpone a feed that failed, or that says how often it changes."""
         if name not in self._parts.subscriptions:
             return
         until = self._parts.subscriptions.waits_until(name)
@@ -247,7 +247,7 @@ class Daemon:
             self._scheduler.postpone(name, until)
 
     def _pause_s(self) -> float:
-        """How long to sleep when nothing wakes: until something is due by itself, or a sign of life is."""
+        """Return how long to sleep without wakes: until something is due, or the next sign of life."""
         if (self._owed and not self._rests()) or self._to_reload:
             return 0.0
         due = self._due_at
@@ -256,7 +256,7 @@ class Daemon:
 
     @property
     def _due_at(self) -> datetime | None:
-        """When a cycle has something to do although no source is due: also the one that failed, once more."""
+        """Return when a cycle is due for another reason than a source, also after a failure; or None."""
         return self._resting_until or self._parts.reconciler.due_at
 
     def _is_due(self) -> bool:
@@ -264,11 +264,11 @@ class Daemon:
         return (due is not None and due <= utc_now()) or self._orders != self._orders_now()
 
     def _orders_now(self) -> object:
-        """What persons left for the next cycle, with `approve` and `resolve`."""
+        """Return what persons left for the next cycle, with `approve` and `resolve`."""
         return self._ledger.people.approved(), self._ledger.people.decisions()
 
     def _rests(self) -> bool:
-        """Whether the API is left alone, because it could not be used."""
+        """Return whether the API is left alone, because it could not be used."""
         return self._resting_until is not None and utc_now() < self._resting_until
 
     # Feeds
@@ -287,7 +287,7 @@ class Daemon:
             )
 
     def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
-        """Called in another thread; the feeds may be those of a former configuration."""
+        """Ring for feeds whose asking ended, in another thread; they may be of a former configuration."""
         if future.cancelled():
             return  # it stops before they were asked
         error = future.exception()
@@ -373,14 +373,14 @@ class Daemon:
         self._say(self._complaint)
 
     def _loaded(self) -> Config:
-        """The configuration as it is now; raises `ConfigError` also for what cannot be taken over."""
+        """Load the configuration as it is now; raise `ConfigError` also for what cannot be taken over."""
         config = load(self._path)
         if config.state.url != self._config.state.url:
             raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
         return config
 
     def _is_mended(self) -> bool:
-        """Whether what was refused is good now, by a file that only it names and nobody watches."""
+        """Return whether a refused configuration is good now, by a file that nobody watches."""
         if not self._complaint or time.monotonic() < self._look_again_at:
             return False
         self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
@@ -422,7 +422,7 @@ class Daemon:
 
 
 def _summary(report: CycleReport) -> str:
-    """The state in a line, for `systemctl status`."""
+    """Return the outcome of a cycle in a line, for `systemctl status`."""
     counts = report.counts
     booked = counts["unchanged"] + counts["created"] + counts["updated"]
     told = [f"{booked} booked", *([f"{report.left} still to write"] if report.left else [])]
@@ -441,7 +441,7 @@ def _summary(report: CycleReport) -> str:
 
 @contextmanager
 def _handled(number: signal.Signals, action: Callable[[], object]) -> Iterator[None]:
-    """Call something on a signal, as long as the block lasts."""
+    """Call `action` on a signal while the context lasts."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         action()

@@ -52,7 +52,7 @@ class Entry:
             _cron(self.cron, self.zone)
 
     def after(self, name: str, moment: datetime) -> datetime | None:
-        """The first time later than `moment` at which `name` is due; None for a cron that never comes.
+        """Return the first time later than `moment` at which `name` is due; None for a cron that never comes.
 
         A function of its arguments alone: it is the same before and after a restart.
         """
@@ -72,7 +72,7 @@ class Entry:
         return next(later for later in times if later > moment)
 
     def _late(self, name: str, number: int) -> int:
-        """By how many microseconds a run is later than its place."""
+        """Return by how many microseconds a run is later than its place."""
         return int(_chance(f"{name}\0{number}") * self.jitter * (self.interval // _MICROSECOND))
 
 
@@ -139,7 +139,7 @@ class Scheduler:
             self._place_anew(name)
 
     def next_run(self, name: str) -> datetime | None:
-        """When a name will be due, in UTC; None for a name that is not planned."""
+        """Return when a name will be due, in UTC; None for a name that is not planned."""
         job = self._jobs.get_job(name)
         due: datetime | None = job.next_run_time if job is not None else None
         return due and due.astimezone(UTC)
@@ -196,11 +196,11 @@ class Wakes:
         self._rung: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
 
     def wake(self, name: str, reason: str) -> None:
-        """A name is due; from any thread and any signal handler, returns at once."""
+        """Add a name that is due; from any thread and any signal handler, returns at once."""
         self._rung.put((name, reason))
 
     def wait(self, timeout_s: float) -> dict[str, set[str]]:
-        """The names since the last call, each with its reasons; empty when none came in time.
+        """Return the names since the last call, each with its reasons; empty when none came in time.
 
         For one thread only.
         """
@@ -222,7 +222,7 @@ class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         self._entry = entry
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """The first place after the present, and after the last run even if the clock was set back."""
+        """Return the first place after the present and the last run, even if the clock was set back."""
         return self._entry.after(self._name, now if previous is None else max(previous, now))
 
 
@@ -231,10 +231,13 @@ def _cron(expression: str, zone: tzinfo) -> CronTrigger:
 
 
 def _chance(text: str) -> float:
-    """A number from 0 to below 1 that is always the same for a text, unlike `hash`."""
+    """Return a number from 0 to below 1 that is always the same for a text, unlike `hash`."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
 
 
 def _clock_offset_s() -> float:
-    """How far the wall clock is ahead of the time since boot, sleep included: changes only when it is set."""
+    """Return how far the wall clock is ahead of the time since boot, sleep included.
+
+    It changes only when the clock is set.
+    """
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -46,7 +46,7 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """As `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` say, sd_watchdog_enabled(3).
+        """Build from `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` (sd_watchdog_enabled(3)).
 
         What they hold is the manager's matter: anything else than is documented counts as absent.
         """
@@ -60,30 +60,30 @@ class Notifier:
         )
 
     def ready(self, status: str) -> None:
-        """The start, or a reload, is over; `status` is what `systemctl status` shows."""
+        """Tell that the start, or a reload, is over; `status` is what `systemctl status` shows."""
         self._send("READY=1", _status(status))
 
     def reloading(self) -> None:
-        """A reload begins; `ready` must follow whatever comes of it, or the manager waits for ever.
+        """Tell that a reload begins; `ready` must follow whatever comes of it, or the manager waits for ever.
 
         With Type=notify-reload (systemd 253) the time says which reload it is; without, it is ignored.
         """
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def status(self, text: str) -> None:
-        """What `systemctl status` shows from now on: one line."""
+        """Set what `systemctl status` shows from now on: one line."""
         self._send(_status(text))
 
     def stopping(self) -> None:
-        """The service ends by its own wish."""
+        """Tell that the service ends by its own wish."""
         self._send("STOPPING=1")
 
     def extend_timeout(self, seconds: float) -> None:
-        """What goes on, start or stop, may take so long from now on."""
+        """Allow what goes on, start or stop, so many seconds from now on."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def alive(self) -> None:
-        """The work goes on; may be called as often as one likes, and sends now and then."""
+        """Tell that the work goes on; may be called as often as one likes, and sends now and then."""
         if self._watchdog_s is None:
             return
         now = self._lived_at = time.monotonic()
@@ -93,17 +93,17 @@ class Notifier:
 
     @property
     def _every_s(self) -> float:
-        """How often there is a sign of life: three times in the watchdog's time at least."""
+        """Return the seconds between signs of life: a third of the watchdog's time at most."""
         return min(_LONGEST_PAUSE_S, (self._watchdog_s or math.inf) / 3)
 
     @property
     def _grace_s(self) -> float:
-        """How long one step of the work may take until it counts as one that hangs."""
+        """Return the seconds that one step of the work may take until it counts as one that hangs."""
         return min(_GRACE_S, (self._watchdog_s or math.inf) / 3)
 
     @contextmanager
     def between_steps(self) -> Iterator[None]:
-        """Signs of life go on during one step of the work, such as one plan of very many meetings.
+        """Send signs of life during one step of the work, such as one plan of very many meetings.
 
         A thread sends them as long as the work was alive within its grace, so one that hangs is noticed.
         """
@@ -124,11 +124,11 @@ class Notifier:
                 self._send("WATCHDOG=1")
 
     def begin(self, total: int) -> None:  # noqa: ARG002  # how much it is does not matter here
-        """Work of some length begins: with `advance` it makes the notifier an observer of progress."""
+        """Take the begin of some work as a sign of life: makes the notifier an observer of progress."""
         self.alive()
 
     def advance(self, done: int) -> None:  # noqa: ARG002
-        """A part of it is done."""
+        """Take progress of the work as a sign of life."""
         self.alive()
 
     def _send(self, *fields: str) -> None:
@@ -152,5 +152,5 @@ class Notifier:
 
 
 def _status(text: str) -> str:
-    """A text as one line, since a line of its own would be a field of its own."""
+    """Return the field for a status as one line, since a line of its own would be a field of its own."""
     return f"STATUS={visible(' '.join(text.split()))[:_LONGEST_TEXT]}"

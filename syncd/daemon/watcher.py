@@ -129,14 +129,14 @@ class Watcher:
             self._changed.notify()
 
     def close(self) -> None:
-        """Stop; returns within two seconds even if a network file system does not answer."""
+        """Stop; return within two seconds even if a network file system does not answer."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(_CLOSING_S)
 
     def _announce(self, names: Iterable[str]) -> None:
-        """An event near these targets: look at them soon, all events of a burst together."""
+        """Plan a look at these targets soon after an event near them, one for all events of a burst."""
         now = time.monotonic()
         with self._changed:
             for name in names:
@@ -212,7 +212,7 @@ class _Target:
         self._seen = self._rung = self._survey()
 
     def look(self) -> bool:
-        """Whether to ring now; otherwise `look_at` says when to ask again."""
+        """Look at the files and return whether to ring now; otherwise `look_at` says when to look again."""
         self.look_at = float("inf")
         began = time.monotonic()
         former, self._seen = self._seen, self._survey()
@@ -296,13 +296,13 @@ class _Survey:
             self._walk(path, place, [_CALENDARS], calendars=False)
 
     def _is_name(self, part: str, directory: str, *, calendars: bool) -> bool:
-        """Whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
+        """Tell whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
         if not calendars:
             return False
         return self._literal or is_named_so(part, os.path.join(directory, part))
 
     def _walk_deep(self, named: str, directory: str, rest: list[str]) -> None:
-        """`**`: the directory itself and all below it, links excepted."""
+        """Walk `**`: the directory itself and all below it, links excepted."""
         if not rest:
             return  # matches directories only
         self._walk(named, directory, rest, calendars=False)
@@ -320,12 +320,12 @@ class _Survey:
             return []
 
     def _failed(self, named: str, error: OSError) -> None:
-        """What is not there has no signature; what cannot be read has one until it can be."""
+        """Record a path that cannot be read under its errno; a missing one gets no signature."""
         if error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
             self.files[named] = (error.errno,)
 
     def _resolve(self, directory: str, name: str) -> tuple[str, os.stat_result]:
-        """Where a name in a directory leads, without links; raises `OSError` where it leads nowhere.
+        """Return where a name in a directory leads, without links, and its status; raise `OSError`.
 
         Adds the places that its links lead through.
         """
@@ -393,7 +393,7 @@ class _Subscriptions(FileSystemEventHandler):
                 self._unsubscribe(directory)
 
     def renew(self) -> None:
-        """A change came that no event told of: begin anew.
+        """End all subscriptions after a change that no event told of; `follow` begins anew.
 
         A watch went deaf, as after a remount, or there are no events in that place; finding out costs more.
         """
@@ -408,7 +408,7 @@ class _Subscriptions(FileSystemEventHandler):
             observer.join(_CLOSING_S)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Called by watchdog."""
+        """Announce the targets near an event; called by watchdog."""
         names: set[str] = set()
         for path in (event.src_path, event.dest_path):
             directory, entry = os.path.split(os.fsdecode(path))
@@ -443,7 +443,7 @@ class _Subscriptions(FileSystemEventHandler):
         self._observer.unschedule(watch)
 
     def _rests(self) -> bool:
-        """Whether a limit was met not long ago: then what there is has to do."""
+        """Return whether a limit was met not long ago, so that no watch is added."""
         return time.monotonic() < self._try_at
 
     def _complain(self, number: int) -> None:
@@ -476,7 +476,7 @@ def _signature(status: os.stat_result) -> _Signature:
 
 
 def _identity(directory: str) -> tuple[int, int] | None:
-    """Which directory has a name now; None if none has."""
+    """Return device and inode of a directory by its name; None if there is none."""
     try:
         status = os.lstat(directory)
     except OSError:

@@ -41,7 +41,7 @@ class Hangup(Response):
     """No answer: the connection is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
-        """Close, and wait until the server has noticed."""
+        """Close the connection, and wait until the server has noticed."""
         scope[CLOSE_CONNECTION]()
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -62,7 +62,7 @@ class Api:
         self._stopping.set()
 
     def asgi(self) -> Starlette:
-        """The application."""
+        """Return the ASGI application: the routes of the API, and those of the control side."""
         routes = [
             Route(operation.path, partial(self._answer, operation), methods=[operation.method])
             for operation in OPERATIONS
@@ -179,7 +179,7 @@ class Api:
 
 
 def _as_sent(request: Request) -> str:
-    """The path with its percent-encoding: one line, whatever is in it."""
+    """Return the path with its percent-encoding: one line, whatever is in it."""
     return bytes(request.scope["raw_path"]).decode("ascii")
 
 
@@ -189,7 +189,7 @@ def _spares_the_work(strikes: Strikes) -> bool:
 
 
 def _disguise(strikes: Strikes, envelope: Json, now: int) -> Response:
-    """The answer, or what a fault makes of it."""
+    """Return the envelope as a response, or what a fault makes of it."""
     fault = strikes.of(*_DISGUISES)
     if fault is None:
         return JSONResponse(envelope)
@@ -221,7 +221,7 @@ def _failure(error: ApiError, now: int) -> dict[str, Json]:
 
 
 def _object(body: bytes) -> dict[str, Json]:
-    """The JSON object of a body; an absent body counts as an empty one."""
+    """Return the JSON object of a body; an absent body counts as an empty one; raise `ApiError`."""
     if not body:
         return {}
     try:

@@ -85,7 +85,7 @@ def _daily_reports(call: Call) -> Json:
 
 
 def _report(call: Call, day: date, meetings: list[Reservation]) -> Json:
-    """One day; times in minutes."""
+    """Return the report of one day, with times in minutes."""
     released = [meeting for meeting in meetings if meeting.ended_by == "release"]
     seized = [meeting for meeting in meetings if meeting.made_by == "seize"]
     release_time = _minutes(meeting.planned_end - meeting.end_time for meeting in released)

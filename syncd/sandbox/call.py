@@ -68,7 +68,7 @@ class Fields:
         return self._values.get(name) is not None
 
     def need(self, name: str, read: Callable[[str], T | None], *, may_be_empty: bool = False) -> T:
-        """A required field, read with one of the methods below; an empty one is missing."""
+        """Return a required field, read with a method below; raise `ApiError` if it is missing or empty."""
         value = read(name)
         if value is None:
             code, what = (NULL, "null") if name in self._values else (EMPTY, "missing")
@@ -78,18 +78,18 @@ class Fields:
         return value
 
     def text(self, name: str) -> str | None:
-        """A String."""
+        """Return a String; None where it is absent or null, as for all readers."""
         return self._read(name, str, "String")
 
     def identifier(self, name: str) -> str | None:
-        """An id or a status: the pages show both a String and a Long."""
+        """Return an id or a status as text: the pages show both a String and a Long."""
         value = self._values.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return self.text(name)
 
     def integer(self, name: str) -> int | None:
-        """A Long or an Integer."""
+        """Return a Long or an Integer."""
         value = self._values.get(name)
         if self._textual and isinstance(value, str):
             if not value:
@@ -104,7 +104,7 @@ class Fields:
         return number
 
     def flag(self, name: str) -> bool | None:
-        """A Boolean."""
+        """Return a Boolean."""
         value = self._values.get(name)
         if self._textual and isinstance(value, str):
             if value.lower() not in ("true", "false"):
@@ -113,7 +113,7 @@ class Fields:
         return self._read(name, bool, "Boolean")
 
     def texts(self, name: str) -> list[str] | None:
-        """A List of Strings; in a query, separated by commas."""
+        """Return a List of Strings; in a query they are separated by commas."""
         value = self._values.get(name)
         if self._textual and isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
@@ -123,7 +123,7 @@ class Fields:
         return listed
 
     def objects(self, name: str) -> list[Fields] | None:
-        """A List of objects."""
+        """Return a List of objects."""
         listed: list[Json] | None = self._read(name, list, "List")
         if listed is None:
             return None
@@ -132,12 +132,12 @@ class Fields:
         return [Fields(part) for part in listed]
 
     def object(self, name: str) -> Fields | None:
-        """An object."""
+        """Return an object."""
         value: dict[str, Json] | None = self._read(name, dict, "object")
         return None if value is None else Fields(value)
 
     def one_of(self, *allowed: str) -> Callable[[str], str | None]:
-        """A reader for a String from a closed set."""
+        """Return a reader for a String from a closed set."""
 
         def read(name: str) -> str | None:
             value = self.identifier(name)
@@ -148,7 +148,7 @@ class Fields:
         return read
 
     def within(self, limit: int) -> Callable[[str], str | None]:
-        """A reader for a String of at most `limit` UTF-16 units (what a Java server counts)."""
+        """Return a reader for a String of at most `limit` UTF-16 units (what a Java server counts)."""
 
         def read(name: str) -> str | None:
             value = self.text(name)
@@ -184,7 +184,7 @@ class Call:
     as_of: int | None = None
 
     def page(self) -> tuple[int, int]:
-        """Number (from 1) and size of the page that is asked for."""
+        """Return number (from 1) and size of the page that is asked for."""
         number, size = self.query.integer("page_no"), self.query.integer("page_size")
         if size is None:
             size = self.query.integer("size")  # as the example of "Sign records" writes it
@@ -195,12 +195,12 @@ class Call:
         return number, min(size, self.switches.page_cap)
 
     def paged(self, items: Sequence[Json]) -> Json:
-        """The page of a whole list."""
+        """Return the asked page of a whole list, as JSON."""
         number, size = self.page()
         return page_of(items[(number - 1) * size : number * size], len(items), number, size)
 
     def from_cursor(self, items: Sequence[Json]) -> Json:
-        """The part of a whole list behind `last_row_key`, as the user list and the daily report page."""
+        """Return what follows `last_row_key` in a list, as the user list and the daily report page."""
         _, size = self.page()
         key = self.query.text("last_row_key") or "0"
         if not re.fullmatch(r"[0-9]{1,9}", key):
@@ -215,7 +215,7 @@ class Call:
 
 
 def page_of(items: Sequence[Json], total: int, number: int, size: int) -> Json:
-    """`total`, `has_more`, `list`."""
+    """Return a page as JSON: `total`, `has_more`, `list`."""
     return {"total": total, "has_more": number * size < total, "list": list(items)}
 
 

@@ -56,14 +56,14 @@ class Control:
         self._number = 0
 
     def note(self, method: str, path: str, operation: str, strikes: Strikes, reservation_id: str) -> Entry:
-        """Log a call as it arrives."""
+        """Log a call as it arrives, and return its entry."""
         self._number += 1
         entry = Entry(self._number, method, path, operation, str(strikes), reservation_id)
         self._entries.append(entry)
         return entry
 
     def routes(self) -> list[Route]:
-        """The paths under `/sandbox/`."""
+        """Return the routes under `/sandbox/`."""
         return [
             Route("/sandbox/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/sandbox/reservations", self._reservations, methods=["GET"]),
@@ -123,7 +123,7 @@ def _raw(reservation: Reservation) -> dict[str, Json]:
 
 
 def _edited(reservation: Reservation, given: object) -> Reservation:
-    """The meeting with fields set by hand; they must keep the type they have."""
+    """Return a meeting with fields set by hand; raise `ValueError` for names and types that it has not."""
     editable = [f.name for f in fields(Reservation) if f.name != "reservation_id"]
     if not isinstance(given, Mapping) or not set(given) <= set(editable):
         raise ValueError(f"the fields that can be set are {', '.join(editable)}")

@@ -98,7 +98,7 @@ class Fault:
     works: bool = False
 
     def concerns(self, operation: Operation) -> bool:
-        """Whether it applies to the operation at all."""
+        """Tell whether the fault applies to an operation at all."""
         if self.kind is Kind.LAG and operation.name not in _LAGGING:
             return False
         if self.kind is Kind.EXPIRED and operation.is_token_call:
@@ -107,7 +107,7 @@ class Fault:
         return not {"any", group, operation.name}.isdisjoint(self.on)
 
     def strikes(self, count: int) -> bool:
-        """Whether it strikes the call that is the `count`th (from 1) of those that it concerns."""
+        """Tell whether the fault strikes the `count`th (from 1) of the calls that it concerns."""
         turn, rest = divmod(count - self.after, self.every)
         return turn > 0 and rest == 0 and (self.times is None or turn <= self.times)
 
@@ -182,11 +182,11 @@ class Strikes:
         return "+".join(fault.kind for fault in self._faults)
 
     def of(self, *kinds: Kind) -> Fault | None:
-        """The first of these kinds that strikes."""
+        """Return the first fault of these kinds that strikes, else None."""
         return next((fault for fault in self._faults if fault.kind in kinds), None)
 
     def seconds(self, kind: Kind) -> float:
-        """The seconds of all faults of the kind together."""
+        """Return the seconds of all faults of a kind together."""
         return sum(fault.seconds for fault in self._faults if fault.kind is kind)
 
 
@@ -198,7 +198,7 @@ class Faults:
         self._seen: list[tuple[Fault, int]] = [(fault, 0) for fault in faults]
 
     def on(self, operation: Operation) -> Strikes:
-        """What strikes this call.
+        """Count a call, and return the faults that strike it.
 
         Of the faults that replace the answer only the first strikes; it hides the call from the others.
         """
@@ -213,5 +213,5 @@ class Faults:
         return Strikes(striking)
 
     def counts(self) -> list[tuple[Fault, int]]:
-        """Each fault, and how many calls it concerned so far."""
+        """Return each fault, and how many calls it concerned so far."""
         return list(self._seen)

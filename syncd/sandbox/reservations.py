@@ -48,7 +48,7 @@ _ORDERS: Final = {
 
 
 def as_answer(reservation: Reservation) -> dict[str, Json]:
-    """A meeting as the API shows it; `notice_time` is left out when it was never given."""
+    """Return a meeting as the API shows it, without `notice_time` if that was never given."""
     shown: dict[str, Json] = {
         "reservation_id": str(reservation.reservation_id),
         "topic": reservation.topic,
@@ -73,7 +73,7 @@ def as_answer(reservation: Reservation) -> dict[str, Json]:
 
 
 def find(call: Call) -> Reservation:
-    """The meeting that the path names."""
+    """Return the meeting that the path names; raise `ApiError` if there is none."""
     found = call.store.reservation(call.path["reservation_id"], call.as_of)
     if found is None:
         raise ApiError(NOT_FOUND, "the reservation does not exist")
@@ -87,7 +87,7 @@ def release_unused(call: Call, minutes: int) -> None:
 
 
 def _content(call: Call) -> dict[str, Any]:
-    """The fields that adding and modifying share; absent optional ones are absent."""
+    """Return the fields that adding and modifying share; leave out optional ones that are absent."""
     body = call.body
     content: dict[str, Any] = {
         "topic": body.need("topic", body.text),
@@ -169,7 +169,7 @@ def _others(call: Call, wanted: Reservation) -> list[Reservation]:
 
 
 def _wanted(call: Call) -> Reservation:
-    """The new meeting that the body asks for."""
+    """Return the new meeting that the body asks for; raise `ApiError`."""
     creator = call.body.need("creator", call.body.identifier)
     content = {**_CLEARED, **_content(call)}
     return Reservation(
@@ -221,7 +221,10 @@ def _modify(call: Call) -> Json:
 
 
 def _restart_approval(call: Call, before: Reservation, wanted: Reservation) -> Reservation:
-    """A new time or room has to be approved anew, as the page of the call says."""
+    """Return a modified meeting, waiting for approval again if time or room is another.
+
+    So says the page of the call.
+    """
     slot_before = (before.start_time, before.end_time, before.room_id)
     if slot_before == (wanted.start_time, wanted.end_time, wanted.room_id):
         return wanted
@@ -319,7 +322,7 @@ def _list(call: Call) -> Json:
 
 
 def _of_participant(call: Call) -> Json:
-    """The meetings that a person takes part in or created."""
+    """Return a page of the meetings that a person takes part in or created."""
     query = call.query
     values: dict[str, Any] = {"person": call.path["participant_id"]}
     clauses = ["creator = :person"]
@@ -332,7 +335,7 @@ def _of_participant(call: Call) -> Json:
 
 
 def _listed(call: Call, clauses: list[str], values: dict[str, Any]) -> Json:
-    """A page of the meetings in the window, with the conditions that both lists know."""
+    """Return a page of the meetings in the window that meet SQL conditions and those both lists know."""
     query = call.query
     start, end = query.need("start_time", query.integer), query.need("end_time", query.integer)
     if end < start:

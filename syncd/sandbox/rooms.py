@@ -42,7 +42,7 @@ _ONLY_IN_ONE: Final = ("image_urls", "range_ids", "tag_codes")
 
 
 def _read(body: Fields) -> dict[str, Json]:
-    """The fields of a room that the body holds."""
+    """Return the fields of a room that the body holds; raise `ApiError`."""
     yes_or_no = body.one_of("Y", "N")
     read: dict[str, Json] = {
         "name": body.within(50)("name"),
@@ -76,7 +76,7 @@ def _at_most(limit: int, name: str, body: Fields) -> list[str] | None:
 
 
 def _check(call: Call, room: dict[str, Json]) -> None:
-    """What one field demands of another."""
+    """Raise `ApiError` if a room lacks a field that another one demands."""
     if room["range_type"] == "personnel" and not room["range_ids"]:
         raise ApiError(EMPTY, "parameter range_ids is missing")
     if room["reservation_approved"] == "Y":
@@ -134,7 +134,7 @@ def _page(call: Call) -> Json:
 
 
 def _summary(room: dict[str, Json]) -> dict[str, Json]:
-    """A room as the list shows it: one image, and neither people nor tags."""
+    """Return a room as the list shows it: one image, and neither people nor tags."""
     shown = {name: value for name, value in room.items() if name not in _ONLY_IN_ONE}
     return {**shown, "image_url": (room["image_urls"] or [""])[0]}
 

@@ -122,7 +122,7 @@ def _read_rules(fields: Fields) -> dict[str, Json]:
 
 
 def _number(fields: Fields, name: str) -> int:
-    """A number, or its digits: the example of "Modify template" writes numbers as strings."""
+    """Return a number, also from its digits: the example of "Modify template" writes numbers as strings."""
     text = fields.need(name, fields.identifier)
     if not text.isdecimal():
         raise ApiError(OUT_OF_RANGE, f"parameter {name} is not a number from 0")

@@ -167,7 +167,7 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections from now on, before anybody is told the address."""
+    """Return a socket that accepts connections from now on, before anybody is told the address."""
     try:
         # With its protocol named: asyncio sets TCP_NODELAY on no other socket, and each answer took 40 ms.
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -198,4 +198,4 @@ def _to_standard_error(line: str) -> None:
 
 
 def _discard(_line: str) -> None:
-    """A log that nobody asked for."""
+    """Drop a line of a log that nobody asked for."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 
 def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
-    """The signed headers: `name:value` and a newline for each name in `Signature-Headers`.
+    """Return the signed headers: `name:value` and a newline for each name in `Signature-Headers`.
 
     The names are joined by colons; a header that was not sent counts as empty.
     """
@@ -22,17 +22,17 @@ def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
 
 
 def signed_url(path: str, query: Iterable[tuple[str, str]]) -> str:
-    """The path and the parameters, sorted by name, their values as plain text (not percent-encoded)."""
+    """Return path and parameters, sorted by name, their values as plain text (not percent-encoded)."""
     pairs = "&".join(f"{name}={value}" for name, value in sorted(query, key=lambda pair: pair[0]))
     return f"{path}?{pairs}" if pairs else path
 
 
 def string_to_sign(method: str, url: str, body: bytes, headers: str = "") -> str:
-    """`stringToSign` of the sign page; `headers` is the block with its own final newline."""
+    """Return `stringToSign` of the sign page; `headers` is the block with its own final newline."""
     return "\n".join((method, hashlib.sha256(body).hexdigest(), headers, url))
 
 
 def sign(secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = "") -> str:
-    """The upper-case hexadecimal HMAC-SHA256; without an access token for token calls."""
+    """Return the upper-case hexadecimal HMAC-SHA256 of a request; without an access token for token calls."""
     message = client_id + access_token + t + nonce + text
     return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest().upper()

@@ -62,7 +62,7 @@ class Reservation:
     ended_by: str = ""
 
     def ended(self, at: int, by: str, now: int) -> Reservation:
-        """The same meeting, ended early."""
+        """Return the same meeting, ended early."""
         return replace(self, end_time=at, ended_by=by, gmt_modified=now)
 
 
@@ -135,7 +135,7 @@ class Store:
         self._database.close()
 
     def mint(self, now: int) -> int:
-        """A new snowflake id: the time (epoch ms) above 22 low bits."""
+        """Return a new snowflake id: the time (epoch ms) above 22 low bits, above all ids before."""
         self._last_id = max((now - SNOWFLAKE_EPOCH_MS) << 22, self._last_id + 1)
         return self._last_id
 
@@ -155,7 +155,7 @@ class Store:
         self._database.execute(_SAVE, (*values, written_at))
 
     def reservation(self, reservation_id: str, as_of: int | None = None) -> Reservation | None:
-        """One reservation, now or as it was; None also for what can be no id."""
+        """Return one reservation, now or as it was at `as_of`; None also for what can be no id."""
         if not re.fullmatch(r"[0-9]{1,18}|[1-8][0-9]{18}", reservation_id):
             return None
         values = {"id": int(reservation_id)}
@@ -163,14 +163,14 @@ class Store:
         return found[0] if found else None
 
     def holders(self, room_id: str, start: int, end: int, *, touching: bool = False) -> list[Reservation]:
-        """The reservations of status 1 and 2 that have the room between two times (epoch ms)."""
+        """Return the reservations of status 1 and 2 that have the room between two times (epoch ms)."""
         overlap = "start_time <= :end AND end_time >= :start" if touching else _OVERLAP
         clauses = ("room_id = :room", overlap, _NEAR, "status IN (1, 2)")
         values = {"room": room_id, "start": start, "end": end, "longest": self._longest()}
         return self._select(clauses, values, None, "start_time")
 
     def unused_since(self, start: int) -> list[Reservation]:
-        """Normal reservations of a room that began at or before `start` and that nobody signed in to."""
+        """Return the normal reservations that began by `start` and that nobody signed in to."""
         clauses = (
             "status = 1 AND room_id != '' AND ended_by = ''",
             "start_time <= :start AND end_time > :start AND start_time >= :start - :longest",
@@ -187,7 +187,7 @@ class Store:
         page: tuple[int, int],
         as_of: int | None,
     ) -> tuple[int, list[Reservation]]:
-        """How many match, and the asked page of them.
+        """Return how many reservations match, and the asked page of them.
 
         `clauses` are conditions in SQL over the columns with `values` by name; where they limit time they
         may use `:longest`, the greatest length of any meeting (ms).
@@ -200,7 +200,7 @@ class Store:
         return total, self._select(clauses, values, as_of, order, size, (number - 1) * size)
 
     def all_reservations(self) -> list[Reservation]:
-        """Every reservation, in order of creation."""
+        """Return every reservation, in order of creation."""
         return self._select(("1",), {}, None, "reservation_id")
 
     def _longest(self) -> int:
@@ -231,14 +231,14 @@ class Store:
         )
 
     def get(self, kind: str, document_id: str) -> dict[str, Any] | None:
-        """One document."""
+        """Return one document; None if there is none."""
         row = self._database.execute(
             "SELECT body FROM documents WHERE kind = ? AND id = ?", (kind, document_id)
         ).fetchone()
         return None if row is None else json.loads(row[0])
 
     def all(self, kind: str, parent: str | None = None) -> list[dict[str, Any]]:
-        """The documents of a kind (and of a parent), in order of creation."""
+        """Return the documents of a kind (and of a parent), in order of creation."""
         query = "SELECT body FROM documents WHERE kind = ? ORDER BY number"
         if parent is not None:
             query = "SELECT body FROM documents WHERE kind = ? AND parent = ? ORDER BY number"
@@ -246,20 +246,20 @@ class Store:
         return [json.loads(row[0]) for row in self._database.execute(query, arguments)]
 
     def delete(self, kind: str, document_id: str) -> bool:
-        """Remove a document; whether it was there."""
+        """Remove a document; return whether it was there."""
         query = "DELETE FROM documents WHERE kind = ? AND id = ?"
         return self._database.execute(query, (kind, document_id)).rowcount > 0
 
     # Tokens and credentials
 
     def grant(self, expires_at: int) -> tuple[str, str]:
-        """A new access token and its refresh token."""
+        """Store a new access token with its refresh token, and return both."""
         pair = secrets.token_hex(16), secrets.token_hex(16)
         self._database.execute("INSERT INTO tokens VALUES (?, ?, ?, 0)", (*pair, expires_at))
         return pair
 
     def token_expiry(self, access_token: str) -> int | None:
-        """When a token ends (epoch ms), 0 when it was ended before; None for one that was never issued."""
+        """Return when a token ends (epoch ms), 0 when it was ended; None if it was never issued."""
         row = self._database.execute(
             "SELECT CASE WHEN ended THEN 0 ELSE expires_at END FROM tokens WHERE access_token = ?",
             (access_token,),
@@ -271,7 +271,7 @@ class Store:
         self._database.execute("UPDATE tokens SET expires_at = 0 WHERE access_token = ?", (access_token,))
 
     def end_pair(self, refresh_token: str) -> bool:
-        """End a refresh token and the access token that came with it; whether it was good."""
+        """End a refresh token and the access token that came with it; return whether it was good."""
         query = "UPDATE tokens SET ended = 1 WHERE refresh_token = ? AND NOT ended"
         return self._database.execute(query, (refresh_token,)).rowcount > 0
 
@@ -280,7 +280,7 @@ class Store:
         self._database.execute("UPDATE tokens SET ended = 1")
 
     def setting(self, name: str, value: str | None, default: str) -> str:
-        """A lasting value: the given one, else the stored one, else the default; stored."""
+        """Return a lasting value: the given one, else the stored one, else the default; store it."""
         row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         chosen = value if value is not None else row[0] if row is not None else default
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, chosen))
@@ -304,7 +304,7 @@ _SAVE: Final = (
 
 
 def _source(clauses: Sequence[str], as_of: int | None) -> str:
-    """The rows that match: the current ones, or those that were current at `:as_of`."""
+    """Return SQL for the rows that match: the current ones, or those that were current at `:as_of`."""
     where = " AND ".join(f"({clause})" for clause in clauses)
     current = f"SELECT {_NAMES} FROM reservations WHERE {where}"  # noqa: S608  # constants
     if as_of is None:
@@ -326,5 +326,5 @@ def _to_reservation(row: Sequence[Any]) -> Reservation:
 
 
 def clock() -> int:
-    """The time of this machine (epoch ms): what writes are stamped with; faults do not shift it."""
+    """Return the time of this machine (epoch ms), with which writes are stamped; faults do not shift it."""
     return time.time_ns() // 1_000_000

@@ -87,7 +87,7 @@ class Switches:
     time_window: Annotated[int, "seconds by which t may differ from the clock of the server"] = 300
 
     def changed(self, values: Mapping[str, object]) -> Switches:
-        """These switches with some set anew, each to a text (or a JSON value) that `parse_switch` takes.
+        """Return these switches with some set to a text or a JSON value, as `parse_switch` takes it.
 
         Raises:
             ValueError: a name or a value is not allowed; the sentence says what is.
@@ -95,7 +95,7 @@ class Switches:
         return replace(self, **{name: _value(name, _text(value)) for name, value in values.items()})
 
     def texts(self) -> dict[str, str]:
-        """All of them, as they are written."""
+        """Return all switches by name, as they are written."""
         return {name: _text(value) for name, value in asdict(self).items()}
 
 

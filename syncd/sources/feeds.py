@@ -58,7 +58,7 @@ class Subscription:
 
     @property
     def identity(self) -> str:
-        """Stands for all that a person can change about it, secrets too: then it is asked anew, at once."""
+        """Return a digest of all that a person can change, secrets too: a new one is asked for at once."""
         feed = self.feed
         told = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
         return hashlib.sha256(repr((told, _told(feed.auth))).encode()).hexdigest()[:32]
@@ -78,7 +78,7 @@ def _told(auth: Auth | None) -> tuple[str, ...]:
 
 
 def _trace_of(secret: Secret) -> str:
-    """So little of a digest that it tells a rotation and does not help to guess the secret."""
+    """Return so little of a digest that it tells a rotation and does not help to guess the secret."""
     try:
         return hashlib.sha256(secret.reveal().encode(errors="replace")).hexdigest()[:4]
     except SyncdError:
@@ -125,12 +125,16 @@ class Subscriptions:
         return name in self._subscriptions
 
     def waits_until(self, name: str) -> datetime | None:
-        """Until when a feed is left alone; None if it may be asked now."""
+        """Return until when a feed is left alone; None if it may be asked now."""
         until = self._known(name).wait_until
         return until if until is not None and until > self._clock() else None
 
     def requests(self, names: Iterable[str], *, force: bool = False) -> dict[Feed, Validators | None]:
-        """What to ask now: those that may be asked, each with its condition; `force` asks without any."""
+        """Return the feeds among `names` that may be asked now, each with its validators or None.
+
+        A feed that failed more than once, or was not read as a whole for `UNCONDITIONAL_EVERY`, is asked
+        without validators; `force` asks every feed without.
+        """
         now = self._clock()
         asked: dict[Feed, Validators | None] = {}
         for name in names:
@@ -145,7 +149,7 @@ class Subscriptions:
         return asked
 
     def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
-        """Ask them, in parallel; what came is there to be taken. May be called from any thread."""
+        """Ask feeds in parallel, and keep their answers until they are taken; for any thread."""
         if not asked:
             return
         with self._guard:
@@ -155,19 +159,19 @@ class Subscriptions:
                 self._arrived[feed.name] = answer
 
     def fail(self, asked: Iterable[Feed], error: BaseException) -> None:
-        """Take down for feeds that asking them met something that nobody foresaw."""
+        """Record for feeds that asking them met an error that nobody foresaw."""
         for feed in asked:
             sentence = f"reading it met a defect of syncd ({type(error).__name__}); please report it"
             with self._guard:
                 self._arrived[feed.name] = SourceMalformed(feed.name, sentence)
 
     def arrived(self) -> frozenset[str]:
-        """The feeds that gave something which was not taken yet."""
+        """Return the names of the feeds whose answers were not taken yet."""
         with self._guard:
             return frozenset(self._arrived)
 
     def take(self, name: str) -> Arrived:
-        """What a feed gave since the last time; raises `SourceUnavailable` or `SourceMalformed`."""
+        """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
         with self._guard:
             answer = self._arrived.pop(name, None)
         known = self._known(name)
@@ -194,7 +198,7 @@ class Subscriptions:
                 return Arrived((answer.document,), accept, notes=_notes(known, answer, now))
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
-        """Keep what came for the next time; a body that nothing can be asked about is of no use then."""
+        """Store the validators of an answer and its body; a body without validators is not stored."""
         answered = replace(known.answered(), document=fresh.host, base_url=fresh.base_url, read_at=now)
         match fresh.validators:
             case None:
@@ -206,7 +210,7 @@ class Subscriptions:
                 self._shelf.keep_snapshot(name, kept, fresh.body)
 
     def _kept(self, name: str, digest: str) -> Iterator[bytes]:
-        """The blocks of the kept body; one that cannot be had is forgotten, and `SourceUnavailable`."""
+        """Yield the blocks of the stored body; one that is damaged is forgotten: `SourceUnavailable`."""
         body = self._shelf.body(name, digest)
         try:
             if body is None:  # who looks on beside a running syncd may come too late
@@ -243,7 +247,7 @@ def _validators(known: Snapshot) -> Validators | None:
 
 
 def _notes(known: Snapshot, fresh: Fresh, now: datetime) -> tuple[str, ...]:
-    """What is to be said of an answer although it was read."""
+    """Return sentences to a person about an answer that was read nevertheless."""
     notes = [fresh.note] if fresh.note else []
     until = known.unconditional_until
     if until is not None and until > now:
@@ -256,4 +260,4 @@ def _notes(known: Snapshot, fresh: Fresh, now: datetime) -> tuple[str, ...]:
 
 
 def _nothing() -> None:
-    """What was kept stays kept."""
+    """Do nothing: a 304 leaves the stored body as it is."""

@@ -40,7 +40,7 @@ class Fetched:
     is_folder: bool = False
 
     def accept(self) -> None:
-        """Nothing is kept of files: they are there."""
+        """Do nothing: files are not stored, since they can be read again."""
 
 
 class Memory:
@@ -50,7 +50,7 @@ class Memory:
         self._word = ""
 
     def recall(self) -> str:
-        """Return what was kept last; empty if nothing was."""
+        """Return the word that was kept last; empty if none was."""
         return self._word
 
     def keep(self, word: str) -> None:
@@ -78,7 +78,7 @@ def as_it_stands(path: Path) -> tuple[Path, str]:
 
 
 def is_named_so(part: str, path: str) -> bool:
-    """Whether a part of a path that looks like a pattern is the name of what stands at `path`.
+    """Tell whether a part of a path that looks like a pattern is the name of what stands at `path`.
 
     Brackets are part of many names; a name with * or ? would be taken for its own pattern.
     """
@@ -109,7 +109,7 @@ class FileSource:
         self._memory = memory or Memory()
 
     def fetch(self) -> Fetched:
-        """Look at everything; raises `SourceUnavailable` or `SourceMalformed` when nothing can be known.
+        """Look at every file of the source; raise `SourceUnavailable` or `SourceMalformed`.
 
         In a directory or glob one bad file becomes a problem, and the others are documents.
         What only reading a document tells is raised then, by the document.
@@ -149,7 +149,7 @@ class FileSource:
         return folder, pattern
 
     def _members(self, folder: Path, pattern: str) -> list[os.DirEntry[str]] | list[Path]:
-        """What stands in a directory or is meant by a glob, sorted, so that equal trees read equally.
+        """Return the files of a directory or a glob, sorted, so that equal trees read equally.
 
         Raises `SourceUnavailable` for a glob that never matched anything: it may be meant otherwise.
         """
@@ -177,7 +177,7 @@ class FileSource:
     def _document(
         self, file: os.DirEntry[str] | Path, name: str, status: os.stat_result, now: int
     ) -> Document:
-        """Return a file that looks as if it could be read, under a name; raises `SourceMalformed`.
+        """Return a file that looks as if it could be read, under a name; raise `SourceMalformed`.
 
         Files of two folders that a glob matches may be called alike, so the name has the folder, too.
         """
@@ -191,7 +191,7 @@ class FileSource:
         return Document(name, content, signature=signature, looks=looks, size=status.st_size)
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
-        """One state of a file from its beginning to its end, the one of a signature if that is given.
+        """Yield the blocks of one state of a file: of the one with this signature, if that is given.
 
         Begun again if it was written to, as long as nothing of it was handed out.
         """
@@ -244,7 +244,7 @@ class FileSource:
 
 
 def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether an open file is what it was; one that was replaced meanwhile still is, with another ctime."""
+    """Tell whether an open file is as before; that a replaced file is unlinked changes its ctime alone."""
     same_file = os.path.samestat(before, after)
     same_content = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     same_time = before.st_ctime_ns == after.st_ctime_ns or after.st_nlink == 0
@@ -252,6 +252,6 @@ def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
 
 
 def _looks(status: os.stat_result) -> str:
-    """A file from outside; ctime tells what a copy with the old mtime hides, and nobody can set it."""
+    """Return a signature from `stat`; with ctime, which nobody can set and a copy with old mtime changes."""
     times = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
     return f"{status.st_dev:x}-{status.st_ino:x}-{status.st_size:x}-{times}"

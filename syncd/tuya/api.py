@@ -133,7 +133,7 @@ class TuyaApi:
         return self._channel.time()
 
     def ask_time(self) -> ApiTime:
-        """Return the present at the API as a call of now tells; raises `ApiUnusable`."""
+        """Return the present at the API as a call of now tells; raise `ApiUnusable`."""
         return self._channel.ask_time()
 
     def time_if_known(self) -> ApiTime | None:

@@ -49,7 +49,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; how IPv4 hosts are reached fro
 
 
 def not_public(address: Address) -> str | None:
-    """Why an address is not public, as an adjective; None if it is."""
+    """Return why an address is not public, as an adjective; None if it is."""
     address = unpacked(address)
     for network, kind in _NOT_PUBLIC:
         if address in network:
@@ -60,7 +60,7 @@ def not_public(address: Address) -> str | None:
 
 
 def unpacked(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, if it does: ::ffff:0:0/96 and 64:ff9b::/96."""
+    """Return the IPv4 address in an IPv6 address (::ffff:0:0/96, 64:ff9b::/96), else the address itself."""
     if isinstance(address, IPv6Address) and (address.ipv4_mapped or address in _NAT64):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address
@@ -75,7 +75,7 @@ class Allowed:
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> Allowed:
-        """From the texts of `allow_hosts`; raises ValueError for a network that is none."""
+        """Parse the entries of `allow_hosts`; raise `ValueError` for a network that is none."""
         names: set[str] = set()
         networks: list[Network] = []
         for entry in entries:
@@ -88,7 +88,7 @@ class Allowed:
         return cls(frozenset(names), tuple(networks))
 
     def permits(self, host: str, address: Address) -> bool:
-        """Whether `host`, as the URL names it, may be read at this address."""
+        """Tell whether `host`, as the URL names it, may be read at this address."""
         if not_public(address) is None or _folded(host) in self.names:
             return True
         return any(one in network for one in (address, unpacked(address)) for network in self.networks)
@@ -99,7 +99,7 @@ def _folded(host: str) -> str:
 
 
 def as_address(text: str) -> Address | None:
-    """The address that a host of a URL or of a socket address is; None for a name."""
+    """Return the address that a host of a URL or of a socket address is; None for a name."""
     try:
         return ip_address(text)
     except ValueError:

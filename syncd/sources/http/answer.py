@@ -37,7 +37,7 @@ class Credentials(Enum):
 
 
 def require_whole_answer(response: Response, who: str, credentials: Credentials, now: datetime) -> None:
-    """Raises `Fault` for every status but 200; 304 and redirects were dealt with before."""
+    """Raise `Fault` for every status but 200; 304 and redirects were dealt with before."""
     status = response.status
     if status == 200:
         return
@@ -48,7 +48,7 @@ def require_whole_answer(response: Response, who: str, credentials: Credentials,
 
 
 def _meaning(status: int, who: str, credentials: Credentials) -> tuple[str, bool]:
-    """What a status says, and whether a person has to look at what came with it."""
+    """Return a sentence for a status, and whether a person has to look at what came with it."""
     if status == 401:
         return _UNAUTHORISED[credentials].format(who=who), False
     if status in _CURES:
@@ -89,7 +89,7 @@ _CURES: Mapping[int, str] = {
 
 
 def _retry_at(headers: httpx.Headers, now: datetime) -> datetime | None:
-    """The end of a Retry-After in either of its forms (RFC 9110 section 10.2.3), within 24 hours from now.
+    """Return the end of a Retry-After (RFC 9110 section 10.2.3), within 24 hours from now; else None.
 
     A date counts from that of the server, whose clock may differ from ours.
     """
@@ -105,7 +105,7 @@ def _retry_at(headers: httpx.Headers, now: datetime) -> datetime | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """A time of an HTTP header (RFC 9110 section 5.6.7); None for anything else."""
+    """Parse a date of an HTTP header (RFC 9110 section 5.6.7); return None for anything else."""
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
@@ -114,7 +114,7 @@ def http_date(text: str) -> datetime | None:
 
 
 def validators_of(url: httpx.URL, headers: httpx.Headers) -> Validators | None:
-    """What the server lets compare; a time only if it tells apart whatever came after it.
+    """Return ETag and Last-Modified of an answer; drop Last-Modified if it is not a second before Date.
 
     A calendar that changed in the second of its Last-Modified may change again in that second (RFC 9110
     section 8.8.2.2).
@@ -127,12 +127,12 @@ def validators_of(url: httpx.URL, headers: httpx.Headers) -> Validators | None:
 
 
 def _as_sent(headers: httpx.Headers, name: bytes) -> str:
-    """The bytes of a header, each as one character, so that they go back as they came."""
+    """Return a header with each byte as one character, so that it goes back as it came; empty if absent."""
     return next((value.decode("latin-1") for key, value in headers.raw if key.lower() == name), "")
 
 
 def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> tuple[Body, str]:
-    """The decoded body in UTF-8, whole and within its limits, and a note or nothing; raises `Fault`."""
+    """Return the decoded body in UTF-8, whole and within its limits, and a note or ""; raise `Fault`."""
     content_type = response.headers.get("content-type", "")
     body = Body.of(_decoded(response, who, max_bytes, deadline))
     _require_no_web_page(body, content_type, who)

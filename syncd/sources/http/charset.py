@@ -46,7 +46,7 @@ _LINE_BEGIN = re.compile(rb"\n([!-~])")
 
 
 def in_utf8(body: Body, content_type: str) -> tuple[Body, str]:
-    """A body as UTF-8, and a note or nothing; the same body where the Content-Type decides nothing."""
+    """Return a body in UTF-8 and a note or ""; the same body where the Content-Type decides nothing."""
     charset = charset_of(content_type)
     if charset is None or charset == "utf-8":
         return body, ""
@@ -74,7 +74,7 @@ def _if_possible(body: Body, charset: str) -> Body:
 
 
 def charset_of(content_type: str) -> str | None:
-    """The charset that a Content-Type names, by the name of its codec; None for none and an unknown one."""
+    """Return the codec of the charset that a Content-Type names; None for none and an unknown one."""
     found = _CHARSET.search(_OTHER_QUOTED.sub("=", content_type))
     if found is None:
         return None
@@ -104,7 +104,7 @@ def _has_mark(body: Body) -> bool:
 
 
 def _is_utf8(blocks: Iterable[bytes]) -> bool:
-    """Whether bytes are UTF-8, also where folds fall inside of a letter (RFC 5545 section 3.1)."""
+    """Tell whether bytes are UTF-8, also where folds fall inside of a letter (RFC 5545 section 3.1)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     held = b""
     try:
@@ -130,7 +130,7 @@ def _recoded(body: Body, charset: str, errors: str) -> Iterator[bytes]:
 
 
 def _by_bytes(body: Body) -> Iterator[bytes]:
-    """What is UTF-8 as it is, other bytes as Windows-1252; in pieces of whole lines with their folds."""
+    """Yield UTF-8 as it is and other bytes as Windows-1252; in pieces of whole lines with their folds."""
     held = b""
     for block in body.blocks():
         held += block

@@ -35,11 +35,11 @@ _CONNECT_S = 10.0  # per address; a first packet was repeated three times by the
 _Result = TypeVar("_Result")
 SocketAddress = tuple[Any, ...]
 Lookup = Callable[[str, int], Iterable[tuple[int, SocketAddress]]]
-"""Family and socket address of each address of a host; raises OSError (or ValueError for an odd name)."""
+"""Family and socket address of each address of a host; raise OSError (or ValueError for an odd name)."""
 
 
 def system_lookup(host: str, port: int) -> list[tuple[int, SocketAddress]]:
-    """What the resolver of the system says, in the order of RFC 6724."""
+    """Ask the resolver of the system; return family and address of each, in the order of RFC 6724."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
@@ -53,7 +53,7 @@ class Deadline:
         self._stopping = stopping
 
     def slice_s(self, who: str) -> float:
-        """How long to wait before asking again, always above 0; raises `Fault` when it is over."""
+        """Return how long to wait before asking again, always above 0; raise `Fault` when it is over."""
         if self._stopping():
             raise Fault(f"{who} was not read because syncd is stopping; it is read after the next start")
         left_s = self.left_s
@@ -66,7 +66,7 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """What is left of the time; not above 0 when it is over."""
+        """Return the seconds that are left; not above 0 when the deadline is over."""
         return self._until - time.monotonic()
 
 
@@ -84,7 +84,10 @@ class Resolver:
     def addresses(
         self, host: str, port: int, who: str, deadline: Deadline
     ) -> list[tuple[int, SocketAddress]]:
-        """At least one address, families in turn so that a dead one does not delay (RFC 8305 section 4)."""
+        """Look up a host; return at least one address, families in turn (RFC 8305 section 4).
+
+        In turn, so that a family that does not work delays nothing; raises `Fault`.
+        """
         with self._lock:
             answer = self._underway.get((host, port))
             if answer is None:
@@ -142,7 +145,7 @@ class Way:
 
     @contextmanager
     def send(self, request: httpx.Request) -> Iterator[Response]:
-        """The answer to one request, valid inside the `with`; raises `Fault`, also while it is read."""
+        """Send a request and yield its answer, valid in the `with`; raise `Fault`, also while it is read."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -303,7 +306,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _no_answer(who: str, head: Head) -> str:
-    """Why what came could not be read as an answer."""
+    """Return why what came could not be read as an answer, as a sentence."""
     if not head.received:
         return f"{who} closed the connection without an answer; check scheme and port of url"
     if not head.is_http:

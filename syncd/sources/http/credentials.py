@@ -31,7 +31,7 @@ class Contexts:
         self._kept: dict[Tls, tuple[tuple[tuple[int, ...], ...], ssl.SSLContext]] = {}
 
     def of(self, tls: Tls) -> ssl.SSLContext:
-        """Verifying, with these authorities and this certificate; raises `Fault`."""
+        """Return the verifying context with these authorities and this certificate; raise `Fault`."""
         named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
         files = {f"tls.{key} ({path.name})": path for key, path in named.items() if path is not None}
         try:
@@ -71,7 +71,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 def http_auth(auth: Auth | None, who: str) -> httpx.Auth:
-    """What is done to a request; raises `Fault` when a secret cannot be had."""
+    """Return how requests are authenticated; raise `Fault` when a secret cannot be had."""
     match auth:
         case None:
             return httpx.Auth()
@@ -109,7 +109,7 @@ def _revealed(secret: Secret, who: str) -> str:
 def answer_to_challenge(
     flow: AuthFlow, request: httpx.Request, response: Response, who: str
 ) -> httpx.Request | None:
-    """The request with the proof that a 401 asks for; None if it asks for none."""
+    """Return the request with the proof that a 401 asks for; None if it asks for none; raise `Fault`."""
     try:
         return flow.send(httpx.Response(response.status, headers=response.headers, request=request))
     except StopIteration:

@@ -151,25 +151,25 @@ class Decoding:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing was done to the body, as far as the header says."""
+        """Return whether the header says that the body is not encoded."""
         return not self._codings
 
     @property
     def finished(self) -> bool:
-        """Whether all layers came to their end."""
+        """Return whether all layers came to their end."""
         return all(layer.finished for layer in self._layers)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What some more bytes stand for."""
+        """Yield what some more bytes decode to."""
         yield from self._through(0, [data])
 
     def rest(self) -> Iterator[bytes]:
-        """What was held back until the end."""
+        """Yield what the layers held back until the end."""
         for number, layer in enumerate(self._layers):
             yield from self._through(number + 1, self._counted(number, layer.rest()))
 
     def _through(self, first: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces as they leave the last layer, when they come to the layer of this number."""
+        """Pass pieces through the layers from number `first` on; yield what leaves the last one."""
         if first == len(self._layers):
             yield from pieces
             return
@@ -208,7 +208,7 @@ class _Layer:
         yield from self._decoder.pieces(data)
 
     def rest(self) -> Iterator[bytes]:
-        """What is still held at the end of everything."""
+        """Yield what is still held at the end of everything."""
         if self._held:
             self._decoder = self._make()
             yield from self._decoder.pieces(self._held)
@@ -236,7 +236,7 @@ def _unknown() -> Decoder:
 
 
 def begins_as_calendar(start: bytes) -> bool | None:
-    """Whether a body begins as a calendar, behind marks and blanks, in any case; None: not yet known."""
+    """Tell whether a body begins as a calendar, behind marks and blanks; None: not yet known."""
     if len(start) < len(_GZIP_MAGIC):
         return None
     for mark in _MARKS:

@@ -30,7 +30,7 @@ class Fault(Exception):
         super().__init__(sentence)
 
     def of(self, source: str) -> SourceUnavailable | SourceMalformed:
-        """The same as the error of one source."""
+        """Return the same as the error of one source."""
         if self._malformed:
             return SourceMalformed(source, self._sentence)
         return SourceUnavailable(source, self._sentence, self._retry_at)

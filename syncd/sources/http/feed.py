@@ -134,18 +134,18 @@ class Validators:
 
     @classmethod
     def of(cls, url: httpx.URL, etag: str, last_modified: str) -> Validators | None:
-        """Those of an answer; None if it has none that could be sent back."""
+        """Return the validators of an answer from `url`; None if it has none that could be sent back."""
         etag, last_modified = (text if _fits_a_header(text) else "" for text in (etag, last_modified))
         return cls(etag, last_modified, target_of(url)) if etag or last_modified else None
 
 
 def target_of(url: httpx.URL) -> str:
-    """Stands for a URL where the URL itself, which may hold a secret, must not be."""
+    """Return a digest for a URL where the URL itself, which may hold a secret, must not be."""
     return hashlib.sha256(str(url).encode()).hexdigest()[:32]
 
 
 def _fits_a_header(text: str) -> bool:
-    """Visible characters, blanks and the upper half of Latin-1 (RFC 9110 section 5.5)."""
+    """Tell whether a text has nothing but visible characters and blanks (RFC 9110 section 5.5)."""
     return len(text) <= _LONGEST_VALIDATOR and not re.search(r"[^\t\x20-\x7e\x80-\xff]", text)
 
 
@@ -169,7 +169,7 @@ class Fresh:
 
     @property
     def document(self) -> Document:
-        """The calendar to be read."""
+        """Return the calendar as a document, whose digest is its signature."""
         size = _SHRUNK * len(self.body.packed)
         return Document(self.host, self.body.blocks, self.base_url, self.body.digest, size)
 

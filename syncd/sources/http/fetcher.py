@@ -72,7 +72,7 @@ class Fetcher:
         self._moved: set[tuple[str, str]] = set()
 
     def fetch(self, feed: Feed, validators: Validators | None = None) -> Answer:
-        """Read one feed, only if it changed since `validators`.
+        """Read one feed, if it changed since `validators`; return its answer.
 
         Raises `SourceUnavailable`, with `retry_at` if the server gave one, or `SourceMalformed`.
         """
@@ -130,7 +130,10 @@ class Fetcher:
             return fault
 
     def _report_move(self, feed: Feed, host: str) -> None:
-        """A permanent redirect, once per process: the server may be hijacked, so a person changes the URL."""
+        """Log a permanent redirect, once per process.
+
+        A person changes the URL, since the server may be hijacked.
+        """
         move = (target_of(httpx.URL(feed.url)), host)
         if move not in self._moved:
             self._moved.add(move)
@@ -160,7 +163,7 @@ class _Visit:
     jars: dict[tuple[str, str, int], httpx.Cookies] = field(default_factory=dict)
 
     def answer(self) -> Answer:
-        """Ask with the condition there is, once more without if the server fails on it; raises `Fault`."""
+        """Ask with the validators there are, without them if the server fails on them; raise `Fault`."""
         try:
             return self.followed()
         except _UnaskedNotModified:
@@ -175,7 +178,7 @@ class _Visit:
         return answer
 
     def followed(self) -> Answer:
-        """Follow redirects to an answer; raises `Fault`."""
+        """Follow redirects to an answer; raise `Fault`."""
         url = httpx.URL(self.feed.url)
         at_home, moved_to, permanently = True, "", True
         for _ in range(_MOST_REDIRECTS + 1):
@@ -213,7 +216,7 @@ class _Visit:
 
     @contextmanager
     def _exchange(self, url: httpx.URL, *, at_home: bool) -> Iterator[Response]:
-        """One request and its answer; after a digest challenge, the second."""
+        """Send a request and yield its answer; after a digest challenge, that of the second request."""
         who = self._who(url)
         auth = self.feed.auth if at_home else None
         tls = self.feed.tls if at_home else Tls(self.feed.tls.ca)
@@ -262,7 +265,7 @@ class _Visit:
         return request
 
     def _jar(self, url: httpx.URL) -> httpx.Cookies:
-        """The cookies of the origin of a URL, and of no other."""
+        """Return the cookies of the origin of a URL, and of no other."""
         return self.jars.setdefault(_origin(url), httpx.Cookies())
 
     def _keep_cookies(self, request: httpx.Request, response: Response) -> None:
@@ -270,7 +273,7 @@ class _Visit:
         self._jar(request.url).extract_cookies(said)
 
     def _condition(self, url: httpx.URL) -> Validators | None:
-        """The validators, at the URL that gave them."""
+        """Return the validators if they are of this URL, else None."""
         if self.validators is not None and self.validators.target == target_of(url):
             return self.validators
         return None
@@ -293,5 +296,5 @@ class _Visit:
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    """Scheme, host and port (RFC 6454)."""
+    """Return scheme, host and port of a URL (RFC 6454)."""
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]

@@ -33,7 +33,7 @@ class Head:
         self.ended = False
 
     def take(self, data: bytes) -> bytes:
-        """What can be given on after some more bytes; none at the end of all; raises `Fault`."""
+        """Take some more bytes (none: the end) and return what can be given on; raise `Fault`."""
         self.received += len(data)
         self._held += data
         if not data:
@@ -76,7 +76,7 @@ class Head:
         return b"HTTP/%s %s Status\r\n%s\r\n" % (version, status[3], written)
 
     def _framing(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The headers that say where the body ends, each once and in one sense."""
+        """Return the headers that say where the body ends, each once and in one sense; raise `Fault`."""
         codings = [
             coding for coding in _listed(fields, b"transfer-encoding") if coding not in {b"", b"identity"}
         ]
@@ -100,7 +100,7 @@ _FRAMING = frozenset({b"transfer-encoding", b"content-encoding", b"content-lengt
 
 
 def _fields(lines: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers below the status line, without those that have no name; continued ones in one line."""
+    """Parse the headers below the status line: drop those without name, join continued ones in one line."""
     fields: list[tuple[bytes, bytes]] = []
     for line in re.split(rb"\r*\n", lines)[1:]:
         if line[:1] in {b" ", b"\t"}:
@@ -119,6 +119,6 @@ def _plain(value: bytes) -> bytes:
 
 
 def _listed(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    """The members of a list that one or several headers hold, in lower case."""
+    """Return the members of a list that one or several headers hold, in lower case."""
     values = [value for key, value in fields if key.lower() == name]
     return [member.strip().lower() for value in values for member in value.split(b",")]

@@ -62,7 +62,7 @@ class Lanes:
             thread.join()
 
     def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
-        """Begin a piece of work when it is its turn; returns what tells its outcome."""
+        """Begin a piece of work when it is its turn; return the future of its result."""
         job = _Job(work)
         with self._changed:
             if self._closing:
@@ -89,7 +89,7 @@ class Lanes:
                 thread.start()
 
     def _pause_s(self) -> float | None:
-        """How long until another piece of work may begin; None: when something changes."""
+        """Return the seconds until another piece of work may begin; None: until something changes."""
         if not self._waiting or len(self._running) >= self._most:
             return None
         slow_before = time.monotonic() - self._patience_s
