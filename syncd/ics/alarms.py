@@ -30,7 +30,7 @@ def alarms_of(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
 
 
 def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
-    """Return one TRIGGER in upper case (section 3.8.6.3); raises `ValueError` or `OverflowError`."""
+    """Return one TRIGGER in upper case (RFC 5545 section 3.8.6.3); raises `ValueError` or `OverflowError`."""
     if written[:1].isdigit():
         wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
         return Alarm(at=zones.instant(wall, "UTC"))

@@ -43,6 +43,10 @@ _END_OF_CALENDAR = re.compile(r"END:VCALENDAR\s*\Z", re.IGNORECASE)
 _BEGIN_BEHIND = re.compile(r"BEGIN:VCALENDAR\s*\Z", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
+TZID_PARAMETER = r';TZID=("[^"]*"|[^;:"]*)'
+"""Pattern of a TZID parameter with its semicolon; its group is the value as written."""
+
+_TZID = re.compile(rf"{TZID_PARAMETER}(?=[;:]|$)", re.IGNORECASE)
 
 # Text around a calendar: what a program prints by mistake is left out, what tells of something else is not.
 _PAGE = re.compile(r"</?(?:!doctype|html|head|body|title|meta|form|frameset|pre|textarea)\b", re.IGNORECASE)
@@ -67,7 +71,7 @@ class Incomplete(ValueError):
 
 
 class BrokenComponent(ValueError):
-    """A VEVENT that cannot be understood: reason code and sentence."""
+    """A VEVENT that cannot be parsed: reason code and sentence."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason = reason
@@ -77,7 +81,7 @@ class BrokenComponent(ValueError):
 
 @dataclass(frozen=True)
 class RawComponent:
-    """One component of a VCALENDAR: unfolded content lines from BEGIN to END, and where it begins."""
+    """One component of a VCALENDAR: unfolded content lines from BEGIN to END, and the line of its BEGIN."""
 
     name: str
     line: int
@@ -85,25 +89,25 @@ class RawComponent:
 
     @property
     def uid(self) -> str:
-        """UID without escapes (RFC 5545 section 3.3.11), so that all spellings are one; empty if absent."""
+        """Return the UID without escapes, so that all its spellings are one; empty if there is none."""
         return next(iter(self.uids), "")
 
     @property
     def uids(self) -> tuple[str, ...]:
-        """All UIDs that stand in it; two different ones show that lines between two events were lost."""
+        """Return the different UIDs that stand in it; two show that lines between two events were lost."""
         return tuple(dict.fromkeys(unescaped(value).strip() for _, value in self.values("UID")))
 
     def own_lines(self) -> Iterator[str]:
-        """The lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
+        """Yield the lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
         return (text for depth, name, text in self._nested if depth == 1 and name not in {"BEGIN", "END"})
 
     def with_own_lines(self, lines: Iterable[str]) -> RawComponent:
-        """The component with other properties of its own; subcomponents stay."""
+        """Return the component with other properties of its own and the same subcomponents."""
         inside = (text for depth, _, text in self._nested if depth > 1)
         return replace(self, lines=(self.lines[0], *lines, *inside, self.lines[-1]))
 
     def subcomponents(self, kind: str) -> Iterator[RawComponent]:
-        """The components of that kind directly inside; their line is that of this component."""
+        """Yield the components of that kind directly inside; their line is that of this component."""
         inside: list[str] = []
         for depth, name, text in self._nested:
             if depth < 2:
@@ -115,7 +119,7 @@ class RawComponent:
                 inside = []
 
     def values(self, name: str) -> Iterator[tuple[str, str]]:
-        """`(parameters, value)` of each property of that name, not looking into subcomponents.
+        """Yield `(parameters, value)` of each property of that name, not looking into subcomponents.
 
         The parameters are raw text; the value is everything behind the first colon outside of quotes.
         """
@@ -125,7 +129,7 @@ class RawComponent:
 
     @functools.cached_property
     def _nested(self) -> list[tuple[int, str, str]]:
-        """Each line with the number of components around it, its own BEGIN and END included, and its name."""
+        """Return each line with its depth and its name; BEGIN and END are as deep as what they enclose."""
         found: list[tuple[int, str, str]] = []
         depth = 0
         for text in self.lines:
@@ -137,7 +141,7 @@ class RawComponent:
         return found
 
     def first(self, name: str) -> str | None:
-        """The first value of a property, or None."""
+        """Return the first value of a property, or None."""
         return next((value for _, value in self.values(name)), None)
 
 
@@ -154,12 +158,18 @@ class RawCalendar:
 
 
 def unescaped(text: str) -> str:
-    """A TEXT value (RFC 5545 section 3.3.11) that is an identity, so that all its spellings are one."""
+    """Return a TEXT value without escapes (RFC 5545 section 3.3.11), so that all its spellings are one."""
     return re.sub(r"\\([\\,;])", r"\1", text)
 
 
+def tzid_of(parameters: str) -> str | None:
+    """Return the TZID of raw parameters as written, quotes too (RFC 5545 section 3.2.19); None if none."""
+    match = _TZID.search(parameters)
+    return match[1] if match else None
+
+
 def split_content_line(text: str, position: int) -> tuple[str, str]:
-    """`(parameters, value)` of a content line whose name ends at a position."""
+    """Return `(parameters, value)` of a content line whose name ends at a position."""
     plain = _PLAIN_LINE.match(text, position)
     if plain is not None:
         return plain[1], text[plain.end() :]
@@ -180,7 +190,7 @@ def _ends_with_scheme(text: str, begin: int, end: int) -> bool:
 
 
 def decode(body: bytes) -> str:
-    """The text of a calendar: UTF-8 as RFC 5545 says, or UTF-16 by its mark or its zeros.
+    """Return the text of a calendar: UTF-8 as RFC 5545 says, or UTF-16 by its mark or its zeros.
 
     Bytes that are no UTF-8 are read as Windows-1252, which is what servers send that ignore the charset, and
     only they: one wrong byte changes no letter of another event.
@@ -205,14 +215,14 @@ def decode(body: bytes) -> str:
 
 
 def is_guessed(body: bytes) -> bool:
-    """Whether some bytes of a text were read as Windows-1252 because they are nothing else."""
+    """Tell whether some bytes of a text were read as Windows-1252 because they are nothing else."""
     if body.isascii() or any(start.match(body) for start in _WIDE):
         return False
     return text_of(body.removeprefix(codecs.BOM_UTF8))[1]
 
 
 def content_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Unfolded content lines with the number of their first line, from 1; any line end is accepted.
+    """Yield unfolded content lines with the number of their first line, from 1; any line end is accepted.
 
     Marks of byte order stem from files put together; like control characters they begin no line.
     """
@@ -227,10 +237,12 @@ def content_lines(text: str) -> Iterator[tuple[int, str]]:
             continue
         if not line:
             continue  # where line ends were doubled, an empty line stands before each fold
-        if parts and (whole := "".join(parts)).strip(_BLANK):
+        whole = "".join(parts)
+        if whole.strip(_BLANK):
             yield started, whole
         started, parts = number, [line]
-    if parts and (whole := "".join(parts)).strip(_BLANK):
+    whole = "".join(parts)
+    if whole.strip(_BLANK):
         yield started, whole
 
 
@@ -247,57 +259,104 @@ def _written_lines(text: str) -> Iterator[str]:
 
 
 def split(body: bytes) -> tuple[RawCalendar, ...]:
-    """The VCALENDARs of a document; raises `Incomplete` when it is not provably whole."""
+    """Return the VCALENDARs of a document; raises `Incomplete` when it is not provably whole."""
     text = decode(body)
     if not text.strip(_BLANK):
         raise Incomplete("is empty; a calendar without events would still have BEGIN:VCALENDAR")
     if _HTML.match(text):
         raise Incomplete("is a web page, not a calendar; perhaps a login page")
-    calendars: list[RawCalendar] = []
-    properties: dict[str, str] = {}
-    components: list[RawComponent] = []
-    stack: list[tuple[str, int]] = []  # open components, outermost first
-    lines: list[str] = []
-    around = _Around()
-    for number, line in around.without(_separated(content_lines(text))):
+    outside = _OutsideText()
+    builder = _CalendarBuilder(outside)
+    for number, line in outside.set_aside_from(_separated(content_lines(text))):
         match = _PROPERTY_NAME.match(line)
         name = match[1].upper() if match else ""
-        if name == "BEGIN" and match:
-            kind = split_content_line(line, match.end())[1].strip().upper()
-            _check_nesting(kind, stack, number)
-            stack.append((kind, number))
-            if len(stack) == 2:
-                lines = []
-        elif name == "END" and match:
-            kind = split_content_line(line, match.end())[1].strip().upper()
-            if not stack or stack[-1][0] != kind:
-                opened = f"{stack[-1][0]} of line {stack[-1][1]} is open" if stack else "nothing is open"
-                raise Incomplete(f"is damaged: END:{kind} in line {number} where {opened}")
-            _, started = stack.pop()
-            if not stack:
-                calendars.append(RawCalendar(properties, tuple(components), around.passed()))
-                properties, components = {}, []
-            elif len(stack) == 1:
-                components.append(RawComponent(kind, started, (*lines, line)))
-                continue
-        elif len(stack) == 1 and match:
-            properties.setdefault(name, split_content_line(line, match.end())[1].strip())
-        if len(stack) >= 2:
-            lines.append(line)
-    if stack:
-        kind, number = stack[-1]
-        raise Incomplete(f"is cut off: {kind} of line {number} has no END, so what is missing is not known")
-    if not calendars:
-        raise Incomplete("is not a calendar: there is no BEGIN:VCALENDAR in it")
-    if around.passed():
-        calendars[-1] = replace(calendars[-1], beside=True)
-    if any(calendar.beside for calendar in calendars) and not any(c.components for c in calendars):
-        raise Incomplete("has no event, and other text around it, so something may have gone wrong")
-    return tuple(calendars)
+        if match and name == "BEGIN":
+            builder.begin(line, match.end(), number)
+        elif match and name == "END":
+            builder.end(line, match.end(), number)
+        elif len(builder.open) >= 2:
+            builder.lines.append(line)
+        elif match and builder.open:
+            builder.add_property(name, line, match.end())
+    return builder.finish()
 
 
-class _Around:
-    """Sets aside the lines outside of all VCALENDARs, as long as they say nothing against the calendar.
+class _CalendarBuilder:
+    """Puts the VCALENDARs of one document together from its content lines.
+
+    `open` are the kinds and first lines of the components that have no END yet, outermost first.
+    `lines` are those so far of the component that stands directly in the VCALENDAR.
+    """
+
+    def __init__(self, outside: _OutsideText) -> None:
+        self.open: list[tuple[str, int]] = []
+        self.lines: list[str] = []
+        self._outside = outside
+        self._calendars: list[RawCalendar] = []
+        self._properties: dict[str, str] = {}
+        self._components: list[RawComponent] = []
+
+    def begin(self, line: str, name_end: int, number: int) -> None:
+        """Open a component at its BEGIN line; raises `Incomplete` if a line with END was lost before."""
+        kind = _kind(line, name_end)
+        _check_nesting(kind, self.open, number)
+        self.open.append((kind, number))
+        if len(self.open) == 2:
+            self.lines = [line]
+        elif len(self.open) > 2:
+            self.lines.append(line)
+
+    def end(self, line: str, name_end: int, number: int) -> None:
+        """Close the innermost component at its END line; raises `Incomplete` if another one is open."""
+        kind = _kind(line, name_end)
+        if not self.open or self.open[-1][0] != kind:
+            raise Incomplete(f"is damaged: END:{kind} in line {number} where {self._what_is_open()}")
+        _, started = self.open.pop()
+        if not self.open:
+            calendar = RawCalendar(self._properties, tuple(self._components), self._outside.take_news())
+            self._calendars.append(calendar)
+            self._properties, self._components = {}, []
+            return
+        self.lines.append(line)
+        if len(self.open) == 1:
+            self._components.append(RawComponent(kind, started, tuple(self.lines)))
+
+    def add_property(self, name: str, line: str, name_end: int) -> None:
+        """Record a property of the open VCALENDAR itself; the first of a name counts."""
+        self._properties.setdefault(name, split_content_line(line, name_end)[1].strip())
+
+    def finish(self) -> tuple[RawCalendar, ...]:
+        """Return the calendars; raises `Incomplete` if one is cut off, none is there, or all say nothing."""
+        calendars = self._calendars
+        if self.open:
+            kind, number = self.open[-1]
+            raise Incomplete(
+                f"is cut off: {kind} of line {number} has no END, so what is missing is not known"
+            )
+        if not calendars:
+            raise Incomplete("is not a calendar: there is no BEGIN:VCALENDAR in it")
+        if self._outside.take_news():
+            calendars[-1] = replace(calendars[-1], beside=True)
+        has_text_around = any(calendar.beside for calendar in calendars)
+        has_components = any(calendar.components for calendar in calendars)
+        if has_text_around and not has_components:
+            raise Incomplete("has no event, and other text around it, so something may have gone wrong")
+        return tuple(calendars)
+
+    def _what_is_open(self) -> str:
+        if not self.open:
+            return "nothing is open"
+        kind, number = self.open[-1]
+        return f"{kind} of line {number} is open"
+
+
+def _kind(line: str, name_end: int) -> str:
+    """Return the name of the component that a BEGIN or END line is about."""
+    return split_content_line(line, name_end)[1].strip().upper()
+
+
+class _OutsideText:
+    """The text outside of all VCALENDARs of a document, left out as long as it says nothing against them.
 
     A comment or a warning of a program does not; a web page, a part of a calendar, or what tells of an error
     does, because then something may be missing.
@@ -307,29 +366,31 @@ class _Around:
         self._size = 0
         self._is_new = False
 
-    def passed(self) -> bool:
-        """Whether there was such a line since the last time."""
+    def take_news(self) -> bool:
+        """Tell whether there was such text since this was asked last."""
         was_new, self._is_new = self._is_new, False
         return was_new
 
-    def without(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-        """The lines of calendars, and of components that stand outside of one; raises `Incomplete`."""
+    def set_aside_from(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Yield the lines of VCALENDARs, and BEGIN and END lines outside of them; raises `Incomplete`."""
         is_inside = False
         for number, line in lines:
-            if not is_inside:
-                begin = _BEGIN_BEHIND.search(line)
-                self._set_aside(number, line[: begin.start()] if begin else line)
-                if begin is None:
-                    if _BOUNDARY.match(line):
-                        yield number, line
-                    continue
+            if is_inside:
+                yield number, line
+                is_inside = not _END_OF_CALENDAR.match(line)
+                continue
+            begin = _BEGIN_BEHIND.search(line)
+            if begin is not None:
+                self._set_aside(number, line[: begin.start()])
                 yield number, line[begin.start() :]
                 is_inside = True
                 continue
-            yield number, line
-            is_inside = not _END_OF_CALENDAR.match(line)
+            self._set_aside(number, line)
+            if _BOUNDARY.match(line):
+                yield number, line
 
     def _set_aside(self, number: int, text: str) -> None:
+        """Count text that is left out; raises `Incomplete` if it shows that something may be missing."""
         text = text.strip(_BLANK)
         if not text or _BOUNDARY.match(text):
             return
@@ -350,7 +411,7 @@ class _Around:
 
 
 def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines with those apart that were joined where something was put behind a last line without end."""
+    """Yield lines, an END:VCALENDAR without line end apart from what another program put behind it."""
     for number, line in lines:
         joined = _END_AND_MORE.fullmatch(line)
         if joined is not None:
@@ -361,7 +422,7 @@ def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _check_nesting(kind: str, stack: list[tuple[str, int]], number: int) -> None:
-    """Refuse what shows that a line with END was lost."""
+    """Raise `Incomplete` where a BEGIN shows that a line with END was lost."""
     if not stack and kind != "VCALENDAR":
         raise Incomplete(f"is not a calendar: line {number} begins {kind} outside of a VCALENDAR")
     if stack and kind == "VCALENDAR":

@@ -23,7 +23,7 @@ class Duration:
 
     @property
     def rough(self) -> timedelta:
-        """The length where days have 24 hours; for bounds only."""
+        """Return the length where days have 24 hours; for bounds only."""
         return timedelta(days=self.days) + self.exact
 
 

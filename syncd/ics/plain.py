@@ -4,7 +4,7 @@ Nearly all events are such: one meeting, or a series by days, weeks, months or y
 IANA name or has a few rules.
 A short text, one rule whose periods are days at least, no rule that excludes, and zones whose rules name a
 month bound the work: each step of it is linear in the text, or in the days from 1900 to the horizon.
-Whatever is not certain is not plain; nothing but the place where it is understood depends on that.
+Whatever is not certain is not plain; nothing but the process in which it is parsed depends on that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from syncd.core.bounds import PLAIN_BYTES, PLAIN_CONTEXT_BYTES
 from syncd.ics.vevent import RawEvent
 
-_MOST_PIECES = 20  # a series with some dates that were moved
+_MOST_EVENTS = 20  # a series with some dates that were moved
 _MOST_ONSETS = 40  # rules of zones in one calendar; two for each zone are usual
 
 # A line that begins with no name, or with a name that could be one of those below in another spelling: in
@@ -41,8 +41,8 @@ _PLAIN_ONSET = re.compile(
 
 
 def is_plain(raw_events: Sequence[RawEvent]) -> bool:
-    """Whether the VEVENTs of one UID are certain to cost little, apart from what stands around them."""
-    if len(raw_events) > _MOST_PIECES or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES:
+    """Tell whether the VEVENTs of one UID are certain to cost little, apart from what stands around them."""
+    if len(raw_events) > _MOST_EVENTS or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES:
         return False
     return all(_is_plain_event(raw_event.text) for raw_event in raw_events)
 
@@ -59,7 +59,7 @@ def _is_plain_event(text: bytes) -> bool:
 
 
 def is_plain_context(text: bytes) -> bool:
-    """Whether what stands around VEVENTs is certain to cost little: its time zones have a few plain rules."""
+    """Tell whether what stands around VEVENTs is certain to cost little: its zones have a few plain rules."""
     if len(text) > PLAIN_CONTEXT_BYTES or _ODD.search(text):
         return False
     rules = _RULE.findall(text)

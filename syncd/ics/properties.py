@@ -15,17 +15,17 @@ from datetime import date, datetime
 from typing import Any
 
 from syncd.core.reasons import Reason
-from syncd.ics.content import DECIDES_TIME, BrokenComponent, RawComponent
+from syncd.ics.content import DECIDES_TIME, TZID_PARAMETER, BrokenComponent, RawComponent
 from syncd.ics.quirks import Property, Repaired
 from syncd.ics.rule import BrokenRule, Rule
 
 _NAME = re.compile(r"[A-Za-z-]++(?![\w.])")
 _ZONED = re.compile(
     r"^((?:DTSTART|DTEND|RDATE|EXDATE|RECURRENCE-ID|DTSTAMP|CREATED|LAST-MODIFIED)"
-    r'(?:;(?:[^:";]|"[^"]*")*)*?);TZID=(?:"[^"]*"|[^;:"]*)(?=[;:])',
+    rf'(?:;(?:[^:";]|"[^"]*")*)*?){TZID_PARAMETER}(?=[;:])',
     re.IGNORECASE,
 )
-_PLAIN_ZONE = re.compile(r';TZID=(?:"[^"]*"|[^;:"]*)$')
+_PLAIN_ZONE = re.compile(rf"{TZID_PARAMETER}$")
 # Without what has a meaning there: escapes, RFC 6868, lists, blanks around, and the library's own marks.
 _PARAMETER = r';([A-Z-]+)=(?:"([^"\x00-\x1f\x7f\\^%]*)"|((?! )[^";:,=\x00-\x1f\x7f\\^%]*)(?<! ))(?=;|$)'
 _PLAIN_PARAMETER, _PLAIN_PARAMETERS = re.compile(_PARAMETER), re.compile(f"(?:{_PARAMETER})*")
@@ -87,26 +87,26 @@ class Properties:
 
     def __init__(self, event: Repaired) -> None:
         """Raises `BrokenComponent` for a property that decides time and cannot be read."""
-        names = (match[0].upper() for line in event.unreadable if (match := _NAME.match(line)))
-        lost = next((name for name in names if name in DECIDES_TIME), None)
-        if lost is not None:
-            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{lost} has no value")
+        _check_unreadable(event.unreadable)
         self._event = event
         self._written = event.properties
         self._values: dict[str, list[Any]] = {}
         others: list[Property] = []
         for name, read in _PLAIN.items():
-            if found := event.properties.get(name):
-                values = [read(line) for line in found]
-                if None in values:
-                    others += found
-                else:
-                    self._values[name] = values
+            found = event.properties.get(name)
+            if not found:
+                continue
+            values = [read(line) for line in found]
+            if None in values:
+                others += found
+            else:
+                self._values[name] = values
         self._of_library = {line.name for line in others}
         if others:
             self._read_by_library(others)
 
     def _read_by_library(self, lines: Sequence[Property]) -> None:
+        """Take the values of lines from the library; raises `BrokenComponent` where they decide time."""
         event = _library_event(lines)
         if event is None:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
@@ -129,25 +129,38 @@ class Properties:
 
     @property
     def raw(self) -> RawComponent:
-        """The event as it stands, with its subcomponents."""
+        """Return the event as it stands, with its subcomponents."""
         return self._event.raw
 
     @property
     def text(self) -> str:
-        """All of it as it is meant."""
+        """Return all of it as it is meant."""
         return self._event.text
 
     def written(self, name: str) -> Sequence[Property]:
-        """The lines of that name as they are meant."""
+        """Return the lines of that name as they are meant."""
         return self._written.get(name, ())
 
     def values(self, name: str) -> list[Any]:
-        """The values of a property that can be read."""
+        """Return the values of a property that can be read."""
         return [value for value in self._values.get(name, ()) if not is_broken(value)]
 
+    def text_of(self, name: str) -> str:
+        """Return the first value of a property as text; empty if there is none that can be read."""
+        values = self.values(name)
+        return str(values[0]) if values else ""
+
     def all_values(self, name: str) -> list[Any]:
-        """The values of a property, also those that `is_broken` tells cannot be read."""
+        """Return the values of a property, those too that cannot be read, as `is_broken` tells."""
         return self._values.get(name, [])
+
+
+def _check_unreadable(lines: Sequence[str]) -> None:
+    """Raise `BrokenComponent` if a line without a value is that of a property that decides time."""
+    for line in lines:
+        match = _NAME.match(line)
+        if match and match[0].upper() in DECIDES_TIME:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{match[0].upper()} has no value")
 
 
 def _library_event(lines: Sequence[Property]) -> Any:
@@ -165,18 +178,29 @@ def _library_event(lines: Sequence[Property]) -> Any:
 
 
 def _is_readable(line: Property) -> bool:
-    """Return whether the library makes a value of a line that stands alone."""
+    """Tell whether the library makes a value of a line that stands alone."""
     event = _library_event([line])
     return event is not None and line.name in event and not is_broken(event[line.name])
 
 
+def parameter_of(value: object, name: str) -> str:
+    """Return a parameter of a value, the first of several; empty if it has none."""
+    parameters = getattr(value, "params", None)
+    found = parameters.get(name, "") if parameters else ""
+    if type(found) is str:
+        return found
+    if isinstance(found, list) and found:
+        return str(found[0])
+    return str(found)
+
+
 def is_broken(value: object) -> bool:
-    """Whether a value stands for text that the library could not read."""
+    """Tell whether a value stands for text that the library could not read."""
     return type(value).__name__ == "vBroken"
 
 
 def is_binary(value: object) -> bool:
-    """Whether a value was read as bytes."""
+    """Tell whether a value was read as bytes."""
     return isinstance(value, _Bytes) or type(value).__name__ == "vBinary"
 
 
@@ -192,10 +216,14 @@ def decoded(text: str) -> bytes | None:
 
 
 def _text(line: Property) -> _Text | None:
-    return _with_parameters(line, _ESCAPE.sub(_unescaped, line.value) if "\\" in line.value else line.value)
+    value = line.value
+    if "\\" in value:
+        value = _ESCAPE.sub(unescape, value)
+    return _with_parameters(line, value)
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def unescape(escape: re.Match[str]) -> str:
+    """Return what an escape of a TEXT value stands for (RFC 5545 section 3.3.11)."""
     return "\n" if escape[1] in "nN" else escape[1]
 
 
@@ -204,13 +232,17 @@ def _verbatim(line: Property) -> _Text | None:
 
 
 def _without_escapes(line: Property) -> _Text | None:
-    return None if "\\" in line.value else _with_parameters(line, line.value)
+    if "\\" in line.value:
+        return None
+    return _with_parameters(line, line.value)
 
 
 def _attachment(line: Property) -> _Text | _Bytes | None:
-    """An address, or bytes: the library needs a tenth of a second for each megabyte of them."""
+    """Return an address, or bytes, of which the library needs a tenth of a second for each megabyte."""
     parameters = _plain_parameters(line.parameters)
-    if parameters is None or parameters.get("VALUE") != "BINARY" or parameters.get("ENCODING") != "BASE64":
+    if parameters is None:
+        return None
+    if parameters.get("VALUE") != "BINARY" or parameters.get("ENCODING") != "BASE64":
         return _without_escapes(line)
     content = decoded(line.value)
     return None if content is None else _Bytes(content, parameters)
@@ -245,14 +277,14 @@ def _times(line: Property) -> _Times | None:
 
 
 def _moment(value: str, parameters: str) -> date | None:
-    """A time without its zone, or a date."""
+    """Return a time without its zone, or a date; None for what is not plain or no day of any month."""
     try:
         if _PLAIN_TIME.fullmatch(value) and parameters in {"", ";VALUE=DATE-TIME"}:
             return datetime.fromisoformat(value)
         if _PLAIN_DAY.fullmatch(value) and parameters == ";VALUE=DATE":
             return date.fromisoformat(value)
     except ValueError:
-        pass  # not a day of any month: the library says what it makes of it
+        pass  # the library says what it makes of it
     return None
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
 from syncd.core.document import text_of
-from syncd.ics.content import DECIDES_TIME, RawComponent, split_content_line
+from syncd.ics.content import DECIDES_TIME, RawComponent, split_content_line, tzid_of
 
 _TIMES = ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE")
 _ONCE = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "SEQUENCE", "STATUS", "LAST-MODIFIED", "CREATED")
@@ -27,7 +27,6 @@ _WORDS = ("DURATION", "STATUS", "TRANSP", "CLASS", "X-MICROSOFT-CDO-BUSYSTATUS")
 _GO_ON = frozenset({"DESCRIPTION", "COMMENT", "X-ALT-DESC"})
 _ONE_LINE = frozenset({"SUMMARY", "LOCATION"})
 _PEOPLE = ("ORGANIZER", "ATTENDEE")
-_TZID = re.compile(r';TZID=(?:"[^"]*"|[^;:"]*)', re.IGNORECASE)
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
 _NAME = re.compile(r"(?=[0-9_.-]*+[A-Za-z])([A-Za-z0-9_.-]++)\s*+(?=[;:])")
 _LINK = re.compile("(?:https?|mailto|tel):", re.IGNORECASE)
@@ -35,6 +34,7 @@ _VALUE_OF_TIME = re.compile(r"\s*(?:\d{8}|[+-]?P\d|[+-]?PT\d|FREQ=)", re.IGNOREC
 _TIME_WITHOUT_COLON = re.compile(rf"(?:{'|'.join(sorted(DECIDES_TIME))})\b.*(?:\d{{8}}|PT?\d|FREQ=)")
 _PERSON_WITHOUT_COLON = re.compile(r"(?:ATTENDEE|ORGANIZER);")
 _ISO_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?")
+_LOCAL_TIME = re.compile(r"(T\d{6})(?=[,/]|$)")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
 _QUOTED_PRINTABLE = re.compile(r';\s*(?:ENCODING\s*=\s*)?"?QUOTED-PRINTABLE"?\s*(?=;|$)', re.IGNORECASE)
@@ -55,7 +55,7 @@ _LOOSE_PARAMETER = re.compile(
 )
 _NO_PART_OF_A_VALUE = re.compile(r'\\?"|[\x00-\x1f\x7f]')
 _ADDRESS_AT_THE_END = re.compile(r":\s*([^\s:;,\"<>]+@[^\s:;,\"<>]+)\s*$")
-_NO_LENGTH = re.compile(r"\s*[+-]?PT?\s*", re.IGNORECASE)
+_NO_LENGTH = re.compile(r"\A\s*[+-]?PT?\s*\Z", re.IGNORECASE)
 _ENCODED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _COUNT_OF_NOTHING = re.compile(r"\s*COUNT\s*=\s*(?:-\d+|[+-]?0+)\s*", re.IGNORECASE)
 _EMPTY_LIST = re.compile(r"(?:BY[A-Z]+|WKST)\s*=\s*", re.IGNORECASE)
@@ -83,13 +83,15 @@ class Repaired:
 
     @property
     def text(self) -> str:
-        """All of it; equal for two that say the same in the same words."""
-        lines = (f"{p.name}{p.parameters}:{p.value}" for found in self.properties.values() for p in found)
+        """Return all of it; equal for two that say the same in the same words."""
+        lines: list[str] = []
+        for found in self.properties.values():
+            lines += (f"{line.name}{line.parameters}:{line.value}" for line in found)
         return "\n".join(self.raw.with_own_lines((*lines, *self.unreadable)).lines)
 
 
 def repaired(raw: RawComponent) -> Repaired:
-    """The event as it is meant."""
+    """Return a VEVENT as it is meant, after every repair of `REPAIRS`."""
     properties: Properties = {}
     unreadable: list[str] = []
     lines: Iterable[str] = list(raw.own_lines())
@@ -108,7 +110,7 @@ def repaired(raw: RawComponent) -> Repaired:
 
 
 def _with_whole_texts(lines: Iterable[str]) -> Iterator[tuple[re.Match[str] | None, str]]:
-    """Put together what stands in several lines without a fold; yield lines, and where their names match.
+    """Put together what stands in several lines without a fold; yield each line with the match of its name.
 
     A description with bare line ends (Zoom, SOGo, scripts) is continued by what is no property; behind a
     title or a place that is left out, because such a line would be shown or would hide the room.
@@ -157,7 +159,7 @@ def _parameters_of(line: str) -> str:
 
 
 def _is_property(line: str) -> bool:
-    """Whether a program wrote a line as a property; a person writes `Agenda: budget` or `https://…`."""
+    """Tell whether a program wrote a line as a property; a person writes `Agenda: budget` or `https://…`."""
     match = _NAME.match(line)
     if _TIME_WITHOUT_COLON.match(line) or _PERSON_WITHOUT_COLON.match(line):
         return True
@@ -168,7 +170,7 @@ def _is_property(line: str) -> bool:
 
 
 def quoted_printable(properties: Properties) -> None:
-    """Writers of vCalendar 1.0, and some of 2.0, give texts in quoted-printable and say so (RFC 2045)."""
+    """Decode quoted-printable (RFC 2045), which writers of vCalendar 1.0 and some of 2.0 use for texts."""
     for found in properties.values():
         for place, line in enumerate(found):
             if "PRINTABLE" in line.parameters.upper() and _QUOTED_PRINTABLE.search(line.parameters):
@@ -193,7 +195,7 @@ def _text_of_quoted_printable(written: str, charset: str) -> str:
 
 
 def people_with_broken_parameters(properties: Properties) -> None:
-    """Names with bare quotes, colons and semicolons (Facebook), SENT-BY without quotes (eluceo/iCal).
+    """Quote names with bare quotes, colons and semicolons (Facebook), and bare SENT-BY (eluceo/iCal).
 
     The address is what stands behind the last `mailto:`; all before it are parameters, whatever is in them.
     """
@@ -231,14 +233,14 @@ def _quoted(value: str) -> str:
 
 
 def repeated_lines(properties: Properties) -> None:
-    """Scripts that merge calendars write one and the same DTSTART or STATUS twice."""
+    """Drop a DTSTART or STATUS that is written twice alike, as scripts do that merge calendars."""
     for name in _ONCE:
         if len(properties.get(name, ())) > 1:
             properties[name] = list(dict.fromkeys(properties[name]))
 
 
 def unquoted_tzone(properties: Properties) -> None:
-    """Exchange writes `TZID=tzone://Microsoft/Custom` without the quotes that its colon needs."""
+    """Quote `TZID=tzone://Microsoft/Custom`, whose colon needs it and which Exchange writes bare."""
     for name in _TIMES:
         for place, found in enumerate(properties.get(name, ())):
             if "tzone:" in found.parameters.lower():
@@ -247,7 +249,7 @@ def unquoted_tzone(properties: Properties) -> None:
 
 
 def times_of_iso_8601(properties: Properties) -> None:
-    """Scripts write `2026-12-01T09:00:00+01:00`, leave out the seconds, and put blanks around times."""
+    """Write `2026-12-01T09:00:00+01:00` of scripts in the basic form; they leave out seconds, too."""
 
     def basic(value: str) -> str:
         if _PLAIN_TIME.fullmatch(value):
@@ -259,7 +261,7 @@ def times_of_iso_8601(properties: Properties) -> None:
 
 
 def _basic_time(text: str) -> str:
-    """A time in the basic form of RFC 5545 section 3.3.5; any other text as it is."""
+    """Return a time in the basic form of RFC 5545 section 3.3.5; any other text as it is."""
     match = _ISO_TIME.fullmatch(text)
     if match is None:
         return text
@@ -275,7 +277,7 @@ def _basic_time(text: str) -> str:
 
 
 def date_with_midnight(properties: Properties) -> None:
-    """Some exports write `VALUE=DATE` and the time 00:00:00 behind the date."""
+    """Drop the time 00:00:00 that some exports write behind a date of `VALUE=DATE`."""
     for name in _TIMES:
         for place, found in enumerate(properties.get(name, ())):
             if "T000000" in found.value and _IS_DATE.search(found.parameters):
@@ -284,7 +286,7 @@ def date_with_midnight(properties: Properties) -> None:
 
 
 def empty_entries(properties: Properties) -> None:
-    """Lists of dates end with a comma, and EXDATE stands without any date (many scripts): nothing is out.
+    """Drop the comma at the end of a list of dates, and an EXDATE without any date (many scripts).
 
     An RDATE or RRULE without anything stays as it is, because something may be lost.
     """
@@ -295,7 +297,7 @@ def empty_entries(properties: Properties) -> None:
 
 
 def loose_ends_of_rules(properties: Properties) -> None:
-    """Rules end with a semicolon (Lotus Notes), and lists such as BYDAY stand empty (web forms)."""
+    """Drop the semicolon at the end of a rule (Lotus Notes), and empty lists such as BYDAY (web forms)."""
 
     def tidy(value: str) -> str:
         parts = (part.strip() for part in value.split(";"))
@@ -305,7 +307,7 @@ def loose_ends_of_rules(properties: Properties) -> None:
 
 
 def count_of_nothing(properties: Properties) -> None:
-    """Scripts write `COUNT=-1` or `COUNT=0` for none beside UNTIL, which then ends the series."""
+    """Drop `COUNT=-1` or `COUNT=0` beside UNTIL, by which scripts mean none; UNTIL ends the series."""
 
     def without(value: str) -> str:
         parts = value.split(";")
@@ -317,75 +319,69 @@ def count_of_nothing(properties: Properties) -> None:
 
 
 def zone_of_the_start(properties: Properties) -> None:
-    """Outlook add-ins and scripts give DTSTART a zone, and leave it out of DTEND, EXDATE and RDATE.
+    """Give DTEND, EXDATE and RDATE the zone of DTSTART where Outlook add-ins and scripts left it out.
 
-    Section 3.8.5.1 wants the form of DTSTART, and only in its zone such a time names a date of the series.
+    RFC 5545 section 3.8.5.1 wants the form of DTSTART, and only in its zone such a time names a date of the
+    series.
     """
     start = next(iter(properties.get("DTSTART", ())), None)
     if start is None:
         return
-    zone = _TZID.search(start.parameters)
-    if start.value.endswith("Z"):
-        _change_values(
-            properties,
-            _OF_THE_SERIES,
-            lambda value: re.sub(r"(T\d{6})(?=[,/]|$)", r"\1Z", value),
-            zoned=False,
-        )
-    elif zone is not None:
-        for name in _OF_THE_SERIES:
-            for place, found in enumerate(properties.get(name, ())):
-                if "T" in found.value and not _TZID.search(found.parameters):
-                    properties[name][place] = found._replace(parameters=found.parameters + zone[0])
+    tzid = tzid_of(start.parameters)
+    for name in _OF_THE_SERIES:
+        for place, found in enumerate(properties.get(name, ())):
+            if "T" not in found.value or tzid_of(found.parameters) is not None:
+                continue
+            if start.value.endswith("Z"):
+                value = _LOCAL_TIME.sub(r"\1Z", found.value)
+                properties[name][place] = found._replace(value=value)
+            elif tzid is not None:
+                parameters = f"{found.parameters};TZID={tzid}"
+                properties[name][place] = found._replace(parameters=parameters)
 
 
 def empty_lengths(properties: Properties) -> None:
-    """Web forms write `DTEND:` or `DURATION:P` beside the other of the two, which then says the length.
+    """Drop `DTEND:` or `DURATION:P` of web forms beside the other of the two, which then says the length.
 
     `DURATION:P` alone is a length without any part, which is none.
     """
     if "DTEND" not in properties or "DURATION" not in properties:
-        _change_values(
-            properties, ("DURATION",), lambda value: "PT0S" if _NO_LENGTH.fullmatch(value) else value
-        )
+        _change_values(properties, ("DURATION",), lambda value: _NO_LENGTH.sub("PT0S", value))
         return
     ends = [found for found in properties["DTEND"] if found.value]
-    lengths = [
-        found
-        for found in properties["DURATION"]
-        if found.value.strip() and not _NO_LENGTH.fullmatch(found.value)
-    ]
+    lengths = [found for found in properties["DURATION"] if _says_length(found.value)]
     if ends and not lengths:
         properties["DURATION"] = []
     elif lengths and not ends:
         properties["DTEND"] = []
 
 
+def _says_length(duration: str) -> bool:
+    return bool(duration.strip()) and not _NO_LENGTH.match(duration)
+
+
 def letter_case(properties: Properties) -> None:
-    """Scripts write `DURATION:pt1h` and put blanks around words such as ` Cancelled`."""
+    """Write words such as ` Cancelled` and `DURATION:pt1h` of scripts in upper case without blanks."""
     _change_values(properties, _WORDS, lambda value: value.strip().upper())
 
 
 def american_cancel(properties: Properties) -> None:
-    """`STATUS:CANCELED` with one L is cancelled (scripts, ticket systems)."""
+    """Write `STATUS:CANCELED` of scripts and ticket systems with two L."""
     _change_values(properties, ("STATUS",), lambda value: "CANCELLED" if value == "CANCELED" else value)
 
 
 def decimal_sequence(properties: Properties) -> None:
-    """Spreadsheets and JavaScript write `SEQUENCE:1.0`."""
+    """Drop the decimals of `SEQUENCE:1.0`, which spreadsheets and JavaScript write."""
     _change_values(properties, ("SEQUENCE",), lambda value: re.sub(r"\.0+$", "", value.strip()))
 
 
-def _change_values(
-    properties: Properties, names: Iterable[str], change: Callable[[str], str], *, zoned: bool = True
-) -> None:
-    """Change the values of the properties of these names, or only of those without a zone."""
+def _change_values(properties: Properties, names: Iterable[str], change: Callable[[str], str]) -> None:
+    """Change the values of the properties of these names."""
     for name in names:
         for place, found in enumerate(properties.get(name, ())):
-            if zoned or not _TZID.search(found.parameters):
-                value = change(found.value)
-                if value != found.value:
-                    properties[name][place] = found._replace(value=value)
+            value = change(found.value)
+            if value != found.value:
+                properties[name][place] = found._replace(value=value)
 
 
 REPAIRS: tuple[Repair, ...] = (

@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.core.reasons import Reason
-from syncd.ics.component import Component, Start
+from syncd.ics.component import Component
 from syncd.ics.content import BrokenComponent
 from syncd.ics.duration import Duration
 from syncd.ics.rule import Rule, Until
 from syncd.ics.rule_dates import Recurrence
+from syncd.ics.times import Start
 from syncd.ics.zones import ONE_DAY, midnight, wall_clock
 
 _LOOK_AHEAD_DATES = 1_000

@@ -40,7 +40,7 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Note, Reason
-from syncd.ics.component import Component, Surroundings, address_of, out_of_range, parse
+from syncd.ics.component import Component, parse_component
 from syncd.ics.content import (
     BrokenComponent,
     RawCalendar,
@@ -51,10 +51,12 @@ from syncd.ics.content import (
     split,
 )
 from syncd.ics.copies import SAYS_NOTHING, Copy, copies_of, differ_without_revision
+from syncd.ics.details import address_of
 from syncd.ics.duration import parse_duration
 from syncd.ics.plain import is_plain, is_plain_context
 from syncd.ics.recurrence import Instance, begin_of
-from syncd.ics.vevent import BESIDE, GUESSED, Context, RawEvent
+from syncd.ics.times import out_of_range
+from syncd.ics.vevent import BESIDE, GUESSED, Context, ParsedContext, RawEvent
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
@@ -161,12 +163,12 @@ class SeriesParser:
         self._max_occurrences = max_occurrences
         self._locale = replace(locale, aliases=dict(locale.aliases))
         self._calendars: dict[str, RawCalendar] = {}
-        self._surroundings: dict[str, Surroundings] = {}
+        self._parsed_contexts: dict[str, ParsedContext] = {}
         self._plain: dict[str, bool] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """What was looked up stays behind when it goes to another process."""
-        return self.__dict__ | {"_calendars": {}, "_surroundings": {}}
+        return self.__dict__ | {"_calendars": {}, "_parsed_contexts": {}}
 
     def for_work(self, work: Iterable[Sequence[RawEvent]]) -> SeriesParser:
         """The same with no more of what stands around than these pieces need, for another process."""
@@ -312,7 +314,7 @@ class SeriesParser:
         if not broken:
             return components
         whole = [component for component in components if component.calendar not in broken]
-        owners = {address for key in broken.values() for address in self._around(key).owners}
+        owners = {address for key in broken.values() for address in self._parsed_context(key).owners}
         if any(owners & component.organizer for component in whole):
             return []
         return whole
@@ -360,13 +362,13 @@ class SeriesParser:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, _SEVERAL_UIDS)
         if not uid:
             raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
-        component = parse(raw, self._around(raw_event.context))
+        component = parse_component(raw, self._parsed_context(raw_event.context))
         return replace(component, calendar=raw_event.vcalendar) if raw_event.calendar else component
 
-    def _around(self, key: str) -> Surroundings:
-        if key not in self._surroundings:
+    def _parsed_context(self, key: str) -> ParsedContext:
+        if key not in self._parsed_contexts:
             context, calendar = self._contexts[key], self._calendar(key)
-            self._surroundings[key] = Surroundings(
+            self._parsed_contexts[key] = ParsedContext(
                 source=self._source,
                 document=context.document,
                 calendar=key,
@@ -376,7 +378,7 @@ class SeriesParser:
                 owners=self._owners(context.document),
                 claims=_claims(calendar),
             )
-        return self._surroundings[key]
+        return self._parsed_contexts[key]
 
     def _owners(self, document: str) -> frozenset[str]:
         """Return the addresses whose calendar the administrator said that a document is.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+
+from syncd.ics.zones import Zones
 
 BESIDE, GUESSED = "X-SYNCD-BESIDE:TRUE", "X-SYNCD-GUESSED:TRUE"
 """Lines of a context: other text stands around its calendar; a charset was guessed."""
@@ -10,10 +13,10 @@ BESIDE, GUESSED = "X-SYNCD-BESIDE:TRUE", "X-SYNCD-GUESSED:TRUE"
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
-    """One VEVENT as it was written (or, from a document that is not plain, its content lines again).
+    """The bytes of one VEVENT as written (or, from a document that is not plain, its content lines again).
 
     `context` is the key of its `Context`, `line` that of its BEGIN:VEVENT in the document, from 1.
-    `calendar` tells apart VCALENDARs of one document and context in which pieces of one UID stand, from 0.
+    `calendar` tells apart VCALENDARs of one document and context in which VEVENTs of one UID stand, from 0.
     """
 
     context: str
@@ -23,7 +26,7 @@ class RawEvent:
 
     @property
     def vcalendar(self) -> str:
-        """What tells apart the VCALENDARs in which the pieces of one UID stand."""
+        """Return the key of its VCALENDAR among those in which VEVENTs of its UID stand."""
         return f"{self.context}+{self.calendar}" if self.calendar else self.context
 
 
@@ -40,3 +43,23 @@ class Context:
     document: str
     base_url: str = field(repr=False)
     text: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedContext:
+    """What decides about a VEVENT and stands outside of it: a `Context` as values, and its source.
+
+    `document` is the name of what it stands in, `base_url` what its links are relative to.
+    `calendar` is the key of its VCALENDAR, `method` the METHOD of that in upper case.
+    `owners` are the addresses whose calendar the administrator said it is, by the configuration or the name
+    of the file; `claims` those that the calendar gives itself.
+    """
+
+    source: str
+    document: str
+    calendar: str
+    base_url: str
+    zones: Zones
+    method: str
+    owners: Collection[str]
+    claims: Collection[str]

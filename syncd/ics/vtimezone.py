@@ -52,7 +52,7 @@ class _Observance:
     dates: tuple[datetime, ...]
 
     def changes(self, year: int) -> Iterator[_Change]:
-        """Those of a year and its borders, and the last one before it; in no order."""
+        """Yield those of a year and its borders, and the last one before it; in no order."""
         begin = max(_FIRST, min(_LAST, datetime(year, 1, 1) - timedelta(days=2)))  # noqa: DTZ001  # wall clock
         end = min(_LAST, datetime(year, 12, 31) + timedelta(days=3))  # noqa: DTZ001  # wall clock
         onsets = {wall for wall in (self.first, *self.dates) if wall <= end}
@@ -64,7 +64,7 @@ class _Observance:
                 yield _Change(onset - self.before, self.before, self.after)
 
     def _onsets(self, rule: Rule, begin: datetime, end: datetime) -> list[datetime]:
-        """The onsets of a rule from `begin` to `end`, and at least the last one before them."""
+        """Return the onsets of a rule from `begin` to `end`, and at least the last one before them."""
         last = end
         if rule.until is not None:
             until = rule.until.wall + (self.before if rule.until.is_utc else timedelta())
@@ -103,47 +103,53 @@ class OwnZone(tzinfo):
         return self._name
 
     def utcoffset(self, dt: datetime | None) -> timedelta:
-        """The offset of a wall clock time."""
+        """Return the offset of a wall clock time."""
         assert dt is not None  # only `time` objects ask without one, and there are none
-        wall, choose = dt.replace(tzinfo=None), (min if dt.fold else max)
-        passed = (c for c in self._changes(wall.year) if c.instant + choose(c.before, c.after) <= wall)
-        return next((change.after for change in passed), self._at_first)
+        wall = dt.replace(tzinfo=None)
+        choose = min if dt.fold else max
+        for change in self._changes(wall.year):
+            if change.instant + choose(change.before, change.after) <= wall:
+                return change.after
+        return self._at_first
 
     def fromutc(self, dt: datetime) -> datetime:
-        """The wall clock time of an instant."""
+        """Return the wall clock time of an instant, with `fold` where it comes a second time."""
         instant = dt.replace(tzinfo=None)
-        passed = (c for c in self._changes(instant.year) if c.instant <= instant)
-        offset = next((change.after for change in passed), self._at_first)
+        passed = (change for change in self._changes(instant.year) if change.instant <= instant)
+        latest = next(passed, None)
+        offset = latest.after if latest is not None else self._at_first
         wall = dt + offset
         return wall if self.utcoffset(wall) == offset else wall.replace(fold=1)
 
     def dst(self, dt: datetime | None) -> timedelta:  # noqa: ARG002  # required of a tzinfo
-        """Always zero: which part is summer time does not matter here."""
+        """Return zero always, since which part is summer time does not matter here."""
         return timedelta()
 
     def tzname(self, dt: datetime | None) -> str:  # noqa: ARG002  # required of a tzinfo
-        """The TZID."""
+        """Return the TZID."""
         return self._name
 
     def _changes(self, year: int) -> list[_Change]:
-        """What decides the offsets of a year, the latest first."""
+        """Return the changes that decide the offsets of a year, the latest first."""
         if year not in self._changes_by_year:
-            changes = {change for observance in self._observances for change in observance.changes(year)}
+            changes: set[_Change] = set()
+            for observance in self._observances:
+                changes.update(observance.changes(year))
             self._changes_by_year[year] = sorted(changes, reverse=True)
         return self._changes_by_year[year]
 
 
 def _observance(part: RawComponent) -> _Observance:
+    """Return a STANDARD or DAYLIGHT part as values; raises `UnusableZone`."""
     try:
-        first, before, after = (part.first(n) or "" for n in ("DTSTART", "TZOFFSETFROM", "TZOFFSETTO"))
         rules = tuple(Rule.parse(value) for _, value in part.values("RRULE") if value.strip())
-        dates = [text for _, value in part.values("RDATE") for text in value.split(",") if text.strip()]
+        dates = ",".join(value for _, value in part.values("RDATE")).split(",")
         observance = _Observance(
-            max(_FIRST, _wall(first)),
-            _offset(before),
-            _offset(after),
-            rules,
-            tuple(_wall(text) for text in dates),
+            first=max(_FIRST, _wall(part.first("DTSTART") or "")),
+            before=_offset(part.first("TZOFFSETFROM") or ""),
+            after=_offset(part.first("TZOFFSETTO") or ""),
+            rules=rules,
+            dates=tuple(_wall(text) for text in dates if text.strip()),
         )
     except (BrokenRule, ValueError):
         raise UnusableZone from None
@@ -153,7 +159,7 @@ def _observance(part: RawComponent) -> _Observance:
 
 
 def _is_too_frequent(rule: Rule) -> bool:
-    """Whether a rule gives more than one onset a day."""
+    """Tell whether a rule is neither yearly nor monthly, or gives several onsets a day."""
     several = any(len(times) > 1 for times in (rule.hours, rule.minutes, rule.seconds))
     return several or rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
 

@@ -20,6 +20,7 @@ from syncd.ics.vtimezone import OwnZone, UnusableZone
 _SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
 _BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
 _NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
+_LONGEST_NAME = 64
 _COPIES = ("posix/", "right/")  # folders of the system that hold the zones again, one with leap seconds
 _SHOWN_WITHOUT_CITIES = {
     "Alaska": "America/Anchorage",
@@ -53,8 +54,10 @@ def _lower_case_names() -> dict[str, str]:
 
 @functools.cache
 def iana(name: str) -> ZoneInfo | None:
-    """The IANA zone of a name exactly as it is written, or None."""
-    if not name or len(name) > 64 or name.startswith(("/", ".", *_COPIES)) or name.lower() in _NAMES_OF_FILES:
+    """Return the IANA zone of a name exactly as it is written, or None."""
+    if not name or len(name) > _LONGEST_NAME:
+        return None
+    if name.startswith(("/", ".", *_COPIES)) or name.lower() in _NAMES_OF_FILES:
         return None
     try:
         return ZoneInfo(name)
@@ -63,23 +66,25 @@ def iana(name: str) -> ZoneInfo | None:
 
 
 def _iana_in_any_case(name: str) -> ZoneInfo | None:
-    """The IANA zone of a name in any letter case, or None."""
+    """Return the IANA zone of a name in any letter case, or None."""
     known = _lower_case_names().get(name.lower())
     return ZoneInfo(known) if known else None
 
 
 def _without_prefix(name: str, find: Callable[[str], ZoneInfo | None]) -> ZoneInfo | None:
-    """The zone of a name, or of the longest end of it behind a slash (RFC 5545 section 3.8.3.1).
+    """Return the zone of a name, or of the longest end of it behind a slash (RFC 5545 section 3.8.3.1).
 
     `/Europe/Berlin` and `/freeassociation.sourceforge.net/Tzfile/Europe/Berlin` are Europe/Berlin; where no
     slash stands in front, what is left must have two parts.
     """
-    if (zone := find(name)) is not None:
-        return zone
     parts = name.split("/")
     fewest = 1 if name.startswith("/") else 2
     ends = ("/".join(parts[n:]) for n in range(1, len(parts) - fewest + 1))
-    return next((zone for end in ends if (zone := find(end)) is not None), None)
+    for candidate in (name, *ends):
+        zone = find(candidate)
+        if zone is not None:
+            return zone
+    return None
 
 
 @functools.cache
@@ -111,7 +116,7 @@ class Zones:
 
     @property
     def floating(self) -> ZoneInfo:
-        """The zone with a name in which whole days are meant, and other times that carry no zone.
+        """Return the zone with a name in which whole days are meant, and other times that carry no zone.
 
         Raises `UnknownZone` when nobody knows the calendar's name for it.
         """
@@ -123,7 +128,7 @@ class Zones:
         return zone
 
     def resolve(self, tzid: str) -> tzinfo:
-        """The rules of a TZID; raises `UnknownZone`.
+        """Return the rules of a TZID; raises `UnknownZone`.
 
         First an IANA name as it is written, behind a prefix too, then the administrator's name, the
         document's own VTIMEZONE, an IANA name in other letter case, and vendors' names.
@@ -141,27 +146,29 @@ class Zones:
         return zone
 
     def _defined(self, name: str) -> tzinfo | None:
-        """The document's own rules, else the place that they are said to be of (X-LIC-LOCATION)."""
+        """Return the document's own rules, else the place that they are said to be of (X-LIC-LOCATION)."""
         definition = self._definition(name)
         if definition is None:
             return None
         return _own_rules(definition, name) or iana((definition.first("X-LIC-LOCATION") or "").strip())
 
     def _definition(self, name: str) -> RawComponent | None:
-        """The VTIMEZONE of a name; the letter case matters only if there are several.
+        """Return the VTIMEZONE of a name, or None; the letter case matters only if there are several.
 
         Raises `UnknownZone` if two say different things.
         """
         found = self._definitions.get(name)
         if found is None:
-            alike = (d for other, d in self._definitions.items() if other.casefold() == name.casefold())
-            found = [definition for definitions in alike for definition in definitions]
+            found = []
+            for other, definitions in self._definitions.items():
+                if other.casefold() == name.casefold():
+                    found += definitions
         if len(found) > 1:
             raise UnknownZone(name)
         return found[0] if found else None
 
     def meaning(self, tzid: str) -> tuple[str, str]:
-        """The zone that a TZID is taken for, and a clause that says why; raises `UnknownZone`."""
+        """Return the zone that a TZID is taken for, and a clause that says why; raises `UnknownZone`."""
         name, zone = _bare(tzid), self.resolve(tzid)
         if not isinstance(zone, ZoneInfo):
             return name, "the calendar defines it in a VTIMEZONE of its own"
@@ -180,7 +187,7 @@ class Zones:
         return zone.key, "that is a vendor's spelling of it"
 
     def contradiction(self, tzid: str | None, at: datetime) -> str:
-        """A sentence if the document defines a zone otherwise than its IANA name says, else empty.
+        """Return a sentence if the document defines a zone otherwise than its IANA name says, else empty.
 
         Looked at for the year after `at`.
         """
@@ -192,14 +199,14 @@ class Zones:
         return f'The calendar defines the time zone "{name}" otherwise than that name says; the name counts.'
 
     def instant(self, wall: datetime, tzid: str | None) -> datetime:
-        """The UTC instant of a wall clock time in a zone, floating if `tzid` is None.
+        """Return the UTC instant of a wall clock time in a zone, floating if `tzid` is None.
 
         In a gap the offset before it counts, in an overlap the first of the two (RFC 5545 section 3.3.5).
         """
         return wall.replace(tzinfo=self.zone(tzid), fold=0).astimezone(UTC)
 
     def zone(self, tzid: str | None) -> tzinfo:
-        """The rules of a TZID, those of floating times for None; raises `UnknownZone`."""
+        """Return the rules of a TZID, those of floating times for None; raises `UnknownZone`."""
         if tzid is not None:
             return self.resolve(tzid)
         return self.resolve(self._floating) if isinstance(self._floating, str) else self._floating
@@ -214,8 +221,12 @@ def _windows_names() -> dict[str, str]:
 
 @functools.cache
 def _of_vendor(name: str) -> ZoneInfo | None:
-    """What a spelling means that is no IANA name: other letter case, Windows names, what Exchange shows."""
-    if zone := _without_prefix(name, _iana_in_any_case) or iana(_windows_names().get(name, "")):
+    """Return what a spelling means that is no IANA name, or None.
+
+    Known are IANA names in other letter case, Windows names, and the lists of cities that Exchange shows.
+    """
+    zone = _without_prefix(name, _iana_in_any_case) or iana(_windows_names().get(name, ""))
+    if zone is not None:
         return zone
     if name.lower() == "tzone://microsoft/utc":
         return iana("UTC")
@@ -224,11 +235,13 @@ def _of_vendor(name: str) -> ZoneInfo | None:
 
 
 def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, places: str) -> ZoneInfo | None:
-    """The zone of a list of cities, if those that are IANA names at that offset all have one clock."""
+    """Return the zone of a list of cities, if those that are IANA names at that offset all have one clock."""
     places = places.strip()
     if places in _SHOWN_WITHOUT_CITIES:
         return iana(_SHOWN_WITHOUT_CITIES[places])
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    if sign == "-":
+        offset = -offset
     cities = {city.strip().replace(" ", "_") for city in _BETWEEN_CITIES.split(unescaped(places))}
     named = sorted(
         name for name in available_timezones() if name.rpartition("/")[2] in cities and "/" in name
@@ -239,7 +252,7 @@ def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, pla
 
 
 def _clock(zone: ZoneInfo) -> tuple[timedelta, ...]:
-    """The offsets of a zone through one recent year; the least of them is its standard time."""
+    """Return the offsets of a zone through one recent year; the least of them is its standard time."""
     noons = (datetime(2026, 1, 1, 12, tzinfo=zone) + timedelta(days=day) for day in range(365))
     return tuple(noon.utcoffset() or timedelta() for noon in noons)
 
@@ -279,7 +292,7 @@ def _validity(definition: RawComponent, own: OwnZone) -> tuple[datetime, datetim
 
 @functools.lru_cache(maxsize=256)
 def _own_rules(definition: RawComponent, name: str) -> OwnZone | None:
-    """The rules that a calendar defines; None if they cannot be used."""
+    """Return the rules that a calendar defines; None if they cannot be used."""
     try:
         return OwnZone(definition, name)
     except UnusableZone:
@@ -287,12 +300,12 @@ def _own_rules(definition: RawComponent, name: str) -> OwnZone | None:
 
 
 def wall_clock(moment: datetime, zone: tzinfo) -> datetime:
-    """The naive wall clock time of an instant in a zone."""
+    """Return the naive wall clock time of an instant in a zone."""
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
 def midnight(day: date) -> datetime:
-    """The naive start of a day; with `wall` arithmetic this stands for whole days."""
+    """Return the naive start of a day; with `wall` arithmetic this stands for whole days."""
     return datetime(day.year, day.month, day.day)  # noqa: DTZ001  # wall clock on purpose
 
 

@@ -1,0 +1,262 @@
+"""Everything of a VEVENT but when it takes place: texts, people, links, rooms, alarms and attachments.
+
+A property of these that cannot be read is treated as absent.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, datetime
+from urllib.parse import unquote
+
+from syncd.core.occurrence import (
+    Attach,
+    Attendee,
+    Authority,
+    Days,
+    Inline,
+    Link,
+    Occurrence,
+    OccurrenceKey,
+    Person,
+    Role,
+)
+from syncd.core.reasons import Note, Reason
+from syncd.core.text import fold_space, shortened
+from syncd.ics.alarms import alarms_of
+from syncd.ics.content import BrokenComponent, RawComponent
+from syncd.ics.properties import Properties, decoded, is_binary, is_broken, parameter_of, unescape
+from syncd.ics.times import Start, single_start
+from syncd.ics.vevent import ParsedContext
+from syncd.ics.zones import ONE_DAY, UnknownZone, Zones
+
+_ROLES = frozenset(Role)
+_FEATURE = re.compile(r';\s*FEATURE\s*=\s*((?:"[^"]*"|[^;":])*)')
+_ESCAPE = re.compile(r"\\([\\,;nN])")
+_WEB_LINK = re.compile(r"https?://", re.IGNORECASE)
+
+
+def template_of(event: Properties, start: Start, context: ParsedContext) -> Occurrence:
+    """Return an occurrence with all that the event says; its key and its time are to be replaced."""
+    zones = context.zones
+    status = event.text_of("STATUS").upper()
+    busy = event.text_of("X-MICROSOFT-CDO-BUSYSTATUS").upper()
+    transparency = event.text_of("TRANSP").upper()
+    organizers = [_person(value) for value in event.values("ORGANIZER")]
+    organizer = organizers[0] if len(organizers) == 1 else None
+    attendees = tuple(_attendee(value) for value in event.values("ATTENDEE"))
+    description = event.text_of("DESCRIPTION") or _unescaped_text(event.text_of("X-ALT-DESC"))
+    by_method = context.method == "CANCEL"
+    return Occurrence(
+        key=OccurrenceKey("", event.raw.uid, None),
+        source=context.source,
+        when=Days(date.min, date.min + ONE_DAY),  # replaced for each occurrence
+        line=event.raw.line,
+        summary=event.text_of("SUMMARY"),
+        description=shortened(description),
+        location=event.text_of("LOCATION"),
+        joining_link=_joining_link(event),
+        organizer=organizer,
+        attendees=attendees,
+        alarms=tuple(alarms_of(event.raw, zones)),
+        attachments=tuple(_attachments(event)),
+        base_url=context.base_url,
+        cancelled=by_method or status == "CANCELLED",
+        tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
+        transparent=transparency == "TRANSPARENT" or (not transparency and busy == "FREE"),
+        private=event.text_of("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
+        zone=_zone_name(start, zones),
+        sequence=_integer(event, "SEQUENCE"),
+        last_modified=_stamp(event, "LAST-MODIFIED", zones),
+        created=_stamp(event, "CREATED", zones),
+        authority=_authority(organizer, attendees, context),
+        document=context.document,
+        by_method=by_method,
+        places=tuple(_places(event.raw)),
+        notes=tuple(_unreadable_people(event)),
+    )
+
+
+def _zone_name(start: Start, zones: Zones) -> str:
+    """Return the zone that a start is meant in: as written, else that of floating times and whole days."""
+    if start.is_date:
+        return zones.floating.key
+    return start.tzid or str(zones.zone(None))
+
+
+def _authority(
+    organizer: Person | None, attendees: Collection[Attendee], context: ParsedContext
+) -> Authority:
+    """Return whose copy of the meeting it is, by its organizer and whose calendar it stands in."""
+    if organizer is None:
+        return Authority.GUEST if attendees else Authority.NOBODY
+    if any(address in context.owners for address in organizer.addresses):
+        return Authority.ORGANIZER
+    if any(address in context.claims for address in organizer.addresses):
+        return Authority.CLAIMED
+    return Authority.GUEST
+
+
+def _unreadable_people(event: Properties) -> Iterator[Note]:
+    """Yield a note for each organizer and attendee of whom no address can be read."""
+    for name, who in (("ORGANIZER", "organizer"), ("ATTENDEE", "attendee")):
+        for line in event.unreadable(name):
+            detail = f"An {who} cannot be read and was left out: {fold_space(line)[:200]}"
+            yield Note(Reason.UNREADABLE_PERSON, detail)
+
+
+def _places(raw: RawComponent) -> Iterator[str]:
+    """Yield the names of the places and rooms that stand in components of their own (RFC 9073)."""
+    for kind in ("VLOCATION", "VRESOURCE"):
+        if not any(kind in line.upper() for line in raw.lines if line[:1] in "Bb"):
+            continue
+        for place in raw.subcomponents(kind):
+            kind_of_place = (place.first("RESOURCE-TYPE") or "ROOM").strip().upper()
+            name = _unescaped_text(place.first("NAME") or "").strip()
+            if name and kind_of_place == "ROOM":
+                yield name
+
+
+def _unescaped_text(text: str) -> str:
+    """Return a TEXT value (RFC 5545 section 3.3.11) of a property whose type the library does not know."""
+    return _ESCAPE.sub(unescape, text)
+
+
+def _integer(event: Properties, name: str) -> int:
+    try:
+        return int(event.text_of(name) or 0)
+    except ValueError:
+        return 0
+
+
+def _stamp(event: Properties, name: str, zones: Zones) -> datetime | None:
+    """Return LAST-MODIFIED or CREATED; None if it cannot be read, because it decides no time."""
+    try:
+        start = single_start(event, name)
+        return start.instant(zones) if start else None
+    except (BrokenComponent, UnknownZone, OverflowError):
+        return None
+
+
+def _joining_link(event: Properties) -> str:
+    """Return the link to join online: CONFERENCE (RFC 7986 section 5.11), vendors' properties, then URL.
+
+    Of conferences the one with pictures comes first; a moderator's access is never given to others.
+    """
+    ranked: list[tuple[int, str]] = []
+    of_moderator: set[str] = set()
+    for line in event.written("CONFERENCE"):
+        link, features = line.value.strip(), _features_of(line.parameters)
+        ranked.append((_rank_of_conference(features), link))
+        if "MODERATOR" in features:
+            of_moderator.add(link)
+    ranked.sort(key=lambda found: found[0])
+    candidates = [link for rank, link in ranked if rank < len(_WAYS_TO_JOIN)]
+    candidates += [event.text_of(name).strip() for name in _LINKS_OF_VENDORS]
+    for link in candidates:
+        if link not in of_moderator and _WEB_LINK.match(link):
+            return link
+    return ""
+
+
+_LINKS_OF_VENDORS = ("X-GOOGLE-CONFERENCE", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "URL")
+_WAYS_TO_JOIN = (frozenset({"VIDEO"}), frozenset({"SCREEN", "AUDIO"}), frozenset({""}))
+
+
+def _features_of(parameters: str) -> frozenset[str]:
+    """Return the values of FEATURE (RFC 7986 section 6.3) in upper case; one empty value if none is named."""
+    listed = ",".join(_FEATURE.findall(parameters.upper()))
+    names = (name.strip(' "') for name in listed.split(","))
+    return frozenset(filter(None, names)) or frozenset({""})
+
+
+def _rank_of_conference(features: frozenset[str]) -> int:
+    """Return how well a conference serves who joins, 0 for best; PHONE, CHAT and FEED alone come last."""
+    ranks = (rank for rank, wanted in enumerate(_WAYS_TO_JOIN) if wanted & features)
+    return next(ranks, len(_WAYS_TO_JOIN))
+
+
+def address_of(text: str) -> str:
+    """Return a CAL-ADDRESS (RFC 5545 section 3.3.3) in lower case, without `mailto:`."""
+    address = text.strip()
+    if address[:7].lower() == "mailto:":
+        address = unquote(address[7:])
+    return address.strip().strip("<>").lower()
+
+
+_WHO = ("EMAIL", "CN")
+_AS_WHAT = ("CUTYPE", "ROLE", "PARTSTAT")
+_INSTEAD = ("DELEGATED-TO", "DELEGATED-FROM")
+
+
+def _person(value: object) -> Person:
+    return _person_of(str(value), *(parameter_of(value, name) for name in _WHO))
+
+
+def _attendee(value: object) -> Attendee:
+    email, name, kind, role, status = (parameter_of(value, name) for name in (*_WHO, *_AS_WHAT))
+    to, by = (_addresses_in(value, name) for name in _INSTEAD)
+    return _attendee_of(str(value), email, name, kind, role, status, to, by)
+
+
+def _addresses_in(value: object, name: str) -> tuple[str, ...]:
+    """Return the addresses that a parameter of a person lists; none without it."""
+    listed: str | Sequence[str] = (getattr(value, "params", None) or {}).get(name, ())
+    whole = listed if isinstance(listed, str) else ",".join(listed)
+    addresses = map(address_of, whole.split(","))
+    return tuple(filter(None, addresses))
+
+
+@functools.lru_cache(maxsize=4096)  # the same people meet again and again
+def _person_of(text: str, email: str, name: str) -> Person:
+    addresses = [address_of(text), address_of(email)]
+    return Person(tuple(dict.fromkeys(a for a in addresses if a)), name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _attendee_of(
+    text: str,
+    email: str,
+    name: str,
+    kind: str,
+    role: str,
+    status: str,
+    delegated_to: tuple[str, ...],
+    delegated_from: tuple[str, ...],
+) -> Attendee:
+    kind, role = kind.upper(), role.upper()
+    return Attendee(
+        person=_person_of(text, email, name),
+        role=Role(role) if role in _ROLES else Role.REQUIRED,
+        declined=status.upper() == "DECLINED",
+        is_resource=kind in {"ROOM", "RESOURCE"},
+        is_room=kind == "ROOM",
+        delegated=status.upper() == "DELEGATED",
+        delegated_to=delegated_to,
+        delegated_from=delegated_from,
+    )
+
+
+def _attachments(event: Properties) -> Iterator[Attach]:
+    """Yield ATTACH in file order, those that cannot be read too, because leaving them out has to be told."""
+    for value in event.all_values("ATTACH"):
+        name = parameter_of(value, "FILENAME") or parameter_of(value, "X-FILENAME") or None
+        media_type = parameter_of(value, "FMTTYPE") or None
+        if is_broken(value):
+            yield Inline(data=None, name=name, media_type=media_type)
+        elif is_binary(value):
+            yield Inline(data=value.bytes, name=name, media_type=media_type)
+        elif parameter_of(value, "ENCODING").upper() == "BASE64":
+            # Without VALUE=BINARY, which some writers forget.
+            yield Inline(data=decoded(str(value)), name=name, media_type=media_type)
+        else:
+            uri = str(value).strip()
+            yield Link(uri, name=name, size_bytes=_size_of(value), media_type=media_type)
+
+
+def _size_of(value: object) -> int | None:
+    """Return SIZE of a linked attachment (RFC 8607 section 4.1) in bytes; None if it is not told."""
+    size = parameter_of(value, "SIZE")
+    return int(size) if size.isdecimal() and len(size) < 20 else None
