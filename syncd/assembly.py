@@ -26,6 +26,7 @@ from syncd.core.settings import Settings
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
 from syncd.ledger import Ledger
+from syncd.ledger.facts import PathWord, path_of
 from syncd.reconciler import Reconciler
 from syncd.sources.feeds import Subscription, Subscriptions
 from syncd.sources.files import FileSource, Memory
@@ -321,19 +322,19 @@ class _PathMemory(Memory):
     def __init__(self, ledger: Ledger, source: str, path: str, *, owner: bool) -> None:
         super().__init__()
         self._ledger = ledger
-        self._fact = f"path of {source}"
+        self._fact = path_of(source)
         self._path = path
         self._owner = owner
 
     def recall(self) -> str:
         """Return what was kept of this path last."""
-        word, _, path = (self._ledger.facts.get(self._fact) or "").partition("\n")
-        return word if path == self._path else ""
+        known = self._ledger.facts.get(self._fact)
+        return known.word if known is not None and known.path == self._path else ""
 
     def keep(self, word: str) -> None:
         """Remember a word unless it is known; without ownership of the ledger remember nothing."""
         if self._owner and self.recall() != word:
-            self._ledger.facts.set(self._fact, f"{word}\n{self._path}")
+            self._ledger.facts.set(self._fact, PathWord(word, self._path))
 
 
 def _source(

@@ -200,15 +200,15 @@ def approve(context: typer.Context, checksum: str) -> None:
 
     config = _load(context)
     with service(config, owner=False) as parts:
-        current, count = parts.reconciler.held_now(checksum)
-        if current is None:
+        held = parts.reconciler.held_now(checksum)
+        if held.checksum is None:
             _complain("Nothing is held, so there is nothing to approve.")
             raise typer.Exit(Exit.ATTENTION)
-        if checksum != current:
-            _complain(f"{checksum} is not what is held now; the current checksum is {current}.")
+        if held.checksum != checksum:
+            _complain(f"{checksum} is not what is held now; the current checksum is {held.checksum}.")
             raise typer.Exit(Exit.ATTENTION)
         parts.ledger.people.approve(checksum, utc_now(), who())
-    streams.say(f"Approved; the next cycle cancels {count} reservations.")
+    streams.say(f"Approved; the next cycle cancels {held.cancellations} reservations.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,16 +28,20 @@ from syncd import migrations
 from syncd.core.booking import Booking, BookingState
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey
+from syncd.core.policy import Repaired
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
+from syncd.core.totals import Tally
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
-from syncd.ledger import HistoryEntry, Ledger
+from syncd.ledger import HistoryEntry, Ledger, facts
 from syncd.ledger.booking_rows import decode_spec, encode_spec
+from syncd.ledger.facts import AtRest, Basis, Fact, Held, MaxDay, PathWord
 from tests.conftest import HANG_S
 
 FILES = ["state.db", "state.db-wal", "state.db-shm", "state.db.lock", "state.db.underway"]
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+ANY: Fact[str] = Fact("any", str, str)
 SPEC = ReservationSpec(
     topic="Secret budget",
     start=NOW,
@@ -246,7 +251,7 @@ class LedgerContract:
             wish("d"), told, later, sending, booked("a"), cancelled(booked("b"), None), at=NOW, what="test"
         )
         assert ledger.bookings.unsettled(NOW) == stored[:4]
-        ledger.worklist.defer({"d": (NOW + timedelta(days=1), "")}, over=(), total=("n", ""))
+        ledger.worklist.defer({"d": (NOW + timedelta(days=1), "")}, over=(), total=AtRest(Tally(), NOW))
         assert ledger.bookings.unsettled(NOW) == stored[1:4]
 
     @pytest.mark.parametrize(
@@ -417,7 +422,7 @@ class LedgerContract:
                 ledger.calls.count("GET", moment)
             ledger.calls.count("POST", NOW + timedelta(days=31))
             assert ledger.calls.in_month(NOW) == 3
-            ledger.facts.set("any", "write")
+            ledger.facts.set(ANY, "write")
             ledger.calls.count("GET", NOW)
             assert ledger.calls.in_month(NOW) == 4
         with Ledger.open(url, owner=False) as reader:
@@ -429,15 +434,55 @@ class LedgerContract:
         ledger.calls.count("GET", NOW)
         with pytest.raises(LedgerError):
             ledger.bookings.amend(wish(row=77))
-        ledger.facts.set("any", "write")
+        ledger.facts.set(ANY, "write")
         assert ledger.calls.in_month(NOW) == 1
 
     def test_facts(self, ledger: Ledger) -> None:
         """A fact is what was set last."""
-        assert ledger.facts.get("held") is None
-        ledger.facts.set("held", "1")
-        ledger.facts.set("held", "2")
-        assert ledger.facts.get("held") == "2"
+        assert ledger.facts.get(ANY) is None
+        ledger.facts.set(ANY, "1")
+        ledger.facts.set(ANY, "2")
+        assert ledger.facts.get(ANY) == "2"
+        ledger.facts.set(ANY, None)
+        assert ledger.facts.get(ANY) is None
+
+    @pytest.mark.parametrize(
+        ("fact", "value", "text"),
+        [
+            (facts.COMPARED_AT, NOW, "2026-12-01T09:00:00+00:00"),
+            (facts.PRUNED_ON, NOW.date(), "2026-12-01"),
+            (facts.HELD, Held(None, 0), " 0"),
+            (facts.HELD, Held("c1", 12), "c1 12"),
+            (facts.MISSING_FILES, {"office": ["a.ics"]}, '{"office": ["a.ics"]}'),
+            (facts.CLOCK_OFFSET, timedelta(seconds=-301), "-301"),
+            (facts.MAX_DAY, MaxDay(None, NOW), " 2026-12-01T09:00:00+00:00"),
+            (facts.MAX_DAY, MaxDay(30, NOW), "30 2026-12-01T09:00:00+00:00"),
+            (
+                facts.REPAIRS,
+                {7: Repaired("o", ("start", "end"), 2)},
+                '{"7": {"origin": "o", "fields": ["start", "end"], "times": 2}}',
+            ),
+            (facts.SALT, 18446744073709551615, "18446744073709551615"),
+            (facts.BASIS, Basis("1.0 a", "r", "None"), "1.0 a\nr\nNone"),
+            (facts.path_of("office"), PathWord("matched", "/a/*.ics"), "matched\n/a/*.ics"),
+            (
+                facts.AT_REST,
+                AtRest(Tally(live=Counter(office=2)), NOW),
+                '["{\\"live\\":{\\"office\\":2}}", "2026-12-01T09:00:00+00:00"]',
+            ),
+        ],
+    )
+    def test_a_fact_is_written_as_ever(self, ledger: Ledger, fact: Fact[Any], value: Any, text: str) -> None:
+        """Each fact has the text that former versions wrote, and is read back from it as it was."""
+        ledger.facts.set(fact, value)
+        assert ledger.facts.get(Fact(fact.name, str, str)) == text
+        assert ledger.facts.get(fact) == value
+
+    def test_a_fact_that_makes_no_sense(self, ledger: Ledger) -> None:
+        """A text that no version wrote is an error of the ledger that names the fact."""
+        ledger.facts.set(Fact("held", str, str), "c1 many")
+        with pytest.raises(LedgerError, match=r"The fact held of the ledger .* makes no sense"):
+            ledger.facts.get(facts.HELD)
 
     def test_approvals_are_spent_once(self, ledger: Ledger) -> None:
         """An approval counts until it is spent, and again when it is given again."""
@@ -705,6 +750,8 @@ _CHILD = f"""
 import os, signal, sys
 from pathlib import Path
 from syncd import migrations
+from syncd.core.policy import Repaired
+from syncd.core.totals import Tally
 from syncd.core.reasons import Evidence, Reason
 from syncd.ledger.database import _engine
 from {__name__} import NOW, SPEC, booked, cancelled, open_as_owner, open_beside, wish

@@ -28,19 +28,15 @@ from syncd.core.reasons import Reason
 from syncd.core.recognise import GENERATIONS, Recognised, recognise, search_window
 from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus
 from syncd.core.settings import Settings
+from syncd.ledger.facts import COMPARED_AT, UNPROVEN_AT
 
 log = structlog.get_logger(__name__)
-
-INSPECTED = "inspected"
-"""The fact: when ledger and API were compared last."""
-
-_UNPROVEN = "unproven"  # the fact: when a ledger without history asked in vain what is booked
 
 
 def is_due(ledger: BookingLedger, now: datetime, every: timedelta) -> bool:
     """Whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
-    last = ledger.facts.get(_UNPROVEN if ledger.bookings.fresh else INSPECTED)
-    return not last or not timedelta() <= now - datetime.fromisoformat(last) < every
+    last = ledger.facts.get(UNPROVEN_AT if ledger.bookings.fresh else COMPARED_AT)
+    return last is None or not timedelta() <= now - last < every
 
 
 def is_unproven(ledger: BookingLedger) -> bool:
@@ -48,13 +44,12 @@ def is_unproven(ledger: BookingLedger) -> bool:
 
     It is fresh, or what it was compared with first proved nothing.
     """
-    return ledger.bookings.fresh or bool(ledger.facts.get(_UNPROVEN))
+    return ledger.bookings.fresh or ledger.facts.get(UNPROVEN_AT) is not None
 
 
 def last_compared(ledger: BookingLedger, now: datetime) -> datetime:
     """When ledger and API were compared last; `now` if never, or if that lies ahead."""
-    last = ledger.facts.get(INSPECTED)
-    return min(datetime.fromisoformat(last), now) if last else now
+    return min(ledger.facts.get(COMPARED_AT) or now, now)
 
 
 def listed(
@@ -167,12 +162,12 @@ def inspect(
     for stray in recognised.strays:
         log.warning("stray", reservation_id=stray.reservation_id)
     if listing.trouble and is_unproven(ledger):
-        ledger.facts.set(_UNPROVEN, now.isoformat())
+        ledger.facts.set(UNPROVEN_AT, now)
     else:
         ledger.bookings.mark_adopted(now)
-        if ledger.facts.get(_UNPROVEN):
-            ledger.facts.set(_UNPROVEN, "")
-    ledger.facts.set(INSPECTED, now.isoformat())
+        if ledger.facts.get(UNPROVEN_AT) is not None:
+            ledger.facts.set(UNPROVEN_AT, None)
+    ledger.facts.set(COMPARED_AT, now)
 
 
 def look_for(

@@ -14,6 +14,7 @@ from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Reservation, ReservationSpec
 from syncd.core.resolve import Decision
+from syncd.ledger.facts import Facts
 
 
 class BookingRules(Protocol):
@@ -54,13 +55,6 @@ class Progress(Protocol):
 
     def begin(self, total: int) -> None: ...
     def advance(self, done: int) -> None: ...
-
-
-class FactStore(Protocol):
-    """Small texts that are remembered under names."""
-
-    def get(self, name: str) -> str | None: ...
-    def set(self, name: str, value: str) -> None: ...
 
 
 class BookingStore(Protocol):
@@ -109,4 +103,4 @@ class BookingLedger(Protocol):
     @property
     def published(self) -> PublishedStore: ...
     @property
-    def facts(self) -> FactStore: ...
+    def facts(self) -> Facts: ...

@@ -14,17 +14,16 @@ from datetime import datetime
 
 import structlog
 
-from syncd.apply.ports import Api, BookingLedger, BookingRules, FactStore
+from syncd.apply.ports import Api, BookingLedger, BookingRules
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Reservation
 from syncd.errors import Unanswered
+from syncd.ledger.facts import Fact, Facts
 
 log = structlog.get_logger(__name__)
-
-_ODDITIES = "oddities"  # the fact: what the API holds or answers that a person should look at, as JSON
 
 ALL_LISTS, RULES, DIRECTORY = "the list of reservations", "the booking rules", "the directory"
 
@@ -55,13 +54,23 @@ class Oddity:
         }
 
 
-def oddities(facts: FactStore) -> tuple[Oddity, ...]:
+def _encode_oddities(found: tuple[Oddity, ...]) -> str:
+    return json.dumps([[oddity.reason.value, oddity.about, oddity.detail] for oddity in found])
+
+
+def _decode_oddities(text: str) -> tuple[Oddity, ...]:
+    return tuple(Oddity(Reason(reason), about, detail) for reason, about, detail in json.loads(text))
+
+
+_ODDITIES = Fact("oddities", _encode_oddities, _decode_oddities)
+
+
+def oddities(facts: Facts) -> tuple[Oddity, ...]:
     """What stands at the API that a person should look at, as far as it was asked: the one place for it."""
-    stored = facts.get(_ODDITIES)
-    return tuple(Oddity(Reason(r), a, d) for r, a, d in json.loads(stored)) if stored else ()
+    return facts.get(_ODDITIES) or ()
 
 
-def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
+def standing(facts: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """The same, with what the records of these bookings say of their reservations."""
     found = oddities(facts)
     named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
@@ -76,7 +85,7 @@ def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...
     return (*found, *told)
 
 
-def leftovers(facts: FactStore) -> tuple[int, int]:
+def leftovers(facts: Facts) -> tuple[int, int]:
     """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
     reasons = [oddity.reason for oddity in oddities(facts)]
     return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
@@ -208,11 +217,9 @@ class Questions:
             return oddity.about in self._said
         return oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
 
-    def _store(self, found: Iterable[Oddity]) -> None:
-        rows = [[o.reason.value, o.about, o.detail] for o in found]
-        text = json.dumps(rows) if rows else ""
-        if (self._ledger.facts.get(_ODDITIES) or "") != text:
-            self._ledger.facts.set(_ODDITIES, text)
+    def _store(self, found: tuple[Oddity, ...]) -> None:
+        if oddities(self._ledger.facts) != found:
+            self._ledger.facts.set(_ODDITIES, found or None)
 
     def _note_list(self, about: str, listing: Listing) -> None:
         remembered = {oddity.about for oddity in oddities(self._ledger.facts)}

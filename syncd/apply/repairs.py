@@ -5,24 +5,19 @@ What counts is the same difference in the same fields, for the same content of t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 
-from syncd.apply.ports import FactStore
 from syncd.core.changes import Update
 from syncd.core.policy import Repaired
+from syncd.ledger.facts import REPAIRS, Facts
 
-_REPAIRS = "repairs"  # the fact: by row of a booking, what was repaired how often, as JSON
 
-
-def repairs(facts: FactStore) -> dict[int, Repaired]:
+def repairs(facts: Facts) -> Mapping[int, Repaired]:
     """What was repaired and is not known to last, by row of its booking."""
-    stored = facts.get(_REPAIRS)
-    rows = json.loads(stored) if stored else {}
-    return {int(row): Repaired(**{**told, "fields": tuple(told["fields"])}) for row, told in rows.items()}
+    return facts.get(REPAIRS) or {}
 
 
-def count_repair(facts: FactStore, change: Update) -> None:
+def count_repair(facts: Facts, change: Update) -> None:
     """Remember that a repair is about to be sent."""
     known = repairs(facts)
     before = known.get(change.booking.row)
@@ -31,7 +26,7 @@ def count_repair(facts: FactStore, change: Update) -> None:
     _store(facts, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
 
 
-def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection[int]) -> None:
+def forget_repairs(facts: Facts, lasting: Iterable[int], current: Collection[int]) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
     known = repairs(facts)
     if known:
@@ -39,8 +34,6 @@ def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection
         _store(facts, {row: told for row, told in known.items() if row in current and row not in good})
 
 
-def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:
-    rows = {row: {"origin": t.origin, "fields": t.fields, "times": t.times} for row, t in known.items()}
-    text = json.dumps(rows) if rows else ""
-    if (facts.get(_REPAIRS) or "") != text:
-        facts.set(_REPAIRS, text)
+def _store(facts: Facts, known: Mapping[int, Repaired]) -> None:
+    if repairs(facts) != known:
+        facts.set(REPAIRS, known or None)

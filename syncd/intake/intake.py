@@ -14,7 +14,7 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 
@@ -32,7 +32,6 @@ from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, Kept, Work
 from syncd.intake.reader import Bounded, Presences, read
 from syncd.intake.scan import (
     IN_PART,
-    JUDGED_AT,
     UNKNOWN,
     UNREADABLE,
     WHOLE,
@@ -44,6 +43,7 @@ from syncd.intake.scan import (
     unpacked,
 )
 from syncd.intake.source_index import SourceIndex
+from syncd.ledger.facts import JUDGED_AT, SALT
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
@@ -51,8 +51,7 @@ Prepare = Callable[[Collection[str], bool], None]
 Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
 
-_LONG_AGO = "1970-01-01T00:00:00+00:00"
-_SALT = "salt"  # the fact that keeps feeds from provoking equal digests
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _AS_GOOD_AS_NOW = timedelta(minutes=10)  # for understanding, which looks much farther ahead than is booked
 
 
@@ -266,7 +265,7 @@ class Intake:
     @property
     def judged_at(self) -> datetime:
         """When it was last judged which events are over."""
-        return datetime.fromisoformat(self._ledger.facts.get(JUDGED_AT) or _LONG_AGO)
+        return self._ledger.facts.get(JUDGED_AT) or _LONG_AGO
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
@@ -276,7 +275,7 @@ class Intake:
         for name, inventory in unread.items():
             if inventory.formers:  # a file may be gone just now, and its bookings are not to go with it
                 self._worklist.record_scan(name, inventory.packed(), UNKNOWN, kept={})
-        self._ledger.facts.set(JUDGED_AT, now.isoformat())
+        self._ledger.facts.set(JUDGED_AT, now)
 
     def said_of(self, uids: Collection[str], now: datetime) -> Said:
         """What the sources say of these UIDs, as far as this process looked at them."""
@@ -443,11 +442,11 @@ class Intake:
 
     @cached_property
     def _salt(self) -> int:
-        stored = self._ledger.facts.get(_SALT)
-        if stored is None:
-            stored = str(secrets.randbits(64))
-            self._ledger.facts.set(_SALT, stored)
-        return int(stored)
+        salt = self._ledger.facts.get(SALT)
+        if salt is None:
+            salt = secrets.randbits(64)
+            self._ledger.facts.set(SALT, salt)
+        return salt
 
 
 def _reading(

@@ -17,10 +17,10 @@ import structlog
 
 from syncd.core.backoff import backed_off
 from syncd.intake.ports import IntakeLedger
+from syncd.ledger.facts import Fact
 
 log = structlog.get_logger(__name__)
 
-_FACT = "set_aside"  # the fact: what ended the process, as JSON
 _DEATHS = 2  # in the same place, from which on it is set aside
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(hours=1), timedelta(days=1)
 _CHANGES = 3  # deaths from which on a changed text is not read at once either: it may change at every reading
@@ -43,14 +43,25 @@ class _Suspect:
         return datetime.fromisoformat(self.at) + waits
 
 
+def _encode_suspects(suspects: list[_Suspect]) -> str:
+    return json.dumps([asdict(suspect) for suspect in suspects])
+
+
+def _decode_suspects(text: str) -> list[_Suspect]:
+    return [_Suspect(**told) for told in json.loads(text)]
+
+
+_SET_ASIDE = Fact("set_aside", _encode_suspects, _decode_suspects)
+
+
 class Poison:
     """What is suspected of ending the process, as the ledger knows it."""
 
     def __init__(self, ledger: IntakeLedger, now: datetime) -> None:
         """Count the death of a former process, if there was one."""
         self._ledger = ledger
-        stored = json.loads(ledger.facts.get(_FACT) or "[]")
-        self._suspects = {(s["source"], s["uid"]): _Suspect(**s) for s in stored}
+        known_ones = ledger.facts.get(_SET_ASIDE) or []
+        self._suspects = {(suspect.source, suspect.uid): suspect for suspect in known_ones}
         left = ledger.under_way.take_left()
         for piece in left:
             known = self._suspects.get((piece.source, piece.uid))
@@ -104,4 +115,4 @@ class Poison:
         return self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
 
     def _store(self) -> None:
-        self._ledger.facts.set(_FACT, json.dumps([asdict(suspect) for suspect in self._suspects.values()]))
+        self._ledger.facts.set(_SET_ASIDE, list(self._suspects.values()))

@@ -11,6 +11,7 @@ from typing import Protocol
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.ics import Locale
+from syncd.ledger.facts import AtRest, Facts
 
 
 class Fetched(Protocol):
@@ -89,7 +90,7 @@ class WorklistStore(Protocol):
         deferred: Mapping[str, tuple[datetime | None, str]],
         *,
         over: Collection[str],
-        total: tuple[str, str],
+        total: AtRest,
     ) -> None: ...
 
 
@@ -113,19 +114,12 @@ class UnderWay(Protocol):
     def working(self, source: str, digest: str = "") -> AbstractContextManager[None]: ...
 
 
-class FactStore(Protocol):
-    """Small texts that are remembered under names."""
-
-    def get(self, name: str) -> str | None: ...
-    def set(self, name: str, value: str) -> None: ...
-
-
 class IntakeLedger(Protocol):
     """The stores of the ledger that reading needs, and what this process is working on."""
 
     @property
     def worklist(self) -> WorklistStore: ...
     @property
-    def facts(self) -> FactStore: ...
+    def facts(self) -> Facts: ...
     @property
     def under_way(self) -> UnderWay: ...

@@ -18,12 +18,10 @@ from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
 from syncd.intake.reader import Bounded
 from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
 from syncd.intake.span import span_of
+from syncd.ledger.facts import JUDGED_AT
 
 UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
 """How a source stands: never looked at; as it was found last."""
-
-JUDGED_AT = "judged_at"
-"""The fact: when it was last judged which events are over."""
 
 _LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybody notices
 
@@ -155,7 +153,7 @@ class Search:
         }
         several = self._worklist.in_several_sources(findings.restamped)
         remarked = self._worklist.remarks(self._source.name)  # the lines may have moved in which they stand
-        self._ledger.facts.set(JUDGED_AT, self.at.isoformat())
+        self._ledger.facts.set(JUDGED_AT, self.at)
         self._worklist.record_scan(
             self._source.name,
             findings.inventory.packed(),

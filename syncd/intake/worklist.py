@@ -7,7 +7,6 @@ the program, and a clock that goes forward.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,9 +19,8 @@ from syncd.core.changes import Plan
 from syncd.core.totals import Rest, Tally
 from syncd.intake.intake import Intake, Said, program
 from syncd.intake.ports import IntakeLedger
+from syncd.ledger.facts import AT_REST, BASIS, AtRest, Basis
 
-_TOTAL = "at_rest"  # the fact: what rests in sum, and when that was found
-_BASIS = "basis"  # the fact: what the agenda rests on
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
 
@@ -68,25 +66,25 @@ class Agenda:
 
         `advance` is how far ahead the tenant lets book.
         """
-        basis = f"{program()}\n{self._rules}\n{advance}"
-        known = self._ledger.facts.get(_BASIS) or ""
-        total, at = self._total()
-        set_back = now < max(at, self._intake.judged_at) - _SET_BACK
+        basis = Basis(program(), self._rules, str(advance))
+        known = self._ledger.facts.get(BASIS)
+        resting = self._resting()
+        set_back = now < max(resting.at, self._intake.judged_at) - _SET_BACK
         if known == basis and not set_back:
             return True
-        if known.partition("\n")[0] != program() or set_back:
+        if known is None or known.program != basis.program or set_back:
             self._intake.forget(now)
-            self._ledger.facts.set(_TOTAL, _text(total, now))
+            self._ledger.facts.set(AT_REST, AtRest(resting.total, now))
         # How far ahead may be booked means nothing for what has nothing within the horizon yet.
-        only_advance = not set_back and known.rpartition("\n")[0] == basis.rpartition("\n")[0]
+        only_advance = not set_back and known is not None and known.has_rules_of(basis)
         self._ledger.worklist.add_all(counted=only_advance)
-        self._ledger.facts.set(_BASIS, basis)
+        self._ledger.facts.set(BASIS, basis)
         return False
 
     def due(self, now: datetime) -> Due:
         """What to look at now."""
         uids = self._ledger.worklist.ready(now)
-        total, _ = self._total()
+        total = self._resting().total
         for text in uids.values():
             if text:
                 total = total - Tally.of_text(text)
@@ -116,23 +114,15 @@ class Agenda:
                 total = total + rest.tally
                 resting[uid] = (until, rest.tally.text)
         if resting or over:
-            self._ledger.worklist.defer(resting, over=over, total=(_TOTAL, _text(total, now)))
+            self._ledger.worklist.defer(resting, over=over, total=AtRest(total, now))
         return total
 
     def _people_until(self, now: datetime) -> datetime | None:
         """Return until when what the directory said of people is believed; None if it is not asked."""
         return None if self._people_kept is None else now + self._people_kept
 
-    def _total(self) -> tuple[Tally, datetime]:
-        stored = self._ledger.facts.get(_TOTAL)
-        if not stored:
-            return Tally(), _AT_ONCE
-        text, at = json.loads(stored)
-        return Tally.of_text(text), datetime.fromisoformat(at)
-
-
-def _text(total: Tally, at: datetime) -> str:
-    return json.dumps([total.text, at.isoformat()])
+    def _resting(self) -> AtRest:
+        return self._ledger.facts.get(AT_REST) or AtRest(Tally(), _AT_ONCE)
 
 
 def _digest(value: object) -> str:

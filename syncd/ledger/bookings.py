@@ -33,13 +33,12 @@ from syncd.core.occurrence import OccurrenceKey
 from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, tables
 from syncd.ledger.database import Database
-from syncd.ledger.facts import Facts
+from syncd.ledger.facts import ADOPTED_AT, Facts
 from syncd.ledger.gate import Gate
 from syncd.ledger.worklist import add_uids, ready_uids
 
 _ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
-_ADOPTED = "adopted"  # the fact that a ledger without history was compared with the API
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +70,14 @@ class Bookings:
         """
         if self._is_old_copy:
             return True
-        if self._facts.get(_ADOPTED) is not None:
+        if self._facts.get(ADOPTED_AT) is not None:
             return False
         with self._database.reading() as connection:
             return connection.execute(select(tables.generations.c.highest).limit(1)).first() is None
 
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
-        self._facts.set(_ADOPTED, at.isoformat())
+        self._facts.set(ADOPTED_AT, at)
         self._database.progress = self._latest_history()
         self._is_old_copy = False
 

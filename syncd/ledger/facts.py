@@ -1,12 +1,38 @@
-"""Small texts that are remembered under names."""
+"""Small values that are remembered under names, each written and read in one way.
+
+A fact is stored as a text that a person can read in the database; the texts are those of former versions.
+A fact whose value has a type of its own is declared beside that type.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Generic, TypeVar
+
 from sqlalchemy import Connection, delete, select
 
+from syncd.core.policy import Repaired
+from syncd.core.totals import Tally
 from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import Gate
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact(Generic[T]):
+    """A name, and how its value is written as a text that is not empty, and read back.
+
+    `decode` raises ValueError, KeyError or TypeError for a text that makes no sense.
+    """
+
+    name: str
+    encode: Callable[[T], str]
+    decode: Callable[[str], T]
 
 
 class Facts:
@@ -17,29 +43,29 @@ class Facts:
         self._gate = gate
         self._cache: dict[str, str] | None = self._all() if cached else None
 
-    def get(self, name: str) -> str | None:
-        """Return the text that was set under a name; None if none was."""
-        if self._cache is not None:
-            return self._cache.get(name)
-        query = select(tables.facts.c.value).where(tables.facts.c.name == name)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar()
+    def get(self, fact: Fact[T]) -> T | None:
+        """Return the value of a fact; None if it has none."""
+        text = self._text_of(fact.name)
+        if not text:
+            return None
+        with self._database.making_sense(f"The fact {fact.name}"):
+            return fact.decode(text)
 
-    def set(self, name: str, value: str) -> None:
-        """Remember a text under a name, in place of the one before."""
+    def set(self, fact: Fact[T], value: T | None) -> None:
+        """Give a fact a value in place of the one before; None: it has none."""
         with self._gate.writing() as connection:
-            put_fact(connection, name, value)
-        self.note(name, value)
+            text = put_fact(connection, fact, value)
+        self.note(fact, text)
 
-    def note(self, name: str, value: str) -> None:
-        """Take note of a fact that another store wrote with `put_fact`, when that is on disk."""
+    def note(self, fact: Fact[T], text: str) -> None:
+        """Take note of the text that another store wrote with `put_fact`, when that is on disk."""
         if self._cache is not None:
-            self._cache[name] = value
+            self._cache[fact.name] = text
 
     def beginning(self, prefix: str) -> dict[str, str]:
-        """Return the facts whose names begin with a prefix, by the rest of the name."""
-        facts = self._all() if self._cache is None else self._cache
-        return {name.removeprefix(prefix): value for name, value in facts.items() if name.startswith(prefix)}
+        """Return the texts of the facts whose names begin with a prefix, by the rest of the name."""
+        texts = self._all() if self._cache is None else self._cache
+        return {name.removeprefix(prefix): text for name, text in texts.items() if name.startswith(prefix)}
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
@@ -48,11 +74,192 @@ class Facts:
         if self._cache is not None:
             self._cache.pop(name, None)
 
+    def _text_of(self, name: str) -> str | None:
+        if self._cache is not None:
+            return self._cache.get(name)
+        query = select(tables.facts.c.value).where(tables.facts.c.name == name)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar()
+
     def _all(self) -> dict[str, str]:
         with self._database.reading() as connection:
             return {row.name: row.value for row in connection.execute(select(tables.facts))}
 
 
-def put_fact(connection: Connection, name: str, value: str) -> None:
-    """Write a fact in the transaction of another store; `Facts.note` it afterwards."""
-    tables.put(connection, tables.facts, {"name": name}, {"value": value})
+def put_fact(connection: Connection, fact: Fact[T], value: T | None) -> str:
+    """Write a fact in the transaction of another store; returns its text, to be told to `Facts.note`."""
+    text = "" if value is None else fact.encode(value)
+    tables.put(connection, tables.facts, {"name": fact.name}, {"value": text})
+    return text
+
+
+# Moments
+
+
+def _moment(name: str) -> Fact[datetime]:
+    return Fact(name, datetime.isoformat, datetime.fromisoformat)
+
+
+ADOPTED_AT = _moment("adopted")
+"""When a ledger without history was compared with the API."""
+
+COMPARED_AT = _moment("inspected")
+"""When ledger and API were compared last."""
+
+UNPROVEN_AT = _moment("unproven")
+"""When a ledger without history asked in vain what is booked."""
+
+JUDGED_AT = _moment("judged_at")
+"""When it was last judged which events are over."""
+
+PRUNED_ON: Fact[date] = Fact("pruned", date.isoformat, date.fromisoformat)
+"""The day on which what is long over was forgotten last."""
+
+
+# What a cycle found
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The cancellations that the last cycle held: the checksum of the set, and how many they are."""
+
+    checksum: str | None = None
+    cancellations: int = 0
+
+
+def _encode_held(held: Held) -> str:
+    return f"{held.checksum or ''} {held.cancellations}"
+
+
+def _decode_held(text: str) -> Held:
+    checksum, _, cancellations = text.partition(" ")
+    return Held(checksum or None, int(cancellations))
+
+
+HELD = Fact("held", _encode_held, _decode_held)
+
+MISSING_FILES: Fact[dict[str, list[str]]] = Fact("missing", json.dumps, json.loads)
+"""Which files of directories are gone for a moment, by source."""
+
+
+def _encode_offset(ahead: timedelta) -> str:
+    return f"{ahead.total_seconds():.0f}"
+
+
+def _decode_offset(text: str) -> timedelta:
+    return timedelta(seconds=float(text))
+
+
+CLOCK_OFFSET = Fact("clock_offset", _encode_offset, _decode_offset)
+"""How far our clock is ahead of the API's, in whole seconds, when that is to be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaxDay:
+    """How many days ahead the tenant lets book (None: without a limit), and when that was asked."""
+
+    days: int | None
+    asked_at: datetime
+
+
+def _encode_max_day(known: MaxDay) -> str:
+    days = "" if known.days is None else str(known.days)
+    return f"{days} {known.asked_at.isoformat()}"
+
+
+def _decode_max_day(text: str) -> MaxDay:
+    days, _, asked_at = text.partition(" ")
+    return MaxDay(int(days) if days else None, datetime.fromisoformat(asked_at))
+
+
+MAX_DAY = Fact("max_day", _encode_max_day, _decode_max_day)
+
+
+def _encode_repairs(repairs: Mapping[int, Repaired]) -> str:
+    return json.dumps({row: asdict(repaired) for row, repaired in repairs.items()})
+
+
+def _decode_repairs(text: str) -> Mapping[int, Repaired]:
+    stored = json.loads(text)
+    return {
+        int(row): Repaired(told["origin"], tuple(told["fields"]), told["times"])
+        for row, told in stored.items()
+    }
+
+
+REPAIRS = Fact("repairs", _encode_repairs, _decode_repairs)
+"""What was repaired and is not known to last, by row of its booking."""
+
+
+# What reading rests on
+
+SALT: Fact[int] = Fact("salt", str, int)
+"""A secret number that keeps feeds from provoking equal digests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the worklist rests on: this version of the program, its rules, and how far ahead may be booked."""
+
+    program: str
+    rules: str
+    advance: str
+
+    def has_rules_of(self, other: Basis) -> bool:
+        """Return whether another basis has the same program and rules."""
+        return (self.program, self.rules) == (other.program, other.rules)
+
+
+def _encode_basis(basis: Basis) -> str:
+    return f"{basis.program}\n{basis.rules}\n{basis.advance}"
+
+
+def _decode_basis(text: str) -> Basis:
+    program, _, rest = text.partition("\n")
+    rules, _, advance = rest.rpartition("\n")
+    return Basis(program, rules, advance)
+
+
+BASIS = Fact("basis", _encode_basis, _decode_basis)
+
+
+@dataclass(frozen=True, slots=True)
+class AtRest:
+    """What all deferred UIDs add to a plan, and when that was found."""
+
+    total: Tally
+    at: datetime
+
+
+def _encode_at_rest(resting: AtRest) -> str:
+    return json.dumps([resting.total.text, resting.at.isoformat()])
+
+
+def _decode_at_rest(text: str) -> AtRest:
+    total, at = json.loads(text)
+    return AtRest(Tally.of_text(total), datetime.fromisoformat(at))
+
+
+AT_REST = Fact("at_rest", _encode_at_rest, _decode_at_rest)
+
+
+@dataclass(frozen=True, slots=True)
+class PathWord:
+    """A word of `syncd.sources.files` about a path, and the path."""
+
+    word: str
+    path: str
+
+
+def _encode_path(known: PathWord) -> str:
+    return f"{known.word}\n{known.path}"
+
+
+def _decode_path(text: str) -> PathWord:
+    word, _, path = text.partition("\n")
+    return PathWord(word, path)
+
+
+def path_of(source: str) -> Fact[PathWord]:
+    """Return the fact that says what is remembered of the path of a source."""
+    return Fact(f"path of {source}", _encode_path, _decode_path)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select
 from syncd.core.booking import BookingState
 from syncd.ledger import tables
 from syncd.ledger.database import Database
-from syncd.ledger.facts import Facts
+from syncd.ledger.facts import Fact, Facts
 
 _PREFIX = "published:"  # begins the fact that a file, named behind it, is ours to remove
 
@@ -27,7 +27,7 @@ class PublishedFiles:
 
     def note(self, filename: str, folder: str) -> None:
         """Remember that a file in this directory is ours to remove; before it is written."""
-        self._facts.set(f"{_PREFIX}{filename}", folder)
+        self._facts.set(Fact(f"{_PREFIX}{filename}", str, str), folder)
 
     def forget(self, filename: str) -> None:
         """Remember a published file no more."""

@@ -20,7 +20,7 @@ from sqlalchemy.sql import Select
 from syncd.core.reservation import epoch_ms
 from syncd.ledger import tables
 from syncd.ledger.database import Database
-from syncd.ledger.facts import Facts, put_fact
+from syncd.ledger.facts import AT_REST, AtRest, Facts, put_fact
 from syncd.ledger.gate import Gate
 
 _ADD: TextClause = text(
@@ -200,14 +200,13 @@ class Worklist:
         deferred: Mapping[str, tuple[datetime | None, str]],
         *,
         over: Collection[str],
-        total: tuple[str, str],
+        total: AtRest,
     ) -> None:
         """Defer UIDs to a moment (None: until they change) with a tally; forget those that are over.
 
-        `total` is the name and the new value of the fact that sums up what is deferred.
+        `total` sums up all that is deferred from now on.
         """
         c = tables.agenda.c
-        name, value = total
         with self._gate.writing() as connection:
             if deferred:
                 change = update(tables.agenda).where(c.uid == bindparam("of"))
@@ -217,8 +216,8 @@ class Worklist:
                 gone = [{"gone": uid} for uid in over]
                 connection.execute(delete(tables.agenda).where(c.uid == bindparam("gone")), gone)
                 connection.execute(delete(tables.kept).where(tables.kept.c.uid == bindparam("gone")), gone)
-            put_fact(connection, name, value)
-        self._facts.note(name, value)
+            text = put_fact(connection, AT_REST, total)
+        self._facts.note(AT_REST, text)
 
 
 def add_uids(connection: Connection, uids: Iterable[str]) -> None:

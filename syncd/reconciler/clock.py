@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.apply.ports import Api, FactStore
+from syncd.apply.ports import Api
 from syncd.core.apitime import ApiTime
 from syncd.errors import ClockWrong
+from syncd.ledger.facts import CLOCK_OFFSET, Facts
 from syncd.reconciler.ports import Ledger
 
 log = structlog.get_logger(__name__)
@@ -25,7 +26,6 @@ SAID = timedelta(minutes=5)
 FARTHEST = timedelta(days=1)
 """How far the clock may be off before nothing is written any more."""
 
-_FACT = "clock_offset"  # the fact: seconds that our clock is ahead of the API's, when that is to be said
 _CURE = "set the clock (NTP: timedatectl set-ntp true)"
 
 
@@ -68,9 +68,9 @@ class ClockCheck:
     def _say(self, ahead: timedelta) -> None:
         """Say a change: that the clock is off, by how much otherwise, or that it is right again."""
         self.sentence = _sentence(ahead)
-        known = timedelta(seconds=float(self._ledger.facts.get(_FACT) or 0))
+        known = self._ledger.facts.get(CLOCK_OFFSET) or timedelta()
         if bool(known) != bool(ahead) or abs(known - ahead) > SAID:
-            self._ledger.facts.set(_FACT, f"{ahead.total_seconds():.0f}" if ahead else "")
+            self._ledger.facts.set(CLOCK_OFFSET, ahead or None)
         if bool(self._said) != bool(ahead) or abs(self._said - ahead) > SAID:
             if ahead:
                 log.warning("clock", ahead_s=round(ahead.total_seconds()), told=self.sentence)
@@ -79,9 +79,9 @@ class ClockCheck:
             self._said = ahead
 
 
-def clock_told(facts: FactStore) -> tuple[str, bool]:
+def clock_told(facts: Facts) -> tuple[str, bool]:
     """Return what was said of the clock last, empty when it was right, and whether nothing is written."""
-    ahead = timedelta(seconds=float(facts.get(_FACT) or 0))
+    ahead = facts.get(CLOCK_OFFSET) or timedelta()
     return _sentence(ahead), abs(ahead) > FARTHEST
 
 

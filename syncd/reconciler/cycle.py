@@ -6,7 +6,6 @@ Both ask the same questions in the same order, so that what `plan` announces is 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ import structlog
 
 from syncd.apply.applier import Applier
 from syncd.apply.drift import inspect, is_due, is_unproven, last_compared, look_for, remember
-from syncd.apply.ports import Api, FactStore, Progress
+from syncd.apply.ports import Api, Progress
 from syncd.apply.publish import remove_unneeded
 from syncd.apply.questions import Questions, leftovers, standing
 from syncd.apply.settle import Settler
@@ -36,6 +35,7 @@ from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.worklist import Agenda, Due
+from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, Facts, Held
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import ANSWER_KEPT, Desired, InputGatherer, PlanInputs
 from syncd.reconciler.ports import Ledger
@@ -60,16 +60,10 @@ _UNPROVEN = (
     "it is booked as soon as a list proves it."
 )
 
-_HELD = "held"  # the fact that says what the last cycle held: checksum, blank, number
 
-
-_MISSING = "missing"  # the fact that says which files are gone for a moment: a list by source, as JSON
-
-
-def last_missing(facts: FactStore) -> dict[str, list[str]]:
+def last_missing(facts: Facts) -> dict[str, list[str]]:
     """Return by source the files of directories that were gone when it was looked at, and are awaited."""
-    found: dict[str, list[str]] = json.loads(facts.get(_MISSING) or "{}")
-    return found
+    return facts.get(MISSING_FILES) or {}
 
 
 def missing_told(file: str) -> str:
@@ -78,12 +72,6 @@ def missing_told(file: str) -> str:
         f"The file {file} is gone; nothing follows for what it held before it has stayed away for "
         "safety.file_grace."
     )
-
-
-def last_held(facts: FactStore) -> tuple[str | None, int]:
-    """Checksum and number of the cancellations that the last cycle held."""
-    checksum, _, count = (facts.get(_HELD) or " 0").partition(" ")
-    return checksum or None, int(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,20 +231,20 @@ class Reconciler:
             grounds = self._groundwork.grounds(wish, bookings, now, remember=False, ask=False)
         return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
 
-    def held_now(self, checksum: str) -> tuple[str | None, int]:
-        """The checksum and number of the cancellations that are held now.
+    def held_now(self, checksum: str) -> Held:
+        """Return the cancellations that are held now.
 
         What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
         without the API if that cannot be used.
         """
-        known = last_held(self._ledger.facts)
-        if known[0] == checksum:
+        known = self._ledger.facts.get(HELD) or Held()
+        if known.checksum == checksum:
             return known
         try:
             decided = self.preview().plan
         except (ApiUnusable, ReservationError):
             return known
-        return decided.held_checksum, len(decided.held)
+        return Held(decided.held_checksum, len(decided.held))
 
     def adoption(self, *, apply: bool) -> Adoption:
         """Which reservations with our mark the ledger does not know; with `apply` it takes them over.
@@ -494,10 +482,10 @@ class Reconciler:
         """Once a day; the ledger of a service that runs for years must not grow for years."""
         if not self._clock_check.is_judged:
             return
-        today = f"{now:%Y-%m-%d}"
-        if self._ledger.facts.get("pruned") != today:
+        today = now.date()
+        if self._ledger.facts.get(PRUNED_ON) != today:
             self._ledger.prune(now - self._settings.retention)
-            self._ledger.facts.set("pruned", today)
+            self._ledger.facts.set(PRUNED_ON, today)
 
     def _look_once_more(self, settler: Settler) -> None:
         """Most lost answers are settled by one look at the end of the cycle that lost them."""
@@ -509,9 +497,9 @@ class Reconciler:
     def _record_silently(self, decided: Plan) -> None:
         """What the plan changes in the ledger alone."""
         now = self._clock()
-        held = f"{decided.held_checksum or ''} {len(decided.held)}"
-        if self._ledger.facts.get(_HELD) != held:
-            self._ledger.facts.set(_HELD, held)
+        held = Held(decided.held_checksum, len(decided.held))
+        if self._ledger.facts.get(HELD) != held:
+            self._ledger.facts.set(HELD, held)
             _log_held(decided)
         # First what is over: its meeting may go on in another record, and a key has one that is current.
         if decided.closed:
@@ -573,7 +561,7 @@ class Reconciler:
                 detail=MEANINGS[Reason.FILE_MISSING],
             )
         self._missing = known
-        self._ledger.facts.set(_MISSING, json.dumps(known))
+        self._ledger.facts.set(MISSING_FILES, known)
 
     def _remember_reading(self, reading: Reading, report: SourceReport) -> None:
         self._ledger.sources.record_reading(

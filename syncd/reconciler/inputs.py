@@ -25,6 +25,7 @@ from syncd.core.recognise import Recognised
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, Unanswered
 from syncd.intake.ports import CalendarSource
+from syncd.ledger.facts import MAX_DAY, MaxDay
 from syncd.reconciler.ports import Ledger
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,6 @@ _RULES_AGAIN = timedelta(hours=1)  # after a question for them that got no answe
 ANSWER_KEPT = timedelta(hours=24)
 """How long an answer of the directory is believed."""
 _MOST_DAYS = 36_500  # nobody books further ahead
-_MAX_DAY = "max_day"  # the fact: days, blank, when they were asked for
 _RESERVE = 20  # a part of the monthly calls that writes leave for looking
 
 
@@ -197,27 +197,26 @@ class InputGatherer:
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
         """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
-        known, _, asked = (self._ledger.facts.get(_MAX_DAY) or "").partition(" ")
-        if ask and not (asked and now - datetime.fromisoformat(asked) < _RULES_KEPT):
+        known = self._ledger.facts.get(MAX_DAY)
+        if ask and (known is None or now - known.asked_at >= _RULES_KEPT):
+            days = None if known is None else known.days
             try:
-                max_day = self._api.rules().max_day
+                known = MaxDay(self._api.rules().max_day, now)
             except Unanswered as error:
                 # What was known goes on, and they are asked again before they would be out of date.
                 log.warning("booking rules", error=str(error))
-                asked = (now - _RULES_KEPT + _RULES_AGAIN).isoformat()
-            else:
-                known, asked = "" if max_day is None else str(max_day), now.isoformat()
+                known = MaxDay(days, now - _RULES_KEPT + _RULES_AGAIN)
             if remember:
-                self._ledger.facts.set(_MAX_DAY, f"{known} {asked}")
-        return _days(known)
+                self._ledger.facts.set(MAX_DAY, known)
+        return _limit(known)
 
     def known_advance(self) -> timedelta | None:
         """How far ahead the tenant let book when it was last asked; None without a limit."""
-        return _days((self._ledger.facts.get(_MAX_DAY) or "").partition(" ")[0])
+        return _limit(self._ledger.facts.get(MAX_DAY))
 
     def forget_rules(self) -> None:
         """Ask the tenant's rules anew the next time."""
-        self._ledger.facts.set(_MAX_DAY, "")
+        self._ledger.facts.set(MAX_DAY, None)
 
     def _calls(self, now: datetime) -> CallBudget | None:
         """What writes may still cost this month, and whether the calls run short at this pace."""
@@ -229,10 +228,11 @@ class InputGatherer:
         return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
 
 
-def _days(text: str) -> timedelta | None:
-    """How far ahead a tenant lets book, by the days that it told; None without a limit that makes sense."""
-    days = int(text) if text else -1
-    return timedelta(days=days) if 0 <= days <= _MOST_DAYS else None
+def _limit(known: MaxDay | None) -> timedelta | None:
+    """Return how far ahead a tenant lets book; None without a limit that makes sense."""
+    if known is None or known.days is None or not 0 <= known.days <= _MOST_DAYS:
+        return None
+    return timedelta(days=known.days)
 
 
 def forecast(used: int, now: datetime) -> int:

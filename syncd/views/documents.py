@@ -15,7 +15,8 @@ from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import REFUSALS, Note, Reason
 from syncd.ledger import Ledger
-from syncd.reconciler import Adoption, CycleReport, clock_told, forecast, last_held, last_missing
+from syncd.ledger.facts import HELD, Held
+from syncd.reconciler import Adoption, CycleReport, clock_told, forecast, last_missing
 from syncd.tuya import payload
 
 OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
@@ -159,7 +160,7 @@ def status_document(
     records = ledger.sources.all()
     used = ledger.calls.in_month(now)
     strays, duplicates = leftovers(ledger.facts)
-    checksum, cancellations = last_held(ledger.facts)
+    held = ledger.facts.get(HELD) or Held()
     sources = []
     for name in configured:
         record = records.get(name)
@@ -183,7 +184,7 @@ def status_document(
         "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
         "vanished": sum(booking.is_vanished for booking in known),
         "sources": sources,
-        "held": {"checksum": checksum, "cancellations": cancellations},
+        "held": {"checksum": held.checksum, "cancellations": held.cancellations},
         "missing_files": last_missing(ledger.facts),
         "calls_this_month": used,
         "calls_forecast": forecast(used, now),

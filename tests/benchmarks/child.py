@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from syncd import log
-from syncd.apply.drift import INSPECTED
 from syncd.assembly import assemble, open_ledger
 from syncd.config import load
 from syncd.ics import ParsedSeries, ParserPool, RawEvent
+from syncd.ledger.facts import COMPARED_AT
 from syncd.tuya import TuyaApi
 
 _CYCLES_BEFORE = 2  # the first one loads what is known, the second one is as all that follow
@@ -102,14 +102,14 @@ def main() -> None:
         opened_s = time.perf_counter() - opening
         if wanted.living:
             if wanted.compared:
-                ledger.facts.set(INSPECTED, "")
+                ledger.facts.set(COMPARED_AT, None)
             for _ in range(_CYCLES_BEFORE):
                 parts.reconciler.cycle()
             _say("ready")
             sys.stdin.readline()
             Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew: proc(5)
         if wanted.compares:
-            ledger.facts.set(INSPECTED, "")
+            ledger.facts.set(COMPARED_AT, None)
         passed = timedelta(hours=wanted.later)
         call_time, understandings = CallTime(parts.api), Understandings()
         with _profiled(wanted.profile):

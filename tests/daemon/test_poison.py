@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from syncd.ledger import Ledger
+from syncd.ledger.facts import Fact
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running, until
 
+SUSPECTS: Fact[list[dict[str, Any]]] = Fact("set_aside", json.dumps, json.loads)
 SETTLED_S = 3.0  # after which the time of a file is taken for proof that it is the same
 COSTLY = ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY")
 
@@ -147,10 +149,10 @@ def test_tried_again_later(office: Office) -> None:
         die(office, at("bad", "slow"))
     assert office.once()["outcome"] == "attention"
     with Ledger.open(f"sqlite:///{office.folder}/state.db", owner=True) as ledger:
-        (suspect,) = json.loads(ledger.facts.get("set_aside") or "")
+        (suspect,) = ledger.facts.get(SUSPECTS) or []
         assert suspect["deaths"] == 2
         suspect["at"] = f"{ahead(-1).isoformat()}"
-        ledger.facts.set("set_aside", json.dumps([suspect]))
+        ledger.facts.set(SUSPECTS, [suspect])
     assert office.once()["outcome"] == "attention"
     (skip,) = [c for c in office.plan()["changes"] if c["uid"] == "slow"]
     assert "takes more than" in skip["detail"]

@@ -28,6 +28,7 @@ import structlog
 from syncd.core.booking import Booking
 from syncd.core.reasons import Reason
 from syncd.core.resolve import Decision, Verdict
+from syncd.ledger.facts import HELD, Held
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
 from tests.fuzz.nonsense import AboutOne, copied, damage, says_no, with_more_pages
 from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
@@ -382,13 +383,13 @@ class Trial:
     def _persons_answer(self) -> bool:
         """A person releases what is held and lets be tried again what was refused; whether anything was."""
         with self.life.ledger() as ledger:
-            checksum, _, count = (ledger.facts.get("held") or " 0").partition(" ")
-            if checksum:
-                ledger.people.approve(checksum, self.now, "somebody")
+            held = ledger.facts.get(HELD) or Held()
+            if held.checksum:
+                ledger.people.approve(held.checksum, self.now, "somebody")
             stuck = [b for b in ledger.bookings.current() if b.in_doubt or b.reason is Reason.REFUSED]
             for booking in stuck:
                 ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.now))
-        return bool(stuck) or count not in ("", "0")
+        return bool(stuck) or held.cancellations > 0
 
     def _compare(self) -> None:
         """Each meeting has its one reservation, each reservation of ours its meeting."""

@@ -32,6 +32,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from syncd.core.booking import HOLDING_STATES
 from syncd.core.reasons import Reason
 from syncd.core.resolve import Decision, Verdict
+from syncd.ledger.facts import HELD, Held
 from tests.conftest import examples
 from tests.machine.calendars import (
     AWAY,
@@ -393,7 +394,7 @@ class Office(RuleBasedStateMachine):
     def approve(self) -> None:
         """A person releases what is held, if anything is."""
         with self.world.ledger() as ledger:
-            checksum = (ledger.facts.get("held") or "").partition(" ")[0]
+            checksum = (ledger.facts.get(HELD) or Held()).checksum
             if checksum in self.judge.held:
                 ledger.people.approve(checksum, self.world.now, "somebody")
                 self.judge.note_approval(checksum)
@@ -535,7 +536,7 @@ class Office(RuleBasedStateMachine):
             stuck = [b for b in refused if not self.judge.rejected(b)]
             for booking in stuck:
                 ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
-            return settled or bool(stuck) or (ledger.facts.get("held") or " 0") != " 0"
+            return settled or bool(stuck) or (ledger.facts.get(HELD) or Held()) != Held()
 
     def teardown(self) -> None:
         """Whatever happened before, it ends well."""
