@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syncd.core.reservation import ReservationSpec
-from syncd.intake.excerpt import Part, ZoneUse
+from syncd.intake.excerpt import WrittenComponent, ZoneUse
 
 
 def asked_for(spec: ReservationSpec) -> str:
@@ -21,7 +21,7 @@ def asked_for(spec: ReservationSpec) -> str:
     return f"Asked for: {', '.join(asked)}.{roomless}"
 
 
-def told_part(part: Part, *, several: bool) -> str:
+def told_part(part: WrittenComponent, *, several: bool) -> str:
     """One component; its document is named if there are several."""
     place = f"{part.document}, line {part.line}" if several else f"Line {part.line}"
     what = "the series" if part.recurs else "the event"
@@ -34,7 +34,7 @@ def told_part(part: Part, *, several: bool) -> str:
     return f"{place}: {what}" + (f" {', '.join(said)}." if said else ".")
 
 
-def _marks(part: Part) -> tuple[tuple[str, str], ...]:
+def _marks(part: WrittenComponent) -> tuple[tuple[str, str], ...]:
     method = part.method if part.method not in {"", "PUBLISH"} else ""
     return (("SEQUENCE", part.sequence), ("STATUS", part.status), ("METHOD", method))
 

@@ -354,8 +354,7 @@ class SeriesParser:
 
     def _component(self, uid: str, raw_event: RawEvent) -> Component | None:
         """The values of a piece, None if its UIDs have defects of their own; raises `BrokenComponent`."""
-        lines = tuple(line for _, line in content_lines(decode(raw_event.text)))
-        raw = RawComponent("VEVENT", raw_event.line, lines)
+        raw = RawComponent("VEVENT", raw_event.line, tuple(lines_of(raw_event)))
         if len(raw.uids) > 1:
             if not uid:
                 return None
@@ -395,6 +394,12 @@ class SeriesParser:
         if key not in self._calendars:
             (self._calendars[key],) = split(self._contexts[key].text)
         return self._calendars[key]
+
+
+def lines_of(raw_event: RawEvent) -> Iterator[str]:
+    """Yield the content lines of an event, unfolded."""
+    for _, line in content_lines(decode(raw_event.text)):
+        yield line
 
 
 _TEXT_AROUND = "text around the calendar in {} was left out; look at what makes it"

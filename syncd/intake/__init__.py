@@ -9,8 +9,9 @@ Nothing in here knows the API, or what is booked.
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of, extent
 from syncd.intake.former import Former
 from syncd.intake.intake import Elsewhere, Intake, Prepare
+from syncd.intake.overlay import Overlay
 from syncd.intake.ports import CalendarSource, Fetched
-from syncd.intake.reader import Bounded, Presences, read
+from syncd.intake.reading import Bounded, Presences
 from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
 from syncd.intake.span import span_of
 
@@ -21,6 +22,7 @@ __all__ = [
     "Fetched",
     "Former",
     "Intake",
+    "Overlay",
     "Prepare",
     "Presences",
     "SourceDiff",
@@ -29,6 +31,5 @@ __all__ = [
     "excerpt_of",
     "extent",
     "look_through",
-    "read",
     "span_of",
 ]

@@ -1,36 +1,34 @@
-"""How one UID stands in the documents of a source, for a person who asks about it.
+"""The components of one UID as they are written in a source, for `syncd explain`.
 
-Only components of that UID are looked at; what they mean is left to the reader, which is given a
-calendar of nothing else, so that an account can never tell another story than a cycle.
+What they mean is left to the parser that a cycle uses, so that an excerpt never tells another story.
 Nothing in here decides what is booked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from syncd.core.document import Document
-from syncd.core.occurrence import Moment, Occurrence, Reading, Window, extent_of
-from syncd.errors import SourceError
-from syncd.ics.content import Incomplete, RawCalendar, RawComponent, split, unescaped
+from syncd.core.occurrence import Moment, Occurrence, Window, extent_of
+from syncd.ics.content import RawCalendar, RawComponent, split, unescaped
 from syncd.ics.quirks import repaired
-from syncd.ics.series import Locale
+from syncd.ics.series import Locale, ParsedSeries, SeriesParser, lines_of
+from syncd.ics.vevent import RawEvent
 from syncd.ics.zones import UnknownZone, Zones
-from syncd.intake.reader import read
+from syncd.intake.source_index import SourceIndex
 
 _DATED = ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE")
 _TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)', re.IGNORECASE)
 _YEAR = timedelta(days=366)
-_Reads: TypeAlias = Callable[[datetime, datetime], Reading]
+_Parses: TypeAlias = Callable[[datetime, datetime], ParsedSeries]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WrittenComponent:
     """One VEVENT as it stands in a document, its values as written.
 
     `recurrence_id` is None for a master or an event that does not recur; `excluded` counts dates in EXDATE.
@@ -71,7 +69,7 @@ class SourceExcerpt:
     None where they are too many to count.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[WrittenComponent, ...]
     zones: tuple[ZoneUse, ...]
     later: Occurrence | None
     past: int | None
@@ -80,46 +78,34 @@ class SourceExcerpt:
 
 def excerpt_of(
     uid: str,
-    documents: Iterable[Document],
+    raw_events: Sequence[RawEvent],
+    index: SourceIndex,
     *,
-    source: str,
-    scope: str,
+    parser: SeriesParser,
     locale: Locale,
     window: Window,
     quarantined: bool = False,
 ) -> SourceExcerpt:
-    """The account of a UID; documents that are not whole, or gone by now, are left out as the reader does.
+    """Return the excerpt of a UID from its events in a source.
 
     Of one that is `quarantined` nothing is told beyond the horizon: finding it out may cost too much.
     """
-    parts: list[Part] = []
+    parts: list[WrittenComponent] = []
     zones: dict[ZoneUse, None] = {}
-    excerpts: list[Document] = []
-    for document in documents:
-        try:
-            calendars = split(document.body)
-        except (Incomplete, SourceError):
-            continue
-        lines: list[str] = []
-        for calendar in calendars:
-            own = [c for c in calendar.components if c.name == "VEVENT" and c.uid == uid]
-            if own:
-                method = calendar.properties.get("METHOD", "").upper()
-                parts += (_part(raw, document.name, method) for raw in own)
-                zones.update(dict.fromkeys(_zone_uses(own, calendar, locale, window)))
-                lines += _excerpt(calendar, own, len(lines))
-        if lines:
-            body = "\r\n".join((*lines, "")).encode("utf-8", "replace")
-            excerpts.append(Document(document.name, body, document.base_url))
+    for event in raw_events:
+        context = index.contexts[event.context]
+        (calendar,) = split(context.text)
+        raw = RawComponent("VEVENT", index.line_of(event), tuple(lines_of(event)))
+        parts.append(_written(raw, context.document, calendar.properties.get("METHOD", "").upper()))
+        zones.update(dict.fromkeys(_zone_uses(raw, calendar, locale, window)))
 
-    def reading(start: datetime, reach: datetime) -> Reading:
-        span = Window(start=start, end=reach, reach=reach)
-        return read(excerpts, source=source, scope=scope, locale=locale, window=span, at=window.start)
+    def parse(start: datetime, reach: datetime) -> ParsedSeries:
+        return parser.parse(uid, raw_events, Window(start=start, end=reach, reach=reach))
 
     if quarantined:
         return SourceExcerpt(tuple(parts), tuple(zones), None, None, None)
-    past, past_since = _past(reading, window.start)
-    return SourceExcerpt(tuple(parts), tuple(zones), _later(reading, window.end), past, past_since)
+    past, past_since = _past(parse, window.start)
+    return SourceExcerpt(tuple(parts), tuple(zones), _later(parse, window.end), past, past_since)
 
 
 def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
@@ -128,13 +114,13 @@ def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
     return span.start, span.start if isinstance(occurrence.when, Moment) else span.end
 
 
-def _part(raw: RawComponent, document: str, method: str) -> Part:
+def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
     def first(name: str) -> str:
         return (raw.first(name) or "").strip()
 
     summary = repaired(raw).properties.get("SUMMARY", ())
     hidden = first("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"}
-    return Part(
+    return WrittenComponent(
         document=document,
         line=raw.line,
         start=first("DTSTART"),
@@ -149,38 +135,22 @@ def _part(raw: RawComponent, document: str, method: str) -> Part:
     )
 
 
-def _excerpt(calendar: RawCalendar, own: Sequence[RawComponent], before: int) -> list[str]:
-    """A calendar of these components alone, with what else decides about them.
-
-    `before` lines stand above it; empty ones keep each component in the line where it was.
-    """
-    lines = ["BEGIN:VCALENDAR", *(f"{name}:{value}" for name, value in calendar.properties.items())]
-    zones = (c for c in calendar.components if c.name == "VTIMEZONE")
-    for component in sorted((*zones, *own), key=lambda c: c.line):
-        lines += [""] * (component.line - 1 - before - len(lines))
-        lines += component.lines
-    return [*lines, "END:VCALENDAR"]
-
-
 # Zones
 
 
-def _zone_uses(
-    own: Sequence[RawComponent], calendar: RawCalendar, locale: Locale, window: Window
-) -> Iterator[ZoneUse]:
-    """How each TZID of these components was understood, in the order of their first use."""
+def _zone_uses(raw: RawComponent, calendar: RawCalendar, locale: Locale, window: Window) -> Iterator[ZoneUse]:
+    """Yield how each TZID of a component is understood, in the order of their first use."""
     zones = locale.zones_of(calendar)
-    for raw in own:
-        for name in _DATED:
-            for parameters, value in raw.values(name):
-                tzid = _TZID.search(parameters)
-                first = value.split(",")[0].partition("/")[0].strip().upper()
-                if first.endswith("Z"):
-                    yield ZoneUse("UTC", "UTC", "the times end with a Z")
-                elif tzid is not None and tzid[1].strip('" '):
-                    yield _named(tzid[1].strip('" '), zones, window)
-                else:
-                    yield _floating(zones, calendar.properties, locale)
+    for name in _DATED:
+        for parameters, value in raw.values(name):
+            tzid = _TZID.search(parameters)
+            first = value.split(",")[0].partition("/")[0].strip().upper()
+            if first.endswith("Z"):
+                yield ZoneUse("UTC", "UTC", "the times end with a Z")
+            elif tzid is not None and tzid[1].strip('" '):
+                yield _named(tzid[1].strip('" '), zones, window)
+            else:
+                yield _floating(zones, calendar.properties, locale)
 
 
 def _named(tzid: str, zones: Zones, window: Window) -> ZoneUse:
@@ -209,21 +179,21 @@ def _floating(zones: Zones, properties: Mapping[str, str], locale: Locale) -> Zo
 # Beyond the window
 
 
-def _past(reading: _Reads, now: datetime) -> tuple[int | None, datetime | None]:
+def _past(parse: _Parses, now: datetime) -> tuple[int | None, datetime | None]:
     """How many occurrences are over, and since when they were counted; a reading takes only so many."""
     for years in (100, 1):
         since = now - years * _YEAR
-        past = reading(since, now)
+        past = parse(since, now)
         if not past.defects:
             count = sum(not o.cancelled and extent(o)[1] <= now for o in past.occurrences)
             return count, None if years > 1 else since
     return None, None
 
 
-def _later(reading: _Reads, horizon: datetime) -> Occurrence | None:
+def _later(parse: _Parses, horizon: datetime) -> Occurrence | None:
     """The first occurrence that begins beyond the horizon, looked for farther and farther away."""
     for years in (0.25, 1, 10):
-        ahead = reading(horizon, horizon + years * _YEAR)
+        ahead = parse(horizon, horizon + years * _YEAR)
         found = [o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon]
         if found:
             return min(found, key=lambda o: (extent(o)[0], o.key))

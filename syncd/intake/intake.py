@@ -19,17 +19,16 @@ from functools import cache, cached_property, partial
 from importlib.metadata import version
 
 from syncd import __version__
-from syncd.core.booking import Booking
 from syncd.core.bounds import COSTLY_S, CYCLE_CPU_S, SOURCE_CPU_S
-from syncd.core.document import Document
-from syncd.core.occurrence import Defect, Missing, Presence, Reading, Window
+from syncd.core.occurrence import Defect, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.intake.absent_files import AbsentFiles, Glance
+from syncd.intake.excerpt import SourceExcerpt, excerpt_of
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, Kept, WorklistStore
-from syncd.intake.reader import Bounded, Presences, read
+from syncd.intake.reading import Bounded, Presences
 from syncd.intake.scan import (
     IN_PART,
     UNKNOWN,
@@ -39,6 +38,8 @@ from syncd.intake.scan import (
     Look,
     Search,
     digest_of,
+    digest_of_pieces,
+    earliest,
     parser,
     unpacked,
 )
@@ -135,48 +136,6 @@ class Intake:
         """In how long sources are to be looked at again, because files of them are gone, by name."""
         return self._absent.awaited()
 
-    # Everything, without keeping anything
-
-    def look(
-        self, names: Collection[str] | None, bookings: Iterable[Booking], now: datetime
-    ) -> Iterator[tuple[CalendarSource, Sequence[Document], Reading]]:
-        """Read whole sources and keep nothing; each with its documents, held until the next one only.
-
-        `names` None means all sources; the UIDs of `bookings` are looked at whatever they say.
-        """
-        window = Window.ahead(now, self._horizon)
-        booked = frozenset(booking.key.uid for booking in bookings)
-        whole = CpuAllowance(CYCLE_CPU_S)
-        for source in self._wanted(names, force=False):
-            try:
-                fetched = self._fetched(source, now)
-            except SourceError as error:
-                yield source, (), Reading.unreadable(source.name, now, window, str(error))
-                continue
-            known = self._inventory(source) if fetched.is_folder else SourceIndex()
-            reading = read(
-                fetched.documents,
-                source=source.name,
-                scope=source.scope,
-                locale=source.locale,
-                window=window,
-                at=now,
-                problems=fetched.problems,
-                booked=booked,
-                max_occurrences=source.max_occurrences,
-                bounded=self._bounded(source, whole, now, kept_for=self._worklist.events_of),
-                secret=known.secret,
-                missing=partial(self._missing, Glance(source.name, fetched, now, self._elapsed()), known),
-            )
-            notes = tuple(Note(Reason.SERVER_ODD, note) for note in fetched.notes)
-            yield source, fetched.documents, replace(reading, notes=reading.notes + notes)
-
-    def _missing(
-        self, glance: Glance, known: SourceIndex, found: SourceIndex, complete: bool
-    ) -> tuple[Missing, ...]:
-        """The files of a directory that are gone now."""
-        return self._absent.missing(glance, self._absent.noted(glance, known, found, complete=complete))
-
     # What changed
 
     def look_through(
@@ -207,7 +166,7 @@ class Intake:
             else:
                 if self._elsewhere is not None and search.is_large:
                     self._aside[source.name] = search
-                    bounded = self._bounded(source, None, now)
+                    bounded = self._bounded(source, None, now, {})
                     window = Window.ahead(now, self._horizon)
                     self._elsewhere(source.name, partial(search.run_aside, window, bounded))
                     continue
@@ -336,43 +295,54 @@ class Intake:
             ahead = _Ahead(window.start, {})
         parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
         work = {uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed}
-        bounded = self._bounded(source, whole, window.start, remarked=kept)
+        bounded = self._bounded(source, whole, window.start, kept)
         parsed |= bounded.understand(work, look.parser, window)
         for uid, one in parsed.items():
-            if one.defects:  # in which line it stands now
-                lines = {p.line: look.inventory.line_of(p) for p in unpacked(kept[uid].events)}
-                there = (replace(d, line=lines.get(d.line, d.line)) for d in one.defects)
-                parsed[uid] = replace(one, defects=tuple(there))
+            if one.defects:
+                parsed[uid] = _told(one, unpacked(kept[uid].events), look.inventory, window)
         self._ahead[source.name] = _Ahead(ahead.at, parsed)
         return parsed
+
+    def excerpts(self, uid: str, now: datetime) -> dict[str, SourceExcerpt]:
+        """Return, by source, how a UID stands in what this process read of it last."""
+        window = Window.ahead(now, self._horizon)
+        found: dict[str, SourceExcerpt] = {}
+        for name, kept in self._worklist.kept_of([uid]).items():
+            look = self._looks.get(name)
+            source = next((source for source in self.sources if source.name == name), None)
+            if look is None or source is None or not look.readable:
+                continue
+            quarantined = '"defects": [[' in kept[uid].remarks
+            found[name] = excerpt_of(
+                uid,
+                unpacked(kept[uid].events),
+                look.inventory,
+                parser=look.parser,
+                locale=source.locale,
+                window=window,
+                quarantined=quarantined,
+            )
+        return found
 
     def _bounded(
         self,
         source: CalendarSource,
         whole: CpuAllowance | None,
         now: datetime,
-        *,
-        remarked: Mapping[str, Kept] | None = None,
-        kept_for: Callable[[str, str], bytes | None] | None = None,
+        kept: Mapping[str, Kept],
     ) -> Bounded:
-        """The bounds within which the UIDs of a source are understood; `whole` is what a cycle may take.
+        """Return the bounds within which the UIDs of a source are parsed; `whole` is what a cycle may take.
 
-        What was too costly is remembered: `remarked` has what is kept of these UIDs, or `kept_for` gives it.
+        What was too costly is remembered in the remarks on what is `kept` of these UIDs.
         """
         under_way = self._ledger.under_way
-        known: Mapping[str, str] = {}
-        if remarked is not None:
-            known = {uid: one.remarks for uid, one in remarked.items() if one.remarks}
-        elif kept_for is not None:
-            known = self._worklist.remarks(source.name)
+        known = {uid: one.remarks for uid, one in kept.items() if one.remarks}
 
         def verdict(uid: str, pieces: Sequence[RawEvent]) -> ParsedSeries | None:
             aside = self._poison.why_not(source.name, uid, digest_of_pieces(pieces), now) if uid else None
             if aside is not None:
                 return _set_aside(uid, pieces, *aside, self._horizon)
             if self._anew or uid not in known:
-                return None
-            if kept_for is not None and not _same(kept_for(source.name, uid), pieces):
                 return None
             return _remembered(uid, known[uid], self._judged_by(source))
 
@@ -449,6 +419,22 @@ class Intake:
         return salt
 
 
+def _told(
+    one: ParsedSeries, raw_events: Sequence[RawEvent], index: SourceIndex, window: Window
+) -> ParsedSeries:
+    """Return what is to be told of a UID with defects: in which lines they stand now.
+
+    Of one that begins beyond the reach of a reading nothing is told before it comes near: most of that is
+    mended by then, and whoever reads it can do nothing about a meeting that nobody books yet.
+    """
+    begins = earliest(raw_events)
+    if begins is not None and begins > window.reach:
+        return replace(one, defects=(), next_start=min(begins, one.next_start or begins))
+    lines = {event.line: index.line_of(event) for event in raw_events}
+    there = (replace(defect, line=lines.get(defect.line, defect.line)) for defect in one.defects)
+    return replace(one, defects=tuple(there))
+
+
 def _reading(
     source: str,
     look: Look,
@@ -490,20 +476,6 @@ def _reading(
 def program() -> str:
     """This version of the program and of the rules of time zones."""
     return f"{__version__} {version('tzdata')}"
-
-
-def digest_of_pieces(pieces: Sequence[RawEvent]) -> str:
-    """Identity of the text of a UID."""
-    whole = hashlib.sha256()
-    for piece in pieces:
-        whole.update(piece.text)
-    return whole.hexdigest()[:16]
-
-
-def _same(kept: bytes | None, pieces: Sequence[RawEvent]) -> bool:
-    """Whether these are the pieces that are kept, wherever they stand."""
-    known = unpacked(kept) if kept is not None else ()
-    return [(p.vcalendar, p.text) for p in known] == [(p.vcalendar, p.text) for p in pieces]
 
 
 def _set_aside(

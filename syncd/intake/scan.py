@@ -15,7 +15,7 @@ from functools import cached_property
 from syncd.core.occurrence import Missing, Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
-from syncd.intake.reader import Bounded
+from syncd.intake.reading import Bounded
 from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
 from syncd.intake.span import span_of
 from syncd.ledger.facts import JUDGED_AT
@@ -131,7 +131,7 @@ class Search:
             findings,
             parser(self._source, findings.inventory),
             kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
-            earliest={uid: at for uid, pieces in findings.changed.items() if (at := _earliest(pieces))},
+            earliest=_begins(findings.changed),
         )
 
     def run_aside(self, window: Window, bounded: Bounded) -> None:
@@ -215,8 +215,35 @@ def unpacked(kept: bytes) -> tuple[RawEvent, ...]:
     return tuple(found)
 
 
-def _earliest(pieces: Sequence[RawEvent]) -> datetime | None:
-    """When the first occurrence of these begins at the earliest; None if that cannot be told."""
+def _begins(changed: Mapping[str, Sequence[RawEvent]]) -> dict[str, datetime]:
+    """Return when each of these UIDs begins at the earliest, where that can be told."""
+    found = {uid: earliest(raw_events) for uid, raw_events in changed.items()}
+    return {uid: at for uid, at in found.items() if at is not None}
+
+
+def digest_of_pieces(pieces: Sequence[RawEvent]) -> str:
+    """Return the identity of the text of a UID."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece.text)
+    return whole.hexdigest()[:16]
+
+
+def same_events(kept: bytes | None, other: bytes) -> bool:
+    """Tell whether two packed texts have the same events, wherever these stand in their documents."""
+    if kept is None:
+        return False
+    one, two = ([(event.vcalendar, event.text) for event in unpacked(text)] for text in (kept, other))
+    return one == two
+
+
+def is_over(raw_events: Iterable[RawEvent], moment: datetime) -> bool:
+    """Tell whether certainly nothing of these events is left after a moment."""
+    return all(span_of(event.text).is_over(moment) for event in raw_events)
+
+
+def earliest(pieces: Sequence[RawEvent]) -> datetime | None:
+    """Return when the first occurrence of these begins at the earliest; None if that cannot be told."""
     begins = [span_of(piece.text).earliest for piece in pieces]
     known = [moment for moment in begins if moment is not None]
     return min(known) if known and len(known) == len(begins) else None

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -23,14 +24,14 @@ from syncd.apply.questions import Questions, leftovers, standing
 from syncd.apply.settle import Settler
 from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
-from syncd.core.occurrence import Defect, Presence, Reading, Window, count_quarantined
+from syncd.core.occurrence import Defect, Reading, Window, count_quarantined
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.settings import Settings
 from syncd.core.totals import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
-from syncd.intake import SourceExcerpt, excerpt_of
+from syncd.intake import Overlay, SourceExcerpt
 from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
@@ -89,6 +90,14 @@ class _Matter:
 
 
 @dataclass(frozen=True, slots=True)
+class _Anew:
+    """What was read without keeping anything: readings, and excerpts of what was asked for, by source."""
+
+    readings: Mapping[str, Reading]
+    excerpts: Mapping[str, SourceExcerpt]
+
+
+@dataclass(frozen=True, slots=True)
 class _Decided:
     """A plan with all that it was decided from."""
 
@@ -143,19 +152,18 @@ class Reconciler:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._poison = Poison(ledger, clock())
-        self._intake = Intake(
+        self._intake_over = partial(
+            Intake,
             sources,
-            ledger=ledger,
             horizon=settings.horizon,
             prepare=prepare,
-            elsewhere=elsewhere,
             pool=pool or ParserPool(keep=False),
             alive=alive,
-            others_wait=others_wait,
             poison=self._poison,
             file_grace=settings.file_grace,
             elapsed=elapsed,
         )
+        self._intake = self._intake_over(ledger=ledger, elsewhere=elsewhere, others_wait=others_wait)
         self._agenda = Agenda(
             ledger,
             self._intake,
@@ -189,7 +197,7 @@ class Reconciler:
         now = self._clock()
         self._api.begin()
         bookings = self._ledger.bookings.current()
-        readings = self._looked_at(only, bookings, now)
+        readings = self._read_anew(only, bookings, now).readings
         wish = self._groundwork.wish(readings, now, remember=False)
         grounds = self._groundwork.grounds(wish, bookings, now, remember=False)
         decided = self._plan(readings, grounds, now)
@@ -207,20 +215,8 @@ class Reconciler:
         """
         now = self._clock()
         bookings = self._ledger.bookings.current()
-        readings: dict[str, Reading] = {}
-        accounts: dict[str, SourceExcerpt] = {}
-        for source, documents, reading in self._intake.look(None, bookings, now):
-            readings[source.name] = reading
-            if uid in reading.presence:
-                accounts[source.name] = excerpt_of(
-                    uid,
-                    documents,
-                    source=source.name,
-                    scope=source.scope,
-                    locale=source.locale,
-                    window=reading.window,
-                    quarantined=reading.presence[uid] is Presence.QUARANTINED,
-                )
+        anew = self._read_anew(None, bookings, now, asked=uid)
+        readings = anew.readings
         unasked = None
         try:
             wish = self._groundwork.wish(readings, now, remember=False)
@@ -229,7 +225,8 @@ class Reconciler:
             unasked = str(error)
             wish = self._groundwork.wish(readings, now, remember=False, ask=False)
             grounds = self._groundwork.grounds(wish, bookings, now, remember=False, ask=False)
-        return Examination(now, readings, grounds, self._plan(readings, grounds, now), accounts, unasked)
+        decided = self._plan(readings, grounds, now)
+        return Examination(now, readings, grounds, decided, anew.excerpts, unasked)
 
     def held_now(self, checksum: str) -> Held:
         """Return the cancellations that are held now.
@@ -255,7 +252,7 @@ class Reconciler:
             self._clock_check.judge(ask=True)
         now = self._clock()
         bookings = self._ledger.bookings.current()
-        readings = self._looked_at(None, bookings, now)
+        readings = self._read_anew(None, bookings, now).readings
         wish = self._groundwork.wish(readings, now, remember=apply)
         found = self._groundwork.recognised(wish, bookings, now)
         if apply:
@@ -514,11 +511,24 @@ class Reconciler:
 
     # Sources
 
-    def _looked_at(
-        self, only: Collection[str] | None, bookings: Iterable[Booking], now: datetime
-    ) -> dict[str, Reading]:
-        """Readings of which nothing is kept."""
-        return {source.name: reading for source, _, reading in self._intake.look(only, bookings, now)}
+    def _read_anew(
+        self,
+        only: Collection[str] | None,
+        bookings: Iterable[Booking],
+        now: datetime,
+        asked: str | None = None,
+    ) -> _Anew:
+        """Read the sources as a cycle would that knows nothing of them yet, and keep nothing of it.
+
+        Every UID is ready, those of the `bookings` too; of the one `asked` for, what is over is read as well.
+        """
+        overlay = Overlay(self._ledger, () if asked is None else [asked])
+        intake = self._intake_over(ledger=overlay, elsewhere=None, others_wait=lambda: False)
+        intake.forget(now)
+        intake.look_through(only, now)
+        ready = overlay.worklist.ready(now).keys() | {booking.key.uid for booking in bookings}
+        readings = intake.said_of(ready, now).readings
+        return _Anew(readings, {} if asked is None else intake.excerpts(asked, now))
 
     def _report(self, reading: Reading) -> SourceReport:
         if not reading.readable:

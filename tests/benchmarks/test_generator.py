@@ -14,8 +14,8 @@ import pytest
 from syncd.core.document import Document
 from syncd.core.occurrence import Occurrence, Reading, Timespan, Window
 from syncd.ics import Locale
-from syncd.intake import read
 from tests.benchmarks.generator import AHEAD, AS_IT_IS, BEHIND, Archive, Edit
+from tests.intake.whole import read
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ARCHIVE = Archive(1000, NOW)

@@ -22,8 +22,8 @@ from syncd.core.reservation import DESCRIPTION_LIMIT, Attachment, ReservationSpe
 from syncd.core.rooms import RoomRule
 from syncd.core.text import fold_name, utf16_length
 from syncd.ics import Locale
-from syncd.intake import read
 from syncd.tuya.content import payload
+from tests.intake.whole import read
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 HOUR = ("DTSTART:20210630T080000Z", "DTEND:20210630T090000Z")

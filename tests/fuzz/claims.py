@@ -20,9 +20,9 @@ from syncd.core.evidence import Safety
 from syncd.core.occurrence import Reading
 from syncd.ics import Locale
 from syncd.ics.content import Incomplete
-from syncd.intake import read
 from tests.core.office import RULES, Office
 from tests.fuzz.damage import Edit, Whole, apply, cut, edits, respelled
+from tests.intake.whole import read
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HORIZON = timedelta(days=70)

@@ -13,7 +13,8 @@ from syncd.core.occurrence import Reading, Window
 from syncd.core.reasons import Reason
 from syncd.ics import Locale
 from syncd.ics.series import SeriesParser
-from syncd.intake import SourceIndex, look_through, read
+from syncd.intake import SourceIndex, look_through
+from tests.intake.whole import read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=30), START + timedelta(days=30))

@@ -16,8 +16,8 @@ from syncd.core.reasons import Reason
 from syncd.core.text import plain
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool
 from syncd.ics.plain import is_plain, is_plain_context
-from tests.ics.test_reader import calendar, vevent
 from tests.ics.test_series import children, taken_apart
+from tests.intake.test_whole import calendar, vevent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window.ahead(NOW, timedelta(days=30))

@@ -43,7 +43,7 @@ from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
 from syncd.core.text import fold_name
 from syncd.ics import Locale
-from syncd.intake import read
+from tests.intake.whole import read
 
 FOLDER = Path(__file__).parent.parent / "calendars"
 SUBJECTS = {

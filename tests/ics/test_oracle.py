@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from syncd.core.document import Document
 from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.ics import Locale
-from syncd.intake import read
 from tests.conftest import examples
+from tests.intake.whole import read
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

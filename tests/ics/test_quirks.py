@@ -10,7 +10,7 @@ import pytest
 from syncd.core.occurrence import Days, Moment, Timespan
 from syncd.core.reasons import Reason
 from syncd.ics import quirks
-from tests.ics.test_reader import calendar, keys, of_event, only, quarantine, reading, starts, vevent
+from tests.intake.test_whole import calendar, keys, of_event, only, quarantine, reading, starts, vevent
 
 HOUR = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
 BERLIN = ("DTSTART;TZID=Europe/Berlin:20260105T090000", "DTEND;TZID=Europe/Berlin:20260105T100000")

@@ -8,7 +8,7 @@ import pytest
 
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.rule_dates import Recurrence
-from tests.ics.test_reader import steps
+from tests.intake.test_whole import steps
 
 DECADES = timedelta(days=365 * 40)
 

@@ -31,7 +31,7 @@ from syncd.ics.quirks import Property, repaired
 from syncd.intake import SourceIndex, extent, look_through
 from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
-from tests.ics.test_reader import calendar, steps, vevent, vtimezone
+from tests.intake.test_whole import calendar, steps, vevent, vtimezone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -30,7 +30,7 @@ from syncd.core.occurrence import (
 )
 from syncd.core.reasons import Reason
 from syncd.ics import Locale
-from syncd.intake import read
+from tests.intake.whole import read
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")

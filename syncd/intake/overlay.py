@@ -1,0 +1,218 @@
+"""A ledger of which nothing is changed: what is written to it stays in memory.
+
+`plan`, `explain` and `adopt` read the sources by the same path as a cycle, and keep nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd.intake.ports import FactStore, IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
+from syncd.intake.scan import is_over, same_events, unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is kept of one UID in one source; see `syncd.intake.ports.Kept`."""
+
+    events: bytes
+    remarks: str = ""
+
+
+class Overlay:
+    """An `IntakeLedger` over another one, in which every UID is ready.
+
+    The UIDs that are `asked` for are read even if all of their events are over.
+    """
+
+    def __init__(self, base: IntakeLedger, asked: Collection[str] = ()) -> None:
+        self._facts = _Facts(base.facts)
+        self._worklist = _Worklist(base.worklist, asked)
+
+    @property
+    def worklist(self) -> WorklistStore:
+        """Return what the sources said, and which UIDs are ready."""
+        return self._worklist
+
+    @property
+    def facts(self) -> FactStore:
+        """Return what is remembered under names."""
+        return self._facts
+
+    @property
+    def under_way(self) -> UnderWay:
+        """Return a record of the work under way that nobody keeps."""
+        return _NOTHING_UNDER_WAY
+
+
+class _Facts:
+    """Facts, here or below."""
+
+    def __init__(self, base: FactStore) -> None:
+        self._base = base
+        self._own: dict[str, str] = {}
+
+    def get(self, name: str) -> str | None:
+        """Return a fact as it was written here last, else as it is below."""
+        return self._own[name] if name in self._own else self._base.get(name)
+
+    def set(self, name: str, value: str) -> None:
+        """Remember a fact, here only."""
+        self._own[name] = value
+
+
+class _Worklist:
+    """What sources said, here or below."""
+
+    def __init__(self, base: WorklistStore, asked: Collection[str]) -> None:
+        self._base = base
+        self._asked = frozenset(asked)
+        self._forgotten = False
+        self._indexes: dict[str, tuple[bytes, str]] = {}
+        self._kept: dict[str, dict[str, _Kept | None]] = {}  # by source and UID; None: nothing any more
+        self._later: dict[str, datetime] = {}
+
+    def index_of(self, source: str) -> tuple[bytes, str] | None:
+        """Return the packed index of a source and how the source stood; None if it was never read."""
+        if source in self._indexes or self._forgotten:
+            return self._indexes.get(source)
+        return self._base.index_of(source)
+
+    def record_scan(
+        self,
+        source: str,
+        index: Iterable[bytes],
+        standing: str,
+        *,
+        kept: Mapping[str, bytes],
+        dropped: Collection[str] = (),
+        ready: Collection[str] = (),
+        later: Mapping[str, datetime] | None = None,
+    ) -> None:
+        """Remember what was found in a source; remarks on events that are as they were stay."""
+        self._indexes[source] = (b"".join(index), standing)
+        own = self._kept.setdefault(source, {})
+        remarks = self._base.remarks(source)
+        for uid, events in kept.items():
+            said = remarks.get(uid, "")
+            if said and not same_events(self._base.events_of(source, uid), events):
+                said = ""
+            own[uid] = _Kept(events, said)
+        own.update(dict.fromkeys(dropped))
+        for uid in ready:
+            self._later.pop(uid, None)
+        self._later.update(later or {})
+
+    def set_standing(self, source: str, standing: str) -> None:
+        """Remember how a source stands of which nothing could be read."""
+        packed, _ = self.index_of(source) or (b"", "")
+        self._indexes[source] = (packed, standing)
+
+    def forget_indexes(self) -> None:
+        """Look through all sources as if for the first time."""
+        self._forgotten = True
+        self._indexes = {}
+
+    def uids_of(self, source: str) -> Sequence[str]:
+        """Return the UIDs of a source of which events are kept."""
+        own = self._kept.get(source, {})
+        below = [uid for uid in self._base.uids_of(source) if uid not in own]
+        return [*below, *(uid for uid, kept in own.items() if kept is not None)]
+
+    def events_of(self, source: str, uid: str) -> bytes | None:
+        """Return the kept events of one UID in one source, packed; None if there are none."""
+        own = self._kept.get(source, {})
+        if uid not in own:
+            return self._base.events_of(source, uid)
+        kept = own[uid]
+        return None if kept is None else kept.events
+
+    def kept_of(self, uids: Collection[str]) -> Mapping[str, Mapping[str, Kept]]:
+        """Return what is kept of these UIDs, by source and UID."""
+        found = {source: dict(below) for source, below in self._base.kept_of(uids).items()}
+        wanted = frozenset(uids)
+        for source, own in self._kept.items():
+            here = found.setdefault(source, {})
+            for uid in wanted & own.keys():
+                kept = own[uid]
+                if kept is None:
+                    here.pop(uid, None)
+                else:
+                    here[uid] = kept
+        return {source: kept_here for source, kept_here in found.items() if kept_here}
+
+    def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
+        """Return those of the UIDs of which events of several sources are kept."""
+        kept = self.kept_of(uids)
+        return frozenset(uid for uid in uids if sum(uid in here for here in kept.values()) > 1)
+
+    def remarks(self, source: str) -> Mapping[str, str]:
+        """Return all remarks on what is kept of a source, by UID."""
+        own = self._kept.get(source, {})
+        found = {uid: said for uid, said in self._base.remarks(source).items() if uid not in own}
+        found.update({uid: kept.remarks for uid, kept in own.items() if kept is not None and kept.remarks})
+        return found
+
+    def remark(self, source: str, remarks: Mapping[str, str]) -> None:
+        """Replace the remarks on what is kept of these UIDs; an empty one is none."""
+        own = self._kept.setdefault(source, {})
+        for uid, said in remarks.items():
+            events = self.events_of(source, uid)
+            if events is not None:
+                own[uid] = _Kept(events, said)
+
+    def uids(self) -> frozenset[str]:
+        """Return all UIDs that matter."""
+        here = (uid for own in self._kept.values() for uid in own)
+        return self._base.uids().union(here, self._asked)
+
+    def ready(self, now: datetime) -> Mapping[str, str]:
+        """Return all UIDs but those of which nothing comes into reach yet; none rested before."""
+        near = {uid for uid in self.uids() if uid not in self._later or self._later[uid] <= now}
+        known = self._base.uids()
+        over = {uid for uid in self._asked - known if self._is_over(uid, now)}
+        return dict.fromkeys(near - over, "")
+
+    def _is_over(self, uid: str, now: datetime) -> bool:
+        """Tell whether a UID is here only because it was asked for."""
+        return all(is_over(unpacked(kept[uid].events), now) for kept in self.kept_of([uid]).values())
+
+    def next_ready(self, now: datetime) -> datetime | None:
+        """Return when the next UID is ready."""
+        return min((moment for moment in self._later.values() if moment > now), default=None)
+
+    def add_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
+        """Do nothing: all are ready."""
+
+    def defer(
+        self,
+        deferred: Mapping[str, tuple[datetime | None, str]],
+        *,
+        over: Collection[str],
+        total: tuple[str, str],
+    ) -> None:
+        """Do nothing: no plan is carried out."""
+
+
+class _NothingUnderWay:
+    """A record of the work under way of a process that keeps none."""
+
+    def take_left(self) -> Sequence[WorkItem]:
+        """Return nothing."""
+        return ()
+
+    def begin(self, source: str, uid: str = "", digest: str = "") -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def working(self, source: str, digest: str = "") -> AbstractContextManager[None]:  # noqa: ARG002  # as its port
+        """Return a context that does nothing."""
+        return nullcontext()
+
+
+_NOTHING_UNDER_WAY = _NothingUnderWay()
