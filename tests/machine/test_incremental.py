@@ -1,7 +1,8 @@
-"""Whatever happens to calendars, planning what changed says the same as reading and planning everything.
+"""Whatever happens to calendars, planning what is ready says the same as planning everything.
 
-Before each cycle the plan is made the long way, as `syncd plan` makes it: every source read as if for the
-first time, every booking planned. The cycle, which knows what it found before, must come to the same.
+Before each cycle a plan is made as `syncd plan` makes it: every source read as if for the first time, every
+UID ready. Each row of the cycle's plan must be in that plan, and what that plan has beside them must be what
+it says again and again until its time comes: that is what a UID at rest stands for.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -241,6 +243,11 @@ class TwoWays(RuleBasedStateMachine):
         assert cycle.report is not None
         assert cycle.report.plan is not None
         assert told(cycle.report.plan) == told(long_way)
+        at_rest = rows(long_way)
+        at_rest.subtract(rows(cycle.report.plan))
+        assert all(count >= 0 for count in at_rest.values()), "a row of its own"
+        lasting = {repr(_told(change)) for change in long_way.changes if _lasts(change)}
+        assert set(+at_rest) <= lasting, "a row is missing"
         skipped = [c for c in long_way.changes if isinstance(c, Skip) and not c.needs_person]
         assert cycle.report.counts["skipped"] == len(skipped)
 
@@ -268,9 +275,8 @@ class TwoWays(RuleBasedStateMachine):
 
 
 def told(plan: Plan) -> dict[str, object]:
-    """All that a plan says, without what it says again and again until its time comes."""
+    """All that a plan says beside its rows."""
     return {
-        "changes": [_told(change) for change in plan.changes if not _lasts(change)],
         "unchanged": plan.unchanged,
         "amended": sorted((_booking(b) for b in plan.amended), key=repr),
         "closed": sorted((_booking(b) for b in plan.closed), key=repr),
@@ -279,6 +285,11 @@ def told(plan: Plan) -> dict[str, object]:
         "held": plan.held_checksum,
         "released": plan.released,
     }
+
+
+def rows(plan: Plan) -> Counter[str]:
+    """The rows of a plan, each as often as it is there."""
+    return Counter(repr(_told(change)) for change in plan.changes)
 
 
 def _lasts(change: Change) -> bool:
