@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from syncd.core.booking import HOLDING_STATES, Booking
-from syncd.core.changes import Cancel, Change, Hold, Skip, Update
+from syncd.core.changes import Cancel, Hold, Skip, Update
+from syncd.core.draft import Draft
 from syncd.core.evidence import (
     Absence,
     Coverage,
@@ -26,24 +27,6 @@ from syncd.core.occurrence import Missing, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.totals import Tally
-
-
-@dataclass(slots=True)
-class Draft:
-    """A plan in the making; `amended` are records by row that change without any request."""
-
-    changes: list[Change] = field(default_factory=list)
-    amended: dict[int, Booking] = field(default_factory=dict)
-    closed: list[Booking] = field(default_factory=list)
-
-    def add(self, change: Change) -> None:
-        """Something more to do."""
-        self.changes.append(change)
-
-    def remove(self, changes: Iterable[Change]) -> None:
-        """Not these after all."""
-        gone = {id(change) for change in changes}
-        self.changes = [change for change in self.changes if id(change) not in gone]
 
 
 class Cancels:

@@ -167,6 +167,20 @@ class Skip:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A booking that stays as it is, and why; no row of the plan is about it.
+
+    `unchanged`: it is as the calendar wants it, or as somebody changed it in Tuya, which is respected.
+    Else a reason or a detail says what it waits for.
+    """
+
+    booking: Booking
+    reason: Reason | None
+    detail: str
+    unchanged: bool = False
+
+
 Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
 
 
@@ -197,6 +211,7 @@ class Renamed:
 class Plan:
     """Everything that a cycle would do, in writing order.
 
+    `kept` are the bookings that stay as they are; each planned one is here, in a change or in `closed`.
     `amended` are records that change without any request: counters, witnesses, keys that moved, and (with
     row 0) wishes that are new; `closed` those that need no longer be kept in mind.
     `rekeyed` counts the bookings that follow their meeting to another key, `renamed` says which sources
@@ -208,6 +223,7 @@ class Plan:
     mode: Mode
     changes: tuple[Change, ...]
     unchanged: int
+    kept: tuple[Keep, ...] = ()
     amended: tuple[Booking, ...] = ()
     closed: tuple[Booking, ...] = ()
     rekeyed: int = 0

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
-from syncd.core.cancels import Draft
 from syncd.core.changes import Change, Skip, Wait, uid_of
+from syncd.core.draft import Draft
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence, OccurrenceKey, extent_of

@@ -78,3 +78,11 @@ class Policy:
     on_cancel: OnCancel = OnCancel.RESPECT
     calls: CallBudget | None = None
     repairs: Mapping[int, Repaired] = field(default_factory=dict)
+
+    def beyond_horizon(self, start: datetime) -> str:
+        """Return a sentence about when a meeting is booked that starts beyond the horizon."""
+        ahead = self.window.end - self.window.start
+        return (
+            f"It begins beyond the horizon of {ahead.days} days (calendar.horizon); "
+            f"it is booked when it comes within the horizon, on {start - ahead:%Y-%m-%d}."
+        )

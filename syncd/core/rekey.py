@@ -9,15 +9,19 @@ follow a new UID, or a renamed source, at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.core.booking import HOLDING_STATES, Booking
+from syncd.core.changes import Renamed
+from syncd.core.draft import Draft
 from syncd.core.evidence import Absence
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import ReservationSpec
+from syncd.core.swapped_sources import exchanged
 
 FARTHEST = timedelta(days=7)
 """How far a date of a series may be moved and still be the same meeting."""
@@ -31,56 +35,174 @@ _ELSEWHERE = frozenset({Reason.SOURCE_EMPTY, Reason.FILE_MISSING, Reason.FILE_GO
 One that shows up meanwhile and looks the same is that meeting."""
 
 
+class Rekeying:
+    """Gives bookings the keys that their meetings have now, for one draft.
+
+    `current` are the bookings by key, and change with it; `meetings` are those to come by key.
+    `count` is how many bookings followed their meeting, `renamed` the sources that gave other UIDs.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        current: dict[OccurrenceKey, list[Booking]],
+        meetings: Mapping[OccurrenceKey, Sequence[Meeting]],
+    ) -> None:
+        self._draft = draft
+        self._current = current
+        self._meetings = meetings
+        self.count = 0
+        self.renamed: tuple[Renamed, ...] = ()
+
+    def follow_exchanged_sources(self, stays: Callable[[Booking], bool]) -> None:
+        """Give bookings whose meeting another source shows now the key that it has there.
+
+        One that `stays` keeps its key.
+        """
+        followed = exchanged(self._current, self._meetings, stays)
+        moving = [booking for booking in self._bookings() if booking.row in followed]
+        for booking in moving:
+            self._current[booking.key].remove(booking)
+            if not self._current[booking.key]:
+                del self._current[booking.key]
+        for booking in moving:
+            meeting = followed[booking.row]
+            self._take_in(replace(booking.shown_by(meeting), key=meeting.key, missed=0, missed_in=""))
+
+    def follow_moved_keys(
+        self,
+        settled: Collection[OccurrenceKey],
+        doubtful: Collection[OccurrenceKey],
+        judge: Callable[[Booking], Absence],
+        resting_uids: Mapping[str, int],
+    ) -> None:
+        """Give bookings whose key is gone the key that their meeting has now.
+
+        Bookings of `settled` keys keep them, and nothing goes to a `doubtful` key.
+        `judge` says what the absence of an occurrence proves; `resting_uids` counts the UIDs of each source
+        that have bookings and are not planned.
+        """
+        bookings = list(self._bookings())
+        lost = {booking.row: booking for booking in bookings if booking.key not in settled}
+        fresh: list[Meeting] = []
+        for key, meetings in self._meetings.items():
+            if key not in self._current and key not in doubtful:
+                fresh += meetings
+        known: defaultdict[str, set[str]] = defaultdict(set)
+        for booking in bookings:
+            known[booking.source].add(booking.key.uid)
+        renamed: defaultdict[str, set[str]] = defaultdict(set)
+        for row, key in moved_keys(lost.values(), fresh, judge).items():
+            booking = lost[row]
+            self._current[booking.key].remove(booking)
+            self._take_in(replace(booking, key=key, missed=0, missed_in=""))
+            if key.uid != booking.key.uid:
+                renamed[booking.source].add(booking.key.uid)
+        self.renamed = tuple(
+            Renamed(source, len(uids), len(known[source]) + resting_uids.get(source, 0))
+            for source, uids in sorted(renamed.items())
+        )
+
+    def _bookings(self) -> Iterator[Booking]:
+        for booked in self._current.values():
+            yield from booked
+
+    def _take_in(self, moved: Booking) -> None:
+        self._current.setdefault(moved.key, []).append(moved)
+        self._draft.amend(moved)
+        self.count += 1
+
+
 def moved_keys(
     lost: Iterable[Booking], fresh: Sequence[Meeting], judge: Callable[[Booking], Absence]
 ) -> dict[int, OccurrenceKey]:
-    """The new key of each booking that found one, by row.
+    """Return the new key of each booking that found one, by row.
 
     `lost` have no occurrence, `fresh` no booking; `judge` says what the absence of an occurrence proves.
     One to one, the nearest first; reservations before records that hold no slot.
     """
-    by_uid: defaultdict[str, list[int]] = defaultdict(list)
-    by_content: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
-    for index, meeting in enumerate(fresh):
-        by_uid[meeting.key.uid].append(index)
-        by_content[_looks(meeting.spec)].append(index)
-    pairs: list[tuple[bool, timedelta, datetime, int, int]] = []
-    rooms: dict[int, str | None] = {}
+    candidates = _Candidates(fresh)
+    pairs: list[_Pair] = []
     for booking in lost:
-        rooms[booking.row] = booking.room_id
-        relatives = [i for i in by_uid.get(booking.key.uid, ()) if _same_event(booking, fresh[i])]
-        doubles = by_content.get(_looks(booking.spec), ())
-        if not relatives and not doubles:
-            continue
+        pairs += candidates.of(booking, judge)
+    return _assign(pairs, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A booking and a meeting, by its index, that may be its own; sorts the likeliest first."""
+
+    booking: Booking
+    index: int
+    distance: timedelta
+
+    def likelihood(self) -> tuple[bool, timedelta, datetime, int, int]:
+        """Return what sorts the likeliest pair first."""
+        booking = self.booking
+        holds_none = booking.state not in HOLDING_STATES
+        return (holds_none, self.distance, booking.spec.start, booking.row, self.index)
+
+
+class _Candidates:
+    """The meetings without a booking, found by UID and by content."""
+
+    def __init__(self, fresh: Sequence[Meeting]) -> None:
+        self._fresh = fresh
+        self._by_uid: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_content: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+        for index, meeting in enumerate(fresh):
+            self._by_uid[meeting.key.uid].append(index)
+            self._by_content[_looks(meeting.spec)].append(index)
+
+    def of(self, booking: Booking, judge: Callable[[Booking], Absence]) -> Iterator[_Pair]:
+        """Yield the pairs that the evidence about a booking allows: of the same UID, of the same content."""
+        same_uid = self._by_uid.get(booking.key.uid, ())
+        same_event = [i for i in same_uid if _is_same_event(booking, self._fresh[i])]
+        same_content = self._by_content.get(_looks(booking.spec), ())
+        if not same_event and not same_content:
+            return
         judged = judge(booking)
-        gone = judged.evidence in AT_ONCE
-        renamed = judged.reason is Reason.SOURCE_REMOVED
-        no_slot = booking.state not in HOLDING_STATES
-        start = booking.spec.start
-        distances = [(abs(start - fresh[i].spec.start), i) for i in (relatives if gone else ())]
-        if gone or judged.counted_in or judged.reason in _ELSEWHERE:
-            distances += [(timedelta(), i) for i in doubles if booking.source in fresh[i].witnesses]
-        if renamed:
-            distances += [(timedelta(), i) for i in doubles if booking.key.uid == fresh[i].key.uid]
-        pairs += [(no_slot, d, start, booking.row, i) for d, i in distances if d <= FARTHEST]
+        is_gone = judged.evidence in AT_ONCE
+        if is_gone:
+            yield from self._near(booking, same_event)
+        if is_gone or judged.counted_in or judged.reason in _ELSEWHERE:
+            for index in same_content:
+                if booking.source in self._fresh[index].witnesses:
+                    yield _Pair(booking, index, timedelta())
+        if judged.reason is Reason.SOURCE_REMOVED:
+            for index in same_content:
+                if booking.key.uid == self._fresh[index].key.uid:
+                    yield _Pair(booking, index, timedelta())
+
+    def _near(self, booking: Booking, indices: Iterable[int]) -> Iterator[_Pair]:
+        for index in indices:
+            distance = abs(booking.spec.start - self._fresh[index].spec.start)
+            if distance <= FARTHEST:
+                yield _Pair(booking, index, distance)
+
+
+def _assign(pairs: Iterable[_Pair], fresh: Sequence[Meeting]) -> dict[int, OccurrenceKey]:
+    """Return the new key of each booking by row: the likeliest pair first, each of the two once."""
     keys: dict[int, OccurrenceKey] = {}
     taken: set[int] = set()
     places: set[tuple[OccurrenceKey, str | None]] = set()
-    for _, _, _, row, index in sorted(pairs):
+    for pair in sorted(pairs, key=_Pair.likelihood):
+        row, key = pair.booking.row, fresh[pair.index].key
         # Until it is changed a booking stays in its room, and a key has one booking in a room.
-        place = (fresh[index].key, rooms[row])
-        if row not in keys and index not in taken and place not in places:
-            keys[row] = fresh[index].key
-            taken.add(index)
-            places.add(place)
+        place = (key, pair.booking.room_id)
+        if row in keys or pair.index in taken or place in places:
+            continue
+        keys[row] = key
+        taken.add(pair.index)
+        places.add(place)
     return keys
 
 
-def _same_event(booking: Booking, meeting: Meeting) -> bool:
-    """Whether one UID means one event: in one scope, or in the source whose `uid_scope` was changed."""
+def _is_same_event(booking: Booking, meeting: Meeting) -> bool:
+    """Tell whether one UID means one event: in one scope, or in the source whose `uid_scope` was changed."""
     return booking.key.scope == meeting.key.scope or booking.source in meeting.witnesses
 
 
 def _looks(spec: ReservationSpec) -> tuple[object, ...]:
-    """What two copies of one meeting share, whatever their UIDs."""
+    """Return what two copies of one meeting share, whatever their UIDs."""
     return (spec.start, spec.end, spec.room_id, spec.topic, spec.creator)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from syncd.core.booking import Booking, BookingState
-from syncd.core.changes import Cancel, OnChange, Plan, Update
+from syncd.core.changes import Cancel, OnChange, Plan, Skip, Update
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.occurrence import Authority, Missing, Occurrence, OccurrenceKey, Presence, Reading
@@ -76,6 +76,19 @@ def _writes_about(decided: Plan, uid: str) -> list[tuple[str, OccurrenceKey, str
         if key.uid == uid:
             rows.append((type(change).__name__, key, room))
     return sorted(rows, key=str)
+
+
+def _times_told(decided: Plan, booking: Booking) -> int:
+    """Count how often a plan says what becomes of a booking: in a row, as closed, or as kept."""
+    told_of = [closed.row for closed in decided.closed]
+    told_of += [keep.booking.row for keep in decided.kept]
+    for change in decided.changes:
+        if isinstance(change, Skip):
+            if change.reason is not Reason.QUARANTINED and change.reservation_id == booking.reservation_id:
+                told_of.append(booking.row)
+        elif change.booking is not None:
+            told_of.append(change.booking.row)
+    return told_of.count(booking.row)
 
 
 def _with(reading: Reading, rival: Occurrence) -> Reading:
@@ -330,6 +343,7 @@ class Calendars(RuleBasedStateMachine):
             order=office.current[::-1],
         )
         assert (shuffled, shuffled.checksum) == (decided, decided.checksum)
+        assert {_times_told(decided, booking) for booking in office.current} <= {1}
         self._check_writes(decided, readings)
         office.apply(decided)
         again = office.plan(*readings.values())

@@ -1,0 +1,203 @@
+"""What becomes of a booking that no meeting wants: given up on evidence, held, or left as it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
+from syncd.core.cancels import Cancels
+from syncd.core.changes import Hold
+from syncd.core.draft import Draft
+from syncd.core.evidence import Absence, confirmed
+from syncd.core.mapper import Mapped, Skipped
+from syncd.core.meeting import Meeting
+from syncd.core.merge import Witnessed
+from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading
+from syncd.core.policy import Policy
+from syncd.core.reasons import Evidence, Reason
+from syncd.core.rekey import AT_ONCE
+
+
+class UnwantedBookings:
+    """Decides about bookings without a meeting for one draft; `occurrences` are those of the plan by key."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        cancels: Cancels,
+        policy: Policy,
+        readings: Mapping[str, Reading],
+        occurrences: Mapping[OccurrenceKey, tuple[Witnessed, Mapped]],
+    ) -> None:
+        self._draft = draft
+        self._cancels = cancels
+        self._policy = policy
+        self._readings = readings
+        self._occurrences = occurrences
+        self._sources_of = _sources_by_event(occurrences)
+
+    def give_up(self, booking: Booking) -> None:
+        """Decide about a booking whose occurrence asks for no reservation, or is nowhere."""
+        if self._hold_if_open(booking):
+            return
+        known = self._occurrences.get(booking.key)
+        if known is not None:
+            witnessed, mapped = known
+            self._not_bookable(booking, witnessed.occurrence, mapped)
+        elif booking.source in self._sources_of.get((booking.key.uid, booking.key.recurrence_id), ()):
+            detail = "The uid_scope of its source changed, not the event."
+            self._conclude(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
+        else:
+            self._conclude(booking, self._cancels.absence(booking))
+
+    def give_room_up(self, booking: Booking, occurrence: Occurrence) -> None:
+        """Decide about a booking whose occurrence wants other rooms than the one that it has."""
+        if self._hold_if_open(booking):
+            return
+        if booking.state not in HOLDING_STATES:
+            self._draft.close(booking, BookingState.CANCELLED, Reason.ROOM_REMOVED)
+        elif booking.origin == occurrence.fingerprint:
+            detail = "The rooms of the configuration changed, not the event."
+            self._cancels.hold(booking, Reason.RULES_CHANGED, detail)
+        else:
+            detail = "The meeting no longer asks for this room."
+            self._cancels.propose(booking, Reason.ROOM_REMOVED, Evidence.TOLD, detail)
+
+    def keep_if_decider_is_silent(
+        self, key: OccurrenceKey, meetings: Sequence[Meeting], booked: Sequence[Booking]
+    ) -> bool:
+        """Leave an occurrence as it is if the source that decided its content is silent about it.
+
+        The copies that others show, or other files of the same source, may be older ones, so nothing follows
+        where they differ. Return whether it was left.
+        """
+        if key not in self._occurrences:
+            return False
+        witnesses = self._occurrences[key][0].witnesses
+        holding = [b for b in booked if b.state in HOLDING_STATES]
+        silent: dict[int, Absence] = {}
+        for booking in holding:
+            if self._is_source_silent(booking, witnesses):
+                absence = self._missed_by_its_source(booking)
+                if absence.evidence is None:
+                    silent[booking.row] = absence
+        if not silent or {b.spec for b in holding} == {m.spec for m in meetings}:
+            return False
+        why = next(iter(silent.values()))
+        for booking in booked:
+            if booking.row in silent:
+                self._hold_for_its_source(booking, silent[booking.row], witnesses)
+            else:
+                self._draft.keep(booking, why.reason, why.detail)
+        return True
+
+    def _is_source_silent(self, booking: Booking, witnesses: Collection[str]) -> bool:
+        """Tell whether the source that decided a booking's content does not show all of its occurrence."""
+        if booking.source not in self._policy.configured:
+            return False
+        if booking.source not in witnesses:
+            return True
+        return self._cancels.awaited_file(booking.key.uid, [booking.source]) is not None
+
+    def _missed_by_its_source(self, booking: Booking) -> Absence:
+        """Judge that the source which decided a booking's content does not show its occurrence."""
+        absence = self._cancels.answer(booking, booking.source)
+        if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
+            return absence  # for what an empty calendar lacked, the other copy counts already
+        return confirmed(booking, absence, [self._readings[booking.source]], self._policy.safety)
+
+    def _hold_for_its_source(self, booking: Booking, why: Absence, witnesses: Collection[str]) -> None:
+        self._count(booking, why)
+        where = "Another file" if booking.source in witnesses else "Another source"
+        self._draft.add(Hold(booking, why.reason, f"{where} shows it otherwise. {why.detail}"))
+
+    def _hold_if_open(self, booking: Booking) -> bool:
+        """Hold a booking of which something is open, so that no cancel follows; return whether it is."""
+        if booking.may_still_change:
+            # A cancel, or a doubt that is forgotten, could be undone by what still arrives.
+            self._draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+            return True
+        if booking.is_vanished:
+            # If that was another project, the reservation is there when the right one is asked again.
+            self._draft.add(Hold(booking, Reason.VANISHED, booking.detail))
+            return True
+        return False
+
+    def _conclude(self, booking: Booking, judged: Absence) -> None:
+        """Draw the conclusion from what an absence proves."""
+        self._count(booking, judged)
+        if booking.state not in HOLDING_STATES:
+            self._conclude_unbooked(booking, judged)
+        elif judged.evidence is not None:
+            self._cancels.propose(booking, judged.reason, judged.evidence, judged.detail)
+        elif judged.counted_in:
+            self._draft.add(Hold(booking, judged.reason, judged.detail))
+        else:
+            self._draft.keep(booking, judged.reason, judged.detail)
+
+    def _conclude_unbooked(self, booking: Booking, judged: Absence) -> None:
+        """Draw the conclusion for a record that holds no slot.
+
+        On an inference only the record of a meeting is given up: it comes back by itself, a person's decision
+        does not.
+        """
+        by_configuration = judged.reason in {Reason.SOURCE_REMOVED, Reason.RULES_CHANGED}
+        never_booked = booking.reservation_id is None
+        if judged.evidence in AT_ONCE or (by_configuration and never_booked):
+            self._draft.close(booking, BookingState.CANCELLED, judged.reason, judged.detail)
+        else:
+            self._draft.keep(booking, judged.reason, judged.detail)
+
+    def _count(self, booking: Booking, judged: Absence) -> None:
+        """Record the readings that lack an event, while more of them are needed."""
+        if judged.counted_in and judged.counted_in != booking.missed_in:
+            self._draft.amend(replace(booking, missed=judged.missed, missed_in=judged.counted_in))
+
+    def _not_bookable(self, booking: Booking, occurrence: Occurrence, mapped: Mapped) -> None:
+        """Decide about a booking whose occurrence is in the calendar and asks for no reservation."""
+        if booking.state not in HOLDING_STATES:
+            self._draft.close(booking, BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE)
+        elif occurrence.cancelled:
+            self._told_off(booking)
+        elif isinstance(mapped, Skipped) and booking.origin == occurrence.fingerprint:
+            detail = f"The configuration changed, not the event: {mapped.detail}"
+            self._cancels.hold(booking, Reason.RULES_CHANGED, detail)
+        else:
+            detail = "The meeting was moved into the past."
+            if isinstance(mapped, Skipped):
+                detail = mapped.detail
+            # No calendar says so in as many words; if all its events turn so, a person looks first.
+            self._cancels.propose(booking, Reason.NO_LONGER_BOOKABLE, Evidence.SHOWN, detail)
+
+    def _told_off(self, booking: Booking) -> None:
+        """Cancel what the calendar cancels; hold it where the copy that decided may only seem to be gone."""
+        doubt = self._only_inferred(booking)
+        if doubt is not None:
+            self._cancels.hold(booking, doubt.reason, doubt.detail)
+            return
+        detail = "The calendar says that the meeting is cancelled."
+        self._cancels.propose(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)
+
+    def _only_inferred(self, booking: Booking) -> Absence | None:
+        """Return why a person decides whether the copy is gone that decided; None if it is there, or gone.
+
+        A cancel by another copy takes the place of its word no sooner.
+        """
+        if booking.source not in self._policy.configured:
+            return None
+        if booking.source in self._occurrences[booking.key][0].witnesses:
+            return None
+        absence = self._cancels.answer(booking, booking.source)
+        return absence if absence.evidence is Evidence.INFERRED else None
+
+
+def _sources_by_event(
+    occurrences: Mapping[OccurrenceKey, tuple[Witnessed, Mapped]],
+) -> Mapping[tuple[str, str | None], set[str]]:
+    """Return the sources that show each event, by UID and original start, whatever its scope."""
+    sources: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
+    for key, (witnessed, _) in occurrences.items():
+        sources[key.uid, key.recurrence_id].update(witnessed.witnesses)
+    return sources
