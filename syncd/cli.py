@@ -78,9 +78,9 @@ def _root(
 def run(context: typer.Context) -> None:
     """Run as a daemon, in the foreground; SIGHUP re-reads the configuration, SIGUSR1 reads all sources."""
     from syncd.config import default_path
-    from syncd.daemon.loop import run
+    from syncd.daemon.loop import run_daemon
 
-    run(context.obj or default_path())
+    run_daemon(context.obj or default_path())
 
 
 @app.command()

@@ -11,12 +11,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -28,6 +25,7 @@ from syncd import log as logs
 from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
+from syncd.daemon.background import BackgroundReads
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
@@ -35,9 +33,6 @@ from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.reconciler import CycleReport
-from syncd.sources.feeds import Subscriptions
-from syncd.sources.http import Feed, Validators
-from syncd.sources.http.lanes import Lanes
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +41,6 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-_READ_AT_ONCE = 8  # large sources
 _LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
@@ -56,7 +50,7 @@ _LONGEST_LOCK_S = 3600.0  # that another program may keep on the ledger; a backu
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
-def run(path: Path) -> None:
+def run_daemon(path: Path) -> None:
     """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
     notifier = Notifier.from_environment()
     notifier.extend_timeout(_START_S)
@@ -122,10 +116,10 @@ class Daemon:
         self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
         self._ended = threading.Event()
         self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
-        self._crew = ParserPool()
+        self._parsers = ParserPool()
+        self._background = BackgroundReads(self._wakes)
         self._config = config
         self._parts: Service = self._assembled(config)
-        self._fetching: set[str] = set()
         self._owed: set[str] = set()  # sources to read in the next cycle, when the API can be used
         self._to_reload = False
         self._began = 0.0  # the cycle, on the monotonic clock
@@ -133,7 +127,7 @@ class Daemon:
         self._complaint = ""  # about the configuration, as long as it is not the one in use
         self._look_again_at = 0.0  # at the configuration that was refused, on the monotonic clock
         self._failures = 0  # of the API, in a row
-        self._resting_until: datetime | None = None
+        self._api_left_alone_until: datetime | None = None
         self._orders: object = None  # approvals and decisions that the last cycle knew
         self.status = "starting"
 
@@ -148,14 +142,13 @@ class Daemon:
         with (
             Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
             Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
-            ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read") as pool,
-            Lanes() as lanes,
-            self._crew,
+            self._background,
+            self._parsers,
             self._stop.on_signals(),
             _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
             _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
         ):
-            self._watcher, self._scheduler, self._pool, self._lanes = watcher, scheduler, pool, lanes
+            self._watcher, self._scheduler = watcher, scheduler
             threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
             try:
                 self._follow(self._config)
@@ -177,7 +170,7 @@ class Daemon:
             if self._to_reload or self._is_mended():
                 self._to_reload = False
                 self._reload()
-            if (self._owed or self._is_due()) and not self._rests():
+            if (self._owed or self._is_due()) and not self._leaves_api_alone():
                 names, self._owed = self._owed, set()
                 self._cycle(names)
 
@@ -185,13 +178,16 @@ class Daemon:
         """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
         due = self._wakes.wait(pause_s)
         self._to_reload |= _CONFIGURATION in due
-        names = set(self._names()) if _EVERYTHING in due else {n for n in due if n in self._names()}
-        arrived = self._parts.subscriptions.arrived()
-        self._fetching -= arrived
-        self._begin_fetching(names - arrived)
-        self._owed |= {n for n in names if n not in self._parts.subscriptions} | arrived
+        names = set(self._names())
+        if _EVERYTHING not in due:
+            names &= due.keys()
+        subscriptions = self._parts.subscriptions
+        arrived = self._background.arrived(subscriptions)
+        self._background.fetch(subscriptions, names - arrived)
+        self._owed |= {name for name in names if name not in subscriptions}
+        self._owed |= arrived
         if _EVERYTHING in due:
-            self._resting_until = None
+            self._api_left_alone_until = None
 
     def _gives_way(self) -> bool:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
@@ -229,13 +225,13 @@ class Daemon:
         summary = _summary(report)
         self._failures = self._failures + 1 if report.error else 0
         rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if report.error else None
-        self._resting_until = utc_now() + rest if rest else None
+        self._api_left_alone_until = utc_now() + rest if rest else None
         for name in names:
-            self._let_rest(name)
+            self._postpone_feed(name)
             self._ledger.sources.record_next_run(name, self._scheduler.next_run(name))
         self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
 
-    def _let_rest(self, name: str) -> None:
+    def _postpone_feed(self, name: str) -> None:
         """Postpone a feed that failed, or that says how often it changes."""
         if name not in self._parts.subscriptions:
             return
@@ -248,7 +244,7 @@ class Daemon:
 
     def _pause_s(self) -> float:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
-        if (self._owed and not self._rests()) or self._to_reload:
+        if (self._owed and not self._leaves_api_alone()) or self._to_reload:
             return 0.0
         due = self._due_at
         pause = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
@@ -257,7 +253,7 @@ class Daemon:
     @property
     def _due_at(self) -> datetime | None:
         """Return when a cycle is due for another reason than a source, also after a failure; or None."""
-        return self._resting_until or self._parts.reconciler.due_at
+        return self._api_left_alone_until or self._parts.reconciler.due_at
 
     def _is_due(self) -> bool:
         due = self._due_at
@@ -267,45 +263,9 @@ class Daemon:
         """Return what persons left for the next cycle, with `approve` and `resolve`."""
         return self._ledger.people.approved(), self._ledger.people.decisions()
 
-    def _rests(self) -> bool:
+    def _leaves_api_alone(self) -> bool:
         """Return whether the API is left alone, because it could not be used."""
-        return self._resting_until is not None and utc_now() < self._resting_until
-
-    # Feeds
-
-    def _begin_fetching(self, names: Iterable[str]) -> None:
-        """Ask feeds in other threads, equal ones together; a wake says when they arrived."""
-        subscriptions = self._parts.subscriptions
-        asked = subscriptions.requests(n for n in names if n not in self._fetching)
-        alike: dict[Feed, dict[Feed, Validators | None]] = {}
-        for feed, validators in asked.items():
-            alike.setdefault(replace(feed, name=""), {})[feed] = validators
-        for group in alike.values():
-            self._fetching |= {feed.name for feed in group}
-            self._lanes.submit(partial(subscriptions.fetch, group)).add_done_callback(
-                partial(self._fetched, subscriptions, tuple(group))
-            )
-
-    def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
-        """Ring for feeds whose asking ended, in another thread; they may be of a former configuration."""
-        if future.cancelled():
-            return  # it stops before they were asked
-        error = future.exception()
-        if error is not None:
-            log.critical("defect of syncd; please report this line", exc_info=error)
-            subscriptions.fail(group, error)
-        for feed in group:
-            self._wakes.wake(feed.name, "fetched")
-
-    def _read_aside(self, name: str, work: Callable[[], None]) -> None:
-        """Read a large source in another thread; a wake says when that is done."""
-
-        def ended(future: Future[None]) -> None:
-            if error := future.exception():
-                log.critical("defect of syncd; please report this line", exc_info=error)
-            self._wakes.wake(name, "read")
-
-        self._pool.submit(work).add_done_callback(ended)
+        return self._api_left_alone_until is not None and utc_now() < self._api_left_alone_until
 
     # Configuration
 
@@ -322,8 +282,8 @@ class Daemon:
             progress=self._notifier,
             gives_way=self._gives_way,
             prepare=lambda _names, _force: None,
-            elsewhere=self._read_aside,
-            pool=self._crew,
+            elsewhere=self._background.read,
+            pool=self._parsers,
             alive=self._notifier.alive,
             others_wait=self._others_wait,
         )
@@ -354,7 +314,8 @@ class Daemon:
         """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
         former, kept = self._config, self._parts
         self._config, self._parts = config, parts
-        self._fetching, self._owed = set(), set()
+        self._background.forget()
+        self._owed = set()
         try:
             self._follow(config)
             logs.configure(config.log.format, config.log.level)
@@ -364,7 +325,7 @@ class Daemon:
             parts.api.close()
             raise
         kept.api.close()
-        self._resting_until = None
+        self._api_left_alone_until = None
 
     def _refuse(self, why: str) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
@@ -406,7 +367,7 @@ class Daemon:
             }
         )
         for name in names:
-            self._let_rest(name)
+            self._postpone_feed(name)
         for gone in set(self._ledger.sources.all()) - set(names):
             self._ledger.sources.forget(gone)
         self._wakes.wake(_EVERYTHING, "start")
@@ -421,16 +382,18 @@ class Daemon:
         self._notifier.status(status)
 
 
+_SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
+
+
 def _summary(report: CycleReport) -> str:
     """Return the outcome of a cycle in a line, for `systemctl status`."""
     counts = report.counts
     booked = counts["unchanged"] + counts["created"] + counts["updated"]
-    told = [f"{booked} booked", *([f"{report.left} still to write"] if report.left else [])]
-    told += [
-        f"{counts[name]} {name.replace('_', ' ')}"
-        for name in ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
-        if counts[name]
-    ]
+    told = [f"{booked} booked"]
+    if report.left:
+        told.append(f"{report.left} still to write")
+    shown = [name for name in _SHOWN_COUNTS if counts[name]]
+    told += [f"{counts[name]} {name.replace('_', ' ')}" for name in shown]
     unreadable = [source.name for source in report.sources if source.error]
     if unreadable:
         told.append(f"unreadable: {', '.join(unreadable)}")

@@ -47,7 +47,7 @@ class Hangup(Response):
             pass
 
 
-class Api:
+class Application:
     """The API behind a gate, with its control side; `log` gets one line for each request."""
 
     def __init__(self, gate: Gate, control: Control, log: Callable[[str], None]) -> None:

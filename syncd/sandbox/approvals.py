@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from syncd.sandbox.call import DENIED, NOT_FOUND, STATE_FORBIDS, ApiError, Call, Json, Operation
-from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, Reservation
+from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, StoredReservation
 
 PENDING, FINISHED = 0, 1
 IN_PROGRESS, NODE_REJECTED, NODE_APPROVED, NOT_NEEDED = 0, 1, 2, 3
@@ -28,7 +28,7 @@ def needs_approval(call: Call, room_id: str) -> bool:
     return room is not None and room["reservation_approved"] == "Y"
 
 
-def open_approval(call: Call, reservation: Reservation) -> None:
+def open_approval(call: Call, reservation: StoredReservation) -> None:
     """Ask the approvers of the room, anew when they were asked before."""
     close_approvals(call, reservation)
     room = call.store.get("room", reservation.room_id) or {}
@@ -51,7 +51,7 @@ def open_approval(call: Call, reservation: Reservation) -> None:
     call.store.put("approval", approval_id, approval, parent=str(reservation.reservation_id))
 
 
-def close_approvals(call: Call, reservation: Reservation) -> None:
+def close_approvals(call: Call, reservation: StoredReservation) -> None:
     """Finish the pending approvals of a meeting, about which nobody needs to decide any more."""
     for approval in call.store.all("approval", parent=str(reservation.reservation_id)):
         if approval["status"] == PENDING:

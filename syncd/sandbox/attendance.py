@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from syncd.sandbox.call import ILLEGAL, STATE_FORBIDS, ApiError, Call, Json, Operation
 from syncd.sandbox.reservations import find
-from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, Reservation
+from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, StoredReservation
 
 _ONE: Final = "/v2.0/iot-03/meeting-reservations/{reservation_id}"
 
@@ -77,14 +77,14 @@ def _daily_reports(call: Call) -> Json:
         as_of=None,
     )
     zone = ZoneInfo(call.switches.time_zone)
-    days: dict[date, list[Reservation]] = {}
+    days: dict[date, list[StoredReservation]] = {}
     for meeting in meetings:
         day = datetime.fromtimestamp(meeting.start_time / 1000, UTC).astimezone(zone).date()
         days.setdefault(day, []).append(meeting)
     return call.from_cursor([_report(call, day, held) for day, held in sorted(days.items())])
 
 
-def _report(call: Call, day: date, meetings: list[Reservation]) -> Json:
+def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:
     """Return the report of one day, with times in minutes."""
     released = [meeting for meeting in meetings if meeting.ended_by == "release"]
     seized = [meeting for meeting in meetings if meeting.made_by == "seize"]

@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from syncd.sandbox.call import Json
 from syncd.sandbox.faults import Faults, Strikes, parse_fault
-from syncd.sandbox.store import Reservation, Store, clock
+from syncd.sandbox.store import Store, StoredReservation, clock
 from syncd.sandbox.switches import Switches
 
 REMEMBERED_REQUESTS: Final = 100_000
@@ -118,13 +118,13 @@ class Control:
         return JSONResponse(self.switches.texts())
 
 
-def _raw(reservation: Reservation) -> dict[str, Json]:
+def _raw(reservation: StoredReservation) -> dict[str, Json]:
     return {**asdict(reservation), "reservation_id": str(reservation.reservation_id)}
 
 
-def _edited(reservation: Reservation, given: object) -> Reservation:
+def _edited(reservation: StoredReservation, given: object) -> StoredReservation:
     """Return a meeting with fields set by hand; raise `ValueError` for names and types that it has not."""
-    editable = [f.name for f in fields(Reservation) if f.name != "reservation_id"]
+    editable = [f.name for f in fields(StoredReservation) if f.name != "reservation_id"]
     if not isinstance(given, Mapping) or not set(given) <= set(editable):
         raise ValueError(f"the fields that can be set are {', '.join(editable)}")
     values: dict[str, Any] = {}

@@ -27,7 +27,7 @@ from syncd.sandbox.call import (
     page_of,
 )
 from syncd.sandbox.rules import check_rules
-from syncd.sandbox.store import AWAITING_APPROVAL, CANCELLED, NORMAL, REJECTED, Reservation, clock
+from syncd.sandbox.store import AWAITING_APPROVAL, CANCELLED, NORMAL, REJECTED, StoredReservation, clock
 from syncd.sandbox.switches import Match, Omitted, Order, Repeat, Window
 
 MAX_DESCRIPTION: Final = 256
@@ -47,7 +47,7 @@ _ORDERS: Final = {
 }
 
 
-def as_answer(reservation: Reservation) -> dict[str, Json]:
+def as_answer(reservation: StoredReservation) -> dict[str, Json]:
     """Return a meeting as the API shows it, without `notice_time` if that was never given."""
     shown: dict[str, Json] = {
         "reservation_id": str(reservation.reservation_id),
@@ -72,7 +72,7 @@ def as_answer(reservation: Reservation) -> dict[str, Json]:
     return shown
 
 
-def find(call: Call) -> Reservation:
+def find(call: Call) -> StoredReservation:
     """Return the meeting that the path names; raise `ApiError` if there is none."""
     found = call.store.reservation(call.path["reservation_id"], call.as_of)
     if found is None:
@@ -136,7 +136,7 @@ def _attachments(call: Call) -> list[dict[str, str]] | None:
     return attachments
 
 
-def _check(call: Call, wanted: Reservation) -> None:
+def _check(call: Call, wanted: StoredReservation) -> None:
     """Refuse a meeting that may not be, whether it is new or modified."""
     if not call.switches.unknown_users:
         for uid in (*wanted.participants, *wanted.cc_participants, wanted.creator):
@@ -147,7 +147,7 @@ def _check(call: Call, wanted: Reservation) -> None:
         _check_room(call, wanted)
 
 
-def _check_room(call: Call, wanted: Reservation) -> None:
+def _check_room(call: Call, wanted: StoredReservation) -> None:
     """Refuse a meeting in a room that does not exist, is closed, is not for its creator, or is taken."""
     room = call.store.get("room", wanted.room_id)
     if room is None:
@@ -161,18 +161,18 @@ def _check_room(call: Call, wanted: Reservation) -> None:
         raise ApiError(ROOM_TAKEN, "the meeting room is taken at this time")
 
 
-def _others(call: Call, wanted: Reservation) -> list[Reservation]:
+def _others(call: Call, wanted: StoredReservation) -> list[StoredReservation]:
     holders = call.store.holders(
         wanted.room_id, wanted.start_time, wanted.end_time, touching=call.switches.touching_conflicts
     )
     return [holder for holder in holders if holder.reservation_id != wanted.reservation_id]
 
 
-def _wanted(call: Call) -> Reservation:
+def _wanted(call: Call) -> StoredReservation:
     """Return the new meeting that the body asks for; raise `ApiError`."""
     creator = call.body.need("creator", call.body.identifier)
     content = {**_CLEARED, **_content(call)}
-    return Reservation(
+    return StoredReservation(
         reservation_id=call.store.mint(call.now),
         status=NORMAL,
         modifier=creator,
@@ -187,7 +187,7 @@ def _add(call: Call) -> Json:
     return _book(call, _wanted(call))
 
 
-def _book(call: Call, wanted: Reservation) -> str:
+def _book(call: Call, wanted: StoredReservation) -> str:
     _check(call, wanted)
     if needs_approval(call, wanted.room_id):
         wanted = replace(wanted, status=AWAITING_APPROVAL)
@@ -220,7 +220,7 @@ def _modify(call: Call) -> Json:
     return True
 
 
-def _restart_approval(call: Call, before: Reservation, wanted: Reservation) -> Reservation:
+def _restart_approval(call: Call, before: StoredReservation, wanted: StoredReservation) -> StoredReservation:
     """Return a modified meeting, waiting for approval again if time or room is another.
 
     So says the page of the call.

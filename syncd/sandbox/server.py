@@ -23,7 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from syncd.sandbox.app import CLOSE_CONNECTION, Api
+from syncd.sandbox.app import CLOSE_CONNECTION, Application
 from syncd.sandbox.control import Control
 from syncd.sandbox.faults import Fault, Faults
 from syncd.sandbox.gate import Gate
@@ -89,7 +89,7 @@ class Sandbox:
                 client_secret = store.setting("client_secret", settings.client_secret, secrets.token_hex(16))
             listener = _listen(settings.host, settings.port)
             control = Control(store, Switches().changed(settings.switches), Faults(settings.faults))
-            server = _Server(Api(Gate(client_id, client_secret, store), control, self._log))
+            server = _Server(Application(Gate(client_id, client_secret, store), control, self._log))
             thread = threading.Thread(target=server.run, args=([listener],), name="sandbox")
             thread.start()
             try:
@@ -146,7 +146,7 @@ async def _with_close(
 class _Server(uvicorn.Server):
     """Tells the application about the stop, so that it lets go of requests that it holds up."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Application) -> None:
         super().__init__(
             uvicorn.Config(
                 api.asgi(),

@@ -33,7 +33,7 @@ class SandboxUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class StoredReservation:
     """A reservation; names are those of the API, times epoch ms, `notice_time` seconds.
 
     `room_id` is empty for a meeting without a room.
@@ -61,12 +61,12 @@ class Reservation:
     made_by: str = "add"
     ended_by: str = ""
 
-    def ended(self, at: int, by: str, now: int) -> Reservation:
+    def ended(self, at: int, by: str, now: int) -> StoredReservation:
         """Return the same meeting, ended early."""
         return replace(self, end_time=at, ended_by=by, gmt_modified=now)
 
 
-_COLUMNS: Final = tuple(f.name for f in fields(Reservation))
+_COLUMNS: Final = tuple(f.name for f in fields(StoredReservation))
 _LISTS: Final = ("participants", "cc_participants", "attachments")
 
 _SCHEMA: Final = """
@@ -141,7 +141,7 @@ class Store:
 
     # Reservations
 
-    def save(self, reservation: Reservation) -> None:
+    def save(self, reservation: StoredReservation) -> None:
         """Write a reservation; the version that it replaces is kept for lists that lag."""
         written_at = clock()
         changed = self._database.execute(
@@ -154,7 +154,7 @@ class Store:
         values = [_to_column(getattr(reservation, name)) for name in _COLUMNS]
         self._database.execute(_SAVE, (*values, written_at))
 
-    def reservation(self, reservation_id: str, as_of: int | None = None) -> Reservation | None:
+    def reservation(self, reservation_id: str, as_of: int | None = None) -> StoredReservation | None:
         """Return one reservation, now or as it was at `as_of`; None also for what can be no id."""
         if not re.fullmatch(r"[0-9]{1,18}|[1-8][0-9]{18}", reservation_id):
             return None
@@ -162,14 +162,16 @@ class Store:
         found = self._select(("reservation_id = :id",), values, as_of, "reservation_id", 1)
         return found[0] if found else None
 
-    def holders(self, room_id: str, start: int, end: int, *, touching: bool = False) -> list[Reservation]:
+    def holders(
+        self, room_id: str, start: int, end: int, *, touching: bool = False
+    ) -> list[StoredReservation]:
         """Return the reservations of status 1 and 2 that have the room between two times (epoch ms)."""
         overlap = "start_time <= :end AND end_time >= :start" if touching else _OVERLAP
         clauses = ("room_id = :room", overlap, _NEAR, "status IN (1, 2)")
         values = {"room": room_id, "start": start, "end": end, "longest": self._longest()}
         return self._select(clauses, values, None, "start_time")
 
-    def unused_since(self, start: int) -> list[Reservation]:
+    def unused_since(self, start: int) -> list[StoredReservation]:
         """Return the normal reservations that began by `start` and that nobody signed in to."""
         clauses = (
             "status = 1 AND room_id != '' AND ended_by = ''",
@@ -186,7 +188,7 @@ class Store:
         order: str,
         page: tuple[int, int],
         as_of: int | None,
-    ) -> tuple[int, list[Reservation]]:
+    ) -> tuple[int, list[StoredReservation]]:
         """Return how many reservations match, and the asked page of them.
 
         `clauses` are conditions in SQL over the columns with `values` by name; where they limit time they
@@ -199,7 +201,7 @@ class Store:
         number, size = page
         return total, self._select(clauses, values, as_of, order, size, (number - 1) * size)
 
-    def all_reservations(self) -> list[Reservation]:
+    def all_reservations(self) -> list[StoredReservation]:
         """Return every reservation, in order of creation."""
         return self._select(("1",), {}, None, "reservation_id")
 
@@ -215,7 +217,7 @@ class Store:
         order: str,
         limit: int = -1,
         offset: int = 0,
-    ) -> list[Reservation]:
+    ) -> list[StoredReservation]:
         query = f"{_source(clauses, as_of)} ORDER BY {order} LIMIT :limit OFFSET :offset"
         values = {**values, "as_of": as_of, "limit": limit, "offset": offset}
         return [_to_reservation(row) for row in self._database.execute(query, values)]
@@ -318,11 +320,11 @@ def _to_column(value: object) -> object:
     return json.dumps(value) if isinstance(value, tuple) else value
 
 
-def _to_reservation(row: Sequence[Any]) -> Reservation:
+def _to_reservation(row: Sequence[Any]) -> StoredReservation:
     values = dict(zip(_COLUMNS, row, strict=True))
     values.update({name: tuple(json.loads(values[name])) for name in _LISTS})
     values["notice"] = bool(values["notice"])
-    return Reservation(**values)
+    return StoredReservation(**values)
 
 
 def clock() -> int:

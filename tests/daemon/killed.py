@@ -56,7 +56,7 @@ def main() -> None:
     """Run the daemon under the counter."""
     config, at = Path(sys.argv[1]), int(sys.argv[2])
     sys.settrace(_Counter(at).call)
-    loop.run(config)
+    loop.run_daemon(config)
 
 
 if __name__ == "__main__":

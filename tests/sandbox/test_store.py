@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from syncd.sandbox.store import SNOWFLAKE_EPOCH_MS, Reservation, Store
+from syncd.sandbox.store import SNOWFLAKE_EPOCH_MS, Store, StoredReservation
 from tests.sandbox.conftest import MINUTE, now_ms
 
 
-def reservation(number: int) -> Reservation:
+def reservation(number: int) -> StoredReservation:
     """The meeting of one minute in room 7 that has this number."""
-    return Reservation(
+    return StoredReservation(
         reservation_id=number,
         topic="Test Meeting",
         start_time=number * MINUTE,

@@ -1,0 +1,86 @@
+"""Reading that goes on in other threads beside the work loop: feeds, and large sources.
+
+Promises: a feed is asked at most once at a time; every end of a reading rings, also one that failed.
+Must not: use the ledger, or decide what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Self
+
+import structlog
+
+from syncd.daemon.schedule import Wakes
+from syncd.sources.feeds import Subscriptions
+from syncd.sources.http import Feed, Validators
+from syncd.sources.http.lanes import Lanes
+
+_log = structlog.get_logger(__name__)
+
+_READ_AT_ONCE = 8  # large sources
+
+
+class BackgroundReads:
+    """The threads that read; leaving the context waits for what runs, and drops what did not begin."""
+
+    def __init__(self, wakes: Wakes) -> None:
+        self._wakes = wakes
+        self._pool = ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read")
+        self._lanes = Lanes()
+        self._fetching: set[str] = set()
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._opened.enter_context(self._pool)
+        self._opened.enter_context(self._lanes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def fetch(self, subscriptions: Subscriptions, names: Iterable[str]) -> None:
+        """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived."""
+        asked = subscriptions.requests(name for name in names if name not in self._fetching)
+        alike: dict[Feed, dict[Feed, Validators | None]] = {}
+        for feed, validators in asked.items():
+            alike.setdefault(replace(feed, name=""), {})[feed] = validators
+        for group in alike.values():
+            self._fetching |= {feed.name for feed in group}
+            future = self._lanes.submit(partial(subscriptions.fetch, group))
+            future.add_done_callback(partial(self._fetched, subscriptions, tuple(group)))
+
+    def arrived(self, subscriptions: Subscriptions) -> frozenset[str]:
+        """Return the feeds whose answers are there to be taken; they may be asked again."""
+        arrived = subscriptions.arrived()
+        self._fetching -= arrived
+        return arrived
+
+    def forget(self) -> None:
+        """Forget what is being fetched for a former configuration, so that the same can be asked anew."""
+        self._fetching = set()
+
+    def read(self, name: str, work: Callable[[], None]) -> None:
+        """Read a large source in another thread; a wake says when that is done."""
+        self._pool.submit(work).add_done_callback(partial(self._ended, name))
+
+    def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
+        """Ring for feeds whose asking ended, in another thread; they may be of a former configuration."""
+        if future.cancelled():
+            return  # it stops before they were asked
+        error = future.exception()
+        if error is not None:
+            _log.critical("defect of syncd; please report this line", exc_info=error)
+            subscriptions.fail(group, error)
+        for feed in group:
+            self._wakes.wake(feed.name, "fetched")
+
+    def _ended(self, name: str, future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            _log.critical("defect of syncd; please report this line", exc_info=error)
+        self._wakes.wake(name, "read")
