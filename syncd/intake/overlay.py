@@ -9,9 +9,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 from syncd.intake.ports import FactStore, IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
 from syncd.intake.scan import is_over, same_events, unpacked
+from syncd.ledger.facts import AtRest, Fact
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,18 @@ class _Facts:
 
     def __init__(self, base: FactStore) -> None:
         self._base = base
-        self._own: dict[str, str] = {}
+        self._own: dict[str, Any] = {}
 
-    def get(self, name: str) -> str | None:
-        """Return a fact as it was written here last, else as it is below."""
-        return self._own[name] if name in self._own else self._base.get(name)
+    def get(self, fact: Fact[T]) -> T | None:
+        """Return the value of a fact as it was set here last, else as it is below."""
+        if fact.name in self._own:
+            value: T | None = self._own[fact.name]
+            return value
+        return self._base.get(fact)
 
-    def set(self, name: str, value: str) -> None:
-        """Remember a fact, here only."""
-        self._own[name] = value
+    def set(self, fact: Fact[T], value: T | None) -> None:
+        """Give a fact a value, here only."""
+        self._own[fact.name] = value
 
 
 class _Worklist:
@@ -192,7 +199,7 @@ class _Worklist:
         deferred: Mapping[str, tuple[datetime | None, str]],
         *,
         over: Collection[str],
-        total: tuple[str, str],
+        total: AtRest,
     ) -> None:
         """Do nothing: no plan is carried out."""
 

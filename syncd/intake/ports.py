@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.ics import Locale
-from syncd.ledger.facts import AtRest, Facts
+from syncd.ledger.facts import AtRest, Fact
+
+T = TypeVar("T")
 
 
 class Fetched(Protocol):
@@ -114,12 +116,19 @@ class UnderWay(Protocol):
     def working(self, source: str, digest: str = "") -> AbstractContextManager[None]: ...
 
 
+class FactStore(Protocol):
+    """Small values that are remembered under names; see `syncd.ledger.facts`."""
+
+    def get(self, fact: Fact[T]) -> T | None: ...
+    def set(self, fact: Fact[T], value: T | None) -> None: ...
+
+
 class IntakeLedger(Protocol):
     """The stores of the ledger that reading needs, and what this process is working on."""
 
     @property
     def worklist(self) -> WorklistStore: ...
     @property
-    def facts(self) -> Facts: ...
+    def facts(self) -> FactStore: ...
     @property
     def under_way(self) -> UnderWay: ...
