@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +18,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class BrokenRule(ValueError):
-    """A RECUR value that cannot be understood; the text is a sentence for a person."""
+    """A RECUR value that cannot be parsed; the text is a sentence for a person."""
 
 
 class Frequency(StrEnum):
@@ -78,7 +79,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """The rule of a RECUR value in any letter case; raises `BrokenRule`.
+        """Return the rule of a RECUR value in any letter case; raises `BrokenRule`.
 
         A part that is not known breaks the rule, because leaving it out would be a guess at dates.
         """
@@ -86,12 +87,20 @@ class Rule:
 
     @property
     def several_a_day(self) -> bool:
-        """Return whether it may give several times on one day."""
+        """Tell whether it may give several times on one day."""
         lists = (self.hours, self.minutes, self.seconds)
         return self.frequency in _BELOW_A_DAY or any(len(times) > 1 for times in lists)
 
+    @property
+    def has_numbered_weekdays(self) -> bool:
+        """Tell whether BYDAY has a number, such as the second Tuesday."""
+        return any(ordinal for ordinal, _ in self.weekdays)
+
     def of_whole_days(self) -> Rule:
-        """The rule as it holds for a VALUE=DATE start: BYHOUR, BYMINUTE and BYSECOND are ignored, as told."""
+        """Return the rule for a VALUE=DATE start: BYHOUR, BYMINUTE and BYSECOND are to be ignored then.
+
+        Raises `BrokenRule` if its periods are shorter than a day (RFC 5545 section 3.3.10).
+        """
         if self.frequency in _BELOW_A_DAY:
             raise BrokenRule(f"a rule with FREQ={self.frequency} cannot repeat whole days")
         return replace(self, hours=frozenset(), minutes=frozenset(), seconds=frozenset())
@@ -120,42 +129,43 @@ _OTHERS = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "WKST", "RSC
 @functools.lru_cache(maxsize=1024)  # calendars repeat a few rules thousands of times
 def _parse(text: str) -> Rule:
     parts = _parts(text)
-    unknown = next((name for name in parts if name not in _RANGES and name not in _OTHERS), None)
-    if unknown is not None:
-        raise BrokenRule(f"the rule has a part {unknown[:32]!r} that is not known")
-    if parts.get("RSCALE", "GREGORIAN") != "GREGORIAN":
-        raise BrokenRule("the rule counts in another calendar than the Gregorian one (RSCALE)")
-    if "COUNT" in parts and "UNTIL" in parts:
-        raise BrokenRule("the rule has both COUNT and UNTIL, and only one can count")
-    frequency = _choice(Frequency, "FREQ", parts.get("FREQ", ""))
-    numbers = {field: _numbers(name, parts[name]) for name, (field, *_) in _RANGES.items() if name in parts}
-    if "seconds" in numbers:
-        numbers["seconds"] = frozenset(min(second, 59) for second in numbers["seconds"])
+    _check_parts(parts)
     rule = Rule(
-        frequency,
+        frequency=_choice(Frequency, "FREQ", parts.get("FREQ", "")),
+        **_number_lists(parts),
         interval=_positive("INTERVAL", parts.get("INTERVAL", "1")),
-        count=_positive("COUNT", parts["COUNT"]) if "COUNT" in parts else None,
-        until=_until(parts["UNTIL"]) if "UNTIL" in parts else None,
-        weekdays=_weekdays(parts["BYDAY"]) if "BYDAY" in parts else frozenset(),
+        count=_count(parts.get("COUNT")),
+        until=_until(parts.get("UNTIL")),
+        weekdays=_weekdays(parts.get("BYDAY")),
         week_start=_weekday("WKST", parts.get("WKST", "MO"))[1],
         skip=_choice(Skip, "SKIP", parts.get("SKIP", "OMIT")),
-        **numbers,
     )
     _check_combination(rule, has_scale="RSCALE" in parts)
     return rule if rule.skip is Skip.OMIT else _with_clear_skip(rule)
 
 
 def _parts(text: str) -> dict[str, str]:
-    """The parts of a RECUR value by upper-case name."""
+    """Return the parts of a RECUR value by upper-case name; raises `BrokenRule`."""
     parts: dict[str, str] = {}
     for part in text.upper().split(";"):
-        name, equals, value = (raw_event.strip() for raw_event in part.partition("="))
+        name, equals, value = (word.strip() for word in part.partition("="))
         if not name or not equals or not value:
             raise BrokenRule(f"the rule has a broken part {part[:32]!r}")
         if name in parts:
             raise BrokenRule(f"the rule says {name[:32]} more than once")
         parts[name] = value
     return parts
+
+
+def _check_parts(parts: Mapping[str, str]) -> None:
+    """Raise `BrokenRule` for a part that is not known, and for parts of which only one can count."""
+    for name in parts:
+        if name not in _RANGES and name not in _OTHERS:
+            raise BrokenRule(f"the rule has a part {name[:32]!r} that is not known")
+    if parts.get("RSCALE", "GREGORIAN") != "GREGORIAN":
+        raise BrokenRule("the rule counts in another calendar than the Gregorian one (RSCALE)")
+    if "COUNT" in parts and "UNTIL" in parts:
+        raise BrokenRule("the rule has both COUNT and UNTIL, and only one can count")
 
 
 def _choice(kind: type[_Choice], name: str, value: str) -> _Choice:
@@ -174,34 +184,59 @@ def _positive(name: str, value: str) -> int:
     raise BrokenRule(f"{name} of the rule is {value[:32]!r} and not a positive number")
 
 
+def _count(value: str | None) -> int | None:
+    return None if value is None else _positive("COUNT", value)
+
+
+def _number_lists(parts: Mapping[str, str]) -> dict[str, frozenset[int]]:
+    """Return the lists of numbers by field of `Rule`; raises `BrokenRule`."""
+    lists: dict[str, frozenset[int]] = {}
+    for name, (field, *_) in _RANGES.items():
+        if name in parts:
+            lists[field] = _numbers(name, parts[name])
+    if "seconds" in lists:
+        lists["seconds"] = frozenset(min(second, 59) for second in lists["seconds"])
+    return lists
+
+
 def _numbers(name: str, value: str) -> frozenset[int]:
-    _, least, greatest, counts_back = _RANGES[name]
-    numbers: set[int] = set()
-    for text in value.split(","):
-        number = int(text) if _NUMBER.fullmatch(text.strip()) else None
-        if number is None or not least <= (abs(number) if counts_back else number) <= greatest:
-            also = ", also negative" if counts_back else ""
-            raise BrokenRule(
-                f"{name} of the rule has {text.strip()[:32]!r}; allowed are {least} to {greatest}{also}"
-            )
-        numbers.add(number)
+    numbers = (_number(name, text.strip()) for text in value.split(","))
     return frozenset(numbers)
 
 
-def _weekdays(value: str) -> frozenset[tuple[int, int]]:
+def _number(name: str, text: str) -> int:
+    """Return one number of a list; raises `BrokenRule` outside of the range of its part."""
+    _, least, greatest, counts_back = _RANGES[name]
+    if _NUMBER.fullmatch(text):
+        number = int(text)
+        distance = abs(number) if counts_back else number
+        if least <= distance <= greatest:
+            return number
+    also = ", also negative" if counts_back else ""
+    raise BrokenRule(f"{name} of the rule has {text[:32]!r}; allowed are {least} to {greatest}{also}")
+
+
+def _weekdays(value: str | None) -> frozenset[tuple[int, int]]:
+    if value is None:
+        return frozenset()
     return frozenset(_weekday("BYDAY", text.strip()) for text in value.split(","))
 
 
 def _weekday(name: str, text: str) -> tuple[int, int]:
+    """Return `(ordinal, weekday)` of a text such as -1SU; raises `BrokenRule`. WKST has no ordinal."""
     match = _WEEKDAY.fullmatch(text)
-    ordinal = int(match[1] or 0) if match else 0
-    wrong = match is None or (match[1] and not (name == "BYDAY" and 1 <= abs(ordinal) <= 53))
-    if match is None or wrong:
-        raise BrokenRule(f"{name} of the rule has {text[:32]!r}, which is no weekday")
-    return ordinal, _WEEKDAYS.index(match[2])
+    if match is not None:
+        ordinal, weekday = match[1], _WEEKDAYS.index(match[2])
+        if not ordinal:
+            return 0, weekday
+        if name == "BYDAY" and 1 <= abs(int(ordinal)) <= 53:
+            return int(ordinal), weekday
+    raise BrokenRule(f"{name} of the rule has {text[:32]!r}, which is no weekday")
 
 
-def _until(value: str) -> Until:
+def _until(value: str | None) -> Until | None:
+    if value is None:
+        return None
     match = _UNTIL.fullmatch(value)
     try:
         if match is None:
@@ -212,24 +247,25 @@ def _until(value: str) -> Until:
     return Until(wall, is_date=match[2] is None, is_utc=match[3] == "Z")
 
 
+_NOT_YEARLY = frozenset(Frequency) - {Frequency.YEARLY}
+_DAYS_TO_MONTHS = frozenset({Frequency.DAILY, Frequency.WEEKLY, Frequency.MONTHLY})
+
+
 def _check_combination(rule: Rule, *, has_scale: bool) -> None:
-    """What section 3.3.10 forbids and nobody can give a meaning."""
-    frequency = rule.frequency
-    ordinals = any(ordinal for ordinal, _ in rule.weekdays)
-    forbidden = {
-        "BYWEEKNO": bool(rule.week_numbers) and frequency is not Frequency.YEARLY,
-        "BYYEARDAY": bool(rule.year_days)
-        and frequency in {Frequency.DAILY, Frequency.WEEKLY, Frequency.MONTHLY},
-        "BYMONTHDAY": bool(rule.month_days) and frequency is Frequency.WEEKLY,
-        "a number in BYDAY": ordinals and frequency not in {Frequency.YEARLY, Frequency.MONTHLY},
-    }
-    for part, is_wrong in forbidden.items():
-        if is_wrong:
-            raise BrokenRule(f"{part} cannot stand in a rule with FREQ={frequency}")
-    if ordinals and rule.week_numbers:
+    """Raise `BrokenRule` for parts that section 3.3.10 forbids together and nobody can give a meaning."""
+    for part, stands, forbidden in (
+        ("BYWEEKNO", rule.week_numbers, _NOT_YEARLY),
+        ("BYYEARDAY", rule.year_days, _DAYS_TO_MONTHS),
+        ("BYMONTHDAY", rule.month_days, {Frequency.WEEKLY}),
+        ("a number in BYDAY", rule.has_numbered_weekdays, _NOT_YEARLY - {Frequency.MONTHLY}),
+    ):
+        if stands and rule.frequency in forbidden:
+            raise BrokenRule(f"{part} cannot stand in a rule with FREQ={rule.frequency}")
+    if rule.has_numbered_weekdays and rule.week_numbers:
         raise BrokenRule("a number in BYDAY cannot stand beside BYWEEKNO")
-    others = (rule.months, rule.week_numbers, rule.year_days, rule.month_days, rule.weekdays)
-    if rule.positions and not any((*others, rule.hours, rule.minutes, rule.seconds)):
+    days = (rule.months, rule.week_numbers, rule.year_days, rule.month_days, rule.weekdays)
+    times = (rule.hours, rule.minutes, rule.seconds)
+    if rule.positions and not any((*days, *times)):
         raise BrokenRule("BYSETPOS of the rule has no other BY part to choose from")
     if rule.skip is not Skip.OMIT and not has_scale:
         raise BrokenRule("SKIP stands in a rule without RSCALE")

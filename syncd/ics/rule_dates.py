@@ -1,6 +1,7 @@
 """The dates of a recurrence rule: wall clock times from a first one on (RFC 5545 section 3.3.10).
 
-A rule is a filter on days, and its frequency says how days are grouped for INTERVAL and BYSETPOS.
+A rule is a filter on days (`syncd.ics.rule_days`), and its frequency says how days are grouped for INTERVAL
+and BYSETPOS.
 Below a day it is a pattern of seconds within the day, whose phase follows from INTERVAL by arithmetic.
 So any stretch of time is looked at without what lies before it, and a rule that never matches ends: the
 work is bounded by the days between the two bounds, also where COUNT has to be counted from the start.
@@ -9,18 +10,17 @@ Knows no zones: the caller turns UNTIL into wall clock time, and the results int
 
 from __future__ import annotations
 
-import calendar
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import product
 from typing import overload
 
 from syncd.ics.rule import Frequency, Rule, Skip
+from syncd.ics.rule_days import RuleDays, from_start
 
 _DAY = 86_400  # seconds
 _LAST_ORDINAL = date.max.toordinal()
-_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _PERIODS_KEPT = 4  # a month or a year each, for `holds`
 _UNIT = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}  # seconds
 
@@ -39,20 +39,20 @@ class Recurrence:
         self._first = _seconds_of(first)
         self._first_day = first.toordinal()
         self._end = _seconds_of(end)
-        self._months, self._month_days, self._weekdays = _days_taken_from(rule, first)
+        self._days_allowed = RuleDays(rule, first)
         # Of week 0 the first day, in whichever week DTSTART is.
         self._first_week = self._first_day - (first.weekday() - rule.week_start) % 7
-        self._fixed_week = self._days_of_fixed_week()
         self._patterns: dict[int, Sequence[int]] = {}
         self._skips = rule.skip is not Skip.OMIT
         self._kept: dict[int, Sequence[int]] = {}
         self._unit = _UNIT.get(rule.frequency, 0)
+        self._limits = self._limits_of_periods()
         self._within = self._times_within_period()
         if rule.count is not None:
             self._end = self._end_by_count(rule.count)
 
     def since(self, low: datetime) -> Iterator[datetime]:
-        """The dates from `low` on in order; the cost does not depend on what lies before."""
+        """Yield the dates from `low` on in order; the cost does not depend on what lies before."""
         floor = max(_seconds_of(low), self._first)
         if floor > self._end:
             return
@@ -72,7 +72,7 @@ class Recurrence:
         return _wall_of(self._end)
 
     def holds(self, wall: datetime) -> bool:
-        """Whether the rule gives this wall clock time; cheapest for times that follow one another."""
+        """Tell whether the rule gives this wall clock time; cheapest for times that follow one another."""
         moment = _seconds_of(wall)
         if not self._first <= moment <= self._end:
             return False
@@ -82,7 +82,7 @@ class Recurrence:
         return any(_contains(self._members_kept(number), moment) for number in several)
 
     def _members_kept(self, index: int) -> Sequence[int]:
-        """The dates of one period, which stay at hand while no more than a few others are asked for."""
+        """Return the dates of one period, cached until a few others were asked for."""
         if index not in self._kept:
             if len(self._kept) >= _PERIODS_KEPT:
                 self._kept.clear()
@@ -90,12 +90,13 @@ class Recurrence:
         return self._kept[index]
 
     def _end_by_count(self, count: int) -> int:
-        """The moment of the last date that COUNT allows, or the end if that comes first."""
+        """Return the moment of the last date that COUNT allows, or the end if that comes first."""
         if self._first > self._end:
             return self._end
         members = self._members(0)
         passed = bisect_left(members, self._first)
-        left = count - (passed == len(members) or members[passed] != self._first)
+        starts_apart = passed == len(members) or members[passed] != self._first
+        left = count - starts_apart
         if left == 0:
             return self._first
         for index in range(self._index(self._end // _DAY) + 1 + self._skips):
@@ -106,22 +107,22 @@ class Recurrence:
             left -= size
             passed = 0
             if self._uniform and members:
-                each = len(members)
-                return min(self._end, self._members(1 + (left - 1) // each)[(left - 1) % each])
+                periods, place = divmod(left - 1, len(members))
+                return min(self._end, self._members(1 + periods)[place])
         return self._end
 
     @property
     def _uniform(self) -> bool:
-        """Whether every period has as many dates as any other."""
+        """Tell whether every period has as many dates as any other."""
         rule = self._rule
         if rule.frequency is Frequency.DAILY:
-            return bool(self._within) and not (self._months or self._month_days or self._weekdays)
-        return rule.frequency is Frequency.WEEKLY and bool(self._fixed_week) and not rule.positions
+            return bool(self._within) and not self._days_allowed.restricts
+        return bool(self._days_allowed.fixed_week) and not rule.positions
 
     # Periods: those of FREQ and INTERVAL, numbered from that of DTSTART; below a day each day is one.
 
     def _index(self, day: int) -> int:
-        """The number of the period that holds a day or is the last to begin before it."""
+        """Return the number of the period that holds a day or is the last to begin before it."""
         interval = self._rule.interval
         match self._rule.frequency:
             case Frequency.YEARLY:
@@ -136,7 +137,7 @@ class Recurrence:
                 return day - self._first_day
 
     def _members(self, index: int) -> Sequence[int]:
-        """The dates of one period, those before DTSTART and after the end among them."""
+        """Return the dates of one period, those before DTSTART and after the end among them."""
         members = self._members_with_moved(index)
         if not self._skips or index == 0 or not members:
             return members
@@ -147,7 +148,7 @@ class Recurrence:
         return [moment for moment in members if moment not in known]
 
     def _members_with_moved(self, index: int) -> _Members:
-        """The dates of one period, those among them that SKIP moved to where another period may have them."""
+        """Return the dates of one period, also those that SKIP moved to where another period has them."""
         days = self._days(index)
         if not days:
             return _NONE
@@ -156,135 +157,51 @@ class Recurrence:
         return _Members(days, self._within, self._rule.positions)
 
     def _days(self, index: int) -> Sequence[int]:
-        """The days of one period on which the rule may give dates, as ordinals in order."""
+        """Return the days of one period on which the rule may give dates, as ordinals in order."""
         steps = index * self._rule.interval
         match self._rule.frequency:
             case Frequency.YEARLY:
-                year = self._first_wall.year + steps
-                months = sorted(self._months) or range(1, 13)
-                days = [day for month in months for day in self._days_of_month(year, month)]
-                return sorted({*days, *self._moved_days_of_year(year)}) if self._skips else days
+                return self._days_allowed.of_year(self._first_wall.year + steps)
             case Frequency.MONTHLY:
                 year, month = divmod(_month_number(self._first_wall) + steps, 12)
-                return self._days_of_month(year, month + 1)
+                return self._days_allowed.of_month(year, month + 1)
             case Frequency.WEEKLY:
-                begin = self._first_week + 7 * steps
-                if self._fixed_week:
-                    return [begin + offset for offset in self._fixed_week]
-                week = range(max(1, begin), min(begin + 7, _LAST_ORDINAL + 1))
-                return [day for day in week if self._fits(date.fromordinal(day))]
+                return self._days_of_week(self._first_week + 7 * steps)
             case Frequency.DAILY:
-                day = self._first_day + steps
+                return self._day_alone(self._first_day + steps)
             case _:
-                day = self._first_day + index
-        if not (self._months or self._month_days or self._weekdays or self._rule.year_days):
+                return self._day_alone(self._first_day + index)
+
+    def _days_of_week(self, begin: int) -> list[int]:
+        fixed = self._days_allowed.fixed_week
+        if fixed:
+            return [begin + offset for offset in fixed]
+        week = range(max(1, begin), min(begin + 7, _LAST_ORDINAL + 1))
+        return [day for day in week if self._days_allowed.allows(date.fromordinal(day))]
+
+    def _day_alone(self, day: int) -> tuple[int, ...]:
+        """Return a day, or none if a BYxxx part forbids it or no calendar has it."""
+        if not self._days_allowed.restricts:
             return (day,)
-        return (day,) if day <= _LAST_ORDINAL and self._fits(date.fromordinal(day)) else ()
-
-    def _days_of_fixed_week(self) -> tuple[int, ...]:
-        """For a weekly rule without BYMONTH: its days, counted from the first of any week."""
-        if self._rule.frequency is not Frequency.WEEKLY or self._months:
-            return ()
-        return tuple(sorted((weekday - self._rule.week_start) % 7 for _, weekday in self._weekdays))
-
-    def _days_of_month(self, year: int, month: int) -> list[int]:
-        if self._months and month not in self._months:
-            return []
-        begin, length = date(year, month, 1).toordinal(), _length_of_month(year, month)
-        if self._skips and self._month_days:
-            wanted = {self._moved(day if day > 0 else length + 1 + day, length) for day in self._month_days}
-            days = [begin + number - 1 for number in sorted(wanted)]
-            return [day for day in days if not self._weekdays or self._fits_weekday(date.fromordinal(day))]
-        if self._month_days:
-            wanted = {day if day > 0 else length + 1 + day for day in self._month_days}
-            numbers: Sequence[int] = sorted(day for day in wanted if 1 <= day <= length)
-        else:
-            numbers = range(1, length + 1)
-        if self._weekdays:
-            wanted = {weekday for _, weekday in self._weekdays}
-            numbers = [number for number in numbers if (begin + number - 2) % 7 in wanted]
-        days = [begin + number - 1 for number in numbers]
-        if self._rule.year_days or self._rule.week_numbers or any(ordinal for ordinal, _ in self._weekdays):
-            return [day for day in days if self._fits(date.fromordinal(day))]
-        return days
-
-    def _moved_days_of_year(self, year: int) -> Iterator[int]:
-        """Yield where SKIP puts day 366 of a shorter year, counted from either end."""
-        if calendar.isleap(year):
-            return
-        begin = date(year, 1, 1).toordinal()
-        for number in self._rule.year_days & {366, -366}:
-            day = begin + self._moved(max(0, number), 365) - 1
-            if not self._weekdays or self._fits_weekday(date.fromordinal(day)):
-                yield day
-
-    def _moved(self, number: int, length: int) -> int:
-        """Return the number of a day of a month or year, moved by SKIP where there is none (RFC 7529)."""
-        if 1 <= number <= length:
-            return number
-        backward = self._rule.skip is Skip.BACKWARD
-        if number < 1:
-            return 0 if backward else 1
-        return length if backward else length + 1
-
-    # Days
-
-    def _fits(self, day: date) -> bool:
-        """Whether a day is among those of every BYxxx part that there is."""
-        rule = self._rule
-        if self._months and day.month not in self._months:
-            return False
-        if self._month_days:
-            from_end = day.day - _length_of_month(day.year, day.month) - 1
-            if self._month_days.isdisjoint((day.day, from_end)):
-                return False
-        if self._weekdays and not self._fits_weekday(day):
-            return False
-        if rule.year_days:
-            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
-            if rule.year_days.isdisjoint((number, number - length - 1)):
-                return False
-        return not rule.week_numbers or not rule.week_numbers.isdisjoint(self._week_numbers(day))
-
-    def _fits_weekday(self, day: date) -> bool:
-        """BYDAY; its ordinals count within the month, in a yearly rule without BYMONTH within the year."""
-        weekday = day.weekday()
-        if (0, weekday) in self._weekdays:
-            return True
-        if self._rule.frequency is Frequency.YEARLY and not self._rule.months:
-            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
-        else:
-            number, length = day.day, _length_of_month(day.year, day.month)
-        ordinals = ((number - 1) // 7 + 1, -((length - number) // 7 + 1))
-        return any((ordinal, weekday) in self._weekdays for ordinal in ordinals)
-
-    def _week_numbers(self, day: date) -> tuple[int, int]:
-        """The number of a day's week from the start and from the end of the year that the week belongs to.
-
-        A day counts in its calendar year for INTERVAL and BYSETPOS, whatever year its week belongs to.
-        """
-        ordinal, year = day.toordinal(), day.year
-        while ordinal < (begin := self._first_week_of(year)):
-            year -= 1
-        if ordinal >= (end := self._first_week_of(year + 1)):
-            begin, end = end, self._first_week_of(year + 2)
-        return (ordinal - begin) // 7 + 1, (ordinal - end) // 7
-
-    def _first_week_of(self, year: int) -> int:
-        """The ordinal at which week 1 begins, the first with four days or more in the year."""
-        before = year - 1
-        fourth = 365 * before + before // 4 - before // 100 + before // 400 + 4
-        return fourth - (fourth - 1 - self._rule.week_start) % 7  # ordinal 1 was a Monday
+        if day <= _LAST_ORDINAL and self._days_allowed.allows(date.fromordinal(day)):
+            return (day,)
+        return ()
 
     # Times
 
     def _times_within_period(self) -> tuple[int, ...]:
-        """Seconds of the day for daily rules and longer ones, else seconds within the hour or minute."""
+        """Return the times in each period: of the day, or, for periods below a day, of the hour or minute."""
         rule, first = self._rule, self._first_wall
         longer = not self._unit
-        hours = (rule.hours or {first.hour}) if longer else {0}
-        minutes = (rule.minutes or {first.minute}) if longer or self._unit > 60 else {0}
-        seconds = (rule.seconds or {first.second}) if longer or self._unit > 1 else {0}
+        hours: Collection[int] = {0}
+        minutes: Collection[int] = {0}
+        seconds: Collection[int] = {0}
+        if longer:
+            hours = rule.hours or {first.hour}
+        if longer or self._unit > 60:
+            minutes = rule.minutes or {first.minute}
+        if longer or self._unit > 1:
+            seconds = rule.seconds or {first.second}
         times = product(sorted(hours), sorted(minutes), sorted(seconds))
         within = tuple(3600 * hour + 60 * minute + second for hour, minute, second in times)
         if longer or not rule.positions:
@@ -292,7 +209,7 @@ class Recurrence:
         return tuple(_Members((0,), within, rule.positions))
 
     def _pattern(self, index: int) -> Sequence[int]:
-        """The seconds of the day that an hourly, minutely or secondly rule gives on a day.
+        """Return the seconds of the day that an hourly, minutely or secondly rule gives on a day.
 
         Days with one phase are alike, and all phases together have at most one entry for each second.
         """
@@ -305,23 +222,34 @@ class Recurrence:
         return self._patterns[phase]
 
     def _pattern_of(self, slots: range) -> Sequence[int]:
-        rule, unit = self._rule, self._unit
-        limits: list[Callable[[int], bool]] = []
-        if rule.hours:
-            limits.append(lambda second: second // 3600 in rule.hours)
-        if rule.minutes and unit <= 60:
-            limits.append(lambda second: second // 60 % 60 in rule.minutes)
-        if rule.seconds and unit == 1:
-            limits.append(lambda second: second % 60 in rule.seconds)
-        if not limits and len(self._within) == 1:
-            return range(slots.start * unit + self._within[0], _DAY, slots.step * unit)
-        begins = (slot * unit for slot in slots)
-        kept = (second for second in begins if all(limit(second) for limit in limits))
-        return tuple(second + offset for second in kept for offset in self._within)
+        """Return the seconds of the day in these hours, minutes or seconds, as far as BYxxx parts allow."""
+        unit, within = self._unit, self._within
+        begins: Sequence[int] = range(slots.start * unit, slots.stop * unit, slots.step * unit)
+        for length, size, allowed in self._limits:
+            begins = [second for second in begins if second // length % size in allowed]
+        if not self._limits and len(within) == 1:
+            return range(begins[0] + within[0], _DAY, slots.step * unit)
+        pattern: list[int] = []
+        for second in begins:
+            pattern += [second + offset for offset in within]
+        return pattern
+
+    def _limits_of_periods(self) -> list[tuple[int, int, frozenset[int]]]:
+        """Return which periods below a day BYHOUR, BYMINUTE and BYSECOND allow.
+
+        Each limit is the length of a unit in seconds, how many of it make the next one, and their numbers.
+        """
+        rule = self._rule
+        limits = [(3600, 24, rule.hours)]
+        if self._unit <= 60:
+            limits.append((60, 60, rule.minutes))
+        if self._unit == 1:
+            limits.append((1, 60, rule.seconds))
+        return [limit for limit in limits if limit[2]]
 
 
 class _Members(Sequence[int]):
-    """The dates of one period without making them: days times times of day, some positions of them."""
+    """The dates of one period, computed when asked for: days times times of day, by BYSETPOS some of them."""
 
     __slots__ = ("_chosen", "_days", "_times")
 
@@ -332,7 +260,7 @@ class _Members(Sequence[int]):
         size = len(days) * len(times)
         self._chosen: Sequence[int] = range(size)
         if positions:
-            places = {p - 1 if p > 0 else size + p for p in positions}
+            places = {from_start(position, size) - 1 for position in positions}
             self._chosen = sorted(place for place in places if 0 <= place < size)
 
     def __len__(self) -> int:
@@ -352,25 +280,6 @@ class _Members(Sequence[int]):
 _NONE = _Members((), ())
 
 
-def _days_taken_from(
-    rule: Rule, first: datetime
-) -> tuple[frozenset[int], frozenset[int], frozenset[tuple[int, int]]]:
-    """BYMONTH, BYMONTHDAY and BYDAY with what a rule leaves open taken from DTSTART."""
-    months, month_days, weekdays = rule.months, rule.month_days, rule.weekdays
-    match rule.frequency:
-        case Frequency.WEEKLY if not weekdays:
-            weekdays = frozenset({(0, first.weekday())})
-        case Frequency.MONTHLY if not (month_days or weekdays):
-            month_days = frozenset({first.day})
-        case Frequency.YEARLY if not (rule.year_days or month_days or weekdays):
-            if rule.week_numbers:
-                weekdays = frozenset({(0, first.weekday())})
-            else:
-                month_days = frozenset({first.day})
-                months = months or frozenset({first.month})
-    return months, month_days, weekdays
-
-
 def _contains(members: Sequence[int], moment: int) -> bool:
     place = bisect_left(members, moment)
     return place < len(members) and members[place] == moment
@@ -383,10 +292,6 @@ def _seconds_of(wall: datetime) -> int:
 def _wall_of(moment: int) -> datetime:
     day, second = divmod(moment, _DAY)
     return datetime.fromordinal(day) + timedelta(seconds=second)
-
-
-def _length_of_month(year: int, month: int) -> int:
-    return _LENGTHS[month - 1] + (month == 2 and calendar.isleap(year))
 
 
 def _month_number(day: date) -> int:
