@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
-from syncd.core.occurrence import Authority, Presence, Window
+from syncd.core.occurrence import Authority, Occurrence, Presence, Window
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component
 from syncd.ics.content import BrokenComponent
@@ -35,12 +36,12 @@ class Copy:
 
     @property
     def presence(self) -> Presence:
-        """How the event stands in this copy: as a series, or by single dates alone."""
+        """Return how the event stands in this copy: as a series, or by single dates alone."""
         of_master = any(component.recurrence_id is None for component in self.chosen)
         return Presence.SERIES if of_master else Presence.DETACHED
 
     def instances(self, window: Window) -> Iterator[Instance]:
-        """Return the occurrences around a window, each date once; raises `BrokenComponent`."""
+        """Yield the occurrences around a window, each date once; raises `BrokenComponent`."""
         seen: set[str | None] = set()
         for instance in expand(self.chosen, window, in_series=bool(self.added)):
             seen.add(instance.recurrence_id)
@@ -61,35 +62,39 @@ class Copy:
 
 def copies_of(components: Iterable[Component]) -> list[Copy]:
     """Return the copies that some components of one UID are; raises `BrokenComponent`."""
-    stating = list(components)
-    masters = [component for component in stating if component.recurrence_id is None]
+    all_components = list(components)
+    masters = [component for component in all_components if component.recurrence_id is None]
     copies: list[Copy] = []
-    for said in _voices(stating):
-        copies += _copies_of_one_voice(said, masters)
+    for of_one_sender in _by_sender(all_components):
+        copies += _copies_of_one_sender(of_one_sender, masters)
     return copies
 
 
-def _voices(components: Iterable[Component]) -> list[list[Component]]:
-    """Group components by who speaks: a VCALENDAR, or an organizer through scheduling messages."""
-    voices: dict[object, list[Component]] = {}
-    voice_of: dict[str, object] = {}  # by address: one message names one of them, another one two
+def _by_sender(components: Iterable[Component]) -> list[list[Component]]:
+    """Group components by who says them: a VCALENDAR, or an organizer through scheduling messages."""
+    groups: dict[object, list[Component]] = {}
+    sender_of: dict[str, object] = {}  # by address: one message names one of them, another one two
     for component in components:
-        voice: object = component.calendar
+        sender: object = component.calendar
         if component.method in _OF_THE_ORGANIZER and component.organizer:
-            known = [voice_of[address] for address in component.organizer if address in voice_of]
-            voice = known[0] if known else component.organizer
+            known = [sender_of[address] for address in component.organizer if address in sender_of]
+            sender = known[0] if known else component.organizer
             for address in component.organizer:
-                voice_of.setdefault(address, voice)
-        voices.setdefault(voice, []).append(component)
-    return list(voices.values())
+                sender_of.setdefault(address, sender)
+        groups.setdefault(sender, []).append(component)
+    return list(groups.values())
 
 
-def _copies_of_one_voice(said: Sequence[Component], masters: Sequence[Component]) -> Iterator[Copy]:
-    added = [c for c in said if c.method == "ADD" and c.recurrence_id is None]
-    events = [component for component in said if component.method not in {"ADD", "CANCEL"}]
-    cancels = _Cancels(said, events or [master for master in masters if master.method != "CANCEL"])
-    partial, done = cancels.partial, cancels.carried_out
-    rest = [component for component in said if not any(component is c for c in (*added, *partial, *done))]
+def _copies_of_one_sender(components: Sequence[Component], masters: Sequence[Component]) -> Iterator[Copy]:
+    """Yield what one sender says of the event, and apart from it for which guests it is cancelled."""
+    added = [c for c in components if c.method == "ADD" and c.recurrence_id is None]
+    events = [component for component in components if component.method not in {"ADD", "CANCEL"}]
+    if not events:
+        events = [master for master in masters if master.method != "CANCEL"]
+    cancels = _Cancels(components, events)
+    partial = cancels.partial
+    apart = {id(component) for component in (*added, *partial, *cancels.carried_out)}
+    rest = [component for component in components if id(component) not in apart]
     if rest or added:
         yield _copy(rest, added, masters)
     if partial:
@@ -108,19 +113,19 @@ class _Cancels:
     taken off, too, and then the invitation of the others, of the same SEQUENCE, tells that it goes on.
     """
 
-    def __init__(self, said: Sequence[Component], events: Sequence[Component]) -> None:
+    def __init__(self, components: Sequence[Component], events: Sequence[Component]) -> None:
         series = [event for event in events if event.recurrence_id is None]
         self._series = max(series, key=lambda event: event.revision, default=None)
         self._events = events
         self.partial: list[Component] = []
         self.carried_out: list[Component] = []
         together: dict[tuple[str, int], list[Component]] = {}
-        for component in said:
+        for component in components:
             if component.method == "CANCEL" and component.guests:
                 about = (self._date(component), component.template.sequence)
                 together.setdefault(about, []).append(component)
         for (date, sequence), cancels in together.items():
-            self._judge(self._event(date), sequence, cancels)
+            self._sort_out(self._event(date), sequence, cancels)
 
     def timed(self, cancel: Component) -> Component:
         """Return a cancel with the dates of the series that it is about; many leave RRULE out."""
@@ -138,10 +143,11 @@ class _Cancels:
             excluded=series.excluded,
         )
 
-    def _judge(self, event: Component | None, sequence: int, cancels: Sequence[Component]) -> None:
+    def _sort_out(self, event: Component | None, sequence: int, cancels: Sequence[Component]) -> None:
+        """Record cancels of one SEQUENCE about one date that name some guests only, or were carried out."""
         if event is None or not event.guests:
             return
-        named = frozenset(address for cancel in cancels for address in cancel.guests)
+        named = frozenset().union(*(cancel.guests for cancel in cancels))
         invited = event.guests - event.organizer
         if invited <= named:
             return
@@ -151,7 +157,7 @@ class _Cancels:
             self.partial += [cancel for cancel in cancels if not cancel.says_cancelled]
 
     def _date(self, component: Component) -> str:
-        return original_start(component, self._series) if component.recurrence_id else ""
+        return _identity(component, self._series)
 
     def _event(self, date: str) -> Component | None:
         """Return the newest event about a date: its own, else the series."""
@@ -161,27 +167,30 @@ class _Cancels:
 
 def event_organizer(events: Sequence[Component]) -> frozenset[str]:
     """Return the addresses of the organizer of these components of one event."""
-    return frozenset(address for event in events for address in event.organizer)
+    return frozenset().union(*(event.organizer for event in events))
 
 
-def _copy(said: Sequence[Component], added: Sequence[Component], masters: Sequence[Component]) -> Copy:
-    """Return the copy that these components of one voice are."""
-    found = _by_identity(said, masters)
-    chosen = [_deciding(rivals) for rivals in found]
+def _copy(components: Sequence[Component], added: Sequence[Component], masters: Sequence[Component]) -> Copy:
+    """Return the copy that these components of one sender are; raises `BrokenComponent`."""
+    groups = _by_identity(components, masters)
+    chosen = [_newest(group) for group in groups]
     master = next((component for component in chosen if component.recurrence_id is None), None)
     if master is not None:
-        chosen = [_inheriting(c, master) for c in chosen if c is master or not _is_outdated(c, master)]
-    authority = max(component.template.authority for component in (*said, *added))
-    organizer = tuple(sorted(event_organizer((*said, *added))))
-    ordered = sorted(chosen, key=lambda component: (component.document, component.line))
+        valid = [c for c in chosen if c is master or not _is_outdated(c, master)]
+        chosen = [_inheriting(component, master) for component in valid]
+    chosen.sort(key=lambda component: (component.document, component.line))
+    whole = (*components, *added)
+    authority = max(component.template.authority for component in whole)
+    organizer = tuple(sorted(event_organizer(whole)))
     return Copy(
-        chosen=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in ordered),
+        chosen=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in chosen),
         added=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in added),
-        notes=_notes(found),
+        notes=_notes(groups),
     )
 
 
 def _with_template(component: Component, **changes: object) -> Component:
+    """Return a component with some fields of its template changed."""
     return replace(component, template=replace(component.template, **changes))  # type: ignore[arg-type]  # by name
 
 
@@ -205,28 +214,34 @@ def _inheriting(component: Component, master: Component) -> Component:
     """
     if component is master or component.calendar != master.calendar:
         return component
-    series, own = master.template, component.template
-    changes: dict[str, object] = {}
+    own = component.template
     if not component.event.written("CLASS"):
-        changes["private"] = series.private
+        own = replace(own, private=master.template.private)
     if not any(component.event.written(name) for name in _INHERITED):
-        changes |= {
-            "summary": series.summary,
-            "description": series.description,
-            "location": series.location,
-            "organizer": series.organizer,
-            "attendees": series.attendees,
-            "joining_link": own.joining_link or series.joining_link,
-            # One at an absolute time belongs to a single date of the series, and not to all that say nothing.
-            "alarms": own.alarms or tuple(alarm for alarm in series.alarms if alarm.at is None),
-            "places": own.places or series.places,
-            "notes": own.notes or series.notes,
-            "attachments": own.attachments or series.attachments,
-        }
-    inheriting = _with_template(component, **changes)
+        own = _with_details_of(own, master.template)
+    inheriting = replace(component, template=own)
     if component.duration is None and component.start.is_date == master.start.is_date:
         return replace(inheriting, duration=master.duration)
     return inheriting
+
+
+def _with_details_of(own: Occurrence, series: Occurrence) -> Occurrence:
+    """Return an occurrence with who, where and what of a series, and the rest of it where it has none."""
+    # An alarm at an absolute time belongs to a single date of the series, and not to all that say nothing.
+    relative_alarms = tuple(alarm for alarm in series.alarms if alarm.at is None)
+    return replace(
+        own,
+        summary=series.summary,
+        description=series.description,
+        location=series.location,
+        organizer=series.organizer,
+        attendees=series.attendees,
+        joining_link=own.joining_link or series.joining_link,
+        alarms=own.alarms or relative_alarms,
+        places=own.places or series.places,
+        notes=own.notes or series.notes,
+        attachments=own.attachments or series.attachments,
+    )
 
 
 def _by_identity(components: Sequence[Component], masters: Sequence[Component]) -> list[list[Component]]:
@@ -235,37 +250,48 @@ def _by_identity(components: Sequence[Component], masters: Sequence[Component]) 
     `masters` are those of all copies, since an override may come in a message of its own.
     """
     own = [component for component in components if component.recurrence_id is None]
-    series = _deciding(own) if own else next(iter(masters), None)
-    found: dict[str, list[Component]] = {}
+    series = _newest(own) if own else next(iter(masters), None)
+    groups: dict[str, list[Component]] = {}
     for component in components:
-        identity = original_start(component, series) if component.recurrence_id else ""
-        found.setdefault(identity, []).append(component)
-    return list(found.values())
+        groups.setdefault(_identity(component, series), []).append(component)
+    return list(groups.values())
 
 
-def _notes(found: Iterable[Sequence[Component]]) -> tuple[Note, ...]:
-    several = [rivals for rivals in found if len(rivals) > 1]
-    count = sum(len({component.text for component in rivals}) - 1 for rivals in several)
+def _identity(component: Component, series: Component | None) -> str:
+    """Return the recurrence id of the date that a component is about, empty for the event as a whole."""
+    return original_start(component, series) if component.recurrence_id else ""
+
+
+def _notes(groups: Iterable[Sequence[Component]]) -> tuple[Note, ...]:
+    """Return a note if components were left out that say another thing about the same date."""
+    count = 0
+    for group in groups:
+        if len(group) > 1:
+            count += len({component.text for component in group}) - 1
+    if not count:
+        return ()
     detail = f"{count + 1} components have this UID and date; the newest by SEQUENCE was taken"
-    return (Note(Reason.DUPLICATE_COMPONENT, detail),) if count else ()
+    return (Note(Reason.DUPLICATE_COMPONENT, detail),)
 
 
-def _deciding(rivals: Sequence[Component]) -> Component:
+def _newest(components: Sequence[Component]) -> Component:
     """Return the newest of some components of one copy about one date.
 
     A cancellation counts before the event of the same SEQUENCE, as in one mailbox. Raises `BrokenComponent`
     when nothing tells which of two is newer, and they take place at other times.
+    Which of several copies counts is ranked in `syncd.core.merge`, by another order: copies may be of
+    different people, while the components of one copy are successive words of one sender.
     """
-    if len(rivals) == 1:
-        return rivals[0]
-    highest = max(component.revision for component in rivals)
-    newest = [component for component in rivals if component.revision == highest]
+    if len(components) == 1:
+        return components[0]
+    highest = max(component.revision for component in components)
+    newest = [component for component in components if component.revision == highest]
     if newest[0].method == "CANCEL":  # whatever time it names, the meeting is off
         return max(newest, key=lambda component: component.text)
     if any(component.timing != newest[0].timing for component in newest):
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY,
-            f"{len(rivals)} components have this UID at different times, and neither SEQUENCE nor "
+            f"{len(components)} components have this UID at different times, and neither SEQUENCE nor "
             "LAST-MODIFIED tells which is the newest; give each meeting a UID of its own",
         )
     return max(newest, key=lambda component: component.text)
@@ -277,7 +303,8 @@ def differ_without_revision(copies: Sequence[Copy]) -> bool:
     Copies of other people count only where the organizer's is not there, and copies that name nobody only
     where no other is.
     """
-    masters = [c for copy in copies for c in copy.chosen if _puts_event(c)]
+    chosen = chain.from_iterable(copy.chosen for copy in copies)
+    masters = [component for component in chosen if _puts_event(component)]
     ranks = {component.template.authority for component in masters}
     if Authority.ORGANIZER in ranks:
         masters = [c for c in masters if c.template.authority is Authority.ORGANIZER]

@@ -46,7 +46,7 @@ class Instance:
     when: When
 
     def starts_before(self, moment: datetime) -> bool:
-        """Whether it begins before a moment; whole days as seen from where the day begins last."""
+        """Tell whether it begins before a moment; whole days as seen from where the day begins last."""
         match self.when:
             case Days(start=day):
                 return datetime.combine(day, time(), UTC) < moment
@@ -55,11 +55,10 @@ class Instance:
 
 
 def expand(components: Sequence[Component], window: Window, *, in_series: bool = False) -> Iterator[Instance]:
-    """The occurrences of one UID around the window; raises `BrokenComponent`.
-
-    `in_series`: the event recurs although nothing of these components says so.
+    """Yield the occurrences of one UID around the window; raises `BrokenComponent`.
 
     `components` are the newest of each identity: at most one without RECURRENCE-ID, one per RECURRENCE-ID.
+    `in_series`: the event recurs although nothing of these components says so.
     A single event or override is yielded wherever it lies: it costs nothing, and it may have been moved.
     """
     master = next((c for c in components if c.recurrence_id is None), None)
@@ -74,14 +73,14 @@ def expand(components: Sequence[Component], window: Window, *, in_series: bool =
 
 
 def next_start(components: Sequence[Component], after: datetime) -> datetime | None:
-    """When the first occurrence of one UID begins that begins at `after` or later, or earlier than that.
+    """Return when the first occurrence of one UID begins that begins at `after` or later, or an earlier time.
 
     None: there is none, however far one looks.
     A series is looked through for `_LOOK_AHEAD` only; the end of what was looked at is then the answer.
     `components` are those of `expand`, and so is what it raises.
     """
     master = next((c for c in components if c.recurrence_id is None), None)
-    looked_at, first = after, None
+    looked_at = after
     for ahead in _LOOK_AHEAD:
         until = after + ahead
         dates = expand(components, Window(after, until, until))
@@ -89,7 +88,9 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
         if len(starts) == _LOOK_AHEAD_DATES:
             return looked_at  # too many so far ahead, and none up to here
         first = min((start for start in starts if start >= after), default=None)
-        if master is None or not _goes_on(master, until) or (first is not None and first < until):
+        if first is not None and first < until:
+            return first
+        if master is None or not _goes_on(master, until):
             return first
         looked_at = until
     return looked_at
@@ -102,26 +103,27 @@ def excludes(master: Component, override: Component) -> bool:
 
 
 def begin_of(instance: Instance) -> datetime:
-    """When an occurrence begins; whole days at the midnight of the zone that they are meant in."""
+    """Return when an occurrence begins; whole days at the midnight of the zone that they are meant in."""
     match instance.when:
         case Days(start=day):
-            return datetime.combine(day, time(), ZoneInfo(instance.component.template.zone)).astimezone(UTC)
+            zone = ZoneInfo(instance.component.template.zone)
+            return datetime.combine(day, time(), zone).astimezone(UTC)
         case Moment(start=start) | Timespan(start=start):
             return start
 
 
 def _goes_on(master: Component, until: datetime) -> bool:
-    """Whether a series may have dates beyond a time; COUNT is not counted."""
+    """Tell whether a series may have dates beyond a time; COUNT is not counted."""
     wall = until.astimezone(UTC).replace(tzinfo=None) - 2 * ONE_DAY  # as far as offsets differ
-    return (
-        any(rule.until is None or _last_wall(rule.until, master) >= wall for rule in master.rules)
-        or any(entry.wall >= wall for entry, _ in master.dates)
-        or (master.recurs and master.start.wall >= wall)
-    )
+    if any(rule.until is None or _last_wall(rule.until, master) >= wall for rule in master.rules):
+        return True
+    if any(entry.wall >= wall for entry, _ in master.dates):
+        return True
+    return master.recurs and master.start.wall >= wall
 
 
 def original_start(override: Component, master: Component | None) -> str:
-    """The canonical recurrence id of an override, in the terms of its series."""
+    """Return the canonical recurrence id of an override, in the terms of its series."""
     original = _original(override, master)
     if master is None or original.is_date == master.start.is_date:
         return override.recurrence_id_at(original)
@@ -133,15 +135,16 @@ def original_start(override: Component, master: Component | None) -> str:
 
 
 def _original(override: Component, master: Component | None) -> Start:
-    """RECURRENCE-ID; where a writer left its zone out, that of the series' start is meant."""
+    """Return RECURRENCE-ID; where a writer left its zone out, that of the series' start is meant."""
     original = override.recurrence_id
     assert original is not None  # an override has one
-    zone = (master or override).start.tzid
-    return replace(original, tzid=zone) if original.tzid is None and not original.is_date else original
+    if original.tzid is not None or original.is_date:
+        return original
+    return replace(original, tzid=(master or override).start.tzid)
 
 
 def _day_of(start: Start, master: Component) -> date:
-    """The day of a whole-day series that a time means; Outlook writes its local midnight in UTC."""
+    """Return the day of a whole-day series that a time means; Outlook writes its local midnight in UTC."""
     if start.tzid == "UTC":
         local = wall_clock(start.wall.replace(tzinfo=UTC), master.zones.zone(None))
         if local.time() == time():
@@ -150,6 +153,7 @@ def _day_of(start: Start, master: Component) -> date:
 
 
 def _series(master: Component, overrides: dict[str, Component], window: Window) -> Iterator[Instance]:
+    """Yield the dates of a series around a window that no override is about."""
     ranges = sorted((key, c) for key, c in overrides.items() if c.this_and_future)
     starts_of_ranges = [key for key, _ in ranges]
     low, high = _bounds(master, ranges, window)
@@ -170,7 +174,7 @@ def _series(master: Component, overrides: dict[str, Component], window: Window) 
 
 
 def _moved_alike(governing: Component, original: Start, master: Component) -> Start:
-    """Where a THISANDFUTURE override puts a later occurrence: as far away as it put its own."""
+    """Return where a THISANDFUTURE override puts a later occurrence: as far away as it put its own."""
     moved, reference = governing.start, _original(governing, master)
     if moved.is_date or original.is_date or reference.is_date:
         return moved.at(original.wall + (moved.wall - reference.wall))
@@ -197,22 +201,26 @@ class _Excluded:
         self._rules = [_laid_out(rule, master, high) for rule in dict.fromkeys(master.excluded_rules)]
 
     def holds(self, original: Start, recurrence_id: str) -> bool:
-        return (
-            recurrence_id in self._instants
-            or original.wall.date() in self._days
-            or any(rule.holds(original.wall) for rule in self._rules)
-        )
+        """Tell whether a date of the series is excluded."""
+        if recurrence_id in self._instants or original.wall.date() in self._days:
+            return True
+        return any(rule.holds(original.wall) for rule in self._rules)
 
 
 def _bounds(
     master: Component, ranges: Sequence[tuple[str, Component]], window: Window
 ) -> tuple[datetime, datetime]:
-    """Between which wall clock times an original start can touch the window."""
-    lengths = [c.duration for c in (master, *(c for _, c in ranges))] + [d for _, d in master.dates]
+    """Return between which wall clock times an original start can touch the window.
+
+    Raises `BrokenComponent` if an occurrence lasts too long to be counted with.
+    """
+    overrides = [override for _, override in ranges]
+    lengths = [component.duration for component in (master, *overrides)]
+    lengths += [length for _, length in master.dates]
     longest = max((length.rough for length in lengths if length is not None), default=timedelta())
     if longest > _FARTHEST:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, "the dates of the series last longer than ten years")
-    shifts = (abs(c.start.wall - c.recurrence_id.wall) for _, c in ranges if c.recurrence_id)
+    shifts = (abs(c.start.wall - c.recurrence_id.wall) for c in overrides if c.recurrence_id)
     shift = min(max(shifts, default=timedelta()), _FARTHEST)
     # Two days more than needed, because offsets differ by up to 26 hours around the world.
     low = window.start - longest - shift - 2 * ONE_DAY
@@ -223,37 +231,50 @@ def _bounds(
 def _original_starts(
     master: Component, low: datetime, high: datetime
 ) -> Iterator[tuple[Start, Duration | None]]:
-    """DTSTART, RRULE and RDATE within the bounds; duplicates are the caller's business."""
+    """Yield DTSTART, RRULE and RDATE within the bounds; a date may come several times."""
     start = master.start
-    # DTSTART is always the first instance, unless the series ended before it.
-    ended = [rule.until is not None and _last_wall(rule.until, master) < start.wall for rule in master.rules]
-    if low <= start.wall < high and not (ended and all(ended)):
+    if low <= start.wall < high and not _ended_before_start(master):
         yield start, None
     for rule in dict.fromkeys(master.rules):
         for wall in _laid_out(rule, master, high).since(low):
             yield start.at(wall), None
     for entry, length in master.dates:
-        if start.is_date or entry.is_date:
-            day = entry.wall.date() if entry.is_date else _day_of(entry, master)
-            wall = datetime.combine(day, start.wall.time())
-        else:
-            wall = wall_clock(master.zones.instant(entry.wall, entry.tzid), master.zones.zone(start.tzid))
+        wall = _wall_of_date(entry, master)
         if low <= wall < high:
             yield start.at(wall), length
 
 
+def _ended_before_start(master: Component) -> bool:
+    """Tell whether all rules end before DTSTART, which is the first instance of any other series."""
+    ends = [_last_wall(rule.until, master) for rule in master.rules if rule.until is not None]
+    are_all_bounded = len(ends) == len(master.rules) > 0
+    return are_all_bounded and max(ends) < master.start.wall
+
+
+def _wall_of_date(entry: Start, master: Component) -> datetime:
+    """Return a date of RDATE on the wall clock of its series; a day alone has the time of DTSTART."""
+    start = master.start
+    if entry.is_date:
+        return datetime.combine(entry.wall.date(), start.wall.time())
+    if start.is_date:
+        return datetime.combine(_day_of(entry, master), start.wall.time())
+    return wall_clock(entry.instant(master.zones), master.zones.zone(start.tzid))
+
+
 def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
-    """A rule on the wall clock of its series, up to UNTIL or a bound."""
+    """Return a rule on the wall clock of its series, up to UNTIL or a bound."""
     end = high if rule.until is None else min(high, _last_wall(rule.until, master))
     found = Recurrence(rule, master.start.wall, end)
     may_double = rule.several_a_day and not master.start.is_date
     if rule.count is None or rule.count > _LARGEST_COUNT or not may_double:
         return found
     # COUNT counts dates, and two times of the wall clock are one where one of them lies in a gap.
-    zone, known = master.zones.zone(master.start.tzid), 0
-    while (doubled := _doubled(found, master.start.wall, zone)) > known:
+    zone = master.zones.zone(master.start.tzid)
+    known, doubled = 0, _doubled(found, master.start.wall, zone)
+    while doubled > known:
         known = doubled
         found = Recurrence(replace(rule, count=rule.count + known), master.start.wall, end)
+        doubled = _doubled(found, master.start.wall, zone)
     return found
 
 
@@ -288,7 +309,10 @@ def _change_between(low: datetime, high: datetime, zone: tzinfo) -> datetime:
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) // 2
         middle -= timedelta(microseconds=middle.microsecond)
-        low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
+        if _offset(middle, zone) == before:
+            low = middle
+        else:
+            high = middle
     return high
 
 
@@ -297,10 +321,15 @@ def _offset(moment: datetime, zone: tzinfo) -> timedelta:
 
 
 def _last_wall(until: Until, master: Component) -> datetime:
-    """UNTIL on the wall clock of the series; a date includes that day (RFC 5545 section 3.3.10)."""
-    if until.is_date or master.start.is_date:
-        day = _day_of(Start(until.wall, "UTC" if until.is_utc else None), master)
-        return midnight(until.wall if until.is_date else day).replace(hour=23, minute=59, second=59)
+    """Return UNTIL on the wall clock of the series; a date includes that day (RFC 5545 section 3.3.10)."""
+    if until.is_date:
+        return _end_of(until.wall)
+    if master.start.is_date:
+        return _end_of(_day_of(Start(until.wall, "UTC" if until.is_utc else None), master))
     if until.is_utc:
         return wall_clock(until.wall.replace(tzinfo=UTC), master.zones.zone(master.start.tzid))
     return until.wall
+
+
+def _end_of(day: date) -> datetime:
+    return midnight(day).replace(hour=23, minute=59, second=59)
