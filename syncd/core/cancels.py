@@ -43,7 +43,7 @@ class Cancels:
         self._told: list[Cancel | Update] = []
         self._instead: dict[int, Update] = {}
         self._live_of_source: Counter[str] = Counter()
-        self._standings: Mapping[str, Coverage] = {}
+        self._coverages: Mapping[str, Coverage] = {}
 
     def take_stock(self, bookings: Iterable[Booking]) -> None:
         """Count what is live, by the source that decided it and by those that show it; what rests, too."""
@@ -51,21 +51,24 @@ class Cancels:
         resting = self._resting
         self._live_of_source = Counter(booking.source for booking in live) + resting.live
         shown = Counter(name for booking in live for name in booking.witnesses) + resting.shown
-        there, back = resting.shown.copy(), Counter[str]()
+        present, returned = resting.shown.copy(), Counter[str]()
         for booking in live:
             seen = [name for name in booking.witnesses if self._has_event(name, booking)]
-            there.update(seen)
+            present.update(seen)
             if booking.reason is Reason.SOURCE_EMPTY:
-                back.update(seen)
-        self._standings = {name: Coverage(count, there[name], back[name]) for name, count in shown.items()}
+                returned.update(seen)
+        self._coverages = {
+            name: Coverage(count, present[name], returned[name]) for name, count in shown.items()
+        }
 
     def _has_event(self, source: str, booking: Booking) -> bool:
         return source in self._readings and booking.key.uid in self._readings[source].presence
 
     def answer(self, booking: Booking, source: str) -> Absence:
-        """What one source proves that does not show a booking's occurrence."""
-        reading, standing = self._readings.get(source), self._standings.get(source, Coverage())
-        return answer(booking, source, reading, self._policy.safety, standing)
+        """Judge what one source proves that does not show a booking's occurrence."""
+        reading = self._readings.get(source)
+        coverage = self._coverages.get(source, Coverage())
+        return answer(booking, source, reading, self._policy.safety, coverage)
 
     def awaited_file(self, uid: str, sources: Collection[str]) -> Missing | None:
         """Return a file of these sources that held a UID and may be written anew; None if there is none."""
@@ -74,18 +77,18 @@ class Cancels:
         return awaited_file(missing, self._policy.safety)
 
     def absence(self, booking: Booking) -> Absence:
-        """What all sources together prove of a booking whose occurrence none of them shows."""
+        """Judge what all sources together prove of a booking whose occurrence none of them shows."""
         policy = self._policy
-        return absence(booking, self._readings, policy.configured, policy.safety, self._standings)
+        return absence(booking, self._readings, policy.configured, policy.safety, self._coverages)
 
     def propose(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
         """Cancel a reservation on that evidence, unless something is in the way."""
         if evidence is Evidence.INFERRED:
             self.hold(booking, reason, detail)
         elif not self._policy.mode.cancels:
-            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+            self._skip(booking, Reason.MODE, self._mode_forbids(detail))
         elif booking.reason in {Reason.REFUSED, Reason.DROPPED} and booking.pending is None:
-            self._keep(booking, booking.reason, booking.detail)
+            self._skip(booking, booking.reason, booking.detail)
         elif evidence is Evidence.SHOWN:
             self._shown.append(Cancel(booking, reason, evidence, detail))
         else:
@@ -102,11 +105,11 @@ class Cancels:
         """Leave a cancel, or what is to be done instead, to a person, and remember why."""
         mode = self._policy.mode
         if instead is None and not mode.cancels:
-            self._keep(booking, Reason.MODE, self._mode_forbids(detail))
+            self._skip(booking, Reason.MODE, self._mode_forbids(detail))
             return
         if instead is not None and not mode.updates:
             detail = f"The mode {mode} does not change reservations. {detail}"
-            self._keep(booking, Reason.MODE, detail)
+            self._skip(booking, Reason.MODE, detail)
             return
         if booking.reason is not reason:
             booking = replace(
@@ -118,7 +121,7 @@ class Cancels:
         self._draft.add(Hold(booking, reason, booking.detail, approvable=True))
 
     def conclude(self) -> str | None:
-        """Spend the budget and carry out what was approved; the checksum of the held set that this was."""
+        """Spend the budget and carry out what was approved; return the checksum of that held set, if any."""
         self._stop_floods()
         self._spend_budget()
         held = [c for c in self._draft.changes if isinstance(c, Hold) and c.approvable]
@@ -140,9 +143,8 @@ class Cancels:
         for change in self._told:
             name = change.booking.source
             live = self._live_of_source[name]
-            if change.booking.reason is not Reason.TOLD_FLOOD and not self._policy.safety.is_flood(
-                new[name], live
-            ):
+            is_flood = self._policy.safety.is_flood(new[name], live)
+            if change.booking.reason is not Reason.TOLD_FLOOD and not is_flood:
                 self._draft.add(change)
                 continue
             detail = (
@@ -166,7 +168,7 @@ class Cancels:
                 )
                 self.hold(cancel.booking, Reason.OVER_BUDGET, detail)
 
-    def _keep(self, booking: Booking, reason: Reason, detail: str) -> None:
+    def _skip(self, booking: Booking, reason: Reason, detail: str) -> None:
         self._draft.add(Skip.of_booking(booking, reason, detail))
 
     def _mode_forbids(self, detail: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -35,13 +35,16 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many live bookings a source shows, of how many the event is in its reading, and of how many
-    of those that were held because none was.
+    """How much of what a source shows among the live bookings is in its reading.
+
+    `live` counts the live bookings that the source shows.
+    `present` counts those of them whose event is in its reading.
+    `returned` counts those of `present` that are held because none was (`source_empty`).
     """
 
     live: int = 0
-    there: int = 0
-    back: int = 0
+    present: int = 0
+    returned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Safety:
     cancelled_recently: Mapping[str, int] = field(default_factory=dict)
 
     def allowed(self, live: int) -> int:
-        """How many *shown* cancels a source with so many live future bookings may make in the window."""
+        """Return how many *shown* cancels a source with so many live bookings may make in the window."""
         # Rounded first, because 0.29 * 100 is 28.999999999999996.
         return max(self.cancel_floor, int(round(self.cancel_share * live, 6)))
 
@@ -89,13 +92,13 @@ def absence(
     readings: Mapping[str, Reading],
     configured: Iterable[str],
     safety: Safety,
-    standings: Mapping[str, Coverage],
+    coverages: Mapping[str, Coverage],
 ) -> Absence:
     """Judge a booking of which no reading holds the occurrence.
 
     What the source says that decided about the meeting counts at once, if it *tells*. Else every source that
     showed the meeting is asked, and one that cannot answer is enough to keep it.
-    `standings` are those of the sources by name.
+    `coverages` are those of the sources by name.
     """
     known = set(configured)
     witnesses = [name for name in booking.witnesses if name in known]
@@ -106,7 +109,7 @@ def absence(
             f"The source {booking.source!r} is no longer in the configuration.",
         )
     answers = {
-        name: answer(booking, name, readings.get(name), safety, standings.get(name, Coverage()))
+        name: answer(booking, name, readings.get(name), safety, coverages.get(name, Coverage()))
         for name in witnesses
     }
     own = answers.get(booking.source)
@@ -127,9 +130,9 @@ def answer(
     name: str,
     reading: Reading | None,
     safety: Safety,
-    standing: Coverage,
+    coverage: Coverage,
 ) -> Absence:
-    """What one source proves that does not show a booking's occurrence.
+    """Judge what one source proves that does not show a booking's occurrence.
 
     That the whole event is gone is still to be confirmed.
     """
@@ -151,28 +154,31 @@ def answer(
         )
         return Absence(None, Reason.FILE_MISSING, detail)
     # What is quarantined here is the copy of another document, so a whole series is there, too.
-    is_series = presence in {Presence.SERIES, Presence.QUARANTINED}
-    if is_series and booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
-        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
-    with_others = next((file for file in missing if not file.alone), None)
-    if is_series and with_others is not None:
-        return _gone_with_others(name, with_others)
-    if is_series:
-        return _without_date(booking, missing)
-    return _without_event(booking, name, reading, safety, standing)
+    if presence in {Presence.SERIES, Presence.QUARANTINED}:
+        return _without_date(booking, name, reading)
+    return _without_event(booking, name, reading, safety, coverage)
 
 
 def _is_whole(booking: Booking, reading: Reading) -> bool:
     """Tell whether the document that decided about a booking has its series; another one is broken then."""
-    return booking.key.recurrence_id is not None and any(
-        occurrence.document == booking.document and not occurrence.explicit
+    if booking.key.recurrence_id is None:
+        return False
+    return any(
+        occurrence.key.uid == booking.key.uid
+        and occurrence.document == booking.document
+        and not occurrence.explicit
         for occurrence in reading.occurrences
-        if occurrence.key.uid == booking.key.uid
     )
 
 
-def _without_date(booking: Booking, missing: Collection[Missing]) -> Absence:
-    """Return what it proves that an event is there without this date; `missing` files held it, too."""
+def _without_date(booking: Booking, name: str, reading: Reading) -> Absence:
+    """Judge what it proves that a complete reading of a source has the event without this date."""
+    if booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
+        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
+    missing = reading.missing_with(booking.key.uid)
+    with_others = _file_with_others(missing)
+    if with_others is not None:
+        return _gone_with_others(name, with_others)
     if booking.key.recurrence_id is None:
         # Nothing says that it is cancelled, so a calendar whose times all go wrong meets the budget.
         detail = "The event is in the calendar, but not at a coming time."
@@ -184,21 +190,21 @@ def _without_date(booking: Booking, missing: Collection[Missing]) -> Absence:
 
 
 def _without_event(
-    booking: Booking, name: str, reading: Reading, safety: Safety, standing: Coverage
+    booking: Booking, name: str, reading: Reading, safety: Safety, coverage: Coverage
 ) -> Absence:
-    """Return what it proves that a complete reading of a source holds nothing of an event."""
+    """Judge what it proves that a complete reading of a source holds nothing of an event."""
     missing = reading.missing_with(booking.key.uid)
-    with_others = next((file for file in missing if not file.alone), None)
+    with_others = _file_with_others(missing)
     # Without any of its neighbours it may be another calendar that was read.
     # Once held it stays so: neither meetings that end by themselves nor what that other calendar brings
     # talk it out of it.
     if booking.reason is Reason.SOURCE_EMPTY:
-        alone = standing.back == 0
+        alone = coverage.returned == 0
     else:
-        alone = standing.there == 0 and standing.live > safety.empty_hold
+        alone = coverage.present == 0 and coverage.live > safety.empty_hold
     if alone or reading.documents == 0:
         what = "no event at all" if reading.events == 0 else "none of the events that were booked"
-        detail = f"The source {name!r} has {what}, but {standing.live} live bookings."
+        detail = f"The source {name!r} has {what}, but {coverage.live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
     if with_others is not None:
         return _gone_with_others(name, with_others)
@@ -216,6 +222,11 @@ def awaited_file(missing: Iterable[Missing], safety: Safety) -> Missing | None:
     return next((file for file in missing if file.is_awaited(safety.file_grace)), None)
 
 
+def _file_with_others(missing: Iterable[Missing]) -> Missing | None:
+    """Return a missing file that held other events, too; None if there is none."""
+    return next((file for file in missing if not file.alone), None)
+
+
 def _gone_with_others(name: str, file: Missing) -> Absence:
     """Return what it proves that a file is gone which held other events, too: that a person has to look."""
     detail = (
@@ -225,7 +236,7 @@ def _gone_with_others(name: str, file: Missing) -> Absence:
 
 
 def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
-    """The same once enough readings have shown that the event is gone; until then nothing follows.
+    """Return `shown` once enough readings lack the event; until then an absence from which nothing follows.
 
     A round counts when every source that has to lack the event was read anew since the last one, and the
     rounds of other sources do not count for these.
@@ -245,22 +256,22 @@ def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safe
 
 
 def _read_in(counted_in: str) -> dict[str, str]:
-    """The identity of the reading of each source that was counted last; names may have blanks."""
+    """Return the identity of the reading of each source that was counted last; names may have blanks."""
     lines = (line.partition(" ") for line in counted_in.split("\n"))
     return {source: identity for identity, _, source in lines}
 
 
 def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety) -> set[str]:
-    """The sources whose *shown* cancels of this cycle may all be made."""
-    return {
-        name
-        for name, count in shown.items()
-        if count + safety.cancelled_recently.get(name, 0)
-        <= safety.allowed(live_of_source.get(name, 0) + safety.cancelled_recently.get(name, 0))
-    }
+    """Return the sources whose *shown* cancels of this cycle may all be made."""
+    affordable: set[str] = set()
+    for name, count in shown.items():
+        recently = safety.cancelled_recently.get(name, 0)
+        if count + recently <= safety.allowed(live_of_source.get(name, 0) + recently):
+            affordable.add(name)
+    return affordable
 
 
 def held_checksum(held: Iterable[Booking]) -> str | None:
-    """Identity of a set of held cancellations, 12 hexadecimal digits; None for the empty set."""
+    """Return the identity of a set of held cancellations, 12 hexadecimal digits; None for the empty set."""
     rows = sorted([b.key.scope, b.key.uid, b.key.recurrence_id or "", b.reservation_id or ""] for b in held)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12] if rows else None

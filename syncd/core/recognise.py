@@ -57,47 +57,40 @@ def recognise(
     instance: str,
     now: datetime,
 ) -> Recognised:
-    """Sort out the reservations that carry our mark against the meetings wanted and the bookings known.
+    """Return what the reservations with our mark are, for the meetings wanted and the bookings known.
 
     `bookings` are the current ones; those in doubt are left to be settled, and what one of them holds stays
     with it.
     What is over is left as it is.
     Of several live reservations with one mark, or of one occurrence in one room, one counts: see `_Case`.
     """
-    reservations = tuple(reservations)
-    code = Mark.instance_code(instance)
-    mark_of = {
-        r.reservation_id: str(mark) for r in reservations if (mark := r.mark) and mark.instance == code
-    }
-    live = [r for r in reservations if r.reservation_id in mark_of and r.live and not r.is_over(now)]
-    by_mark: defaultdict[str, list[Reservation]] = defaultdict(list)
-    for reservation in live:
-        by_mark[mark_of[reservation.reservation_id]].append(reservation)
-    every_mark = set(mark_of.values())
-    cases = _cases(meetings, bookings) if every_mark else {}
-    carried = {b.mark: key for key, case in cases.items() for b in case.records if b.mark}
-    unexplained = not every_mark <= carried.keys()  # else nobody needs all marks that a key may have
-    held = {b.reservation_id for case in cases.values() for b in case.holding}
-    found = _Findings()
-    claimed: set[str] = set()
-    for key, case in cases.items():
-        marks = {str(Mark.of(instance, key, g)): g for g in range(GENERATIONS)} if unexplained else {}
-        marks |= {b.mark: b.generation for b in case.records if b.mark}
-        seen = [generation for mark, generation in marks.items() if mark in every_mark]
-        if not seen:
-            continue
-        found.generations[key] = max(seen)
-        # The mark of a booking that followed its meeting to another key means that meeting.
-        marks = {mark: g for mark, g in marks.items() if carried.get(mark, key) == key}
-        claimed.update(marks)
-        if any(b.is_unanswered for b in case.records):
-            continue
-        own = {b.reservation_id for b in case.holding}
-        there = [r for mark in marks for r in by_mark.get(mark, ())]
-        case.judge([r for r in there if r.reservation_id not in held - own], marks, mark_of, found)
-    others = (r for r in live if mark_of[r.reservation_id] not in claimed and r.reservation_id not in held)
-    strays = sorted((*found.strays, *others), key=Reservation.age_key)
-    return Recognised(tuple(found.adopted), tuple(found.duplicates), tuple(strays), found.generations)
+    marks = _OurMarks.among(reservations, instance, now)
+    if not marks.of:
+        return Recognised((), (), (), {})
+    return _Recognition(marks, _cases(meetings, bookings), instance).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _OurMarks:
+    """Our marks: `of` each reservation by id, also one that is over; `live` are the others."""
+
+    of: Mapping[str, str]
+    live: tuple[Reservation, ...]
+
+    @classmethod
+    def among(cls, reservations: Iterable[Reservation], instance: str, now: datetime) -> _OurMarks:
+        """Find the reservations that carry a mark of an instance."""
+        code = Mark.instance_code(instance)
+        of: dict[str, str] = {}
+        live: list[Reservation] = []
+        for reservation in reservations:
+            mark = reservation.mark
+            if mark is None or mark.instance != code:
+                continue
+            of[reservation.reservation_id] = str(mark)
+            if reservation.live and not reservation.is_over(now):
+                live.append(reservation)
+        return cls(of, tuple(live))
 
 
 def _cases(meetings: Iterable[Meeting], bookings: Iterable[Booking]) -> dict[OccurrenceKey, _Case]:
@@ -119,6 +112,72 @@ class _Findings:
     generations: dict[OccurrenceKey, int] = field(default_factory=dict)
 
 
+class _Recognition:
+    """The working state of one call of `recognise`."""
+
+    def __init__(self, marks: _OurMarks, cases: Mapping[OccurrenceKey, _Case], instance: str) -> None:
+        self._marks = marks
+        self._cases = cases
+        self._instance = instance
+        self._found = _Findings()
+        self._every_mark = frozenset(marks.of.values())
+        self._live_by_mark: defaultdict[str, list[Reservation]] = defaultdict(list)
+        for reservation in marks.live:
+            self._live_by_mark[marks.of[reservation.reservation_id]].append(reservation)
+        self._carried: dict[str, OccurrenceKey] = {}  # marks of records
+        self._held: set[str | None] = set()  # ids of reservations that a record holds
+        for key, case in cases.items():
+            self._carried |= {record.mark: key for record in case.records if record.mark}
+            self._held |= case.held
+        # Where records carry all marks, nobody needs all marks that a key may have.
+        self._explained = self._every_mark <= self._carried.keys()
+        self._claimed: set[str] = set()
+
+    def run(self) -> Recognised:
+        """Judge case by case; what no case claims is a stray."""
+        for key, case in self._cases.items():
+            self._look_into(key, case)
+        found = self._found
+        strays = sorted((*found.strays, *self._unclaimed()), key=Reservation.age_key)
+        return Recognised(tuple(found.adopted), tuple(found.duplicates), tuple(strays), found.generations)
+
+    def _look_into(self, key: OccurrenceKey, case: _Case) -> None:
+        """Find out what the reservations with marks of one occurrence are."""
+        marks = self._generations_by_mark(key, case)
+        seen = [generation for mark, generation in marks.items() if mark in self._every_mark]
+        if not seen:
+            return
+        self._found.generations[key] = max(seen)
+        # The mark of a booking that followed its meeting to another key means that meeting.
+        own = {mark: g for mark, g in marks.items() if self._carried.get(mark, key) == key}
+        self._claimed.update(own)
+        if not case.is_unanswered:
+            case.judge(self._free_for(case, own), own, self._marks.of, self._found)
+
+    def _generations_by_mark(self, key: OccurrenceKey, case: _Case) -> dict[str, int]:
+        """Return the marks that an occurrence may have, each with the generation that it stands for."""
+        marks: dict[str, int] = {}
+        if not self._explained:
+            marks = {str(Mark.of(self._instance, key, g)): g for g in range(GENERATIONS)}
+        return marks | {record.mark: record.generation for record in case.records if record.mark}
+
+    def _free_for(self, case: _Case, marks: Iterable[str]) -> list[Reservation]:
+        """Return the live reservations with these marks that no record of another occurrence holds."""
+        of_others = self._held - case.held
+        free: list[Reservation] = []
+        for mark in marks:
+            there = self._live_by_mark.get(mark, ())
+            free += [r for r in there if r.reservation_id not in of_others]
+        return free
+
+    def _unclaimed(self) -> Iterator[Reservation]:
+        """Yield the live reservations whose mark means no occurrence, and that no record holds."""
+        for reservation in self._marks.live:
+            mark = self._marks.of[reservation.reservation_id]
+            if mark not in self._claimed and reservation.reservation_id not in self._held:
+                yield reservation
+
+
 @dataclass(slots=True)
 class _Case:
     """One occurrence: the meetings that it asks for, a room each, and its current records."""
@@ -128,8 +187,18 @@ class _Case:
 
     @property
     def holding(self) -> list[Booking]:
-        """The records that hold a reservation."""
-        return [b for b in self.records if b.state in HOLDING_STATES]
+        """Return the records that hold a reservation."""
+        return [record for record in self.records if record.state in HOLDING_STATES]
+
+    @property
+    def held(self) -> set[str | None]:
+        """Return the ids of the reservations that records hold."""
+        return {record.reservation_id for record in self.holding}
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Tell whether a request for one of its records is in doubt."""
+        return any(record.is_unanswered for record in self.records)
 
     @property
     def _specs(self) -> list[ReservationSpec]:
@@ -142,56 +211,66 @@ class _Case:
         mark_of: Mapping[str, str],
         found: _Findings,
     ) -> None:
-        """Find out what live reservations with marks of this occurrence are.
+        """Find out what live reservations with marks of this occurrence are, and add that to `found`.
 
         What a record holds stays, whatever became of it.
         Of the others those count that the meeting's creator made: one for a mark and for a room, first where
         creator, room and time are those of the meeting, then the oldest.
         A further one is superfluous if it stands in place of the one that counts; else it is a stray.
         """
-        held = {b.reservation_id for b in self.holding}
-        wanted = self._specs
-        creators = {spec.creator for spec in (*wanted, *(b.spec for b in self.records))}
-        candidates: list[Reservation] = []
-        for reservation in there:
-            ours = reservation.reservation_id in held or any(map(reservation.is_by, creators))
-            (candidates if ours else found.strays).append(reservation)
-
-        def rank(reservation: Reservation) -> tuple[bool, bool, tuple[int, str]]:
-            in_place = any(map(reservation.is_in_place_of, wanted))
-            return reservation.reservation_id not in held, not in_place, reservation.age_key()
-
+        held = self.held
+        is_alone = len(self._specs) == 1
         kept: list[Reservation] = []
-        for reservation in sorted(candidates, key=rank):
+        for reservation in self._candidates(there, found):
             mark = mark_of[reservation.reservation_id]
             twin = next((r for r in kept if mark_of[r.reservation_id] == mark), None)
             rival = twin or next((r for r in kept if r.room_id == reservation.room_id), None)
-            if reservation.reservation_id in held or (rival is None and not self._is_held(reservation, mark)):
+            is_free = rival is None and not self._is_held(reservation, mark)
+            if reservation.reservation_id in held or is_free:
                 kept.append(reservation)
-            elif rival and reservation.is_in_place_of(rival) and (twin or len(wanted) == 1):
+            elif rival and reservation.is_in_place_of(rival) and (twin or is_alone):
                 found.duplicates.append(Duplicate(reservation, rival))
             else:
                 found.strays.append(reservation)
         new = [r for r in kept if r.reservation_id not in held]
         found.adopted += self._adopted(new, generations, mark_of)
 
+    def _candidates(self, there: Iterable[Reservation], found: _Findings) -> list[Reservation]:
+        """Return what a record holds or the meeting's creator made, likeliest first; others are strays."""
+        held = self.held
+        wanted = self._specs
+        creators = {spec.creator for spec in wanted}
+        creators |= {record.spec.creator for record in self.records}
+        candidates: list[Reservation] = []
+        for reservation in there:
+            if reservation.reservation_id in held or any(map(reservation.is_by, creators)):
+                candidates.append(reservation)
+            else:
+                found.strays.append(reservation)
+
+        def rank(reservation: Reservation) -> tuple[bool, bool, tuple[int, str]]:
+            in_place = any(map(reservation.is_in_place_of, wanted))
+            return reservation.reservation_id not in held, not in_place, reservation.age_key()
+
+        return sorted(candidates, key=rank)
+
     def _is_held(self, reservation: Reservation, mark: str) -> bool:
-        """Whether a record holds another reservation, one that is not listed, in the place of this one."""
+        """Tell whether a record holds another reservation, which is not listed, in the place of this one."""
         return any(b.mark == mark or b.room_id == reservation.room_id for b in self.holding)
 
     def _adopted(
         self, new: Iterable[Reservation], generations: Mapping[str, int], mark_of: Mapping[str, str]
     ) -> Iterator[Booking]:
-        """Bookings for reservations that no record holds, in place of the records that wait for them."""
+        """Yield bookings for reservations that no record holds, in place of records that wait for them."""
         free = [b for b in self.records if b.state not in HOLDING_STATES]
         taken = {b.room_id for b in self.holding}
         carrying = {b.mark for b in free}
         # First those whose mark a record has: a mark stands in one record.
         for reservation in sorted(new, key=lambda r: mark_of[r.reservation_id] not in carrying):
             mark = mark_of[reservation.reservation_id]
-            record = next((b for b in free if b.mark == mark), None) or next(
-                (b for b in free if b.room_id == reservation.room_id), None
-            )
+            record = next((b for b in free if b.mark == mark), None)
+            if record is None:
+                record = next((b for b in free if b.room_id == reservation.room_id), None)
             if record is not None:
                 free.remove(record)
             elif self.meetings and not self._has_record(reservation, taken):
@@ -206,7 +285,7 @@ class _Case:
         return "room_id" not in reservation.unsaid and reservation.room_id in rooms
 
     def _new_record(self, reservation: Reservation, taken: Collection[str | None]) -> Booking:
-        """A record of a meeting that has none: that of the reservation's room, or the first that is left."""
+        """Return a record of a meeting without one: of the reservation's room, or the first that is left."""
         left = [m for m in self.meetings if m.spec.room_id not in taken] or self.meetings
         meeting = next((m for m in left if m.spec.room_id == reservation.room_id), left[0])
         unknown = "room_id" in reservation.unsaid
@@ -215,7 +294,7 @@ class _Case:
 
 
 def _booking_of(record: Booking, reservation: Reservation, generation: int, mark: str) -> Booking:
-    """The booking for a reservation that was found, in place of a record."""
+    """Return the booking for a reservation that was found, in place of a record."""
     there = replace(record, generation=generation, mark=mark, pending=record.spec)
     return adopted_from(there, reservation, keep_room=True)
 
@@ -223,7 +302,7 @@ def _booking_of(record: Booking, reservation: Reservation, generation: int, mark
 def made_by(
     booking: Booking, reservations: Iterable[Reservation], known_ids: Collection[str]
 ) -> list[Reservation]:
-    """The reservations that a create in doubt made: first the one in its place, then the oldest.
+    """Return the reservations that a create in doubt made: first the one in its place, then the oldest.
 
     One with its mark that another creator made is somebody's copy.
     `known_ids` belong to other bookings already, so they are never claimed twice.
@@ -232,21 +311,24 @@ def made_by(
     assert pending is not None  # a booking in doubt has it
     assert attempted is not None  # a booking in doubt has it
     free = [r for r in reservations if r.reservation_id not in known_ids and r.is_by(pending.creator)]
-    found = [r for r in free if booking.mark is not None and str(r.mark) == booking.mark]
+    found: list[Reservation] = []
+    if booking.mark is not None:
+        found = [r for r in free if str(r.mark) == booking.mark]
     if not found:
-        found = [
-            r
-            for r in free
-            if r.mark is None
-            and r.is_in_place_of(pending)
-            and same_text(r.topic, pending.topic)
-            and (r.created_at is None or r.created_at >= attempted - CLOCK_SKEW)
-        ]
+        found = [r for r in free if _looks_made(r, pending, attempted)]
     return sorted(found, key=lambda r: (not r.is_in_place_of(pending), r.age_key()))
 
 
+def _looks_made(reservation: Reservation, pending: ReservationSpec, attempted: datetime) -> bool:
+    """Tell whether a reservation without a mark looks as if a request of that time had made it."""
+    if reservation.mark is not None or not reservation.is_in_place_of(pending):
+        return False
+    is_new = reservation.created_at is None or reservation.created_at >= attempted - CLOCK_SKEW
+    return is_new and same_text(reservation.topic, pending.topic)
+
+
 def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool = False) -> Booking:
-    """The booking of a reservation that was found: booked, with what the API really has.
+    """Return the booking of a reservation that was found: booked, with what the API really has.
 
     One that makes no sense is booked as it was asked for, and says so: another one would be a second.
     Its record keeps its room with `keep_room`, and where the reservation stands in another room than it was
@@ -264,6 +346,8 @@ def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool 
 
 
 def search_window(bookings: Iterable[Booking], margin: timedelta) -> tuple[datetime, datetime]:
-    """A window in which all these bookings would be listed, whatever the API's window means."""
-    specs = [s for b in bookings for s in (b.pending, b.content) if s is not None]
+    """Return a window in which all these bookings would be listed, whatever the API's window means."""
+    specs: list[ReservationSpec] = []
+    for booking in bookings:
+        specs += [spec for spec in (booking.pending, booking.content) if spec is not None]
     return min(s.start for s in specs) - margin, max(s.end for s in specs) + margin

@@ -28,7 +28,7 @@ def judged(
     """The grade for a booking of `event("x", 1)` in the source `one`."""
     booking = booking or Office().book(event("x", 1, original=original))[0]
     readings = {} if reading is None else {"one": reading}
-    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Coverage(live=5, there=4)})
+    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Coverage(live=5, present=4)})
     return found.evidence, found.reason
 
 
@@ -76,7 +76,7 @@ def test_each_kind_of_reading_has_its_grade(
     [
         (Coverage(live=3), Evidence.SHOWN),
         (Coverage(live=4), Evidence.INFERRED),
-        (Coverage(live=4, there=1), Evidence.SHOWN),
+        (Coverage(live=4, present=1), Evidence.SHOWN),
     ],
 )
 @pytest.mark.parametrize("others", [(), (OTHER,)], ids=["empty", "other events"])

@@ -48,7 +48,7 @@ def test_a_file_that_is_gone_is_judged_by_time_and_by_what_it_held(
     stands = {} if presence is None else {"x": presence}
     reading = without(Office().reading(OTHER, presence=stands), *missing)
     judged = absence(
-        booking, {"one": reading}, ["one"], Safety(file_grace=GRACE), {"one": Coverage(live=5, there=4)}
+        booking, {"one": reading}, ["one"], Safety(file_grace=GRACE), {"one": Coverage(live=5, present=4)}
     )
     assert judged.evidence is grade
 
@@ -58,7 +58,7 @@ def test_other_events_are_not_touched_by_a_missing_file() -> None:
     booking = Office().book(event("x", 1, original=1))[0]
     reading = Office().reading(OTHER, presence={"x": Presence.SERIES})
     missing = without(reading, gone(SHORT, uids=("y",)))
-    judged = absence(booking, {"one": missing}, ["one"], Safety(), {"one": Coverage(live=5, there=4)})
+    judged = absence(booking, {"one": missing}, ["one"], Safety(), {"one": Coverage(live=5, present=4)})
     assert (judged.evidence, judged.reason) == (Evidence.TOLD, Reason.OCCURRENCE_REMOVED)
 
 
