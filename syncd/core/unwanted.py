@@ -68,7 +68,7 @@ class UnwantedBookings:
     def keep_if_decider_is_silent(
         self, key: OccurrenceKey, meetings: Sequence[Meeting], booked: Sequence[Booking]
     ) -> bool:
-        """Leave an occurrence as it is if the source that decided its content is silent about it.
+        """Leave an occurrence as it is if a source whose copy may be the newest is silent about it.
 
         The copies that others show, or other files of the same source, may be older ones, so nothing follows
         where they differ. Return whether it was left.
@@ -79,8 +79,9 @@ class UnwantedBookings:
         holding = [b for b in booked if b.state in HOLDING_STATES]
         silent: dict[int, Absence] = {}
         for booking in holding:
-            if self._is_source_silent(booking, witnesses):
-                absence = self._missed_by_its_source(booking)
+            name = self._silent_source(booking, witnesses)
+            if name is not None:
+                absence = self._missed_by(name, booking)
                 if absence.evidence is None:
                     silent[booking.row] = absence
         if not silent or {b.spec for b in holding} == {m.spec for m in meetings}:
@@ -93,20 +94,27 @@ class UnwantedBookings:
                 self._draft.keep(booking, why.reason, why.detail)
         return True
 
-    def _is_source_silent(self, booking: Booking, witnesses: Collection[str]) -> bool:
-        """Tell whether the source that decided a booking's content does not show all of its occurrence."""
-        if booking.source not in self._policy.configured:
-            return False
-        if booking.source not in witnesses:
-            return True
-        return self._cancels.awaited_file(booking.key.uid, [booking.source]) is not None
+    def _silent_source(self, booking: Booking, witnesses: Collection[str]) -> str | None:
+        """Return the source that does not show all of a booking's occurrence; None if each that counts does.
 
-    def _missed_by_its_source(self, booking: Booking) -> Absence:
-        """Judge that the source which decided a booking's content does not show its occurrence."""
-        absence = self._cancels.answer(booking, booking.source)
+        That is the one that decided its content, or one that showed it and whose file is awaited: what was
+        read there last may be newer, and not written yet.
+        """
+        if booking.source not in self._policy.configured:
+            return None
+        if booking.source not in witnesses:
+            return booking.source
+        for name in (booking.source, *booking.witnesses):
+            if self._cancels.awaited_file(booking.key.uid, [name]) is not None:
+                return name
+        return None
+
+    def _missed_by(self, name: str, booking: Booking) -> Absence:
+        """Judge that a source does not show a booking's occurrence."""
+        absence = self._cancels.answer(booking, name)
         if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
             return absence  # for what an empty calendar lacked, the other copy counts already
-        return confirmed(booking, absence, [self._readings[booking.source]], self._policy.safety)
+        return confirmed(booking, absence, [self._readings[name]], self._policy.safety)
 
     def _hold_for_its_source(self, booking: Booking, why: Absence, witnesses: Collection[str]) -> None:
         self._count(booking, why)

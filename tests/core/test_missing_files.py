@@ -79,6 +79,21 @@ def test_an_older_copy_in_another_file_changes_nothing_meanwhile() -> None:
     assert office.plan(office.reading(event("x", 1, original=1), was_off, event("z", 3))).changes == ()
 
 
+def test_the_copy_of_another_source_changes_nothing_while_a_newer_one_is_awaited() -> None:
+    """A directory showed a newer copy, which is not written yet, and its file is gone for a moment."""
+    office = Office(sources=("one", "two"))
+    neighbours = {name: event("z", 3) for name in office.sources}
+    older = event("x", 1, rooms="a, b", sequence=1)
+    office.cycle(*(office.reading(older, neighbours[name], source=name) for name in office.sources))
+    moved = office.reading(event("x", 1, rooms="a", sequence=2), neighbours["one"], source="one")
+    away = office.reading(neighbours["two"], source="two")
+    held = [("hold", "x", "file_missing")] * 2
+    assert told(office.plan(moved, without(away, gone(SHORT)))) == held
+    assert told(office.plan(moved, without(away, gone(LONG, alone=True)))) == [
+        ("cancel", "x", "room_removed")
+    ]
+
+
 def test_new_uids_in_a_new_file_are_the_meetings_of_the_one_that_is_gone() -> None:
     """An export that writes another file with other UIDs keeps its reservations, at once and later."""
     for away in (SHORT, LONG):
