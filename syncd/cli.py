@@ -149,23 +149,22 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show sources, bookings, and what is held, in doubt, refused, quarantined or waiting."""
     from syncd.assembly import open_ledger, utc_now
     from syncd.views import documents
+    from syncd.views.status import Status
 
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
-        names = [source.name for source in config.sources]
-        document = documents.status_document(
+        found = Status.of(
             ledger,
             mode=config.mode,
-            configured=names,
+            configured=[source.name for source in config.sources],
             monthly_calls=config.api.monthly_calls,
             now=utc_now(),
         )
-        if as_json:
-            _print_json(document)
-        else:
-            _tables(config).status(document, ledger.bookings.current())
-        attention = documents.needs_attention(document)
-    raise typer.Exit(Exit.ATTENTION if attention else Exit.OK)
+    if as_json:
+        _print_json(documents.status_document(found))
+    else:
+        _tables(config).status(found)
+    raise typer.Exit(Exit.ATTENTION if found.needs_attention else Exit.OK)
 
 
 @app.command()

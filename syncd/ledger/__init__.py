@@ -18,7 +18,7 @@ from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.bookings import Bookings, HistoryEntry, prune_bookings
 from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
-from syncd.ledger.gate import Calls, Gate, prune_calls
+from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.people import Approval, People, prune_people
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
@@ -38,7 +38,7 @@ class Ledger:
     def __init__(self, database: Database, *, owner: bool) -> None:
         self._database = database
         self.calls = Calls(database)
-        self._gate = Gate(database, self.calls)
+        self._gate = WritingGate(database, self.calls)
         # Nobody but the owner sets any, and they are asked for again and again.
         self.facts = Facts(database, self._gate, cached=owner)
         self.bookings = Bookings(database, self._gate, self.facts)

@@ -34,7 +34,7 @@ from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, Facts
-from syncd.ledger.gate import Gate
+from syncd.ledger.gate import WritingGate
 from syncd.ledger.worklist import add_uids, ready_uids
 
 _ADD_HISTORY = insert(tables.history)
@@ -53,7 +53,7 @@ class HistoryEntry:
 class Bookings:
     """The store of bookings; whatever is written about one puts its UID on the worklist as well."""
 
-    def __init__(self, database: Database, gate: Gate, facts: Facts) -> None:
+    def __init__(self, database: Database, gate: WritingGate, facts: Facts) -> None:
         self._database = database
         self._gate = gate
         self._facts = facts

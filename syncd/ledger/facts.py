@@ -18,7 +18,7 @@ from syncd.core.policy import Repaired
 from syncd.core.totals import Tally
 from syncd.ledger import tables
 from syncd.ledger.database import Database
-from syncd.ledger.gate import Gate
+from syncd.ledger.gate import WritingGate
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Fact(Generic[T]):
 class Facts:
     """The store of facts; with `cached` they are kept in memory, because nobody else sets any."""
 
-    def __init__(self, database: Database, gate: Gate, *, cached: bool) -> None:
+    def __init__(self, database: Database, gate: WritingGate, *, cached: bool) -> None:
         self._database = database
         self._gate = gate
         self._cache: dict[str, str] | None = self._all() if cached else None

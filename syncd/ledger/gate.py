@@ -70,7 +70,7 @@ class Calls:
                 raise
 
 
-class Gate:
+class WritingGate:
     """Begins the writing transactions of all stores."""
 
     def __init__(self, database: Database, calls: Calls) -> None:

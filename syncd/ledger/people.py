@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select, update
 from syncd.core.resolve import Decision, Verdict
 from syncd.ledger import tables
 from syncd.ledger.database import Database
-from syncd.ledger.gate import Gate
+from syncd.ledger.gate import WritingGate
 
 _APPROVALS = select(tables.approvals).order_by(tables.approvals.c.at, tables.approvals.c.checksum)
 _DECISIONS = select(tables.decisions).order_by(tables.decisions.c.at, tables.decisions.c.booking)
@@ -29,7 +29,7 @@ class Approval:
 class People:
     """The store of approvals, of decisions, and of answers of the directory."""
 
-    def __init__(self, database: Database, gate: Gate) -> None:
+    def __init__(self, database: Database, gate: WritingGate) -> None:
         self._database = database
         self._gate = gate
 

@@ -13,7 +13,7 @@ from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.ledger import tables, worklist
 from syncd.ledger.database import Database
-from syncd.ledger.gate import Gate
+from syncd.ledger.gate import WritingGate
 
 _BEFORE = select(tables.sources.c.failures, tables.sources.c.quarantined).where(
     tables.sources.c.name == bindparam("source")
@@ -55,7 +55,7 @@ class Quarantined:
 class Sources:
     """The store of the records of sources, of the quarantine, and of the state and the bodies of feeds."""
 
-    def __init__(self, database: Database, gate: Gate) -> None:
+    def __init__(self, database: Database, gate: WritingGate) -> None:
         self._database = database
         self._gate = gate
 

@@ -21,7 +21,7 @@ from syncd.core.reservation import epoch_ms
 from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import AT_REST, AtRest, Facts, put_fact
-from syncd.ledger.gate import Gate
+from syncd.ledger.gate import WritingGate
 
 _ADD: TextClause = text(
     "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, 0, '') ON CONFLICT (uid) DO UPDATE SET due_at = 0"
@@ -48,7 +48,7 @@ class Kept:
 class Worklist:
     """The store that spares reading and planning what did not change."""
 
-    def __init__(self, database: Database, gate: Gate, facts: Facts) -> None:
+    def __init__(self, database: Database, gate: WritingGate, facts: Facts) -> None:
         self._database = database
         self._gate = gate
         self._facts = facts

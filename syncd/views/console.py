@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, time, timedelta, tzinfo
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from syncd.apply import Oddity
 from syncd.config import Config
 from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
+from syncd.core.occurrence import Timespan
 from syncd.core.reasons import Reason
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
-from syncd.views.documents import OVER, change_document
+from syncd.views.documents import iso
 from syncd.views.screen import Screen, screen, words
+from syncd.views.status import SourceStatus, Status
 
 _STYLES = {
     "create": "green",
@@ -33,11 +36,12 @@ _STYLES = {
     "refused": "red",
     "waiting": "cyan",
 }
+_ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
 _MANY = 200  # rows of a table for people; the JSON document has all
 
 
 def tables_of(config: Config) -> Tables:
-    """Tables as a configuration wants them: its time zone, its names of rooms."""
+    """Return tables as a configuration wants them: in its time zone, with its names of rooms."""
     names = {room.id: room.name or room.id for room in config.rooms}
     return Tables(screen(), config.calendar.timezone, names)
 
@@ -51,27 +55,12 @@ class Tables:
         self._rooms = room_names
 
     def plan(self, preview: Preview) -> None:
-        """What would be done, in the order in which it would be done."""
+        """Print what would be done, in the order in which it would be done."""
         plan = preview.plan
-        rows = [(change_document(change, "", False), change) for change in plan.changes]
-        if rows:
-            table = _table("", "when", "room", "meeting", "why")
-            shown, alike = few_of_each(rows, lambda pair: _sameness(pair[1]), _shown_of)
-            for row, change in shown[:_MANY]:
-                action = str(row["action"])
-                table.add_row(
-                    words(action, style=_STYLES[action]),
-                    self._span(_moment(change, "start"), _moment(change, "end")),
-                    self._room(row["room_id"]),
-                    words(str(row["topic"]) or str(row["uid"])),
-                    words(self._why(change)),
-                )
-            self._console.print(table)
-            self._more(len(shown))
-            for (action, reason, detail), count in alike:
-                self._console.print(f"… and {count} more to {action}, {reason}: {detail}", style="dim")
-        counts = {name: sum(row["action"] == name for row, _ in rows) for name in _ACTIONS}
-        said = ", ".join(f"{count} to {name}" for name, count in counts.items() if count)
+        if plan.changes:
+            self._changes(plan.changes)
+        counts = Counter(_action(change) for change in plan.changes)
+        said = ", ".join(f"{counts[action]} to {action}" for action in _ACTIONS if counts[action])
         self._console.print(
             f"{said or 'Nothing to do'}; {plan.unchanged} unchanged. "
             f"Mode {plan.mode.value}, plan {plan.checksum}."
@@ -83,34 +72,47 @@ class Tables:
                 style="magenta",
             )
         self._sources(preview.sources)
-        self._oddities([oddity.document() for oddity in preview.oddities])
+        self._oddities(preview.oddities)
 
-    def _oddities(self, documents: Iterable[dict[str, Any]]) -> None:
-        """What stands at the API that a person should look at, a line each."""
-        for told in documents:
-            named = f"Reservation {told['reservation_id']}" if told["reservation_id"] else str(told["about"])
-            sentence = f"In Tuya, {named[0].lower()}{named[1:]} ({told['reason']}): {told['detail']}"
+    def _changes(self, changes: Sequence[Change]) -> None:
+        """Print a table of changes, and of those that say the same how many more there are."""
+        table = _table("", "when", "room", "meeting", "why")
+        shown, alike = few_of_each(changes, _sameness, _shown_of)
+        for change in shown[:_MANY]:
+            action = _action(change)
+            table.add_row(
+                words(action, style=_STYLES[action]),
+                self._span(*_times(change)),
+                self._room(_room_id(change)),
+                words(_name(change)),
+                words(_why(change)),
+            )
+        self._console.print(table)
+        self._more(len(shown))
+        for (action, reason, detail), count in alike:
+            self._console.print(f"… and {count} more to {action}, {reason}: {detail}", style="dim")
+
+    def _oddities(self, oddities: Iterable[Oddity]) -> None:
+        """Print what stands at the API that a person should look at, a line each."""
+        for oddity in oddities:
+            reservation = oddity.reservation_id
+            named = f"reservation {reservation}" if reservation else _decapitalised(oddity.about)
+            sentence = f"In Tuya, {named} ({oddity.reason.value}): {oddity.detail}"
             self._console.print(sentence, style="red", markup=False)
 
-    def _why(self, change: Change) -> str:
-        if isinstance(change, Update):
-            return f"{change.reason.value}: {', '.join(change.changed)}"
-        if isinstance(change, Create) and change.reason is Reason.NEW:
-            return "; ".join(note.detail for note in change.meeting.notes) or change.reason.value
-        return f"{change.reason.value}: {change.detail}" if change.detail else change.reason.value
-
     def cycle(self, report: CycleReport) -> None:
-        """What a cycle did."""
+        """Print what a cycle did."""
         done = ("created", "updated", "cancelled", "adopted", "unchanged", "waiting", "skipped")
         concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
         said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
         self._console.print(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
         for name in concerns:
-            if report.counts[name]:
-                words = f"{report.counts[name]} {name.replace('_', ' ')}"
-                self._console.print(f"{words}: see syncd status and syncd plan.", style="red")
+            count = report.counts[name]
+            if count:
+                sentence = f"{count} {name.replace('_', ' ')}: see syncd status and syncd plan."
+                self._console.print(sentence, style="red")
         self._sources(report.sources)
-        self._oddities([oddity.document() for oddity in report.oddities])
+        self._oddities(report.oddities)
         if report.interrupted:
             self._console.print(
                 "Stopped before the end; what was done is recorded, and the next run goes on from here.",
@@ -129,7 +131,7 @@ class Tables:
                 self._console.print(f"Source {source.name}: {note}", style="yellow")
 
     def adoption(self, adoption: Adoption, *, applied: bool) -> None:
-        """What was found in the API by its mark."""
+        """Print what was found in the API by its mark."""
         if adoption.adopted:
             self._console.print(self.bookings(adoption.adopted))
         said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
@@ -146,70 +148,73 @@ class Tables:
                 style="yellow",
             )
         self._sources(adoption.unreadable)
-        self._oddities([oddity.document() for oddity in adoption.oddities])
+        self._oddities(adoption.oddities)
 
-    def status(self, document: dict[str, object], bookings: Sequence[Booking]) -> None:
-        """What is booked and what needs attention."""
-        shown = [b for b in bookings if b.state not in OVER]
-        if shown:
-            shown.sort(key=lambda b: b.spec.start)
-            few, alike = few_of_each(shown, lambda b: (b.state.value, b.detail) if b.detail else None)
-            self._console.print(self.bookings(few[:_MANY]))
-            self._more(len(few))
-            for (state, detail), count in alike:
-                self._console.print(f"… and {count} more are {state}: {detail}", style="dim")
-        else:
+    def status(self, status: Status) -> None:
+        """Print what is booked and what needs attention."""
+        self._current(status.current)
+        self._source_table(status.sources)
+        self._attention(status)
+        self._oddities(status.oddities)
+        if status.clock:
+            self._console.print(status.clock, style="yellow", soft_wrap=True)
+        allowed = f" of {status.monthly_calls}" if status.monthly_calls else ""
+        self._console.print(
+            f"Mode {status.mode}; {status.calls_this_month}{allowed} API calls this month, "
+            f"{status.calls_forecast} at its end if it goes on so."
+        )
+
+    def _current(self, bookings: Sequence[Booking]) -> None:
+        """Print a table of what is booked, and of those that say the same how many more there are."""
+        if not bookings:
             self._console.print("Nothing is booked.")
+            return
+        by_start = sorted(bookings, key=lambda booking: booking.spec.start)
+        few, alike = few_of_each(by_start, _trouble_of)
+        self._console.print(self.bookings(few[:_MANY]))
+        self._more(len(few))
+        for (state, detail), count in alike:
+            self._console.print(f"… and {count} more are {state}: {detail}", style="dim")
+
+    def _source_table(self, sources: Iterable[SourceStatus]) -> None:
         table = _table("source", "state", "last read", "events", "quarantined", "problem")
-        sources = document["sources"]
-        assert isinstance(sources, list)
         for source in sources:
             table.add_row(
-                source["name"],
-                source["state"],
-                source["last_read_at"] or "never",
-                str(source["events"]),
-                str(source["quarantined"]),
-                words(source["error"] or "", style="red"),
+                source.name,
+                source.state,
+                iso(source.last_read_at) or "never",
+                str(source.events),
+                str(source.quarantined),
+                words(source.error or "", style="red"),
             )
         self._console.print(table)
-        if document["in_doubt"]:
+
+    def _attention(self, status: Status) -> None:
+        """Print a sentence for each kind of thing that waits."""
+        if status.in_doubt:
             self._console.print(
-                f"{document['in_doubt']} in doubt: a request was sent, and its outcome is not certain yet.",
+                f"{status.in_doubt} in doubt: a request was sent, and its outcome is not certain yet.",
                 style="magenta",
             )
-        if document["vanished"]:
+        if status.vanished:
             self._console.print(
-                f"{document['vanished']} vanished from Tuya at once, so nothing is decided about them: "
+                f"{status.vanished} vanished from Tuya at once, so nothing is decided about them: "
                 "syncd resolve --all vanished --retry books them again, --drop accepts it.",
                 style="magenta",
                 soft_wrap=True,
             )
-        missing = document["missing_files"]
-        assert isinstance(missing, dict)
-        for source, files in missing.items():
+        for source, files in status.missing_files.items():
             for file in files:
                 self._console.print(f"Source {source}: {missing_told(file)}", style="yellow")
-        held = document["held"]
-        assert isinstance(held, dict)
-        if held["checksum"]:
+        held = status.held
+        if held.checksum:
             self._console.print(
-                f"{held['cancellations']} cancellations are held: syncd approve {held['checksum']}",
+                f"{held.cancellations} cancellations are held: syncd approve {held.checksum}",
                 style="magenta",
             )
-        oddities = document["oddities"]
-        assert isinstance(oddities, list)
-        self._oddities(oddities)
-        if document["clock"]:
-            self._console.print(str(document["clock"]), style="yellow", soft_wrap=True)
-        allowed = f" of {document['monthly_calls']}" if document["monthly_calls"] else ""
-        self._console.print(
-            f"Mode {document['mode']}; {document['calls_this_month']}{allowed} API calls this month, "
-            f"{document['calls_forecast']} at its end if it goes on so."
-        )
 
     def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
-        """A table of bookings by time."""
+        """Return a table of bookings by time."""
         table = _table("when", "room", "meeting", "state", "reservation")
         for booking in sorted(bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)):
             state = words(booking.state.value, style=_STYLES.get(booking.state.value, ""))
@@ -234,24 +239,89 @@ class Tables:
         return words(self._rooms.get(str(room_id), str(room_id)))
 
     def _span(self, start: datetime | None, end: datetime | None) -> Text:
+        """Return from when until when, in the time zone of the tables; empty if that is not known."""
         if start is None or end is None:
             return words("")
         begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
         if begins.time() == ends.time() == time():
-            last = ends - timedelta(days=1)
-            days = (
-                f"{begins:%a %d %b}"
-                if begins.date() == last.date()
-                else f"{begins:%a %d %b} – {last:%a %d %b}"
-            )
-            return words(f"{days}, all day")
+            return words(f"{_days(begins, ends - timedelta(days=1))}, all day")
         if begins.date() == ends.date():
             return words(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
         return words(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
 
 
+def _days(first: datetime, last: datetime) -> str:
+    if first.date() == last.date():
+        return f"{first:%a %d %b}"
+    return f"{first:%a %d %b} – {last:%a %d %b}"
+
+
+def _decapitalised(words: str) -> str:
+    return f"{words[0].lower()}{words[1:]}"
+
+
+# A change, as a row shows it
+
+
+def _action(change: Change) -> str:
+    match change:
+        case Create():
+            return "create"
+        case Update():
+            return "update"
+        case Cancel():
+            return "cancel"
+        case Hold():
+            return "hold"
+        case Wait():
+            return "wait"
+        case Skip():
+            return "skip"
+
+
+def _times(change: Change) -> tuple[datetime | None, datetime | None]:
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            return meeting.spec.start, meeting.spec.end
+        case Cancel(booking=booking) | Hold(booking=booking):
+            return booking.spec.start, booking.spec.end
+        case Skip(span=Timespan(start=start, end=end)):
+            return start, end
+        case Skip():
+            return None, None
+
+
+def _room_id(change: Change) -> str | None:
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            return meeting.spec.room_id
+        case Cancel(booking=booking) | Hold(booking=booking):
+            return booking.room_id
+        case Skip(room_id=room_id):
+            return room_id
+
+
+def _name(change: Change) -> str:
+    """Return the topic of a change, or its UID."""
+    match change:
+        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            return meeting.spec.topic or meeting.key.uid
+        case Cancel(booking=booking) | Hold(booking=booking):
+            return booking.spec.topic or booking.key.uid
+        case Skip(topic=topic, key=key):
+            return topic or key.uid
+
+
+def _why(change: Change) -> str:
+    if isinstance(change, Update):
+        return f"{change.reason.value}: {', '.join(change.changed)}"
+    if isinstance(change, Create) and change.reason is Reason.NEW:
+        return "; ".join(note.detail for note in change.meeting.notes) or change.reason.value
+    return f"{change.reason.value}: {change.detail}" if change.detail else change.reason.value
+
+
 def _sameness(change: Change) -> tuple[str, str, str] | None:
-    """What makes rows of a plan say the same; None for what a person wants to see one by one."""
+    """Return what makes rows of a plan say the same; None for what a person wants to see one by one."""
     match change:
         case Wait(reason=Reason.TOO_EARLY):
             return ("wait", change.reason.value, change.detail)
@@ -280,7 +350,7 @@ def few_of_each(
     kind: Callable[[_Row], _Kind | None],
     few: Callable[[_Kind], int] = lambda _: _FEW,
 ) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
-    """The rows without a kind and the first few of each kind, and how many more there are of each."""
+    """Return the rows without a kind and the first few of each, and how many more there are of each."""
     seen: Counter[_Kind] = Counter()
     shown: list[_Row] = []
     for row in rows:
@@ -292,17 +362,9 @@ def few_of_each(
     return shown, [(name, count - few(name)) for name, count in seen.items() if count > few(name)]
 
 
-_ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
-
-
-def _moment(change: Change, which: str) -> datetime | None:
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.spec.start if which == "start" else meeting.spec.end
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.spec.start if which == "start" else booking.spec.end
-        case Skip(span=span):
-            return None if span is None else (span.start if which == "start" else span.end)
+def _trouble_of(booking: Booking) -> tuple[str, str] | None:
+    """Return what makes rows of bookings say the same; None for one that says nothing."""
+    return (booking.state.value, booking.detail) if booking.detail else None
 
 
 def _table(*headers: str) -> Table:

@@ -8,30 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from syncd.apply import Oddity, leftovers, standing
-from syncd.core.booking import Booking, BookingState
+from syncd.apply import Oddity
+from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Plan, Skip, Update, Wait
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
-from syncd.core.reasons import REFUSALS, Note, Reason
-from syncd.ledger import Ledger
-from syncd.ledger.facts import HELD, Held
-from syncd.reconciler import Adoption, CycleReport, clock_told, forecast, last_missing
+from syncd.core.reasons import Note
+from syncd.reconciler import Adoption, CycleReport
 from syncd.tuya import payload
-
-OVER = frozenset({BookingState.ENDED, BookingState.CANCELLED})
-"""States that need nobody's attention any more."""
+from syncd.views.status import SourceStatus, Status
 
 
 def iso(moment: datetime | None) -> str | None:
-    """An instant as the documents write it: UTC, to the second."""
+    """Return an instant as the documents write it: UTC, to the second."""
     return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plan_document(
     plan: Plan, *, instance: str, marker: bool, oddities: Iterable[Oddity] = ()
 ) -> dict[str, object]:
-    """The document of `plan --json`."""
+    """Return the document of `plan --json`."""
     changes = [change_document(change, instance, marker) for change in plan.changes]
     counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
     for change in changes:
@@ -48,7 +44,7 @@ def plan_document(
 
 
 def change_document(change: Change, instance: str, marker: bool) -> dict[str, object]:
-    """One row of `plan --json`."""
+    """Return one row of `plan --json`; with `marker` the payload of a create carries its mark."""
     match change:
         case Create(meeting=meeting, generation=generation):
             mark = Mark.of(instance, meeting.key, generation) if marker else None
@@ -130,7 +126,7 @@ def _booking(change: Change, action: str, booking: Booking) -> dict[str, object]
 
 
 def cycle_document(report: CycleReport) -> dict[str, object]:
-    """The document of `once --json`."""
+    """Return the document of `once --json`."""
     return {
         "outcome": report.outcome,
         "counts": dict(report.counts),
@@ -153,75 +149,42 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
     }
 
 
-def status_document(
-    ledger: Ledger, *, mode: str, configured: Iterable[str], monthly_calls: int, now: datetime
-) -> dict[str, object]:
-    """The document of `status --json`: what the ledger knows, without asking anybody."""
-    records = ledger.sources.all()
-    used = ledger.calls.in_month(now)
-    strays, duplicates = leftovers(ledger.facts)
-    held = ledger.facts.get(HELD) or Held()
-    sources = []
-    for name in configured:
-        record = records.get(name)
-        sources.append(
-            {
-                "name": name,
-                "state": record.state if record else "unread",
-                "last_read_at": iso(record.last_read_at) if record else None,
-                "last_ok_at": iso(record.last_ok_at) if record else None,
-                "events": record.events if record else 0,
-                "quarantined": record.quarantined if record else 0,
-                "error": record.error if record else None,
-                "next_run_at": iso(record.next_run_at) if record else None,
-            }
-        )
-    known = ledger.bookings.all()
-    bookings = [booking_document(booking) for booking in known]
-    clock, clock_wrong = clock_told(ledger.facts)
+def status_document(status: Status) -> dict[str, object]:
+    """Return the document of `status --json`."""
+    held = status.held
     return {
-        "bookings": bookings,
-        "in_doubt": sum(bool(booking["in_doubt"]) for booking in bookings),
-        "vanished": sum(booking.is_vanished for booking in known),
-        "sources": sources,
+        "bookings": [booking_document(booking) for booking in status.bookings],
+        "in_doubt": status.in_doubt,
+        "vanished": status.vanished,
+        "sources": [_source(source) for source in status.sources],
         "held": {"checksum": held.checksum, "cancellations": held.cancellations},
-        "missing_files": last_missing(ledger.facts),
-        "calls_this_month": used,
-        "calls_forecast": forecast(used, now),
-        "monthly_calls": monthly_calls,
-        "leftovers": {"strays": strays, "duplicates": duplicates},
-        "oddities": [oddity.document() for oddity in standing(ledger.facts, known)],
-        "mode": mode,
-        "clock": clock or None,
-        "clock_wrong": clock_wrong,
+        "missing_files": status.missing_files,
+        "calls_this_month": status.calls_this_month,
+        "calls_forecast": status.calls_forecast,
+        "monthly_calls": status.monthly_calls,
+        "leftovers": {"strays": status.strays, "duplicates": status.duplicates},
+        "oddities": [oddity.document() for oddity in status.oddities],
+        "mode": status.mode,
+        "clock": status.clock or None,
+        "clock_wrong": status.clock_wrong,
     }
 
 
-def needs_attention(document: dict[str, object]) -> bool:
-    """Whether a status document holds something for a person."""
-    bookings, sources, held = document["bookings"], document["sources"], document["held"]
-    assert isinstance(bookings, list)
-    assert isinstance(sources, list)
-    assert isinstance(held, dict)
-    return (
-        bool(held["checksum"])
-        or bool(document["oddities"])
-        or bool(document["clock_wrong"])
-        or bool(document["vanished"])
-        or any(_is_open(b) for b in bookings if b["state"] not in OVER)
-        or any(s["error"] or s["quarantined"] for s in sources)
-    )
-
-
-def _is_open(booking: dict[str, object]) -> bool:
-    """Whether a booking of a document waits for a person, or for what is to be found out."""
-    if booking["in_doubt"] or booking["reason"] in REFUSALS:
-        return True
-    return booking["state"] == BookingState.REFUSED and booking["reason"] != Reason.DROPPED
+def _source(source: SourceStatus) -> dict[str, object]:
+    return {
+        "name": source.name,
+        "state": source.state,
+        "last_read_at": iso(source.last_read_at),
+        "last_ok_at": iso(source.last_ok_at),
+        "events": source.events,
+        "quarantined": source.quarantined,
+        "error": source.error,
+        "next_run_at": iso(source.next_run_at),
+    }
 
 
 def booking_document(booking: Booking) -> dict[str, object]:
-    """One booking as `status --json` lists it."""
+    """Return one booking as `status --json` lists it."""
     spec = booking.spec
     return {
         "uid": booking.key.uid,
@@ -241,7 +204,7 @@ def booking_document(booking: Booking) -> dict[str, object]:
 
 
 def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]:
-    """The document of `adopt --json`."""
+    """Return the document of `adopt --json`."""
     return {
         "applied": applied,
         "adopted": [booking_document(booking) for booking in adoption.adopted],

@@ -38,6 +38,7 @@ from syncd.reconciler import Reconciler
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.sources.files import FileSource
 from syncd.views.documents import cycle_document, status_document
+from syncd.views.status import Status
 from tests.conftest import CONFIGURATION, HANG_S, LARGE_ROOM, Office, ahead, calendar, event
 
 # The office before anything goes wrong
@@ -179,13 +180,14 @@ def _cycle_with_modes_obeyed(office: Office) -> Seen:
 
 
 def _status(config: Config, ledger: Ledger) -> Mapping[str, Any]:
-    return status_document(
+    status = Status.of(
         ledger,
         mode=config.mode,
         configured=[source.name for source in config.sources],
         monthly_calls=config.api.monthly_calls,
         now=utc_now(),
     )
+    return status_document(status)
 
 
 # The ways
