@@ -14,7 +14,7 @@ from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Reservation, ReservationSpec
 from syncd.core.resolve import Decision
-from syncd.ledger.facts import Facts
+from syncd.ledger.facts import FactStore
 
 
 class BookingRules(Protocol):
@@ -103,4 +103,4 @@ class BookingLedger(Protocol):
     @property
     def published(self) -> PublishedStore: ...
     @property
-    def facts(self) -> Facts: ...
+    def facts(self) -> FactStore: ...

@@ -21,7 +21,7 @@ from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Reservation
 from syncd.errors import Unanswered
-from syncd.ledger.facts import Fact, Facts
+from syncd.ledger.facts import Fact, FactStore
 
 log = structlog.get_logger(__name__)
 
@@ -65,12 +65,12 @@ def _decode_oddities(text: str) -> tuple[Oddity, ...]:
 _ODDITIES = Fact("oddities", _encode_oddities, _decode_oddities)
 
 
-def oddities(facts: Facts) -> tuple[Oddity, ...]:
+def oddities(facts: FactStore) -> tuple[Oddity, ...]:
     """What stands at the API that a person should look at, as far as it was asked: the one place for it."""
     return facts.get(_ODDITIES) or ()
 
 
-def standing(facts: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
+def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """The same, with what the records of these bookings say of their reservations."""
     found = oddities(facts)
     named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
@@ -85,7 +85,7 @@ def standing(facts: Facts, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     return (*found, *told)
 
 
-def leftovers(facts: Facts) -> tuple[int, int]:
+def leftovers(facts: FactStore) -> tuple[int, int]:
     """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
     reasons = [oddity.reason for oddity in oddities(facts)]
     return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)

@@ -9,15 +9,15 @@ from collections.abc import Collection, Iterable, Mapping
 
 from syncd.core.changes import Update
 from syncd.core.policy import Repaired
-from syncd.ledger.facts import REPAIRS, Facts
+from syncd.ledger.facts import REPAIRS, FactStore
 
 
-def repairs(facts: Facts) -> Mapping[int, Repaired]:
+def repairs(facts: FactStore) -> Mapping[int, Repaired]:
     """What was repaired and is not known to last, by row of its booking."""
     return facts.get(REPAIRS) or {}
 
 
-def count_repair(facts: Facts, change: Update) -> None:
+def count_repair(facts: FactStore, change: Update) -> None:
     """Remember that a repair is about to be sent."""
     known = repairs(facts)
     before = known.get(change.booking.row)
@@ -26,7 +26,7 @@ def count_repair(facts: Facts, change: Update) -> None:
     _store(facts, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
 
 
-def forget_repairs(facts: Facts, lasting: Iterable[int], current: Collection[int]) -> None:
+def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection[int]) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
     known = repairs(facts)
     if known:
@@ -34,6 +34,6 @@ def forget_repairs(facts: Facts, lasting: Iterable[int], current: Collection[int
         _store(facts, {row: told for row, told in known.items() if row in current and row not in good})
 
 
-def _store(facts: Facts, known: Mapping[int, Repaired]) -> None:
+def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:
     if repairs(facts) != known:
         facts.set(REPAIRS, known or None)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from syncd.intake.ports import FactStore, IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
+from syncd.intake.ports import IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
 from syncd.intake.scan import is_over, same_events, unpacked
-from syncd.ledger.facts import AtRest, Fact
+from syncd.ledger.facts import AtRest, Fact, FactStore
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Overlay:
 
 
 class _Facts:
-    """Facts, here or below."""
+    """FactStore, here or below."""
 
     def __init__(self, base: FactStore) -> None:
         self._base = base

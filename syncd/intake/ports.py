@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.ics import Locale
-from syncd.ledger.facts import AtRest, Fact
-
-T = TypeVar("T")
+from syncd.ledger.facts import AtRest, FactStore
 
 
 class Fetched(Protocol):
@@ -114,13 +112,6 @@ class UnderWay(Protocol):
     def begin(self, source: str, uid: str = "", digest: str = "") -> None: ...
     def end(self) -> None: ...
     def working(self, source: str, digest: str = "") -> AbstractContextManager[None]: ...
-
-
-class FactStore(Protocol):
-    """Small values that are remembered under names; see `syncd.ledger.facts`."""
-
-    def get(self, fact: Fact[T]) -> T | None: ...
-    def set(self, fact: Fact[T], value: T | None) -> None: ...
 
 
 class IntakeLedger(Protocol):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, select
 
@@ -33,6 +33,18 @@ class Fact(Generic[T]):
     name: str
     encode: Callable[[T], str]
     decode: Callable[[str], T]
+
+
+class FactStore(Protocol):
+    """What keeps facts: the ledger, or what stands before it."""
+
+    def get(self, fact: Fact[T]) -> T | None:
+        """Return the value of a fact; None if it has none."""
+        ...
+
+    def set(self, fact: Fact[T], value: T | None) -> None:
+        """Give a fact a value in place of the one before; None: it has none."""
+        ...
 
 
 class Facts:

@@ -15,7 +15,7 @@ import structlog
 from syncd.apply.ports import Api
 from syncd.core.apitime import ApiTime
 from syncd.errors import ClockWrong
-from syncd.ledger.facts import CLOCK_OFFSET, Facts
+from syncd.ledger.facts import CLOCK_OFFSET, FactStore
 from syncd.reconciler.ports import Ledger
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class ClockCheck:
             self._said = ahead
 
 
-def clock_told(facts: Facts) -> tuple[str, bool]:
+def clock_told(facts: FactStore) -> tuple[str, bool]:
     """Return what was said of the clock last, empty when it was right, and whether nothing is written."""
     ahead = facts.get(CLOCK_OFFSET) or timedelta()
     return _sentence(ahead), abs(ahead) > FARTHEST

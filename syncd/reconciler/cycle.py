@@ -36,7 +36,7 @@ from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.worklist import Agenda, Due
-from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, Facts, Held
+from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, FactStore, Held
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import ANSWER_KEPT, Desired, InputGatherer, PlanInputs
 from syncd.reconciler.ports import Ledger
@@ -62,7 +62,7 @@ _UNPROVEN = (
 )
 
 
-def last_missing(facts: Facts) -> dict[str, list[str]]:
+def last_missing(facts: FactStore) -> dict[str, list[str]]:
     """Return by source the files of directories that were gone when it was looked at, and are awaited."""
     return facts.get(MISSING_FILES) or {}
 
