@@ -60,8 +60,12 @@ def _without_texts(
 ) -> structlog.typing.EventDict:
     """Replace the exception of an event by what `defect_of` says of it."""
     given = event.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
-    return {**event, **defect_of(error)} if isinstance(error, BaseException) else event
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        return {**event, **defect_of(error)}
+    return event
 
 
 def _without_controls(
@@ -150,8 +154,12 @@ def defect_of(error: BaseException) -> dict[str, object]:
     Of those that it was raised from, or in the handling of, it says the same.
     """
     told: dict[str, object] = {"error": type(error).__name__, "at": _places(error)}
-    former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return {**told, "after": defect_of(former)} if former is not None else told
+    former = error.__cause__
+    if former is None and not error.__suppress_context__:
+        former = error.__context__
+    if former is None:
+        return told
+    return {**told, "after": defect_of(former)}
 
 
 def _places(error: BaseException) -> list[str]:

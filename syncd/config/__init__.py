@@ -145,9 +145,11 @@ def effective(config: Config) -> str:
     lines = ["# The effective configuration; secrets are masked: only their places are named."]
     lines += _lines({name: value for name, value in written.items() if not _is_section(value)})
     for name, value in written.items():
-        for table in value if _is_section(value) and not isinstance(value, dict) else [value]:
-            if isinstance(table, dict):
-                lines += ["", f"[{name}]" if table is value else f"[[{name}]]", *_lines(table, name)]
+        if isinstance(value, dict):
+            lines += ["", f"[{name}]", *_lines(value, name)]
+        elif _is_section(value):
+            for table in value:
+                lines += ["", f"[[{name}]]", *_lines(table, name)]
     return "\n".join(lines) + "\n"
 
 
@@ -238,7 +240,8 @@ def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
     for path, sentence in table.items():
         section, _, key = path.partition(".")
         present = tree.get(section)
-        for n, values in enumerate(present if isinstance(present, list) else [present]):
+        tables = present if isinstance(present, list) else [present]
+        for n, values in enumerate(tables):
             if isinstance(values, dict) and values.get(key, "") not in _NO_EFFECT:
                 location = (section, n, key) if isinstance(present, list) else (section, key)
                 yield f"{_dotted(location, tree)}: {sentence}"
@@ -257,14 +260,19 @@ def _dotted(location: _Location, tree: _Tree) -> str:
             text += f".{_key(label)}" if label is not None and unique else f"[{part + 1}]"
         else:
             node = node.get(part) if isinstance(node, dict) else None
-            text += f".{'…' if '@' in part else _key(part)}"
+            shown = "…" if "@" in part else _key(part)
+            text += f".{shown}"
     return text.removeprefix(".") or "configuration"
 
 
 def _label(table: object) -> str | None:
     if not isinstance(table, dict):
         return None
-    return next((v for k in ("name", "id") if isinstance(v := table.get(k), str) and "@" not in v), None)
+    for key in ("name", "id"):
+        label = table.get(key)
+        if isinstance(label, str) and "@" not in label:
+            return label
+    return None
 
 
 # From a configuration to TOML.
@@ -276,7 +284,8 @@ def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
             yield f"# {_key(name)} is not set"
         elif not _is_section(value) or section:
             later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (*_NO_EFFECT[:2], ())
-            yield f"{_key(name)} = {_toml(value)}{'  # not yet available' if later else ''}"
+            remark = "  # not yet available" if later else ""
+            yield f"{_key(name)} = {_toml(value)}{remark}"
 
 
 def _is_section(value: object) -> bool:
@@ -308,7 +317,8 @@ def _without_null(schema: object) -> object:
     match schema:
         case {"anyOf": list(choices), **others} if {"type": "null"} in choices:
             kept = [choice for choice in choices if choice != {"type": "null"}]
-            return _without_null(others | (kept[0] if len(kept) == 1 else {"anyOf": kept}))
+            choice = kept[0] if len(kept) == 1 else {"anyOf": kept}
+            return _without_null(others | choice)
         case dict():
             return {
                 k: _without_null(v) for k, v in schema.items() if k != "title" and (k, v) != ("default", None)

@@ -48,7 +48,8 @@ def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
 def masked_url(url: str) -> str:
     """Return the scheme and host of a URL, and `…` for the rest, which may be as secret as a password."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "")
+    rest = "/…" if parts.path.strip("/") or parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}{rest}"
 
 
 def _web_url(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -119,8 +119,11 @@ class Room(Table):
     @cached_property
     def expressions(self) -> tuple[re.Pattern[str], ...]:
         """Return the regular expressions for LOCATION, without regard to case."""
-        written = [text for text in self.locations if text.startswith(EXPRESSION_PREFIX)]
-        return tuple(expression for text in written for expression in location_expressions(text))
+        found: list[re.Pattern[str]] = []
+        for text in self.locations:
+            if text.startswith(EXPRESSION_PREFIX):
+                found += location_expressions(text)
+        return tuple(found)
 
 
 class Schedule(Table):
@@ -263,6 +266,10 @@ class Log(Table):
     level: Literal["debug", "info", "warning", "error"] = key("info", "The least that is written.")
 
 
+_Claim = tuple[tuple[str, int], str, object]
+"""Which table claims, with which of its keys, what."""
+
+
 def _secrets(value: object) -> Iterator[Secret]:
     """Yield all references to secrets in a table and the tables in it."""
     if isinstance(value, Secret):
@@ -314,13 +321,8 @@ class Config(Table):
         sources = list(_tables(raw, "sources"))
         yield from _claimed_twice((("sources", n), "name", source.get("name")) for n, source in sources)
         yield from _claimed_twice((("rooms", n), "id", room.get("id")) for n, room in rooms)
-        for folded, names in ((_address, ["addresses"]), (fold_name, ["name", "locations"])):
-            yield from _claimed_twice(
-                (("rooms", n), name, folded(claim))
-                for n, room in rooms
-                for name in names
-                for claim in _texts(room.get(name))
-            )
+        yield from _claimed_twice(_claims_of_rooms(rooms, ["addresses"], _address))
+        yield from _claimed_twice(_claims_of_rooms(rooms, ["name", "locations"], fold_name))
         known = {room["id"] for _, room in rooms if isinstance(room.get("id"), str)}
         for n, source in sources:
             if isinstance(room := source.get("room"), str) and room not in known:
@@ -338,20 +340,33 @@ Table.whole = Config
 
 def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     listed = raw.get(name)
-    for n, table in enumerate(listed if isinstance(listed, list | tuple) else []):
+    if not isinstance(listed, list | tuple):
+        return
+    for n, table in enumerate(listed):
         if isinstance(table, dict):
             yield n, table
 
 
 def _texts(value: object) -> Iterator[str]:
-    yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
+    values = value if isinstance(value, list) else [value]
+    yield from (text for text in values if isinstance(text, str))
+
+
+def _claims_of_rooms(
+    rooms: Iterable[tuple[int, Mapping[str, Any]]], keys: Iterable[str], fold: Callable[[str], str]
+) -> Iterator[_Claim]:
+    """Yield what rooms claim for themselves with these keys, folded for comparison."""
+    for n, room in rooms:
+        for name in keys:
+            for claim in _texts(room.get(name)):
+                yield ("rooms", n), name, fold(claim)
 
 
 def _address(text: str) -> str:
     return text.strip().lower().removeprefix("mailto:")
 
 
-def _claimed_twice(claims: Iterable[tuple[tuple[str, int], str, object]]) -> Iterator[Problem]:
+def _claimed_twice(claims: Iterable[_Claim]) -> Iterator[Problem]:
     """Yield a problem for each claim that another table made before; a repeat within one is harmless."""
     owners: dict[str, tuple[str, int]] = {}
     for owner, name, claim in claims:

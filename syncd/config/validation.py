@@ -33,6 +33,12 @@ class Problem(NamedTuple):
     sentence: str
     incomplete: bool = False
 
+    def detail(self) -> InitErrorDetails:
+        """Return the problem as pydantic takes it, without the value that was refused."""
+        kind = "incomplete" if self.incomplete else "problem"
+        error = PydanticCustomError(kind, "{sentence}", {"sentence": self.sentence})
+        return InitErrorDetails(type=error, loc=self.location, input=None)
+
 
 def key(default: Any, description: str, **limits: Any) -> Any:
     """Declare a key with its default, as the file writes it (`...`: required), and its line for editors."""
@@ -105,20 +111,7 @@ class Table(BaseModel):
             problems.extend(cls.contradictions(raw, directory_of(info)))
         if problems:
             raise ValidationError.from_exception_data(
-                cls.__name__,
-                [
-                    InitErrorDetails(
-                        type=PydanticCustomError(
-                            "incomplete" if problem.incomplete else "problem",
-                            "{sentence}",
-                            {"sentence": problem.sentence},
-                        ),
-                        loc=problem.location,
-                        input=None,  # it may be a secret
-                    )
-                    for problem in problems
-                ],
-                hide_input=True,
+                cls.__name__, [problem.detail() for problem in problems], hide_input=True
             ) from None
         return table
 
@@ -146,9 +139,10 @@ class Table(BaseModel):
 
     @classmethod
     def _where_it_belongs(cls, word: str) -> str:
-        if cls.whole is not None and word in cls.whole.keys():  # noqa: SIM118  # a method of ours
+        assert cls.whole is not None  # since the keys were declared
+        if word in cls.whole.keys():  # noqa: SIM118  # a method of ours
             return "; it belongs above the first [table] of the file"
-        for name, field in cls.whole.model_fields.items() if cls.whole is not None else ():
+        for name, field in cls.whole.model_fields.items():
             section = field.annotation
             if isinstance(section, type) and issubclass(section, Table) and word in section.keys():  # noqa: SIM118
                 return f"; it belongs in [{name}]"

@@ -343,7 +343,7 @@ def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
     """
     composed = unicodedata.normalize("NFC", text.removeprefix(EXPRESSION_PREFIX))
     normal = unicodedata.normalize("NFC", "".join(map(_normal_in_pattern, composed)))
-    folded = "".join(c if c.isascii() else c.casefold() for c in normal)
+    folded = "".join(map(_folded, normal))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
         return tuple(re.compile(written, re.IGNORECASE) for written in dict.fromkeys((normal, folded)))
@@ -352,7 +352,17 @@ def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
 def _normal_in_pattern(character: str) -> str:
     """Return a character in NFKC; signs that would get a meaning of expressions by that mean themselves."""
     normal = character if character.isascii() else unicodedata.normalize("NFKC", character)
-    return normal if normal == character else "".join(re.escape(c) if c.isascii() else c for c in normal)
+    if normal == character:
+        return normal
+    return "".join(map(_escaped, normal))
+
+
+def _escaped(character: str) -> str:
+    return re.escape(character) if character.isascii() else character
+
+
+def _folded(character: str) -> str:
+    return character if character.isascii() else character.casefold()
 
 
 Location = Annotated[str, *from_text(_location, str, {})]

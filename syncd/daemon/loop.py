@@ -102,7 +102,8 @@ class _LedgerWait:
             self._notifier.extend_timeout(_START_S)
         if status != self._told:
             self._told = status
-            self._notifier.status(status or (self.daemon.status if self.daemon else "starting"))
+            before = self.daemon.status if self.daemon is not None else "starting"
+            self._notifier.status(status or before)
 
 
 class Daemon:
@@ -224,12 +225,15 @@ class Daemon:
         report = self._parts.reconciler.cycle(names)
         summary = _summary(report)
         self._failures = self._failures + 1 if report.error else 0
-        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST) if report.error else None
-        self._api_left_alone_until = utc_now() + rest if rest else None
+        self._api_left_alone_until = None
+        if report.error:
+            self._api_left_alone_until = utc_now() + backed_off(_FIRST_REST, self._failures, _LONGEST_REST)
         for name in names:
             self._postpone_feed(name)
             self._ledger.sources.record_next_run(name, self._scheduler.next_run(name))
-        self._say(f"{summary}; {self._complaint}" if self._complaint else summary)
+        if self._complaint:
+            summary += f"; {self._complaint}"
+        self._say(summary)
 
     def _postpone_feed(self, name: str) -> None:
         """Postpone a feed that failed, or that says how often it changes."""
@@ -297,7 +301,8 @@ class Daemon:
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
             count = len(error.problems)
-            self._refuse(f"configuration refused ({count} problem{'s' if count > 1 else ''})")
+            told = "1 problem" if count == 1 else f"{count} problems"
+            self._refuse(f"configuration refused ({told})")
         except LedgerError:
             raise  # it is about the ledger, not about the configuration
         except Exception as error:  # whatever a file says, it must not end what runs

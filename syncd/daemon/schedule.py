@@ -223,7 +223,8 @@ class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
         """Return the first place after the present and the last run, even if the clock was set back."""
-        return self._entry.after(self._name, now if previous is None else max(previous, now))
+        last = now if previous is None else max(previous, now)
+        return self._entry.after(self._name, last)
 
 
 def _cron(expression: str, zone: tzinfo) -> CronTrigger:

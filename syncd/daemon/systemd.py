@@ -50,14 +50,15 @@ class Notifier:
 
         What they hold is the manager's matter: anything else than is documented counts as absent.
         """
-        address = environment.get("NOTIFY_SOCKET", "")
+        address: str | None = environment.get("NOTIFY_SOCKET", "")
+        if not address or address[0] not in "/@" or address in ("/", "@"):
+            address = None
         microseconds = environment.get("WATCHDOG_USEC", "")
-        meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        watched = meant and microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
-        return cls(
-            address if address[:1] in ("/", "@") and len(address) > 1 else None,
-            int(microseconds) / 1e6 if watched else None,
-        )
+        is_number = microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
+        own_pid = str(os.getpid())
+        is_meant = environment.get("WATCHDOG_PID", own_pid) == own_pid
+        watchdog_s = int(microseconds) / 1e6 if is_number and is_meant else None
+        return cls(address, watchdog_s)
 
     def ready(self, status: str) -> None:
         """Tell that the start, or a reload, is over; `status` is what `systemctl status` shows."""

@@ -118,12 +118,12 @@ class Watcher:
         with self._changed:
             known = self._targets
         # Looked at here and without the lock, so that nothing can change unseen after the return.
-        made = {
-            name: known[name]
-            if name in known and known[name].paths == paths
-            else _Target(paths, self._quiet_s, look_at=time.monotonic())
-            for name, paths in wanted.items()
-        }
+        made: dict[str, _Target] = {}
+        for name, paths in wanted.items():
+            target = known.get(name)
+            if target is None or target.paths != paths:
+                target = _Target(paths, self._quiet_s, look_at=time.monotonic())
+            made[name] = target
         with self._changed:
             self._targets = made
             self._changed.notify()
@@ -220,7 +220,8 @@ class _Target:
         self.took_s = now - began
         for path in former.keys() | self._seen.keys():
             if former.get(path) != self._seen.get(path):
-                self._quiet_at[path] = now + (self.quiet_s if path in self._seen else _GONE_S)
+                quiet_s = self.quiet_s if path in self._seen else _GONE_S
+                self._quiet_at[path] = now + quiet_s
         for path in [path for path in self._quiet_at if self._seen.get(path) == self._rung.get(path)]:
             del self._quiet_at[path]  # it is again as it was
         if not self._quiet_at:

@@ -23,7 +23,8 @@ def _invite(call: Call) -> Json:
     participant = call.body.need("participant_id", call.body.identifier)
     status = call.body.need("status", call.body.one_of("accept", "reject"))
     reservation_id = find(call).reservation_id
-    known = [i for i in call.store.all("invitation", parent=str(reservation_id)) if i["of"] == participant]
+    invitations = call.store.all("invitation", parent=str(reservation_id))
+    known = [invitation for invitation in invitations if invitation["of"] == participant]
     invitation_id: int = known[0]["id"] if known else call.store.mint(call.now)
     invitation = {"id": invitation_id, "of": participant, "status": status}
     call.store.put("invitation", str(invitation_id), invitation, parent=str(reservation_id))
@@ -33,13 +34,15 @@ def _invite(call: Call) -> Json:
 def _invitations(call: Call) -> Json:
     reservation_id = find(call).reservation_id
     participant, status = call.query.text("participant_id"), call.query.text("status")
-    found = [
+    found = call.store.all("invitation", parent=str(reservation_id))
+    found = [invitation for invitation in found if participant in (None, invitation["of"])]
+    found = [invitation for invitation in found if status in (None, invitation["status"])]
+    shown = [
         # The page calls this reservation_id "invitation ID", but it is the reservation's, and a Long.
-        {"reservation_id": reservation_id, "participant_id": i["of"], "status": i["status"]}
-        for i in call.store.all("invitation", parent=str(reservation_id))
-        if participant in (None, i["of"]) and status in (None, i["status"])
+        {"reservation_id": reservation_id, "participant_id": one["of"], "status": one["status"]}
+        for one in found
     ]
-    return call.paged(found)
+    return call.paged(shown)
 
 
 def _sign_in(call: Call) -> Json:
@@ -90,19 +93,21 @@ def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:
     seized = [meeting for meeting in meetings if meeting.made_by == "seize"]
     release_time = _minutes(meeting.planned_end - meeting.end_time for meeting in released)
     reuse_time = _minutes(meeting.end_time - meeting.start_time for meeting in seized)
+    reuse_rate = round(reuse_time / release_time, 4) if release_time else 0
+    signs = [call.store.all("sign", parent=str(meeting.reservation_id)) for meeting in meetings]
     return {
         "report_time": int(day.strftime("%Y%m%d")),
         "meeting_total": len(meetings),
         "participants_total": sum(len(meeting.participants) for meeting in meetings),
         "recipient_total": sum(len(meeting.cc_participants) for meeting in meetings),
-        "sign_total": sum(len(call.store.all("sign", parent=str(m.reservation_id))) for m in meetings),
+        "sign_total": sum(map(len, signs)),
         "total_time": _minutes(meeting.end_time - meeting.start_time for meeting in meetings),
         "release_time": release_time,
         "release_total": len(released),
         "rseize_total": len(seized),
         "rseize_time": reuse_time,
         "reuse_time": reuse_time,
-        "reuse_rate": round(reuse_time / release_time, 4) if release_time else 0,
+        "reuse_rate": reuse_rate,
     }
 
 

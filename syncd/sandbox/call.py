@@ -207,9 +207,10 @@ class Call:
             raise ApiError(ILLEGAL, "parameter last_row_key is not one that was handed out")
         end = int(key) + size
         more = end < len(items)
+        following = str(end) if more else ""
         return {
             "has_more": more,
-            "last_row_key": str(end) if more else "",
+            "last_row_key": following,
             "list": list(items[int(key) : end]),
         }
 

@@ -80,16 +80,19 @@ def _organizations(call: Call) -> Json:
 
 
 def _list(call: Call) -> Json:
-    exact = call.switches.user_match is Match.EXACT
-    wanted = {name: value for name in _FILTERS if (value := call.query.text(name))}
+    is_exact = call.switches.user_match is Match.EXACT
+    texts = {name: call.query.text(name) for name in _FILTERS}
+    wanted = {name: text for name, text in texts.items() if text}
     org_id = call.query.text("org_id")
-    found = [
-        _shown(user)
-        for user in call.store.all("user")
-        if all(value == user[name] if exact else value in user[name] for name, value in wanted.items())
-        and (not org_id or org_id in user["org_ids"])
-    ]
-    return call.from_cursor(found)
+
+    def matches(user: dict[str, Json]) -> bool:
+        if org_id and org_id not in user["org_ids"]:
+            return False
+        if is_exact:
+            return all(user[name] == text for name, text in wanted.items())
+        return all(text in user[name] for name, text in wanted.items())
+
+    return call.from_cursor([_shown(user) for user in call.store.all("user") if matches(user)])
 
 
 OPERATIONS = (

@@ -308,8 +308,9 @@ def _list(call: Call) -> Json:
     query = call.query
     clauses, values = [], {}
     if topic := query.text("topic"):
-        exact = call.switches.topic_match is Match.EXACT
-        clauses.append("topic = :topic" if exact else "instr(topic, :topic) > 0")
+        is_exact = call.switches.topic_match is Match.EXACT
+        comparison = "topic = :topic" if is_exact else "instr(topic, :topic) > 0"
+        clauses.append(comparison)
         values["topic"] = topic
     if rooms := query.texts("meeting_room_ids"):
         names = [f"room{number}" for number in range(len(rooms))]
@@ -329,7 +330,8 @@ def _of_participant(call: Call) -> Json:
     if not query.flag("is_creator"):
         clauses[0] += " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
     if finished := query.one_of("1", "2")("meeting_status"):
-        clauses.append("end_time > :now" if finished == "1" else "end_time <= :now")
+        comparison = "end_time > :now" if finished == "1" else "end_time <= :now"
+        clauses.append(comparison)
         values["now"] = call.now
     return _listed(call, clauses, values)
 
@@ -346,7 +348,9 @@ def _listed(call: Call, clauses: list[str], values: dict[str, Any]) -> Json:
         clauses.append(f"status IN ({', '.join(statuses)})")
     page = call.page()
     lag_ms = int(call.switches.list_lag * 1000)
-    as_of = call.as_of or (clock() - lag_ms if lag_ms else None)
+    as_of = call.as_of
+    if as_of is None and lag_ms:
+        as_of = clock() - lag_ms
     total, found = call.store.list_reservations(
         [*_WINDOWS[call.switches.list_window], *clauses],
         {**values, "start": start, "end": end},

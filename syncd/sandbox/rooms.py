@@ -120,17 +120,20 @@ def _delete(call: Call) -> Json:
 
 def _page(call: Call) -> Json:
     query = call.query
-    wanted = {name: value for name in _FILTERS if (value := query.text(name))}
-    name, space, tags = query.text("name") or "", query.integer("space"), set(query.texts("tag_codes") or ())
-    found = [
-        _summary(room)
-        for room in call.store.all("room")
-        if all(room.get(field) == value for field, value in wanted.items())
-        and name in room["name"]
-        and space in (None, room["space"])
-        and tags <= set(room["tag_codes"])
-    ]
-    return call.paged(found)
+    wanted = {field: query.text(field) for field in _FILTERS}
+    name = query.text("name") or ""
+    space = query.integer("space")
+    tags = set(query.texts("tag_codes") or ())
+
+    def matches(room: dict[str, Json]) -> bool:
+        return (
+            all(value in (None, "", room.get(field)) for field, value in wanted.items())
+            and name in room["name"]
+            and space in (None, room["space"])
+            and tags <= set(room["tag_codes"])
+        )
+
+    return call.paged([_summary(room) for room in call.store.all("room") if matches(room)])
 
 
 def _summary(room: dict[str, Json]) -> dict[str, Json]:

@@ -179,13 +179,10 @@ def _delete_template(call: Call) -> Json:
 
 
 def _page_templates(call: Call) -> Json:
-    name, only_default = call.query.text("template_name"), call.query.text("only_default") == "Y"
-    found = [
-        template
-        for template in call.store.all("template")
-        if (not name or name in template["template_name"])
-        and (not only_default or template["default_config"])
-    ]
+    name = call.query.text("template_name") or ""
+    found = [template for template in call.store.all("template") if name in template["template_name"]]
+    if call.query.text("only_default") == "Y":
+        found = [template for template in found if template["default_config"]]
     return call.paged(found)
 
 

@@ -284,7 +284,9 @@ class Store:
     def setting(self, name: str, value: str | None, default: str) -> str:
         """Return a lasting value: the given one, else the stored one, else the default; store it."""
         row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-        chosen = value if value is not None else row[0] if row is not None else default
+        chosen = default if row is None else row[0]
+        if value is not None:
+            chosen = value
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, chosen))
         return str(chosen)
 

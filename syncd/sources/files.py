@@ -157,9 +157,7 @@ class FileSource:
             # A missing directory (an unmounted share) must not look like an empty one.
             with os.scandir(folder) as entries:
                 if not pattern:
-                    calendars = (
-                        e for e in entries if e.name.lower().endswith(".ics") and not e.name.startswith(".")
-                    )
+                    calendars = [entry for entry in entries if _is_calendar(entry.name)]
                     return sorted(calendars, key=lambda entry: entry.name)
             found = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         except OSError as error:
@@ -241,6 +239,10 @@ class FileSource:
                 told = os.strerror(error.errno) if error.errno else type(error).__name__
                 reason = f"cannot be read ({told})"
         return SourceUnavailable(self.name, f"{what} {reason}")
+
+
+def _is_calendar(name: str) -> bool:
+    return name.lower().endswith(".ics") and not name.startswith(".")
 
 
 def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:

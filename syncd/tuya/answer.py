@@ -125,5 +125,8 @@ def _integer(digits: str) -> int | float:
 
 
 def _printable(value: object, limit: int) -> str:
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text[:limit])
+    if not isinstance(value, str):
+        return ""
+    text = value[:limit]
+    controls = {character for character in text if not character.isprintable()}
+    return text.translate(dict.fromkeys(map(ord, controls), " "))

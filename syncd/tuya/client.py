@@ -90,7 +90,9 @@ class SigningClient:
     def time_to_sign(self) -> str:
         """Return the API's time in epoch milliseconds, or ours as long as the API's is not known."""
         known = self._api_clock.now()
-        return str(int(self._clock() * 1000) if known is None else epoch_ms(known.latest))
+        if known is None:
+            return str(int(self._clock() * 1000))
+        return str(epoch_ms(known.latest))
 
     def send(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, token: str, t: str

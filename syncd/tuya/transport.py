@@ -119,8 +119,11 @@ def _proxy_of(scheme: str) -> tuple[str, str | None]:
     for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
         proxy = os.environ.get(name, "").strip()
         # A server that runs scripts puts a header of whoever asks it into HTTP_PROXY.
-        if proxy and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):
-            return name, proxy if "://" in proxy else f"http://{proxy}"
+        if not proxy or (name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):
+            continue
+        if "://" not in proxy:
+            proxy = f"http://{proxy}"
+        return name, proxy
     return "", None
 
 

@@ -21,29 +21,35 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 # IANA special-purpose address registries (RFC 6890), without what is reachable by everyone.
-_NOT_PUBLIC = tuple(
-    (ip_network(network), kind)
-    for kind, networks in {
-        "unspecified": ("0.0.0.0/8", "::/128"),
-        "loopback": ("127.0.0.0/8", "::1/128"),
-        "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
-        "link-local": ("169.254.0.0/16", "fe80::/10"),  # 169.254.169.254: metadata of cloud machines
-        "shared": ("100.64.0.0/10",),  # carrier-grade NAT
-        "multicast": ("224.0.0.0/4", "ff00::/8"),
-        # 168.63.129.16 answers machines in Azure only, although it looks public.
-        "platform": ("168.63.129.16/32",),
-        "translated": ("2001::/32", "2002::/16", "192.88.99.0/24"),  # Teredo and 6to4
-        "documentation": (
-            "192.0.2.0/24",
-            "198.51.100.0/24",
-            "203.0.113.0/24",
-            "2001:db8::/32",
-            "3fff::/20",
-        ),
-        "reserved": ("192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "2001::/23"),
-    }.items()
-    for network in networks
-)
+_SPECIAL = {
+    "0.0.0.0/8": "unspecified",
+    "::/128": "unspecified",
+    "127.0.0.0/8": "loopback",
+    "::1/128": "loopback",
+    "10.0.0.0/8": "private",
+    "172.16.0.0/12": "private",
+    "192.168.0.0/16": "private",
+    "fc00::/7": "private",
+    "169.254.0.0/16": "link-local",  # 169.254.169.254: metadata of cloud machines
+    "fe80::/10": "link-local",
+    "100.64.0.0/10": "shared",  # carrier-grade NAT
+    "224.0.0.0/4": "multicast",
+    "ff00::/8": "multicast",
+    "168.63.129.16/32": "platform",  # answers machines in Azure only, although it looks public
+    "2001::/32": "translated",  # Teredo
+    "2002::/16": "translated",  # 6to4
+    "192.88.99.0/24": "translated",  # 6to4
+    "192.0.2.0/24": "documentation",
+    "198.51.100.0/24": "documentation",
+    "203.0.113.0/24": "documentation",
+    "2001:db8::/32": "documentation",
+    "3fff::/20": "documentation",
+    "192.0.0.0/24": "reserved",
+    "198.18.0.0/15": "reserved",
+    "240.0.0.0/4": "reserved",
+    "2001::/23": "reserved",  # of which Teredo, above, is a part
+}
+_NOT_PUBLIC = tuple((ip_network(network), kind) for network, kind in _SPECIAL.items())
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; how IPv4 hosts are reached from IPv6-only networks
 
@@ -91,7 +97,8 @@ class Allowed:
         """Tell whether `host`, as the URL names it, may be read at this address."""
         if not_public(address) is None or _folded(host) in self.names:
             return True
-        return any(one in network for one in (address, unpacked(address)) for network in self.networks)
+        plain = unpacked(address)
+        return any(address in network or plain in network for network in self.networks)
 
 
 def _folded(host: str) -> str:

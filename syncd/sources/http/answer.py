@@ -108,7 +108,9 @@ def http_date(text: str) -> datetime | None:
     """Parse a date of an HTTP header (RFC 9110 section 5.6.7); return None for anything else."""
     try:
         moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -197,8 +199,11 @@ _NAMED_CODINGS = frozenset(
 def _shown(header: str) -> str:
     """Return a Content-Encoding as it may stand in a log: a server may write anything there but a coding."""
     codings = [coding.strip().lower() for coding in header.split(",")]
-    named = [coding if coding in _NAMED_CODINGS else "an unknown one" for coding in codings]
-    return ", ".join(named[:5])
+    return ", ".join(map(_named, codings[:5]))
+
+
+def _named(coding: str) -> str:
+    return coding if coding in _NAMED_CODINGS else "an unknown one"
 
 
 def _require_no_web_page(body: Body, content_type: str, who: str) -> None:

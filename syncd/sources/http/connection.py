@@ -106,9 +106,11 @@ class Resolver:
             ) from None
         if not found:
             raise Fault(f"the name {who} has no address; check the host in url, and DNS")
-        first = found[0][0]
-        families = ([one for one in found if (one[0] == first) is same] for same in (True, False))
-        return [one for one in chain.from_iterable(zip_longest(*families)) if one is not None]
+        family = found[0][0]
+        preferred = [one for one in found if one[0] == family]
+        others = [one for one in found if one[0] != family]
+        in_turn = chain.from_iterable(zip_longest(preferred, others))
+        return [one for one in in_turn if one is not None]
 
     def _answer(self, host: str, port: int, answer: Future[list[tuple[int, SocketAddress]]]) -> None:
         found: list[tuple[int, SocketAddress]] | OSError | ValueError

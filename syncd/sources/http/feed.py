@@ -135,8 +135,13 @@ class Validators:
     @classmethod
     def of(cls, url: httpx.URL, etag: str, last_modified: str) -> Validators | None:
         """Return the validators of an answer from `url`; None if it has none that could be sent back."""
-        etag, last_modified = (text if _fits_a_header(text) else "" for text in (etag, last_modified))
-        return cls(etag, last_modified, target_of(url)) if etag or last_modified else None
+        if not _fits_a_header(etag):
+            etag = ""
+        if not _fits_a_header(last_modified):
+            last_modified = ""
+        if not (etag or last_modified):
+            return None
+        return cls(etag, last_modified, target_of(url))
 
 
 def target_of(url: httpx.URL) -> str:

@@ -96,11 +96,8 @@ class Fetcher:
 
         def attempt(members: list[Feed]) -> Answer | Fault:
             wanted = {feeds[member] for member in members}
-            return self._attempt(
-                members[0],
-                wanted.pop() if len(wanted) == 1 else None,
-                lambda: ended.is_set() or self._stopping(),
-            )
+            agreed = wanted.pop() if len(wanted) == 1 else None
+            return self._attempt(members[0], agreed, lambda: ended.is_set() or self._stopping())
 
         with Lanes() as lanes:
             try:

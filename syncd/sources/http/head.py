@@ -120,5 +120,8 @@ def _plain(value: bytes) -> bytes:
 
 def _listed(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """Return the members of a list that one or several headers hold, in lower case."""
-    values = [value for key, value in fields if key.lower() == name]
-    return [member.strip().lower() for value in values for member in value.split(b",")]
+    members: list[bytes] = []
+    for key, value in fields:
+        if key.lower() == name:
+            members += [member.strip().lower() for member in value.split(b",")]
+    return members

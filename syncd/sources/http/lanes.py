@@ -55,7 +55,9 @@ class Lanes:
             self._closing = True
             dropped, self._waiting = list(self._waiting), deque()
             self._changed.notify_all()
-            threads = [*self._running.values(), *([self._starter] if self._starter else [])]
+            threads = list(self._running.values())
+            if self._starter is not None:
+                threads.append(self._starter)
         for job in dropped:
             job.future.cancel()
         for thread in threads:
