@@ -94,6 +94,18 @@ class Skipped:
 Mapped: TypeAlias = Wanted | Skipped
 
 
+@dataclass(slots=True)
+class _People:
+    """The people of an event, each group in order and without repeats.
+
+    `participants` and `informed` are user ids, `unmapped` addresses or names without one.
+    """
+
+    participants: dict[str, None] = field(default_factory=dict)
+    informed: dict[str, None] = field(default_factory=dict)
+    unmapped: dict[str, None] = field(default_factory=dict)
+
+
 class Mapper:
     """Converts occurrences by one set of rules."""
 
@@ -102,7 +114,7 @@ class Mapper:
         self._rooms = Rooms(rules.rooms)
 
     def addresses(self, occurrence: Occurrence) -> Iterator[str]:
-        """The addresses of people of an occurrence that have no user id yet, for a directory look-up."""
+        """Yield the addresses of people of an occurrence without a user id, to be looked up."""
         people = [a.person for a in self._guests(occurrence)]
         if occurrence.organizer is not None:
             people.append(occurrence.organizer)
@@ -115,14 +127,11 @@ class Mapper:
         return self._rooms.told(occurrence, self._of_source(occurrence).room_id)
 
     def map(self, occurrence: Occurrence) -> Mapped:
-        """The reservations that an occurrence asks for, or why it is not booked."""
+        """Return the reservations that an occurrence asks for, or why it is not booked."""
         rules = self._rules
-        if occurrence.transparent and rules.transparent == "skip":
-            return Skipped(Reason.TRANSPARENT, "The event is marked as free time.")
-        if occurrence.tentative and rules.tentative == "skip":
-            return Skipped(Reason.TENTATIVE, "The event is tentative.")
-        if occurrence.private and rules.private == "skip":
-            return Skipped(Reason.PRIVATE, "The event is private.")
+        skipped = self._skipped_by_rule(occurrence)
+        if skipped is not None:
+            return skipped
         if isinstance(occurrence.when, Moment):
             return Skipped(Reason.NO_DURATION, "The event has neither an end nor a duration.")
         if isinstance(occurrence.when, Days) and rules.all_day == "skip":
@@ -133,34 +142,55 @@ class Mapper:
         notes: list[Note] = []
         rooms = self._rooms.of(occurrence, self._of_source(occurrence).room_id, notes)
         if not rooms and rules.roomless == "skip":
-            detail = (
-                " ".join(note.detail for note in notes) or "The event names no room of the configuration."
-            )
+            said = " ".join(note.detail for note in notes)
+            detail = said or "The event names no room of the configuration."
             return Skipped(Reason.ROOMLESS, detail, (*occurrence.notes, *notes))
-        creator = self._creator(occurrence)
         if occurrence.private and rules.private == "mask":
-            spec = ReservationSpec(
-                topic="Private meeting",
-                start=span.start,
-                end=span.end,
-                room_id=None,
-                participants=(creator,),
-                cc_participants=(),
-                notice=rules.notice,
-                notice_time_s=rules.notice_time_s,
-                description="",
-                creator=creator,
-            )
-            return Wanted(_per_room(spec, rooms), tuple(note for note in notes if note.reason in _OF_ROOMS))
-        participants, informed, unmapped = self._people(occurrence)
-        rejected = ""
-        if unmapped and rules.unmapped == "reject":
-            rejected = (
-                f"No user id is known for {', '.join(unmapped)}; "
-                "add them to the people file, or set people.unmapped to skip."
-            )
-        notes.extend(Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in unmapped)
-        present = participants or (creator,)
+            return self._masked(occurrence, span, rooms, notes)
+        return self._shown(occurrence, span, rooms, notes)
+
+    def _skipped_by_rule(self, occurrence: Occurrence) -> Skipped | None:
+        """Return which rule of `[calendar]` leaves an event out for what it is; None if none does."""
+        rules = self._rules
+        if occurrence.transparent and rules.transparent == "skip":
+            return Skipped(Reason.TRANSPARENT, "The event is marked as free time.")
+        if occurrence.tentative and rules.tentative == "skip":
+            return Skipped(Reason.TENTATIVE, "The event is tentative.")
+        if occurrence.private and rules.private == "skip":
+            return Skipped(Reason.PRIVATE, "The event is private.")
+        return None
+
+    def _masked(
+        self, occurrence: Occurrence, span: Timespan, rooms: tuple[str, ...], notes: list[Note]
+    ) -> Wanted:
+        """Return reservations that say nothing of an event but its time, rooms and creator."""
+        rules = self._rules
+        creator = self._creator(occurrence)
+        spec = ReservationSpec(
+            topic="Private meeting",
+            start=span.start,
+            end=span.end,
+            room_id=None,
+            participants=(creator,),
+            cc_participants=(),
+            notice=rules.notice,
+            notice_time_s=rules.notice_time_s,
+            description="",
+            creator=creator,
+        )
+        return Wanted(_per_room(spec, rooms), tuple(note for note in notes if note.reason in _OF_ROOMS))
+
+    def _shown(
+        self, occurrence: Occurrence, span: Timespan, rooms: tuple[str, ...], notes: list[Note]
+    ) -> Wanted:
+        """Return reservations with all that an event says; `notes` are those on its rooms."""
+        rules = self._rules
+        creator = self._creator(occurrence)
+        people = self._people(occurrence)
+        notes.extend(
+            Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in people.unmapped
+        )
+        present = tuple(people.participants) or (creator,)
         attachments, publications = attachments_of(
             occurrence, rules.publish_base_url, rules.publish_types, notes
         )
@@ -170,17 +200,18 @@ class Mapper:
             end=span.end,
             room_id=None,
             participants=present,
-            cc_participants=tuple(user for user in informed if user not in present),
+            cc_participants=tuple(user for user in people.informed if user not in present),
             notice=rules.notice,
             notice_time_s=self._notice_time(occurrence, span),
             description=self._description(occurrence, notes),
             creator=creator,
             attachments=attachments,
         )
+        rejected = self._rejected(people)
         return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected)
 
     def _span(self, when: Timespan | Days, zone_name: str) -> Timespan | None:
-        """The instants of an occurrence; None where the working hours of a day fall into a clock change."""
+        """Return the instants of an occurrence; None where a clock change leaves the day no working hours."""
         if isinstance(when, Timespan):
             return when
         zone = ZoneInfo(zone_name)
@@ -213,34 +244,48 @@ class Mapper:
         organizer = self._user_of(occurrence.organizer) if occurrence.organizer else None
         return organizer or self._of_source(occurrence).creator or self._rules.creator
 
-    def _people(self, occurrence: Occurrence) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """Participants, people in copy, and the addresses of those without user id; each without repeats."""
+    def _people(self, occurrence: Occurrence) -> _People:
+        """Sort the guests of an event, and those who are always in copy, by what the rules make of them."""
         rules = self._rules
-        participants: dict[str, None] = {}
-        informed: dict[str, None] = {}
-        unmapped: dict[str, None] = {}
+        found = _People()
         for attendee in self._guests(occurrence):
-            if attendee.declined and rules.declined == "skip":
-                continue
-            if attendee.role is Role.OPTIONAL and rules.optional == "skip":
+            group = self._group_of(attendee, found)
+            if group is None:
                 continue
             user = self._user_of(attendee.person)
             if user is None:
                 name = next(iter(attendee.person.addresses), attendee.person.name)
-                unmapped[name or "an attendee without address"] = None
-            elif attendee.role is Role.INFORMED or (
-                attendee.role is Role.OPTIONAL and rules.optional == "cc"
-            ):
-                informed[user] = None
+                found.unmapped[name or "an attendee without address"] = None
             else:
-                participants[user] = None
+                group[user] = None
         for address in self._of_source(occurrence).cc:
             user = rules.people.get(address)
             if user is None:
-                unmapped[address] = None
+                found.unmapped[address] = None
             else:
-                informed[user] = None
-        return tuple(participants), tuple(informed), tuple(unmapped)
+                found.informed[user] = None
+        return found
+
+    def _group_of(self, attendee: Attendee, people: _People) -> dict[str, None] | None:
+        """Return the group to which the rules count an attendee; None if they leave it out."""
+        rules = self._rules
+        if attendee.declined and rules.declined == "skip":
+            return None
+        if attendee.role is Role.INFORMED:
+            return people.informed
+        if attendee.role is not Role.OPTIONAL:
+            return people.participants
+        groups = {"participant": people.participants, "cc": people.informed}
+        return groups.get(rules.optional)
+
+    def _rejected(self, people: _People) -> str:
+        """Return why people without user id reject the event (people.unmapped); empty if they do not."""
+        if not people.unmapped or self._rules.unmapped != "reject":
+            return ""
+        return (
+            f"No user id is known for {', '.join(people.unmapped)}; "
+            "add them to the people file, or set people.unmapped to skip."
+        )
 
     # Notice, text, attachments
 
@@ -248,15 +293,18 @@ class Mapper:
         """Return the seconds from its nearest alarm to the start; the default if none comes before."""
         leads = []
         for alarm in occurrence.alarms:
-            fires = alarm.at or (span.end if alarm.from_end else span.start) + alarm.offset
+            related = span.end if alarm.from_end else span.start
+            fires = alarm.at or related + alarm.offset
             lead = span.start - fires
             if timedelta() <= lead <= LONGEST_LEAD:
                 leads.append(int(lead.total_seconds()))
         return min(leads, default=self._rules.notice_time_s)
 
     def _description(self, occurrence: Occurrence, notes: list[Note]) -> str:
-        """Plain text and joining link within what the mark leaves; the link is kept when text is cut."""
-        limit = DESCRIPTION_LIMIT - (MARK_LENGTH + 1 if self._rules.marker else 0)
+        """Return plain text and joining link within what the mark leaves; the link stays when text is cut."""
+        limit = DESCRIPTION_LIMIT
+        if self._rules.marker:
+            limit -= MARK_LENGTH + 1
         text = plain(occurrence.description)
         link = fold_space(occurrence.joining_link)
         if link and utf16_length(link) > limit:

@@ -17,7 +17,7 @@ had taken off, beside the new ones where a series was moved, and any calendar co
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -93,39 +93,63 @@ def merge(
     whose calendars the administrator named. Between copies that nothing tells apart the source that comes
     first in `readings` decides, which is the order of the configuration.
     """
-    copies: dict[OccurrenceKey, list[Occurrence]] = {}
-    signed: set[_Event] = set()
-    voices: dict[_Event, _Voice] = {}
-    shared: set[_Event] = set()
-    unclear: set[str] = set()
-    for reading in readings.values():
-        for occurrence in reading.occurrences:
-            event = (occurrence.key.scope, occurrence.key.uid)
-            copies.setdefault(occurrence.key, []).append(occurrence)
-            voice = (occurrence.source, occurrence.document)
-            if voices.setdefault(event, voice) != voice:
-                shared.add(event)
-            if occurrence.authority is not Authority.NOBODY:
-                signed.add(event)
-            if occurrence.contested:
-                unclear.add(occurrence.key.uid)
-    several = unclear | {uid for _, uid in shared}
-    several |= {key.uid for key, found in copies.items() if len(found) > 1}
+    copies = _Copies.of(readings)
+    several = copies.uids_of_several()
     deciders = deciders_of(several) if several else {}
-    standing = _standing(shared, copies, deciders, readings)
+    standing = _standing(copies.shared, copies.by_key, deciders, readings)
     merged: list[Witnessed] = []
-    for key, found in sorted(copies.items(), key=lambda item: item[0]):
+    for key, found in sorted(copies.by_key.items(), key=lambda item: item[0]):
         event = (key.scope, key.uid)
         among = standing.get(event)
         if among is not None and among.denies(key, found):
             continue
-        decider = deciders.get(key) or (among.decider_among(found) if among is not None else None)
+        decider = deciders.get(key)
+        if decider is None and among is not None:
+            decider = among.decider_among(found)
         # Which of two dates is right would be a guess, so the event is reported, and not booked.
         told = found if decider else [copy for copy in found if not copy.contested]
-        seen = _witnessed(told, decider, owners, signed=event in signed)
+        seen = _witnessed(told, decider, owners, signed=event in copies.signed)
         if seen is not None:
             merged.append(seen)
     return tuple(merged)
+
+
+@dataclass(slots=True)
+class _Copies:
+    """The copies of all occurrences.
+
+    `signed` are the events of which a copy names people, `shared` those with copies of several voices, and
+    `contested` the UIDs of which no revision tells the newer copy.
+    """
+
+    by_key: dict[OccurrenceKey, list[Occurrence]] = field(default_factory=dict)
+    signed: set[_Event] = field(default_factory=set)
+    shared: set[_Event] = field(default_factory=set)
+    contested: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, readings: Mapping[str, Reading]) -> _Copies:
+        """Gather the copies that the readings show."""
+        found = cls()
+        voices: dict[_Event, _Voice] = {}
+        for reading in readings.values():
+            for occurrence in reading.occurrences:
+                event = (occurrence.key.scope, occurrence.key.uid)
+                found.by_key.setdefault(occurrence.key, []).append(occurrence)
+                voice = _voice(occurrence)
+                if voices.setdefault(event, voice) != voice:
+                    found.shared.add(event)
+                if occurrence.authority is not Authority.NOBODY:
+                    found.signed.add(event)
+                if occurrence.contested:
+                    found.contested.add(occurrence.key.uid)
+        return found
+
+    def uids_of_several(self) -> set[str]:
+        """Return the UIDs of which there may be several copies of an occurrence."""
+        of_shared = {uid for _, uid in self.shared}
+        repeated = {key.uid for key, found in self.by_key.items() if len(found) > 1}
+        return self.contested | of_shared | repeated
 
 
 def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
@@ -213,9 +237,10 @@ class _Standing:
         known = tuple(known)
         # What is over tells who decided only where nothing goes on.
         former = _voices_of([decider for decider in known if not decider.past] or known, said)
-        organizers = frozenset(
-            address for copy in said if _voice(copy) in former for address in copy.copy_organizer
-        )
+        organizers: set[str] = set()
+        for copy in said:
+            if _voice(copy) in former:
+                organizers.update(copy.copy_organizer)
         deciding = _of_the_organizer(said, organizers) or former
         speakers = {voice: _speaker(newest[voice], said, newest, readings) for voice in deciding}
         return cls(former, speakers, newest)
@@ -256,14 +281,14 @@ def _voices_of(known: Iterable[Decider], said: Sequence[Occurrence]) -> frozense
     return frozenset(found)
 
 
-def _of_the_organizer(said: Sequence[Occurrence], organizers: frozenset[str]) -> frozenset[_Voice]:
+def _of_the_organizer(said: Sequence[Occurrence], organizers: Collection[str]) -> frozenset[_Voice]:
     """Return the voices of calendars of the organizer, by the word of the administrator; none if unclear.
 
     Whoever has a calendar named after him may write the UID of somebody else's meeting into it, with himself
     as the organizer: so it has to be an organizer that those copies name which decided until now.
     """
     theirs = [copy for copy in said if copy.authority is Authority.ORGANIZER]
-    theirs = [copy for copy in theirs if not organizers or organizers & _organizer(copy)]
+    theirs = [copy for copy in theirs if not organizers or not _organizer(copy).isdisjoint(organizers)]
     if not all(_share_organizer(copy, theirs[0]) for copy in theirs):
         return frozenset()
     return frozenset(_voice(copy) for copy in theirs)
@@ -368,7 +393,7 @@ class _Choice:
     def _first(self) -> Occurrence:
         """Return the copy that decides when nobody decided yet."""
         said = any(copy.authority is Authority.ORGANIZER for copy in self.copies)
-        addresses = {address for copy in self.copies for address in _organizer(copy)}
+        addresses = frozenset[str]().union(*map(_organizer, self.copies))
         claims_count = not said and not addresses & self.owners
 
         def rank(copy: Occurrence) -> tuple[object, ...]:
@@ -379,14 +404,14 @@ class _Choice:
         return max(self.copies, key=rank)  # max keeps the first of equals
 
     def _is_cancel_of_a_stranger(self, copy: Occurrence) -> bool:
-        """Whether a copy is cancelled that another organizer's copy shows alive."""
+        """Tell whether a copy is cancelled that another organizer's copy shows alive."""
         return copy.cancelled and any(
             _organizer(other) and not other.cancelled and not _share_organizer(copy, other)
             for other in self.copies
         )
 
     def _is_overruled(self, copy: Occurrence) -> bool:
-        """Whether a copy is cancelled and its organizer has shown the meeting alive since."""
+        """Tell whether a copy is cancelled and its organizer has shown the meeting alive since."""
         return copy.cancelled and any(
             other.sequence > copy.sequence and not other.cancelled and _share_organizer(copy, other)
             for other in self.copies
@@ -406,7 +431,7 @@ def _revision(copy: Occurrence) -> tuple[int, bool, bool, bool, float]:
 
 
 def _is_later(copy: Occurrence, current: Occurrence) -> bool:
-    """Whether a copy proves to be a later revision than the one that decides: of the same ORGANIZER."""
+    """Tell whether a copy proves to be a later revision than the one that decides: of the same ORGANIZER."""
     return copy.sequence > current.sequence and _share_organizer(copy, current)
 
 
@@ -449,7 +474,7 @@ def _share_organizer(copy: Occurrence, other: Occurrence) -> bool:
 
 
 def _guests(copy: Occurrence) -> frozenset[str]:
-    return frozenset(address for guest in copy.attendees for address in guest.person.addresses)
+    return frozenset[str]().union(*(guest.person.addresses for guest in copy.attendees))
 
 
 def _organizer(copy: Occurrence) -> frozenset[str]:

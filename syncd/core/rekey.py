@@ -165,14 +165,14 @@ class _Candidates:
         is_gone = judged.evidence in AT_ONCE
         if is_gone:
             yield from self._near(booking, same_event)
-        if is_gone or judged.counted_in or judged.reason in _ELSEWHERE:
-            for index in same_content:
-                if booking.source in self._fresh[index].witnesses:
-                    yield _Pair(booking, index, timedelta())
-        if judged.reason is Reason.SOURCE_REMOVED:
-            for index in same_content:
-                if booking.key.uid == self._fresh[index].key.uid:
-                    yield _Pair(booking, index, timedelta())
+        may_be_renamed = is_gone or bool(judged.counted_in) or judged.reason in _ELSEWHERE
+        source_renamed = judged.reason is Reason.SOURCE_REMOVED
+        for index in same_content:
+            meeting = self._fresh[index]
+            of_its_source = may_be_renamed and booking.source in meeting.witnesses
+            of_its_uid = source_renamed and booking.key.uid == meeting.key.uid
+            if of_its_source or of_its_uid:
+                yield _Pair(booking, index, timedelta())
 
     def _near(self, booking: Booking, indices: Iterable[int]) -> Iterator[_Pair]:
         for index in indices:

@@ -45,12 +45,12 @@ _VIRAMA = 9  # canonical combining class
 
 
 def utf16_length(text: str) -> int:
-    """Length in UTF-16 code units."""
+    """Return the length in UTF-16 code units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def fold_space(text: str) -> str:
-    """One line: every run of white space or control characters becomes one blank."""
+    """Return a text as one line: every run of white space or control characters becomes one blank."""
     return _without_controls(_SPACE.sub(" ", text)).strip()
 
 
@@ -75,7 +75,7 @@ def normal_form(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """A description with no more than can matter for its plain text; costs time in proportion to its length.
+    """Shorten a description to what can matter for its plain text, in time in proportion to its length.
 
     Of HTML comments, scripts, styles and heads are left out first, since they may be longer than the text.
     """
@@ -90,7 +90,7 @@ def shortened(text: str) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """HTML without what is never shown, as far as `TEXT_READ` characters; what has no end is left."""
+    """Return HTML without what is never shown, as far as `TEXT_READ` characters; what has no end is left."""
     kept: list[str] = []
     length = place = 0
     endless: set[str] = set()  # kinds of which no end stands behind this place, so it is looked for once
@@ -109,7 +109,7 @@ def _without_hidden(text: str) -> str:
 
 @functools.lru_cache(maxsize=64)  # the dates of a series share their text
 def plain(text: str) -> str:
-    """Plain text of a description: HTML reduced, line ends unified, no control characters, no loose ends."""
+    """Return a description as plain text: HTML reduced, line ends unified, no control characters."""
     text = shortened(text)
     if _LOOKS_LIKE_HTML.search(text):
         # An address in brackets is text, not a tag.
@@ -120,7 +120,7 @@ def plain(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text within `limit` UTF-16 code units, with `…` at the end if anything was cut.
+    """Cut a text to `limit` UTF-16 code units, with `…` at the end if anything was cut.
 
     Never inside what a reader sees as one character (a grapheme cluster, Unicode Annex 29).
     """
@@ -138,26 +138,38 @@ def cut(text: str, limit: int) -> str:
 
 
 def _breaks_between(text: str, index: int) -> bool:
-    """Whether a grapheme cluster may end before `text[index]`."""
+    """Tell whether a grapheme cluster may end before `text[index]`."""
     before, after = text[index - 1], text[index]
     if before == "\r" and after == "\n":
         return False
-    if _ZERO_WIDTH_JOINER in {before, after} or after in _EXTENDING:
+    if before == _ZERO_WIDTH_JOINER or _extends(after):
         return False
-    if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
-        return False  # combining marks, variation selectors, skin tones
     if unicodedata.combining(before) == _VIRAMA and unicodedata.category(after) == "Lo":
         return False  # consonants joined by a virama
-    if "\U000e0020" <= after <= "\U000e007f":
-        return False  # tags of subdivision flags
     if _hangul_joins(before, after):
         return False
     if _is_regional(before) and _is_regional(after):
-        run = 0
-        while index - 1 - run >= 0 and _is_regional(text[index - 1 - run]):
-            run += 1
-        return run % 2 == 0  # flags are pairs
+        return _is_even_run_of_regional(text, index)
     return True
+
+
+def _extends(character: str) -> bool:
+    """Tell whether a character belongs to the one before it, whatever that is."""
+    if character == _ZERO_WIDTH_JOINER or character in _EXTENDING:
+        return True
+    if unicodedata.category(character) in {"Mn", "Me", "Mc"}:
+        return True  # combining marks, variation selectors
+    is_skin_tone = "\U0001f3fb" <= character <= "\U0001f3ff"
+    is_tag_of_flag = "\U000e0020" <= character <= "\U000e007f"  # of a subdivision
+    return is_skin_tone or is_tag_of_flag
+
+
+def _is_even_run_of_regional(text: str, index: int) -> bool:
+    """Tell whether whole flags stand before `text[index]`: two regional indicators make one."""
+    run = 0
+    while index - 1 - run >= 0 and _is_regional(text[index - 1 - run]):
+        run += 1
+    return run % 2 == 0
 
 
 def _is_regional(character: str) -> bool:
@@ -165,18 +177,17 @@ def _is_regional(character: str) -> bool:
 
 
 def _hangul_joins(before: str, after: str) -> bool:
-    """Rules GB6 to GB8 for conjoining jamo."""
-    leading, vowel, trailing = (
-        "\u1100" <= before <= "\u115f",
-        "\u1160" <= after <= "\u11a7",
-        "\u11a8" <= after <= "\u11ff",
-    )
-    syllable = "\uac00" <= before <= "\ud7a3"
-    if leading:
-        return "\u1100" <= after <= "\u115f" or vowel or "\uac00" <= after <= "\ud7a3"
-    if (syllable and (ord(before) - 0xAC00) % 28 == 0) or "\u1160" <= before <= "\u11a7":
-        return vowel or trailing
-    return (syllable or "\u11a8" <= before <= "\u11ff") and trailing
+    """Tell whether jamo join to one syllable (Unicode Annex 29, rules GB6 to GB8)."""
+    is_vowel = "\u1160" <= after <= "\u11a7"
+    is_trailing = "\u11a8" <= after <= "\u11ff"
+    is_after_syllable = "\uac00" <= before <= "\ud7a3"
+    if "\u1100" <= before <= "\u115f":
+        is_leading = "\u1100" <= after <= "\u115f"
+        return is_leading or is_vowel or "\uac00" <= after <= "\ud7a3"
+    is_open_syllable = is_after_syllable and (ord(before) - 0xAC00) % 28 == 0
+    if is_open_syllable or "\u1160" <= before <= "\u11a7":
+        return is_vowel or is_trailing
+    return is_trailing and (is_after_syllable or "\u11a8" <= before <= "\u11ff")
 
 
 def _without_controls(text: str) -> str:
@@ -198,7 +209,7 @@ class _Reducer:
         self._quotes_end = True  # behind this place; else quotes in tags mean nothing
 
     def reduce(self) -> str:
-        """The text, with runs of blanks and line ends reduced."""
+        """Return the text, with runs of blanks and line ends reduced."""
         text, place = self._text, 0
         while (begin := text.find("<", place)) >= 0:
             self._add(text[place:begin])
@@ -208,7 +219,7 @@ class _Reducer:
         return re.sub(r"\n{2,}", "\n", reduced).strip()
 
     def _markup(self, begin: int) -> int:
-        """Read what begins with `<`; where the text goes on."""
+        """Read what begins with `<`; return where the text goes on."""
         text = self._text
         if text.startswith("<!--", begin):
             end = text.find("-->", begin + 4)
