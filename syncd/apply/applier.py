@@ -13,18 +13,17 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import assert_never
 
 import structlog
 
-from syncd.apply.dispatch import Traffic, Write, parted
+from syncd.apply.dispatch import Dispatcher, Write, split_by_priority
 from syncd.apply.ports import Api, BookingLedger, Progress
 from syncd.apply.publish import publish
 from syncd.apply.read_back import look_up
 from syncd.apply.repairs import count_repair
 from syncd.apply.swap import Exchange, named
-from syncd.apply.tasks import Steps, finish
+from syncd.apply.tasks import Task, call, run
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Cancel, Create, Mode, Plan, Update
@@ -83,7 +82,7 @@ class Applier:
         self._written: list[Booking] = []  # to be read back
         self._density = 1.0  # reservations of ours in a day
         self._exchange = Exchange(ledger=ledger, set_content=self._set, refuse=self._refuse)
-        self._traffic = Traffic(pause_s=api.pause_s, ending=self._ends)
+        self._dispatcher = Dispatcher(pause_s=api.pause_s, ending=self._ends)
         self._may_give_way = False
         self._has_given_way = False
         self.left: Sequence[Write] = ()
@@ -98,32 +97,32 @@ class Applier:
         What is new goes before what was left before, by UID, if it is little; `left` is what is not begun.
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
-        first, others = parted(plan, left_before)
+        first, others = split_by_priority(plan, left_before)
         writes = (*first, *others)
         self._progress.begin(len(writes))
         self._density = (plan.unchanged + len(writes)) / (self._settings.horizon / timedelta(days=1))
-        with self._traffic as traffic:
+        with self._dispatcher as dispatcher:
             try:
                 for number, change in enumerate(writes):
                     # Not before one of the others is begun, so that each cycle comes further.
                     self._may_give_way = number > len(first)
-                    traffic.wait_for_turn(change, alone=self._is_exchange(change))
+                    dispatcher.wait_for_turn(change, alone=self._is_exchange(change))
                     if self._ends():
                         self.left = writes[number:]
                         break
                     if self._is_exchange(change):
-                        finish(self._write(change))
+                        run(self._write(change))
                     else:
-                        traffic.begin(self._write(change), change)
+                        dispatcher.start(self._write(change), change)
                     if len(self._written) >= _READ_BACK:
-                        traffic.begin(self._read_back())
-                traffic.land_all()
+                        dispatcher.start(self._read_back())
+                dispatcher.finish()
             except (ApiUnusable, ReservationError):  # the latter of a question, not of a change
-                traffic.give_up()
+                dispatcher.give_up()
                 with suppress(ApiUnusable, ReservationError):
-                    finish(self._read_back())
+                    run(self._read_back())
                 raise
-        finish(self._read_back())
+        run(self._read_back())
 
     def _ends(self) -> bool:
         """Whether no other change is to begin, because of a stop or to give way at a point where it may."""
@@ -137,8 +136,8 @@ class Applier:
             bool(change.aside) or self._exchange.has_touched(change.booking)
         )
 
-    def _write(self, change: Write) -> Steps[None]:
-        attempt = self._traffic.attempt()
+    def _write(self, change: Write) -> Task[None]:
+        attempt = self._dispatcher.next_attempt()
         try:
             match change:
                 case Create():
@@ -150,18 +149,18 @@ class Applier:
                 case _:
                     assert_never(change)
         except OutcomeUnknown:
-            self._traffic.lost(attempt)
+            self._dispatcher.answer_lost(attempt)
         except ReservationError as error:
             self.count["refused"] += 1
             log.warning("not written", error=str(error))
         else:
-            self._traffic.answered()
+            self._dispatcher.answered()
         self._done += 1
         self._progress.advance(self._done)
 
     # Create
 
-    def _create(self, change: Create) -> Steps[None]:
+    def _create(self, change: Create) -> Task[None]:
         meeting, former = change.meeting, change.booking
         if change.reason is Reason.ROOM_FREE_AGAIN and former:
             still_taken = yield from self._still_taken(meeting.spec, former)
@@ -187,14 +186,14 @@ class Applier:
         (intent,) = self._ledger.bookings.record(intent, at=now, what="create", detail=f"mark {intent.mark}")
         try:
             try:
-                reservation_id = yield partial(self._api.create, meeting.spec, mark, asked=asked)
+                reservation_id = yield from call(self._api.create, meeting.spec, mark, asked=asked)
             except RateLimited as error:
                 raise ApiUnusable(str(error)) from None
             except NotExecuted:
                 # It provably did not arrive, so it may be sent again, as a request of now.
                 asked = self._api.time()
                 self._ledger.bookings.amend(intent := replace(intent, attempted_at=asked.latest))
-                reservation_id = yield partial(self._created_at_last, meeting.spec, mark, asked)
+                reservation_id = yield from call(self._created_at_last, meeting.spec, mark, asked)
             self._require_new(reservation_id)
         except Refused as refusal:
             yield from self._on_refused_create(intent, refusal)
@@ -232,7 +231,7 @@ class Applier:
         except NotExecuted as error:
             raise ApiUnusable(str(error)) from None
 
-    def _on_refused_create(self, intent: Booking, refusal: Refused) -> Steps[None]:
+    def _on_refused_create(self, intent: Booking, refusal: Refused) -> Task[None]:
         """The API publishes no codes for meetings, so the room itself is asked why.
 
         Our own mark there: an earlier request arrived after all. Another reservation: a conflict.
@@ -240,7 +239,7 @@ class Applier:
         """
         spec = intent.spec
         try:
-            found: Listing = yield partial(self._around, spec)
+            found = yield from call(self._around, spec)
         except (ReservationError, ApiUnusable) as error:
             self._refuse(_not_explained(intent, BookingState.REFUSED, refusal))
             if isinstance(error, ApiUnusable):
@@ -266,9 +265,9 @@ class Applier:
         creator = None if rooms else spec.creator
         return self._api.find(spec.start - MARGIN, spec.end + MARGIN, creator=creator, room_ids=rooms)
 
-    def _still_taken(self, spec: ReservationSpec, booking: Booking) -> Steps[bool]:
+    def _still_taken(self, spec: ReservationSpec, booking: Booking) -> Task[bool]:
         """Look before a meeting is tried again whose room was taken; looking costs no refusal."""
-        found = yield partial(self._around, spec)
+        found = yield from call(self._around, spec)
         blocker = _blocker(found, spec, booking.reservation_id)
         if blocker is None:
             return False
@@ -300,7 +299,7 @@ class Applier:
 
     # Update
 
-    def _update(self, change: Update) -> Steps[None]:
+    def _update(self, change: Update) -> Task[None]:
         if change.booking.row in self._doubtful:
             return  # its step aside got no answer; the next cycle goes on from what is found
         for booking in change.aside:
@@ -336,7 +335,7 @@ class Applier:
             self._exchange.has_moved(change.booking)
             self._confirm(intent.booked(booking.reservation_id), "updated")
 
-    def _modify(self, intent: Booking, back: Booking, asked: ApiTime) -> Steps[None]:
+    def _modify(self, intent: Booking, back: Booking, asked: ApiTime) -> Task[None]:
         """Send a change whose intent is recorded; `back` is the record if it was not sent.
 
         Raises `Refused`, `NotDone` (after a look), `OutcomeUnknown` (with the doubt recorded), `ApiUnusable`.
@@ -345,7 +344,7 @@ class Applier:
         assert intent.reservation_id is not None  # only bookings that have one are updated
         mark = Mark.find(intent.mark) if intent.mark else None
         try:
-            yield partial(
+            yield from call(
                 self._api.modify,
                 intent.reservation_id,
                 intent.pending,
@@ -366,14 +365,14 @@ class Applier:
             self._ledger.bookings.record(back, at=self._clock(), what="not sent")
             raise ApiUnusable(str(error)) from None
 
-    def _looked_at(self, intent: Booking, error: NotDone | Refused) -> Steps[Reservation | None]:
+    def _looked_at(self, intent: Booking, error: NotDone | Refused) -> Task[Reservation | None]:
         """Look what a request left to which the API said no; returns what is there.
 
         Raises `OutcomeUnknown` and `ApiUnusable`, with the doubt recorded, when that cannot be asked.
         """
         assert intent.reservation_id is not None  # only bookings that have one are changed
         try:
-            there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
+            there = yield from call(self._api.get, intent.reservation_id)
         except ApiUnusable:
             self._doubt(intent, error)
             raise
@@ -393,7 +392,7 @@ class Applier:
         intent = booking.sending(spec, booking.origin, asked.latest)
         (intent,) = self._ledger.bookings.record(intent, at=self._clock(), what=what)
         try:
-            finish(self._modify(intent, booking, asked))
+            run(self._modify(intent, booking, asked))
         except (Refused, NotDone) as no:
             self._ledger.bookings.record(booking, at=self._clock(), what="refused", detail=str(no))
             raise
@@ -401,17 +400,17 @@ class Applier:
         (stored,) = self._ledger.bookings.record(done, at=self._clock(), what=f"{what}: done")
         return stored
 
-    def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> Steps[None]:
+    def _on_refused_update(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """The reservation stays as it was; why it cannot change is asked of the API."""
         assert intent.pending is not None  # an intent has it
         assert intent.reservation_id is not None  # only bookings that have one are updated
         kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None, attempts=0)
         try:
-            now_there: Reservation | None = yield partial(self._api.get, intent.reservation_id)
+            now_there = yield from call(self._api.get, intent.reservation_id)
             if now_there is None or not now_there.live:
                 self.take_over(replace(back, pending=None, attempts=0), now_there)
                 return
-            found = yield partial(self._around, intent.pending)
+            found = yield from call(self._around, intent.pending)
         except (ReservationError, ApiUnusable) as error:
             kept = replace(kept, attempts=intent.attempts)
             self._refuse(_not_explained(kept, kept.state, refusal))
@@ -442,7 +441,7 @@ class Applier:
         stored = self._ledger.bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
-    def _cancel(self, change: Cancel) -> Steps[None]:
+    def _cancel(self, change: Cancel) -> Task[None]:
         booking = change.booking
         if booking.row in self._approved:
             yield from self._send_cancel(self._approved[booking.row], self._api.time())
@@ -462,7 +461,7 @@ class Applier:
         asked = self._api.time()
         again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
         (again,) = self._ledger.bookings.record(again, at=self._clock(), what="cancel", detail="once more")
-        finish(self._send_cancel(again, asked, intent))
+        run(self._send_cancel(again, asked, intent))
 
     def give_up_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
         """Record that a reservation stays, because the API does not cancel it."""
@@ -482,10 +481,10 @@ class Applier:
             )
         )
 
-    def _send_cancel(self, intent: Booking, asked: ApiTime, back: Booking | None = None) -> Steps[None]:
+    def _send_cancel(self, intent: Booking, asked: ApiTime, back: Booking | None = None) -> Task[None]:
         assert intent.reservation_id is not None  # only bookings that have one are cancelled
         try:
-            yield partial(self._api.cancel, intent.reservation_id, asked=asked)
+            yield from call(self._api.cancel, intent.reservation_id, asked=asked)
         except Refused as refusal:
             now_there = yield from self._looked_at(intent, refusal)
             if now_there is None or not now_there.live:
@@ -540,15 +539,15 @@ class Applier:
         self._ledger.bookings.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **named(doubt))
 
-    def _read_back(self) -> Steps[None]:
+    def _read_back(self) -> Task[None]:
         """Read what was written: it may wait for approval, and the API may have kept other values."""
         written, self._written = self._written, []
         if not written:
             return
         latest = [self._exchange.latest(b) for b in written]
-        found = yield partial(look_up, latest, self._api, self._density)
+        found = yield from call(look_up, latest, self._api, self._density)
         for booking in map(self._exchange.latest, written):
-            reservation = found.get(booking.reservation_id)
+            reservation = found.get(booking.reservation_id or "")
             if reservation is None:
                 continue  # a list may lag behind; the drift check looks again
             if booking.is_contradicted_by(reservation):

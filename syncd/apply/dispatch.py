@@ -1,9 +1,10 @@
 """Which changes of a plan are under way together.
 
 They begin in the order of the plan, as many as the pace of the API needs; only what is new and little goes
-before what a cycle left that gave way, as far as they do not meet.
-One that meets another's room and time, or its meeting, waits until that is done, and so does all after it:
-so whatever frees a place is done before what takes it, and of two that want one place the first gets it.
+before what a cycle left that gave way, as far as they do not conflict.
+A change that conflicts with one under way (the same meeting, or the same room at one time) waits until that
+is done, and so does all after it.
+So whatever frees a place is done before what takes it, and of two that want one place the first gets it.
 An API that loses an answer is asked one thing at a time until it answers again.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Self, TypeAlias
 
-from syncd.apply.tasks import Flight, Steps
+from syncd.apply.tasks import Task, TaskGroup
 from syncd.core.changes import Cancel, Create, Plan, Update, uid_of
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
@@ -28,64 +29,65 @@ _FEW = 20  # changes; more have to wait like others
 _LONGEST_PAUSE_S = 0.5  # between two looks whether to end
 
 
-class Traffic:
+class Dispatcher:
     """The changes of one plan that are under way, inside a `with` block.
 
-    `pause_s` gives the seconds until another call may begin beside so many; `ending` tells whether no other
-    is to begin.
+    `pause_s` gives the seconds until another call may begin beside so many.
+    `ending` tells whether no other change is to begin.
     """
 
     def __init__(self, *, pause_s: Callable[[int], float], ending: Callable[[], bool]) -> None:
         self._pause_s = pause_s
         self._ending = ending
-        self._flight: Flight[Write | None] = Flight()
+        self._tasks: TaskGroup[Write | None] = TaskGroup()
         self._attempts = 0
         self._lost_in_a_row = 0
         self._lost_until = 0  # the last attempt that was begun when an answer was known to be lost
 
     def __enter__(self) -> Self:
-        self._flight.__enter__()
+        self._tasks.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._flight.__exit__()
+        self._tasks.__exit__()
 
     def wait_for_turn(self, change: Write, *, alone: bool = False) -> None:
-        """Go on with what is under way until a change may begin (`alone`: until nothing is), or none is to.
+        """Resume what is under way until a change may begin, or until none is to.
 
-        Raises what the work under way raises.
+        With `alone` it may begin when nothing else is under way.
+        Raises what the tasks under way raise.
         """
-        while self._flight.land(0):  # what was answered is recorded before more is asked
+        while self._tasks.resume_next(0):  # what was answered is recorded before more is asked
             pass
         while (pause_s := self._wait_s(change, alone=alone)) > 0 and not self._ending():
-            self._flight.land(min(pause_s, _LONGEST_PAUSE_S))
+            self._tasks.resume_next(min(pause_s, _LONGEST_PAUSE_S))
 
-    def begin(self, steps: Steps[None], change: Write | None = None) -> None:
-        """Begin a change, or work that meets none; raises what it raises."""
-        self._flight.begin(steps, change)
+    def start(self, task: Task[None], change: Write | None = None) -> None:
+        """Start the task of a change, or one that conflicts with none; raise what it raises."""
+        self._tasks.start(task, change)
 
-    def land_all(self) -> None:
-        """Go on with what is under way to its end; raises what it raises."""
-        while self._flight:
-            self._flight.land()
+    def finish(self) -> None:
+        """Resume what is under way until all of it is done; raise what it raises."""
+        while self._tasks:
+            self._tasks.resume_next()
 
     def give_up(self) -> None:
-        """The same after a failure: others may fail for the same reason."""
-        while self._flight:
+        """Do the same after a failure: others may fail for the same reason, which is not raised again."""
+        while self._tasks:
             with suppress(ApiUnusable, ReservationError):
-                self._flight.land()
+                self._tasks.resume_next()
 
-    def attempt(self) -> int:
-        """The number of a request that is about to be made, for `lost`."""
+    def next_attempt(self) -> int:
+        """Return the number of a change that is about to be sent, for `answer_lost`."""
         self._attempts += 1
         return self._attempts
 
     def answered(self) -> None:
-        """The API gave a clear answer."""
+        """Note that the API gave a clear answer."""
         self._lost_in_a_row = 0
 
-    def lost(self, attempt: int) -> None:
-        """The answer to an attempt was lost; raises `ApiUnusable` when that happens time and again.
+    def answer_lost(self, attempt: int) -> None:
+        """Note that the answer to an attempt was lost; raise `ApiUnusable` at the third in a row.
 
         What is lost side by side has one cause, so it counts once.
         """
@@ -99,20 +101,20 @@ class Traffic:
             ) from None
 
     def _wait_s(self, change: Write, *, alone: bool) -> float:
-        """Seconds until a change may begin; infinite if that depends on what is under way."""
-        if self._flight and (alone or self._lost_in_a_row):
+        """Return the seconds until a change may begin; infinity if that depends on what is under way."""
+        if self._tasks and (alone or self._lost_in_a_row):
             return math.inf
-        if any(other is not None and _meet(change, other) for other in self._flight.subjects):
+        if any(other is not None and _conflict(change, other) for other in self._tasks.subjects):
             return math.inf
-        return self._pause_s(len(self._flight))
+        return self._pause_s(len(self._tasks))
 
 
-def parted(plan: Plan, left: Collection[str]) -> tuple[Sequence[Write], Sequence[Write]]:
-    """The changes of a plan that go first and in one go, and the others.
+def split_by_priority(plan: Plan, left: Collection[str]) -> tuple[Sequence[Write], Sequence[Write]]:
+    """Return the changes of a plan that go first and in one go, and the others.
 
-    First goes what a person released, because the word for it is spent; or what is new and little, when
-    changes of the UIDs `left` were left before.
-    Of two changes that meet, the order stays; meetings that take each other's places stay together.
+    First goes what a person released, because the approval for it is spent; or what is new and little, when
+    changes of the UIDs `left` were left over by the cycle before.
+    Of two changes that conflict the order stays; meetings that swap their rooms stay together.
     """
     writes = plan.writes
     if plan.released:
@@ -121,33 +123,52 @@ def parted(plan: Plan, left: Collection[str]) -> tuple[Sequence[Write], Sequence
     if not left:
         return (), writes
     new: list[Write] = []
-    others: list[Write] = []
-    keys: set[OccurrenceKey] = set()
-    places: defaultdict[str | None, list[ReservationSpec]] = defaultdict(list)
+    others = _Claims()
     for change in writes:
-        own = _places_of(change)
-        if (
-            uid_of(change) in left
-            or _key_of(change) in keys
-            or (isinstance(change, Update) and change.aside)
-            or any(mine.in_the_way_of(theirs) for mine in own for theirs in places[mine.room_id])
-        ):
-            others.append(change)
-            keys.add(_key_of(change))
-            for place in own:
-                places[place.room_id].append(place)
-        else:
-            new.append(change)
-            if len(new) > _FEW:
-                return (), writes
-    return new, others
+        if uid_of(change) in left or _begins_swap(change) or others.conflict_with(change):
+            others.add(change)
+            continue
+        new.append(change)
+        if len(new) > _FEW:
+            return (), writes
+    return new, others.changes
 
 
-def _meet(one: Write, other: Write) -> bool:
-    """Whether two changes concern one meeting, or a room at one time: then their order matters."""
+class _Claims:
+    """Changes with the meetings they concern and the places they leave or take, by room."""
+
+    def __init__(self) -> None:
+        self.changes: list[Write] = []
+        self._keys: set[OccurrenceKey] = set()
+        self._places: defaultdict[str | None, list[ReservationSpec]] = defaultdict(list)
+
+    def add(self, change: Write) -> None:
+        self.changes.append(change)
+        self._keys.add(_key_of(change))
+        for place in _places_of(change):
+            self._places[place.room_id].append(place)
+
+    def conflict_with(self, change: Write) -> bool:
+        """Tell whether a change concerns a meeting, or a room and time, of one of these."""
+        if _key_of(change) in self._keys:
+            return True
+        return any(_is_contested(place, self._places[place.room_id]) for place in _places_of(change))
+
+
+def _begins_swap(change: Write) -> bool:
+    return isinstance(change, Update) and bool(change.aside)
+
+
+def _conflict(one: Write, other: Write) -> bool:
+    """Tell whether two changes concern one meeting, or a room at one time: then their order matters."""
     if _key_of(one) == _key_of(other):
         return True
-    return any(mine.in_the_way_of(theirs) for mine in _places_of(one) for theirs in _places_of(other))
+    theirs = _places_of(other)
+    return any(_is_contested(place, theirs) for place in _places_of(one))
+
+
+def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -> bool:
+    return any(place.in_the_way_of(other) for other in others)
 
 
 def _key_of(change: Write) -> OccurrenceKey:
@@ -155,8 +176,11 @@ def _key_of(change: Write) -> OccurrenceKey:
 
 
 def _places_of(change: Write) -> list[ReservationSpec]:
-    """What a change leaves and what it takes."""
-    wanted = None if isinstance(change, Cancel) else change.meeting.spec
+    """Return the places that a change leaves, and the one that it takes."""
+    places: list[ReservationSpec | None] = []
+    if not isinstance(change, Cancel):
+        places.append(change.meeting.spec)
     booking = change.booking
-    held = (booking.content, booking.pending) if booking and booking.reservation_id else ()
-    return [spec for spec in (wanted, *held) if spec is not None]
+    if booking is not None and booking.reservation_id:
+        places += [booking.content, booking.pending]
+    return [place for place in places if place is not None]

@@ -1,8 +1,9 @@
-"""Calls that are under way at once, for one thread that decides.
+"""Tasks whose calls are under way at once, for one thread that decides.
 
-Work is a generator that yields its calls and is sent their answers, so it reads like work that waits.
-Calls are made by threads of their own; all that stands between two calls runs in the thread that begins and
-lands, so the ledger has one writer and nothing needs a lock.
+A task is a generator that yields its calls and is sent their answers, so it reads like code that waits.
+Calls are made by threads of their own.
+All that stands between two calls runs in the thread that starts and resumes the tasks, so the ledger has one
+writer and nothing needs a lock.
 Must not: know what a call is for, or let one keep the process from ending.
 """
 
@@ -10,43 +11,56 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Generator
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar
 
 from syncd.errors import SyncdError
 
+_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _Subject = TypeVar("_Subject")
 
 Call: TypeAlias = Callable[[], Any]
-Steps: TypeAlias = Generator[Call, Any, _Result]
+Task: TypeAlias = Generator[Call, Any, _Result]
 """Work: what it yields is called, what that returns or raises is what the yield returns or raises."""
 
 
-def finish(steps: Steps[_Result]) -> _Result:
-    """Do some work in this thread, from its first call to its last."""
+def call(
+    function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> Task[_Result]:
+    """Call a function in a thread of its own; return what it returns, raise what it raises.
+
+    For use in a task, as `answer = yield from call(function, argument)`.
+    """
+    result: _Result = yield partial(function, *args, **kwargs)
+    return result
+
+
+def run(task: Task[_Result]) -> _Result:
+    """Run a task in this thread, from its first call to its last, and return its result."""
     answer: object = None
     failure: SyncdError | None = None
     while True:
         try:
-            call = steps.send(answer) if failure is None else steps.throw(failure)
+            request = task.send(answer) if failure is None else task.throw(failure)
         except StopIteration as end:
             result: _Result = end.value
             return result
         answer = failure = None
         try:
-            answer = call()
+            answer = request()
         except SyncdError as error:
             failure = error
 
 
-class Flight(Generic[_Subject]):
-    """Work under way, inside a `with` block; `subjects` tells of what."""
+class TaskGroup(Generic[_Subject]):
+    """Tasks under way, inside a `with` block; `subjects` tells of what."""
 
     def __init__(self) -> None:
-        self._underway: dict[Steps[None], _Subject] = {}
-        self._to_make: SimpleQueue[tuple[Steps[None], Call] | None] = SimpleQueue()
-        self._landed: SimpleQueue[tuple[Steps[None], object, BaseException | None]] = SimpleQueue()
+        self._underway: dict[Task[None], _Subject] = {}
+        self._to_call: SimpleQueue[tuple[Task[None], Call] | None] = SimpleQueue()
+        self._answered: SimpleQueue[tuple[Task[None], object, BaseException | None]] = SimpleQueue()
         self._threads = 0
 
     def __enter__(self) -> Self:
@@ -54,7 +68,7 @@ class Flight(Generic[_Subject]):
 
     def __exit__(self, *_: object) -> None:
         for _thread in range(self._threads):
-            self._to_make.put(None)
+            self._to_call.put(None)
         self._threads = 0
 
     def __len__(self) -> int:
@@ -62,47 +76,47 @@ class Flight(Generic[_Subject]):
 
     @property
     def subjects(self) -> Collection[_Subject]:
-        """What was said of each work when it was begun."""
+        """Return what was said of each task when it was started."""
         return self._underway.values()
 
-    def begin(self, steps: Steps[None], subject: _Subject) -> None:
-        """Do some work up to its first call, which then goes on by itself; raises what the work raises."""
-        self._underway[steps] = subject
-        self._go_on(steps, None, None)
+    def start(self, task: Task[None], subject: _Subject) -> None:
+        """Run a task up to its first call, which then goes on by itself; raise what the task raises."""
+        self._underway[task] = subject
+        self._resume(task, None, None)
 
-    def land(self, patience_s: float | None = None) -> bool:
-        """Go on with the next work whose call has ended, as far as its next call; raises what that raises.
+    def resume_next(self, patience_s: float | None = None) -> bool:
+        """Resume the next task whose call has ended, up to its next call; raise what the task raises.
 
-        False if none has ended within `patience_s` seconds.
+        Return False if no call has ended within `patience_s` seconds (None: wait for ever).
         """
         try:
-            landed = self._landed.get(timeout=patience_s)
+            answered = self._answered.get(timeout=patience_s)
         except Empty:
             return False
-        self._go_on(*landed)
+        self._resume(*answered)
         return True
 
-    def _go_on(self, steps: Steps[None], answer: object, failure: BaseException | None) -> None:
-        call = None
+    def _resume(self, task: Task[None], answer: object, failure: BaseException | None) -> None:
+        request = None
         try:
-            call = steps.send(answer) if failure is None else steps.throw(failure)
+            request = task.send(answer) if failure is None else task.throw(failure)
         except StopIteration:
             return
         finally:
-            if call is None:
-                del self._underway[steps]
+            if request is None:
+                del self._underway[task]
         if self._threads < len(self._underway):
             self._threads += 1
             # A daemon, since a call whose answer nobody waits for must not hold up the end of the process.
             threading.Thread(target=self._make_calls, name="call", daemon=True).start()
-        self._to_make.put((steps, call))
+        self._to_call.put((task, request))
 
     def _make_calls(self) -> None:
-        while (work := self._to_make.get()) is not None:
-            steps, call = work
+        while (work := self._to_call.get()) is not None:
+            task, request = work
             try:
-                answer = call()
+                answer = request()
             except BaseException as failure:  # it is raised in the thread that waits for it
-                self._landed.put((steps, None, failure))
+                self._answered.put((task, None, failure))
             else:
-                self._landed.put((steps, answer, None))
+                self._answered.put((task, answer, None))
