@@ -58,24 +58,24 @@ class AbsentFiles:
             return found
         return replace(found, is_folder=True, formers=formers)
 
-    def missing(self, glance: Glance, inventory: SourceIndex) -> tuple[Missing, ...]:
+    def missing(self, glance: Glance, index: SourceIndex) -> tuple[Missing, ...]:
         """Return the files that are gone as a reading tells them."""
         return tuple(
             Missing(
                 former.name,
                 self._away(glance, former.name, former.missed_at),
                 former.held == 1,
-                _Holds(inventory, former),
+                _Holds(index, former),
             )
-            for former in inventory.formers
+            for former in index.formers
             if former.missed_at is not None
         )
 
     def watch(
-        self, glance: Glance, inventory: SourceIndex, missing: tuple[Missing, ...], *, complete: bool
+        self, glance: Glance, index: SourceIndex, missing: tuple[Missing, ...], *, complete: bool
     ) -> None:
         """Remember when a source has to be looked at again, because a file was gone for long enough then."""
-        here = {(glance.source, former.name, former.missed_at) for former in inventory.formers}
+        here = {(glance.source, former.name, former.missed_at) for former in index.formers}
         self._since = {
             key: at_s for key, at_s in self._since.items() if key[0] != glance.source or key in here
         }
@@ -137,8 +137,8 @@ class AbsentFiles:
 class _Holds:
     """Tells whether a file that is gone held an event with a UID."""
 
-    inventory: SourceIndex
+    index: SourceIndex
     former: Former
 
     def __call__(self, uid: str) -> bool:
-        return self.inventory.digest_of(uid) in self.former.uids
+        return self.index.digest_of(uid) in self.former.uids

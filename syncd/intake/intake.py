@@ -34,9 +34,9 @@ from syncd.intake.scan import (
     UNKNOWN,
     UNREADABLE,
     WHOLE,
-    Found,
-    Look,
-    Search,
+    Scan,
+    ScanResult,
+    SourceState,
     digest_of,
     digest_of_pieces,
     earliest,
@@ -57,7 +57,7 @@ _AS_GOOD_AS_NOW = timedelta(minutes=10)  # for understanding, which looks much f
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class _ParsedAhead:
     """What was understood of a source since a moment: aside, in this cycle, or in one that gave way to it."""
 
     at: datetime
@@ -65,7 +65,7 @@ class _Ahead:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Readings:
     """What the sources say of some UIDs: readings by source, in the order of the configuration.
 
     `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
@@ -79,6 +79,9 @@ class Said:
     postponed: Mapping[str, frozenset[str]]
     unheard: frozenset[str]
     shelved: frozenset[str]
+
+
+Said = Readings  # until the worklist names it so, too
 
 
 class Intake:
@@ -122,15 +125,15 @@ class Intake:
         self._served: Collection[str] = ()  # sources of which something was costly in the last cycle
         self._later = frozenset[str]()  # UIDs that the last cycle left
         self._costly_turn = False  # the last cycle left what is costly to this one
-        self._looks: dict[str, Look] = {}
-        self._aside: dict[str, Search] = {}
-        self._ahead: dict[str, _Ahead] = {}
+        self._states: dict[str, SourceState] = {}
+        self._aside: dict[str, Scan] = {}
+        self._ahead: dict[str, _ParsedAhead] = {}
         self._remarked: dict[str, dict[str, str]] = {}  # by source and UID, as in the ledger
 
     def refresh_after(self, name: str) -> timedelta | None:
         """How long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
-        look = self._looks.get(name)
-        return look.parser.refresh_after if look is not None and look.readable else None
+        state = self._states.get(name)
+        return state.parser.refresh_after if state is not None and state.readable else None
 
     def awaited(self) -> Mapping[str, timedelta]:
         """In how long sources are to be looked at again, because files of them are gone, by name."""
@@ -138,9 +141,7 @@ class Intake:
 
     # What changed
 
-    def look_through(
-        self, names: Collection[str] | None, now: datetime, *, force: bool = False
-    ) -> tuple[str, ...]:
+    def update(self, names: Collection[str] | None, now: datetime, *, force: bool = False) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the agenda; the names of those looked at."""
         looked_at = []
         self._anew = force
@@ -160,17 +161,17 @@ class Intake:
                         looked_at.append(source.name)
                         continue
             try:
-                search = self._search(source, now)
+                scan = self._scan(source, now)
             except SourceError as error:
                 self._unreadable(source, str(error), now)
             else:
-                if self._elsewhere is not None and search.is_large:
-                    self._aside[source.name] = search
+                if self._elsewhere is not None and scan.is_large:
+                    self._aside[source.name] = scan
                     bounded = self._bounded(source, None, now, {})
                     window = Window.ahead(now, self._horizon)
-                    self._elsewhere(source.name, partial(search.run_aside, window, bounded))
+                    self._elsewhere(source.name, partial(scan.run_aside, window, bounded))
                     continue
-                self._take_in(source, search, search.run())
+                self._take_in(source, scan, scan.run())
             looked_at.append(source.name)
         return tuple(looked_at)
 
@@ -182,10 +183,10 @@ class Intake:
         self._refuse_poison(source, digest_of(fetched), now)
         return fetched
 
-    def _search(self, source: CalendarSource, now: datetime) -> Search:
+    def _scan(self, source: CalendarSource, now: datetime) -> Scan:
         fetched = self._fetched(source, now)
         known = self._known(source)
-        return Search(source, fetched, known, self._ledger, self._salt, now, self._elapsed())
+        return Scan(source, fetched, known, self._ledger, self._salt, now, self._elapsed())
 
     def _refuse_poison(self, source: CalendarSource, digest: str, now: datetime) -> None:
         """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
@@ -193,29 +194,27 @@ class Intake:
         if why is not None:
             raise SourceUnavailable(source.name, why[0])
 
-    def _take_in(self, source: CalendarSource, search: Search, found: Found) -> None:
-        problems = "; ".join(found.findings.problems)
-        if problems and found.findings.inventory.events == 0:
-            self._unreadable(source, problems, search.at)
+    def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> None:
+        problems = "; ".join(result.diff.problems)
+        if problems and result.diff.index.events == 0:
+            self._unreadable(source, problems, scan.at)
             return
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
-        glance = Glance(source.name, search.fetched, search.at, search.at_s)
-        inventory = self._absent.noted(
-            glance, search.known.inventory, found.findings.inventory, complete=not problems
-        )
-        found = replace(found, findings=replace(found.findings, inventory=inventory))
-        missing = self._absent.missing(glance, inventory)
-        self._absent.watch(glance, inventory, missing, complete=not problems)
-        look = Look(search.at, inventory, found.parser, standing, error, search.fetched.notes, missing)
-        if look.inventory != search.known.inventory or search.known.standing != look.standing:
-            search.take_in(found, look.standing, Window.ahead(search.at, self._horizon))
+        glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
+        index = self._absent.noted(glance, scan.known.index, result.diff.index, complete=not problems)
+        result = replace(result, diff=replace(result.diff, index=index))
+        missing = self._absent.missing(glance, index)
+        self._absent.watch(glance, index, missing, complete=not problems)
+        state = SourceState(scan.at, index, result.parser, standing, error, scan.fetched.notes, missing)
+        if state.index != scan.known.index or scan.known.standing != state.standing:
+            scan.take_in(result, state.standing, Window.ahead(scan.at, self._horizon))
             self._remarked.pop(source.name, None)
-        if search.known.standing not in {look.standing, UNKNOWN}:
+        if scan.known.standing not in {state.standing, UNKNOWN}:
             self._worklist.add_all([source.name])
-        self._looks[source.name] = look
-        self._ahead[source.name] = _Ahead(search.at, found.parsed)
-        if look.error is None:
-            search.fetched.accept()
+        self._states[source.name] = state
+        self._ahead[source.name] = _ParsedAhead(scan.at, result.parsed)
+        if state.error is None:
+            scan.fetched.accept()
 
     def let_go(self) -> None:
         """No cycle will soon ask for the same again: what was understood need not be held."""
@@ -228,15 +227,15 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        unread = {source.name: self._inventory(source).unread() for source in self.sources}
-        self._looks, self._ahead = {}, {}
+        unread = {source.name: self._index(source).unread() for source in self.sources}
+        self._states, self._ahead = {}, {}
         self._worklist.forget_indexes()
-        for name, inventory in unread.items():
-            if inventory.formers:  # a file may be gone just now, and its bookings are not to go with it
-                self._worklist.record_scan(name, inventory.packed(), UNKNOWN, kept={})
+        for name, index in unread.items():
+            if index.formers:  # a file may be gone just now, and its bookings are not to go with it
+                self._worklist.record_scan(name, index.packed(), UNKNOWN, kept={})
         self._ledger.facts.set(JUDGED_AT, now)
 
-    def said_of(self, uids: Collection[str], now: datetime) -> Said:
+    def readings_of(self, uids: Collection[str], now: datetime) -> Readings:
         """What the sources say of these UIDs, as far as this process looked at them."""
         window = Window.ahead(now, self._horizon)
         kept = self._worklist.kept_of(uids)
@@ -250,15 +249,15 @@ class Intake:
         # First those of which nothing was costly in the last cycle, so that all have their turn.
         served: set[str] = set()
         for source in sorted(self.sources, key=lambda source: source.name in self._served):
-            look = self._looks.get(source.name)
-            if look is None:
+            state = self._states.get(source.name)
+            if state is None:
                 continue
-            if not look.readable:
-                assert look.at is not None  # this process looked
-                found[source.name] = Reading.unreadable(source.name, look.at, window, look.error or "")
+            if not state.readable:
+                assert state.at is not None  # this process looked
+                found[source.name] = Reading.unreadable(source.name, state.at, window, state.error or "")
                 continue
             own = kept.get(source.name, {})
-            parsed = self._understood(source, look, own, window, whole)
+            parsed = self._understood(source, state, own, window, whole)
             if any(one.cost_s > COSTLY_S for one in parsed.values()):
                 served.add(source.name)
             for uid, one in parsed.items():
@@ -268,7 +267,7 @@ class Intake:
             later = frozenset(own.keys() - parsed.keys())
             if later:
                 postponed[source.name] = later
-            found[source.name] = _reading(source.name, look, parsed, remarks, window, later)
+            found[source.name] = _reading(source.name, state, parsed, remarks, window, later)
         self._costly_turn = others_first and bool(postponed)
         self._later = frozenset[str]().union(*postponed.values())
         self._served = served
@@ -277,14 +276,14 @@ class Intake:
         heard = {name for name, reading in readings.items() if reading.readable}
         unheard = {uid for name in configured.intersection(kept) - heard for uid in kept[name]}
         shelved = {uid for name in kept.keys() - configured for uid in kept[name]}
-        return Said(
+        return Readings(
             readings, next_start, postponed, frozenset(unheard).union(*postponed.values()), frozenset(shelved)
         )
 
     def _understood(
         self,
         source: CalendarSource,
-        look: Look,
+        state: SourceState,
         kept: Mapping[str, Kept],
         window: Window,
         whole: CpuAllowance,
@@ -292,15 +291,15 @@ class Intake:
         """What the source says of these UIDs; those that have to wait are left out."""
         ahead = self._ahead.get(source.name)
         if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
-            ahead = _Ahead(window.start, {})
+            ahead = _ParsedAhead(window.start, {})
         parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
         work = {uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed}
         bounded = self._bounded(source, whole, window.start, kept)
-        parsed |= bounded.understand(work, look.parser, window)
+        parsed |= bounded.understand(work, state.parser, window)
         for uid, one in parsed.items():
             if one.defects:
-                parsed[uid] = _told(one, unpacked(kept[uid].events), look.inventory, window)
-        self._ahead[source.name] = _Ahead(ahead.at, parsed)
+                parsed[uid] = _told(one, unpacked(kept[uid].events), state.index, window)
+        self._ahead[source.name] = _ParsedAhead(ahead.at, parsed)
         return parsed
 
     def excerpts(self, uid: str, now: datetime) -> dict[str, SourceExcerpt]:
@@ -308,16 +307,16 @@ class Intake:
         window = Window.ahead(now, self._horizon)
         found: dict[str, SourceExcerpt] = {}
         for name, kept in self._worklist.kept_of([uid]).items():
-            look = self._looks.get(name)
+            state = self._states.get(name)
             source = next((source for source in self.sources if source.name == name), None)
-            if look is None or source is None or not look.readable:
+            if state is None or source is None or not state.readable:
                 continue
             quarantined = '"defects": [[' in kept[uid].remarks
             found[name] = excerpt_of(
                 uid,
                 unpacked(kept[uid].events),
-                look.inventory,
-                parser=look.parser,
+                state.index,
+                parser=state.parser,
                 locale=source.locale,
                 window=window,
                 quarantined=quarantined,
@@ -385,27 +384,27 @@ class Intake:
         self._prepare([source.name for source in wanted], force)
         yield from wanted
 
-    def _known(self, source: CalendarSource) -> Look:
+    def _known(self, source: CalendarSource) -> SourceState:
         """How a source was found last, by this process or a former one."""
-        look = self._looks.get(source.name)
-        if look is not None:
-            return look
+        state = self._states.get(source.name)
+        if state is not None:
+            return state
         stored = self._worklist.index_of(source.name)
-        inventory = SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
-        return Look(None, inventory, parser(source, inventory), standing=stored[1] if stored else UNKNOWN)
+        index = SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
+        return SourceState(None, index, parser(source, index), standing=stored[1] if stored else UNKNOWN)
 
-    def _inventory(self, source: CalendarSource) -> SourceIndex:
+    def _index(self, source: CalendarSource) -> SourceIndex:
         """What stood in a source when it was looked at last, by this process or a former one."""
-        look = self._looks.get(source.name)
-        if look is not None:
-            return look.inventory
+        state = self._states.get(source.name)
+        if state is not None:
+            return state.index
         stored = self._worklist.index_of(source.name)
         return SourceIndex.unpacked(stored[0]) if stored else SourceIndex()
 
     def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
         self._absent.forget(source.name)
         known = self._known(source)
-        self._looks[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
+        self._states[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
         if known.standing != UNREADABLE:
             self._worklist.set_standing(source.name, UNREADABLE)
             self._worklist.add_all([source.name])
@@ -437,38 +436,38 @@ def _told(
 
 def _reading(
     source: str,
-    look: Look,
+    state: SourceState,
     parsed: Mapping[str, ParsedSeries],
     remarks: Mapping[str, str],
     window: Window,
     postponed: frozenset[str],
 ) -> Reading:
     defects: list[Defect] = []
-    notes: dict[Note, None] = dict.fromkeys(sorted(look.parser.notes, key=lambda note: note.detail))
-    notes |= {Note(Reason.SERVER_ODD, note): None for note in look.notes}
+    notes: dict[Note, None] = dict.fromkeys(sorted(state.parser.notes, key=lambda note: note.detail))
+    notes |= {Note(Reason.SERVER_ODD, note): None for note in state.notes}
     for uid in sorted(remarks):
         said = json.loads(remarks[uid])
         defects += [Defect(uid, line, Reason(why), text, name) for line, why, text, name in said["defects"]]
         notes |= {Note(Reason(why), text): None for why, text in said["notes"]}
     presence = {uid: one.presence for uid, one in parsed.items()}
     presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
-    assert look.at is not None  # this process looked
+    assert state.at is not None  # this process looked
     return Reading(
         source=source,
-        at=look.at,
+        at=state.at,
         window=window,
-        digest=look.inventory.digest,
+        digest=state.index.digest,
         occurrences=tuple(
             sorted((o for one in parsed.values() for o in one.occurrences), key=lambda o: o.key)
         ),
-        presence=Presences(presence, look.inventory),
+        presence=Presences(presence, state.index),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(notes),
-        error=look.error,
-        documents=look.inventory.documents,
-        events=look.inventory.events,
+        error=state.error,
+        documents=state.index.documents,
+        events=state.index.events,
         postponed=postponed,
-        missing=look.missing,
+        missing=state.missing,
     )
 
 

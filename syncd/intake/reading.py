@@ -56,13 +56,13 @@ class Presences(Mapping[str, Presence]):
     `parsed` has None for a UID of which nothing that counts was found.
     """
 
-    def __init__(self, parsed: Mapping[str, Presence | None], inventory: SourceIndex) -> None:
+    def __init__(self, parsed: Mapping[str, Presence | None], index: SourceIndex) -> None:
         self._understood = {uid: there for uid, there in parsed.items() if there is not None}
-        self._inventory = inventory
+        self._index = index
 
     def __getitem__(self, uid: str) -> Presence:
         known = self._understood.get(uid)
-        if known is None and (not uid or not self._inventory.holds(uid)):
+        if known is None and (not uid or not self._index.holds(uid)):
             raise KeyError(uid)
         return known or Presence.SERIES
 

@@ -27,14 +27,14 @@ _LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybod
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SourceState:
     """How a source was found; `at` is None for a look of a former process.
 
     `missing` are the files of a directory that were gone then, as it told them.
     """
 
     at: datetime | None
-    inventory: SourceIndex
+    index: SourceIndex
     parser: SeriesParser
     standing: str
     error: str | None = None
@@ -48,24 +48,24 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScanResult:
     """What a look found, by UID where it is about one.
 
     `kept` are the packed pieces of what is new, `earliest` tells when it begins, where that can be told.
     `parsed` is what was understood of it on the way.
     """
 
-    findings: SourceDiff
+    diff: SourceDiff
     parser: SeriesParser
     kept: Mapping[str, bytes] = field(default_factory=dict)
     earliest: Mapping[str, datetime] = field(default_factory=dict)
     parsed: Mapping[str, ParsedSeries] = field(default_factory=dict)
 
 
-def parser(source: CalendarSource, inventory: SourceIndex) -> SeriesParser:
+def parser(source: CalendarSource, index: SourceIndex) -> SeriesParser:
     """How the documents of a source are to be understood."""
     return SeriesParser(
-        inventory.contexts,
+        index.contexts,
         source=source.name,
         scope=source.scope,
         locale=source.locale,
@@ -73,7 +73,7 @@ def parser(source: CalendarSource, inventory: SourceIndex) -> SeriesParser:
     )
 
 
-class Search:
+class Scan:
     """A look through a source at a moment; `known` is what it is compared with.
 
     `at_s` is the same moment on a steady clock.
@@ -83,7 +83,7 @@ class Search:
         self,
         source: CalendarSource,
         fetched: Fetched,
-        known: Look,
+        known: SourceState,
         ledger: IntakeLedger,
         salt: int,
         at: datetime,
@@ -95,7 +95,7 @@ class Search:
         self.at_s = at_s
         self.ended = False
         self.again = False  # something may have changed meanwhile
-        self.found: Found | None = None
+        self.found: ScanResult | None = None
         self._source = source
         self._ledger = ledger
         self._worklist = ledger.worklist
@@ -104,17 +104,17 @@ class Search:
     @property
     def is_large(self) -> bool:
         """Whether it takes so long that others should not wait for it."""
-        new = (d.size for d in self.fetched.documents if self.known.inventory.lacks(d))
+        new = (d.size for d in self.fetched.documents if self.known.index.lacks(d))
         return sum(new) > _LARGE
 
-    def run(self) -> Found:
+    def run(self) -> ScanResult:
         """Look, now."""
         with self._ledger.under_way.working(self._source.name, digest_of(self.fetched)):
             return self._run()
 
-    def _run(self) -> Found:
-        known = self.known.inventory
-        findings = look_through(
+    def _run(self) -> ScanResult:
+        known = self.known.index
+        diff = look_through(
             self.fetched.documents,
             known,
             secret=self._salt,
@@ -124,43 +124,43 @@ class Search:
             pieces_of=self._pieces_of,
             problems=self.fetched.problems,
         )
-        if findings.inventory == known:
-            return Found(findings, self.known.parser)
-        new = {**findings.restamped, **findings.changed}
-        return Found(
-            findings,
-            parser(self._source, findings.inventory),
+        if diff.index == known:
+            return ScanResult(diff, self.known.parser)
+        new = {**diff.restamped, **diff.changed}
+        return ScanResult(
+            diff,
+            parser(self._source, diff.index),
             kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
-            earliest=_begins(findings.changed),
+            earliest=_begins(diff.changed),
         )
 
     def run_aside(self, window: Window, bounded: Bounded) -> None:
         """The same in another thread, together with understanding what is new."""
         try:
             found = self.run()
-            new = {uid: pieces for uid, pieces in found.findings.changed.items() if pieces}
+            new = {uid: pieces for uid, pieces in found.diff.changed.items() if pieces}
             self.found = replace(found, parsed=bounded.understand(new, found.parser, window))
         finally:
             self.ended = True
 
-    def take_in(self, found: Found, standing: str, window: Window) -> None:
+    def take_in(self, found: ScanResult, standing: str, window: Window) -> None:
         """Keep what was found, and put what says something new on the agenda."""
-        findings = found.findings
+        diff = found.diff
         later = {
             uid: begins - (window.end - window.start)
             for uid, begins in found.earliest.items()
             if begins > window.reach and not self._concerns(uid)
         }
-        several = self._worklist.in_several_sources(findings.restamped)
+        several = self._worklist.in_several_sources(diff.restamped)
         remarked = self._worklist.remarks(self._source.name)  # the lines may have moved in which they stand
         self._ledger.facts.set(JUDGED_AT, self.at)
         self._worklist.record_scan(
             self._source.name,
-            findings.inventory.packed(),
+            diff.index.packed(),
             standing,
             kept=found.kept,
-            dropped=[uid for uid, pieces in findings.changed.items() if not pieces],
-            ready={*findings.changed, *several, *remarked} - later.keys(),
+            dropped=[uid for uid, pieces in diff.changed.items() if not pieces],
+            ready={*diff.changed, *several, *remarked} - later.keys(),
             later=later,
         )
 

@@ -209,7 +209,7 @@ class SourceDiff:
     `problems` is a sentence for each document that could not be had or is not whole.
     """
 
-    inventory: SourceIndex
+    index: SourceIndex
     changed: Mapping[str, tuple[RawEvent, ...]]
     restamped: Mapping[str, tuple[RawEvent, ...]]
     problems: tuple[str, ...]

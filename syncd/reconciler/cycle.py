@@ -32,7 +32,7 @@ from syncd.core.totals import Resting, Tally
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
 from syncd.intake import Overlay, SourceExcerpt
-from syncd.intake.intake import Elsewhere, Intake, Prepare, Said
+from syncd.intake.intake import Elsewhere, Intake, Prepare, Readings
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.worklist import Agenda, Due
@@ -80,7 +80,7 @@ class _Matter:
     """What a cycle looks at: the UIDs that are due, what the sources say of them, and what that asks for."""
 
     due: Due
-    said: Said
+    said: Readings
     wish: Desired
 
     @property
@@ -290,7 +290,7 @@ class Reconciler:
         if only is not None:
             awaited = self._intake.awaited()
             only = {*only, *(name for name, left in awaited.items() if left <= timedelta())}
-        looked_at = self._intake.look_through(only, now, force=force)
+        looked_at = self._intake.update(only, now, force=force)
         matter = self._matter(now)
         self._poison.survived(looked_at, matter.heard, now)
         readings = matter.said.readings
@@ -344,7 +344,7 @@ class Reconciler:
         due = self._agenda.due(now)
         if former is not None and due.uids.keys() <= former.due.uids.keys():
             return former
-        said = self._intake.said_of(due.uids.keys(), now)
+        said = self._intake.readings_of(due.uids.keys(), now)
         return _Matter(due, said, self._groundwork.wish(said.readings, now, remember=True))
 
     def _settle_and_write(self, matter: _Matter, applier: Applier, *, force: bool) -> tuple[_Decided, Tally]:
@@ -525,9 +525,9 @@ class Reconciler:
         overlay = Overlay(self._ledger, () if asked is None else [asked])
         intake = self._intake_over(ledger=overlay, elsewhere=None, others_wait=lambda: False)
         intake.forget(now)
-        intake.look_through(only, now)
+        intake.update(only, now)
         ready = overlay.worklist.ready(now).keys() | {booking.key.uid for booking in bookings}
-        readings = intake.said_of(ready, now).readings
+        readings = intake.readings_of(ready, now).readings
         return _Anew(readings, {} if asked is None else intake.excerpts(asked, now))
 
     def _report(self, reading: Reading) -> SourceReport:

@@ -224,7 +224,7 @@ def read(body: bytes, pool: ParserPool, figures: Figures) -> None:
     figures.look_cpu_s = max(figures.look_cpu_s, time.process_time() - began)
     figures.calendars += 1
     locale = Locale(ZoneInfo("Europe/Berlin"))
-    parser = SeriesParser(found.inventory.contexts, source="slow", scope="", locale=locale)
+    parser = SeriesParser(found.index.contexts, source="slow", scope="", locale=locale)
     mapper = Mapper(MappingRules(creator="3"))
     steps = Steps()
     for one in pool.parse_all(found.changed, parser, _WINDOW, alive=steps.alive):

@@ -168,7 +168,7 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
             kept=lambda: uids,
             pieces_of=lambda _uid: (),
         )
-        known = SourceIndex.unpacked(b"".join(found.inventory.packed()))
+        known = SourceIndex.unpacked(b"".join(found.index.packed()))
         said = SeriesParser(
             known.contexts, source="office", scope="", locale=Locale(ZoneInfo("Europe/Berlin"))
         )

@@ -54,7 +54,7 @@ def taken_apart(
         pieces_of=lambda _uid: (),
     )
     parser = SeriesParser(
-        found.inventory.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences
+        found.index.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences
     )
     return parser, found.changed
 

@@ -77,16 +77,16 @@ class Keeper:
 
     booked: set[str] = field(default_factory=set)
     secret: int = SECRET
-    inventory: SourceIndex = field(default_factory=SourceIndex)
+    index: SourceIndex = field(default_factory=SourceIndex)
     kept: dict[str, tuple[RawEvent, ...]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
     asked: int = 0
 
     def look(self, *documents: Document | bytes, problems: Sequence[str] = ()) -> SourceDiff:
-        """What is different; it is kept, and the inventory packed and unpacked."""
+        """What is different; it is kept, and the index packed and unpacked."""
         found = look_through(
             [self._watched(d if isinstance(d, Document) else Document("work.ics", d)) for d in documents],
-            self.inventory,
+            self.index,
             secret=self.secret,
             matters=self.matters,
             concerns=self.booked.__contains__,
@@ -101,8 +101,8 @@ class Keeper:
                 self.kept[uid] = pieces
             else:
                 del self.kept[uid]  # what was never kept cannot be gone
-        self.inventory = SourceIndex.unpacked(b"".join(found.inventory.packed()))
-        assert self.inventory.packed() == found.inventory.packed()
+        self.index = SourceIndex.unpacked(b"".join(found.index.packed()))
+        assert self.index.packed() == found.index.packed()
         return found
 
     def matters(self, text: bytes) -> bool:
@@ -115,12 +115,12 @@ class Keeper:
         other = Keeper(self.booked)
         found = other.look(*documents)
         assert self.said() == other.said()
-        assert self.inventory.contexts == found.inventory.contexts
-        assert self.inventory.events == found.inventory.events
-        assert self.inventory.documents == found.inventory.documents
-        assert self.inventory.digest == found.inventory.digest
+        assert self.index.contexts == found.index.contexts
+        assert self.index.events == found.index.events
+        assert self.index.documents == found.index.documents
+        assert self.index.digest == found.index.digest
         for uid, pieces in self.kept.items():
-            lines = [self.inventory.line_of(piece) for piece in pieces]
+            lines = [self.index.line_of(piece) for piece in pieces]
             assert set(lines) <= {piece.line for piece in other.kept[uid]}
 
     def said(self) -> Mapping[str, Counter[tuple[str, bytes]]]:
@@ -195,10 +195,10 @@ def same_as_split(body: bytes, document: Document | None = None) -> None:
     wanted, problem = expected(body)
     if problem:
         assert found.problems == (f"work.ics {problem}",)
-        assert (found.changed, found.inventory.documents, found.inventory.events) == ({}, 0, 0)
+        assert (found.changed, found.index.documents, found.index.events) == ({}, 0, 0)
         return
     assert found.problems == ()
-    assert (found.inventory.documents, found.inventory.events) == (1, len(wanted))
+    assert (found.index.documents, found.index.events) == (1, len(wanted))
     pieces: dict[RawEvent, set[str]] = {}
     for uid, own in found.changed.items():
         for piece in own:
@@ -207,9 +207,9 @@ def same_as_split(body: bytes, document: Document | None = None) -> None:
     for piece, names in pieces.items():
         (raw,) = reread(piece.text).components
         assert set(raw.uids or ("",)) == names
-        (around,) = split(found.inventory.contexts[piece.context].text)
+        (around,) = split(found.index.contexts[piece.context].text)
         got.append((piece.line, raw.uids or ("",), raw.lines, around.properties.get("METHOD", "")))
-        assert found.inventory.line_of(piece) in {line for line, _, lines, _ in wanted if lines == raw.lines}
+        assert found.index.line_of(piece) in {line for line, _, lines, _ in wanted if lines == raw.lines}
     assert sorted(got) == wanted
 
 
@@ -307,7 +307,7 @@ def test_truncated(end: str) -> None:
     keeper = Keeper()
     keeper.look(body)
     for length in range(len(body)):
-        other = Keeper(inventory=keeper.inventory, kept=dict(keeper.kept))
+        other = Keeper(index=keeper.index, kept=dict(keeper.kept))
         found = other.look(body[:length])
         assert found.problems or other.kept.keys() == {"a", "b"}
         same_as_split(body[:length])
@@ -334,13 +334,13 @@ def test_signature_of_what_is_not_whole() -> None:
 
 
 def test_nothing_changed() -> None:
-    """The same bytes change nothing: neither findings nor the inventory, and no text is looked at."""
+    """The same bytes change nothing: neither findings nor the index, and no text is looked at."""
     keeper = Keeper()
     first = keeper.look(calendar(zone(), A, B, C))
     asked = keeper.asked
     again = keeper.look(calendar(zone(), A, B, C))
     assert (again.changed, again.restamped) == ({}, {})
-    assert again.inventory.packed() == first.inventory.packed()
+    assert again.index.packed() == first.index.packed()
     assert keeper.asked == asked
 
 
@@ -409,13 +409,13 @@ def test_written_to_meanwhile() -> None:
     master, override = event("s", "SUMMARY:over"), event("s", "RECURRENCE-ID:20260105T090000Z")
     keeper = Keeper()
     keeper.look(calendar(A, master))
-    before = keeper.inventory.packed()
+    before = keeper.index.packed()
     bodies = [calendar(A, master, override), calendar(A, override)]
     found = keeper.look(Document("work.ics", lambda: iter([bodies.pop(0)])))
     assert not bodies
     assert found.problems == ("work.ics is being written to; it is read in the next cycle",)
     assert (found.changed, found.restamped) == ({}, {})
-    assert found.inventory.packed() == before
+    assert found.index.packed() == before
     assert uids(keeper.look(calendar(A, master, override))) == {"s": 2}
 
 
@@ -431,8 +431,8 @@ def test_unreadable_document() -> None:
     found = keeper.look(Document("one.ics", fails), Document("two.ics", calendar(B)))
     assert found.problems == ("one.ics is gone",)
     assert uids(found) == {"a": 0, "b": 1}
-    assert (found.inventory.documents, found.inventory.events) == (1, 1)
-    assert not found.inventory.holds("a")
+    assert (found.index.documents, found.index.events) == (1, 1)
+    assert not found.index.holds("a")
     assert uids(keeper.look(Document("one.ics", calendar(A, B)), Document("two.ics", calendar(B)))) == {
         "a": 1,
         "b": 2,
@@ -602,7 +602,7 @@ def test_rivals_in_two_documents() -> None:
     keeper = Keeper()
     one, two = Document("one.ics", calendar(A, B)), Document("two.ics", calendar(A))
     assert uids(keeper.look(one, two)) == {"a": 2, "b": 1}
-    contexts = {keeper.inventory.contexts[piece.context].document for piece in keeper.kept["a"]}
+    contexts = {keeper.index.contexts[piece.context].document for piece in keeper.kept["a"]}
     assert contexts == {"one.ics", "two.ics"}
     stamped = Document("two.ics", calendar(event("a", stamp=DTSTAMP)))
     assert uids(keeper.look(one, stamped)) == {"a": 2}
@@ -696,7 +696,7 @@ def test_context_text() -> None:
     found = Keeper().look(
         Document("work.ics", calendar(A, TODO, zone(), B, head=head), base_url="https://x/")
     )
-    (context,) = found.inventory.contexts.values()
+    (context,) = found.index.contexts.values()
     (read,) = split(context.text)
     assert (context.document, context.base_url) == ("work.ics", "https://x/")
     assert read.properties == {
@@ -720,7 +720,7 @@ def test_two_calendars() -> None:
     cancelled = calendar(B, head="METHOD:CANCEL\r\n")
     keeper.look(calendar(A, zone()) + cancelled)
     (a,), (b,) = keeper.kept["a"], keeper.kept["b"]
-    texts = [keeper.inventory.contexts[piece.context].text for piece in (a, b)]
+    texts = [keeper.index.contexts[piece.context].text for piece in (a, b)]
     assert [b"METHOD" in text for text in texts] == [False, True]
     assert [b"VTIMEZONE" in text for text in texts] == [True, False]
     assert uids(keeper.look(cancelled + calendar(zone(), A))) == {}
@@ -835,11 +835,11 @@ def test_several_uids() -> None:
     joined = A.replace("UID:a", "UID:a\r\nUID:x")
     keeper = Keeper()
     assert uids(keeper.look(calendar(joined, B))) == {"a": 1, "x": 1, "b": 1}
-    assert keeper.inventory.holds("x")
+    assert keeper.index.holds("x")
     assert uids(keeper.look(calendar(B, joined))) == {}
     assert uids(keeper.look(calendar(B, joined, event("x")))) == {"x": 2}
     assert uids(keeper.look(calendar(B, A))) == {"a": 1, "x": 0}
-    assert not keeper.inventory.holds("x")
+    assert not keeper.index.holds("x")
 
 
 def test_uid_spellings() -> None:
@@ -863,18 +863,18 @@ def test_line_of() -> None:
     (kept,) = keeper.kept["b"]
     moved = calendar(TODO, event("b", stamp=DTSTAMP), TODO, A)
     keeper.look(moved)
-    assert keeper.inventory.line_of(kept) == moved[: moved.index(b"BEGIN:VEVENT")].count(b"\n") + 1
+    assert keeper.index.line_of(kept) == moved[: moved.index(b"BEGIN:VEVENT")].count(b"\n") + 1
     keeper.look(calendar(A))
-    assert keeper.inventory.line_of(kept) == kept.line
+    assert keeper.index.line_of(kept) == kept.line
 
 
 def test_holds() -> None:
     """Every UID of the source is known, over or not, however many are asked for."""
     names = [f"event {number}" for number in range(40)]
-    inventory = Keeper().look(calendar(*(event(name, "SUMMARY:over") for name in names))).inventory
+    index = Keeper().look(calendar(*(event(name, "SUMMARY:over") for name in names))).index
     for _ in range(2):
-        assert all(inventory.holds(name) for name in names)
-        assert not any(inventory.holds(name + "0") for name in names if len(name) == len(names[-1]))
+        assert all(index.holds(name) for name in names)
+        assert not any(index.holds(name + "0") for name in names if len(name) == len(names[-1]))
 
 
 def test_many_edits() -> None:
@@ -904,9 +904,9 @@ def test_another_order() -> None:
 
 
 def test_packed_size() -> None:
-    """The inventory of an event takes some 70 bytes, and holds nothing of its text."""
+    """The index of an event takes some 70 bytes, and holds nothing of its text."""
     texts = [event(f"secret {number}", "SUMMARY:secret " + "x" * 2000) for number in range(500)]
-    packed = b"".join(Keeper().look(calendar(*texts)).inventory.packed())
+    packed = b"".join(Keeper().look(calendar(*texts)).index.packed())
     assert len(packed) < 75 * 500
     assert b"secret " not in packed
 
@@ -925,16 +925,16 @@ def test_packed_otherwise(damage: Callable[[bytes], bytes]) -> None:
     """What another version packed, or what was damaged, is nothing; then all is told, also what is gone."""
     keeper = Keeper()
     keeper.look(calendar(A, B))
-    keeper.inventory = SourceIndex.unpacked(damage(b"".join(keeper.inventory.packed())))
-    assert (keeper.inventory.events, keeper.inventory.documents) == (0, 0)
+    keeper.index = SourceIndex.unpacked(damage(b"".join(keeper.index.packed())))
+    assert (keeper.index.events, keeper.index.documents) == (0, 0)
     assert uids(keeper.look(calendar(A, event("c")))) == {"a": 1, "b": 0, "c": 1}
 
 
 def test_another_secret() -> None:
-    """Digests of two installations differ, and an inventory by another secret is as good as none."""
-    one, other = (Keeper(secret=secret).look(calendar(A, B)).inventory for secret in (1, 2))
+    """Digests of two installations differ, and an index by another secret is as good as none."""
+    one, other = (Keeper(secret=secret).look(calendar(A, B)).index for secret in (1, 2))
     assert one.digest != other.digest
-    raws = [{inventory.parts[0].raws[row] for row in range(2)} for inventory in (one, other)]
+    raws = [{index.parts[0].raws[row] for row in range(2)} for index in (one, other)]
     assert raws[0].isdisjoint(raws[1])
     keeper = Keeper(secret=1)
     keeper.look(calendar(A, B))

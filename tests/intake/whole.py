@@ -46,7 +46,7 @@ def read(
         problems=problems,
     )
     parser = SeriesParser(
-        found.inventory.contexts,
+        found.index.contexts,
         source=source,
         scope=scope,
         locale=locale,
@@ -66,16 +66,16 @@ def read(
         source=source,
         at=at,
         window=window,
-        digest=found.inventory.digest,
+        digest=found.index.digest,
         occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
-        presence=Presences(presence, found.inventory),
+        presence=Presences(presence, found.index),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(sorted(notes, key=lambda note: note.detail)),
         error="; ".join(found.problems) or None,
-        readable=not found.problems or found.inventory.events > len(defects),
+        readable=not found.problems or found.index.events > len(defects),
         refresh_after=parser.refresh_after,
         documents=len(names),
-        events=found.inventory.events,
+        events=found.index.events,
     )
 
 
