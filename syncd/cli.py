@@ -9,34 +9,19 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncd import __version__, early, streams
-from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced, LedgerTooNew, SyncdError
+from syncd.exits import Exit, told_to_people
 
 if TYPE_CHECKING:
     from syncd.config import Config
     from syncd.core.booking import Booking
+    from syncd.core.resolve import Verdict
     from syncd.views.console import Tables
-
-
-class Exit(IntEnum):
-    """Exit codes; scripts depend on them."""
-
-    OK = 0
-    ATTENTION = 1
-    USAGE = 2
-    CHANGES = 3
-    API = 69
-    LOCKED = 75
-    CONFIG = 78
-    INTERRUPTED = 130
 
 
 app = typer.Typer(
@@ -106,12 +91,12 @@ def once(
     ):
         done = parts.reconciler.cycle(only, force=force)
     if as_json:
-        _print_json(documents.cycle_document(done))
+        streams.say_json(documents.cycle_document(done))
     else:
         _tables(config).cycle(done)
     if done.error is not None:
         if as_json:
-            _complain(done.error)
+            streams.complain(done.error)
         raise typer.Exit(Exit.ATTENTION if done.clock_wrong else Exit.API)
     if done.interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
@@ -129,7 +114,7 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
         preview = parts.reconciler.preview(only=_known_sources(config, source))
     if as_json:
         reservation = config.reservation
-        _print_json(
+        streams.say_json(
             documents.plan_document(
                 preview.plan,
                 instance=reservation.instance,
@@ -161,7 +146,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
             now=utc_now(),
         )
     if as_json:
-        _print_json(documents.status_document(found))
+        streams.say_json(documents.status_document(found))
     else:
         _tables(config).status(found)
     raise typer.Exit(Exit.ATTENTION if found.needs_attention else Exit.OK)
@@ -186,7 +171,7 @@ def explain(
     with service(config, owner=False) as parts:
         story = story_of(uid, parts)
     if as_json:
-        _print_json(story.document())
+        streams.say_json(story.document())
     else:
         tell(story, screen())
     raise typer.Exit(Exit.ATTENTION if story.needs_person else Exit.OK)
@@ -201,10 +186,10 @@ def approve(context: typer.Context, checksum: str) -> None:
     with service(config, owner=False) as parts:
         held = parts.reconciler.held_now(checksum)
         if held.checksum is None:
-            _complain("Nothing is held, so there is nothing to approve.")
+            streams.complain("Nothing is held, so there is nothing to approve.")
             raise typer.Exit(Exit.ATTENTION)
         if held.checksum != checksum:
-            _complain(f"{checksum} is not what is held now; the current checksum is {held.checksum}.")
+            streams.complain(f"{checksum} is not what is held now; the current checksum is {held.checksum}.")
             raise typer.Exit(Exit.ATTENTION)
         parts.ledger.people.approve(checksum, utc_now(), who())
     streams.say(f"Approved; the next cycle cancels {held.cancellations} reservations.")
@@ -231,18 +216,11 @@ def resolve(
 ) -> None:
     """Settle what is in doubt, was refused, released or dropped, or vanished; the next cycle does it."""
     from syncd.assembly import open_ledger, utc_now, who
-    from syncd.core.resolve import Decision, Open, Verdict, full_name, open_as, resolvable
+    from syncd.core.resolve import Decision, full_name, resolvable
 
-    chosen = [v for v, said in ((Verdict.ADOPT, adopt), (Verdict.RETRY, retry), (Verdict.DROP, drop)) if said]
-    if len(chosen) != 1:
-        raise typer.BadParameter("give one of --adopt RESERVATION_ID, --retry and --drop")
-    if (key is None) == (every is None):
-        raise typer.BadParameter("give either a KEY or --all STATE")
-    if every is None and source is not None:
-        raise typer.BadParameter("--source goes with --all STATE; a KEY means one booking by itself")
-    if every is not None and adopt:
-        raise typer.BadParameter("--adopt takes one reservation for one booking, so give its KEY, not --all")
-    state = _open_state(every, [one.value for one in Open]) if every is not None else None
+    verdict = _verdict(adopt, retry=retry, drop=drop)
+    _require_one_aim(key, every, source, adopt)
+    state = None if every is None else _open_state(every)
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
         open_ones = [booking for booking in ledger.bookings.current() if resolvable(booking)]
@@ -250,48 +228,93 @@ def resolve(
             meant = [_one_meant(key or "", open_ones)]
             told = full_name(meant[0])
         else:
-            _require_source(source, {s.name for s in config.sources} | {b.source for b in open_ones})
-            meant = [b for b in open_ones if open_as(b) == state and source in {None, b.source}]
-            words = f"{state.replace('_', ' ')}{f' in source {source}' if source else ''}"
+            if source is not None:
+                _require_known(source, {s.name for s in config.sources} | {b.source for b in open_ones})
+            meant = _all_meant(state, source, open_ones)
+            words = _words_for(state, source)
             if not meant:
                 streams.say(f"No booking is {words}, so there is nothing to resolve.")
                 return
             told = f"{len(meant)} booking{'s' if len(meant) > 1 else ''} {words}"
-        ledger.people.decide(*(Decision(b.row, chosen[0], adopt, who(), utc_now()) for b in meant))
-    streams.say(f"Recorded for {told}: {chosen[0]}; the next cycle looks at the API and carries it out.")
+        by, at = who(), utc_now()
+        ledger.people.decide(*(Decision(booking.row, verdict, adopt, by, at) for booking in meant))
+    streams.say(f"Recorded for {told}: {verdict}; the next cycle looks at the API and carries it out.")
 
 
-def _open_state(said: str, words: list[str]) -> str:
-    """The STATE of `resolve --all`, also with a blank or a hyphen in it."""
+def _verdict(adopt: str | None, *, retry: bool, drop: bool) -> Verdict:
+    """Return the one verdict that was chosen; raises `typer.BadParameter`."""
+    from syncd.core.resolve import Verdict
+
+    options = {Verdict.ADOPT: adopt, Verdict.RETRY: retry, Verdict.DROP: drop}
+    chosen = [verdict for verdict, given in options.items() if given]
+    if len(chosen) != 1:
+        raise typer.BadParameter("give one of --adopt RESERVATION_ID, --retry and --drop")
+    return chosen[0]
+
+
+def _require_one_aim(key: str | None, every: str | None, source: str | None, adopt: str | None) -> None:
+    """Raise `typer.BadParameter` unless either a KEY or --all is given, with what goes with it."""
+    if (key is None) == (every is None):
+        raise typer.BadParameter("give either a KEY or --all STATE")
+    if every is None and source is not None:
+        raise typer.BadParameter("--source goes with --all STATE; a KEY means one booking by itself")
+    if every is not None and adopt:
+        raise typer.BadParameter("--adopt takes one reservation for one booking, so give its KEY, not --all")
+
+
+def _open_state(said: str) -> str:
+    """Return the STATE of `resolve --all`, also said with a blank or a hyphen in it."""
+    from syncd.core.resolve import Open
+
+    states = [state.value for state in Open]
     word = said.strip().lower().replace(" ", "_").replace("-", "_")
-    if word not in words:
+    if word not in states:
         raise typer.BadParameter(
-            f"{said!r} is no state to resolve; the states are {', '.join(words)}", param_hint="--all"
+            f"{said!r} is no state to resolve; the states are {', '.join(states)}", param_hint="--all"
         )
     return word
 
 
 def _one_meant(key: str, open_ones: list[Booking]) -> Booking:
-    """The one open booking that a KEY means; else what there is, and the end."""
+    """Return the one open booking that a KEY means; else say what there is, and leave."""
     from syncd.core.resolve import full_name, named
 
     meant = named(key, open_ones)
     if len(meant) == 1:
         return meant[0]
-    many = f"{key!r} means several bookings; give one of:" if meant else f"Nothing open has the key {key!r}."
-    nothing = " Nothing is in doubt, refused, released, dropped or vanished."
-    known = nothing if not open_ones else " What is open:"
-    _complain(f"{many}{'' if meant else known}")
+    if meant:
+        streams.complain(f"{key!r} means several bookings; give one of:")
+    elif open_ones:
+        streams.complain(f"Nothing open has the key {key!r}. What is open:")
+    else:
+        streams.complain(
+            f"Nothing open has the key {key!r}. Nothing is in doubt, refused, released, dropped or vanished."
+        )
     for booking in meant or open_ones:
-        _complain(f"  {full_name(booking)}")
+        streams.complain(f"  {full_name(booking)}")
     raise typer.Exit(Exit.ATTENTION)
 
 
-def _require_source(name: str | None, known: set[str]) -> None:
-    if name is not None and name not in known:
-        raise typer.BadParameter(
-            f"there is no source {name!r}; known: {', '.join(sorted(known)) or 'none'}", param_hint="--source"
-        )
+def _all_meant(state: str, source: str | None, open_ones: list[Booking]) -> list[Booking]:
+    """Return the bookings that are open as a state says, of all sources or of one."""
+    from syncd.core.resolve import open_as
+
+    meant = [booking for booking in open_ones if open_as(booking) == state]
+    if source is None:
+        return meant
+    return [booking for booking in meant if booking.source == source]
+
+
+def _words_for(state: str, source: str | None) -> str:
+    words = state.replace("_", " ")
+    return words if source is None else f"{words} in source {source}"
+
+
+def _require_known(name: str, known: set[str]) -> None:
+    """Raise `typer.BadParameter` for a source that there is not."""
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise typer.BadParameter(f"there is no source {name!r}; known: {names}", param_hint="--source")
 
 
 @app.command()
@@ -308,7 +331,7 @@ def adopt(
     with service(config, owner=apply) as parts:
         found = parts.reconciler.adoption(apply=apply)
     if as_json:
-        _print_json(documents.adoption_document(found, applied=apply))
+        streams.say_json(documents.adoption_document(found, applied=apply))
     else:
         _tables(config).adoption(found, applied=apply)
     if found.adopted and not apply:
@@ -376,7 +399,7 @@ def sandbox(
     try:
         serve(settings)
     except SandboxUnusable as error:
-        _complain(str(error))
+        streams.complain(str(error))
         raise typer.Exit(Exit.ATTENTION) from None
 
 
@@ -393,7 +416,7 @@ def demo(
 
 
 def _load(context: typer.Context) -> Config:
-    """The configuration, with logging set up as it says."""
+    """Return the configuration, with logging set up as it says; raises `ConfigError`."""
     from syncd import log
     from syncd.config import default_path, load
 
@@ -406,60 +429,22 @@ def _load(context: typer.Context) -> Config:
 
 
 def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] | None:
-    """The sources to read; None means all."""
+    """Return the sources to read; None means all."""
     known = {source.name for source in config.sources}
     for name in names or ():
-        if name not in known:
-            raise typer.BadParameter(
-                f"there is no source {name!r}; known: {', '.join(sorted(known)) or 'none'}",
-                param_hint="--source",
-            )
+        _require_known(name, known)
     return tuple(names) if names else None
 
 
 def _tables(config: Config) -> Tables:
-    """With the library that draws them, of no use to who asks for JSON."""
+    """Return the tables for people; whoever asks for JSON need not load the library that draws them."""
     from syncd.views.console import tables_of
 
     return tables_of(config)
 
 
-def _print_json(document: object) -> None:
-    streams.say_json(document)
-
-
-def _complain(sentence: str) -> None:
-    streams.complain(sentence)
-
-
-@contextmanager
-def _told_to_people() -> Iterator[None]:
-    """Our errors become sentences and exit codes; anything else is a defect of syncd and keeps its trace."""
-    try:
-        yield
-    except ConfigError as error:
-        for problem in error.problems:
-            _complain(problem)
-        raise SystemExit(Exit.CONFIG) from None
-    except LedgerLocked as error:
-        _complain(str(error))
-        raise SystemExit(Exit.LOCKED) from None
-    except (LedgerTooNew, LedgerMisplaced) as error:
-        _complain(str(error))
-        raise SystemExit(Exit.CONFIG) from None
-    except ApiUnusable as error:
-        _complain(str(error))
-        raise SystemExit(Exit.API) from None
-    except SyncdError as error:
-        _complain(str(error))
-        raise SystemExit(Exit.ATTENTION) from None
-    except KeyboardInterrupt:
-        _complain("Interrupted; what was sent without an answer is looked up in the next run.")
-        raise SystemExit(Exit.INTERRUPTED) from None
-
-
 def main() -> None:
-    """The entry point of the program."""
+    """Run the command that the arguments name; ends with its exit code."""
     early.begin(sys.argv[1:])
     streams.begin()
     # Nearly all that is made stays until the end: to look through it for garbage again and again, and once
@@ -467,7 +452,7 @@ def main() -> None:
     gc.set_threshold(20_000)
     atexit.register(gc.freeze)
     try:
-        with _told_to_people():
+        with told_to_people():
             app()
     except SystemExit as ended:
         raise SystemExit(_printed(ended.code)) from None
@@ -483,7 +468,7 @@ def _printed(code: str | int | None) -> str | int | None:
     failure = streams.results.failure
     if failure is None:
         return code
-    _complain(
+    streams.complain(
         f"Standard output cannot be written ({failure.strerror}), so a part of the results is missing: "
         "free some space, or send it elsewhere."
     )

@@ -12,7 +12,8 @@ import pytest
 import typer.main
 from click import Command
 
-from syncd.cli import Exit, app
+from syncd.cli import app
+from syncd.exits import Exit
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.sandbox import KINDS, SWITCHES
 
