@@ -316,8 +316,9 @@ def _encoding_of(stream: object) -> str:
 
     Where LC_ALL says C or POSIX Python takes UTF-8 by itself; whoever said so has a terminal of ASCII.
     """
-    named = os.environ.get("PYTHONIOENCODING", "").partition(":")[0] or os.environ.get("PYTHONUTF8") == "1"
-    if os.environ.get("LC_ALL") in ("C", "POSIX") and not named:
+    encoding, _, _ = os.environ.get("PYTHONIOENCODING", "").partition(":")
+    is_named = bool(encoding) or os.environ.get("PYTHONUTF8") == "1"
+    if os.environ.get("LC_ALL") in ("C", "POSIX") and not is_named:
         return "ascii"
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return codecs.lookup(encoding).name

@@ -173,15 +173,15 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files to read, each with its name for people."""
     yield path.name, path
     try:
-        # A leading dot marks the temporary files of editors.
-        extra = [file for file in (path.parent / "conf.d").iterdir() if not file.name.startswith(".")]
+        files = list((path.parent / "conf.d").iterdir())
     except FileNotFoundError:
         return
     except OSError:
         yield "conf.d/*.toml", path.parent / "conf.d" / "*.toml"  # reading it will say what is wrong
         return
-    for file in sorted(extra):
-        if file.suffix == ".toml":
+    for file in sorted(files):
+        # A leading dot marks the temporary files of editors.
+        if file.suffix == ".toml" and not file.name.startswith("."):
             yield f"conf.d/{file.name}", file
 
 
@@ -289,7 +289,9 @@ def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
 
 
 def _is_section(value: object) -> bool:
-    return isinstance(value, dict) or (isinstance(value, tuple) and any(isinstance(v, dict) for v in value))
+    if isinstance(value, tuple):
+        return any(isinstance(member, dict) for member in value)
+    return isinstance(value, dict)
 
 
 def _toml(value: object) -> str:
@@ -320,9 +322,10 @@ def _without_null(schema: object) -> object:
             choice = kept[0] if len(kept) == 1 else {"anyOf": kept}
             return _without_null(others | choice)
         case dict():
-            return {
-                k: _without_null(v) for k, v in schema.items() if k != "title" and (k, v) != ("default", None)
-            }
+            cleaned = {name: _without_null(value) for name, value in schema.items() if name != "title"}
+            if cleaned.get("default", ...) is None:
+                del cleaned["default"]
+            return cleaned
         case list():
             return [_without_null(item) for item in schema]
         case _:

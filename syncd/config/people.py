@@ -44,8 +44,8 @@ class People(Table):
     def _addresses(cls, value: object) -> Mapping[str, str]:
         if not isinstance(value, dict):
             raise problem("must be a table of addresses and user ids")
-        entries = ((f"entry {n}", *entry) for n, entry in enumerate(value.items(), start=1))
-        directory, problems = collect(entries)
+        entries = enumerate(value.items(), start=1)
+        directory, problems = collect((f"entry {n}", address, user_id) for n, (address, user_id) in entries)
         if problems:
             raise problem("; ".join(problems))
         return directory

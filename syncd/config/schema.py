@@ -312,15 +312,19 @@ class Config(Table):
     @classmethod
     def _required_tables(cls, raw: Any) -> Any:
         """Take an absent table as an empty one, so that the keys missing in it are named."""
-        return {"calendar": {}, "api": {}, "reservation": {}, **raw} if isinstance(raw, dict) else raw
+        if not isinstance(raw, dict):
+            return raw
+        return {"calendar": {}, "api": {}, "reservation": {}, **raw}
 
     @classmethod
     def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
         """Yield a problem for each name that stands twice, and each room that nobody knows."""
         rooms = list(_tables(raw, "rooms"))
         sources = list(_tables(raw, "sources"))
-        yield from _claimed_twice((("sources", n), "name", source.get("name")) for n, source in sources)
-        yield from _claimed_twice((("rooms", n), "id", room.get("id")) for n, room in rooms)
+        names: list[_Claim] = [(("sources", n), "name", source.get("name")) for n, source in sources]
+        ids: list[_Claim] = [(("rooms", n), "id", room.get("id")) for n, room in rooms]
+        yield from _claimed_twice(names)
+        yield from _claimed_twice(ids)
         yield from _claimed_twice(_claims_of_rooms(rooms, ["addresses"], _address))
         yield from _claimed_twice(_claims_of_rooms(rooms, ["name", "locations"], fold_name))
         known = {room["id"] for _, room in rooms if isinstance(room.get("id"), str)}
@@ -370,7 +374,10 @@ def _claimed_twice(claims: Iterable[_Claim]) -> Iterator[Problem]:
     """Yield a problem for each claim that another table made before; a repeat within one is harmless."""
     owners: dict[str, tuple[str, int]] = {}
     for owner, name, claim in claims:
-        if isinstance(claim, str) and (first := owners.setdefault(claim, owner)) != owner:
+        if not isinstance(claim, str):
+            continue
+        first = owners.setdefault(claim, owner)
+        if first != owner:
             yield Problem(
                 (*owner, name),
                 f"stands twice: entry {first[1] + 1} of [[{first[0]}]] has the same; each may stand once",

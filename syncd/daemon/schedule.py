@@ -233,7 +233,8 @@ def _cron(expression: str, zone: tzinfo) -> CronTrigger:
 
 def _chance(text: str) -> float:
     """Return a number from 0 to below 1 that is always the same for a text, unlike `hash`."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
+    digest = hashlib.blake2b(text.encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
 
 
 def _clock_offset_s() -> float:

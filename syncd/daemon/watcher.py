@@ -144,7 +144,8 @@ class Watcher:
                 if target is not None:
                     target.announced = True
                     # Later where looking is slow, so that a burst in a large directory is not all looking.
-                    target.look_at = min(target.look_at, now + max(self._quiet_s / 3, 5 * target.took_s))
+                    pause_s = max(self._quiet_s / 3, 5 * target.took_s)
+                    target.look_at = min(target.look_at, now + pause_s)
             self._changed.notify()
 
     def _run(self) -> None:
@@ -155,13 +156,17 @@ class Watcher:
                     if self._closing:
                         return
                     targets = self._targets
-                    pause_s = min([rescan_at, *(t.look_at for t in targets.values())]) - time.monotonic()
+                    next_look = min((target.look_at for target in targets.values()), default=rescan_at)
+                    pause_s = min(rescan_at, next_look) - time.monotonic()
                     if pause_s > 0:
                         self._changed.wait(pause_s)
                         continue
                 began = time.monotonic()
                 rescan = began >= rescan_at
-                self._look({name: t for name, t in targets.items() if rescan or t.look_at <= began}, targets)
+                due = targets
+                if not rescan:
+                    due = {name: target for name, target in targets.items() if target.look_at <= began}
+                self._look(due, targets)
                 if rescan:
                     # Looking at a slow file system takes no more than a hundredth of the time.
                     ended = time.monotonic()
@@ -222,8 +227,9 @@ class _Target:
             if former.get(path) != self._seen.get(path):
                 quiet_s = self.quiet_s if path in self._seen else _GONE_S
                 self._quiet_at[path] = now + quiet_s
-        for path in [path for path in self._quiet_at if self._seen.get(path) == self._rung.get(path)]:
-            del self._quiet_at[path]  # it is again as it was
+        for path in list(self._quiet_at):
+            if self._seen.get(path) == self._rung.get(path):
+                del self._quiet_at[path]  # it is again as it was
         if not self._quiet_at:
             self._began, self.announced = 0.0, False
             return False

@@ -83,13 +83,7 @@ class Application:
 
     async def _answer(self, operation: Operation, request: Request) -> Response:
         path = {name: str(value) for name, value in request.path_params.items()}
-        received = Received(
-            method=request.method,
-            path=request.scope["path"],
-            query=parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True),
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.raw},
-            body=await request.body(),
-        )
+        received = await _received(request)
         faults = self._control.faults
         strikes = faults.on(operation)
         # A refresh token is a secret: its path is shown as a template.
@@ -97,7 +91,8 @@ class Application:
         entry = self._control.note(
             operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
         )
-        if await self._interrupted(strikes.seconds(Kind.LATE), faults) or strikes.of(Kind.CLOSED):
+        stopped = await self._interrupted(strikes.seconds(Kind.LATE), faults)
+        if stopped or strikes.of(Kind.CLOSED):
             return self._hang_up(entry)
         now = clock() + int(strikes.seconds(Kind.CLOCK) * 1000)
         try:
@@ -113,7 +108,8 @@ class Application:
         except ApiError as error:
             envelope = _failure(error, now)
             entry.code = error.code
-        if await self._interrupted(strikes.seconds(Kind.SLOW), faults) or strikes.of(Kind.LOST):
+        stopped = await self._interrupted(strikes.seconds(Kind.SLOW), faults)
+        if stopped or strikes.of(Kind.LOST):
             return self._hang_up(entry)
         return self._reply(entry, _disguise(strikes, envelope, now))
 
@@ -130,6 +126,7 @@ class Application:
 
     def _call(self, received: Received, path: Mapping[str, str], strikes: Strikes, now: int) -> Call:
         lag_s = strikes.seconds(Kind.LAG)
+        as_of = clock() - int(lag_s * 1000) if lag_s else None
         return Call(
             path=path,
             query=Fields(dict(received.query), textual=True),
@@ -137,7 +134,7 @@ class Application:
             store=self._store,
             switches=self._control.switches,
             now=now,
-            as_of=clock() - int(lag_s * 1000) if lag_s else None,
+            as_of=as_of,
         )
 
     def _work(self, operation: Operation, call: Call, strikes: Strikes) -> Json:
@@ -176,6 +173,18 @@ class Application:
         fault = f"fault={entry.fault}" if entry.fault else ""
         parts = (entry.method, entry.path, f"code={code}", fault, remark)
         self._log(" ".join(part for part in parts if part))
+
+
+async def _received(request: Request) -> Received:
+    query = request.scope["query_string"].decode("latin-1")
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+    return Received(
+        method=request.method,
+        path=request.scope["path"],
+        query=parse_qsl(query, keep_blank_values=True),
+        headers=dict(headers),
+        body=await request.body(),
+    )
 
 
 def _as_sent(request: Request) -> str:

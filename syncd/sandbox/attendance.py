@@ -8,7 +8,7 @@ The report counts a seized slot as reuse of released time; the pages do not defi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -33,7 +33,8 @@ def _invite(call: Call) -> Json:
 
 def _invitations(call: Call) -> Json:
     reservation_id = find(call).reservation_id
-    participant, status = call.query.text("participant_id"), call.query.text("status")
+    participant = call.query.text("participant_id")
+    status = call.query.text("status")
     found = call.store.all("invitation", parent=str(reservation_id))
     found = [invitation for invitation in found if participant in (None, invitation["of"])]
     found = [invitation for invitation in found if status in (None, invitation["status"])]
@@ -64,7 +65,8 @@ def _sign_in(call: Call) -> Json:
 def _sign_records(call: Call) -> Json:
     kind = call.query.one_of("signIn", "signOut")("type")
     records = call.store.all("sign", parent=str(find(call).reservation_id))
-    return call.paged([record for record in records if kind in (None, "", record["type"])])
+    shown = [record for record in records if kind in (None, "", record["type"])]
+    return call.paged(shown)
 
 
 def _daily_reports(call: Call) -> Json:
@@ -82,9 +84,10 @@ def _daily_reports(call: Call) -> Json:
     zone = ZoneInfo(call.switches.time_zone)
     days: dict[date, list[StoredReservation]] = {}
     for meeting in meetings:
-        day = datetime.fromtimestamp(meeting.start_time / 1000, UTC).astimezone(zone).date()
-        days.setdefault(day, []).append(meeting)
-    return call.from_cursor([_report(call, day, held) for day, held in sorted(days.items())])
+        begins = datetime.fromtimestamp(meeting.start_time / 1000, zone)
+        days.setdefault(begins.date(), []).append(meeting)
+    reports = [_report(call, day, days[day]) for day in sorted(days)]
+    return call.from_cursor(reports)
 
 
 def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:

@@ -185,7 +185,8 @@ class Call:
 
     def page(self) -> tuple[int, int]:
         """Return number (from 1) and size of the page that is asked for."""
-        number, size = self.query.integer("page_no"), self.query.integer("page_size")
+        number = self.query.integer("page_no")
+        size = self.query.integer("page_size")
         if size is None:
             size = self.query.integer("size")  # as the example of "Sign records" writes it
         number = 1 if number is None else number
@@ -197,7 +198,8 @@ class Call:
     def paged(self, items: Sequence[Json]) -> Json:
         """Return the asked page of a whole list, as JSON."""
         number, size = self.page()
-        return page_of(items[(number - 1) * size : number * size], len(items), number, size)
+        end = number * size
+        return page_of(items[end - size : end], len(items), number, size)
 
     def from_cursor(self, items: Sequence[Json]) -> Json:
         """Return what follows `last_row_key` in a list, as the user list and the daily report page."""

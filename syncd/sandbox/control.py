@@ -104,7 +104,8 @@ class Control:
         elif request.method == "DELETE":
             self.faults.lifted.set()
             self.faults = Faults(())
-        return JSONResponse([{**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()])
+        shown = [{**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()]
+        return JSONResponse(shown)
 
     async def _switches(self, request: Request) -> Response:
         if request.method == "POST":

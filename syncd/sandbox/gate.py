@@ -103,7 +103,8 @@ class Gate:
 
 
 def _check_time(t: str, switches: Switches, now: int) -> None:
-    if len(t) != 13 or not t.isdecimal() or abs(int(t) - now) > switches.time_window * 1000:
+    is_time = len(t) == 13 and t.isdecimal()
+    if not is_time or abs(int(t) - now) > switches.time_window * 1000:
         raise ApiError(TIME_INVALID, "request time is invalid")
 
 

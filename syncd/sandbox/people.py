@@ -25,8 +25,12 @@ DISABLED, ENABLED = 0, 1
 
 def _read(call: Call, limits: Mapping[str, int] = MappingProxyType({})) -> dict[str, Json]:
     body = call.body
-    read: dict[str, Json] = {name: body.within(limits.get(name, 255))(name) for name in _TEXTS}
-    read.update({name: body.integer(name) for name in ("start_time", "end_time")})
+    read: dict[str, Json] = {}
+    for name in _TEXTS:
+        read_text = body.within(limits.get(name, 255))
+        read[name] = read_text(name)
+    for name in ("start_time", "end_time"):
+        read[name] = body.integer(name)
     read["org_ids"] = body.texts("org_ids")
     return {name: value for name, value in read.items() if value is not None}
 
@@ -40,7 +44,9 @@ def _add(call: Call) -> Json:
     # The shape of the ids in the documentation's examples: prefix, creation time, four characters.
     letters = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(4))
     uid = f"bay{call.now}{letters}"
-    user = {"id": uid, **dict.fromkeys(_TEXTS, ""), "status": ENABLED, "org_ids": [], **_read(call)}
+    user: dict[str, Json] = {"id": uid, "status": ENABLED, "org_ids": []}
+    user |= dict.fromkeys(_TEXTS, "")
+    user |= _read(call)
     call.store.put("user", uid, user)
     return uid
 
@@ -92,7 +98,8 @@ def _list(call: Call) -> Json:
             return all(user[name] == text for name, text in wanted.items())
         return all(text in user[name] for name, text in wanted.items())
 
-    return call.from_cursor([_shown(user) for user in call.store.all("user") if matches(user)])
+    found = filter(matches, call.store.all("user"))
+    return call.from_cursor([_shown(user) for user in found])
 
 
 OPERATIONS = (

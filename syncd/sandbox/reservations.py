@@ -290,7 +290,8 @@ def _seize(call: Call) -> Json:
     attachments = tuple({"url": url} for url in urls)
     wanted = replace(_wanted(call), made_by="seize", attachments=attachments)
     for holder in _others(call, wanted):
-        if call.store.all("sign", parent=str(holder.reservation_id)) or holder.start_time > call.now:
+        signs = call.store.all("sign", parent=str(holder.reservation_id))
+        if signs or holder.start_time > call.now:
             raise ApiError(ROOM_TAKEN, "the meeting room is in use, or its meeting has not begun")
         if holder.start_time < wanted.start_time:
             call.store.save(holder.ended(wanted.start_time, "seize", call.now))
@@ -339,7 +340,8 @@ def _of_participant(call: Call) -> Json:
 def _listed(call: Call, clauses: list[str], values: dict[str, Any]) -> Json:
     """Return a page of the meetings in the window that meet SQL conditions and those both lists know."""
     query = call.query
-    start, end = query.need("start_time", query.integer), query.need("end_time", query.integer)
+    start = query.need("start_time", query.integer)
+    end = query.need("end_time", query.integer)
     if end < start:
         raise ApiError(ILLEGAL, "end_time is before start_time")
     if statuses := query.texts("status"):

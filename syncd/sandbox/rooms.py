@@ -92,7 +92,8 @@ def _add(call: Call) -> Json:
         read = call.body.integer if name == "space" else call.body.identifier
         call.body.need(name, read)
     room_id = str(call.store.mint(call.now))
-    room = {"id": room_id, "image_urls": [], "range_ids": [], "tag_codes": [], **_read(call.body)}
+    room: dict[str, Json] = {"id": room_id, **{name: [] for name in _ONLY_IN_ONE}}
+    room |= _read(call.body)
     _check(call, room)
     call.store.put("room", room_id, room)
     return room_id
@@ -133,7 +134,8 @@ def _page(call: Call) -> Json:
             and tags <= set(room["tag_codes"])
         )
 
-    return call.paged([_summary(room) for room in call.store.all("room") if matches(room)])
+    found = filter(matches, call.store.all("room"))
+    return call.paged([_summary(room) for room in found])
 
 
 def _summary(room: dict[str, Json]) -> dict[str, Json]:
@@ -147,7 +149,8 @@ def _tags(call: Call) -> Json:
 
 
 def _add_tag(call: Call) -> Json:
-    code, name = call.body.need("code", call.body.text), call.body.need("name", call.body.text)
+    code = call.body.need("code", call.body.text)
+    name = call.body.need("name", call.body.text)
     if call.store.get("tag", code) is not None:
         raise ApiError(ILLEGAL, "the tag exists already")
     call.store.put("tag", code, {"code": code, "name": name})
@@ -156,8 +159,9 @@ def _add_tag(call: Call) -> Json:
 
 def _modify_tag(call: Call) -> Json:
     name = call.body.need("name", call.body.text)
+    code = call.path["code"]
     _require_tag(call)
-    call.store.put("tag", call.path["code"], {"code": call.path["code"], "name": name})
+    call.store.put("tag", code, {"code": code, "name": name})
     return True
 
 

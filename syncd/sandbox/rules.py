@@ -63,7 +63,8 @@ def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> 
     begins = datetime.fromtimestamp(start / 1000, UTC).astimezone(zone)
     # The last instant that belongs to the meeting: one that ends at midnight ends on its own day.
     ends = (datetime.fromtimestamp(end / 1000, UTC) - timedelta(milliseconds=1)).astimezone(zone)
-    opens, closes = _minute_of_day(rules["start_time"]), _minute_of_day(rules["end_time"])
+    opens = _minute_of_day(rules["start_time"])
+    closes = _minute_of_day(rules["end_time"])
     return (
         begins.date() == ends.date()
         and WEEKDAYS[begins.weekday()] in rules["booking_date"]
@@ -130,7 +131,8 @@ def _number(fields: Fields, name: str) -> int:
 
 
 def _read_signs(fields: Fields) -> dict[str, Json]:
-    signs: dict[str, Json] = {"enable_sign": fields.need("enable_sign", fields.one_of("Y", "N"))}
+    enabled = fields.need("enable_sign", fields.one_of("Y", "N"))
+    signs: dict[str, Json] = {"enable_sign": enabled}
     if "sign_minute" in fields:
         signs["sign_minute"] = _number(fields, "sign_minute")
     return signs
@@ -145,9 +147,8 @@ def _read_template(fields: Fields) -> dict[str, Json]:
     if signs := fields.object("sign_config"):
         template["sign_config"] = _read_signs(signs)
     if blacklist := fields.object("blacklist_config"):
-        limits: dict[str, Json] = {
-            "enable_blacklist": blacklist.need("enable_blacklist", blacklist.one_of("Y", "N"))
-        }
+        enabled = blacklist.need("enable_blacklist", blacklist.one_of("Y", "N"))
+        limits: dict[str, Json] = {"enable_blacklist": enabled}
         for name in ("blacklist_days", "blacklist_times", "blacklist_disabled_days"):
             if name in blacklist:
                 limits[name] = _number(blacklist, name)
@@ -208,8 +209,11 @@ def _add_approver(call: Call) -> Json:
 def _page_approvers(call: Call) -> Json:
     for name in ("page_no", "page_size"):
         call.query.need(name, call.query.integer)
-    settings = call.store.all("approval-setting")
-    return call.paged([{"id": s["id"], "approval_type": s["approval_type"]} for s in settings])
+    shown = [
+        {"id": setting["id"], "approval_type": setting["approval_type"]}
+        for setting in call.store.all("approval-setting")
+    ]
+    return call.paged(shown)
 
 
 def _delete_approver(call: Call) -> Json:

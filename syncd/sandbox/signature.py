@@ -23,16 +23,19 @@ def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
 
 def signed_url(path: str, query: Iterable[tuple[str, str]]) -> str:
     """Return path and parameters, sorted by name, their values as plain text (not percent-encoded)."""
-    pairs = "&".join(f"{name}={value}" for name, value in sorted(query, key=lambda pair: pair[0]))
+    by_name = sorted(query, key=lambda pair: pair[0])
+    pairs = "&".join(f"{name}={value}" for name, value in by_name)
     return f"{path}?{pairs}" if pairs else path
 
 
 def string_to_sign(method: str, url: str, body: bytes, headers: str = "") -> str:
     """Return `stringToSign` of the sign page; `headers` is the block with its own final newline."""
-    return "\n".join((method, hashlib.sha256(body).hexdigest(), headers, url))
+    digest = hashlib.sha256(body).hexdigest()
+    return "\n".join((method, digest, headers, url))
 
 
 def sign(secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = "") -> str:
     """Return the upper-case hexadecimal HMAC-SHA256 of a request; without an access token for token calls."""
     message = client_id + access_token + t + nonce + text
-    return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest().upper()
+    signed = hmac.new(secret.encode(), message.encode(), hashlib.sha256)
+    return signed.hexdigest().upper()

@@ -92,7 +92,8 @@ class Switches:
         Raises:
             ValueError: a name or a value is not allowed; the sentence says what is.
         """
-        return replace(self, **{name: _value(name, _text(value)) for name, value in values.items()})
+        changed = {name: _value(name, _text(value)) for name, value in values.items()}
+        return replace(self, **changed)
 
     def texts(self) -> dict[str, str]:
         """Return all switches by name, as they are written."""

@@ -60,8 +60,9 @@ class Subscription:
     def identity(self) -> str:
         """Return a digest of all that a person can change, secrets too: a new one is asked for at once."""
         feed = self.feed
-        told = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
-        return hashlib.sha256(repr((told, _told(feed.auth))).encode()).hexdigest()[:32]
+        settings = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
+        told = repr((settings, _told(feed.auth)))
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def _told(auth: Auth | None) -> tuple[str, ...]:

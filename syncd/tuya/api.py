@@ -213,7 +213,8 @@ class TuyaApi:
             query["creator"] = creator
         if room_ids:
             query["meeting_room_ids"] = ",".join(room_ids)
-        return Listing.joined(self._listing(query | _times(*part)) for part in _windows(start, end))
+        windows = [_times(since, until) for since, until in _windows(start, end)]
+        return Listing.joined(self._listing(query | window) for window in windows)
 
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None

@@ -34,9 +34,11 @@ def sign(
     so syncd sends none.
     """
     header_block = "".join(f"{name}:{value}\n" for name, value in signed_headers)
-    request = "\n".join((method, hashlib.sha256(body).hexdigest(), header_block, url))
+    digest = hashlib.sha256(body).hexdigest()
+    request = "\n".join((method, digest, header_block, url))
     text = client_id + access_token + t + nonce + request
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest().upper()
+    signed = hmac.new(secret.encode(), text.encode(), hashlib.sha256)
+    return signed.hexdigest().upper()
 
 
 class SigningDeadline:

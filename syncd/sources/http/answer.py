@@ -130,7 +130,10 @@ def validators_of(url: httpx.URL, headers: httpx.Headers) -> Validators | None:
 
 def _as_sent(headers: httpx.Headers, name: bytes) -> str:
     """Return a header with each byte as one character, so that it goes back as it came; empty if absent."""
-    return next((value.decode("latin-1") for key, value in headers.raw if key.lower() == name), "")
+    for key, value in headers.raw:
+        if key.lower() == name:
+            return value.decode("latin-1")
+    return ""
 
 
 def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> tuple[Body, str]:

@@ -40,8 +40,9 @@ class Contexts:
             if kept is None or kept[0] != version:
                 kept = self._kept[tls] = (version, _context(tls))
         except Untrustworthy as untrustworthy:
-            place = "tls.ca" if untrustworthy.place == str(tls.ca) else untrustworthy.place
-            place += f" ({tls.ca.name})" if place == "tls.ca" and tls.ca is not None else ""
+            place = untrustworthy.place
+            if tls.ca is not None and place == str(tls.ca):
+                place = f"tls.ca ({tls.ca.name})"
             raise Fault(f"{place} {untrustworthy.why}") from None
         except OSError as error:
             # An SSLError is an OSError too; neither says which file it was.
@@ -91,8 +92,9 @@ class _OneHeader(httpx.Auth):
         self._value = value
 
     def auth_flow(self, request: httpx.Request) -> AuthFlow:
-        name, value = self._name.encode(), self._value.encode()  # a byte beyond ASCII is UTF-8 today
-        others = [(key, sent) for key, sent in request.headers.raw if key.lower() != name.lower()]
+        name = self._name.encode()
+        value = self._value.encode()  # a byte beyond ASCII is UTF-8 today
+        others = [field for field in request.headers.raw if field[0].lower() != name.lower()]
         if name.lower() == b"cookie" and "cookie" in request.headers:
             value += b"; " + request.headers["cookie"].encode("latin-1")
         request.headers = httpx.Headers([*others, (name, value)])

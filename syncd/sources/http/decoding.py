@@ -117,6 +117,7 @@ _NOTHING = frozenset(
 ACCEPTED = "gzip, deflate, br"
 _MOST_LAYERS = 4
 _CALENDAR = b"BEGIN:VCALENDAR"
+_LONGEST_BEGIN = 512  # bytes, blanks in front included
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -139,7 +140,8 @@ class Decoding:
 
     def __init__(self, header: str, max_bytes: int, tick: Callable[[], object]) -> None:
         names = [name.strip().strip('"').lower() for name in header.split(",")]
-        self._codings = [name for name in reversed(names) if name not in _NOTHING]
+        names.reverse()
+        self._codings = [name for name in names if name not in _NOTHING]
         makers = [_DECODERS.get(name, _unknown) for name in self._codings[:_MOST_LAYERS]]
         if len(self._codings) > _MOST_LAYERS:
             makers = [_unknown]
@@ -173,8 +175,10 @@ class Decoding:
         if first == len(self._layers):
             yield from pieces
             return
+        layer = self._layers[first]
         for piece in pieces:
-            yield from self._through(first + 1, self._counted(first, self._layers[first].pieces(piece)))
+            decoded = self._counted(first, layer.pieces(piece))
+            yield from self._through(first + 1, decoded)
 
     def _counted(self, number: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -241,7 +245,8 @@ def begins_as_calendar(start: bytes) -> bool | None:
         return None
     for mark in _MARKS:
         start = start.removeprefix(mark)
-    head = start[:512].replace(b"\0", b"").lstrip()[: len(_CALENDAR)].upper()
-    if len(head) == len(_CALENDAR) or len(start) >= 512:
+    text = start[:_LONGEST_BEGIN].replace(b"\0", b"").lstrip()
+    head = text[: len(_CALENDAR)].upper()
+    if len(head) == len(_CALENDAR) or len(start) >= _LONGEST_BEGIN:
         return head == _CALENDAR
     return None if _CALENDAR.startswith(head) else False

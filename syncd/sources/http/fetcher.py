@@ -45,6 +45,7 @@ for _name in ("httpx", "httpcore"):
 _log = structlog.get_logger(__name__)
 
 _MOST_REDIRECTS = 5
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def _utc_now() -> datetime:
@@ -101,10 +102,10 @@ class Fetcher:
 
         with Lanes() as lanes:
             try:
-                begun = [(members, lanes.submit(partial(attempt, members))) for members in groups.values()]
-                for members, outcome in begun:
+                outcomes = {feed: lanes.submit(partial(attempt, members)) for feed, members in groups.items()}
+                for feed, outcome in outcomes.items():
                     answer = outcome.result()
-                    for member in members:
+                    for member in groups[feed]:
                         answers[member] = answer.of(member.name) if isinstance(answer, Fault) else answer
             finally:
                 ended.set()  # an interrupt does not wait for the slowest
@@ -131,10 +132,11 @@ class Fetcher:
 
         A person changes the URL, since the server may be hijacked.
         """
-        move = (target_of(httpx.URL(feed.url)), host)
+        url = httpx.URL(feed.url)
+        move = (target_of(url), host)
         if move not in self._moved:
             self._moved.add(move)
-            _log.warning("feed_moved", source=feed.name, host=httpx.URL(feed.url).host, to=host)
+            _log.warning("feed_moved", source=feed.name, host=url.host, to=host)
 
 
 class _UnaskedNotModified(Exception):
@@ -218,7 +220,8 @@ class _Visit:
         auth = self.feed.auth if at_home else None
         tls = self.feed.tls if at_home else Tls(self.feed.tls.ca)
         context = self.contexts.of(tls) if url.scheme == "https" else None
-        way = Way(who, self.resolver, Allowed.of(self.feed.allow_hosts), self.deadline, context)
+        allowed = Allowed.of(self.feed.allow_hosts)
+        way = Way(who, self.resolver, allowed, self.deadline, context)
         began = time.monotonic()
         request = self._request(url)
         flow = http_auth(auth, who).auth_flow(request)
@@ -294,4 +297,5 @@ class _Visit:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL (RFC 6454)."""
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]
+    port = url.port or _DEFAULT_PORTS[url.scheme]
+    return url.scheme, url.host, port
