@@ -4,8 +4,9 @@ What cannot be understood is set aside per UID with line and reason, never guess
 Nothing in here knows where a text came from, what was read before, the API or the ledger.
 """
 
+from syncd.ics.contexts import Locale
 from syncd.ics.parallel import CpuAllowance, ParserPool
-from syncd.ics.series import Locale, ParsedSeries, SeriesParser
+from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import Context, RawEvent
 
 __all__ = ["Context", "CpuAllowance", "Locale", "ParsedSeries", "ParserPool", "RawEvent", "SeriesParser"]

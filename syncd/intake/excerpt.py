@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Moment, Occurrence, Window, extent_of
 from syncd.ics.content import RawCalendar, RawComponent, split, unescaped
+from syncd.ics.contexts import Locale
 from syncd.ics.quirks import repaired
-from syncd.ics.series import Locale, ParsedSeries, SeriesParser, lines_of
+from syncd.ics.series import ParsedSeries, SeriesParser, lines_of
 from syncd.ics.vevent import RawEvent
 from syncd.ics.zones import UnknownZone, Zones
 from syncd.intake.source_index import SourceIndex

@@ -9,8 +9,9 @@ from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note
+from syncd.ics.contexts import Locale
 from syncd.ics.parallel import parse_series
-from syncd.ics.series import Locale, SeriesParser
+from syncd.ics.series import SeriesParser
 from syncd.intake import Presences, SourceIndex, look_through, span_of
 
 
