@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class NoProgress:
-    """Nobody watches."""
+    """A progress display for nobody."""
 
     def begin(self, total: int) -> None:
         """Show nothing."""
@@ -55,7 +55,7 @@ _PATIENCE_S = 7.0  # with a call under way, so that a stop is over within ten se
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into a wish that the work loop asks for.
+    """A wish to stop, made by SIGINT or SIGTERM, that the work loop asks for.
 
     A second SIGINT ends at once, and so does a call that goes on for long after the first: as
     KeyboardInterrupt, which leaves the intent of that call in the ledger.
@@ -152,7 +152,7 @@ def assemble(
     subscriptions = Subscriptions(
         {source.name: subscription(source, config) for source in config.sources if source.url},
         fetcher=partial(_fetcher, stopping),
-        shelf=ledger.sources if owner else _Looking(ledger),
+        store=ledger.sources if owner else _ReadOnlyFeeds(ledger),
         clock=utc_now,
     )
 
@@ -181,8 +181,8 @@ def assemble(
     return Service(config, ledger, api, reconciler, subscriptions)
 
 
-class _Looking:
-    """The shelf of who may not write: what is there can be read."""
+class _ReadOnlyFeeds:
+    """The feeds in the ledger for who may not write: what is stored can be read."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.snapshot = ledger.sources.snapshot
@@ -243,7 +243,7 @@ _WAIT_IN_A_STOP_S = 3.0  # to record what a call under way came to
 
 
 class LedgerPatience:
-    """Waits for a ledger that another program keeps locked, `longest_s` seconds at most, and says so.
+    """A bounded wait, `longest_s` at most, for a ledger that another program keeps locked; it says so.
 
     `alive` is called in the thread that waits, every second or so, with what can be said of it.
     """
@@ -317,7 +317,7 @@ def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], o
 
 
 class _PathMemory(Memory):
-    """What is remembered of the path of a source, over restarts; of another path nothing is."""
+    """A memory in the ledger of one path of a source; a changed path has no memory."""
 
     def __init__(self, ledger: Ledger, source: str, path: str, *, owner: bool) -> None:
         super().__init__()

@@ -126,7 +126,7 @@ def configure(log_format: str, level: str) -> None:
 
 
 class _Handler(logging.Handler):
-    """Gives each line to standard error as it is now."""
+    """A handler that gives each line to standard error as it is now."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line; what cannot be formatted is a defect that `logging` tells of."""

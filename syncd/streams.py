@@ -1,4 +1,4 @@
-"""Holds the standard streams of the process: the one door through which text leaves for whoever reads it.
+"""The standard streams of the process, through which all text leaves for whoever reads it.
 
 `begin` puts streams of ours in the place of `sys.stdout` and `sys.stderr`, so that whoever prints comes here.
 Promises: printing never raises, whatever is behind a stream (nothing, a full disk, a reader that is gone, any
@@ -167,7 +167,7 @@ class _Bytes(io.RawIOBase):
 
 
 class Results:
-    """What goes to standard output: kept until it is much or `flush`, then written, waiting for the reader.
+    """The writer of standard output: keeps bytes until they are many or `flush`, then waits for the reader.
 
     `failure` is why something could not be written, None if all was; a reader that went away is no failure.
     """
@@ -199,7 +199,7 @@ class Results:
 
 
 class Lines:
-    """What goes to standard error: queued, and written by a thread, so that nobody waits for a reader.
+    """The writer of standard error: queues bytes for a thread that writes, so that nobody waits for a reader.
 
     `notice` makes the line that says how many were lost.
     """

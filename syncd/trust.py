@@ -1,4 +1,4 @@
-"""Which authorities vouch for a server: one verdict whatever the version of Python, and whose fault it is.
+"""Which certificate authorities are trusted for servers, by the same rules in every version of Python.
 
 Python 3.13 began to refuse, by default, authorities that lack extensions of RFC 5280, as many private ones
 do; here they are accepted as by earlier versions, by OpenSSL itself and by browsers.

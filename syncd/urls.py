@@ -1,4 +1,4 @@
-"""Judges URLs: one judge for the configuration, for feeds and their redirects, and for the API's endpoint.
+"""Parses and checks URLs: those of the configuration, of feeds and their redirects, and the API's endpoint.
 
 What `parsed_url` returns can be asked for; what it refuses is refused wherever a URL comes from.
 Must not: look up a host or connect to one, or put a path, a query or a credential into a text.

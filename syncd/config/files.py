@@ -1,4 +1,4 @@
-"""Reads the small files of a configuration: never waits for a pipe, never takes in too much.
+"""Reads the small files of a configuration; never waits for a pipe, and never reads without bound.
 
 Must not: name what stands in a file.
 """

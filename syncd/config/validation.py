@@ -1,4 +1,4 @@
-"""What all tables of the configuration have in common: nothing is wrong in them, or everything is named.
+"""What all tables of the configuration have in common: all problems of a table are found at once.
 
 Pydantic stops at the keys; here what is wrong *between* keys is looked for in the table as written and
 reported together with it, in sentences of ours.

@@ -1,1 +1,1 @@
-"""The program that runs for years: its loop, when something is due, and what wakes it."""
+"""The daemon: its loop, its schedule, what wakes it, and systemd."""

@@ -1,6 +1,6 @@
 """Reading that goes on in other threads beside the work loop: feeds, and large sources.
 
-Promises: a feed is asked at most once at a time; every end of a reading rings, also one that failed.
+Promises: a feed is asked at most once at a time; every end of a reading wakes, also one that failed.
 Must not: use the ledger, or decide what is read.
 """
 
@@ -26,7 +26,7 @@ _READ_AT_ONCE = 8  # large sources
 
 
 class BackgroundReads:
-    """The threads that read; leaving the context waits for what runs, and drops what did not begin."""
+    """The threads that read; leaving the context waits for what runs and drops what did not begin."""
 
     def __init__(self, wakes: Wakes) -> None:
         self._wakes = wakes
@@ -69,7 +69,7 @@ class BackgroundReads:
         self._pool.submit(work).add_done_callback(partial(self._ended, name))
 
     def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
-        """Ring for feeds whose asking ended, in another thread; they may be of a former configuration."""
+        """Wake for feeds whose asking ended, in another thread; they may be of a former configuration."""
         if future.cancelled():
             return  # it stops before they were asked
         error = future.exception()

@@ -82,7 +82,7 @@ def run_daemon(path: Path) -> None:
 
 
 class _LedgerWait:
-    """What goes on while the ledger is locked: signs of life, and the status until it is free again."""
+    """The signs of life and the status while the ledger is locked, until it is free again."""
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier

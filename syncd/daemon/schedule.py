@@ -1,7 +1,7 @@
-"""When each source is due, and the doorbell of the one thread that does the work.
+"""When each source is due, and how the one thread that does the work is woken.
 
-`Scheduler` rings for a name whenever its interval or cron expression says so; `Wakes` collects the ringing
-of schedules, file events and signals until the work thread has time for it.
+`Scheduler` wakes for a name whenever its interval or cron expression says so; `Wakes` collects the names that
+schedules, file events and signals wake for until the work thread has time for them.
 Promises: a run that was missed, because the machine slept or its clock was set, comes once and at once;
 equal intervals are spread by name, and keep their places over restarts.
 Must not: know what is done when a name is due, or do any of it.
@@ -32,7 +32,7 @@ _CLOCK_WAS_SET_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How often a name is due: at each match of `cron`, if given, otherwise every `interval`.
+    """The schedule of a name: due at each match of `cron`, if given, otherwise every `interval`.
 
     `cron` has five fields, in `zone`; weekdays go by name, because APScheduler counts them from Monday.
     A run by interval comes up to the share `jitter` of it later than its place; one by cron is on the minute.
@@ -77,7 +77,7 @@ class Entry:
 
 
 class Scheduler:
-    """Calls `wake(name)` whenever a name is due, from its own thread, until it is closed.
+    """A thread that calls `wake(name)` whenever a name is due, until it is closed.
 
     `wake` must return at once and call nothing of the scheduler; `Wakes.wake` is made for it.
     The clock is compared every `tick_s` seconds, which bounds how late a run is after the machine slept.
@@ -92,7 +92,7 @@ class Scheduler:
         self._closing = threading.Event()
         self._jobs = BackgroundScheduler(
             timezone=UTC,
-            # Rings in the scheduler's own thread; a pool would add threads that have nothing to do.
+            # Wakes from the scheduler's own thread; a pool would add threads that have nothing to do.
             executors={"default": DebugExecutor()},
             # By default a run that is a second late would be dropped.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -112,7 +112,7 @@ class Scheduler:
 
         An entry that is unchanged keeps its next run; a changed one is no longer postponed.
         A new one is first due at its place, which may be a whole interval away: who adds it wakes it.
-        After the return no name rings that is not among `entries`.
+        After the return `wake` is called for no name that is not among `entries`.
         """
         with self._lock:
             for name in self._entries.keys() - entries.keys():
@@ -129,7 +129,7 @@ class Scheduler:
             self._entries = dict(entries)
 
     def postpone(self, name: str, until: datetime) -> None:
-        """Do not ring for a name before `until`, but then, for the runs that were left out; aware times only.
+        """Wake for a name at `until` (aware) and not before, once for all the runs that are left out.
 
         Replaces an earlier postponement of the name; one into the past ends it.
         Unknown names are ignored, because a configuration may have changed meanwhile.
@@ -145,7 +145,7 @@ class Scheduler:
         return due and due.astimezone(UTC)
 
     def close(self) -> None:
-        """Stop; nothing rings after the return. May be called twice."""
+        """Stop; nothing wakes after the return. May be called twice."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -186,7 +186,7 @@ class Scheduler:
 
 
 class Wakes:
-    """The names that became due since the work thread last asked, each with its reasons.
+    """A queue of the names that became due since the work thread last asked, each with its reasons.
 
     Built on `queue.SimpleQueue`, whose `put` is reentrant: a signal handler may call `wake` although it
     interrupts the same thread inside `wake` or `wait`, where a lock would never be released.
@@ -215,7 +215,7 @@ class Wakes:
 
 
 class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """An entry as APScheduler asks for it; however many places were missed, the next one is ahead."""
+    """An entry as a trigger of APScheduler; however many places were missed, the next one is ahead."""
 
     def __init__(self, name: str, entry: Entry) -> None:
         self._name = name

@@ -32,7 +32,7 @@ _LONGEST_TEXT = 1000
 
 
 class Notifier:
-    """The manager that listens on `address`, a path or `@name` of an abstract socket; None: nobody.
+    """A sender to the manager at `address`, a path or `@name` of an abstract socket; None: to nobody.
 
     `watchdog_s` is after how long without a sign of life it ends the service; None: never.
     """

@@ -1,9 +1,9 @@
-"""Rings when calendars or configuration files have changed on disk: a doorbell, which carries no content.
+"""Wakes, with a name and no content, when calendars or configuration files have changed on disk.
 
 The truth is what `stat` says about the files of a target; events of the file system only say when to look.
-So lost events, file systems without any, remounts and exhausted limits delay a ring to the next rescan
+So lost events, file systems without any, remounts and exhausted limits delay a wake to the next rescan
 and never lose it; renames, replaced directories and switched links need no rules of their own.
-Promises: rings once a change is finished, and for a burst of changes few times.
+Promises: wakes once a change is finished, and for a burst of changes few times.
 Must not: read a file, or know what is done about a change.
 """
 
@@ -84,7 +84,7 @@ _Signature = tuple[int, ...]
 
 
 class Watcher:
-    """Calls `wake(name)` from its own thread when files of a target have changed, until it is closed.
+    """A thread that calls `wake(name)` when files of a target have changed, until it is closed.
 
     A change is finished when size and times of the files have been the same for `quiet_s` seconds.
     Every `rescan_s` seconds all files are looked at even without an event.
@@ -112,7 +112,7 @@ class Watcher:
         """Replace what is watched; may be called at any time.
 
         A path is a file, a directory (its `*.ics`, not deeper) or a glob; none of them has to exist yet.
-        Every change after the return rings; a name whose paths are unchanged loses none from before either.
+        Every change after the return wakes; a name whose paths are unchanged loses none from before either.
         """
         wanted = {name: tuple(path.absolute() for path in paths) for name, paths in targets.items()}
         with self._changed:
@@ -176,7 +176,7 @@ class Watcher:
             self._subscriptions.close()
 
     def _look(self, due: Mapping[str, _Target], targets: Mapping[str, _Target]) -> None:
-        """Look at some of the targets, ring for those that are finished, follow where their paths lead."""
+        """Look at some of the targets, wake for those that are finished, follow where their paths lead."""
         unannounced = False
         for name, target in due.items():
             announced = target.announced
@@ -195,7 +195,7 @@ class Watcher:
 
 @dataclass(slots=True)
 class _Target:
-    """What is known about the files of one name.
+    """The state of the files of one name: what was told of, what was seen last, what is changing.
 
     `look_at` is when to look next without a rescan, on the monotonic clock.
     `took_s` is how long the last look lasted; `announced` whether an event told of the change going on.
@@ -208,16 +208,16 @@ class _Target:
     announced: bool = False
     took_s: float = 0.0
     places: Mapping[str, Iterable[str]] = field(init=False)
-    _rung: dict[str, _Signature] = field(init=False)
+    _told: dict[str, _Signature] = field(init=False)
     _seen: dict[str, _Signature] = field(init=False)
     _quiet_at: dict[str, float] = field(default_factory=dict, init=False)
     _began: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._seen = self._rung = self._survey()
+        self._seen = self._told = self._survey()
 
     def look(self) -> bool:
-        """Look at the files and return whether to ring now; otherwise `look_at` says when to look again."""
+        """Look at the files and return whether to wake now; otherwise `look_at` says when to look again."""
         self.look_at = float("inf")
         began = time.monotonic()
         former, self._seen = self._seen, self._survey()
@@ -228,18 +228,18 @@ class _Target:
                 quiet_s = self.quiet_s if path in self._seen else _GONE_S
                 self._quiet_at[path] = now + quiet_s
         for path in list(self._quiet_at):
-            if self._seen.get(path) == self._rung.get(path):
+            if self._seen.get(path) == self._told.get(path):
                 del self._quiet_at[path]  # it is again as it was
         if not self._quiet_at:
             self._began, self.announced = 0.0, False
             return False
         self._began = self._began or now
         first, last = min(self._quiet_at.values()), max(self._quiet_at.values())
-        ring_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
-        if now < ring_at:
-            self.look_at = min(self.look_at, ring_at)  # an event may have come meanwhile
+        wake_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
+        if now < wake_at:
+            self.look_at = min(self.look_at, wake_at)  # an event may have come meanwhile
             return False
-        self._rung, self._began, self.announced = self._seen, 0.0, False
+        self._told, self._began, self.announced = self._seen, 0.0, False
         self._quiet_at.clear()
         return True
 
@@ -252,7 +252,7 @@ class _Target:
 
 
 class _Survey:
-    """Walks paths as the kernel does, component by component.
+    """A walk over paths as the kernel walks them, component by component.
 
     `files` are the signatures of what is there, by name and not by where links lead: a switched link is a
     changed file. `places` are all directories on the way, those of links too.
@@ -363,7 +363,7 @@ class _Survey:
 
 
 class _Subscriptions(FileSystemEventHandler):
-    """The directories of which inotify tells, as far as its limits reach.
+    """The inotify watches of the directories that count, as far as the kernel's limits reach.
 
     `announce` is called with the names near which something happened, from a thread of watchdog.
     """

@@ -38,7 +38,7 @@ _DISGUISES: Final = (Kind.ERROR, Kind.GATEWAY, Kind.GARBAGE, Kind.FALSE)
 
 
 class Hangup(Response):
-    """No answer: the connection is closed."""
+    """A response that closes the connection without an answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
         """Close the connection, and wait until the server has noticed."""

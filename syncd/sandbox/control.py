@@ -1,4 +1,4 @@
-"""The control side: what tests see and change behind the back of the API.
+"""The control side: what tests see and change beside the API.
 
 It is not part of the API and needs no signature, so the sandbox belongs on loopback.
 
@@ -46,7 +46,7 @@ class Entry:
 
 
 class Control:
-    """What can be seen and changed while the sandbox runs."""
+    """The switches, faults and log of a running sandbox, and the routes that show and change them."""
 
     def __init__(self, store: Store, switches: Switches, faults: Faults) -> None:
         self.store = store

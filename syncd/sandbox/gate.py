@@ -1,4 +1,4 @@
-"""The gate before every call: headers, credentials, time window, signature, token; and the token calls.
+"""The checks before every call: headers, credentials, time window, signature, token; and the token calls.
 
 API pages "Request structure", "Sign Requests", "Get a token", "Refresh a token" and "Error codes".
 A refusal here proves that the call was not executed.
@@ -43,7 +43,7 @@ class Received:
 
 @dataclass
 class Gate:
-    """Lets requests pass that are signed with the secret of the client."""
+    """The check of requests: only those pass that are signed with the secret of the client."""
 
     client_id: str
     client_secret: str = field(repr=False)

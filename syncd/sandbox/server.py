@@ -144,7 +144,7 @@ async def _with_close(
 
 
 class _Server(uvicorn.Server):
-    """Tells the application about the stop, so that it lets go of requests that it holds up."""
+    """The HTTP server; tells the application about the stop, so that it ends requests that it holds up."""
 
     def __init__(self, api: Application) -> None:
         super().__init__(

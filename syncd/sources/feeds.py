@@ -41,8 +41,8 @@ WITHOUT_CONDITION = timedelta(days=7)
 """So long a server is asked without condition when it failed on one."""
 
 
-class Shelf(Protocol):
-    """Where snapshots are kept over restarts, each with the body of its digest; see `syncd.ledger`."""
+class FeedStore(Protocol):
+    """The store of validators and bodies over restarts, a body under its digest; see `syncd.ledger`."""
 
     def snapshot(self, source: str) -> Snapshot | None: ...
     def body(self, source: str, digest: str) -> Body | None: ...
@@ -51,7 +51,7 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A feed, and the interval at which it is asked when nothing speaks against it."""
+    """A feed, and the interval at which it is asked unless its server or a failure says otherwise."""
 
     feed: Feed
     interval: timedelta
@@ -87,8 +87,8 @@ def _trace_of(secret: Secret) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """What a feed gave, as the reconciler takes it; `accept` is called once it was read as a whole.
+class FetchedFeed:
+    """The answer of a feed, with the fields of `files.Fetched`; call `accept` once it was read as a whole.
 
     A document has the digest of its body for a signature, whether the body just came or was kept.
     """
@@ -101,10 +101,10 @@ class Arrived:
 
 
 class Subscriptions:
-    """Asks feeds, from any thread, and hands over what they gave, to one.
+    """The feeds of a configuration: any thread asks them, one thread takes their answers.
 
     `fetcher` makes what reads them, when one is asked for the first time.
-    `clock` gives the present; `shelf` keeps snapshots, and only one thread uses it (`requests`, `take`).
+    `clock` gives the present; `store` keeps snapshots, and only one thread uses it (`requests`, `take`).
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class Subscriptions:
         subscriptions: Mapping[str, Subscription],
         *,
         fetcher: Callable[[], Fetcher],
-        shelf: Shelf,
+        store: FeedStore,
         clock: Callable[[], datetime],
     ) -> None:
         self._subscriptions = dict(subscriptions)
         self._fetcher = cache(fetcher)
-        self._shelf = shelf
+        self._store = store
         self._clock = clock
         self._guard = threading.Lock()
         self._arrived: dict[str, Fresh | NotModified | SourceUnavailable | SourceMalformed] = {}
@@ -171,7 +171,7 @@ class Subscriptions:
         with self._guard:
             return frozenset(self._arrived)
 
-    def take(self, name: str) -> Arrived:
+    def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
         with self._guard:
             answer = self._arrived.pop(name, None)
@@ -182,21 +182,21 @@ class Subscriptions:
                 raise self._left_alone(name, known)
             case SourceUnavailable() | SourceMalformed():
                 retry_at = answer.retry_at if isinstance(answer, SourceUnavailable) else None
-                self._shelf.keep_snapshot(
+                self._store.keep_snapshot(
                     name, known.failed(now, self._subscriptions[name].interval, retry_at)
                 )
                 raise answer
             case NotModified():
                 if known.failures or known.wait_until:
-                    self._shelf.keep_snapshot(name, known.answered())
+                    self._store.keep_snapshot(name, known.answered())
                 kept = partial(self._kept, name, known.digest)
                 document = Document(known.document, kept, known.base_url, known.digest)
-                return Arrived((document,), _nothing)
+                return FetchedFeed((document,), _nothing)
             case Fresh():
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
                 accept = partial(self._keep, name, known, answer, now)
-                return Arrived((answer.document,), accept, notes=_notes(known, answer, now))
+                return FetchedFeed((answer.document,), accept, notes=_notes(known, answer, now))
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
         """Store the validators of an answer and its body; a body without validators is not stored."""
@@ -204,21 +204,21 @@ class Subscriptions:
         match fresh.validators:
             case None:
                 nothing = replace(answered, digest="", etag="", last_modified="", target="")
-                self._shelf.keep_snapshot(name, nothing)
+                self._store.keep_snapshot(name, nothing)
             case Validators(etag, last_modified, target):
                 digest = fresh.body.digest
                 kept = replace(answered, digest=digest, etag=etag, last_modified=last_modified, target=target)
-                self._shelf.keep_snapshot(name, kept, fresh.body)
+                self._store.keep_snapshot(name, kept, fresh.body)
 
     def _kept(self, name: str, digest: str) -> Iterator[bytes]:
         """Yield the blocks of the stored body; one that is damaged is forgotten: `SourceUnavailable`."""
-        body = self._shelf.body(name, digest)
+        body = self._store.body(name, digest)
         try:
             if body is None:  # who looks on beside a running syncd may come too late
                 raise ValueError(digest)
             yield from body.blocks()
         except ValueError:
-            self._shelf.keep_snapshot(name, replace(self._known(name), digest=""))
+            self._store.keep_snapshot(name, replace(self._known(name), digest=""))
             raise SourceUnavailable(
                 name,
                 "what was kept of it is damaged or was replaced just now; it is read as a whole next time",
@@ -226,7 +226,7 @@ class Subscriptions:
 
     def _known(self, name: str) -> Snapshot:
         identity = self._subscriptions[name].identity
-        known = self._shelf.snapshot(name)
+        known = self._store.snapshot(name)
         return known if known is not None and known.identity == identity else Snapshot(identity)
 
     def _left_alone(self, name: str, known: Snapshot) -> SourceError:

@@ -29,7 +29,7 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The documents of a source, a sentence for each that could not be had, and what else is to be said.
+    """The documents of a source, a sentence for each file that could not be had, and notes to a person.
 
     `is_folder`: they are the files of a directory or a glob.
     """
@@ -44,7 +44,7 @@ class Fetched:
 
 
 class Memory:
-    """One word about a path that is remembered from one look to the next, as long as the process runs."""
+    """A store for one word about a path, which lasts as long as the process."""
 
     def __init__(self) -> None:
         self._word = ""
@@ -86,7 +86,7 @@ def is_named_so(part: str, path: str) -> bool:
 
 
 class FileSource:
-    """Calendars on disk.
+    """A source of calendars on disk.
 
     `path` names a file, a directory (its `*.ics`, not deeper) or a glob; no file may exceed `max_bytes`.
     What exists under exactly this name is meant, whatever brackets it has, and goes on to be meant when it is

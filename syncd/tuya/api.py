@@ -58,7 +58,7 @@ _SEAM = timedelta(days=1)
 
 
 class TuyaApi:
-    """The reservations of one cloud project; may be used from several threads.
+    """A client of the reservations of one cloud project; may be used from several threads.
 
     `client_secret` is asked for each signature, so that a changed secret counts at once.
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.

@@ -25,7 +25,7 @@ def steady() -> float:
 
 
 class ApiClock:
-    """Anchored by each answer that tells the API's time; may be used from several threads.
+    """A clock set by each answer that tells the API's time; may be used from several threads.
 
     One answer that contradicts those before it may come from elsewhere, such as a cache, and is left out; two
     that agree are believed.

@@ -51,7 +51,7 @@ _NOT_SENT = (
 
 
 class SigningClient:
-    """Sends signed requests through a gate; may be used from several threads.
+    """An HTTP client that signs each request and sends it through a gate; for several threads.
 
     `client_secret` is asked for each signature, `clock` gives epoch seconds of this machine.
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.

@@ -20,7 +20,7 @@ TOO_FREQUENT = 1199
 
 
 class Remedy(Enum):
-    """What makes a repeat of the refused request worth trying."""
+    """What to do before a refused request is worth repeating."""
 
     RENEW_TOKEN = auto()
     SET_CLOCK = auto()

@@ -53,8 +53,9 @@ UNCONFIGURED_RULES = BookingRules(
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A meeting room (page "Query Meeting Rooms"); `approval`: bookings wait for a person; `open`: bookable.
+    """A meeting room (page "Query Meeting Rooms").
 
+    `approval`: bookings wait for a person to approve them; `open`: it can be booked.
     `capacity` is in persons, None where the API does not say.
     """
 

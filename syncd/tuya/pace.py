@@ -19,7 +19,7 @@ _LONGEST_LATENESS_S = 0.05  # that is made up for; more would be a burst
 
 
 class Pace:
-    """Turns, given in the order in which threads ask for them; `sleep` waits so many seconds."""
+    """A rate limiter; turns are given in the order in which threads ask; `sleep` waits so many seconds."""
 
     def __init__(self, requests_per_second: float, sleep: Callable[[float], None]) -> None:
         self._interval_s = 1.0 / requests_per_second

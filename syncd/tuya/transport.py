@@ -1,4 +1,4 @@
-"""The way out: connections to the endpoint behind a gate that lets only reads through until it is armed.
+"""The connections to the endpoint, behind a gate that lets only reads through until it is armed.
 
 Promises: what stands above it, whatever it does, changes nothing at the API outside of `armed()`, and no
 request leaves uncounted or beyond the budget, however many threads ask.

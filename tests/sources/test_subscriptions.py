@@ -17,7 +17,7 @@ import pytest
 from syncd.core.document import Document
 from syncd.errors import SourceUnavailable
 from syncd.ledger import Ledger
-from syncd.sources.feeds import Arrived, Subscription, Subscriptions
+from syncd.sources.feeds import FetchedFeed, Subscription, Subscriptions
 from syncd.sources.http import Feed
 from tests.sources.fetching import fetcher
 from tests.sources.server import CALENDAR, FeedServer, published, status
@@ -38,7 +38,7 @@ class Following:
         self._subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
             fetcher=fetcher,
-            shelf=self.ledger.sources,
+            store=self.ledger.sources,
             clock=lambda: self.now,
         )
 
@@ -46,7 +46,7 @@ class Following:
         """What the server gives from now on."""
         self.server.pages["/calendar.ics"] = published(body, **headers)
 
-    def ask(self, *, force: bool = False) -> Arrived:
+    def ask(self, *, force: bool = False) -> FetchedFeed:
         """One round; what it gave is not accepted yet."""
         self._subscriptions.fetch(self._subscriptions.requests(["sales"], force=force))
         return self._subscriptions.take("sales")
@@ -190,7 +190,7 @@ _READING = """
     with Ledger.open("sqlite:///" + sys.argv[2], owner=True) as ledger:
         subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
-            fetcher=Fetcher, shelf=ledger.sources, clock=lambda: datetime.now(UTC),
+            fetcher=Fetcher, store=ledger.sources, clock=lambda: datetime.now(UTC),
         )
         before = peak_mib()
         for _ in range(2):

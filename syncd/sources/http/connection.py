@@ -45,7 +45,7 @@ def system_lookup(host: str, port: int) -> list[tuple[int, SocketAddress]]:
 
 
 class Deadline:
-    """When a reading has to be over; `who` in its sentences is the host that is waited for."""
+    """The moment at which a reading has to be over; `who` in its sentences is the host that is waited for."""
 
     def __init__(self, timeout_s: float, stopping: Callable[[], bool]) -> None:
         self._timeout_s = timeout_s
@@ -71,7 +71,7 @@ class Deadline:
 
 
 class Resolver:
-    """Lookups that can be waited for with a deadline.
+    """A resolver of host names whose lookups can be waited for with a deadline.
 
     The system's resolver cannot be interrupted, so it runs beside, at most once per host at a time.
     """
@@ -137,7 +137,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a host may be reached; `who` names it in sentences, `context` is for https."""
+    """The means to reach a host; `who` names it in sentences, `context` is for https."""
 
     who: str
     resolver: Resolver

@@ -25,7 +25,7 @@ AuthFlow = Generator[httpx.Request, httpx.Response, None]
 
 
 class Contexts:
-    """TLS settings; made anew when a file changed, kept otherwise because reading takes some 40 ms."""
+    """A cache of TLS contexts, each made anew when a file of it changed; making one takes some 40 ms."""
 
     def __init__(self) -> None:
         self._kept: dict[Tls, tuple[tuple[tuple[int, ...], ...], ssl.SSLContext]] = {}

@@ -19,7 +19,7 @@ DECODING_ERRORS = (zlib.error, brotli.error)
 
 
 class Decoder(Protocol):
-    """Undoes one coding; `pieces` raises one of `DECODING_ERRORS` for what is not of that coding."""
+    """A decoder of one coding; `pieces` raises one of `DECODING_ERRORS` for what is not of that coding."""
 
     def pieces(self, data: bytes) -> Iterator[bytes]: ...
     @property
@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 class _Identity:
-    """No coding; the framing of HTTP says where the end is."""
+    """The decoder of no coding; the framing of HTTP says where the end is."""
 
     finished = True
 
@@ -36,7 +36,7 @@ class _Identity:
 
 
 class _Gzip:
-    """gzip (RFC 1952): one member or several, followed by nothing of interest."""
+    """The decoder of gzip (RFC 1952): one member or several; ignores what follows them."""
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -60,7 +60,7 @@ class _Gzip:
 
 
 class _Deflate:
-    """deflate: in zlib's wrapping (RFC 1950), or bare (RFC 1951) as some servers send it."""
+    """The decoder of deflate: in zlib's wrapping (RFC 1950), or bare (RFC 1951) as some servers send it."""
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj()
@@ -79,7 +79,7 @@ class _Deflate:
 
 
 class _Brotli:
-    """br (RFC 7932)."""
+    """The decoder of br (RFC 7932)."""
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()
@@ -130,7 +130,7 @@ class TooMuch(ValueError):
 
 
 class Decoding:
-    """Undoes what a Content-Encoding lists, from the last to the first, and no more than was done.
+    """The decoder of a whole Content-Encoding, from the last coding to the first.
 
     What begins as a calendar is one, whatever the header says; a body that begins as gzip is undone although
     the header forgot it.
@@ -190,7 +190,7 @@ class Decoding:
 
 
 class _Layer:
-    """One coding, which is undone only if it was done; what has come is held until that is known."""
+    """A decoder that is used only if the body is not a calendar yet; bytes are held until that is known."""
 
     def __init__(self, make: Callable[[], Decoder]) -> None:
         self._make = make
@@ -219,7 +219,7 @@ class _Layer:
 
 
 class _Undeclared:
-    """gzip where the body begins so, otherwise nothing."""
+    """The decoder of gzip where the body begins so although no header says it; otherwise none."""
 
     def __init__(self) -> None:
         self._decoder: Decoder | None = None

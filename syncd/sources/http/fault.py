@@ -8,7 +8,7 @@ from syncd.errors import SourceMalformed, SourceUnavailable
 
 
 class Fault(Exception):
-    """A sentence with the cure in it.
+    """The reason why a feed could not be read, as a sentence with the cure in it.
 
     `malformed`: what came is not a whole calendar, and a person has to look.
     `retry_at` is when the server asked to be tried again.

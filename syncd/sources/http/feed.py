@@ -116,8 +116,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What makes the next request conditional (RFC 9110 section 8.8); to be kept with the content it is of.
+    """The validators that make the next request conditional (RFC 9110 section 8.8).
 
+    They are kept with the content that they are of.
     `etag` and `last_modified` are as the server wrote them, one of them may be empty.
     `target` says for which URL they count: after a changed URL or redirect they must not hide new content.
     """
@@ -181,7 +182,7 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """What was read with the validators that were sent is still the calendar."""
+    """The answer that the calendar which was read with these validators is still the calendar."""
 
 
 Answer = Fresh | NotModified

@@ -53,7 +53,7 @@ def _utc_now() -> datetime:
 
 
 class Fetcher:
-    """Reads feeds; may be used from several threads.
+    """An HTTP client that reads feeds; may be used from several threads.
 
     `stopping` is asked often and ends what is under way within a second; `lookup` finds the addresses of a
     host, `clock` is the time that a Retry-After counts from.
@@ -140,12 +140,12 @@ class Fetcher:
 
 
 class _UnaskedNotModified(Exception):
-    """Something in between says that nothing changed, although no condition was sent."""
+    """An answer 304 although no validators were sent: a cache in between gave it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """One reading of one feed.
+    """One reading of one feed, over all its redirects.
 
     `insistent`: no cache in between may answer by itself.
     `jars` has the cookies of each origin, which are kept as long as the visit lasts.

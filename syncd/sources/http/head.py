@@ -1,4 +1,4 @@
-"""The head of an answer as a strict reader takes it: what curl reads without harm is put right first.
+"""The head of an answer, corrected for a strict parser where curl would read it without harm.
 
 A calendar is not lost for a header that nobody looks at.
 What would change where the body ends is never guessed: two lengths that differ are a `Fault`.
@@ -20,7 +20,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 class Head:
-    """Takes what arrives up to the end of the head, and gives it on in order.
+    """A filter for the bytes of an answer: takes what arrives, and gives on a head that is put right.
 
     `received` counts all bytes; `is_http`: they begin as an answer does; `ended`: the head is over.
     """

@@ -26,7 +26,7 @@ PATIENCE_S = 1.0
 
 
 class _Job(Generic[_Result]):
-    """A piece of work and what it comes to."""
+    """A piece of work and the future of its result."""
 
     def __init__(self, work: Callable[[], _Result]) -> None:
         self.work = work
@@ -35,7 +35,7 @@ class _Job(Generic[_Result]):
 
 
 class Lanes:
-    """Threads for work that waits; leaving the context waits for what runs, and drops what did not begin."""
+    """A pool of threads for work that waits; leaving the context waits for what runs and drops the rest."""
 
     def __init__(self, *, quick: int = QUICK, most: int = MOST, patience_s: float = PATIENCE_S) -> None:
         self._quick = quick
