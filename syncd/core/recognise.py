@@ -221,13 +221,17 @@ class _Case:
         held = self.held
         is_alone = len(self._specs) == 1
         kept: list[Reservation] = []
+        kept_by_mark: dict[str, Reservation] = {}
+        kept_by_room: dict[str | None, Reservation] = {}
         for reservation in self._candidates(there, found):
             mark = mark_of[reservation.reservation_id]
-            twin = next((r for r in kept if mark_of[r.reservation_id] == mark), None)
-            rival = twin or next((r for r in kept if r.room_id == reservation.room_id), None)
+            twin = kept_by_mark.get(mark)
+            rival = twin or kept_by_room.get(reservation.room_id)
             is_free = rival is None and not self._is_held(reservation, mark)
             if reservation.reservation_id in held or is_free:
                 kept.append(reservation)
+                kept_by_mark.setdefault(mark, reservation)
+                kept_by_room.setdefault(reservation.room_id, reservation)
             elif rival and reservation.is_in_place_of(rival) and (twin or is_alone):
                 found.duplicates.append(Duplicate(reservation, rival))
             else:

@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
 
 from syncd.core.reservation import ReservationSpec
 from syncd.intake.excerpt import WrittenComponent, ZoneUse
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a story; one that is told `once` is left out where it stands already."""
+
+    text: str
+    indent: int = 0
+    style: str = ""
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How times and rooms are named: in a zone, by the names of the configuration."""
+
+    zone: tzinfo
+    rooms: Mapping[str, str]
+
+    def room(self, room_id: str | None) -> str:
+        """Return the name of a room."""
+        return "no room" if room_id is None else self.rooms.get(room_id, f"room {room_id}")
+
+    def at(self, moment: datetime | None) -> str:
+        """Return a moment as people write it."""
+        if moment is None:
+            return "at an unknown time"
+        return f"{moment.astimezone(self.zone):%a %d %b %Y %H:%M}"
+
+    def span(self, start: datetime, end: datetime) -> str:
+        """Return two moments as people write them, as short as the days allow."""
+        begins, ends = start.astimezone(self.zone), end.astimezone(self.zone)
+        if ends - begins < timedelta(minutes=1):
+            return f"{begins:%a %d %b %Y %H:%M}"
+        if begins.time() == ends.time() == time():
+            last = ends - timedelta(days=1)
+            if begins.date() == last.date():
+                return f"{begins:%a %d %b %Y}, all day"
+            return f"{begins:%a %d %b} – {last:%a %d %b %Y}, all day"
+        if begins.date() == ends.date():
+            return f"{begins:%a %d %b %Y %H:%M}–{ends:%H:%M}"
+        return f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %Y %H:%M}"
+
+
 def asked_for(spec: ReservationSpec) -> str:
-    """What the calendar asks for beside time, room and topic."""
+    """Say what the calendar asks for beside time, room and topic."""
     asked = [f"creator {spec.creator}", f"participants {listed(spec.participants)}"]
     if spec.cc_participants:
         asked.append(f"in copy {listed(spec.cc_participants)}")
@@ -17,21 +61,29 @@ def asked_for(spec: ReservationSpec) -> str:
     asked.append(f"a notice {minutes} minutes before" if spec.notice else "no notice")
     if spec.attachments:
         asked.append(count(len(spec.attachments), "attachment"))
-    roomless = " It names no known room, so it asks for none (calendar.roomless)." if not spec.room_id else ""
-    return f"Asked for: {', '.join(asked)}.{roomless}"
+    told = f"Asked for: {', '.join(asked)}."
+    if not spec.room_id:
+        told += " It names no known room, so it asks for none (calendar.roomless)."
+    return told
 
 
 def told_part(part: WrittenComponent, *, several: bool) -> str:
-    """One component; its document is named if there are several."""
+    """Say what one component is; its document is named if there are several."""
     place = f"{part.document}, line {part.line}" if several else f"Line {part.line}"
     what = "the series" if part.recurs else "the event"
     if part.recurrence_id is not None:
         what = f"one date, {part.recurrence_id}, on its own"
-    said = [f"from {part.start}" if part.recurs else f"at {part.start}"] if part.start else []
+    said: list[str] = []
+    if part.start:
+        preposition = "from" if part.recurs else "at"
+        said.append(f"{preposition} {part.start}")
     if part.excluded:
         said.append(f"{count(part.excluded, 'date')} taken out (EXDATE)")
     said += [f"{name} {value}" for name, value in _marks(part) if value]
-    return f"{place}: {what}" + (f" {', '.join(said)}." if said else ".")
+    told = f"{place}: {what}"
+    if said:
+        told += f" {', '.join(said)}"
+    return f"{told}."
 
 
 def _marks(part: WrittenComponent) -> tuple[tuple[str, str], ...]:
@@ -40,7 +92,7 @@ def _marks(part: WrittenComponent) -> tuple[tuple[str, str], ...]:
 
 
 def told_zone(zone: ZoneUse) -> str:
-    """What times were taken for, and why."""
+    """Say what times were taken for, and why."""
     if zone.tzid == "UTC":
         return "Times are written in UTC."
     if zone.zone is None:
@@ -53,20 +105,26 @@ def told_zone(zone: ZoneUse) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a full stop, if it has none."""
+    """Return a text with a full stop, if it has none."""
     return text if not text or text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def joined(first: str, second: str) -> str:
-    """Two sentences, once where they say the same."""
-    return first if not second or second in first else second if first in second else f"{first} {second}"
+    """Join two sentences, into one where they say the same."""
+    if not second or second in first:
+        return first
+    if first in second:
+        return second
+    return f"{first} {second}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as people list them: `a, b and c`."""
-    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"
+    """Return names as people list them: `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def count(number: int, what: str) -> str:
-    """`1 event`, `2 events`."""
+    """Return a number of things: `1 event`, `2 events`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import tzinfo
 
 from syncd.assembly import Service, mapping_rules
+from syncd.core.booking import Booking
 from syncd.core.mapper import Mapper
 from syncd.core.occurrence import Defect, Occurrence, Reading
+from syncd.core.resolve import Decision
 from syncd.explain.verdicts import Fate, fates_of, later_occurrence, topic_of
 from syncd.intake import SourceExcerpt
 from syncd.ledger import Ledger, SourceRecord
@@ -38,7 +40,7 @@ class Where:
 
     @property
     def name(self) -> str:
-        """The source's name."""
+        """Return the source's name."""
         return self.reading.source
 
 
@@ -63,36 +65,39 @@ class Story:
 
     @property
     def where(self) -> tuple[Where, ...]:
-        """The sources that hold the UID."""
+        """Return the sources that hold the UID."""
         return tuple(where for where in self.searched if where.account is not None)
 
     @property
     def known(self) -> bool:
-        """Whether any source or the ledger has the UID."""
+        """Return whether any source or the ledger has the UID."""
         return bool(self.where or self.fates)
 
     @property
     def topic(self) -> str:
-        """What the event is called, as far as that may be shown."""
-        by_time = sorted(self.fates, key=lambda f: f.closed)
-        named = (fate.topic for fate in by_time if fate.topic)
-        written = (p.topic for w in self.where if w.account for p in w.account.parts if p.topic)
-        return next(iter((*named, *written)), "")
+        """Return what the event is called, as far as that may be shown."""
+        current_first = sorted(self.fates, key=lambda fate: fate.closed)
+        topics = [fate.topic for fate in current_first]
+        for where in self.where:
+            if where.account is not None:
+                topics += [part.topic for part in where.account.parts]
+        return next(filter(None, topics), "")
 
     @property
     def unreadable(self) -> tuple[Where, ...]:
-        """The sources that could not be read, or not as a whole, and that may say something about the UID."""
-        witnesses = {name for f in self.fates if f.booking is not None for name in f.booking.witnesses}
-        return tuple(
-            where
-            for where in self.searched
-            if where.reading.error
-            and (where.account is not None or where.name in witnesses or not self.known)
-        )
+        """Return the sources that were not read as a whole and may say something about the UID."""
+        witnesses: set[str] = set()
+        for fate in self.fates:
+            if fate.booking is not None:
+                witnesses.update(fate.booking.witnesses)
+        failed = [where for where in self.searched if where.reading.error]
+        if not self.known:
+            return tuple(failed)
+        return tuple(where for where in failed if where.account is not None or where.name in witnesses)
 
     @property
     def needs_person(self) -> bool:
-        """Whether something about it is a matter for a person."""
+        """Return whether something about it is a matter for a person."""
         return (
             not self.known
             or bool(self.unreadable)
@@ -107,7 +112,7 @@ class Story:
         return self.mapper.rooms_told(fate.seen.occurrence).get(fate.room_id, "")
 
     def document(self) -> dict[str, object]:
-        """The document of `explain --json`."""
+        """Return the document of `explain --json`."""
         accounts = [where.account for where in self.where if where.account is not None]
         counted = max((a for a in accounts if a.past is not None), key=lambda a: a.past or 0, default=None)
         return {
@@ -142,9 +147,10 @@ class Story:
         }
 
     def _occurrence(self, fate: Fate) -> dict[str, object]:
-        planned = change_document(fate.change, self.instance, self.marker) if fate.change else {}
-        booking = fate.booking
-        moved_from = fate.moved_from
+        """Return the document of one occurrence."""
+        planned: Mapping[str, object] = {}
+        if fate.change is not None:
+            planned = change_document(fate.change, self.instance, self.marker)
         return {
             "recurrence_id": fate.key.recurrence_id,
             "scope": fate.key.scope,
@@ -153,51 +159,79 @@ class Story:
             "room_id": fate.room_id,
             "topic": fate.topic,
             "action": fate.action,
-            "state": booking.state.value if booking else None,
-            "reservation_id": booking.reservation_id if booking else planned.get("reservation_id"),
+            **_standing(fate, planned),
             "reason": fate.reason.value if fate.reason else None,
             "detail": fate.detail,
             "needs_person": fate.needs_person,
             "payload": planned.get("payload"),
             "changed": planned.get("changed", []),
             "wanted": fate.wanted.comparable() if fate.wanted else None,
-            "evidence": planned.get("evidence") or (booking.evidence if booking else None),
+            "evidence": planned.get("evidence") or (fate.booking and fate.booking.evidence),
             "approve": self.examined.plan.held_checksum if fate.approvable else None,
-            "source": fate.seen.occurrence.source if fate.seen else booking.source if booking else None,
-            "witnesses": list(fate.seen.witnesses if fate.seen else booking.witnesses if booking else ()),
-            "line": fate.seen.occurrence.line if fate.seen else None,
+            **_shown_by(fate),
             "decides": _decides(fate),
             "room_by": self.room_by(fate) or None,
             "notes": [{"reason": note.reason.value, "detail": note.detail} for note in fate.notes],
-            "moved_from": {"uid": moved_from.uid, "recurrence_id": moved_from.recurrence_id}
-            if moved_from
-            else None,
-            "booking": {
-                "room_id": booking.room_id,
-                "start": iso(booking.spec.start),
-                "end": iso(booking.spec.end),
-                "reason": booking.reason.value if booking.reason else None,
-                "detail": booking.detail,
-                "mark": booking.mark,
-                "generation": booking.generation,
-                "blocked_by": booking.blocked_by,
-                "attempted_at": iso(booking.attempted_at),
-                "retry_at": iso(booking.retry_at),
-                "updated_at": iso(booking.updated_at),
-                "missed": booking.missed,
-            }
-            if booking
-            else None,
-            "decision": {
-                "verdict": fate.decision.verdict.value,
-                "reservation_id": fate.decision.reservation_id,
-                "decided_by": fate.decision.decided_by,
-                "at": iso(fate.decision.at),
-            }
-            if fate.decision
-            else None,
+            "moved_from": _moved_from(fate),
+            "booking": _booking(fate.booking),
+            "decision": _decision(fate.decision),
             "history": [{"at": iso(e.at), "what": e.what, "detail": e.detail} for e in fate.history],
         }
+
+
+def _standing(fate: Fate, planned: Mapping[str, object]) -> dict[str, object]:
+    """Return the state of its record, and the reservation that it or the plan's row is about."""
+    if fate.booking is None:
+        return {"state": None, "reservation_id": planned.get("reservation_id")}
+    return {"state": fate.booking.state.value, "reservation_id": fate.booking.reservation_id}
+
+
+def _shown_by(fate: Fate) -> dict[str, object]:
+    """Return which sources show an occurrence, or showed it when its record was last seen."""
+    if fate.seen is not None:
+        occurrence = fate.seen.occurrence
+        witnesses = list(fate.seen.witnesses)
+        return {"source": occurrence.source, "witnesses": witnesses, "line": occurrence.line}
+    if fate.booking is not None:
+        return {"source": fate.booking.source, "witnesses": list(fate.booking.witnesses), "line": None}
+    return {"source": None, "witnesses": [], "line": None}
+
+
+def _moved_from(fate: Fate) -> dict[str, object] | None:
+    """Return the key that a booking has in the ledger, if it follows its meeting to another."""
+    if fate.moved_from is None:
+        return None
+    return {"uid": fate.moved_from.uid, "recurrence_id": fate.moved_from.recurrence_id}
+
+
+def _booking(booking: Booking | None) -> dict[str, object] | None:
+    if booking is None:
+        return None
+    return {
+        "room_id": booking.room_id,
+        "start": iso(booking.spec.start),
+        "end": iso(booking.spec.end),
+        "reason": booking.reason.value if booking.reason else None,
+        "detail": booking.detail,
+        "mark": booking.mark,
+        "generation": booking.generation,
+        "blocked_by": booking.blocked_by,
+        "attempted_at": iso(booking.attempted_at),
+        "retry_at": iso(booking.retry_at),
+        "updated_at": iso(booking.updated_at),
+        "missed": booking.missed,
+    }
+
+
+def _decision(decision: Decision | None) -> dict[str, object] | None:
+    if decision is None:
+        return None
+    return {
+        "verdict": decision.verdict.value,
+        "reservation_id": decision.reservation_id,
+        "decided_by": decision.decided_by,
+        "at": iso(decision.at),
+    }
 
 
 def story_of(uid: str, parts: Service) -> Story:
@@ -236,23 +270,28 @@ def story_of(uid: str, parts: Service) -> Story:
 def _source(where: Where) -> dict[str, object]:
     account, record = where.account, where.record
     assert account is not None  # only sources that hold the UID are told of
-    first = where.defects[0] if where.defects else None
     return {
         "name": where.name,
         "line": account.parts[0].line if account.parts else None,
         "components": len(account.parts),
-        "quarantined": None
-        if first is None
-        else {
-            "line": first.line,
-            "reason": first.reason.value,
-            "detail": first.detail,
-            "document": first.document,
-        },
+        "quarantined": _quarantined(where.defects),
         "error": where.reading.error,
         "last_cycle_at": iso(record.last_read_at) if record else None,
         "parts": [asdict(part) for part in account.parts],
         "zones": [asdict(zone) for zone in account.zones],
+    }
+
+
+def _quarantined(defects: Sequence[Defect]) -> dict[str, object] | None:
+    """Return the first defect of an event; None if it has none."""
+    if not defects:
+        return None
+    first = defects[0]
+    return {
+        "line": first.line,
+        "reason": first.reason.value,
+        "detail": first.detail,
+        "document": first.document,
     }
 
 
@@ -271,31 +310,49 @@ def _decides(fate: Fate) -> dict[str, object] | None:
 
 
 def _suggestions(asked: str, examined: Examination, ledger: Ledger) -> Iterator[Suggestion]:
-    """UIDs that may have been meant: other spelling, a reservation id, a topic, then what looks alike."""
-    occurrences = [w.occurrence for w in examined.grounds.wish.witnessed]
+    """Yield UIDs that may have been meant: by spelling, reservation id or topic, else by what looks alike."""
     bookings = ledger.bookings.all()
-    known = {uid for reading in examined.readings.values() for uid in reading.presence}
-    known |= {booking.key.uid for booking in bookings}
+    known: set[str] = {booking.key.uid for booking in bookings}
+    for reading in examined.readings.values():
+        known.update(reading.presence)
+    occurrences = [witnessed.occurrence for witnessed in examined.grounds.wish.witnessed]
     found: dict[str, Suggestion] = {}
-    text = asked.strip().casefold()
-    for uid in sorted(known):
-        if uid.strip().casefold() == text:
-            found[uid] = Suggestion(uid, "the same but for upper and lower case or blanks")
-    for booking in bookings:
-        if booking.reservation_id == asked.strip():
-            found.setdefault(booking.key.uid, Suggestion(booking.key.uid, "it has that reservation id"))
-    for uid in _with_topic(text, occurrences):
-        found.setdefault(uid, Suggestion(uid, "its topic holds that text"))
+    for suggestion in (
+        *_of_other_spelling(asked, known),
+        *_of_reservation(asked, bookings),
+        *_of_topic(asked, occurrences),
+    ):
+        found.setdefault(suggestion.uid, suggestion)
     if not found:
-        alike = sorted(uid for uid in known if text in uid.casefold())
-        for uid in (*alike, *difflib.get_close_matches(asked.strip(), known, n=_FEW, cutoff=0.6)):
-            found.setdefault(uid, Suggestion(uid, "its UID looks alike"))
+        found = {suggestion.uid: suggestion for suggestion in _alike(asked, known)}
     yield from list(found.values())[:_FEW]
 
 
-def _with_topic(text: str, occurrences: Iterable[Occurrence]) -> Iterator[str]:
+def _of_other_spelling(asked: str, known: Collection[str]) -> Iterator[Suggestion]:
+    text = asked.strip().casefold()
+    for uid in sorted(known):
+        if uid.strip().casefold() == text:
+            yield Suggestion(uid, "the same but for upper and lower case or blanks")
+
+
+def _of_reservation(asked: str, bookings: Iterable[Booking]) -> Iterator[Suggestion]:
+    for booking in bookings:
+        if booking.reservation_id == asked.strip():
+            yield Suggestion(booking.key.uid, "it has that reservation id")
+
+
+def _of_topic(asked: str, occurrences: Iterable[Occurrence]) -> Iterator[Suggestion]:
+    text = asked.strip().casefold()
     if len(text) < 3:
         return
     for occurrence in occurrences:
         if text in topic_of(occurrence).casefold():
-            yield occurrence.key.uid
+            yield Suggestion(occurrence.key.uid, "its topic holds that text")
+
+
+def _alike(asked: str, known: Collection[str]) -> Iterator[Suggestion]:
+    text = asked.strip().casefold()
+    holding = sorted(uid for uid in known if text in uid.casefold())
+    near = difflib.get_close_matches(asked.strip(), known, n=_FEW, cutoff=0.6)
+    for uid in dict.fromkeys((*holding, *near)):
+        yield Suggestion(uid, "its UID looks alike")
