@@ -13,8 +13,8 @@ import typer.main
 from click import Command
 
 from syncd.cli import app
-from syncd.exits import Exit
 from syncd.core.reasons import MEANINGS, Reason
+from syncd.exits import Exit
 from syncd.sandbox import KINDS, SWITCHES
 
 ROOT = Path(__file__).parent.parent
