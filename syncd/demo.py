@@ -26,7 +26,7 @@ from syncd.views.screen import Screen, screen
 
 
 def run(keep: Path | None) -> int:
-    """Run the demo; returns its exit code.
+    """Run the demo; return its exit code.
 
     Everything goes to a temporary directory and is removed, or stays in `keep`.
     """
@@ -68,7 +68,7 @@ def _directory(keep: Path | None) -> Iterator[Path]:
 
 
 def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> Path:
-    """The example configuration, pointed at the sandbox, with its calendar and people beside it."""
+    """Write the example configuration, pointed at the sandbox, with its calendar and people beside it."""
     example = files("syncd") / "example"
     for name in ("sample.ics", "people.csv"):
         (folder / name).write_bytes((example / name).read_bytes())

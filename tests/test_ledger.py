@@ -750,10 +750,8 @@ _CHILD = f"""
 import os, signal, sys
 from pathlib import Path
 from syncd import migrations
-from syncd.core.policy import Repaired
-from syncd.core.totals import Tally
 from syncd.core.reasons import Evidence, Reason
-from syncd.ledger.database import _engine
+from syncd.ledger.sqlite import open_engine
 from {__name__} import NOW, SPEC, booked, cancelled, open_as_owner, open_beside, wish
 
 file = Path(sys.argv[1])
@@ -895,7 +893,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(fil
 def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
     """A migration that did not end left nothing; the next start does it whole."""
     code = """
-        engine = _engine(file, 5.0, owner=True)
+        engine = open_engine(file, 5.0, owner=True)
         with engine.execution_options(writes=True).begin() as connection:
             migrations.upgrade(connection)
             assert migrations.revision_of(connection) == migrations.HEAD

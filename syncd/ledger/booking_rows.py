@@ -16,12 +16,12 @@ from syncd.ledger.tables import bookings, instant_of
 
 
 def encode_spec(spec: ReservationSpec) -> str:
-    """Content as JSON text; plain ASCII, so that any text of a calendar fits."""
+    """Return content as JSON text; plain ASCII, so that any text of a calendar fits."""
     return json.dumps(spec.comparable(), separators=(",", ":"))
 
 
 def decode_spec(stored: str) -> ReservationSpec:
-    """The content that `encode_spec` wrote; raises ValueError, KeyError or TypeError for anything else."""
+    """Return the content that `encode_spec` wrote; raises ValueError, KeyError or TypeError otherwise."""
     value = json.loads(stored)
     return ReservationSpec(
         topic=value["topic"],
@@ -39,7 +39,7 @@ def decode_spec(stored: str) -> ReservationSpec:
 
 
 def booking_of(row: Row[Any]) -> Booking:
-    """The booking in a row; raises ValueError, KeyError or TypeError when it makes no sense."""
+    """Return the booking in a row; raises ValueError, KeyError or TypeError when it makes no sense."""
     return Booking(
         key=OccurrenceKey(row.scope, row.uid, row.recurrence_id or None),
         room_id=row.room_id or None,
@@ -70,7 +70,7 @@ def booking_of(row: Row[Any]) -> Booking:
 
 
 def _columns(booking: Booking) -> dict[str, object]:
-    """All columns but `row` and `updated_at`."""
+    """Return all columns but `row` and `updated_at`."""
     return {
         **_key_columns(booking.key),
         "room_id": booking.room_id or "",
@@ -139,12 +139,12 @@ def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, 
 
 
 def stored(connection: Connection, row: int) -> Row[Any]:
-    """The row with a number, which is there."""
+    """Return the row with a number, which is there."""
     return connection.execute(_BY_ROW, {"known_row": row}).one()
 
 
 def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
-    """Remember a generation of an occurrence if it is the highest so far."""
+    """Record a generation of an occurrence if it is the highest so far."""
     connection.execute(_RAISE, {**_key_columns(key), "highest": generation})
 
 

@@ -47,25 +47,25 @@ class UnderWay:
                 os.pwrite(self._descriptor, _GOES_ON + b"[]\n", 0)
 
     def take_left(self) -> tuple[WorkItem, ...]:
-        """What a former process was working on when it ended without an orderly stop; told once."""
+        """Return what a former process was working on when it ended without an orderly stop; only once."""
         left, self._left = self._left, ()
         return left
 
     def begin(self, source: str, uid: str = "", digest: str = "") -> None:
-        """This thread begins a piece of work; the one before is done."""
+        """Record that this thread begins a piece of work; the one before is done."""
         with self._guard:
             self._current[threading.get_ident()] = WorkItem(source, uid[:_LONGEST], digest)
             self._write()
 
     def end(self) -> None:
-        """This thread is done with its piece of work."""
+        """Record that this thread is done with its piece of work."""
         with self._guard:
             if self._current.pop(threading.get_ident(), None) is not None:
                 self._write()
 
     @contextmanager
     def working(self, source: str, digest: str = "") -> Iterator[None]:
-        """Work on a source; an end that somebody foresaw is no death, any other one leaves its record."""
+        """Record work on a source while the block lasts; an error that nobody foresaw leaves the record."""
         self.begin(source, "", digest)
         try:
             yield
@@ -75,7 +75,7 @@ class UnderWay:
         self.end()
 
     def stops(self) -> None:
-        """An end is wished from now on; may be called by a signal handler."""
+        """Record that a stop was asked for; may be called by a signal handler."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.pwrite(self._descriptor, _STOPS, 0)

@@ -17,7 +17,7 @@ _VERSION_TABLE = "alembic_version"
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision of a database: None when it is empty, `""` when its tables are not those of syncd."""
+    """Return the revision of a database: None if it is empty, `""` if its tables are not those of syncd."""
     tables = inspect(connection).get_table_names()
     if not tables:
         return None

@@ -1,0 +1,102 @@
+"""The exclusive ownership of a ledger, and how far it had come, in a file beside the database.
+
+Ownership is a POSIX lock: it goes when the process dies, however it dies, and a worker process does not
+inherit it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+from syncd.errors import LedgerLocked
+from syncd.ledger.files import create_private, file_errors
+
+_PID_WIDTH, _PROGRESS_WIDTH = 20, 20  # characters of the two lines
+
+# POSIX locks do not keep one process from locking twice, so that is remembered here: descriptors by file.
+_held: dict[Path, int] = {}
+_guard = threading.Lock()
+
+
+class Ownership:
+    """The exclusive lock on `<database>.lock`, with the owner's process id inside for people.
+
+    A second line holds how far the ledger had come.
+    The file stays when the lock goes: removing it could leave two owners, each with its own file.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._file = lock_file(database)
+        self._descriptor: int | None = None
+        with _guard:
+            # First of all: closing any descriptor of the file would drop the lock that is held (fcntl(2)).
+            if self._file in _held:
+                raise _locked(database, os.getpid())
+            with file_errors(database):
+                create_private(self._file)
+                descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    self._lock(descriptor, database)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            _held[self._file] = descriptor
+        self._descriptor = descriptor
+
+    @staticmethod
+    def _lock(descriptor: int, database: Path) -> None:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # POSIX allows either
+            written = os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
+            raise _locked(database, int(written) if written.isdecimal() else None) from None
+        os.pwrite(descriptor, f"{os.getpid():<{_PID_WIDTH}}\n".encode(), 0)
+
+    def write_progress(self, number: int) -> None:
+        """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # a full disk: the database itself will tell
+                os.pwrite(self._descriptor, f"{number:<{_PROGRESS_WIDTH}}\n".encode(), _PID_WIDTH + 1)
+
+    def give_up(self) -> None:
+        """Let go of the lock; giving up twice does no harm."""
+        with _guard:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+                _held.pop(self._file, None)
+
+
+def read_progress(database: Path) -> int:
+    """Return the number that was kept; 0 if there is none."""
+    file = lock_file(database)
+    with _guard:
+        held = _held.get(file)
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if held is None else held
+        except OSError:
+            return 0
+        try:
+            written = os.pread(descriptor, _PROGRESS_WIDTH, _PID_WIDTH + 1)
+        finally:
+            if held is None:  # closing one of two would drop the lock
+                os.close(descriptor)
+    digits = written.decode("ascii", "replace").strip()
+    return int(digits) if digits.isdecimal() else 0
+
+
+def lock_file(database: Path) -> Path:
+    """Return the file that the owner of a database holds locked."""
+    return database.with_name(database.name + ".lock")
+
+
+def _locked(database: Path, owner: int | None) -> LedgerLocked:
+    who = "Another process" if owner is None else f"Process {owner}"
+    return LedgerLocked(
+        f"{who} owns the ledger {database}: stop it first, or use a command that works beside it (status, "
+        "plan, explain, approve); a running daemon reads all sources at once on SIGUSR1."
+    )
