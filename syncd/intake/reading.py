@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from syncd.core.occurrence import Presence, Window
-from syncd.ics.parallel import CpuAllowance, ParserPool, UnderWay
+from syncd.ics.parallel import CpuAllowance, OnBegin, ParserPool
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import RawEvent
 from syncd.intake.source_index import SourceIndex
@@ -23,7 +23,7 @@ class Bounded:
     pool: ParserPool
     allowance: CpuAllowance
     alive: Callable[[], object] = lambda: None
-    under_way: UnderWay = lambda _uid, _pieces: None
+    under_way: OnBegin = lambda _uid, _pieces: None
     verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = lambda _uid, _pieces: None
 
     def understand(

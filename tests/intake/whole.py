@@ -10,8 +10,8 @@ from syncd.core.document import Document
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note
 from syncd.ics.contexts import Locale
-from syncd.ics.parallel import parse_series
 from syncd.ics.series import SeriesParser
+from syncd.ics.worker import parse_series
 from syncd.intake import Presences, SourceIndex, look_through, span_of
 
 

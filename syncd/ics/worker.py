@@ -1,0 +1,242 @@
+"""A process that parses UIDs for another one, and may be ended by what it parses.
+
+The process that started it is `Worker`'s, and `run` is what it does: over a pipe it gets instructions, then
+shares of UIDs, and answers each share. Messages are pickles with their length before them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import IO, Any, NamedTuple, TypeAlias
+
+from syncd.core.bounds import UID_CPU_S, UID_MEMORY, UID_WALL_S
+from syncd.core.occurrence import Defect, Presence, Window
+from syncd.core.reasons import Reason
+from syncd.ics.series import ParsedSeries, SeriesParser
+from syncd.ics.vevent import RawEvent
+
+Share: TypeAlias = list[tuple[str, Sequence[RawEvent]]]
+"""UIDs with their VEVENTs, to be parsed one after another."""
+
+LOOK_S = 1.0
+"""Seconds between signs of life while a worker is waited for."""
+
+_IDLE_S = 600.0  # after which a worker that has nothing to do ends
+_LENGTH = struct.Struct("<Q")
+
+_NO_MEMORY = 77
+"""How a worker leaves that has no memory left, not even to say so."""
+
+_OVERDUE = -signal.SIGALRM
+"""How a worker counts as ended that did not answer for very long."""
+
+TOO_COSTLY = frozenset({-signal.SIGPROF, _NO_MEMORY, _OVERDUE})
+"""How a worker ends that passed one of its bounds."""
+
+_ENDED = "understanding it ended its process twice; take the event apart, or report it with the event"
+_SENTENCES = {
+    -signal.SIGPROF: f"understanding it takes more than {UID_CPU_S:g} s; simplify its rules, zones or text",
+    _NO_MEMORY: f"understanding it takes more than {UID_MEMORY >> 20} MB of memory; make the event smaller",
+    _OVERDUE: f"understanding it was not done within {UID_WALL_S:g} s; it is tried again when it changes",
+}
+
+
+class Instructions(NamedTuple):
+    """How the following shares are to be parsed."""
+
+    parser: SeriesParser
+    window: Window
+
+
+def parse_series(
+    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, window: Window
+) -> ParsedSeries:
+    """Return what one UID says, and the CPU that took; a defect of the program in it costs this UID alone."""
+    began = time.thread_time()
+    try:
+        one = parser.parse(uid, raw_events, window)
+    except MemoryError:
+        one = ended_series(uid, raw_events, parser, _NO_MEMORY)
+    except Exception as error:  # whatever one event provokes must not end the reading of all others
+        detail = (
+            f"the event meets a defect of syncd ({type(error).__name__}); please report it with the event"
+        )
+        one = _defective(uid, raw_events, parser, Reason.BROKEN_PROPERTY, detail)
+    return replace(one, cpu_s=time.thread_time() - began)
+
+
+def ended_series(uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, code: int) -> ParsedSeries:
+    """Return a UID as too costly, with a sentence about how the process ended that parsed it."""
+    detail = _SENTENCES.get(code, _ENDED)
+    one = _defective(uid, raw_events, parser, Reason.TOO_COSTLY, detail)
+    return replace(one, cpu_s=UID_CPU_S)
+
+
+def _defective(
+    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, reason: Reason, detail: str
+) -> ParsedSeries:
+    """Return a UID as quarantined, told at the first of its VEVENTs."""
+    first = min(raw_events, key=lambda raw_event: raw_event.line)
+    defect = Defect(uid, first.line, reason, detail, parser.document_of(first))
+    presence = Presence.QUARANTINED if uid else None
+    return ParsedSeries(uid, presence=presence, defects=(defect,))
+
+
+class Worker:
+    """A process that parses one share after another, seen from the process that started it.
+
+    `share` is what it was given last; `is_free` tells whether that was answered.
+    """
+
+    def __init__(self) -> None:
+        """Start the process; raises `OSError` if that cannot be done."""
+        # Nothing of the program is loaded but what parses events.
+        # In a group of its own, because Ctrl-C goes to a whole group and is for this process to act on.
+        script = f"import sys; sys.path = {sys.path!r}; from {__name__} import run; run()"
+        self._process = subprocess.Popen(  # noqa: S603  # this interpreter and our own module
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = self._process.stdin
+        self.answers = self._process.stdout
+        self.share: Share = []
+        self.is_free = True
+        self._is_overdue = False
+
+    def end(self) -> int:
+        """End it if it goes on, and return how it ended: its exit code, or minus the number of a signal."""
+        self._process.kill()
+        code = self._process.wait()
+        for pipe in (self._requests, self.answers):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        return _OVERDUE if self._is_overdue else code
+
+    def instruct(self, instructions: Instructions) -> bool:
+        """Send how the following shares are to be parsed; return whether it is there to read that."""
+        return self._process.poll() is None and self._send(instructions)
+
+    def take(self, share: Share | None) -> bool:
+        """Send it a share, which it answers; return whether there was one."""
+        if share is None:
+            return False
+        self.share, self.is_free = share, False
+        self._send(share)
+        return True
+
+    def parse(
+        self, uid: str, raw_events: Sequence[RawEvent], alive: Callable[[], object]
+    ) -> ParsedSeries | None:
+        """Return what one UID says; None if it is gone, or does not answer for very long."""
+        self.take([(uid, raw_events)])
+        deadline = time.monotonic() + UID_WALL_S
+        while not _is_readable(self.answers, LOOK_S):
+            alive()
+            if time.monotonic() > deadline:
+                self._is_overdue = True
+                return None
+        answer = self.answer()
+        if answer is None:
+            self._process.wait()  # by itself, so that it is known how
+            return None
+        found: list[ParsedSeries] = pickle.loads(answer)  # noqa: S301  # from our own worker
+        return found[0]
+
+    def _send(self, message: object) -> bool:
+        """Send a message; return False if it is gone, which is also seen where it does not answer."""
+        try:
+            _write(self._requests, message)
+        except BrokenPipeError:
+            return False
+        return True
+
+    def answer(self) -> bytes | None:
+        """Return the pickled answer to its share, None if it is gone."""
+        with contextlib.suppress(EOFError):
+            answer = _read(self.answers)
+            self.is_free = True
+            return answer
+        return None
+
+
+def _write(pipe: IO[bytes], message: object) -> None:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    pipe.write(_LENGTH.pack(len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> bytes:
+    """Return a message; raises `EOFError` when the other side is gone, in the middle of it too."""
+    (length,) = _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))
+    return _read_exactly(pipe, length)
+
+
+def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
+    """Return so many bytes, also of a pipe without a buffer, which gives what is there."""
+    parts: list[bytes] = []
+    while length:
+        part = pipe.read(length)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _is_readable(pipe: IO[bytes], seconds: float) -> bool:
+    """Tell whether there is something to read, or the other side is gone, within a time."""
+    poll = select.poll()  # which has no bound on the number of a descriptor
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def run() -> None:
+    """Answer shares until the process that started this one is gone, or has had nothing for it for long."""
+    # Without a buffer, where what was read ahead would not be seen by the poll.
+    requests, answers = open(0, "rb", buffering=0), sys.stdout.buffer  # noqa: SIM115  # to the end
+    with contextlib.suppress(OSError, ValueError):  # where that is forbidden, the service's own limit holds
+        resource.setrlimit(resource.RLIMIT_AS, (UID_MEMORY, UID_MEMORY))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    instructions: Instructions | None = None
+    try:
+        while _is_readable(requests, _IDLE_S):
+            message = pickle.loads(_read(requests))  # noqa: S301  # from the process that started this one
+            if isinstance(message, Instructions):
+                instructions = message
+                continue
+            assert instructions is not None  # they always come first
+            _answer(answers, message, *instructions)
+    except (EOFError, BrokenPipeError):
+        pass
+    except MemoryError:
+        os._exit(_NO_MEMORY)
+
+
+def _answer(answers: IO[bytes], share: Share, parser: SeriesParser, window: Window) -> None:
+    """Parse and answer a share; each UID, and what is made of it to be sent, has so much CPU and no more."""
+    found: list[ParsedSeries] = []
+    for uid, raw_events in share:
+        signal.setitimer(signal.ITIMER_PROF, UID_CPU_S)
+        found.append(parse_series(uid, raw_events, parser, window))
+    data: Any = pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    answers.write(_LENGTH.pack(len(data)))
+    answers.write(data)
+    answers.flush()
