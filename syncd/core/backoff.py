@@ -11,7 +11,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def backed_off(interval: timedelta, failures: int, longest: timedelta = LONGEST_BACK_OFF) -> timedelta:
-    """How long to wait after so many failures in a row: `interval` after the first, then doubling.
+    """Return how long to wait after failures in a row: `interval` after the first, then doubling.
 
     Never more than `longest`, and never less than `interval`.
     """

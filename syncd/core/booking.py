@@ -139,7 +139,7 @@ class Booking:
 
     @property
     def spec(self) -> ReservationSpec:
-        """The content to show: confirmed if there is any, else pending."""
+        """Return the content to show: confirmed if there is any, else pending."""
         spec = self.content or self.pending
         assert spec is not None  # __post_init__ keeps it so
         return spec
@@ -159,7 +159,7 @@ class Booking:
 
     @property
     def may_still_change(self) -> bool:
-        """Whether a change without answer, in `pending`, may still arrive at the reservation."""
+        """Tell whether a change without answer, in `pending`, may still arrive at the reservation."""
         return self.state in HOLDING_STATES and self.reason is Reason.IN_DOUBT
 
     @property
@@ -187,7 +187,7 @@ class Booking:
         return not (same_room and same_time)
 
     def late(self, sent: Booking, until: datetime) -> Booking:
-        """The reservation as it was found, while what was `sent` may still arrive and undo another change."""
+        """Return the booking while what was `sent` may still arrive and undo another change."""
         detail = (
             "A change was sent, its answer was lost, and it is not made yet; "
             f"nothing else is sent until {until:%Y-%m-%d %H:%M:%S} UTC, because it may still arrive."
@@ -203,7 +203,7 @@ class Booking:
         )
 
     def sending(self, pending: ReservationSpec, origin: str, at: datetime) -> Booking:
-        """The intent to create or to update; stored before the request leaves."""
+        """Return the intent to create or to update, which is stored before the request leaves."""
         # What failed is counted for a content; what got no answer for the reservation.
         counted = not self.is_tried_again or self.pending == pending
         return replace(
@@ -220,7 +220,7 @@ class Booking:
         )
 
     def booked(self, reservation_id: str, *, approval: bool = False) -> Booking:
-        """The API confirmed what was pending (or, with nothing pending, what it has)."""
+        """Return the booking after the API confirmed what was pending, or what it has if nothing was."""
         content = self.pending or self.content
         assert content is not None  # __post_init__ keeps it so
         return replace(
@@ -234,12 +234,12 @@ class Booking:
         ).settled()
 
     def lost(self, at: datetime) -> Booking:
-        """The same when it comes out that it does not hold its reservation: a create in doubt."""
+        """Return the booking as a create in doubt, because it does not hold its reservation after all."""
         intent = self.sending(self.spec, self.origin, at)
         return replace(intent, reservation_id=None, content=None, echo="", drifted="")
 
     def settled(self) -> Booking:
-        """The same with nothing left open: no request, refusal or doubt."""
+        """Return the booking with nothing left open: no request, refusal or doubt."""
         return replace(
             self,
             pending=None if self.content else self.pending,
@@ -252,11 +252,11 @@ class Booking:
         )
 
     def changed_in_tuya(self, content: ReservationSpec) -> Booking:
-        """Somebody changed the reservation there: its content now, and from what origin it was before."""
+        """Return the booking with the content that somebody gave it there; `drifted` is its origin before."""
         return replace(self, content=content, drifted=self.drifted or self.origin, echo="")
 
     def unclear(self, oddity: str) -> Booking:
-        """The same while its reservation makes no sense, or the API does not tell of it."""
+        """Return the booking while its reservation makes no sense, or the API does not tell of it."""
         detail = f"{oddity} It stays as it is; look at reservation {self.reservation_id} in Tuya."
         return replace(self, reason=Reason.UNCLEAR_IN_TUYA, detail=detail)
 
@@ -265,7 +265,7 @@ class Booking:
         return self.settled().with_state(self.state, Reason.VANISHED, detail)
 
     def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:
-        """The intent to cancel and what it rests on; stored before the request leaves."""
+        """Return the intent to cancel and what it rests on, which is stored before the request leaves."""
         return replace(
             self,
             state=BookingState.CANCELLING,
@@ -289,5 +289,5 @@ class Booking:
         return replace(self.with_state(state, self.reason, detail), attempted_at=None, retry_at=None)
 
     def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:
-        """The same booking in another state, for a reason."""
+        """Return the booking in another state, for a reason."""
         return replace(self, state=state, reason=reason, detail=detail)

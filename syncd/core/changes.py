@@ -27,12 +27,12 @@ class Mode(StrEnum):
 
     @property
     def updates(self) -> bool:
-        """Whether existing reservations may be changed; `observe` plans as `full` and writes nothing."""
+        """Return whether reservations may be changed; `observe` plans as `full` and writes nothing."""
         return self is not Mode.CREATE_ONLY
 
     @property
     def cancels(self) -> bool:
-        """Whether reservations may be cancelled."""
+        """Return whether reservations may be cancelled."""
         return self in {Mode.FULL, Mode.OBSERVE}
 
 
@@ -135,12 +135,12 @@ class Skip:
 
     @property
     def needs_person(self) -> bool:
-        """Whether a person has to do something about it."""
+        """Return whether a person has to do something about it."""
         return self.reason in FOR_A_PERSON
 
     @classmethod
     def of_meeting(cls, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> Skip:
-        """A wanted meeting that is not booked, or a change of it that is not made."""
+        """Return the row of a wanted meeting that is not booked, or of a change of it that is not made."""
         return cls(
             key=meeting.key,
             source=meeting.occurrence.source,
@@ -154,7 +154,7 @@ class Skip:
 
     @classmethod
     def of_booking(cls, booking: Booking, reason: Reason, detail: str) -> Skip:
-        """A reservation that would be cancelled and is not."""
+        """Return the row of a reservation that would be cancelled and is not."""
         return cls(
             key=booking.key,
             source=booking.source,
@@ -185,7 +185,7 @@ Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
 
 
 def uid_of(change: Change) -> str:
-    """The UID that a change is about; empty for an event without."""
+    """Return the UID that a change is about; empty for an event without one."""
     match change:
         case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
             return meeting.key.uid
@@ -232,7 +232,7 @@ class Plan:
     at_rest: Mapping[str, Rest] = field(default_factory=dict, compare=False, repr=False)
 
     def numbered(self, following: Mapping[OccurrenceKey, int]) -> Plan:
-        """The same plan with the generation of each create; two rooms of one occurrence get two.
+        """Return the plan with the generation of each create; two rooms of one occurrence get two.
 
         `following` is the next generation of each occurrence that is to be created.
         """
@@ -249,7 +249,7 @@ class Plan:
         return replace(self, changes=tuple(changes))
 
     def put_off(self, keys: Collection[OccurrenceKey], reason: Reason, detail: str) -> Plan:
-        """The same plan, in which the creates of some occurrences wait."""
+        """Return the plan in which the creates of some occurrences wait."""
         waiting = [c for c in self.changes if isinstance(c, Create) and c.meeting.key in keys]
         if not waiting:
             return self
@@ -271,28 +271,28 @@ class Plan:
 
     @property
     def writes(self) -> tuple[Create | Update | Cancel, ...]:
-        """The changes that send a mutating request."""
+        """Return the changes that send a mutating request."""
         return tuple(c for c in self.changes if isinstance(c, Create | Update | Cancel))
 
     @property
     def held(self) -> tuple[Booking, ...]:
-        """The bookings whose cancellation a person has to approve."""
+        """Return the bookings whose cancellation a person has to approve."""
         return tuple(c.booking for c in self.changes if isinstance(c, Hold) and c.approvable)
 
     @property
     def held_checksum(self) -> str | None:
-        """What `approve` takes; None if nothing is held."""
+        """Return the checksum that `approve` takes; None if nothing is held."""
         return held_checksum(self.held)
 
     @property
     def checksum(self) -> str:
-        """Identity of the whole plan, 12 hexadecimal digits; free of anything that only time changes."""
+        """Return the identity of all rows, 12 hexadecimal digits, free of anything that only time changes."""
         rows = [_row(change) for change in self.changes]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
 def _wish(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
-    """The record of a meeting that waits, in place of the one that it has."""
+    """Return the record of a meeting that waits, in place of the one that it has."""
     wish = Booking.of(meeting, BookingState.WAITING, reason, detail)
     if record is None:
         return wish

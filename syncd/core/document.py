@@ -30,7 +30,7 @@ class Document:
     looks: str = ""
 
     def blocks(self) -> Iterator[bytes]:
-        """The body in blocks of at most `BLOCK` bytes; raises `SourceError`."""
+        """Yield the body in blocks of at most `BLOCK` bytes; raises `SourceError`."""
         if isinstance(self.content, bytes):
             yield from (self.content[start : start + BLOCK] for start in range(0, len(self.content), BLOCK))
         else:
@@ -38,7 +38,7 @@ class Document:
 
     @property
     def body(self) -> bytes:
-        """The whole body; raises `SourceError`."""
+        """Return the whole body; raises `SourceError`."""
         return self.content if isinstance(self.content, bytes) else b"".join(self.content())
 
 
@@ -46,7 +46,7 @@ _FOLDS_IN_SEQUENCE = re.compile(rb"(?<=[\x80-\xff])((?:(?:\r+\n|\n|\r)[ \t])++)(
 
 
 def text_of(body: bytes) -> tuple[str, bool]:
-    """The text of bytes without a mark, and whether some are no UTF-8, which are read as Windows-1252."""
+    """Decode bytes without a mark; return also whether some are no UTF-8, which are read as Windows-1252."""
     try:
         return body.decode("utf-8"), False
     except UnicodeDecodeError:

@@ -30,7 +30,7 @@ class Body:
 
     @classmethod
     def of(cls, pieces: Iterable[bytes]) -> Self:
-        """The body that is these pieces one after the other."""
+        """Pack the body that is these pieces one after the other."""
         digest = hashlib.sha256()
         packed = io.BytesIO()  # gives its bytes away without a copy
         # A higher level saves a fifth of the room and takes thrice the time.
@@ -42,7 +42,7 @@ class Body:
         return cls(digest.hexdigest(), packed.getvalue())
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes, in blocks of at most 1 MiB; raises ValueError when what was kept is damaged."""
+        """Yield the bytes in blocks of at most 1 MiB; raises ValueError when what was kept is damaged."""
         inflater = zlib.decompressobj()
         for start in range(0, len(self.packed), _STEP):
             rest = self.packed[start : start + _STEP]
@@ -83,7 +83,7 @@ class Snapshot:
     unconditional_until: datetime | None = None
 
     def failed(self, now: datetime, interval: timedelta, retry_at: datetime | None) -> Snapshot:
-        """The same after one more failure: asked again after twice the time, or when the server says."""
+        """Return the snapshot after one more failure: asked after twice the time, or when the server says."""
         failures = self.failures + 1
         # However long its interval: a feed that failed is asked sooner again.
         wait = min(backed_off(interval, failures), LONGEST_BACK_OFF)
@@ -91,5 +91,5 @@ class Snapshot:
         return replace(self, failures=failures, wait_until=until)
 
     def answered(self) -> Snapshot:
-        """The same after an answer: nothing to wait for."""
+        """Return the snapshot after an answer, with nothing to wait for."""
         return replace(self, failures=0, wait_until=None)

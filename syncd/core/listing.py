@@ -29,7 +29,7 @@ class Listing:
 
     @classmethod
     def joined(cls, listings: Iterable[Listing]) -> Listing:
-        """What several lists show together: each reservation once, and the first doubt."""
+        """Join what several lists show: each reservation once, and the first doubt."""
         found: dict[str, Reservation] = {}
         nameless: list[Reservation] = []
         doubts: list[str] = []
@@ -42,13 +42,13 @@ class Listing:
 
     @property
     def trouble(self) -> str:
-        """What a person should know of it, as a sentence; empty if it is sound."""
+        """Return what a person should know of it, as a sentence; empty if it is sound."""
         if self.doubt or not self.nameless:
             return self.doubt
         return f"The API's list shows reservations without a usable id: {len(self.nameless)}."
 
     def lacks(self, mark: str | None, creator: str, known_ids: Collection[str] = ()) -> bool:
-        """Whether nothing that a creator made can be hidden in it that has this mark (None: has no mark).
+        """Tell whether it hides nothing that a creator made with this mark (None: without a mark).
 
         That is so if it can be believed as a whole, and no item that does not tell its id or its mark could
         be it.

@@ -36,7 +36,7 @@ class Mark:
 
     @classmethod
     def of(cls, instance: str, key: OccurrenceKey, generation: int) -> Mark:
-        """The mark of the `generation`th reservation made for an occurrence.
+        """Return the mark of the `generation`th reservation made for an occurrence.
 
         The room is left out on purpose: a reservation keeps its mark when its meeting changes rooms.
         """
@@ -46,20 +46,20 @@ class Mark:
     @staticmethod
     @cache
     def instance_code(instance: str) -> str:
-        """The four characters that stand for `reservation.instance` in a mark."""
+        """Return the four characters that stand for `reservation.instance` in a mark."""
         return _short_hash("instance:" + instance, 4)
 
     @classmethod
     def find(cls, description: str) -> Mark | None:
-        """The last mark in a text, whoever made it; None if there is none."""
+        """Return the last mark in a text, whoever made it; None if there is none."""
         found = _MARK.findall(description)
         return cls(*found[-1]) if found else None
 
     @staticmethod
     def strip(description: str) -> str:
-        """The description without marks."""
+        """Return a description without marks."""
         return re.sub(r"\n?\[?" + _MARK.pattern + r"\]?", "", description)
 
     def append_to(self, description: str) -> str:
-        """The description as it is sent."""
+        """Return a description with the mark at its end, as it is sent."""
         return f"{description}\n{self}" if description else str(self)

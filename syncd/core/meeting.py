@@ -23,5 +23,5 @@ class Meeting:
 
     @property
     def key(self) -> OccurrenceKey:
-        """Identity of the occurrence."""
+        """Return the identity of the occurrence."""
         return self.occurrence.key

@@ -220,7 +220,7 @@ class Occurrence:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content: equal for two readings that say the same about the meeting."""
+        """Return the identity of the content, equal for readings that say the same about the meeting."""
         said: list[object] = [
             (f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NO_CONTENT
         ]
@@ -281,7 +281,7 @@ class Window:
 
     @classmethod
     def ahead(cls, now: datetime, horizon: timedelta) -> Window:
-        """The window of a cycle that starts at `now`."""
+        """Return the window of a cycle that starts at `now`."""
         require_aware(now, "now")
         return cls(start=now, end=now + horizon, reach=now + horizon + timedelta(days=7))
 
@@ -347,12 +347,12 @@ class Reading:
 
     @property
     def complete(self) -> bool:
-        """Whether absence in this reading means anything."""
+        """Return whether absence in this reading means anything."""
         return self.error is None
 
     @property
     def identity(self) -> str:
-        """Tells readings of a source apart: one that is looked at twice is one piece of evidence."""
+        """Return what tells readings of a source apart; one that is looked at twice is one evidence."""
         return self.at.isoformat()
 
     def missing_with(self, uid: str) -> tuple[Missing, ...]:
@@ -361,12 +361,12 @@ class Reading:
 
     @classmethod
     def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:
-        """A reading that failed: it carries no evidence at all."""
+        """Return a reading that failed, which carries no evidence at all."""
         return cls(source=source, at=at, window=window, digest="", error=error, readable=False)
 
 
 def extent_of(occurrence: Occurrence) -> Timespan:
-    """Roughly when an occurrence is, whatever its kind; for lists and the horizon."""
+    """Return roughly when an occurrence is, whatever its kind, for lists and the horizon."""
     match occurrence.when:
         case Timespan() as span:
             return span
@@ -381,7 +381,7 @@ def extent_of(occurrence: Occurrence) -> Timespan:
 
 
 def recurrence_id_of(original_start: datetime | date) -> str:
-    """The canonical text of an original start: UTC for instants, the date for whole days."""
+    """Return the canonical text of an original start: UTC for instants, the date for whole days."""
     if isinstance(original_start, datetime):
         require_aware(original_start, "original start")
         return original_start.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

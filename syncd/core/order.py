@@ -24,7 +24,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """All changes in the order in which they are made or, where nothing is sent, shown."""
+    """Return all changes in the order in which they are made or, where nothing is sent, shown."""
     by_kind: defaultdict[type, list[Change]] = defaultdict(list)
     for change in sorted(changes, key=_position):
         by_kind[type(change)].append(change)
@@ -59,14 +59,14 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
 
 
 def _with_steps_aside(updates: Sequence[Update]) -> Iterator[Update]:
-    """The updates in order, each with the bookings that step aside just before it."""
+    """Yield the updates in order, each with the bookings that step aside just before it."""
     for index, broken in _topological(len(updates), _leaves_before_it_is_taken(updates)):
         aside = tuple(updates[i].booking for i in broken)
         yield replace(updates[index], aside=aside) if aside else updates[index]
 
 
 def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """The indices below `count` with each `(first, second)` of `before` obeyed, else in their order.
+    """Yield the indices below `count` with each `(first, second)` of `before` obeyed, else in their order.
 
     Where the pairs go round in a circle, its earliest index no longer has to be first; it is given with
     the next index, and its own turn comes when those before it are done.
@@ -106,7 +106,7 @@ def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tupl
 
 
 def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], passed: set[int]) -> int:
-    """The earliest index of a circle that an index waits for, found by going backwards until one repeats."""
+    """Return the earliest index of a circle that an index waits for, going backwards until one repeats."""
     path: dict[int, int] = {}
     while index not in path:
         path[index] = len(path)
@@ -115,7 +115,7 @@ def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], passed: s
 
 
 def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int, int]]:
-    """Pairs of updates of which the first leaves a slot that the second enters."""
+    """Yield the pairs of updates of which the first leaves a slot that the second enters."""
     left = [update.booking.spec for update in updates]
     entered = [update.meeting.spec for update in updates]
     for leaving, entering in _overlapping(left, entered):
@@ -124,7 +124,7 @@ def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int,
 
 
 def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
-    """Pairs of creates that want one slot, in the order of CREATED, then of the UID."""
+    """Yield the pairs of creates that want one slot, in the order of CREATED, then of the UID."""
     specs = [create.meeting.spec for create in creates]
     for one, other in _overlapping(specs, specs):
         if one != other and _seniority(creates[one].meeting) < _seniority(creates[other].meeting):
@@ -139,7 +139,7 @@ def _seniority(meeting: Meeting) -> tuple[datetime, tuple[str, str, str]]:
 def _overlapping(
     these: Sequence[ReservationSpec], those: Sequence[ReservationSpec]
 ) -> Iterable[tuple[int, int]]:
-    """Index pairs of specs in one room that share time, by a sweep over the starts."""
+    """Yield the index pairs of specs in one room that share time, by a sweep over the starts."""
     rooms: defaultdict[str, list[tuple[datetime, int, int]]] = defaultdict(list)
     for side, specs in enumerate((these, those)):
         for index, spec in enumerate(specs):

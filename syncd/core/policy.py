@@ -28,7 +28,7 @@ class CallBudget:
     short: bool = False
 
     def put_off(self, changes: Sequence[Change], now: datetime) -> list[Create | Update]:
-        """The changes that have to wait, because cancels and nearer meetings get the calls."""
+        """Return the changes that have to wait, because cancels and nearer meetings get the calls."""
         wanted = [c for c in changes if isinstance(c, Create | Update)]
         wanted.sort(key=lambda c: (c.meeting.spec.start, c.meeting.key))
         cancels = sum(isinstance(c, Cancel) for c in changes)
@@ -53,7 +53,7 @@ class Repaired:
     times: int
 
     def is_of(self, origin: str, fields: tuple[str, ...]) -> bool:
-        """Whether it is about this difference."""
+        """Tell whether it is about this difference."""
         return (self.origin, self.fields) == (origin, fields)
 
 

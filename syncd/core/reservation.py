@@ -63,16 +63,16 @@ class ReservationSpec:
             raise ValueError("a reservation has a participant; the creator takes part if nobody else does")
 
     def in_room(self, room_id: str | None) -> ReservationSpec:
-        """The same meeting in another room."""
+        """Return the same meeting in another room."""
         return replace(self, room_id=room_id)
 
     def in_the_way_of(self, other: ReservationSpec) -> bool:
-        """Whether the two cannot be in their room together."""
+        """Tell whether the two cannot be in their room together."""
         same_room = self.room_id is not None and self.room_id == other.room_id
         return same_room and self.start < other.end and other.start < self.end
 
     def comparable(self) -> dict[str, object]:
-        """The content by API field name, in plain JSON values; the basis of every comparison."""
+        """Return the content by API field name, in plain JSON values; the basis of every comparison."""
         return {
             "topic": self.topic,
             "start_time": epoch_ms(self.start),
@@ -92,12 +92,12 @@ class ReservationSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content, 32 hexadecimal digits."""
+        """Return the identity of the content, 32 hexadecimal digits."""
         text = json.dumps(self.comparable(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def changed_from(self, other: ReservationSpec) -> tuple[str, ...]:
-        """API names of the fields in which the two differ, in the API's order."""
+        """Return the API's names of the fields in which the two differ, in the API's order."""
         mine, theirs = self.comparable(), other.comparable()
         return tuple(name for name, value in mine.items() if value != theirs[name])
 
@@ -146,7 +146,7 @@ class Reservation:
 
     @classmethod
     def unread(cls, reservation_id: str, flaw: str) -> Reservation:
-        """A reservation of which nothing is known but its id, and why."""
+        """Return a reservation of which nothing is known but its id, and why."""
         return cls(
             reservation_id=reservation_id,
             status=None,
@@ -169,12 +169,12 @@ class Reservation:
 
     @property
     def live(self) -> bool:
-        """Whether it holds its slot: normal, waiting for approval, or nobody knows."""
+        """Return whether it holds its slot: normal, waiting for approval, or nobody knows."""
         return self.status not in (ReservationStatus.CANCELLED, ReservationStatus.REJECTED)
 
     @property
     def oddity(self) -> str:
-        """What makes no sense in it, as a sentence; empty for a sound one."""
+        """Return what makes no sense in it, as a sentence; empty for a sound one."""
         if self.flaw:
             return self.flaw
         if self.start is None or self.end is None:
@@ -188,17 +188,17 @@ class Reservation:
 
     @property
     def gaps(self) -> str:
-        """What every reservation has and this one does not say, as a sentence; empty if there is nothing."""
+        """Return what every reservation has and this one does not say, as a sentence; empty if nothing."""
         lacking = [name for name in _ESSENTIAL if name in self.unsaid]
         return f"It says nothing of its {', '.join(lacking)}." if lacking else ""
 
     @property
     def mark(self) -> Mark | None:
-        """The mark in its description."""
+        """Return the mark in its description; None if it has none."""
         return Mark.find(self.description)
 
     def onto(self, spec: ReservationSpec) -> ReservationSpec | None:
-        """The content that this shows, over that of a spec; None if it makes no sense.
+        """Return the content that this shows, over that of a spec; None if it makes no sense.
 
         What an answer leaves out stays, and so does text that differs in form alone.
         People count as a set: the API documents no order for them.
@@ -221,20 +221,20 @@ class Reservation:
         return replace(spec, start=self.start, end=self.end, **said)
 
     def is_by(self, creator: str) -> bool:
-        """Whether a person made it, as far as it says who did."""
+        """Tell whether a person made it, as far as it says who did."""
         return "creator" in self.unsaid or self.creator == creator
 
     def is_in_place_of(self, other: Reservation | ReservationSpec) -> bool:
-        """Whether creator, room and time are those of another one, and all of them are known."""
+        """Tell whether creator, room and time are those of another one, and all of them are known."""
         places = [(r.creator, r.room_id, r.start, r.end) for r in (self, other)]
         return not self.oddity and not self.unsaid & {"creator", "room_id"} and places[0] == places[1]
 
     def is_over(self, now: datetime) -> bool:
-        """Whether all its time has passed, as far as that is known."""
+        """Tell whether all its time has passed, as far as that is known."""
         return self.end is not None and self.end <= now and (self.start is None or self.start <= now)
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether it shares time with the half-open interval, as far as its times are known.
+        """Tell whether it shares time with the half-open interval, as far as its times are known.
 
         Without an end that makes sense it takes all time from its start on.
         """
@@ -244,7 +244,7 @@ class Reservation:
         return (self.start is None or self.start < end) and (ends is None or start < ends)
 
     def age_key(self) -> tuple[int, str]:
-        """Sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""
+        """Return what sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""
         if self.reservation_id.isdigit():
             return (int(self.reservation_id), "")
         return (0, self.reservation_id)
@@ -254,7 +254,7 @@ _COMPARED = tuple(f.name for f in fields(ReservationSpec))
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two texts are equal but for their form: white space, and how letters are composed."""
+    """Tell whether two texts are equal but for their form: white space, and how letters are composed."""
     return one == other or _form(one) == _form(other)
 
 
@@ -271,7 +271,7 @@ def _in_order_of(known: tuple[str, ...], people: tuple[str, ...]) -> tuple[str, 
 
 
 def epoch_ms(moment: datetime) -> int:
-    """Milliseconds since 1970, exact (no floating point in between)."""
+    """Return milliseconds since 1970, exact (no floating point in between)."""
     require_aware(moment, "moment")
     whole = int(moment.replace(microsecond=0).timestamp())
     return whole * 1000 + moment.microsecond // 1000

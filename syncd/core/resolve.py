@@ -73,7 +73,7 @@ def resolvable(booking: Booking) -> bool:
 
 
 def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:
-    """The bookings that a KEY on the command line means.
+    """Return the bookings that a KEY on the command line means.
 
     `UID`, `UID/RECURRENCE-ID`, `UID/RECURRENCE-ID/ROOM` or `UID//ROOM`: as much as tells it from others.
     """
@@ -81,7 +81,7 @@ def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:
 
 
 def full_name(booking: Booking) -> str:
-    """The KEY that means this booking alone."""
+    """Return the KEY that means this booking alone."""
     return f"{booking.key.uid}/{booking.key.recurrence_id or ''}/{booking.room_id or ''}".rstrip("/")
 
 

@@ -87,7 +87,7 @@ def _unmatched(
 
 
 def _match_alike(unmatched: _Unmatched, moves: dict[int, tuple[Booking, Meeting]]) -> _Unmatched:
-    """Match what looks alike under another scope; returns what is left."""
+    """Match what looks alike under another scope; return what is left."""
     wanted, left = list(unmatched.meetings), _Unmatched()
     for booking in unmatched.bookings:
         other = next((m for m in wanted if looks_alike(m.spec, booking.spec)), None)
@@ -121,7 +121,7 @@ def _match_those_that_go_along(
 def _without_collisions(
     moves: Mapping[int, tuple[Booking, Meeting]], bookings: Iterable[Booking]
 ) -> dict[int, Meeting]:
-    """The moves after which each key has one booking in a room; the others stay where they are."""
+    """Return the moves after which each key has one booking in a room; the others are not made."""
     accepted = dict(moves)
     known = list(bookings)
     while True:

@@ -95,7 +95,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether a joiner does its work: between letters that need it, or between pictures."""
+    """Tell whether a joiner does its work: between letters that need it, or between pictures."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if not before or not after:
         return False
