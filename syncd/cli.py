@@ -410,9 +410,9 @@ def demo(
     ] = None,
 ) -> None:
     """Book the sample calendar on a sandbox of its own, and show what was booked."""
-    from syncd.demo import run
+    from syncd.demo import run_demo
 
-    raise typer.Exit(run(keep))
+    raise typer.Exit(run_demo(keep))
 
 
 def _load(context: typer.Context) -> Config:

@@ -25,7 +25,7 @@ from syncd.views.progress import ProgressBar
 from syncd.views.screen import Screen, screen
 
 
-def run(keep: Path | None) -> int:
+def run_demo(keep: Path | None) -> int:
     """Run the demo; return its exit code.
 
     Everything goes to a temporary directory and is removed, or stays in `keep`.

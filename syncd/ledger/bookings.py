@@ -72,8 +72,7 @@ class Bookings:
             return True
         if self._facts.get(ADOPTED_AT) is not None:
             return False
-        with self._database.reading() as connection:
-            return connection.execute(select(tables.generations.c.highest).limit(1)).first() is None
+        return self._database.scalar(select(tables.generations.c.highest).limit(1)) is None
 
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
@@ -147,8 +146,7 @@ class Bookings:
         """Return what happened to the booking with this row number, oldest first."""
         c = tables.history.c
         query = select(c.at, c.what, c.detail).where(c.booking == row).order_by(c.id)
-        with self._database.reading() as connection:
-            return tuple(HistoryEntry(*entry) for entry in connection.execute(query))
+        return tuple(HistoryEntry(**entry) for entry in self._database.mappings(query))
 
     # Generations
 
@@ -214,8 +212,7 @@ class Bookings:
     # Inside
 
     def _latest_history(self) -> int:
-        with self._database.reading() as connection:
-            return int(connection.execute(_LATEST).scalar() or 0)
+        return int(self._database.scalar(_LATEST) or 0)
 
     def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
         try:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row, RowMapping, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncd import migrations
 from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
 from syncd.ledger.files import FileIdentity, create_private, file_errors, file_of, has_bytes, named_file
 from syncd.ledger.ownership import Ownership, lock_file, read_progress
-from syncd.ledger.sqlite import begin, empty_engine, is_busy, open_engine
+from syncd.ledger.sqlite import begin_transaction, empty_engine, is_busy, open_engine
+
+T = TypeVar("T")
 
 _REBUILD = "restore it from a backup, or move it away and rebuild it with `syncd adopt --apply`"
 
@@ -129,6 +131,26 @@ class Database:
         with self._transaction(self._engine) as connection:
             yield connection
 
+    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """Return all rows that a query finds."""
+        with self.reading() as connection:
+            return connection.execute(query).all()
+
+    def mappings(self, query: Select[Any]) -> Sequence[RowMapping]:
+        """Return all rows that a query finds, each as a mapping by column."""
+        with self.reading() as connection:
+            return connection.execute(query).mappings().all()
+
+    def scalar(self, query: Select[T]) -> T | None:
+        """Return the first column of the first row that a query finds; None if there is none."""
+        with self.reading() as connection:
+            return connection.execute(query).scalar()
+
+    def scalars(self, query: Select[T]) -> Sequence[T]:
+        """Return the first column of all rows that a query finds."""
+        with self.reading() as connection:
+            return connection.execute(query).scalars().all()
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
@@ -168,7 +190,7 @@ class Database:
         had_to_wait = False
         while True:
             try:
-                connection = begin(engine, look=patience is not None)
+                connection = begin_transaction(engine, look=patience is not None)
             except (DBAPIError, sqlite3.OperationalError) as error:
                 waited_s = time.monotonic() - began
                 if patience is None or not is_busy(error) or not patience.lasts(waited_s):

@@ -81,21 +81,18 @@ class Facts:
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
-        with self._gate.writing() as connection:
-            connection.execute(delete(tables.facts).where(tables.facts.c.name == name))
+        self._gate.execute(delete(tables.facts).where(tables.facts.c.name == name))
         if self._cache is not None:
             self._cache.pop(name, None)
 
     def _text_of(self, name: str) -> str | None:
         if self._cache is not None:
             return self._cache.get(name)
-        query = select(tables.facts.c.value).where(tables.facts.c.name == name)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar()
+        c = tables.facts.c
+        return self._database.scalar(select(c.value).where(c.name == name))
 
     def _all(self) -> dict[str, str]:
-        with self._database.reading() as connection:
-            return {row.name: row.value for row in connection.execute(select(tables.facts))}
+        return {row.name: row.value for row in self._database.rows(select(tables.facts))}
 
 
 def put_fact(connection: Connection, fact: Fact[T], value: T | None) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, Executable, TableClause, delete, func, select, text
 
 from syncd.ledger import tables
 from syncd.ledger.database import Database
@@ -45,11 +45,12 @@ class Calls:
     def in_month(self, at: datetime) -> int:
         """Return how many calls were made in the calendar month of a moment."""
         month = _month(at)
-        query = select(func.sum(tables.calls.c.count)).where(tables.calls.c.month == month)
+        c = tables.calls.c
+        query = select(func.sum(c.count)).where(c.month == month)
         with self._storing, self._counting:
-            with self._database.reading() as connection:
-                stored = int(connection.execute(query).scalar() or 0)
-            return stored + sum(n for (when, _), n in self._unstored.items() if when == month)
+            stored = int(self._database.scalar(query) or 0)
+            unstored = sum(n for (when, _), n in self._unstored.items() if when == month)
+        return stored + unstored
 
     @property
     def wait_for_a_write(self) -> bool:
@@ -91,6 +92,18 @@ class WritingGate:
                     for (month, method), more in counted.items()
                 ]
                 connection.execute(_ADD_CALLS, lines)
+
+    def execute(
+        self, statement: Executable, parameters: Sequence[Mapping[str, object]] | None = None
+    ) -> None:
+        """Carry out one statement, or one for each of the parameters, as a transaction."""
+        with self.writing() as connection:
+            connection.execute(statement, parameters)
+
+    def put(self, into: TableClause, key: Mapping[str, object], values: Mapping[str, object]) -> None:
+        """Set columns of the row with a key, new or not, as a transaction."""
+        with self.writing() as connection:
+            tables.put(connection, into, key, values)
 
 
 def prune_calls(connection: Connection, before: datetime) -> None:

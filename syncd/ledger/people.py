@@ -12,7 +12,8 @@ from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
 
-_APPROVALS = select(tables.approvals).order_by(tables.approvals.c.at, tables.approvals.c.checksum)
+_A = tables.approvals.c
+_APPROVALS = select(tables.approvals).order_by(_A.at, _A.checksum)
 _DECISIONS = select(tables.decisions).order_by(tables.decisions.c.at, tables.decisions.c.booking)
 
 
@@ -38,14 +39,11 @@ class People:
     def approve(self, checksum: str, at: datetime, user: str) -> None:
         """Release the held cancellations under a checksum; also again, after it was spent."""
         values = {"at": at, "approved_by": user, "spent": False}
-        with self._gate.writing() as connection:
-            tables.put(connection, tables.approvals, {"checksum": checksum}, values)
+        self._gate.put(tables.approvals, {"checksum": checksum}, values)
 
     def approvals(self) -> tuple[Approval, ...]:
         """Return all approvals still remembered, oldest first."""
-        with self._database.reading() as connection:
-            found = connection.execute(_APPROVALS).mappings()
-            return tuple(Approval(**approval) for approval in found)
+        return tuple(Approval(**found) for found in self._database.mappings(_APPROVALS))
 
     def approved(self) -> frozenset[str]:
         """Return the checksums that were approved and not carried out yet."""
@@ -53,9 +51,8 @@ class People:
 
     def spend_approval(self, checksum: str) -> None:
         """Record that an approval was carried out: it does not count again."""
-        spent = update(tables.approvals).where(tables.approvals.c.checksum == checksum)
-        with self._gate.writing() as connection:
-            connection.execute(spent.values(spent=True))
+        of_the_set = update(tables.approvals).where(_A.checksum == checksum)
+        self._gate.execute(of_the_set.values(spent=True))
 
     # Decisions
 
@@ -73,16 +70,22 @@ class People:
 
     def decisions(self) -> tuple[Decision, ...]:
         """Return the decisions that no cycle has carried out yet, oldest first."""
-        with self._database.making_sense("A decision"), self._database.reading() as connection:
+        with self._database.making_sense("A decision"):
             return tuple(
-                Decision(d.booking, Verdict(d.verdict), d.reservation_id, d.decided_by, d.at)
-                for d in connection.execute(_DECISIONS)
+                Decision(
+                    row.booking,
+                    Verdict(row.verdict),
+                    row.reservation_id,
+                    row.decided_by,
+                    row.at,
+                )
+                for row in self._database.rows(_DECISIONS)
             )
 
     def drop_decision(self, booking: int) -> None:
         """Forget the decision about a booking, because it was carried out."""
-        with self._gate.writing() as connection:
-            connection.execute(delete(tables.decisions).where(tables.decisions.c.booking == booking))
+        c = tables.decisions.c
+        self._gate.execute(delete(tables.decisions).where(c.booking == booking))
 
     # The directory
 
@@ -90,17 +93,15 @@ class People:
         """Return whether the directory was asked for an address since a moment, and the user id it gave."""
         c = tables.people.c
         query = select(c.user_id).where(c.address == address, c.at >= not_before)
-        with self._database.reading() as connection:
-            found = connection.execute(query).first()
-        return (False, None) if found is None else (True, found.user_id)
+        found = self._database.scalars(query)
+        return (True, found[0]) if found else (False, None)
 
     def record_user(self, address: str, user_id: str | None, at: datetime) -> None:
         """Store what the directory answered for an address; None: it knows nobody."""
-        with self._gate.writing() as connection:
-            tables.put(connection, tables.people, {"address": address}, {"user_id": user_id, "at": at})
+        self._gate.put(tables.people, {"address": address}, {"user_id": user_id, "at": at})
 
 
 def prune_people(connection: Connection, before: datetime) -> None:
     """Forget approvals and answers of the directory from before a moment."""
-    connection.execute(delete(tables.approvals).where(tables.approvals.c.at < before))
+    connection.execute(delete(tables.approvals).where(_A.at < before))
     connection.execute(delete(tables.people).where(tables.people.c.at < before))

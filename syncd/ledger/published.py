@@ -42,6 +42,5 @@ class PublishedFiles:
         )
         with_some = or_(c.content.contains('"attachments":[{'), c.pending.contains('"attachments":[{'))
         query = select(c.content, c.pending).where(tables.CURRENT, ~given_up, with_some)
-        with self._database.reading() as connection:
-            texts = chain.from_iterable(connection.execute(query))
-            return "\n".join(text for text in texts if text)
+        texts = chain.from_iterable(self._database.rows(query))
+        return "\n".join(text for text in texts if text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text, update
 
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, count_quarantined
@@ -64,14 +65,13 @@ class Sources:
     def all(self) -> dict[str, SourceRecord]:
         """Return the records of all sources that were ever looked at and not forgotten, by name."""
         query = select(tables.sources).order_by(tables.sources.c.name)
-        with self._database.reading() as connection:
-            return {found["name"]: SourceRecord(**found) for found in connection.execute(query).mappings()}
+        records = [SourceRecord(**found) for found in self._database.mappings(query)]
+        return {record.name: record for record in records}
 
     def digest_of(self, source: str) -> str | None:
         """Return what identifies the bytes of a source's last complete reading; None if there was none."""
-        query = select(tables.sources.c.digest).where(tables.sources.c.name == source)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar()
+        c = tables.sources.c
+        return self._database.scalar(select(c.digest).where(c.name == source))
 
     def record_reading(
         self,
@@ -108,8 +108,7 @@ class Sources:
     def record_next_run(self, source: str, at: datetime | None) -> None:
         """Store when a source is due again, for those who ask; nothing for a source never looked at."""
         change = update(tables.sources).where(tables.sources.c.name == source)
-        with self._gate.writing() as connection:
-            connection.execute(change.values(next_run_at=at))
+        self._gate.execute(change.values(next_run_at=at))
 
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
@@ -136,15 +135,8 @@ class Sources:
         query = select(tables.quarantine).order_by(c.source, c.document, c.line, c.uid)
         if source is not None:
             query = query.where(c.source == source)
-        with self._database.making_sense("The quarantine"), self._database.reading() as connection:
-            return tuple(
-                Quarantined(
-                    found.source,
-                    Defect(found.uid, found.line, Reason(found.reason), found.detail, found.document),
-                    found.first_seen_at,
-                )
-                for found in connection.execute(query)
-            )
+        with self._database.making_sense("The quarantine"):
+            return tuple(_quarantined(row) for row in self._database.rows(query))
 
     # Feeds
 
@@ -152,16 +144,15 @@ class Sources:
         """Return what the feed of a source said last, without its body; None if it was never asked."""
         known = [tables.snapshots.c[field.name] for field in fields(Snapshot)]
         query = select(*known).where(tables.snapshots.c.source == source)
-        with self._database.making_sense("The snapshot of a feed"), self._database.reading() as connection:
-            found = connection.execute(query).mappings().first()
-            return None if found is None else Snapshot(**found)
+        with self._database.making_sense("The snapshot of a feed"):
+            found = [Snapshot(**said) for said in self._database.mappings(query)]
+        return found[0] if found else None
 
     def body(self, source: str, digest: str) -> Body | None:
         """Return the kept body of a feed; None unless it is the one with that digest."""
         c = tables.bodies.c
         query = select(c.packed).where(c.source == source, c.digest == digest).order_by(c.number)
-        with self._database.reading() as connection:
-            packed = b"".join(connection.execute(query).scalars())
+        packed = b"".join(self._database.scalars(query))
         return Body(digest, packed) if packed else None
 
     def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
@@ -179,6 +170,20 @@ class Sources:
                     raise ValueError("a digest is kept together with its body")
                 _replace_body(connection, source, body)
             tables.put(connection, tables.snapshots, {"source": source}, values)
+
+
+def _quarantined(row: Row[Any]) -> Quarantined:
+    return Quarantined(
+        row.source,
+        Defect(
+            uid=row.uid,
+            line=row.line,
+            reason=Reason(row.reason),
+            detail=row.detail,
+            document=row.document,
+        ),
+        row.first_seen_at,
+    )
 
 
 def _replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:

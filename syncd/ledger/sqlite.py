@@ -29,7 +29,7 @@ def empty_engine() -> Engine:
 def _configure(engine: Engine, *, owner: bool) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
-        # Transactions begin where `begin` says, not where sqlite3 guesses.
+        # Transactions begin where `begin_transaction` says, not where sqlite3 guesses.
         connection.isolation_level = None
         if owner:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -43,7 +43,7 @@ def _configure(engine: Engine, *, owner: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def begin(engine: Engine, *, look: bool) -> Connection:
+def begin_transaction(engine: Engine, *, look: bool) -> Connection:
     """Return a connection in a transaction; with `look` one that reads has its lock from the beginning."""
     connection = engine.connect()
     try:

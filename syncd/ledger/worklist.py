@@ -9,12 +9,24 @@ Whatever is written about a booking adds its UID, in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql import Select
 
 from syncd.core.reservation import epoch_ms
@@ -31,10 +43,10 @@ _ADD_AT: TextClause = text(
     "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
     "THEN agenda.due_at ELSE excluded.due_at END"
 )
-_READY = select(tables.agenda.c.uid, tables.agenda.c.tally).where(tables.agenda.c.due_at <= bindparam("now"))
-_NEXT_READY = select(func.min(tables.agenda.c.due_at, type_=tables.INSTANT)).where(
-    tables.agenda.c.due_at > bindparam("now")
-)
+_LINE, _KEPT = tables.agenda.c, tables.kept.c
+_READY = select(_LINE.uid, _LINE.tally).where(_LINE.due_at <= bindparam("now"))
+_FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
+_NEXT_READY = select(_FIRST).where(_LINE.due_at > bindparam("now"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +95,16 @@ class Worklist:
         `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
         """
-        c = tables.kept.c
         with self._gate.writing() as connection:
             tables.put(connection, tables.inventories, {"source": source}, {"standing": standing})
             _replace_index(connection, source, index)
             gone = [{"gone": uid} for uid in (*dropped, *kept)]
             if gone:
-                one = delete(tables.kept).where(c.source == source, c.uid == bindparam("gone"))
+                one = delete(tables.kept).where(_KEPT.source == source, _KEPT.uid == bindparam("gone"))
                 connection.execute(one, gone)
             if kept:
-                lines = [{"source": source, "uid": uid, "pieces": events} for uid, events in kept.items()]
-                connection.execute(insert(tables.kept), lines)
+                new = [{"source": source, "uid": uid, "pieces": events} for uid, events in kept.items()]
+                connection.execute(insert(tables.kept), new)
             add_uids(connection, ready)
             if later:
                 at = [{"uid": uid, "due": epoch_ms(due)} for uid, due in later.items()]
@@ -101,8 +112,7 @@ class Worklist:
 
     def set_standing(self, source: str, standing: str) -> None:
         """Record how a source stands of which nothing could be read."""
-        with self._gate.writing() as connection:
-            tables.put(connection, tables.inventories, {"source": source}, {"standing": standing})
+        self._gate.put(tables.inventories, {"source": source}, {"standing": standing})
 
     def forget_indexes(self) -> None:
         """Drop the indexes, so that all sources are looked through as if for the first time."""
@@ -112,26 +122,20 @@ class Worklist:
 
     # Kept events
 
-    def uids_of(self, source: str) -> list[str]:
+    def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""
-        query = select(tables.kept.c.uid).where(tables.kept.c.source == source)
-        with self._database.reading() as connection:
-            return list(connection.execute(query).scalars())
+        return self._database.scalars(select(_KEPT.uid).where(_KEPT.source == source))
 
     def events_of(self, source: str, uid: str) -> bytes | None:
         """Return the kept events of one UID in one source, as they were packed."""
-        c = tables.kept.c
-        query = select(c.pieces).where(c.source == source, c.uid == uid)
-        with self._database.reading() as connection:
-            found: bytes | None = connection.execute(query).scalar()
-        return found
+        return self._database.scalar(select(_KEPT.pieces).where(_KEPT.source == source, _KEPT.uid == uid))
 
     def kept_of(self, uids: Collection[str]) -> dict[str, dict[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""
         found: dict[str, dict[str, Kept]] = {}
         with self._database.reading() as connection:
             for some in tables.in_chunks(list(uids)):
-                query = select(tables.kept).where(tables.kept.c.uid.in_(some))
+                query = select(tables.kept).where(_KEPT.uid.in_(some))
                 for row in connection.execute(query):
                     of_source = found.setdefault(row.source, {})
                     of_source[row.uid] = Kept(row.pieces, row.remarks or "")
@@ -141,59 +145,49 @@ class Worklist:
         """Return those of the UIDs of which events of several sources are kept."""
         if not uids:
             return frozenset()
-        c = tables.kept.c
-        query = select(c.uid).group_by(c.uid).having(func.count() > 1)
-        with self._database.reading() as connection:
-            return frozenset(connection.execute(query).scalars()) & frozenset(uids)
+        query = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
+        return frozenset(uids).intersection(self._database.scalars(query))
 
     def remarks(self, source: str) -> dict[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
-        c = tables.kept.c
-        query = select(c.uid, c.remarks).where(c.source == source, text("remarks IS NOT NULL"))
-        with self._database.reading() as connection:
-            return {row.uid: row.remarks for row in connection.execute(query)}
+        query = select(_KEPT.uid, _KEPT.remarks)
+        some = query.where(_KEPT.source == source, text("remarks IS NOT NULL"))
+        return {row.uid: row.remarks for row in self._database.rows(some)}
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
-        c = tables.kept.c
-        change = update(tables.kept).where(c.source == source, c.uid == bindparam("of"))
+        change = update(tables.kept).where(_KEPT.source == source, _KEPT.uid == bindparam("of"))
         lines = [{"of": uid, "said": said or None} for uid, said in remarks.items()]
-        with self._gate.writing() as connection:
-            connection.execute(change.values(remarks=bindparam("said")), lines)
+        self._gate.execute(change.values(remarks=bindparam("said")), lines)
 
     # The worklist
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""
-        with self._database.reading() as connection:
-            return frozenset(connection.execute(select(tables.agenda.c.uid)).scalars())
+        return frozenset(self._database.scalars(select(_LINE.uid)))
 
     def ready(self, now: datetime) -> dict[str, str]:
         """Return the UIDs that are ready, each with the text of what it added to a plan while deferred."""
-        with self._database.reading() as connection:
-            return {row.uid: row.tally for row in connection.execute(_READY, {"now": now})}
+        ready = self._database.rows(_READY.params(now=now))
+        return {row.uid: row.tally for row in ready}
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
-        with self._database.reading() as connection:
-            found: datetime | None = connection.execute(_NEXT_READY, {"now": now}).scalar()
-        return found
+        return self._database.scalar(_NEXT_READY.params(now=now))
 
     def add_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
         """Make all UIDs ready, or those of which events of some sources are kept.
 
         `counted`: only those that add something to a plan while deferred.
         """
-        c = tables.agenda.c
-        change = update(tables.agenda).values(due_at=tables.EPOCH)
+        deferred = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
+        change = update(tables.agenda).values(due_at=tables.EPOCH).where(deferred)
         if counted:
-            change = change.where(c.tally != "")
+            change = change.where(_LINE.tally != "")
         if sources is not None:
-            kept = select(tables.kept.c.uid).where(tables.kept.c.source.in_(sources))
-            change = change.where(c.uid.in_(kept))
-        deferred = or_(c.due_at > tables.EPOCH, c.due_at.is_(None))
-        with self._gate.writing() as connection:
-            connection.execute(change.where(deferred))
+            kept = select(_KEPT.uid).where(_KEPT.source.in_(sources))
+            change = change.where(_LINE.uid.in_(kept))
+        self._gate.execute(change)
 
     def defer(
         self,
@@ -206,16 +200,15 @@ class Worklist:
 
         `total` sums up all that is deferred from now on.
         """
-        c = tables.agenda.c
+        lines = [{"of": uid, "due": due, "said": said} for uid, (due, said) in deferred.items()]
+        gone = [{"gone": uid} for uid in over]
         with self._gate.writing() as connection:
-            if deferred:
-                change = update(tables.agenda).where(c.uid == bindparam("of"))
-                lines = [{"of": uid, "due": due, "said": said} for uid, (due, said) in deferred.items()]
+            if lines:
+                change = update(tables.agenda).where(_LINE.uid == bindparam("of"))
                 connection.execute(change.values(due_at=bindparam("due"), tally=bindparam("said")), lines)
-            if over:
-                gone = [{"gone": uid} for uid in over]
-                connection.execute(delete(tables.agenda).where(c.uid == bindparam("gone")), gone)
-                connection.execute(delete(tables.kept).where(tables.kept.c.uid == bindparam("gone")), gone)
+            if gone:
+                connection.execute(delete(tables.agenda).where(_LINE.uid == bindparam("gone")), gone)
+                connection.execute(delete(tables.kept).where(_KEPT.uid == bindparam("gone")), gone)
             text = put_fact(connection, AT_REST, total)
         self._facts.note(AT_REST, text)
 
@@ -229,14 +222,14 @@ def add_uids(connection: Connection, uids: Iterable[str]) -> None:
 
 def ready_uids(now: datetime) -> Select[Any]:
     """Return the query for the UIDs that are ready."""
-    return select(tables.agenda.c.uid).where(tables.agenda.c.due_at <= now)
+    return select(_LINE.uid).where(_LINE.due_at <= now)
 
 
 def forget_source(connection: Connection, name: str) -> None:
     """Drop what a source said, in the transaction of another store; its UIDs are ready."""
-    c = tables.kept.c
-    add_uids(connection, connection.execute(select(c.uid).where(c.source == name)).scalars())
-    connection.execute(delete(tables.kept).where(c.source == name))
+    of_the_source = select(_KEPT.uid).where(_KEPT.source == name)
+    add_uids(connection, connection.execute(of_the_source).scalars())
+    connection.execute(delete(tables.kept).where(_KEPT.source == name))
     for table in (tables.inventories, tables.inventory_parts):
         connection.execute(delete(table).where(table.c.source == name))
 
