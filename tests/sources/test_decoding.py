@@ -84,6 +84,13 @@ def test_gzip_in_members(step: int) -> None:
     )
 
 
+def test_gzip_members_cut_anywhere() -> None:
+    """Wherever the network cuts members in two, also between the two bytes that begin one, all is read."""
+    data = gzip.compress(b"first ") + gzip.compress(b"second") + bytes(3)
+    for cut in range(1, len(data)):
+        assert decoded("gzip", [data[:cut], data[cut:]]) == (b"first second", True), cut
+
+
 def test_bare_deflate() -> None:
     """Deflate without zlib's wrapping is understood, because some servers send that."""
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)

@@ -49,11 +49,11 @@ class _Gzip:
     def pieces(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._inflater.eof:
-                self._tail += data[: len(_GZIP_MAGIC) - len(self._tail)] if self._tail else data
-                if not self._tail.startswith(_GZIP_MAGIC):
-                    self._tail = self._tail[: len(_GZIP_MAGIC)]
+                data = self._tail + data
+                if not data.startswith(_GZIP_MAGIC):
+                    self._tail = data[: len(_GZIP_MAGIC)]  # half of it may be the begin of a member
                     return
-                data, self._tail = self._tail, b""
+                self._tail = b""
                 self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
             yield from _inflated(self._inflater, data)
             data = self._inflater.unused_data
@@ -168,7 +168,8 @@ class Decoding:
     def rest(self) -> Iterator[bytes]:
         """Yield what the layers held back until the end."""
         for number, layer in enumerate(self._layers):
-            yield from self._through(number + 1, self._counted(number, layer.rest()))
+            decoded = self._counted(number, layer.rest())
+            yield from self._through(number + 1, decoded)
 
     def _through(self, first: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Pass pieces through the layers from number `first` on; yield what leaves the last one."""
