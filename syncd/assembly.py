@@ -202,7 +202,9 @@ def _fetcher(stopping: Callable[[], bool]) -> Fetcher:
 def subscription(source: Source, config: Config) -> Subscription:
     """Return the feed of a source with a URL, and how often it is asked."""
     assert source.url is not None  # the caller asked
-    tls = source.tls
+    tls = Tls()
+    if source.tls is not None:
+        tls = Tls(source.tls.ca, source.tls.certificate, source.tls.key)
     feed = Feed(
         name=source.name,
         url=source.url,
@@ -210,7 +212,7 @@ def subscription(source: Source, config: Config) -> Subscription:
         max_bytes=source.max_bytes,
         allow_hosts=source.allow_hosts,
         auth=_auth(source.auth),
-        tls=Tls(tls.ca, tls.certificate, tls.key) if tls else Tls(),
+        tls=tls,
     )
     return Subscription(feed, config.interval_of(source))
 
@@ -234,7 +236,9 @@ def open_ledger(config: Config, *, owner: bool, patience: LedgerPatience | None 
 
     Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
     """
-    return Ledger.open(config.state.url, owner=owner, patience=patience if owner else None)
+    if not owner:
+        patience = None
+    return Ledger.open(config.state.url, owner=owner, patience=patience)
 
 
 _SHORT_WAIT_S = 120.0  # of a run that somebody waits for

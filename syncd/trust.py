@@ -54,7 +54,8 @@ def named_by_environment() -> str:
 
 def _load_named(context: ssl.SSLContext) -> bool:
     """Trust the authorities that the environment names; return whether it names any."""
-    file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    file = os.environ.get("SSL_CERT_FILE")
+    directories = os.environ.get("SSL_CERT_DIR")
     if file:
         _load_file(context, file, "SSL_CERT_FILE")
     if directories:

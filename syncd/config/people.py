@@ -55,15 +55,17 @@ class People(Table):
         """Yield each bad line of the file."""
         name = raw.get("file")
         if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
-            for sentence in read_people(directory / name)[1]:
-                yield Problem(("file",), sentence)
+            _, problems = read_people(directory / name)
+            yield from (Problem(("file",), sentence) for sentence in problems)
 
     def model_post_init(self, context: object) -> None:  # noqa: ARG002
         """Remember what the file says when the configuration is loaded."""
         self._directory = self._read()[0]
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
-        directory, problems = read_people(self.file) if self.file is not None else ({}, [])
+        if self.file is None:
+            return dict(self.addresses), []
+        directory, problems = read_people(self.file)
         return {**directory, **self.addresses}, problems
 
     @property

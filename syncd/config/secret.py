@@ -129,7 +129,9 @@ class Secret:
         return secret
 
     def _reference(self) -> dict[str, str]:
-        return {"env": self.env} if self.env is not None else {"file": str(self.file)}
+        if self.env is not None:
+            return {"env": self.env}
+        return {"file": str(self.file)}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -223,14 +223,17 @@ def _extension(value: object) -> str:
 Extension = Annotated[str, *from_text(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})]
 
 
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
 def _working_hours(value: object) -> tuple[time, time]:
     wrong = problem('must be a start and an end, such as ["09:00", "18:00"]')
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise wrong
-    texts = [clock for clock in value if isinstance(clock, str)]
-    if not all(re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", clock) for clock in texts) or len(texts) != 2:
+    texts = [clock for clock in value if isinstance(clock, str) and _CLOCK.fullmatch(clock)]
+    if len(texts) != 2:
         raise wrong
-    start, end = (time.fromisoformat(clock) for clock in texts)
+    start, end = map(time.fromisoformat, texts)
     if end <= start:
         raise problem("must end later than they start")
     return start, end
@@ -406,8 +409,14 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def _path_text(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    return require_printable(require_text(value, "people.csv"))
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
-    text = str(value) if isinstance(value, Path) else require_printable(require_text(value, "people.csv"))
+    text = _path_text(value)
     path = directory_of(info) / text
     if sentence := path_problem(text, path):
         raise problem(sentence)

@@ -261,7 +261,9 @@ class Daemon:
 
     def _is_due(self) -> bool:
         due = self._due_at
-        return (due is not None and due <= utc_now()) or self._orders != self._orders_now()
+        if due is not None and due <= utc_now():
+            return True
+        return self._orders != self._orders_now()
 
     def _orders_now(self) -> object:
         """Return what persons left for the next cycle, with `approve` and `resolve`."""
@@ -378,9 +380,12 @@ class Daemon:
         self._wakes.wake(_EVERYTHING, "start")
 
     def _targets(self, config: Config) -> dict[str, list[Path]]:
-        sources = {source.name: [source.path] for source in config.sources if source.path is not None}
         here = self._path.absolute()
-        return {_CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files], **sources}
+        targets = {_CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files]}
+        for source in config.sources:
+            if source.path is not None:
+                targets[source.name] = [source.path]
+        return targets
 
     def _say(self, status: str) -> None:
         self.status = status

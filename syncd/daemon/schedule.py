@@ -166,7 +166,8 @@ class Scheduler:
         regular = self._entries[name].after(name, datetime.now(UTC))
         assert regular is not None  # or it would have no job
         due = min(job.next_run_time, regular)
-        self._jobs.modify_job(name, next_run_time=max(due, self._postponed.get(name, due)))
+        postponed = self._postponed.get(name, due)
+        self._jobs.modify_job(name, next_run_time=max(due, postponed))
 
     def _compare_clocks(self) -> None:
         """Notice sleep and a clock that was set: the scheduler waits on a clock that knows neither."""

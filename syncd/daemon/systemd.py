@@ -135,7 +135,9 @@ class Notifier:
     def _send(self, *fields: str) -> None:
         if self._address is None:
             return
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        address = self._address
+        if address.startswith("@"):
+            address = "\0" + address[1:]
         message = "\n".join(fields).encode(errors="replace")
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:

@@ -234,7 +234,8 @@ class _Target:
             self._began, self.announced = 0.0, False
             return False
         self._began = self._began or now
-        first, last = min(self._quiet_at.values()), max(self._quiet_at.values())
+        first = min(self._quiet_at.values())
+        last = max(self._quiet_at.values())
         wake_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
         if now < wake_at:
             self.look_at = min(self.look_at, wake_at)  # an event may have come meanwhile
@@ -358,7 +359,8 @@ class _Survey:
             target = os.readlink(path)
             if target.startswith("/"):
                 directory = "/"
-            todo += reversed([piece for piece in target.split("/") if piece not in ("", ".")])
+            pieces = [piece for piece in target.split("/") if piece not in ("", ".")]
+            todo += reversed(pieces)
         return directory, status or os.lstat(directory)
 
 

@@ -214,9 +214,8 @@ def _disguise(strikes: Strikes, envelope: Json, now: int) -> Response:
 
 
 def _success(result: Json, now: int) -> dict[str, Json]:
-    if result is NO_RESULT:
-        return {"code": 200, "success": True, "t": now, "tid": uuid.uuid4().hex}
-    return {"result": result, "success": True, "t": now, "tid": uuid.uuid4().hex}
+    content = {"code": 200} if result is NO_RESULT else {"result": result}
+    return {**content, "success": True, "t": now, "tid": uuid.uuid4().hex}
 
 
 def _failure(error: ApiError, now: int) -> dict[str, Json]:

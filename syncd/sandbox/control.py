@@ -132,7 +132,8 @@ def _edited(reservation: StoredReservation, given: object) -> StoredReservation:
     for name, value in given.items():
         now = getattr(reservation, name)
         new = tuple(value) if isinstance(value, list) else value
-        if type(new) is not type(now) and not (name == "notice_time" and isinstance(new, int)):
+        may_be_new = name == "notice_time" and isinstance(new, int)
+        if type(new) is not type(now) and not may_be_new:
             raise ValueError(f"{name} has to be of the type that it has now")
         values[name] = new
     edited = replace(reservation, **{"gmt_modified": clock(), **values})

@@ -21,6 +21,7 @@ _LIMITS_OF_MODIFY: Final = {"external_id": 40, "user_account": 20, "name": 10, "
 _TEXTS: Final = ("external_id", "user_no", "user_account", "name", "mobile", "email", "gender")
 _FILTERS: Final = ("name", "mobile", "email", "user_no")
 DISABLED, ENABLED = 0, 1
+_LETTERS: Final = string.ascii_letters + string.digits
 
 
 def _read(call: Call, limits: Mapping[str, int] = MappingProxyType({})) -> dict[str, Json]:
@@ -42,7 +43,7 @@ def _shown(user: dict[str, Json]) -> dict[str, Json]:
 def _add(call: Call) -> Json:
     call.body.need("name", call.body.text)
     # The shape of the ids in the documentation's examples: prefix, creation time, four characters.
-    letters = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(4))
+    letters = "".join(secrets.choice(_LETTERS) for _ in range(4))
     uid = f"bay{call.now}{letters}"
     user: dict[str, Json] = {"id": uid, "status": ENABLED, "org_ids": []}
     user |= dict.fromkeys(_TEXTS, "")

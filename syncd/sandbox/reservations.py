@@ -82,8 +82,10 @@ def find(call: Call) -> StoredReservation:
 
 def release_unused(call: Call, minutes: int) -> None:
     """End each meeting that nobody signed in to `minutes` after its start."""
-    for reservation in call.store.unused_since(call.now - minutes * 60_000):
-        call.store.save(reservation.ended(reservation.start_time + minutes * 60_000, "release", call.now))
+    grace_ms = minutes * 60_000
+    for reservation in call.store.unused_since(call.now - grace_ms):
+        released = reservation.ended(reservation.start_time + grace_ms, "release", call.now)
+        call.store.save(released)
 
 
 def _content(call: Call) -> dict[str, Any]:
@@ -297,7 +299,8 @@ def _seize(call: Call) -> Json:
             call.store.save(holder.ended(wanted.start_time, "seize", call.now))
         else:
             close_approvals(call, holder)
-            call.store.save(replace(holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now))
+            cancelled = replace(holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now)
+            call.store.save(cancelled)
     return _book(call, wanted)
 
 

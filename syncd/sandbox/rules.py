@@ -62,7 +62,8 @@ def check_rules(call: Call, room_id: str, start: int, end: int) -> None:
 def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> bool:
     begins = datetime.fromtimestamp(start / 1000, UTC).astimezone(zone)
     # The last instant that belongs to the meeting: one that ends at midnight ends on its own day.
-    ends = (datetime.fromtimestamp(end / 1000, UTC) - timedelta(milliseconds=1)).astimezone(zone)
+    last = datetime.fromtimestamp(end / 1000, UTC) - timedelta(milliseconds=1)
+    ends = last.astimezone(zone)
     opens = _minute_of_day(rules["start_time"])
     closes = _minute_of_day(rules["end_time"])
     return (
@@ -165,13 +166,15 @@ def _template(call: Call) -> dict[str, Json]:
 
 def _add_template(call: Call) -> Json:
     template_id = str(call.store.mint(call.now))
-    call.store.put("template", template_id, {"template_id": template_id, **_read_template(call.body)})
+    template = _read_template(call.body)
+    call.store.put("template", template_id, {"template_id": template_id, **template})
     return template_id
 
 
 def _modify_template(call: Call) -> Json:
     template_id = _template(call)["template_id"]
-    call.store.put("template", template_id, {"template_id": template_id, **_read_template(call.body)})
+    template = _read_template(call.body)
+    call.store.put("template", template_id, {"template_id": template_id, **template})
     return True
 
 

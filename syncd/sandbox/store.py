@@ -178,7 +178,8 @@ class Store:
             "start_time <= :start AND end_time > :start AND start_time >= :start - :longest",
             "NOT EXISTS (SELECT 1 FROM documents WHERE kind = 'sign' AND parent = reservation_id)",
         )
-        return self._select(clauses, {"start": start, "longest": self._longest()}, None, "start_time")
+        values = {"start": start, "longest": self._longest()}
+        return self._select(clauses, values, None, "start_time")
 
     def list_reservations(
         self,
@@ -197,9 +198,10 @@ class Store:
         values = {**values, "longest": self._longest()}
         source = _source(clauses, as_of)
         everything = f"SELECT count(*) FROM ({source})"  # noqa: S608  # clauses are constants of this package
-        total = self._database.execute(everything, {**values, "as_of": as_of}).fetchone()[0]
+        row = self._database.execute(everything, {**values, "as_of": as_of}).fetchone()
         number, size = page
-        return total, self._select(clauses, values, as_of, order, size, (number - 1) * size)
+        before = (number - 1) * size
+        return row[0], self._select(clauses, values, as_of, order, size, before)
 
     def all_reservations(self) -> list[StoredReservation]:
         """Return every reservation, in order of creation."""

@@ -81,9 +81,10 @@ def _told(auth: Auth | None) -> tuple[str, ...]:
 def _trace_of(secret: Secret) -> str:
     """Return so little of a digest that it tells a rotation and does not help to guess the secret."""
     try:
-        return hashlib.sha256(secret.reveal().encode(errors="replace")).hexdigest()[:4]
+        text = secret.reveal()
     except SyncdError:
         return ""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:4]
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ def as_it_stands(path: Path) -> tuple[Path, str]:
     for number, part in enumerate(parts):
         here = Path(*parts[: number + 1])
         if not _MAGIC.isdisjoint(part) and not is_named_so(part, os.fspath(here)):
-            return Path(*parts[:number]), str(Path(*parts[number:]))
+            pattern = Path(*parts[number:])
+            return Path(*parts[:number]), str(pattern)
     return path, ""
 
 

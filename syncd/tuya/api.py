@@ -123,7 +123,9 @@ class TuyaApi:
     @property
     def calls(self) -> Mapping[str, int]:
         """Return the requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
-        return self._opened.calls if self._opened else dict.fromkeys(("GET", "POST", "PUT"), 0)
+        if self._opened is None:
+            return {"GET": 0, "POST": 0, "PUT": 0}
+        return self._opened.calls
 
     def time(self) -> ApiTime:
         """Return the present at the API; asks for a token if no answer told it before.
@@ -253,7 +255,8 @@ class TuyaApi:
         found = [content.room(item) for item in pages]
         if pages.refusal is not None:
             raise _unanswered("the rooms", pages.refusal)
-        return tuple({room.room_id: room for room in found if room is not None}.values())
+        by_id = {room.room_id: room for room in found if room is not None}
+        return tuple(by_id.values())
 
     def find_user(self, address: str) -> str | None:
         """Return the id of the only enabled user with this e-mail address ("Query Users"), else None.
@@ -275,7 +278,8 @@ class TuyaApi:
                 if same and user_id is not None and user.integer("status") != 0:
                     hits.add(user_id)
             last = page.text("last_row_key")
-            if not page.boolean("has_more", "has_next") or not last or last == query.get("last_row_key"):
+            goes_on = last not in ("", query.get("last_row_key"))
+            if not (page.boolean("has_more", "has_next") and goes_on):
                 break
             query["last_row_key"] = last
         return hits.pop() if len(hits) == 1 else None
@@ -357,7 +361,8 @@ def _trace(refusal: Refused) -> str:
 
 def _is_beyond_doubt(endpoint: str, client_id: str) -> bool:
     """Return whether endpoint and client id are so plain that no client has to be made to check them."""
-    return re.fullmatch(_PLAIN_ENDPOINT, endpoint) is not None and client_id.isascii() and client_id.isalnum()
+    is_plain = re.fullmatch(_PLAIN_ENDPOINT, endpoint) is not None
+    return is_plain and client_id.isascii() and client_id.isalnum()
 
 
 def _windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

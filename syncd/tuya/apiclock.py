@@ -48,10 +48,11 @@ class ApiClock:
             answered_s = self.elapsed()
             off_s = 0.0
             if self._anchor is not None and not certain:
-                told_s, known_s = server_ms / 1000 - answered_s, self._anchor[0] / 1000 - self._anchor[2]
-                off_s = told_s - known_s
-            unheard = self._outlier_s is None or abs(off_s - self._outlier_s) > _OUTLIER_S
-            if abs(off_s) > _OUTLIER_S and unheard:
+                known_ms, _, known_at_s = self._anchor
+                since_s = answered_s - known_at_s
+                off_s = (server_ms - known_ms) / 1000 - since_s
+            is_first = self._outlier_s is None or abs(off_s - self._outlier_s) > _OUTLIER_S
+            if abs(off_s) > _OUTLIER_S and is_first:
                 self._outlier_s = off_s
                 return
             self._outlier_s = None

@@ -268,7 +268,9 @@ def whole_number(value: object) -> int | None:
 
 def identifier(value: object) -> str | None:
     """Return an id as text if it can stand in a URL without escaping, else None."""
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not _is_text(value):
+        return None
+    text = str(value)
     return text if _IDENTIFIER.fullmatch(text) else None
 
 

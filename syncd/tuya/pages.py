@@ -77,9 +77,11 @@ class Pages:
             self._suspect(f"The API refuses the list (code {refusal.code}{trace}).")
             return None
         page = Fields(result)
-        if page.value("list") is None and page.integer("total") != 0:
-            self._suspect("The API's list has a page without items.")
-        elif page.value("list") is not None and not isinstance(page.value("list"), list):
+        items = page.value("list")
+        if items is None:
+            if page.integer("total") != 0:
+                self._suspect("The API's list has a page without items.")
+        elif not isinstance(items, list):
             self._suspect("The API's list has a page that is none.")
         return page
 

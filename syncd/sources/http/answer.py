@@ -23,6 +23,7 @@ from syncd.sources.http.feed import Validators
 _LONGEST_WAIT = timedelta(hours=24)
 _ABOVE = 65536  # bytes in which a calendar begins, if one stands below other text
 _UTF8_MARK = b"\xef\xbb\xbf"
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PERMANENT_REDIRECTS = frozenset({301, 308})
@@ -95,7 +96,8 @@ def _retry_at(headers: httpx.Headers, now: datetime) -> datetime | None:
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        wait = timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))
+        seconds = int(text[:9])
+        wait = timedelta(seconds=seconds)
     else:
         until = http_date(text)
         if until is None:
@@ -219,7 +221,8 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
             malformed=True,
             by_condition=True,
         )
-    is_html = content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}
+    media_type, _, _ = content_type.partition(";")
+    is_html = media_type.strip().lower() in _HTML_TYPES
     # Some servers call everything HTML, so what begins as a calendar is left to be judged as one.
     # A script that warns of something calls its answer HTML too, and the calendar follows.
     if start.startswith(_WEB_PAGE) or (is_html and not re.search(rb"(?:\A|\n)begin:vcalendar", start)):

@@ -212,9 +212,11 @@ class _Backend(httpcore.NetworkBackend):
         for number, (family, address) in enumerate(permitted):
             share_s = way.deadline.left_s / (len(permitted) - number)
             try:
-                return _Stream(self._connect(family, address, min(_CONNECT_S, share_s)), way, self._head)
+                connected = self._connect(family, address, min(_CONNECT_S, share_s))
             except OSError as error:
                 reason = error.strerror or "no answer"
+            else:
+                return _Stream(connected, way, self._head)
         raise Fault(f"{way.who} cannot be reached ({reason}); check the network, and the host in url")
 
     def _connect(self, family: int, address: SocketAddress, limit_s: float) -> socket.socket:

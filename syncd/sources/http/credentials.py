@@ -113,7 +113,8 @@ def answer_to_challenge(
 ) -> httpx.Request | None:
     """Return the request with the proof that a 401 asks for; None if it asks for none; raise `Fault`."""
     try:
-        return flow.send(httpx.Response(response.status, headers=response.headers, request=request))
+        challenge = httpx.Response(response.status, headers=response.headers, request=request)
+        return flow.send(challenge)
     except StopIteration:
         return None
     except (httpx.ProtocolError, ValueError, KeyError, NotImplementedError):

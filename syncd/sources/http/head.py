@@ -53,7 +53,8 @@ class Head:
                     )
                 self._held = head
                 return given
-            lines, self._held = head[: end.start()], head[end.end() :]
+            lines = head[: end.start()]
+            self._held = head[end.end() :]
             status = _STATUS.match(lines)
             if status is None:
                 self._held = head
@@ -68,7 +69,8 @@ class Head:
         return held
 
     def _put_right(self, status: re.Match[bytes], lines: bytes) -> bytes:
-        version = b"1.0" if (status[1], status[2]) == (b"1", b"0") else b"1.1"
+        is_old = status[1] == b"1" and status[2] == b"0"
+        version = b"1.0" if is_old else b"1.1"
         fields = _fields(lines)
         framing = self._framing(fields)
         kept = [(name, value) for name, value in fields if name.lower() not in _FRAMING]
