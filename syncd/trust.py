@@ -47,11 +47,6 @@ def verifying_context(authorities: Path | None = None, otherwise: str | None = N
     return context
 
 
-def named_by_environment() -> str:
-    """Return the names of the variables, of those that say whom to trust, that are set; empty if none is."""
-    return " and ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
-
-
 def _load_named(context: ssl.SSLContext) -> bool:
     """Trust the authorities that the environment names; return whether it names any."""
     file = os.environ.get("SSL_CERT_FILE")

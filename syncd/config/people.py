@@ -21,7 +21,6 @@ from pydantic_core import PydanticCustomError
 from syncd.config.files import UnreadableFile, read_small
 from syncd.config.validation import Problem, Table, key
 from syncd.config.values import FilePath, Flag, parse_address, problem
-from syncd.errors import ConfigError
 
 _COLUMNS = ("address", "user_id")
 _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]+", re.IGNORECASE)
@@ -60,27 +59,15 @@ class People(Table):
 
     def model_post_init(self, context: object) -> None:  # noqa: ARG002
         """Remember what the file says when the configuration is loaded."""
-        self._directory = self._read()[0]
-
-    def _read(self) -> tuple[dict[str, str], list[str]]:
-        if self.file is None:
-            return dict(self.addresses), []
-        directory, problems = read_people(self.file)
-        return {**directory, **self.addresses}, problems
+        directory: dict[str, str] = {}
+        if self.file is not None:
+            directory, _ = read_people(self.file)
+        self._directory = {**directory, **self.addresses}
 
     @property
     def directory(self) -> Mapping[str, str]:
         """Return the user ids by lower-case address: the file, with `addresses` over it."""
         return self._directory
-
-    def reread(self) -> People:
-        """Return these people with the file as it is now; raise `ConfigError` if it has a problem."""
-        directory, problems = self._read()
-        if problems:
-            raise ConfigError(f"people.file: {sentence}" for sentence in problems)
-        people = self.model_copy()
-        people._directory = directory  # noqa: SLF001  # our own copy
-        return people
 
 
 def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
