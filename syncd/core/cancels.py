@@ -50,9 +50,11 @@ class Cancels:
         live = [booking for booking in bookings if booking.state in HOLDING_STATES]
         resting = self._resting
         self._live_of_source = Counter(booking.source for booking in live) + resting.live
-        shown = Counter(name for booking in live for name in booking.witnesses) + resting.shown
-        present, returned = resting.shown.copy(), Counter[str]()
+        shown = resting.shown.copy()
+        present = resting.shown.copy()
+        returned = Counter[str]()
         for booking in live:
+            shown.update(booking.witnesses)
             seen = [name for name in booking.witnesses if self._has_event(name, booking)]
             present.update(seen)
             if booking.reason is Reason.SOURCE_EMPTY:
@@ -72,8 +74,10 @@ class Cancels:
 
     def awaited_file(self, uid: str, sources: Collection[str]) -> Missing | None:
         """Return a file of these sources that held a UID and may be written anew; None if there is none."""
-        readings = [self._readings[name] for name in sources if name in self._readings]
-        missing = [file for reading in readings for file in reading.missing_with(uid)]
+        missing: list[Missing] = []
+        for name in sources:
+            if name in self._readings:
+                missing += self._readings[name].missing_with(uid)
         return awaited_file(missing, self._policy.safety)
 
     def absence(self, booking: Booking) -> Absence:

@@ -250,24 +250,19 @@ class Plan:
 
     def put_off(self, keys: Collection[OccurrenceKey], reason: Reason, detail: str) -> Plan:
         """Return the plan in which the creates of some occurrences wait."""
-        waiting = [c for c in self.changes if isinstance(c, Create) and c.meeting.key in keys]
-        if not waiting:
-            return self
-        changes = tuple(
-            Wait(c.meeting, reason, detail, c.booking)
-            if isinstance(c, Create) and c.meeting.key in keys
-            else c
-            for c in self.changes
-        )
-        # The record of a reservation that was released or refused tells more than a wish.
-        wishes = tuple(
-            _wish(c.meeting, reason, detail, c.booking)
-            for c in waiting
-            if c.booking is None or c.booking.reservation_id is None
-        )
-        rows = {wish.row for wish in wishes if wish.row}
-        amended = tuple(b for b in self.amended if b.row not in rows)
-        return replace(self, changes=changes, amended=(*amended, *wishes))
+        changes: list[Change] = []
+        noted: list[Booking] = []
+        for change in self.changes:
+            if not isinstance(change, Create) or change.meeting.key not in keys:
+                changes.append(change)
+                continue
+            changes.append(Wait(change.meeting, reason, detail, change.booking))
+            # The record of a reservation that was released or refused tells more than that it waits.
+            if change.booking is None or change.booking.reservation_id is None:
+                noted.append(_waiting(change.meeting, reason, detail, change.booking))
+        rows = {record.row for record in noted if record.row}
+        amended = [record for record in self.amended if record.row not in rows]
+        return replace(self, changes=tuple(changes), amended=(*amended, *noted))
 
     @property
     def writes(self) -> tuple[Create | Update | Cancel, ...]:
@@ -291,12 +286,12 @@ class Plan:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
-def _wish(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
+def _waiting(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
     """Return the record of a meeting that waits, in place of the one that it has."""
-    wish = Booking.of(meeting, BookingState.WAITING, reason, detail)
+    waiting = Booking.of(meeting, BookingState.WAITING, reason, detail)
     if record is None:
-        return wish
-    return replace(wish, row=record.row, updated_at=record.updated_at)
+        return waiting
+    return replace(waiting, row=record.row, updated_at=record.updated_at)
 
 
 def _row(change: Change) -> list[str | None]:

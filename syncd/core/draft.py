@@ -62,7 +62,7 @@ class Draft:
         """Record that a booking ends in a closed state without a request."""
         self.closed.append(booking.with_state(state, reason, detail))
 
-    def note_unbooked(
+    def record_unbooked(
         self, meeting: Meeting, booking: Booking | None, state: BookingState, reason: Reason, detail: str
     ) -> None:
         """Record, for `status`, a meeting that has no reservation, in place of its record if it has one."""

@@ -36,9 +36,9 @@ class Listing:
         for listing in listings:
             found |= {r.reservation_id: r for r in listing.reservations}
             nameless += listing.nameless
-            doubts += [listing.doubt] if listing.doubt else []
+            doubts.append(listing.doubt)
         oldest_first = sorted(found.values(), key=Reservation.age_key)
-        return cls(tuple(oldest_first), tuple(nameless), doubts[0] if doubts else "")
+        return cls(tuple(oldest_first), tuple(nameless), next(filter(None, doubts), ""))
 
     @property
     def trouble(self) -> str:

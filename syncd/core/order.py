@@ -28,12 +28,13 @@ def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     by_kind: defaultdict[type, list[Change]] = defaultdict(list)
     for change in sorted(changes, key=_position):
         by_kind[type(change)].append(change)
-    updates = [c for c in by_kind[Update] if isinstance(c, Update)]
-    creates = [c for c in by_kind[Create] if isinstance(c, Create)]
+    updates = [change for change in by_kind[Update] if isinstance(change, Update)]
+    creates = [change for change in by_kind[Create] if isinstance(change, Create)]
+    seniority = _topological(len(creates), _created_first(creates))
     return (
         *by_kind[Cancel],
         *_with_steps_aside(updates),
-        *(creates[index] for index, _ in _topological(len(creates), _created_first(creates))),
+        *(creates[index] for index, _ in seniority),
         *by_kind[Hold],
         *by_kind[Wait],
         *by_kind[Skip],
@@ -61,8 +62,11 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
 def _with_steps_aside(updates: Sequence[Update]) -> Iterator[Update]:
     """Yield the updates in order, each with the bookings that step aside just before it."""
     for index, broken in _topological(len(updates), _leaves_before_it_is_taken(updates)):
-        aside = tuple(updates[i].booking for i in broken)
-        yield replace(updates[index], aside=aside) if aside else updates[index]
+        update = updates[index]
+        if broken:
+            aside = tuple(updates[i].booking for i in broken)
+            update = replace(update, aside=aside)
+        yield update
 
 
 def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -150,6 +154,8 @@ def _overlapping(
         for start, side, index in sorted(entries):
             for each, specs in ((0, these), (1, those)):
                 running[each][:] = [i for i in running[each] if specs[i].end > start]
-            for other in running[1 - side]:
-                yield (index, other) if side == 0 else (other, index)
+            if side == 0:
+                yield from ((index, other) for other in running[1])
+            else:
+                yield from ((other, index) for other in running[0])
             running[side].append(index)

@@ -31,8 +31,10 @@ class Attachment:
     size: str | None = None
     type: str | None = None
 
-
-_OF_ATTACHMENTS = tuple(f.name for f in fields(Attachment))
+    def comparable(self) -> dict[str, object]:
+        """Return what is known of it by API field name."""
+        values = {"url": self.url, "name": self.name, "size": self.size, "type": self.type}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,7 @@ class ReservationSpec:
             "notice_time": self.notice_time_s,
             "description": self.description,
             "creator": self.creator,
-            "attachments": [
-                {name: value for name in _OF_ATTACHMENTS if (value := getattr(a, name)) is not None}
-                for a in self.attachments
-            ],
+            "attachments": [attachment.comparable() for attachment in self.attachments],
         }
 
     @property
@@ -211,12 +210,14 @@ class Reservation:
             "room_id": self.room_id,
             "participants": _in_order_of(spec.participants, self.participants or (organizer,)),
             "cc_participants": _in_order_of(spec.cc_participants, self.cc_participants),
-            "notice": spec.notice if self.notice is None else self.notice,
-            "notice_time_s": spec.notice_time_s if self.notice_time_s is None else self.notice_time_s,
             "description": _in_form_of(spec.description, Mark.strip(self.description)),
             "creator": self.creator,
             "attachments": self.attachments or spec.attachments,
         }
+        if self.notice is not None:
+            said["notice"] = self.notice
+        if self.notice_time_s is not None:
+            said["notice_time_s"] = self.notice_time_s
         said = {name: value for name, value in said.items() if name not in self.unsaid}
         return replace(spec, start=self.start, end=self.end, **said)
 
@@ -226,8 +227,10 @@ class Reservation:
 
     def is_in_place_of(self, other: Reservation | ReservationSpec) -> bool:
         """Tell whether creator, room and time are those of another one, and all of them are known."""
-        places = [(r.creator, r.room_id, r.start, r.end) for r in (self, other)]
-        return not self.oddity and not self.unsaid & {"creator", "room_id"} and places[0] == places[1]
+        if self.oddity or self.unsaid & {"creator", "room_id"}:
+            return False
+        place = (self.creator, self.room_id, self.start, self.end)
+        return place == (other.creator, other.room_id, other.start, other.end)
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether all its time has passed, as far as that is known."""

@@ -64,9 +64,13 @@ class Rooms:
 
     def __init__(self, rules: Sequence[RoomRule]) -> None:
         self._rules = rules
-        self._by_address = {address: rule for rule in rules for address in rule.addresses}
-        self._by_text = {text: rule for rule in rules for text in rule.texts}
-        self._written = {fold_name(text): text for rule in rules for text in rule.written}
+        self._by_address: dict[str, RoomRule] = {}
+        self._by_text: dict[str, RoomRule] = {}
+        self._written: dict[str, str] = {}
+        for rule in rules:
+            self._by_address |= dict.fromkeys(rule.addresses, rule)
+            self._by_text |= dict.fromkeys(rule.texts, rule)
+            self._written |= {fold_name(text): text for text in rule.written}
         self._nearest: dict[tuple[str, float], str] = {}
 
     def of_attendee(self, attendee: Attendee) -> RoomRule | None:
@@ -112,9 +116,11 @@ class Rooms:
         name = next(names, None)
         if name is not None:
             return f"LOCATION names {name!r}"
-        folded = [spelling for part in parts for spelling in (fold_space(part), fold_name(part))]
-        expressions = (e.pattern for e in rule.expressions if any(e.search(text) for text in folded))
-        return f"LOCATION matches the expression {next(expressions, '')!r}"
+        spellings = (*map(fold_space, parts), *map(fold_name, parts))
+        for expression in rule.expressions:
+            if any(map(expression.search, spellings)):
+                return f"LOCATION matches the expression {expression.pattern!r}"
+        return "LOCATION matches the expression ''"
 
     def _of_attendees(self, occurrence: Occurrence, notes: list[Note]) -> tuple[list[str], set[str]]:
         """Return the ids of rooms that are invited, and of those that declined."""
@@ -213,9 +219,9 @@ class Rooms:
         shown = fold_space(written)[:_LONGEST]
         sentence = f"The {what} {shown!r} is no room of the configuration"
         nearest = self._nearest_to(written, _LIKE)
-        return Note(
-            Reason.UNKNOWN_ROOM, f'{sentence}; did you mean "{nearest}"?' if nearest else f"{sentence}."
-        )
+        if nearest:
+            return Note(Reason.UNKNOWN_ROOM, f'{sentence}; did you mean "{nearest}"?')
+        return Note(Reason.UNKNOWN_ROOM, f"{sentence}.")
 
     def _nearest_to(self, written: str, likeness: float) -> str:
         """Return the known name that is nearest to a text or to one of its parts, empty if none is near."""
@@ -239,8 +245,11 @@ def without_delegators(attendees: Sequence[Attendee]) -> Sequence[Attendee]:
     """Return the attendees without those whose delegate is invited too (RFC 5545 section 3.2.5)."""
     if not any(attendee.delegated for attendee in attendees):
         return attendees
-    listed = {address for attendee in attendees for address in attendee.person.addresses}
-    sent_by = {address for attendee in attendees for address in attendee.delegated_from}
+    listed: set[str] = set()
+    sent_by: set[str] = set()
+    for attendee in attendees:
+        listed.update(attendee.person.addresses)
+        sent_by.update(attendee.delegated_from)
     return [attendee for attendee in attendees if not _is_represented(attendee, listed, sent_by)]
 
 

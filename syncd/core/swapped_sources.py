@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
 from syncd.core.booking import Booking
 from syncd.core.meeting import Meeting
@@ -54,7 +55,7 @@ def exchanged(
         if len(group) > 1:
             left.append(_match_alike(unmatched, moves))
     _match_those_that_go_along(left, moves, stayed)
-    return _without_collisions(moves, (b for booked in current.values() for b in booked))
+    return _without_collisions(moves, chain.from_iterable(current.values()))
 
 
 def looks_alike(spec: ReservationSpec, other: ReservationSpec) -> bool:

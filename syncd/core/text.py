@@ -96,13 +96,17 @@ def _without_hidden(text: str) -> str:
     endless: set[str] = set()  # kinds of which no end stands behind this place, so it is looked for once
     while length < TEXT_READ and (found := _HIDING.search(text, place)):
         kind = (found[1] or found[2]).lower()
-        end = None if kind in endless else _END_OF_HIDDEN[kind].search(text, found.end())
+        end = None
+        if kind not in endless:
+            end = _END_OF_HIDDEN[kind].search(text, found.end())
         if end is None:
             endless.add(kind)
-        shown = text[place : found.end() if end is None else found.start()]
+            shown, following = text[place : found.end()], found.end()
+        else:
+            shown, following = text[place : found.start()], end.end()
         kept.append(shown)
         length += len(shown)
-        place = found.end() if end is None else end.end()
+        place = following
     kept.append(text[place : place + TEXT_READ])
     return "".join(kept)
 
@@ -265,9 +269,13 @@ class _Reducer:
         elif tag == "a" and self._link:
             shown = "".join(self._parts[self._link_text :])
             if self._link.lower().startswith(("http://", "https://")) and self._link not in shown:
-                self._parts.append(f" {self._link}" if shown.strip() else self._link)
+                separator = " " if shown.strip() else ""
+                self._parts.append(f"{separator}{self._link}")
             self._link = ""
 
     def _add(self, data: str, *, markup: bool = True) -> None:
-        if data and not self._hidden:
-            self._parts.append(_SPACE.sub(" ", unescape(data) if markup else data))
+        if not data or self._hidden:
+            return
+        if markup:
+            data = unescape(data)
+        self._parts.append(_SPACE.sub(" ", data))

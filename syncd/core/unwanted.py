@@ -48,9 +48,9 @@ class UnwantedBookings:
             self._not_bookable(booking, witnessed.occurrence, mapped)
         elif booking.source in self._sources_of.get((booking.key.uid, booking.key.recurrence_id), ()):
             detail = "The uid_scope of its source changed, not the event."
-            self._conclude(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
+            self._conclude_absence(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
         else:
-            self._conclude(booking, self._cancels.absence(booking))
+            self._conclude_absence(booking, self._cancels.absence(booking))
 
     def give_room_up(self, booking: Booking, occurrence: Occurrence) -> None:
         """Decide about a booking whose occurrence wants other rooms than the one that it has."""
@@ -133,7 +133,7 @@ class UnwantedBookings:
             return True
         return False
 
-    def _conclude(self, booking: Booking, judged: Absence) -> None:
+    def _conclude_absence(self, booking: Booking, judged: Absence) -> None:
         """Draw the conclusion from what an absence proves."""
         self._count(booking, judged)
         if booking.state not in HOLDING_STATES:

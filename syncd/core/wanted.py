@@ -278,13 +278,13 @@ class WantedMeetings:
 
     def _wait(self, meeting: Meeting, booking: Booking | None, reason: Reason, detail: str) -> None:
         self._draft.add(Wait(meeting, reason, detail, booking))
-        self._draft.note_unbooked(meeting, booking, BookingState.WAITING, reason, detail)
+        self._draft.record_unbooked(meeting, booking, BookingState.WAITING, reason, detail)
 
     def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
         """Report an event that a rule rejects; what was booked before stays as it is."""
         reason, detail = Reason.UNMAPPED_PERSON, meeting.rejected
         self._draft.skip(meeting, reason, detail, booking)
-        self._draft.note_unbooked(meeting, booking, BookingState.REFUSED, reason, detail)
+        self._draft.record_unbooked(meeting, booking, BookingState.REFUSED, reason, detail)
 
     def _is_too_early(self, spec: ReservationSpec) -> bool:
         advance = self._policy.advance
