@@ -277,13 +277,13 @@ def _left(fate: Fate) -> Iterator[str]:
     if not why:
         return
     if fate.action != "none" or not fate.closed:
-        kept = "Its reservation stays as it is."
-        holds = booking is not None and booking.state in HOLDING_STATES
-        yield f"{why} {kept}" if holds else why
+        if booking is not None and booking.state in HOLDING_STATES:
+            why += " Its reservation stays as it is."
+        yield why
     elif fate.reason is not None:
-        cancelled = booking is not None and booking.reservation_id is not None
-        evidence = booking.evidence if booking is not None and cancelled else None
-        yield f"{why} The evidence: {_EVIDENCE[evidence]}." if evidence else why
+        if booking is not None and booking.reservation_id and booking.evidence:
+            why += f" The evidence: {_EVIDENCE[booking.evidence]}."
+        yield why
 
 
 def _place(copy: Occurrence) -> str:

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from syncd.core.reasons import Reason
 from syncd.explain.fate_sentences import FateTeller
@@ -159,12 +160,14 @@ class _Teller:
     def _summary(self) -> Iterator[Line]:
         story = self._story
         accounts = [where.account for where in story.where if where.account is not None]
-        past = max((account.past for account in accounts if account.past is not None), default=0)
+        past = max((account.past or 0 for account in accounts), default=0)
         since = next((a.past_since for a in accounts if a.past == past), None)
-        if past and any(part.recurs for account in accounts for part in account.parts):
+        parts = chain.from_iterable(account.parts for account in accounts)
+        if past and any(part.recurs for part in parts):
+            are_over = "is over" if past == 1 else "are over"
             when = f" since {since:%Y-%m-%d}" if since else ""
             yield Line("")
-            yield Line(f"{count(past, 'earlier date')} of it {'is' if past == 1 else 'are'} over{when}.")
+            yield Line(f"{count(past, 'earlier date')} of it {are_over}{when}.")
         if not story.fates:
             yield Line("")
             if past:

@@ -123,15 +123,7 @@ class Story:
             "mode": self.examined.plan.mode.value,
             "api": {"asked": self.examined.unasked is None, "error": self.examined.unasked},
             "sources": [_source(where) for where in self.where],
-            "searched": [
-                {
-                    "name": where.name,
-                    "readable": where.reading.readable,
-                    "events": where.reading.events,
-                    "error": where.reading.error,
-                }
-                for where in self.searched
-            ],
+            "searched": [_searched(where.reading) for where in self.searched],
             "occurrences": [self._occurrence(fate) for fate in self.fates],
             "totals": {
                 "past": counted.past if counted else None,
@@ -243,28 +235,35 @@ def story_of(uid: str, parts: Service) -> Story:
     mapped = mapper.map(later) if later is not None else None
     fates = fates_of(uid, examined, ledger, mapped)
     records = ledger.sources.all()
-    searched = tuple(
-        Where(
-            reading=reading,
-            record=records.get(name),
-            account=examined.accounts.get(name),
-            defects=tuple(d for d in reading.defects if d.uid == uid),
-        )
-        for name, reading in examined.readings.items()
-    )
-    found = bool(examined.accounts or fates)
+    searched: list[Where] = []
+    for name, reading in examined.readings.items():
+        defects = tuple(defect for defect in reading.defects if defect.uid == uid)
+        searched.append(Where(reading, records.get(name), examined.accounts.get(name), defects))
+    suggestions: tuple[Suggestion, ...] = ()
+    if not examined.accounts and not fates:
+        suggestions = tuple(_suggestions(uid, examined, ledger))
     return Story(
         uid=uid,
         examined=examined,
-        searched=searched,
+        searched=tuple(searched),
         fates=fates,
-        suggestions=() if found else tuple(_suggestions(uid, examined, ledger)),
+        suggestions=suggestions,
         zone=config.calendar.timezone,
         rooms={room.id: room.name or room.id for room in config.rooms},
         mapper=mapper,
         instance=config.reservation.instance,
         marker=config.reservation.marker,
     )
+
+
+def _searched(reading: Reading) -> dict[str, object]:
+    """Return whether a source could be looked through for the UID."""
+    return {
+        "name": reading.source,
+        "readable": reading.readable,
+        "events": reading.events,
+        "error": reading.error,
+    }
 
 
 def _source(where: Where) -> dict[str, object]:
@@ -300,12 +299,15 @@ def _decides(fate: Fate) -> dict[str, object] | None:
     if fate.seen is None:
         return None
     occurrence, other = fate.seen.occurrence, fate.seen.told_off
+    told_off_by = None
+    if other is not None:
+        told_off_by = {"source": other.source, "document": other.document}
     return {
         "source": occurrence.source,
         "document": occurrence.document,
         "line": occurrence.line,
         "why": fate.seen.why or "It is the only copy.",
-        "told_off_by": {"source": other.source, "document": other.document} if other is not None else None,
+        "told_off_by": told_off_by,
     }
 
 
