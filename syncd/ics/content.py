@@ -95,16 +95,20 @@ class RawComponent:
     @property
     def uids(self) -> tuple[str, ...]:
         """Return the different UIDs that stand in it; two show that lines between two events were lost."""
-        return tuple(dict.fromkeys(unescaped(value).strip() for _, value in self.values("UID")))
+        uids = (unescaped(value).strip() for _, value in self.values("UID"))
+        return tuple(dict.fromkeys(uids))
 
     def own_lines(self) -> Iterator[str]:
         """Yield the lines of its own properties: no BEGIN, no END, nothing of subcomponents."""
-        return (text for depth, name, text in self._nested if depth == 1 and name not in {"BEGIN", "END"})
+        for depth, name, text in self._nested:
+            if depth == 1 and name not in {"BEGIN", "END"}:
+                yield text
 
     def with_own_lines(self, lines: Iterable[str]) -> RawComponent:
         """Return the component with other properties of its own and the same subcomponents."""
         inside = (text for depth, _, text in self._nested if depth > 1)
-        return replace(self, lines=(self.lines[0], *lines, *inside, self.lines[-1]))
+        begin, end = self.lines[0], self.lines[-1]
+        return replace(self, lines=(begin, *lines, *inside, end))
 
     def subcomponents(self, kind: str) -> Iterator[RawComponent]:
         """Yield the components of that kind directly inside; their line is that of this component."""
@@ -124,8 +128,9 @@ class RawComponent:
         The parameters are raw text; the value is everything behind the first colon outside of quotes.
         """
         wanted = name.upper()
-        own = (text for depth, name, text in self._nested if name == wanted and depth == 1)
-        return (split_content_line(text, len(wanted)) for text in own)
+        for depth, found, text in self._nested:
+            if found == wanted and depth == 1:
+                yield split_content_line(text, len(wanted))
 
     @functools.cached_property
     def _nested(self) -> list[tuple[int, str, str]]:

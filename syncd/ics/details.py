@@ -110,7 +110,8 @@ def _unreadable_people(event: Properties) -> Iterator[Note]:
 def _places(raw: RawComponent) -> Iterator[str]:
     """Yield the names of the places and rooms that stand in components of their own (RFC 9073)."""
     for kind in ("VLOCATION", "VRESOURCE"):
-        if not any(kind in line.upper() for line in raw.lines if line[:1] in "Bb"):
+        begins = (line.upper() for line in raw.lines if line[:1] in "Bb")
+        if not any(kind in begin for begin in begins):
             continue
         for place in raw.subcomponents(kind):
             kind_of_place = (place.first("RESOURCE-TYPE") or "ROOM").strip().upper()
@@ -186,24 +187,29 @@ def address_of(text: str) -> str:
     return address.strip().strip("<>").lower()
 
 
-_WHO = ("EMAIL", "CN")
-_AS_WHAT = ("CUTYPE", "ROLE", "PARTSTAT")
-_INSTEAD = ("DELEGATED-TO", "DELEGATED-FROM")
-
-
 def _person(value: object) -> Person:
-    return _person_of(str(value), *(parameter_of(value, name) for name in _WHO))
+    return _person_of(str(value), parameter_of(value, "EMAIL"), parameter_of(value, "CN"))
 
 
 def _attendee(value: object) -> Attendee:
-    email, name, kind, role, status = (parameter_of(value, name) for name in (*_WHO, *_AS_WHAT))
-    to, by = (_addresses_in(value, name) for name in _INSTEAD)
-    return _attendee_of(str(value), email, name, kind, role, status, to, by)
+    return _attendee_of(
+        str(value),
+        parameter_of(value, "EMAIL"),
+        parameter_of(value, "CN"),
+        parameter_of(value, "CUTYPE"),
+        parameter_of(value, "ROLE"),
+        parameter_of(value, "PARTSTAT"),
+        _addresses_in(value, "DELEGATED-TO"),
+        _addresses_in(value, "DELEGATED-FROM"),
+    )
 
 
 def _addresses_in(value: object, name: str) -> tuple[str, ...]:
     """Return the addresses that a parameter of a person lists; none without it."""
-    listed: str | Sequence[str] = (getattr(value, "params", None) or {}).get(name, ())
+    parameters = getattr(value, "params", None)
+    listed: str | Sequence[str] = parameters.get(name, ()) if parameters else ()
+    if not listed:
+        return ()
     whole = listed if isinstance(listed, str) else ",".join(listed)
     addresses = map(address_of, whole.split(","))
     return tuple(filter(None, addresses))
@@ -226,14 +232,15 @@ def _attendee_of(
     delegated_to: tuple[str, ...],
     delegated_from: tuple[str, ...],
 ) -> Attendee:
-    kind, role = kind.upper(), role.upper()
+    kind, role, status = kind.upper(), role.upper(), status.upper()
+    known_role = Role(role) if role in _ROLES else Role.REQUIRED
     return Attendee(
         person=_person_of(text, email, name),
-        role=Role(role) if role in _ROLES else Role.REQUIRED,
-        declined=status.upper() == "DECLINED",
+        role=known_role,
+        declined=status == "DECLINED",
         is_resource=kind in {"ROOM", "RESOURCE"},
         is_room=kind == "ROOM",
-        delegated=status.upper() == "DELEGATED",
+        delegated=status == "DELEGATED",
         delegated_to=delegated_to,
         delegated_from=delegated_from,
     )

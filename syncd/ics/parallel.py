@@ -139,7 +139,8 @@ class ParserPool:
         plain = [uid for uid, raw_events in work.items() if parser.is_plain(raw_events)]
         known = frozenset(plain)
         costly = [uid for uid in work if uid not in known]
-        for_plain = CpuAllowance(SOURCE_CPU_S if allowance else math.inf)
+        seconds = SOURCE_CPU_S if allowance else math.inf
+        for_plain = CpuAllowance(seconds)
         if plain and len(work) >= PARALLEL_FROM and self._most > 1:
             yield from self._parse_in_shares(batch, plain, for_plain)
         else:
@@ -237,7 +238,8 @@ class ParserPool:
                     share, answer = worker.share, worker.answer()
                     # Before anything is made of the answer, so that the worker does not wait for that.
                     may_go_on = answer is not None and not allowance.is_spent
-                    if not worker.take(next(shares, None) if may_go_on else None):
+                    more = next(shares, None) if may_go_on else None
+                    if not worker.take(more):
                         busy.unregister(key.fileobj)
                     yield from _answered(batch, share, answer, allowance)
         for share in shares:  # all workers are gone, or nothing more is to be begun

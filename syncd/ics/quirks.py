@@ -58,6 +58,7 @@ _ADDRESS_AT_THE_END = re.compile(r":\s*([^\s:;,\"<>]+@[^\s:;,\"<>]+)\s*$")
 _NO_LENGTH = re.compile(r"\A\s*[+-]?PT?\s*\Z", re.IGNORECASE)
 _ENCODED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _COUNT_OF_NOTHING = re.compile(r"\s*COUNT\s*=\s*(?:-\d+|[+-]?0+)\s*", re.IGNORECASE)
+_DECIMALS = re.compile(r"\.0+$")
 _EMPTY_LIST = re.compile(r"(?:BY[A-Z]+|WKST)\s*=\s*", re.IGNORECASE)
 
 
@@ -155,7 +156,9 @@ def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
 def _parameters_of(line: str) -> str:
     """Return the raw parameters of a content line, empty if it has none."""
     match = _NAME.match(line)
-    return split_content_line(line, match.end())[0] if match and line[match.end()] == ";" else ""
+    if match is None or line[match.end()] != ";":
+        return ""
+    return split_content_line(line, match.end())[0]
 
 
 def _is_property(line: str) -> bool:
@@ -165,8 +168,10 @@ def _is_property(line: str) -> bool:
         return True
     if match is None or ":" not in line or _LINK.match(line):
         return False
+    if match[1].isupper():
+        return True
     value = split_content_line(line, match.end())[1]
-    return match[1].isupper() or not value.startswith(" ") or _VALUE_OF_TIME.match(value) is not None
+    return not value.startswith(" ") or _VALUE_OF_TIME.match(value) is not None
 
 
 def quoted_printable(properties: Properties) -> None:
@@ -180,7 +185,8 @@ def quoted_printable(properties: Properties) -> None:
 def _decoded(line: Property) -> Property:
     """Return the property with its text, in which line ends are written as escapes."""
     charset = _CHARSET.search(line.parameters)
-    text = _text_of_quoted_printable(line.value, charset[1].strip() if charset else "")
+    name = charset[1].strip() if charset else ""
+    text = _text_of_quoted_printable(line.value, name)
     parameters = _CHARSET.sub("", _QUOTED_PRINTABLE.sub("", line.parameters))
     return line._replace(parameters=parameters, value="\\n".join(re.split(r"\r\n|\n|\r", text)))
 
@@ -191,7 +197,13 @@ def _text_of_quoted_printable(written: str, charset: str) -> str:
     if charset and encoded.isascii():
         with contextlib.suppress(LookupError, UnicodeError, ValueError):
             return codecs.decode(quopri.decodestring(encoded.encode()), charset)
-    return _ENCODED.sub(lambda run: text_of(bytes.fromhex(run[0].replace("=", "")))[0], encoded)
+    return _ENCODED.sub(_text_of_run, encoded)
+
+
+def _text_of_run(run: re.Match[str]) -> str:
+    """Return the text of encoded bytes that follow each other, in UTF-8 or else Windows-1252."""
+    text, _ = text_of(bytes.fromhex(run[0].replace("=", "")))
+    return text
 
 
 def people_with_broken_parameters(properties: Properties) -> None:
@@ -254,10 +266,15 @@ def times_of_iso_8601(properties: Properties) -> None:
     def basic(value: str) -> str:
         if _PLAIN_TIME.fullmatch(value):
             return value
-        periods = (entry.strip().upper().split("/") for entry in value.split(","))
-        return ",".join("/".join(_basic_time(part) for part in period) for period in periods)
+        periods = (entry.strip().upper() for entry in value.split(","))
+        return ",".join(map(_basic_period, periods))
 
     _change_values(properties, _TIMES, basic)
+
+
+def _basic_period(text: str) -> str:
+    """Return a time, or the two ends of a period, in the basic form."""
+    return "/".join(map(_basic_time, text.split("/")))
 
 
 def _basic_time(text: str) -> str:
@@ -265,8 +282,8 @@ def _basic_time(text: str) -> str:
     match = _ISO_TIME.fullmatch(text)
     if match is None:
         return text
-    day, hour, minute, second, zone = "".join(match.groups()[:3]), *match.groups()[3:]
-    basic = f"{day}T{hour}{minute}{second or '00'}"
+    year, month, day, hour, minute, second, zone = match.groups()
+    basic = f"{year}{month}{day}T{hour}{minute}{second or '00'}"
     if zone is None or zone == "Z":
         return basic + (zone or "")
     try:
@@ -372,7 +389,7 @@ def american_cancel(properties: Properties) -> None:
 
 def decimal_sequence(properties: Properties) -> None:
     """Drop the decimals of `SEQUENCE:1.0`, which spreadsheets and JavaScript write."""
-    _change_values(properties, ("SEQUENCE",), lambda value: re.sub(r"\.0+$", "", value.strip()))
+    _change_values(properties, ("SEQUENCE",), lambda value: _DECIMALS.sub("", value.strip()))
 
 
 def _change_values(properties: Properties, names: Iterable[str], change: Callable[[str], str]) -> None:

@@ -114,9 +114,10 @@ def begin_of(instance: Instance) -> datetime:
 
 def _goes_on(master: Component, until: datetime) -> bool:
     """Tell whether a series may have dates beyond a time; COUNT is not counted."""
-    wall = until.astimezone(UTC).replace(tzinfo=None) - 2 * ONE_DAY  # as far as offsets differ
-    if any(rule.until is None or _last_wall(rule.until, master) >= wall for rule in master.rules):
-        return True
+    wall = _utc_wall(until) - 2 * ONE_DAY  # as far as offsets differ
+    for rule in master.rules:
+        if rule.until is None or _last_wall(rule.until, master) >= wall:
+            return True
     if any(entry.wall >= wall for entry, _ in master.dates):
         return True
     return master.recurs and master.start.wall >= wall
@@ -225,7 +226,11 @@ def _bounds(
     # Two days more than needed, because offsets differ by up to 26 hours around the world.
     low = window.start - longest - shift - 2 * ONE_DAY
     high = window.reach + shift + 2 * ONE_DAY
-    return low.astimezone(UTC).replace(tzinfo=None), high.astimezone(UTC).replace(tzinfo=None)
+    return _utc_wall(low), _utc_wall(high)
+
+
+def _utc_wall(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _original_starts(
@@ -325,9 +330,11 @@ def _last_wall(until: Until, master: Component) -> datetime:
     if until.is_date:
         return _end_of(until.wall)
     if master.start.is_date:
-        return _end_of(_day_of(Start(until.wall, "UTC" if until.is_utc else None), master))
+        tzid = "UTC" if until.is_utc else None
+        return _end_of(_day_of(Start(until.wall, tzid), master))
     if until.is_utc:
-        return wall_clock(until.wall.replace(tzinfo=UTC), master.zones.zone(master.start.tzid))
+        zone = master.zones.zone(master.start.tzid)
+        return wall_clock(until.wall.replace(tzinfo=UTC), zone)
     return until.wall
 
 

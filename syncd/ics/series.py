@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import chain
 from math import ceil
 
 from syncd.core.bounds import (
@@ -103,7 +104,7 @@ class ParsedSeries:
     @property
     def contradictions(self) -> frozenset[Note]:
         """Return the notes of its occurrences that are about whole documents."""
-        notes = (note for occurrence in self.occurrences for note in occurrence.notes)
+        notes = chain.from_iterable(occurrence.notes for occurrence in self.occurrences)
         return frozenset(note for note in notes if note.reason in _ABOUT_DOCUMENTS)
 
 
@@ -383,9 +384,8 @@ def _defect(uid: str, components: Sequence[Component], error: BrokenComponent | 
 
 
 def _quarantined(uid: str, defects: Sequence[Defect]) -> ParsedSeries:
-    return ParsedSeries(
-        uid, presence=Presence.QUARANTINED if uid and defects else None, defects=tuple(defects)
-    )
+    presence = Presence.QUARANTINED if uid and defects else None
+    return ParsedSeries(uid, presence=presence, defects=tuple(defects))
 
 
 def _presence(
@@ -426,7 +426,8 @@ def _alarms_of_single_dates(instances: Sequence[Instance], copy: Copy) -> dict[s
         place = bisect_left(known, begin)
         since = known[place - 1] if place else begin - LONGEST_LEAD
         alarms = instance.component.template.alarms
-        found[instance.recurrence_id] = tuple(a for a in alarms if a.at is None or since < a.at <= begin)
+        own = (alarm for alarm in alarms if alarm.at is None or since < alarm.at <= begin)
+        found[instance.recurrence_id] = tuple(own)
     return found
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import chain
 from typing import Any
 
 from syncd.core.reasons import Reason
@@ -120,7 +121,10 @@ def _listed(event: Properties, name: str) -> Iterator[tuple[Any, str, str]]:
     values, written = event.values(name), event.written(name)
     lines = list(zip(values, written, strict=False))
     are_all_read = len(values) == len(written)
-    if not are_all_read or any(len(_dates_in(value)) != line.value.count(",") + 1 for value, line in lines):
+    for value, line in lines:
+        if len(_dates_in(value)) != line.value.count(",") + 1:
+            are_all_read = False
+    if not are_all_read:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
     for value, line in lines:
         texts = line.value.split(",")
@@ -148,10 +152,8 @@ def start_and_end(event: Properties, zones: Zones) -> tuple[Start | None, Start 
 
 
 def _is_flagged_whole_day(event: Properties) -> bool:
-    for name in _WHOLE_DAY_FLAGS:
-        if any(line.value.strip().upper() == "TRUE" for line in event.written(name)):
-            return True
-    return False
+    flags = chain.from_iterable(event.written(name) for name in _WHOLE_DAY_FLAGS)
+    return any(flag.value.strip().upper() == "TRUE" for flag in flags)
 
 
 def _as_whole_days(start: Start, end: Start | None, zones: Zones) -> tuple[Start, Start | None]:
@@ -159,14 +161,14 @@ def _as_whole_days(start: Start, end: Start | None, zones: Zones) -> tuple[Start
 
     Tried are the zone of either, the calendar's, and UTC: programs turn local midnights into any of these.
     """
-    written = (start.tzid, end.tzid if end is not None else None)
-    named = [tzid for tzid in written if tzid not in {None, "UTC"}]
+    written = [start] if end is None else [start, end]
+    named = [found.tzid for found in written if found.tzid not in {None, "UTC"}]
     for tzid in (*named, None, "UTC"):
         zone = zones.zone(tzid)
-        first = _day_at_midnight(start, zone, zones)
-        last = _day_at_midnight(end or start, zone, zones)
+        days = [_day_at_midnight(found, zone, zones) for found in written]
+        first, last = days[0], days[-1]
         if first is not None and last is not None:
-            return first, None if end is None else last
+            return (first, None) if end is None else (first, last)
     return start, end
 
 

@@ -53,8 +53,10 @@ class _Observance:
 
     def changes(self, year: int) -> Iterator[_Change]:
         """Yield those of a year and its borders, and the last one before it; in no order."""
-        begin = max(_FIRST, min(_LAST, datetime(year, 1, 1) - timedelta(days=2)))  # noqa: DTZ001  # wall clock
-        end = min(_LAST, datetime(year, 12, 31) + timedelta(days=3))  # noqa: DTZ001  # wall clock
+        new_year = datetime(year, 1, 1)  # noqa: DTZ001  # wall clock
+        last_day = datetime(year, 12, 31)  # noqa: DTZ001  # wall clock
+        begin = max(_FIRST, min(_LAST, new_year - timedelta(days=2)))
+        end = min(_LAST, last_day + timedelta(days=3))
         onsets = {wall for wall in (self.first, *self.dates) if wall <= end}
         for rule in self.rules:
             onsets.update(self._onsets(rule, begin, end))
@@ -67,13 +69,16 @@ class _Observance:
         """Return the onsets of a rule from `begin` to `end`, and at least the last one before them."""
         last = end
         if rule.until is not None:
-            until = rule.until.wall + (self.before if rule.until.is_utc else timedelta())
+            until = rule.until.wall
+            if rule.until.is_utc:
+                until += self.before
             last = min(end, max(_FIRST, until))
         dates = Recurrence(rule, self.first, last)
         anchor = min(begin, dates.last)
         for years in _LOOK_BACK_YEARS:
             back = min(years * rule.interval, _FARTHEST_YEARS)
-            low = max(_FIRST, anchor.replace(year=max(1, anchor.year - back), day=28))
+            year = max(1, anchor.year - back)
+            low = max(_FIRST, anchor.replace(year=year, day=28))
             onsets = list(dates.since(low))
             if onsets and onsets[0] < begin:
                 break
@@ -142,7 +147,8 @@ class OwnZone(tzinfo):
 def _observance(part: RawComponent) -> _Observance:
     """Return a STANDARD or DAYLIGHT part as values; raises `UnusableZone`."""
     try:
-        rules = tuple(Rule.parse(value) for _, value in part.values("RRULE") if value.strip())
+        recurrences = [value for _, value in part.values("RRULE") if value.strip()]
+        rules = tuple(map(Rule.parse, recurrences))
         dates = ",".join(value for _, value in part.values("RDATE")).split(",")
         observance = _Observance(
             first=max(_FIRST, _wall(part.first("DTSTART") or "")),
@@ -160,8 +166,7 @@ def _observance(part: RawComponent) -> _Observance:
 
 def _is_too_frequent(rule: Rule) -> bool:
     """Tell whether a rule is neither yearly nor monthly, or gives several onsets a day."""
-    several = any(len(times) > 1 for times in (rule.hours, rule.minutes, rule.seconds))
-    return several or rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
+    return rule.several_a_day or rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
 
 
 def _wall(text: str) -> datetime:

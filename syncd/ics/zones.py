@@ -242,18 +242,22 @@ def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, pla
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     if sign == "-":
         offset = -offset
-    cities = {city.strip().replace(" ", "_") for city in _BETWEEN_CITIES.split(unescaped(places))}
+    listed = _BETWEEN_CITIES.split(unescaped(places))
+    cities = {city.strip().replace(" ", "_") for city in listed}
     named = sorted(
         name for name in available_timezones() if name.rpartition("/")[2] in cities and "/" in name
     )
     clocks = {name: _clock(ZoneInfo(name)) for name in named if not name.startswith("Etc/")}
     clocks = {name: clock for name, clock in clocks.items() if min(clock) == offset}
-    return ZoneInfo(next(iter(clocks))) if len(set(clocks.values())) == 1 else None
+    if len(set(clocks.values())) != 1:
+        return None
+    return ZoneInfo(next(iter(clocks)))
 
 
 def _clock(zone: ZoneInfo) -> tuple[timedelta, ...]:
     """Return the offsets of a zone through one recent year; the least of them is its standard time."""
-    noons = (datetime(2026, 1, 1, 12, tzinfo=zone) + timedelta(days=day) for day in range(365))
+    first = datetime(2026, 1, 1, 12, tzinfo=zone)
+    noons = (first + timedelta(days=day) for day in range(365))
     return tuple(noon.utcoffset() or timedelta() for noon in noons)
 
 
