@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -31,11 +30,10 @@ from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.policy import Repaired
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
-from syncd.core.totals import Tally
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger, facts
 from syncd.ledger.booking_rows import decode_spec, encode_spec
-from syncd.ledger.facts import AtRest, Basis, Fact, Held, MaxDay, PathWord
+from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
 from tests.conftest import HANG_S
 
 FILES = ["state.db", "state.db-wal", "state.db-shm", "state.db.lock", "state.db.underway"]
@@ -251,7 +249,7 @@ class LedgerContract:
             wish("d"), told, later, sending, booked("a"), cancelled(booked("b"), None), at=NOW, what="test"
         )
         assert ledger.bookings.unsettled(NOW) == stored[:4]
-        ledger.worklist.defer({"d": (NOW + timedelta(days=1), "")}, over=(), total=AtRest(Tally(), NOW))
+        ledger.worklist.defer({"d": (NOW + timedelta(days=1), 0)}, over=(), at=NOW)
         assert ledger.bookings.unsettled(NOW) == stored[1:4]
 
     @pytest.mark.parametrize(
@@ -465,11 +463,7 @@ class LedgerContract:
             (facts.SALT, 18446744073709551615, "18446744073709551615"),
             (facts.BASIS, Basis("1.0 a", "r", "None"), "1.0 a\nr\nNone"),
             (facts.path_of("office"), PathWord("matched", "/a/*.ics"), "matched\n/a/*.ics"),
-            (
-                facts.AT_REST,
-                AtRest(Tally(live=Counter(office=2)), NOW),
-                '["{\\"live\\":{\\"office\\":2}}", "2026-12-01T09:00:00+00:00"]',
-            ),
+            (facts.DEFERRED_AT, NOW, "2026-12-01T09:00:00+00:00"),
         ],
     )
     def test_a_fact_is_written_as_ever(self, ledger: Ledger, fact: Fact[Any], value: Any, text: str) -> None:

@@ -26,19 +26,19 @@ from syncd.core.evidence import (
 from syncd.core.occurrence import Missing, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
-from syncd.core.totals import Tally
+from syncd.core.totals import Totals
 
 
 class Cancels:
     """Decides about cancels for one draft; `conclude` comes last, when all of them are proposed."""
 
     def __init__(
-        self, draft: Draft, readings: Mapping[str, Reading], policy: Policy, resting: Tally | None = None
+        self, draft: Draft, readings: Mapping[str, Reading], policy: Policy, resting: Totals | None = None
     ) -> None:
         self._draft = draft
         self._readings = readings
         self._policy = policy
-        self._resting = resting or Tally()
+        self._resting = resting or Totals()
         self._shown: list[Cancel] = []
         self._told: list[Cancel | Update] = []
         self._instead: dict[int, Update] = {}

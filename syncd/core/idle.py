@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from syncd.core.booking import HOLDING_STATES, Booking, BookingState
+from syncd.core.booking import Booking
 from syncd.core.changes import Change, Skip, Wait, uid_of
 from syncd.core.draft import Draft
 from syncd.core.mapper import Mapped, Skipped
@@ -15,7 +15,7 @@ from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence, OccurrenceKey, extent_of
 from syncd.core.policy import Policy
 from syncd.core.reasons import Reason
-from syncd.core.totals import Rest, Tally
+from syncd.core.totals import Rest
 
 Seen = Mapping[OccurrenceKey, tuple[Witnessed, Mapped]]
 
@@ -26,15 +26,13 @@ def at_rest(
     draft: Draft,
     wishes: Sequence[Booking],
     bookings: Sequence[Booking],
-    unchanged: Sequence[Booking],
     seen: Seen,
     policy: Policy,
     now: datetime,
 ) -> dict[str, Rest]:
-    """The UIDs that need no look for a while.
+    """Return the UIDs that need no look for a while, each with how it rests.
 
-    `bookings` are the current ones after the plan, `unchanged` those of them that are as they should be;
-    `wishes` are new records.
+    `bookings` are the current ones after the plan, `wishes` are new records.
     A UID rests if nothing is done or noted about it, and each of its bookings has its occurrence in all the
     sources that ever showed it.
     """
@@ -45,18 +43,16 @@ def at_rest(
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
         found[booking.key.uid].add_booking(booking)
-    for booking in unchanged:
-        found[booking.key.uid].tally.unchanged[booking.source] += 1
     for change in draft.changes:
         if isinstance(change, Skip):
-            found[uid_of(change)].tally.skipped[change.source] += 1
+            found[uid_of(change)].skipped += 1
     for key, (witnessed, result) in seen.items():
         found[key.uid].moments += (*_turns(witnessed.occurrence, result, policy), *witnessed.ends)
     return {uid: gathered.rest(now) for uid, gathered in found.items() if uid not in restless}
 
 
 def _lasts(change: Change, seen: Seen) -> bool:
-    """Whether a change is said again and again until its time comes, and needs nobody."""
+    """Tell whether a change is said again and again until its time comes, and needs nobody."""
     match change:
         case Wait(reason=reason):
             return reason is Reason.TOO_EARLY
@@ -80,7 +76,7 @@ def _is_wanted(booking: Booking, seen: Seen) -> bool:
 
 
 def _turns(occurrence: Occurrence, result: Mapped, policy: Policy) -> Iterable[datetime]:
-    """When an occurrence enters the horizon, can be booked, or is over."""
+    """Yield when an occurrence enters the horizon, can be booked, or is over."""
     horizon = policy.window.end - policy.window.start
     spans = [extent_of(occurrence)] if isinstance(result, Skipped) else result.specs
     for span in spans:
@@ -94,19 +90,16 @@ def _turns(occurrence: Occurrence, result: Mapped, policy: Policy) -> Iterable[d
 class _Gathered:
     """What is known of one UID."""
 
-    tally: Tally = field(default_factory=Tally)
+    is_booked: bool = False
+    skipped: int = 0
     moments: list[datetime] = field(default_factory=list)
 
     def add_booking(self, booking: Booking) -> None:
-        """Its part in the counts, and when it is over."""
+        """Add a booking, which is over at the end of its meeting."""
+        self.is_booked = True
         self.moments.append(booking.spec.end)
-        self.tally.known[booking.source] = 1
-        if booking.state is BookingState.WAITING:
-            self.tally.waiting[booking.source] += 1
-        if booking.state in HOLDING_STATES:
-            self.tally.live[booking.source] += 1
-            self.tally.shown.update(booking.witnesses)
 
     def rest(self, now: datetime) -> Rest:
-        """How it rests: until the first of its moments."""
-        return Rest(min((moment for moment in self.moments if moment > now), default=None), self.tally)
+        """Return how it rests: until the first of its moments."""
+        until = min((moment for moment in self.moments if moment > now), default=None)
+        return Rest(until, self.skipped, is_empty=not (self.is_booked or self.skipped))

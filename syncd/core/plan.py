@@ -76,7 +76,7 @@ class _Planner:
         self.resting = resting
         self.draft = Draft()
         self.holders: dict[str, Booking] = dict(resting.holders)
-        self.cancels = Cancels(self.draft, readings, policy, resting.tally)
+        self.cancels = Cancels(self.draft, readings, policy, resting.totals)
         self.wanted = WantedMeetings(self.draft, self.cancels, policy, now, occurrences, self.holders)
         self.unwanted = UnwantedBookings(self.draft, self.cancels, policy, readings, occurrences)
 
@@ -88,7 +88,7 @@ class _Planner:
         rekeying.follow_exchanged_sources(self._is_unread)
         self._take_stock(current)
         settled = self.occurrences.keys() | doubtful
-        rekeying.follow_moved_keys(settled, doubtful, self.cancels.absence, self.resting.tally.known)
+        rekeying.follow_moved_keys(settled, doubtful, self.cancels.absence, self.resting.totals.known)
         self._take_stock(current)
         for key in sorted((current.keys() | meetings.keys()) - doubtful):
             self._decide(key, meetings.get(key, []), current.get(key, []))
@@ -97,7 +97,8 @@ class _Planner:
         self._retry_freed_rooms()
         self._ration_calls()
         unchanged = self.draft.unchanged
-        resting_unchanged = sum(self.resting.tally.unchanged[name] for name in self.readings)
+        # Each reservation of a UID at rest is as its meeting wants it.
+        resting_unchanged = sum(self.resting.totals.live[name] for name in self.readings)
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(self.draft.changes),
@@ -112,7 +113,6 @@ class _Planner:
                 self.draft,
                 self.draft.noted,
                 list(_all_of(current)),
-                unchanged,
                 self.occurrences,
                 self.policy,
                 self.now,

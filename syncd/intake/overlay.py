@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from syncd.intake.ports import IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
 from syncd.intake.scan import is_over, same_events, unpacked
-from syncd.ledger.facts import AtRest, Fact, FactStore
+from syncd.ledger.facts import Fact, FactStore
 
 T = TypeVar("T")
 
@@ -176,12 +176,12 @@ class _Worklist:
         here = (uid for own in self._kept.values() for uid in own)
         return self._base.uids().union(here, self._asked)
 
-    def ready(self, now: datetime) -> Mapping[str, str]:
-        """Return all UIDs but those of which nothing comes into reach yet; none rested before."""
+    def ready(self, now: datetime) -> frozenset[str]:
+        """Return all UIDs but those of which nothing comes into reach yet."""
         near = {uid for uid in self.uids() if uid not in self._later or self._later[uid] <= now}
         known = self._base.uids()
         over = {uid for uid in self._asked - known if self._is_over(uid, now)}
-        return dict.fromkeys(near - over, "")
+        return frozenset(near - over)
 
     def _is_over(self, uid: str, now: datetime) -> bool:
         """Tell whether a UID is here only because it was asked for."""
@@ -191,15 +191,15 @@ class _Worklist:
         """Return when the next UID is ready."""
         return min((moment for moment in self._later.values() if moment > now), default=None)
 
-    def add_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
+    def add_all(self, sources: Collection[str] | None = None, *, booked: bool = False) -> None:
         """Do nothing: all are ready."""
 
     def defer(
         self,
-        deferred: Mapping[str, tuple[datetime | None, str]],
+        deferred: Mapping[str, tuple[datetime | None, int]],
         *,
         over: Collection[str],
-        total: AtRest,
+        at: datetime,
     ) -> None:
         """Do nothing: no plan is carried out."""
 

@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from syncd.core.booking import Booking
 from syncd.core.changes import Plan
-from syncd.core.totals import Rest, Tally
-from syncd.intake.intake import Intake, Said, program
+from syncd.core.totals import Rest
+from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import IntakeLedger
-from syncd.ledger.facts import AT_REST, BASIS, AtRest, Basis
+from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """The UIDs to look at, with what each added to a plan while it rested; and what all others add."""
-
-    uids: Mapping[str, str]
-    resting: Tally
 
 
 class Agenda:
@@ -68,61 +60,55 @@ class Agenda:
         """
         basis = Basis(program(), self._rules, str(advance))
         known = self._ledger.facts.get(BASIS)
-        resting = self._resting()
-        set_back = now < max(resting.at, self._intake.judged_at) - _SET_BACK
+        deferred_at = self._ledger.facts.get(DEFERRED_AT) or _AT_ONCE
+        set_back = now < max(deferred_at, self._intake.judged_at) - _SET_BACK
         if known == basis and not set_back:
             return True
         if known is None or known.program != basis.program or set_back:
             self._intake.forget(now)
-            self._ledger.facts.set(AT_REST, AtRest(resting.total, now))
+            self._ledger.facts.set(DEFERRED_AT, now)
         # How far ahead may be booked means nothing for what has nothing within the horizon yet.
         only_advance = not set_back and known is not None and known.has_rules_of(basis)
-        self._ledger.worklist.add_all(counted=only_advance)
+        self._ledger.worklist.add_all(booked=only_advance)
         self._ledger.facts.set(BASIS, basis)
         return False
 
-    def due(self, now: datetime) -> Due:
-        """What to look at now."""
-        uids = self._ledger.worklist.ready(now)
-        total = self._resting().total
-        for text in uids.values():
-            if text:
-                total = total - Tally.of_text(text)
-        return Due(uids, total)
+    def ready(self, now: datetime) -> frozenset[str]:
+        """Return the UIDs that need a look now."""
+        return self._ledger.worklist.ready(now)
 
-    def rest(self, due: Due, said: Said, decided: Plan, bookings: Iterable[Booking], now: datetime) -> Tally:
-        """Let those rest that a plan leaves at rest, or knows nothing of; returns what rests in sum."""
+    def rest(
+        self,
+        ready: Collection[str],
+        said: Readings,
+        decided: Plan,
+        bookings: Iterable[Booking],
+        now: datetime,
+    ) -> None:
+        """Let those of the UIDs that are ready rest that a plan leaves at rest, or knows nothing of."""
         known = {booking.key.uid for booking in bookings}
         known |= {o.key.uid for reading in said.readings.values() for o in reading.occurrences}
         remarked = {d.uid for reading in said.readings.values() for d in reading.defects}
-        total = due.resting
-        resting: dict[str, tuple[datetime | None, str]] = {}
+        resting: dict[str, tuple[datetime | None, int]] = {}
         over: list[str] = []
-        for uid, former in due.uids.items():
-            rest = decided.at_rest.get(uid) or (None if uid in known else Rest(None, Tally()))
+        for uid in ready:
+            rest = decided.at_rest.get(uid) or (None if uid in known else Rest(None))
             if rest is None or uid in said.unheard:
-                if former:
-                    resting[uid] = (_AT_ONCE, "")
                 continue
             following = said.next_start.get(uid)
             moments = [rest.until, following and following - self._horizon, self._people_until(now)]
             until = min((moment for moment in moments if moment is not None), default=None)
-            is_over = rest.until is None and following is None and not rest.tally
+            is_over = rest.until is None and following is None and rest.is_empty
             if is_over and uid not in remarked and uid not in said.shelved:
                 over.append(uid)
             else:
-                total = total + rest.tally
-                resting[uid] = (until, rest.tally.text)
+                resting[uid] = (until, rest.skipped)
         if resting or over:
-            self._ledger.worklist.defer(resting, over=over, total=AtRest(total, now))
-        return total
+            self._ledger.worklist.defer(resting, over=over, at=now)
 
     def _people_until(self, now: datetime) -> datetime | None:
         """Return until when what the directory said of people is believed; None if it is not asked."""
         return None if self._people_kept is None else now + self._people_kept
-
-    def _resting(self) -> AtRest:
-        return self._ledger.facts.get(AT_REST) or AtRest(Tally(), _AT_ONCE)
 
 
 def _digest(value: object) -> str:

@@ -41,7 +41,7 @@ class Ledger:
         self._gate = WritingGate(database, self.calls)
         # Nobody but the owner sets any, and they are asked for again and again.
         self.facts = Facts(database, self._gate, cached=owner)
-        self.bookings = Bookings(database, self._gate, self.facts)
+        self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
         self.sources = Sources(database, self._gate)
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)

@@ -6,6 +6,8 @@ is refused by constraints of the database.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,8 +30,9 @@ from sqlalchemy import (
     true,
 )
 
-from syncd.core.booking import CLOSED_STATES, Booking, BookingState
+from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
+from syncd.core.totals import Totals
 from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, tables
 from syncd.ledger.database import Database
@@ -53,10 +56,13 @@ class HistoryEntry:
 class Bookings:
     """The store of bookings; whatever is written about one puts its UID on the worklist as well."""
 
-    def __init__(self, database: Database, gate: WritingGate, facts: Facts) -> None:
+    def __init__(self, database: Database, gate: WritingGate, facts: Facts, *, is_owner: bool) -> None:
         self._database = database
         self._gate = gate
         self._facts = facts
+        self._is_owner = is_owner
+        self._counted: tuple[tuple[int, frozenset[str]], Totals] | None = None
+        self._waiting: tuple[int, int] | None = None
         # The progress stands beside the database too: a copy that knows less than was known is an old one,
         # and one without it came from elsewhere.
         progress, latest = database.progress, self._latest_history()
@@ -98,6 +104,26 @@ class Bookings:
         c = tables.bookings.c
         open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
         return self._select(_ready(now).where(open_ones))
+
+    def totals(self, now: datetime, ready: frozenset[str]) -> Totals:
+        """Return the counts over the UIDs that are not ready; `ready` are those that are.
+
+        What was counted last is returned as long as nothing was written that it depends on.
+        """
+        basis = (self._gate.changes, ready)
+        if self._counted is None or self._counted[0] != basis or not self._is_owner:
+            with self._database.reading() as connection:
+                self._counted = (basis, _totals_of(connection, now))
+        return self._counted[1]
+
+    def waiting(self) -> int:
+        """Return how many meetings wait to be booked."""
+        if self._waiting is None or self._waiting[0] != self._gate.changes or not self._is_owner:
+            query = select(func.count()).where(tables.bookings.c.state == BookingState.WAITING)
+            with self._database.reading() as connection:
+                number = int(connection.execute(query).scalar() or 0)
+            self._waiting = (self._gate.changes, number)
+        return self._waiting[1]
 
     def in_doubt(self, now: datetime) -> tuple[Booking, ...]:
         """Return the bookings that are `in_doubt`; what is in doubt is never deferred."""
@@ -216,6 +242,7 @@ class Bookings:
 
     def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
         try:
+            self._gate.changes += 1
             add_uids(connection, (booking.key.uid for booking in bookings))
             return booking_rows.store(connection, bookings, also)
         except LookupError as error:
@@ -241,6 +268,25 @@ class Bookings:
             return booking_rows.booking_of(found)
         except (ValueError, KeyError, TypeError) as error:
             raise self._database.unreadable(f"Booking {found.row}") from error
+
+
+def _totals_of(connection: Connection, now: datetime) -> Totals:
+    """Return the counts over the UIDs that are not ready at a moment."""
+    c, of_worklist = tables.bookings.c, tables.agenda.c
+    at_rest = and_(tables.CURRENT, c.uid.not_in(ready_uids(now)))
+    held = and_(at_rest, c.state.in_(sorted(HOLDING_STATES)))
+    by_witnesses = select(c.source, c.witnesses, func.count().label("number")).where(held)
+    by_source = select(c.source, func.count(c.uid.distinct()).label("number")).where(at_rest)
+    skipped = select(func.sum(of_worklist.skipped)).where(
+        or_(of_worklist.due_at > now, of_worklist.due_at.is_(None))
+    )
+    live: Counter[str] = Counter()
+    shown: Counter[str] = Counter()
+    for row in connection.execute(by_witnesses.group_by(c.source, c.witnesses)):
+        live[row.source] += row.number
+        shown.update(dict.fromkeys(json.loads(row.witnesses), row.number))
+    known = Counter({row.source: row.number for row in connection.execute(by_source.group_by(c.source))})
+    return Totals(live, shown, known, int(connection.execute(skipped).scalar() or 0))
 
 
 def prune_bookings(connection: Connection, before: datetime) -> int:

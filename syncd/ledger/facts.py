@@ -15,7 +15,6 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection, delete, select
 
 from syncd.core.policy import Repaired
-from syncd.core.totals import Tally
 from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
@@ -232,24 +231,8 @@ def _decode_basis(text: str) -> Basis:
 BASIS = Fact("basis", _encode_basis, _decode_basis)
 
 
-@dataclass(frozen=True, slots=True)
-class AtRest:
-    """What all deferred UIDs add to a plan, and when that was found."""
-
-    total: Tally
-    at: datetime
-
-
-def _encode_at_rest(resting: AtRest) -> str:
-    return json.dumps([resting.total.text, resting.at.isoformat()])
-
-
-def _decode_at_rest(text: str) -> AtRest:
-    total, at = json.loads(text)
-    return AtRest(Tally.of_text(total), datetime.fromisoformat(at))
-
-
-AT_REST = Fact("at_rest", _encode_at_rest, _decode_at_rest)
+DEFERRED_AT = _moment("deferred_at")
+"""When UIDs were deferred last."""
 
 
 @dataclass(frozen=True, slots=True)

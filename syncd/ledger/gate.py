@@ -77,6 +77,8 @@ class WritingGate:
     def __init__(self, database: Database, calls: Calls) -> None:
         self._database = database
         self._calls = calls
+        self.changes = 0
+        """How often this process wrote about bookings, or deferred UIDs."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -156,7 +156,7 @@ decisions = _table(
 inventories = _table("inventories", source=Text, standing=Text)
 inventory_parts = _table("inventory_parts", source=Text, number=Integer, packed=LargeBinary)
 kept = _table("kept", source=Text, uid=_Name, pieces=LargeBinary, remarks=Text)
-agenda = _table("agenda", uid=_Name, due_at=_Instant, tally=Text)
+agenda = _table("agenda", uid=_Name, due_at=_Instant, skipped=Integer)
 facts = _table("facts", name=Text, value=Text)
 people = _table("people", address=Text, user_id=Text, at=_Instant)
 

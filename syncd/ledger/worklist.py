@@ -32,19 +32,19 @@ from sqlalchemy.sql import Select
 from syncd.core.reservation import epoch_ms
 from syncd.ledger import tables
 from syncd.ledger.database import Database
-from syncd.ledger.facts import AT_REST, AtRest, Facts, put_fact
+from syncd.ledger.facts import DEFERRED_AT, Facts, put_fact
 from syncd.ledger.gate import WritingGate
 
 _ADD: TextClause = text(
-    "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, 0, '') ON CONFLICT (uid) DO UPDATE SET due_at = 0"
+    "INSERT INTO agenda (uid, due_at, skipped) VALUES (:uid, 0, 0) ON CONFLICT (uid) DO UPDATE SET due_at = 0"
 )
 _ADD_AT: TextClause = text(
-    "INSERT INTO agenda (uid, due_at, tally) VALUES (:uid, :due, '') "
+    "INSERT INTO agenda (uid, due_at, skipped) VALUES (:uid, :due, 0) "
     "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
     "THEN agenda.due_at ELSE excluded.due_at END"
 )
 _LINE, _KEPT = tables.agenda.c, tables.kept.c
-_READY = select(_LINE.uid, _LINE.tally).where(_LINE.due_at <= bindparam("now"))
+_READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(_LINE.due_at > bindparam("now"))
 
@@ -166,24 +166,24 @@ class Worklist:
         """Return all UIDs that matter."""
         return frozenset(self._database.scalars(select(_LINE.uid)))
 
-    def ready(self, now: datetime) -> dict[str, str]:
-        """Return the UIDs that are ready, each with the text of what it added to a plan while deferred."""
-        ready = self._database.rows(_READY.params(now=now))
-        return {row.uid: row.tally for row in ready}
+    def ready(self, now: datetime) -> frozenset[str]:
+        """Return the UIDs that are ready."""
+        return frozenset(self._database.scalars(_READY.params(now=now)))
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
         return self._database.scalar(_NEXT_READY.params(now=now))
 
-    def add_all(self, sources: Collection[str] | None = None, *, counted: bool = False) -> None:
+    def add_all(self, sources: Collection[str] | None = None, *, booked: bool = False) -> None:
         """Make all UIDs ready, or those of which events of some sources are kept.
 
-        `counted`: only those that add something to a plan while deferred.
+        `booked`: only those that have current bookings.
         """
         deferred = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
         change = update(tables.agenda).values(due_at=tables.EPOCH).where(deferred)
-        if counted:
-            change = change.where(_LINE.tally != "")
+        if booked:
+            known = select(tables.bookings.c.uid).where(tables.CURRENT)
+            change = change.where(_LINE.uid.in_(known))
         if sources is not None:
             kept = select(_KEPT.uid).where(_KEPT.source.in_(sources))
             change = change.where(_LINE.uid.in_(kept))
@@ -191,26 +191,27 @@ class Worklist:
 
     def defer(
         self,
-        deferred: Mapping[str, tuple[datetime | None, str]],
+        deferred: Mapping[str, tuple[datetime | None, int]],
         *,
         over: Collection[str],
-        total: AtRest,
+        at: datetime,
     ) -> None:
-        """Defer UIDs to a moment (None: until they change) with a tally; forget those that are over.
+        """Defer UIDs to a moment (None: until they change); forget those that are over.
 
-        `total` sums up all that is deferred from now on.
+        Each comes with how many of its occurrences ask for no reservation.
         """
-        lines = [{"of": uid, "due": due, "said": said} for uid, (due, said) in deferred.items()]
+        lines = [{"of": uid, "due": due, "count": count} for uid, (due, count) in deferred.items()]
         gone = [{"gone": uid} for uid in over]
         with self._gate.writing() as connection:
             if lines:
                 change = update(tables.agenda).where(_LINE.uid == bindparam("of"))
-                connection.execute(change.values(due_at=bindparam("due"), tally=bindparam("said")), lines)
+                connection.execute(change.values(due_at=bindparam("due"), skipped=bindparam("count")), lines)
             if gone:
                 connection.execute(delete(tables.agenda).where(_LINE.uid == bindparam("gone")), gone)
                 connection.execute(delete(tables.kept).where(_KEPT.uid == bindparam("gone")), gone)
-            text = put_fact(connection, AT_REST, total)
-        self._facts.note(AT_REST, text)
+            text = put_fact(connection, DEFERRED_AT, at)
+        self._facts.note(DEFERRED_AT, text)
+        self._gate.changes += 1
 
 
 def add_uids(connection: Connection, uids: Iterable[str]) -> None:

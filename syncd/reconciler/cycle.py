@@ -22,20 +22,20 @@ from syncd.apply.ports import Api, Progress
 from syncd.apply.publish import remove_unneeded
 from syncd.apply.questions import Questions, leftovers, standing
 from syncd.apply.settle import Settler
-from syncd.core.booking import Booking, BookingState
+from syncd.core.booking import Booking
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
 from syncd.core.occurrence import Defect, Reading, Window, count_quarantined
 from syncd.core.plan import plan as planned
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.settings import Settings
-from syncd.core.totals import Resting, Tally
+from syncd.core.totals import Resting
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
 from syncd.intake import Overlay, SourceExcerpt
 from syncd.intake.intake import Elsewhere, Intake, Prepare, Readings
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
-from syncd.intake.worklist import Agenda, Due
+from syncd.intake.worklist import Agenda
 from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, FactStore, Held
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import ANSWER_KEPT, Desired, InputGatherer, PlanInputs
@@ -79,14 +79,14 @@ def missing_told(file: str) -> str:
 class _Matter:
     """What a cycle looks at: the UIDs that are due, what the sources say of them, and what that asks for."""
 
-    due: Due
+    ready: frozenset[str]
     said: Readings
     wish: Desired
 
     @property
     def heard(self) -> frozenset[str]:
         """The UIDs that were looked at."""
-        return frozenset(self.due.uids).difference(*self.said.postponed.values())
+        return self.ready.difference(*self.said.postponed.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class _Decided:
 
     matter: _Matter
     grounds: PlanInputs
+    resting: Resting
     plan: Plan
 
 
@@ -302,11 +303,10 @@ class Reconciler:
             self._remember_defects(readings[name])
         self._remember_missing(fresh)
         decided: _Decided | None = None
-        resting = matter.due.resting
         error: str | None = None
         clock_wrong = False
         try:
-            decided, resting = self._settle_and_write(matter, applier, force=force)
+            decided = self._settle_and_write(matter, applier, force=force)
             self._remove_attachments(decided)
             self._forget_what_is_long_over(now)
         except ClockWrong as wrong:
@@ -319,7 +319,6 @@ class Reconciler:
             self._intake.let_go()
         return self._summarise(
             decided=decided,
-            resting=resting,
             applier=applier,
             quarantined=count_quarantined(
                 defect for reading in readings.values() for defect in reading.defects
@@ -341,30 +340,31 @@ class Reconciler:
 
     def _matter(self, now: datetime, former: _Matter | None = None) -> _Matter:
         """What is due now, and what the sources say of it; `former` as it is if nothing more became due."""
-        due = self._agenda.due(now)
-        if former is not None and due.uids.keys() <= former.due.uids.keys():
+        ready = self._agenda.ready(now)
+        if former is not None and ready <= former.ready:
             return former
-        said = self._intake.readings_of(due.uids.keys(), now)
-        return _Matter(due, said, self._groundwork.wish(said.readings, now, remember=True))
+        said = self._intake.readings_of(ready, now)
+        return _Matter(ready, said, self._groundwork.wish(said.readings, now, remember=True))
 
-    def _settle_and_write(self, matter: _Matter, applier: Applier, *, force: bool) -> tuple[_Decided, Tally]:
+    def _settle_and_write(self, matter: _Matter, applier: Applier, *, force: bool) -> _Decided:
         now = self._clock()
         # A clock that ran ahead may have taken meetings for over that are still to come.
         set_back = self._latest is not None and now < self._latest
         self._latest = now
         self._clock_check.judge(ask=False)
         compare = force or set_back or is_due(self._ledger, now, self._settings.drift_check)
-        if not (compare or matter.due.uids or self._ledger.people.decisions()):
+        if not (compare or matter.ready or self._ledger.people.decisions()):
             idle = self._idle(matter, now)
             if idle is not None:
-                return idle, matter.due.resting
+                return idle
         if compare or self._ledger.people.decisions() or self._ledger.bookings.in_doubt(now):
             self._clock_check.judge(ask=True)  # the API is asked about these anyway
         if self._settings.mode is Mode.OBSERVE:
             if compare:
                 self._inspect(matter.wish, applier)
             decided = self._decide(matter)
-            return decided, self._let_rest(decided)
+            self._let_rest(decided)
+            return decided
         settler = Settler(
             api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
         )
@@ -379,7 +379,7 @@ class Reconciler:
             if plan.writes or plan.closed:
                 self._clock_check.judge(ask=True)
             self._record_silently(plan)
-            resting = self._let_rest(decided)
+            self._let_rest(decided)
             if plan.released is not None:
                 applier.intend_approved(plan)
                 self._ledger.people.spend_approval(plan.released)
@@ -390,7 +390,7 @@ class Reconciler:
                 self._look_once_more(settler)
                 raise
             self._look_once_more(settler)
-        return decided, resting
+        return decided
 
     def _without_what_is_booked(self, decided: _Decided, applier: Applier, *, compared: bool) -> _Decided:
         """A plan that creates nothing that the API has, and nothing of which that has to be proven first.
@@ -443,11 +443,12 @@ class Reconciler:
         grounds = self._groundwork.idle(now)
         if not self._agenda.check(grounds.policy.advance, now):
             return None
-        decided = self._plan(matter.said.readings, grounds, now, Resting(matter.due.resting))
+        resting = Resting(self._ledger.bookings.totals(now, matter.ready))
+        decided = self._plan(matter.said.readings, grounds, now, resting)
         if self._settings.mode is not Mode.OBSERVE:
             self._record_silently(decided)
             self._spend_what_was_not_needed(self._ledger.people.approved(), matter)
-        return _Decided(matter, grounds, decided)
+        return _Decided(matter, grounds, resting, decided)
 
     def _spend_what_was_not_needed(self, approved: Collection[str], matter: _Matter) -> None:
         """A word that a whole cycle did not need was for a set that is no longer held."""
@@ -464,16 +465,17 @@ class Reconciler:
             matter = self._matter(now, matter)
             grounds = self._grounds(matter, now)
         holders = self._ledger.bookings.holders({b.blocked_by for b in grounds.bookings if b.blocked_by})
-        resting = Resting(matter.due.resting, holders)
-        return _Decided(matter, grounds, self._plan(matter.said.readings, grounds, now, resting))
+        resting = Resting(self._ledger.bookings.totals(now, matter.ready), holders)
+        decided = self._plan(matter.said.readings, grounds, now, resting)
+        return _Decided(matter, grounds, resting, decided)
 
     def _grounds(self, matter: _Matter, now: datetime) -> PlanInputs:
-        bookings = self._ledger.bookings.ready(now) if matter.due.uids else ()
+        bookings = self._ledger.bookings.ready(now) if matter.ready else ()
         return self._groundwork.grounds(matter.wish, bookings, now, remember=True)
 
-    def _let_rest(self, decided: _Decided) -> Tally:
+    def _let_rest(self, decided: _Decided) -> None:
         matter, bookings = decided.matter, decided.grounds.bookings
-        return self._agenda.rest(matter.due, matter.said, decided.plan, bookings, self._clock())
+        self._agenda.rest(matter.ready, matter.said, decided.plan, bookings, self._clock())
 
     def _forget_what_is_long_over(self, now: datetime) -> None:
         """Once a day; the ledger of a service that runs for years must not grow for years."""
@@ -526,7 +528,7 @@ class Reconciler:
         intake = self._intake_over(ledger=overlay, elsewhere=None, others_wait=lambda: False)
         intake.forget(now)
         intake.update(only, now)
-        ready = overlay.worklist.ready(now).keys() | {booking.key.uid for booking in bookings}
+        ready = overlay.worklist.ready(now) | {booking.key.uid for booking in bookings}
         readings = intake.readings_of(ready, now).readings
         return _Anew(readings, {} if asked is None else intake.excerpts(asked, now))
 
@@ -655,7 +657,6 @@ class Reconciler:
         self,
         *,
         decided: _Decided | None,
-        resting: Tally,
         applier: Applier,
         quarantined: int,
         reports: tuple[SourceReport, ...],
@@ -664,13 +665,13 @@ class Reconciler:
         error: str | None,
         clock_wrong: bool,
     ) -> CycleReport:
-        nothing_open = decided is not None and not decided.matter.due.uids and not decided.plan.writes
+        nothing_open = decided is not None and not decided.matter.ready and not decided.plan.writes
         open_ones = () if nothing_open else self._ledger.bookings.unsettled(self._clock())
         goes_on = applier.left or any(report.postponed for report in reports)
         self.due_at = self._clock() if goes_on else self._next_due(open_ones)
         plan = decided.plan if decided else None
         skips = [c for c in plan.changes if isinstance(c, Skip)] if plan else []
-        still = decided.matter.due.resting.skipped.total() if decided else 0
+        still = decided.resting.totals.skipped if decided else 0
         counts = {
             "created": applier.count["created"],
             "updated": applier.count["updated"],
@@ -682,7 +683,7 @@ class Reconciler:
             "in_doubt": sum(b.in_doubt for b in open_ones),
             "vanished": sum(b.is_vanished for b in open_ones),
             "quarantined": quarantined,
-            "waiting": sum(b.state is BookingState.WAITING for b in open_ones) + resting.waiting.total(),
+            "waiting": self._ledger.bookings.waiting(),
             "skipped": sum(not s.needs_person for s in skips) + still,
         }
         report = CycleReport(

@@ -9,6 +9,7 @@ from typing import Protocol
 from syncd.apply.ports import BookingLedger, BookingStore, DecisionStore
 from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
+from syncd.core.totals import Totals
 from syncd.intake.ports import IntakeLedger
 
 
@@ -25,6 +26,8 @@ class CycleBookings(BookingStore, Protocol):
     """The record of bookings, as a cycle asks for it."""
 
     def ready(self, now: datetime) -> tuple[Booking, ...]: ...
+    def totals(self, now: datetime, ready: frozenset[str]) -> Totals: ...
+    def waiting(self) -> int: ...
     def unsettled(self, now: datetime) -> tuple[Booking, ...]: ...
     def cancels_since(self, since: datetime) -> Iterable[RecentCancel]: ...
 

@@ -121,6 +121,7 @@ def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(settl
                 statement.startswith("SELECT")
                 and "FROM bookings" in statement
                 and "state NOT IN" in statement
+                and "count(" not in statement  # what is at rest is counted, and not loaded
             ):
                 assert len(ledger.execute(statement, parameters).fetchall()) < 20, statement
                 plan = [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
