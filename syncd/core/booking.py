@@ -128,13 +128,17 @@ class Booking:
             document=meeting.occurrence.document,
         )
 
-    def shown_by(self, meeting: Meeting) -> Booking:
-        """Return the booking with the copy that decides about its meeting now, and all that show it."""
+    def shown_by(self, meeting: Meeting, origin: str | None = None) -> Booking:
+        """Return the booking with the copy that decides about its meeting now, and all that show it.
+
+        `origin` is that of its content; None: the one that it has.
+        """
         return replace(
             self,
             source=meeting.occurrence.source,
             document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
+            origin=self.origin if origin is None else origin,
         )
 
     @property

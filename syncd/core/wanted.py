@@ -52,7 +52,9 @@ class WantedMeetings:
 
     def compare(self, meeting: Meeting, booking: Booking) -> None:
         """Decide about a meeting that has a record, by the state of the record."""
-        meeting = replace(meeting, witnesses=self._witnesses(booking, meeting))
+        witnesses = self._witnesses(booking, meeting)
+        if witnesses != meeting.witnesses:
+            meeting = replace(meeting, witnesses=witnesses)
         if meeting.rejected:
             self._reject(meeting, booking)
             return
@@ -292,7 +294,7 @@ class WantedMeetings:
 
     def _remember(self, booking: Booking, meeting: Meeting, *, settled: bool = False) -> None:
         """Amend a record by who shows its meeting now, and from what content that came."""
-        noted = replace(booking.shown_by(meeting), origin=meeting.occurrence.fingerprint)
+        noted = booking.shown_by(meeting, origin=meeting.occurrence.fingerprint)
         if settled and (noted.reason is not None or noted.drifted or noted.attempts):
             noted = replace(noted.settled(), drifted="")
         if noted != booking:
