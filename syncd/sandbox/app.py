@@ -23,9 +23,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from syncd.sandbox.call import ILLEGAL, NO_RESULT, URI_INVALID, ApiError, Call, Fields, Json, Operation
-from syncd.sandbox.control import Control, Entry
+from syncd.sandbox.control import Control, LoggedCall
 from syncd.sandbox.faults import REFUSALS, Faults, Kind, Strikes
-from syncd.sandbox.gate import TOKEN_EXPIRED, Gate, Received
+from syncd.sandbox.gate import TOKEN_EXPIRED, Received, RequestCheck
 from syncd.sandbox.operations import OPERATIONS
 from syncd.sandbox.reservations import release_unused
 from syncd.sandbox.store import clock
@@ -50,7 +50,7 @@ class Hangup(Response):
 class Application:
     """The API behind a gate, with its control side; `log` gets one line for each request."""
 
-    def __init__(self, gate: Gate, control: Control, log: Callable[[str], None]) -> None:
+    def __init__(self, gate: RequestCheck, control: Control, log: Callable[[str], None]) -> None:
         self._gate = gate
         self._control = control
         self._store = control.store
@@ -160,15 +160,15 @@ class Application:
             end.cancel()
         return self._stopping.is_set()
 
-    def _hang_up(self, entry: Entry) -> Response:
+    def _hang_up(self, entry: LoggedCall) -> Response:
         self._report(entry, "no answer")
         return Hangup()
 
-    def _reply(self, entry: Entry, response: Response) -> Response:
+    def _reply(self, entry: LoggedCall, response: Response) -> Response:
         self._report(entry, "")
         return response
 
-    def _report(self, entry: Entry, remark: str) -> None:
+    def _report(self, entry: LoggedCall, remark: str) -> None:
         code = "-" if entry.code is None else str(entry.code)
         fault = f"fault={entry.fault}" if entry.fault else ""
         parts = (entry.method, entry.path, f"code={code}", fault, remark)

@@ -33,7 +33,7 @@ REMEMBERED_REQUESTS: Final = 100_000
 
 
 @dataclass
-class Entry:
+class LoggedCall:
     """One call in the log; `code` is 0 for success and None while, or when, no work was done."""
 
     number: int
@@ -52,13 +52,15 @@ class Control:
         self.store = store
         self.switches = switches
         self.faults = faults
-        self._entries: deque[Entry] = deque(maxlen=REMEMBERED_REQUESTS)
+        self._entries: deque[LoggedCall] = deque(maxlen=REMEMBERED_REQUESTS)
         self._number = 0
 
-    def note(self, method: str, path: str, operation: str, strikes: Strikes, reservation_id: str) -> Entry:
+    def note(
+        self, method: str, path: str, operation: str, strikes: Strikes, reservation_id: str
+    ) -> LoggedCall:
         """Log a call as it arrives, and return its entry."""
         self._number += 1
-        entry = Entry(self._number, method, path, operation, str(strikes), reservation_id)
+        entry = LoggedCall(self._number, method, path, operation, str(strikes), reservation_id)
         self._entries.append(entry)
         return entry
 

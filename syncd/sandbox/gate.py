@@ -42,7 +42,7 @@ class Received:
 
 
 @dataclass
-class Gate:
+class RequestCheck:
     """The check of requests: only those pass that are signed with the secret of the client."""
 
     client_id: str

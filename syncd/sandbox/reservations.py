@@ -28,16 +28,16 @@ from syncd.sandbox.call import (
 )
 from syncd.sandbox.rules import check_rules
 from syncd.sandbox.store import AWAITING_APPROVAL, CANCELLED, NORMAL, REJECTED, StoredReservation, clock
-from syncd.sandbox.switches import Match, Omitted, Order, Repeat, Window
+from syncd.sandbox.switches import ListWindow, Match, Omitted, Order, Repeat
 
 MAX_DESCRIPTION: Final = 256
 _STATUSES: Final = ("1", "2", "3", "4")
 _STEM: Final = "/v2.0/iot-03/meeting-reservations"
 
 _WINDOWS: Final = {
-    Window.START: ("start_time >= :start", "start_time < :end"),
-    Window.OVERLAP: ("start_time < :end", "end_time > :start", "start_time >= :start - :longest"),
-    Window.CONTAINMENT: ("start_time >= :start", "start_time < :end", "end_time <= :end"),
+    ListWindow.START: ("start_time >= :start", "start_time < :end"),
+    ListWindow.OVERLAP: ("start_time < :end", "end_time > :start", "start_time >= :start - :longest"),
+    ListWindow.CONTAINMENT: ("start_time >= :start", "start_time < :end", "end_time <= :end"),
 }
 _ORDERS: Final = {
     Order.START: "start_time, reservation_id",

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from syncd.sandbox.app import CLOSE_CONNECTION, Application
 from syncd.sandbox.control import Control
 from syncd.sandbox.faults import Fault, Faults
-from syncd.sandbox.gate import Gate
+from syncd.sandbox.gate import RequestCheck
 from syncd.sandbox.store import SandboxUnusable, Store
 from syncd.sandbox.switches import Switches
 
@@ -90,7 +90,7 @@ class Sandbox:
             listener = _listen(settings.host, settings.port)
             switches = Switches().changed(settings.switches)
             control = Control(store, switches, Faults(settings.faults))
-            server = _Server(Application(Gate(client_id, client_secret, store), control, self._log))
+            server = _Server(Application(RequestCheck(client_id, client_secret, store), control, self._log))
             thread = threading.Thread(target=server.run, args=([listener],), name="sandbox")
             thread.start()
             try:

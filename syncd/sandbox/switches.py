@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 
-class Window(StrEnum):
+class ListWindow(StrEnum):
     """Which meetings a list by time holds."""
 
     START = "start"
@@ -68,7 +68,7 @@ class Switches:
     touching_conflicts: Annotated[bool, "a meeting that starts when another ends conflicts with it"] = False
     unknown_rooms: Annotated[bool, "a room id that the sandbox does not know is accepted"] = True
     unknown_users: Annotated[bool, "a user id that the sandbox does not know is accepted"] = True
-    list_window: Annotated[Window, "which meetings a list by time holds"] = Window.OVERLAP
+    list_window: Annotated[ListWindow, "which meetings a list by time holds"] = ListWindow.OVERLAP
     list_order: Annotated[Order, "how lists of meetings are sorted"] = Order.START
     list_lag: Annotated[float, "seconds by which lists lag behind writes (at most 3600)"] = 0.0
     page_size: Annotated[int, "entries on a page when the request does not say"] = 20

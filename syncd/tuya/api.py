@@ -24,7 +24,7 @@ from syncd.core.reservation import Reservation, ReservationSpec, epoch_ms
 from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused, Unanswered
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady
-from syncd.tuya.content import BookingRules, Fields, Room
+from syncd.tuya.content import AnswerFields, BookingRules, Room
 from syncd.tuya.pages import MOST_PAGES, Pages
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class TuyaApi:
             )
         self._failures = 0
         there = content.reservation(found, reservation_id)
-        named = Fields(found).identifier("reservation_id", "id")
+        named = AnswerFields(found).identifier("reservation_id", "id")
         if named not in (None, reservation_id):
             return Reservation.unread(reservation_id, f"The API answers with another one, {named}.")
         return there
@@ -268,11 +268,11 @@ class TuyaApi:
         query = {"email": address}
         for _ in range(MOST_PAGES):
             try:
-                page = Fields(self._channel.read(_USERS, query))
+                page = AnswerFields(self._channel.read(_USERS, query))
             except Refused as refusal:
                 raise _unanswered("a user", refusal) from None
             for item in page.items("list"):
-                user = Fields(item)
+                user = AnswerFields(item)
                 user_id = user.identifier("id", "user_id")
                 same = user.text("email").casefold() == address.casefold()
                 if same and user_id is not None and user.integer("status") != 0:

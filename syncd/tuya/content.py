@@ -86,7 +86,7 @@ def payload(spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = 
     return body
 
 
-class Fields:
+class AnswerFields:
     """One JSON object of an answer, read by documented name or its camelCase twin.
 
     Anything else than an object has no fields.
@@ -153,7 +153,7 @@ def reservation(value: object, reservation_id: str = "") -> Reservation:
     """
     if not isinstance(value, dict):
         return Reservation.unread(reservation_id, "What the API tells of it is no reservation.")
-    fields = Fields(value)
+    fields = AnswerFields(value)
     status = fields.integer("status")
     known = ReservationStatus(status) if status in set(ReservationStatus) else None
     unsaid, unreadable = _gaps(fields)
@@ -179,7 +179,7 @@ def reservation(value: object, reservation_id: str = "") -> Reservation:
     )
 
 
-def _gaps(fields: Fields) -> tuple[frozenset[str], list[str]]:
+def _gaps(fields: AnswerFields) -> tuple[frozenset[str], list[str]]:
     """Return the names of the fields that are not told, and of those that are there but unreadable."""
     unsaid: set[str] = set()
     unreadable: list[str] = []
@@ -193,7 +193,7 @@ def _gaps(fields: Fields) -> tuple[frozenset[str], list[str]]:
     return frozenset(unsaid), unreadable
 
 
-def _notice_time_s(fields: Fields) -> int | None:
+def _notice_time_s(fields: AnswerFields) -> int | None:
     seconds = fields.integer("notice_time")
     return seconds if seconds is not None and 0 <= seconds <= _LONGEST_NOTICE_S else None
 
@@ -212,7 +212,7 @@ def _is_list_of_texts(value: object) -> bool:
 
 
 def _attachment(value: object) -> Attachment:
-    fields = Fields(value)
+    fields = AnswerFields(value)
     return Attachment(
         url=fields.text("url"),
         name=fields.text("name") or None,
@@ -223,7 +223,7 @@ def _attachment(value: object) -> Attachment:
 
 def room(value: object) -> Room | None:
     """Read an item of "Query Meeting Rooms"; return None if it has no usable id."""
-    fields = Fields(value)
+    fields = AnswerFields(value)
     room_id = fields.identifier("id", "room_id")
     if room_id is None:
         return None
@@ -241,7 +241,7 @@ def booking_rules(value: object) -> BookingRules:
     """Read the result of "Query Meeting Reservation Rules"; return the defaults where it is empty."""
     if not value:
         return UNCONFIGURED_RULES
-    fields = Fields(value)
+    fields = AnswerFields(value)
     return BookingRules(
         booking_date=fields.texts("booking_date"),
         start_time=fields.text("start_time") or None,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from syncd.errors import Refused
-from syncd.tuya.content import Fields
+from syncd.tuya.content import AnswerFields
 
 if TYPE_CHECKING:
     from syncd.tuya.channel import Channel
@@ -22,7 +22,7 @@ _PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
 
 def _name(item: object) -> str:
     """Return what tells an item from the others: its id, else its whole JSON text."""
-    return Fields(item).identifier("reservation_id", "id") or json.dumps(item, sort_keys=True)
+    return AnswerFields(item).identifier("reservation_id", "id") or json.dumps(item, sort_keys=True)
 
 
 class Pages:
@@ -67,7 +67,7 @@ class Pages:
             self.too_many = True
         self._suspect("The API's list does not end.")
 
-    def _page(self, number: int) -> Fields | None:
+    def _page(self, number: int) -> AnswerFields | None:
         asked = {**self._query, "page_no": str(number), "page_size": str(_PAGE_SIZE)}
         try:
             result = self._channel.read(self._path, asked)
@@ -76,7 +76,7 @@ class Pages:
             trace = f", trace id {refusal.tid}" if refusal.tid else ""
             self._suspect(f"The API refuses the list (code {refusal.code}{trace}).")
             return None
-        page = Fields(result)
+        page = AnswerFields(result)
         items = page.value("list")
         if items is None:
             if page.integer("total") != 0:
@@ -85,7 +85,7 @@ class Pages:
             self._suspect("The API's list has a page that is none.")
         return page
 
-    def _goes_on(self, page: Fields, number: int, *, news: bool) -> bool:
+    def _goes_on(self, page: AnswerFields, number: int, *, news: bool) -> bool:
         """Tell whether to ask for the page after page `number`, and set `doubt` if this one contradicts.
 
         `news`: this page shows an item that none before it did.

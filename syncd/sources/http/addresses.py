@@ -56,7 +56,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; how IPv4 hosts are reached fro
 
 def not_public(address: Address) -> str | None:
     """Return why an address is not public, as an adjective; None if it is."""
-    address = unpacked(address)
+    address = unpacked_address(address)
     for network, kind in _NOT_PUBLIC:
         if address in network:
             return kind
@@ -65,7 +65,7 @@ def not_public(address: Address) -> str | None:
     return None
 
 
-def unpacked(address: Address) -> Address:
+def unpacked_address(address: Address) -> Address:
     """Return the IPv4 address in an IPv6 address (::ffff:0:0/96, 64:ff9b::/96), else the address itself."""
     if isinstance(address, IPv6Address) and (address.ipv4_mapped or address in _NAT64):
         return IPv4Address(int(address) & 0xFFFFFFFF)
@@ -97,7 +97,7 @@ class Allowed:
         """Tell whether `host`, as the URL names it, may be read at this address."""
         if not_public(address) is None or _folded(host) in self.names:
             return True
-        plain = unpacked(address)
+        plain = unpacked_address(address)
         return any(address in network or plain in network for network in self.networks)
 
 

@@ -17,7 +17,7 @@ from syncd.core.feed import Body
 from syncd.sources.http.charset import in_utf8
 from syncd.sources.http.connection import Deadline, Response
 from syncd.sources.http.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
-from syncd.sources.http.fault import Fault
+from syncd.sources.http.fault import FeedFault
 from syncd.sources.http.feed import Validators
 
 _LONGEST_WAIT = timedelta(hours=24)
@@ -38,14 +38,14 @@ class Credentials(Enum):
 
 
 def require_whole_answer(response: Response, who: str, credentials: Credentials, now: datetime) -> None:
-    """Raise `Fault` for every status but 200; 304 and redirects were dealt with before."""
+    """Raise `FeedFault` for every status but 200; 304 and redirects were dealt with before."""
     status = response.status
     if status == 200:
         return
     retry_at = _retry_at(response.headers, now)
     sentence, malformed = _meaning(status, who, credentials)
     by_condition = status not in _NOT_BY_CONDITION and retry_at is None
-    raise Fault(sentence, malformed=malformed, retry_at=retry_at, by_condition=by_condition)
+    raise FeedFault(sentence, malformed=malformed, retry_at=retry_at, by_condition=by_condition)
 
 
 def _meaning(status: int, who: str, credentials: Credentials) -> tuple[str, bool]:
@@ -139,7 +139,7 @@ def _as_sent(headers: httpx.Headers, name: bytes) -> str:
 
 
 def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> tuple[Body, str]:
-    """Return the decoded body in UTF-8, whole and within its limits, and a note or ""; raise `Fault`."""
+    """Return the decoded body in UTF-8, whole and within its limits, and a note or ""; raise `FeedFault`."""
     content_type = response.headers.get("content-type", "")
     body = Body.of(_decoded(response, who, max_bytes, deadline))
     _require_no_web_page(body, content_type, who)
@@ -165,19 +165,19 @@ def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -
     except TooMuch:
         raise _too_large(who, max_bytes) from None
     except UnknownCoding:
-        raise Fault(
+        raise FeedFault(
             f"{who} sent the calendar compressed in a way that was not asked for "
             f"(Content-Encoding: {_shown(coding)}); look for a proxy or cache in between",
             malformed=True,
         ) from None
     except DECODING_ERRORS:
-        raise Fault(
+        raise FeedFault(
             f"{who} sent something that cannot be decompressed (Content-Encoding: {_shown(coding)}); look "
             "for a proxy in between, or ask its administrator",
             malformed=True,
         ) from None
     if size and not decoding.finished:
-        raise Fault(f"{who} cut the compressed calendar off before its end; it is tried again")
+        raise FeedFault(f"{who} cut the compressed calendar off before its end; it is tried again")
 
 
 # Registered content codings (www.iana.org/assignments/http-parameters), and one that object stores send.
@@ -215,7 +215,7 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
     block = next(body.blocks(), b"")[:_ABOVE].replace(b"\0", b"")
     start = block.removeprefix(_UTF8_MARK).lstrip(b"\xff\xfe \t\r\n").lower()
     if not start:
-        raise Fault(
+        raise FeedFault(
             f"{who} answered with an empty body, which is no calendar, not even an empty one; "
             "open url in a browser",
             malformed=True,
@@ -226,7 +226,7 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
     # Some servers call everything HTML, so what begins as a calendar is left to be judged as one.
     # A script that warns of something calls its answer HTML too, and the calendar follows.
     if start.startswith(_WEB_PAGE) or (is_html and not re.search(rb"(?:\A|\n)begin:vcalendar", start)):
-        raise Fault(
+        raise FeedFault(
             f"{who} answered with a web page, not a calendar; it may ask to sign in: "
             "check auth, and that url is the address for subscribing",
             malformed=True,
@@ -234,7 +234,7 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
         )
 
 
-def _too_large(who: str, max_bytes: int) -> Fault:
-    return Fault(
+def _too_large(who: str, max_bytes: int) -> FeedFault:
+    return FeedFault(
         f"{who} sends more than max_bytes ({max_bytes}); raise max_bytes if that is right", malformed=True
     )

@@ -26,7 +26,7 @@ import httpcore
 import httpx
 
 from syncd.sources.http.addresses import Address, Allowed, as_address, not_public
-from syncd.sources.http.fault import Fault
+from syncd.sources.http.fault import FeedFault
 from syncd.sources.http.head import Head
 
 _SLICE_S = 0.25  # how late a wish to stop may be noticed
@@ -53,12 +53,12 @@ class Deadline:
         self._stopping = stopping
 
     def slice_s(self, who: str) -> float:
-        """Return how long to wait before asking again, always above 0; raise `Fault` when it is over."""
+        """Return how long to wait before asking again, always above 0; raise `FeedFault` when it is over."""
         if self._stopping():
-            raise Fault(f"{who} was not read because syncd is stopping; it is read after the next start")
+            raise FeedFault(f"{who} was not read because syncd is stopping; it is read after the next start")
         left_s = self.left_s
         if left_s <= 0:
-            raise Fault(
+            raise FeedFault(
                 f"{who} was not read within its timeout of {self._timeout_s:g} s; "
                 "raise timeout if the calendar is large or its server slow"
             )
@@ -86,7 +86,7 @@ class Resolver:
     ) -> list[tuple[int, SocketAddress]]:
         """Look up a host; return at least one address, families in turn (RFC 8305 section 4).
 
-        In turn, so that a family that does not work delays nothing; raises `Fault`.
+        In turn, so that a family that does not work delays nothing; raises `FeedFault`.
         """
         with self._lock:
             answer = self._underway.get((host, port))
@@ -101,11 +101,11 @@ class Resolver:
             found = answer.result()
         except (OSError, ValueError) as error:
             reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-            raise Fault(
+            raise FeedFault(
                 f"the name {who} cannot be resolved{reason}; check the host in url, and DNS"
             ) from None
         if not found:
-            raise Fault(f"the name {who} has no address; check the host in url, and DNS")
+            raise FeedFault(f"the name {who} has no address; check the host in url, and DNS")
         family = found[0][0]
         preferred = [one for one in found if one[0] == family]
         others = [one for one in found if one[0] != family]
@@ -147,7 +147,7 @@ class Way:
 
     @contextmanager
     def send(self, request: httpx.Request) -> Iterator[Response]:
-        """Send a request and yield its answer, valid in the `with`; raise `Fault`, also while it is read."""
+        """Send a request, yield its answer, valid in the `with`; raise `FeedFault`, also during reading."""
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -164,12 +164,12 @@ class Way:
                     httpcore.Request(request.method, url, headers=request.headers.raw)
                 )
             except httpcore.LocalProtocolError:
-                raise Fault(
+                raise FeedFault(
                     f"the request for {self.who} cannot be written; look for characters in its url or auth "
                     "that no header may hold"
                 ) from None
             except httpcore.RemoteProtocolError:
-                raise Fault(_no_answer(self.who, head), by_condition=not head.received) from None
+                raise FeedFault(_no_answer(self.who, head), by_condition=not head.received) from None
             yield Response(answer.status, httpx.Headers(answer.headers), self._chunks(answer))
 
     def _chunks(self, answer: httpcore.Response) -> Iterator[bytes]:
@@ -185,7 +185,7 @@ class Way:
                 why = (
                     "sends a body that is not what its headers say (Transfer-Encoding); ask its administrator"
                 )
-            raise Fault(f"{self.who} {why}") from None
+            raise FeedFault(f"{self.who} {why}") from None
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -207,7 +207,7 @@ class _Backend(httpcore.NetworkBackend):
         found = way.resolver.addresses(host, port, way.who, way.deadline)
         permitted = [one for one in found if way.allowed.permits(host, _address_of(one))]
         if not permitted:
-            raise Fault(_refusal(way.who, host, _address_of(found[0])))
+            raise FeedFault(_refusal(way.who, host, _address_of(found[0])))
         reason = ""
         for number, (family, address) in enumerate(permitted):
             share_s = way.deadline.left_s / (len(permitted) - number)
@@ -217,7 +217,7 @@ class _Backend(httpcore.NetworkBackend):
                 reason = error.strerror or "no answer"
             else:
                 return _Stream(connected, way, self._head)
-        raise Fault(f"{way.who} cannot be reached ({reason}); check the network, and the host in url")
+        raise FeedFault(f"{way.who} cannot be reached ({reason}); check the network, and the host in url")
 
     def _connect(self, family: int, address: SocketAddress, limit_s: float) -> socket.socket:
         until = time.monotonic() + limit_s
@@ -260,10 +260,10 @@ class _Stream(httpcore.NetworkStream):
         try:
             return self._sliced(partial(self._socket.recv, max_bytes))
         except ssl.SSLError as error:
-            raise Fault(_broken_tls(self._way.who, error)) from None
+            raise FeedFault(_broken_tls(self._way.who, error)) from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise Fault(
+            raise FeedFault(
                 f"the connection to {self._way.who} broke ({reason}); it is tried again; check the network"
             ) from None
 
@@ -288,8 +288,8 @@ class _Stream(httpcore.NetworkStream):
             self._sliced(secured.do_handshake)
         except (OSError, ValueError) as error:
             self.close()
-            raise Fault(_broken_tls(self._way.who, error)) from None
-        except Fault:
+            raise FeedFault(_broken_tls(self._way.who, error)) from None
+        except FeedFault:
             self.close()
             raise
         return self

@@ -17,21 +17,21 @@ import httpx
 
 from syncd.errors import SyncdError
 from syncd.sources.http.connection import Response
-from syncd.sources.http.fault import Fault
+from syncd.sources.http.fault import FeedFault
 from syncd.sources.http.feed import Auth, BasicAuth, BearerAuth, DigestAuth, HeaderAuth, Secret, Tls
 from syncd.trust import Untrustworthy, verifying_context
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
 
 
-class Contexts:
+class TlsContexts:
     """A cache of TLS contexts, each made anew when a file of it changed; making one takes some 40 ms."""
 
     def __init__(self) -> None:
         self._kept: dict[Tls, tuple[tuple[tuple[int, ...], ...], ssl.SSLContext]] = {}
 
     def of(self, tls: Tls) -> ssl.SSLContext:
-        """Return the verifying context with these authorities and this certificate; raise `Fault`."""
+        """Return the verifying context with these authorities and this certificate; raise `FeedFault`."""
         named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
         files = {f"tls.{key} ({path.name})": path for key, path in named.items() if path is not None}
         try:
@@ -43,7 +43,7 @@ class Contexts:
             place = untrustworthy.place
             if tls.ca is not None and place == str(tls.ca):
                 place = f"tls.ca ({tls.ca.name})"
-            raise Fault(f"{place} {untrustworthy.why}") from None
+            raise FeedFault(f"{place} {untrustworthy.why}") from None
         except OSError as error:
             # An SSLError is an OSError too; neither says which file it was.
             reason = (
@@ -52,7 +52,7 @@ class Contexts:
                 else error.strerror
             )
             names = " or ".join(files)
-            raise Fault(f"{names} cannot be used ({reason}); check file and mode") from None
+            raise FeedFault(f"{names} cannot be used ({reason}); check file and mode") from None
         return kept[1]
 
 
@@ -72,7 +72,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 def http_auth(auth: Auth | None, who: str) -> httpx.Auth:
-    """Return how requests are authenticated; raise `Fault` when a secret cannot be had."""
+    """Return how requests are authenticated; raise `FeedFault` when a secret cannot be had."""
     match auth:
         case None:
             return httpx.Auth()
@@ -105,20 +105,20 @@ def _revealed(secret: Secret, who: str) -> str:
     try:
         return secret.reveal()
     except SyncdError as error:
-        raise Fault(f"{who} was not asked, because its auth cannot be had: {error}") from None
+        raise FeedFault(f"{who} was not asked, because its auth cannot be had: {error}") from None
 
 
 def answer_to_challenge(
     flow: AuthFlow, request: httpx.Request, response: Response, who: str
 ) -> httpx.Request | None:
-    """Return the request with the proof that a 401 asks for; None if it asks for none; raise `Fault`."""
+    """Return the request with the proof that a 401 asks for; None if it asks for none; raise `FeedFault`."""
     try:
         challenge = httpx.Response(response.status, headers=response.headers, request=request)
         return flow.send(challenge)
     except StopIteration:
         return None
     except (httpx.ProtocolError, ValueError, KeyError, NotImplementedError):
-        raise Fault(
+        raise FeedFault(
             f"{who} asks for digest authentication in a way that is not understood; "
             'if it offers basic over https, set type = "basic" in auth'
         ) from None

@@ -7,7 +7,7 @@ from datetime import datetime
 from syncd.errors import SourceMalformed, SourceUnavailable
 
 
-class Fault(Exception):
+class FeedFault(Exception):
     """The reason why a feed could not be read, as a sentence with the cure in it.
 
     `malformed`: what came is not a whole calendar, and a person has to look.

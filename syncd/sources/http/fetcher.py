@@ -31,9 +31,9 @@ from syncd.sources.http.answer import (
     validators_of,
 )
 from syncd.sources.http.connection import Deadline, Lookup, Resolver, Response, Way, system_lookup
-from syncd.sources.http.credentials import Contexts, answer_to_challenge, http_auth
+from syncd.sources.http.credentials import TlsContexts, answer_to_challenge, http_auth
 from syncd.sources.http.decoding import ACCEPTED
-from syncd.sources.http.fault import Fault
+from syncd.sources.http.fault import FeedFault
 from syncd.sources.http.feed import Answer, DigestAuth, Feed, Fresh, NotModified, Tls, Validators, target_of
 from syncd.sources.http.lanes import Lanes
 from syncd.urls import web_url
@@ -69,7 +69,7 @@ class Fetcher:
         self._stopping = stopping
         self._resolver = Resolver(lookup)
         self._clock = clock
-        self._contexts = Contexts()
+        self._contexts = TlsContexts()
         self._moved: set[tuple[str, str]] = set()
 
     def fetch(self, feed: Feed, validators: Validators | None = None) -> Answer:
@@ -78,7 +78,7 @@ class Fetcher:
         Raises `SourceUnavailable`, with `retry_at` if the server gave one, or `SourceMalformed`.
         """
         answer = self._attempt(feed, validators, self._stopping)
-        if isinstance(answer, Fault):
+        if isinstance(answer, FeedFault):
             raise answer.of(feed.name)
         return answer
 
@@ -95,7 +95,7 @@ class Fetcher:
         ended = threading.Event()
         answers: dict[Feed, Answer | SourceUnavailable | SourceMalformed] = {}
 
-        def attempt(members: list[Feed]) -> Answer | Fault:
+        def attempt(members: list[Feed]) -> Answer | FeedFault:
             wanted = {feeds[member] for member in members}
             agreed = wanted.pop() if len(wanted) == 1 else None
             return self._attempt(members[0], agreed, lambda: ended.is_set() or self._stopping())
@@ -106,14 +106,14 @@ class Fetcher:
                 for feed, outcome in outcomes.items():
                     answer = outcome.result()
                     for member in groups[feed]:
-                        answers[member] = answer.of(member.name) if isinstance(answer, Fault) else answer
+                        answers[member] = answer.of(member.name) if isinstance(answer, FeedFault) else answer
             finally:
                 ended.set()  # an interrupt does not wait for the slowest
         return {feed: answers[feed] for feed in feeds}
 
     def _attempt(
         self, feed: Feed, validators: Validators | None, stopping: Callable[[], bool]
-    ) -> Answer | Fault:
+    ) -> Answer | FeedFault:
         try:
             return _Visit(
                 feed=feed,
@@ -124,7 +124,7 @@ class Fetcher:
                 clock=self._clock,
                 report_move=self._report_move,
             ).answer()
-        except Fault as fault:
+        except FeedFault as fault:
             return fault
 
     def _report_move(self, feed: Feed, host: str) -> None:
@@ -155,19 +155,19 @@ class _Visit:
     validators: Validators | None
     deadline: Deadline
     resolver: Resolver
-    contexts: Contexts
+    contexts: TlsContexts
     clock: Callable[[], datetime]
     report_move: Callable[[Feed, str], None]
     insistent: bool = False
     jars: dict[tuple[str, str, int], httpx.Cookies] = field(default_factory=dict)
 
     def answer(self) -> Answer:
-        """Ask with the validators there are, without them if the server fails on them; raise `Fault`."""
+        """Ask with the validators there are, without them if the server fails on them; raise `FeedFault`."""
         try:
             return self.followed()
         except _UnaskedNotModified:
             pass
-        except Fault as fault:
+        except FeedFault as fault:
             if self.validators is None or not fault.by_condition:
                 raise
         answer = replace(self, validators=None, insistent=True).followed()
@@ -177,7 +177,7 @@ class _Visit:
         return answer
 
     def followed(self) -> Answer:
-        """Follow redirects to an answer; raise `Fault`."""
+        """Follow redirects to an answer; raise `FeedFault`."""
         url = httpx.URL(self.feed.url)
         at_home, moved_to, permanently = True, "", True
         for _ in range(_MOST_REDIRECTS + 1):
@@ -194,7 +194,7 @@ class _Visit:
             if _origin(target) != _origin(url):
                 at_home = False  # for good: who redirects away and back chooses what is asked for there
             url = target
-        raise Fault(
+        raise FeedFault(
             f"{self._who(url)} redirects more than {_MOST_REDIRECTS} times, although its cookies were kept; "
             "write into url where the calendar is, or ask its administrator"
         )
@@ -286,9 +286,9 @@ class _Visit:
         who = self._who(url)
         target = web_url(headers.get("location", ""), url) if "location" in headers else None
         if target is None:
-            raise Fault(f"{who} redirects to nowhere that can be read; open url in a browser")
+            raise FeedFault(f"{who} redirects to nowhere that can be read; open url in a browser")
         if url.scheme == "https" and target.scheme == "http":
-            raise Fault(
+            raise FeedFault(
                 f"{who} redirects from https to http, to {target.host}, which is not followed because "
                 "anyone on the way could change the calendar; ask its administrator"
             )

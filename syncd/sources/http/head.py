@@ -1,7 +1,7 @@
 """The head of an answer, corrected for a strict parser where curl would read it without harm.
 
 A calendar is not lost for a header that nobody looks at.
-What would change where the body ends is never guessed: two lengths that differ are a `Fault`.
+What would change where the body ends is never guessed: two lengths that differ are a `FeedFault`.
 Must not: touch a byte behind the head.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from syncd.sources.http.fault import Fault
+from syncd.sources.http.fault import FeedFault
 
 _LARGEST = 90_000  # bytes; the reader behind takes a little more
 _END = re.compile(rb"\r*\n\r*\n")
@@ -33,7 +33,7 @@ class Head:
         self.ended = False
 
     def take(self, data: bytes) -> bytes:
-        """Take some more bytes (none: the end) and return what can be given on; raise `Fault`."""
+        """Take some more bytes (none: the end) and return what can be given on; raise `FeedFault`."""
         self.received += len(data)
         self._held += data
         if not data:
@@ -47,7 +47,7 @@ class Head:
             end = _END.search(head)
             if end is None or end.start() > _LARGEST:
                 if len(head) > _LARGEST:
-                    raise Fault(
+                    raise FeedFault(
                         f"{self._who} answers with more than {_LARGEST} bytes of headers; "
                         "ask its administrator"
                     )
@@ -78,7 +78,7 @@ class Head:
         return b"HTTP/%s %s Status\r\n%s\r\n" % (version, status[3], written)
 
     def _framing(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return the headers that say where the body ends, each once and in one sense; raise `Fault`."""
+        """Return the headers that say where the body ends, each once and in one sense; raise `FeedFault`."""
         codings = [
             coding for coding in _listed(fields, b"transfer-encoding") if coding not in {b"", b"identity"}
         ]
@@ -90,7 +90,7 @@ class Head:
         if b"chunked" in codings:
             return [*framing, (b"Transfer-Encoding", b"chunked")]
         if len(lengths) > 1:
-            raise Fault(
+            raise FeedFault(
                 f"{self._who} gives two lengths for one answer (Content-Length), so nobody knows whether it "
                 "is whole; look for a proxy in between, or ask its administrator",
                 malformed=True,
