@@ -1,90 +1,103 @@
-"""Meetings that take each other's places: one steps aside, and all go back when one of them cannot move.
+"""Swaps rooms: meetings that want each other's places move, or all stay.
 
-An API that refuses a room that is taken cannot swap two meetings in two calls.
-So one of them gives up its room for a moment; it keeps its reservation, time and people.
+The problem.
+The API refuses a reservation in a room that is taken, and it changes one reservation a call.
+Two meetings that swap their rooms therefore have no first write: each has to wait for the other.
+In general the updates of a plan form a graph, with an edge from the one that leaves a place to the one that
+takes it; without a circle its topological order works, and a circle has none (`syncd.core.order`).
+
+What is done.
+For each circle one meeting vacates its room for a moment; it keeps its reservation, time and people, and
+nobody is notified.
+The others then move one after the other, and it takes its new place last.
+So a circle of n meetings costs n + 1 calls, like a parallel move of registers in a compiler, which breaks
+each circle with one temporary (Rideau, Serpette, Leroy: Tilting at windmills with Coq, 2008).
+While a swap is open nothing else is under way, and the cycle does not give way.
+
+What else was possible.
+To cancel and create anew loses the reservation's id and its approval, and invites everybody again.
+To park a meeting in a third room needs one that is free, and shows people a room that is wrong.
+To park it at another time shows them a time that is wrong.
+To leave a circle alone keeps both meetings in the wrong rooms for ever.
+
+When it fails.
+Where a meeting cannot take its new place, the one that vacated its room is put back; before that, those that
+moved into that room are, so nobody is left without a room because of us.
+If somebody else took the room in between, the meeting stays without one and its booking says so.
+
+When the process ends in the middle.
+Each move is recorded as an intent before it is sent, so `syncd.apply.settle` finds out which were made.
+The next plan starts from what is there: a meeting without a room wants its place like any other, and what is
+left of the circle is no circle any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
-from syncd.apply.ports import BookingLedger
+from syncd.apply.modify import Modifier
+from syncd.apply.records import BookingRecords, log_fields
 from syncd.core.booking import Booking
 from syncd.core.reasons import Reason
-from syncd.core.reservation import ReservationSpec
 from syncd.errors import NotDone, Refused
 
 log = structlog.get_logger(__name__)
 
 
-class Exchange:
-    """Remembers what moved in one cycle, so that it can be taken back.
+class RoomSwap:
+    """Vacates rooms, and remembers what moved in one cycle so that it can be put back."""
 
-    `set_content` gives a reservation other content and raises `Refused` or `NotDone` when that had no effect;
-    `refuse` records a booking that stays refused.
-    """
-
-    def __init__(
-        self,
-        *,
-        ledger: BookingLedger,
-        set_content: Callable[[Booking, ReservationSpec, str], Booking],
-        refuse: Callable[[Booking], None],
-    ) -> None:
-        self._ledger = ledger
-        self._set_content = set_content
-        self._refuse = refuse
-        self._aside: dict[int, Booking] = {}  # as they were, by row
+    def __init__(self, *, modifier: Modifier, records: BookingRecords) -> None:
+        self._modifier = modifier
+        self._records = records
+        self._vacating: dict[int, Booking] = {}  # as they were, by row
         self._moved: dict[int, Booking] = {}  # as they were, by row, in the order of their moves
-        self._touched: set[int] = set()  # rows of both, also when they went back
+        self._touched: set[int] = set()  # rows of both, also when they were put back
 
     @property
     def is_open(self) -> bool:
-        """Whether a booking that stepped aside has not got its new place yet."""
-        return bool(self._aside)
+        """Return whether a booking that vacated its room has not got its new place yet."""
+        return bool(self._vacating)
 
-    def has_moved(self, before: Booking) -> None:
+    def note_move(self, before: Booking) -> None:
         """Remember a booking, as it was, that was given its new place."""
-        self._aside.pop(before.row, None)
+        self._vacating.pop(before.row, None)
         self._moved[before.row] = before
         self._touched.add(before.row)
 
     def has_touched(self, booking: Booking) -> bool:
-        """Whether a booking is no longer as the plan knows it."""
+        """Tell whether a booking is no longer as the plan knows it."""
         return booking.row in self._touched
 
     def latest(self, booking: Booking) -> Booking:
-        """A booking of the plan as this cycle has left it."""
-        if not self.has_touched(booking):
-            return booking
-        return next(b for b in self._ledger.bookings.of(booking.key.uid) if b.row == booking.row)
+        """Return a booking of the plan as this cycle has left it."""
+        return self._records.latest(booking) if self.has_touched(booking) else booking
 
-    def step_aside(self, booking: Booking) -> None:
+    def vacate(self, booking: Booking) -> None:
         """Give up a room for a moment; nobody is notified.
 
-        If the API refuses it, the meetings that take each other's rooms stay where they are.
+        If the API refuses it, the meetings that swap their rooms stay where they are.
         Raises `OutcomeUnknown` and `ApiUnusable`.
         """
         try:
-            self._set_content(booking, replace(booking.spec, room_id=None, notice=False), "step aside")
+            self._modifier.move(booking, replace(booking.spec, room_id=None, notice=False), "step aside")
         except (Refused, NotDone) as no:
-            log.warning("does not step aside", error=str(no), **named(booking))
+            log.warning("does not step aside", error=str(no), **log_fields(booking))
         else:
-            self._aside[booking.row] = booking
+            self._vacating[booking.row] = booking
             self._touched.add(booking.row)
 
-    def step_back(self, row: int) -> None:
-        """Put a booking that stepped aside back where it was, and before that those that took its place.
+    def restore(self, row: int) -> None:
+        """Put a booking that vacated its room back there, and before that those that took its place.
 
         So a circle of moves of which one fails leaves nobody without a room.
         """
-        before = self._aside.pop(row, None)
+        before = self._vacating.pop(row, None)
         if before is not None:
             self._make_room(before)
-            self._return(self.latest(before), before)
+            self._put_back(self.latest(before), before)
 
     def _make_room(self, claimant: Booking) -> None:
         """Take back the moves of this cycle that entered the former place of a booking."""
@@ -94,27 +107,17 @@ class Exchange:
                 continue
             del self._moved[row]
             self._make_room(before)
-            back = self._return(moved, before)
+            back = self._put_back(moved, before)
             if back is not None:
                 detail = "It could not take its new place, because a meeting that is there could not leave."
                 waiting = back.with_state(back.state, Reason.ROOM_CONFLICT, detail)
-                self._refuse(replace(waiting, pending=moved.spec, blocked_by=claimant.reservation_id))
+                waiting = replace(waiting, pending=moved.spec, blocked_by=claimant.reservation_id)
+                self._records.refuse(waiting)
 
-    def _return(self, moved: Booking, before: Booking) -> Booking | None:
+    def _put_back(self, moved: Booking, before: Booking) -> Booking | None:
+        """Give a booking its former content; return it, or None if the API refuses that."""
         try:
-            return self._set_content(moved, before.spec, "step back")
+            return self._modifier.move(moved, before.spec, "step back")
         except (Refused, NotDone) as no:
-            log.warning("does not step back", error=str(no), **named(moved))
+            log.warning("does not step back", error=str(no), **log_fields(moved))
             return None
-
-
-def named(booking: Booking) -> dict[str, object]:
-    """What a log line says of a booking: identifiers, never content."""
-    return {
-        "source": booking.source,
-        "uid": booking.key.uid,
-        "recurrence_id": booking.key.recurrence_id,
-        "room_id": booking.room_id,
-        "reservation_id": booking.reservation_id,
-        "reason": booking.reason.value if booking.reason else None,
-    }

@@ -17,7 +17,8 @@ from functools import partial
 import structlog
 
 from syncd.apply.applier import Applier
-from syncd.apply.drift import inspect, is_due, is_unproven, last_compared, look_for, remember
+from syncd.apply.decisions import Decisions
+from syncd.apply.drift import DriftCheck, is_due, is_unproven, last_compared, remember
 from syncd.apply.ports import Api, Progress
 from syncd.apply.publish import remove_unneeded
 from syncd.apply.questions import Questions, leftovers, standing
@@ -366,9 +367,16 @@ class Reconciler:
             self._let_rest(decided)
             return decided
         settler = Settler(
-            api=self._api, ledger=self._ledger, settings=self._settings, applier=applier, clock=self._clock
+            api=self._api,
+            ledger=self._ledger,
+            settings=self._settings,
+            records=applier.records,
+            canceller=applier.canceller,
+            clock=self._clock,
         )
+        decisions = Decisions(api=self._api, ledger=self._ledger, records=applier.records, settler=settler)
         with self._api.armed():
+            decisions.carry_out()
             settler.settle()
             if compare:
                 self._inspect(matter.wish, applier)
@@ -381,7 +389,7 @@ class Reconciler:
             self._record_silently(plan)
             self._let_rest(decided)
             if plan.released is not None:
-                applier.intend_approved(plan)
+                applier.canceller.intend_approved(plan)
                 self._ledger.people.spend_approval(plan.released)
             self._spend_what_was_not_needed(approved - {plan.released}, matter)
             try:
@@ -410,14 +418,7 @@ class Reconciler:
         wanted = [c.meeting for c in decided.plan.writes if isinstance(c, Create)]
         if not wanted or (self._compared and not unproven):
             return decided
-        found, hidden = look_for(
-            wanted,
-            api=self._api,
-            ledger=self._ledger,
-            settings=self._settings,
-            applier=applier,
-            now=self._clock(),
-        )
+        found, hidden = self._drift_check(applier).look_for(wanted, self._clock())
         self._compared = True
         if found:
             decided = self._decide(decided.matter)
@@ -429,13 +430,17 @@ class Reconciler:
 
     def _inspect(self, wish: Desired, applier: Applier) -> None:
         self._compared = True
-        inspect(
+        now = self._clock()
+        meetings = wish.meetings(Window.ahead(now, self._settings.horizon).reach)
+        self._drift_check(applier).inspect(meetings, now)
+
+    def _drift_check(self, applier: Applier) -> DriftCheck:
+        return DriftCheck(
             api=self._api,
             ledger=self._ledger,
             settings=self._settings,
-            applier=applier,
-            clock=self._clock,
-            meetings=wish.meetings(Window.ahead(self._clock(), self._settings.horizon).reach),
+            records=applier.records,
+            canceller=applier.canceller,
         )
 
     def _idle(self, matter: _Matter, now: datetime) -> _Decided | None:
@@ -673,11 +678,11 @@ class Reconciler:
         skips = [c for c in plan.changes if isinstance(c, Skip)] if plan else []
         still = decided.resting.totals.skipped if decided else 0
         counts = {
-            "created": applier.count["created"],
-            "updated": applier.count["updated"],
-            "cancelled": applier.count["cancelled"],
+            "created": applier.records.counts["created"],
+            "updated": applier.records.counts["updated"],
+            "cancelled": applier.records.counts["cancelled"],
             "unchanged": plan.unchanged if plan else 0,
-            "adopted": applier.count["adopted"],
+            "adopted": applier.records.counts["adopted"],
             "held": len(plan.held) if plan else 0,
             "refused": sum(is_refused(b) for b in open_ones),
             "in_doubt": sum(b.in_doubt for b in open_ones),

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from syncd.apply.drift import adoptable, listed, unproven
 from syncd.apply.ports import Api
 from syncd.apply.repairs import repairs
+from syncd.apply.search import list_everything, unproven
 from syncd.core.booking import Booking
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapped, Mapper, Wanted
@@ -21,7 +21,7 @@ from syncd.core.merge import Decider, Witnessed, deciders_of, merge
 from syncd.core.occurrence import OccurrenceKey, Reading, Window
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence
-from syncd.core.recognise import Recognised
+from syncd.core.recognise import Recognised, recognise
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, Unanswered
 from syncd.intake.ports import CalendarSource
@@ -150,9 +150,9 @@ class InputGatherer:
         """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
         reach = Window.ahead(now, self._settings.horizon).reach
         meetings = wish.meetings(reach)
-        listing = listed(self._api, bookings, meetings, now, reach)
+        listing = list_everything(self._api, bookings, meetings, now, reach)
         self.unproven = unproven(meetings, listing, self._settings)
-        return adoptable(listing.reservations, bookings, meetings, self._settings, now)
+        return recognise(listing.reservations, meetings, bookings, self._settings.instance, now)
 
     def _to_be_adopted(self, wish: Desired, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
         """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""

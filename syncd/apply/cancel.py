@@ -1,0 +1,145 @@
+"""Cancels a reservation, as a task, or once more where an answer was lost.
+
+A cancel sets a state, so repeating it is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from syncd.apply.ports import Api, BookingLedger
+from syncd.apply.records import BookingRecords
+from syncd.apply.refusals import MAX_TRIES, RefusalInquiry, after_tries
+from syncd.apply.tasks import Task, call, run
+from syncd.core.apitime import ApiTime
+from syncd.core.booking import Booking
+from syncd.core.changes import Cancel, Mode, Plan
+from syncd.core.reasons import Evidence
+from syncd.core.recognise import Duplicate
+from syncd.core.settings import Settings
+from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refused, ReservationError
+
+log = structlog.get_logger(__name__)
+
+
+class Canceller:
+    """Carries out the cancels of one cycle."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        ledger: BookingLedger,
+        settings: Settings,
+        records: BookingRecords,
+        refusals: RefusalInquiry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._records = records
+        self._refusals = refusals
+        self._clock = clock
+        self._approved: dict[int, Booking] = {}  # intents of the cancels that a person approved, by row
+
+    def intend_approved(self, plan: Plan) -> None:
+        """Record the intents of all cancels that a person approved together, before any of them is sent.
+
+        Then the approval may be spent: after a kill, or when the API cannot be used, they are settled
+        without asking again.
+        """
+        approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
+        asked = self._api.time().latest
+        intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, asked) for c in approved]
+        stored = self._ledger.bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
+        self._approved = {intent.row: intent for intent in stored}
+
+    def cancel(self, change: Cancel) -> Task[None]:
+        """Cancel a reservation: record the intent unless that is done, send the request, record its answer.
+
+        Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
+        """
+        booking = change.booking
+        approved = self._approved.get(booking.row)
+        if approved is not None:
+            yield from self._send(approved, self._api.time())
+            return
+        asked = self._api.time()
+        intent = booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)
+        intent = self._records.record(intent, "cancel", f"{change.reason} ({change.evidence})")
+        yield from self._send(intent, asked, booking)
+
+    def repeat(self, intent: Booking) -> None:
+        """Send a cancel whose intent is recorded once more.
+
+        Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
+        """
+        asked = self._api.time()
+        again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
+        again = self._records.record(again, "cancel", "once more")
+        run(self._send(again, asked, intent))
+
+    def cancel_duplicate(self, duplicate: Duplicate) -> bool:
+        """Cancel a live reservation that another one makes superfluous; return whether that is done.
+
+        Only if both say themselves that they stand in the same place: else it may be somebody's own.
+        """
+        reservation_id = duplicate.reservation.reservation_id
+        kept_id = duplicate.of.reservation_id
+        if self._settings.mode is not Mode.FULL:
+            log.warning("duplicate", reservation_id=reservation_id, of=kept_id)
+            return False
+        asked = self._api.time()
+        there = self._api.get(reservation_id)
+        kept = self._api.get(kept_id)
+        if there is None or not there.live:
+            return True
+        if kept is None or not kept.live:
+            return False  # the list was late: there is only one
+        if not (there.is_in_place_of(kept) and kept.is_in_place_of(there)):
+            log.warning("stray", reservation_id=reservation_id)
+            return False
+        try:
+            self._api.cancel(reservation_id, asked=asked)
+        except (ReservationError, ApiUnusable) as error:
+            # Setting a state again is safe, so the next comparison does it.
+            log.warning("duplicate", reservation_id=reservation_id, error=str(error))
+            return False
+        self._records.counts["duplicates"] += 1
+        log.info("duplicate cancelled", reservation_id=reservation_id, of=kept_id)
+        return True
+
+    def _send(self, intent: Booking, asked: ApiTime, back: Booking | None = None) -> Task[None]:
+        """Send a cancel whose intent is recorded; `back` is what to record if it was not sent."""
+        assert intent.reservation_id is not None  # only bookings that have one are cancelled
+        try:
+            yield from call(self._api.cancel, intent.reservation_id, asked=asked)
+        except (Refused, NotDone) as no:
+            yield from self._explain(intent, no)
+        except OutcomeUnknown as error:
+            self._records.doubt(intent, error)
+            raise
+        except (NotExecuted, ApiUnusable) as error:
+            if back is not None:
+                self._records.record(replace(back, row=intent.row), "not sent")
+            raise ApiUnusable(str(error)) from None
+        else:
+            self._records.confirm_cancelled(intent)
+
+    def _explain(self, intent: Booking, no: Refused | NotDone) -> Task[None]:
+        """Look what a cancel left to which the API said no, and record what is found."""
+        there = yield from self._refusals.look(intent, no)
+        if there is None or not there.live:
+            self._records.confirm_cancelled(intent)
+        elif isinstance(no, Refused):
+            detail = f"The API refused the cancel with code {no.code}: {no.message}"
+            self._records.refuse_cancel(intent, there, detail)
+        elif intent.attempts >= MAX_TRIES:
+            self._records.refuse_cancel(intent, there, after_tries(str(no), intent.attempts))
+        else:
+            self._records.doubt(intent, no)

@@ -1,0 +1,241 @@
+"""Carries out what persons decided about bookings with `syncd resolve`.
+
+The API is looked at first: what that settles needs no decision, and while a lost request may still arrive the
+decision waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from syncd.apply.ports import Api, BookingLedger
+from syncd.apply.records import BookingRecords
+from syncd.apply.search import list_around_bookings
+from syncd.apply.settle import RESOLVE, Settler, left_in_doubt
+from syncd.core.booking import HOLDING_STATES, UNANSWERED_STATES, Booking, BookingState
+from syncd.core.listing import Listing
+from syncd.core.reasons import Reason
+from syncd.core.recognise import adopted_from, made_by
+from syncd.core.reservation import Reservation
+from syncd.core.resolve import Decision, Verdict, resolvable
+
+log = structlog.get_logger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Decisions:
+    """Carries out the decisions that wait in one ledger."""
+
+    def __init__(self, *, api: Api, ledger: BookingLedger, records: BookingRecords, settler: Settler) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._records = records
+        self._settler = settler
+
+    def carry_out(self) -> None:
+        """Carry out all decisions that can be by now, and drop them; raise `ApiUnusable`."""
+        due = self._due()
+        if not due:
+            return
+        with left_in_doubt([booking for booking, _ in due]):
+            found = self._list_for(due)
+            for booking, decision in due:
+                with left_in_doubt([booking]):
+                    if self._carry_out(booking, decision, found):
+                        self._ledger.people.drop_decision(decision.booking)
+
+    def _due(self) -> list[tuple[Booking, Decision]]:
+        """Return the bookings that are open to a decision with it; drop the decisions about others."""
+        decisions = self._ledger.people.decisions()
+        if not decisions:
+            return []
+        by_row = {booking.row: booking for booking in self._ledger.bookings.current()}
+        due: list[tuple[Booking, Decision]] = []
+        for decision in decisions:
+            booking = by_row.get(decision.booking)
+            if booking is None or not resolvable(booking):
+                self._ledger.people.drop_decision(decision.booking)
+            else:
+                due.append((booking, decision))
+        return due
+
+    def _list_for(self, due: list[tuple[Booking, Decision]]) -> Listing:
+        """Return all that the API has in the time of the bookings that are looked for."""
+        bookings = [booking for booking, decision in due if _is_looked_for(booking, decision)]
+        if not bookings:
+            return Listing()
+        return list_around_bookings(bookings, self._api, self._ledger.bookings)
+
+    def _carry_out(self, booking: Booking, decision: Decision, found: Listing) -> bool:
+        """Carry a decision out; return False if it has to wait."""
+        detail = f"decided by {decision.decided_by}"
+        if decision.verdict is Verdict.ADOPT:
+            return self._adopt(booking, decision, detail)
+        if booking.in_doubt:
+            return self._decide_in_doubt(booking, decision, found, detail)
+        if booking.is_vanished:
+            return self._decide_vanished(booking, decision, found, detail)
+        if decision.verdict is Verdict.DROP:
+            self._drop(booking, detail)
+        elif booking.state in HOLDING_STATES:
+            self._change_again(booking, detail)
+        else:
+            return self._book_again(booking, found, detail)
+        return True
+
+    # In doubt
+
+    def _decide_in_doubt(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+        self._settler.look_at(booking, found)
+        now = self._records.latest(booking)
+        retry = decision.verdict is Verdict.RETRY
+        if now.in_doubt:
+            return self._retry_in_doubt(now, found, detail) if retry else self._drop_in_doubt(now, detail)
+        if retry:
+            self._retry_refused(now, detail)
+        elif now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(booking, now):
+            self._drop(replace(now, pending=booking.pending, origin=booking.origin), detail)
+        return True
+
+    def _retry_in_doubt(self, booking: Booking, found: Listing, detail: str) -> bool:
+        if booking.state is BookingState.CANCELLING:
+            # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
+            self._records.record(replace(booking, attempts=0), "resolve: retry", detail)
+            return True
+        if self._may_arrive(booking) or not found.lacks(booking.mark, booking.spec.creator, ()):
+            return False  # or the list does not tell
+        self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+        return True
+
+    def _drop_in_doubt(self, booking: Booking, detail: str) -> bool:
+        if self._may_arrive(booking):
+            return False
+        self._drop(booking, detail)
+        return True
+
+    def _may_arrive(self, booking: Booking) -> bool:
+        """Tell whether the request in doubt may still arrive."""
+        return self._api.time().earliest < self._settler.settled_at(booking)
+
+    # Settled by now, or refused
+
+    def _retry_refused(self, booking: Booking, detail: str) -> None:
+        """Leave what looking found to be refused to the plan again."""
+        if booking.reason is not Reason.REFUSED:
+            return
+        if booking.state in HOLDING_STATES:
+            self._records.record(booking.settled(), "resolve: retry", detail)
+        elif booking.reservation_id is None:
+            self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+
+    def _change_again(self, booking: Booking, detail: str) -> None:
+        """Leave a change or cancel that was refused or given up to the plan."""
+        assert booking.reservation_id is not None  # these states have one
+        there = self._api.get(booking.reservation_id)
+        settled = booking.settled()
+        if there is None or not there.live:
+            self._records.take_over(settled, there)
+        else:
+            self._records.record(settled, "resolve: retry", detail)
+
+    def _decide_vanished(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+        """Look first, since it may be there again; else it is booked again, or was ended for good."""
+        if any(r.live and r.reservation_id == booking.reservation_id for r in found):
+            self._records.record(booking.settled(), "there again", detail)
+            return True
+        if decision.verdict is Verdict.RETRY:
+            return self._book_again(booking, found, detail)
+        self._drop(booking.with_state(BookingState.RELEASED), detail)
+        return True
+
+    def _book_again(self, booking: Booking, found: Listing, detail: str) -> bool:
+        """Leave a meeting without live reservation to the plan, unless the API has one for it already.
+
+        Return False when the API's list does not tell whether it has, so that the decision waits.
+        """
+        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
+        asked = replace(
+            booking, pending=booking.pending or booking.content, attempted_at=booking.attempted_at or _EPOCH
+        )
+        own = [r for r in found if r.reservation_id == booking.reservation_id]
+        by_mark = made_by(asked, found, known)
+        by_content = made_by(replace(asked, mark=None), found, known)
+        live = [r for r in (*own, *by_mark, *by_content) if r.live]
+        if live:
+            self._records.adopt(adopted_from(booking, live[0]), f"{detail}; found by looking")
+        elif not found.lacks(booking.mark, booking.spec.creator, known):
+            return False
+        elif booking.reservation_id is None:
+            self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+        else:
+            # Its record ends here, so that the plan finds a meeting without one.
+            former = booking.with_state(BookingState.CANCELLED, booking.reason, booking.detail)
+            self._records.record(former, "resolve: retry", detail)
+        return True
+
+    # Adopt and drop
+
+    def _adopt(self, booking: Booking, decision: Decision, detail: str) -> bool:
+        """Take the reservation that a person named; return False while the lost request may still arrive."""
+        reservation_id = decision.reservation_id or ""
+        there = self._api.get(reservation_id)
+        why_not = self._why_not_adopted(booking, there, reservation_id)
+        if why_not or there is None:
+            told = replace(booking, detail=f"Not adopted: {reservation_id} {why_not}; {RESOLVE}.")
+            self._records.record(told, "resolve: adopt", told.detail)
+            log.warning("not adopted", reservation_id=reservation_id)
+            return True
+        is_the_lost_one = there.mark is not None and str(there.mark) == booking.mark
+        if booking.in_doubt and self._may_arrive(booking) and not is_the_lost_one:
+            return False  # it would come beside this one, or change it
+        self._records.adopt(adopted_from(booking, there), detail)
+        return True
+
+    def _why_not_adopted(self, booking: Booking, there: Reservation | None, reservation_id: str) -> str:
+        """Say why a reservation cannot be that of a booking, as the end of a sentence; empty if it can."""
+        if there is None or not there.live:
+            return "is not live in Tuya"
+        holders = self._ledger.bookings.holders([reservation_id]).values()
+        if any(holder.row != booking.row for holder in holders):
+            return "belongs to another booking"
+        return f"makes no sense ({there.oddity})" if there.oddity else ""
+
+    def _drop(self, booking: Booking, detail: str) -> None:
+        """Give up what was asked for: the booking stays as the API last confirmed it."""
+        state, content = booking.state, None
+        if state in UNANSWERED_STATES or state is BookingState.WAITING:
+            state = BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
+        if booking.reservation_id:
+            content = booking.content or booking.pending
+        was_cancel = booking.state is BookingState.CANCELLING
+        dropped = replace(
+            booking.with_state(state, Reason.DROPPED, f"Given up, {detail}."),
+            content=content,
+            pending=None if was_cancel else booking.pending,
+            evidence=None,
+            attempted_at=None,
+            attempts=0,
+            retry_at=None,
+            blocked_by=None,
+        )
+        self._records.record(dropped, "resolve: drop", detail)
+
+
+def _is_looked_for(booking: Booking, decision: Decision) -> bool:
+    """Tell whether a decision needs to know what the API has in the time of a booking."""
+    if booking.is_vanished:
+        return decision.verdict is not Verdict.ADOPT
+    if decision.verdict is Verdict.ADOPT or booking.state in {BookingState.CANCELLING, *HOLDING_STATES}:
+        return False
+    if booking.in_doubt:
+        return booking.reservation_id is None
+    return decision.verdict is Verdict.RETRY
+
+
+def _is_made(before: Booking, now: Booking) -> bool:
+    """Tell whether what was pending is what the reservation holds now."""
+    return now.content is not None and now.content == before.pending

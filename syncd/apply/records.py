@@ -1,0 +1,216 @@
+"""The ledger protocol of one booking: what is written of a request before it leaves and after it came back.
+
+    intent -> request -> confirmed | refused | not sent | in doubt
+
+The intent is committed before the request leaves, so no end of the process can lose a request that was sent.
+Whatever comes back is recorded right after it; where nothing comes back the booking is in doubt, and
+`syncd.apply.settle` finds out by looking.
+What the API knows otherwise than the ledger (`take_over`, `take_change`, `leave_unclear`, `lose`) is recorded
+here as well.
+Must not: send a request, or decide whether one is to be sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from syncd.apply.ports import Api, BookingLedger
+from syncd.core.booking import Booking, BookingState
+from syncd.core.reasons import MEANINGS, Reason
+from syncd.core.reservation import Reservation, ReservationStatus
+from syncd.core.settings import Settings
+from syncd.errors import NotDone, OutcomeUnknown, ReservationError
+
+log = structlog.get_logger(__name__)
+
+GRACE = timedelta(seconds=5)
+"""Beyond request_validity, for clocks that differ."""
+
+
+class BookingRecords:
+    """Records what becomes of the bookings of one cycle.
+
+    `counts` holds how many were created, updated, cancelled, adopted or refused, and how many duplicates were
+    cancelled, by the names of `once --json`.
+    """
+
+    def __init__(
+        self, *, api: Api, ledger: BookingLedger, settings: Settings, clock: Callable[[], datetime]
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._clock = clock
+        self._doubtful: set[int] = set()  # rows
+        self._unread: list[Booking] = []
+        self.counts: Counter[str] = Counter()
+
+    def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
+        """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
+        (stored,) = self._ledger.bookings.record(booking, at=self._clock(), what=what, detail=detail)
+        return stored
+
+    def amend(self, booking: Booking) -> Booking:
+        """Store a booking to which nothing happened that the history has to tell; return it."""
+        self._ledger.bookings.amend(booking)
+        return booking
+
+    def latest(self, booking: Booking) -> Booking:
+        """Return a booking as the ledger has it now."""
+        of_uid = self._ledger.bookings.of(booking.key.uid)
+        return next(stored for stored in of_uid if stored.row == booking.row)
+
+    # After its answer
+
+    def confirm(self, booking: Booking, what: str) -> None:
+        """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
+        stored = self.record(booking, what)
+        self.counts[what] += 1
+        self._unread.append(stored)
+        log.info(what, **log_fields(stored))
+
+    def adopt(self, booking: Booking, detail: str) -> None:
+        """Record that a reservation which was found is the one of a booking; `detail` says how."""
+        self.record(booking, "adopted", detail)
+        self.counts["adopted"] += 1
+        log.info("adopted", reservation_id=booking.reservation_id, source=booking.source)
+
+    def confirm_cancelled(self, intent: Booking) -> None:
+        """Record that a cancel took effect."""
+        detail = MEANINGS[intent.reason] if intent.reason else ""
+        done = intent.called_off(detail)
+        self.record(done, "cancelled", detail)
+        self.counts["cancelled"] += 1
+        log.info("cancelled", **log_fields(done), evidence=done.evidence)
+
+    def refuse(self, booking: Booking) -> None:
+        """Record that what was asked for is not done; the booking says why, and whether it is tried again."""
+        self.record(booking, "refused", booking.detail)
+        self.counts["refused"] += 1
+        log.warning("refused", **log_fields(booking))
+
+    def refuse_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
+        """Record that a reservation stays, because the API does not cancel it."""
+        waits = there.status is ReservationStatus.AWAITING_APPROVAL
+        state = BookingState.APPROVAL if waits else BookingState.BOOKED
+        kept = replace(
+            intent.with_state(state, Reason.REFUSED, detail),
+            content=intent.content or intent.pending,
+            pending=None,
+            attempted_at=None,
+            evidence=None,
+            attempts=0,
+            retry_at=None,
+        )
+        self.refuse(kept)
+
+    def doubt(self, intent: Booking, error: ReservationError) -> None:
+        """Record that it is not known what became of a request, and until when it may still arrive."""
+        now = self._clock()
+        self._doubtful.add(intent.row)
+        reason = Reason.REFUSED if isinstance(error, NotDone) else Reason.IN_DOUBT
+        if intent.state is BookingState.CANCELLING and intent.reason is not None:
+            reason = intent.reason  # what a cancel rests on stays with it
+        detail = f"{str(error).rstrip('.')}. It is settled by looking."
+        settled_at = self._api.time().latest + self._settings.request_validity + GRACE
+        doubt = replace(intent.with_state(intent.state, reason, detail), retry_at=settled_at)
+        self._ledger.bookings.record(doubt, at=now, what="in doubt", detail=str(error))
+        log.warning("in doubt", **log_fields(doubt))
+
+    def became_doubtful(self, booking: Booking) -> bool:
+        """Tell whether a request about a booking came to be in doubt in this cycle."""
+        return booking.row in self._doubtful
+
+    # What is to be read back
+
+    @property
+    def unread(self) -> int:
+        """Return how many bookings were confirmed and not read back yet."""
+        return len(self._unread)
+
+    def take_unread(self) -> Sequence[Booking]:
+        """Return the bookings that were confirmed since the last time, as they were stored."""
+        unread, self._unread = self._unread, []
+        return unread
+
+    # What the API knows otherwise
+
+    def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
+        """Record the status that a reservation has in the API, None if it is gone; return the booking."""
+        seen = self._as_seen(booking, reservation)
+        if reservation is not None and reservation.status is ReservationStatus.REJECTED:
+            self.counts["refused"] += 1
+        return self.record(seen, seen.state.value, seen.detail)
+
+    def _as_seen(self, booking: Booking, reservation: Reservation | None) -> Booking:
+        match reservation.status if reservation else None:
+            case ReservationStatus.NORMAL if ended_early(booking, reservation, self._clock()):
+                detail = "It was ended early in Tuya; booked again when the calendar changes."
+                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+            case ReservationStatus.NORMAL:
+                return booking.with_state(BookingState.BOOKED)
+            case ReservationStatus.AWAITING_APPROVAL:
+                return booking.with_state(BookingState.APPROVAL, None, "It waits for approval in Tuya.")
+            case ReservationStatus.REJECTED:
+                detail = "The approval was rejected in Tuya."
+                return booking.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
+            case ReservationStatus.CANCELLED:
+                detail = "It was cancelled in Tuya; booked again when the calendar changes."
+                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+            case None:
+                detail = "It no longer exists in Tuya; booked again when the calendar changes."
+                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+
+    def take_change(self, booking: Booking, reservation: Reservation) -> None:
+        """Record that somebody changed a reservation in Tuya; what follows is for the plan to decide."""
+        content = reservation.onto(booking.spec)
+        if content is None:
+            return
+        fields = content.changed_from(booking.spec)
+        changed = booking.changed_in_tuya(content)
+        self.record(changed, "changed in Tuya", ", ".join(fields) or "nothing")
+        log.info("changed in the API", fields=list(fields), **log_fields(changed))
+
+    def leave_unclear(self, booking: Booking, oddity: str) -> Booking:
+        """Record that a reservation makes no sense, or (without oddity) that it does so again.
+
+        A booking that says already why it is not as it should be goes on saying that.
+        Returns the booking as it is stored.
+        """
+        if booking.reason not in (None, Reason.UNCLEAR_IN_TUYA):
+            return booking
+        if not oddity and booking.reason is None:
+            return booking
+        left = booking.unclear(oddity) if oddity else booking.with_state(booking.state)
+        if (left.reason, left.detail) == (booking.reason, booking.detail):
+            return booking
+        what = "makes no sense in Tuya" if oddity else "makes sense again"
+        return self.record(left, what, oddity)
+
+    def lose(self, booking: Booking) -> None:
+        """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""
+        self.doubt(booking.lost(self._clock()), OutcomeUnknown("the API gave the id of somebody else's"))
+
+
+def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:
+    """Tell whether a reservation is over before the time that was booked."""
+    if reservation is None or reservation.oddity or reservation.end is None:
+        return False
+    return reservation.end <= now < booking.spec.end
+
+
+def log_fields(booking: Booking) -> dict[str, object]:
+    """Return what a log line says of a booking: identifiers, never content."""
+    return {
+        "source": booking.source,
+        "uid": booking.key.uid,
+        "recurrence_id": booking.key.recurrence_id,
+        "room_id": booking.room_id,
+        "reservation_id": booking.reservation_id,
+        "reason": booking.reason.value if booking.reason else None,
+    }

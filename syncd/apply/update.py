@@ -1,0 +1,113 @@
+"""Changes a reservation in place, as a task; what it moved is taken back where a swap of rooms fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from syncd.apply.modify import Modifier
+from syncd.apply.ports import Api, BookingLedger
+from syncd.apply.publish import publish
+from syncd.apply.records import BookingRecords
+from syncd.apply.refusals import RefusalInquiry, blocker_of, tried, unexplained
+from syncd.apply.repairs import count_repair
+from syncd.apply.swap import RoomSwap
+from syncd.apply.tasks import Task, call
+from syncd.core.booking import Booking
+from syncd.core.changes import Update
+from syncd.core.meeting import Meeting
+from syncd.core.reasons import Reason
+from syncd.core.settings import Settings
+from syncd.errors import ApiUnusable, NotDone, Refused, ReservationError
+
+
+class Updater:
+    """Carries out the updates of one cycle."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        ledger: BookingLedger,
+        settings: Settings,
+        records: BookingRecords,
+        refusals: RefusalInquiry,
+        modifier: Modifier,
+        swap: RoomSwap,
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._records = records
+        self._refusals = refusals
+        self._modifier = modifier
+        self._swap = swap
+
+    def update(self, change: Update) -> Task[None]:
+        """Change a reservation, after those that vacate their rooms for it did so.
+
+        Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
+        """
+        if self._records.became_doubtful(change.booking):
+            return  # vacating its room got no answer; the next cycle goes on from what is found
+        for booking in change.aside:
+            self._swap.vacate(booking)
+        meeting, booking = change.meeting, self._swap.latest(change.booking)
+        if change.reason is Reason.ROOM_FREE_AGAIN:
+            still_taken = yield from self._refusals.is_still_taken(meeting.spec, booking)
+            if still_taken:
+                self._swap.restore(booking.row)
+                return
+        settings = self._settings
+        wanted = meeting
+        meeting = publish(wanted, self._ledger.published, settings.publish_dir, settings.publish_mode)
+        if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
+            return  # all that differs are attachments that still cannot be published
+        yield from self._send(change, meeting, booking)
+
+    def _send(self, change: Update, meeting: Meeting, booking: Booking) -> Task[None]:
+        assert booking.reservation_id is not None  # only bookings that have one are updated
+        asked = self._api.time()
+        shown = booking.shown_by(meeting)
+        intent = shown.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
+        if change.reason is Reason.REPAIRED:
+            count_repair(self._ledger.facts, change)
+        intent = self._records.record(intent, "update", ", ".join(change.changed))
+        back = replace(booking, row=intent.row)
+        try:
+            yield from self._modifier.send(intent, back, asked)
+        except Refused as refusal:
+            yield from self._explain(back, intent, refusal)
+            self._swap.restore(booking.row)
+        except NotDone as error:
+            kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
+            self._records.refuse(tried(kept, intent.attempts, back.state, str(error)))
+            self._swap.restore(booking.row)
+        else:
+            self._swap.note_move(change.booking)
+            self._records.confirm(intent.booked(booking.reservation_id), "updated")
+
+    def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
+        """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""
+        assert intent.pending is not None  # an intent has it
+        assert intent.reservation_id is not None  # only bookings that have one are updated
+        kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None, attempts=0)
+        to_retry = replace(kept, attempts=intent.attempts)
+        try:
+            there = yield from call(self._api.get, intent.reservation_id)
+            if there is None or not there.live:
+                self._records.take_over(replace(back, pending=None, attempts=0), there)
+                return
+            found = yield from self._refusals.list_around(intent.pending)
+        except (ReservationError, ApiUnusable) as error:
+            self._records.refuse(unexplained(to_retry, kept.state, refusal))
+            if isinstance(error, ApiUnusable):
+                raise
+            return
+        blocker = blocker_of(intent.pending, found, intent.reservation_id)
+        if blocker is not None:
+            self._refusals.record_conflict(kept, blocker, kept.state)
+        elif found.doubt:
+            self._records.refuse(unexplained(to_retry, kept.state, refusal))
+        else:
+            detail = f"The API refused the change with code {refusal.code}: {refusal.message}"
+            self._records.refuse(kept.with_state(kept.state, Reason.REFUSED, detail))
