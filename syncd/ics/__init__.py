@@ -1,6 +1,6 @@
 """iCalendar text to occurrences (RFC 5545), for one series of events at a time.
 
-What cannot be understood is set aside per UID with line and reason, never guessed.
+What cannot be parsed is set aside per UID with line and reason, never guessed.
 Nothing in here knows where a text came from, what was read before, the API or the ledger.
 """
 

@@ -1,4 +1,4 @@
-"""What one event may cost: each kind of slow event is ended by its bound, and the others are understood."""
+"""What one event may cost: each kind of slow event is ended by its bound, and the others are parsed."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ EVERY_SECOND = ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY")
 
 @pytest.fixture
 def pool() -> Iterator[ParserPool]:
-    """A crew that leaves nothing behind."""
+    """A pool that leaves nothing behind."""
     with ParserPool() as some:
         yield some
     assert children() == []
 
 
 def said(pool: ParserPool, *events: str, allowance: CpuAllowance | None = None) -> dict[str, ParsedSeries]:
-    """What is understood of a calendar of these events, by UID."""
-    parser, pieces = taken_apart(calendar(*events))
-    answers = pool.parse_all(pieces, parser, WINDOW, allowance=allowance)
+    """What is parsed of a calendar of these events, by UID."""
+    parser, raw_events = taken_apart(calendar(*events))
+    answers = pool.parse_all(raw_events, parser, WINDOW, allowance=allowance)
     return {one.uid: one for one in answers}
 
 
@@ -58,7 +58,7 @@ class TestCostlyEvents:
     """Events that take too much, among others."""
 
     def test_one_is_ended_and_the_others_go_on(self, pool: ParserPool) -> None:
-        """A series that takes too much CPU is told with a cure, and what stands beside it is understood."""
+        """A series that takes too much CPU is told with a cure, and what stands beside it is parsed."""
         found = said(
             pool,
             vevent(*MORNING, uid="before"),
@@ -135,7 +135,7 @@ class TestCostlyEvents:
             assert [o.when.start for o in found.occurrences] == [datetime(2026, 1, 5, 7, tzinfo=UTC)]
 
     def test_memory(self, pool: ParserPool) -> None:
-        """An event that takes too much memory is told as too costly, and the next one is understood."""
+        """An event that takes too much memory is told as too costly, and the next one is parsed."""
         dates = ",".join(["20260105T090000Z/PT1H"] * 150_000)
         huge = vevent(*MORNING, *(f"RDATE;VALUE=PERIOD:{dates}" for _ in range(8)), uid="huge")
         found = said(pool, huge, vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="other"))
@@ -153,13 +153,13 @@ class TestCostlyEvents:
 
     def test_a_killed_worker_is_not_the_event_s_fault(self, pool: ParserPool) -> None:
         """A worker that somebody killed costs its event nothing but another attempt."""
-        parser, pieces = taken_apart(
+        parser, raw_events = taken_apart(
             calendar(
                 *(vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid=f"{n}") for n in range(9))
             )
         )
         found = {}
-        for one in pool.parse_all(pieces, parser, WINDOW):
+        for one in pool.parse_all(raw_events, parser, WINDOW):
             found[one.uid] = one
             for worker in children():
                 os.kill(worker, signal.SIGKILL)
@@ -197,16 +197,16 @@ class TestDates:
             minutes = 30 * 24 * 60 // (most + more)
             rule = f"RRULE:FREQ=MINUTELY;INTERVAL={minutes};COUNT={most + more}"
             text = calendar(vevent(f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}", "DURATION:PT1M", rule, uid="series"))
-            parser, pieces = taken_apart(text, max_occurrences=most)
-            (one,) = pool.parse_all(pieces, parser, WINDOW)
+            parser, raw_events = taken_apart(text, max_occurrences=most)
+            (one,) = pool.parse_all(raw_events, parser, WINDOW)
             assert reasons(one) == ([Reason.TOO_MANY_OCCURRENCES] if more else [])
             assert more or len(one.occurrences) == most
 
     def test_those_behind_the_horizon(self, pool: ParserPool) -> None:
         """A daily series within its bound is not refused for the week behind the horizon."""
         text = calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", uid="series"))
-        parser, pieces = taken_apart(text, max_occurrences=26)
-        (one,) = pool.parse_all(pieces, parser, WINDOW)
+        parser, raw_events = taken_apart(text, max_occurrences=26)
+        (one,) = pool.parse_all(raw_events, parser, WINDOW)
         assert not one.defects
         assert len(one.occurrences) > 30
 
@@ -230,8 +230,8 @@ class TestPlain:
     )
     def test_plain(self, lines: tuple[str, ...]) -> None:
         """Meetings and series as programs write them are plain."""
-        _, pieces = taken_apart(calendar(vevent(*MORNING, *lines)))
-        assert is_plain(pieces["meeting"])
+        _, raw_events = taken_apart(calendar(vevent(*MORNING, *lines)))
+        assert is_plain(raw_events["meeting"])
 
     @pytest.mark.parametrize(
         "lines",
@@ -253,8 +253,8 @@ class TestPlain:
     def test_not_plain(self, lines: tuple[str, ...]) -> None:
         """Whatever could hide a costly rule, or is long, is not."""
         begin = "DTSTART:10010105T090000Z" if "X-A:b" in lines else MORNING[0]
-        _, pieces = taken_apart(calendar(vevent(begin, "DURATION:PT1H", *lines)))
-        assert not is_plain(pieces["meeting"])
+        _, raw_events = taken_apart(calendar(vevent(begin, "DURATION:PT1H", *lines)))
+        assert not is_plain(raw_events["meeting"])
 
     def test_zones(self) -> None:
         """A zone as programs write it is plain, one with other rules or very many is not."""
@@ -312,10 +312,10 @@ def test_what_is_hidden_takes_no_room(hidden: str) -> None:
 
 def test_long_text_of_a_series_is_mapped_once() -> None:
     """A long description is shortened where it is read, and so is what each date carries."""
-    parser, pieces = taken_apart(
+    parser, raw_events = taken_apart(
         calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", "DESCRIPTION:<b>Agenda</b>" + "<p a=" * 100_000))
     )
-    found = parser.parse("meeting", pieces["meeting"], WINDOW)
+    found = parser.parse("meeting", raw_events["meeting"], WINDOW)
     assert max(len(o.description) for o in found.occurrences) < 20_000
     for occurrence in found.occurrences:
         mapped = Mapper(MappingRules(creator="3")).map(occurrence)
@@ -326,8 +326,8 @@ def test_long_text_of_a_series_is_mapped_once() -> None:
 def test_many_uids_in_one_event() -> None:
     """An event with very many UIDs shows that lines were lost, and nothing of its document is read."""
     lines = [f"UID:more-{n}" for n in range(MAX_UIDS_OF_EVENT)]
-    parser, pieces = taken_apart(calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other")))
-    assert pieces == {}
+    parser, raw_events = taken_apart(calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other")))
+    assert raw_events == {}
     assert parser.refresh_after is None
 
 

@@ -201,7 +201,7 @@ class TestCount:
 
 
 class TestBroken:
-    """What cannot be understood is said, never guessed."""
+    """What cannot be parsed is said, never guessed."""
 
     @pytest.mark.parametrize(
         ("rule", "said"),

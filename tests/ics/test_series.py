@@ -43,7 +43,7 @@ MORNING = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
 def taken_apart(
     *bodies: bytes, locale: Locale = BERLIN, max_occurrences: int = MAX_OCCURRENCES
 ) -> tuple[SeriesParser, Mapping[str, tuple[RawEvent, ...]]]:
-    """The events of a source by UID, and what understands them."""
+    """The events of a source by UID, and what parses them."""
     found = look_through(
         [Document(f"{number}.ics", body) for number, body in enumerate(bodies, 1)],
         SourceIndex(),
@@ -61,11 +61,11 @@ def taken_apart(
 
 def parse_series(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> ParsedSeries:
     """What one UID says."""
-    parser, pieces = taken_apart(*bodies)
-    return parser.parse(uid, pieces[uid], window)
+    parser, raw_events = taken_apart(*bodies)
+    return parser.parse(uid, raw_events[uid], window)
 
 
-class TestOf:
+class TestParse:
     """One UID."""
 
     def test_nothing(self) -> None:
@@ -101,9 +101,9 @@ class TestOf:
 
     def test_several_uids(self) -> None:
         """An event of several UIDs is a defect of each of them."""
-        parser, pieces = taken_apart(calendar(vevent("UID:other", *MORNING)))
+        parser, raw_events = taken_apart(calendar(vevent("UID:other", *MORNING)))
         for uid in ("meeting", "other"):
-            (defect,) = parser.parse(uid, pieces[uid], WINDOW).defects
+            (defect,) = parser.parse(uid, raw_events[uid], WINDOW).defects
             assert (defect.uid, defect.reason) == (uid, Reason.BROKEN_PROPERTY)
 
     def test_detached(self) -> None:
@@ -112,22 +112,22 @@ class TestOf:
         assert said.presence is Presence.DETACHED
 
     def test_order(self) -> None:
-        """The order of the pieces means nothing."""
+        """The order of the VEVENTs means nothing."""
         bodies = [calendar(vevent(*MORNING, f"SUMMARY:{n}", "SEQUENCE:1"), vevent(*MORNING)) for n in "ab"]
-        parser, pieces = taken_apart(*bodies)
-        said = parser.parse("meeting", pieces["meeting"], WINDOW)
-        assert parser.parse("meeting", pieces["meeting"][::-1], WINDOW) == said
+        parser, raw_events = taken_apart(*bodies)
+        said = parser.parse("meeting", raw_events["meeting"], WINDOW)
+        assert parser.parse("meeting", raw_events["meeting"][::-1], WINDOW) == said
 
     def test_unused_zones(self) -> None:
         """Definitions of zones that no event uses cost nothing once the calendar was looked into."""
         zones = [vtimezone(f"Zone {n}", "+0300") for n in range(5)]
         event = vevent(*MORNING)
         few, many = (taken_apart(calendar(*head, event)) for head in ([], zones))
-        for parser, pieces in (few, many):
-            parser.parse("meeting", pieces["meeting"], WINDOW)
+        for parser, raw_events in (few, many):
+            parser.parse("meeting", raw_events["meeting"], WINDOW)
         costs = [
-            steps(lambda u=parser, p=pieces: u.parse("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
-            for parser, pieces in (few, many)
+            steps(lambda u=parser, p=raw_events: u.parse("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
+            for parser, raw_events in (few, many)
         ]
         assert costs[0] == costs[1]
 
@@ -204,15 +204,15 @@ class TestNextStart:
         times = {"first": f"{first:%Y%m%dT%H%M%SZ}", "later": f"{first + 12 * DAY:%Y%m%dT%H%M%SZ}"}
         master = vevent(f"DTSTART;TZID={zone}:{wall:%Y%m%dT%H%M%S}", "DURATION:PT1H", f"RRULE:{rule}")
         overrides = [vevent(*other.format(**times).split("|")) for other in others]
-        parser, pieces = taken_apart(calendar(master, *overrides))
+        parser, raw_events = taken_apart(calendar(master, *overrides))
         end = NOW + 300 * DAY
-        whole = parser.parse("meeting", pieces["meeting"], Window(NOW, end, end))
+        whole = parser.parse("meeting", raw_events["meeting"], Window(NOW, end, end))
         missing = {(o.key, o.when): begin for o in whole.occurrences if (begin := extent(o)[0]) < end}
         reach: datetime | None = NOW + horizon * DAY
         for _ in range(60):
             if reach is None or reach >= end:
                 break
-            said = parser.parse("meeting", pieces["meeting"], Window(NOW, reach, reach))
+            said = parser.parse("meeting", raw_events["meeting"], Window(NOW, reach, reach))
             for occurrence in said.occurrences:
                 missing.pop((occurrence.key, occurrence.when), None)
             assert said.next_start is None or said.next_start >= reach
@@ -227,9 +227,9 @@ import sys
 from tests.ics.test_series import MANY, WINDOW, children, many, taken_apart
 from syncd.ics import ParserPool
 
-understanding, pieces = taken_apart(many())
+parser, raw_events = taken_apart(many())
 try:
-    for number, _ in enumerate(ParserPool(2).parse_all(pieces, understanding, WINDOW)):
+    for number, _ in enumerate(ParserPool(2).parse_all(raw_events, parser, WINDOW)):
         if number == 0:
             print(*children(), flush=True)
             sys.stdin.read()
@@ -285,34 +285,34 @@ def alone() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-class TestCrew:
+class TestPool:
     """Many UIDs at once."""
 
     def test_same_with_workers(self) -> None:
         """Each UID is answered once, and workers say what one process says."""
-        parser, pieces = taken_apart(many())
-        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in pieces.items()}
+        parser, raw_events = taken_apart(many())
+        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()}
         assert len(here) == MANY + 2
         assert here["broken"].presence is Presence.QUARANTINED
         assert len(here["series"].occurrences) > 400
         with ParserPool(2) as pool:
-            assert by_uid(pool.parse_all(pieces, parser, WINDOW)) == here
+            assert by_uid(pool.parse_all(raw_events, parser, WINDOW)) == here
         assert children() == []
 
     def test_little_work(self) -> None:
         """For a few plain events no process is started."""
-        parser, pieces = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
+        parser, raw_events = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
         with ParserPool() as pool:
-            for _ in pool.parse_all(pieces, parser, WINDOW):
+            for _ in pool.parse_all(raw_events, parser, WINDOW):
                 assert children() == []
 
     @pytest.mark.parametrize("killed", [1, 2])
     def test_workers_die(self, killed: int) -> None:
         """What a worker had that was killed is done without it."""
-        parser, pieces = taken_apart(many())
-        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in pieces.items()}
+        parser, raw_events = taken_apart(many())
+        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()}
         with ParserPool(2) as pool:
-            answers = pool.parse_all(pieces, parser, WINDOW)
+            answers = pool.parse_all(raw_events, parser, WINDOW)
             first = next(answers)
             for worker in children()[:killed]:
                 os.kill(worker, signal.SIGKILL)
@@ -321,9 +321,9 @@ class TestCrew:
 
     def test_nobody_waits_for_the_rest(self) -> None:
         """Who stops asking leaves no process behind that works."""
-        parser, pieces = taken_apart(many())
+        parser, raw_events = taken_apart(many())
         with ParserPool(2) as pool:
-            answers = pool.parse_all(pieces, parser, WINDOW)
+            answers = pool.parse_all(raw_events, parser, WINDOW)
             next(answers)
             assert len(children()) == 2
             answers.close()  # type: ignore[attr-defined]  # it is a generator
