@@ -97,10 +97,12 @@ def once(
     if done.error is not None:
         if as_json:
             streams.complain(done.error)
-        raise typer.Exit(Exit.ATTENTION if done.clock_wrong else Exit.API)
+        if done.clock_wrong:
+            raise typer.Exit(Exit.ATTENTION)
+        raise typer.Exit(Exit.API)
     if done.interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
-    raise typer.Exit(Exit.OK if done.outcome == "ok" else Exit.ATTENTION)
+    raise _ended(attention=done.outcome != "ok")
 
 
 @app.command()
@@ -126,7 +128,7 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
         _tables(config).plan(preview)
     if preview.plan.writes:
         raise typer.Exit(Exit.CHANGES)
-    raise typer.Exit(Exit.ATTENTION if preview.needs_person else Exit.OK)
+    raise _ended(attention=preview.needs_person)
 
 
 @app.command()
@@ -149,7 +151,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         streams.say_json(documents.status_document(found))
     else:
         _tables(config).status(found)
-    raise typer.Exit(Exit.ATTENTION if found.needs_attention else Exit.OK)
+    raise _ended(attention=found.needs_attention)
 
 
 @app.command()
@@ -174,7 +176,7 @@ def explain(
         streams.say_json(story.document())
     else:
         tell(story, screen())
-    raise typer.Exit(Exit.ATTENTION if story.needs_person else Exit.OK)
+    raise _ended(attention=story.needs_person)
 
 
 @app.command()
@@ -235,7 +237,8 @@ def resolve(
             if not meant:
                 streams.say(f"No booking is {words}, so there is nothing to resolve.")
                 return
-            told = f"{len(meant)} booking{'s' if len(meant) > 1 else ''} {words}"
+            noun = "bookings" if len(meant) > 1 else "booking"
+            told = f"{len(meant)} {noun} {words}"
         by, at = who(), utc_now()
         ledger.people.decide(*(Decision(booking.row, verdict, adopt, by, at) for booking in meant))
     streams.say(f"Recorded for {told}: {verdict}; the next cycle looks at the API and carries it out.")
@@ -337,7 +340,7 @@ def adopt(
     if found.adopted and not apply:
         raise typer.Exit(Exit.CHANGES)
     troubled = found.strays or found.unreadable or found.oddities
-    raise typer.Exit(Exit.ATTENTION if troubled else Exit.OK)
+    raise _ended(attention=bool(troubled))
 
 
 @app.command()
@@ -413,6 +416,11 @@ def demo(
     from syncd.demo import run_demo
 
     raise typer.Exit(run_demo(keep))
+
+
+def _ended(*, attention: bool) -> typer.Exit:
+    """Return the end of a command that did what it was asked, with or without something for a person."""
+    return typer.Exit(Exit.ATTENTION if attention else Exit.OK)
 
 
 def _load(context: typer.Context) -> Config:

@@ -19,7 +19,7 @@ from syncd.config import load
 from syncd.core.booking import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
 from syncd.reconciler import CycleReport
-from syncd.sandbox import Sandbox, SandboxSettings
+from syncd.sandbox import Running, Sandbox, SandboxSettings
 from syncd.views.console import tables_of
 from syncd.views.progress import ProgressBar
 from syncd.views.screen import Screen, screen
@@ -42,17 +42,22 @@ def run_demo(keep: Path | None) -> int:
             with ProgressBar(shown=True) as progress, service(config, owner=True, progress=progress) as parts:
                 done = parts.reconciler.cycle()
                 _show(console, parts, done)
-        if keep:
-            port = sandbox.url.rpartition(":")[2]
-            serve = (
-                f"  syncd sandbox --port {port} --db {database} --client-id {sandbox.client_id} "
-                f"--client-secret {sandbox.client_secret}"
-            )
-            console.print(f"Kept in {folder}. To go on, start")
-            console.print(serve, soft_wrap=True)
-            console.print(f"then edit {folder / 'sample.ics'} and run", soft_wrap=True)
-            console.print(f"  syncd --config {config_file} plan", soft_wrap=True)
+        if database is not None:
+            _say_how_to_go_on(console, config_file, database, sandbox)
     return 0 if done.outcome == "ok" else 1
+
+
+def _say_how_to_go_on(console: Screen, config_file: Path, database: Path, sandbox: Running) -> None:
+    folder = config_file.parent
+    port = sandbox.url.rpartition(":")[2]
+    serve = (
+        f"  syncd sandbox --port {port} --db {database} --client-id {sandbox.client_id} "
+        f"--client-secret {sandbox.client_secret}"
+    )
+    console.print(f"Kept in {folder}. To go on, start")
+    console.print(serve, soft_wrap=True)
+    console.print(f"then edit {folder / 'sample.ics'} and run", soft_wrap=True)
+    console.print(f"  syncd --config {config_file} plan", soft_wrap=True)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class Ledger:
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)
         self.published = PublishedFiles(database, self.facts)
-        self.under_way = UnderWay(database.companion(".underway") if owner else None)
+        kept_beside = database.companion(".underway") if owner else None
+        self.under_way = UnderWay(kept_beside)
 
     @classmethod
     def open(

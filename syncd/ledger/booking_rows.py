@@ -49,8 +49,8 @@ def booking_of(row: Row[Any]) -> Booking:
         source=row.source,
         witnesses=tuple(json.loads(row.witnesses)),
         origin=row.origin,
-        content=None if row.content is None else decode_spec(row.content),
-        pending=None if row.pending is None else decode_spec(row.pending),
+        content=_spec_of(row.content),
+        pending=_spec_of(row.pending),
         reservation_id=row.reservation_id,
         reason=None if row.reason is None else Reason(row.reason),
         detail=row.detail,
@@ -69,6 +69,14 @@ def booking_of(row: Row[Any]) -> Booking:
     )
 
 
+def _text_of(spec: ReservationSpec | None) -> str | None:
+    return None if spec is None else encode_spec(spec)
+
+
+def _spec_of(stored: str | None) -> ReservationSpec | None:
+    return None if stored is None else decode_spec(stored)
+
+
 def _columns(booking: Booking) -> dict[str, object]:
     """Return all columns but `row` and `updated_at`."""
     return {
@@ -80,8 +88,8 @@ def _columns(booking: Booking) -> dict[str, object]:
         "source": booking.source,
         "witnesses": json.dumps(booking.witnesses),
         "origin": booking.origin,
-        "content": None if booking.content is None else encode_spec(booking.content),
-        "pending": None if booking.pending is None else encode_spec(booking.pending),
+        "content": _text_of(booking.content),
+        "pending": _text_of(booking.pending),
         "reservation_id": booking.reservation_id or None,
         "reason": booking.reason,
         "detail": booking.detail,

@@ -176,8 +176,9 @@ def _encode_max_day(known: MaxDay) -> str:
 
 
 def _decode_max_day(text: str) -> MaxDay:
-    days, _, asked_at = text.partition(" ")
-    return MaxDay(int(days) if days else None, datetime.fromisoformat(asked_at))
+    told, _, asked_at = text.partition(" ")
+    days = int(told) if told else None
+    return MaxDay(days, datetime.fromisoformat(asked_at))
 
 
 MAX_DAY = Fact("max_day", _encode_max_day, _decode_max_day)

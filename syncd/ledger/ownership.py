@@ -53,7 +53,8 @@ class Ownership:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # POSIX allows either
             written = os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
-            raise _locked(database, int(written) if written.isdecimal() else None) from None
+            owner = int(written) if written.isdecimal() else None
+            raise _locked(database, owner) from None
         os.pwrite(descriptor, f"{os.getpid():<{_PID_WIDTH}}\n".encode(), 0)
 
     def write_progress(self, number: int) -> None:

@@ -40,7 +40,8 @@ def _configure(engine: Engine, *, owner: bool) -> None:
     def lock(connection: Connection) -> None:
         # A write takes its lock at once: one that began as a read could not wait for it.
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        statement = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        connection.exec_driver_sql(statement)
 
 
 def begin_transaction(engine: Engine, *, look: bool) -> Connection:

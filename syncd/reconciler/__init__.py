@@ -5,7 +5,7 @@ their implementations by `syncd.assembly`.
 """
 
 from syncd.reconciler.clock import clock_told
-from syncd.reconciler.cycle import Reconciler, last_missing, missing_told
+from syncd.reconciler.cycle import Reconciler, missing_told
 from syncd.reconciler.inputs import forecast
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.report import Adoption, CycleReport, Examination, Preview, SourceReport
@@ -20,6 +20,5 @@ __all__ = [
     "SourceReport",
     "clock_told",
     "forecast",
-    "last_missing",
     "missing_told",
 ]

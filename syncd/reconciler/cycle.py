@@ -37,7 +37,7 @@ from syncd.intake.intake import Elsewhere, Intake, Prepare, Readings
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
 from syncd.intake.worklist import Agenda
-from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, FactStore, Held
+from syncd.ledger.facts import HELD, MISSING_FILES, PRUNED_ON, Held
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import ANSWER_KEPT, Desired, InputGatherer, PlanInputs
 from syncd.reconciler.ports import Ledger
@@ -61,11 +61,6 @@ _UNPROVEN = (
     "A list of the API is refused or contradicts itself, and this state does not tell that it is not booked; "
     "it is booked as soon as a list proves it."
 )
-
-
-def last_missing(facts: FactStore) -> dict[str, list[str]]:
-    """Return by source the files of directories that were gone when it was looked at, and are awaited."""
-    return facts.get(MISSING_FILES) or {}
 
 
 def missing_told(file: str) -> str:
@@ -560,7 +555,7 @@ class Reconciler:
     def _remember_missing(self, readings: Iterable[Reading]) -> None:
         """Keep in mind, for `status` and the log, which files of directories are gone for a moment."""
         if self._missing is None:
-            self._missing = last_missing(self._ledger.facts)
+            self._missing = self._ledger.facts.get(MISSING_FILES) or {}
         known = dict(self._missing)
         for reading in readings:
             known.pop(reading.source, None)

@@ -58,25 +58,14 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
                 "changed": list(change.changed),
             }
         case Wait(meeting=meeting, booking=booking):
-            return {
-                **_meeting(change, "wait", meeting),
-                "reservation_id": booking.reservation_id if booking else None,
-            }
+            reservation_id = booking.reservation_id if booking else None
+            return {**_meeting(change, "wait", meeting), "reservation_id": reservation_id}
         case Cancel(booking=booking):
             return {**_booking(change, "cancel", booking), "evidence": change.evidence.value}
         case Hold(booking=booking):
             return {**_booking(change, "hold", booking), "approvable": change.approvable}
         case Skip():
-            return {
-                **_row(change, "skip", change.key.uid, change.key.recurrence_id),
-                "room_id": change.room_id,
-                "source": change.source,
-                "reservation_id": change.reservation_id,
-                "topic": change.topic,
-                "start": iso(change.span.start if change.span else None),
-                "end": iso(change.span.end if change.span else None),
-                "notes": _notes(change.notes),
-            }
+            return _skip(change)
 
 
 def _row(change: Change, action: str, uid: str, recurrence_id: str | None) -> dict[str, object]:
@@ -122,6 +111,20 @@ def _booking(change: Change, action: str, booking: Booking) -> dict[str, object]
         "topic": booking.spec.topic,
         "start": iso(booking.spec.start),
         "end": iso(booking.spec.end),
+    }
+
+
+def _skip(change: Skip) -> dict[str, object]:
+    start, end = (change.span.start, change.span.end) if change.span else (None, None)
+    return {
+        **_row(change, "skip", change.key.uid, change.key.recurrence_id),
+        "room_id": change.room_id,
+        "source": change.source,
+        "reservation_id": change.reservation_id,
+        "topic": change.topic,
+        "start": iso(start),
+        "end": iso(end),
+        "notes": _notes(change.notes),
     }
 
 
@@ -186,6 +189,7 @@ def _source(source: SourceStatus) -> dict[str, object]:
 def booking_document(booking: Booking) -> dict[str, object]:
     """Return one booking as `status --json` lists it."""
     spec = booking.spec
+    reason = booking.reason.value if booking.reason else None
     return {
         "uid": booking.key.uid,
         "recurrence_id": booking.key.recurrence_id,
@@ -196,7 +200,7 @@ def booking_document(booking: Booking) -> dict[str, object]:
         "topic": spec.topic,
         "start": iso(spec.start),
         "end": iso(spec.end),
-        "reason": booking.reason.value if booking.reason else None,
+        "reason": reason,
         "detail": booking.detail,
         "updated_at": iso(booking.updated_at),
         "in_doubt": booking.in_doubt,

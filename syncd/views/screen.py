@@ -25,11 +25,15 @@ class Screen(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print tables, texts and strings, each string on a line of its own."""
-        super().print(*(words(o) if isinstance(o, str) else o for o in objects), **options)
+        super().print(*map(_literal, objects), **options)
 
     def render_str(self, text: str, **_options: Any) -> Text:
         """Return a string, such as a cell of a table, as a text."""
         return words(text)
+
+
+def _literal(shown: Any) -> Any:
+    return words(shown) if isinstance(shown, str) else shown
 
 
 def screen() -> Screen:

@@ -10,8 +10,8 @@ from syncd.apply import Oddity, leftovers, standing
 from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.ledger import Ledger, SourceRecord
-from syncd.ledger.facts import HELD, Held
-from syncd.reconciler import clock_told, forecast, last_missing
+from syncd.ledger.facts import HELD, MISSING_FILES, Held
+from syncd.reconciler import clock_told, forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,13 @@ class Status:
         used = ledger.calls.in_month(now)
         strays, duplicates = leftovers(ledger.facts)
         clock, clock_wrong = clock_told(ledger.facts)
+        missing_files = ledger.facts.get(MISSING_FILES)
         return cls(
             mode=mode,
             bookings=bookings,
             sources=tuple(SourceStatus.of(name, records.get(name)) for name in configured),
             held=ledger.facts.get(HELD) or Held(),
-            missing_files=last_missing(ledger.facts),
+            missing_files=missing_files or {},
             oddities=standing(ledger.facts, bookings),
             strays=strays,
             duplicates=duplicates,
