@@ -133,7 +133,7 @@ class Applier:
         """Tell whether a change, if it fails, takes back others."""
         if not isinstance(change, Update):
             return False
-        return bool(change.aside) or self._swap.has_touched(change.booking)
+        return bool(change.vacating) or self._swap.has_touched(change.booking)
 
     def _write(self, change: Write) -> Task[None]:
         attempt = self._dispatcher.next_attempt()

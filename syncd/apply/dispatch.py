@@ -156,7 +156,7 @@ class _Claims:
 
 
 def _begins_swap(change: Write) -> bool:
-    return isinstance(change, Update) and bool(change.aside)
+    return isinstance(change, Update) and bool(change.vacating)
 
 
 def _conflict(one: Write, other: Write) -> bool:

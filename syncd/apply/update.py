@@ -49,7 +49,7 @@ class Updater:
         """
         if self._records.became_doubtful(change.booking):
             return  # vacating its room got no answer; the next cycle goes on from what is found
-        for booking in change.aside:
+        for booking in change.vacating:
             self._swap.vacate(booking)
         meeting, booking = change.meeting, self._swap.latest(change.booking)
         if change.reason is Reason.ROOM_FREE_AGAIN:

@@ -69,7 +69,7 @@ class Create:
 class Update:
     """Change a reservation in place; `changed` are the API's names of the fields that differ.
 
-    `aside` are bookings that give up their room for a moment before this is sent, because meetings take
+    `vacating` are bookings that give up their room for a moment before this is sent, because meetings take
     each other's places; each has an update of its own later in the plan.
     """
 
@@ -78,7 +78,7 @@ class Update:
     changed: tuple[str, ...]
     reason: Reason = Reason.CHANGED
     detail: str = ""
-    aside: tuple[Booking, ...] = ()
+    vacating: tuple[Booking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

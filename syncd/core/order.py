@@ -2,7 +2,7 @@
 
 Cancels free slots, so they come first; then updates, where a meeting that leaves a slot goes before the
 one that takes it; then creates, where of two meetings that want one slot the earlier CREATED goes first.
-Where meetings take each other's slots in a circle, one of them steps aside first.
+Where meetings take each other's slots in a circle, one of them vacates its slot first.
 Beyond that, nearer meetings come first.
 What sends nothing follows in a fixed order.
 """
@@ -33,7 +33,7 @@ def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     seniority = _topological(len(creates), _created_first(creates))
     return (
         *by_kind[Cancel],
-        *_with_steps_aside(updates),
+        *_with_vacating(updates),
         *(creates[index] for index, _ in seniority),
         *by_kind[Hold],
         *by_kind[Wait],
@@ -59,13 +59,13 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
     return (key.scope, key.uid, key.recurrence_id or "")
 
 
-def _with_steps_aside(updates: Sequence[Update]) -> Iterator[Update]:
-    """Yield the updates in order, each with the bookings that step aside just before it."""
+def _with_vacating(updates: Sequence[Update]) -> Iterator[Update]:
+    """Yield the updates in order, each with the bookings that vacate their rooms just before it."""
     for index, broken in _topological(len(updates), _leaves_before_it_is_taken(updates)):
         update = updates[index]
         if broken:
-            aside = tuple(updates[i].booking for i in broken)
-            update = replace(update, aside=aside)
+            vacating = tuple(updates[i].booking for i in broken)
+            update = replace(update, vacating=vacating)
         yield update
 
 
@@ -86,7 +86,7 @@ def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tupl
     heapq.heapify(ready)
     rest = 0  # everything before it is done
     done: set[int] = set()
-    passed: set[int] = set()  # no longer waited for: done, or stepped aside
+    passed: set[int] = set()  # no longer waited for: done, or its room is vacated
     broken: list[int] = []
 
     def pass_by(index: int) -> None:

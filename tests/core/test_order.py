@@ -108,8 +108,8 @@ def test_slots_that_only_touch_do_not_wait_for_each_other() -> None:
     assert uids(writing_order([late, early])) == ["early", "late"]
 
 
-def test_in_a_circle_one_meeting_steps_aside() -> None:
-    """Of meetings that swap their slots the earliest steps aside first and takes its new place last."""
+def test_in_a_circle_one_meeting_vacates_its_slot() -> None:
+    """Of meetings that swap their slots the earliest vacates its own first and takes its new place last."""
     circle = [
         move(event("p", 1, rooms="a"), event("p", 1, rooms="b")),
         move(event("q", 1, rooms="b"), event("q", 1, rooms="c")),
@@ -118,10 +118,9 @@ def test_in_a_circle_one_meeting_steps_aside() -> None:
     ]
     ordered = writing_order(circle)
     assert uids(ordered) == ["after", "r", "q", "p"]
-    aside = {
-        c.meeting.key.uid: [b.key.uid for b in c.aside] for c in ordered if isinstance(c, Update) and c.aside
-    }
-    assert aside == {"after": ["p"]}
+    begins = [change for change in ordered if isinstance(change, Update) and change.vacating]
+    assert [change.meeting.key.uid for change in begins] == ["after"]
+    assert [vacating.key.uid for vacating in begins[0].vacating] == ["p"]
 
 
 def test_of_two_new_meetings_the_earlier_created_goes_first() -> None:
@@ -159,7 +158,7 @@ def _meets(one: ReservationSpec, other: ReservationSpec) -> bool:
 @settings(deadline=None)
 @given(_MOVES, st.randoms(use_true_random=False))
 def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Random) -> None:
-    """Who enters a slot finds it left by all who leave it, and only members of circles step aside."""
+    """Who enters a slot finds it left by all who leave it, and only members of circles vacate theirs."""
     updates = [
         move(
             event(f"m{n}", a / 24, rooms=r, length=length * HOUR),
@@ -185,10 +184,10 @@ def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Ran
     held = {u.booking.key.uid: u.booking.spec for u in updates}
     for update in ordered:
         assert isinstance(update, Update)
-        for aside in update.aside:
-            number = int(aside.key.uid[1:])
+        for vacating in update.vacating:
+            number = int(vacating.key.uid[1:])
             assert (number, number) in reach
-            del held[aside.key.uid]  # it has not moved before, or this fails
+            del held[vacating.key.uid]  # it has not moved before, or this fails
         uid = update.meeting.key.uid
         assert not [
             other for other, spec in held.items() if other != uid and _meets(spec, update.meeting.spec)
