@@ -86,7 +86,7 @@ class Properties:
     """
 
     def __init__(self, event: Repaired) -> None:
-        """Raises `BrokenComponent` for a property that decides time and cannot be read."""
+        """Read the values; raises `BrokenComponent` for a property that decides time and cannot be read."""
         _check_unreadable(event.unreadable)
         self._event = event
         self._written = event.properties

@@ -93,7 +93,7 @@ class OwnZone(tzinfo):
     """
 
     def __init__(self, definition: RawComponent, name: str) -> None:
-        """Raises `UnusableZone`."""
+        """Read a VTIMEZONE; raises `UnusableZone` if it does not give every time an offset."""
         self._name = name
         parts = [*definition.subcomponents("STANDARD"), *definition.subcomponents("DAYLIGHT")]
         if not parts:

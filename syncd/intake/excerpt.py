@@ -6,7 +6,6 @@ Nothing in here decides what is booked.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from syncd.core.occurrence import Moment, Occurrence, Window, extent_of
-from syncd.ics.content import RawCalendar, RawComponent, split, unescaped
+from syncd.ics.content import RawCalendar, RawComponent, split, tzid_of, unescaped
 from syncd.ics.contexts import Locale
 from syncd.ics.quirks import repaired
 from syncd.ics.series import ParsedSeries, SeriesParser, lines_of
@@ -23,7 +22,6 @@ from syncd.ics.zones import UnknownZone, Zones
 from syncd.intake.source_index import SourceIndex
 
 _DATED = ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE")
-_TZID = re.compile(r';TZID=("[^"]*"|[^;:"]*)', re.IGNORECASE)
 _YEAR = timedelta(days=366)
 _Parses: TypeAlias = Callable[[datetime, datetime], ParsedSeries]
 
@@ -144,12 +142,12 @@ def _zone_uses(raw: RawComponent, calendar: RawCalendar, locale: Locale, window:
     zones = locale.zones_of(calendar)
     for name in _DATED:
         for parameters, value in raw.values(name):
-            tzid = _TZID.search(parameters)
+            tzid = (tzid_of(parameters) or "").strip('" ')
             first = value.split(",")[0].partition("/")[0].strip().upper()
             if first.endswith("Z"):
                 yield ZoneUse("UTC", "UTC", "the times end with a Z")
-            elif tzid is not None and tzid[1].strip('" '):
-                yield _named(tzid[1].strip('" '), zones, window)
+            elif tzid:
+                yield _named(tzid, zones, window)
             else:
                 yield _floating(zones, calendar.properties, locale)
 
