@@ -366,7 +366,6 @@ class LedgerContract:
                 state="read" if ok else "unreadable",
                 complete=ok,
                 events=7 if ok else 0,
-                documents=1,
                 digest=f"digest {minute}" if ok else "",
                 error=None if ok else "The file is absent.",
                 defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")] if ok else [],
@@ -379,7 +378,7 @@ class LedgerContract:
         read(2, ok=False)
         record = ledger.sources.all()["office"]
         assert (record.state, record.failures, record.error) == ("unreadable", 2, "The file is absent.")
-        assert (record.events, record.documents, record.quarantined) == (7, 1, 1)
+        assert (record.events, record.quarantined) == (7, 1)
         assert (record.last_ok_at, record.last_read_at) == (NOW, NOW + 2 * MINUTE)
         assert record.next_run_at == NOW + 9 * MINUTE
         assert ledger.sources.digest_of("office") == "digest 0"

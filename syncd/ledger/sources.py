@@ -19,7 +19,7 @@ from syncd.ledger.gate import WritingGate
 _BEFORE = select(tables.sources.c.failures, tables.sources.c.quarantined).where(
     tables.sources.c.name == bindparam("source")
 )
-_UNREAD = {"events": 0, "documents": 0, "quarantined": 0}
+_UNREAD = {"events": 0, "documents": 0, "quarantined": 0}  # nobody asks for documents any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SourceRecord:
 
     `state` is read, unchanged or unreadable; `failures` counts incomplete readings in a row.
     `last_ok_at` and `digest` are those of the last complete reading.
-    When it cannot be read, `events`, `documents` and `quarantined` stay what they were.
+    When it cannot be read, `events` and `quarantined` stay what they were.
     """
 
     name: str
@@ -37,7 +37,6 @@ class SourceRecord:
     last_ok_at: datetime | None = None
     next_run_at: datetime | None = None
     events: int = 0
-    documents: int = 0
     quarantined: int = 0
     failures: int = 0
     digest: str | None = None
@@ -64,7 +63,8 @@ class Sources:
 
     def all(self) -> dict[str, SourceRecord]:
         """Return the records of all sources that were ever looked at and not forgotten, by name."""
-        query = select(tables.sources).order_by(tables.sources.c.name)
+        c = tables.sources.c
+        query = select(*(c[field.name] for field in fields(SourceRecord))).order_by(c.name)
         records = [SourceRecord(**found) for found in self._database.mappings(query)]
         return {record.name: record for record in records}
 
@@ -84,7 +84,6 @@ class Sources:
         digest: str,
         error: str | None,
         defects: Sequence[Defect],
-        documents: int = 0,
     ) -> None:
         """Store how a reading went and the defects that it found; a defect seen before keeps its date."""
         values: dict[str, object] = {"state": state, "last_read_at": at, "error": error}
@@ -92,11 +91,7 @@ class Sources:
             values |= {"last_ok_at": at, "digest": digest}
         is_read = state != "unreadable"
         if is_read:
-            values |= {
-                "events": events,
-                "documents": documents,
-                "quarantined": count_quarantined(defects),
-            }
+            values |= {"events": events, "quarantined": count_quarantined(defects)}
         with self._gate.writing() as connection:
             before = connection.execute(_BEFORE, {"source": source}).first()
             failures = before.failures if before else 0
