@@ -113,19 +113,19 @@ class _Teller:
             )
 
     def _source(self, where: Where) -> Iterator[Line]:
-        account = where.account
-        assert account is not None  # only sources that hold the UID are told of
-        documents = list(dict.fromkeys(part.document for part in account.parts))
-        found = count(len(account.parts), "component")
+        excerpt = where.excerpt
+        assert excerpt is not None  # only sources that hold the UID are told of
+        documents = list(dict.fromkeys(part.document for part in excerpt.parts))
+        found = count(len(excerpt.parts), "component")
         looked = (
             f"; the last cycle read it on {self._words.at(where.record.last_read_at)}" if where.record else ""
         )
         yield Line(f"Source {where.name} has it now, in {listed(documents)}: {found}{looked}.")
-        for part in account.parts[:_MOST_PARTS]:
+        for part in excerpt.parts[:_MOST_PARTS]:
             yield Line(told_part(part, several=len(documents) > 1), 2)
-        if len(account.parts) > _MOST_PARTS:
-            yield Line(f"… and {len(account.parts) - _MOST_PARTS} more; --json has all.", 2, "dim")
-        for zone in account.zones:
+        if len(excerpt.parts) > _MOST_PARTS:
+            yield Line(f"… and {len(excerpt.parts) - _MOST_PARTS} more; --json has all.", 2, "dim")
+        for zone in excerpt.zones:
             yield Line(told_zone(zone), 2, "red" if zone.zone is None else "")
         for defect in where.defects:
             yield Line(
@@ -159,10 +159,10 @@ class _Teller:
 
     def _summary(self) -> Iterator[Line]:
         story = self._story
-        accounts = [where.account for where in story.where if where.account is not None]
-        past = max((account.past or 0 for account in accounts), default=0)
-        since = next((a.past_since for a in accounts if a.past == past), None)
-        parts = chain.from_iterable(account.parts for account in accounts)
+        excerpts = [where.excerpt for where in story.where if where.excerpt is not None]
+        past = max((excerpt.past or 0 for excerpt in excerpts), default=0)
+        since = next((a.past_since for a in excerpts if a.past == past), None)
+        parts = chain.from_iterable(excerpt.parts for excerpt in excerpts)
         if past and any(part.recurs for part in parts):
             are_over = "is over" if past == 1 else "are over"
             when = f" since {since:%Y-%m-%d}" if since else ""

@@ -31,11 +31,11 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """How a source stands: now, in the last cycle, and with the UID in it (`account` None: not in it)."""
+    """How a source stands: now, in the last cycle, and with the UID in it (`excerpt` None: not in it)."""
 
     reading: Reading
     record: SourceRecord | None
-    account: SourceExcerpt | None
+    excerpt: SourceExcerpt | None
     defects: tuple[Defect, ...]
 
     @property
@@ -66,7 +66,7 @@ class Story:
     @property
     def where(self) -> tuple[Where, ...]:
         """Return the sources that hold the UID."""
-        return tuple(where for where in self.searched if where.account is not None)
+        return tuple(where for where in self.searched if where.excerpt is not None)
 
     @property
     def known(self) -> bool:
@@ -79,8 +79,8 @@ class Story:
         current_first = sorted(self.fates, key=lambda fate: fate.closed)
         topics = [fate.topic for fate in current_first]
         for where in self.where:
-            if where.account is not None:
-                topics += [part.topic for part in where.account.parts]
+            if where.excerpt is not None:
+                topics += [part.topic for part in where.excerpt.parts]
         return next(filter(None, topics), "")
 
     @property
@@ -93,7 +93,7 @@ class Story:
         failed = [where for where in self.searched if where.reading.error]
         if not self.known:
             return tuple(failed)
-        return tuple(where for where in failed if where.account is not None or where.name in witnesses)
+        return tuple(where for where in failed if where.excerpt is not None or where.name in witnesses)
 
     @property
     def needs_person(self) -> bool:
@@ -113,8 +113,8 @@ class Story:
 
     def document(self) -> dict[str, object]:
         """Return the document of `explain --json`."""
-        accounts = [where.account for where in self.where if where.account is not None]
-        counted = max((a for a in accounts if a.past is not None), key=lambda a: a.past or 0, default=None)
+        excerpts = [where.excerpt for where in self.where if where.excerpt is not None]
+        counted = max((a for a in excerpts if a.past is not None), key=lambda a: a.past or 0, default=None)
         return {
             "uid": self.uid,
             "known": self.known,
@@ -238,9 +238,9 @@ def story_of(uid: str, parts: Service) -> Story:
     searched: list[Where] = []
     for name, reading in examined.readings.items():
         defects = tuple(defect for defect in reading.defects if defect.uid == uid)
-        searched.append(Where(reading, records.get(name), examined.accounts.get(name), defects))
+        searched.append(Where(reading, records.get(name), examined.excerpts.get(name), defects))
     suggestions: tuple[Suggestion, ...] = ()
-    if not examined.accounts and not fates:
+    if not examined.excerpts and not fates:
         suggestions = tuple(_suggestions(uid, examined, ledger))
     return Story(
         uid=uid,
@@ -267,17 +267,17 @@ def _searched(reading: Reading) -> dict[str, object]:
 
 
 def _source(where: Where) -> dict[str, object]:
-    account, record = where.account, where.record
-    assert account is not None  # only sources that hold the UID are told of
+    excerpt, record = where.excerpt, where.record
+    assert excerpt is not None  # only sources that hold the UID are told of
     return {
         "name": where.name,
-        "line": account.parts[0].line if account.parts else None,
-        "components": len(account.parts),
+        "line": excerpt.parts[0].line if excerpt.parts else None,
+        "components": len(excerpt.parts),
         "quarantined": _quarantined(where.defects),
         "error": where.reading.error,
         "last_cycle_at": iso(record.last_read_at) if record else None,
-        "parts": [asdict(part) for part in account.parts],
-        "zones": [asdict(zone) for zone in account.zones],
+        "parts": [asdict(part) for part in excerpt.parts],
+        "zones": [asdict(zone) for zone in excerpt.zones],
     }
 
 

@@ -90,7 +90,7 @@ def fates_of(uid: str, examined: Examination, ledger: Ledger, later: Mapped | No
 
 def later_occurrence(examined: Examination) -> Occurrence | None:
     """Return the first occurrence beyond the horizon in any source; None if there is none."""
-    ahead = [account.later for account in examined.accounts.values() if account.later is not None]
+    ahead = [excerpt.later for excerpt in examined.excerpts.values() if excerpt.later is not None]
     return min(ahead, key=lambda o: (extent(o)[0], o.key), default=None)
 
 

@@ -56,7 +56,7 @@ class Preview:
 class Examination:
     """What a cycle would decide at `now`, all that it would decide it from, and how one UID was read.
 
-    `accounts` are by source, of those that hold the UID.
+    `excerpts` are by source, of those that hold the UID.
     `unasked` says why the API could not be asked; the plan then rests on what is known without it.
     """
 
@@ -64,7 +64,7 @@ class Examination:
     readings: Mapping[str, Reading]
     grounds: PlanInputs
     plan: Plan
-    accounts: Mapping[str, SourceExcerpt]
+    excerpts: Mapping[str, SourceExcerpt]
     unasked: str | None
 
 
