@@ -40,7 +40,7 @@ class Canceller:
         clock: Callable[[], datetime],
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
         self._settings = settings
         self._records = records
         self._refusals = refusals
@@ -56,7 +56,7 @@ class Canceller:
         approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
         asked = self._api.time().latest
         intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, asked) for c in approved]
-        stored = self._ledger.bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
+        stored = self._bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
     def cancel(self, change: Cancel) -> Task[None]:

@@ -49,7 +49,8 @@ class Creator:
         clock: Callable[[], datetime],
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
+        self._published = ledger.published
         self._settings = settings
         self._records = records
         self._refusals = refusals
@@ -66,7 +67,7 @@ class Creator:
             if still_taken:
                 return
         settings = self._settings
-        meeting = publish(meeting, self._ledger.published, settings.publish_dir, settings.publish_mode)
+        meeting = publish(meeting, self._published, settings.publish_dir, settings.publish_mode)
         asked = self._api.time()
         mark = None
         if settings.mapping.marker:
@@ -83,14 +84,14 @@ class Creator:
             intent = replace(intent, row=former.row, attempts=former.attempts + 1)
         elif former is not None:
             # The former reservation was released or rejected: its record ends where the new one begins.
-            self._ledger.bookings.record(
+            self._bookings.record(
                 former.with_state(BookingState.CANCELLED, former.reason, former.detail),
                 at=now,
                 what="replaced",
                 detail="The calendar changed after it ended in Tuya; it is booked anew.",
             )
         detail = f"mark {intent.mark}"
-        (stored,) = self._ledger.bookings.record(intent, at=now, what="create", detail=detail)
+        (stored,) = self._bookings.record(intent, at=now, what="create", detail=detail)
         return stored
 
     def _send(self, intent: Booking, spec: ReservationSpec, mark: Mark | None, asked: ApiTime) -> Task[None]:
@@ -129,7 +130,7 @@ class Creator:
 
     def _require_new(self, reservation_id: str) -> None:
         """Raise `OutcomeUnknown` when the id that a create gave is one that a booking has or had."""
-        if self._ledger.bookings.recorded([reservation_id]):
+        if self._bookings.recorded([reservation_id]):
             raise OutcomeUnknown(
                 "the API answered with the id of another reservation, so it may be booked; "
                 "syncd settles it by looking"
@@ -149,7 +150,7 @@ class Creator:
             if isinstance(error, ApiUnusable):
                 raise
             return
-        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
+        known = self._bookings.recorded({r.reservation_id for r in found})
         ours = [r for r in made_by(intent, found, known) if r.live and r.mark is not None]
         blocker = blocker_of(spec, found)
         if found.doubt and not ours and blocker is None:

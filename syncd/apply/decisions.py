@@ -32,7 +32,8 @@ class Decisions:
 
     def __init__(self, *, api: Api, ledger: BookingLedger, records: BookingRecords, settler: Settler) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
+        self._decisions = ledger.people
         self._records = records
         self._settler = settler
 
@@ -46,19 +47,19 @@ class Decisions:
             for booking, decision in due:
                 with left_in_doubt([booking]):
                     if self._carry_out(booking, decision, found):
-                        self._ledger.people.drop_decision(decision.booking)
+                        self._decisions.drop_decision(decision.booking)
 
     def _due(self) -> list[tuple[Booking, Decision]]:
         """Return the bookings that are open to a decision with it; drop the decisions about others."""
-        decisions = self._ledger.people.decisions()
+        decisions = self._decisions.decisions()
         if not decisions:
             return []
-        by_row = {booking.row: booking for booking in self._ledger.bookings.current()}
+        by_row = {booking.row: booking for booking in self._bookings.current()}
         due: list[tuple[Booking, Decision]] = []
         for decision in decisions:
             booking = by_row.get(decision.booking)
             if booking is None or not resolvable(booking):
-                self._ledger.people.drop_decision(decision.booking)
+                self._decisions.drop_decision(decision.booking)
             else:
                 due.append((booking, decision))
         return due
@@ -68,7 +69,7 @@ class Decisions:
         bookings = [booking for booking, decision in due if _is_looked_for(booking, decision)]
         if not bookings:
             return Listing()
-        return list_around_bookings(bookings, self._api, self._ledger.bookings)
+        return list_around_bookings(bookings, self._api, self._bookings)
 
     def _carry_out(self, booking: Booking, decision: Decision, found: Listing) -> bool:
         """Carry a decision out; return False if it has to wait."""
@@ -157,7 +158,7 @@ class Decisions:
 
         Return False when the API's list does not tell whether it has, so that the decision waits.
         """
-        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
+        known = self._bookings.recorded({r.reservation_id for r in found})
         asked = replace(
             booking, pending=booking.pending or booking.content, attempted_at=booking.attempted_at or _EPOCH
         )
@@ -199,7 +200,7 @@ class Decisions:
         """Say why a reservation cannot be that of a booking, as the end of a sentence; empty if it can."""
         if there is None or not there.live:
             return "is not live in Tuya"
-        holders = self._ledger.bookings.holders([reservation_id]).values()
+        holders = self._bookings.holders([reservation_id]).values()
         if any(holder.row != booking.row for holder in holders):
             return "belongs to another booking"
         return f"makes no sense ({there.oddity})" if there.oddity else ""

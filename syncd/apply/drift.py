@@ -79,6 +79,7 @@ class DriftCheck:
     ) -> None:
         self._api = api
         self._ledger = ledger
+        self._bookings = ledger.bookings
         self._settings = settings
         self._records = records
         self._canceller = canceller
@@ -89,15 +90,15 @@ class DriftCheck:
         It takes over what people and approvers did to our reservations, and reservations of ours that the
         ledger has lost; it cancels duplicates where the mode allows it.
         """
-        known = self._ledger.bookings.current()
+        known = self._bookings.current()
         listing = list_everything(
             self._api, known, meetings, now, Window.ahead(now, self._settings.horizon).reach
         )
         found = {r.reservation_id: r for r in listing}
         if forget_vanished(known, found, self._ledger, now):
-            known = self._ledger.bookings.current()
+            known = self._bookings.current()
         if self._take_over_changes(known, listing, found, now):
-            known = self._ledger.bookings.current()
+            known = self._bookings.current()
         self._take_over_lost(known, listing, meetings, now)
         self._note_comparison(listing, now)
 
@@ -110,7 +111,7 @@ class DriftCheck:
         """
         listing = list_around_meetings(meetings, self._api)
         marks = {str(r.mark) for r in listing if r.mark}
-        known = self._ledger.bookings.concerned({m.key.uid for m in meetings}, marks)
+        known = self._bookings.concerned({m.key.uid for m in meetings}, marks)
         recognised = recognise(listing.reservations, meetings, known, self._settings.instance, now)
         adopted = [b for b in recognised.adopted if self._is_live(b)]
         self._adopt(adopted, recognised, now)
@@ -179,9 +180,7 @@ class DriftCheck:
     ) -> None:
         """Take over reservations with our mark that no booking has, and sort out what is superfluous."""
         # That marks of what is over were given is known, if they are of reservations that are recorded.
-        over = self._ledger.bookings.recorded(
-            {r.reservation_id for r in listing if r.is_over(now) or not r.live}
-        )
+        over = self._bookings.recorded({r.reservation_id for r in listing if r.is_over(now) or not r.live})
         in_question = tuple(r for r in listing if r.reservation_id not in over)
         recognised = recognise(in_question, meetings, known, self._settings.instance, now)
         # Where nothing was cancelled, there is nothing that a list might still show.
@@ -208,7 +207,7 @@ class DriftCheck:
         if listing.trouble and is_unproven(self._ledger):
             facts.set(UNPROVEN_AT, now)
         else:
-            self._ledger.bookings.mark_adopted(now)
+            self._bookings.mark_adopted(now)
             if facts.get(UNPROVEN_AT) is not None:
                 facts.set(UNPROVEN_AT, None)
         facts.set(COMPARED_AT, now)

@@ -1,4 +1,4 @@
-"""Asks the API, and keeps in mind which answers make no sense and which questions are refused.
+"""Asks the API, and remembers which answers make no sense and which questions are refused.
 
 Such an answer concerns the reservation or the list that was asked for, and nothing else.
 What is kept is named by `status` without asking anybody, until it is answered well.
@@ -41,11 +41,11 @@ class Oddity:
 
     @property
     def reservation_id(self) -> str | None:
-        """The reservation that it is about, if it is about one."""
+        """Return the id of the reservation that it is about; None if it is about a question."""
         return None if self.reason is Reason.QUESTION_REFUSED else self.about
 
     def document(self) -> dict[str, object]:
-        """As `status --json` and `once --json` have it."""
+        """Return it as `status --json` and `once --json` have it."""
         return {
             "reservation_id": self.reservation_id,
             "about": "reservation" if self.reservation_id else self.about,
@@ -66,27 +66,26 @@ _ODDITIES = Fact("oddities", _encode_oddities, _decode_oddities)
 
 
 def oddities(facts: FactStore) -> tuple[Oddity, ...]:
-    """What stands at the API that a person should look at, as far as it was asked: the one place for it."""
+    """Return what a person should look at in the API, as far as it was asked; the one place for it."""
     return facts.get(_ODDITIES) or ()
 
 
 def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
-    """The same, with what the records of these bookings say of their reservations."""
+    """Return the same with what the records of these bookings say of their reservations."""
     found = oddities(facts)
     named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
-    told = tuple(
-        Oddity(b.reason, b.reservation_id, b.detail)
-        for b in bookings
-        if b.reservation_id is not None
-        and b.reason in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN}
-        and b.state in HOLDING_STATES
-        and b.reservation_id not in named
-    )
+    told: list[Oddity] = []
+    for booking in bookings:
+        reason, reservation_id = booking.reason, booking.reservation_id
+        if reason not in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN} or reservation_id is None:
+            continue
+        if booking.state in HOLDING_STATES and reservation_id not in named:
+            told.append(Oddity(reason, reservation_id, booking.detail))
     return (*found, *told)
 
 
 def leftovers(facts: FactStore) -> tuple[int, int]:
-    """How many reservations with our mark the last comparison found nobody's: strays, and duplicates."""
+    """Return how many strays and how many duplicates with our mark the last comparison left."""
     reasons = [oddity.reason for oddity in oddities(facts)]
     return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
 
@@ -96,7 +95,7 @@ class Questions:
 
     def __init__(self, api: Api, ledger: BookingLedger, clock: Callable[[], datetime]) -> None:
         self._api = api
-        self._ledger = ledger
+        self._facts = ledger.facts
         self._clock = clock
         self._said: dict[str, str] = {}  # by reservation: what makes no sense in it, or nothing
         self._asked: set[str] = set()  # reservations that were asked for by themselves
@@ -108,7 +107,7 @@ class Questions:
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """Requests so far by method."""
+        """Return the requests so far by method."""
         return self._api.calls
 
     def armed(self) -> AbstractContextManager[None]:
@@ -116,12 +115,12 @@ class Questions:
         return self._api.armed()
 
     def cancel(self, reservation_id: str, *, asked: ApiTime) -> None:
-        """Cancel a reservation; whether it makes sense is no matter any more."""
+        """Cancel a reservation; forget what made no sense in it."""
         self._api.cancel(reservation_id, asked=asked)
         self.note(reservation_id, "")
 
     def get(self, reservation_id: str) -> Reservation | None:
-        """Ask for one reservation."""
+        """Return one reservation, None if it does not exist; note what makes no sense in it."""
         there = self._api.get(reservation_id)
         self._asked.add(reservation_id)
         self.note(reservation_id, self._trouble(there))
@@ -130,7 +129,7 @@ class Questions:
     def find(
         self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
     ) -> Listing:
-        """Ask for the reservations of a time."""
+        """Return the reservations of a time; note what makes no sense in them, and why a list is in doubt."""
         listing = self._api.find(start, end, creator=creator, room_ids=room_ids)
         about = f"the list of room {', '.join(room_ids)}" if room_ids else ALL_LISTS
         self._note_list(about, listing)
@@ -139,14 +138,14 @@ class Questions:
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
     ) -> Listing | None:
-        """Ask for the reservations of a time with a few calls."""
+        """Return the same if it takes no more than so many calls, else None."""
         listing = self._api.find_within(calls, start, end, creator=creator)
         if listing is not None:
             self._note_list(ALL_LISTS, listing)
         return listing
 
     def rules(self) -> BookingRules:
-        """Ask for the tenant's booking rules; raises `Unanswered`."""
+        """Return the tenant's booking rules; raise `Unanswered`, which is noted."""
         try:
             rules = self._api.rules()
         except Unanswered as error:
@@ -156,7 +155,7 @@ class Questions:
         return rules
 
     def find_user(self, address: str) -> str | None:
-        """Ask the directory for a person; raises `Unanswered`."""
+        """Return the id of a person in the directory; raise `Unanswered`, which is noted."""
         try:
             user = self._api.find_user(address)
         except Unanswered as error:
@@ -174,18 +173,19 @@ class Questions:
         self._questions.clear()
 
     def note(self, reservation_id: str, oddity: str) -> None:
-        """Keep in mind what makes no sense in a reservation; empty: it is sound."""
+        """Note what makes no sense in a reservation; empty: it is sound."""
         if oddity and not self._said.get(reservation_id):
             log.warning("odd reservation", reservation_id=reservation_id, detail=oddity)
         self._said[reservation_id] = oddity
 
     def troubled_lists(self) -> bool:
-        """Whether a list that was asked for proves nothing by what it lacks."""
-        return any(trouble for about, trouble in self._questions.items() if about not in {RULES, DIRECTORY})
+        """Tell whether a list that was asked for proves nothing by what it lacks."""
+        about_lists = self._questions.keys() - {RULES, DIRECTORY}
+        return any(self._questions[about] for about in about_lists)
 
     def odd(self) -> tuple[Oddity, ...]:
-        """What stands now: what is remembered, with what was asked since."""
-        return self._kept(oddities(self._ledger.facts))
+        """Return what is known now: what is remembered, with what was asked since."""
+        return self._kept(oddities(self._facts))
 
     def remember(self) -> None:
         """Store what was found out since the last time."""
@@ -193,18 +193,14 @@ class Questions:
 
     def compared(self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]) -> None:
         """Store what a comparison of ledger and API found, in place of all that was known of reservations."""
-        found = {
-            (Reason.STRAY, r.reservation_id): Oddity(Reason.STRAY, r.reservation_id, _STRAY) for r in strays
-        }
-        found |= {
-            (Reason.DUPLICATE, r.reservation_id): Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE)
-            for r in duplicates
-        }
-        rules = [o for o in oddities(self._ledger.facts) if o.about == RULES]
-        self._store((*self._kept(rules), *found.values()))
+        found = [Oddity(Reason.STRAY, r.reservation_id, _STRAY) for r in strays]
+        found += [Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE) for r in duplicates]
+        once = dict.fromkeys(found)
+        rules = [oddity for oddity in oddities(self._facts) if oddity.about == RULES]
+        self._store((*self._kept(rules), *once))
 
     def _kept(self, known: Collection[Oddity]) -> tuple[Oddity, ...]:
-        """What is known without what was answered since, and what was answered badly since."""
+        """Return what is known without what was answered since, with what was answered badly since."""
         kept = [o for o in known if not self._is_answered(o)]
         said = sorted(self._said.items())
         kept += [Oddity(Reason.UNCLEAR_IN_TUYA, about, detail) for about, detail in said if detail]
@@ -218,11 +214,11 @@ class Questions:
         return oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
 
     def _store(self, found: tuple[Oddity, ...]) -> None:
-        if oddities(self._ledger.facts) != found:
-            self._ledger.facts.set(_ODDITIES, found or None)
+        if oddities(self._facts) != found:
+            self._facts.set(_ODDITIES, found or None)
 
     def _note_list(self, about: str, listing: Listing) -> None:
-        remembered = {oddity.about for oddity in oddities(self._ledger.facts)}
+        remembered = {oddity.about for oddity in oddities(self._facts)}
         for reservation in listing:
             reservation_id = reservation.reservation_id
             if reservation_id in self._asked:

@@ -24,7 +24,7 @@ _MARGIN = timedelta(minutes=5)  # whatever the API's window means (start, overla
 
 
 def look_up(bookings: Sequence[Booking], api: Api, density: float) -> dict[str, Reservation]:
-    """What the API has of the reservations of these bookings, by id; raises `ApiUnusable`.
+    """Return what the API has of the reservations of these bookings, by id; raise `ApiUnusable`.
 
     `density` is how many reservations of ours there are in a day.
     At most as many calls as bookings; one more where others fill the first list.
@@ -40,31 +40,41 @@ def look_up(bookings: Sequence[Booking], api: Api, density: float) -> dict[str, 
             listed = _listed(group, api)
             lists_pay = listed is not None
         if listed is None:
-            asked = (api.get(b.reservation_id) for b in group if b.reservation_id)
-            listed = tuple(r for r in asked if r is not None)
-        found |= {r.reservation_id: r for r in listed}
+            listed = _asked_one_by_one(group, api)
+        for reservation in listed:
+            found[reservation.reservation_id] = reservation
     return found
 
 
+def _asked_one_by_one(group: Iterable[Booking], api: Api) -> tuple[Reservation, ...]:
+    ids = [booking.reservation_id for booking in group if booking.reservation_id]
+    asked = [api.get(reservation_id) for reservation_id in ids]
+    return tuple(reservation for reservation in asked if reservation is not None)
+
+
 def _groups(bookings: Iterable[Booking], page: timedelta) -> list[list[Booking]]:
-    """Those that lie so close together that a list has no more pages than it shows of them."""
+    """Group bookings so that listing a group takes no more calls than reading each."""
     groups: list[list[Booking]] = []
     until = _LONG_AGO
     for booking in sorted(bookings, key=lambda b: b.spec.start):
-        if booking.spec.start > until + page:
+        spec = booking.spec
+        if spec.start > until + page:
             groups.append([])
         groups[-1].append(booking)
-        until = max(until, booking.spec.end)
+        until = max(until, spec.end)
     return groups
 
 
 def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | None:
-    """All reservations of the time of a group; None if it takes fewer calls to ask for each.
+    """Return all reservations of the time of a group; None if it takes fewer calls to ask for each.
 
     None too if a list is refused or contradicts itself.
     """
-    first, last = min(b.spec.start for b in group), max(b.spec.end for b in group)
-    creators = {b.spec.creator for b in group}
+    start = min(booking.spec.start for booking in group) - _MARGIN
+    end = max(booking.spec.end for booking in group) + _MARGIN
+    creators = {booking.spec.creator for booking in group}
     creator = creators.pop() if len(creators) == 1 else None  # what others booked there fills pages too
-    listing = api.find_within(len(group), first - _MARGIN, last + _MARGIN, creator=creator)
-    return None if listing is None or listing.doubt else listing.reservations
+    listing = api.find_within(len(group), start, end, creator=creator)
+    if listing is None or listing.doubt:
+        return None
+    return listing.reservations

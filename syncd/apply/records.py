@@ -43,7 +43,7 @@ class BookingRecords:
         self, *, api: Api, ledger: BookingLedger, settings: Settings, clock: Callable[[], datetime]
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
         self._settings = settings
         self._clock = clock
         self._doubtful: set[int] = set()  # rows
@@ -52,17 +52,17 @@ class BookingRecords:
 
     def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
         """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
-        (stored,) = self._ledger.bookings.record(booking, at=self._clock(), what=what, detail=detail)
+        (stored,) = self._bookings.record(booking, at=self._clock(), what=what, detail=detail)
         return stored
 
     def amend(self, booking: Booking) -> Booking:
         """Store a booking to which nothing happened that the history has to tell; return it."""
-        self._ledger.bookings.amend(booking)
+        self._bookings.amend(booking)
         return booking
 
     def latest(self, booking: Booking) -> Booking:
         """Return a booking as the ledger has it now."""
-        of_uid = self._ledger.bookings.of(booking.key.uid)
+        of_uid = self._bookings.of(booking.key.uid)
         return next(stored for stored in of_uid if stored.row == booking.row)
 
     # After its answer
@@ -119,7 +119,7 @@ class BookingRecords:
         detail = f"{str(error).rstrip('.')}. It is settled by looking."
         settled_at = self._api.time().latest + self._settings.request_validity + GRACE
         doubt = replace(intent.with_state(intent.state, reason, detail), retry_at=settled_at)
-        self._ledger.bookings.record(doubt, at=now, what="in doubt", detail=str(error))
+        self._bookings.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **log_fields(doubt))
 
     def became_doubtful(self, booking: Booking) -> bool:

@@ -39,7 +39,7 @@ class RefusalInquiry:
         clock: Callable[[], datetime],
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
         self._settings = settings
         self._records = records
         self._clock = clock
@@ -64,7 +64,7 @@ class RefusalInquiry:
 
     def record_conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        holder = self._ledger.bookings.holders([blocker.reservation_id]).get(blocker.reservation_id)
+        holder = self._bookings.holders([blocker.reservation_id]).get(blocker.reservation_id)
         # Of one that stands elsewhere than we know, we do not learn when it leaves.
         ours = holder is not None and holder.spec.in_the_way_of(booking.pending or booking.spec)
         taken_by = f"reservation {blocker.reservation_id} ({blocker.topic})"

@@ -13,25 +13,27 @@ from syncd.ledger.facts import REPAIRS, FactStore
 
 
 def repairs(facts: FactStore) -> Mapping[int, Repaired]:
-    """What was repaired and is not known to last, by row of its booking."""
+    """Return what was repaired and is not known to last, by row of its booking."""
     return facts.get(REPAIRS) or {}
 
 
 def count_repair(facts: FactStore, change: Update) -> None:
     """Remember that a repair is about to be sent."""
-    known = repairs(facts)
-    before = known.get(change.booking.row)
+    known, row = repairs(facts), change.booking.row
     origin = change.meeting.occurrence.fingerprint
-    times = before.times if before is not None and before.is_of(origin, change.changed) else 0
-    _store(facts, {**known, change.booking.row: Repaired(origin, change.changed, times + 1)})
+    before = known.get(row)
+    times = 1
+    if before is not None and before.is_of(origin, change.changed):
+        times = before.times + 1
+    _store(facts, {**known, row: Repaired(origin, change.changed, times)})
 
 
 def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection[int]) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
     known = repairs(facts)
     if known:
-        good = set(lasting)
-        _store(facts, {row: told for row, told in known.items() if row in current and row not in good})
+        in_question = set(current).difference(lasting)
+        _store(facts, {row: repaired for row, repaired in known.items() if row in in_question})
 
 
 def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:

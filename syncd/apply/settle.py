@@ -84,7 +84,7 @@ class Settler:
         clock: Callable[[], datetime],
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._bookings = ledger.bookings
         self._settings = settings
         self._records = records
         self._canceller = canceller
@@ -108,7 +108,7 @@ class Settler:
         elif booking.reservation_id is not None:
             self._settle_update(booking)
         else:
-            known = self._ledger.bookings.recorded({r.reservation_id for r in found})
+            known = self._bookings.recorded({r.reservation_id for r in found})
             self._settle_create(booking, found, known)
 
     def settled_at(self, booking: Booking) -> datetime:
@@ -134,7 +134,7 @@ class Settler:
         self._records.record(waiting, what, detail)
 
     def _settle(self, *, repeat: bool) -> None:
-        doubtful = self._ledger.bookings.in_doubt(self._clock())
+        doubtful = self._bookings.in_doubt(self._clock())
         if doubtful:
             doubtful = self._begun_anew(doubtful)
         creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
@@ -167,8 +167,8 @@ class Settler:
     # Creates
 
     def _settle_creates(self, creates: Sequence[Booking]) -> None:
-        found = list_around_bookings(creates, self._api, self._ledger.bookings)
-        known = self._ledger.bookings.recorded({r.reservation_id for r in found})
+        found = list_around_bookings(creates, self._api, self._bookings)
+        known = self._bookings.recorded({r.reservation_id for r in found})
         for booking in creates:
             self._settle_create(booking, found, known)
 

@@ -35,7 +35,8 @@ class Updater:
         swap: RoomSwap,
     ) -> None:
         self._api = api
-        self._ledger = ledger
+        self._facts = ledger.facts
+        self._published = ledger.published
         self._settings = settings
         self._records = records
         self._refusals = refusals
@@ -59,7 +60,7 @@ class Updater:
                 return
         settings = self._settings
         wanted = meeting
-        meeting = publish(wanted, self._ledger.published, settings.publish_dir, settings.publish_mode)
+        meeting = publish(wanted, self._published, settings.publish_dir, settings.publish_mode)
         if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
             return  # all that differs are attachments that still cannot be published
         yield from self._send(change, meeting, booking)
@@ -70,7 +71,7 @@ class Updater:
         shown = booking.shown_by(meeting)
         intent = shown.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
         if change.reason is Reason.REPAIRED:
-            count_repair(self._ledger.facts, change)
+            count_repair(self._facts, change)
         intent = self._records.record(intent, "update", ", ".join(change.changed))
         back = replace(booking, row=intent.row)
         try:
