@@ -53,9 +53,10 @@ class Canceller:
         Then the approval may be spent: after a kill, or when the API cannot be used, they are settled
         without asking again.
         """
-        approved = [c for c in plan.writes if isinstance(c, Cancel) and c.evidence is Evidence.APPROVED]
-        asked = self._api.time().latest
-        intents = [c.booking.cancelling(c.reason, c.evidence, c.detail, asked) for c in approved]
+        cancels = [change for change in plan.writes if isinstance(change, Cancel)]
+        approved = [cancel for cancel in cancels if cancel.evidence is Evidence.APPROVED]
+        asked = self._api.time()
+        intents = [_intent(cancel, asked) for cancel in approved]
         stored = self._bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
         self._approved = {intent.row: intent for intent in stored}
 
@@ -70,8 +71,8 @@ class Canceller:
             yield from self._send(approved, self._api.time())
             return
         asked = self._api.time()
-        intent = booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)
-        intent = self._records.record(intent, "cancel", f"{change.reason} ({change.evidence})")
+        what_for = f"{change.reason} ({change.evidence})"
+        intent = self._records.record(_intent(change, asked), "cancel", what_for)
         yield from self._send(intent, asked, booking)
 
     def repeat(self, intent: Booking) -> None:
@@ -143,3 +144,7 @@ class Canceller:
             self._records.refuse_cancel(intent, there, after_tries(str(no), intent.attempts))
         else:
             self._records.doubt(intent, no)
+
+
+def _intent(change: Cancel, asked: ApiTime) -> Booking:
+    return change.booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)

@@ -94,8 +94,10 @@ class Decisions:
         self._settler.look_at(booking, found)
         now = self._records.latest(booking)
         retry = decision.verdict is Verdict.RETRY
+        if now.in_doubt and retry:
+            return self._retry_in_doubt(now, found, detail)
         if now.in_doubt:
-            return self._retry_in_doubt(now, found, detail) if retry else self._drop_in_doubt(now, detail)
+            return self._drop_in_doubt(now, detail)
         if retry:
             self._retry_refused(now, detail)
         elif now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(booking, now):
@@ -107,8 +109,10 @@ class Decisions:
             # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
             self._records.record(replace(booking, attempts=0), "resolve: retry", detail)
             return True
-        if self._may_arrive(booking) or not found.lacks(booking.mark, booking.spec.creator, ()):
-            return False  # or the list does not tell
+        if self._may_arrive(booking):
+            return False
+        if not found.lacks(booking.mark, booking.spec.creator, ()):
+            return False  # the list does not tell
         self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
         return True
 

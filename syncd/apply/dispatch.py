@@ -104,7 +104,8 @@ class Dispatcher:
         """Return the seconds until a change may begin; infinity if that depends on what is under way."""
         if self._tasks and (alone or self._lost_in_a_row):
             return math.inf
-        if any(other is not None and _conflict(change, other) for other in self._tasks.subjects):
+        underway = [other for other in self._tasks.subjects if other is not None]
+        if any(_conflict(change, other) for other in underway):
             return math.inf
         return self._pause_s(len(self._tasks))
 

@@ -91,9 +91,8 @@ class DriftCheck:
         ledger has lost; it cancels duplicates where the mode allows it.
         """
         known = self._bookings.current()
-        listing = list_everything(
-            self._api, known, meetings, now, Window.ahead(now, self._settings.horizon).reach
-        )
+        reach = Window.ahead(now, self._settings.horizon).reach
+        listing = list_everything(self._api, known, meetings, now, reach)
         found = {r.reservation_id: r for r in listing}
         if forget_vanished(known, found, self._ledger, now):
             known = self._bookings.current()
@@ -111,7 +110,8 @@ class DriftCheck:
         """
         listing = list_around_meetings(meetings, self._api)
         marks = {str(r.mark) for r in listing if r.mark}
-        known = self._bookings.concerned({m.key.uid for m in meetings}, marks)
+        uids = {meeting.key.uid for meeting in meetings}
+        known = self._bookings.concerned(uids, marks)
         recognised = recognise(listing.reservations, meetings, known, self._settings.instance, now)
         adopted = [b for b in recognised.adopted if self._is_live(b)]
         self._adopt(adopted, recognised, now)
@@ -128,11 +128,12 @@ class DriftCheck:
 
         Of those that are gone with too many others at once a person decides.
         """
-        compared = [b for b in known if b.state in HOLDING_STATES and b.spec.end > now]
-        otherwise = [b for b in compared if not _as_expected(b, _find(b, found))]
+        compared = [booking for booking in known if _is_compared(booking, now)]
+        otherwise = [booking for booking in compared if not _as_expected(booking, _find(booking, found))]
         self._forget_repairs(known, otherwise)
-        absent = [b for b in otherwise if seems_gone(b, _find(b, found), now)]
-        sifted = Sieve(self._api, self._settings, listing, len(compared)).sift(absent)
+        absent = [booking for booking in otherwise if seems_gone(booking, _find(booking, found), now)]
+        sieve = Sieve(self._api, self._settings, listing, len(compared))
+        sifted = sieve.sift(absent)
         gone = len(sifted.vanished) + sum(b.is_vanished for b in absent)
         hold_vanished(sifted.vanished, gone, len(compared), self._ledger, now)
         unseen = {b.row for b in absent} - sifted.told.keys()
@@ -147,9 +148,10 @@ class DriftCheck:
         return bool(otherwise)
 
     def _forget_repairs(self, known: Sequence[Booking], otherwise: Sequence[Booking]) -> None:
-        changed = {b.row for b in otherwise}
-        lasting = (b.row for b in known if b.row not in changed and not b.drifted)
-        forget_repairs(self._ledger.facts, lasting, {b.row for b in known})
+        rows = {booking.row for booking in known}
+        changed = {booking.row for booking in otherwise}
+        drifted = {booking.row for booking in known if booking.drifted}
+        forget_repairs(self._ledger.facts, rows - changed - drifted, rows)
 
     def _take_over(self, booking: Booking, there: Reservation | None, now: datetime) -> None:
         """Record what the API says of one reservation otherwise than the ledger, if it makes sense."""
@@ -180,15 +182,16 @@ class DriftCheck:
     ) -> None:
         """Take over reservations with our mark that no booking has, and sort out what is superfluous."""
         # That marks of what is over were given is known, if they are of reservations that are recorded.
-        over = self._bookings.recorded({r.reservation_id for r in listing if r.is_over(now) or not r.live})
-        in_question = tuple(r for r in listing if r.reservation_id not in over)
+        ended = {r.reservation_id for r in listing if r.is_over(now) or not r.live}
+        recorded = self._bookings.recorded(ended)
+        in_question = [r for r in listing if r.reservation_id not in recorded]
         recognised = recognise(in_question, meetings, known, self._settings.instance, now)
         # Where nothing was cancelled, there is nothing that a list might still show.
         certain = not listing.doubt and not any(b.reservation_id for b in known)
         adopted = [b for b in recognised.adopted if certain or self._is_live(b)]
         self._adopt(adopted, recognised, now)
-        left = [d.reservation for d in recognised.duplicates if not self._canceller.cancel_duplicate(d)]
-        self._api.compared(recognised.strays, left)
+        left = [d for d in recognised.duplicates if not self._canceller.cancel_duplicate(d)]
+        self._api.compared(recognised.strays, [duplicate.reservation for duplicate in left])
         for stray in recognised.strays:
             log.warning("stray", reservation_id=stray.reservation_id)
 
@@ -211,6 +214,10 @@ class DriftCheck:
             if facts.get(UNPROVEN_AT) is not None:
                 facts.set(UNPROVEN_AT, None)
         facts.set(COMPARED_AT, now)
+
+
+def _is_compared(booking: Booking, now: datetime) -> bool:
+    return booking.state in HOLDING_STATES and booking.spec.end > now
 
 
 def _find(booking: Booking, found: Mapping[str, Reservation]) -> Reservation | None:

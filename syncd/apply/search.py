@@ -38,30 +38,33 @@ def list_everything(
     of, since meetings move, and a ledger that was put back looks like any other.
     Raises `ApiUnusable`.
     """
+    start = now
+    end = max([until, *(meeting.spec.end for meeting in meetings)])
     held = [b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now]
-    starts, ends = [now], [until, *(m.spec.end for m in meetings)]
     if held:
-        start, end = search_window(held, timedelta())
-        starts.append(start)
-        ends.append(end)
-    listing = api.find(min(starts) - MARGIN, max(ends) + MARGIN)
+        first, last = search_window(held, timedelta())
+        start, end = min(start, first), max(end, last)
+    listing = api.find(start - MARGIN, end + MARGIN)
     known_ids = {b.reservation_id for b in bookings if b.reservation_id}
     return with_marks(listing, [m.spec for m in meetings], api, known_ids)
 
 
 def list_around_meetings(meetings: Sequence[Meeting], api: Api) -> Listing:
     """Return what the API has in the time around these meetings alone; raise `ApiUnusable`."""
-    listing = Listing.joined(api.find(start, end) for start, end in _windows_around(meetings))
-    return with_marks(listing, [m.spec for m in meetings], api, ())
+    listings = [api.find(start, end) for start, end in _windows_around(meetings)]
+    specs = [meeting.spec for meeting in meetings]
+    return with_marks(Listing.joined(listings), specs, api, ())
 
 
 def list_around_bookings(bookings: Sequence[Booking], api: Api, store: BookingStore) -> Listing:
     """Return what the API has in the time of these bookings; raise `ApiUnusable`."""
     start, end = search_window(bookings, MARGIN)
-    creators = {b.spec.creator for b in bookings}
-    listing = api.find(start, end, creator=creators.pop() if len(creators) == 1 else None)
+    specs = [booking.spec for booking in bookings]
+    creators = {spec.creator for spec in specs}
+    creator = creators.pop() if len(creators) == 1 else None
+    listing = api.find(start, end, creator=creator)
     known_ids = store.recorded({r.reservation_id for r in listing})
-    return with_marks(listing, [b.spec for b in bookings], api, known_ids)
+    return with_marks(listing, specs, api, known_ids)
 
 
 def with_marks(
@@ -83,7 +86,10 @@ def with_marks(
 
     without_mark = [r for r in listing if may_be_wanted(r)]
     without_mark.sort(key=lambda r: (r.creator, r.start, r.end) not in places)
-    asked = {r.reservation_id: api.get(r.reservation_id) for r in without_mark[:MOST_ASKED]}
+    asked: dict[str, Reservation | None] = {}
+    for reservation in without_mark[:MOST_ASKED]:
+        reservation_id = reservation.reservation_id
+        asked[reservation_id] = api.get(reservation_id)
     whole = tuple(asked.get(r.reservation_id) or r for r in listing)
     return replace(listing, reservations=whole)
 
@@ -97,8 +103,11 @@ def unproven(meetings: Iterable[Meeting], listing: Listing, settings: Settings) 
 
 def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
     """Tell whether a list proves that no generation of a meeting is booked."""
-    marks = (str(Mark.of(settings.instance, meeting.key, generation)) for generation in range(GENERATIONS))
-    return all(listing.lacks(mark, meeting.spec.creator) for mark in marks)
+    for generation in range(GENERATIONS):
+        mark = Mark.of(settings.instance, meeting.key, generation)
+        if not listing.lacks(str(mark), meeting.spec.creator):
+            return False
+    return True
 
 
 def _windows_around(meetings: Iterable[Meeting]) -> Iterator[tuple[datetime, datetime]]:

@@ -137,7 +137,8 @@ class Settler:
         doubtful = self._bookings.in_doubt(self._clock())
         if doubtful:
             doubtful = self._begun_anew(doubtful)
-        creates = [b for b in doubtful if b.state is BookingState.SENDING and b.reservation_id is None]
+        sending = [booking for booking in doubtful if booking.state is BookingState.SENDING]
+        creates = [booking for booking in sending if booking.reservation_id is None]
         if creates:
             with left_in_doubt(creates):
                 self._settle_creates(creates)

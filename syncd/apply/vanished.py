@@ -73,8 +73,9 @@ class Sieve:
         self._ask(new if self._certain and not many else _nearest(new))
         gone = self._gone_of(new)
         # What was not asked for is taken to be like what was.
-        likely = len(absent) - len(new) + len(new) * len(gone) / max(1, len(self._told))
-        if not self._exceeds(likely):
+        likely_new = len(new) * len(gone) / max(1, len(self._told))
+        known_before = len(absent) - len(new)
+        if not self._exceeds(known_before + likely_new):
             return Sifted((), self._told)
         vanished = {booking.row for booking in gone}
         told = {row: there for row, there in self._told.items() if row not in vanished}
@@ -122,7 +123,8 @@ def hold_vanished(
         return
     count = f"{gone} of {compared} compared bookings"
     detail = f"{count} are gone from Tuya or cancelled there at once. {_CURE}"
-    ledger.bookings.record(*(b.vanished(detail) for b in vanished), at=now, what="vanished", detail=count)
+    held = [booking.vanished(detail) for booking in vanished]
+    ledger.bookings.record(*held, at=now, what="vanished", detail=count)
     log.warning(
         "vanished", gone=gone, compared=compared, cure="syncd resolve --all vanished --retry or --drop"
     )
