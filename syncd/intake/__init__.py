@@ -6,13 +6,14 @@ texts that are kept, the worklist.
 Nothing in here knows the API, or what is booked.
 """
 
+from syncd.intake.diff import SourceDiff, diff_source
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of, extent
 from syncd.intake.former import Former
 from syncd.intake.intake import Elsewhere, Intake, Prepare
 from syncd.intake.overlay import Overlay
-from syncd.intake.ports import CalendarSource, Fetched
+from syncd.intake.ports import CalendarSource, Fetched, TrackedSeries
 from syncd.intake.reading import Bounded, Presences
-from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
+from syncd.intake.source_index import SourceIndex
 from syncd.intake.span import span_of
 
 __all__ = [
@@ -28,8 +29,9 @@ __all__ = [
     "SourceDiff",
     "SourceExcerpt",
     "SourceIndex",
+    "TrackedSeries",
+    "diff_source",
     "excerpt_of",
     "extent",
-    "look_through",
     "span_of",
 ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from syncd.intake.document_index import Part, cells_of
+from syncd.intake.document_index import DocumentIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Former:
     missed_at: datetime | None = None
 
     @classmethod
-    def of(cls, part: Part) -> Former:
+    def of(cls, document: DocumentIndex) -> Former:
         """Return what is to be remembered of a file that was read whole."""
-        uids = _uids_of(part)
-        return cls(part.name, uids, len(uids))
+        uids = document.all_uids()
+        return cls(document.name, uids, len(uids))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in a form that JSON can hold."""
+        """Return the file in a form that JSON can hold."""
         missed_at = self.missed_at.isoformat() if self.missed_at else None
         return {
             "name": self.name,
@@ -47,54 +47,55 @@ class Former:
 
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Former:
-        """Return what `as_json` wrote; raises KeyError or ValueError for anything else."""
+        """Return the file that `as_json` wrote; raises KeyError or ValueError for anything else."""
         missed_at = datetime.fromisoformat(said["missed_at"]) if said["missed_at"] else None
         return cls(said["name"], frozenset(map(bytes.fromhex, said["uids"])), said["held"], missed_at)
 
 
 def formers_after(
-    known: Sequence[Part], formers: Sequence[Former], found: Sequence[Part], named: Collection[str]
+    known: Sequence[DocumentIndex],
+    formers: Sequence[Former],
+    found: Sequence[DocumentIndex],
+    named: Collection[str],
 ) -> tuple[Former, ...]:
     """Return the files of a directory that are not among those found whole now.
 
     `known` were whole at the last look, `formers` were not; `named` are the names of all files that stand
     there, whole or not. A file is back under its own name, or under a new one that holds all its events.
     """
-    before = Counter(part.name for part in known)
+    before = Counter(document.name for document in known)
     before.update(former.name for former in formers)
-    there = Counter(part.name for part in found)
-    arrived = [_uids_of(part) for part in found if part.name not in before]
+    there = Counter(document.name for document in found)
+    arrived = [document.all_uids() for document in found if document.name not in before]
     # Files below a glob may share a name: then all of them are back when there are as many as ever.
     away = [f for f in formers if not 0 < before[f.name] <= there[f.name]]
-    away += [Former.of(part) for part in _left(known, found)]
-    away = [former for former in away if former.uids and not any(former.uids <= uids for uids in arrived)]
-    return tuple(replace(f, missed_at=None) if f.name in named else f for f in away)
+    away += [Former.of(document) for document in _left(known, found)]
+    left: list[Former] = []
+    for former in away:
+        if not former.uids or any(former.uids <= uids for uids in arrived):
+            continue
+        left.append(replace(former, missed_at=None) if former.name in named else former)
+    return tuple(left)
 
 
-def _left(known: Sequence[Part], found: Sequence[Part]) -> list[Part]:
-    """Return the parts of files that are no longer found.
+def _left(known: Sequence[DocumentIndex], found: Sequence[DocumentIndex]) -> list[DocumentIndex]:
+    """Return the indexes of files that are no longer found.
 
     Files below a glob may share a name; those of which the least is left are taken for the ones that went.
     """
-    fewer = Counter(part.name for part in known)
-    fewer.subtract(part.name for part in found)
+    fewer = Counter(document.name for document in known)
+    fewer.subtract(document.name for document in found)
     lost = {name: count for name, count in fewer.items() if count > 0}
     if not lost:
         return []
     same = set(found)
     here: dict[str, set[bytes]] = {name: set() for name in lost}
-    for part in found:
-        if part.name in lost:
-            here[part.name] |= _uids_of(part)
-    left: list[Part] = []
+    for document in found:
+        if document.name in lost:
+            here[document.name] |= document.all_uids()
+    left: list[DocumentIndex] = []
     for name, count in lost.items():
-        own = [part for part in known if part.name == name and part not in same]
-        own.sort(key=lambda part: len(_uids_of(part) - here[part.name]), reverse=True)
+        own = [document for document in known if document.name == name and document not in same]
+        own.sort(key=lambda document: len(document.all_uids() - here[document.name]), reverse=True)
         left += own[:count]
     return left
-
-
-def _uids_of(part: Part) -> frozenset[bytes]:
-    """Return the digests of all UIDs in a file."""
-    several = (uid for uids in part.others.values() for uid in uids)
-    return frozenset(cells_of(part.uids.cells)).union(several)

@@ -196,7 +196,7 @@ class Intake:
 
     def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> None:
         problems = "; ".join(result.diff.problems)
-        if problems and result.diff.index.events == 0:
+        if problems and result.diff.index.event_count == 0:
             self._unreadable(source, problems, scan.at)
             return
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
@@ -464,8 +464,8 @@ def _reading(
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(notes),
         error=state.error,
-        documents=state.index.documents,
-        events=state.index.events,
+        documents=len(state.index.documents),
+        events=state.index.event_count,
         postponed=postponed,
         missing=state.missing,
     )

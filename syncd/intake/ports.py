@@ -10,7 +10,7 @@ from typing import Protocol
 
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
-from syncd.ics import Locale
+from syncd.ics import Locale, RawEvent
 from syncd.ledger.facts import FactStore
 
 
@@ -47,6 +47,18 @@ class CalendarSource:
     scope: str = ""
     confirmations: int = 1
     max_occurrences: int = MAX_OCCURRENCES
+
+
+class TrackedSeries(Protocol):
+    """The series that matter already: of some the events are kept, some are booked.
+
+    `is_tracked` tells whether a UID matters whatever its text says; `uids` are those of which events are kept
+    from this source, all that mattered so far, and `events_of` returns the events of one.
+    """
+
+    def is_tracked(self, uid: str) -> bool: ...
+    def uids(self) -> Iterable[str]: ...
+    def events_of(self, uid: str) -> Sequence[RawEvent]: ...
 
 
 class Kept(Protocol):

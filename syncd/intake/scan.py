@@ -14,9 +14,10 @@ from functools import cached_property
 
 from syncd.core.occurrence import Missing, Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
-from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
+from syncd.intake.diff import SourceDiff, diff_source
+from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
 from syncd.intake.reading import Bounded
-from syncd.intake.source_index import SourceDiff, SourceIndex, look_through
+from syncd.intake.source_index import SourceIndex
 from syncd.intake.span import span_of
 from syncd.ledger.facts import JUDGED_AT
 
@@ -100,6 +101,7 @@ class Scan:
         self._ledger = ledger
         self._worklist = ledger.worklist
         self._salt = salt
+        self._tracked = _Tracked(ledger.worklist, source.name)
 
     @property
     def is_large(self) -> bool:
@@ -114,14 +116,12 @@ class Scan:
 
     def _run(self) -> ScanResult:
         known = self.known.index
-        diff = look_through(
+        diff = diff_source(
             self.fetched.documents,
             known,
             secret=self._salt,
-            matters=self._matters,
-            concerns=self._concerns,
-            kept=self._kept,
-            pieces_of=self._pieces_of,
+            is_current=self._is_current,
+            tracked=self._tracked,
             problems=self.fetched.problems,
         )
         if diff.index == known:
@@ -130,7 +130,7 @@ class Scan:
         return ScanResult(
             diff,
             parser(self._source, diff.index),
-            kept={uid: packed(pieces) for uid, pieces in new.items() if pieces},
+            kept={uid: packed(events) for uid, events in new.items() if events},
             earliest=_begins(diff.changed),
         )
 
@@ -149,7 +149,7 @@ class Scan:
         later = {
             uid: begins - (window.end - window.start)
             for uid, begins in found.earliest.items()
-            if begins > window.reach and not self._concerns(uid)
+            if begins > window.reach and not self._tracked.is_tracked(uid)
         }
         several = self._worklist.in_several_sources(diff.restamped)
         remarked = self._worklist.remarks(self._source.name)  # the lines may have moved in which they stand
@@ -164,25 +164,33 @@ class Scan:
             later=later,
         )
 
-    # What looking through asks
-
-    def _matters(self, text: bytes) -> bool:
-        """Whether a piece may have an occurrence that is not over."""
+    def _is_current(self, text: bytes) -> bool:
+        """Tell whether an event may have an occurrence that is not over."""
         return not span_of(text).is_over(self.at)
 
+
+class _Tracked:
+    """The series of a source that matter, as the ledger knows them; see `TrackedSeries`."""
+
+    def __init__(self, worklist: WorklistStore, source: str) -> None:
+        self._worklist = worklist
+        self._source = source
+
     @cached_property
-    def _tracked(self) -> frozenset[str]:
+    def _all(self) -> frozenset[str]:
         return self._worklist.uids()
 
-    def _concerns(self, uid: str) -> bool:
-        """Whether a UID is booked, or matters for something else already."""
-        return uid in self._tracked
+    def is_tracked(self, uid: str) -> bool:
+        """Tell whether a UID is booked, or matters for something else already."""
+        return uid in self._all
 
-    def _kept(self) -> Iterable[str]:
-        return self._worklist.uids_of(self._source.name)
+    def uids(self) -> Iterable[str]:
+        """Return the UIDs of which events of this source are kept."""
+        return self._worklist.uids_of(self._source)
 
-    def _pieces_of(self, uid: str) -> Sequence[RawEvent]:
-        kept = self._worklist.events_of(self._source.name, uid)
+    def events_of(self, uid: str) -> Sequence[RawEvent]:
+        """Return the events of a UID that are kept of this source."""
+        kept = self._worklist.events_of(self._source, uid)
         return unpacked(kept) if kept is not None else ()
 
 

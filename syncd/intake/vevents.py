@@ -2,7 +2,7 @@
 
 Promises the VEVENTs that `syncd.ics.content.split` finds, with the same content lines, at the same place.
 It is quick because the text is cut and compared, not parsed.
-Whatever is not plain raises `NotPlain`, and then `slowly` asks `split` itself.
+Whatever is not plain raises `NotPlain`, and then `split_document` asks `split` itself.
 A document is whole if its *skeleton* is: the document with each run of VEVENTs replaced by an empty one.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from syncd.core.bounds import MAX_UIDS_OF_EVENT
 from syncd.core.document import Document
@@ -50,13 +50,13 @@ _SAYS_NOTHING = re.compile(r"(?:LAST-MODIFIED|TZURL|COMMENT)(?![A-Z0-9-])", re.I
 
 
 class NotPlain(ValueError):
-    """Bytes alone do not tell what this document says: `slowly` does."""
+    """Bytes alone do not tell what this document says: `split_document` does."""
 
 
-def stretches(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """What stands before the first BEGIN:VEVENT, then what stands behind each of them up to the next.
+def split_blocks(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield what stands before the first BEGIN:VEVENT, then the stretch behind each of them up to the next.
 
-    In lists, a block at a time; each without the line feed that ends it, the last one too.
+    They come in lists, for a block at a time; each is without the line feed that ends it, the last one too.
     """
     held: list[bytes] = []  # of a stretch whose end was not seen yet
     edge = b""  # the end of what is held: a BEGIN:VEVENT may have begun in it
@@ -76,10 +76,10 @@ def stretches(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
     yield [b"".join(held).removesuffix(b"\n")]
 
 
-def parted(stretch: bytes) -> tuple[bytes, bytes]:
-    """A stretch as its event, without the line feed that ends it, and what stands behind it.
+def split_event(stretch: bytes) -> tuple[bytes, bytes]:
+    """Split a stretch into its event, without the line feed that ends it, and what stands behind that.
 
-    Raises `NotPlain` if it does not end the event.
+    Raises `NotPlain` if the stretch does not end the event.
     """
     if stretch.endswith(_ENDS):
         return stretch, b""
@@ -91,51 +91,68 @@ def parted(stretch: bytes) -> tuple[bytes, bytes]:
 
 
 def text_of(event: bytes) -> bytes:
-    """The text of a `RawEvent` from its event in a stretch."""
+    """Return the text of a `RawEvent` from its event in a stretch."""
     return b"".join((_BEGIN, event, b"\n"))
 
 
 def event_of(text: bytes) -> bytes:
-    """The event as it would stand in a stretch; the whole text if it never stood in one."""
+    """Return the event as it would stand in a stretch; the whole text if it never stood in one."""
     return text[len(_BEGIN) : -1] if text.startswith(_BEGIN) else text
 
 
 def uids_of(text: bytes) -> tuple[str, ...]:
-    """The UIDs of a piece, "" for none, if it is exactly one VEVENT wherever it stands; raises `NotPlain`."""
+    """Return the UIDs of a raw event, "" for none.
+
+    Raises `NotPlain` unless the text is exactly one VEVENT in whatever document it stands.
+    """
     if b"\0" in text:
         raise NotPlain  # what zeros mean depends on the whole document
+    uid = _plain_uid(text)
+    return _uids_by_split(text) if uid is None else (uid,)
+
+
+def _plain_uid(text: bytes) -> str | None:
+    """Return the UID of a VEVENT of plain lines with one UID; None if it is any other text."""
     plain = _PLAIN.fullmatch(b"".join(_NOTABLE.findall(text)))
-    if plain and _PLAIN_BEGIN.match(text) and not _BARE_RETURN.search(text):
-        try:
-            return (_FOLD.sub(b"", plain[1]).decode().strip(),)
-        except UnicodeDecodeError:
-            pass  # the UID is read as `split` reads such bytes
+    if plain is None or not _PLAIN_BEGIN.match(text) or _BARE_RETURN.search(text):
+        return None
+    try:
+        return _FOLD.sub(b"", plain[1]).decode().strip()
+    except UnicodeDecodeError:
+        return None  # the UID is read as `split` reads such bytes
+
+
+def _uids_by_split(text: bytes) -> tuple[str, ...]:
+    """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_of`."""
     try:
         calendars = split(b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n")))
     except Incomplete:
         raise NotPlain from None
-    components = [component for calendar in calendars for component in calendar.components]
-    if [(c.name, c.line) for c in components] != [("VEVENT", 2)] or len(calendars) != 1:
+    if len(calendars) != 1 or len(calendars[0].components) != 1:
         raise NotPlain
-    if len(components[0].uids) > MAX_UIDS_OF_EVENT:
+    (component,) = calendars[0].components
+    is_event = component.name == "VEVENT" and component.line == 2
+    if not is_event or len(component.uids) > MAX_UIDS_OF_EVENT:
         raise NotPlain
-    return components[0].uids or ("",)
+    return component.uids or ("",)
 
 
-def lines_in(text: bytes) -> int:
-    """How many line ends, as `split` counts them."""
+def count_lines(text: bytes) -> int:
+    """Return how many line ends a text has, as `split` counts them."""
     return len(_LINE_END.findall(text)) if _BARE_RETURN.search(text) else text.count(b"\n")
 
 
-def unstamped(event: bytes) -> bytes:
-    """The event without the value of its DTSTAMP, which many servers make anew at every download."""
+def without_dtstamp(event: bytes) -> bytes:
+    """Return an event without the value of its DTSTAMP, which many servers write anew at every download."""
     start = event.find(b"\nDTSTAMP:")
     stamp = _STAMP.match(event, start) if start >= 0 else None
-    return event[: stamp.start(1)] + event[stamp.end(1) :] if stamp else event
+    if stamp is None:
+        return event
+    return event[: stamp.start(1)] + event[stamp.end(1) :]
 
 
-def unrevised(event: bytes) -> bytes:
-    """The event without SEQUENCE, LAST-MODIFIED and CREATED."""
+def without_revision(event: bytes) -> bytes:
+    """Return an event without its lines SEQUENCE, LAST-MODIFIED and CREATED (RFC 5545 section 3.8.7)."""
     for name, line in _REVISIONS:
         start = event.find(name)
         found = line.match(event, start) if start >= 0 else None
@@ -144,8 +161,8 @@ def unrevised(event: bytes) -> bytes:
     return event
 
 
-def may_rival(texts: Sequence[bytes]) -> bool:
-    """Whether two of these pieces of one UID and one context may be about the same occurrence.
+def may_share_identity(texts: Sequence[bytes]) -> bool:
+    """Tell whether two of these events of one UID and one context may be about the same occurrence.
 
     True unless it is certain from the bytes: at most one master, and overrides that are written alike for
     different days; so no zone can make two of them one.
@@ -166,14 +183,14 @@ def may_rival(texts: Sequence[bytes]) -> bool:
 
 
 def skeleton_of(texts: Sequence[bytes]) -> bytes:
-    """A document from what stands around its VEVENTs; in each gap between two texts stand one or more."""
+    """Return a document with an empty VEVENT in each gap between two texts, where one or more stood."""
     return _EMPTY.join(texts)
 
 
 def contexts_in(
     skeleton: bytes, gaps: int, document: Document
 ) -> tuple[tuple[Context, ...], list[str | None]]:
-    """The contexts of a document, and for each gap of its skeleton the key of the VCALENDAR that it begins.
+    """Return the contexts of a document, and for each gap of its skeleton the key of the context it begins.
 
     None stands for a gap within the same VCALENDAR as the one before.
     Raises `NotPlain` unless the document is provably whole.
@@ -181,19 +198,21 @@ def contexts_in(
     try:
         calendars = split(skeleton)
     except Incomplete:
-        raise NotPlain from None  # `slowly` says what is wrong, with the line
+        raise NotPlain from None  # `split_document` says what is wrong, with the line
     contexts = [_context(calendar, document) for calendar in calendars]
     keys: list[str | None] = []
     for calendar, context in zip(calendars, contexts, strict=True):
-        events = sum(component.name == "VEVENT" for component in calendar.components)
-        keys += [context.key, *[None] * (events - 1)] if events else []
+        names = [component.name for component in calendar.components]
+        events = names.count("VEVENT")
+        if events:
+            keys += [context.key, *[None] * (events - 1)]
     if len(keys) != gaps:
         raise NotPlain  # there is one that was not seen as bytes
     return tuple(contexts), keys
 
 
-def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[RawEvent, tuple[str, ...]]]]]:
-    """The VCALENDARs of any document, each with its pieces and their UIDs.
+def split_document(document: Document) -> Iterator[tuple[Context, list[tuple[RawEvent, tuple[str, ...]]]]]:
+    """Parse any document; yield the context of each VCALENDAR with its raw events and their UIDs.
 
     Raises `Incomplete`, and `SourceError` if the document cannot be had.
     """
@@ -207,7 +226,9 @@ def slowly(document: Document) -> Iterator[tuple[Context, list[tuple[RawEvent, t
                     f"is damaged: the event in line {event.line} has {len(event.uids)} UIDs, so lines "
                     "between events are lost"
                 )
-        yield context, [(RawEvent(context.key, e.line, _written(e)), e.uids or ("",)) for e in events]
+        raw_events = (RawEvent(context.key, event.line, _written(event)) for event in events)
+        uids = (event.uids or ("",) for event in events)
+        yield context, list(zip(raw_events, uids, strict=True))
 
 
 def _written(component: RawComponent) -> bytes:
@@ -215,20 +236,29 @@ def _written(component: RawComponent) -> bytes:
 
 
 def _context(calendar: RawCalendar, document: Document, *, is_guessed: bool = False) -> Context:
+    """Return what stands around the VEVENTs of a VCALENDAR; its key is of what means something to them."""
     said = calendar.properties
-    means = [f"{name}:{said[name]}" for name in _FOR_EVENTS if said.get(name)]
+    meant = _properties(said, _FOR_EVENTS)
     # Whose calendar it is tells only an address, so another title means nothing.
-    names = (name for name in _MAY_NAME_OWNER if re.search("@|%40", said.get(name, "")))
-    means.extend(f"{name}:{said[name]}" for name in names)
-    zones = {
-        "\r\n".join(line for line in component.lines if not _SAYS_NOTHING.match(line))
-        for component in calendar.components
-        if component.name == "VTIMEZONE"
-    }
-    means.extend(sorted(zones))
-    identity = hashlib.sha256(repr((document.name, document.base_url, means)).encode())
-    asks = (f"{name}:{said[name]}" for name in _FOR_THE_READING if said.get(name))
-    remarks = [BESIDE] if calendar.beside else []
-    remarks += [GUESSED] if is_guessed else []
-    lines = ("BEGIN:VCALENDAR", *remarks, *asks, *means, "END:VCALENDAR", "")
+    owners = [name for name in _MAY_NAME_OWNER if re.search("@|%40", said.get(name, ""))]
+    meant += _properties(said, owners)
+    zones = (component for component in calendar.components if component.name == "VTIMEZONE")
+    meant += sorted(set(map(_zone_text, zones)))
+    identity = hashlib.sha256(repr((document.name, document.base_url, meant)).encode())
+    lines = ["BEGIN:VCALENDAR"]
+    if calendar.beside:
+        lines.append(BESIDE)
+    if is_guessed:
+        lines.append(GUESSED)
+    lines += [*_properties(said, _FOR_THE_READING), *meant, "END:VCALENDAR", ""]
     return Context(identity.hexdigest()[:32], document.name, document.base_url, "\r\n".join(lines).encode())
+
+
+def _properties(said: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """Return the content lines of these properties of a VCALENDAR, as far as they have a value."""
+    return [f"{name}:{said[name]}" for name in names if said.get(name)]
+
+
+def _zone_text(component: RawComponent) -> str:
+    """Return a VTIMEZONE without the lines that mean nothing to a time."""
+    return "\r\n".join(line for line in component.lines if not _SAYS_NOTHING.match(line))

@@ -26,10 +26,11 @@ from syncd.core.mapper import Mapper, MappingRules
 from syncd.core.occurrence import Window
 from syncd.core.reasons import Reason
 from syncd.ics import Locale, ParserPool, SeriesParser
-from syncd.intake import SourceIndex, look_through, span_of
+from syncd.intake import SourceIndex, diff_source, span_of
 from syncd.sandbox import Sandbox
 from tests.conftest import Office, ahead, event
 from tests.daemon.running import Daemon, files, follow, running
+from tests.intake.tracked import NOTHING
 
 LONGEST = 20_000
 """Bytes of a calendar."""
@@ -212,14 +213,12 @@ class Steps:
 def read(body: bytes, pool: ParserPool, figures: Figures) -> None:
     """Read a calendar as a cycle does, and note what that took."""
     began = time.process_time()
-    found = look_through(
+    found = diff_source(
         [Document("slow.ics", body)],
         SourceIndex(),
         secret=0,
-        matters=lambda text: not span_of(text).is_over(_NOW),
-        concerns=lambda _uid: False,
-        kept=tuple,
-        pieces_of=lambda _uid: (),
+        is_current=lambda text: not span_of(text).is_over(_NOW),
+        tracked=NOTHING,
     )
     figures.look_cpu_s = max(figures.look_cpu_s, time.process_time() - began)
     figures.calendars += 1

@@ -13,7 +13,8 @@ from syncd.core.occurrence import Reading, Window
 from syncd.core.reasons import Reason
 from syncd.ics import Locale
 from syncd.ics.series import SeriesParser
-from syncd.intake import SourceIndex, look_through
+from syncd.intake import SourceIndex, diff_source
+from tests.intake.tracked import Tracked
 from tests.intake.whole import read
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -159,14 +160,12 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
         (calendar(*uids) + PHP, True),
         (calendar(*uids), False),
     ):
-        found = look_through(
+        found = diff_source(
             [Document("office.ics", body.encode())],
             known,
             secret=0,
-            matters=lambda _text: True,
-            concerns=lambda _uid: False,
-            kept=lambda: uids,
-            pieces_of=lambda _uid: (),
+            is_current=lambda _text: True,
+            tracked=Tracked(kept=dict.fromkeys(uids, ())),
         )
         known = SourceIndex.unpacked(b"".join(found.index.packed()))
         said = SeriesParser(

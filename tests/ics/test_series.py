@@ -28,10 +28,11 @@ from syncd.ics.content import DECIDES_TIME, BrokenComponent, RawComponent, split
 from syncd.ics.parallel import PARALLEL_FROM
 from syncd.ics.properties import READ, Properties, is_binary
 from syncd.ics.quirks import Property, repaired
-from syncd.intake import SourceIndex, extent, look_through
+from syncd.intake import SourceIndex, diff_source, extent
 from tests.conftest import HANG_S
 from tests.ics.test_calendars import Calendar, each_whole
 from tests.intake.test_whole import calendar, steps, vevent, vtimezone
+from tests.intake.tracked import Tracked
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -44,14 +45,12 @@ def taken_apart(
     *bodies: bytes, locale: Locale = BERLIN, max_occurrences: int = MAX_OCCURRENCES
 ) -> tuple[SeriesParser, Mapping[str, tuple[RawEvent, ...]]]:
     """The events of a source by UID, and what parses them."""
-    found = look_through(
+    found = diff_source(
         [Document(f"{number}.ics", body) for number, body in enumerate(bodies, 1)],
         SourceIndex(),
         secret=0,
-        matters=lambda _text: True,
-        concerns=lambda _uid: True,
-        kept=tuple,
-        pieces_of=lambda _uid: (),
+        is_current=lambda _text: True,
+        tracked=Tracked(booked=lambda _uid: True),
     )
     parser = SeriesParser(
         found.index.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences

@@ -18,8 +18,9 @@ from syncd.core.document import Document
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.ics.content import Incomplete, RawCalendar, split
 from syncd.ics.vevent import RawEvent
-from syncd.intake.source_index import VERSION, SourceDiff, SourceIndex, look_through
-from syncd.intake.vevents import stretches, unstamped
+from syncd.intake import SourceDiff, SourceIndex, diff_source
+from syncd.intake.source_index import VERSION
+from syncd.intake.vevents import split_blocks, without_dtstamp
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.damage import apply, cut, edits, respelled
 from tests.ics.test_calendars import (
@@ -31,6 +32,7 @@ from tests.ics.test_calendars import (
     reversed_components,
     with_line_ends,
 )
+from tests.intake.tracked import NOTHING, Tracked
 
 SECRET = 0x5EC12E7_0F_7E575
 
@@ -84,14 +86,12 @@ class Keeper:
 
     def look(self, *documents: Document | bytes, problems: Sequence[str] = ()) -> SourceDiff:
         """What is different; it is kept, and the index packed and unpacked."""
-        found = look_through(
+        found = diff_source(
             [self._watched(d if isinstance(d, Document) else Document("work.ics", d)) for d in documents],
             self.index,
             secret=self.secret,
-            matters=self.matters,
-            concerns=self.booked.__contains__,
-            kept=lambda: tuple(self.kept),
-            pieces_of=lambda uid: self.kept.get(uid, ()),
+            is_current=self.is_current,
+            tracked=Tracked(self.booked.__contains__, self.kept),
             problems=problems,
         )
         assert not found.changed.keys() & found.restamped.keys()
@@ -105,7 +105,7 @@ class Keeper:
         assert self.index.packed() == found.index.packed()
         return found
 
-    def matters(self, text: bytes) -> bool:
+    def is_current(self, text: bytes) -> bool:
         """Whether a piece is not over."""
         self.asked += 1
         return b"SUMMARY:over" not in text
@@ -116,8 +116,8 @@ class Keeper:
         found = other.look(*documents)
         assert self.said() == other.said()
         assert self.index.contexts == found.index.contexts
-        assert self.index.events == found.index.events
-        assert self.index.documents == found.index.documents
+        assert self.index.event_count == found.index.event_count
+        assert len(self.index.documents) == len(found.index.documents)
         assert self.index.digest == found.index.digest
         for uid, pieces in self.kept.items():
             lines = [self.index.line_of(piece) for piece in pieces]
@@ -128,7 +128,7 @@ class Keeper:
         return {
             uid: Counter((piece.context, text(piece.text)) for piece in pieces)
             for uid, pieces in self.kept.items()
-            for text in [unstamped if len({*map(date_of, pieces)}) == len(pieces) else bytes]
+            for text in [without_dtstamp if len({*map(date_of, pieces)}) == len(pieces) else bytes]
         }
 
     def _watched(self, document: Document) -> Document:
@@ -182,23 +182,21 @@ def reread(text: bytes) -> RawCalendar:
 
 def same_as_split(body: bytes, document: Document | None = None) -> None:
     """A document gives the VEVENTs that `split` gives, or its sentence."""
-    found = look_through(
+    found = diff_source(
         [document or Document("work.ics", body)],
         SourceIndex(),
         secret=SECRET,
-        matters=lambda _: True,
-        concerns=lambda _: False,
-        kept=tuple,
-        pieces_of=lambda _: (),
+        is_current=lambda _: True,
+        tracked=NOTHING,
     )
     assert not found.restamped
     wanted, problem = expected(body)
     if problem:
         assert found.problems == (f"work.ics {problem}",)
-        assert (found.changed, found.index.documents, found.index.events) == ({}, 0, 0)
+        assert (found.changed, len(found.index.documents), found.index.event_count) == ({}, 0, 0)
         return
     assert found.problems == ()
-    assert (found.index.documents, found.index.events) == (1, len(wanted))
+    assert (len(found.index.documents), found.index.event_count) == (1, len(wanted))
     pieces: dict[RawEvent, set[str]] = {}
     for uid, own in found.changed.items():
         for piece in own:
@@ -291,7 +289,7 @@ def test_history(seed: int) -> None:
 def test_block_boundaries(size: int) -> None:
     """Where a block of bytes ends means nothing."""
     body = calendar(zone(), A, TODO, B, event("ü" * 30, "SUMMARY:BEGIN:VEVENT")) + calendar(C)
-    assert [s for part in stretches(in_blocks(body, size).blocks()) for s in part] == body[:-1].split(
+    assert [s for part in split_blocks(in_blocks(body, size).blocks()) for s in part] == body[:-1].split(
         b"\nBEGIN:VEVENT"
     )
     same_as_split(body, in_blocks(body, size))
@@ -431,7 +429,7 @@ def test_unreadable_document() -> None:
     found = keeper.look(Document("one.ics", fails), Document("two.ics", calendar(B)))
     assert found.problems == ("one.ics is gone",)
     assert uids(found) == {"a": 0, "b": 1}
-    assert (found.index.documents, found.index.events) == (1, 1)
+    assert (len(found.index.documents), found.index.event_count) == (1, 1)
     assert not found.index.holds("a")
     assert uids(keeper.look(Document("one.ics", calendar(A, B)), Document("two.ics", calendar(B)))) == {
         "a": 1,
@@ -926,7 +924,7 @@ def test_packed_otherwise(damage: Callable[[bytes], bytes]) -> None:
     keeper = Keeper()
     keeper.look(calendar(A, B))
     keeper.index = SourceIndex.unpacked(damage(b"".join(keeper.index.packed())))
-    assert (keeper.index.events, keeper.index.documents) == (0, 0)
+    assert (keeper.index.event_count, len(keeper.index.documents)) == (0, 0)
     assert uids(keeper.look(calendar(A, event("c")))) == {"a": 1, "b": 0, "c": 1}
 
 
@@ -934,8 +932,8 @@ def test_another_secret() -> None:
     """Digests of two installations differ, and an index by another secret is as good as none."""
     one, other = (Keeper(secret=secret).look(calendar(A, B)).index for secret in (1, 2))
     assert one.digest != other.digest
-    raws = [{index.parts[0].raws[row] for row in range(2)} for index in (one, other)]
-    assert raws[0].isdisjoint(raws[1])
+    digests = [{index.documents[0].verbatim[row] for row in range(2)} for index in (one, other)]
+    assert digests[0].isdisjoint(digests[1])
     keeper = Keeper(secret=1)
     keeper.look(calendar(A, B))
     keeper.secret = 2

@@ -12,7 +12,8 @@ from syncd.core.reasons import Note
 from syncd.ics.contexts import Locale
 from syncd.ics.series import SeriesParser
 from syncd.ics.worker import parse_series
-from syncd.intake import Presences, SourceIndex, look_through, span_of
+from syncd.intake import Presences, SourceIndex, diff_source, span_of
+from tests.intake.tracked import Tracked
 
 
 def read(
@@ -36,14 +37,12 @@ def read(
     series without coming dates, and what may be wrong about it is not told.
     """
     names: set[str] = set()
-    found = look_through(
+    found = diff_source(
         _named(documents, names),
         SourceIndex(),
         secret=0,
-        matters=lambda text: not span_of(text).is_over(window.start),
-        concerns=booked.__contains__,
-        kept=tuple,
-        pieces_of=_nothing,
+        is_current=lambda text: not span_of(text).is_over(window.start),
+        tracked=Tracked(booked.__contains__),
         problems=problems,
     )
     parser = SeriesParser(
@@ -73,10 +72,10 @@ def read(
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(sorted(notes, key=lambda note: note.detail)),
         error="; ".join(found.problems) or None,
-        readable=not found.problems or found.index.events > len(defects),
+        readable=not found.problems or found.index.event_count > len(defects),
         refresh_after=parser.refresh_after,
         documents=len(names),
-        events=found.index.events,
+        events=found.index.event_count,
     )
 
 
@@ -85,7 +84,3 @@ def _named(documents: Iterable[Document], names: set[str]) -> Iterator[Document]
     for document in documents:
         names.add(document.name)
         yield document
-
-
-def _nothing(_uid: str) -> tuple[()]:
-    return ()
