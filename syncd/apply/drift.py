@@ -19,7 +19,7 @@ from syncd.apply.questions import Questions
 from syncd.apply.records import BookingRecords, ended_early
 from syncd.apply.repairs import forget_repairs
 from syncd.apply.search import list_around_meetings, list_everything, unproven
-from syncd.apply.vanished import Sieve, forget_vanished, hold_vanished, seems_gone
+from syncd.apply.vanished import AbsenceCheck, forget_vanished, hold_vanished, seems_gone
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.listing import Listing
 from syncd.core.meeting import Meeting
@@ -132,16 +132,16 @@ class DriftCheck:
         otherwise = [booking for booking in compared if not _as_expected(booking, _find(booking, found))]
         self._forget_repairs(known, otherwise)
         absent = [booking for booking in otherwise if seems_gone(booking, _find(booking, found), now)]
-        sieve = Sieve(self._api, self._settings, listing, len(compared))
-        sifted = sieve.sift(absent)
-        gone = len(sifted.vanished) + sum(b.is_vanished for b in absent)
-        hold_vanished(sifted.vanished, gone, len(compared), self._ledger, now)
-        unseen = {b.row for b in absent} - sifted.told.keys()
+        check = AbsenceCheck(self._api, self._settings, listing, len(compared))
+        absences = check.run(absent)
+        gone = len(absences.vanished) + sum(b.is_vanished for b in absent)
+        hold_vanished(absences.vanished, gone, len(compared), self._ledger, now)
+        unseen = {b.row for b in absent} - absences.told.keys()
         for booking in otherwise:
             if booking.row in unseen:
                 continue  # it vanished, or the list proves nothing and others are asked for first
-            if booking.row in sifted.told:
-                there = sifted.told[booking.row]
+            if booking.row in absences.told:
+                there = absences.told[booking.row]
             else:
                 there = self._api.get(booking.reservation_id or "")
             self._take_over(booking, there, now)

@@ -70,7 +70,7 @@ def oddities(facts: FactStore) -> tuple[Oddity, ...]:
     return facts.get(_ODDITIES) or ()
 
 
-def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
+def all_oddities(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """Return the same with what the records of these bookings say of their reservations."""
     found = oddities(facts)
     named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
@@ -84,7 +84,7 @@ def standing(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...
     return (*found, *told)
 
 
-def leftovers(facts: FactStore) -> tuple[int, int]:
+def count_leftovers(facts: FactStore) -> tuple[int, int]:
     """Return how many strays and how many duplicates with our mark the last comparison left."""
     reasons = [oddity.reason for oddity in oddities(facts)]
     return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
@@ -183,13 +183,13 @@ class Questions:
         about_lists = self._questions.keys() - {RULES, DIRECTORY}
         return any(self._questions[about] for about in about_lists)
 
-    def odd(self) -> tuple[Oddity, ...]:
+    def current_oddities(self) -> tuple[Oddity, ...]:
         """Return what is known now: what is remembered, with what was asked since."""
         return self._kept(oddities(self._facts))
 
     def remember(self) -> None:
         """Store what was found out since the last time."""
-        self._store(self.odd())
+        self._store(self.current_oddities())
 
     def compared(self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]) -> None:
         """Store what a comparison of ledger and API found, in place of all that was known of reservations."""

@@ -12,7 +12,7 @@ known here, also after a kill.
 An outbox sends again until it is acknowledged, and needs a receiver that tells repeats apart; this API does
 not, so its part is taken by looking.
 A create carries a mark in its description that names the meeting and how often it was booked (`core.mark`);
-it is searched by mark and, where there is none, by creator, room, time, topic and time of creation.
+it is searched by mark, and then among reservations without one by creator, room, time, topic and age.
 Found: it is adopted.
 Not found: the API refuses a request that was signed longer than `request_validity` ago, so after that and
 `signing_limit` it can no longer arrive, as a segment after its maximum lifetime in TCP (RFC 9293).

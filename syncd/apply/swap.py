@@ -12,7 +12,7 @@ nobody is notified.
 The others then move one after the other, and it takes its new place last.
 So a circle of n meetings costs n + 1 calls, like a parallel move of registers in a compiler, which breaks
 each circle with one temporary (Rideau, Serpette, Leroy: Tilting at windmills with Coq, 2008).
-While a swap is open nothing else is under way, and the cycle does not give way.
+The changes that begin and end a swap run alone, and while one is open the cycle does not give way.
 
 What else was possible.
 To cancel and create anew loses the reservation's id and its approval, and invites everybody again.
@@ -21,9 +21,9 @@ To park it at another time shows them a time that is wrong.
 To leave a circle alone keeps both meetings in the wrong rooms for ever.
 
 When it fails.
-Where a meeting cannot take its new place, the one that vacated its room is put back; before that, those that
-moved into that room are, so nobody is left without a room because of us.
-If somebody else took the room in between, the meeting stays without one and its booking says so.
+Where the meeting that vacated its room cannot take its new place, because a move before it was refused, it is
+put back; before that, those that moved into its room are, so nobody is left without a room because of us.
+If somebody else took that room in between, the meeting stays without one until its new place is free.
 
 When the process ends in the middle.
 Each move is recorded as an intent before it is sent, so `syncd.apply.settle` finds out which were made.

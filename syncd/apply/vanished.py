@@ -33,7 +33,7 @@ _CURE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
+class Absences:
     """What became of the bookings that a list does not show alive.
 
     `vanished` are gone with too many others at once; `told` has the answers about the others, by row, as far
@@ -44,7 +44,7 @@ class Sifted:
     told: Mapping[int, Reservation | None]
 
 
-class Sieve:
+class AbsenceCheck:
     """Asks for the bookings that a list does not show alive; `compared` is how many it was compared with."""
 
     def __init__(self, api: Api, settings: Settings, listing: Listing, compared: int) -> None:
@@ -55,7 +55,7 @@ class Sieve:
         self._certain = not listing.doubt
         self._told: dict[int, Reservation | None] = {}
 
-    def sift(self, absent: Sequence[Booking]) -> Sifted:
+    def run(self, absent: Sequence[Booking]) -> Absences:
         """Find out which of the bookings that seem to be gone are so, and whether a person has to decide.
 
         A sound list is believed when a sample of them is gone indeed; else each is asked for, and where the
@@ -68,7 +68,7 @@ class Sieve:
             sample = _spread(new, min(self._settings.vanish_floor + 1, MOST_ASKED))
             self._ask(sample)
             if len(self._gone_of(sample)) == len(sample):
-                return Sifted(tuple(new), {})
+                return Absences(tuple(new), {})
         # A list that is contradicted lags behind, and proves as little as one that contradicts itself.
         self._ask(new if self._certain and not many else _nearest(new))
         gone = self._gone_of(new)
@@ -76,10 +76,10 @@ class Sieve:
         likely_new = len(new) * len(gone) / max(1, len(self._told))
         known_before = len(absent) - len(new)
         if not self._exceeds(known_before + likely_new):
-            return Sifted((), self._told)
+            return Absences((), self._told)
         vanished = {booking.row for booking in gone}
         told = {row: there for row, there in self._told.items() if row not in vanished}
-        return Sifted(tuple(gone), told)
+        return Absences(tuple(gone), told)
 
     def _exceeds(self, count: float) -> bool:
         settings = self._settings

@@ -21,7 +21,7 @@ from syncd.apply.decisions import Decisions
 from syncd.apply.drift import DriftCheck, is_due, is_unproven, last_compared, remember
 from syncd.apply.ports import Api, Progress
 from syncd.apply.publish import remove_unneeded
-from syncd.apply.questions import Questions, leftovers, standing
+from syncd.apply.questions import Questions, all_oddities, count_leftovers
 from syncd.apply.settle import Settler
 from syncd.core.booking import Booking
 from syncd.core.changes import Create, Hold, Mode, Plan, Skip, uid_of
@@ -201,7 +201,7 @@ class Reconciler:
         if is_unproven(self._ledger):
             decided = decided.put_off(self._groundwork.unproven, Reason.UNPROVEN, _UNPROVEN)
         reports = noted((self._report(r) for r in readings.values()), decided)
-        return Preview(decided, reports, oddities=self._api.odd())
+        return Preview(decided, reports, oddities=self._api.current_oddities())
 
     def examine(self, uid: str) -> Examination:
         """What a cycle would do now and why, with an account of one UID; writes nothing, like `preview`.
@@ -258,7 +258,7 @@ class Reconciler:
                 self._ledger.bookings.mark_adopted(now)
         reports = (self._report(reading) for reading in readings.values())
         unreadable = tuple(report for report in reports if report.error)
-        odd = self._api.odd()
+        odd = self._api.current_oddities()
         return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable, odd)
 
     def cycle(self, only: Collection[str] | None = None, *, force: bool = False) -> CycleReport:
@@ -405,7 +405,7 @@ class Reconciler:
         unproven = is_unproven(self._ledger)
         if not any(isinstance(c, Create) for c in decided.plan.writes):
             return decided
-        if not compared and leftovers(self._ledger.facts)[0]:
+        if not compared and count_leftovers(self._ledger.facts)[0]:
             self._inspect(decided.matter.wish, applier)
             decided = self._decide(decided.matter)
         elif self._compared and not unproven:
@@ -695,7 +695,7 @@ class Reconciler:
             error=error,
             interrupted=self._stopping(),
             left=len(applier.left),
-            oddities=standing(self._ledger.facts, open_ones),
+            oddities=all_oddities(self._ledger.facts, open_ones),
             clock=self._clock_check.sentence or None,
             clock_wrong=clock_wrong,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.apply import Oddity, leftovers, standing
+from syncd.apply import Oddity, all_oddities, count_leftovers
 from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.ledger import Ledger, SourceRecord
@@ -78,7 +78,7 @@ class Status:
         records = ledger.sources.all()
         bookings = ledger.bookings.all()
         used = ledger.calls.in_month(now)
-        strays, duplicates = leftovers(ledger.facts)
+        strays, duplicates = count_leftovers(ledger.facts)
         clock, clock_wrong = clock_told(ledger.facts)
         missing_files = ledger.facts.get(MISSING_FILES)
         return cls(
@@ -87,7 +87,7 @@ class Status:
             sources=tuple(SourceStatus.of(name, records.get(name)) for name in configured),
             held=ledger.facts.get(HELD) or Held(),
             missing_files=missing_files or {},
-            oddities=standing(ledger.facts, bookings),
+            oddities=all_oddities(ledger.facts, bookings),
             strays=strays,
             duplicates=duplicates,
             calls_this_month=used,

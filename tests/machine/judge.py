@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from syncd.apply import leftovers
+from syncd.apply import count_leftovers
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.reasons import Evidence, Reason
 from tests.machine.calendars import Calendars, Heard, Key, Meeting
@@ -284,7 +284,7 @@ class Judge:
         live = {i: r for i, r in self.ours().items() if r["end_time"] > ms(now)}
         with self.world.ledger() as ledger:
             current = ledger.bookings.current()
-            left_over = sum(leftovers(ledger.facts))
+            left_over = sum(count_leftovers(ledger.facts))
         by_id = {b.reservation_id: b for b in current if b.reservation_id}
         wanted = [
             (key, meeting, room_id)

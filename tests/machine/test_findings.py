@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.apply import leftovers
+from syncd.apply import count_leftovers
 from syncd.core.booking import Booking, BookingState
 from syncd.core.reservation import Reservation
 from tests.core.office import event as occurrence
@@ -214,7 +214,7 @@ def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: C
     del calendars.events["one"]["y"]
     cycle(world, calendars)
     with world.ledger() as ledger:
-        assert leftovers(ledger.facts) == (1, 0)
+        assert count_leftovers(ledger.facts) == (1, 0)
 
 
 def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path) -> None:
