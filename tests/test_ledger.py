@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event
 
+from syncd import ledger as ledger_package
 from syncd import migrations
 from syncd.core.booking import Booking, BookingState
 from syncd.core.feed import Body, Snapshot
@@ -629,6 +631,22 @@ def test_files_are_private(file: Path) -> None:
         ledger.bookings.record(booked(), at=NOW, what="test")
         modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in file.parent.iterdir()}
     assert modes == dict.fromkeys(FILES, 0o600)
+
+
+def test_all_stores_write_through_one_gate() -> None:
+    """Only the gate begins writing transactions of the database, but for the conversion of its schema."""
+    found = [
+        f"{path.name}: {ast.unparse(call.func)}"
+        for path in sorted(Path(ledger_package.__file__).parent.glob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(".writing")
+    ]
+    others = [call for call in found if "self._gate.writing" not in call]
+    assert others == [
+        "database.py: self.writing",
+        "gate.py: self._database.writing",
+        *["gate.py: self.writing"] * 2,
+    ]
 
 
 def test_an_absent_ledger_is_empty_for_a_reader(file: Path) -> None:

@@ -152,7 +152,7 @@ class Booking:
     def in_doubt(self) -> bool:
         """Tell whether a request left and what became of it is not certain yet.
 
-        The one meaning of *in doubt*; `Ledger.in_doubt` asks the same of the database.
+        The one meaning of *in doubt*; `ledger.bookings.in_doubt` asks the same of the database.
         """
         return self.is_unanswered or self.may_still_change
 
