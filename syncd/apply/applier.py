@@ -39,7 +39,7 @@ _READ_BACK = 100  # reservations that are read back together
 
 
 class Applier:
-    """Writes the changes of one cycle.
+    """The writing of one cycle: its changes in order, and reading back what was written.
 
     `records` and `canceller` serve those too who settle what is in doubt or compare with the API.
     `left` holds what is not begun, after a stop or when it gave way.
@@ -57,7 +57,6 @@ class Applier:
         progress: Progress,
     ) -> None:
         self._api = api
-        self._ledger = ledger
         self._settings = settings
         self._stopping = stopping
         self._gives_way = gives_way

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Canceller:
-    """Carries out the cancels of one cycle."""
+    """The cancels of one cycle, each as a task, and those of duplicates."""
 
     def __init__(
         self,

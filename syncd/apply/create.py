@@ -36,7 +36,7 @@ from syncd.errors import (
 
 
 class Creator:
-    """Carries out the creates of one cycle."""
+    """The creates of one cycle, each as a task."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Decisions:
-    """Carries out the decisions that wait in one ledger."""
+    """The decisions of persons that wait in one ledger."""
 
     def __init__(self, *, api: Api, ledger: BookingLedger, records: BookingRecords, settler: Settler) -> None:
         self._api = api

@@ -66,7 +66,7 @@ def remember(
 
 
 class DriftCheck:
-    """Takes over what the API knows otherwise than the ledger."""
+    """The comparison of one ledger with what the API has."""
 
     def __init__(
         self,

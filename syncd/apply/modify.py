@@ -16,7 +16,7 @@ from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refu
 
 
 class Modifier:
-    """Sends changes of reservations; used for updates, and for the moves of a swap."""
+    """The requests that change reservations, for updates and for the moves of a swap."""
 
     def __init__(self, *, api: Api, records: BookingRecords, refusals: RefusalInquiry) -> None:
         self._api = api

@@ -33,7 +33,7 @@ GRACE = timedelta(seconds=5)
 
 
 class BookingRecords:
-    """Records what becomes of the bookings of one cycle.
+    """The records of bookings that one cycle writes: what was asked for, and what became of it.
 
     `counts` holds how many were created, updated, cancelled, adopted or refused, and how many duplicates were
     cancelled, by the names of `once --json`.

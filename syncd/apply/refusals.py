@@ -27,7 +27,7 @@ MAX_TRIES = 3
 
 
 class RefusalInquiry:
-    """Asks the API what is in the way of a booking, and records it."""
+    """Questions to the API about what is in the way of a booking; the answers are recorded."""
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ def left_in_doubt(bookings: Sequence[Booking]) -> Iterator[None]:
 
 
 class Settler:
-    """Settles the bookings in doubt of one ledger; may be called again and again."""
+    """The bookings in doubt of one ledger, and how to settle them; may be used again and again."""
 
     def __init__(
         self,

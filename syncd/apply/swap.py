@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class RoomSwap:
-    """Vacates rooms, and remembers what moved in one cycle so that it can be put back."""
+    """The rooms that are vacated in one cycle, and what moved, so that it can be put back."""
 
     def __init__(self, *, modifier: Modifier, records: BookingRecords) -> None:
         self._modifier = modifier

@@ -21,7 +21,7 @@ from syncd.errors import ApiUnusable, NotDone, Refused, ReservationError
 
 
 class Updater:
-    """Carries out the updates of one cycle."""
+    """The updates of one cycle, each as a task."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class Absences:
 
 
 class AbsenceCheck:
-    """Asks for the bookings that a list does not show alive; `compared` is how many it was compared with."""
+    """Questions about the bookings that a list does not show alive, out of `compared` in all."""
 
     def __init__(self, api: Api, settings: Settings, listing: Listing, compared: int) -> None:
         self._api = api
