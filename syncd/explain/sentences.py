@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -17,6 +17,7 @@ from syncd.explain.fate_sentences import FateTeller
 from syncd.explain.phrases import Line, Words, count, listed, sentence, told_part, told_zone
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
+from syncd.intake import SourceExcerpt
 from syncd.views.console import few_of_each
 from syncd.views.screen import Screen, words
 
@@ -158,22 +159,30 @@ class _Teller:
     # The end
 
     def _summary(self) -> Iterator[Line]:
-        story = self._story
-        excerpts = [where.excerpt for where in story.where if where.excerpt is not None]
+        """Yield how many dates are over, and that nothing is to come if nothing is."""
+        excerpts = [where.excerpt for where in self._story.where if where.excerpt is not None]
         past = max((excerpt.past or 0 for excerpt in excerpts), default=0)
-        since = next((a.past_since for a in excerpts if a.past == past), None)
-        parts = chain.from_iterable(excerpt.parts for excerpt in excerpts)
-        if past and any(part.recurs for part in parts):
-            are_over = "is over" if past == 1 else "are over"
-            when = f" since {since:%Y-%m-%d}" if since else ""
-            yield Line("")
-            yield Line(f"{count(past, 'earlier date')} of it {are_over}{when}.")
-        if not story.fates:
-            yield Line("")
-            if past:
-                yield Line("It is over, and nothing was booked for it; what is over is not booked.")
-            else:
-                yield Line("It has no date to come, and nothing is booked for it.")
+        if past:
+            yield from _dates_over(past, excerpts)
+        if self._story.fates:
+            return
+        yield Line("")
+        if past:
+            yield Line("It is over, and nothing was booked for it; what is over is not booked.")
+        else:
+            yield Line("It has no date to come, and nothing is booked for it.")
+
+
+def _dates_over(past: int, excerpts: Sequence[SourceExcerpt]) -> Iterator[Line]:
+    """Yield how many dates of a series are over; nothing of an event that does not recur."""
+    parts = chain.from_iterable(excerpt.parts for excerpt in excerpts)
+    if not any(part.recurs for part in parts):
+        return
+    since = next((excerpt.past_since for excerpt in excerpts if excerpt.past == past), None)
+    when = f" since {since:%Y-%m-%d}" if since else ""
+    are_over = "is over" if past == 1 else "are over"
+    yield Line("")
+    yield Line(f"{count(past, 'earlier date')} of it {are_over}{when}.")
 
 
 def _told_with_source(fate: Fate) -> bool:
