@@ -113,7 +113,7 @@ def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOptio
 
     config = _load(context)
     with service(config, owner=False) as parts:
-        preview = parts.reconciler.preview(only=_known_sources(config, source))
+        preview = parts.reconciler.previewer.preview(only=_known_sources(config, source))
     if as_json:
         reservation = config.reservation
         streams.say_json(
@@ -186,7 +186,7 @@ def approve(context: typer.Context, checksum: str) -> None:
 
     config = _load(context)
     with service(config, owner=False) as parts:
-        held = parts.reconciler.held_now(checksum)
+        held = parts.reconciler.previewer.held_now(checksum)
         if held.checksum is None:
             streams.complain("Nothing is held, so there is nothing to approve.")
             raise typer.Exit(Exit.ATTENTION)
@@ -332,7 +332,7 @@ def adopt(
 
     config = _load(context)
     with service(config, owner=apply) as parts:
-        found = parts.reconciler.adoption(apply=apply)
+        found = parts.reconciler.previewer.adoption(apply=apply)
     if as_json:
         streams.say_json(documents.adoption_document(found, applied=apply))
     else:

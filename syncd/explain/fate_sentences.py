@@ -234,12 +234,12 @@ class FateTeller:
         return f"{looked} If it is not found by {self._words.at(booking.retry_at)}, it is sent once more."
 
     def _again(self, fate: Fate) -> str:
-        advance = self._examined.grounds.policy.advance
+        advance = self._examined.inputs.policy.advance
         if fate.reason is Reason.TOO_EARLY and advance is not None and fate.start is not None:
             return f"Its booking rules (max_day) allow it from {self._words.at(fate.start - advance)} on."
         if fate.reason is not Reason.ROOM_CONFLICT or fate.booking is None:
             return ""
-        ours = [b for b in self._examined.grounds.bookings if b.reservation_id == fate.booking.blocked_by]
+        ours = [b for b in self._examined.inputs.bookings if b.reservation_id == fate.booking.blocked_by]
         if ours:
             return f"That one is of UID {ours[0].key.uid}; it is tried again when that leaves the room."
         again = ""

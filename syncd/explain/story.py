@@ -129,7 +129,7 @@ class Story:
                 "past": counted.past if counted else None,
                 "past_since": iso(counted.past_since) if counted else None,
                 "now": iso(self.examined.now),
-                "horizon": iso(self.examined.grounds.policy.window.end),
+                "horizon": iso(self.examined.inputs.policy.window.end),
             },
             "held": {
                 "checksum": self.examined.plan.held_checksum,
@@ -229,7 +229,7 @@ def _decision(decision: Decision | None) -> dict[str, object] | None:
 def story_of(uid: str, parts: Service) -> Story:
     """Find everything about a UID, which is compared exactly; raises `LedgerError`."""
     config, ledger = parts.config, parts.ledger
-    examined = parts.reconciler.examine(uid)
+    examined = parts.reconciler.previewer.examine(uid)
     later = later_occurrence(examined)
     mapper = Mapper(mapping_rules(config))
     mapped = mapper.map(later) if later is not None else None
@@ -317,7 +317,7 @@ def _suggestions(asked: str, examined: Examination, ledger: Ledger) -> Iterator[
     known: set[str] = {booking.key.uid for booking in bookings}
     for reading in examined.readings.values():
         known.update(reading.presence)
-    occurrences = [witnessed.occurrence for witnessed in examined.grounds.wish.witnessed]
+    occurrences = [witnessed.occurrence for witnessed in examined.inputs.desired.witnessed]
     found: dict[str, Suggestion] = {}
     for suggestion in (
         *_of_other_spelling(asked, known),

@@ -106,18 +106,18 @@ class _Search:
         self.uid = uid
         self.examined = examined
         self.plan = examined.plan
-        self.policy = examined.grounds.policy
-        self.mapped = examined.grounds.wish.mapped
+        self.policy = examined.inputs.policy
+        self.mapped = examined.inputs.desired.mapped
         self.ledger = ledger
         self.amended = {b.row: b for b in self.plan.amended if b.row}
         self.closing = {b.row: b for b in self.plan.closed}
         self.kept = {keep.booking.row: keep for keep in self.plan.kept}
         self.seen: dict[OccurrenceKey, Witnessed] = {}
-        for witnessed in examined.grounds.wish.witnessed:
+        for witnessed in examined.inputs.desired.witnessed:
             if witnessed.occurrence.key.uid == uid:
                 self.seen[witnessed.occurrence.key] = witnessed
         self.bookings: dict[int, Booking] = {}
-        for booking in examined.grounds.bookings:
+        for booking in examined.inputs.bookings:
             if uid in {booking.key.uid, self._latest(booking).key.uid}:
                 self.bookings[booking.row] = booking
 

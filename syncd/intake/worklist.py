@@ -1,6 +1,6 @@
 """Which UIDs a cycle has to look at, and which it leaves at rest.
 
-The ledger's agenda says so, as long as all that it rests on is the same: the configuration, this version of
+The ledger says so, as long as all that it rests on is the same: the configuration, this version of
 the program, and a clock that goes forward.
 """
 
@@ -25,8 +25,8 @@ _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
 
 
-class Agenda:
-    """What a cycle asks of the agenda, and tells it.
+class Worklist:
+    """The UIDs that are ready, and those that are deferred.
 
     `rules` are all that a plan rests on beside the sources; when they change, everything needs a look.
     What the directory says of people is believed for `people_kept`; None: it is not asked.
@@ -49,12 +49,12 @@ class Agenda:
 
     @cached_property
     def _rules(self) -> str:
-        """Identity of the configuration as far as it decides anything."""
+        """Return the identity of the configuration as far as it decides anything."""
         told = [(s.name, s.scope, s.confirmations, s.max_occurrences, s.locale) for s in self._intake.sources]
         return _digest((self._settings, told))
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
-        """Whether what the agenda rests on is still so; otherwise everything needs a look from now on.
+        """Tell whether what the worklist rests on is still so; otherwise make every UID ready.
 
         `advance` is how far ahead the tenant lets book.
         """
@@ -87,24 +87,36 @@ class Agenda:
     ) -> None:
         """Let those of the UIDs that are ready rest that a plan leaves at rest, or knows nothing of."""
         known = {booking.key.uid for booking in bookings}
-        known |= {o.key.uid for reading in said.readings.values() for o in reading.occurrences}
-        remarked = {d.uid for reading in said.readings.values() for d in reading.defects}
+        remarked: set[str] = set()
+        for reading in said.readings.values():
+            known.update(occurrence.key.uid for occurrence in reading.occurrences)
+            remarked.update(defect.uid for defect in reading.defects)
         resting: dict[str, tuple[datetime | None, int]] = {}
         over: list[str] = []
         for uid in ready:
-            rest = decided.at_rest.get(uid) or (None if uid in known else Rest(None))
+            rest = decided.at_rest.get(uid)
+            if rest is None and uid not in known:
+                rest = Rest(None)
             if rest is None or uid in said.unheard:
                 continue
             following = said.next_start.get(uid)
-            moments = [rest.until, following and following - self._horizon, self._people_until(now)]
-            until = min((moment for moment in moments if moment is not None), default=None)
             is_over = rest.until is None and following is None and rest.is_empty
             if is_over and uid not in remarked and uid not in said.shelved:
                 over.append(uid)
             else:
-                resting[uid] = (until, rest.skipped)
+                resting[uid] = (self._until(rest, following, now), rest.skipped)
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
+
+    def _until(self, rest: Rest, following: datetime | None, now: datetime) -> datetime | None:
+        """Return when a UID needs a look again; None: when it changes.
+
+        `following` is when the first of its occurrences begins that is not within reach yet.
+        """
+        moments = [rest.until, self._people_until(now)]
+        if following is not None:
+            moments.append(following - self._horizon)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _people_until(self, now: datetime) -> datetime | None:
         """Return until when what the directory said of people is believed; None if it is not asked."""
@@ -116,7 +128,7 @@ def _digest(value: object) -> str:
 
 
 def _canonical(value: object) -> object:
-    """Equal for equal values in every process: sets have no order, and some values no text of their own."""
+    """Return what is equal for equal values in every process: sets have no order, some values no text."""
     if is_dataclass(value):
         return [type(value).__name__, *((f.name, _canonical(getattr(value, f.name))) for f in fields(value))]
     match value:

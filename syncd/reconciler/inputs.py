@@ -46,27 +46,27 @@ class Desired:
     mapped: Mapping[OccurrenceKey, Mapped]
 
     def meetings(self, before: datetime) -> list[Meeting]:
-        """One for each reservation that is asked for and begins before a moment."""
-        return [
-            Meeting(seen.occurrence, seen.witnesses, spec)
-            for seen in self.witnessed
-            if isinstance(wanted := self.mapped[seen.occurrence.key], Wanted)
-            for spec in wanted.specs
-            if spec.start < before
-        ]
+        """Return a meeting for each reservation that is asked for and begins before a moment."""
+        found: list[Meeting] = []
+        for seen in self.witnessed:
+            mapped = self.mapped[seen.occurrence.key]
+            if isinstance(mapped, Wanted):
+                near = (spec for spec in mapped.specs if spec.start < before)
+                found += (Meeting(seen.occurrence, seen.witnesses, spec) for spec in near)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """What a plan is decided from beside the readings."""
 
-    wish: Desired
+    desired: Desired
     bookings: tuple[Booking, ...]
     policy: Policy
 
 
 class InputGatherer:
-    """Gathers the grounds of a plan from ledger, API and configuration.
+    """Gathers what a plan is decided from from ledger, API and configuration.
 
     With `remember`, what the API told on the way is stored.
     """
@@ -88,10 +88,10 @@ class InputGatherer:
         self._mapper = Mapper(settings.mapping)
         self.unproven: Collection[OccurrenceKey] = ()  # of what was recognised last
 
-    def wish(
+    def desired(
         self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
     ) -> Desired:
-        """What the readings ask for, mapped; without `ask` unknown people are not looked up."""
+        """Return what the readings ask for, mapped; without `ask` unknown people are not looked up."""
         witnessed = merge(readings, self._deciders_of, self._settings.owners)
         mapper = self._mapper
         if self._settings.lookup:
@@ -99,7 +99,7 @@ class InputGatherer:
         return Desired(witnessed, self._mapped(witnessed, mapper))
 
     def _mapped(self, witnessed: Sequence[Witnessed], mapper: Mapper) -> dict[OccurrenceKey, Mapped]:
-        """What each occurrence asks for; it is known of which event it is while that is found out."""
+        """Return what each occurrence asks for; while that is found out, its event counts as under way."""
         mapped: dict[OccurrenceKey, Mapped] = {}
         former: tuple[str, str] | None = None
         for occurrence in (seen.occurrence for seen in witnessed):
@@ -116,12 +116,21 @@ class InputGatherer:
         """Return which copy of each meeting of these UIDs decided about it until now."""
         return deciders_of(self._ledger.bookings.of(*uids))
 
-    def grounds(
-        self, wish: Desired, bookings: tuple[Booking, ...], now: datetime, *, remember: bool, ask: bool = True
+    def inputs(
+        self,
+        desired: Desired,
+        bookings: tuple[Booking, ...],
+        now: datetime,
+        *,
+        remember: bool,
+        ask: bool = True,
     ) -> PlanInputs:
-        """What the plan for a wish and these bookings rests on; without `ask` as far as the ledger tells."""
+        """Return what the plan for these meetings and bookings rests on.
+
+        Without `ask` only as far as the ledger tells.
+        """
         if ask and not remember and self._ledger.bookings.fresh:
-            bookings = (*bookings, *self._to_be_adopted(wish, bookings, now))
+            bookings = (*bookings, *self._to_be_adopted(desired, bookings, now))
         policy = Policy(
             mode=self._settings.mode,
             window=Window.ahead(now, self._settings.horizon),
@@ -134,10 +143,10 @@ class InputGatherer:
             calls=self._calls(now),
             repairs=repairs(self._ledger.facts),
         )
-        return PlanInputs(wish, bookings, policy)
+        return PlanInputs(desired, bookings, policy)
 
     def idle(self, now: datetime) -> PlanInputs:
-        """What a plan rests on for which nothing is due; the tenant's rules are asked when it is time."""
+        """Return what a plan with no UIDs rests on; the tenant's rules are asked when it is time."""
         policy = Policy(
             mode=self._settings.mode,
             window=Window.ahead(now, self._settings.horizon),
@@ -146,17 +155,20 @@ class InputGatherer:
         )
         return PlanInputs(Desired((), {}), (), policy)
 
-    def recognised(self, wish: Desired, bookings: Sequence[Booking], now: datetime) -> Recognised:
-        """What the reservations of the API are to these meetings and bookings; raises `ApiUnusable`."""
+    def recognised(self, desired: Desired, bookings: Sequence[Booking], now: datetime) -> Recognised:
+        """Return what the reservations of the API are to these meetings and bookings.
+
+        Raises `ApiUnusable`.
+        """
         reach = Window.ahead(now, self._settings.horizon).reach
-        meetings = wish.meetings(reach)
+        meetings = desired.meetings(reach)
         listing = list_everything(self._api, bookings, meetings, now, reach)
         self.unproven = unproven(meetings, listing, self._settings)
         return recognise(listing.reservations, meetings, bookings, self._settings.instance, now)
 
-    def _to_be_adopted(self, wish: Desired, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
-        """What a cycle would adopt first, because this ledger proves nothing; it is not stored."""
-        found = self.recognised(wish, bookings, now).adopted
+    def _to_be_adopted(self, desired: Desired, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+        """Return what a cycle would adopt first, because this ledger proves nothing; it is not stored."""
+        found = self.recognised(desired, bookings, now).adopted
         # Rows tell bookings apart while planning.
         return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]
 
@@ -196,7 +208,7 @@ class InputGatherer:
         )
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
-        """How far ahead the tenant lets book; asked rarely, because rules change rarely."""
+        """Return how far ahead the tenant lets book; asked rarely, because rules change rarely."""
         known = self._ledger.facts.get(MAX_DAY)
         if ask and (known is None or now - known.asked_at >= _RULES_KEPT):
             days = None if known is None else known.days
@@ -211,7 +223,7 @@ class InputGatherer:
         return _limit(known)
 
     def known_advance(self) -> timedelta | None:
-        """How far ahead the tenant let book when it was last asked; None without a limit."""
+        """Return how far ahead the tenant let book when it was last asked; None without a limit."""
         return _limit(self._ledger.facts.get(MAX_DAY))
 
     def forget_rules(self) -> None:
@@ -219,7 +231,7 @@ class InputGatherer:
         self._ledger.facts.set(MAX_DAY, None)
 
     def _calls(self, now: datetime) -> CallBudget | None:
-        """What writes may still cost this month, and whether the calls run short at this pace."""
+        """Return what writes may still cost this month, and whether the calls run short at this pace."""
         monthly = self._settings.monthly_calls
         if monthly == 0:
             return None
@@ -236,7 +248,7 @@ def _limit(known: MaxDay | None) -> timedelta | None:
 
 
 def forecast(used: int, now: datetime) -> int:
-    """API calls until the end of the month at the pace so far; the first day counts as a whole one."""
+    """Return the API calls until the end of the month at this pace; the first day counts as a whole one."""
     days = calendar.monthrange(now.year, now.month)[1]
     elapsed = max(1.0, now.day - 1 + now.hour / 24)
     return round(used * days / elapsed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from syncd.core.changes import Plan, Skip, Wait
 from syncd.core.occurrence import Reading
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Reservation
+from syncd.core.totals import Totals
 from syncd.intake import SourceExcerpt
 from syncd.reconciler.inputs import PlanInputs
 
@@ -62,7 +63,7 @@ class Examination:
 
     now: datetime
     readings: Mapping[str, Reading]
-    grounds: PlanInputs
+    inputs: PlanInputs
     plan: Plan
     excerpts: Mapping[str, SourceExcerpt]
     unasked: str | None
@@ -123,14 +124,45 @@ class Adoption:
     oddities: tuple[Oddity, ...] = ()
 
 
+def counts_of(
+    *,
+    plan: Plan | None,
+    at_rest: Totals | None,
+    applied: Mapping[str, int],
+    open_ones: Collection[Booking],
+    waiting: int,
+    quarantined: int,
+) -> dict[str, int]:
+    """Return the counts of a cycle, by their names in `once --json`.
+
+    `open_ones` are the bookings that are not simply booked; `plan` and `at_rest` are None if none was made.
+    """
+    skips = [change for change in plan.changes if isinstance(change, Skip)] if plan else []
+    skipped = sum(not skip.needs_person for skip in skips)
+    return {
+        "created": applied["created"],
+        "updated": applied["updated"],
+        "cancelled": applied["cancelled"],
+        "unchanged": plan.unchanged if plan else 0,
+        "adopted": applied["adopted"],
+        "held": len(plan.held) if plan else 0,
+        "refused": sum(map(is_refused, open_ones)),
+        "in_doubt": sum(booking.in_doubt for booking in open_ones),
+        "vanished": sum(booking.is_vanished for booking in open_ones),
+        "quarantined": quarantined,
+        "waiting": waiting,
+        "skipped": skipped + (at_rest.skipped if at_rest else 0),
+    }
+
+
 def noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:
-    """The reports with what the plan found out about their sources."""
+    """Return the reports with what the plan found out about their sources."""
     said = {renamed.source: (str(renamed),) for renamed in decided.renamed} if decided else {}
     return tuple(replace(report, notes=report.notes + said.get(report.name, ())) for report in reports)
 
 
 def is_refused(booking: Booking) -> bool:
-    """Whether a booking, or a change of it, stands refused."""
+    """Tell whether a booking, or a change of it, stands refused."""
     if booking.state is BookingState.REFUSED:
         return booking.reason is not Reason.DROPPED
     return booking.state in HOLDING_STATES and booking.reason in REFUSALS

@@ -61,12 +61,12 @@ def test_a_file_that_stays_away(
         assert _done(reconciler) == NOTHING
         clock.later += _SHORT
         assert _done(reconciler) == NOTHING
-        assert reconciler.preview().plan.changes == ()
+        assert reconciler.previewer.preview().plan.changes == ()
         due = reconciler.due_at
         assert due is not None
         assert timedelta() < due - clock() < timedelta(seconds=11)
         clock.later += _LONG - _SHORT
-        planned = reconciler.preview().plan
+        planned = reconciler.previewer.preview().plan
         assert (len(planned.writes), len(planned.held)) == then[2:]
         nobody: tuple[str, ...] = ()
         counts = reconciler.cycle(nobody).counts
@@ -170,6 +170,6 @@ def test_another_process_goes_on_counting(office: Office) -> None:
         assert _done(reconciler) == NOTHING
     clock.later += _LONG
     with at_work(office.folder / "syncd.toml", clock=clock) as reconciler:
-        assert len(reconciler.preview().plan.writes) == 1
+        assert len(reconciler.previewer.preview().plan.writes) == 1
         assert _done(reconciler) == (0, 0, 1, 0)
     assert utc_now() < clock()

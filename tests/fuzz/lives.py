@@ -157,12 +157,12 @@ class Parts:
         reconciler = self._living().reconciler
         with _watched("plan and adopt"):
             try:
-                reconciler.preview()
-                reconciler.adoption(apply=False)
+                reconciler.previewer.preview()
+                reconciler.previewer.adoption(apply=False)
             except (ApiUnusable, ReservationError):
                 return  # said to a person
         with _watched("explain"):
-            reconciler.examine(uid)
+            reconciler.previewer.examine(uid)
 
     def ledger(self) -> AbstractContextManager[Ledger]:
         """The ledger, beside the living process."""

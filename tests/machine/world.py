@@ -308,7 +308,7 @@ on_cancel = "{rules.on_cancel}"
         if self._life is None:
             self._life = _Life(self, HANG_S)
         self._life.begin(Cycle(Trouble()))
-        return self._life.reconciler.preview().plan
+        return self._life.reconciler.previewer.preview().plan
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:

@@ -1,0 +1,164 @@
+"""What a cycle would do, without doing it: `plan`, `explain`, `approve` and `adopt`.
+
+The sources are read by the path of a cycle over a ledger of which nothing is changed, with every UID ready,
+so that what `plan` announces is what `once` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from syncd.apply.drift import is_unproven, remember
+from syncd.apply.questions import Questions
+from syncd.core.booking import Booking
+from syncd.core.occurrence import Reading
+from syncd.core.reasons import Reason
+from syncd.errors import ApiUnusable, ReservationError
+from syncd.intake import Overlay, SourceExcerpt
+from syncd.intake.intake import Intake
+from syncd.intake.ports import IntakeLedger
+from syncd.ledger.facts import HELD, Held
+from syncd.reconciler.clock import ClockCheck
+from syncd.reconciler.inputs import InputGatherer
+from syncd.reconciler.planning import plan_for
+from syncd.reconciler.ports import Ledger
+from syncd.reconciler.report import Adoption, Examination, Preview, noted
+from syncd.reconciler.source_records import SourceRecords
+
+UNPROVEN = (
+    "A list of the API is refused or contradicts itself, and this state does not tell that it is not booked; "
+    "it is booked as soon as a list proves it."
+)
+
+
+class IntakeOver(Protocol):
+    """Builds an intake over a ledger that reads everything in its own thread."""
+
+    def __call__(self, *, ledger: IntakeLedger) -> Intake: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    """What was read without keeping anything: readings, and excerpts of what was asked for, by source."""
+
+    readings: Mapping[str, Reading]
+    excerpts: Mapping[str, SourceExcerpt]
+
+
+class Previewer:
+    """Says what a cycle would do now; neither the ledger nor the API is written to, but for `adoption`."""
+
+    def __init__(
+        self,
+        *,
+        intake_over: IntakeOver,
+        api: Questions,
+        ledger: Ledger,
+        clock: Callable[[], datetime],
+        clock_check: ClockCheck,
+        gatherer: InputGatherer,
+        records: SourceRecords,
+    ) -> None:
+        self._intake_over = intake_over
+        self._api = api
+        self._ledger = ledger
+        self._clock = clock
+        self._clock_check = clock_check
+        self._gatherer = gatherer
+        self._records = records
+
+    def preview(self, only: Collection[str] | None = None) -> Preview:
+        """Return the plan of a cycle that reads the sources named `only` (None: all).
+
+        Raises `ApiUnusable`.
+        """
+        now = self._clock()
+        self._api.begin()
+        bookings = self._ledger.bookings.current()
+        readings = self._read_anew(only, bookings, now).readings
+        desired = self._gatherer.desired(readings, now, remember=False)
+        inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
+        decided = plan_for(readings, inputs, self._ledger, now)
+        if is_unproven(self._ledger):
+            decided = decided.put_off(self._gatherer.unproven, Reason.UNPROVEN, UNPROVEN)
+        reports = noted(map(self._records.report, readings.values()), decided)
+        return Preview(decided, reports, oddities=self._api.current_oddities())
+
+    def examine(self, uid: str) -> Examination:
+        """Return what a cycle would do now and why, with excerpts of one UID.
+
+        Everything is read and planned, since budget, held sets and keys that move depend on all meetings;
+        a plan of one UID alone would be another plan.
+        An API that cannot be used is told in the outcome.
+        """
+        now = self._clock()
+        bookings = self._ledger.bookings.current()
+        anew = self._read_anew(None, bookings, now, asked=uid)
+        unasked = None
+        try:
+            desired = self._gatherer.desired(anew.readings, now, remember=False)
+            inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
+        except (ApiUnusable, ReservationError) as error:
+            unasked = str(error)
+            desired = self._gatherer.desired(anew.readings, now, remember=False, ask=False)
+            inputs = self._gatherer.inputs(desired, bookings, now, remember=False, ask=False)
+        decided = plan_for(anew.readings, inputs, self._ledger, now)
+        return Examination(now, anew.readings, inputs, decided, anew.excerpts, unasked)
+
+    def held_now(self, checksum: str) -> Held:
+        """Return the checksum and number of the cancellations that are held now.
+
+        What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
+        without the API if that cannot be used.
+        """
+        known = self._ledger.facts.get(HELD) or Held()
+        if known.checksum == checksum:
+            return known
+        try:
+            decided = self.preview().plan
+        except (ApiUnusable, ReservationError):
+            return known
+        return Held(decided.held_checksum, len(decided.held))
+
+    def adoption(self, *, apply: bool) -> Adoption:
+        """Return which reservations with our mark the ledger does not know; with `apply` take them over.
+
+        Nothing is written to the API. Raises `ApiUnusable`, and with `apply` `ClockWrong`.
+        """
+        if apply:
+            self._clock_check.judge(ask=True)
+        now = self._clock()
+        bookings = self._ledger.bookings.current()
+        readings = self._read_anew(None, bookings, now).readings
+        desired = self._gatherer.desired(readings, now, remember=apply)
+        found = self._gatherer.recognised(desired, bookings, now)
+        if apply:
+            remember(found.adopted, found, self._ledger, now)
+            if not self._api.troubled_lists():
+                self._ledger.bookings.mark_adopted(now)
+        reports = map(self._records.report, readings.values())
+        unreadable = tuple(report for report in reports if report.error)
+        odd = self._api.current_oddities()
+        return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable, odd)
+
+    def _read_anew(
+        self,
+        only: Collection[str] | None,
+        bookings: Iterable[Booking],
+        now: datetime,
+        asked: str | None = None,
+    ) -> _Anew:
+        """Read the sources as a cycle would that knows nothing of them yet, and keep nothing of it.
+
+        Every UID is ready, those of the `bookings` too; of the one `asked` for, what is over is read as well.
+        """
+        overlay = Overlay(self._ledger, () if asked is None else [asked])
+        intake = self._intake_over(ledger=overlay)
+        intake.forget(now)
+        intake.update(only, now)
+        ready = overlay.worklist.ready(now) | {booking.key.uid for booking in bookings}
+        readings = intake.readings_of(ready, now).readings
+        return _Anew(readings, {} if asked is None else intake.excerpts(asked, now))

@@ -1,0 +1,129 @@
+"""What is kept of how the sources stand: for `status`, the log and the next cycle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from syncd.core.occurrence import Defect, Reading
+from syncd.core.reasons import MEANINGS, Reason
+from syncd.ledger.facts import MISSING_FILES
+from syncd.reconciler.ports import Ledger
+from syncd.reconciler.report import SourceReport
+
+log = structlog.get_logger(__name__)
+
+_ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
+
+
+def missing_told(file: str) -> str:
+    """Return the sentence about a file of a directory that is gone for a moment."""
+    return (
+        f"The file {file} is gone; nothing follows for what it held before it has stayed away for "
+        "safety.file_grace."
+    )
+
+
+class SourceRecords:
+    """The records of the sources; `file_grace` is how long a file that is gone is awaited."""
+
+    def __init__(self, ledger: Ledger, file_grace: timedelta, clock: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._file_grace = file_grace
+        self._clock = clock
+        self._digests: dict[str, str] = {}  # by source, of the last complete reading
+        self._defects: dict[str, frozenset[Defect]] = {}  # by source, as the ledger has them
+        self._missing: dict[str, list[str]] | None = None  # files that are gone for a moment, by source
+
+    def report(self, reading: Reading) -> SourceReport:
+        """Return what became of a source, compared with its last reading."""
+        notes = [note.detail for note in reading.notes]
+        notes += [missing_told(file) for file in self._awaited(reading)]
+        later = len(reading.postponed)
+        if later:
+            notes.append(f"{later} events take long to understand; they are read in the next cycles.")
+        state = self._state_of(reading)
+        return SourceReport(reading.source, state, reading.events, reading.error, tuple(notes), later)
+
+    def store(self, readings: Mapping[str, Reading], looked_at: Iterable[str]) -> tuple[SourceReport, ...]:
+        """Record the readings of a cycle; return reports of the sources that were looked at in it."""
+        fetched = frozenset(looked_at)
+        fresh = [reading for name, reading in readings.items() if name in fetched]
+        reports = tuple(self.report(reading) for reading in fresh)
+        for reading, report in zip(fresh, reports, strict=True):
+            self._store_reading(reading, report)
+        for name in sorted(readings.keys() - fetched):
+            self._store_defects(readings[name])
+        self._store_missing(fresh)
+        return reports
+
+    def _state_of(self, reading: Reading) -> str:
+        if not reading.readable:
+            return "unreadable"
+        if not reading.complete:
+            return "read"
+        known = self._digests.get(reading.source) or self._ledger.sources.digest_of(reading.source)
+        return "unchanged" if reading.digest == known else "read"
+
+    def _awaited(self, reading: Reading) -> list[str]:
+        """Return the files that are gone for less than `safety.file_grace`."""
+        return [file.document for file in reading.missing if file.is_awaited(self._file_grace)]
+
+    def _store_reading(self, reading: Reading, report: SourceReport) -> None:
+        self._ledger.sources.record_reading(
+            reading.source,
+            at=reading.at,
+            state=report.state,
+            complete=reading.complete,
+            events=reading.events,
+            digest=reading.digest,
+            error=reading.error,
+            defects=reading.defects,
+        )
+        if reading.readable:
+            self._defects[reading.source] = frozenset(reading.defects)
+        if reading.complete:
+            self._digests[reading.source] = reading.digest
+        error = _ADDRESS.sub("…", reading.error) if reading.error else None
+        log.info(
+            "source",
+            source=reading.source,
+            state=report.state,
+            events=reading.events,
+            occurrences=len(reading.occurrences),
+            quarantined=len(reading.defects),
+            error=error,
+        )
+
+    def _store_defects(self, reading: Reading) -> None:
+        """Record what is quarantined of a source whose events were parsed after it was looked at."""
+        defects = frozenset(reading.defects)
+        if reading.readable and self._defects.get(reading.source) != defects:
+            self._ledger.sources.record_defects(reading.source, reading.defects, at=self._clock())
+            self._defects[reading.source] = defects
+
+    def _store_missing(self, readings: Iterable[Reading]) -> None:
+        """Record, for `status` and the log, which files of directories are gone for a moment."""
+        if self._missing is None:
+            self._missing = self._ledger.facts.get(MISSING_FILES) or {}
+        known = dict(self._missing)
+        for reading in readings:
+            known.pop(reading.source, None)
+            awaited = self._awaited(reading)
+            if awaited:
+                known[reading.source] = awaited
+        if known == self._missing:
+            return
+        for source in known.keys() - self._missing.keys():
+            log.warning(
+                "files missing",
+                source=source,
+                reason=Reason.FILE_MISSING.value,
+                files=len(known[source]),
+                detail=MEANINGS[Reason.FILE_MISSING],
+            )
+        self._missing = known
+        self._ledger.facts.set(MISSING_FILES, known)
