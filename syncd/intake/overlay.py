@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from syncd.intake.ports import IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
-from syncd.intake.scan import is_over, same_events, unpacked
+from syncd.intake.raw_events import is_over, same_events, unpacked
 from syncd.ledger.facts import Fact, FactStore
 
 T = TypeVar("T")

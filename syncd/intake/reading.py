@@ -1,43 +1,47 @@
-"""How the events of a source are parsed within bounds, and how its UIDs stand in a reading."""
+"""How the events of a source are parsed within bounds, and the reading that comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncd.core.occurrence import Presence, Window
+from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
+from syncd.core.reasons import Note, Reason
 from syncd.ics.parallel import CpuAllowance, OnBegin, ParserPool
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import RawEvent
+from syncd.intake.raw_events import earliest
+from syncd.intake.remarks import defects_of, notes_of
 from syncd.intake.source_index import SourceIndex
+from syncd.intake.state import SourceState
 
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """How UIDs are understood within bounds, and what is known without that.
+    """The bounds within which UIDs are parsed, and what is known without that.
 
-    `verdict` tells of a UID with these pieces what was found before, where finding it again would cost much.
+    `verdict` tells of a UID with these events what was found before, where finding it again would cost much.
     `pool`, `allowance`, `alive` and `under_way` are those of `ParserPool.parse_all`.
     """
 
     pool: ParserPool
     allowance: CpuAllowance
     alive: Callable[[], object] = lambda: None
-    under_way: OnBegin = lambda _uid, _pieces: None
-    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = lambda _uid, _pieces: None
+    under_way: OnBegin = lambda _uid, _events: None
+    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = lambda _uid, _events: None
 
-    def understand(
+    def parse(
         self, work: Mapping[str, Sequence[RawEvent]], parser: SeriesParser, window: Window
     ) -> dict[str, ParsedSeries]:
         """Return what each UID says; those that come in the next cycle are left out."""
         found: dict[str, ParsedSeries] = {}
-        for uid, pieces in work.items():
-            known = self.verdict(uid, pieces)
+        for uid, raw_events in work.items():
+            known = self.verdict(uid, raw_events)
             if known is not None:
-                document = parser.document_of(pieces[0])
+                document = parser.document_of(raw_events[0])
                 named = (replace(d, document=d.document or document) for d in known.defects)
                 found[uid] = replace(known, defects=tuple(named))
-        rest = {uid: pieces for uid, pieces in work.items() if uid not in found}
+        rest = {uid: raw_events for uid, raw_events in work.items() if uid not in found}
         answers = self.pool.parse_all(
             rest,
             parser,
@@ -53,21 +57,79 @@ class Bounded:
 class Presences(Mapping[str, Presence]):
     """How UIDs stand in a reading; those that nobody looked at are known by being there, and are not listed.
 
-    `parsed` has None for a UID of which nothing that counts was found.
+    `parsed` has None for a UID of which nothing that counts was found; `index` tells which UIDs are there.
     """
 
     def __init__(self, parsed: Mapping[str, Presence | None], index: SourceIndex) -> None:
-        self._understood = {uid: there for uid, there in parsed.items() if there is not None}
+        self._parsed = {uid: there for uid, there in parsed.items() if there is not None}
         self._index = index
 
     def __getitem__(self, uid: str) -> Presence:
-        known = self._understood.get(uid)
+        known = self._parsed.get(uid)
         if known is None and (not uid or not self._index.holds(uid)):
             raise KeyError(uid)
         return known or Presence.SERIES
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._understood)
+        return iter(self._parsed)
 
     def __len__(self) -> int:
-        return len(self._understood)
+        return len(self._parsed)
+
+
+def reading_of(
+    source: str,
+    state: SourceState,
+    parsed: Mapping[str, ParsedSeries],
+    remarks: Mapping[str, str],
+    window: Window,
+    postponed: frozenset[str],
+) -> Reading:
+    """Return the reading of a source that this process read.
+
+    `parsed` are the UIDs that were looked at, `postponed` those that come in the next cycle; `remarks` are
+    all that the source has, by UID.
+    """
+    assert state.at is not None  # this process read it
+    occurrences: list[Occurrence] = []
+    for series in parsed.values():
+        occurrences += series.occurrences
+    defects: list[Defect] = []
+    for uid in sorted(remarks):
+        defects += defects_of(uid, remarks[uid])
+    notes = sorted(state.parser.notes, key=lambda note: note.detail)
+    notes += [Note(Reason.SERVER_ODD, note) for note in state.notes]
+    notes += notes_of(remarks[uid] for uid in sorted(remarks))
+    presence = {uid: series.presence for uid, series in parsed.items()}
+    presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
+    return Reading(
+        source=source,
+        at=state.at,
+        window=window,
+        digest=state.index.digest,
+        occurrences=tuple(sorted(occurrences, key=lambda occurrence: occurrence.key)),
+        presence=Presences(presence, state.index),
+        defects=tuple(sorted(defects, key=lambda defect: (defect.document, defect.line, defect.uid))),
+        notes=tuple(dict.fromkeys(notes)),
+        error=state.error,
+        documents=len(state.index.documents),
+        events=state.index.event_count,
+        postponed=postponed,
+        missing=state.missing,
+    )
+
+
+def defects_as_of_now(
+    series: ParsedSeries, raw_events: Sequence[RawEvent], index: SourceIndex, window: Window
+) -> ParsedSeries:
+    """Return a series with its defects in the lines in which they stand now.
+
+    Of one that begins beyond the reach of a reading nothing is told before it comes near: most of that is
+    mended by then, and whoever reads it can do nothing about a meeting that nobody books yet.
+    """
+    begins = earliest(raw_events)
+    if begins is not None and begins > window.reach:
+        return replace(series, defects=(), next_start=min(begins, series.next_start or begins))
+    lines = {event.line: index.line_of(event) for event in raw_events}
+    defects = (replace(defect, line=lines.get(defect.line, defect.line)) for defect in series.defects)
+    return replace(series, defects=tuple(defects))
