@@ -454,7 +454,7 @@ def _tables(config: Config) -> Tables:
 def main() -> None:
     """Run the command that the arguments name; ends with its exit code."""
     early.begin(sys.argv[1:])
-    streams.begin()
+    streams.take_over()
     # Nearly all that is made stays until the end: to look through it for garbage again and again, and once
     # more at the end, takes a fourth of the time of a short run.
     gc.set_threshold(20_000)

@@ -330,7 +330,7 @@ output = Stream(_OUTPUT, _encoding_of(sys.__stdout__), results.give, results.flu
 errors = Stream(_ERRORS, _encoding_of(sys.__stderr__), lines.give)
 
 
-def begin() -> None:
+def take_over() -> None:
     """Put these streams in the place of Python's; from now on all that is printed passes them."""
     if sys.stdout is output:
         return

@@ -25,7 +25,7 @@ from syncd.apply.read_back import look_up
 from syncd.apply.records import BookingRecords, log_fields
 from syncd.apply.refusals import RefusalInquiry
 from syncd.apply.swap import RoomSwap
-from syncd.apply.tasks import Task, call, run
+from syncd.apply.tasks import Task, call, run_task
 from syncd.apply.update import Updater
 from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Cancel, Create, Plan, Update
@@ -109,7 +109,7 @@ class Applier:
                         self.left = writes[number:]
                         break
                     if alone:
-                        run(self._write(change))
+                        run_task(self._write(change))
                     else:
                         dispatcher.start(self._write(change), change)
                     if self.records.unread >= _READ_BACK:
@@ -118,9 +118,9 @@ class Applier:
             except (ApiUnusable, ReservationError):  # the latter of a question, not of a change
                 dispatcher.give_up()
                 with suppress(ApiUnusable, ReservationError):
-                    run(self._read_back())
+                    run_task(self._read_back())
                 raise
-        run(self._read_back())
+        run_task(self._read_back())
 
     def _ends(self) -> bool:
         """Tell whether no other change is to begin, because of a stop or to give way where it may."""

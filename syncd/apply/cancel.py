@@ -14,7 +14,7 @@ import structlog
 from syncd.apply.ports import Api, BookingLedger
 from syncd.apply.records import BookingRecords
 from syncd.apply.refusals import MAX_TRIES, RefusalInquiry, after_tries
-from syncd.apply.tasks import Task, call, run
+from syncd.apply.tasks import Task, call, run_task
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Mode, Plan
@@ -83,7 +83,7 @@ class Canceller:
         asked = self._api.time()
         again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
         again = self._records.record(again, "cancel", "once more")
-        run(self._send(again, asked, intent))
+        run_task(self._send(again, asked, intent))
 
     def cancel_duplicate(self, duplicate: Duplicate) -> bool:
         """Cancel a live reservation that another one makes superfluous; return whether that is done.

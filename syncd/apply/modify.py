@@ -7,7 +7,7 @@ from dataclasses import replace
 from syncd.apply.ports import Api
 from syncd.apply.records import BookingRecords
 from syncd.apply.refusals import RefusalInquiry
-from syncd.apply.tasks import Task, call, run
+from syncd.apply.tasks import Task, call, run_task
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking
 from syncd.core.mark import Mark
@@ -57,7 +57,7 @@ class Modifier:
         asked = self._api.time()
         intent = self._records.record(booking.sending(spec, booking.origin, asked.latest), what)
         try:
-            run(self.send(intent, booking, asked))
+            run_task(self.send(intent, booking, asked))
         except (Refused, NotDone) as no:
             self._records.record(booking, "refused", str(no))
             raise

@@ -37,7 +37,7 @@ def call(
     return result
 
 
-def run(task: Task[_Result]) -> _Result:
+def run_task(task: Task[_Result]) -> _Result:
     """Run a task in this thread, from its first call to its last, and return its result."""
     answer: object = None
     failure: SyncdError | None = None

@@ -66,7 +66,7 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class DecidingCopy:
     """The copy that decides, a cancel by another one that a person has to judge, and the reason."""
 
     occurrence: Occurrence
@@ -329,7 +329,7 @@ def decide(
     owners: frozenset[str] = frozenset(),
     *,
     signed: bool = True,
-) -> Decision | None:
+) -> DecidingCopy | None:
     """Choose the copy of one occurrence that decides; None if none of them states what the meeting is.
 
     `signed`: some copy of the event names people, so one that names none only witnesses that somebody is
@@ -340,9 +340,9 @@ def decide(
     if not stating:
         return None
     if len(copies) == 1:
-        return Decision(copies[0], None, "")
+        return DecidingCopy(copies[0], None, "")
     chosen, why = _Choice(stating, decider, owners).made()
-    return Decision(chosen, _told_off(chosen, copies), why)
+    return DecidingCopy(chosen, _told_off(chosen, copies), why)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from syncd.core.reasons import Reason
 from syncd.ics.content import DECIDES_TIME, TZID_PARAMETER, BrokenComponent, RawComponent
-from syncd.ics.quirks import Property, Repaired
+from syncd.ics.quirks import Property, RepairedEvent
 from syncd.ics.rule import BrokenRule, Rule
 
 _NAME = re.compile(r"[A-Za-z-]++(?![\w.])")
@@ -85,7 +85,7 @@ class Properties:
     a string with `params`, or `dt`, or `dts`.
     """
 
-    def __init__(self, event: Repaired) -> None:
+    def __init__(self, event: RepairedEvent) -> None:
         """Read the values; raises `BrokenComponent` for a property that decides time and cannot be read."""
         _check_unreadable(event.unreadable)
         self._event = event

@@ -75,7 +75,7 @@ Repair: TypeAlias = Callable[[Properties], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class RepairedEvent:
     """A VEVENT as it is meant: its properties by name, and lines that are none; subcomponents stay."""
 
     raw: RawComponent
@@ -91,7 +91,7 @@ class Repaired:
         return "\n".join(self.raw.with_own_lines((*lines, *self.unreadable)).lines)
 
 
-def repaired(raw: RawComponent) -> Repaired:
+def repaired(raw: RawComponent) -> RepairedEvent:
     """Return a VEVENT as it is meant, after every repair of `REPAIRS`."""
     properties: Properties = {}
     unreadable: list[str] = []
@@ -107,7 +107,7 @@ def repaired(raw: RawComponent) -> Repaired:
         properties.setdefault(name, []).append(Property(name, parameters.strip(), value))
     for repair in REPAIRS:
         repair(properties)
-    return Repaired(raw, properties, tuple(unreadable))
+    return RepairedEvent(raw, properties, tuple(unreadable))
 
 
 def _with_whole_texts(lines: Iterable[str]) -> Iterator[tuple[re.Match[str] | None, str]]:

@@ -36,7 +36,7 @@ class Frequency(StrEnum):
 _BELOW_A_DAY = frozenset({Frequency.HOURLY, Frequency.MINUTELY, Frequency.SECONDLY})
 
 
-class Skip(StrEnum):
+class ShortMonth(StrEnum):
     """What becomes of the 31st of a shorter month (RFC 7529 section 4.1)."""
 
     OMIT = "OMIT"
@@ -75,7 +75,7 @@ class Rule:
     seconds: frozenset[int] = frozenset()
     positions: frozenset[int] = frozenset()
     week_start: int = 0
-    skip: Skip = Skip.OMIT
+    skip: ShortMonth = ShortMonth.OMIT
 
     @classmethod
     def parse(cls, text: str) -> Rule:
@@ -138,10 +138,10 @@ def _parse(text: str) -> Rule:
         until=_until(parts.get("UNTIL")),
         weekdays=_weekdays(parts.get("BYDAY")),
         week_start=_weekday("WKST", parts.get("WKST", "MO"))[1],
-        skip=_choice(Skip, "SKIP", parts.get("SKIP", "OMIT")),
+        skip=_choice(ShortMonth, "SKIP", parts.get("SKIP", "OMIT")),
     )
     _check_combination(rule, has_scale="RSCALE" in parts)
-    return rule if rule.skip is Skip.OMIT else _with_clear_skip(rule)
+    return rule if rule.skip is ShortMonth.OMIT else _with_clear_skip(rule)
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -267,7 +267,7 @@ def _check_combination(rule: Rule, *, has_scale: bool) -> None:
     times = (rule.hours, rule.minutes, rule.seconds)
     if rule.positions and not any((*days, *times)):
         raise BrokenRule("BYSETPOS of the rule has no other BY part to choose from")
-    if rule.skip is not Skip.OMIT and not has_scale:
+    if rule.skip is not ShortMonth.OMIT and not has_scale:
         raise BrokenRule("SKIP stands in a rule without RSCALE")
 
 
@@ -277,7 +277,7 @@ def _with_clear_skip(rule: Rule) -> Rule:
     Raises `BrokenRule` beside parts that RFC 7529 section 4.1 gives no order for.
     """
     if rule.frequency not in {Frequency.MONTHLY, Frequency.YEARLY}:
-        return replace(rule, skip=Skip.OMIT)  # shorter periods never give a day that is not there
+        return replace(rule, skip=ShortMonth.OMIT)  # shorter periods never give a day that is not there
     unclear = (
         rule.month_days and (rule.week_numbers or rule.year_days),
         not rule.year_days.isdisjoint({366, -366}) and (rule.week_numbers or rule.months),

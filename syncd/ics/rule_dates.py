@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from itertools import product
 from typing import overload
 
-from syncd.ics.rule import Frequency, Rule, Skip
+from syncd.ics.rule import Frequency, Rule, ShortMonth
 from syncd.ics.rule_days import RuleDays, from_start
 
 _DAY = 86_400  # seconds
@@ -43,7 +43,7 @@ class Recurrence:
         # Of week 0 the first day, in whichever week DTSTART is.
         self._first_week = self._first_day - (first.weekday() - rule.week_start) % 7
         self._patterns: dict[int, Sequence[int]] = {}
-        self._skips = rule.skip is not Skip.OMIT
+        self._skips = rule.skip is not ShortMonth.OMIT
         self._kept: dict[int, Sequence[int]] = {}
         self._unit = _UNIT.get(rule.frequency, 0)
         self._limits = self._limits_of_periods()

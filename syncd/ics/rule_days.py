@@ -10,7 +10,7 @@ import calendar
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from syncd.ics.rule import Frequency, Rule, Skip
+from syncd.ics.rule import Frequency, Rule, ShortMonth
 
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -24,7 +24,7 @@ class RuleDays:
 
     def __init__(self, rule: Rule, first: date) -> None:
         self._rule = rule
-        self._skips = rule.skip is not Skip.OMIT
+        self._skips = rule.skip is not ShortMonth.OMIT
         self._months, self._month_days, self._weekdays = _days_with_defaults(rule, first)
         self._weekdays_alone = frozenset(weekday for _, weekday in self._weekdays)
         self._asks_each_day = bool(rule.year_days or rule.week_numbers or rule.has_numbered_weekdays)
@@ -87,7 +87,7 @@ class RuleDays:
         """Return the number of a day of a month or year, moved by SKIP where there is none (RFC 7529)."""
         if 1 <= number <= length:
             return number
-        backward = self._rule.skip is Skip.BACKWARD
+        backward = self._rule.skip is ShortMonth.BACKWARD
         if number < 1:
             return 0 if backward else 1
         return length if backward else length + 1

@@ -130,7 +130,7 @@ def read_now(reader: int) -> bytes:
 BURST = """
 import structlog
 from syncd import log, streams
-streams.begin()
+streams.take_over()
 log.configure({form!r}, "debug")
 told = structlog.get_logger("syncd.test")
 for number in range(20_000):
