@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -79,7 +79,7 @@ class Worklist:
 
     def rest(
         self,
-        ready: Collection[str],
+        ready: frozenset[str],
         said: Readings,
         decided: Plan,
         bookings: Iterable[Booking],
@@ -91,17 +91,17 @@ class Worklist:
         for reading in said.readings.values():
             known.update(occurrence.key.uid for occurrence in reading.occurrences)
             remarked.update(defect.uid for defect in reading.defects)
+        told_of = remarked | said.shelved
         resting: dict[str, tuple[datetime | None, int]] = {}
         over: list[str] = []
-        for uid in ready:
+        for uid in ready - said.unheard:
             rest = decided.at_rest.get(uid)
             if rest is None and uid not in known:
                 rest = Rest(None)
-            if rest is None or uid in said.unheard:
+            if rest is None:
                 continue
             following = said.next_start.get(uid)
-            is_over = rest.until is None and following is None and rest.is_empty
-            if is_over and uid not in remarked and uid not in said.shelved:
+            if _is_over(rest, following) and uid not in told_of:
                 over.append(uid)
             else:
                 resting[uid] = (self._until(rest, following, now), rest.skipped)
@@ -121,6 +121,11 @@ class Worklist:
     def _people_until(self, now: datetime) -> datetime | None:
         """Return until when what the directory said of people is believed; None if it is not asked."""
         return None if self._people_kept is None else now + self._people_kept
+
+
+def _is_over(rest: Rest, following: datetime | None) -> bool:
+    """Tell whether nothing of a UID is left, and nothing of it is to come."""
+    return rest.until is None and following is None and rest.is_empty
 
 
 def _digest(value: object) -> str:

@@ -17,15 +17,14 @@ import structlog
 
 from syncd.apply.applier import Applier
 from syncd.apply.decisions import Decisions
-from syncd.apply.drift import DriftCheck, is_due, is_unproven, last_compared
+from syncd.apply.drift import DriftCheck, is_due, is_unproven
 from syncd.apply.ports import Api, Progress
 from syncd.apply.publish import remove_unneeded
-from syncd.apply.questions import Questions, all_oddities, count_leftovers
+from syncd.apply.questions import Questions, count_leftovers
 from syncd.apply.settle import Settler
-from syncd.core.booking import Booking
 from syncd.core.changes import Create, Hold, Mode, Plan, uid_of
 from syncd.core.meeting import Meeting
-from syncd.core.occurrence import Window, count_quarantined
+from syncd.core.occurrence import Window
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
@@ -40,12 +39,11 @@ from syncd.reconciler.inputs import ANSWER_KEPT, InputGatherer
 from syncd.reconciler.planning import Batch, Decided, Planning
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.preview import UNPROVEN, Previewer
-from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
+from syncd.reconciler.report import CycleReport
+from syncd.reconciler.reporter import Outcome, Reporter
 from syncd.reconciler.source_records import SourceRecords
 
 log = structlog.get_logger(__name__)
-
-_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
 
 
 class Reconciler:
@@ -57,7 +55,7 @@ class Reconciler:
     `pool` parses what may be costly; `alive` is called at each step.
     `others_wait` tells, while that goes on, whether a source is due meanwhile.
     `elapsed` is a clock in seconds that nobody sets.
-    `previewer` says what a cycle would do; `due_at` is when one is due although no source is, after each.
+    `previewer` says what a cycle would do.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class Reconciler:
         others_wait: Callable[[], bool] = lambda: False,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.due_at: datetime | None = None
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
@@ -86,7 +83,6 @@ class Reconciler:
         self._gives_way = gives_way
         self._progress = progress
         self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
-        self._looks = 0  # at what is in doubt, in a row
         self._latest: datetime | None = None  # the latest present that a cycle saw
         self._first = True  # no cycle of this process has looked at published attachments
         self._compared = False  # the ledger with the API, by this process
@@ -112,6 +108,7 @@ class Reconciler:
         )
         self._api = Questions(api, ledger, clock)
         self._clock_check = ClockCheck(self._api, ledger, clock)
+        self._reporter = Reporter(ledger, self._intake, self._clock_check, settings.drift_check, clock)
         self._records = SourceRecords(ledger, settings.file_grace, clock)
         self._gatherer = InputGatherer(
             sources=self._intake.sources, api=self._api, ledger=ledger, settings=settings, alive=alive
@@ -171,16 +168,22 @@ class Reconciler:
         self._left = {uid_of(change) for change in applier.left}
         if not self._left:
             self._intake.let_go()
-        return self._reported(
-            batch,
-            decided,
-            applier,
-            sources=noted(reports, decided.plan if decided else None),
+        outcome = Outcome(
+            batch=batch,
+            decided=decided,
+            applier=applier,
+            sources=reports,
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
             error=error,
             clock_wrong=clock_wrong,
         )
+        return self._reporter.report(outcome, interrupted=self._stopping())
+
+    @property
+    def due_at(self) -> datetime | None:
+        """Return when a cycle is due although no source is; None before the first one."""
+        return self._reporter.due_at
 
     # The steps of a cycle
 
@@ -220,8 +223,9 @@ class Reconciler:
             settler.settle()
             if compare:
                 self._compare(batch, applier)
+            approved = self._ledger.people.approved()  # before planning: what comes later is not expired
             decided = self._without_what_is_booked(self._planning.decide(batch), applier, compared=compare)
-            self._carry_out(decided, applier, settler)
+            self._carry_out(decided, approved, applier, settler)
         return decided
 
     def _is_comparison_due(self, now: datetime) -> bool:
@@ -249,9 +253,13 @@ class Reconciler:
         self._planning.defer(decided)
         return decided
 
-    def _carry_out(self, decided: Decided, applier: Applier, settler: Settler) -> None:
-        """Record a plan, apply it, and look once more at what is in doubt then."""
-        approved = self._ledger.people.approved()
+    def _carry_out(
+        self, decided: Decided, approved: frozenset[str], applier: Applier, settler: Settler
+    ) -> None:
+        """Record a plan, apply it, and look once more at what is in doubt then.
+
+        `approved` are the sets that were approved before it was made.
+        """
         plan = decided.plan
         if plan.writes or plan.closed:
             self._clock_check.judge(ask=True)
@@ -373,64 +381,6 @@ class Reconciler:
             progress=self._progress,
         )
 
-    def _reported(
-        self,
-        batch: Batch,
-        decided: Decided | None,
-        applier: Applier,
-        *,
-        sources: tuple[SourceReport, ...],
-        calls: Counter[str],
-        seconds: float,
-        error: str | None,
-        clock_wrong: bool,
-    ) -> CycleReport:
-        """Return the report of a cycle and log it; set when the next one is due."""
-        nothing_open = decided is not None and not decided.batch.ready and not decided.plan.writes
-        open_ones = () if nothing_open else self._ledger.bookings.unsettled(self._clock())
-        goes_on = applier.left or any(report.postponed for report in sources)
-        self.due_at = self._clock() if goes_on else self._next_due(open_ones)
-        defects = (defect for reading in batch.said.readings.values() for defect in reading.defects)
-        counts = counts_of(
-            plan=decided.plan if decided else None,
-            at_rest=decided.resting.totals if decided else None,
-            applied=applier.records.counts,
-            open_ones=open_ones,
-            waiting=self._ledger.bookings.waiting(),
-            quarantined=count_quarantined(defects),
-        )
-        report = CycleReport(
-            plan=decided.plan if decided else None,
-            counts=counts,
-            sources=sources,
-            calls={method: calls[method] for method in ("GET", "POST", "PUT")},
-            seconds=round(seconds, 3),
-            error=error,
-            interrupted=self._stopping(),
-            left=len(applier.left),
-            oddities=all_oddities(self._ledger.facts, open_ones),
-            clock=self._clock_check.sentence or None,
-            clock_wrong=clock_wrong,
-        )
-        _log_report(report)
-        return report
-
-    def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
-        """Return when a cycle has something to do although no source says anything new."""
-        now = self._clock()
-        moments = [last_compared(self._ledger, now) + self._settings.drift_check]
-        moments += [now + left for left in self._intake.awaited().values()]
-        moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
-        if any(booking.in_doubt or booking.is_tried_again for booking in open_ones):
-            self._looks += 1
-            moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
-        else:
-            self._looks = 0
-        ready_at = self._ledger.worklist.next_ready(now)
-        if ready_at is not None:
-            moments.append(ready_at)
-        return max(min(moments), now + _FIRST_LOOK)
-
 
 def _wanted(plan: Plan) -> list[Meeting]:
     """Return the meetings that a plan books."""
@@ -450,15 +400,3 @@ def _log_held(decided: Plan) -> None:
             detail=MEANINGS[reason],
             cure=f"syncd approve {decided.held_checksum}, or mend the calendar or the configuration",
         )
-
-
-def _log_report(report: CycleReport) -> None:
-    log.info(
-        "cycle",
-        outcome=report.outcome,
-        seconds=report.seconds,
-        rekeyed=report.plan.rekeyed if report.plan else 0,
-        left=report.left,
-        **report.counts,
-        **{f"calls_{method.lower()}": number for method, number in report.calls.items()},
-    )

@@ -1,0 +1,130 @@
+"""What a cycle came to: its report, the line in the log, and when the next one is due."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from syncd.apply.applier import Applier
+from syncd.apply.drift import last_compared
+from syncd.apply.questions import all_oddities
+from syncd.core.booking import Booking
+from syncd.core.occurrence import count_quarantined
+from syncd.intake.intake import Intake
+from syncd.reconciler.clock import ClockCheck
+from syncd.reconciler.planning import Batch, Decided
+from syncd.reconciler.ports import Ledger
+from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
+
+log = structlog.get_logger(__name__)
+
+_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a cycle did, as its parts tell it; `decided` is None if it ended before there was a plan."""
+
+    batch: Batch
+    decided: Decided | None
+    applier: Applier
+    sources: tuple[SourceReport, ...]
+    calls: Counter[str]
+    seconds: float
+    error: str | None
+    clock_wrong: bool
+
+    @property
+    def left_nothing_open(self) -> bool:
+        """Tell whether no UID was ready and nothing was written, so that no booking became open."""
+        return self.decided is not None and not self.decided.batch.ready and not self.decided.plan.writes
+
+
+class Reporter:
+    """Reports cycles, and says after each when the next one is due although no source is."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        clock_check: ClockCheck,
+        drift_check: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.due_at: datetime | None = None
+        self._ledger = ledger
+        self._intake = intake
+        self._clock_check = clock_check
+        self._drift_check = drift_check
+        self._clock = clock
+        self._looks = 0  # at what is in doubt, in a row
+
+    def report(self, outcome: Outcome, *, interrupted: bool) -> CycleReport:
+        """Return the report of a cycle and log it; set when the next one is due."""
+        left = len(outcome.applier.left)
+        open_ones: Sequence[Booking] = ()
+        if not outcome.left_nothing_open:
+            open_ones = self._ledger.bookings.unsettled(self._clock())
+        self.due_at = self._next_due(open_ones)
+        if left or any(source.postponed for source in outcome.sources):
+            self.due_at = self._clock()
+        plan = outcome.decided.plan if outcome.decided else None
+        report = CycleReport(
+            plan=plan,
+            counts=self._counts(outcome, open_ones),
+            sources=noted(outcome.sources, plan),
+            calls={method: outcome.calls[method] for method in ("GET", "POST", "PUT")},
+            seconds=round(outcome.seconds, 3),
+            error=outcome.error,
+            interrupted=interrupted,
+            left=left,
+            oddities=all_oddities(self._ledger.facts, open_ones),
+            clock=self._clock_check.sentence or None,
+            clock_wrong=outcome.clock_wrong,
+        )
+        _log(report)
+        return report
+
+    def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
+        readings = outcome.batch.said.readings.values()
+        decided = outcome.decided
+        return counts_of(
+            plan=decided.plan if decided else None,
+            at_rest=decided.resting.totals if decided else None,
+            applied=outcome.applier.records.counts,
+            open_ones=open_ones,
+            waiting=self._ledger.bookings.waiting(),
+            quarantined=count_quarantined(defect for reading in readings for defect in reading.defects),
+        )
+
+    def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
+        """Return when a cycle has something to do although no source says anything new."""
+        now = self._clock()
+        moments = [last_compared(self._ledger, now) + self._drift_check]
+        moments += [now + left for left in self._intake.awaited().values()]
+        moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
+        if any(booking.in_doubt or booking.is_tried_again for booking in open_ones):
+            self._looks += 1
+            moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
+        else:
+            self._looks = 0
+        ready_at = self._ledger.worklist.next_ready(now)
+        if ready_at is not None:
+            moments.append(ready_at)
+        return max(min(moments), now + _FIRST_LOOK)
+
+
+def _log(report: CycleReport) -> None:
+    log.info(
+        "cycle",
+        outcome=report.outcome,
+        seconds=report.seconds,
+        rekeyed=report.plan.rekeyed if report.plan else 0,
+        left=report.left,
+        **report.counts,
+        **{f"calls_{method.lower()}": number for method, number in report.calls.items()},
+    )
