@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial, partialmethod
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syncd import log
-from syncd.assembly import assemble, open_ledger
+from syncd import assembly, log
+from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.ics import ParsedSeries, ParserPool, RawEvent
 from syncd.ledger.facts import COMPARED_AT
@@ -64,15 +64,16 @@ class Understandings:
 
     def __init__(self) -> None:
         self.count = 0
-        self._understand = ParserPool.parse_all
-        # What is handed to worker processes cannot be counted in them.
-        ParserPool.parse_all = partialmethod(self._counted)  # type: ignore[assignment,method-assign]  # to count
+        parse_all = ParserPool.parse_all
 
-    def _counted(
-        self, pool: ParserPool, work: Mapping[str, Sequence[RawEvent]], *given: Any, **named: Any
-    ) -> Iterator[ParsedSeries]:
-        self.count += len(work)
-        return self._understand(pool, work, *given, **named)
+        def counted(
+            pool: ParserPool, work: Mapping[str, Sequence[RawEvent]], *given: Any, **named: Any
+        ) -> Iterator[ParsedSeries]:
+            self.count += len(work)
+            return parse_all(pool, work, *given, **named)
+
+        # What is handed to worker processes cannot be counted in them.
+        ParserPool.parse_all = counted  # type: ignore[assignment,method-assign]  # to count
 
 
 def main() -> None:
@@ -97,8 +98,10 @@ def main() -> None:
 
     opening = time.perf_counter()
     with open_ledger(config, owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False)
-        parts.reconciler._clock = now  # the service itself knows no other clock than the machine's
+        assembly.utc_now = now  # the service itself knows no other clock than the machine's
+        parts = assembly.assemble(
+            config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False
+        )
         opened_s = time.perf_counter() - opening
         if wanted.living:
             if wanted.compared:
