@@ -108,9 +108,11 @@ def excerpt_of(
 
 
 def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
-    """When an occurrence begins and ends, whatever its kind; whole days from midnight to midnight."""
+    """Return when an occurrence begins and ends; whole days last from midnight to midnight."""
     span = extent_of(occurrence)
-    return span.start, span.start if isinstance(occurrence.when, Moment) else span.end
+    if isinstance(occurrence.when, Moment):
+        return span.start, span.start
+    return span.start, span.end
 
 
 def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
@@ -179,18 +181,18 @@ def _floating(zones: Zones, properties: Mapping[str, str], locale: Locale) -> Zo
 
 
 def _past(parse: _Parses, now: datetime) -> tuple[int | None, datetime | None]:
-    """How many occurrences are over, and since when they were counted; a reading takes only so many."""
+    """Return how many occurrences are over, and since when they were counted; a parser takes only so many."""
     for years in (100, 1):
         since = now - years * _YEAR
         past = parse(since, now)
         if not past.defects:
             count = sum(not o.cancelled and extent(o)[1] <= now for o in past.occurrences)
-            return count, None if years > 1 else since
+            return (count, since) if years == 1 else (count, None)
     return None, None
 
 
 def _later(parse: _Parses, horizon: datetime) -> Occurrence | None:
-    """The first occurrence that begins beyond the horizon, looked for farther and farther away."""
+    """Return the first occurrence that begins beyond the horizon, looked for farther and farther away."""
     for years in (0.25, 1, 10):
         ahead = parse(horizon, horizon + years * _YEAR)
         found = [o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon]

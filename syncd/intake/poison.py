@@ -38,7 +38,7 @@ class _Suspect:
 
     @property
     def until(self) -> datetime:
-        """When it is tried again."""
+        """The moment at which it is tried again."""
         waits = backed_off(_FIRST_WAIT, self.deaths - _DEATHS + 1, _LONGEST_WAIT)
         return datetime.fromisoformat(self.at) + waits
 
@@ -63,19 +63,19 @@ class Poison:
         known_ones = ledger.facts.get(_SET_ASIDE) or []
         self._suspects = {(suspect.source, suspect.uid): suspect for suspect in known_ones}
         left = ledger.under_way.take_left()
-        for piece in left:
-            known = self._suspects.get((piece.source, piece.uid))
+        for item in left:
+            known = self._suspects.get((item.source, item.uid))
             deaths = known.deaths + 1 if known else 1
-            digest = piece.digest or (known.digest if known else "")
-            suspect = _Suspect(piece.source, piece.uid, digest, deaths, now.isoformat())
-            self._suspects[piece.source, piece.uid] = suspect
+            digest = item.digest or (known.digest if known else "")
+            suspect = _Suspect(item.source, item.uid, digest, deaths, now.isoformat())
+            self._suspects[item.source, item.uid] = suspect
             aside = {"set_aside_until": suspect.until.isoformat()} if deaths >= _DEATHS else {}
-            log.warning("ended while reading", source=piece.source, uid=piece.uid, deaths=deaths, **aside)
+            log.warning("ended while reading", source=item.source, uid=item.uid, deaths=deaths, **aside)
         if left:
             self._store()
 
     def why_not(self, source: str, uid: str, digest: str, now: datetime) -> tuple[str, datetime] | None:
-        """Why a source (`uid` empty) or a UID is not read now, and until when; None if it is."""
+        """Return why a source (`uid` empty) or a UID is not read now, and until when; None if it is read."""
         suspect = self._suspects.get((source, uid[:500])) if self._suspects else None
         if suspect is None or suspect.deaths < _DEATHS or now >= suspect.until:
             return None
@@ -92,19 +92,18 @@ class Poison:
         return sentence, suspect.until
 
     def survived(self, sources: Iterable[str], uids: Collection[str], now: datetime) -> None:
-        """A cycle came to its end with these sources read, and these UIDs looked at."""
+        """Clear of suspicion the sources that a cycle read, and the UIDs that it looked at."""
         if not self._suspects:
             return
         whole = set(sources)
-        well = [
-            key
-            for key, suspect in self._suspects.items()
-            if (suspect.uid in uids if suspect.uid else suspect.source in whole)
-            and not self._is_aside(suspect, now)
-        ]
-        for key in well:
+        cleared: list[tuple[str, str]] = []
+        for key, suspect in self._suspects.items():
+            was_read = suspect.uid in uids if suspect.uid else suspect.source in whole
+            if was_read and not self._is_aside(suspect, now):
+                cleared.append(key)
+        for key in cleared:
             del self._suspects[key]
-        if well:
+        if cleared:
             self._store()
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from syncd.intake.span import span_of
 from syncd.intake.state import SourceState, parser_of
 from syncd.ledger.facts import JUDGED_AT
 
-_LARGE = 4 << 20  # bytes; less is looked through, and understood, before anybody notices
+_LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """When a VEVENT can have occurrences at all, told from its bytes without parsing it.
 
-Nearly all of a large calendar is over, and what is certainly over need not be understood.
+Nearly all of a large calendar is over, and what is certainly over need not be parsed.
 Exact only where the text is plain: where a line that decides time is folded, repeated, in need of repair or
 otherwise unusual, nothing is told, and the event has to be parsed.
 Zones are not resolved: margins on either side are as wide as offsets can differ.
@@ -23,7 +23,7 @@ class Span(NamedTuple):
     latest: datetime | None
 
     def is_over(self, moment: datetime) -> bool:
-        """Whether certainly nothing of it is left after a moment."""
+        """Tell whether certainly nothing of it is left after a moment."""
         return self.latest is not None and self.latest <= moment
 
 
@@ -53,7 +53,7 @@ _FIRST, _LAST = datetime(1, 2, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
 
 
 def span_of(text: bytes) -> Span:
-    """The span of one VEVENT, whatever zone its times are in.
+    """Return the span of one VEVENT, whatever zone its times are in.
 
     Of several with one UID each speaks for itself: what another one removes or replaces only makes it less.
     """
@@ -79,7 +79,10 @@ def span_of(text: bytes) -> Span:
 
 
 def _span(lines: dict[bytes, bytes]) -> Span:
-    """Raises `KeyError`, `ValueError` or `OverflowError` for whatever is not plain."""
+    """Return the span that deciding lines tell.
+
+    Raises `KeyError`, `ValueError` or `OverflowError` for whatever is not plain.
+    """
     start, is_date = _wall(lines[b"DTSTART"])
     original = lines.get(b"RECURRENCE-ID")
     if original is not None:
@@ -87,15 +90,17 @@ def _span(lines: dict[bytes, bytes]) -> Span:
     earliest, latest, margin = start - _MARGIN, start, _MARGIN
     if original is not None and b"DTEND" not in lines and b"DURATION" not in lines:
         return Span(earliest, None)  # it is as long as its series says
-    if (written := lines.get(b"RRULE")) is not None:
-        if (match := _ENDING_RULE.fullmatch(written)) is None:
+    rule = lines.get(b"RRULE")
+    if rule is not None:
+        match = _ENDING_RULE.fullmatch(rule)
+        if match is None:
             return Span(earliest, None)
         latest, margin = max(start, _moment(match[1])), _MARGIN_OF_SERIES
     return Span(earliest, latest + _length(lines, start, is_date) + margin)
 
 
 def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timedelta:
-    """How long it lasts, at most."""
+    """Return how long a VEVENT lasts at most; raises `ValueError` for whatever is not plain."""
     end, duration = lines.get(b"DTEND"), lines.get(b"DURATION")
     if end is not None:
         wall, of_kind = _wall(end)
@@ -113,7 +118,10 @@ def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timede
 
 
 def _wall(rest: bytes) -> tuple[datetime, bool]:
-    """What stands behind the name of a time or a date, as if in UTC, and whether it is a date."""
+    """Return a time or a date from its content line, as if in UTC, and whether it is a date.
+
+    Raises `ValueError` for whatever is not plain.
+    """
     match = _TIME.fullmatch(rest)
     if match is None:
         raise ValueError
