@@ -1,8 +1,9 @@
-"""The ledger protocol of one booking: what is written of a request before it leaves and after it came back.
+"""The ledger protocol of one booking: what is written of a request after it came back.
 
     intent -> request -> confirmed | refused | not sent | in doubt
 
-The intent is committed before the request leaves, so no end of the process can lose a request that was sent.
+The intent is committed by `create`, `update`, `modify` and `cancel` before the request leaves, so no end of
+the process can lose a request that was sent.
 Whatever comes back is recorded right after it; where nothing comes back the booking is in doubt, and
 `syncd.apply.settle` finds out by looking.
 What the API knows otherwise than the ledger (`take_over`, `take_change`, `leave_unclear`, `lose`) is recorded

@@ -18,7 +18,7 @@ from syncd.core.evidence import (
     Absence,
     Coverage,
     absence,
-    answer,
+    absence_in,
     awaited_file,
     held_checksum,
     within_budget,
@@ -66,11 +66,11 @@ class Cancels:
     def _has_event(self, source: str, booking: Booking) -> bool:
         return source in self._readings and booking.key.uid in self._readings[source].presence
 
-    def answer(self, booking: Booking, source: str) -> Absence:
+    def absence_in(self, booking: Booking, source: str) -> Absence:
         """Judge what one source proves that does not show a booking's occurrence."""
         reading = self._readings.get(source)
         coverage = self._coverages.get(source, Coverage())
-        return answer(booking, source, reading, self._policy.safety, coverage)
+        return absence_in(booking, source, reading, self._policy.safety, coverage)
 
     def awaited_file(self, uid: str, sources: Collection[str]) -> Missing | None:
         """Return a file of these sources that held a UID and may be written anew; None if there is none."""

@@ -109,7 +109,7 @@ def absence(
             f"The source {booking.source!r} is no longer in the configuration.",
         )
     answers = {
-        name: answer(booking, name, readings.get(name), safety, coverages.get(name, Coverage()))
+        name: absence_in(booking, name, readings.get(name), safety, coverages.get(name, Coverage()))
         for name in witnesses
     }
     own = answers.get(booking.source)
@@ -125,7 +125,7 @@ def absence(
     return answers[witnesses[0]]
 
 
-def answer(
+def absence_in(
     booking: Booking,
     name: str,
     reading: Reading | None,

@@ -111,7 +111,7 @@ class UnwantedBookings:
 
     def _missed_by(self, name: str, booking: Booking) -> Absence:
         """Judge that a source does not show a booking's occurrence."""
-        absence = self._cancels.answer(booking, name)
+        absence = self._cancels.absence_in(booking, name)
         if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
             return absence  # for what an empty calendar lacked, the other copy counts already
         return confirmed(booking, absence, [self._readings[name]], self._policy.safety)
@@ -197,7 +197,7 @@ class UnwantedBookings:
             return None
         if booking.source in self._occurrences[booking.key][0].witnesses:
             return None
-        absence = self._cancels.answer(booking, booking.source)
+        absence = self._cancels.absence_in(booking, booking.source)
         return absence if absence.evidence is Evidence.INFERRED else None
 
 

@@ -3,7 +3,7 @@
 Promises: a file counts as gone from the first complete reading that missed it, and nobody who sets the clock
 of this machine shortens that: within a process a steady clock counts, and only the time between two processes
 is told by the clock.
-Must not: decide what follows from a file that is gone.
+Must not: decide what follows from a file that is gone; `syncd.core.evidence` does.
 """
 
 from __future__ import annotations
