@@ -173,8 +173,7 @@ class _Worklist:
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""
-        here = (uid for own in self._kept.values() for uid in own)
-        return self._base.uids().union(here, self._asked)
+        return self._base.uids().union(self._asked, *self._kept.values())
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""
