@@ -308,7 +308,7 @@ class WantedMeetings:
     def _may_have_it_still(self, source: str, booking: Booking) -> bool:
         if source not in self._policy.configured:
             return False
-        return self._cancels.answer(booking, source).evidence not in AT_ONCE
+        return self._cancels.absence_in(booking, source).evidence not in AT_ONCE
 
 
 def _was_refused(booking: Booking, wanted: ReservationSpec) -> bool:
