@@ -87,17 +87,14 @@ class Worklist:
     ) -> None:
         """Let those of the UIDs that are ready rest that a plan leaves at rest, or knows nothing of."""
         known = {booking.key.uid for booking in bookings}
-        remarked: set[str] = set()
+        told_of = set(said.shelved)
         for reading in said.readings.values():
             known.update(occurrence.key.uid for occurrence in reading.occurrences)
-            remarked.update(defect.uid for defect in reading.defects)
-        told_of = remarked | said.shelved
+            told_of.update(defect.uid for defect in reading.defects)
         resting: dict[str, tuple[datetime | None, int]] = {}
         over: list[str] = []
         for uid in ready - said.unheard:
-            rest = decided.at_rest.get(uid)
-            if rest is None and uid not in known:
-                rest = Rest(None)
+            rest = decided.at_rest.get(uid, None if uid in known else Rest(None))
             if rest is None:
                 continue
             following = said.next_start.get(uid)

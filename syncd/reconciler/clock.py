@@ -59,7 +59,7 @@ class ClockCheck:
         self.is_judged = True
 
     def _ahead_of(self, known: ApiTime) -> timedelta:
-        """How far our clock is ahead of the API's at least; negative when it is behind."""
+        """Return how far our clock is ahead of the API's at least; negative when it is behind."""
         now = self._clock()
         if now > known.latest:
             return now - known.latest
