@@ -160,7 +160,7 @@ class _Comparison:
 
     @functools.cached_property
     def _kept(self) -> dict[bytes, str]:
-        """The UIDs of which the caller keeps events, by their digests."""
+        """Return the UIDs of which the caller keeps events, by their digests."""
         names = list(self._tracked.uids())
         return dict(zip(self._indexer.digests(name.encode() for name in names), names, strict=True))
 

@@ -80,12 +80,12 @@ class DocumentIndex:
 
     @property
     def location(self) -> tuple[str, str]:
-        """The name and the base URL, which tell which document it is of."""
+        """Return the name and the base URL, which tell which document it is of."""
         return self.name, self.base_url
 
     @property
     def columns(self) -> tuple[Column, Column, Column, Column]:
-        """All columns of digests, in the order in which they are stored."""
+        """Return all columns of digests, in the order in which they are stored."""
         return self.verbatim, self.without_dtstamp, self.without_revision, self.uids
 
     def context_at(self, row: int) -> str:
@@ -104,7 +104,7 @@ class DocumentIndex:
 
     @functools.cached_property
     def starts(self) -> array[int]:
-        """The line of each BEGIN:VEVENT, from 1."""
+        """Return the line of each BEGIN:VEVENT, from 1."""
         steps = array("Q", chain((1,), self.lines))
         for row, lines in self.gaps:
             steps[row] += lines

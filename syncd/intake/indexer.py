@@ -22,11 +22,11 @@ from syncd.intake.vevents import (
     contexts_in,
     count_lines,
     event_of,
+    event_text,
     skeleton_of,
     split_blocks,
     split_document,
     split_event,
-    text_of,
     uids_of,
     without_dtstamp,
     without_revision,
@@ -116,10 +116,10 @@ class DocumentIndexer:
                 continue
             event, behind = split_event(stretches[first])
             if behind:
-                self._look_up(text_of(event), rows, expected + first)
+                self._look_up(event_text(event), rows, expected + first)
                 around.add(behind, before=len(rows))
             else:
-                self._add(text_of(event), digests[first], rows, expected + first)
+                self._add(event_text(event), digests[first], rows, expected + first)
         if known:
             last_row = known[-1]
             rows.expected = expected + len(known) if last_row is None else last_row + 1
@@ -185,7 +185,7 @@ def _texts(rows: Collection[int], document: Document, plain: bool) -> Iterator[t
         stretches = islice(chain.from_iterable(split_blocks(document.blocks())), 1, None)
         for row, stretch in enumerate(stretches):
             if row in rows:
-                yield row, text_of(split_event(stretch)[0])
+                yield row, event_text(split_event(stretch)[0])
     else:
         events = chain.from_iterable(events for _, events in split_document(document))
         for row, (event, _) in enumerate(events):
@@ -296,7 +296,7 @@ class _Rows:
 
     @functools.cached_property
     def _by_digest(self) -> dict[bytes, int]:
-        """The rows of the parent by their digests without DTSTAMP."""
+        """Return the rows of the parent by their digests without DTSTAMP."""
         return {digest: row for row, digest in enumerate(cells_of(self.parent.without_dtstamp.cells))}
 
     def uids_if_revised(self, digest: bytes, expected: int) -> tuple[bytes, ...]:

@@ -205,7 +205,7 @@ class Intake:
 
     @property
     def judged_at(self) -> datetime:
-        """The moment at which it was last judged which events are over."""
+        """Return the moment at which it was last judged which events are over."""
         return self._ledger.facts.get(JUDGED_AT) or _LONG_AGO
 
     def forget(self, now: datetime) -> None:
@@ -359,7 +359,7 @@ class Intake:
 
     @cached_property
     def _salt(self) -> int:
-        """The key of the digests, which this installation has for good."""
+        """Return the key of the digests, which this installation has for good."""
         salt = self._ledger.facts.get(SALT)
         if salt is None:
             salt = secrets.randbits(64)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -153,8 +154,8 @@ class _Worklist:
 
     def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
         """Return those of the UIDs of which events of several sources are kept."""
-        kept = self.kept_of(uids)
-        return frozenset(uid for uid in uids if sum(uid in here for here in kept.values()) > 1)
+        sources = Counter(uid for here in self.kept_of(uids).values() for uid in here)
+        return frozenset(uid for uid, count in sources.items() if count > 1)
 
     def remarks(self, source: str) -> Mapping[str, str]:
         """Return all remarks on what is kept of a source, by UID."""

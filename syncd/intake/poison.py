@@ -38,7 +38,7 @@ class _Suspect:
 
     @property
     def until(self) -> datetime:
-        """The moment at which it is tried again."""
+        """Return the moment at which it is tried again."""
         waits = backed_off(_FIRST_WAIT, self.deaths - _DEATHS + 1, _LONGEST_WAIT)
         return datetime.fromisoformat(self.at) + waits
 

@@ -70,7 +70,7 @@ class Scan:
 
     @property
     def is_large(self) -> bool:
-        """Whether it takes so long that others should not wait for it."""
+        """Tell whether it takes so long that others should not wait for it."""
         new = (d.size for d in self.fetched.documents if self.known.index.lacks(d))
         return sum(new) > _LARGE
 

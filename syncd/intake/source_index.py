@@ -49,18 +49,18 @@ class SourceIndex:
 
     @functools.cached_property
     def contexts(self) -> Mapping[str, Context]:
-        """The contexts of all documents, by key."""
+        """Return the contexts of all documents, by key."""
         contexts = chain.from_iterable(document.contexts for document in self.documents)
         return {context.key: context for context in contexts}
 
     @property
     def event_count(self) -> int:
-        """The number of VEVENTs in all documents."""
+        """Return the number of VEVENTs in all documents."""
         return sum(map(len, self.documents))
 
     @functools.cached_property
     def digest(self) -> str:
-        """The identity of all that was read, 32 hexadecimal digits."""
+        """Return the identity of all that was read, 32 hexadecimal digits."""
         whole = sha256()
         for document in self.documents:
             whole.update(document.around)

@@ -31,7 +31,7 @@ class SourceState:
 
     @property
     def readable(self) -> bool:
-        """Whether anything is known of what it says now."""
+        """Tell whether anything is known of what it says now."""
         return self.standing != UNREADABLE
 
 

@@ -90,7 +90,7 @@ def split_event(stretch: bytes) -> tuple[bytes, bytes]:
     return whole[: end.end() - 1], whole[end.end() :]
 
 
-def text_of(event: bytes) -> bytes:
+def event_text(event: bytes) -> bytes:
     """Return the text of a `RawEvent` from its event in a stretch."""
     return b"".join((_BEGIN, event, b"\n"))
 

@@ -43,7 +43,7 @@ class Preview:
 
     @property
     def needs_person(self) -> bool:
-        """Whether something in it is a matter for a person."""
+        """Tell whether something in it is a matter for a person."""
         return (
             self.error is not None
             or bool(self.oddities)
