@@ -30,7 +30,15 @@ from syncd.ledger.facts import PathWord, path_of
 from syncd.reconciler import Reconciler
 from syncd.sources.feeds import Subscription, Subscriptions
 from syncd.sources.files import FileSource, Memory
-from syncd.sources.http import Auth, BasicAuth, BearerAuth, DigestAuth, Feed, HeaderAuth, Tls
+from syncd.sources.http import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    Feed,
+    HeaderAuth,
+    Tls,
+)
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 from syncd.tuya.apiclock import steady
 
@@ -109,7 +117,11 @@ class Service:
 
 @contextmanager
 def service(
-    config: Config, *, owner: bool, stopping: Stop | None = None, progress: Progress | None = None
+    config: Config,
+    *,
+    owner: bool,
+    stopping: Stop | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Service]:
     """Open the ledger and build all parts on it; close them at the end of the context.
 
@@ -117,9 +129,14 @@ def service(
     """
     stopping = stopping or Stop()
     patience = LedgerPatience(_SHORT_WAIT_S, stopping)
-    with open_ledger(config, owner=owner, patience=patience) as ledger, ParserPool() as pool:
+    with (
+        open_ledger(config, owner=owner, patience=patience) as ledger,
+        ParserPool() as pool,
+    ):
         stopping.tells(ledger.under_way.stops)
-        parts = assemble(config, ledger, owner=owner, stopping=stopping, progress=progress, pool=pool)
+        parts = assemble(
+            config, ledger, owner=owner, stopping=stopping, progress=progress, pool=pool
+        )
         try:
             yield parts
         finally:
@@ -150,7 +167,11 @@ def assemble(
     `alive` is called at each step of the work: before a source is read, and at each API call.
     """
     subscriptions = Subscriptions(
-        {source.name: subscription(source, config) for source in config.sources if source.url},
+        {
+            source.name: subscription(source, config)
+            for source in config.sources
+            if source.url
+        },
         fetcher=partial(_fetcher, stopping),
         store=ledger.sources if owner else _ReadOnlyFeeds(ledger),
         clock=utc_now,
@@ -162,7 +183,8 @@ def assemble(
     api = _api(config, ledger, metered=owner, alive=alive)
     reconciler = Reconciler(
         sources=[
-            _source(config, ledger, source, subscriptions, alive, owner=owner) for source in config.sources
+            _source(config, ledger, source, subscriptions, alive, owner=owner)
+            for source in config.sources
         ],
         api=api,
         ledger=ledger,
@@ -188,7 +210,9 @@ class _ReadOnlyFeeds:
         self.snapshot = ledger.sources.snapshot
         self.body = ledger.sources.body
 
-    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
+    def keep_snapshot(
+        self, source: str, snapshot: Snapshot, body: Body | None = None
+    ) -> None:
         """Keep nothing, since only the owner of the ledger may write."""
 
 
@@ -231,7 +255,9 @@ def _auth(auth: sources.Auth | None) -> Auth | None:
             return HeaderAuth(auth.name, auth.value)
 
 
-def open_ledger(config: Config, *, owner: bool, patience: LedgerPatience | None = None) -> Ledger:
+def open_ledger(
+    config: Config, *, owner: bool, patience: LedgerPatience | None = None
+) -> Ledger:
     """Open the ledger of a configuration; raise `LedgerError`.
 
     Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
@@ -253,7 +279,10 @@ class LedgerPatience:
     """
 
     def __init__(
-        self, longest_s: float, stopping: Callable[[], bool], alive: Callable[[str], object] = lambda _: None
+        self,
+        longest_s: float,
+        stopping: Callable[[], bool],
+        alive: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._longest_s = longest_s
         self._stopping = stopping
@@ -266,7 +295,11 @@ class LedgerPatience:
         if self._stopping():
             self._stopping_since = self._stopping_since or time.monotonic()
             return time.monotonic() - self._stopping_since < _WAIT_IN_A_STOP_S
-        due_s = _WAIT_SAID_AFTER_S if self._said_at_s is None else self._said_at_s + _WAIT_SAID_EVERY_S
+        due_s = (
+            _WAIT_SAID_AFTER_S
+            if self._said_at_s is None
+            else self._said_at_s + _WAIT_SAID_EVERY_S
+        )
         if waited_s >= due_s:
             self._said_at_s = waited_s
             log.warning(
@@ -296,7 +329,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _api(config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], object]) -> TuyaApi:
+def _api(
+    config: Config, ledger: Ledger, *, metered: bool, alive: Callable[[], object]
+) -> TuyaApi:
     settings = config.api
 
     def count_call(method: str) -> None:
@@ -355,7 +390,9 @@ def _source(
         read = partial(subscriptions.take, source.name)
     else:
         memory = _PathMemory(ledger, source.name, str(source.path), owner=owner)
-        read = FileSource(source.name, source.path, source.max_bytes, memory=memory).fetch
+        read = FileSource(
+            source.name, source.path, source.max_bytes, memory=memory
+        ).fetch
 
     def fetch() -> Fetched:
         alive()
@@ -364,7 +401,12 @@ def _source(
     return CalendarSource(
         name=source.name,
         fetch=fetch,
-        locale=Locale(config.calendar.timezone, source.timezone, config.calendar.timezones, source.owner),
+        locale=Locale(
+            config.calendar.timezone,
+            source.timezone,
+            config.calendar.timezones,
+            source.owner,
+        ),
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,
         max_occurrences=config.calendar.max_occurrences,
@@ -430,7 +472,8 @@ def mapping_rules(config: Config) -> MappingRules:
         ),
         people=people.directory,
         sources={
-            source.name: SourceRules(source.room, source.creator, source.cc) for source in config.sources
+            source.name: SourceRules(source.room, source.creator, source.cc)
+            for source in config.sources
         },
         publish_base_url=config.attachments.base_url or "",
         publish_types=frozenset(config.attachments.types),

@@ -34,9 +34,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of tables.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a JSON document instead of tables.")
+]
 SourceOption = Annotated[
-    list[str] | None, typer.Option("--source", metavar="NAME", help="Only this source; may be repeated.")
+    list[str] | None,
+    typer.Option("--source", metavar="NAME", help="Only this source; may be repeated."),
 ]
 
 
@@ -51,9 +54,16 @@ def _root(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Default: $SYNCD_CONFIG, else /etc/syncd/syncd.toml."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Default: $SYNCD_CONFIG, else /etc/syncd/syncd.toml.",
+        ),
     ] = None,
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
+    ] = False,
 ) -> None:
     context.obj = config
     from syncd import log  # noqa: F401  # before anything else that loads structlog
@@ -73,7 +83,10 @@ def once(
     context: typer.Context,
     source: SourceOption = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Ignore cached answers, and compare with the API.")
+        bool,
+        typer.Option(
+            "--force", help="Ignore cached answers, and compare with the API."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,14 +119,18 @@ def once(
 
 
 @app.command()
-def plan(context: typer.Context, source: SourceOption = None, as_json: JsonOption = False) -> None:
+def plan(
+    context: typer.Context, source: SourceOption = None, as_json: JsonOption = False
+) -> None:
     """Show what a cycle would do, without doing it."""
     from syncd.assembly import service
     from syncd.views import documents
 
     config = _load(context)
     with service(config, owner=False) as parts:
-        preview = parts.reconciler.previewer.preview(only=_known_sources(config, source))
+        preview = parts.reconciler.previewer.preview(
+            only=_known_sources(config, source)
+        )
     if as_json:
         reservation = config.reservation
         streams.say_json(
@@ -157,7 +174,10 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def explain(
     context: typer.Context,
-    uid: Annotated[str, typer.Argument(metavar="UID", help="The event's UID, as plan --json shows it.")],
+    uid: Annotated[
+        str,
+        typer.Argument(metavar="UID", help="The event's UID, as plan --json shows it."),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Tell the whole story of one event: where it was read, what it became, and why."""
@@ -167,7 +187,8 @@ def explain(
 
     if not uid.strip():
         raise typer.BadParameter(
-            "an event without UID has no story of its own; plan lists it", param_hint="UID"
+            "an event without UID has no story of its own; plan lists it",
+            param_hint="UID",
         )
     config = _load(context)
     with service(config, owner=False) as parts:
@@ -191,7 +212,9 @@ def approve(context: typer.Context, checksum: str) -> None:
             streams.complain("Nothing is held, so there is nothing to approve.")
             raise typer.Exit(Exit.ATTENTION)
         if held.checksum != checksum:
-            streams.complain(f"{checksum} is not what is held now; the current checksum is {held.checksum}.")
+            streams.complain(
+                f"{checksum} is not what is held now; the current checksum is {held.checksum}."
+            )
             raise typer.Exit(Exit.ATTENTION)
         parts.ledger.people.approve(checksum, utc_now(), who())
     streams.say(f"Approved; the next cycle cancels {held.cancellations} reservations.")
@@ -200,21 +223,34 @@ def approve(context: typer.Context, checksum: str) -> None:
 @app.command()
 def resolve(
     context: typer.Context,
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="UID, or UID/RECURRENCE-ID/ROOM.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", help="UID, or UID/RECURRENCE-ID/ROOM."),
+    ] = None,
     every: Annotated[
         str | None,
         typer.Option(
-            "--all", metavar="STATE", help="All that are in_doubt, refused, released, dropped or vanished."
+            "--all",
+            metavar="STATE",
+            help="All that are in_doubt, refused, released, dropped or vanished.",
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="NAME", help="With --all: only those of this source.")
+        str | None,
+        typer.Option(
+            "--source", metavar="NAME", help="With --all: only those of this source."
+        ),
     ] = None,
     adopt: Annotated[
-        str | None, typer.Option(metavar="RESERVATION_ID", help="This reservation is the one.")
+        str | None,
+        typer.Option(metavar="RESERVATION_ID", help="This reservation is the one."),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Look at the API, then send it once more.")] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="Give it up until the event changes.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Look at the API, then send it once more.")
+    ] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Give it up until the event changes.")
+    ] = False,
 ) -> None:
     """Settle what is in doubt, was refused, released or dropped, or vanished; the next cycle does it."""
     from syncd.assembly import open_ledger, utc_now, who
@@ -225,13 +261,18 @@ def resolve(
     state = None if every is None else _open_state(every)
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
-        open_ones = [booking for booking in ledger.bookings.current() if resolvable(booking)]
+        open_ones = [
+            booking for booking in ledger.bookings.current() if resolvable(booking)
+        ]
         if state is None:
             meant = [_one_meant(key or "", open_ones)]
             told = full_name(meant[0])
         else:
             if source is not None:
-                _require_known(source, {s.name for s in config.sources} | {b.source for b in open_ones})
+                _require_known(
+                    source,
+                    {s.name for s in config.sources} | {b.source for b in open_ones},
+                )
             meant = _all_meant(state, source, open_ones)
             words = _words_for(state, source)
             if not meant:
@@ -240,8 +281,12 @@ def resolve(
             noun = "bookings" if len(meant) > 1 else "booking"
             told = f"{len(meant)} {noun} {words}"
         by, at = who(), utc_now()
-        ledger.people.decide(*(Decision(booking.row, verdict, adopt, by, at) for booking in meant))
-    streams.say(f"Recorded for {told}: {verdict}; the next cycle looks at the API and carries it out.")
+        ledger.people.decide(
+            *(Decision(booking.row, verdict, adopt, by, at) for booking in meant)
+        )
+    streams.say(
+        f"Recorded for {told}: {verdict}; the next cycle looks at the API and carries it out."
+    )
 
 
 def _verdict(adopt: str | None, *, retry: bool, drop: bool) -> Verdict:
@@ -251,18 +296,26 @@ def _verdict(adopt: str | None, *, retry: bool, drop: bool) -> Verdict:
     options = {Verdict.ADOPT: adopt, Verdict.RETRY: retry, Verdict.DROP: drop}
     chosen = [verdict for verdict, given in options.items() if given]
     if len(chosen) != 1:
-        raise typer.BadParameter("give one of --adopt RESERVATION_ID, --retry and --drop")
+        raise typer.BadParameter(
+            "give one of --adopt RESERVATION_ID, --retry and --drop"
+        )
     return chosen[0]
 
 
-def _require_one_aim(key: str | None, every: str | None, source: str | None, adopt: str | None) -> None:
+def _require_one_aim(
+    key: str | None, every: str | None, source: str | None, adopt: str | None
+) -> None:
     """Raise `typer.BadParameter` unless either a KEY or --all is given, with what goes with it."""
     if (key is None) == (every is None):
         raise typer.BadParameter("give either a KEY or --all STATE")
     if every is None and source is not None:
-        raise typer.BadParameter("--source goes with --all STATE; a KEY means one booking by itself")
+        raise typer.BadParameter(
+            "--source goes with --all STATE; a KEY means one booking by itself"
+        )
     if every is not None and adopt:
-        raise typer.BadParameter("--adopt takes one reservation for one booking, so give its KEY, not --all")
+        raise typer.BadParameter(
+            "--adopt takes one reservation for one booking, so give its KEY, not --all"
+        )
 
 
 def _open_state(said: str) -> str:
@@ -273,7 +326,8 @@ def _open_state(said: str) -> str:
     word = said.strip().lower().replace(" ", "_").replace("-", "_")
     if word not in states:
         raise typer.BadParameter(
-            f"{said!r} is no state to resolve; the states are {', '.join(states)}", param_hint="--all"
+            f"{said!r} is no state to resolve; the states are {', '.join(states)}",
+            param_hint="--all",
         )
     return word
 
@@ -298,7 +352,9 @@ def _one_meant(key: str, open_ones: list[Booking]) -> Booking:
     raise typer.Exit(Exit.ATTENTION)
 
 
-def _all_meant(state: str, source: str | None, open_ones: list[Booking]) -> list[Booking]:
+def _all_meant(
+    state: str, source: str | None, open_ones: list[Booking]
+) -> list[Booking]:
     """Return the bookings that are open as a state says, of all sources or of one."""
     from syncd.core.resolve import open_as
 
@@ -317,13 +373,17 @@ def _require_known(name: str, known: set[str]) -> None:
     """Raise `typer.BadParameter` for a source that there is not."""
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise typer.BadParameter(f"there is no source {name!r}; known: {names}", param_hint="--source")
+        raise typer.BadParameter(
+            f"there is no source {name!r}; known: {names}", param_hint="--source"
+        )
 
 
 @app.command()
 def adopt(
     context: typer.Context,
-    apply: Annotated[bool, typer.Option("--apply", help="Write it into the state.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write it into the state.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild a lost state from the reservations in the API that carry our mark; shows first."""
@@ -347,7 +407,10 @@ def adopt(
 def check(
     context: typer.Context,
     show: Annotated[
-        bool, typer.Option("--show", help="Print the effective configuration, secrets masked.")
+        bool,
+        typer.Option(
+            "--show", help="Print the effective configuration, secrets masked."
+        ),
     ] = False,
 ) -> None:
     """Check the configuration; all problems at once."""
@@ -367,25 +430,42 @@ def check(
 @app.command()
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
-    db: Annotated[Path | None, typer.Option(help="Keep everything in this file.")] = None,
-    client_id: Annotated[str | None, typer.Option(help="Default: a random one.")] = None,
-    client_secret: Annotated[str | None, typer.Option(help="Default: a random one.")] = None,
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
+    db: Annotated[
+        Path | None, typer.Option(help="Keep everything in this file.")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option(help="Default: a random one.")
+    ] = None,
+    client_secret: Annotated[
+        str | None, typer.Option(help="Default: a random one.")
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SPEC", help="What goes wrong, such as lost:on=create,every=3; a wrong one lists all."
+            metavar="SPEC",
+            help="What goes wrong, such as lost:on=create,every=3; a wrong one lists all.",
         ),
     ] = None,
     switch: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="What the documentation leaves open; a wrong one lists all."
+            "--set",
+            metavar="NAME=VALUE",
+            help="What the documentation leaves open; a wrong one lists all.",
         ),
     ] = None,
 ) -> None:
     """Run a local server that behaves like the reservation API."""
-    from syncd.sandbox import SandboxSettings, SandboxUnusable, parse_fault, parse_switch, serve
+    from syncd.sandbox import (
+        SandboxSettings,
+        SandboxUnusable,
+        parse_fault,
+        parse_switch,
+        serve,
+    )
 
     try:
         settings = SandboxSettings(
@@ -409,7 +489,10 @@ def sandbox(
 @app.command()
 def demo(
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep configuration, calendar and state here.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep configuration, calendar and state here."
+        ),
     ] = None,
 ) -> None:
     """Book the sample calendar on a sandbox of its own, and show what was booked."""
@@ -431,7 +514,9 @@ def _load(context: typer.Context) -> Config:
     config = load(context.obj or default_path())
     level = config.log.level
     if streams.errors.isatty() and level == "info":
-        level = "warning"  # a person sees tables; a line per change would be in their way
+        level = (
+            "warning"  # a person sees tables; a line per change would be in their way
+        )
     log.configure(config.log.format, level)
     return config
 

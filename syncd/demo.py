@@ -34,12 +34,19 @@ def run_demo(keep: Path | None) -> int:
     with _directory(keep) as folder:
         database = folder / "sandbox.db" if keep else None
         with Sandbox(SandboxSettings(db=database)).running() as sandbox:
-            config_file = _write_files(folder, sandbox.url, sandbox.client_id, sandbox.client_secret)
+            config_file = _write_files(
+                folder, sandbox.url, sandbox.client_id, sandbox.client_secret
+            )
             console.print(f"A sandbox of the reservation API listens on {sandbox.url}.")
             config = load(config_file)
             log.configure("auto", "warning")
-            console.print(f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}.")
-            with ProgressBar(shown=True) as progress, service(config, owner=True, progress=progress) as parts:
+            console.print(
+                f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}."
+            )
+            with (
+                ProgressBar(shown=True) as progress,
+                service(config, owner=True, progress=progress) as parts,
+            ):
                 done = parts.reconciler.cycle()
                 _show(console, parts, done)
         if database is not None:
@@ -47,7 +54,9 @@ def run_demo(keep: Path | None) -> int:
     return 0 if done.outcome == "ok" else 1
 
 
-def _say_how_to_go_on(console: Screen, config_file: Path, database: Path, sandbox: Running) -> None:
+def _say_how_to_go_on(
+    console: Screen, config_file: Path, database: Path, sandbox: Running
+) -> None:
     folder = config_file.parent
     port = sandbox.url.rpartition(":")[2]
     serve = (
@@ -67,7 +76,9 @@ def _directory(keep: Path | None) -> Iterator[Path]:
             yield Path(name)
         return
     if keep.exists() and any(keep.iterdir()):
-        raise ConfigError([f"--keep: {keep} is not empty; name a new or an empty directory"])
+        raise ConfigError(
+            [f"--keep: {keep} is not empty; name a new or an empty directory"]
+        )
     keep.mkdir(parents=True, exist_ok=True, mode=0o700)
     yield keep.resolve()
 
@@ -88,7 +99,9 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
     ):
         text, replaced = re.subn(rf"(?m)^{key} = .*$", line, text)
         if replaced != 1:
-            raise ConfigError([f"the example configuration has {replaced} lines for {key}, not one"])
+            raise ConfigError(
+                [f"the example configuration has {replaced} lines for {key}, not one"]
+            )
     path = folder / "syncd.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -102,5 +115,7 @@ def _show(console: Screen, parts: Service, done: CycleReport) -> None:
     waiting = [b for b in bookings if b.state is BookingState.WAITING]
     if waiting:
         console.print(f"{len(waiting)} later meetings wait: {waiting[0].detail}")
-    calls = ", ".join(f"{count} {method}" for method, count in done.calls.items() if count)
+    calls = ", ".join(
+        f"{count} {method}" for method, count in done.calls.items() if count
+    )
     console.print(f"Calls to the API: {calls}.")

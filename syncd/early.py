@@ -19,7 +19,10 @@ reload_wished = False
 def begin(arguments: Sequence[str]) -> None:
     """Prepare the process for what its arguments say; doing it twice does no harm."""
     _open_standard_descriptors()
-    if command_in(arguments) == "run" and signal.getsignal(signal.SIGHUP) is not _remember:
+    if (
+        command_in(arguments) == "run"
+        and signal.getsignal(signal.SIGHUP) is not _remember
+    ):
         signal.signal(signal.SIGHUP, _remember)
         # It reads all sources at its start.
         signal.signal(signal.SIGUSR1, _ignore)

@@ -58,7 +58,9 @@ class SourceUnavailable(SourceError):
     `retry_at` is when the server of a feed asked to be tried again, if it did.
     """
 
-    def __init__(self, source: str, message: str, retry_at: datetime | None = None) -> None:
+    def __init__(
+        self, source: str, message: str, retry_at: datetime | None = None
+    ) -> None:
         self.retry_at = retry_at
         super().__init__(source, message)
 

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from syncd import streams
-from syncd.errors import ApiUnusable, ConfigError, LedgerLocked, LedgerMisplaced, LedgerTooNew, SyncdError
+from syncd.errors import (
+    ApiUnusable,
+    ConfigError,
+    LedgerLocked,
+    LedgerMisplaced,
+    LedgerTooNew,
+    SyncdError,
+)
 
 
 class Exit(IntEnum):
@@ -36,7 +43,9 @@ def told_to_people() -> Iterator[None]:
         streams.complain(str(error))
         raise SystemExit(_exit_of(error)) from None
     except KeyboardInterrupt:
-        streams.complain("Interrupted; what was sent without an answer is looked up in the next run.")
+        streams.complain(
+            "Interrupted; what was sent without an answer is looked up in the next run."
+        )
         raise SystemExit(Exit.INTERRUPTED) from None
 
 

@@ -50,7 +50,9 @@ log = structlog.get_logger(__name__)
 _RUN = uuid.uuid4().hex[:8]
 
 
-def _with_run(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _with_run(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     event["run"] = _RUN
     return event
 
@@ -110,7 +112,10 @@ def configure(log_format: str, level: str) -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *renderers,
+        ],
         use_get_message=False,  # the text before the values are filled in
     )
     handler = _Handler()
@@ -121,7 +126,9 @@ def configure(log_format: str, level: str) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("syncd").setLevel(level.upper())
     sys.excepthook = _tell_defect
-    threading.excepthook = lambda ended: _tell_defect(ended.exc_type, ended.exc_value, ended.exc_traceback)
+    threading.excepthook = lambda ended: _tell_defect(
+        ended.exc_type, ended.exc_value, ended.exc_traceback
+    )
     warnings.showwarning = _tell_warning
 
 
@@ -141,7 +148,10 @@ class _Handler(logging.Handler):
 def _notice_of_loss(count: int, renderers: Sequence[structlog.typing.Processor]) -> str:
     """Return the line, rendered like the others, that says how many others are missing."""
     lines = "1 line was" if count == 1 else f"{count} lines were"
-    told: object = {"event": f"{lines} lost, because nobody read the log", "lost": count}
+    told: object = {
+        "event": f"{lines} lost, because nobody read the log",
+        "lost": count,
+    }
     for processor in (*_SHARED, *renderers):
         assert isinstance(told, dict)  # the last one makes the text
         told = processor(None, "warning", told)
@@ -164,13 +174,18 @@ def defect_of(error: BaseException) -> dict[str, object]:
 
 def _places(error: BaseException) -> list[str]:
     walked = [*traceback.walk_tb(error.__traceback__)]
-    return [f"{frame.f_globals.get('__name__', '?')}:{line}" for frame, line in reversed(walked)]
+    return [
+        f"{frame.f_globals.get('__name__', '?')}:{line}"
+        for frame, line in reversed(walked)
+    ]
 
 
 def _tell_defect(
     kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None
 ) -> None:
-    log.critical("defect of syncd; please report this line", **defect_of(error or kind()))
+    log.critical(
+        "defect of syncd; please report this line", **defect_of(error or kind())
+    )
 
 
 def _tell_warning(
@@ -181,4 +196,8 @@ def _tell_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    log.warning("python warning", category=category.__name__, at=f"{Path(filename).name}:{lineno}")
+    log.warning(
+        "python warning",
+        category=category.__name__,
+        at=f"{Path(filename).name}:{lineno}",
+    )

@@ -26,7 +26,9 @@ from syncd.core.visible import json_text, visible, visible_lines
 
 _OUTPUT, _ERRORS = 1, 2  # descriptors
 _QUEUED_BYTES = 1 << 20  # of standard error that wait for a reader
-_WRITTEN_AT_ONCE = 4096  # PIPE_BUF of Linux: what is not longer is not mixed with the lines of others
+_WRITTEN_AT_ONCE = (
+    4096  # PIPE_BUF of Linux: what is not longer is not mixed with the lines of others
+)
 _LAST_LINES_S = 1.0  # for what is queued at the end of the process
 _UNASKED_WIDTH = 160  # columns where no terminal says how many there are
 _LEAST_WIDTH, _GREATEST_WIDTH, _USUAL_WIDTH = 20, 9999, 80
@@ -35,7 +37,17 @@ _LEAST_WIDTH, _GREATEST_WIDTH, _USUAL_WIDTH = 20, 9999, 80
 _DRAWING = re.compile("(\x1b\\[[0-9;?]*[A-Za-z]|\r)")
 
 # Signs of ours that have a likeness in every encoding.
-_LIKENESS = {"…": "...", "–": "-", "—": "-", "→": "->", "’": "'", "“": '"', "”": '"', "•": "*", "━": "-"}
+_LIKENESS = {
+    "…": "...",
+    "–": "-",
+    "—": "-",
+    "→": "->",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "•": "*",
+    "━": "-",
+}
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -43,7 +55,9 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
-    shown = [_LIKENESS.get(character) or visible(_escape(character)) for character in missing]
+    shown = [
+        _LIKENESS.get(character) or visible(_escape(character)) for character in missing
+    ]
     return "".join(shown), error.end
 
 
@@ -233,7 +247,9 @@ class Lines:
         """Start the thread; where none can be started, write what fits without waiting."""
         if self._writer is not None:
             return
-        writer = threading.Thread(target=self._write, name="standard error", daemon=True)
+        writer = threading.Thread(
+            target=self._write, name="standard error", daemon=True
+        )
         try:
             writer.start()
             atexit.register(self.finish)
@@ -275,7 +291,9 @@ class Lines:
             while position < len(data):
                 end = _end_of_lines(data, position)
                 position += _write_some(self._descriptor, data[position:end])
-        except OSError:  # a full disk, or no reader: both may be otherwise the next time
+        except (
+            OSError
+        ):  # a full disk, or no reader: both may be otherwise the next time
             if position:
                 self._inside = data[position - 1 : position] != b"\n"
             return _lines_in(data[position:])
@@ -342,7 +360,11 @@ def take_over() -> None:
 
 
 def _is_size(text: str) -> bool:
-    return text.isascii() and text.isdigit() and _LEAST_WIDTH <= int(text[:9]) <= _GREATEST_WIDTH
+    return (
+        text.isascii()
+        and text.isdigit()
+        and _LEAST_WIDTH <= int(text[:9]) <= _GREATEST_WIDTH
+    )
 
 
 def width() -> int:
@@ -370,7 +392,9 @@ def say_lines(text: str) -> None:
 
 def say_json(document: object) -> None:
     """Print a result for programs."""
-    output.write_drawn(json_text(document, ascii_only=not output.is_unicode, indent=2) + "\n")
+    output.write_drawn(
+        json_text(document, ascii_only=not output.is_unicode, indent=2) + "\n"
+    )
 
 
 def complain(sentence: str) -> None:

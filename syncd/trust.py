@@ -23,7 +23,9 @@ class Untrustworthy(Exception):
         super().__init__(f"{place}: {why}")
 
 
-def verifying_context(authorities: Path | None = None, otherwise: str | None = None) -> ssl.SSLContext:
+def verifying_context(
+    authorities: Path | None = None, otherwise: str | None = None
+) -> ssl.SSLContext:
     """Return a TLS context for clients that trusts a PEM file of authorities; raise `Untrustworthy`.
 
     Without one it trusts what SSL_CERT_FILE and SSL_CERT_DIR name, and besides the authorities of the system,
@@ -33,7 +35,8 @@ def verifying_context(authorities: Path | None = None, otherwise: str | None = N
     # Told one by one, because the defaults differ: an authority may be an intermediate one, and may lack
     # extensions.
     context.verify_flags = (
-        ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+        ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST
+        | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     )
     if authorities is not None:
         _load_file(context, str(authorities), str(authorities))
@@ -54,9 +57,15 @@ def _load_named(context: ssl.SSLContext) -> bool:
     if file:
         _load_file(context, file, "SSL_CERT_FILE")
     if directories:
-        there = [directory for directory in directories.split(os.pathsep) if Path(directory).is_dir()]
+        there = [
+            directory
+            for directory in directories.split(os.pathsep)
+            if Path(directory).is_dir()
+        ]
         if not there:
-            raise Untrustworthy("SSL_CERT_DIR", "names no directory; correct or unset it")
+            raise Untrustworthy(
+                "SSL_CERT_DIR", "names no directory; correct or unset it"
+            )
         for directory in there:
             context.load_verify_locations(capath=directory)
     return bool(file or directories)
@@ -65,13 +74,19 @@ def _load_named(context: ssl.SSLContext) -> bool:
 def _load_file(context: ssl.SSLContext, file: str, place: str) -> None:
     try:
         if not stat.S_ISREG(Path(file).stat().st_mode):  # a pipe would be waited for
-            raise Untrustworthy(place, "is not a regular file; name a PEM file of authorities")
+            raise Untrustworthy(
+                place, "is not a regular file; name a PEM file of authorities"
+            )
         context.load_verify_locations(cafile=file)
     except ssl.SSLError:
-        raise Untrustworthy(place, "holds no authorities in PEM; correct the file") from None
+        raise Untrustworthy(
+            place, "holds no authorities in PEM; correct the file"
+        ) from None
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise Untrustworthy(place, f"cannot be read ({why}); check file and mode") from None
+        raise Untrustworthy(
+            place, f"cannot be read ({why}); check file and mode"
+        ) from None
 
 
 def _log_keys(context: ssl.SSLContext) -> None:
@@ -83,4 +98,6 @@ def _log_keys(context: ssl.SSLContext) -> None:
         context.keylog_filename = file
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a file"
-        raise Untrustworthy("SSLKEYLOGFILE", f"cannot be written ({why}); correct or unset it") from None
+        raise Untrustworthy(
+            "SSLKEYLOGFILE", f"cannot be written ({why}); correct or unset it"
+        ) from None

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 _LONGEST_HOST = 253  # characters, RFC 1035 section 2.3.4
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_ZONE = re.compile(r"(\[[0-9A-Fa-f:.]+)%25")  # RFC 6874 writes the blank before a zone so
+_ZONE = re.compile(
+    r"(\[[0-9A-Fa-f:.]+)%25"
+)  # RFC 6874 writes the blank before a zone so
 
 
 _PLAIN = re.compile(
-    r"(?:https?|webcals?)://([A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE
+    r"(?:https?|webcals?)://([A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?(?:[/?#][!-~]*)?",
+    re.IGNORECASE,
 )
 _LONGEST_PLAIN = 10_000  # characters; HTTP clients have a bound of their own
 
@@ -44,7 +47,9 @@ def parsed_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
         host, written = url.host, url.raw_host.decode("ascii")
         port = url.port
     except (httpx.InvalidURL, ValueError, TypeError):
-        raise UnusableUrl("must be a URL whose host is a name or an address, as it is in a browser") from None
+        raise UnusableUrl(
+            "must be a URL whose host is a name or an address, as it is in a browser"
+        ) from None
     if url.scheme not in {"http", "https"} or not host:
         raise UnusableUrl("must start with http:// or https:// and name a host")
     if port is not None and not 1 <= port <= 65535:
@@ -59,7 +64,11 @@ def parsed_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
 def require_usable(text: str) -> None:
     """Raise `UnusableUrl` where `parsed_url` does; judge plain URLs without loading an HTTP client."""
     plain = _PLAIN.fullmatch(text)
-    if plain is None or len(text) > _LONGEST_PLAIN or not _is_plainly_good(plain[1], plain[2]):
+    if (
+        plain is None
+        or len(text) > _LONGEST_PLAIN
+        or not _is_plainly_good(plain[1], plain[2])
+    ):
         parsed_url(text)
 
 
@@ -90,4 +99,6 @@ def _is_address(host: str) -> bool:
 
 def _is_name(host: str) -> bool:
     labels = host.removesuffix(".").split(".")
-    return len(host) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in labels)
+    return len(host) <= _LONGEST_HOST and all(
+        _LABEL.fullmatch(label) for label in labels
+    )

@@ -56,7 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of tests that do not always run."""
     for name, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
-    config.addinivalue_line("markers", "first(n): of the cases of this test all but the first n are slow")
+    config.addinivalue_line(
+        "markers", "first(n): of the cases of this test all but the first n are slow"
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -78,11 +80,17 @@ def _mark_further_cases(items: Iterable[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Leave out the tests of each marker that is not named on the command line."""
     _mark_further_cases(items)
     left_out = [name for name in _MARKERS if name not in config.option.markexpr]
-    out = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    out = [
+        item
+        for item in items
+        if any(item.get_closest_marker(name) for name in left_out)
+    ]
     if out:
         kept = set(out)
         items[:] = [item for item in items if item not in kept]
@@ -140,7 +148,13 @@ def ahead(days: int, hour: int = 9, minute: int = 0) -> datetime:
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
 
 
-def event(uid: str, start: datetime, minutes: int = 60, *properties: str, room: str | None = "small") -> str:
+def event(
+    uid: str,
+    start: datetime,
+    minutes: int = 60,
+    *properties: str,
+    room: str | None = "small",
+) -> str:
     """A VEVENT in a room; `properties` are further content lines, SUMMARY unless given."""
     lines = [
         "BEGIN:VEVENT",
@@ -158,7 +172,16 @@ def event(uid: str, start: datetime, minutes: int = 60, *properties: str, room: 
 
 def calendar(*events: str) -> bytes:
     """A whole calendar of VEVENTs."""
-    text = "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//EN", *events, "END:VCALENDAR", ""])
+    text = "\r\n".join(
+        [
+            "BEGIN:VCALENDAR",
+            "VERSION:2.0",
+            "PRODID:-//test//EN",
+            *events,
+            "END:VCALENDAR",
+            "",
+        ]
+    )
     return text.encode()
 
 
@@ -188,7 +211,11 @@ class Office:
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
-        text = text.format(url=self.url, client_id=self.client_id) if "{url}" in text else text
+        text = (
+            text.format(url=self.url, client_id=self.client_id)
+            if "{url}" in text
+            else text
+        )
         (self.folder / "syncd.toml").write_text(text)
 
     def change(self, *changes: tuple[str, str]) -> None:
@@ -202,7 +229,14 @@ class Office:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start the program and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "syncd", "--config", str(self.folder / "syncd.toml"), *arguments],
+            [
+                sys.executable,
+                "-m",
+                "syncd",
+                "--config",
+                str(self.folder / "syncd.toml"),
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -232,18 +266,26 @@ class Office:
     def control(self, path: str, body: object = None, method: str | None = None) -> Any:
         """Ask the control side of the sandbox, which is no part of the API."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/sandbox/{path}", data, method=method)
+        request = urllib.request.Request(
+            f"{self.url}/sandbox/{path}", data, method=method
+        )
         with urllib.request.urlopen(request, timeout=HANG_S) as answer:
             return json.load(answer)
 
     def reservations(self, *, live: bool = True) -> list[dict[str, Any]]:
         """What the API holds; live ones only, by start."""
-        shown = [r for r in self.control("reservations") if not live or r["status"] in (1, 2)]
+        shown = [
+            r for r in self.control("reservations") if not live or r["status"] in (1, 2)
+        ]
         return sorted(shown, key=lambda r: (r["start_time"], r["room_id"]))
 
     def writes(self) -> list[str]:
         """The mutating calls since they were last forgotten, by operation name."""
-        return [entry["operation"] for entry in self.control("requests") if entry["method"] != "GET"]
+        return [
+            entry["operation"]
+            for entry in self.control("requests")
+            if entry["method"] != "GET"
+        ]
 
     def forget_requests(self) -> None:
         """Begin a new log of calls."""
@@ -263,12 +305,16 @@ def make_office(tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def make(
-            name: str = "office", *, faults: tuple[str, ...] = (), switches: tuple[str, ...] = ()
+            name: str = "office",
+            *,
+            faults: tuple[str, ...] = (),
+            switches: tuple[str, ...] = (),
         ) -> Office:
             folder = tmp_path / name
             folder.mkdir()
             settings = SandboxSettings(
-                faults=tuple(map(parse_fault, faults)), switches=dict(map(parse_switch, switches))
+                faults=tuple(map(parse_fault, faults)),
+                switches=dict(map(parse_switch, switches)),
             )
             running = stack.enter_context(Sandbox(settings).running())
             return Office(folder, running.url, running.client_id, running.client_secret)

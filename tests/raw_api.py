@@ -108,19 +108,27 @@ class RawApi:
                 "attachments": [],
                 **fields,
             }
-            self.stored[reservation_id] = {name: value for name, value in item.items() if value is not ...}
+            self.stored[reservation_id] = {
+                name: value for name, value in item.items() if value is not ...
+            }
             return reservation_id
 
     def edit(self, key: str, /, **fields: Json) -> None:
         """Change fields of a reservation, to whatever values; `...` takes a field away."""
         with self._lock:
             item = {**self.stored[key], **fields}
-            self.stored[key] = {name: value for name, value in item.items() if value is not ...}
+            self.stored[key] = {
+                name: value for name, value in item.items() if value is not ...
+            }
 
     def live(self) -> dict[str, Json]:
         """The reservations of status 1 and 2, by id."""
         with self._lock:
-            return {key: item for key, item in self.stored.items() if item.get("status") in (1, 2)}
+            return {
+                key: item
+                for key, item in self.stored.items()
+                if item.get("status") in (1, 2)
+            }
 
     def writes(self) -> list[str]:
         """The mutating calls so far, by operation."""
@@ -137,7 +145,14 @@ class RawApi:
         with self._lock:
             self.requests.append(asked)
             if asked.operation == "token":
-                return said({"access_token": "token", "refresh_token": "r", "expire_time": 7200, "uid": "u"})
+                return said(
+                    {
+                        "access_token": "token",
+                        "refresh_token": "r",
+                        "expire_time": 7200,
+                        "uid": "u",
+                    }
+                )
             otherwise = self.answers.get(asked.operation)
             answer = otherwise(asked) if otherwise else None
             return answer if answer is not None else self.usual(asked)
@@ -167,14 +182,30 @@ class RawApi:
     def _create(self, body: Json) -> Envelope:
         if self._is_taken(body, ""):
             return refused(ROOM_TAKEN)
-        fields = {name: value for name, value in body.items() if name != "meeting_room_id"}
-        return said(self.put(**fields, room_id=body.get("meeting_room_id", ""), modifier=body["creator"]))
+        fields = {
+            name: value for name, value in body.items() if name != "meeting_room_id"
+        }
+        return said(
+            self.put(
+                **fields,
+                room_id=body.get("meeting_room_id", ""),
+                modifier=body["creator"],
+            )
+        )
 
     def _modify(self, asked: Asked) -> Envelope:
         if self._is_taken(asked.body, asked.reservation_id):
             return refused(ROOM_TAKEN)
-        fields = {name: value for name, value in asked.body.items() if name != "meeting_room_id"}
-        self.edit(asked.reservation_id, **fields, room_id=asked.body.get("meeting_room_id", ""))
+        fields = {
+            name: value
+            for name, value in asked.body.items()
+            if name != "meeting_room_id"
+        }
+        self.edit(
+            asked.reservation_id,
+            **fields,
+            room_id=asked.body.get("meeting_room_id", ""),
+        )
         return said(True)
 
     def _is_taken(self, wanted: Json, own_id: str) -> bool:
@@ -192,16 +223,25 @@ class RawApi:
     def _page(self, asked: Asked) -> Json:
         query = asked.query
         start, end = int(query["start_time"]), int(query["end_time"])
-        rooms = query["meeting_room_ids"].split(",") if "meeting_room_ids" in query else None
+        rooms = (
+            query["meeting_room_ids"].split(",")
+            if "meeting_room_ids" in query
+            else None
+        )
         items = [
             item
             for item in self.stored.values()
             if _number(item.get("start_time"), start) < end
             and _number(item.get("end_time"), end) > start
-            and ("creator" not in query or item.get("creator", query["creator"]) == query["creator"])
+            and (
+                "creator" not in query
+                or item.get("creator", query["creator"]) == query["creator"]
+            )
             and (rooms is None or item.get("room_id", rooms[0]) in rooms)
         ]
-        return self.page([*items, *self.extras], int(query["page_no"]), int(query["page_size"]))
+        return self.page(
+            [*items, *self.extras], int(query["page_no"]), int(query["page_size"])
+        )
 
     def _new_id(self) -> str:
         self._made += 1
@@ -222,7 +262,9 @@ class RawApi:
                 length = int(self.headers.get("content-length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
                 envelope = api.answer(_read(self.command, self.path, body))
-                content = json.dumps({"t": int(time.time() * 1000), "tid": "trace", **envelope}).encode()
+                content = json.dumps(
+                    {"t": int(time.time() * 1000), "tid": "trace", **envelope}
+                ).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
@@ -236,7 +278,9 @@ class RawApi:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.05,), daemon=True
+        )
         thread.start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         try:
@@ -249,7 +293,10 @@ class RawApi:
 
 def _read(method: str, target: str, body: Json) -> Asked:
     parts = urlsplit(target)
-    query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    query = {
+        name: values[0]
+        for name, values in parse_qs(parts.query, keep_blank_values=True).items()
+    }
     path = parts.path
     identity = ""
     if path.startswith(f"{_STEM}/"):
@@ -269,4 +316,6 @@ def _read(method: str, target: str, body: Json) -> Asked:
 
 
 def _number(value: Json, otherwise: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+    return (
+        value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+    )

@@ -37,7 +37,14 @@ from syncd.config import (
     load,
 )
 from syncd.config.validation import Table
-from syncd.config.values import duration_text, parse_duration, parse_share, parse_size, share_text, size_text
+from syncd.config.values import (
+    duration_text,
+    parse_duration,
+    parse_share,
+    parse_size,
+    share_text,
+    size_text,
+)
 from syncd.errors import ConfigError
 from tests.conftest import HANG_S
 
@@ -53,7 +60,10 @@ api.client_secret = { file = "tuya-secret" }
 reservation.creator = "3"
 """
 SOURCE = '[[sources]]\nname = "office"\n'
-FEED = SOURCE + 'url = "https://calendar.example.com/private-key/office.ics?token=also-private"\n'
+FEED = (
+    SOURCE
+    + 'url = "https://calendar.example.com/private-key/office.ics?token=also-private"\n'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +128,13 @@ def test_own_interval_and_cron(home: Path) -> None:
     """A source's own interval wins over the default; beside a cron only the default can be."""
     own = loaded(home, MINIMAL + SOURCE + 'path = "a.ics"\ninterval = "30s"\n')
     assert own.interval_of(own.sources[0]) == timedelta(seconds=30)
-    cron = loaded(home, MINIMAL + SOURCE + 'path = "a.ics"\ncron = "*/10 7-19 * * mon-fri"\n')
-    assert (cron.sources[0].interval, cron.sources[0].cron) == (None, "*/10 7-19 * * mon-fri")
+    cron = loaded(
+        home, MINIMAL + SOURCE + 'path = "a.ics"\ncron = "*/10 7-19 * * mon-fri"\n'
+    )
+    assert (cron.sources[0].interval, cron.sources[0].cron) == (
+        None,
+        "*/10 7-19 * * mon-fri",
+    )
     assert cron.interval_of(cron.sources[0]) == cron.schedule.interval
 
 
@@ -171,13 +186,21 @@ def test_auth(home: Path) -> None:
     """Each kind of auth is a type of its own with exactly its fields."""
     secret(home / "password")
     kinds = [
-        ('type = "basic", username = "u", password = { file = "password" }', PasswordAuth),
-        ('type = "digest", username = "u", password = { file = "password" }', PasswordAuth),
+        (
+            'type = "basic", username = "u", password = { file = "password" }',
+            PasswordAuth,
+        ),
+        (
+            'type = "digest", username = "u", password = { file = "password" }',
+            PasswordAuth,
+        ),
         ('type = "bearer", token = { file = "password" }', BearerAuth),
         ('type = "header", name = "X-Key", value = { file = "password" }', HeaderAuth),
     ]
     for fields, kind in kinds:
-        (source,) = loaded(home, MINIMAL + FEED + f"auth = {{ {fields} }}\n", all_available=True).sources
+        (source,) = loaded(
+            home, MINIMAL + FEED + f"auth = {{ {fields} }}\n", all_available=True
+        ).sources
         assert isinstance(source.auth, kind)
 
 
@@ -185,7 +208,8 @@ def test_room_texts(home: Path) -> None:
     """A room is found by its name and its texts without regard to case and blanks, and by expressions."""
     (room,) = loaded(
         home,
-        MINIMAL + '[[rooms]]\nid = "1"\nname = "Small  Room"\naddresses = ["mailto:Room@Example.com"]\n'
+        MINIMAL
+        + '[[rooms]]\nid = "1"\nname = "Small  Room"\naddresses = ["mailto:Room@Example.com"]\n'
         'locations = ["Klein", "re:^room s\\\\b"]\n',
     ).rooms
     assert room.texts == {"small room", "klein"}
@@ -203,7 +227,8 @@ def test_names_as_they_are_pasted(home: Path) -> None:
     assert room.texts == {"gr\u00fcner raum", "klein"}
     assert room.name == "Gru\u0308ner\u3000Raum"
     found = [
-        any(e.search(text) for e in room.expressions) for text in ("Gr\u00fcn 1", "\u5c0f(1)", "\u5c0f1")
+        any(e.search(text) for e in room.expressions)
+        for text in ("Gr\u00fcn 1", "\u5c0f(1)", "\u5c0f1")
     ]
     assert found == [True, True, False]
 
@@ -235,7 +260,11 @@ def test_conf_d_merges(home: Path) -> None:
 
 def test_conf_d_clash(home: Path) -> None:
     """What two files set is a problem that names both, also where it is a table in one of them."""
-    conf_d(home, a='[calendar]\ntimezone = "Europe/Paris"\n[api.region]\nx = 1\n', b='mode = "observe"\n')
+    conf_d(
+        home,
+        a='[calendar]\ntimezone = "Europe/Paris"\n[api.region]\nx = 1\n',
+        b='mode = "observe"\n',
+    )
     assert problems(home, MINIMAL) == (
         "calendar.timezone: is set in syncd.toml and in conf.d/a.toml; keep one of them",
         "api.region: is set in syncd.toml and in conf.d/a.toml; keep one of them",
@@ -246,7 +275,11 @@ def test_conf_d_clash(home: Path) -> None:
 def test_broken_file_hides_nothing_and_invents_nothing(home: Path) -> None:
     """With one file broken, mistakes of the others are still named, but nothing is called missing."""
     conf_d(home, a='mode "full"\n', b='[log]\nlevel = "loud"\n', c="x = [\n")
-    text = MINIMAL.replace('mode = "full"\n', "") + SOURCE + 'path = "a.ics"\nroom = "defined in a"\n'
+    text = (
+        MINIMAL.replace('mode = "full"\n', "")
+        + SOURCE
+        + 'path = "a.ics"\nroom = "defined in a"\n'
+    )
     found = problems(home, text)
     assert found == (
         "conf.d/a.toml: line 1, column 6: is not TOML (Expected '=' after a key in a key/value pair)",
@@ -288,7 +321,9 @@ def test_not_utf8(home: Path) -> None:
     (home / "syncd.toml").write_bytes(MINIMAL.encode() + "# Büro\n".encode("latin-1"))
     with pytest.raises(ConfigError) as caught:
         load(home / "syncd.toml")
-    assert caught.value.problems == ("syncd.toml: line 7: is not UTF-8; save the file as UTF-8",)
+    assert caught.value.problems == (
+        "syncd.toml: line 7: is not UTF-8; save the file as UTF-8",
+    )
 
 
 def test_byte_order_mark(home: Path) -> None:
@@ -302,7 +337,9 @@ def test_syntax(home: Path) -> None:
     assert problems(home, MINIMAL + "a = \n") == (
         "syncd.toml: line 7, column 5: is not TOML (Invalid value)",
     )
-    twice = '[people]\naddresses = { "ann@example.com" = "1", "ann@example.com" = "2" }\n'
+    twice = (
+        '[people]\naddresses = { "ann@example.com" = "1", "ann@example.com" = "2" }\n'
+    )
     (found,) = problems(home, MINIMAL + twice)
     assert found.startswith("syncd.toml: line 8, column ")
     assert "ann" not in found
@@ -534,18 +571,25 @@ def edited(edits: str) -> str:
     ("edit", "expected"),
     [
         pytest.param(edit, expected.strip(), id=f"{n}-{edit.partition(' = ')[0]}")
-        for n, (edit, expected) in enumerate(zip(_MISTAKE_LINES[::2], _MISTAKE_LINES[1::2], strict=True))
+        for n, (edit, expected) in enumerate(
+            zip(_MISTAKE_LINES[::2], _MISTAKE_LINES[1::2], strict=True)
+        )
     ],
 )
 def test_mistake(home: Path, edit: str, expected: str) -> None:
     """Each mistake is named in exactly this sentence, with what is allowed."""
-    assert problems(home, edited(edit), all_available=True) == (expected.replace("HOME", str(home)),)
+    assert problems(home, edited(edit), all_available=True) == (
+        expected.replace("HOME", str(home)),
+    )
 
 
 def test_five_mistakes_at_once(home: Path) -> None:
     """Mistakes of different kinds in different places, and between keys, are all named in one run."""
     (home / "people.csv").write_text("address,user_id\nann@example.com\n", "utf-8")
-    conf_d(home, more='[[sources]]\nname = "office"\npath = "b.ics"\n[log]\nlevell = "info"\n')
+    conf_d(
+        home,
+        more='[[sources]]\nname = "office"\npath = "b.ics"\n[log]\nlevell = "info"\n',
+    )
     text = (
         MINIMAL.replace('"full"', '"everything"').replace("tuya-secret", "absent")
         + SOURCE
@@ -569,11 +613,23 @@ def test_every_kind_of_value_has_a_sentence_of_ours(home: Path) -> None:
         if not (isinstance(section, type) and issubclass(section, Table)):
             continue
         for key in section.keys():  # noqa: SIM118  # a method of ours
-            for value in ("1", "1.5", '"?"', "true", "[1]", "[[]]", "{ x = 1 }", "2026-01-01", "nan"):
+            for value in (
+                "1",
+                "1.5",
+                '"?"',
+                "true",
+                "[1]",
+                "[[]]",
+                "{ x = 1 }",
+                "2026-01-01",
+                "nan",
+            ):
                 with contextlib.suppress(ConfigError):
                     loaded(home, edited(f"{name}.{key} = {value}"), all_available=True)
                     continue
-                for found in problems(home, edited(f"{name}.{key} = {value}"), all_available=True):
+                for found in problems(
+                    home, edited(f"{name}.{key} = {value}"), all_available=True
+                ):
                     assert "is not a valid value" not in found
                     assert not re.search(r"\b[Ii]nput\b", found)
 
@@ -588,7 +644,10 @@ def test_every_kind_of_value_has_a_sentence_of_ours(home: Path) -> None:
             '[web]\nlisten = "127.0.0.1:9000"',
             'web.listen: the status page is not yet available; leave it out or set it to ""',
         ),
-        ('[notices]\ncommand = ["page"]', "notices.command: notices are not yet available; leave it out"),
+        (
+            '[notices]\ncommand = ["page"]',
+            "notices.command: notices are not yet available; leave it out",
+        ),
         (
             '[notices]\nping = "https://ping.example.com"',
             "notices.ping: notices are not yet available; leave it out",
@@ -626,7 +685,9 @@ def with_secret(reference: str) -> str:
     return changed('{ file = "tuya-secret" }', reference)
 
 
-def test_secret_of_file_and_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_of_file_and_environment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A secret is the text of its file or variable, without the line end."""
     monkeypatch.setenv("TUYA_SECRET", "from the environment")
     assert loaded(home).api.client_secret.reveal() == PLAIN_SECRET
@@ -634,7 +695,9 @@ def test_secret_of_file_and_environment(home: Path, monkeypatch: pytest.MonkeyPa
     assert config.api.client_secret.reveal() == "from the environment"
 
 
-def test_secret_of_credentials_directory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_of_credentials_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bare name is a credential of systemd first, whose modes are systemd's business."""
     credentials = home / "credentials"
     credentials.mkdir()
@@ -663,12 +726,24 @@ def test_secret_open_to_others(home: Path, mode: int) -> None:
         ('{ file = "a", env = "B" }', "must be a reference to a secret; write"),
         ('{ text = "a" }', "must be a reference to a secret; write"),
         ('{ file = "" }', "must be a reference to a secret; write"),
-        ('{ file = "absent" }', "/absent cannot be read (No such file or directory); create it"),
+        (
+            '{ file = "absent" }',
+            "/absent cannot be read (No such file or directory); create it",
+        ),
         ('{ file = "." }', "is not a small regular file; a secret is one line of text"),
         ('{ file = "empty" }', "/empty is empty; put the secret into it"),
-        ('{ file = "lines" }', "/lines has more than one line; a secret is one line of text"),
-        ('{ file = "bytes" }', "/bytes is not UTF-8 text; a secret is one line of text"),
-        ('{ env = "SYNCD_ABSENT" }', "the environment variable SYNCD_ABSENT is not set; set it"),
+        (
+            '{ file = "lines" }',
+            "/lines has more than one line; a secret is one line of text",
+        ),
+        (
+            '{ file = "bytes" }',
+            "/bytes is not UTF-8 text; a secret is one line of text",
+        ),
+        (
+            '{ env = "SYNCD_ABSENT" }',
+            "the environment variable SYNCD_ABSENT is not set; set it",
+        ),
     ],
 )
 def test_secret_refused(home: Path, reference: str, expected: str) -> None:
@@ -716,15 +791,29 @@ def test_nothing_secret_shows(home: Path) -> None:
     config = loaded(home, text, all_available=True)
     config.api.client_secret.reveal()
     shown = effective(config)
-    for text in (repr(config), str(config), repr(config.sources), str(config.api), shown):
+    for text in (
+        repr(config),
+        str(config),
+        repr(config.sources),
+        str(config.api),
+        shown,
+    ):
         assert PLAIN_SECRET not in text
         assert "-private" not in text
         assert "private-" not in text
-    for text in (repr(config), str(config), repr(config.people), repr(config.sources[0])):
+    for text in (
+        repr(config),
+        str(config),
+        repr(config.people),
+        repr(config.sources[0]),
+    ):
         assert "ann@" not in text
     assert "https://calendar.example.com/…" in shown
     assert "https://ping.example.com/…" in shown
-    assert f"{config.api.client_secret} {config.api.client_secret!r}" == "******** Secret(********)"
+    assert (
+        f"{config.api.client_secret} {config.api.client_secret!r}"
+        == "******** Secret(********)"
+    )
 
 
 def test_nothing_secret_in_errors(home: Path) -> None:
@@ -735,13 +824,20 @@ def test_nothing_secret_in_errors(home: Path) -> None:
         changed('"full"', f'"{PLAIN_SECRET}"'),
         changed("Europe/Berlin", PLAIN_SECRET),
         changed('region = "eu"', f'region = "{PLAIN_SECRET}"'),
-        changed('api.region = "eu"', f'api.endpoint = "http://u:{PLAIN_SECRET}@example.com"'),
-        MINIMAL + SOURCE + f'url = "https://u:{PLAIN_SECRET}@example.com/{PLAIN_SECRET}"\n',
-        MINIMAL + FEED + f'auth = {{ type = "basic", username = "u", password = "{PLAIN_SECRET}" }}\n',
+        changed(
+            'api.region = "eu"', f'api.endpoint = "http://u:{PLAIN_SECRET}@example.com"'
+        ),
+        MINIMAL
+        + SOURCE
+        + f'url = "https://u:{PLAIN_SECRET}@example.com/{PLAIN_SECRET}"\n',
+        MINIMAL
+        + FEED
+        + f'auth = {{ type = "basic", username = "u", password = "{PLAIN_SECRET}" }}\n',
         MINIMAL + FEED + f'auth = "{PLAIN_SECRET}"\n',
         MINIMAL + f'[state]\nurl = "postgresql://u:{PLAIN_SECRET}@host/db"\n',
         MINIMAL + f'[people.addresses]\n"{PLAIN_SECRET}@example.com" = 3\n',
-        MINIMAL + f'[people]\naddresses = {{ "{PLAIN_SECRET}@x" = "1", "{PLAIN_SECRET}@x" = "2" }}\n',
+        MINIMAL
+        + f'[people]\naddresses = {{ "{PLAIN_SECRET}@x" = "1", "{PLAIN_SECRET}@x" = "2" }}\n',
         MINIMAL + f'[notices]\nping = "{PLAIN_SECRET}"\n',
     ]
     for text in places:
@@ -750,21 +846,30 @@ def test_nothing_secret_in_errors(home: Path) -> None:
         chain: BaseException | None = caught.value
         while chain is not None:
             assert PLAIN_SECRET not in f"{chain!s} {chain!r}", text
-            chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+            chain = chain.__cause__ or (
+                None if chain.__suppress_context__ else chain.__context__
+            )
 
 
 def test_nothing_secret_in_errors_of_a_model() -> None:
     """The error of a model that is used without `load` has no input in it either, in no form."""
     with pytest.raises(ValidationError) as caught:
-        configuration.Api.model_validate({"client_secret": PLAIN_SECRET, "region": PLAIN_SECRET})
-    assert PLAIN_SECRET not in f"{caught.value!s} {caught.value!r} {caught.value.errors()!r}"
+        configuration.Api.model_validate(
+            {"client_secret": PLAIN_SECRET, "region": PLAIN_SECRET}
+        )
+    assert (
+        PLAIN_SECRET
+        not in f"{caught.value!s} {caught.value!r} {caught.value.errors()!r}"
+    )
 
 
 # People
 
 
 def people(home: Path, content: bytes | str, more: str = "") -> Config:
-    (home / "people.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    (home / "people.csv").write_bytes(
+        content.encode() if isinstance(content, str) else content
+    )
     return loaded(home, MINIMAL + '[people]\nfile = "people.csv"\n' + more)
 
 
@@ -780,7 +885,10 @@ def people(home: Path, content: bytes | str, more: str = "") -> Config:
 )
 def test_people_file(home: Path, content: str) -> None:
     """The list is read as editors and spreadsheets write it."""
-    assert people(home, content).people.directory == {"ann@example.com": "1", "bob@example.com": "2"}
+    assert people(home, content).people.directory == {
+        "ann@example.com": "1",
+        "bob@example.com": "2",
+    }
 
 
 def test_people_addresses_win(home: Path) -> None:
@@ -797,12 +905,18 @@ def test_people_addresses_win(home: Path) -> None:
     ("content", "expected"),
     [
         (b"", ["people.csv line 1: must be a header with the columns address,user_id"]),
-        (b"ann@example.com,1\n", ["people.csv line 1: must be a header with the columns address,user_id"]),
+        (
+            b"ann@example.com,1\n",
+            ["people.csv line 1: must be a header with the columns address,user_id"],
+        ),
         (
             "address,user_id\nJürgen,1\n".encode("latin-1"),
             ['people.csv is not UTF-8; save it as "CSV UTF-8"'],
         ),
-        ("address,user_id\na@b.c,1\n".encode("utf-16"), ['people.csv is not UTF-8; save it as "CSV UTF-8"']),
+        (
+            "address,user_id\na@b.c,1\n".encode("utf-16"),
+            ['people.csv is not UTF-8; save it as "CSV UTF-8"'],
+        ),
         (
             b"address,user_id\nann@example.com\nann,1\n\nann@example.com,\nbob@example.com,1.41E+18\n"
             b"eve@example.com,1\nEve@example.com,2\n",
@@ -816,7 +930,9 @@ def test_people_addresses_win(home: Path) -> None:
         ),
         (
             b'address,user_id\n"ann@example.com,1\n',
-            ["people.csv line 2: is not CSV; look for a quotation mark without its pair"],
+            [
+                "people.csv line 2: is not CSV; look for a quotation mark without its pair"
+            ],
         ),
     ],
 )
@@ -824,13 +940,17 @@ def test_people_mistakes(home: Path, content: bytes, expected: list[str]) -> Non
     """Every bad line is named by its number, and never by the person in it."""
     with pytest.raises(ConfigError) as caught:
         people(home, content)
-    assert list(caught.value.problems) == [f"people.file: {sentence}" for sentence in expected]
+    assert list(caught.value.problems) == [
+        f"people.file: {sentence}" for sentence in expected
+    ]
 
 
 def test_people_reread(home: Path) -> None:
     """A changed list counts when the configuration is read again; a broken one is refused."""
     held = people(home, "address,user_id\nann@example.com,1\n").people
-    assert people(home, "address,user_id\nann@example.com,2\n").people.directory == {"ann@example.com": "2"}
+    assert people(home, "address,user_id\nann@example.com,2\n").people.directory == {
+        "ann@example.com": "2"
+    }
     assert held.directory == {"ann@example.com": "1"}
     with pytest.raises(ConfigError, match=r"people\.file: people\.csv line 1"):
         people(home, "nothing\n")
@@ -856,7 +976,9 @@ def test_size_round_trip(size: int) -> None:
 @given(st.integers(min_value=0, max_value=1000))
 def test_share_round_trip(per_mille: int) -> None:
     """Every percentage with one decimal reads back from its own text."""
-    assert parse_share(share_text(per_mille / 1000)) == pytest.approx(per_mille / 1000, abs=1e-12)
+    assert parse_share(share_text(per_mille / 1000)) == pytest.approx(
+        per_mille / 1000, abs=1e-12
+    )
 
 
 # What is shipped
@@ -887,7 +1009,9 @@ def example_keys() -> dict[str, str]:
             section = header[1]
             if "." in section:
                 keys[section] = ""
-        elif section.count(".") == 0 and (found := re.fullmatch(r"(?:# )?([a-z_]+) = (.+)", line)):
+        elif section.count(".") == 0 and (
+            found := re.fullmatch(r"(?:# )?([a-z_]+) = (.+)", line)
+        ):
             keys.setdefault(f"{section}.{found[1]}".removeprefix("."), found[2])
     return keys
 
@@ -896,7 +1020,10 @@ def test_example_is_complete() -> None:
     """Every key of the model stands in the example, and nothing else does."""
     expected = set()
     for name, field in Config.model_fields.items():
-        listed: dict[str, type[Table]] = {"rooms": configuration.Room, "sources": configuration.Source}
+        listed: dict[str, type[Table]] = {
+            "rooms": configuration.Room,
+            "sources": configuration.Source,
+        }
         section = listed.get(name) or field.annotation
         if isinstance(section, type) and issubclass(section, Table):
             expected |= {f"{name}.{key}" for key in section.keys()}  # noqa: SIM118  # a method of ours
@@ -909,8 +1036,15 @@ def test_example_shows_defaults(shipped: Path) -> None:
     """Where a key has a default, the example shows that default, but for what makes it an example."""
     example = load(shipped).model_dump()
     secret(shipped.parent / "tuya-secret")
-    plain = loaded(shipped.parent, MINIMAL + SOURCE + 'path = "sample.ics"\n').model_dump()
-    chosen = {("calendar", "timezones"), ("people", "file"), ("people", "addresses"), ("api", "client_id")}
+    plain = loaded(
+        shipped.parent, MINIMAL + SOURCE + 'path = "sample.ics"\n'
+    ).model_dump()
+    chosen = {
+        ("calendar", "timezones"),
+        ("people", "file"),
+        ("people", "addresses"),
+        ("api", "client_id"),
+    }
     for section in set(plain) - {"mode", "rooms", "sources"}:
         for key, value in plain[section].items():
             if (section, key) not in chosen:
@@ -918,12 +1052,25 @@ def test_example_shows_defaults(shipped: Path) -> None:
     assert example["sources"][0] == plain["sources"][0] | {"interval": "1m"}
 
 
-def test_example_comments_are_valid(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_comments_are_valid(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the example shows in comments is valid too once it is taken out of them."""
     for name in ("feed-password", "feed-token", "webhook-secret", "web-token"):
         secret(shipped.parent / name)
     text = shipped.read_text("utf-8")
-    for key in ("webhook", "mail", "command", "ping", "token", "room", "creator", "timezone", "cron", "url"):
+    for key in (
+        "webhook",
+        "mail",
+        "command",
+        "ping",
+        "token",
+        "room",
+        "creator",
+        "timezone",
+        "cron",
+        "url",
+    ):
         text = re.sub(rf"(?m)^# ({key} = )", r"\1", text)
     text = text.replace('path = "sample.ics"', "").replace('interval = "1m"', "")
     auths = re.findall(r"(?m)^# (auth = .*)$", text)
@@ -941,7 +1088,9 @@ def test_example_with_sandbox(shipped: Path) -> None:
     """Two lines turn the example from the cloud to a sandbox on this machine."""
     text = shipped.read_text("utf-8")
     text = text.replace('region = "eu"', '# region = "eu"')
-    text = text.replace('# endpoint = "http://127.0.0.1:PORT"', 'endpoint = "http://127.0.0.1:8080"')
+    text = text.replace(
+        '# endpoint = "http://127.0.0.1:PORT"', 'endpoint = "http://127.0.0.1:8080"'
+    )
     shipped.write_text(text, "utf-8")
     assert load(shipped).api.endpoint == "http://127.0.0.1:8080"
 
@@ -987,7 +1136,10 @@ def test_schema_agrees_with_the_loader() -> None:
         "calendar": {"horizon": "soon", "timezone": "UTC"},
         "api": example["api"] | {"client_secret": "plain"},
     }
-    found = {".".join(map(str, error.absolute_path)) for error in validator.iter_errors(wrong)}
+    found = {
+        ".".join(map(str, error.absolute_path))
+        for error in validator.iter_errors(wrong)
+    }
     assert found == {"mode", "log", "calendar.horizon", "api.client_secret"}
     assert {error.validator for error in validator.iter_errors({})} == {"required"}
 
@@ -1004,7 +1156,9 @@ def test_sample_calendar(shipped: Path) -> None:
     assert isinstance(calendar, icalendar.Calendar)
     events = calendar.events
     assert not any(component.errors for component in calendar.walk())
-    assert [str(zone["TZID"]) for zone in calendar.walk("VTIMEZONE")] == ["Europe/Berlin"]
+    assert [str(zone["TZID"]) for zone in calendar.walk("VTIMEZONE")] == [
+        "Europe/Berlin"
+    ]
 
     series = [event for event in events if "RRULE" in event]
     assert len(series) == len(events) - 1
@@ -1020,7 +1174,8 @@ def test_sample_calendar(shipped: Path) -> None:
     for event in events:
         listed = event.get("ATTENDEE", [])
         addresses = {
-            str(a).removeprefix("mailto:") for a in (listed if isinstance(listed, list) else [listed])
+            str(a).removeprefix("mailto:")
+            for a in (listed if isinstance(listed, list) else [listed])
         }
         addresses.add(str(event["ORGANIZER"]).removeprefix("mailto:"))
         assert addresses <= known, addresses - known
@@ -1028,7 +1183,8 @@ def test_sample_calendar(shipped: Path) -> None:
         by_location = [
             room.id
             for room in config.rooms
-            if location.casefold() in room.texts or any(e.search(location) for e in room.expressions)
+            if location.casefold() in room.texts
+            or any(e.search(location) for e in room.expressions)
         ]
         assert not location or by_location
         by_room.append((len(addresses & rooms), len(by_location)))

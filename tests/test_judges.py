@@ -67,7 +67,13 @@ GOOD = {
 
 def quoted(text: str) -> str:
     """A TOML string, whatever stands in it."""
-    return '"' + "".join(c if c.isalnum() and c.isascii() else f"\\U{ord(c):08x}" for c in text) + '"'
+    return (
+        '"'
+        + "".join(
+            c if c.isalnum() and c.isascii() else f"\\U{ord(c):08x}" for c in text
+        )
+        + '"'
+    )
 
 
 def written(folder: Path, **values: str) -> Path:
@@ -76,7 +82,12 @@ def written(folder: Path, **values: str) -> Path:
     secret.write_text(SECRET)
     secret.chmod(0o600)
     path = folder / "syncd.toml"
-    path.write_text(FILE.format(**{key: quoted(value) for key, value in {**GOOD, **values}.items()}), "utf-8")
+    path.write_text(
+        FILE.format(
+            **{key: quoted(value) for key, value in {**GOOD, **values}.items()}
+        ),
+        "utf-8",
+    )
     return path
 
 
@@ -90,10 +101,19 @@ def problems(path: Path) -> tuple[str, ...]:
 def built(config: Config, folder: Path) -> None:
     """Make everything that a daemon makes of a configuration."""
     with Ledger.open(f"sqlite:///{folder / 'state.db'}", owner=True) as ledger:
-        parts = assemble(config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False)
+        parts = assemble(
+            config,
+            ledger,
+            owner=True,
+            pool=ParserPool(keep=False),
+            stopping=lambda: False,
+        )
         parts.subscriptions.requests([source.name for source in config.sources])
         parts.api.close()
-    with Scheduler(lambda _name: None) as scheduler, Watcher(lambda _name: None) as watcher:
+    with (
+        Scheduler(lambda _name: None) as scheduler,
+        Watcher(lambda _name: None) as watcher,
+    ):
         scheduler.plan(
             {
                 source.name: Entry(
@@ -209,9 +229,11 @@ CRONS = st.one_of(
             "5-1 * * * *",
         ]
     ),
-    st.lists(st.text(st.sampled_from("0123456789*/,-l"), min_size=1, max_size=5), min_size=5, max_size=5).map(
-        " ".join
-    ),
+    st.lists(
+        st.text(st.sampled_from("0123456789*/,-l"), min_size=1, max_size=5),
+        min_size=5,
+        max_size=5,
+    ).map(" ".join),
 )
 DURATIONS = st.sampled_from(
     ["0s", "1s", "3650d", "3651d", "999999999999999d", "87600h", "-1s", "1.5h", "１s"]
@@ -243,7 +265,10 @@ VALUES = st.fixed_dictionaries(
     {},
     optional={
         "zone": st.one_of(
-            st.sampled_from(["UTC", "localtime", "..", "/etc/passwd", "posix/UTC", "Etc/GMT+12", ""]), TEXTS
+            st.sampled_from(
+                ["UTC", "localtime", "..", "/etc/passwd", "posix/UTC", "Etc/GMT+12", ""]
+            ),
+            TEXTS,
         ),
         "horizon": DURATIONS,
         "endpoint": URLS,
@@ -256,7 +281,10 @@ VALUES = st.fixed_dictionaries(
         "url": URLS,
         "interval": DURATIONS,
         "allowed": st.one_of(
-            HOSTS, st.sampled_from(["10.0.0.1/8", "::/0", "1.2.3.4/33", "fe80::1%eth0", "fe80::%1/64"])
+            HOSTS,
+            st.sampled_from(
+                ["10.0.0.1/8", "::/0", "1.2.3.4/33", "fe80::1%eth0", "fe80::%1/64"]
+            ),
         ),
         "path": PATHS,
         "cron": CRONS,
@@ -312,18 +340,34 @@ def test_plain_urls_are_judged_alike(url: str) -> None:
             "a" * 64 + ".example",
             "ex%61mple.com",
         ),
-        *("a\u200bb.example", "[::g]", "example.com:0", "example.com:70000", "☃.example"),
+        *(
+            "a\u200bb.example",
+            "[::g]",
+            "example.com:0",
+            "example.com:70000",
+            "☃.example",
+        ),
     ],
 )
 @pytest.mark.parametrize("key", ["url", "endpoint"])
 def test_a_host_that_cannot_be(tmp_path: Path, key: str, host: str) -> None:
     """A URL that nobody can ask for is named with its key, for feeds and for the API alike."""
     (found,) = problems(written(tmp_path, **{key: f"https://{host}"}))
-    assert found.startswith({"url": "sources.feed.url: ", "endpoint": "api.endpoint: "}[key])
+    assert found.startswith(
+        {"url": "sources.feed.url: ", "endpoint": "api.endpoint: "}[key]
+    )
 
 
 @pytest.mark.parametrize(
-    "host", ["a_b.example", "münchen.example", "[::1]", "1.2.3.4", "example.com.", "localhost:8080"]
+    "host",
+    [
+        "a_b.example",
+        "münchen.example",
+        "[::1]",
+        "1.2.3.4",
+        "example.com.",
+        "localhost:8080",
+    ],
 )
 def test_a_host_that_can_be(tmp_path: Path, host: str) -> None:
     """Names with underscores or a dot at the end, international ones and addresses are accepted."""
@@ -356,7 +400,9 @@ def test_a_path_that_nobody_can_mean(tmp_path: Path, path: str, cure: str) -> No
     assert cure in found
 
 
-@pytest.mark.parametrize("name", ["~", "$HOME", "~tilde.ics", "C:\\a.ics", "a\\b.ics", "100%_sure%.ics"])
+@pytest.mark.parametrize(
+    "name", ["~", "$HOME", "~tilde.ics", "C:\\a.ics", "a\\b.ics", "100%_sure%.ics"]
+)
 def test_an_odd_path_that_exists(tmp_path: Path, name: str) -> None:
     """What exists under exactly this name is meant."""
     (tmp_path / name).write_bytes(b"")
@@ -365,11 +411,19 @@ def test_an_odd_path_that_exists(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["client_id", "room", "creator"])
-@pytest.mark.parametrize("text", [" 123", "123 ", "\u00a0123", "123\u200b", "\ufeff123", "123\t", "123\r"])
-def test_an_identifier_with_something_invisible(tmp_path: Path, key: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", [" 123", "123 ", "\u00a0123", "123\u200b", "\ufeff123", "123\t", "123\r"]
+)
+def test_an_identifier_with_something_invisible(
+    tmp_path: Path, key: str, text: str
+) -> None:
     """A blank, tab or mark before or behind an identifier is named, because the API knows no such thing."""
     path = written(tmp_path, **{key: text})
-    names = {"client_id": "api.client_id", "room": "rooms", "creator": "reservation.creator"}
+    names = {
+        "client_id": "api.client_id",
+        "room": "rooms",
+        "creator": "reservation.creator",
+    }
     assert any(sentence.startswith(names[key]) for sentence in problems(path))
 
 
@@ -454,13 +508,19 @@ WORDS = (
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("make", NO_FILES)
-@pytest.mark.parametrize("name", ["conf.d/more.toml", "syncd.toml", "people.csv", "tuya-secret"])
+@pytest.mark.parametrize(
+    "name", ["conf.d/more.toml", "syncd.toml", "people.csv", "tuya-secret"]
+)
 def test_what_is_no_file_is_named_and_not_waited_for(
     tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
     """A pipe, a socket, a device, a directory, a dangling link or a huge file is a sentence, never a hang."""
     path = written(tmp_path)
-    path.write_text(path.read_text().replace("[[rooms]]", '[people]\nfile = "people.csv"\n[[rooms]]', 1))
+    path.write_text(
+        path.read_text().replace(
+            "[[rooms]]", '[people]\nfile = "people.csv"\n[[rooms]]', 1
+        )
+    )
     (tmp_path / "people.csv").write_text("address,user_id\n")
     (tmp_path / "conf.d").mkdir()
     (tmp_path / name).unlink(missing_ok=True)

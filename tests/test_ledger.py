@@ -38,7 +38,13 @@ from syncd.ledger.booking_rows import decode_spec, encode_spec
 from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
 from tests.conftest import HANG_S
 
-FILES = ["state.db", "state.db-wal", "state.db-shm", "state.db.lock", "state.db.underway"]
+FILES = [
+    "state.db",
+    "state.db-wal",
+    "state.db-shm",
+    "state.db.lock",
+    "state.db.underway",
+]
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 ANY: Fact[str] = Fact("any", str, str)
@@ -56,7 +62,9 @@ SPEC = ReservationSpec(
 )
 
 
-def wish(uid: str = "a@example.com", room: str | None = "r1", **changes: Any) -> Booking:
+def wish(
+    uid: str = "a@example.com", room: str | None = "r1", **changes: Any
+) -> Booking:
     """A booking that waits, not stored yet."""
     waiting = Booking(
         key=OccurrenceKey("", uid, None),
@@ -72,7 +80,9 @@ def wish(uid: str = "a@example.com", room: str | None = "r1", **changes: Any) ->
     return replace(waiting, **changes)
 
 
-def booked(uid: str = "a@example.com", room: str | None = "r1", **changes: Any) -> Booking:
+def booked(
+    uid: str = "a@example.com", room: str | None = "r1", **changes: Any
+) -> Booking:
     """A confirmed booking, not stored yet; the reservation has the name of its meeting and room."""
     return replace(wish(uid, room).booked(f"id of {uid} in {room}"), **changes)
 
@@ -98,11 +108,19 @@ def snapshot(body: Body | None, **changes: Any) -> Snapshot:
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])
-def test_what_is_in_doubt_is_one_question(tmp_path: Path, reason: Reason | None) -> None:
+def test_what_is_in_doubt_is_one_question(
+    tmp_path: Path, reason: Reason | None
+) -> None:
     """A booking and the ledger mean the same by *in doubt*, whatever the state and the reason."""
     with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=True) as ledger:
         for state in BookingState:
-            found = replace(booked(uid=state), state=state, reason=reason, pending=SPEC, attempted_at=NOW)
+            found = replace(
+                booked(uid=state),
+                state=state,
+                reason=reason,
+                pending=SPEC,
+                attempted_at=NOW,
+            )
             ledger.bookings.record(found, at=NOW, what="test")
         meant = [b for b in ledger.bookings.current() if b.in_doubt]
         assert list(ledger.bookings.in_doubt(NOW)) == meant
@@ -126,7 +144,11 @@ def _next_generation(ledger: Ledger, key: OccurrenceKey) -> int:
 def specs(draw: st.DrawFn) -> ReservationSpec:
     """Any content."""
     attachment = st.builds(
-        Attachment, url=ANYTHING, name=st.none() | ANYTHING, size=st.none() | WORDS, type=st.none() | WORDS
+        Attachment,
+        url=ANYTHING,
+        name=st.none() | ANYTHING,
+        size=st.none() | WORDS,
+        type=st.none() | WORDS,
     )
     start = draw(INSTANTS)
     return ReservationSpec(
@@ -190,29 +212,40 @@ class LedgerContract:
             yield ledger
 
     @settings(
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+        ],
         deadline=None,
         max_examples=60,
     )
     @given(booking=bookings(), at=INSTANTS)
-    def test_a_booking_comes_back_as_it_was(self, ledger: Ledger, booking: Booking, at: datetime) -> None:
+    def test_a_booking_comes_back_as_it_was(
+        self, ledger: Ledger, booking: Booking, at: datetime
+    ) -> None:
         """Every field of every possible booking survives storage, and `record` returns what is stored."""
         (stored,) = ledger.bookings.record(booking, at=at, what="test")
         assert stored == replace(booking, row=stored.row, updated_at=at)
         assert stored in ledger.bookings.of(booking.key.uid)
-        ledger.bookings.record(stored.with_state(BookingState.ENDED), at=at, what="over")
+        ledger.bookings.record(
+            stored.with_state(BookingState.ENDED), at=at, what="over"
+        )
 
     def test_times_come_back_as_instants(self, ledger: Ledger) -> None:
         """A time given in another zone is the same instant when it is read."""
         zone = timezone(timedelta(hours=5, minutes=30))
-        ledger.bookings.record(wish(retry_at=NOW.astimezone(zone)), at=NOW.astimezone(zone), what="test")
+        ledger.bookings.record(
+            wish(retry_at=NOW.astimezone(zone)), at=NOW.astimezone(zone), what="test"
+        )
         (stored,) = ledger.bookings.current()
         assert (stored.retry_at, stored.updated_at) == (NOW, NOW)
 
     def test_bookings_outlive_the_process(self, url: str) -> None:
         """What was recorded is there when the ledger is opened again."""
         with Ledger.open(url, owner=True) as ledger:
-            stored = ledger.bookings.record(booked("b"), booked("a"), at=NOW, what="test")
+            stored = ledger.bookings.record(
+                booked("b"), booked("a"), at=NOW, what="test"
+            )
         with Ledger.open(url, owner=True) as ledger:
             assert ledger.bookings.current() == tuple(reversed(stored))
 
@@ -224,7 +257,11 @@ class LedgerContract:
         over = second.with_state(BookingState.ENDED)
         ledger.bookings.record(cancelled(first, None), over, at=NOW, what="over")
         assert ledger.bookings.current() == (third,)
-        assert [b.state for b in ledger.bookings.all()] == ["cancelled", "ended", "booked"]
+        assert [b.state for b in ledger.bookings.all()] == [
+            "cancelled",
+            "ended",
+            "booked",
+        ]
         assert [b.state for b in ledger.bookings.of("a")] == ["cancelled"]
 
     def test_what_may_be_of_the_same_meetings(self, ledger: Ledger) -> None:
@@ -248,7 +285,14 @@ class LedgerContract:
         later = booked("f", retry_at=NOW)
         sending = wish("g").sending(SPEC, "f" * 32, NOW)
         stored = ledger.bookings.record(
-            wish("d"), told, later, sending, booked("a"), cancelled(booked("b"), None), at=NOW, what="test"
+            wish("d"),
+            told,
+            later,
+            sending,
+            booked("a"),
+            cancelled(booked("b"), None),
+            at=NOW,
+            what="test",
         )
         assert ledger.bookings.unsettled(NOW) == stored[:4]
         ledger.worklist.defer({"d": (NOW + timedelta(days=1), 0)}, over=(), at=NOW)
@@ -277,13 +321,17 @@ class LedgerContract:
     def test_booked_anew_after_the_end(self, ledger: Ledger) -> None:
         """A closed booking gives its meeting, mark and reservation free, in the same transaction too."""
         (stored,) = ledger.bookings.record(booked(mark="m"), at=NOW, what="test")
-        closed, anew = ledger.bookings.record(cancelled(stored, None), booked(mark="m"), at=NOW, what="again")
+        closed, anew = ledger.bookings.record(
+            cancelled(stored, None), booked(mark="m"), at=NOW, what="again"
+        )
         assert closed.row != anew.row
         assert ledger.bookings.current() == (anew,)
 
     def test_bookings_trade_places(self, ledger: Ledger) -> None:
         """Two bookings take each other's room in one transaction, which no order of single writes allows."""
-        first, second = ledger.bookings.record(booked("a", "r1"), booked("a", "r2"), at=NOW, what="test")
+        first, second = ledger.bookings.record(
+            booked("a", "r1"), booked("a", "r2"), at=NOW, what="test"
+        )
         moved = replace(first, room_id="r2"), replace(second, room_id="r1")
         assert ledger.bookings.record(*moved, at=NOW, what="moved") == moved
 
@@ -291,8 +339,12 @@ class LedgerContract:
         """The next generation is above all recorded ones, also when the bookings are forgotten."""
         key = OccurrenceKey("", "a", "20261201T090000Z")
         assert _next_generation(ledger, key) == 0
-        (stored,) = ledger.bookings.record(booked("a", key=key, generation=4), at=NOW, what="test")
-        ledger.bookings.record(cancelled(replace(stored, generation=2), None), at=NOW, what="over")
+        (stored,) = ledger.bookings.record(
+            booked("a", key=key, generation=4), at=NOW, what="test"
+        )
+        ledger.bookings.record(
+            cancelled(replace(stored, generation=2), None), at=NOW, what="over"
+        )
         assert ledger.prune(NOW + MINUTE) == 1
         assert ledger.bookings.all() == ()
         assert _next_generation(ledger, key) == 5
@@ -335,7 +387,9 @@ class LedgerContract:
         """Cancels with evidence since a moment are found, made or on their way; others are not."""
         a, b, c, d = ledger.bookings.record(*map(booked, "abcd"), at=NOW, what="test")
         ledger.bookings.record(cancelled(a, Evidence.SHOWN), at=NOW, what="cancelled")
-        ledger.bookings.record(cancelled(b, Evidence.TOLD), at=NOW + MINUTE, what="cancelled")
+        ledger.bookings.record(
+            cancelled(b, Evidence.TOLD), at=NOW + MINUTE, what="cancelled"
+        )
         ledger.bookings.record(cancelled(c, None), at=NOW + MINUTE, what="replaced")
         leaving = d.cancelling(Reason.EVENT_GONE, Evidence.SHOWN, "", NOW)
         ledger.bookings.record(leaving, at=NOW + MINUTE, what="cancel")
@@ -370,7 +424,9 @@ class LedgerContract:
                 events=7 if ok else 0,
                 digest=f"digest {minute}" if ok else "",
                 error=None if ok else "The file is absent.",
-                defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")] if ok else [],
+                defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")]
+                if ok
+                else [],
             )
 
         assert ledger.sources.digest_of("office") is None
@@ -379,14 +435,21 @@ class LedgerContract:
         read(1, ok=False)
         read(2, ok=False)
         record = ledger.sources.all()["office"]
-        assert (record.state, record.failures, record.error) == ("unreadable", 2, "The file is absent.")
+        assert (record.state, record.failures, record.error) == (
+            "unreadable",
+            2,
+            "The file is absent.",
+        )
         assert (record.events, record.quarantined) == (7, 1)
         assert (record.last_ok_at, record.last_read_at) == (NOW, NOW + 2 * MINUTE)
         assert record.next_run_at == NOW + 9 * MINUTE
         assert ledger.sources.digest_of("office") == "digest 0"
         assert len(ledger.sources.quarantine("office")) == 1
         read(3, ok=True)
-        assert (ledger.sources.all()["office"].failures, ledger.sources.all()["office"].error) == (0, None)
+        assert (
+            ledger.sources.all()["office"].failures,
+            ledger.sources.all()["office"].error,
+        ) == (0, None)
         ledger.sources.forget("office")
         assert ledger.sources.all() == {}
         assert ledger.sources.quarantine() == ()
@@ -395,7 +458,10 @@ class LedgerContract:
         """A defect that is still there keeps its date though its line moved; a repaired one goes."""
         old = Defect("old", 3, Reason.BROKEN_PROPERTY, "RRULE", "a.ics")
         repaired = Defect("repaired", 9, Reason.NO_UID, "no UID", "a.ics")
-        moved, new = replace(old, line=30), Defect("new", 5, Reason.UNKNOWN_TIMEZONE, "half \ud800")
+        moved, new = (
+            replace(old, line=30),
+            Defect("new", 5, Reason.UNKNOWN_TIMEZONE, "half \ud800"),
+        )
         for minute, defects in enumerate([(old, repaired), (moved, new)]):
             ledger.sources.record_reading(
                 "office",
@@ -463,11 +529,17 @@ class LedgerContract:
             ),
             (facts.SALT, 18446744073709551615, "18446744073709551615"),
             (facts.BASIS, Basis("1.0 a", "r", "None"), "1.0 a\nr\nNone"),
-            (facts.path_of("office"), PathWord("matched", "/a/*.ics"), "matched\n/a/*.ics"),
+            (
+                facts.path_of("office"),
+                PathWord("matched", "/a/*.ics"),
+                "matched\n/a/*.ics",
+            ),
             (facts.DEFERRED_AT, NOW, "2026-12-01T09:00:00+00:00"),
         ],
     )
-    def test_a_fact_is_written_as_ever(self, ledger: Ledger, fact: Fact[Any], value: Any, text: str) -> None:
+    def test_a_fact_is_written_as_ever(
+        self, ledger: Ledger, fact: Fact[Any], value: Any, text: str
+    ) -> None:
         """Each fact has the text that former versions wrote, and is read back from it as it was."""
         ledger.facts.set(fact, value)
         assert ledger.facts.get(Fact(fact.name, str, str)) == text
@@ -476,7 +548,9 @@ class LedgerContract:
     def test_a_fact_that_makes_no_sense(self, ledger: Ledger) -> None:
         """A text that no version wrote is an error of the ledger that names the fact."""
         ledger.facts.set(Fact("held", str, str), "c1 many")
-        with pytest.raises(LedgerError, match=r"The fact held of the ledger .* makes no sense"):
+        with pytest.raises(
+            LedgerError, match=r"The fact held of the ledger .* makes no sense"
+        ):
             ledger.facts.get(facts.HELD)
 
     def test_approvals_are_spent_once(self, ledger: Ledger) -> None:
@@ -485,7 +559,9 @@ class LedgerContract:
         ledger.people.approve("c2", NOW + MINUTE, "bob")
         ledger.people.spend_approval("c1")
         assert ledger.people.approved() == {"c2"}
-        assert [(a.checksum, a.approved_by, a.spent) for a in ledger.people.approvals()] == [
+        assert [
+            (a.checksum, a.approved_by, a.spent) for a in ledger.people.approvals()
+        ] == [
             ("c1", "ann", True),
             ("c2", "bob", False),
         ]
@@ -498,13 +574,18 @@ class LedgerContract:
         ledger.people.record_user("b@example.com", None, NOW)
         assert ledger.people.user_of("a@example.com", not_before=NOW) == (True, "u1")
         assert ledger.people.user_of("b@example.com", not_before=NOW) == (True, None)
-        assert ledger.people.user_of("a@example.com", not_before=NOW + MINUTE) == (False, None)
+        assert ledger.people.user_of("a@example.com", not_before=NOW + MINUTE) == (
+            False,
+            None,
+        )
         assert ledger.people.user_of("c@example.com", not_before=NOW) == (False, None)
 
     def test_prune_forgets_only_what_is_over(self, ledger: Ledger) -> None:
         """Only what was closed before the moment goes, with its history; current ones stay, however old."""
         long_ago = NOW - timedelta(days=400)
-        old, young, live = ledger.bookings.record(*map(booked, "abc"), at=long_ago, what="test")
+        old, young, live = ledger.bookings.record(
+            *map(booked, "abc"), at=long_ago, what="test"
+        )
         ledger.bookings.record(cancelled(old, None), at=long_ago, what="over")
         ledger.bookings.record(cancelled(young, None), at=NOW, what="over")
         ledger.people.approve("c", long_ago, "ann")
@@ -540,7 +621,9 @@ class LedgerContract:
         assert ledger.sources.snapshot("sales") == snapshot(None)
 
     @pytest.mark.parametrize("given", [None, Body.of([b"another"])])
-    def test_a_digest_is_never_without_its_body(self, ledger: Ledger, given: Body | None) -> None:
+    def test_a_digest_is_never_without_its_body(
+        self, ledger: Ledger, given: Body | None
+    ) -> None:
         """To say that a body is kept without giving that body is a mistake of the program."""
         with pytest.raises(ValueError, match="together with its body"):
             ledger.sources.keep_snapshot("sales", snapshot(Body.of([b"one"])), given)
@@ -552,8 +635,14 @@ class LedgerContract:
         for name in ("sales", "office"):
             ledger.sources.keep_snapshot(name, snapshot(body), body)
         ledger.sources.forget("sales")
-        assert (ledger.sources.snapshot("sales"), ledger.sources.body("sales", body.digest)) == (None, None)
-        assert (ledger.sources.snapshot("office"), ledger.sources.body("office", body.digest)) == (
+        assert (
+            ledger.sources.snapshot("sales"),
+            ledger.sources.body("sales", body.digest),
+        ) == (None, None)
+        assert (
+            ledger.sources.snapshot("office"),
+            ledger.sources.body("office", body.digest),
+        ) == (
             snapshot(body),
             body,
         )
@@ -593,7 +682,9 @@ def raw(file: Path, *statements: str) -> list[tuple[Any, ...]]:
     """Change the file behind the ledger's back; the rows of the last statement."""
     connection = sqlite3.connect(file, isolation_level=None)
     try:
-        return [connection.execute(statement).fetchall() for statement in statements][-1]
+        return [connection.execute(statement).fetchall() for statement in statements][
+            -1
+        ]
     finally:
         connection.close()
 
@@ -653,7 +744,11 @@ def test_an_absent_ledger_is_empty_for_a_reader(file: Path) -> None:
     """Looking at a ledger that is not there, or is just being created, shows nothing and creates nothing."""
     with open_beside(file) as reader:
         assert reader.bookings.fresh
-        assert (reader.bookings.current(), reader.sources.all(), reader.calls.in_month(NOW)) == ((), {}, 0)
+        assert (
+            reader.bookings.current(),
+            reader.sources.all(),
+            reader.calls.in_month(NOW),
+        ) == ((), {}, 0)
     assert list(file.parent.iterdir()) == []
     file.touch()
     with open_beside(file) as reader:
@@ -686,11 +781,18 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
                 defects=[],
             )
 
-    with open_as_owner(file) as ledger, open_beside(file) as beside, ThreadPoolExecutor(3) as threads:
+    with (
+        open_as_owner(file) as ledger,
+        open_beside(file) as beside,
+        ThreadPoolExecutor(3) as threads,
+    ):
         both = ((ledger, "office"), (beside, "office"), (ledger, "sales"))
         for writer in [threads.submit(write, *which) for which in both]:
             writer.result()
-        assert {s.name: s.failures for s in ledger.sources.all().values()} == {"office": 100, "sales": 50}
+        assert {s.name: s.failures for s in ledger.sources.all().values()} == {
+            "office": 100,
+            "sales": 50,
+        }
 
 
 def test_the_second_start_needs_no_alembic(file: Path) -> None:
@@ -713,12 +815,17 @@ def test_the_newest_migration_is_the_head() -> None:
     [
         (lambda ledger: ledger.bookings.current(), {"one_current"}),
         (lambda ledger: ledger.bookings.of("a"), {"bookings_by_uid"}),
-        (lambda ledger: ledger.bookings.concerned({"a"}, {"m"}), {"bookings_by_uid", "one_current_mark"}),
+        (
+            lambda ledger: ledger.bookings.concerned({"a"}, {"m"}),
+            {"bookings_by_uid", "one_current_mark"},
+        ),
         (lambda ledger: ledger.bookings.holders({"7"}), {"one_current_reservation"}),
         (lambda ledger: ledger.bookings.unsettled(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.bookings.cancels_since(NOW), {"bookings_by_state"}),
         (
-            lambda ledger: ledger.bookings.next_generations([OccurrenceKey("", "a", None)]),
+            lambda ledger: ledger.bookings.next_generations(
+                [OccurrenceKey("", "a", None)]
+            ),
             {"autoindex_generations"},
         ),
         (lambda ledger: ledger.bookings.history(1), {"history_by_booking"}),
@@ -736,19 +843,28 @@ def test_the_newest_migration_is_the_head() -> None:
         "prune",
     ],
 )
-def test_reads_are_indexed(file: Path, read: Callable[[Ledger], object], tables: set[str]) -> None:
+def test_reads_are_indexed(
+    file: Path, read: Callable[[Ledger], object], tables: set[str]
+) -> None:
     """What a quiet cycle asks of bookings uses an index: the cost does not follow what is over."""
     asked: list[tuple[str, Any]] = []
     with open_as_owner(file) as ledger:
 
-        def note(_c: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
-            if any(name in statement for name in ("bookings", "history", "generations")):
+        def note(
+            _c: object, _cursor: object, statement: str, parameters: Any, *_rest: object
+        ) -> None:
+            if any(
+                name in statement for name in ("bookings", "history", "generations")
+            ):
                 asked.append((statement, parameters))
 
         event.listen(ledger._database._engine, "before_cursor_execute", note)
         read(ledger)
     connection = sqlite3.connect(file)
-    plans = [str(connection.execute(f"EXPLAIN QUERY PLAN {q}", p).fetchall()) for q, p in asked]
+    plans = [
+        str(connection.execute(f"EXPLAIN QUERY PLAN {q}", p).fetchall())
+        for q, p in asked
+    ]
     connection.close()
     assert plans
     for plan in plans:
@@ -875,7 +991,9 @@ def test_the_protocol_survives_a_kill_between_any_two_steps(
         assert not ledger.bookings.fresh
 
 
-def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(file: Path) -> None:
+def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(
+    file: Path,
+) -> None:
     """Whatever `record` returned before the kill is there, whole, and nothing is there by half."""
     code = """
         ledger = open_as_owner(file)
@@ -891,7 +1009,9 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(fil
             acknowledged = int(writer.stdout.readline())
         writer.kill()
         rest = writer.stdout.read().splitlines(keepends=True)
-    acknowledged = max([acknowledged, *(int(line) for line in rest if line.endswith("\n"))])
+    acknowledged = max(
+        [acknowledged, *(int(line) for line in rest if line.endswith("\n"))]
+    )
     with open_as_owner(file) as ledger:
         found = ledger.bookings.current()
         assert acknowledged + 1 <= len(found) <= acknowledged + 2
@@ -928,14 +1048,20 @@ def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> Non
         config.set_main_option("script_location", "syncd:migrations")
         command.upgrade(config, "0003")
     engine.dispose()
-    raw(file, """INSERT INTO snapshots VALUES ('sales', 'i', 'd', x'00', '', '"1"', '', 't', 0, 3, 60000)""")
+    raw(
+        file,
+        """INSERT INTO snapshots VALUES ('sales', 'i', 'd', x'00', '', '"1"', '', 't', 0, 3, 60000)""",
+    )
     with open_as_owner(file) as ledger:
         kept = ledger.sources.snapshot("sales")
         assert kept is not None
         assert (kept.digest, kept.failures) == ("", 3)
         assert kept.wait_until == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
         assert ledger.sources.body("sales", "") is None
-        assert raw(file, "SELECT count(*) FROM pragma_table_info('snapshots') WHERE name = 'body'") == [(0,)]
+        assert raw(
+            file,
+            "SELECT count(*) FROM pragma_table_info('snapshots') WHERE name = 'body'",
+        ) == [(0,)]
 
 
 # SQLite: what can be wrong
@@ -946,12 +1072,16 @@ def test_another_version(file: Path) -> None:
     open_as_owner(file).close()
     raw(file, "UPDATE alembic_version SET version_num = '9999'")
     for attempt in (open_as_owner, open_beside):
-        with pytest.raises(LedgerTooNew, match="later version of syncd: install that version"):
+        with pytest.raises(
+            LedgerTooNew, match="later version of syncd: install that version"
+        ):
             attempt(file)
     raw(file, "UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(LedgerError, match="earlier version of syncd: start"):
         open_beside(file)
-    with pytest.raises(LedgerError, match="not a ledger of syncd"):  # a revision that never was
+    with pytest.raises(
+        LedgerError, match="not a ledger of syncd"
+    ):  # a revision that never was
         open_as_owner(file)
 
 
@@ -972,7 +1102,9 @@ def test_another_file(file: Path, attempt: Callable[[Path], Ledger]) -> None:
 def test_a_damaged_ledger(file: Path) -> None:
     """Overwritten pages are reported with the ways to get the ledger back."""
     with open_as_owner(file) as ledger:
-        ledger.bookings.record(*(booked(f"{n}") for n in range(100)), at=NOW, what="test")
+        ledger.bookings.record(
+            *(booked(f"{n}") for n in range(100)), at=NOW, what="test"
+        )
     size = file.stat().st_size
     with file.open("r+b") as damaged:
         damaged.seek(size // 4)
@@ -989,7 +1121,10 @@ def test_a_row_that_makes_no_sense(file: Path) -> None:
         raw(file, "UPDATE bookings SET content = '{}'")
         with pytest.raises(LedgerError, match=f"Booking {stored.row} of the ledger"):
             ledger.bookings.current()
-        raw(file, "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0)")
+        raw(
+            file,
+            "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0)",
+        )
         with pytest.raises(LedgerError, match="The quarantine of the ledger"):
             ledger.sources.quarantine()
 
@@ -999,7 +1134,9 @@ def test_a_foreign_writer(file: Path) -> None:
     with open_as_owner(file, patience_s=0.05) as ledger:
         rival = sqlite3.connect(file, isolation_level=None)
         rival.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerError, match=r"Another program keeps the ledger .* locked"):
+        with pytest.raises(
+            LedgerError, match=r"Another program keeps the ledger .* locked"
+        ):
             ledger.bookings.record(booked(), at=NOW, what="test")
         assert ledger.bookings.current() == ()
         rival.close()
@@ -1009,14 +1146,17 @@ def test_a_foreign_writer(file: Path) -> None:
 def test_a_missing_directory(tmp_path: Path) -> None:
     """An owner is told about a directory that is not there; a reader sees an empty ledger."""
     file = tmp_path / "absent" / "state.db"
-    with pytest.raises(LedgerError, match=r"directory .*absent of the ledger does not exist: create it"):
+    with pytest.raises(
+        LedgerError, match=r"directory .*absent of the ledger does not exist: create it"
+    ):
         open_as_owner(file)
     with open_beside(file) as reader:
         assert reader.bookings.fresh
 
 
 @pytest.mark.parametrize(
-    "url", ["state.db", "postgresql://u:secret@db/s", "sqlite://", "sqlite:///a?mode=ro"]
+    "url",
+    ["state.db", "postgresql://u:secret@db/s", "sqlite://", "sqlite:///a?mode=ro"],
 )
 def test_another_kind_of_url(url: str) -> None:
     """A URL that is no SQLite file is refused without repeating it: it may hold a password."""
@@ -1031,7 +1171,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "disk"
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(directory)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(mount, check=False, capture_output=True).returncode != 0
+    ):
         pytest.skip("a small file system can be mounted by root only")
     yield directory
     subprocess.run(["umount", str(directory)], check=True)
@@ -1048,7 +1191,9 @@ def test_a_full_disk(small_disk: Path) -> None:
 
         def fill() -> None:
             for number in range(500):
-                stored.extend(ledger.bookings.record(booked(f"{number:03}"), at=NOW, what="test"))
+                stored.extend(
+                    ledger.bookings.record(booked(f"{number:03}"), at=NOW, what="test")
+                )
 
         with pytest.raises(LedgerError, match="is full: free some space"):
             fill()
@@ -1064,7 +1209,10 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     file = small_disk / "state.db"
     open_as_owner(file).close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(LedgerError, match=r"cannot be used \(Read-only file system\): correct the owner"):
+    with pytest.raises(
+        LedgerError,
+        match=r"cannot be used \(Read-only file system\): correct the owner",
+    ):
         open_as_owner(file)
 
 

@@ -56,12 +56,17 @@ def code_of(page: str) -> list[str]:
 def anchors_of(page: str) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
 
 
 def section_of(page: str, heading: str) -> str:
     """Return a section of a page, up to the next one of its level."""
-    found = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", text_of(page), re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## {heading}$(.*?)(?=^## |\Z)", text_of(page), re.MULTILINE | re.DOTALL
+    )
     assert found, f"{page} has a section {heading!r}"
     return found[1]
 
@@ -86,7 +91,11 @@ def options_of(command: Command) -> set[str]:
 def test_every_page_is_walked() -> None:
     """No page of the project is left out of these tests."""
     folders = ("config", "systemd", "syncd", "tests")
-    found = {path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("README.md")}
+    found = {
+        path.relative_to(ROOT)
+        for folder in folders
+        for path in (ROOT / folder).rglob("README.md")
+    }
     found -= {Path("syncd/example/README.md")}  # the folder is a link to config/
     assert {Path("README.md"), *found} == {Path(page) for page in PAGES}
 
@@ -158,7 +167,9 @@ def test_every_exit_code_is_described() -> None:
 
 def test_its_commands_are_what_ci_runs() -> None:
     """The first two blocks are the demo and the test command, and the latter is what `.ci/run` calls."""
-    demo, tests = re.findall(r"```sh\n(python3 -m venv \.venv .*)\n```", text_of("README.md"))
+    demo, tests = re.findall(
+        r"```sh\n(python3 -m venv \.venv .*)\n```", text_of("README.md")
+    )
     assert blocks_of("README.md")[:2] == [f"{demo}\n", f"{tests}\n"]
     assert demo.endswith("syncd demo")
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -181,7 +192,8 @@ def tables() -> dict[str, list[str]]:
             for kind, (keys, what) in KINDS.items()
         ],
         "switches": [
-            f"| `{name}` | {default} | {meaning} |" for name, (default, meaning) in SWITCHES.items()
+            f"| `{name}` | {default} | {meaning} |"
+            for name, (default, meaning) in SWITCHES.items()
         ],
     }
 
@@ -196,7 +208,11 @@ def tables() -> dict[str, list[str]]:
 )
 def test_lists_are_those_of_the_code(page: str, name: str) -> None:
     """Reason codes, faults and switches stand in the manual exactly as the code has them."""
-    between = text_of(page).partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+    between = (
+        text_of(page)
+        .partition(f"<!-- {name} -->\n")[2]
+        .partition(f"<!-- /{name} -->")[0]
+    )
     rows = [line for line in between.splitlines() if line.startswith("| `")]
     assert rows == tables()[name]
 
@@ -225,10 +241,14 @@ def test_layout_is_that_of_the_package() -> None:
 
 def test_layers_are_those_of_the_contract() -> None:
     """The picture of the imports is the contract that is enforced."""
-    (picture,) = (block for block in blocks_of("syncd/README.md") if block.startswith("cli >"))
+    (picture,) = (
+        block for block in blocks_of("syncd/README.md") if block.startswith("cli >")
+    )
     told = [re.findall(r"\w+", layer) for layer in picture.split(">")]
     contract = project()["tool"]["importlinter"]["contracts"][0]["layers"]  # type: ignore[index]
-    assert [set(layer) for layer in told] == [set(re.findall(r"syncd\.(\w+)", layer)) for layer in contract]
+    assert [set(layer) for layer in told] == [
+        set(re.findall(r"syncd\.(\w+)", layer)) for layer in contract
+    ]
 
 
 def test_every_dependency_is_explained() -> None:
@@ -237,8 +257,15 @@ def test_every_dependency_is_explained() -> None:
     for_program, for_tests = section.split("Used by the tests only:")
     wanted = project()["project"]["dependencies"]
     assert told_packages(for_program) == names_of(wanted)
-    stubs = {name for name in names_of(project()["dependency-groups"]["dev"]) if name.startswith("types-")}
-    assert told_packages(for_tests) == names_of(project()["dependency-groups"]["dev"]) - stubs
+    stubs = {
+        name
+        for name in names_of(project()["dependency-groups"]["dev"])
+        if name.startswith("types-")
+    }
+    assert (
+        told_packages(for_tests)
+        == names_of(project()["dependency-groups"]["dev"]) - stubs
+    )
 
 
 def told_packages(section: str) -> set[str]:

@@ -27,7 +27,12 @@ import structlog
 from syncd.core.listing import Listing
 from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Attachment, ReservationSpec, ReservationStatus, epoch_ms
+from syncd.core.reservation import (
+    Attachment,
+    ReservationSpec,
+    ReservationStatus,
+    epoch_ms,
+)
 from syncd.errors import (
     ApiUnusable,
     ConfigError,
@@ -82,7 +87,10 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.target).query).items()}
+        return {
+            name: values[0]
+            for name, values in parse_qs(urlsplit(self.target).query).items()
+        }
 
 
 Action = bytes | Callable[[socket.socket], None]
@@ -97,7 +105,9 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 def said(**fields: object) -> bytes:
     """An envelope; `success` unless the fields say otherwise."""
     return http(
-        json.dumps({"success": True, "t": int(time.time() * 1000), "tid": TRACE, **fields}).encode("utf-8")
+        json.dumps(
+            {"success": True, "t": int(time.time() * 1000), "tid": TRACE, **fields}
+        ).encode("utf-8")
     )
 
 
@@ -118,7 +128,10 @@ class ScriptedApi:
     """
 
     def __init__(
-        self, *script: Action, token: Callable[[int], Action] | None = None, rejected: Container[str] = ()
+        self,
+        *script: Action,
+        token: Callable[[int], Action] | None = None,
+        rejected: Container[str] = (),
     ) -> None:
         self._script = list(script)
         self._rejected = rejected
@@ -153,7 +166,9 @@ class ScriptedApi:
             with self._lock:
                 self.connections += 1
                 self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(connection,), daemon=True
+            ).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
@@ -178,7 +193,10 @@ class ScriptedApi:
         head, _, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         method, target, _ = first.split(" ")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        headers = {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in lines)
+        }
         while len(body) < int(headers.get("content-length", "0")):
             body += connection.recv(65536)
         return Request(method, target, headers, body, time.monotonic())
@@ -196,7 +214,12 @@ class ScriptedApi:
 
 def token_result(number: int, life_s: int = 7200) -> dict[str, object]:
     """What the token call gives."""
-    return {"access_token": f"token{number}", "refresh_token": "r", "expire_time": life_s, "uid": "u"}
+    return {
+        "access_token": f"token{number}",
+        "refresh_token": "r",
+        "expire_time": life_s,
+        "uid": "u",
+    }
 
 
 @dataclass
@@ -206,7 +229,10 @@ class Scene:
     stack: ExitStack
 
     def server(
-        self, *script: Action, token: Callable[[int], Action] | None = None, rejected: Container[str] = ()
+        self,
+        *script: Action,
+        token: Callable[[int], Action] | None = None,
+        rejected: Container[str] = (),
     ) -> ScriptedApi:
         server = ScriptedApi(*script, token=token, rejected=rejected)
         self.stack.callback(server.close)
@@ -236,10 +262,13 @@ class Scene:
         self.stack.callback(client.close)
         return client
 
-    def sandbox(self, *faults: str, timeout_s: float = HANG_S, **switches: str) -> TuyaApi:
+    def sandbox(
+        self, *faults: str, timeout_s: float = HANG_S, **switches: str
+    ) -> TuyaApi:
         """A client of a server that someone else wrote after the same documentation."""
         settings = SandboxSettings(
-            faults=tuple(map(parse_fault, faults)), switches={"advance_limit": "off", **switches}
+            faults=tuple(map(parse_fault, faults)),
+            switches={"advance_limit": "off", **switches},
         )
         running = self.stack.enter_context(Sandbox(settings).running())
         client = TuyaApi(
@@ -271,7 +300,9 @@ def unused_port() -> int:
     return port
 
 
-def item(reservation_id: object = RESERVATION_ID, **fields: object) -> dict[str, object]:
+def item(
+    reservation_id: object = RESERVATION_ID, **fields: object
+) -> dict[str, object]:
     """A reservation as the API writes it."""
     return {
         "reservation_id": reservation_id,
@@ -290,7 +321,12 @@ def item(reservation_id: object = RESERVATION_ID, **fields: object) -> dict[str,
         "gmt_create": 1624894472339,
         "gmt_modified": 1624894472368,
         "attachments": [
-            {"type": "jpg", "url": "https://a.example/c.jpg", "size": "332.3kb", "name": "c.jpg"}
+            {
+                "type": "jpg",
+                "url": "https://a.example/c.jpg",
+                "size": "332.3kb",
+                "name": "c.jpg",
+            }
         ],
         **fields,
     }
@@ -305,7 +341,10 @@ def page(*items: object, more: object = False, **fields: object) -> bytes:
 
 NONCE = "5138cc3a9033d69856923fd07b491173"
 TOKEN = "3f4eda2bdec17232f67c0b188af3eec1"
-SIGNED_HEADERS = (("area_id", "29a33e8796834b1efa6"), ("call_id", "8afdb70ab2ed11eb85290242ac130003"))
+SIGNED_HEADERS = (
+    ("area_id", "29a33e8796834b1efa6"),
+    ("call_id", "8afdb70ab2ed11eb85290242ac130003"),
+)
 BODY = (
     b'{"topic":"Test Meeting","start_time":1625040238000,"end_time":1625045462000,"participants":["1","2"],'
     b'"notice":true,"notice_time":180,"creator":"3"}'
@@ -344,7 +383,14 @@ GRANT = "/v1.0/token?grant_type=1"
         ),
         pytest.param(
             "DEDA1BE756BEB103509B13A20A4FFD7BF5E293018A9CB77E8E031D1905A6CFFC",
-            *("POST", RESERVATIONS, '{"topic":"测试大型会议"}'.encode(), NONCE, TOKEN, ()),
+            *(
+                "POST",
+                RESERVATIONS,
+                '{"topic":"测试大型会议"}'.encode(),
+                NONCE,
+                TOKEN,
+                (),
+            ),
             id="body beyond ASCII",
         ),
         pytest.param(
@@ -357,7 +403,14 @@ GRANT = "/v1.0/token?grant_type=1"
         ),
         pytest.param(
             "040778F639B266CC11C7BFE7A7CA571FBFDFF24B54DE301AB074DF5C786090DE",
-            *("PUT", f"{RESERVATIONS}/{RESERVATION_ID}/status", b'{"status":"3"}', NONCE, TOKEN, ()),
+            *(
+                "PUT",
+                f"{RESERVATIONS}/{RESERVATION_ID}/status",
+                b'{"status":"3"}',
+                NONCE,
+                TOKEN,
+                (),
+            ),
             id="cancel",
         ),
         pytest.param(
@@ -408,14 +461,18 @@ def expected_signature(request: Request) -> str:
 
 def test_what_is_sent_is_what_was_signed(scene: Scene) -> None:
     """Every request verifies over its bytes on the wire, with a nonce of its own and no signed headers."""
-    server, api = scene.pair(page(), said(result=RESERVATION_ID), said(result=True), page())
+    server, api = scene.pair(
+        page(), said(result=RESERVATION_ID), said(result=True), page()
+    )
     api.find(START, START + timedelta(days=1), creator="zoë+1", room_ids=("1", "2"))
     with api.armed():
         api.create(replace(SPEC, description="Ünïcode \ud800 and 测试"), MARK)
         api.cancel(RESERVATION_ID)
     api.find_user("zoë+a&b@example.com")
     sent = server.tokens + server.requests
-    assert [request.headers["sign"] for request in sent] == [expected_signature(r) for r in sent]
+    assert [request.headers["sign"] for request in sent] == [
+        expected_signature(r) for r in sent
+    ]
     assert len({request.headers["nonce"] for request in sent}) == len(sent) == 5
     assert not any("signature-headers" in request.headers for request in sent)
     assert server.requests[0].query["meeting_room_ids"] == "1,2"
@@ -489,7 +546,9 @@ def test_the_gate_holds_whatever_stands_above_it(scene: Scene, method: str) -> N
     """The transport itself refuses mutating methods, so code above it cannot leak one."""
     server = scene.server(said(result=True))
     with (
-        httpx.Client(transport=Gate(server.url, lambda _method: None, lambda: None)) as client,
+        httpx.Client(
+            transport=Gate(server.url, lambda _method: None, lambda: None)
+        ) as client,
         pytest.raises(WriteNotArmed),
     ):
         client.request(method, server.url)
@@ -519,7 +578,9 @@ UNCLEAR: dict[str, Action] = {
     "half a body": b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{"success":true',
     "not HTTP": b"SSH-2.0-x\r\n\r\nConnection: close",
     "HTML 502": http(b"<html>Bad gateway</html>", "502 Bad Gateway"),
-    "HTTP 500 with an envelope that refuses": http(b'{"success":false,"code":1010}', "500 Error"),
+    "HTTP 500 with an envelope that refuses": http(
+        b'{"success":false,"code":1010}', "500 Error"
+    ),
     "HTTP 404 from something else": http(b"<html>", "404 Not Found"),
     "redirect": http(b"", "302 Found", "Location: https://login.example/"),
     "HTML instead of JSON": http(b"<html>Welcome to the hotel</html>"),
@@ -537,7 +598,9 @@ UNCLEAR: dict[str, Action] = {
 
 
 @pytest.mark.parametrize("action", UNCLEAR.values(), ids=UNCLEAR.keys())
-def test_unclear_answer_to_a_write_is_an_unknown_outcome(scene: Scene, action: Action) -> None:
+def test_unclear_answer_to_a_write_is_an_unknown_outcome(
+    scene: Scene, action: Action
+) -> None:
     """Whatever does not prove that nothing happened is OutcomeUnknown, is sent once, and tells no content."""
     server = scene.server(action)
     api = scene.client(server.url, timeout_s=1 if action in (hang, drip) else HANG_S)
@@ -601,18 +664,26 @@ def test_write_that_cannot_connect_is_not_executed(scene: Scene) -> None:
 def test_write_without_token_is_not_executed_but_unusable(scene: Scene) -> None:
     """When not even the token can be had, no write can succeed: ApiUnusable, which proves no effect."""
     api = scene.client(f"http://127.0.0.1:{unused_port()}")
-    with api.armed(), pytest.raises(ApiUnusable, match=r"cannot be reached.*nothing was changed"):
+    with (
+        api.armed(),
+        pytest.raises(ApiUnusable, match=r"cannot be reached.*nothing was changed"),
+    ):
         api.create(SPEC, MARK)
     assert api.calls["POST"] == 0
 
 
-@pytest.mark.parametrize("code", [1000, 1100, 1101, 1103, 1109, 2006, 990001, "28831001"])
+@pytest.mark.parametrize(
+    "code", [1000, 1100, 1101, 1103, 1109, 2006, 990001, "28831001"]
+)
 def test_refusal_keeps_code_message_and_trace(scene: Scene, code: int) -> None:
     """A code that concerns one request is Refused with what the API said, and is not repeated."""
     server, api = scene.pair(refusal(code, msg="room is taken\nby 4711"))
     with api.armed(), pytest.raises(Refused) as caught:
         api.create(SPEC, MARK)
-    assert (caught.value.code, caught.value.message) == (int(code), "room is taken by 4711")
+    assert (caught.value.code, caught.value.message) == (
+        int(code),
+        "room is taken by 4711",
+    )
     assert caught.value.tid == TRACE
     assert len(server.requests) == 1
 
@@ -626,13 +697,18 @@ def test_rejected_token_is_renewed_once(scene: Scene, code: int) -> None:
     server, api = scene.pair(refusal(code), said(result=RESERVATION_ID))
     with api.armed():
         assert api.create(SPEC, MARK) == RESERVATION_ID
-    assert [request.headers["access_token"] for request in server.requests] == ["token1", "token2"]
+    assert [request.headers["access_token"] for request in server.requests] == [
+        "token1",
+        "token2",
+    ]
 
 
 def test_token_rejected_twice_names_the_other_program(scene: Scene) -> None:
     """A new token that is rejected too ends in a sentence about a shared key, not in a loop."""
     server, api = scene.pair(refusal(1010))
-    with pytest.raises(ApiUnusable, match=r"another program seems to use the same api\.client_id") as caught:
+    with pytest.raises(
+        ApiUnusable, match=r"another program seems to use the same api\.client_id"
+    ) as caught:
         api.get(RESERVATION_ID)
     assert (caught.value.code, len(server.requests), len(server.tokens)) == (1010, 2, 2)
 
@@ -641,14 +717,20 @@ def test_token_is_renewed_before_its_end(scene: Scene) -> None:
     """A token is replaced when a tenth of its life is left, without a rejected call."""
     server = scene.server(
         said(result=item()),
-        token=lambda number: said(result=token_result(number, life_s=1 if number == 1 else 3600)),
+        token=lambda number: said(
+            result=token_result(number, life_s=1 if number == 1 else 3600)
+        ),
     )
     api = scene.client(server.url)
     api.get(RESERVATION_ID)
     time.sleep(0.92)
     api.get(RESERVATION_ID)
     api.get(RESERVATION_ID)
-    assert [request.headers["access_token"] for request in server.requests] == ["token1", "token2", "token2"]
+    assert [request.headers["access_token"] for request in server.requests] == [
+        "token1",
+        "token2",
+        "token2",
+    ]
 
 
 @pytest.mark.parametrize("rejected", [set(), {"token1"}], ids=["fresh", "rejected"])
@@ -668,8 +750,12 @@ def test_threads_share_one_token(scene: Scene, rejected: set[str]) -> None:
     assert len(server.tokens) == 1 + len(rejected)
 
 
-@pytest.mark.parametrize(("code", "word"), [(1001, "client_secret"), (1005, "client id"), (4711, "no token")])
-def test_refused_token_call_says_what_to_check(scene: Scene, code: int, word: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "word"), [(1001, "client_secret"), (1005, "client id"), (4711, "no token")]
+)
+def test_refused_token_call_says_what_to_check(
+    scene: Scene, code: int, word: str
+) -> None:
     """A refused token call is ApiUnusable with the cure, whatever the code, and is not repeated."""
     server = scene.server(said(), token=lambda _number: refusal(code))
     with pytest.raises(ApiUnusable, match=word) as caught:
@@ -677,7 +763,9 @@ def test_refused_token_call_says_what_to_check(scene: Scene, code: int, word: st
     assert (caught.value.code, len(server.tokens), len(server.requests)) == (code, 1, 0)
 
 
-@pytest.mark.parametrize("result", [None, {}, {"access_token": ""}, {"access_token": "a\nb"}, "token"])
+@pytest.mark.parametrize(
+    "result", [None, {}, {"access_token": ""}, {"access_token": "a\nb"}, "token"]
+)
 def test_token_answer_without_token(scene: Scene, result: object) -> None:
     """A token call that succeeds without a usable token is ApiUnusable."""
     server = scene.server(said(), token=lambda _number: said(result=result))
@@ -696,7 +784,9 @@ def test_wrong_clock_is_corrected_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"t": None}], ids=["again", "without its time"])
-def test_clock_that_cannot_be_corrected(scene: Scene, fields: dict[str, object]) -> None:
+def test_clock_that_cannot_be_corrected(
+    scene: Scene, fields: dict[str, object]
+) -> None:
     """A time that is rejected again, or without the API's own time, asks a person to set the clock."""
     server, api = scene.pair(refusal(1013, **fields))
     with pytest.raises(ApiUnusable, match="synchronise the clock"):
@@ -704,11 +794,15 @@ def test_clock_that_cannot_be_corrected(scene: Scene, fields: dict[str, object])
     assert len(server.requests) == (1 if fields else 2)
 
 
-def test_rejected_signature_is_signed_again_with_the_current_secret(scene: Scene) -> None:
+def test_rejected_signature_is_signed_again_with_the_current_secret(
+    scene: Scene,
+) -> None:
     """After code 1004 the secret is asked for anew, so that a changed one counts without a restart."""
     secrets = ["old", "old", SECRET]
     server = scene.server(refusal(1004), said(result=item()))
-    api = scene.client(server.url, secret=lambda: secrets.pop(0) if len(secrets) > 1 else secrets[0])
+    api = scene.client(
+        server.url, secret=lambda: secrets.pop(0) if len(secrets) > 1 else secrets[0]
+    )
     assert api.get(RESERVATION_ID) is not None
     assert server.requests[1].headers["sign"] == expected_signature(server.requests[1])
 
@@ -732,7 +826,9 @@ def test_rejected_signature_is_signed_again_with_the_current_secret(scene: Scene
         (40001900, "permission", 1),
     ],
 )
-def test_codes_that_need_a_person(scene: Scene, code: int, word: str, requests: int) -> None:
+def test_codes_that_need_a_person(
+    scene: Scene, code: int, word: str, requests: int
+) -> None:
     """A code that stops every call is ApiUnusable with its cure, code and trace, and no loop."""
     server, api = scene.pair(refusal(code))
     with api.armed(), pytest.raises(ApiUnusable, match=word) as caught:
@@ -744,7 +840,9 @@ def test_codes_that_need_a_person(scene: Scene, code: int, word: str, requests: 
 TOO_MANY = http(b"<html>slow down</html>", "429 Too Many Requests", "Retry-After: 0")
 
 
-@pytest.mark.parametrize("answer", [*map(refusal, (1110, 1111, 1112, 1113, 1199)), TOO_MANY])
+@pytest.mark.parametrize(
+    "answer", [*map(refusal, (1110, 1111, 1112, 1113, 1199)), TOO_MANY]
+)
 def test_throttled_write_waits_and_goes_on(scene: Scene, answer: bytes) -> None:
     """A write that is throttled is sent again after a wait of at least half a second."""
     server, api = scene.pair(answer, said(result=RESERVATION_ID))
@@ -767,7 +865,9 @@ def test_long_retry_after_is_left_to_the_caller(scene: Scene, form: str) -> None
     """A Retry-After beyond the client's patience is passed on at once, in both of its forms."""
     later = datetime.now(UTC) + timedelta(seconds=3600)
     value = "3600" if form == "seconds" else later.strftime("%a, %d %b %Y %H:%M:%S GMT")
-    server, api = scene.pair(http(b"", "429 Too Many Requests", f"Retry-After: {value}"))
+    server, api = scene.pair(
+        http(b"", "429 Too Many Requests", f"Retry-After: {value}")
+    )
     with pytest.raises(RateLimited) as caught:
         api.get(RESERVATION_ID)
     assert len(server.requests) == 1
@@ -778,7 +878,9 @@ def test_long_retry_after_is_left_to_the_caller(scene: Scene, form: str) -> None
 
 
 @pytest.mark.parametrize(
-    "action", [b"", http(b"", "503 Unavailable"), refusal(500), http(b"<html>")], ids=range(4)
+    "action",
+    [b"", http(b"", "503 Unavailable"), refusal(500), http(b"<html>")],
+    ids=range(4),
 )
 def test_read_is_repeated_when_the_fault_may_pass(scene: Scene, action: Action) -> None:
     """A read that fails twice in a passing way succeeds at the third attempt."""
@@ -789,10 +891,16 @@ def test_read_is_repeated_when_the_fault_may_pass(scene: Scene, action: Action) 
 
 @pytest.mark.parametrize(
     ("action", "attempts"),
-    [(http(b"", "502 Bad Gateway"), 3), (http(b"<html>", "404 Not Found"), 1), (huge, 1)],
+    [
+        (http(b"", "502 Bad Gateway"), 3),
+        (http(b"<html>", "404 Not Found"), 1),
+        (huge, 1),
+    ],
     ids=["passing", "wrong server", "too large"],
 )
-def test_read_that_keeps_failing_is_unusable(scene: Scene, action: Action, attempts: int) -> None:
+def test_read_that_keeps_failing_is_unusable(
+    scene: Scene, action: Action, attempts: int
+) -> None:
     """A read that cannot succeed is ApiUnusable with a cure, after a bounded number of attempts."""
     server, api = scene.pair(action)
     with pytest.raises(ApiUnusable, match="nothing was changed") as caught:
@@ -811,23 +919,48 @@ def test_one_connection_is_kept(scene: Scene) -> None:
 
 def test_get_reads_every_field(scene: Scene) -> None:
     """A reservation is read with exact times and its mark; no room is None."""
-    _, api = scene.pair(said(result=item(int(RESERVATION_ID), start_time="1796115600001", status="2")))
+    _, api = scene.pair(
+        said(result=item(int(RESERVATION_ID), start_time="1796115600001", status="2"))
+    )
     found = api.get(RESERVATION_ID)
     assert found is not None
-    assert (found.reservation_id, found.status) == (RESERVATION_ID, ReservationStatus.AWAITING_APPROVAL)
-    assert (found.start, found.room_id, found.mark) == (START + timedelta(milliseconds=1), None, MARK)
+    assert (found.reservation_id, found.status) == (
+        RESERVATION_ID,
+        ReservationStatus.AWAITING_APPROVAL,
+    )
+    assert (found.start, found.room_id, found.mark) == (
+        START + timedelta(milliseconds=1),
+        None,
+        MARK,
+    )
     assert found.modified_at == datetime(2021, 6, 28, 15, 34, 32, 368000, UTC)
-    assert found.attachments == (Attachment("https://a.example/c.jpg", "c.jpg", "332.3kb", "jpg"),)
-    assert (found.notice, found.notice_time_s, found.participants) == (True, 180, ("1", "2"))
+    assert found.attachments == (
+        Attachment("https://a.example/c.jpg", "c.jpg", "332.3kb", "jpg"),
+    )
+    assert (found.notice, found.notice_time_s, found.participants) == (
+        True,
+        180,
+        ("1", "2"),
+    )
 
 
 def test_get_tolerates_what_is_left_out(scene: Scene) -> None:
     """Only id, times and status are needed, in either spelling; the rest is empty or None."""
-    bare = {"reservationId": 7, "startTime": 1600000000000, "endTime": "1600000060000", "status": 3.0}
+    bare = {
+        "reservationId": 7,
+        "startTime": 1600000000000,
+        "endTime": "1600000060000",
+        "status": 3.0,
+    }
     _, api = scene.pair(said(result=bare))
     found = api.get("7")
     assert found is not None
-    assert (found.reservation_id, found.topic, found.notice, found.created_at) == ("7", "", None, None)
+    assert (found.reservation_id, found.topic, found.notice, found.created_at) == (
+        "7",
+        "",
+        None,
+        None,
+    )
     assert found.end == datetime(2020, 9, 13, 12, 27, 40, tzinfo=UTC)
     assert (found.oddity, found.status) == ("", ReservationStatus.CANCELLED)
     assert found.gaps == "It says nothing of its topic, participants, creator."
@@ -849,7 +982,10 @@ def test_get_that_is_refused(scene: Scene, code: object) -> None:
     found = api.get("2")
     assert found is not None
     assert (found.reservation_id, found.live, found.onto(SPEC)) == ("2", True, None)
-    assert found.oddity == f"The API refuses to tell of it (code {code}, trace id {TRACE})."
+    assert (
+        found.oddity
+        == f"The API refuses to tell of it (code {code}, trace id {TRACE})."
+    )
 
 
 @pytest.mark.parametrize("code", [None, "x", 0, [1]], ids=str)
@@ -859,7 +995,10 @@ def test_question_that_is_refused_without_a_code(scene: Scene, code: object) -> 
     found = api.get("2")
     assert found is not None
     assert found.oddity == "The API refuses to tell of it (code 0)."
-    assert api.find(START, START + timedelta(days=1)).doubt == "The API refuses the list (code 0)."
+    assert (
+        api.find(START, START + timedelta(days=1)).doubt
+        == "The API refuses the list (code 0)."
+    )
 
 
 @pytest.mark.parametrize("code", [1106, 28841105, 1114])
@@ -900,10 +1039,17 @@ def test_get_that_no_account_may_ask_is_unusable(scene: Scene, code: int) -> Non
     ],
     ids=str,
 )
-def test_reservation_that_makes_no_sense(scene: Scene, change: dict[str, object], word: str) -> None:
+def test_reservation_that_makes_no_sense(
+    scene: Scene, change: dict[str, object], word: str
+) -> None:
     """Whatever it holds is read, in a list or alone, and it says in a sentence what makes no sense."""
-    _, api = scene.pair(page(item(**change), item("7"), total=2), said(result=item(**change)))
-    odd, sound = sorted(api.find(START, START + timedelta(days=1)), key=lambda r: r.reservation_id == "7")
+    _, api = scene.pair(
+        page(item(**change), item("7"), total=2), said(result=item(**change))
+    )
+    odd, sound = sorted(
+        api.find(START, START + timedelta(days=1)),
+        key=lambda r: r.reservation_id == "7",
+    )
     assert sound.oddity == ""
     alone = api.get(RESERVATION_ID)
     assert alone == odd
@@ -923,7 +1069,9 @@ def test_reservation_that_makes_no_sense(scene: Scene, change: dict[str, object]
     ],
     ids=str,
 )
-def test_what_decides_nothing_may_be_anything(scene: Scene, change: dict[str, object]) -> None:
+def test_what_decides_nothing_may_be_anything(
+    scene: Scene, change: dict[str, object]
+) -> None:
     """A field that decides no booking and cannot be read stays as it is known."""
     _, api = scene.pair(said(result=item(**change)))
     found = api.get(RESERVATION_ID)
@@ -956,7 +1104,9 @@ FAILURES: dict[str, Action] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("rules", [said(result={}), refusal(1109), refusal(1000)], ids=["told", "no", "none"])
+@pytest.mark.parametrize(
+    "rules", [said(result={}), refusal(1109), refusal(1000)], ids=["told", "no", "none"]
+)
 def test_get_that_fails_while_the_api_answers_is_its_trouble(
     scene: Scene, failure: str, rules: bytes
 ) -> None:
@@ -982,7 +1132,11 @@ def test_get_that_fails_like_all_else_is_unusable(scene: Scene, failure: str) ->
 
 def test_gets_that_all_fail_end_at_a_bound(scene: Scene) -> None:
     """Ten single questions that fail in a row are no longer the trouble of one reservation."""
-    broken, fine, rules = http(b"", "404 Not Found"), said(result={"reservation_id": RESERVATION_ID}), said()
+    broken, fine, rules = (
+        http(b"", "404 Not Found"),
+        said(result={"reservation_id": RESERVATION_ID}),
+        said(),
+    )
     _, client = scene.pair(*[broken, rules] * 9, fine, *[broken, rules] * 10)
     for _ in range(9 + 1 + 9):
         assert client.get(RESERVATION_ID) is not None
@@ -990,11 +1144,15 @@ def test_gets_that_all_fail_end_at_a_bound(scene: Scene) -> None:
         client.get(RESERVATION_ID)
 
 
-@pytest.mark.parametrize("field", ["notice_time", "start_time", "status", "gmt_create", "x"])
+@pytest.mark.parametrize(
+    "field", ["notice_time", "start_time", "status", "gmt_create", "x"]
+)
 def test_numbers_that_are_too_long_to_read(scene: Scene, field: str) -> None:
     """An integer of 5,000 digits, anywhere, costs its field and not the answer."""
     digits = b"9" * 5000
-    item = json.dumps({"reservation_id": RESERVATION_ID, "topic": "t", field: "@"}).encode()
+    item = json.dumps(
+        {"reservation_id": RESERVATION_ID, "topic": "t", field: "@"}
+    ).encode()
     answer = b'{"success":true,"result":%s}' % item.replace(b'"@"', digits)
     _, client = scene.pair(http(answer))
     there = client.get(RESERVATION_ID)
@@ -1007,7 +1165,10 @@ def test_get_that_answers_with_another_one(scene: Scene) -> None:
     _, api = scene.pair(said(result=item("8")))
     found = api.get("7")
     assert found is not None
-    assert (found.reservation_id, found.oddity) == ("7", "The API answers with another one, 8.")
+    assert (found.reservation_id, found.oddity) == (
+        "7",
+        "The API answers with another one, 8.",
+    )
 
 
 @pytest.mark.parametrize("nothing", ["", None, "a/b", {"id": 1}, True, 1.5], ids=str)
@@ -1032,7 +1193,9 @@ def test_item_that_is_nothing(scene: Scene, junk: object) -> None:
 
 def test_find_returns_all_pages_oldest_first(scene: Scene) -> None:
     """A list is read until has_more is false, each id once, by age and not in the API's order."""
-    server, api = scene.pair(page(item("30"), item("4"), more=True, total=3), page(item(200), total=3))
+    server, api = scene.pair(
+        page(item("30"), item("4"), more=True, total=3), page(item(200), total=3)
+    )
     found = api.find(START, START + timedelta(days=1), creator="3")
     assert found.doubt == ""
     assert [reservation.reservation_id for reservation in found] == ["4", "30", "200"]
@@ -1044,7 +1207,9 @@ def test_find_returns_all_pages_oldest_first(scene: Scene) -> None:
 def test_find_without_has_more_goes_by_the_total(scene: Scene) -> None:
     """When has_more is missing, the total tells whether pages are left."""
     server, api = scene.pair(
-        page(item("1"), more=None, total=2), page(item("2"), more=None, total=2), page(more=None, total=2)
+        page(item("1"), more=None, total=2),
+        page(item("2"), more=None, total=2),
+        page(more=None, total=2),
     )
     assert len(api.find(START, START + timedelta(days=1))) == 2
     assert len(server.requests) == 2
@@ -1058,34 +1223,63 @@ ONE, TWO, THREE = item("1"), item("2"), item("3")
     [
         pytest.param([page(ONE, total=61)], id="has_more false, total not reached"),
         pytest.param([page(ONE, TWO, total=1)], id="more items than total"),
-        pytest.param([page(ONE, more=True, total=1), page(TWO, total=1)], id="has_more true at the total"),
-        pytest.param([page(ONE, more=True, total=2), page(more=False, total=2)], id="last page empty"),
-        pytest.param([page(ONE, more=True, total=2), page(more=True, total=2)], id="empty page that goes on"),
-        pytest.param([page(ONE, more=True, total=3), page(ONE, TWO, total=3)], id="pages overlap"),
+        pytest.param(
+            [page(ONE, more=True, total=1), page(TWO, total=1)],
+            id="has_more true at the total",
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), page(more=False, total=2)],
+            id="last page empty",
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), page(more=True, total=2)],
+            id="empty page that goes on",
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=3), page(ONE, TWO, total=3)], id="pages overlap"
+        ),
         pytest.param([page(ONE, more=True, total=9)], id="page_no ignored"),
         pytest.param([page(ONE, ONE, total=2)], id="an id twice"),
-        pytest.param([page(ONE, item("1", topic="x"), total=2)], id="an id twice, otherwise"),
-        pytest.param([page(ONE, more=True, total=2), page(TWO, total=3)], id="total changes"),
-        pytest.param([page(ONE, more=True, total=2), page(TWO, total=None)], id="total goes away"),
         pytest.param(
-            [page(ONE, more=None, total=2), page(more=None, total=2)], id="no has_more, end too early"
+            [page(ONE, item("1", topic="x"), total=2)], id="an id twice, otherwise"
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), page(TWO, total=3)], id="total changes"
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), page(TWO, total=None)], id="total goes away"
+        ),
+        pytest.param(
+            [page(ONE, more=None, total=2), page(more=None, total=2)],
+            id="no has_more, end too early",
         ),
         pytest.param([page(ONE, total=-1)], id="total negative"),
-        pytest.param([page(ONE, more=True, total=2), refusal(1109)], id="second page refused"),
-        pytest.param([page(ONE, more=True, total=2), said(result=None)], id="second page is none"),
-        pytest.param([page(ONE, more=True, total=2), said(result={"list": {}})], id="second page no list"),
+        pytest.param(
+            [page(ONE, more=True, total=2), refusal(1109)], id="second page refused"
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), said(result=None)], id="second page is none"
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=2), said(result={"list": {}})],
+            id="second page no list",
+        ),
         pytest.param([refusal(2406)], id="refused"),
         pytest.param([said(result=[ONE])], id="a bare list"),
         pytest.param([said(result="x")], id="text"),
         pytest.param([said(result={"total": 3, "has_more": False})], id="no list"),
     ],
 )
-def test_list_that_contradicts_itself_proves_nothing(scene: Scene, pages: list[Action]) -> None:
+def test_list_that_contradicts_itself_proves_nothing(
+    scene: Scene, pages: list[Action]
+) -> None:
     """What it shows may be used, what it lacks is not absent, and it says why; it ends in a few calls."""
     server, api = scene.pair(*pages)
     listing = api.find(START, START + timedelta(days=1))
     assert listing.doubt.startswith("The API")
-    assert not listing.lacks(str(Mark.of("hq", OccurrenceKey("", "other", None), 0)), "77")
+    assert not listing.lacks(
+        str(Mark.of("hq", OccurrenceKey("", "other", None), 0)), "77"
+    )
     assert {r.reservation_id for r in listing} <= {"1", "2"}
     assert len(server.requests) <= len(pages) + 1
 
@@ -1095,13 +1289,25 @@ def test_list_that_contradicts_itself_proves_nothing(scene: Scene, pages: list[A
     [
         pytest.param([page(ONE, TWO, total=2)], id="one page"),
         pytest.param([page(total=0)], id="nothing"),
-        pytest.param([said(result={"total": 0, "has_more": False})], id="nothing, and no list"),
-        pytest.param([page(ONE, more=True, total=None), page(TWO, total=None)], id="no total"),
-        pytest.param([page(ONE, more="true", total="2"), page(TWO, more="false", total="2")], id="as text"),
-        pytest.param([page(ONE, more=None, total=None), page(more=None, total=None)], id="neither"),
+        pytest.param(
+            [said(result={"total": 0, "has_more": False})], id="nothing, and no list"
+        ),
+        pytest.param(
+            [page(ONE, more=True, total=None), page(TWO, total=None)], id="no total"
+        ),
+        pytest.param(
+            [page(ONE, more="true", total="2"), page(TWO, more="false", total="2")],
+            id="as text",
+        ),
+        pytest.param(
+            [page(ONE, more=None, total=None), page(more=None, total=None)],
+            id="neither",
+        ),
     ],
 )
-def test_list_that_agrees_with_itself_proves_absence(scene: Scene, pages: list[Action]) -> None:
+def test_list_that_agrees_with_itself_proves_absence(
+    scene: Scene, pages: list[Action]
+) -> None:
     """Whatever of its documented parts are there."""
     _, api = scene.pair(*pages)
     listing = api.find(START, START + timedelta(days=1))
@@ -1113,7 +1319,10 @@ def test_list_without_end(scene: Scene) -> None:
     """A list that says how long it is, and is longer than anybody would read, is given up at once."""
     server, api = scene.pair(page(ONE, more=True, total=10**9))
     assert api.find_within(3, START, START + timedelta(days=1)) is None
-    assert api.find(START, START + timedelta(days=1)).doubt == "The API's list does not end."
+    assert (
+        api.find(START, START + timedelta(days=1)).doubt
+        == "The API's list does not end."
+    )
     assert len(server.requests) == 2
 
 
@@ -1122,7 +1331,9 @@ def test_find_splits_long_windows(scene: Scene) -> None:
     server, api = scene.pair(page(item("1")))
     end = START + timedelta(days=150)
     assert len(api.find(START, end)) == 1
-    parts = [(int(r.query["start_time"]), int(r.query["end_time"])) for r in server.requests]
+    parts = [
+        (int(r.query["start_time"]), int(r.query["end_time"])) for r in server.requests
+    ]
     assert (parts[0][0], parts[-1][1]) == (epoch_ms(START), epoch_ms(end))
     assert all(until - since <= 60 * 86_400_000 for since, until in parts)
     assert all(later[0] < earlier[1] for earlier, later in itertools.pairwise(parts))
@@ -1132,7 +1343,14 @@ def test_find_splits_long_windows(scene: Scene) -> None:
 def test_rules(scene: Scene) -> None:
     """Booking rules are read as they are, with the documented defaults when none are configured."""
     _, api = scene.pair(
-        said(result={"booking_date": ["Monday"], "start_time": "08:30", "max_day": 3, "maxHour": "2"}),
+        said(
+            result={
+                "booking_date": ["Monday"],
+                "start_time": "08:30",
+                "max_day": 3,
+                "maxHour": "2",
+            }
+        ),
         said(result=None),
         refusal(1000),
         refusal(1109),
@@ -1147,10 +1365,21 @@ def test_rules(scene: Scene) -> None:
 
 def test_rooms(scene: Scene) -> None:
     """Rooms of all pages are read."""
-    quiet = {"id": 1, "name": "Quiet", "address": "1st", "space": 4, "reservation_approved": "Y"}
+    quiet = {
+        "id": 1,
+        "name": "Quiet",
+        "address": "1st",
+        "space": 4,
+        "reservation_approved": "Y",
+    }
     old = {"id": "2", "name": "Old", "room_status": "stop"}
-    _, api = scene.pair(page(quiet, None, {"name": "nameless"}, more=True), page(old), refusal(1109))
-    assert api.rooms() == (Room("1", "Quiet", "1st", 4, True, True), Room("2", "Old", "", None, False, False))
+    _, api = scene.pair(
+        page(quiet, None, {"name": "nameless"}, more=True), page(old), refusal(1109)
+    )
+    assert api.rooms() == (
+        Room("1", "Quiet", "1st", 4, True, True),
+        Room("2", "Old", "", None, False, False),
+    )
     with pytest.raises(Unanswered, match="code 1109"):
         api.rooms()
 
@@ -1160,10 +1389,23 @@ def test_rooms(scene: Scene) -> None:
     [
         ([{"id": "u1", "email": "Zoe@Example.com", "status": 1}], "u1"),
         ([{"id": "u1", "email": "zoe@example.com", "status": 0}], None),
-        ([{"id": "u1", "email": "zoe@example.com"}, {"id": "u2", "email": "ZOE@example.com"}], None),
+        (
+            [
+                {"id": "u1", "email": "zoe@example.com"},
+                {"id": "u2", "email": "ZOE@example.com"},
+            ],
+            None,
+        ),
         ([{"id": "u1", "email": "zoe@example.com.evil"}, {"id": "u2"}], None),
         ([], None),
-        ([None, {"email": "zoe@example.com"}, {"id": "u3", "email": "zoe@example.com"}], "u3"),
+        (
+            [
+                None,
+                {"email": "zoe@example.com"},
+                {"id": "u3", "email": "zoe@example.com"},
+            ],
+            "u3",
+        ),
     ],
     ids=["one", "disabled", "two", "similar", "none", "odd ones"],
 )
@@ -1193,7 +1435,9 @@ def test_a_slow_api_has_several_calls_under_way(scene: Scene) -> None:
 
     def slow(connection: socket.socket) -> None:
         pairs.wait(HANG_S)  # no call is answered before another one has come
-        connection.sendall(http(json.dumps({"success": True, "result": item()}).encode(), "200 OK"))
+        connection.sendall(
+            http(json.dumps({"success": True, "result": item()}).encode(), "200 OK")
+        )
 
     server = scene.server(slow)
     api = scene.client(server.url, requests_per_second=25)
@@ -1224,7 +1468,9 @@ def test_when_one_is_throttled_all_wait(scene: Scene) -> None:
     api.get(RESERVATION_ID)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(api.get, RESERVATION_ID)]
-        while api.pause_s(1) < 1 and len(server.requests) < 3:  # until that one was asked to wait
+        while (
+            api.pause_s(1) < 1 and len(server.requests) < 3
+        ):  # until that one was asked to wait
             time.sleep(0.001)
         calls += [pool.submit(api.get, RESERVATION_ID) for _ in range(7)]
         assert all(call.result(timeout=HANG_S) for call in calls)
@@ -1237,7 +1483,10 @@ def threads_in(function: str) -> int:
     """Return how many threads are in a function of the client."""
     stacks = [traceback.walk_stack(top) for top in sys._current_frames().values()]
     codes = [frame.f_code for stack in stacks for frame, _ in stack]
-    return sum(code.co_name == function and "/syncd/tuya/" in code.co_filename for code in codes)
+    return sum(
+        code.co_name == function and "/syncd/tuya/" in code.co_filename
+        for code in codes
+    )
 
 
 def test_threads_share_the_failure_to_get_a_token(scene: Scene) -> None:
@@ -1273,7 +1522,9 @@ def test_threads_do_not_overspend_the_budget(scene: Scene) -> None:
     assert (left, len(server.tokens), len(server.requests)) == ([0], 1, 5)
 
 
-def test_a_write_whose_turn_comes_after_the_end_of_arming_is_not_sent(scene: Scene) -> None:
+def test_a_write_whose_turn_comes_after_the_end_of_arming_is_not_sent(
+    scene: Scene,
+) -> None:
     """Work that was given up while calls waited for their turn: they end as if the program were stopping."""
     in_time = False
     while not in_time:  # a machine that is too busy for that proves nothing
@@ -1285,7 +1536,10 @@ def test_a_write_whose_turn_comes_after_the_end_of_arming_is_not_sent(scene: Sce
         with ThreadPoolExecutor(1) as pool:
             with api.armed():
                 late = pool.submit(api.create, SPEC, MARK)
-                until(lambda: threads_in("_exchanged") or late.done(), "it waits for its turn")  # noqa: B023  # in the same round
+                until(
+                    lambda: threads_in("_exchanged") or late.done(),  # noqa: B023  # in the same round
+                    "it waits for its turn",
+                )
             in_time = time.monotonic() - began < 1.8
             error = late.exception(HANG_S)
     assert isinstance(error, ApiUnusable)
@@ -1360,23 +1614,32 @@ def test_close_lets_a_write_come_to_its_end(scene: Scene) -> None:
         assert writing.result(timeout=HANG_S) == RESERVATION_ID
 
 
-def test_nothing_private_is_logged(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_private_is_logged(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     """No log of ours or of the libraries below holds content, addresses, secrets or URLs."""
     caplog.set_level(logging.DEBUG)
     server, api = scene.pair(
-        http(b"", "502 Bad Gateway"), page(), said(result=RESERVATION_ID), refusal(1109, msg="Zoë is busy")
+        http(b"", "502 Bad Gateway"),
+        page(),
+        said(result=RESERVATION_ID),
+        refusal(1109, msg="Zoë is busy"),
     )
     with structlog.testing.capture_logs() as events, api.armed():
         api.find_user("zoe@example.com")
         api.create(SPEC, MARK)
         with pytest.raises(ReservationError):
             api.cancel(RESERVATION_ID)
-    assert {"api_call", "stamina.retry_scheduled"} <= {event["event"] for event in events}
+    assert {"api_call", "stamina.retry_scheduled"} <= {
+        event["event"] for event in events
+    }
     assert TRACE in repr(events)
     assert_tells_nothing(repr(events) + caplog.text, server.url)
 
 
-def test_proxy_of_the_environment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_of_the_environment(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The environment's proxy is used for the API, but never for an endpoint on this machine."""
     proxy = scene.server(said(result=item()))
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -1411,7 +1674,9 @@ def test_closed_before_the_first_call(scene: Scene) -> None:
     assert (server.requests, server.tokens) == ([], [])
 
 
-@pytest.mark.parametrize("endpoint", ["", "openapi.tuyaeu.com", "ftp://x", "https://", f"https://{'a' * 70}"])
+@pytest.mark.parametrize(
+    "endpoint", ["", "openapi.tuyaeu.com", "ftp://x", "https://", f"https://{'a' * 70}"]
+)
 def test_unusable_endpoint_is_a_configuration_error(endpoint: str) -> None:
     """An endpoint that can never be called is named with its key, before any call."""
     with pytest.raises(ConfigError, match=r"api\.endpoint"):
@@ -1432,15 +1697,31 @@ ROOMLESS = replace(SPEC, room_id=None)
 def test_life_of_a_reservation(scene: Scene) -> None:
     """What is booked, changed and cancelled reads back as it was sent, under one id."""
     api = scene.sandbox()
-    attached = replace(SPEC, attachments=(Attachment("https://a.example/ü?x=1", "ü"),), notice=False)
+    attached = replace(
+        SPEC, attachments=(Attachment("https://a.example/ü?x=1", "ü"),), notice=False
+    )
     with api.armed():
         reservation_id = api.create(attached, MARK)
         booked = api.get(reservation_id)
         assert booked is not None
-        assert (booked.topic, booked.start, booked.end) == (SPEC.topic, SPEC.start, SPEC.end)
-        assert (booked.room_id, booked.participants, booked.mark) == (SPEC.room_id, SPEC.participants, MARK)
-        assert (booked.attachments, booked.notice, booked.live) == (attached.attachments, False, True)
-        moved = replace(ROOMLESS, start=START + timedelta(minutes=15), cc_participants=("7",))
+        assert (booked.topic, booked.start, booked.end) == (
+            SPEC.topic,
+            SPEC.start,
+            SPEC.end,
+        )
+        assert (booked.room_id, booked.participants, booked.mark) == (
+            SPEC.room_id,
+            SPEC.participants,
+            MARK,
+        )
+        assert (booked.attachments, booked.notice, booked.live) == (
+            attached.attachments,
+            False,
+            True,
+        )
+        moved = replace(
+            ROOMLESS, start=START + timedelta(minutes=15), cc_participants=("7",)
+        )
         api.modify(reservation_id, moved, MARK, "3")
         changed = api.get(reservation_id)
         assert changed is not None
@@ -1450,7 +1731,9 @@ def test_life_of_a_reservation(scene: Scene) -> None:
     cancelled = api.get(reservation_id)
     assert cancelled is not None
     assert cancelled.status is ReservationStatus.CANCELLED
-    assert api.find(START, START + timedelta(days=1), creator="3").reservations == (cancelled,)
+    assert api.find(START, START + timedelta(days=1), creator="3").reservations == (
+        cancelled,
+    )
     assert api.get("1") is None
 
 
@@ -1458,8 +1741,13 @@ def test_find_reads_all_pages_of_the_sandbox(scene: Scene) -> None:
     """More reservations than two capped pages hold are found once each, oldest first, whatever the order."""
     api = scene.sandbox(page_cap="10", list_order="created-descending")
     with api.armed():
-        made = [api.create(replace(ROOMLESS, topic=str(number)), MARK) for number in range(25)]
-    assert [found.reservation_id for found in api.find(START, START + timedelta(days=100))] == made
+        made = [
+            api.create(replace(ROOMLESS, topic=str(number)), MARK)
+            for number in range(25)
+        ]
+    assert [
+        found.reservation_id for found in api.find(START, START + timedelta(days=100))
+    ] == made
 
 
 def test_taken_room_is_refused(scene: Scene) -> None:
@@ -1509,7 +1797,9 @@ def test_fault_that_the_client_heals(scene: Scene, fault: str) -> None:
     api = scene.sandbox(fault)
     with api.armed():
         reservation_id = api.create(ROOMLESS, MARK)
-    assert [found.reservation_id for found in api.find(START, START + timedelta(days=1))] == [reservation_id]
+    assert [
+        found.reservation_id for found in api.find(START, START + timedelta(days=1))
+    ] == [reservation_id]
 
 
 def test_two_programs_with_one_key_do_not_lose_a_booking(scene: Scene) -> None:

@@ -8,4 +8,11 @@ Nothing in here knows calendars or sources.
 from syncd.apply.ports import Api, BookingLedger, Progress
 from syncd.apply.questions import Oddity, all_oddities, count_leftovers
 
-__all__ = ["Api", "BookingLedger", "Oddity", "Progress", "all_oddities", "count_leftovers"]
+__all__ = [
+    "Api",
+    "BookingLedger",
+    "Oddity",
+    "Progress",
+    "all_oddities",
+    "count_leftovers",
+]

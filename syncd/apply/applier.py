@@ -62,12 +62,19 @@ class Applier:
         self._gives_way = gives_way
         self._progress = progress
         records = BookingRecords(api=api, ledger=ledger, settings=settings, clock=clock)
-        refusals = RefusalInquiry(api=api, ledger=ledger, settings=settings, records=records, clock=clock)
+        refusals = RefusalInquiry(
+            api=api, ledger=ledger, settings=settings, records=records, clock=clock
+        )
         modifier = Modifier(api=api, records=records, refusals=refusals)
         self.records = records
         self._swap = RoomSwap(modifier=modifier, records=records)
         self._creator = Creator(
-            api=api, ledger=ledger, settings=settings, records=records, refusals=refusals, clock=clock
+            api=api,
+            ledger=ledger,
+            settings=settings,
+            records=records,
+            refusals=refusals,
+            clock=clock,
         )
         self._updater = Updater(
             api=api,
@@ -79,7 +86,12 @@ class Applier:
             swap=self._swap,
         )
         self.canceller = Canceller(
-            api=api, ledger=ledger, settings=settings, records=records, refusals=refusals, clock=clock
+            api=api,
+            ledger=ledger,
+            settings=settings,
+            records=records,
+            refusals=refusals,
+            clock=clock,
         )
         self._dispatcher = Dispatcher(pause_s=api.pause_s, ending=self._ends)
         self._density = 1.0  # reservations of ours in a day
@@ -97,7 +109,9 @@ class Applier:
         first, others = split_by_priority(plan, left_before)
         writes = (*first, *others)
         self._progress.begin(len(writes))
-        self._density = (plan.unchanged + len(writes)) / (self._settings.horizon / timedelta(days=1))
+        self._density = (plan.unchanged + len(writes)) / (
+            self._settings.horizon / timedelta(days=1)
+        )
         with self._dispatcher as dispatcher:
             try:
                 for number, change in enumerate(writes):
@@ -115,7 +129,10 @@ class Applier:
                     if self.records.unread >= _READ_BACK:
                         dispatcher.start(self._read_back())
                 dispatcher.finish()
-            except (ApiUnusable, ReservationError):  # the latter of a question, not of a change
+            except (
+                ApiUnusable,
+                ReservationError,
+            ):  # the latter of a question, not of a change
                 dispatcher.give_up()
                 with suppress(ApiUnusable, ReservationError):
                     run_task(self._read_back())
@@ -165,7 +182,9 @@ class Applier:
         found = yield from call(look_up, latest, self._api, self._density)
         for booking in map(self._swap.latest, written):
             reservation = found.get(booking.reservation_id or "")
-            if reservation is not None:  # a list may lag behind; the drift check looks again
+            if (
+                reservation is not None
+            ):  # a list may lag behind; the drift check looks again
                 self._compare(booking, reservation)
 
     def _compare(self, booking: Booking, reservation: Reservation) -> None:
@@ -175,7 +194,9 @@ class Applier:
             return
         there = reservation.onto(booking.spec)
         if there is None:
-            self.records.leave_unclear(booking, reservation.oddity if reservation.live else "")
+            self.records.leave_unclear(
+                booking, reservation.oddity if reservation.live else ""
+            )
             return
         differs = there.changed_from(booking.spec)
         if differs:

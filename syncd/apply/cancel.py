@@ -21,7 +21,14 @@ from syncd.core.changes import Cancel, Mode, Plan
 from syncd.core.reasons import Evidence
 from syncd.core.recognise import Duplicate
 from syncd.core.settings import Settings
-from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refused, ReservationError
+from syncd.errors import (
+    ApiUnusable,
+    NotDone,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    ReservationError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +52,9 @@ class Canceller:
         self._records = records
         self._refusals = refusals
         self._clock = clock
-        self._approved: dict[int, Booking] = {}  # intents of the cancels that a person approved, by row
+        self._approved: dict[
+            int, Booking
+        ] = {}  # intents of the cancels that a person approved, by row
 
     def intend_approved(self, plan: Plan) -> None:
         """Record the intents of all cancels that a person approved together, before any of them is sent.
@@ -54,10 +63,14 @@ class Canceller:
         without asking again.
         """
         cancels = [change for change in plan.writes if isinstance(change, Cancel)]
-        approved = [cancel for cancel in cancels if cancel.evidence is Evidence.APPROVED]
+        approved = [
+            cancel for cancel in cancels if cancel.evidence is Evidence.APPROVED
+        ]
         asked = self._api.time()
         intents = [_intent(cancel, asked) for cancel in approved]
-        stored = self._bookings.record(*intents, at=self._clock(), what="cancel", detail="approved")
+        stored = self._bookings.record(
+            *intents, at=self._clock(), what="cancel", detail="approved"
+        )
         self._approved = {intent.row: intent for intent in stored}
 
     def cancel(self, change: Cancel) -> Task[None]:
@@ -81,7 +94,12 @@ class Canceller:
         Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
         """
         asked = self._api.time()
-        again = replace(intent, attempts=intent.attempts + 1, attempted_at=asked.latest, retry_at=None)
+        again = replace(
+            intent,
+            attempts=intent.attempts + 1,
+            attempted_at=asked.latest,
+            retry_at=None,
+        )
         again = self._records.record(again, "cancel", "once more")
         run_task(self._send(again, asked, intent))
 
@@ -115,9 +133,13 @@ class Canceller:
         log.info("duplicate cancelled", reservation_id=reservation_id, of=kept_id)
         return True
 
-    def _send(self, intent: Booking, asked: ApiTime, back: Booking | None = None) -> Task[None]:
+    def _send(
+        self, intent: Booking, asked: ApiTime, back: Booking | None = None
+    ) -> Task[None]:
         """Send a cancel whose intent is recorded; `back` is what to record if it was not sent."""
-        assert intent.reservation_id is not None  # only bookings that have one are cancelled
+        assert (
+            intent.reservation_id is not None
+        )  # only bookings that have one are cancelled
         try:
             yield from call(self._api.cancel, intent.reservation_id, asked=asked)
         except (Refused, NotDone) as no:
@@ -141,10 +163,14 @@ class Canceller:
             detail = f"The API refused the cancel with code {no.code}: {no.message}"
             self._records.refuse_cancel(intent, there, detail)
         elif intent.attempts >= MAX_TRIES:
-            self._records.refuse_cancel(intent, there, after_tries(str(no), intent.attempts))
+            self._records.refuse_cancel(
+                intent, there, after_tries(str(no), intent.attempts)
+            )
         else:
             self._records.doubt(intent, no)
 
 
 def _intent(change: Cancel, asked: ApiTime) -> Booking:
-    return change.booking.cancelling(change.reason, change.evidence, change.detail, asked.latest)
+    return change.booking.cancelling(
+        change.reason, change.evidence, change.detail, asked.latest
+    )

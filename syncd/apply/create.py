@@ -67,7 +67,9 @@ class Creator:
             if still_taken:
                 return
         settings = self._settings
-        meeting = publish(meeting, self._published, settings.publish_dir, settings.publish_mode)
+        meeting = publish(
+            meeting, self._published, settings.publish_dir, settings.publish_mode
+        )
         asked = self._api.time()
         mark = None
         if settings.mapping.marker:
@@ -75,11 +77,17 @@ class Creator:
         intent = self._intend(change, meeting, mark, asked)
         yield from self._send(intent, meeting.spec, mark, asked)
 
-    def _intend(self, change: Create, meeting: Meeting, mark: Mark | None, asked: ApiTime) -> Booking:
+    def _intend(
+        self, change: Create, meeting: Meeting, mark: Mark | None, asked: ApiTime
+    ) -> Booking:
         """Record the intent, in place of a former record without reservation; return it as it is stored."""
         now, former = self._clock(), change.booking
-        record = Booking.of(meeting, generation=change.generation, mark=str(mark) if mark else None)
-        intent = record.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
+        record = Booking.of(
+            meeting, generation=change.generation, mark=str(mark) if mark else None
+        )
+        intent = record.sending(
+            meeting.spec, meeting.occurrence.fingerprint, asked.latest
+        )
         if former is not None and former.reservation_id is None:
             intent = replace(intent, row=former.row, attempts=former.attempts + 1)
         elif former is not None:
@@ -94,10 +102,14 @@ class Creator:
         (stored,) = self._bookings.record(intent, at=now, what="create", detail=detail)
         return stored
 
-    def _send(self, intent: Booking, spec: ReservationSpec, mark: Mark | None, asked: ApiTime) -> Task[None]:
+    def _send(
+        self, intent: Booking, spec: ReservationSpec, mark: Mark | None, asked: ApiTime
+    ) -> Task[None]:
         try:
             try:
-                reservation_id = yield from call(self._api.create, spec, mark, asked=asked)
+                reservation_id = yield from call(
+                    self._api.create, spec, mark, asked=asked
+                )
             except RateLimited as error:
                 raise ApiUnusable(str(error)) from None
             except NotExecuted:
@@ -115,13 +127,19 @@ class Creator:
             # No page says what it means here, so it proves nothing: looked for like one without an answer.
             self._records.doubt(intent, error)
         except ApiUnusable:
-            waiting = intent.with_state(BookingState.WAITING, None, "Not sent: the API could not be used.")
-            self._records.record(replace(waiting, attempts=intent.attempts - 1), "not sent")
+            waiting = intent.with_state(
+                BookingState.WAITING, None, "Not sent: the API could not be used."
+            )
+            self._records.record(
+                replace(waiting, attempts=intent.attempts - 1), "not sent"
+            )
             raise
         else:
             self._records.confirm(intent.booked(reservation_id), "created")
 
-    def _send_again(self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime) -> Task[str]:
+    def _send_again(
+        self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime
+    ) -> Task[str]:
         try:
             reservation_id = yield from call(self._api.create, spec, mark, asked=asked)
         except NotExecuted as error:
@@ -136,7 +154,9 @@ class Creator:
                 "syncd settles it by looking"
             )
 
-    def _explain(self, intent: Booking, spec: ReservationSpec, refusal: Refused) -> Task[None]:
+    def _explain(
+        self, intent: Booking, spec: ReservationSpec, refusal: Refused
+    ) -> Task[None]:
         """Look why a create was refused, and record what is found.
 
         A reservation with our own mark: an earlier request arrived after all.
@@ -151,7 +171,9 @@ class Creator:
                 raise
             return
         known = self._bookings.recorded({r.reservation_id for r in found})
-        ours = [r for r in made_by(intent, found, known) if r.live and r.mark is not None]
+        ours = [
+            r for r in made_by(intent, found, known) if r.live and r.mark is not None
+        ]
         blocker = blocker_of(spec, found)
         if found.doubt and not ours and blocker is None:
             self._records.refuse(unexplained(intent, BookingState.REFUSED, refusal))
@@ -159,7 +181,11 @@ class Creator:
         self._conclude(replace(intent, attempts=0), ours, blocker, refusal)
 
     def _conclude(
-        self, intent: Booking, ours: list[Reservation], blocker: Reservation | None, refusal: Refused
+        self,
+        intent: Booking,
+        ours: list[Reservation],
+        blocker: Reservation | None,
+        refusal: Refused,
     ) -> None:
         if ours:
             self._records.confirm(adopted_from(intent, ours[0]), "adopted")
@@ -167,4 +193,6 @@ class Creator:
             self._refusals.record_conflict(intent, blocker, BookingState.REFUSED)
         else:
             detail = f"The API refused it with code {refusal.code}: {refusal.message}"
-            self._records.refuse(intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail))
+            self._records.refuse(
+                intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
+            )

@@ -30,7 +30,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Decisions:
     """The decisions of persons that wait in one ledger."""
 
-    def __init__(self, *, api: Api, ledger: BookingLedger, records: BookingRecords, settler: Settler) -> None:
+    def __init__(
+        self,
+        *,
+        api: Api,
+        ledger: BookingLedger,
+        records: BookingRecords,
+        settler: Settler,
+    ) -> None:
         self._api = api
         self._bookings = ledger.bookings
         self._decisions = ledger.people
@@ -66,7 +73,9 @@ class Decisions:
 
     def _list_for(self, due: list[tuple[Booking, Decision]]) -> Listing:
         """Return all that the API has in the time of the bookings that are looked for."""
-        bookings = [booking for booking, decision in due if _is_looked_for(booking, decision)]
+        bookings = [
+            booking for booking, decision in due if _is_looked_for(booking, decision)
+        ]
         if not bookings:
             return Listing()
         return list_around_bookings(bookings, self._api, self._bookings)
@@ -90,7 +99,9 @@ class Decisions:
 
     # In doubt
 
-    def _decide_in_doubt(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+    def _decide_in_doubt(
+        self, booking: Booking, decision: Decision, found: Listing, detail: str
+    ) -> bool:
         self._settler.look_at(booking, found)
         now = self._records.latest(booking)
         retry = decision.verdict is Verdict.RETRY
@@ -100,8 +111,12 @@ class Decisions:
             return self._drop_in_doubt(now, detail)
         if retry:
             self._retry_refused(now, detail)
-        elif now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(booking, now):
-            self._drop(replace(now, pending=booking.pending, origin=booking.origin), detail)
+        elif now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(
+            booking, now
+        ):
+            self._drop(
+                replace(now, pending=booking.pending, origin=booking.origin), detail
+            )
         return True
 
     def _retry_in_doubt(self, booking: Booking, found: Listing, detail: str) -> bool:
@@ -147,7 +162,9 @@ class Decisions:
         else:
             self._records.record(settled, "resolve: retry", detail)
 
-    def _decide_vanished(self, booking: Booking, decision: Decision, found: Listing, detail: str) -> bool:
+    def _decide_vanished(
+        self, booking: Booking, decision: Decision, found: Listing, detail: str
+    ) -> bool:
         """Look first, since it may be there again; else it is booked again, or was ended for good."""
         if any(r.live and r.reservation_id == booking.reservation_id for r in found):
             self._records.record(booking.settled(), "there again", detail)
@@ -164,21 +181,27 @@ class Decisions:
         """
         known = self._bookings.recorded({r.reservation_id for r in found})
         asked = replace(
-            booking, pending=booking.pending or booking.content, attempted_at=booking.attempted_at or _EPOCH
+            booking,
+            pending=booking.pending or booking.content,
+            attempted_at=booking.attempted_at or _EPOCH,
         )
         own = [r for r in found if r.reservation_id == booking.reservation_id]
         by_mark = made_by(asked, found, known)
         by_content = made_by(replace(asked, mark=None), found, known)
         live = [r for r in (*own, *by_mark, *by_content) if r.live]
         if live:
-            self._records.adopt(adopted_from(booking, live[0]), f"{detail}; found by looking")
+            self._records.adopt(
+                adopted_from(booking, live[0]), f"{detail}; found by looking"
+            )
         elif not found.lacks(booking.mark, booking.spec.creator, known):
             return False
         elif booking.reservation_id is None:
             self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
         else:
             # Its record ends here, so that the plan finds a meeting without one.
-            former = booking.with_state(BookingState.CANCELLED, booking.reason, booking.detail)
+            former = booking.with_state(
+                BookingState.CANCELLED, booking.reason, booking.detail
+            )
             self._records.record(former, "resolve: retry", detail)
         return True
 
@@ -190,7 +213,9 @@ class Decisions:
         there = self._api.get(reservation_id)
         why_not = self._why_not_adopted(booking, there, reservation_id)
         if why_not or there is None:
-            told = replace(booking, detail=f"Not adopted: {reservation_id} {why_not}; {RESOLVE}.")
+            told = replace(
+                booking, detail=f"Not adopted: {reservation_id} {why_not}; {RESOLVE}."
+            )
             self._records.record(told, "resolve: adopt", told.detail)
             log.warning("not adopted", reservation_id=reservation_id)
             return True
@@ -200,7 +225,9 @@ class Decisions:
         self._records.adopt(adopted_from(booking, there), detail)
         return True
 
-    def _why_not_adopted(self, booking: Booking, there: Reservation | None, reservation_id: str) -> str:
+    def _why_not_adopted(
+        self, booking: Booking, there: Reservation | None, reservation_id: str
+    ) -> str:
         """Say why a reservation cannot be that of a booking, as the end of a sentence; empty if it can."""
         if there is None or not there.live:
             return "is not live in Tuya"
@@ -213,7 +240,9 @@ class Decisions:
         """Give up what was asked for: the booking stays as the API last confirmed it."""
         state, content = booking.state, None
         if state in UNANSWERED_STATES or state is BookingState.WAITING:
-            state = BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
+            state = (
+                BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
+            )
         if booking.reservation_id:
             content = booking.content or booking.pending
         was_cancel = booking.state is BookingState.CANCELLING
@@ -234,7 +263,10 @@ def _is_looked_for(booking: Booking, decision: Decision) -> bool:
     """Tell whether a decision needs to know what the API has in the time of a booking."""
     if booking.is_vanished:
         return decision.verdict is not Verdict.ADOPT
-    if decision.verdict is Verdict.ADOPT or booking.state in {BookingState.CANCELLING, *HOLDING_STATES}:
+    if decision.verdict is Verdict.ADOPT or booking.state in {
+        BookingState.CANCELLING,
+        *HOLDING_STATES,
+    }:
         return False
     if booking.in_doubt:
         return booking.reservation_id is None

@@ -36,13 +36,17 @@ class Dispatcher:
     `ending` tells whether no other change is to begin.
     """
 
-    def __init__(self, *, pause_s: Callable[[int], float], ending: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, pause_s: Callable[[int], float], ending: Callable[[], bool]
+    ) -> None:
         self._pause_s = pause_s
         self._ending = ending
         self._tasks: TaskGroup[Write | None] = TaskGroup()
         self._attempts = 0
         self._lost_in_a_row = 0
-        self._lost_until = 0  # the last attempt that was begun when an answer was known to be lost
+        self._lost_until = (
+            0  # the last attempt that was begun when an answer was known to be lost
+        )
 
     def __enter__(self) -> Self:
         self._tasks.__enter__()
@@ -57,7 +61,9 @@ class Dispatcher:
         With `alone` it may begin when nothing else is under way.
         Raises what the tasks under way raise.
         """
-        while self._tasks.resume_next(0):  # what was answered is recorded before more is asked
+        while self._tasks.resume_next(
+            0
+        ):  # what was answered is recorded before more is asked
             pass
         while (pause_s := self._wait_s(change, alone=alone)) > 0 and not self._ending():
             self._tasks.resume_next(min(pause_s, _LONGEST_PAUSE_S))
@@ -110,7 +116,9 @@ class Dispatcher:
         return self._pause_s(len(self._tasks))
 
 
-def split_by_priority(plan: Plan, left: Collection[str]) -> tuple[Sequence[Write], Sequence[Write]]:
+def split_by_priority(
+    plan: Plan, left: Collection[str]
+) -> tuple[Sequence[Write], Sequence[Write]]:
     """Return the changes of a plan that go first and in one go, and the others.
 
     First goes what a person released, because the approval for it is spent; or what is new and little, when
@@ -126,7 +134,11 @@ def split_by_priority(plan: Plan, left: Collection[str]) -> tuple[Sequence[Write
     new: list[Write] = []
     others = _Claims()
     for change in writes:
-        if uid_of(change) in left or _begins_swap(change) or others.conflict_with(change):
+        if (
+            uid_of(change) in left
+            or _begins_swap(change)
+            or others.conflict_with(change)
+        ):
             others.add(change)
             continue
         new.append(change)
@@ -153,7 +165,10 @@ class _Claims:
         """Tell whether a change concerns a meeting, or a room and time, of one of these."""
         if _key_of(change) in self._keys:
             return True
-        return any(_is_contested(place, self._places[place.room_id]) for place in _places_of(change))
+        return any(
+            _is_contested(place, self._places[place.room_id])
+            for place in _places_of(change)
+        )
 
 
 def _begins_swap(change: Write) -> bool:

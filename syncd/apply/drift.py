@@ -19,7 +19,12 @@ from syncd.apply.questions import Questions
 from syncd.apply.records import BookingRecords, ended_early
 from syncd.apply.repairs import forget_repairs
 from syncd.apply.search import list_around_meetings, list_everything, unproven
-from syncd.apply.vanished import AbsenceCheck, forget_vanished, hold_vanished, seems_gone
+from syncd.apply.vanished import (
+    AbsenceCheck,
+    forget_vanished,
+    hold_vanished,
+    seems_gone,
+)
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.listing import Listing
 from syncd.core.meeting import Meeting
@@ -53,11 +58,16 @@ def last_compared(ledger: BookingLedger, now: datetime) -> datetime:
 
 
 def remember(
-    adopted: Sequence[Booking], recognised: Recognised, ledger: BookingLedger, now: datetime
+    adopted: Sequence[Booking],
+    recognised: Recognised,
+    ledger: BookingLedger,
+    now: datetime,
 ) -> None:
     """Record what is taken over, and which generations were given to any of what was recognised."""
     if adopted:
-        ledger.bookings.record(*adopted, at=now, what="adopted", detail="found by its mark")
+        ledger.bookings.record(
+            *adopted, at=now, what="adopted", detail="found by its mark"
+        )
         log.info("adopted", bookings=len(adopted))
     free = ledger.bookings.next_generations(recognised.generations)
     for key, generation in recognised.generations.items():
@@ -101,7 +111,9 @@ class DriftCheck:
         self._take_over_lost(known, listing, meetings, now)
         self._note_comparison(listing, now)
 
-    def look_for(self, meetings: Sequence[Meeting], now: datetime) -> tuple[bool, frozenset[OccurrenceKey]]:
+    def look_for(
+        self, meetings: Sequence[Meeting], now: datetime
+    ) -> tuple[bool, frozenset[OccurrenceKey]]:
         """Take over what is booked of these meetings and not known; raise `ApiUnusable`.
 
         It asks for the time around them alone, and compares with the bookings that may be of the same
@@ -112,7 +124,9 @@ class DriftCheck:
         marks = {str(r.mark) for r in listing if r.mark}
         uids = {meeting.key.uid for meeting in meetings}
         known = self._bookings.concerned(uids, marks)
-        recognised = recognise(listing.reservations, meetings, known, self._settings.instance, now)
+        recognised = recognise(
+            listing.reservations, meetings, known, self._settings.instance, now
+        )
         adopted = [b for b in recognised.adopted if self._is_live(b)]
         self._adopt(adopted, recognised, now)
         return bool(adopted), unproven(meetings, listing, self._settings)
@@ -129,9 +143,17 @@ class DriftCheck:
         Of those that are gone with too many others at once a person decides.
         """
         compared = [booking for booking in known if _is_compared(booking, now)]
-        otherwise = [booking for booking in compared if not _as_expected(booking, _find(booking, found))]
+        otherwise = [
+            booking
+            for booking in compared
+            if not _as_expected(booking, _find(booking, found))
+        ]
         self._forget_repairs(known, otherwise)
-        absent = [booking for booking in otherwise if seems_gone(booking, _find(booking, found), now)]
+        absent = [
+            booking
+            for booking in otherwise
+            if seems_gone(booking, _find(booking, found), now)
+        ]
         check = AbsenceCheck(self._api, self._settings, listing, len(compared))
         absences = check.run(absent)
         gone = len(absences.vanished) + sum(b.is_vanished for b in absent)
@@ -147,13 +169,17 @@ class DriftCheck:
             self._take_over(booking, there, now)
         return bool(otherwise)
 
-    def _forget_repairs(self, known: Sequence[Booking], otherwise: Sequence[Booking]) -> None:
+    def _forget_repairs(
+        self, known: Sequence[Booking], otherwise: Sequence[Booking]
+    ) -> None:
         rows = {booking.row for booking in known}
         changed = {booking.row for booking in otherwise}
         drifted = {booking.row for booking in known if booking.drifted}
         forget_repairs(self._ledger.facts, rows - changed - drifted, rows)
 
-    def _take_over(self, booking: Booking, there: Reservation | None, now: datetime) -> None:
+    def _take_over(
+        self, booking: Booking, there: Reservation | None, now: datetime
+    ) -> None:
         """Record what the API says of one reservation otherwise than the ledger, if it makes sense."""
         if there is None or not there.live:
             booking = self._records.leave_unclear(booking, "")
@@ -166,8 +192,16 @@ class DriftCheck:
             return
         if not _is_same_state(booking, there, now):
             booking = self._records.take_over(booking, there)
-            log.info("changed in the API", reservation_id=booking.reservation_id, state=booking.state.value)
-        if there is not None and booking.state in HOLDING_STATES and not _is_same_content(booking, there):
+            log.info(
+                "changed in the API",
+                reservation_id=booking.reservation_id,
+                state=booking.state.value,
+            )
+        if (
+            there is not None
+            and booking.state in HOLDING_STATES
+            and not _is_same_content(booking, there)
+        ):
             self._records.take_change(booking, there)
 
     def _note_trouble(self, booking: Booking, there: Reservation) -> Booking:
@@ -178,24 +212,36 @@ class DriftCheck:
         return self._records.leave_unclear(booking, trouble)
 
     def _take_over_lost(
-        self, known: Sequence[Booking], listing: Listing, meetings: Sequence[Meeting], now: datetime
+        self,
+        known: Sequence[Booking],
+        listing: Listing,
+        meetings: Sequence[Meeting],
+        now: datetime,
     ) -> None:
         """Take over reservations with our mark that no booking has, and sort out what is superfluous."""
         # That marks of what is over were given is known, if they are of reservations that are recorded.
         ended = {r.reservation_id for r in listing if r.is_over(now) or not r.live}
         recorded = self._bookings.recorded(ended)
         in_question = [r for r in listing if r.reservation_id not in recorded]
-        recognised = recognise(in_question, meetings, known, self._settings.instance, now)
+        recognised = recognise(
+            in_question, meetings, known, self._settings.instance, now
+        )
         # Where nothing was cancelled, there is nothing that a list might still show.
         certain = not listing.doubt and not any(b.reservation_id for b in known)
         adopted = [b for b in recognised.adopted if certain or self._is_live(b)]
         self._adopt(adopted, recognised, now)
-        left = [d for d in recognised.duplicates if not self._canceller.cancel_duplicate(d)]
-        self._api.compared(recognised.strays, [duplicate.reservation for duplicate in left])
+        left = [
+            d for d in recognised.duplicates if not self._canceller.cancel_duplicate(d)
+        ]
+        self._api.compared(
+            recognised.strays, [duplicate.reservation for duplicate in left]
+        )
         for stray in recognised.strays:
             log.warning("stray", reservation_id=stray.reservation_id)
 
-    def _adopt(self, adopted: Sequence[Booking], recognised: Recognised, now: datetime) -> None:
+    def _adopt(
+        self, adopted: Sequence[Booking], recognised: Recognised, now: datetime
+    ) -> None:
         self._records.counts["adopted"] += len(adopted)
         remember(adopted, recognised, self._ledger, now)
 
@@ -243,4 +289,6 @@ def _status_of(booking: Booking) -> ReservationStatus:
 
 def _is_same_content(booking: Booking, there: Reservation) -> bool:
     shown = there.onto(booking.spec)
-    return shown is not None and (shown == booking.spec or shown.fingerprint == booking.echo)
+    return shown is not None and (
+        shown == booking.spec or shown.fingerprint == booking.echo
+    )

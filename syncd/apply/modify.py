@@ -18,7 +18,9 @@ from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refu
 class Modifier:
     """The requests that change reservations, for updates and for the moves of a swap."""
 
-    def __init__(self, *, api: Api, records: BookingRecords, refusals: RefusalInquiry) -> None:
+    def __init__(
+        self, *, api: Api, records: BookingRecords, refusals: RefusalInquiry
+    ) -> None:
         self._api = api
         self._records = records
         self._refusals = refusals
@@ -33,11 +35,20 @@ class Modifier:
         assert reservation_id is not None  # only bookings that have one are updated
         mark = Mark.find(intent.mark) if intent.mark else None
         try:
-            yield from call(self._api.modify, reservation_id, wanted, mark, wanted.creator, asked=asked)
+            yield from call(
+                self._api.modify,
+                reservation_id,
+                wanted,
+                mark,
+                wanted.creator,
+                asked=asked,
+            )
         except NotDone as error:
             there = yield from self._refusals.look(intent, error)
             if there is None or not there.live:
-                raise Refused(0, str(error)) from None  # there is nothing left to change
+                raise Refused(
+                    0, str(error)
+                ) from None  # there is nothing left to change
             if there.onto(wanted) != wanted:
                 raise
         except OutcomeUnknown as error:
@@ -55,7 +66,9 @@ class Modifier:
         `ApiUnusable`.
         """
         asked = self._api.time()
-        intent = self._records.record(booking.sending(spec, booking.origin, asked.latest), what)
+        intent = self._records.record(
+            booking.sending(spec, booking.origin, asked.latest), what
+        )
         try:
             run_task(self.send(intent, booking, asked))
         except (Refused, NotDone) as no:

@@ -24,7 +24,9 @@ from syncd.core.reasons import Reason
 log = structlog.get_logger(__name__)
 
 
-def publish(meeting: Meeting, published: PublishedStore, folder: Path | None, mode: int) -> Meeting:
+def publish(
+    meeting: Meeting, published: PublishedStore, folder: Path | None, mode: int
+) -> Meeting:
     """Write the files of a meeting, whole or not at all; returns it without attachments that cannot be."""
     missing: set[str] = set()
     for publication in meeting.publications:
@@ -42,7 +44,9 @@ def publish(meeting: Meeting, published: PublishedStore, folder: Path | None, mo
             )
     if not missing:
         return meeting
-    kept = tuple(a for a in meeting.spec.attachments if a.url.rpartition("/")[2] not in missing)
+    kept = tuple(
+        a for a in meeting.spec.attachments if a.url.rpartition("/")[2] not in missing
+    )
     return replace(meeting, spec=replace(meeting.spec, attachments=kept))
 
 
@@ -68,7 +72,9 @@ def remove_unneeded(published: PublishedStore, folder: Path | None, mode: int) -
             )
 
 
-def _publish(publication: Publication, published: PublishedStore, folder: Path, mode: int) -> None:
+def _publish(
+    publication: Publication, published: PublishedStore, folder: Path, mode: int
+) -> None:
     path = folder / publication.filename
     noted = published.folders().get(publication.filename)
     with contextlib.suppress(FileNotFoundError):
@@ -108,7 +114,11 @@ def _make_folder(folder: Path, mode: int) -> None:
 def _write_file(path: Path, data: bytes, mode: int) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(
+        partial,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+        0o600,
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

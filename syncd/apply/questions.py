@@ -25,7 +25,11 @@ from syncd.ledger.facts import Fact, FactStore
 
 log = structlog.get_logger(__name__)
 
-ALL_LISTS, RULES, DIRECTORY = "the list of reservations", "the booking rules", "the directory"
+ALL_LISTS, RULES, DIRECTORY = (
+    "the list of reservations",
+    "the booking rules",
+    "the directory",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,16 @@ class Oddity:
 
 
 def _encode_oddities(found: tuple[Oddity, ...]) -> str:
-    return json.dumps([[oddity.reason.value, oddity.about, oddity.detail] for oddity in found])
+    return json.dumps(
+        [[oddity.reason.value, oddity.about, oddity.detail] for oddity in found]
+    )
 
 
 def _decode_oddities(text: str) -> tuple[Oddity, ...]:
-    return tuple(Oddity(Reason(reason), about, detail) for reason, about, detail in json.loads(text))
+    return tuple(
+        Oddity(Reason(reason), about, detail)
+        for reason, about, detail in json.loads(text)
+    )
 
 
 _ODDITIES = Fact("oddities", _encode_oddities, _decode_oddities)
@@ -73,11 +82,16 @@ def oddities(facts: FactStore) -> tuple[Oddity, ...]:
 def all_oddities(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """Return the same with what the records of these bookings say of their reservations."""
     found = oddities(facts)
-    named = {oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA}
+    named = {
+        oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA
+    }
     told: list[Oddity] = []
     for booking in bookings:
         reason, reservation_id = booking.reason, booking.reservation_id
-        if reason not in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN} or reservation_id is None:
+        if (
+            reason not in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN}
+            or reservation_id is None
+        ):
             continue
         if booking.state in HOLDING_STATES and reservation_id not in named:
             told.append(Oddity(reason, reservation_id, booking.detail))
@@ -93,17 +107,27 @@ def count_leftovers(facts: FactStore) -> tuple[int, int]:
 class Questions:
     """The API as one cycle asks it; may be used from several threads, like the API itself."""
 
-    def __init__(self, api: Api, ledger: BookingLedger, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, api: Api, ledger: BookingLedger, clock: Callable[[], datetime]
+    ) -> None:
         self._api = api
         self._facts = ledger.facts
         self._clock = clock
-        self._said: dict[str, str] = {}  # by reservation: what makes no sense in it, or nothing
+        self._said: dict[
+            str, str
+        ] = {}  # by reservation: what makes no sense in it, or nothing
         self._asked: set[str] = set()  # reservations that were asked for by themselves
-        self._questions: dict[str, str] = {}  # by what was asked for: why it got no answer, or nothing
+        self._questions: dict[
+            str, str
+        ] = {}  # by what was asked for: why it got no answer, or nothing
         self.create = api.create
         self.modify = api.modify
         self.pause_s = api.pause_s
-        self.time, self.ask_time, self.time_if_known = api.time, api.ask_time, api.time_if_known
+        self.time, self.ask_time, self.time_if_known = (
+            api.time,
+            api.ask_time,
+            api.time_if_known,
+        )
 
     @property
     def calls(self) -> Mapping[str, int]:
@@ -127,7 +151,12 @@ class Questions:
         return there
 
     def find(
-        self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        creator: str | None = None,
+        room_ids: Sequence[str] = (),
     ) -> Listing:
         """Return the reservations of a time; note what makes no sense in them, and why a list is in doubt."""
         listing = self._api.find(start, end, creator=creator, room_ids=room_ids)
@@ -191,10 +220,14 @@ class Questions:
         """Store what was found out since the last time."""
         self._store(self.current_oddities())
 
-    def compared(self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]) -> None:
+    def compared(
+        self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]
+    ) -> None:
         """Store what a comparison of ledger and API found, in place of all that was known of reservations."""
         found = [Oddity(Reason.STRAY, r.reservation_id, _STRAY) for r in strays]
-        found += [Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE) for r in duplicates]
+        found += [
+            Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE) for r in duplicates
+        ]
         once = dict.fromkeys(found)
         rules = [oddity for oddity in oddities(self._facts) if oddity.about == RULES]
         self._store((*self._kept(rules), *once))
@@ -203,15 +236,25 @@ class Questions:
         """Return what is known without what was answered since, with what was answered badly since."""
         kept = [o for o in known if not self._is_answered(o)]
         said = sorted(self._said.items())
-        kept += [Oddity(Reason.UNCLEAR_IN_TUYA, about, detail) for about, detail in said if detail]
+        kept += [
+            Oddity(Reason.UNCLEAR_IN_TUYA, about, detail)
+            for about, detail in said
+            if detail
+        ]
         asked = sorted(self._questions.items())
-        kept += [Oddity(Reason.QUESTION_REFUSED, about, detail) for about, detail in asked if detail]
+        kept += [
+            Oddity(Reason.QUESTION_REFUSED, about, detail)
+            for about, detail in asked
+            if detail
+        ]
         return tuple(kept)
 
     def _is_answered(self, oddity: Oddity) -> bool:
         if oddity.reason is Reason.UNCLEAR_IN_TUYA:
             return oddity.about in self._said
-        return oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
+        return (
+            oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
+        )
 
     def _store(self, found: tuple[Oddity, ...]) -> None:
         if oddities(self._facts) != found:

@@ -41,7 +41,12 @@ class BookingRecords:
     """
 
     def __init__(
-        self, *, api: Api, ledger: BookingLedger, settings: Settings, clock: Callable[[], datetime]
+        self,
+        *,
+        api: Api,
+        ledger: BookingLedger,
+        settings: Settings,
+        clock: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._bookings = ledger.bookings
@@ -53,7 +58,9 @@ class BookingRecords:
 
     def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
         """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
-        (stored,) = self._bookings.record(booking, at=self._clock(), what=what, detail=detail)
+        (stored,) = self._bookings.record(
+            booking, at=self._clock(), what=what, detail=detail
+        )
         return stored
 
     def amend(self, booking: Booking) -> Booking:
@@ -79,7 +86,9 @@ class BookingRecords:
         """Record that a reservation which was found is the one of a booking; `detail` says how."""
         self.record(booking, "adopted", detail)
         self.counts["adopted"] += 1
-        log.info("adopted", reservation_id=booking.reservation_id, source=booking.source)
+        log.info(
+            "adopted", reservation_id=booking.reservation_id, source=booking.source
+        )
 
     def confirm_cancelled(self, intent: Booking) -> None:
         """Record that a cancel took effect."""
@@ -119,7 +128,9 @@ class BookingRecords:
             reason = intent.reason  # what a cancel rests on stays with it
         detail = f"{str(error).rstrip('.')}. It is settled by looking."
         settled_at = self._api.time().latest + self._settings.request_validity + GRACE
-        doubt = replace(intent.with_state(intent.state, reason, detail), retry_at=settled_at)
+        doubt = replace(
+            intent.with_state(intent.state, reason, detail), retry_at=settled_at
+        )
         self._bookings.record(doubt, at=now, what="in doubt", detail=str(error))
         log.warning("in doubt", **log_fields(doubt))
 
@@ -150,22 +161,34 @@ class BookingRecords:
 
     def _as_seen(self, booking: Booking, reservation: Reservation | None) -> Booking:
         match reservation.status if reservation else None:
-            case ReservationStatus.NORMAL if ended_early(booking, reservation, self._clock()):
+            case ReservationStatus.NORMAL if ended_early(
+                booking, reservation, self._clock()
+            ):
                 detail = "It was ended early in Tuya; booked again when the calendar changes."
-                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+                return booking.with_state(
+                    BookingState.RELEASED, Reason.RELEASED, detail
+                )
             case ReservationStatus.NORMAL:
                 return booking.with_state(BookingState.BOOKED)
             case ReservationStatus.AWAITING_APPROVAL:
-                return booking.with_state(BookingState.APPROVAL, None, "It waits for approval in Tuya.")
+                return booking.with_state(
+                    BookingState.APPROVAL, None, "It waits for approval in Tuya."
+                )
             case ReservationStatus.REJECTED:
                 detail = "The approval was rejected in Tuya."
                 return booking.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
             case ReservationStatus.CANCELLED:
-                detail = "It was cancelled in Tuya; booked again when the calendar changes."
-                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+                detail = (
+                    "It was cancelled in Tuya; booked again when the calendar changes."
+                )
+                return booking.with_state(
+                    BookingState.RELEASED, Reason.RELEASED, detail
+                )
             case None:
                 detail = "It no longer exists in Tuya; booked again when the calendar changes."
-                return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
+                return booking.with_state(
+                    BookingState.RELEASED, Reason.RELEASED, detail
+                )
 
     def take_change(self, booking: Booking, reservation: Reservation) -> None:
         """Record that somebody changed a reservation in Tuya; what follows is for the plan to decide."""
@@ -195,10 +218,15 @@ class BookingRecords:
 
     def lose(self, booking: Booking) -> None:
         """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""
-        self.doubt(booking.lost(self._clock()), OutcomeUnknown("the API gave the id of somebody else's"))
+        self.doubt(
+            booking.lost(self._clock()),
+            OutcomeUnknown("the API gave the id of somebody else's"),
+        )
 
 
-def ended_early(booking: Booking, reservation: Reservation | None, now: datetime) -> bool:
+def ended_early(
+    booking: Booking, reservation: Reservation | None, now: datetime
+) -> bool:
     """Tell whether a reservation is over before the time that was booked."""
     if reservation is None or reservation.oddity or reservation.end is None:
         return False

@@ -48,7 +48,9 @@ class RefusalInquiry:
         """Return what the API has around the slot of a spec: in its room or, without one, by its creator."""
         start, end = spec.start - MARGIN, spec.end + MARGIN
         if spec.room_id:
-            listing = yield from call(self._api.find, start, end, room_ids=[spec.room_id])
+            listing = yield from call(
+                self._api.find, start, end, room_ids=[spec.room_id]
+            )
         else:
             listing = yield from call(self._api.find, start, end, creator=spec.creator)
         return listing
@@ -62,11 +64,17 @@ class RefusalInquiry:
         self.record_conflict(booking, blocker, booking.state)
         return True
 
-    def record_conflict(self, booking: Booking, blocker: Reservation, state: BookingState) -> None:
+    def record_conflict(
+        self, booking: Booking, blocker: Reservation, state: BookingState
+    ) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        holder = self._bookings.holders([blocker.reservation_id]).get(blocker.reservation_id)
+        holder = self._bookings.holders([blocker.reservation_id]).get(
+            blocker.reservation_id
+        )
         # Of one that stands elsewhere than we know, we do not learn when it leaves.
-        ours = holder is not None and holder.spec.in_the_way_of(booking.pending or booking.spec)
+        ours = holder is not None and holder.spec.in_the_way_of(
+            booking.pending or booking.spec
+        )
         taken_by = f"reservation {blocker.reservation_id} ({blocker.topic})"
         detail = f"The room is taken{_when(blocker)} by {taken_by}."
         if blocker.oddity:
@@ -79,12 +87,16 @@ class RefusalInquiry:
         )
         self._records.refuse(refused)
 
-    def look(self, intent: Booking, error: NotDone | Refused) -> Task[Reservation | None]:
+    def look(
+        self, intent: Booking, error: NotDone | Refused
+    ) -> Task[Reservation | None]:
         """Return the reservation to whose change or cancel the API said no, None if it does not exist.
 
         Raises `OutcomeUnknown` and `ApiUnusable`, with the doubt recorded, when that cannot be asked.
         """
-        assert intent.reservation_id is not None  # only bookings that have one are changed
+        assert (
+            intent.reservation_id is not None
+        )  # only bookings that have one are changed
         try:
             there = yield from call(self._api.get, intent.reservation_id)
         except ApiUnusable:
@@ -128,7 +140,9 @@ def unexplained(booking: Booking, state: BookingState, refusal: Refused) -> Book
 def tried(booking: Booking, attempts: int, state: BookingState, said: str) -> Booking:
     """Return a booking whose request came to nothing: it is tried again or, after `MAX_TRIES`, refused."""
     refused = booking.with_state(state, Reason.REFUSED, after_tries(said, attempts))
-    return replace(refused, attempts=attempts if attempts < MAX_TRIES else 0, retry_at=None)
+    return replace(
+        refused, attempts=attempts if attempts < MAX_TRIES else 0, retry_at=None
+    )
 
 
 def after_tries(said: str, attempts: int) -> str:

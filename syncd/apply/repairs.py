@@ -28,12 +28,17 @@ def count_repair(facts: FactStore, change: Update) -> None:
     _store(facts, {**known, row: Repaired(origin, change.changed, times)})
 
 
-def forget_repairs(facts: FactStore, lasting: Iterable[int], current: Collection[int]) -> None:
+def forget_repairs(
+    facts: FactStore, lasting: Iterable[int], current: Collection[int]
+) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
     known = repairs(facts)
     if known:
         in_question = set(current).difference(lasting)
-        _store(facts, {row: repaired for row, repaired in known.items() if row in in_question})
+        _store(
+            facts,
+            {row: repaired for row, repaired in known.items() if row in in_question},
+        )
 
 
 def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:

@@ -56,7 +56,9 @@ def list_around_meetings(meetings: Sequence[Meeting], api: Api) -> Listing:
     return with_marks(Listing.joined(listings), specs, api, ())
 
 
-def list_around_bookings(bookings: Sequence[Booking], api: Api, store: BookingStore) -> Listing:
+def list_around_bookings(
+    bookings: Sequence[Booking], api: Api, store: BookingStore
+) -> Listing:
     """Return what the API has in the time of these bookings; raise `ApiUnusable`."""
     start, end = search_window(bookings, MARGIN)
     specs = [booking.spec for booking in bookings]
@@ -68,7 +70,10 @@ def list_around_bookings(bookings: Sequence[Booking], api: Api, store: BookingSt
 
 
 def with_marks(
-    listing: Listing, wanted: Iterable[ReservationSpec], api: Api, known_ids: Collection[str]
+    listing: Listing,
+    wanted: Iterable[ReservationSpec],
+    api: Api,
+    known_ids: Collection[str],
 ) -> Listing:
     """Return a list with the marks that it leaves out, as far as they may be those of something wanted.
 
@@ -82,7 +87,10 @@ def with_marks(
     def may_be_wanted(reservation: Reservation) -> bool:
         if "description" not in reservation.unsaid or not reservation.live:
             return False
-        return reservation.reservation_id not in known_ids and reservation.creator in creators
+        return (
+            reservation.reservation_id not in known_ids
+            and reservation.creator in creators
+        )
 
     without_mark = [r for r in listing if may_be_wanted(r)]
     without_mark.sort(key=lambda r: (r.creator, r.start, r.end) not in places)
@@ -94,7 +102,9 @@ def with_marks(
     return replace(listing, reservations=whole)
 
 
-def unproven(meetings: Iterable[Meeting], listing: Listing, settings: Settings) -> frozenset[OccurrenceKey]:
+def unproven(
+    meetings: Iterable[Meeting], listing: Listing, settings: Settings
+) -> frozenset[OccurrenceKey]:
     """Return the meetings that may be booked although a list does not show them."""
     if not listing.trouble and not any("description" in r.unsaid for r in listing):
         return frozenset()

@@ -116,10 +116,17 @@ class Settler:
         assert booking.attempted_at is not None  # a booking in doubt has it
         settings = self._settings
         # Without an answer of any kind (a kill) the request may have been signed late.
-        latest = booking.attempted_at + settings.signing_limit + settings.request_validity + GRACE
+        latest = (
+            booking.attempted_at
+            + settings.signing_limit
+            + settings.request_validity
+            + GRACE
+        )
         return booking.retry_at or latest
 
-    def give_back(self, booking: Booking, what: str, detail: str, *, attempts: int) -> None:
+    def give_back(
+        self, booking: Booking, what: str, detail: str, *, attempts: int
+    ) -> None:
         """Leave a create to the plan again, as after so many attempts."""
         waiting = replace(
             booking,
@@ -137,7 +144,9 @@ class Settler:
         doubtful = self._bookings.in_doubt(self._clock())
         if doubtful:
             doubtful = self._begun_anew(doubtful)
-        sending = [booking for booking in doubtful if booking.state is BookingState.SENDING]
+        sending = [
+            booking for booking in doubtful if booking.state is BookingState.SENDING
+        ]
         creates = [booking for booking in sending if booking.reservation_id is None]
         if creates:
             with left_in_doubt(creates):
@@ -173,13 +182,17 @@ class Settler:
         for booking in creates:
             self._settle_create(booking, found, known)
 
-    def _settle_create(self, booking: Booking, listing: Listing, known: Collection[str]) -> None:
+    def _settle_create(
+        self, booking: Booking, listing: Listing, known: Collection[str]
+    ) -> None:
         """Settle a create; `known` are the ids that appear in any booking."""
         made = made_by(booking, listing, known)
         live = [r for r in made if r.live]
         if booking.mark is None and len(live) > 1:
             ids = ", ".join(r.reservation_id for r in live)
-            self._wait(booking, f"Several reservations look like it ({ids}); {RESOLVE}.")
+            self._wait(
+                booking, f"Several reservations look like it ({ids}); {RESOLVE}."
+            )
         elif live:
             self._adopt(booking, live)
         elif made:
@@ -205,7 +218,9 @@ class Settler:
         settled_at = self.settled_at(booking)
         said_no = booking.reason is Reason.REFUSED
         if self._api.time().earliest < settled_at:
-            what = "the API answered that it failed" if said_no else "its answer was lost"
+            what = (
+                "the API answered that it failed" if said_no else "its answer was lost"
+            )
             self._wait(
                 booking,
                 f"A request was sent, {what}, and it is not found yet; "
@@ -213,14 +228,23 @@ class Settler:
             )
         elif said_no and booking.attempts >= MAX_TRIES:
             self._refuse(
-                booking, f"The API answered {booking.attempts} times that it failed, and not why; {RESOLVE}."
+                booking,
+                f"The API answered {booking.attempts} times that it failed, and not why; {RESOLVE}.",
             )
         elif booking.attempts >= MAX_ATTEMPTS:
             if RESOLVE in booking.detail:
                 return  # it says already what a person has to know, such as why a decision was no help
-            self._wait(booking, f"{booking.attempts} requests got no answer, and none is found; {RESOLVE}.")
+            self._wait(
+                booking,
+                f"{booking.attempts} requests got no answer, and none is found; {RESOLVE}.",
+            )
         else:
-            self.give_back(booking, "not made", "not found after request_validity", attempts=booking.attempts)
+            self.give_back(
+                booking,
+                "not made",
+                "not found after request_validity",
+                attempts=booking.attempts,
+            )
 
     def _wait(self, booking: Booking, detail: str) -> None:
         reason = Reason.REFUSED if booking.reason is Reason.REFUSED else Reason.IN_DOUBT
@@ -261,7 +285,9 @@ class Settler:
             ended = booking.booked(booking.reservation_id)
         else:
             # A change that it does not show came after its end, so the calendar counts again.
-            ended = replace(booking, pending=booking.spec).booked(booking.reservation_id)
+            ended = replace(booking, pending=booking.spec).booked(
+                booking.reservation_id
+            )
             ended = replace(ended, origin="")
         self._records.take_over(ended, there)
 
@@ -276,10 +302,14 @@ class Settler:
             return there
         detail = f"{booking.attempts} requests to change it got no answer, and it is not changed; {RESOLVE}."
         refused = there.with_state(there.state, Reason.REFUSED, detail)
-        return replace(refused, pending=booking.pending, origin=booking.origin, attempts=0)
+        return replace(
+            refused, pending=booking.pending, origin=booking.origin, attempts=0
+        )
 
     def _settle_cancel(self, booking: Booking, *, repeat: bool) -> None:
-        assert booking.reservation_id is not None  # only bookings that have one are cancelled
+        assert (
+            booking.reservation_id is not None
+        )  # only bookings that have one are cancelled
         there = self._api.get(booking.reservation_id)
         if there is None or not there.live:
             self._records.confirm_cancelled(booking)

@@ -53,7 +53,9 @@ class RoomSwap:
         self._modifier = modifier
         self._records = records
         self._vacating: dict[int, Booking] = {}  # as they were, by row
-        self._moved: dict[int, Booking] = {}  # as they were, by row, in the order of their moves
+        self._moved: dict[
+            int, Booking
+        ] = {}  # as they were, by row, in the order of their moves
         self._touched: set[int] = set()  # rows of both, also when they were put back
 
     @property
@@ -82,7 +84,9 @@ class RoomSwap:
         Raises `OutcomeUnknown` and `ApiUnusable`.
         """
         try:
-            self._modifier.move(booking, replace(booking.spec, room_id=None, notice=False), "step aside")
+            self._modifier.move(
+                booking, replace(booking.spec, room_id=None, notice=False), "step aside"
+            )
         except (Refused, NotDone) as no:
             log.warning("does not step aside", error=str(no), **log_fields(booking))
         else:
@@ -111,7 +115,9 @@ class RoomSwap:
             if back is not None:
                 detail = "It could not take its new place, because a meeting that is there could not leave."
                 waiting = back.with_state(back.state, Reason.ROOM_CONFLICT, detail)
-                waiting = replace(waiting, pending=moved.spec, blocked_by=claimant.reservation_id)
+                waiting = replace(
+                    waiting, pending=moved.spec, blocked_by=claimant.reservation_id
+                )
                 self._records.refuse(waiting)
 
     def _put_back(self, moved: Booking, before: Booking) -> Booking | None:

@@ -27,7 +27,9 @@ Task: TypeAlias = Generator[Call, Any, _Result]
 
 
 def call(
-    function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    function: Callable[_Arguments, _Result],
+    *args: _Arguments.args,
+    **kwargs: _Arguments.kwargs,
 ) -> Task[_Result]:
     """Call a function in a thread of its own; return what it returns, raise what it raises.
 
@@ -60,7 +62,9 @@ class TaskGroup(Generic[_Subject]):
     def __init__(self) -> None:
         self._underway: dict[Task[None], _Subject] = {}
         self._to_call: SimpleQueue[tuple[Task[None], Call] | None] = SimpleQueue()
-        self._answered: SimpleQueue[tuple[Task[None], object, BaseException | None]] = SimpleQueue()
+        self._answered: SimpleQueue[tuple[Task[None], object, BaseException | None]] = (
+            SimpleQueue()
+        )
         self._threads = 0
 
     def __enter__(self) -> Self:
@@ -96,7 +100,9 @@ class TaskGroup(Generic[_Subject]):
         self._resume(*answered)
         return True
 
-    def _resume(self, task: Task[None], answer: object, failure: BaseException | None) -> None:
+    def _resume(
+        self, task: Task[None], answer: object, failure: BaseException | None
+    ) -> None:
         request = None
         try:
             request = task.send(answer) if failure is None else task.throw(failure)
@@ -116,7 +122,9 @@ class TaskGroup(Generic[_Subject]):
             task, request = work
             try:
                 answer = request()
-            except BaseException as failure:  # it is raised in the thread that waits for it
+            except (
+                BaseException
+            ) as failure:  # it is raised in the thread that waits for it
                 self._answered.put((task, None, failure))
             else:
                 self._answered.put((task, answer, None))

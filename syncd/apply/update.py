@@ -54,22 +54,33 @@ class Updater:
             self._swap.vacate(booking)
         meeting, booking = change.meeting, self._swap.latest(change.booking)
         if change.reason is Reason.ROOM_FREE_AGAIN:
-            still_taken = yield from self._refusals.is_still_taken(meeting.spec, booking)
+            still_taken = yield from self._refusals.is_still_taken(
+                meeting.spec, booking
+            )
             if still_taken:
                 self._swap.restore(booking.row)
                 return
         settings = self._settings
         wanted = meeting
-        meeting = publish(wanted, self._published, settings.publish_dir, settings.publish_mode)
-        if meeting is not wanted and meeting.spec.comparable() == booking.spec.comparable():
+        meeting = publish(
+            wanted, self._published, settings.publish_dir, settings.publish_mode
+        )
+        if (
+            meeting is not wanted
+            and meeting.spec.comparable() == booking.spec.comparable()
+        ):
             return  # all that differs are attachments that still cannot be published
         yield from self._send(change, meeting, booking)
 
     def _send(self, change: Update, meeting: Meeting, booking: Booking) -> Task[None]:
-        assert booking.reservation_id is not None  # only bookings that have one are updated
+        assert (
+            booking.reservation_id is not None
+        )  # only bookings that have one are updated
         asked = self._api.time()
         shown = booking.shown_by(meeting)
-        intent = shown.sending(meeting.spec, meeting.occurrence.fingerprint, asked.latest)
+        intent = shown.sending(
+            meeting.spec, meeting.occurrence.fingerprint, asked.latest
+        )
         if change.reason is Reason.REPAIRED:
             count_repair(self._facts, change)
         intent = self._records.record(intent, "update", ", ".join(change.changed))
@@ -80,7 +91,9 @@ class Updater:
             yield from self._explain(back, intent, refusal)
             self._swap.restore(booking.row)
         except NotDone as error:
-            kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None)
+            kept = replace(
+                back, pending=intent.pending, origin=intent.origin, attempted_at=None
+            )
             self._records.refuse(tried(kept, intent.attempts, back.state, str(error)))
             self._swap.restore(booking.row)
         else:
@@ -90,8 +103,16 @@ class Updater:
     def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""
         assert intent.pending is not None  # an intent has it
-        assert intent.reservation_id is not None  # only bookings that have one are updated
-        kept = replace(back, pending=intent.pending, origin=intent.origin, attempted_at=None, attempts=0)
+        assert (
+            intent.reservation_id is not None
+        )  # only bookings that have one are updated
+        kept = replace(
+            back,
+            pending=intent.pending,
+            origin=intent.origin,
+            attempted_at=None,
+            attempts=0,
+        )
         to_retry = replace(kept, attempts=intent.attempts)
         try:
             there = yield from call(self._api.get, intent.reservation_id)

@@ -47,7 +47,9 @@ class Absences:
 class AbsenceCheck:
     """Questions about the bookings that a list does not show alive, out of `compared` in all."""
 
-    def __init__(self, api: Api, settings: Settings, listing: Listing, compared: int) -> None:
+    def __init__(
+        self, api: Api, settings: Settings, listing: Listing, compared: int
+    ) -> None:
         self._api = api
         self._settings = settings
         self._compared = compared
@@ -83,7 +85,9 @@ class AbsenceCheck:
 
     def _exceeds(self, count: float) -> bool:
         settings = self._settings
-        return exceeds(count, self._compared, settings.vanish_share, settings.vanish_floor)
+        return exceeds(
+            count, self._compared, settings.vanish_share, settings.vanish_floor
+        )
 
     def _ask(self, bookings: Iterable[Booking]) -> None:
         for booking in bookings:
@@ -116,7 +120,11 @@ def seems_gone(booking: Booking, there: Reservation | None, now: datetime) -> bo
 
 
 def hold_vanished(
-    vanished: Sequence[Booking], gone: int, compared: int, ledger: BookingLedger, now: datetime
+    vanished: Sequence[Booking],
+    gone: int,
+    compared: int,
+    ledger: BookingLedger,
+    now: datetime,
 ) -> None:
     """Record that a person has to decide about these; `gone` counts those of before, too."""
     if not vanished:
@@ -126,12 +134,18 @@ def hold_vanished(
     held = [booking.vanished(detail) for booking in vanished]
     ledger.bookings.record(*held, at=now, what="vanished", detail=count)
     log.warning(
-        "vanished", gone=gone, compared=compared, cure="syncd resolve --all vanished --retry or --drop"
+        "vanished",
+        gone=gone,
+        compared=compared,
+        cure="syncd resolve --all vanished --retry or --drop",
     )
 
 
 def forget_vanished(
-    bookings: Iterable[Booking], found: Mapping[str, Reservation], ledger: BookingLedger, now: datetime
+    bookings: Iterable[Booking],
+    found: Mapping[str, Reservation],
+    ledger: BookingLedger,
+    now: datetime,
 ) -> bool:
     """Forget of those that a list shows alive again that they were gone; return whether there were any."""
     back: list[Booking] = []
@@ -156,4 +170,7 @@ def _spread(bookings: Iterable[Booking], count: int) -> list[Booking]:
     """
     newest_first = sorted(bookings, key=lambda b: -b.row)
     step = len(newest_first) / count
-    return [newest_first[int(place * step)] for place in range(min(count, len(newest_first)))]
+    return [
+        newest_first[int(place * step)]
+        for place in range(min(count, len(newest_first)))
+    ]

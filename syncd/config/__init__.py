@@ -101,7 +101,9 @@ def default_path() -> Path:
     return Path(os.environ.get("SYNCD_CONFIG") or "/etc/syncd/syncd.toml")
 
 
-def load(path: Path, *, not_yet_available: Mapping[str, str] = NOT_YET_AVAILABLE) -> Config:
+def load(
+    path: Path, *, not_yet_available: Mapping[str, str] = NOT_YET_AVAILABLE
+) -> Config:
     """Read the configuration at `path`; relative paths in it are relative to its directory.
 
     Raises ConfigError with all problems of all files.
@@ -142,8 +144,12 @@ def effective(config: Config) -> str:
     Keys that are not set stand in comments.
     """
     written = config.model_dump(by_alias=True)
-    lines = ["# The effective configuration; secrets are masked: only their places are named."]
-    lines += _lines({name: value for name, value in written.items() if not _is_section(value)})
+    lines = [
+        "# The effective configuration; secrets are masked: only their places are named."
+    ]
+    lines += _lines(
+        {name: value for name, value in written.items() if not _is_section(value)}
+    )
     for name, value in written.items():
         if isinstance(value, dict):
             lines += ["", f"[{name}]", *_lines(value, name)]
@@ -177,7 +183,10 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     except FileNotFoundError:
         return
     except OSError:
-        yield "conf.d/*.toml", path.parent / "conf.d" / "*.toml"  # reading it will say what is wrong
+        yield (
+            "conf.d/*.toml",
+            path.parent / "conf.d" / "*.toml",
+        )  # reading it will say what is wrong
         return
     for file in sorted(files):
         # A leading dot marks the temporary files of editors.
@@ -198,7 +207,9 @@ def _parse(name: str, path: Path) -> _Tree:
         raise ConfigError([f"{path}: {unreadable}; {cure}"]) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError([f"{name}: line {line}: is not UTF-8; save the file as UTF-8"]) from None
+        raise ConfigError(
+            [f"{name}: line {line}: is not UTF-8; save the file as UTF-8"]
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"{name}: {_syntax_problem(error)}"]) from None
 
@@ -206,7 +217,9 @@ def _parse(name: str, path: Path) -> _Tree:
 def _syntax_problem(error: Exception) -> str:
     # Keys that are addresses are quoted in some of the messages.
     message = re.sub(r"'[^']*@[^']*'", "'…'", str(error))
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    found = re.fullmatch(
+        r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL
+    )
     if found is None:
         return "is not TOML, or nested too deeply"
     where = f"line {found[2]}, column {found[3]}" if found[2] else "end of the file"
@@ -214,7 +227,11 @@ def _syntax_problem(error: Exception) -> str:
 
 
 def _merge(
-    tree: _Tree, addition: _Tree, name: str, origins: dict[_Location, str], above: _Location = ()
+    tree: _Tree,
+    addition: _Tree,
+    name: str,
+    origins: dict[_Location, str],
+    above: _Location = (),
 ) -> Iterator[str]:
     """Add a file to the tree and yield a sentence for each conflict: tables merge, lists append.
 
@@ -243,7 +260,9 @@ def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
         tables = present if isinstance(present, list) else [present]
         for n, values in enumerate(tables):
             if isinstance(values, dict) and values.get(key, "") not in _NO_EFFECT:
-                location = (section, n, key) if isinstance(present, list) else (section, key)
+                location = (
+                    (section, n, key) if isinstance(present, list) else (section, key)
+                )
                 yield f"{_dotted(location, tree)}: {sentence}"
 
 
@@ -256,8 +275,13 @@ def _dotted(location: _Location, tree: _Tree) -> str:
             siblings = node if isinstance(node, list) else []
             node = siblings[part] if part < len(siblings) else None
             label = _label(node)
-            unique = label is not None and [_label(sibling) for sibling in siblings].count(label) == 1
-            text += f".{_key(label)}" if label is not None and unique else f"[{part + 1}]"
+            unique = (
+                label is not None
+                and [_label(sibling) for sibling in siblings].count(label) == 1
+            )
+            text += (
+                f".{_key(label)}" if label is not None and unique else f"[{part + 1}]"
+            )
         else:
             node = node.get(part) if isinstance(node, dict) else None
             shown = "…" if "@" in part else _key(part)
@@ -283,7 +307,10 @@ def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
         if value is None:
             yield f"# {_key(name)} is not set"
         elif not _is_section(value) or section:
-            later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (*_NO_EFFECT[:2], ())
+            later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (
+                *_NO_EFFECT[:2],
+                (),
+            )
             remark = "  # not yet available" if later else ""
             yield f"{_key(name)} = {_toml(value)}{remark}"
 
@@ -301,7 +328,9 @@ def _toml(value: object) -> str:
         case int() | float():
             return str(value)
         case dict():
-            entries = ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None)
+            entries = ", ".join(
+                f"{_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None
+            )
             return f"{{ {entries} }}" if entries else "{}"
         case list() | tuple():
             return "[" + ", ".join(map(_toml, value)) + "]"
@@ -311,7 +340,11 @@ def _toml(value: object) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return (
+        name
+        if re.fullmatch(r"[A-Za-z0-9_-]+", name)
+        else json.dumps(name, ensure_ascii=False)
+    )
 
 
 def _without_null(schema: object) -> object:
@@ -322,7 +355,11 @@ def _without_null(schema: object) -> object:
             choice = kept[0] if len(kept) == 1 else {"anyOf": kept}
             return _without_null(others | choice)
         case dict():
-            cleaned = {name: _without_null(value) for name, value in schema.items() if name != "title"}
+            cleaned = {
+                name: _without_null(value)
+                for name, value in schema.items()
+                if name != "title"
+            }
             if cleaned.get("default", ...) is None:
                 del cleaned["default"]
             return cleaned

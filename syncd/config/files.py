@@ -30,7 +30,9 @@ def read_small(path: Path, largest: int = LARGEST) -> bytes:
             raise UnreadableFile("is a link that leads to nothing") from None
         raise UnreadableFile(f"cannot be read ({error.strerror})") from None
     except OSError as error:
-        raise UnreadableFile(f"cannot be read ({error.strerror or type(error).__name__})") from None
+        raise UnreadableFile(
+            f"cannot be read ({error.strerror or type(error).__name__})"
+        ) from None
     if len(content) > largest:
         raise UnreadableFile(f"has more than {largest} bytes")
     return content

@@ -32,12 +32,16 @@ def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
         well_formed = bool(parts.hostname) and parts.port != 0
     except ValueError:
         well_formed = False
-    if not well_formed or any(character.isspace() or character == "\\" for character in url):
+    if not well_formed or any(
+        character.isspace() or character == "\\" for character in url
+    ):
         raise problem(f"must be a URL that starts with {allowed} and is without blanks")
     if parts.scheme not in schemes:
         raise problem(f"must start with {allowed}")
     if parts.username is not None or parts.password is not None:
-        raise problem("must not hold a user name or password; use auth with a secret from a file")
+        raise problem(
+            "must not hold a user name or password; use auth with a secret from a file"
+        )
     try:
         require_usable(url)
     except UnusableUrl as unusable:
@@ -63,7 +67,9 @@ def _feed_url(value: object) -> str:
 def _endpoint(value: object) -> str:
     parts = _split(value, ("https", "http"))
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise problem("must be scheme and host alone, such as https://openapi.tuyaeu.com")
+        raise problem(
+            "must be scheme and host alone, such as https://openapi.tuyaeu.com"
+        )
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise problem(
             "must be https://, because http:// is accepted on loopback (127.0.0.1, ::1, localhost) only"
@@ -99,7 +105,9 @@ def _host_or_network(value: object) -> str:
     try:
         return str(ip_network(text))
     except ValueError:
-        raise problem("must be a network such as 10.1.0.0/16, with no bit set after its prefix") from None
+        raise problem(
+            "must be a network such as 10.1.0.0/16, with no bit set after its prefix"
+        ) from None
 
 
 Host = Annotated[str, *from_text(_host, str, {})]
@@ -108,7 +116,9 @@ AllowedHost = Annotated[str, *from_text(_host_or_network, str, {})]
 
 def split_listen(listen: str) -> tuple[str, int] | None:
     """Split `127.0.0.1:8620` or `[::1]:8620` into host and port; return None for anything else."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen)
+    found = re.fullmatch(
+        r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen
+    )
     if found is None or not 1 <= int(found[3]) <= 65535:
         return None
     return found[1] or found[2], int(found[3])
@@ -117,7 +127,9 @@ def split_listen(listen: str) -> tuple[str, int] | None:
 def _listen(value: object) -> str:
     text = require_text(value, "127.0.0.1:8620")
     if text and split_listen(text) is None:
-        raise problem('must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off')
+        raise problem(
+            'must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off'
+        )
     return text
 
 

@@ -31,10 +31,16 @@ class People(Table):
 
     file: FilePath | None = key(None, "CSV file with the columns address,user_id.")
     lookup: Flag = key(False, "Ask the tenant's user directory for unknown addresses.")
-    unmapped: Literal["skip", "reject"] = key("skip", "Skip unknown people, or reject their event.")
-    optional: Literal["participant", "cc", "skip"] = key("participant", "People with ROLE=OPT-PARTICIPANT.")
+    unmapped: Literal["skip", "reject"] = key(
+        "skip", "Skip unknown people, or reject their event."
+    )
+    optional: Literal["participant", "cc", "skip"] = key(
+        "participant", "People with ROLE=OPT-PARTICIPANT."
+    )
     declined: Literal["skip", "keep"] = key("skip", "People with PARTSTAT=DECLINED.")
-    addresses: Mapping[str, str] = key({}, "User ids by address; these win over the file.")
+    addresses: Mapping[str, str] = key(
+        {}, "User ids by address; these win over the file."
+    )
 
     _directory: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
@@ -44,16 +50,24 @@ class People(Table):
         if not isinstance(value, dict):
             raise problem("must be a table of addresses and user ids")
         entries = enumerate(value.items(), start=1)
-        directory, problems = collect((f"entry {n}", address, user_id) for n, (address, user_id) in entries)
+        directory, problems = collect(
+            (f"entry {n}", address, user_id) for n, (address, user_id) in entries
+        )
         if problems:
             raise problem("; ".join(problems))
         return directory
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:
+    def contradictions(
+        cls, raw: Mapping[str, Any], directory: Path
+    ) -> Iterator[Problem]:
         """Yield each bad line of the file."""
         name = raw.get("file")
-        if isinstance(name, str | Path) and str(name).strip() and str(name).isprintable():
+        if (
+            isinstance(name, str | Path)
+            and str(name).strip()
+            and str(name).isprintable()
+        ):
             _, problems = read_people(directory / name)
             yield from (Problem(("file",), sentence) for sentence in problems)
 
@@ -74,10 +88,14 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     """Read a people list; return user ids by lower-case address, and a sentence for each wrong line."""
     try:
         text = read_small(path).decode("utf-8-sig")
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+        lines = csv.reader(
+            io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True
+        )
         header = [name.strip().lower() for name in next(lines, [])]
         if any(header.count(name) != 1 for name in _COLUMNS):
-            return {}, [f"{path.name} line 1: must be a header with the columns address,user_id"]
+            return {}, [
+                f"{path.name} line 1: must be a header with the columns address,user_id"
+            ]
         address, user_id = (header.index(name) for name in _COLUMNS)
         entries = []
         problems = []
@@ -101,7 +119,9 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     return directory, problems + wrong
 
 
-def collect(entries: Iterable[tuple[str, object, object]]) -> tuple[dict[str, str], list[str]]:
+def collect(
+    entries: Iterable[tuple[str, object, object]],
+) -> tuple[dict[str, str], list[str]]:
     """Return user ids by address of entries (place, address, user id), and a sentence for each wrong one."""
     directory: dict[str, str] = {}
     first: dict[str, str] = {}
@@ -116,9 +136,13 @@ def collect(entries: Iterable[tuple[str, object, object]]) -> tuple[dict[str, st
         if not user or not user.isprintable():
             problems.append(f"{where}: the user id must be text and not empty")
         elif _ROUNDED.fullmatch(user):
-            problems.append(f"{where}: a spreadsheet has rounded the user id; format the column as text")
+            problems.append(
+                f"{where}: a spreadsheet has rounded the user id; format the column as text"
+            )
         elif directory.setdefault(address, user) != user:
-            problems.append(f"{where}: the address has another user id at {first[address]}; keep one of them")
+            problems.append(
+                f"{where}: the address has another user id at {first[address]}; keep one of them"
+            )
         else:
             first.setdefault(address, where)
     return directory, problems

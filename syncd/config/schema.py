@@ -17,7 +17,15 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from syncd.config.network import Endpoint, Host, Listen, PublicUrl, WebUrl, is_loopback, split_listen
+from syncd.config.network import (
+    Endpoint,
+    Host,
+    Listen,
+    PublicUrl,
+    WebUrl,
+    is_loopback,
+    split_listen,
+)
 from syncd.config.people import People
 from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.sources import Source
@@ -54,17 +62,30 @@ class Calendar(Table):
     """`[calendar]`: what is read and booked."""
 
     timezone: Zone = key(..., "IANA zone of floating times and whole-day events.")
-    horizon: Duration = key("30d", "Meetings are booked whose start is before now + horizon.")
-    max_occurrences: Whole = key(
-        MAX_OCCURRENCES, "Dates of one event within the horizon; more: quarantined.", ge=1, le=100_000
+    horizon: Duration = key(
+        "30d", "Meetings are booked whose start is before now + horizon."
     )
-    all_day: Literal["skip", "working-hours", "whole-day"] = key("skip", "What whole-day events become.")
-    working_hours: WorkingHours = key(["09:00", "18:00"], "Start and end, for all_day = working-hours.")
+    max_occurrences: Whole = key(
+        MAX_OCCURRENCES,
+        "Dates of one event within the horizon; more: quarantined.",
+        ge=1,
+        le=100_000,
+    )
+    all_day: Literal["skip", "working-hours", "whole-day"] = key(
+        "skip", "What whole-day events become."
+    )
+    working_hours: WorkingHours = key(
+        ["09:00", "18:00"], "Start and end, for all_day = working-hours."
+    )
     transparent: Literal["skip", "book"] = key("skip", "Events marked as free time.")
     tentative: Literal["book", "skip"] = key("book", "Events with STATUS:TENTATIVE.")
-    private: Literal["mask", "book", "skip"] = key("mask", "Events with CLASS:PRIVATE or CONFIDENTIAL.")
+    private: Literal["mask", "book", "skip"] = key(
+        "mask", "Events with CLASS:PRIVATE or CONFIDENTIAL."
+    )
     roomless: Literal["book", "skip"] = key("book", "Events that name no known room.")
-    timezones: Mapping[Text, Zone] = key({}, "IANA zones of TZIDs that nobody can know.")
+    timezones: Mapping[Text, Zone] = key(
+        {}, "IANA zones of TZIDs that nobody can know."
+    )
 
 
 class Api(Table):
@@ -73,16 +94,26 @@ class Api(Table):
     region: Literal["cn", "us", "us-east", "eu", "eu-west", "in", "sg"] | None = key(
         None, "Data centre of the cloud project; or give endpoint."
     )
-    endpoint: Endpoint | None = key(None, "Scheme and host of the API instead of a region.")
+    endpoint: Endpoint | None = key(
+        None, "Scheme and host of the API instead of a region."
+    )
     client_id: AccessId = key(..., "Access ID of the cloud project.")
     client_secret: Secret = key(..., "Access Secret of the cloud project.")
     timeout: Duration = key("10s", "For one call.")
     requests_per_second: Number = key(2.0, "Pace of calls.", gt=0, le=100)
-    monthly_calls: Whole = key(26000, "Calls that the subscription has in a month; 0: not metered.", ge=0)
-    request_validity: Duration = key("5m", "After this long a lost request can no longer arrive.")
+    monthly_calls: Whole = key(
+        26000, "Calls that the subscription has in a month; 0: not metered.", ge=0
+    )
+    request_validity: Duration = key(
+        "5m", "After this long a lost request can no longer arrive."
+    )
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem unless exactly one of region and endpoint is given."""
         yield from exactly_one(raw, "region", "endpoint")
 
@@ -92,9 +123,13 @@ class Reservation(Table):
 
     creator: Id = key(..., "User id for events whose organizer has none.")
     notice: Flag = key(True, "Push notification; false silences all.")
-    notice_time: Duration = key("15m", "Lead of the notification where the event has no alarm.")
+    notice_time: Duration = key(
+        "15m", "Lead of the notification where the event has no alarm."
+    )
     marker: Flag = key(True, "Short ownership mark at the end of the description.")
-    instance: InstanceName = key("hq", "Part of the mark; two daemons on one project differ here.")
+    instance: InstanceName = key(
+        "hq", "Part of the mark; two daemons on one project differ here."
+    )
 
 
 class Room(Table):
@@ -103,7 +138,9 @@ class Room(Table):
     id: Id = key(..., "meeting_room_id in the API.")
     name: RoomName | None = key(None, "For people; also recognised as a LOCATION.")
     addresses: tuple[Address, ...] = key([], "Calendar addresses of the room.")
-    locations: tuple[Location, ...] = key([], "LOCATION texts, or regular expressions after re:.")
+    locations: tuple[Location, ...] = key(
+        [], "LOCATION texts, or regular expressions after re:."
+    )
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -113,7 +150,9 @@ class Room(Table):
     @property
     def written(self) -> tuple[str, ...]:
         """Return the LOCATION texts of the room as they are written, its name first."""
-        plain = (text for text in self.locations if not text.startswith(EXPRESSION_PREFIX))
+        plain = (
+            text for text in self.locations if not text.startswith(EXPRESSION_PREFIX)
+        )
         return (self.name, *plain) if self.name else tuple(plain)
 
     @cached_property
@@ -130,41 +169,66 @@ class Schedule(Table):
     """`[schedule]`: when cycles run."""
 
     interval: Duration = key("5m", "Default for sources.")
-    jitter: Share = key("10%", "How far an interval may vary, so that feeds are not asked all at once.")
+    jitter: Share = key(
+        "10%", "How far an interval may vary, so that feeds are not asked all at once."
+    )
     drift_check: Duration = key("1h", "How often to compare with what the API holds.")
 
 
 class Safety(Table):
     """`[safety]`: how much may be cancelled without a person."""
 
-    cancel_share: Share = key("30%", "Of a source's live future bookings, within cancel_window.")
-    cancel_floor: Whole = key(10, "So many may be cancelled whatever the share.", ge=0, le=1_000_000)
+    cancel_share: Share = key(
+        "30%", "Of a source's live future bookings, within cancel_window."
+    )
+    cancel_floor: Whole = key(
+        10, "So many may be cancelled whatever the share.", ge=0, le=1_000_000
+    )
     cancel_window: Duration = key("24h", "The time over which cancels are counted.")
     empty_hold: Whole = key(
-        3, "A reading without events is held when more bookings are live.", ge=0, le=1_000_000
+        3,
+        "A reading without events is held when more bookings are live.",
+        ge=0,
+        le=1_000_000,
     )
-    told_share: Share = key("50%", "What a source may tell to give up in one cycle, of its live bookings.")
-    told_floor: Whole = key(20, "So many it may tell whatever the share.", ge=0, le=1_000_000)
-    file_grace: Duration = key("1m", "How long a file of a directory may be gone before that means anything.")
+    told_share: Share = key(
+        "50%", "What a source may tell to give up in one cycle, of its live bookings."
+    )
+    told_floor: Whole = key(
+        20, "So many it may tell whatever the share.", ge=0, le=1_000_000
+    )
+    file_grace: Duration = key(
+        "1m", "How long a file of a directory may be gone before that means anything."
+    )
     vanish_share: Share = key(
         "30%", "Of the compared bookings, what may be gone from Tuya at one comparison."
     )
-    vanish_floor: Whole = key(5, "So many may be gone whatever the share.", ge=0, le=1_000_000)
+    vanish_floor: Whole = key(
+        5, "So many may be gone whatever the share.", ge=0, le=1_000_000
+    )
 
 
 class Drift(Table):
     """`[drift]`: what to do about changes that people made in Tuya."""
 
-    on_change: Literal["accept", "repair", "report"] = key("accept", "Someone changed the reservation.")
-    on_cancel: Literal["respect", "rebook"] = key("respect", "Someone cancelled the reservation.")
+    on_change: Literal["accept", "repair", "report"] = key(
+        "accept", "Someone changed the reservation."
+    )
+    on_cancel: Literal["respect", "rebook"] = key(
+        "respect", "Someone cancelled the reservation."
+    )
 
 
 class Attachments(Table):
     """`[attachments]`: where inline attachments are published; both keys or none."""
 
-    publish_dir: FilePath | None = key("", "Directory to write to; empty: they are left out.")
+    publish_dir: FilePath | None = key(
+        "", "Directory to write to; empty: they are left out."
+    )
     base_url: PublicUrl | None = key("", "URL under which that directory is served.")
-    mode: FileMode = key("0644", "Of the files, whatever the umask; directories that are made fit it.")
+    mode: FileMode = key(
+        "0644", "Of the files, whatever the umask; directories that are made fit it."
+    )
     types: tuple[Extension, ...] = key(
         [
             "pdf",
@@ -191,7 +255,11 @@ class Attachments(Table):
         return None if value == "" else value
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem if one of publish_dir and base_url is given without the other."""
         for name, other in (("publish_dir", "base_url"), ("base_url", "publish_dir")):
             if raw.get(name) and not raw.get(other):
@@ -201,7 +269,10 @@ class Attachments(Table):
 class State(Table):
     """`[state]`: the ledger."""
 
-    url: StateUrl = key(None, "sqlite:///FILE; default: state.db in $STATE_DIRECTORY, else beside this file.")
+    url: StateUrl = key(
+        None,
+        "sqlite:///FILE; default: state.db in $STATE_DIRECTORY, else beside this file.",
+    )
     retention: Duration = key("90d", "How long what is over is remembered.")
 
     @field_validator("url", mode="before")
@@ -226,12 +297,19 @@ class Web(Table):
         return split_listen(self.listen)
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem if a page beyond loopback has no token."""
         listen = raw.get("listen")
         address = split_listen(listen) if isinstance(listen, str) else None
         if address is not None and not is_loopback(address[0]) and "token" not in raw:
-            yield Problem(("token",), f"is required when listening beyond loopback; {HOW_TO_WRITE}")
+            yield Problem(
+                ("token",),
+                f"is required when listening beyond loopback; {HOW_TO_WRITE}",
+            )
 
 
 class Webhook(Table):
@@ -255,15 +333,21 @@ class Notices(Table):
 
     webhook: Webhook | None = key(None, "Post notices to a URL.")
     mail: Mail | None = key(None, "Send notices by mail.")
-    command: tuple[Text, ...] = key([], "Program and arguments; the notice is JSON on its standard input.")
+    command: tuple[Text, ...] = key(
+        [], "Program and arguments; the notice is JSON on its standard input."
+    )
     ping: WebUrl | None = key(None, "Called after each good cycle.")
 
 
 class Log(Table):
     """`[log]`: what goes to standard error."""
 
-    format: Literal["auto", "json", "console"] = key("auto", "auto: console on a terminal, JSON otherwise.")
-    level: Literal["debug", "info", "warning", "error"] = key("info", "The least that is written.")
+    format: Literal["auto", "json", "console"] = key(
+        "auto", "auto: console on a terminal, JSON otherwise."
+    )
+    level: Literal["debug", "info", "warning", "error"] = key(
+        "info", "The least that is written."
+    )
 
 
 _Claim = tuple[tuple[str, int], str, object]
@@ -285,7 +369,9 @@ def _secrets(value: object) -> Iterator[Secret]:
 class Config(Table):
     """The whole configuration."""
 
-    mode: Mode = key(..., "What may be written: observe, create-only, no-cancel or full.")
+    mode: Mode = key(
+        ..., "What may be written: observe, create-only, no-cancel or full."
+    )
     calendar: Calendar
     api: Api
     reservation: Reservation
@@ -317,21 +403,31 @@ class Config(Table):
         return {"calendar": {}, "api": {}, "reservation": {}, **raw}
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem for each name that stands twice, and each room that nobody knows."""
         rooms = list(_tables(raw, "rooms"))
         sources = list(_tables(raw, "sources"))
-        names: list[_Claim] = [(("sources", n), "name", source.get("name")) for n, source in sources]
+        names: list[_Claim] = [
+            (("sources", n), "name", source.get("name")) for n, source in sources
+        ]
         ids: list[_Claim] = [(("rooms", n), "id", room.get("id")) for n, room in rooms]
         yield from _claimed_twice(names)
         yield from _claimed_twice(ids)
         yield from _claimed_twice(_claims_of_rooms(rooms, ["addresses"], _address))
-        yield from _claimed_twice(_claims_of_rooms(rooms, ["name", "locations"], fold_name))
+        yield from _claimed_twice(
+            _claims_of_rooms(rooms, ["name", "locations"], fold_name)
+        )
         known = {room["id"] for _, room in rooms if isinstance(room.get("id"), str)}
         for n, source in sources:
             if isinstance(room := source.get("room"), str) and room not in known:
                 yield Problem(
-                    ("sources", n, "room"), f"is not the id of one of [[rooms]]{nearest(room, known)}", True
+                    ("sources", n, "room"),
+                    f"is not the id of one of [[rooms]]{nearest(room, known)}",
+                    True,
                 )
 
     def interval_of(self, source: Source) -> timedelta:
@@ -342,7 +438,9 @@ class Config(Table):
 Table.whole = Config
 
 
-def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _tables(
+    raw: Mapping[str, Any], name: str
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     listed = raw.get(name)
     if not isinstance(listed, list | tuple):
         return
@@ -357,7 +455,9 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _claims_of_rooms(
-    rooms: Iterable[tuple[int, Mapping[str, Any]]], keys: Iterable[str], fold: Callable[[str], str]
+    rooms: Iterable[tuple[int, Mapping[str, Any]]],
+    keys: Iterable[str],
+    fold: Callable[[str], str],
 ) -> Iterator[_Claim]:
     """Yield what rooms claim for themselves with these keys, folded for comparison."""
     for n, room in rooms:

@@ -40,7 +40,9 @@ class Secret:
 
     file: Path | None = None
     env: str | None = None
-    _last: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict, compare=False, repr=False)
+    _last: dict[str, tuple[tuple[int, ...], str]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.env is None):
@@ -72,11 +74,19 @@ class Secret:
                 raise _Unusable(
                     f"the environment variable {self.env} is not set; set it or use {{ file = … }}"
                 )
-            return _one_line(os.environ[self.env], f"the environment variable {self.env}")
+            return _one_line(
+                os.environ[self.env], f"the environment variable {self.env}"
+            )
         assert self.file is not None  # __post_init__ keeps it so
         try:
             state = self.file.stat()
-            version = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_mode)
+            version = (
+                state.st_ino,
+                state.st_size,
+                state.st_mtime_ns,
+                state.st_ctime_ns,
+                state.st_mode,
+            )
             last = self._last.get("good")
             if last is not None and last[0] == version:
                 return last[1]
@@ -87,22 +97,34 @@ class Secret:
                 f"{self.file} cannot be read ({error.strerror}); create it with mode 600"
             ) from None
         except UnreadableFile as unreadable:
-            raise _Unusable(f"{self.file} {unreadable}; create it with mode 600") from None
+            raise _Unusable(
+                f"{self.file} {unreadable}; create it with mode 600"
+            ) from None
         except ValueError:
-            raise _Unusable(f"{self.file} is not UTF-8 text; a secret is one line of text") from None
+            raise _Unusable(
+                f"{self.file} is not UTF-8 text; a secret is one line of text"
+            ) from None
         text = _one_line(text, str(self.file))
         self._last["good"] = (version, text)
         return text
 
     def _require_private(self, state: os.stat_result) -> None:
         if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST:
-            raise _Unusable(f"{self.file} is not a small regular file; a secret is one line of text")
+            raise _Unusable(
+                f"{self.file} is not a small regular file; a secret is one line of text"
+            )
         credentials = _credentials_directory()
         # systemd protects that directory as a whole (systemd.exec(5), LoadCredential=).
-        if credentials is not None and self.file is not None and self.file.is_relative_to(credentials):
+        if (
+            credentials is not None
+            and self.file is not None
+            and self.file.is_relative_to(credentials)
+        ):
             return
         if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise _Unusable(f"{self.file} is open to its group or to others; run chmod 600 on it")
+            raise _Unusable(
+                f"{self.file} is open to its group or to others; run chmod 600 on it"
+            )
 
     @classmethod
     def _validate(cls, value: object, info: ValidationInfo) -> Secret:
@@ -134,10 +156,14 @@ class Secret:
         return {"file": str(self.file)}
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
             cls._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(cls._reference),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                cls._reference
+            ),
         )
 
     @classmethod
@@ -194,5 +220,7 @@ def _one_line(text: str, where: str) -> str:
     if text != text.strip():
         raise _Unusable(f"{where} begins or ends with a blank; take it off")
     if not text.isprintable():
-        raise _Unusable(f"{where} holds an invisible character; write the secret into it anew")
+        raise _Unusable(
+            f"{where} holds an invisible character; write the secret into it anew"
+        )
     return text

@@ -65,12 +65,20 @@ _AUTHS: Mapping[object, type[PasswordAuth | BearerAuth | HeaderAuth]] = {
 class Tls(Table):
     """`tls` of a source: whom to trust, and how to prove who asks."""
 
-    ca: FilePath | None = key(None, "PEM file with the only authorities trusted for this feed.")
+    ca: FilePath | None = key(
+        None, "PEM file with the only authorities trusted for this feed."
+    )
     certificate: FilePath | None = key(None, "PEM file with the client certificate.")
-    key: FilePath | None = key(None, "PEM file with its key, unless it is in the same file.")
+    key: FilePath | None = key(
+        None, "PEM file with its key, unless it is in the same file."
+    )
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem for a key without certificate."""
         if "key" in raw and "certificate" not in raw:
             yield Problem(("key",), "is of use with certificate only; add it")
@@ -81,24 +89,43 @@ class Source(Table):
 
     name: Text = key(..., "Unique; appears in logs, plans and metrics.", max_length=64)
     path: FilePath | None = key(None, "A file, a directory, or a glob.")
-    url: FeedUrl | None = key(None, "A feed: http, https; webcal and webcals mean https.")
-    interval: Duration | None = key(None, "Read again after this long; else schedule.interval.")
-    cron: Cron | None = key(None, "When to read instead: minute hour day month weekday.")
+    url: FeedUrl | None = key(
+        None, "A feed: http, https; webcal and webcals mean https."
+    )
+    interval: Duration | None = key(
+        None, "Read again after this long; else schedule.interval."
+    )
+    cron: Cron | None = key(
+        None, "When to read instead: minute hour day month weekday."
+    )
     room: Id | None = key(None, "Room id for events that name no room.")
     creator: Id | None = key(None, "User id for events whose organizer has none.")
     cc: tuple[Address, ...] = key([], "Addresses that are always in copy.")
-    owner: Address | None = key(None, "Whose calendar it is: decides about the meetings of that organizer.")
-    timezone: Zone | None = key(None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone.")
-    auth: Auth | None = key(None, "How the feed is opened: basic, digest, bearer or header.")
-    tls: Tls | None = key(None, "Private authorities and a client certificate, as PEM files.")
+    owner: Address | None = key(
+        None, "Whose calendar it is: decides about the meetings of that organizer."
+    )
+    timezone: Zone | None = key(
+        None, "Zone of floating times; else X-WR-TIMEZONE, else calendar.timezone."
+    )
+    auth: Auth | None = key(
+        None, "How the feed is opened: basic, digest, bearer or header."
+    )
+    tls: Tls | None = key(
+        None, "Private authorities and a client certificate, as PEM files."
+    )
     timeout: Duration = key("60s", "For the whole reading.")
-    allow_hosts: tuple[AllowedHost, ...] = key([], "Hosts or networks on private addresses it may reach.")
+    allow_hosts: tuple[AllowedHost, ...] = key(
+        [], "Hosts or networks on private addresses it may reach."
+    )
     max_bytes: Size = key("50MB", "A larger calendar is refused.")
     uid_scope: Literal["global", "source"] = key(
         "global", "global: the same UID in two sources is one meeting."
     )
     confirmations: Whole = key(
-        None, "Complete readings without an event before it counts as gone (files 1, feeds 2).", ge=1, le=100
+        None,
+        "Complete readings without an event before it counts as gone (files 1, feeds 2).",
+        ge=1,
+        le=100,
     )
 
     @field_validator("auth", mode="before")
@@ -109,7 +136,9 @@ class Source(Table):
             return value
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind not in _AUTHS:
-            raise problem('must be a table with type = "basic", "digest", "bearer" or "header"')
+            raise problem(
+                'must be a table with type = "basic", "digest", "bearer" or "header"'
+            )
         return _AUTHS[kind].model_validate(value, context=info.context)
 
     @field_validator("confirmations", mode="before")
@@ -120,11 +149,17 @@ class Source(Table):
         return value
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem for path with url, interval with cron, and keys of feeds in a file source."""
         yield from exactly_one(raw, "path", "url")
         if "interval" in raw and "cron" in raw:
-            yield Problem(("cron",), "cannot be together with interval; keep one of them")
+            yield Problem(
+                ("cron",), "cannot be together with interval; keep one of them"
+            )
         if "path" in raw and "url" not in raw:
             for name in ("auth", "tls", "allow_hosts"):
                 if raw.get(name):

@@ -85,14 +85,20 @@ class Table(BaseModel):
         defer_build=True,  # the whole has a validator; nobody asks those of its tables
     )
 
-    whole: ClassVar[type[Table] | None] = None  # the table of all tables, which knows where a key belongs
+    whole: ClassVar[type[Table] | None] = (
+        None  # the table of all tables, which knows where a key belongs
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # A configuration holds addresses and feed URLs, and a repr ends up in logs.
         yield from ()
 
     @classmethod
-    def contradictions(cls, raw: Mapping[str, Any], directory: Path) -> Iterator[Problem]:  # noqa: ARG003
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],  # noqa: ARG003
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
         """Yield a problem for each contradiction between keys.
 
         `raw` is the table as written, whatever its types, so that one mistake does not hide another.
@@ -101,17 +107,23 @@ class Table(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _all_problems(cls, raw: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+    def _all_problems(
+        cls, raw: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
         problems: list[Problem] = []
         try:
             table = handler(raw)
         except ValidationError as invalid:
-            problems.extend(cls._problem(error) for error in invalid.errors(include_url=False))
+            problems.extend(
+                cls._problem(error) for error in invalid.errors(include_url=False)
+            )
         if isinstance(raw, dict):
             problems.extend(cls.contradictions(raw, directory_of(info)))
         if problems:
             raise ValidationError.from_exception_data(
-                cls.__name__, [problem.detail() for problem in problems], hide_input=True
+                cls.__name__,
+                [problem.detail() for problem in problems],
+                hide_input=True,
             ) from None
         return table
 
@@ -122,15 +134,22 @@ class Table(BaseModel):
             case "problem" | "incomplete":
                 return Problem(location, error["msg"], kind == "incomplete")
             case "extra_forbidden":
-                return Problem(location, f"unknown key{cls._where_it_belongs(str(location[-1]))}")
+                return Problem(
+                    location, f"unknown key{cls._where_it_belongs(str(location[-1]))}"
+                )
             case "literal_error" | "enum":
                 allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"])
                 return Problem(
-                    location, f"must be one of {', '.join(allowed)}{nearest(error['input'], allowed)}"
+                    location,
+                    f"must be one of {', '.join(allowed)}{nearest(error['input'], allowed)}",
                 )
             case _:
                 sentence = _SENTENCES.get(kind, "is not a valid value")
-                return Problem(location, sentence.format_map(error.get("ctx", {})), kind == "missing")
+                return Problem(
+                    location,
+                    sentence.format_map(error.get("ctx", {})),
+                    kind == "missing",
+                )
 
     @classmethod
     def keys(cls) -> dict[str, str]:
@@ -144,6 +163,12 @@ class Table(BaseModel):
             return "; it belongs above the first [table] of the file"
         for name, field in cls.whole.model_fields.items():
             section = field.annotation
-            if isinstance(section, type) and issubclass(section, Table) and word in section.keys():  # noqa: SIM118
+            if (
+                isinstance(section, type)
+                and issubclass(section, Table)
+                and word in section.keys()  # noqa: SIM118
+            ):
                 return f"; it belongs in [{name}]"
-        return nearest(word, cls.keys()) or f"; the keys here are {', '.join(cls.keys())}"
+        return (
+            nearest(word, cls.keys()) or f"; the keys here are {', '.join(cls.keys())}"
+        )

@@ -68,7 +68,12 @@ def require_printable(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Strict(), AfterValidator(require_printable), Field(json_schema_extra={"minLength": 1})]
+Text = Annotated[
+    str,
+    Strict(),
+    AfterValidator(require_printable),
+    Field(json_schema_extra={"minLength": 1}),
+]
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -93,24 +98,34 @@ Id = Annotated[Text, AfterValidator(_id)]
 """An identifier of the API: the same text with a blank before or behind is another one, which nobody has."""
 
 AccessId = Annotated[
-    Text, _written_as(r"[!-~]+", "must be the plain text that the Tuya console shows, without blanks")
+    Text,
+    _written_as(
+        r"[!-~]+", "must be the plain text that the Tuya console shows, without blanks"
+    ),
 ]
 
 InstanceName = Annotated[
     Text,
     _written_as(
-        r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "must be 1 to 32 letters, digits, dots, dashes, underscores"
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}",
+        "must be 1 to 32 letters, digits, dots, dashes, underscores",
     ),
 ]
 HeaderName = Annotated[  # a token, RFC 9110 section 5.6.2
-    Text, _written_as(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "must be the name of a header, such as X-Api-Key")
+    Text,
+    _written_as(
+        r"[A-Za-z0-9!#$%&'*+.^_`|~-]+",
+        "must be the name of a header, such as X-Api-Key",
+    ),
 ]
 
 
 # Quantities: a number and a unit.
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_LONGEST = timedelta(days=3650)  # far beyond any use, far below what a datetime can be moved by
+_LONGEST = timedelta(
+    days=3650
+)  # far beyond any use, far below what a datetime can be moved by
 _BYTES = {
     "GB": 10**9,
     "GiB": 2**30,
@@ -128,7 +143,11 @@ _DIGITS = r"[0-9]{1,15}"
 def parse_duration(value: object) -> timedelta:
     """Parse a duration, `"30s"`, `"5m"`, `"12h"` or `"30d"`, from one second to 3650 days."""
     if not isinstance(value, timedelta):
-        found = re.fullmatch(rf"({_DIGITS})([smhd])", value) if isinstance(value, str) else None
+        found = (
+            re.fullmatch(rf"({_DIGITS})([smhd])", value)
+            if isinstance(value, str)
+            else None
+        )
         if found is None:
             raise problem('must be a duration such as "30s", "5m", "12h" or "30d"')
         seconds = int(found[1]) * _SECONDS[found[2]]
@@ -150,7 +169,11 @@ def parse_size(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
     else:
-        found = re.fullmatch(rf"({_DIGITS}) ?([A-Za-z]+)", value) if isinstance(value, str) else None
+        found = (
+            re.fullmatch(rf"({_DIGITS}) ?([A-Za-z]+)", value)
+            if isinstance(value, str)
+            else None
+        )
         if found is None or found[2] not in _BYTES:
             raise problem('must be a size such as "500kB", "50MB" or "1GiB"')
         size = int(found[1]) * _BYTES[found[2]]
@@ -170,7 +193,11 @@ def parse_share(value: object) -> float:
     if isinstance(value, float):
         share = value
     else:
-        found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", value) if isinstance(value, str) else None
+        found = (
+            re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", value)
+            if isinstance(value, str)
+            else None
+        )
         if found is None:
             raise problem('must be a percentage such as "30%"')
         share = float(found[1]) / 100
@@ -184,7 +211,9 @@ def share_text(share: float) -> str:
     return f"{round(share * 100, 3):g}%"
 
 
-def from_text(parse: _Function, write: _Function, schema: dict[str, Any]) -> tuple[Any, ...]:
+def from_text(
+    parse: _Function, write: _Function, schema: dict[str, Any]
+) -> tuple[Any, ...]:
     return (
         PlainValidator(parse),
         PlainSerializer(write, return_type=str),
@@ -192,9 +221,16 @@ def from_text(parse: _Function, write: _Function, schema: dict[str, Any]) -> tup
     )
 
 
-Duration = Annotated[timedelta, *from_text(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})]
-Size = Annotated[int, *from_text(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"})]
-Share = Annotated[float, *from_text(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})]
+Duration = Annotated[
+    timedelta, *from_text(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})
+]
+Size = Annotated[
+    int,
+    *from_text(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"}),
+]
+Share = Annotated[
+    float, *from_text(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})
+]
 
 
 # Times and zones.
@@ -210,7 +246,10 @@ def _file_mode(value: object) -> int:
     return mode
 
 
-FileMode = Annotated[int, *from_text(_file_mode, lambda mode: f"{mode:04o}", {"pattern": "^0?[67][0-7]{2}$"})]
+FileMode = Annotated[
+    int,
+    *from_text(_file_mode, lambda mode: f"{mode:04o}", {"pattern": "^0?[67][0-7]{2}$"}),
+]
 
 
 def _extension(value: object) -> str:
@@ -220,7 +259,9 @@ def _extension(value: object) -> str:
     return text
 
 
-Extension = Annotated[str, *from_text(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})]
+Extension = Annotated[
+    str, *from_text(_extension, str, {"pattern": "^[A-Za-z0-9]{1,8}$"})
+]
 
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -230,7 +271,9 @@ def _working_hours(value: object) -> tuple[time, time]:
     wrong = problem('must be a start and an end, such as ["09:00", "18:00"]')
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise wrong
-    texts = [clock for clock in value if isinstance(clock, str) and _CLOCK.fullmatch(clock)]
+    texts = [
+        clock for clock in value if isinstance(clock, str) and _CLOCK.fullmatch(clock)
+    ]
     if len(texts) != 2:
         raise wrong
     start, end = map(time.fromisoformat, texts)
@@ -243,11 +286,16 @@ WorkingHours = Annotated[
     tuple[time, time],
     PlainValidator(_working_hours),
     PlainSerializer(lambda hours: [f"{clock:%H:%M}" for clock in hours]),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}),
+    WithJsonSchema(
+        {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}
+    ),
 ]
 
 
-_OF_THE_HOST = {"localtime", "posixrules"}  # a machine's own setting under a name; others lack it
+_OF_THE_HOST = {
+    "localtime",
+    "posixrules",
+}  # a machine's own setting under a name; others lack it
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -260,7 +308,9 @@ def _zone(value: object) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
     known = available_timezones() - _OF_THE_HOST
-    raise problem(f"must be an IANA time zone such as Europe/Berlin{nearest(name, known)}")
+    raise problem(
+        f"must be an IANA time zone such as Europe/Berlin{nearest(name, known)}"
+    )
 
 
 Zone = Annotated[ZoneInfo, *from_text(_zone, lambda zone: zone.key, {})]
@@ -271,7 +321,9 @@ def _cron(value: object) -> str:
     expression = require_text(value, "*/10 7-19 * * mon-fri")
     fields = expression.split()
     if len(fields) != 5:
-        raise problem("must have five fields: minute hour day month weekday, such as */10 7-19 * * mon-fri")
+        raise problem(
+            "must have five fields: minute hour day month weekday, such as */10 7-19 * * mon-fri"
+        )
     if re.search(r"(^|[,-])[0-9]", fields[4]):
         # crontab(5) counts from Sunday, APScheduler from Monday: one of the two would be a day off.
         raise problem(
@@ -281,7 +333,9 @@ def _cron(value: object) -> str:
 
     try:
         trigger = CronTrigger.from_crontab(expression, timezone="UTC")
-        comes = trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC))  # any date before today
+        comes = trigger.get_next_fire_time(
+            None, datetime(2024, 1, 1, tzinfo=UTC)
+        )  # any date before today
     except (ValueError, TypeError):
         raise problem(
             "is not a cron expression; write minute hour day month weekday, such as */10 7-19 * * mon-fri"
@@ -299,9 +353,14 @@ Cron = Annotated[str, *from_text(_cron, str, {})]
 
 def parse_address(value: object) -> str:
     """Return a calendar address in lower case and without `mailto:`, as it is compared."""
-    address = require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
+    address = (
+        require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
+    )
     # Not only mail addresses: a calendar user may be urn:uuid:… or an X.500 path (RFC 5545 section 3.3.3).
-    if not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address) or not address.isprintable():
+    if (
+        not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address)
+        or not address.isprintable()
+    ):
         raise problem("must be an address such as room@example.com")
     return address
 
@@ -312,9 +371,13 @@ Address = Annotated[str, *from_text(parse_address, str, {})]
 def _room_name(value: object) -> str:
     """Return a name without the signs that nobody sees, which come along when it is pasted."""
     written = require_text(value, "Small meeting room")
-    shown = [character for character in written if unicodedata.category(character) != "Cf"]
+    shown = [
+        character for character in written if unicodedata.category(character) != "Cf"
+    ]
     # Blanks of any width are printed as what they are, but are not called printable.
-    letters = [character for character in shown if unicodedata.category(character) != "Zs"]
+    letters = [
+        character for character in shown if unicodedata.category(character) != "Zs"
+    ]
     blanks = len(shown) - len(letters)
     require_printable("".join(letters) + " " * blanks)
     return "".join(shown)
@@ -348,13 +411,20 @@ def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
     normal = unicodedata.normalize("NFC", "".join(map(_normal_in_pattern, composed)))
     folded = "".join(map(_folded, normal))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a later Python may read otherwise is read as today
-        return tuple(re.compile(written, re.IGNORECASE) for written in dict.fromkeys((normal, folded)))
+        warnings.simplefilter(
+            "ignore"
+        )  # what a later Python may read otherwise is read as today
+        return tuple(
+            re.compile(written, re.IGNORECASE)
+            for written in dict.fromkeys((normal, folded))
+        )
 
 
 def _normal_in_pattern(character: str) -> str:
     """Return a character in NFKC; signs that would get a meaning of expressions by that mean themselves."""
-    normal = character if character.isascii() else unicodedata.normalize("NFKC", character)
+    normal = (
+        character if character.isascii() else unicodedata.normalize("NFKC", character)
+    )
     if normal == character:
         return normal
     return "".join(map(_escaped, normal))
@@ -435,7 +505,9 @@ def _state_url(value: object, info: ValidationInfo) -> str:
         raise problem("must be sqlite:///FILE, such as sqlite:///state.db")
     name = rest.removeprefix("/")
     if name in {"", ":memory:"} or name.startswith("file:"):
-        raise problem("must name a file, because what is booked must be known after a restart")
+        raise problem(
+            "must name a file, because what is booked must be known after a restart"
+        )
     if sentence := path_problem(name, directory_of(info) / name):
         raise problem(sentence)
     return f"sqlite:///{directory_of(info) / name}"

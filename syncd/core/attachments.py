@@ -66,7 +66,10 @@ class Publication:
 
 
 def attachments_of(
-    occurrence: Occurrence, publish_base_url: str, publish_types: Collection[str], notes: list[Note]
+    occurrence: Occurrence,
+    publish_base_url: str,
+    publish_types: Collection[str],
+    notes: list[Note],
 ) -> tuple[tuple[Attachment, ...], tuple[Publication, ...]]:
     """Return the attachments of an occurrence, and the files to publish for them; append notes on the others.
 
@@ -99,7 +102,9 @@ class _Attachments:
             why = self._add_inline(attach)
         if why is not None:
             name = attach.name or "without name"
-            self.notes.append(Note(Reason.ATTACHMENT_LEFT_OUT, f"The attachment {name} {why}."))
+            self.notes.append(
+                Note(Reason.ATTACHMENT_LEFT_OUT, f"The attachment {name} {why}.")
+            )
 
     def _add_link(self, link: Link) -> str | None:
         """Add a link; return why it is left out, else None."""
@@ -119,7 +124,9 @@ class _Attachments:
         if kind not in self.publish_types:
             shown = f"of type {kind}" if kind else "without a known type"
             return f"is inline data {shown}, which attachments.types does not name"
-        published_bytes = sum(len(publication.data) for publication in self.publications)
+        published_bytes = sum(
+            len(publication.data) for publication in self.publications
+        )
         if published_bytes + len(inline.data) > MAX_PUBLISHED_BYTES:
             return f"makes more than {MAX_PUBLISHED_BYTES // 1_000_000} MB of one event"
         published = _publication(inline.data, kind)
@@ -139,7 +146,11 @@ def _absolute(uri: str, base_url: str) -> str | None:
     try:
         url = urljoin(base_url, uri) if base_url else uri
         parts = urlsplit(url)
-        return url if parts.scheme.lower() in {"http", "https"} and parts.hostname else None
+        return (
+            url
+            if parts.scheme.lower() in {"http", "https"} and parts.hostname
+            else None
+        )
     except ValueError:
         return None
 
@@ -160,7 +171,11 @@ def _type_of(media_type: str | None, name: str) -> str | None:
     if known:
         return known
     stem, dot, extension = name.rpartition(".")
-    return extension.lower() if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", extension) else None
+    return (
+        extension.lower()
+        if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", extension)
+        else None
+    )
 
 
 def _size_text(size: int) -> str:

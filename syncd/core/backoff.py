@@ -10,7 +10,9 @@ LONGEST_BACK_OFF = timedelta(hours=6)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def backed_off(interval: timedelta, failures: int, longest: timedelta = LONGEST_BACK_OFF) -> timedelta:
+def backed_off(
+    interval: timedelta, failures: int, longest: timedelta = LONGEST_BACK_OFF
+) -> timedelta:
     """Return how long to wait after failures in a row: `interval` after the first, then doubling.
 
     Never more than `longest`, and never less than `interval`.

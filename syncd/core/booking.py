@@ -98,8 +98,12 @@ class Booking:
             raise ValueError(f"a booking in state {self.state} has a reservation id")
         if self.state in HOLDING_STATES and self.content is None:
             raise ValueError(f"a booking in state {self.state} has confirmed content")
-        if self.state is BookingState.SENDING and (self.pending is None or self.attempted_at is None):
-            raise ValueError("a booking in state sending has pending content and the time of its attempt")
+        if self.state is BookingState.SENDING and (
+            self.pending is None or self.attempted_at is None
+        ):
+            raise ValueError(
+                "a booking in state sending has pending content and the time of its attempt"
+            )
 
     @classmethod
     def of(
@@ -186,7 +190,9 @@ class Booking:
         if reservation.mark and str(reservation.mark) == self.mark:
             return False
         spec = self.spec
-        same_room = "room_id" in reservation.unsaid or reservation.room_id == spec.room_id
+        same_room = (
+            "room_id" in reservation.unsaid or reservation.room_id == spec.room_id
+        )
         same_time = (reservation.start, reservation.end) == (spec.start, spec.end)
         return not (same_room and same_time)
 
@@ -257,7 +263,9 @@ class Booking:
 
     def changed_in_tuya(self, content: ReservationSpec) -> Booking:
         """Return the booking with the content that somebody gave it there; `drifted` is its origin before."""
-        return replace(self, content=content, drifted=self.drifted or self.origin, echo="")
+        return replace(
+            self, content=content, drifted=self.drifted or self.origin, echo=""
+        )
 
     def unclear(self, oddity: str) -> Booking:
         """Return the booking while its reservation makes no sense, or the API does not tell of it."""
@@ -268,7 +276,9 @@ class Booking:
         """Return the booking in its state, with the remark that a person has to decide about it."""
         return self.settled().with_state(self.state, Reason.VANISHED, detail)
 
-    def cancelling(self, reason: Reason, evidence: Evidence, detail: str, at: datetime) -> Booking:
+    def cancelling(
+        self, reason: Reason, evidence: Evidence, detail: str, at: datetime
+    ) -> Booking:
         """Return the intent to cancel and what it rests on, which is stored before the request leaves."""
         return replace(
             self,
@@ -289,9 +299,17 @@ class Booking:
         booked again for that.
         """
         against_the_calendar = self.reason is Reason.NOT_THE_ORGANIZER
-        state = BookingState.RELEASED if against_the_calendar else BookingState.CANCELLED
-        return replace(self.with_state(state, self.reason, detail), attempted_at=None, retry_at=None)
+        state = (
+            BookingState.RELEASED if against_the_calendar else BookingState.CANCELLED
+        )
+        return replace(
+            self.with_state(state, self.reason, detail),
+            attempted_at=None,
+            retry_at=None,
+        )
 
-    def with_state(self, state: BookingState, reason: Reason | None = None, detail: str = "") -> Booking:
+    def with_state(
+        self, state: BookingState, reason: Reason | None = None, detail: str = ""
+    ) -> Booking:
         """Return the booking in another state, for a reason."""
         return replace(self, state=state, reason=reason, detail=detail)

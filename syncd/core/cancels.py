@@ -33,7 +33,11 @@ class Cancels:
     """Decides about cancels for one draft; `conclude` comes last, when all of them are proposed."""
 
     def __init__(
-        self, draft: Draft, readings: Mapping[str, Reading], policy: Policy, resting: Totals | None = None
+        self,
+        draft: Draft,
+        readings: Mapping[str, Reading],
+        policy: Policy,
+        resting: Totals | None = None,
     ) -> None:
         self._draft = draft
         self._readings = readings
@@ -49,22 +53,30 @@ class Cancels:
         """Count what is live, by the source that decided it and by those that show it; what rests, too."""
         live = [booking for booking in bookings if booking.state in HOLDING_STATES]
         resting = self._resting
-        self._live_of_source = Counter(booking.source for booking in live) + resting.live
+        self._live_of_source = (
+            Counter(booking.source for booking in live) + resting.live
+        )
         shown = resting.shown.copy()
         present = resting.shown.copy()
         returned = Counter[str]()
         for booking in live:
             shown.update(booking.witnesses)
-            seen = [name for name in booking.witnesses if self._has_event(name, booking)]
+            seen = [
+                name for name in booking.witnesses if self._has_event(name, booking)
+            ]
             present.update(seen)
             if booking.reason is Reason.SOURCE_EMPTY:
                 returned.update(seen)
         self._coverages = {
-            name: Coverage(count, present[name], returned[name]) for name, count in shown.items()
+            name: Coverage(count, present[name], returned[name])
+            for name, count in shown.items()
         }
 
     def _has_event(self, source: str, booking: Booking) -> bool:
-        return source in self._readings and booking.key.uid in self._readings[source].presence
+        return (
+            source in self._readings
+            and booking.key.uid in self._readings[source].presence
+        )
 
     def absence_in(self, booking: Booking, source: str) -> Absence:
         """Judge what one source proves that does not show a booking's occurrence."""
@@ -83,15 +95,22 @@ class Cancels:
     def absence(self, booking: Booking) -> Absence:
         """Judge what all sources together prove of a booking whose occurrence none of them shows."""
         policy = self._policy
-        return absence(booking, self._readings, policy.configured, policy.safety, self._coverages)
+        return absence(
+            booking, self._readings, policy.configured, policy.safety, self._coverages
+        )
 
-    def propose(self, booking: Booking, reason: Reason, evidence: Evidence, detail: str) -> None:
+    def propose(
+        self, booking: Booking, reason: Reason, evidence: Evidence, detail: str
+    ) -> None:
         """Cancel a reservation on that evidence, unless something is in the way."""
         if evidence is Evidence.INFERRED:
             self.hold(booking, reason, detail)
         elif not self._policy.mode.cancels:
             self._skip(booking, Reason.MODE, self._mode_forbids(detail))
-        elif booking.reason in {Reason.REFUSED, Reason.DROPPED} and booking.pending is None:
+        elif (
+            booking.reason in {Reason.REFUSED, Reason.DROPPED}
+            and booking.pending is None
+        ):
             self._skip(booking, booking.reason, booking.detail)
         elif evidence is Evidence.SHOWN:
             self._shown.append(Cancel(booking, reason, evidence, detail))
@@ -105,7 +124,13 @@ class Cancels:
         """
         self._told.append(update)
 
-    def hold(self, booking: Booking, reason: Reason, detail: str, instead: Update | None = None) -> None:
+    def hold(
+        self,
+        booking: Booking,
+        reason: Reason,
+        detail: str,
+        instead: Update | None = None,
+    ) -> None:
         """Leave a cancel, or what is to be done instead, to a person, and remember why."""
         mode = self._policy.mode
         if instead is None and not mode.cancels:
@@ -117,7 +142,12 @@ class Cancels:
             return
         if booking.reason is not reason:
             booking = replace(
-                booking, pending=None, reason=reason, detail=detail, retry_at=None, blocked_by=None
+                booking,
+                pending=None,
+                reason=reason,
+                detail=detail,
+                retry_at=None,
+                blocked_by=None,
             )
             self._draft.amended[booking.row] = booking
         if instead is not None:
@@ -143,7 +173,11 @@ class Cancels:
 
         What was held for it before stays held, and does not count again.
         """
-        new = Counter(c.booking.source for c in self._told if c.booking.reason is not Reason.TOLD_FLOOD)
+        new = Counter(
+            c.booking.source
+            for c in self._told
+            if c.booking.reason is not Reason.TOLD_FLOOD
+        )
         for change in self._told:
             name = change.booking.source
             live = self._live_of_source[name]

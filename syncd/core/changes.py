@@ -139,7 +139,9 @@ class Skip:
         return self.reason in FOR_A_PERSON
 
     @classmethod
-    def of_meeting(cls, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> Skip:
+    def of_meeting(
+        cls, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None
+    ) -> Skip:
         """Return the row of a wanted meeting that is not booked, or of a change of it that is not made."""
         return cls(
             key=meeting.key,
@@ -204,7 +206,9 @@ class Renamed:
     of: int
 
     def __str__(self) -> str:
-        return f"{self.uids} of {self.of} UIDs changed, re-keyed; the reservations stay."
+        return (
+            f"{self.uids} of {self.of} UIDs changed, re-keyed; the reservations stay."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,9 @@ class Plan:
                 changes.append(change)
         return replace(self, changes=tuple(changes))
 
-    def put_off(self, keys: Collection[OccurrenceKey], reason: Reason, detail: str) -> Plan:
+    def put_off(
+        self, keys: Collection[OccurrenceKey], reason: Reason, detail: str
+    ) -> Plan:
         """Return the plan in which the creates of some occurrences wait."""
         changes: list[Change] = []
         noted: list[Booking] = []
@@ -272,7 +278,9 @@ class Plan:
     @property
     def held(self) -> tuple[Booking, ...]:
         """Return the bookings whose cancellation a person has to approve."""
-        return tuple(c.booking for c in self.changes if isinstance(c, Hold) and c.approvable)
+        return tuple(
+            c.booking for c in self.changes if isinstance(c, Hold) and c.approvable
+        )
 
     @property
     def held_checksum(self) -> str | None:
@@ -286,7 +294,9 @@ class Plan:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
 
-def _waiting(meeting: Meeting, reason: Reason, detail: str, record: Booking | None) -> Booking:
+def _waiting(
+    meeting: Meeting, reason: Reason, detail: str, record: Booking | None
+) -> Booking:
     """Return the record of a meeting that waits, in place of the one that it has."""
     waiting = Booking.of(meeting, BookingState.WAITING, reason, detail)
     if record is None:
@@ -297,11 +307,23 @@ def _waiting(meeting: Meeting, reason: Reason, detail: str, record: Booking | No
 def _row(change: Change) -> list[str | None]:
     match change:
         case Create(meeting=meeting) | Wait(meeting=meeting):
-            key, room, content = meeting.key, meeting.spec.room_id, meeting.spec.fingerprint
+            key, room, content = (
+                meeting.key,
+                meeting.spec.room_id,
+                meeting.spec.fingerprint,
+            )
         case Update(meeting=meeting):
-            key, room, content = meeting.key, meeting.spec.room_id, meeting.spec.fingerprint
+            key, room, content = (
+                meeting.key,
+                meeting.spec.room_id,
+                meeting.spec.fingerprint,
+            )
         case Cancel(booking=booking) | Hold(booking=booking):
-            key, room, content = booking.key, booking.room_id, booking.reservation_id or ""
+            key, room, content = (
+                booking.key,
+                booking.room_id,
+                booking.reservation_id or "",
+            )
         case Skip():
             key, room, content = change.key, change.room_id, change.reservation_id or ""
     return [

@@ -32,17 +32,26 @@ class Document:
     def blocks(self) -> Iterator[bytes]:
         """Yield the body in blocks of at most `BLOCK` bytes; raises `SourceError`."""
         if isinstance(self.content, bytes):
-            yield from (self.content[start : start + BLOCK] for start in range(0, len(self.content), BLOCK))
+            yield from (
+                self.content[start : start + BLOCK]
+                for start in range(0, len(self.content), BLOCK)
+            )
         else:
             yield from self.content()
 
     @property
     def body(self) -> bytes:
         """Return the whole body; raises `SourceError`."""
-        return self.content if isinstance(self.content, bytes) else b"".join(self.content())
+        return (
+            self.content
+            if isinstance(self.content, bytes)
+            else b"".join(self.content())
+        )
 
 
-_FOLDS_IN_SEQUENCE = re.compile(rb"(?<=[\x80-\xff])((?:(?:\r+\n|\n|\r)[ \t])++)([\x80-\xbf]+)")
+_FOLDS_IN_SEQUENCE = re.compile(
+    rb"(?<=[\x80-\xff])((?:(?:\r+\n|\n|\r)[ \t])++)([\x80-\xbf]+)"
+)
 
 
 def text_of(body: bytes) -> tuple[str, bool]:
@@ -61,7 +70,9 @@ def text_of(body: bytes) -> tuple[str, bool]:
 
 def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)  # it is named for decoding alone
-    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+    return error.object[error.start : error.end].decode(
+        "cp1252", errors="replace"
+    ), error.end
 
 
 _AS_WINDOWS_1252 = "syncd.windows-1252"

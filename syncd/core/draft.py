@@ -40,11 +40,20 @@ class Draft:
         gone = {id(change) for change in changes}
         self.changes = [change for change in self.changes if id(change) not in gone]
 
-    def skip(self, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None) -> None:
+    def skip(
+        self, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None
+    ) -> None:
         """Add the row of a meeting that is not booked or changed, and why."""
         self.add(Skip.of_meeting(meeting, reason, detail, booking))
 
-    def keep(self, booking: Booking, reason: Reason | None, detail: str, *, unchanged: bool = False) -> None:
+    def keep(
+        self,
+        booking: Booking,
+        reason: Reason | None,
+        detail: str,
+        *,
+        unchanged: bool = False,
+    ) -> None:
         """Record that a booking stays as it is, and why."""
         self.kept.append(Keep(booking, reason, detail, unchanged))
 
@@ -57,13 +66,22 @@ class Draft:
         return self.amended.get(booking.row, booking)
 
     def close(
-        self, booking: Booking, state: BookingState, reason: Reason | None = None, detail: str = ""
+        self,
+        booking: Booking,
+        state: BookingState,
+        reason: Reason | None = None,
+        detail: str = "",
     ) -> None:
         """Record that a booking ends in a closed state without a request."""
         self.closed.append(booking.with_state(state, reason, detail))
 
     def record_unbooked(
-        self, meeting: Meeting, booking: Booking | None, state: BookingState, reason: Reason, detail: str
+        self,
+        meeting: Meeting,
+        booking: Booking | None,
+        state: BookingState,
+        reason: Reason,
+        detail: str,
     ) -> None:
         """Record, for `status`, a meeting that has no reservation, in place of its record if it has one."""
         if booking is not None and booking.reservation_id is not None:

@@ -109,7 +109,9 @@ def absence(
             f"The source {booking.source!r} is no longer in the configuration.",
         )
     answers = {
-        name: absence_in(booking, name, readings.get(name), safety, coverages.get(name, Coverage()))
+        name: absence_in(
+            booking, name, readings.get(name), safety, coverages.get(name, Coverage())
+        )
         for name in witnesses
     }
     own = answers.get(booking.source)
@@ -140,10 +142,16 @@ def absence_in(
         return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read.")
     presence = reading.presence.get(booking.key.uid)
     if presence is Presence.QUARANTINED and not _is_whole(booking, reading):
-        return Absence(None, Reason.QUARANTINED, "The event is in the calendar but cannot be understood.")
+        return Absence(
+            None,
+            Reason.QUARANTINED,
+            "The event is in the calendar but cannot be understood.",
+        )
     if not reading.complete:
         # What is missing may tell otherwise, also of a series that is there: of two exports the newer.
-        return Absence(None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely.")
+        return Absence(
+            None, Reason.UNCONFIRMED, f"The source {name!r} was not read completely."
+        )
     missing = reading.missing_with(booking.key.uid)
     awaited = awaited_file(missing, safety)
     if awaited is not None:
@@ -173,8 +181,13 @@ def _is_whole(booking: Booking, reading: Reading) -> bool:
 
 def _without_date(booking: Booking, name: str, reading: Reading) -> Absence:
     """Judge what it proves that a complete reading of a source has the event without this date."""
-    if booking.key.recurrence_id is not None and booking.spec.start >= reading.window.reach:
-        return Absence(None, Reason.UNCONFIRMED, "The series was not read so far ahead.")
+    if (
+        booking.key.recurrence_id is not None
+        and booking.spec.start >= reading.window.reach
+    ):
+        return Absence(
+            None, Reason.UNCONFIRMED, "The series was not read so far ahead."
+        )
     missing = reading.missing_with(booking.key.uid)
     with_others = _file_with_others(missing)
     if with_others is not None:
@@ -203,13 +216,19 @@ def _without_event(
     else:
         alone = coverage.present == 0 and coverage.live > safety.empty_hold
     if alone or reading.documents == 0:
-        what = "no event at all" if reading.events == 0 else "none of the events that were booked"
+        what = (
+            "no event at all"
+            if reading.events == 0
+            else "none of the events that were booked"
+        )
         detail = f"The source {name!r} has {what}, but {coverage.live} live bookings."
         return Absence(Evidence.INFERRED, Reason.SOURCE_EMPTY, detail)
     if with_others is not None:
         return _gone_with_others(name, with_others)
     if booking.reason is Reason.FILE_GONE:
-        return Absence(Evidence.INFERRED, Reason.FILE_GONE, booking.detail)  # held once, until approved
+        return Absence(
+            Evidence.INFERRED, Reason.FILE_GONE, booking.detail
+        )  # held once, until approved
     if missing:
         detail = f"Its file {missing[0].document} is gone from the directory of {name!r}, others are there."
     else:
@@ -229,13 +248,13 @@ def _file_with_others(missing: Iterable[Missing]) -> Missing | None:
 
 def _gone_with_others(name: str, file: Missing) -> Absence:
     """Return what it proves that a file is gone which held other events, too: that a person has to look."""
-    detail = (
-        f"The file {file.document}, which held it and other events, is gone from the directory of {name!r}."
-    )
+    detail = f"The file {file.document}, which held it and other events, is gone from the directory of {name!r}."
     return Absence(Evidence.INFERRED, Reason.FILE_GONE, detail)
 
 
-def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety) -> Absence:
+def confirmed(
+    booking: Booking, shown: Absence, without: Sequence[Reading], safety: Safety
+) -> Absence:
     """Return `shown` once enough readings lack the event; until then an absence from which nothing follows.
 
     A round counts when every source that has to lack the event was read anew since the last one, and the
@@ -243,15 +262,23 @@ def confirmed(booking: Booking, shown: Absence, without: Sequence[Reading], safe
     """
     needed = max(safety.confirmations.get(reading.source, 1) for reading in without)
     counted = _read_in(booking.missed_in)
-    before = booking.missed if counted.keys() == {reading.source for reading in without} else 0
+    before = (
+        booking.missed
+        if counted.keys() == {reading.source for reading in without}
+        else 0
+    )
     anew = all(counted.get(reading.source) != reading.identity for reading in without)
     seen = before + anew
     if seen >= needed:
         return shown
     detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
     if not anew:
-        return Absence(None, Reason.UNCONFIRMED, detail, booking.missed, booking.missed_in)
-    counted_in = "\n".join(sorted(f"{reading.identity} {reading.source}" for reading in without))
+        return Absence(
+            None, Reason.UNCONFIRMED, detail, booking.missed, booking.missed_in
+        )
+    counted_in = "\n".join(
+        sorted(f"{reading.identity} {reading.source}" for reading in without)
+    )
     return Absence(None, Reason.UNCONFIRMED, detail, seen, counted_in)
 
 
@@ -261,7 +288,9 @@ def _read_in(counted_in: str) -> dict[str, str]:
     return {source: identity for identity, _, source in lines}
 
 
-def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety) -> set[str]:
+def within_budget(
+    shown: Mapping[str, int], live_of_source: Mapping[str, int], safety: Safety
+) -> set[str]:
     """Return the sources whose *shown* cancels of this cycle may all be made."""
     affordable: set[str] = set()
     for name, count in shown.items():
@@ -273,5 +302,8 @@ def within_budget(shown: Mapping[str, int], live_of_source: Mapping[str, int], s
 
 def held_checksum(held: Iterable[Booking]) -> str | None:
     """Return the identity of a set of held cancellations, 12 hexadecimal digits; None for the empty set."""
-    rows = sorted([b.key.scope, b.key.uid, b.key.recurrence_id or "", b.reservation_id or ""] for b in held)
+    rows = sorted(
+        [b.key.scope, b.key.uid, b.key.recurrence_id or "", b.reservation_id or ""]
+        for b in held
+    )
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12] if rows else None

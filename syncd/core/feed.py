@@ -82,7 +82,9 @@ class Snapshot:
     wait_until: datetime | None = None
     unconditional_until: datetime | None = None
 
-    def failed(self, now: datetime, interval: timedelta, retry_at: datetime | None) -> Snapshot:
+    def failed(
+        self, now: datetime, interval: timedelta, retry_at: datetime | None
+    ) -> Snapshot:
         """Return the snapshot after one more failure: asked after twice the time, or when the server says."""
         failures = self.failures + 1
         # However long its interval: a feed that failed is asked sooner again.

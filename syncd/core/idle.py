@@ -39,7 +39,9 @@ def at_rest(
     noted = (*draft.amended.values(), *draft.closed, *wishes)
     restless = {booking.key.uid for booking in noted}
     restless |= {uid_of(change) for change in draft.changes if not _lasts(change, seen)}
-    restless |= {b.key.uid for b in bookings if _needs_a_look(b) or not _is_wanted(b, seen)}
+    restless |= {
+        b.key.uid for b in bookings if _needs_a_look(b) or not _is_wanted(b, seen)
+    }
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
         found[booking.key.uid].add_booking(booking)
@@ -47,8 +49,15 @@ def at_rest(
         if isinstance(change, Skip):
             found[uid_of(change)].skipped += 1
     for key, (witnessed, result) in seen.items():
-        found[key.uid].moments += (*_turns(witnessed.occurrence, result, policy), *witnessed.ends)
-    return {uid: gathered.rest(now) for uid, gathered in found.items() if uid not in restless}
+        found[key.uid].moments += (
+            *_turns(witnessed.occurrence, result, policy),
+            *witnessed.ends,
+        )
+    return {
+        uid: gathered.rest(now)
+        for uid, gathered in found.items()
+        if uid not in restless
+    }
 
 
 def _lasts(change: Change, seen: Seen) -> bool:
@@ -57,7 +66,9 @@ def _lasts(change: Change, seen: Seen) -> bool:
         case Wait(reason=reason):
             return reason is Reason.TOO_EARLY
         case Skip(key=key, needs_person=needs_person):
-            return key in seen and isinstance(seen[key][1], Skipped) and not needs_person
+            return (
+                key in seen and isinstance(seen[key][1], Skipped) and not needs_person
+            )
         case _:
             return False
 
@@ -75,7 +86,9 @@ def _is_wanted(booking: Booking, seen: Seen) -> bool:
     return set(booking.witnesses) <= set(known[0].witnesses)
 
 
-def _turns(occurrence: Occurrence, result: Mapped, policy: Policy) -> Iterable[datetime]:
+def _turns(
+    occurrence: Occurrence, result: Mapped, policy: Policy
+) -> Iterable[datetime]:
     """Yield when an occurrence enters the horizon, can be booked, or is over."""
     horizon = policy.window.end - policy.window.start
     spans = [extent_of(occurrence)] if isinstance(result, Skipped) else result.specs

@@ -47,7 +47,9 @@ class Listing:
             return self.doubt
         return f"The API's list shows reservations without a usable id: {len(self.nameless)}."
 
-    def lacks(self, mark: str | None, creator: str, known_ids: Collection[str] = ()) -> bool:
+    def lacks(
+        self, mark: str | None, creator: str, known_ids: Collection[str] = ()
+    ) -> bool:
         """Tell whether it hides nothing that a creator made with this mark (None: without a mark).
 
         That is so if it can be believed as a whole, and no item that does not tell its id or its mark could

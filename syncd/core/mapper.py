@@ -133,12 +133,16 @@ class Mapper:
         if skipped is not None:
             return skipped
         if isinstance(occurrence.when, Moment):
-            return Skipped(Reason.NO_DURATION, "The event has neither an end nor a duration.")
+            return Skipped(
+                Reason.NO_DURATION, "The event has neither an end nor a duration."
+            )
         if isinstance(occurrence.when, Days) and rules.all_day == "skip":
             return Skipped(Reason.ALL_DAY, "The event lasts whole days.")
         span = self._span(occurrence.when, occurrence.zone)
         if span is None:
-            return Skipped(Reason.NO_DURATION, "A clock change leaves the event no length.")
+            return Skipped(
+                Reason.NO_DURATION, "A clock change leaves the event no length."
+            )
         notes: list[Note] = []
         rooms = self._rooms.of(occurrence, self._of_source(occurrence).room_id, notes)
         if not rooms and rules.roomless == "skip":
@@ -161,7 +165,11 @@ class Mapper:
         return None
 
     def _masked(
-        self, occurrence: Occurrence, span: Timespan, rooms: tuple[str, ...], notes: list[Note]
+        self,
+        occurrence: Occurrence,
+        span: Timespan,
+        rooms: tuple[str, ...],
+        notes: list[Note],
     ) -> Wanted:
         """Return reservations that say nothing of an event but its time, rooms and creator."""
         rules = self._rules
@@ -178,17 +186,25 @@ class Mapper:
             description="",
             creator=creator,
         )
-        return Wanted(_per_room(spec, rooms), tuple(note for note in notes if note.reason in _OF_ROOMS))
+        return Wanted(
+            _per_room(spec, rooms),
+            tuple(note for note in notes if note.reason in _OF_ROOMS),
+        )
 
     def _shown(
-        self, occurrence: Occurrence, span: Timespan, rooms: tuple[str, ...], notes: list[Note]
+        self,
+        occurrence: Occurrence,
+        span: Timespan,
+        rooms: tuple[str, ...],
+        notes: list[Note],
     ) -> Wanted:
         """Return reservations with all that an event says; `notes` are those on its rooms."""
         rules = self._rules
         creator = self._creator(occurrence)
         people = self._people(occurrence)
         notes.extend(
-            Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.") for name in people.unmapped
+            Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.")
+            for name in people.unmapped
         )
         present = tuple(people.participants) or (creator,)
         attachments, publications = attachments_of(
@@ -200,7 +216,9 @@ class Mapper:
             end=span.end,
             room_id=None,
             participants=present,
-            cc_participants=tuple(user for user in people.informed if user not in present),
+            cc_participants=tuple(
+                user for user in people.informed if user not in present
+            ),
             notice=rules.notice,
             notice_time_s=self._notice_time(occurrence, span),
             description=self._description(occurrence, notes),
@@ -208,7 +226,9 @@ class Mapper:
             attachments=attachments,
         )
         rejected = self._rejected(people)
-        return Wanted(_per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected)
+        return Wanted(
+            _per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected
+        )
 
     def _span(self, when: Timespan | Days, zone_name: str) -> Timespan | None:
         """Return the instants of an occurrence; None where a clock change leaves the day no working hours."""
@@ -221,7 +241,9 @@ class Mapper:
         else:
             opening, closing = self._rules.working_hours
             begins = datetime.combine(when.start, opening, zone).astimezone(UTC)
-            ends = datetime.combine(when.end - timedelta(days=1), closing, zone).astimezone(UTC)
+            ends = datetime.combine(
+                when.end - timedelta(days=1), closing, zone
+            ).astimezone(UTC)
         return Timespan(begins, ends) if begins < ends else None
 
     # People
@@ -232,7 +254,11 @@ class Mapper:
     def _guests(self, occurrence: Occurrence) -> list[Attendee]:
         """Return the people among the attendees, without those who sent a delegate that is invited too."""
         present = without_delegators(occurrence.attendees)
-        return [a for a in present if not a.is_resource and self._rooms.of_attendee(a) is None]
+        return [
+            a
+            for a in present
+            if not a.is_resource and self._rooms.of_attendee(a) is None
+        ]
 
     def _user_of(self, person: Person) -> str | None:
         for address in person.addresses:
@@ -241,7 +267,9 @@ class Mapper:
         return None
 
     def _creator(self, occurrence: Occurrence) -> str:
-        organizer = self._user_of(occurrence.organizer) if occurrence.organizer else None
+        organizer = (
+            self._user_of(occurrence.organizer) if occurrence.organizer else None
+        )
         return organizer or self._of_source(occurrence).creator or self._rules.creator
 
     def _people(self, occurrence: Occurrence) -> _People:
@@ -308,7 +336,12 @@ class Mapper:
         text = plain(occurrence.description)
         link = fold_space(occurrence.joining_link)
         if link and utf16_length(link) > limit:
-            notes.append(Note(Reason.TEXT_CUT, "The joining link is longer than a description may be."))
+            notes.append(
+                Note(
+                    Reason.TEXT_CUT,
+                    "The joining link is longer than a description may be.",
+                )
+            )
             link = ""
         if not link or link in cut(text, limit):
             fitted = shortened = cut(text, limit)
@@ -317,9 +350,16 @@ class Mapper:
             shortened = cut(text, limit - utf16_length(link) - 1)
             fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
         if shortened != text:
-            notes.append(Note(Reason.TEXT_CUT, f"The description was cut to {DESCRIPTION_LIMIT} characters."))
+            notes.append(
+                Note(
+                    Reason.TEXT_CUT,
+                    f"The description was cut to {DESCRIPTION_LIMIT} characters.",
+                )
+            )
         return fitted
 
 
-def _per_room(spec: ReservationSpec, rooms: tuple[str, ...]) -> tuple[ReservationSpec, ...]:
+def _per_room(
+    spec: ReservationSpec, rooms: tuple[str, ...]
+) -> tuple[ReservationSpec, ...]:
     return tuple(spec.in_room(room) for room in rooms) if rooms else (spec,)

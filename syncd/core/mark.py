@@ -16,7 +16,9 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no letter 
 
 
 def _short_hash(text: str, length: int) -> str:
-    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
+    number = int.from_bytes(
+        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big"
+    )
     return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(length))
 
 
@@ -40,8 +42,12 @@ class Mark:
 
         The room is left out on purpose: a reservation keeps its mark when its meeting changes rooms.
         """
-        identity = json.dumps([instance, key.scope, key.uid, key.recurrence_id, generation])
-        return cls(instance=cls.instance_code(instance), token=_short_hash(identity, 10))
+        identity = json.dumps(
+            [instance, key.scope, key.uid, key.recurrence_id, generation]
+        )
+        return cls(
+            instance=cls.instance_code(instance), token=_short_hash(identity, 10)
+        )
 
     @staticmethod
     @cache

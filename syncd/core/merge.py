@@ -188,7 +188,9 @@ def _standing(
     for key, decider in deciders.items():
         if (key.scope, key.uid) in known:
             known[key.scope, key.uid].append(decider)
-    return {event: _Standing.of(said[event], known[event], readings) for event in shared}
+    return {
+        event: _Standing.of(said[event], known[event], readings) for event in shared
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,10 @@ class _Standing:
 
     @classmethod
     def of(
-        cls, said: Sequence[Occurrence], known: Iterable[Decider], readings: Mapping[str, Reading]
+        cls,
+        said: Sequence[Occurrence],
+        known: Iterable[Decider],
+        readings: Mapping[str, Reading],
     ) -> _Standing:
         """Return the standing of the copies of one event, by those that are known to have decided."""
         newest: dict[_Voice, Occurrence] = {}
@@ -236,13 +241,17 @@ class _Standing:
             newest[_voice(copy)] = max(before, copy, key=_revision)
         known = tuple(known)
         # What is over tells who decided only where nothing goes on.
-        former = _voices_of([decider for decider in known if not decider.past] or known, said)
+        former = _voices_of(
+            [decider for decider in known if not decider.past] or known, said
+        )
         organizers: set[str] = set()
         for copy in said:
             if _voice(copy) in former:
                 organizers.update(copy.copy_organizer)
         deciding = _of_the_organizer(said, organizers) or former
-        speakers = {voice: _speaker(newest[voice], said, newest, readings) for voice in deciding}
+        speakers = {
+            voice: _speaker(newest[voice], said, newest, readings) for voice in deciding
+        }
         return cls(former, speakers, newest)
 
     def decider_among(self, copies: Sequence[Occurrence]) -> Decider | None:
@@ -251,7 +260,9 @@ class _Standing:
         if not own:
             return None
         newest = max(own, key=_revision)
-        return Decider(newest.source, newest.fingerprint, newest.document, of_others=True)
+        return Decider(
+            newest.source, newest.fingerprint, newest.document, of_others=True
+        )
 
     def denies(self, key: OccurrenceKey, copies: Sequence[Occurrence]) -> bool:
         """Tell whether those that decide have the event without this date, which only others show."""
@@ -266,7 +277,9 @@ def _voice(copy: Occurrence) -> _Voice:
     return (copy.source, copy.document)
 
 
-def _voices_of(known: Iterable[Decider], said: Sequence[Occurrence]) -> frozenset[_Voice]:
+def _voices_of(
+    known: Iterable[Decider], said: Sequence[Occurrence]
+) -> frozenset[_Voice]:
     """Return the voices that decided and are there; a document that was renamed is known by its content."""
     there = {_voice(copy) for copy in said}
     found: set[_Voice] = set()
@@ -277,18 +290,28 @@ def _voices_of(known: Iterable[Decider], said: Sequence[Occurrence]) -> frozense
         else:
             renamed[decider.origin] = decider.source
     if renamed:
-        found |= {_voice(copy) for copy in said if renamed.get(copy.fingerprint) == copy.source}
+        found |= {
+            _voice(copy)
+            for copy in said
+            if renamed.get(copy.fingerprint) == copy.source
+        }
     return frozenset(found)
 
 
-def _of_the_organizer(said: Sequence[Occurrence], organizers: Collection[str]) -> frozenset[_Voice]:
+def _of_the_organizer(
+    said: Sequence[Occurrence], organizers: Collection[str]
+) -> frozenset[_Voice]:
     """Return the voices of calendars of the organizer, by the word of the administrator; none if unclear.
 
     Whoever has a calendar named after him may write the UID of somebody else's meeting into it, with himself
     as the organizer: so it has to be an organizer that those copies name which decided until now.
     """
     theirs = [copy for copy in said if copy.authority is Authority.ORGANIZER]
-    theirs = [copy for copy in theirs if not organizers or not _organizer(copy).isdisjoint(organizers)]
+    theirs = [
+        copy
+        for copy in theirs
+        if not organizers or not _organizer(copy).isdisjoint(organizers)
+    ]
     if not all(_share_organizer(copy, theirs[0]) for copy in theirs):
         return frozenset()
     return frozenset(_voice(copy) for copy in theirs)
@@ -312,7 +335,11 @@ def _speaker(
 
 
 def _witnessed(
-    copies: Sequence[Occurrence], decider: Decider | None, owners: frozenset[str], *, signed: bool
+    copies: Sequence[Occurrence],
+    decider: Decider | None,
+    owners: frozenset[str],
+    *,
+    signed: bool,
 ) -> Witnessed | None:
     """Return an occurrence with its witnesses; None if only copies show it that state nothing of it."""
     decision = decide(copies, decider, owners, signed=signed)
@@ -320,7 +347,9 @@ def _witnessed(
         return None
     witnesses = tuple(dict.fromkeys(copy.source for copy in copies))
     ends = tuple(extent_of(copy).end for copy in copies) if len(copies) > 1 else ()
-    return Witnessed(decision.occurrence, witnesses, ends, decision.told_off, decision.why)
+    return Witnessed(
+        decision.occurrence, witnesses, ends, decision.told_off, decision.why
+    )
 
 
 def decide(
@@ -335,7 +364,9 @@ def decide(
     `signed`: some copy of the event names people, so one that names none only witnesses that somebody is
     busy. A copy that only takes guests off (`uninvites`) states nothing either, but a person has to judge it.
     """
-    people = [copy for copy in copies if copy.authority is not Authority.NOBODY or not signed]
+    people = [
+        copy for copy in copies if copy.authority is not Authority.NOBODY or not signed
+    ]
     stating = [copy for copy in people if not copy.uninvites]
     if not stating:
         return None
@@ -361,16 +392,32 @@ class _Choice:
         if theirs:
             return max(theirs, key=_revision), "It is the copy of its organizer."
         if current is None:
-            return self._first(), "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+            return (
+                self._first(),
+                "It is the newest copy by SEQUENCE, then LAST-MODIFIED.",
+            )
         if self.decider is not None and self.decider.of_others:
             # Nothing is booked yet that a cancel could take away: the organizer's newest word counts.
-            theirs = [copy for copy in self.copies if copy is current or _share_organizer(copy, current)]
-            return max(theirs, key=_revision), "It is the newest copy of the organizer who decided before."
-        later = [copy for copy in self.copies if _is_later(copy, current) and not copy.cancelled]
+            theirs = [
+                copy
+                for copy in self.copies
+                if copy is current or _share_organizer(copy, current)
+            ]
+            return max(
+                theirs, key=_revision
+            ), "It is the newest copy of the organizer who decided before."
+        later = [
+            copy
+            for copy in self.copies
+            if _is_later(copy, current) and not copy.cancelled
+        ]
         if later:
             why = f"It has a higher SEQUENCE than the copy in {current.source!r} that decided before."
             return max(later, key=_revision), why
-        return current, "It decided before, and no later revision of its organizer takes over."
+        return (
+            current,
+            "It decided before, and no later revision of its organizer takes over.",
+        )
 
     def _may_be_theirs(self, copy: Occurrence, current: Occurrence | None) -> bool:
         """Tell whether a copy in a calendar of the organizer that it names is about a meeting of that person.
@@ -378,7 +425,9 @@ class _Choice:
         A meeting has the organizer that the copy names which decided until now, if it names one.
         """
         named = _organizer(current) if current is not None else frozenset()
-        return (not named or bool(named & _organizer(copy))) and not self._is_overruled(copy)
+        return (not named or bool(named & _organizer(copy))) and not self._is_overruled(
+            copy
+        )
 
     def _current(self) -> Occurrence | None:
         """Return the copy that decided before; None if its source shows no copy, or none decided yet."""
@@ -406,14 +455,18 @@ class _Choice:
     def _is_cancel_of_a_stranger(self, copy: Occurrence) -> bool:
         """Tell whether a copy is cancelled that another organizer's copy shows alive."""
         return copy.cancelled and any(
-            _organizer(other) and not other.cancelled and not _share_organizer(copy, other)
+            _organizer(other)
+            and not other.cancelled
+            and not _share_organizer(copy, other)
             for other in self.copies
         )
 
     def _is_overruled(self, copy: Occurrence) -> bool:
         """Tell whether a copy is cancelled and its organizer has shown the meeting alive since."""
         return copy.cancelled and any(
-            other.sequence > copy.sequence and not other.cancelled and _share_organizer(copy, other)
+            other.sequence > copy.sequence
+            and not other.cancelled
+            and _share_organizer(copy, other)
             for other in self.copies
         )
 
@@ -459,7 +512,9 @@ def _is_past(copy: Occurrence, chosen: Occurrence) -> bool:
     """
     if copy.sequence != chosen.sequence:
         return copy.sequence < chosen.sequence
-    if copy.uninvites and (chosen.authority is Authority.ORGANIZER or not _share_organizer(copy, chosen)):
+    if copy.uninvites and (
+        chosen.authority is Authority.ORGANIZER or not _share_organizer(copy, chosen)
+    ):
         return True
     guests = _guests(copy)
     if copy.uninvites or (copy.by_method and guests and _share_organizer(copy, chosen)):

@@ -222,9 +222,13 @@ class Occurrence:
     def fingerprint(self) -> str:
         """Return the identity of the content, equal for readings that say the same about the meeting."""
         said: list[object] = [
-            (f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NO_CONTENT
+            (f.name, getattr(self, f.name))
+            for f in fields(self)
+            if f.name not in _NO_CONTENT
         ]
-        said += [attendee.delegation for attendee in self.attendees if attendee.delegation]
+        said += [
+            attendee.delegation for attendee in self.attendees if attendee.delegation
+        ]
         text = repr(said)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -283,14 +287,18 @@ class Window:
     def ahead(cls, now: datetime, horizon: timedelta) -> Window:
         """Return the window of a cycle that starts at `now`."""
         require_aware(now, "now")
-        return cls(start=now, end=now + horizon, reach=now + horizon + timedelta(days=7))
+        return cls(
+            start=now, end=now + horizon, reach=now + horizon + timedelta(days=7)
+        )
 
 
 class Presence(StrEnum):
     """How a UID stands in a reading."""
 
     SERIES = "series"  # a master, or an event that does not recur: it speaks for all its dates
-    DETACHED = "detached"  # overrides only (invited to single dates): each speaks for itself
+    DETACHED = (
+        "detached"  # overrides only (invited to single dates): each speaks for itself
+    )
     QUARANTINED = "quarantined"  # there, and not understood: nothing follows from it
 
 
@@ -360,9 +368,13 @@ class Reading:
         return tuple(missing for missing in self.missing if missing.holds(uid))
 
     @classmethod
-    def unreadable(cls, source: str, at: datetime, window: Window, error: str) -> Reading:
+    def unreadable(
+        cls, source: str, at: datetime, window: Window, error: str
+    ) -> Reading:
         """Return a reading that failed, which carries no evidence at all."""
-        return cls(source=source, at=at, window=window, digest="", error=error, readable=False)
+        return cls(
+            source=source, at=at, window=window, digest="", error=error, readable=False
+        )
 
 
 def extent_of(occurrence: Occurrence) -> Timespan:
@@ -375,7 +387,9 @@ def extent_of(occurrence: Occurrence) -> Timespan:
         case Days(start=first, end=last):
             zone = ZoneInfo(occurrence.zone)
             begins = datetime.combine(first, time(), zone).astimezone(UTC)
-            return Timespan(begins, datetime.combine(last, time(), zone).astimezone(UTC))
+            return Timespan(
+                begins, datetime.combine(last, time(), zone).astimezone(UTC)
+            )
         case _:
             assert_never(occurrence.when)
 

@@ -61,7 +61,9 @@ def _text(key: OccurrenceKey) -> tuple[str, str, str]:
 
 def _with_vacating(updates: Sequence[Update]) -> Iterator[Update]:
     """Yield the updates in order, each with the bookings that vacate their rooms just before it."""
-    for index, broken in _topological(len(updates), _leaves_before_it_is_taken(updates)):
+    for index, broken in _topological(
+        len(updates), _leaves_before_it_is_taken(updates)
+    ):
         update = updates[index]
         if broken:
             vacating = tuple(updates[i].booking for i in broken)
@@ -69,7 +71,9 @@ def _with_vacating(updates: Sequence[Update]) -> Iterator[Update]:
         yield update
 
 
-def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _topological(
+    count: int, before: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield the indices below `count` with each `(first, second)` of `before` obeyed, else in their order.
 
     Where the pairs go round in a circle, its earliest index no longer has to be first; it is given with
@@ -109,7 +113,9 @@ def _topological(count: int, before: Iterable[tuple[int, int]]) -> Iterator[tupl
             pass_by(index)
 
 
-def _earliest_of_circle(index: int, preceding: Mapping[int, set[int]], passed: set[int]) -> int:
+def _earliest_of_circle(
+    index: int, preceding: Mapping[int, set[int]], passed: set[int]
+) -> int:
     """Return the earliest index of a circle that an index waits for, going backwards until one repeats."""
     path: dict[int, int] = {}
     while index not in path:
@@ -131,13 +137,18 @@ def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
     """Yield the pairs of creates that want one slot, in the order of CREATED, then of the UID."""
     specs = [create.meeting.spec for create in creates]
     for one, other in _overlapping(specs, specs):
-        if one != other and _seniority(creates[one].meeting) < _seniority(creates[other].meeting):
+        if one != other and _seniority(creates[one].meeting) < _seniority(
+            creates[other].meeting
+        ):
             yield one, other
 
 
 def _seniority(meeting: Meeting) -> tuple[datetime, tuple[str, str, str]]:
     key = meeting.key
-    return (meeting.occurrence.created or _NEVER, (key.uid, key.recurrence_id or "", key.scope))
+    return (
+        meeting.occurrence.created or _NEVER,
+        (key.uid, key.recurrence_id or "", key.scope),
+    )
 
 
 def _overlapping(

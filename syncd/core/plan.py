@@ -24,7 +24,14 @@ from syncd.core.idle import at_rest
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.meeting import Meeting
 from syncd.core.merge import Witnessed
-from syncd.core.occurrence import Defect, Occurrence, OccurrenceKey, Reading, Timespan, extent_of
+from syncd.core.occurrence import (
+    Defect,
+    Occurrence,
+    OccurrenceKey,
+    Reading,
+    Timespan,
+    extent_of,
+)
 from syncd.core.order import writing_order
 from syncd.core.policy import Policy
 from syncd.core.reasons import MEANINGS, Reason
@@ -54,8 +61,12 @@ def plan(
     `mapped` has an entry for each occurrence of `witnessed`; `bookings` are the current ones.
     UIDs that are at rest may be left out of all of these, each as a whole: `resting` stands for them.
     """
-    occurrences = {seen.occurrence.key: (seen, mapped[seen.occurrence.key]) for seen in witnessed}
-    return _Planner(occurrences, readings, policy, now, resting or Resting()).run(bookings)
+    occurrences = {
+        seen.occurrence.key: (seen, mapped[seen.occurrence.key]) for seen in witnessed
+    }
+    return _Planner(occurrences, readings, policy, now, resting or Resting()).run(
+        bookings
+    )
 
 
 class _Planner:
@@ -77,8 +88,12 @@ class _Planner:
         self.draft = Draft()
         self.holders: dict[str, Booking] = dict(resting.holders)
         self.cancels = Cancels(self.draft, readings, policy, resting.totals)
-        self.wanted = WantedMeetings(self.draft, self.cancels, policy, now, occurrences, self.holders)
-        self.unwanted = UnwantedBookings(self.draft, self.cancels, policy, readings, occurrences)
+        self.wanted = WantedMeetings(
+            self.draft, self.cancels, policy, now, occurrences, self.holders
+        )
+        self.unwanted = UnwantedBookings(
+            self.draft, self.cancels, policy, readings, occurrences
+        )
 
     def run(self, bookings: Iterable[Booking]) -> Plan:
         """Return the plan for all occurrences and these bookings."""
@@ -88,7 +103,9 @@ class _Planner:
         rekeying.follow_exchanged_sources(self._is_unread)
         self._take_stock(current)
         settled = self.occurrences.keys() | doubtful
-        rekeying.follow_moved_keys(settled, doubtful, self.cancels.absence, self.resting.totals.known)
+        rekeying.follow_moved_keys(
+            settled, doubtful, self.cancels.absence, self.resting.totals.known
+        )
         self._take_stock(current)
         for key in sorted((current.keys() | meetings.keys()) - doubtful):
             self._decide(key, meetings.get(key, []), current.get(key, []))
@@ -98,7 +115,9 @@ class _Planner:
         self._ration_calls()
         unchanged = self.draft.unchanged
         # Each reservation of a UID at rest is as its meeting wants it.
-        resting_unchanged = sum(self.resting.totals.live[name] for name in self.readings)
+        resting_unchanged = sum(
+            self.resting.totals.live[name] for name in self.readings
+        )
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(self.draft.changes),
@@ -133,7 +152,12 @@ class _Planner:
                 continue
             meetings[key] = [
                 Meeting(
-                    occurrence, witnessed.witnesses, spec, mapped.notes, mapped.publications, mapped.rejected
+                    occurrence,
+                    witnessed.witnesses,
+                    spec,
+                    mapped.notes,
+                    mapped.publications,
+                    mapped.rejected,
                 )
                 for spec in mapped.specs
                 if spec.end > self.now
@@ -156,7 +180,9 @@ class _Planner:
         doubtful: set[OccurrenceKey] = set()
         scopes = {key.scope for key in meetings}
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
-            if booking.reservation_id and (booking.in_doubt or booking.state in HOLDING_STATES):
+            if booking.reservation_id and (
+                booking.in_doubt or booking.state in HOLDING_STATES
+            ):
                 self.holders[booking.reservation_id] = booking
             is_over = booking.spec.end <= self.now
             goes_on = bool(booking.drifted) and booking.key in meetings
@@ -174,7 +200,11 @@ class _Planner:
     def _not_missed(self, booking: Booking) -> Booking:
         """Return a booking, without its count of readings that lack it if its source has it again."""
         known = self.occurrences.get(booking.key)
-        if not booking.missed or known is None or booking.source not in known[0].witnesses:
+        if (
+            not booking.missed
+            or known is None
+            or booking.source not in known[0].witnesses
+        ):
             return booking
         seen = replace(booking, missed=0, missed_in="")
         self.draft.amend(seen)
@@ -183,14 +213,18 @@ class _Planner:
     def _is_unread(self, booking: Booking) -> bool:
         """Tell whether the source of a booking could not be read, so that its meeting may still be there."""
         reading = self.readings.get(booking.source)
-        return booking.source in self.policy.configured and (reading is None or not reading.readable)
+        return booking.source in self.policy.configured and (
+            reading is None or not reading.readable
+        )
 
     def _take_stock(self, current: _Current) -> None:
         self.cancels.take_stock(_all_of(current))
 
     # One occurrence: the rooms that it wants against the bookings that it has
 
-    def _decide(self, key: OccurrenceKey, meetings: list[Meeting], booked: list[Booking]) -> None:
+    def _decide(
+        self, key: OccurrenceKey, meetings: list[Meeting], booked: list[Booking]
+    ) -> None:
         """Decide about one occurrence."""
         if self.unwanted.keep_if_decider_is_silent(key, meetings, booked):
             return
@@ -205,7 +239,9 @@ class _Planner:
         left = sorted(booked, key=lambda b: (b.state not in HOLDING_STATES, b.row))
         roomless: list[Meeting] = []
         for meeting in meetings:
-            same_room = next((b for b in left if b.room_id == meeting.spec.room_id), None)
+            same_room = next(
+                (b for b in left if b.room_id == meeting.spec.room_id), None
+            )
             if same_room is None:
                 roomless.append(meeting)
             else:
@@ -228,7 +264,11 @@ class _Planner:
         draft = self.draft
         freeing = [c for c in draft.changes if isinstance(c, Cancel | Update)]
         while freeing:
-            waiting = [c for c in draft.changes if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT]
+            waiting = [
+                c
+                for c in draft.changes
+                if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT
+            ]
             free = [wait for wait in waiting if _is_freed(wait.meeting.spec, freeing)]
             draft.remove(free)
             decided = len(draft.changes)
@@ -247,18 +287,27 @@ class _Planner:
         detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
         for change in put_off:
             self.draft.add(Wait(change.meeting, reason, detail, change.booking))
-            self.draft.record_unbooked(change.meeting, change.booking, BookingState.WAITING, reason, detail)
+            self.draft.record_unbooked(
+                change.meeting, change.booking, BookingState.WAITING, reason, detail
+            )
 
     def _report_quarantined(self, current: _Current) -> None:
         """Add a row for each event that cannot be understood, once for its source."""
-        booked = {booking.key.uid: booking.reservation_id for booking in _all_of(current)}
+        booked = {
+            booking.key.uid: booking.reservation_id for booking in _all_of(current)
+        }
         said: set[tuple[str, str]] = set()
         for reading in self.readings.values():
             for defect in reading.defects:
-                once = (reading.source, defect.uid or f"{defect.document}:{defect.line}")
+                once = (
+                    reading.source,
+                    defect.uid or f"{defect.document}:{defect.line}",
+                )
                 if once not in said:
                     said.add(once)
-                    self.draft.add(_quarantined(reading.source, defect, booked.get(defect.uid)))
+                    self.draft.add(
+                        _quarantined(reading.source, defect, booked.get(defect.uid))
+                    )
 
 
 def _all_of(current: _Current) -> Iterator[Booking]:
@@ -266,7 +315,9 @@ def _all_of(current: _Current) -> Iterator[Booking]:
         yield from booked
 
 
-def _elsewhere(booking: Booking, meetings: _Meetings, scopes: Iterable[str]) -> Iterator[OccurrenceKey]:
+def _elsewhere(
+    booking: Booking, meetings: _Meetings, scopes: Iterable[str]
+) -> Iterator[OccurrenceKey]:
     """Yield the keys under which another source seems to show the meeting of a booking that is in doubt.
 
     Booked under one of them it could be there twice.

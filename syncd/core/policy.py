@@ -27,7 +27,9 @@ class CallBudget:
     left: int
     short: bool = False
 
-    def put_off(self, changes: Sequence[Change], now: datetime) -> list[Create | Update]:
+    def put_off(
+        self, changes: Sequence[Change], now: datetime
+    ) -> list[Create | Update]:
         """Return the changes that have to wait, because cancels and nearer meetings get the calls."""
         wanted = [c for c in changes if isinstance(c, Create | Update)]
         wanted.sort(key=lambda c: (c.meeting.spec.start, c.meeting.key))
@@ -36,7 +38,8 @@ class CallBudget:
         return [
             change
             for place, change in enumerate(wanted)
-            if place >= affordable or (self.short and change.meeting.spec.start > now + NEAR)
+            if place >= affordable
+            or (self.short and change.meeting.spec.start > now + NEAR)
         ]
 
 

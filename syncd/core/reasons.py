@@ -171,7 +171,9 @@ class Evidence(StrEnum):
 
     TOLD = "told"  # the calendar itself says so: at once
     SHOWN = "shown"  # complete readings in which the neighbours are still there: after confirmations
-    INFERRED = "inferred"  # a conclusion from something larger: held until a person approves
+    INFERRED = (
+        "inferred"  # a conclusion from something larger: held until a person approves
+    )
     APPROVED = "approved"  # held before, and released by a person
 
 

@@ -16,7 +16,12 @@ from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus, same_text
+from syncd.core.reservation import (
+    Reservation,
+    ReservationSpec,
+    ReservationStatus,
+    same_text,
+)
 
 GENERATIONS = 16
 """How many reservations of one occurrence are looked for; each cancel and rebooking makes one more."""
@@ -78,7 +83,9 @@ class _OurMarks:
     live: tuple[Reservation, ...]
 
     @classmethod
-    def among(cls, reservations: Iterable[Reservation], instance: str, now: datetime) -> _OurMarks:
+    def among(
+        cls, reservations: Iterable[Reservation], instance: str, now: datetime
+    ) -> _OurMarks:
         """Find the reservations that carry a mark of an instance."""
         code = Mark.instance_code(instance)
         of: dict[str, str] = {}
@@ -93,7 +100,9 @@ class _OurMarks:
         return cls(of, tuple(live))
 
 
-def _cases(meetings: Iterable[Meeting], bookings: Iterable[Booking]) -> dict[OccurrenceKey, _Case]:
+def _cases(
+    meetings: Iterable[Meeting], bookings: Iterable[Booking]
+) -> dict[OccurrenceKey, _Case]:
     cases: defaultdict[OccurrenceKey, _Case] = defaultdict(_Case)
     for meeting in meetings:
         cases[meeting.key].meetings.append(meeting)
@@ -115,7 +124,9 @@ class _Findings:
 class _Recognition:
     """The working state of one call of `recognise`."""
 
-    def __init__(self, marks: _OurMarks, cases: Mapping[OccurrenceKey, _Case], instance: str) -> None:
+    def __init__(
+        self, marks: _OurMarks, cases: Mapping[OccurrenceKey, _Case], instance: str
+    ) -> None:
         self._marks = marks
         self._cases = cases
         self._instance = instance
@@ -127,7 +138,9 @@ class _Recognition:
         self._carried: dict[str, OccurrenceKey] = {}  # marks of records
         self._held: set[str | None] = set()  # ids of reservations that a record holds
         for key, case in cases.items():
-            self._carried |= {record.mark: key for record in case.records if record.mark}
+            self._carried |= {
+                record.mark: key for record in case.records if record.mark
+            }
             self._held |= case.held
         # Where records carry all marks, nobody needs all marks that a key may have.
         self._explained = self._every_mark <= self._carried.keys()
@@ -139,17 +152,26 @@ class _Recognition:
             self._look_into(key, case)
         found = self._found
         strays = sorted((*found.strays, *self._unclaimed()), key=Reservation.age_key)
-        return Recognised(tuple(found.adopted), tuple(found.duplicates), tuple(strays), found.generations)
+        return Recognised(
+            tuple(found.adopted),
+            tuple(found.duplicates),
+            tuple(strays),
+            found.generations,
+        )
 
     def _look_into(self, key: OccurrenceKey, case: _Case) -> None:
         """Find out what the reservations with marks of one occurrence are."""
         marks = self._generations_by_mark(key, case)
-        seen = [generation for mark, generation in marks.items() if mark in self._every_mark]
+        seen = [
+            generation for mark, generation in marks.items() if mark in self._every_mark
+        ]
         if not seen:
             return
         self._found.generations[key] = max(seen)
         # The mark of a booking that followed its meeting to another key means that meeting.
-        own = {mark: g for mark, g in marks.items() if self._carried.get(mark, key) == key}
+        own = {
+            mark: g for mark, g in marks.items() if self._carried.get(mark, key) == key
+        }
         self._claimed.update(own)
         if not case.is_unanswered:
             case.judge(self._free_for(case, own), own, self._marks.of, self._found)
@@ -158,8 +180,12 @@ class _Recognition:
         """Return the marks that an occurrence may have, each with the generation that it stands for."""
         marks: dict[str, int] = {}
         if not self._explained:
-            marks = {str(Mark.of(self._instance, key, g)): g for g in range(GENERATIONS)}
-        return marks | {record.mark: record.generation for record in case.records if record.mark}
+            marks = {
+                str(Mark.of(self._instance, key, g)): g for g in range(GENERATIONS)
+            }
+        return marks | {
+            record.mark: record.generation for record in case.records if record.mark
+        }
 
     def _free_for(self, case: _Case, marks: Iterable[str]) -> list[Reservation]:
         """Return the live reservations with these marks that no record of another occurrence holds."""
@@ -174,7 +200,10 @@ class _Recognition:
         """Yield the live reservations whose mark means no occurrence, and that no record holds."""
         for reservation in self._marks.live:
             mark = self._marks.of[reservation.reservation_id]
-            if mark not in self._claimed and reservation.reservation_id not in self._held:
+            if (
+                mark not in self._claimed
+                and reservation.reservation_id not in self._held
+            ):
                 yield reservation
 
 
@@ -239,7 +268,9 @@ class _Case:
         new = [r for r in kept if r.reservation_id not in held]
         found.adopted += self._adopted(new, generations, mark_of)
 
-    def _candidates(self, there: Iterable[Reservation], found: _Findings) -> list[Reservation]:
+    def _candidates(
+        self, there: Iterable[Reservation], found: _Findings
+    ) -> list[Reservation]:
         """Return what a record holds or the meeting's creator made, likeliest first; others are strays."""
         held = self.held
         wanted = self._specs
@@ -247,34 +278,49 @@ class _Case:
         creators |= {record.spec.creator for record in self.records}
         candidates: list[Reservation] = []
         for reservation in there:
-            if reservation.reservation_id in held or any(map(reservation.is_by, creators)):
+            if reservation.reservation_id in held or any(
+                map(reservation.is_by, creators)
+            ):
                 candidates.append(reservation)
             else:
                 found.strays.append(reservation)
 
         def rank(reservation: Reservation) -> tuple[bool, bool, tuple[int, str]]:
             in_place = any(map(reservation.is_in_place_of, wanted))
-            return reservation.reservation_id not in held, not in_place, reservation.age_key()
+            return (
+                reservation.reservation_id not in held,
+                not in_place,
+                reservation.age_key(),
+            )
 
         return sorted(candidates, key=rank)
 
     def _is_held(self, reservation: Reservation, mark: str) -> bool:
         """Tell whether a record holds another reservation, which is not listed, in the place of this one."""
-        return any(b.mark == mark or b.room_id == reservation.room_id for b in self.holding)
+        return any(
+            b.mark == mark or b.room_id == reservation.room_id for b in self.holding
+        )
 
     def _adopted(
-        self, new: Iterable[Reservation], generations: Mapping[str, int], mark_of: Mapping[str, str]
+        self,
+        new: Iterable[Reservation],
+        generations: Mapping[str, int],
+        mark_of: Mapping[str, str],
     ) -> Iterator[Booking]:
         """Yield bookings for reservations that no record holds, in place of records that wait for them."""
         free = [b for b in self.records if b.state not in HOLDING_STATES]
         taken = {b.room_id for b in self.holding}
         carrying = {b.mark for b in free}
         # First those whose mark a record has: a mark stands in one record.
-        for reservation in sorted(new, key=lambda r: mark_of[r.reservation_id] not in carrying):
+        for reservation in sorted(
+            new, key=lambda r: mark_of[r.reservation_id] not in carrying
+        ):
             mark = mark_of[reservation.reservation_id]
             record = next((b for b in free if b.mark == mark), None)
             if record is None:
-                record = next((b for b in free if b.room_id == reservation.room_id), None)
+                record = next(
+                    (b for b in free if b.room_id == reservation.room_id), None
+                )
             if record is not None:
                 free.remove(record)
             elif self.meetings and not self._has_record(reservation, taken):
@@ -284,20 +330,30 @@ class _Case:
             taken.add(record.room_id)
             yield _booking_of(record, reservation, generations[mark], mark)
 
-    def _has_record(self, reservation: Reservation, taken: Collection[str | None]) -> bool:
+    def _has_record(
+        self, reservation: Reservation, taken: Collection[str | None]
+    ) -> bool:
         rooms = {b.room_id for b in self.records} | set(taken)
         return "room_id" not in reservation.unsaid and reservation.room_id in rooms
 
-    def _new_record(self, reservation: Reservation, taken: Collection[str | None]) -> Booking:
+    def _new_record(
+        self, reservation: Reservation, taken: Collection[str | None]
+    ) -> Booking:
         """Return a record of a meeting without one: of the reservation's room, or the first that is left."""
-        left = [m for m in self.meetings if m.spec.room_id not in taken] or self.meetings
-        meeting = next((m for m in left if m.spec.room_id == reservation.room_id), left[0])
+        left = [
+            m for m in self.meetings if m.spec.room_id not in taken
+        ] or self.meetings
+        meeting = next(
+            (m for m in left if m.spec.room_id == reservation.room_id), left[0]
+        )
         unknown = "room_id" in reservation.unsaid
         record = Booking.of(meeting)
         return record if unknown else replace(record, room_id=reservation.room_id)
 
 
-def _booking_of(record: Booking, reservation: Reservation, generation: int, mark: str) -> Booking:
+def _booking_of(
+    record: Booking, reservation: Reservation, generation: int, mark: str
+) -> Booking:
     """Return the booking for a reservation that was found, in place of a record."""
     there = replace(record, generation=generation, mark=mark, pending=record.spec)
     return adopted_from(there, reservation, keep_room=True)
@@ -314,7 +370,11 @@ def made_by(
     pending, attempted = booking.pending, booking.attempted_at
     assert pending is not None  # a booking in doubt has it
     assert attempted is not None  # a booking in doubt has it
-    free = [r for r in reservations if r.reservation_id not in known_ids and r.is_by(pending.creator)]
+    free = [
+        r
+        for r in reservations
+        if r.reservation_id not in known_ids and r.is_by(pending.creator)
+    ]
     found: list[Reservation] = []
     if booking.mark is not None:
         found = [r for r in free if str(r.mark) == booking.mark]
@@ -323,15 +383,22 @@ def made_by(
     return sorted(found, key=lambda r: (not r.is_in_place_of(pending), r.age_key()))
 
 
-def _looks_made(reservation: Reservation, pending: ReservationSpec, attempted: datetime) -> bool:
+def _looks_made(
+    reservation: Reservation, pending: ReservationSpec, attempted: datetime
+) -> bool:
     """Tell whether a reservation without a mark looks as if a request of that time had made it."""
     if reservation.mark is not None or not reservation.is_in_place_of(pending):
         return False
-    is_new = reservation.created_at is None or reservation.created_at >= attempted - CLOCK_SKEW
+    is_new = (
+        reservation.created_at is None
+        or reservation.created_at >= attempted - CLOCK_SKEW
+    )
     return is_new and same_text(reservation.topic, pending.topic)
 
 
-def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool = False) -> Booking:
+def adopted_from(
+    booking: Booking, reservation: Reservation, *, keep_room: bool = False
+) -> Booking:
     """Return the booking of a reservation that was found: booked, with what the API really has.
 
     One that makes no sense is booked as it was asked for, and says so: another one would be a second.
@@ -341,7 +408,9 @@ def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool 
     asked = booking.pending or booking.spec
     there = reservation.onto(asked)
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    found = replace(booking, pending=there or asked).booked(reservation.reservation_id, approval=approval)
+    found = replace(booking, pending=there or asked).booked(
+        reservation.reservation_id, approval=approval
+    )
     if there is None:
         found = found.unclear(reservation.oddity)
     if keep_room or found.spec.room_id != asked.room_id:
@@ -349,9 +418,13 @@ def adopted_from(booking: Booking, reservation: Reservation, *, keep_room: bool 
     return found
 
 
-def search_window(bookings: Iterable[Booking], margin: timedelta) -> tuple[datetime, datetime]:
+def search_window(
+    bookings: Iterable[Booking], margin: timedelta
+) -> tuple[datetime, datetime]:
     """Return a window in which all these bookings would be listed, whatever the API's window means."""
     specs: list[ReservationSpec] = []
     for booking in bookings:
-        specs += [spec for spec in (booking.pending, booking.content) if spec is not None]
+        specs += [
+            spec for spec in (booking.pending, booking.content) if spec is not None
+        ]
     return min(s.start for s in specs) - margin, max(s.end for s in specs) + margin

@@ -67,7 +67,11 @@ class Rekeying:
                 del self._current[booking.key]
         for booking in moving:
             meeting = followed[booking.row]
-            self._take_in(replace(booking.shown_by(meeting), key=meeting.key, missed=0, missed_in=""))
+            self._take_in(
+                replace(
+                    booking.shown_by(meeting), key=meeting.key, missed=0, missed_in=""
+                )
+            )
 
     def follow_moved_keys(
         self,
@@ -83,7 +87,9 @@ class Rekeying:
         that have bookings and are not planned.
         """
         bookings = list(self._bookings())
-        lost = {booking.row: booking for booking in bookings if booking.key not in settled}
+        lost = {
+            booking.row: booking for booking in bookings if booking.key not in settled
+        }
         fresh: list[Meeting] = []
         for key, meetings in self._meetings.items():
             if key not in self._current and key not in doubtful:
@@ -114,7 +120,9 @@ class Rekeying:
 
 
 def moved_keys(
-    lost: Iterable[Booking], fresh: Sequence[Meeting], judge: Callable[[Booking], Absence]
+    lost: Iterable[Booking],
+    fresh: Sequence[Meeting],
+    judge: Callable[[Booking], Absence],
 ) -> dict[int, OccurrenceKey]:
     """Return the new key of each booking that found one, by row.
 
@@ -154,7 +162,9 @@ class _Candidates:
             self._by_uid[meeting.key.uid].append(index)
             self._by_content[_looks(meeting.spec)].append(index)
 
-    def of(self, booking: Booking, judge: Callable[[Booking], Absence]) -> Iterator[_Pair]:
+    def of(
+        self, booking: Booking, judge: Callable[[Booking], Absence]
+    ) -> Iterator[_Pair]:
         """Yield the pairs that the evidence about a booking allows: of the same UID, of the same content."""
         same_uid = self._by_uid.get(booking.key.uid, ())
         same_event = [i for i in same_uid if _is_same_event(booking, self._fresh[i])]
@@ -165,7 +175,9 @@ class _Candidates:
         is_gone = judged.evidence in AT_ONCE
         if is_gone:
             yield from self._near(booking, same_event)
-        may_be_renamed = is_gone or bool(judged.counted_in) or judged.reason in _ELSEWHERE
+        may_be_renamed = (
+            is_gone or bool(judged.counted_in) or judged.reason in _ELSEWHERE
+        )
         source_renamed = judged.reason is Reason.SOURCE_REMOVED
         for index in same_content:
             meeting = self._fresh[index]
@@ -181,7 +193,9 @@ class _Candidates:
                 yield _Pair(booking, index, distance)
 
 
-def _assign(pairs: Iterable[_Pair], fresh: Sequence[Meeting]) -> dict[int, OccurrenceKey]:
+def _assign(
+    pairs: Iterable[_Pair], fresh: Sequence[Meeting]
+) -> dict[int, OccurrenceKey]:
     """Return the new key of each booking by row: the likeliest pair first, each of the two once."""
     keys: dict[int, OccurrenceKey] = {}
     taken: set[int] = set()

@@ -33,7 +33,12 @@ class Attachment:
 
     def comparable(self) -> dict[str, object]:
         """Return what is known of it by API field name."""
-        values = {"url": self.url, "name": self.name, "size": self.size, "type": self.type}
+        values = {
+            "url": self.url,
+            "name": self.name,
+            "size": self.size,
+            "type": self.type,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -62,7 +67,9 @@ class ReservationSpec:
         if self.end <= self.start:
             raise ValueError("a reservation ends after it starts")
         if not self.participants:
-            raise ValueError("a reservation has a participant; the creator takes part if nobody else does")
+            raise ValueError(
+                "a reservation has a participant; the creator takes part if nobody else does"
+            )
 
     def in_room(self, room_id: str | None) -> ReservationSpec:
         """Return the same meeting in another room."""
@@ -110,7 +117,11 @@ class ReservationStatus(IntEnum):
     REJECTED = 4
 
 
-_ESSENTIAL = ("topic", "participants", "creator")  # every reservation was made with these
+_ESSENTIAL = (
+    "topic",
+    "participants",
+    "creator",
+)  # every reservation was made with these
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,10 @@ class Reservation:
     @property
     def live(self) -> bool:
         """Return whether it holds its slot: normal, waiting for approval, or nobody knows."""
-        return self.status not in (ReservationStatus.CANCELLED, ReservationStatus.REJECTED)
+        return self.status not in (
+            ReservationStatus.CANCELLED,
+            ReservationStatus.REJECTED,
+        )
 
     @property
     def oddity(self) -> str:
@@ -177,7 +191,11 @@ class Reservation:
         if self.flaw:
             return self.flaw
         if self.start is None or self.end is None:
-            lacking = [name for name, at in (("start", self.start), ("end", self.end)) if at is None]
+            lacking = [
+                name
+                for name, at in (("start", self.start), ("end", self.end))
+                if at is None
+            ]
             return f"It has no {' and no '.join(lacking)} that makes sense."
         if self.end <= self.start:
             return "It does not end after its start."
@@ -208,7 +226,9 @@ class Reservation:
         said: dict[str, Any] = {
             "topic": _in_form_of(spec.topic, self.topic),
             "room_id": self.room_id,
-            "participants": _in_order_of(spec.participants, self.participants or (organizer,)),
+            "participants": _in_order_of(
+                spec.participants, self.participants or (organizer,)
+            ),
             "cc_participants": _in_order_of(spec.cc_participants, self.cc_participants),
             "description": _in_form_of(spec.description, Mark.strip(self.description)),
             "creator": self.creator,
@@ -234,7 +254,11 @@ class Reservation:
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether all its time has passed, as far as that is known."""
-        return self.end is not None and self.end <= now and (self.start is None or self.start <= now)
+        return (
+            self.end is not None
+            and self.end <= now
+            and (self.start is None or self.start <= now)
+        )
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Tell whether it shares time with the half-open interval, as far as its times are known.
@@ -244,7 +268,9 @@ class Reservation:
         ends = self.end
         if self.start is not None and ends is not None and ends <= self.start:
             ends = None
-        return (self.start is None or self.start < end) and (ends is None or start < ends)
+        return (self.start is None or self.start < end) and (
+            ends is None or start < ends
+        )
 
     def age_key(self) -> tuple[int, str]:
         """Return what sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""

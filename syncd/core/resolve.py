@@ -31,7 +31,9 @@ class Decision:
 
     def __post_init__(self) -> None:
         if (self.verdict is Verdict.ADOPT) != bool(self.reservation_id):
-            raise ValueError("a reservation id belongs to the verdict adopt, and to no other")
+            raise ValueError(
+                "a reservation id belongs to the verdict adopt, and to no other"
+            )
 
 
 class Open(StrEnum):
@@ -82,7 +84,9 @@ def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:
 
 def full_name(booking: Booking) -> str:
     """Return the KEY that means this booking alone."""
-    return f"{booking.key.uid}/{booking.key.recurrence_id or ''}/{booking.room_id or ''}".rstrip("/")
+    return f"{booking.key.uid}/{booking.key.recurrence_id or ''}/{booking.room_id or ''}".rstrip(
+        "/"
+    )
 
 
 def _names(booking: Booking) -> Iterable[str]:

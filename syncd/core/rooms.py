@@ -80,14 +80,20 @@ class Rooms:
                 return self._by_address[address]
         return None
 
-    def of(self, occurrence: Occurrence, default: str | None, notes: list[Note]) -> tuple[str, ...]:
+    def of(
+        self, occurrence: Occurrence, default: str | None, notes: list[Note]
+    ) -> tuple[str, ...]:
         """Return room ids without repeats, from the first of attendees, LOCATION and source that names any.
 
         A room that declined is not brought back by another of them.
         """
         found, declined = self._of_attendees(occurrence, notes)
         if not found:
-            found = [room for room in self._of_location(occurrence, notes) if room not in declined]
+            found = [
+                room
+                for room in self._of_location(occurrence, notes)
+                if room not in declined
+            ]
         if not found and default is not None and default not in declined:
             found = [default]
         self._note_places(occurrence, found, notes)
@@ -100,19 +106,31 @@ class Rooms:
         for attendee in without_delegators(occurrence.attendees):
             rule = self.of_attendee(attendee)
             if rule is not None and not attendee.declined:
-                address = next(a for a in attendee.person.addresses if a in rule.addresses)
+                address = next(
+                    a for a in attendee.person.addresses if a in rule.addresses
+                )
                 said.setdefault(rule.room_id, f"its address {address} is invited")
         if not said:
             known, _ = self._named(normal_form(occurrence.location))
-            said = {rule.room_id: self._told_by_location(rule, occurrence.location) for rule in known}
+            said = {
+                rule.room_id: self._told_by_location(rule, occurrence.location)
+                for rule in known
+            }
         return {
-            room: said.get(room, "it is the room of the source, and the event names none") for room in chosen
+            room: said.get(
+                room, "it is the room of the source, and the event names none"
+            )
+            for room in chosen
         }
 
     def _told_by_location(self, rule: RoomRule, written: str) -> str:
         """Return by which of the names and expressions of a room LOCATION names it."""
         parts = (written, *self._parts(normal_form(written), _SEPARATORS))
-        names = (self._written.get(fold_name(part), "") for part in parts if fold_name(part) in rule.texts)
+        names = (
+            self._written.get(fold_name(part), "")
+            for part in parts
+            if fold_name(part) in rule.texts
+        )
         name = next(names, None)
         if name is not None:
             return f"LOCATION names {name!r}"
@@ -122,7 +140,9 @@ class Rooms:
                 return f"LOCATION matches the expression {expression.pattern!r}"
         return "LOCATION matches the expression ''"
 
-    def _of_attendees(self, occurrence: Occurrence, notes: list[Note]) -> tuple[list[str], set[str]]:
+    def _of_attendees(
+        self, occurrence: Occurrence, notes: list[Note]
+    ) -> tuple[list[str], set[str]]:
         """Return the ids of rooms that are invited, and of those that declined."""
         invited: list[str] = []
         declined: dict[str, RoomRule] = {}
@@ -131,7 +151,11 @@ class Rooms:
             if rule is None:
                 if attendee.is_resource:
                     what = "room" if attendee.is_room else "resource"
-                    notes.append(self._unknown(_name_of(attendee), what, private=occurrence.private))
+                    notes.append(
+                        self._unknown(
+                            _name_of(attendee), what, private=occurrence.private
+                        )
+                    )
             elif attendee.declined:
                 declined[rule.room_id] = rule
             else:
@@ -139,7 +163,10 @@ class Rooms:
         for room_id in invited:
             declined.pop(room_id, None)  # asked twice, and one answer is no
         notes.extend(
-            Note(Reason.ROOM_DECLINED, f"The room {rule.name or rule.room_id!r} declined.")
+            Note(
+                Reason.ROOM_DECLINED,
+                f"The room {rule.name or rule.room_id!r} declined.",
+            )
             for rule in declined.values()
         )
         return invited, set(declined)
@@ -200,7 +227,9 @@ class Rooms:
 
     # Notes
 
-    def _note_places(self, occurrence: Occurrence, found: Iterable[str], notes: list[Note]) -> None:
+    def _note_places(
+        self, occurrence: Occurrence, found: Iterable[str], notes: list[Note]
+    ) -> None:
         """Note what stands in VLOCATION and VRESOURCE alone, because no room is taken from there."""
         if not occurrence.places:
             return
@@ -215,7 +244,10 @@ class Rooms:
     def _unknown(self, written: str, what: str = "room", *, private: bool) -> Note:
         """Return the note about a name that is no room of the configuration."""
         if private:
-            return Note(Reason.UNKNOWN_ROOM, "The event names a room that the configuration does not know.")
+            return Note(
+                Reason.UNKNOWN_ROOM,
+                "The event names a room that the configuration does not know.",
+            )
         shown = fold_space(written)[:_LONGEST]
         sentence = f"The {what} {shown!r} is no room of the configuration"
         nearest = self._nearest_to(written, _LIKE)
@@ -235,7 +267,11 @@ class Rooms:
 
     def _nearest_of(self, parts: Iterable[str], likeness: float) -> str:
         for part in dict.fromkeys(fold_name(part) for part in parts):
-            found = get_close_matches(part, self._by_text, n=1, cutoff=likeness) if part else []
+            found = (
+                get_close_matches(part, self._by_text, n=1, cutoff=likeness)
+                if part
+                else []
+            )
             if found:
                 return self._written.get(found[0], found[0])
         return ""
@@ -250,7 +286,11 @@ def without_delegators(attendees: Sequence[Attendee]) -> Sequence[Attendee]:
     for attendee in attendees:
         listed.update(attendee.person.addresses)
         sent_by.update(attendee.delegated_from)
-    return [attendee for attendee in attendees if not _is_represented(attendee, listed, sent_by)]
+    return [
+        attendee
+        for attendee in attendees
+        if not _is_represented(attendee, listed, sent_by)
+    ]
 
 
 def _is_represented(attendee: Attendee, listed: set[str], sent_by: set[str]) -> bool:
@@ -267,4 +307,6 @@ def is_place(text: str) -> bool:
 
 
 def _name_of(attendee: Attendee) -> str:
-    return attendee.person.name or ", ".join(attendee.person.addresses) or "without name"
+    return (
+        attendee.person.name or ", ".join(attendee.person.addresses) or "without name"
+    )

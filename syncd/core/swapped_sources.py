@@ -18,7 +18,9 @@ from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 
-_Event = tuple[str, str | None]  # UID and original start: the same event whatever its scope
+_Event = tuple[
+    str, str | None
+]  # UID and original start: the same event whatever its scope
 _Looks = tuple[datetime, datetime, str]
 
 
@@ -51,7 +53,9 @@ def exchanged(
     stayed: Counter[str] = Counter()
     for group in groups.values():
         unmatched = _unmatched(group, current, meetings, stayed)
-        unmatched.bookings = [booking for booking in unmatched.bookings if not stays(booking)]
+        unmatched.bookings = [
+            booking for booking in unmatched.bookings if not stays(booking)
+        ]
         if len(group) > 1:
             left.append(_match_alike(unmatched, moves))
     _match_those_that_go_along(left, moves, stayed)
@@ -87,7 +91,9 @@ def _unmatched(
     return found
 
 
-def _match_alike(unmatched: _Unmatched, moves: dict[int, tuple[Booking, Meeting]]) -> _Unmatched:
+def _match_alike(
+    unmatched: _Unmatched, moves: dict[int, tuple[Booking, Meeting]]
+) -> _Unmatched:
     """Match what looks alike under another scope; return what is left."""
     wanted, left = list(unmatched.meetings), _Unmatched()
     for booking in unmatched.bookings:
@@ -102,9 +108,13 @@ def _match_alike(unmatched: _Unmatched, moves: dict[int, tuple[Booking, Meeting]
 
 
 def _match_those_that_go_along(
-    left: Iterable[_Unmatched], moves: dict[int, tuple[Booking, Meeting]], stayed: Mapping[str, int]
+    left: Iterable[_Unmatched],
+    moves: dict[int, tuple[Booking, Meeting]],
+    stayed: Mapping[str, int],
 ) -> None:
-    went = Counter((booking.key.scope, meeting.key.scope) for booking, meeting in moves.values())
+    went = Counter(
+        (booking.key.scope, meeting.key.scope) for booking, meeting in moves.values()
+    )
     leads: dict[str, str] = {}
     for (scope, other), count in went.most_common():
         if count > stayed.get(scope, 0):

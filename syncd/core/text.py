@@ -29,18 +29,42 @@ _END_OF_HIDDEN = {
         for name in ("script", "style", "head", "title")
     },
 }
-_BRACKETED = re.compile(r"<\s*((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>@]+)\s*>", re.IGNORECASE)
+_BRACKETED = re.compile(
+    r"<\s*((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>@]+)\s*>", re.IGNORECASE
+)
 _BREAKS = frozenset(
-    {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
+    {
+        "br",
+        "p",
+        "div",
+        "tr",
+        "li",
+        "ul",
+        "ol",
+        "table",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+    }
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
 _TAG = re.compile(r"<(/?)([A-Za-z][^\s/<>]*)")
-_ATTRIBUTES = re.compile(r"""(?:[^>"']|"[^"]*"|'[^']*')*+>""")  # a quoted value may hold a `>`
-_HREF = re.compile(r"""(?:^|[\s"'/])href\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
+_ATTRIBUTES = re.compile(
+    r"""(?:[^>"']|"[^"]*"|'[^']*')*+>"""
+)  # a quoted value may hold a `>`
+_HREF = re.compile(
+    r"""(?:^|[\s"'/])href\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE
+)
 # The categories Cc and Cs but for \n and \t.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ZERO_WIDTH_JOINER = "\u200d"
-_EXTENDING = frozenset("\u200c\uff9e\uff9f\u0e33\u0eb3")  # letters and format characters that join backwards
+_EXTENDING = frozenset(
+    "\u200c\uff9e\uff9f\u0e33\u0eb3"
+)  # letters and format characters that join backwards
 _VIRAMA = 9  # canonical combining class
 
 
@@ -70,7 +94,9 @@ def normal_form(text: str) -> str:
     """Return a text in NFKC without format characters (category Cf), which nobody sees."""
     if text.isascii():
         return text
-    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    shown = "".join(
+        character for character in text if unicodedata.category(character) != "Cf"
+    )
     return unicodedata.normalize("NFKC", shown)
 
 
@@ -93,7 +119,9 @@ def _without_hidden(text: str) -> str:
     """Return HTML without what is never shown, as far as `TEXT_READ` characters; what has no end is left."""
     kept: list[str] = []
     length = place = 0
-    endless: set[str] = set()  # kinds of which no end stands behind this place, so it is looked for once
+    endless: set[str] = (
+        set()
+    )  # kinds of which no end stands behind this place, so it is looked for once
     while length < TEXT_READ and (found := _HIDING.search(text, place)):
         kind = (found[1] or found[2]).lower()
         end = None
@@ -230,7 +258,9 @@ class _Reducer:
             return end + 3 if end >= 0 else len(text)
         match = _TAG.match(text, begin)
         end = text.find(">", begin) + 1
-        if end == 0 or (match is None and text[begin + 1 : begin + 2] not in ("!", "?")):
+        if end == 0 or (
+            match is None and text[begin + 1 : begin + 2] not in ("!", "?")
+        ):
             self._add("<", markup=False)
             return begin + 1
         if match is None:
@@ -268,7 +298,10 @@ class _Reducer:
             self._parts.append("\n")
         elif tag == "a" and self._link:
             shown = "".join(self._parts[self._link_text :])
-            if self._link.lower().startswith(("http://", "https://")) and self._link not in shown:
+            if (
+                self._link.lower().startswith(("http://", "https://"))
+                and self._link not in shown
+            ):
                 separator = " " if shown.strip() else ""
                 self._parts.append(f"{separator}{self._link}")
             self._link = ""

@@ -46,9 +46,13 @@ class UnwantedBookings:
         if known is not None:
             witnessed, mapped = known
             self._not_bookable(booking, witnessed.occurrence, mapped)
-        elif booking.source in self._sources_of.get((booking.key.uid, booking.key.recurrence_id), ()):
+        elif booking.source in self._sources_of.get(
+            (booking.key.uid, booking.key.recurrence_id), ()
+        ):
             detail = "The uid_scope of its source changed, not the event."
-            self._conclude_absence(booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail))
+            self._conclude_absence(
+                booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail)
+            )
         else:
             self._conclude_absence(booking, self._cancels.absence(booking))
 
@@ -94,7 +98,9 @@ class UnwantedBookings:
                 self._draft.keep(booking, why.reason, why.detail)
         return True
 
-    def _silent_source(self, booking: Booking, witnesses: Collection[str]) -> str | None:
+    def _silent_source(
+        self, booking: Booking, witnesses: Collection[str]
+    ) -> str | None:
         """Return the source that does not show all of a booking's occurrence; None if each that counts does.
 
         That is the one that decided its content, or one that showed it and whose file is awaited: what was
@@ -112,14 +118,21 @@ class UnwantedBookings:
     def _missed_by(self, name: str, booking: Booking) -> Absence:
         """Judge that a source does not show a booking's occurrence."""
         absence = self._cancels.absence_in(booking, name)
-        if absence.reason is not Reason.EVENT_GONE or booking.reason is Reason.SOURCE_EMPTY:
+        if (
+            absence.reason is not Reason.EVENT_GONE
+            or booking.reason is Reason.SOURCE_EMPTY
+        ):
             return absence  # for what an empty calendar lacked, the other copy counts already
         return confirmed(booking, absence, [self._readings[name]], self._policy.safety)
 
-    def _hold_for_its_source(self, booking: Booking, why: Absence, witnesses: Collection[str]) -> None:
+    def _hold_for_its_source(
+        self, booking: Booking, why: Absence, witnesses: Collection[str]
+    ) -> None:
         self._count(booking, why)
         where = "Another file" if booking.source in witnesses else "Another source"
-        self._draft.add(Hold(booking, why.reason, f"{where} shows it otherwise. {why.detail}"))
+        self._draft.add(
+            Hold(booking, why.reason, f"{where} shows it otherwise. {why.detail}")
+        )
 
     def _hold_if_open(self, booking: Booking) -> bool:
         """Hold a booking of which something is open, so that no cancel follows; return whether it is."""
@@ -139,7 +152,9 @@ class UnwantedBookings:
         if booking.state not in HOLDING_STATES:
             self._conclude_unbooked(booking, judged)
         elif judged.evidence is not None:
-            self._cancels.propose(booking, judged.reason, judged.evidence, judged.detail)
+            self._cancels.propose(
+                booking, judged.reason, judged.evidence, judged.detail
+            )
         elif judged.counted_in:
             self._draft.add(Hold(booking, judged.reason, judged.detail))
         else:
@@ -151,22 +166,33 @@ class UnwantedBookings:
         On an inference only the record of a meeting is given up: it comes back by itself, a person's decision
         does not.
         """
-        by_configuration = judged.reason in {Reason.SOURCE_REMOVED, Reason.RULES_CHANGED}
+        by_configuration = judged.reason in {
+            Reason.SOURCE_REMOVED,
+            Reason.RULES_CHANGED,
+        }
         never_booked = booking.reservation_id is None
         if judged.evidence in AT_ONCE or (by_configuration and never_booked):
-            self._draft.close(booking, BookingState.CANCELLED, judged.reason, judged.detail)
+            self._draft.close(
+                booking, BookingState.CANCELLED, judged.reason, judged.detail
+            )
         else:
             self._draft.keep(booking, judged.reason, judged.detail)
 
     def _count(self, booking: Booking, judged: Absence) -> None:
         """Record the readings that lack an event, while more of them are needed."""
         if judged.counted_in and judged.counted_in != booking.missed_in:
-            self._draft.amend(replace(booking, missed=judged.missed, missed_in=judged.counted_in))
+            self._draft.amend(
+                replace(booking, missed=judged.missed, missed_in=judged.counted_in)
+            )
 
-    def _not_bookable(self, booking: Booking, occurrence: Occurrence, mapped: Mapped) -> None:
+    def _not_bookable(
+        self, booking: Booking, occurrence: Occurrence, mapped: Mapped
+    ) -> None:
         """Decide about a booking whose occurrence is in the calendar and asks for no reservation."""
         if booking.state not in HOLDING_STATES:
-            self._draft.close(booking, BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE)
+            self._draft.close(
+                booking, BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE
+            )
         elif occurrence.cancelled:
             self._told_off(booking)
         elif isinstance(mapped, Skipped) and booking.origin == occurrence.fingerprint:
@@ -177,7 +203,9 @@ class UnwantedBookings:
             if isinstance(mapped, Skipped):
                 detail = mapped.detail
             # No calendar says so in as many words; if all its events turn so, a person looks first.
-            self._cancels.propose(booking, Reason.NO_LONGER_BOOKABLE, Evidence.SHOWN, detail)
+            self._cancels.propose(
+                booking, Reason.NO_LONGER_BOOKABLE, Evidence.SHOWN, detail
+            )
 
     def _told_off(self, booking: Booking) -> None:
         """Cancel what the calendar cancels; hold it where the copy that decided may only seem to be gone."""

@@ -50,7 +50,9 @@ def visible_values(value: object) -> object:
         case str():
             return visible(value)
         case dict():
-            return {visible(str(name)): visible_values(item) for name, item in value.items()}
+            return {
+                visible(str(name)): visible_values(item) for name, item in value.items()
+            }
         case list() | tuple() | set() | frozenset():
             return [visible_values(item) for item in value]
         case _:
@@ -68,7 +70,9 @@ def json_text(
 
     `ascii_only` escapes all that is not ASCII, for a reader whose encoding may be another than UTF-8.
     """
-    written = json.dumps(document, ensure_ascii=ascii_only, indent=indent, default=default)
+    written = json.dumps(
+        document, ensure_ascii=ascii_only, indent=indent, default=default
+    )
     if ascii_only:
         # Characters below U+0020 are always escaped; what is left is the line ends of the indentation.
         return written.replace("\x7f", "\\u007f")
@@ -99,4 +103,7 @@ def _joins(text: str, at: int) -> bool:
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if not before or not after:
         return False
-    return unicodedata.category(before) in _JOINED and unicodedata.category(after) in _JOINED
+    return (
+        unicodedata.category(before) in _JOINED
+        and unicodedata.category(after) in _JOINED
+    )

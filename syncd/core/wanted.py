@@ -98,7 +98,9 @@ class WantedMeetings:
         if booking.state in HOLDING_STATES:
             self._update(meeting, booking, Reason.ROOM_FREE_AGAIN)
         else:
-            self._draft.add(Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking))
+            self._draft.add(
+                Create(meeting, Reason.ROOM_FREE_AGAIN, booking.detail, booking)
+            )
 
     # A meeting whose reservation holds its slot
 
@@ -141,15 +143,23 @@ class WantedMeetings:
         witnessed, _ = self._occurrences[meeting.key]
         return witnessed.told_off
 
-    def _hold_told_off(self, meeting: Meeting, booking: Booking, other: Occurrence) -> None:
+    def _hold_told_off(
+        self, meeting: Meeting, booking: Booking, other: Occurrence
+    ) -> None:
         """Leave a cancel to a person that stands in a copy which does not decide."""
         self._remember(booking, meeting)
-        what = "takes guests off it" if other.uninvites else "says that the meeting is cancelled"
+        what = (
+            "takes guests off it"
+            if other.uninvites
+            else "says that the meeting is cancelled"
+        )
         detail = (
             f"A copy in {other.source!r} ({other.document or 'unnamed'}) {what}; the copy in "
             f"{meeting.occurrence.source!r} decides and shows it."
         )
-        self._cancels.hold(self._draft.latest(booking), Reason.NOT_THE_ORGANIZER, detail)
+        self._cancels.hold(
+            self._draft.latest(booking), Reason.NOT_THE_ORGANIZER, detail
+        )
 
     def _while_one_is_late(self, meeting: Meeting, booking: Booking) -> None:
         """Repeat a change that got no answer and may still arrive, or hold what could undo another one."""
@@ -164,7 +174,10 @@ class WantedMeetings:
 
         A change of it is booked anew, since there is nothing that could be changed.
         """
-        changed = booking.spec != meeting.spec and booking.origin != meeting.occurrence.fingerprint
+        changed = (
+            booking.spec != meeting.spec
+            and booking.origin != meeting.occurrence.fingerprint
+        )
         if changed and meeting.spec.start < self._policy.window.end:
             self.book(meeting, booking)
             return
@@ -174,7 +187,10 @@ class WantedMeetings:
 
     def _follow(self, meeting: Meeting, booking: Booking, reason: Reason) -> None:
         """Change the reservation with its meeting, unless a room is given up without a word of the event."""
-        if _gives_room_up(meeting, booking) and booking.origin == meeting.occurrence.fingerprint:
+        if (
+            _gives_room_up(meeting, booking)
+            and booking.origin == meeting.occurrence.fingerprint
+        ):
             detail = "Nothing names a room for the meeting any more, and the event did not change."
             changed = meeting.spec.changed_from(booking.spec)
             update = Update(meeting, booking, changed, Reason.RULES_CHANGED)
@@ -182,12 +198,16 @@ class WantedMeetings:
         else:
             self._update(meeting, booking, reason)
 
-    def _update(self, meeting: Meeting, booking: Booking, reason: Reason, detail: str = "") -> None:
+    def _update(
+        self, meeting: Meeting, booking: Booking, reason: Reason, detail: str = ""
+    ) -> None:
         """Add the update of a reservation, or why the mode forbids it."""
         changed = meeting.spec.changed_from(booking.spec)
         if not self._policy.mode.updates:
             fields = ", ".join(changed)
-            detail = f"The mode {self._policy.mode} does not change reservations ({fields})."
+            detail = (
+                f"The mode {self._policy.mode} does not change reservations ({fields})."
+            )
             self._draft.skip(meeting, Reason.MODE, detail, booking)
             return
         update = Update(meeting, booking, changed, reason, detail)
@@ -245,11 +265,15 @@ class WantedMeetings:
         if booking.is_tried_again:
             self._retry(meeting, booking)
         elif booking.reason is not Reason.ROOM_CONFLICT:
-            self._draft.skip(meeting, booking.reason or Reason.REFUSED, booking.detail, booking)
+            self._draft.skip(
+                meeting, booking.reason or Reason.REFUSED, booking.detail, booking
+            )
         elif self._may_be_free(booking, meeting.spec):
             self.try_for_room(meeting, booking)
         else:
-            self._draft.add(Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking))
+            self._draft.add(
+                Wait(meeting, Reason.ROOM_CONFLICT, booking.detail, booking)
+            )
 
     def _retry(self, meeting: Meeting, booking: Booking) -> None:
         """Make a request once more that was refused in a way that may pass."""
@@ -263,36 +287,52 @@ class WantedMeetings:
         if booking.retry_at is not None:
             return booking.retry_at <= self._now
         blocker = self._holders.get(booking.blocked_by or "")
-        return blocker is None or not (blocker.in_doubt or blocker.spec.in_the_way_of(spec))
+        return blocker is None or not (
+            blocker.in_doubt or blocker.spec.in_the_way_of(spec)
+        )
 
     def _still_released(self, meeting: Meeting, booking: Booking) -> None:
         """Respect that a reservation was ended in Tuya, or book it again (`drift.on_cancel`)."""
         self._remember(booking, meeting)
-        given_up = booking.reason in {Reason.NOT_THE_ORGANIZER, Reason.DROPPED}  # by a person
+        given_up = booking.reason in {
+            Reason.NOT_THE_ORGANIZER,
+            Reason.DROPPED,
+        }  # by a person
         rebooks = self._policy.on_cancel is OnCancel.REBOOK and not given_up
         if rebooks and meeting.spec.start > self._now:
             self._draft.add(Create(meeting, Reason.REBOOKED, booking.detail, booking))
             return
-        detail = booking.detail or "It was ended in Tuya; booked again when the calendar changes."
+        detail = (
+            booking.detail
+            or "It was ended in Tuya; booked again when the calendar changes."
+        )
         self._draft.skip(meeting, Reason.RELEASED, detail, booking)
 
     # What every meeting needs
 
-    def _wait(self, meeting: Meeting, booking: Booking | None, reason: Reason, detail: str) -> None:
+    def _wait(
+        self, meeting: Meeting, booking: Booking | None, reason: Reason, detail: str
+    ) -> None:
         self._draft.add(Wait(meeting, reason, detail, booking))
-        self._draft.record_unbooked(meeting, booking, BookingState.WAITING, reason, detail)
+        self._draft.record_unbooked(
+            meeting, booking, BookingState.WAITING, reason, detail
+        )
 
     def _reject(self, meeting: Meeting, booking: Booking | None) -> None:
         """Report an event that a rule rejects; what was booked before stays as it is."""
         reason, detail = Reason.UNMAPPED_PERSON, meeting.rejected
         self._draft.skip(meeting, reason, detail, booking)
-        self._draft.record_unbooked(meeting, booking, BookingState.REFUSED, reason, detail)
+        self._draft.record_unbooked(
+            meeting, booking, BookingState.REFUSED, reason, detail
+        )
 
     def _is_too_early(self, spec: ReservationSpec) -> bool:
         advance = self._policy.advance
         return advance is not None and spec.start > self._now + advance
 
-    def _remember(self, booking: Booking, meeting: Meeting, *, settled: bool = False) -> None:
+    def _remember(
+        self, booking: Booking, meeting: Meeting, *, settled: bool = False
+    ) -> None:
         """Amend a record by who shows its meeting now, and from what content that came."""
         noted = booking.shown_by(meeting, origin=meeting.occurrence.fingerprint)
         if settled and (noted.reason is not None or noted.drifted or noted.attempts):
@@ -302,7 +342,9 @@ class WantedMeetings:
 
     def _witnesses(self, booking: Booking, meeting: Meeting) -> tuple[str, ...]:
         """Return who shows the meeting, and who did before and does not credibly lack it now."""
-        silent = [name for name in booking.witnesses if self._may_have_it_still(name, booking)]
+        silent = [
+            name for name in booking.witnesses if self._may_have_it_still(name, booking)
+        ]
         return tuple(dict.fromkeys((*meeting.witnesses, *silent)))
 
     def _may_have_it_still(self, source: str, booking: Booking) -> bool:
@@ -319,13 +361,18 @@ def _was_refused(booking: Booking, wanted: ReservationSpec) -> bool:
 
 def _is_unclear(meeting: Meeting, booking: Booking) -> bool:
     """Tell whether a reservation that makes no sense stays as it is, because the calendar did not change."""
-    unchanged = booking.drifted == meeting.occurrence.fingerprint or booking.content == meeting.spec
+    unchanged = (
+        booking.drifted == meeting.occurrence.fingerprint
+        or booking.content == meeting.spec
+    )
     return booking.reason is Reason.UNCLEAR_IN_TUYA and unchanged
 
 
 def _is_same_event(meeting: Meeting, booking: Booking) -> bool:
     """Tell whether a meeting asks for what its record has, or its event did not change."""
-    return booking.spec == meeting.spec or booking.origin == meeting.occurrence.fingerprint
+    return (
+        booking.spec == meeting.spec or booking.origin == meeting.occurrence.fingerprint
+    )
 
 
 def _gives_room_up(meeting: Meeting, booking: Booking) -> bool:

@@ -45,14 +45,18 @@ class BackgroundReads:
 
     def fetch(self, subscriptions: Subscriptions, names: Iterable[str]) -> None:
         """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived."""
-        asked = subscriptions.requests(name for name in names if name not in self._fetching)
+        asked = subscriptions.requests(
+            name for name in names if name not in self._fetching
+        )
         alike: dict[Feed, dict[Feed, Validators | None]] = {}
         for feed, validators in asked.items():
             alike.setdefault(replace(feed, name=""), {})[feed] = validators
         for group in alike.values():
             self._fetching |= {feed.name for feed in group}
             future = self._lanes.submit(partial(subscriptions.fetch, group))
-            future.add_done_callback(partial(self._fetched, subscriptions, tuple(group)))
+            future.add_done_callback(
+                partial(self._fetched, subscriptions, tuple(group))
+            )
 
     def arrived(self, subscriptions: Subscriptions) -> frozenset[str]:
         """Return the feeds whose answers are there to be taken; they may be asked again."""
@@ -68,7 +72,9 @@ class BackgroundReads:
         """Read a large source in another thread; a wake says when that is done."""
         self._pool.submit(work).add_done_callback(partial(self._ended, name))
 
-    def _fetched(self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]) -> None:
+    def _fetched(
+        self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]
+    ) -> None:
         """Wake for feeds whose asking ended, in another thread; they may be of a former configuration."""
         if future.cancelled():
             return  # it stops before they were asked

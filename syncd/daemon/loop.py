@@ -41,12 +41,19 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-_LONGEST_PAUSE_S = 2.0  # between looks at what persons left in the ledger, and signs of life
-_FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=15)  # of an API that cannot be used
+_LONGEST_PAUSE_S = (
+    2.0  # between looks at what persons left in the ledger, and signs of life
+)
+_FIRST_REST, _LONGEST_REST = (
+    timedelta(seconds=15),
+    timedelta(minutes=15),
+)  # of an API that cannot be used
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 _LOOK_AGAIN_S = 5.0  # at a configuration that was refused
-_LONGEST_LOCK_S = 3600.0  # that another program may keep on the ledger; a backup takes minutes
+_LONGEST_LOCK_S = (
+    3600.0  # that another program may keep on the ledger; a backup takes minutes
+)
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
@@ -71,12 +78,16 @@ def run_daemon(path: Path) -> None:
             if not daemon.is_stopping:
                 notifier.status(str(error))
                 raise
-            log.warning("stopped while another program kept the ledger locked; the next start looks further")
+            log.warning(
+                "stopped while another program kept the ledger locked; the next start looks further"
+            )
         except LedgerError as error:
             notifier.status(str(error))
             raise
         except KeyboardInterrupt:
-            log.warning("stopped in the middle of a call; its outcome is looked up at the next start")
+            log.warning(
+                "stopped in the middle of a call; its outcome is looked up at the next start"
+            )
         finally:
             notifier.stopping()
 
@@ -109,24 +120,34 @@ class _LedgerWait:
 class Daemon:
     """One running daemon on an open ledger."""
 
-    def __init__(self, path: Path, config: Config, ledger: Ledger, notifier: Notifier) -> None:
+    def __init__(
+        self, path: Path, config: Config, ledger: Ledger, notifier: Notifier
+    ) -> None:
         self._path = path
         self._ledger = ledger
         self._notifier = notifier
         self._wakes = Wakes()
-        self._wished: SimpleQueue[None] = SimpleQueue()  # whose `put` a signal handler may call
+        self._wished: SimpleQueue[None] = (
+            SimpleQueue()
+        )  # whose `put` a signal handler may call
         self._ended = threading.Event()
         self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
         self._parsers = ParserPool()
         self._background = BackgroundReads(self._wakes)
         self._config = config
         self._parts: Service = self._assembled(config)
-        self._owed: set[str] = set()  # sources to read in the next cycle, when the API can be used
+        self._owed: set[str] = (
+            set()
+        )  # sources to read in the next cycle, when the API can be used
         self._to_reload = False
         self._began = 0.0  # the cycle, on the monotonic clock
         self._writing_since: float | None = None
-        self._complaint = ""  # about the configuration, as long as it is not the one in use
-        self._look_again_at = 0.0  # at the configuration that was refused, on the monotonic clock
+        self._complaint = (
+            ""  # about the configuration, as long as it is not the one in use
+        )
+        self._look_again_at = (
+            0.0  # at the configuration that was refused, on the monotonic clock
+        )
         self._failures = 0  # of the API, in a row
         self._api_left_alone_until: datetime | None = None
         self._orders: object = None  # approvals and decisions that the last cycle knew
@@ -200,7 +221,9 @@ class Daemon:
         now = time.monotonic()
         self._writing_since = self._writing_since or now
         least_s = max(_LEAST_WRITING_S, (self._writing_since - self._began) / 4)
-        return now - self._writing_since >= least_s and (self._to_reload or bool(self._owed))
+        return now - self._writing_since >= least_s and (
+            self._to_reload or bool(self._owed)
+        )
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""
@@ -227,7 +250,9 @@ class Daemon:
         self._failures = self._failures + 1 if report.error else 0
         self._api_left_alone_until = None
         if report.error:
-            self._api_left_alone_until = utc_now() + backed_off(_FIRST_REST, self._failures, _LONGEST_REST)
+            self._api_left_alone_until = utc_now() + backed_off(
+                _FIRST_REST, self._failures, _LONGEST_REST
+            )
         for name in names:
             self._postpone_feed(name)
             self._ledger.sources.record_next_run(name, self._scheduler.next_run(name))
@@ -271,7 +296,10 @@ class Daemon:
 
     def _leaves_api_alone(self) -> bool:
         """Return whether the API is left alone, because it could not be used."""
-        return self._api_left_alone_until is not None and utc_now() < self._api_left_alone_until
+        return (
+            self._api_left_alone_until is not None
+            and utc_now() < self._api_left_alone_until
+        )
 
     # Configuration
 
@@ -309,10 +337,16 @@ class Daemon:
             raise  # it is about the ledger, not about the configuration
         except Exception as error:  # whatever a file says, it must not end what runs
             log.critical("defect of syncd; please report this line", exc_info=error)
-            self._refuse(f"configuration refused (a defect of syncd, {type(error).__name__})")
+            self._refuse(
+                f"configuration refused (a defect of syncd, {type(error).__name__})"
+            )
         else:
             self._complaint = ""
-            log.info("configuration taken over", sources=len(config.sources), mode=config.mode)
+            log.info(
+                "configuration taken over",
+                sources=len(config.sources),
+                mode=config.mode,
+            )
             self._say("configuration taken over")
         finally:
             self._notifier.ready(self.status)
@@ -344,7 +378,9 @@ class Daemon:
         """Load the configuration as it is now; raise `ConfigError` also for what cannot be taken over."""
         config = load(self._path)
         if config.state.url != self._config.state.url:
-            raise ConfigError(["state.url: takes effect at the next start only; restart syncd"])
+            raise ConfigError(
+                ["state.url: takes effect at the next start only; restart syncd"]
+            )
         return config
 
     def _is_mended(self) -> bool:
@@ -381,7 +417,9 @@ class Daemon:
 
     def _targets(self, config: Config) -> dict[str, list[Path]]:
         here = self._path.absolute()
-        targets = {_CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files]}
+        targets = {
+            _CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files]
+        }
         for source in config.sources:
             if source.path is not None:
                 targets[source.name] = [source.path]

@@ -59,21 +59,26 @@ class Entry:
         if self.cron is not None:
             # A match at the moment itself is not later, and would be found for ever.
             trigger = _cron(self.cron, self.zone)
-            due: datetime | None = trigger.get_next_fire_time(None, moment + _MICROSECOND)
+            due: datetime | None = trigger.get_next_fire_time(
+                None, moment + _MICROSECOND
+            )
             return due and due.astimezone(UTC)
         # Whole microseconds, so that a place is exactly the same however it is computed.
         interval = self.interval // _MICROSECOND
         offset = int(_chance(name) * interval)
         place = ((moment - _EPOCH) // _MICROSECOND - offset) // interval
         times = (
-            _EPOCH + _MICROSECOND * (number * interval + offset + self._late(name, number))
+            _EPOCH
+            + _MICROSECOND * (number * interval + offset + self._late(name, number))
             for number in (place, place + 1)
         )
         return next(later for later in times if later > moment)
 
     def _late(self, name: str, number: int) -> int:
         """Return by how many microseconds a run is later than its place."""
-        return int(_chance(f"{name}\0{number}") * self.jitter * (self.interval // _MICROSECOND))
+        return int(
+            _chance(f"{name}\0{number}") * self.jitter * (self.interval // _MICROSECOND)
+        )
 
 
 class Scheduler:
@@ -95,10 +100,16 @@ class Scheduler:
             # Wakes from the scheduler's own thread; a pool would add threads that have nothing to do.
             executors={"default": DebugExecutor()},
             # By default a run that is a second late would be dropped.
-            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+            job_defaults={
+                "misfire_grace_time": None,
+                "coalesce": True,
+                "max_instances": 1,
+            },
         )
         self._jobs.start()
-        self._clock = threading.Thread(target=self._compare_clocks, name="clock", daemon=True)
+        self._clock = threading.Thread(
+            target=self._compare_clocks, name="clock", daemon=True
+        )
         self._clock.start()
 
     def __enter__(self) -> Self:
@@ -124,7 +135,11 @@ class Scheduler:
                 first = entry.after(name, datetime.now(UTC))
                 if first is not None:
                     self._jobs.add_job(
-                        self._wake, _Places(name, entry), args=(name,), id=name, next_run_time=first
+                        self._wake,
+                        _Places(name, entry),
+                        args=(name,),
+                        id=name,
+                        next_run_time=first,
                     )
             self._entries = dict(entries)
 
@@ -181,7 +196,9 @@ class Scheduler:
     def _clock_was_set(self, by: timedelta) -> None:
         """Keep what is left of each postponement, and let no run wait for a time that was wrong."""
         with self._lock:
-            self._postponed = {name: until + by for name, until in self._postponed.items()}
+            self._postponed = {
+                name: until + by for name, until in self._postponed.items()
+            }
             for name in self._entries:
                 self._place_anew(name)
 
@@ -222,7 +239,9 @@ class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         self._name = name
         self._entry = entry
 
-    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+    def get_next_fire_time(
+        self, previous: datetime | None, now: datetime
+    ) -> datetime | None:
         """Return the first place after the present and the last run, even if the clock was set back."""
         last = now if previous is None else max(previous, now)
         return self._entry.after(self._name, last)

@@ -54,7 +54,9 @@ class Notifier:
         if not address or address[0] not in "/@" or address in ("/", "@"):
             address = None
         microseconds = environment.get("WATCHDOG_USEC", "")
-        is_number = microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
+        is_number = (
+            microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
+        )
         own_pid = str(os.getpid())
         is_meant = environment.get("WATCHDOG_PID", own_pid) == own_pid
         watchdog_s = int(microseconds) / 1e6 if is_number and is_meant else None
@@ -69,7 +71,10 @@ class Notifier:
 
         With Type=notify-reload (systemd 253) the time says which reload it is; without, it is ignored.
         """
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self._send(
+            "RELOADING=1",
+            f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}",
+        )
 
     def status(self, text: str) -> None:
         """Set what `systemctl status` shows from now on: one line."""
@@ -109,7 +114,9 @@ class Notifier:
         A thread sends them as long as the work was alive within its grace, so one that hangs is noticed.
         """
         over = threading.Event()
-        thread = threading.Thread(target=self._send_between_steps, args=(over,), name="alive", daemon=True)
+        thread = threading.Thread(
+            target=self._send_between_steps, args=(over,), name="alive", daemon=True
+        )
         if self._watchdog_s is not None:
             thread.start()
         try:
@@ -140,14 +147,17 @@ class Notifier:
             address = "\0" + address[1:]
         message = "\n".join(fields).encode(errors="replace")
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            with socket.socket(
+                socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+            ) as sender:
                 sender.settimeout(_LONGEST_SENDING_S)
                 sender.sendto(message, address)
         except OSError as error:
             if not self._failed:
                 # The name of the error alone, because its text may hold the path of the socket.
                 _log.warning(
-                    "systemd cannot be told anything; look at NOTIFY_SOCKET", error=type(error).__name__
+                    "systemd cannot be told anything; look at NOTIFY_SOCKET",
+                    error=type(error).__name__,
                 )
             self._failed = True
         else:

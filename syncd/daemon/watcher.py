@@ -91,7 +91,13 @@ class Watcher:
     `wake` must return at once and call nothing of the watcher.
     """
 
-    def __init__(self, wake: Callable[[str], None], *, quiet_s: float = 0.3, rescan_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        wake: Callable[[str], None],
+        *,
+        quiet_s: float = 0.3,
+        rescan_s: float = 5.0,
+    ) -> None:
         self._wake = wake
         self._quiet_s = quiet_s
         self._rescan_s = rescan_s
@@ -114,7 +120,10 @@ class Watcher:
         A path is a file, a directory (its `*.ics`, not deeper) or a glob; none of them has to exist yet.
         Every change after the return wakes; a name whose paths are unchanged loses none from before either.
         """
-        wanted = {name: tuple(path.absolute() for path in paths) for name, paths in targets.items()}
+        wanted = {
+            name: tuple(path.absolute() for path in paths)
+            for name, paths in targets.items()
+        }
         with self._changed:
             known = self._targets
         # Looked at here and without the lock, so that nothing can change unseen after the return.
@@ -156,7 +165,10 @@ class Watcher:
                     if self._closing:
                         return
                     targets = self._targets
-                    next_look = min((target.look_at for target in targets.values()), default=rescan_at)
+                    next_look = min(
+                        (target.look_at for target in targets.values()),
+                        default=rescan_at,
+                    )
                     pause_s = min(rescan_at, next_look) - time.monotonic()
                     if pause_s > 0:
                         self._changed.wait(pause_s)
@@ -165,7 +177,11 @@ class Watcher:
                 rescan = began >= rescan_at
                 due = targets
                 if not rescan:
-                    due = {name: target for name, target in targets.items() if target.look_at <= began}
+                    due = {
+                        name: target
+                        for name, target in targets.items()
+                        if target.look_at <= began
+                    }
                 self._look(due, targets)
                 if rescan:
                     # Looking at a slow file system takes no more than a hundredth of the time.
@@ -238,7 +254,9 @@ class _Target:
         last = max(self._quiet_at.values())
         wake_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
         if now < wake_at:
-            self.look_at = min(self.look_at, wake_at)  # an event may have come meanwhile
+            self.look_at = min(
+                self.look_at, wake_at
+            )  # an event may have come meanwhile
             return False
         self._told, self._began, self.announced = self._seen, 0.0, False
         self._quiet_at.clear()
@@ -262,7 +280,9 @@ class _Survey:
     def __init__(self) -> None:
         self.files: dict[str, _Signature] = {}
         self.places: defaultdict[str, set[str]] = defaultdict(set)
-        self._literal = False  # whether something exists under exactly the name that is walked
+        self._literal = (
+            False  # whether something exists under exactly the name that is walked
+        )
 
     def walk(self, path: Path) -> None:
         """Add what an absolute path names: a file, the calendars in a directory, or what a glob matches."""
@@ -270,10 +290,14 @@ class _Survey:
         self._literal = os.path.lexists(path)
         self._walk(root, root, parts or [_CALENDARS], calendars=True)
 
-    def _walk(self, named: str, directory: str, parts: list[str], *, calendars: bool) -> None:
+    def _walk(
+        self, named: str, directory: str, parts: list[str], *, calendars: bool
+    ) -> None:
         """Follow parts from a directory that has no links on its way; in the last one `calendars` count."""
         part, *rest = parts
-        is_pattern = _is_magic(part) and not self._is_name(part, directory, calendars=calendars)
+        is_pattern = _is_magic(part) and not self._is_name(
+            part, directory, calendars=calendars
+        )
         if part == "**" and is_pattern:
             self._walk_deep(named, directory, rest)
             return
@@ -283,10 +307,24 @@ class _Survey:
             return
         for name in self._matches(named, directory, part):
             # Hidden files are those of editors, but `*` may well lead through a hidden directory.
-            self._walk_into(named, directory, name, rest, calendars=False, count=not name.startswith("."))
+            self._walk_into(
+                named,
+                directory,
+                name,
+                rest,
+                calendars=False,
+                count=not name.startswith("."),
+            )
 
     def _walk_into(
-        self, named: str, directory: str, name: str, rest: list[str], *, calendars: bool, count: bool = True
+        self,
+        named: str,
+        directory: str,
+        name: str,
+        rest: list[str],
+        *,
+        calendars: bool,
+        count: bool = True,
     ) -> None:
         """Follow a name in a directory to a file, which is recorded if it may `count`, or walk on in it."""
         path = os.path.join(named, name)
@@ -322,7 +360,11 @@ class _Survey:
 
     def _matches(self, named: str, directory: str, pattern: str) -> list[str]:
         try:
-            return [name for name in os.listdir(directory) if fnmatch.fnmatchcase(name, pattern)]
+            return [
+                name
+                for name in os.listdir(directory)
+                if fnmatch.fnmatchcase(name, pattern)
+            ]
         except OSError as error:
             self._failed(named, error)
             return []
@@ -392,7 +434,9 @@ class _Subscriptions(FileSystemEventHandler):
                 renewed.update(*near[directory].values())
         return renewed
 
-    def _unsubscribe_all_but(self, wanted: Mapping[str, tuple[int, int] | None]) -> None:
+    def _unsubscribe_all_but(
+        self, wanted: Mapping[str, tuple[int, int] | None]
+    ) -> None:
         """End the subscriptions to directories that are not wanted, became others, or send nothing more."""
         emitters = self._observer.emitters if self._observer is not None else ()
         # A watch ends with its directory; the next directory may have the same name and the same inode.
@@ -422,7 +466,9 @@ class _Subscriptions(FileSystemEventHandler):
         for path in (event.src_path, event.dest_path):
             directory, entry = os.path.split(os.fsdecode(path))
             for pattern, near in self._near.get(directory, {}).items():
-                if entry == pattern or (_is_magic(pattern) and fnmatch.fnmatchcase(entry, pattern)):
+                if entry == pattern or (
+                    _is_magic(pattern) and fnmatch.fnmatchcase(entry, pattern)
+                ):
                     names |= near
         if names:
             self._announce(names)
@@ -467,7 +513,9 @@ class _Subscriptions(FileSystemEventHandler):
 
 def _names_by_place(targets: Mapping[str, _Target]) -> dict[str, dict[str, set[str]]]:
     """Return, by directory and by the pattern that counts in it, the names of the targets it decides."""
-    found: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    found: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(
+        lambda: defaultdict(set)
+    )
     for name, target in targets.items():
         for directory, patterns in target.places.items():
             for pattern in patterns:
@@ -481,7 +529,13 @@ def _is_magic(pattern: str) -> bool:
 
 def _signature(status: os.stat_result) -> _Signature:
     # The time of the inode too: a file may become readable, or be changed with its time kept.
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def _identity(directory: str) -> tuple[int, int] | None:

@@ -62,7 +62,9 @@ _TO_DO = {
 TOLD_WITH_SOURCE = frozenset({Reason.TIMEZONE_CONTRADICTS})
 """Notes that the line about a source tells already."""
 
-_TOLD_ELSEWHERE = frozenset({(Reason.UNMAPPED_ATTENDEE, Reason.UNMAPPED_PERSON)})  # of a note and a fate
+_TOLD_ELSEWHERE = frozenset(
+    {(Reason.UNMAPPED_ATTENDEE, Reason.UNMAPPED_PERSON)}
+)  # of a note and a fate
 
 # With a reservation, and without one.
 _STANDING = {
@@ -72,7 +74,10 @@ _STANDING = {
         "",
     ),
     BookingState.WAITING: ("It is not booked yet.", "It is not booked yet."),
-    BookingState.REFUSED: ("It is not booked: it was refused.", "It is not booked: it was refused."),
+    BookingState.REFUSED: (
+        "It is not booked: it was refused.",
+        "It is not booked: it was refused.",
+    ),
     BookingState.SENDING: (
         "It is in doubt: a change of {name} was sent, and its answer is not known.",
         "It is in doubt: a request to book it was sent, and its answer is not known.",
@@ -86,7 +91,10 @@ _STANDING = {
         "Earlier: {name}, cancelled {at}.",
         "Earlier: a wish that was never booked, given up {at}.",
     ),
-    BookingState.ENDED: ("It is over; it was {name}.", "It is over, and was never booked."),
+    BookingState.ENDED: (
+        "It is over; it was {name}.",
+        "It is over, and was never booked.",
+    ),
 }
 
 
@@ -99,8 +107,16 @@ class FateTeller:
         self._words = words
 
     def title(self, fate: Fate) -> str:
-        when = self._words.span(fate.start, fate.end) if fate.start and fate.end else "No time is known"
-        unasked = fate.room_id is None and fate.booking is None and fate.action in {"skip", "none"}
+        when = (
+            self._words.span(fate.start, fate.end)
+            if fate.start and fate.end
+            else "No time is known"
+        )
+        unasked = (
+            fate.room_id is None
+            and fate.booking is None
+            and fate.action in {"skip", "none"}
+        )
         return when if unasked else f"{when}, {self._words.room(fate.room_id)}"
 
     def lines(self, fate: Fate) -> Iterator[Line]:
@@ -114,9 +130,15 @@ class FateTeller:
             yield Line(asked_for(fate.wanted), once=True)
             room_by = self._story.room_by(fate)
             if room_by:
-                yield Line(f"{self._words.room(fate.room_id)} is its room, because {room_by}.", once=True)
+                yield Line(
+                    f"{self._words.room(fate.room_id)} is its room, because {room_by}.",
+                    once=True,
+                )
         for note in fate.notes:
-            if (note.reason, fate.reason) not in _TOLD_ELSEWHERE and note.reason not in TOLD_WITH_SOURCE:
+            if (
+                note.reason,
+                fate.reason,
+            ) not in _TOLD_ELSEWHERE and note.reason not in TOLD_WITH_SOURCE:
                 yield Line(f"Besides: {note.detail}", style="yellow")
         yield from self._history(fate.history)
 
@@ -153,16 +175,27 @@ class FateTeller:
     def _moved(self, fate: Fate) -> Iterator[str]:
         """Say where the date was before, and whether its reservation came from another key."""
         original = _instant_of(fate.key.recurrence_id)
-        if original is not None and fate.start is not None and original != fate.start and not fate.closed:
+        if (
+            original is not None
+            and fate.start is not None
+            and original != fate.start
+            and not fate.closed
+        ):
             yield f"The series has it at {self._words.at(original)}; this date was moved."
         former = fate.moved_from
         if former is not None and former.uid != fate.key.uid:
             yield f"Its reservation came from UID {former.uid}: the calendar gave the meeting another UID."
         elif former is not None:
             was = _instant_of(former.recurrence_id)
-            date = self._words.at(was) if was else former.recurrence_id or "the event before it recurred"
+            date = (
+                self._words.at(was)
+                if was
+                else former.recurrence_id or "the event before it recurred"
+            )
             yield f"Its reservation was made for another date of the series ({date}) and follows it."
-        elif fate.booking is not None and _has_followed(fate.booking, self._story.instance):
+        elif fate.booking is not None and _has_followed(
+            fate.booking, self._story.instance
+        ):
             yield "Its reservation was made when the meeting had another date or UID, and followed it."
 
     # What comes next
@@ -171,7 +204,12 @@ class FateTeller:
         """Say what a cycle would do, why, and what a person can do about it."""
         yield from self._next(fate)
         unread = fate.reason is Reason.UNCONFIRMED and fate.action != "hold"
-        if fate.reason in _TO_DO and not fate.closed and fate.action != "cancel" and not unread:
+        if (
+            fate.reason in _TO_DO
+            and not fate.closed
+            and fate.action != "cancel"
+            and not unread
+        ):
             yield _TO_DO[fate.reason]
         yield from self._decision(fate)
 
@@ -202,7 +240,11 @@ class FateTeller:
         why = _why(fate)
         if fate.approvable:
             plan = self._examined.plan
-            released = "this one" if len(plan.held) == 1 else f"all {len(plan.held)} that are held"
+            released = (
+                "this one"
+                if len(plan.held) == 1
+                else f"all {len(plan.held)} that are held"
+            )
             yield f"It would be cancelled, but is held until a person approves that: {why}"
             yield (
                 f"To cancel it, run: syncd approve {plan.held_checksum} (that releases {released}). "
@@ -224,22 +266,36 @@ class FateTeller:
 
     def _would(self, verb: str) -> str:
         if self._examined.plan.mode is Mode.OBSERVE:
-            return f"In mode full the next cycle {verb} it; mode observe writes nothing."
+            return (
+                f"In mode full the next cycle {verb} it; mode observe writes nothing."
+            )
         return f"The next cycle {verb} it."
 
     def _doubt(self, booking: Booking | None, detail: str) -> str:
         looked = "Each cycle looks for it in the API, and nothing is sent twice; nothing has to be done."
-        if booking is None or booking.retry_at is None or booking.reservation_id is not None:
+        if (
+            booking is None
+            or booking.retry_at is None
+            or booking.reservation_id is not None
+        ):
             return joined(detail, looked)
         return f"{looked} If it is not found by {self._words.at(booking.retry_at)}, it is sent once more."
 
     def _again(self, fate: Fate) -> str:
         advance = self._examined.inputs.policy.advance
-        if fate.reason is Reason.TOO_EARLY and advance is not None and fate.start is not None:
+        if (
+            fate.reason is Reason.TOO_EARLY
+            and advance is not None
+            and fate.start is not None
+        ):
             return f"Its booking rules (max_day) allow it from {self._words.at(fate.start - advance)} on."
         if fate.reason is not Reason.ROOM_CONFLICT or fate.booking is None:
             return ""
-        ours = [b for b in self._examined.inputs.bookings if b.reservation_id == fate.booking.blocked_by]
+        ours = [
+            b
+            for b in self._examined.inputs.bookings
+            if b.reservation_id == fate.booking.blocked_by
+        ]
         if ours:
             return f"That one is of UID {ours[0].key.uid}; it is tried again when that leaves the room."
         again = ""
@@ -251,7 +307,11 @@ class FateTeller:
         if history:
             yield Line("So far:", style="dim")
         if len(history) > _MOST_HISTORY:
-            yield Line(f"… {len(history) - _MOST_HISTORY} earlier steps; --json has all.", 2, "dim")
+            yield Line(
+                f"… {len(history) - _MOST_HISTORY} earlier steps; --json has all.",
+                2,
+                "dim",
+            )
         for entry in history[-_MOST_HISTORY:]:
             said = _HISTORY.get(entry.what, entry.what.capitalize())
             detail = f": {entry.detail}" if entry.detail else "."

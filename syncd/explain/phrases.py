@@ -29,7 +29,9 @@ class Words:
 
     def room(self, room_id: str | None) -> str:
         """Return the name of a room."""
-        return "no room" if room_id is None else self.rooms.get(room_id, f"room {room_id}")
+        return (
+            "no room" if room_id is None else self.rooms.get(room_id, f"room {room_id}")
+        )
 
     def at(self, moment: datetime | None) -> str:
         """Return a moment as people write it."""
@@ -100,7 +102,11 @@ def told_zone(zone: ZoneUse) -> str:
         return f"{times} cannot be placed: {zone.because}."
     if zone.tzid is None:
         return f"Times without zone are taken for {zone.zone}: {zone.because}."
-    taken = zone.zone if zone.zone == zone.tzid else f'"{zone.tzid}", which is taken for {zone.zone}'
+    taken = (
+        zone.zone
+        if zone.zone == zone.tzid
+        else f'"{zone.tzid}", which is taken for {zone.zone}'
+    )
     return f"Times are in {taken}: {zone.because}. {zone.contradiction}".strip()
 
 

@@ -14,7 +14,15 @@ from itertools import chain
 
 from syncd.core.reasons import Reason
 from syncd.explain.fate_sentences import FateTeller
-from syncd.explain.phrases import Line, Words, count, listed, sentence, told_part, told_zone
+from syncd.explain.phrases import (
+    Line,
+    Words,
+    count,
+    listed,
+    sentence,
+    told_part,
+    told_zone,
+)
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
 from syncd.intake import SourceExcerpt
@@ -76,7 +84,9 @@ class _Teller:
 
     def _unknown(self) -> Iterator[Line]:
         story = self._story
-        yield Line(f"No calendar and no booking has the UID {story.uid!r}.", style="red")
+        yield Line(
+            f"No calendar and no booking has the UID {story.uid!r}.", style="red"
+        )
         for where in story.searched:
             reading = where.reading
             if reading.error:
@@ -85,7 +95,9 @@ class _Teller:
                     style="red",
                 )
             else:
-                yield Line(f"Source {where.name} was read completely: {count(reading.events, 'event')}.")
+                yield Line(
+                    f"Source {where.name} was read completely: {count(reading.events, 'event')}."
+                )
         if not story.searched:
             yield Line("The configuration names no source.")
         if story.suggestions:
@@ -93,7 +105,9 @@ class _Teller:
             for suggestion in story.suggestions:
                 yield Line(f"{suggestion.uid}  ({suggestion.because})", 2)
         else:
-            yield Line("UIDs compare exactly; syncd plan --json and syncd status --json list those known.")
+            yield Line(
+                "UIDs compare exactly; syncd plan --json and syncd status --json list those known."
+            )
 
     # Where it stands
 
@@ -119,13 +133,21 @@ class _Teller:
         documents = list(dict.fromkeys(part.document for part in excerpt.parts))
         found = count(len(excerpt.parts), "component")
         looked = (
-            f"; the last cycle read it on {self._words.at(where.record.last_read_at)}" if where.record else ""
+            f"; the last cycle read it on {self._words.at(where.record.last_read_at)}"
+            if where.record
+            else ""
         )
-        yield Line(f"Source {where.name} has it now, in {listed(documents)}: {found}{looked}.")
+        yield Line(
+            f"Source {where.name} has it now, in {listed(documents)}: {found}{looked}."
+        )
         for part in excerpt.parts[:_MOST_PARTS]:
             yield Line(told_part(part, several=len(documents) > 1), 2)
         if len(excerpt.parts) > _MOST_PARTS:
-            yield Line(f"… and {len(excerpt.parts) - _MOST_PARTS} more; --json has all.", 2, "dim")
+            yield Line(
+                f"… and {len(excerpt.parts) - _MOST_PARTS} more; --json has all.",
+                2,
+                "dim",
+            )
         for zone in excerpt.zones:
             yield Line(told_zone(zone), 2, "red" if zone.zone is None else "")
         for defect in where.defects:
@@ -154,13 +176,17 @@ class _Teller:
         if alike:
             yield Line("")
         for kind, more in alike:
-            yield Line(f"… and {more} more like these ({kind}); --json has all.", style="dim")
+            yield Line(
+                f"… and {more} more like these ({kind}); --json has all.", style="dim"
+            )
 
     # The end
 
     def _summary(self) -> Iterator[Line]:
         """Yield how many dates are over, and that nothing is to come if nothing is."""
-        excerpts = [where.excerpt for where in self._story.where if where.excerpt is not None]
+        excerpts = [
+            where.excerpt for where in self._story.where if where.excerpt is not None
+        ]
         past = max((excerpt.past or 0 for excerpt in excerpts), default=0)
         if past:
             yield from _dates_over(past, excerpts)
@@ -168,7 +194,9 @@ class _Teller:
             return
         yield Line("")
         if past:
-            yield Line("It is over, and nothing was booked for it; what is over is not booked.")
+            yield Line(
+                "It is over, and nothing was booked for it; what is over is not booked."
+            )
         else:
             yield Line("It has no date to come, and nothing is booked for it.")
 
@@ -178,7 +206,9 @@ def _dates_over(past: int, excerpts: Sequence[SourceExcerpt]) -> Iterator[Line]:
     parts = chain.from_iterable(excerpt.parts for excerpt in excerpts)
     if not any(part.recurs for part in parts):
         return
-    since = next((excerpt.past_since for excerpt in excerpts if excerpt.past == past), None)
+    since = next(
+        (excerpt.past_since for excerpt in excerpts if excerpt.past == past), None
+    )
     when = f" since {since:%Y-%m-%d}" if since else ""
     are_over = "is over" if past == 1 else "are over"
     yield Line("")

@@ -93,7 +93,11 @@ class Story:
         failed = [where for where in self.searched if where.reading.error]
         if not self.known:
             return tuple(failed)
-        return tuple(where for where in failed if where.excerpt is not None or where.name in witnesses)
+        return tuple(
+            where
+            for where in failed
+            if where.excerpt is not None or where.name in witnesses
+        )
 
     @property
     def needs_person(self) -> bool:
@@ -114,14 +118,21 @@ class Story:
     def document(self) -> dict[str, object]:
         """Return the document of `explain --json`."""
         excerpts = [where.excerpt for where in self.where if where.excerpt is not None]
-        counted = max((a for a in excerpts if a.past is not None), key=lambda a: a.past or 0, default=None)
+        counted = max(
+            (a for a in excerpts if a.past is not None),
+            key=lambda a: a.past or 0,
+            default=None,
+        )
         return {
             "uid": self.uid,
             "known": self.known,
             "topic": self.topic,
             "needs_person": self.needs_person,
             "mode": self.examined.plan.mode.value,
-            "api": {"asked": self.examined.unasked is None, "error": self.examined.unasked},
+            "api": {
+                "asked": self.examined.unasked is None,
+                "error": self.examined.unasked,
+            },
             "sources": [_source(where) for where in self.where],
             "searched": [_searched(where.reading) for where in self.searched],
             "occurrences": [self._occurrence(fate) for fate in self.fates],
@@ -158,16 +169,23 @@ class Story:
             "payload": planned.get("payload"),
             "changed": planned.get("changed", []),
             "wanted": fate.wanted.comparable() if fate.wanted else None,
-            "evidence": planned.get("evidence") or (fate.booking and fate.booking.evidence),
+            "evidence": planned.get("evidence")
+            or (fate.booking and fate.booking.evidence),
             "approve": self.examined.plan.held_checksum if fate.approvable else None,
             **_shown_by(fate),
             "decides": _decides(fate),
             "room_by": self.room_by(fate) or None,
-            "notes": [{"reason": note.reason.value, "detail": note.detail} for note in fate.notes],
+            "notes": [
+                {"reason": note.reason.value, "detail": note.detail}
+                for note in fate.notes
+            ],
             "moved_from": _moved_from(fate),
             "booking": _booking(fate.booking),
             "decision": _decision(fate.decision),
-            "history": [{"at": iso(e.at), "what": e.what, "detail": e.detail} for e in fate.history],
+            "history": [
+                {"at": iso(e.at), "what": e.what, "detail": e.detail}
+                for e in fate.history
+            ],
         }
 
 
@@ -175,7 +193,10 @@ def _standing(fate: Fate, planned: Mapping[str, object]) -> dict[str, object]:
     """Return the state of its record, and the reservation that it or the plan's row is about."""
     if fate.booking is None:
         return {"state": None, "reservation_id": planned.get("reservation_id")}
-    return {"state": fate.booking.state.value, "reservation_id": fate.booking.reservation_id}
+    return {
+        "state": fate.booking.state.value,
+        "reservation_id": fate.booking.reservation_id,
+    }
 
 
 def _shown_by(fate: Fate) -> dict[str, object]:
@@ -183,9 +204,17 @@ def _shown_by(fate: Fate) -> dict[str, object]:
     if fate.seen is not None:
         occurrence = fate.seen.occurrence
         witnesses = list(fate.seen.witnesses)
-        return {"source": occurrence.source, "witnesses": witnesses, "line": occurrence.line}
+        return {
+            "source": occurrence.source,
+            "witnesses": witnesses,
+            "line": occurrence.line,
+        }
     if fate.booking is not None:
-        return {"source": fate.booking.source, "witnesses": list(fate.booking.witnesses), "line": None}
+        return {
+            "source": fate.booking.source,
+            "witnesses": list(fate.booking.witnesses),
+            "line": None,
+        }
     return {"source": None, "witnesses": [], "line": None}
 
 
@@ -238,7 +267,9 @@ def story_of(uid: str, parts: Service) -> Story:
     searched: list[Where] = []
     for name, reading in examined.readings.items():
         defects = tuple(defect for defect in reading.defects if defect.uid == uid)
-        searched.append(Where(reading, records.get(name), examined.excerpts.get(name), defects))
+        searched.append(
+            Where(reading, records.get(name), examined.excerpts.get(name), defects)
+        )
     suggestions: tuple[Suggestion, ...] = ()
     if not examined.excerpts and not fates:
         suggestions = tuple(_suggestions(uid, examined, ledger))
@@ -311,13 +342,17 @@ def _decides(fate: Fate) -> dict[str, object] | None:
     }
 
 
-def _suggestions(asked: str, examined: Examination, ledger: Ledger) -> Iterator[Suggestion]:
+def _suggestions(
+    asked: str, examined: Examination, ledger: Ledger
+) -> Iterator[Suggestion]:
     """Yield UIDs that may have been meant: by spelling, reservation id or topic, else by what looks alike."""
     bookings = ledger.bookings.all()
     known: set[str] = {booking.key.uid for booking in bookings}
     for reading in examined.readings.values():
         known.update(reading.presence)
-    occurrences = [witnessed.occurrence for witnessed in examined.inputs.desired.witnessed]
+    occurrences = [
+        witnessed.occurrence for witnessed in examined.inputs.desired.witnessed
+    ]
     found: dict[str, Suggestion] = {}
     for suggestion in (
         *_of_other_spelling(asked, known),

@@ -82,7 +82,9 @@ class Fate:
         return refused and (not settled or self.reason is Reason.ROOM_FREE_AGAIN)
 
 
-def fates_of(uid: str, examined: Examination, ledger: Ledger, later: Mapped | None) -> tuple[Fate, ...]:
+def fates_of(
+    uid: str, examined: Examination, ledger: Ledger, later: Mapped | None
+) -> tuple[Fate, ...]:
     """Return all fates of a UID by time; `later` is what its first occurrence beyond the horizon asks for."""
     found = _Search(uid, examined, ledger).run(later)
     return tuple(sorted(found, key=_position))
@@ -90,7 +92,11 @@ def fates_of(uid: str, examined: Examination, ledger: Ledger, later: Mapped | No
 
 def later_occurrence(examined: Examination) -> Occurrence | None:
     """Return the first occurrence beyond the horizon in any source; None if there is none."""
-    ahead = [excerpt.later for excerpt in examined.excerpts.values() if excerpt.later is not None]
+    ahead = [
+        excerpt.later
+        for excerpt in examined.excerpts.values()
+        if excerpt.later is not None
+    ]
     return min(ahead, key=lambda o: (extent(o)[0], o.key), default=None)
 
 
@@ -128,23 +134,44 @@ class _Search:
         # Why an occurrence is not booked by rule stands in what becomes of its reservation, if it has one.
         live = [*booked, *(fate for fate in unbooked if fate.key not in booked_keys)]
         # A date that is cancelled in the calendar has its story in the reservation that it had.
-        former = [self._former(b) for b in self.ledger.bookings.of(self.uid) if b.state in CLOSED_STATES]
+        former = [
+            self._former(b)
+            for b in self.ledger.bookings.of(self.uid)
+            if b.state in CLOSED_STATES
+        ]
         live_keys = {fate.key for fate in live}
         told_of = live_keys | {fate.key for fate in former}
-        decisions = {decision.booking: decision for decision in self.ledger.people.decisions()}
-        for fate in (*live, *former, *self._cancelled(told_of), *self._beyond(later, live_keys)):
+        decisions = {
+            decision.booking: decision for decision in self.ledger.people.decisions()
+        }
+        for fate in (
+            *live,
+            *former,
+            *self._cancelled(told_of),
+            *self._beyond(later, live_keys),
+        ):
             row = fate.booking.row if fate.booking is not None else 0
             if row > 0:
-                yield replace(fate, history=self.ledger.bookings.history(row), decision=decisions.get(row))
+                yield replace(
+                    fate,
+                    history=self.ledger.bookings.history(row),
+                    decision=decisions.get(row),
+                )
             else:
                 yield fate
 
     def _current(self) -> tuple[list[Fate], list[Fate]]:
         """Return the fates of bookings, and those of occurrences and events without one."""
-        planned = [self._planned(change) for change in self.plan.changes if _key(change).uid == self.uid]
+        planned = [
+            self._planned(change)
+            for change in self.plan.changes
+            if _key(change).uid == self.uid
+        ]
         booked = [fate for fate in planned if fate.booking is not None]
         told_of = {fate.booking.row for fate in booked if fate.booking is not None}
-        settled = [self._settled(b) for row, b in self.bookings.items() if row not in told_of]
+        settled = [
+            self._settled(b) for row, b in self.bookings.items() if row not in told_of
+        ]
         return [*booked, *settled], [fate for fate in planned if fate.booking is None]
 
     def _planned(self, change: Change) -> Fate:
@@ -158,7 +185,11 @@ class _Search:
             seen=self.seen.get(_key(change)),
         )
         match change:
-            case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
+            case (
+                Create(meeting=meeting)
+                | Update(meeting=meeting)
+                | Wait(meeting=meeting)
+            ):
                 fate = replace(fate, notes=meeting.notes, wanted=meeting.spec)
                 return self._with_booking(fate, meeting.spec, change.booking)
             case Cancel(booking=booking) | Hold(booking=booking):
@@ -168,7 +199,9 @@ class _Search:
             case _:
                 assert_never(change)
 
-    def _with_booking(self, fate: Fate, spec: ReservationSpec, booking: Booking | None) -> Fate:
+    def _with_booking(
+        self, fate: Fate, spec: ReservationSpec, booking: Booking | None
+    ) -> Fate:
         """Return a fate with the content to show, and the record as the ledger has it."""
         known = self.bookings.get(booking.row) if booking is not None else None
         moved = known is not None and known.key != fate.key
@@ -192,7 +225,11 @@ class _Search:
             wanted=self._wanted(skip.key, skip.room_id),
             notes=self._notes(skip.key),
         )
-        return fate if skip.span is None else replace(fate, start=skip.span.start, end=skip.span.end)
+        return (
+            fate
+            if skip.span is None
+            else replace(fate, start=skip.span.start, end=skip.span.end)
+        )
 
     def _booking_of(self, skip: Skip) -> Booking | None:
         """Return the record that a skipped row is about; a quarantined UID may have several, none its own."""
@@ -201,7 +238,10 @@ class _Search:
         for booking in self.bookings.values():
             if booking.reservation_id != skip.reservation_id:
                 continue
-            same_place = (self._latest(booking).key, booking.room_id) == (skip.key, skip.room_id)
+            same_place = (self._latest(booking).key, booking.room_id) == (
+                skip.key,
+                skip.room_id,
+            )
             if skip.reservation_id or same_place:
                 return booking
         return None
@@ -210,7 +250,9 @@ class _Search:
         """Return a booking as the plan leaves it."""
         return self.amended.get(booking.row, booking)
 
-    def _wanted(self, key: OccurrenceKey, room_id: str | None) -> ReservationSpec | None:
+    def _wanted(
+        self, key: OccurrenceKey, room_id: str | None
+    ) -> ReservationSpec | None:
         """Return what the occurrence asks for in a room; None if nothing."""
         mapped = self.mapped.get(key)
         specs = mapped.specs if isinstance(mapped, Wanted) else ()
@@ -236,7 +278,9 @@ class _Search:
             notes=self._notes(key),
         )
         if closing is not None:
-            return replace(fate, action="close", reason=closing.reason, detail=_why_closed(closing))
+            return replace(
+                fate, action="close", reason=closing.reason, detail=_why_closed(closing)
+            )
         keep = self.kept.get(booking.row)
         return fate if keep is None else _kept(fate, keep)
 
@@ -275,7 +319,9 @@ class _Search:
                 seen=seen,
             )
 
-    def _beyond(self, later: Mapped | None, told_of: Collection[OccurrenceKey]) -> Iterator[Fate]:
+    def _beyond(
+        self, later: Mapped | None, told_of: Collection[OccurrenceKey]
+    ) -> Iterator[Fate]:
         """Yield the fates of the first occurrence beyond the horizon, one for each room."""
         occurrence = later_occurrence(self.examined)
         if later is None or occurrence is None or occurrence.key in told_of:
@@ -336,4 +382,11 @@ def _position(fate: Fate) -> tuple[bool, float, str, bool, str, int]:
     start = fate.start.timestamp() if fate.start is not None else 0.0
     row = fate.booking.row if fate.booking is not None else 0
     recurrence_id = fate.key.recurrence_id or ""
-    return (fate.start is not None, start, recurrence_id, not fate.closed, fate.room_id or "", row)
+    return (
+        fate.start is not None,
+        start,
+        recurrence_id,
+        not fate.closed,
+        fate.room_id or "",
+        row,
+    )

@@ -9,4 +9,12 @@ from syncd.ics.parallel import CpuAllowance, ParserPool
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import Context, RawEvent
 
-__all__ = ["Context", "CpuAllowance", "Locale", "ParsedSeries", "ParserPool", "RawEvent", "SeriesParser"]
+__all__ = [
+    "Context",
+    "CpuAllowance",
+    "Locale",
+    "ParsedSeries",
+    "ParserPool",
+    "RawEvent",
+    "SeriesParser",
+]

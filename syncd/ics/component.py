@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 
-from syncd.core.occurrence import Days, Moment, Occurrence, Timespan, When, recurrence_id_of
+from syncd.core.occurrence import (
+    Days,
+    Moment,
+    Occurrence,
+    Timespan,
+    When,
+    recurrence_id_of,
+)
 from syncd.core.reasons import Reason
 from syncd.ics.content import BrokenComponent, RawComponent
 from syncd.ics.details import template_of
@@ -104,8 +111,19 @@ class Component:
         """Return all that decides when it takes place, and whether."""
         rules = (self.rules, self.excluded_rules, self.dates, self.excluded)
         # What is floating in two calendars, whole days too, may be meant in two zones.
-        begin = self.template.zone if self.start.is_date else self.recurrence_id_at(self.start)
-        return (begin, self.start, self.duration, self.this_and_future, *rules, self.template.cancelled)
+        begin = (
+            self.template.zone
+            if self.start.is_date
+            else self.recurrence_id_at(self.start)
+        )
+        return (
+            begin,
+            self.start,
+            self.duration,
+            self.this_and_future,
+            *rules,
+            self.template.cancelled,
+        )
 
     def when(self, start: Start, duration: Duration | None) -> When:
         """Return when the occurrence that begins at `start` takes place; raises `BrokenComponent`.
@@ -212,4 +230,6 @@ def _rules(event: Properties, name: str, start: Start) -> tuple[Rule, ...]:
         rules = tuple(Rule.parse(line.value) for line in event.written(name))
         return tuple(rule.of_whole_days() for rule in rules) if start.is_date else rules
     except BrokenRule as error:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {error}") from None
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, f"{name} cannot be read: {error}"
+        ) from None

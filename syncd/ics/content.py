@@ -18,15 +18,28 @@ from syncd.core.document import text_of
 from syncd.core.reasons import Reason
 
 DECIDES_TIME = frozenset(
-    {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"}
+    {
+        "DTSTART",
+        "DTEND",
+        "DURATION",
+        "RRULE",
+        "RDATE",
+        "EXDATE",
+        "EXRULE",
+        "RECURRENCE-ID",
+    }
 )
 """Properties without which it is not known when an event is."""
 
 _WIDE = {
     re.compile(codecs.BOM_UTF32_LE + b"|" + codecs.BOM_UTF32_BE): "utf-32",
     re.compile(codecs.BOM_UTF16_LE + b"|" + codecs.BOM_UTF16_BE): "utf-16",
-    re.compile(rb"(?:[ \t\r\n]\0)*" + "BEGIN".encode("utf-16-le"), re.IGNORECASE): "utf-16-le",
-    re.compile(rb"(?:\0[ \t\r\n])*" + "BEGIN".encode("utf-16-be"), re.IGNORECASE): "utf-16-be",
+    re.compile(
+        rb"(?:[ \t\r\n]\0)*" + "BEGIN".encode("utf-16-le"), re.IGNORECASE
+    ): "utf-16-le",
+    re.compile(
+        rb"(?:\0[ \t\r\n])*" + "BEGIN".encode("utf-16-be"), re.IGNORECASE
+    ): "utf-16-be",
 }
 _PROPERTY_NAME = re.compile(
     r"([A-Za-z0-9-]++)(?![\w.])"
@@ -36,7 +49,8 @@ _NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')
 _SCHEME = ";tzid=tzone"  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
 _END_AND_MORE = re.compile(
-    rf"(END:VCALENDAR)[{_BLANK}]*([^{_BLANK}A-Z0-9-].*|BEGIN:VCALENDAR\s*)", re.IGNORECASE | re.DOTALL
+    rf"(END:VCALENDAR)[{_BLANK}]*([^{_BLANK}A-Z0-9-].*|BEGIN:VCALENDAR\s*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _BOUNDARY = re.compile(r"(?:BEGIN|END)[:;]", re.IGNORECASE)
 _END_OF_CALENDAR = re.compile(r"END:VCALENDAR\s*\Z", re.IGNORECASE)
@@ -49,12 +63,17 @@ TZID_PARAMETER = r';TZID=("[^"]*"|[^;:"]*)'
 _TZID = re.compile(rf"{TZID_PARAMETER}(?=[;:]|$)", re.IGNORECASE)
 
 # Text around a calendar: what a program prints by mistake is left out, what tells of something else is not.
-_PAGE = re.compile(r"</?(?:!doctype|html|head|body|title|meta|form|frameset|pre|textarea)\b", re.IGNORECASE)
+_PAGE = re.compile(
+    r"</?(?:!doctype|html|head|body|title|meta|form|frameset|pre|textarea)\b",
+    re.IGNORECASE,
+)
 _FAILED = re.compile(
     r"\b(?:error|fatal|exception|traceback|aborted|truncated|incomplete|timed out|time-?out|out of memory)\b",
     re.IGNORECASE,
 )
-_OF_A_MAIL = re.compile(r"(?:from|to|subject|received|return-path|message-id|mime-version):", re.IGNORECASE)
+_OF_A_MAIL = re.compile(
+    r"(?:from|to|subject|received|return-path|message-id|mime-version):", re.IGNORECASE
+)
 _OF_A_CALENDAR = re.compile(
     r"(?:VERSION|PRODID|METHOD|CALSCALE|UID|DT(?:STAMP|START|END)|DURATION|SUMMARY|DESCRIPTION|R(?:RULE|DATE)|EXDATE"
     r"|RECURRENCE-ID|ORGANIZER|ATTENDEE|SEQUENCE|CLASS|TRANSP|CREATED|LAST-MODIFIED|CATEGORIES|TRIGGER|ACTION"
@@ -183,7 +202,11 @@ def split_content_line(text: str, position: int) -> tuple[str, str]:
         character = text[index]
         if character == '"':
             quoted = not quoted
-        elif character == ":" and not quoted and not _ends_with_scheme(text, position, index):
+        elif (
+            character == ":"
+            and not quoted
+            and not _ends_with_scheme(text, position, index)
+        ):
             return text[position:index], text[index + 1 :]
     # A quote that is never closed hides the colon; the first colon is the best reading then.
     head, _, value = text[position:].partition(":")
@@ -206,7 +229,9 @@ def decode(body: bytes) -> str:
         try:
             return body.decode(wide)
         except UnicodeDecodeError as error:
-            raise Incomplete(f"is {wide[:6].upper()} text that breaks off at byte {error.start}") from None
+            raise Incomplete(
+                f"is {wide[:6].upper()} text that breaks off at byte {error.start}"
+            ) from None
     # What fills the last block of a file, or ends it on old systems, says nothing.
     body = body.removeprefix(codecs.BOM_UTF8)
     filling = _FILLING.search(body, max(0, len(body) - _MOST_FILLING))
@@ -214,7 +239,9 @@ def decode(body: bytes) -> str:
     if b"\0" in body:
         # One zero is a stray character of a text; several are a hole, in which events may be missing.
         if b"\0\0" in body or not body.lstrip().upper().startswith(b"BEGIN:VCALENDAR"):
-            raise Incomplete("is binary data, not a calendar, or has a hole of zero bytes")
+            raise Incomplete(
+                "is binary data, not a calendar, or has a hole of zero bytes"
+            )
         body = body.replace(b"\0", b"")
     return text_of(body)[0]
 
@@ -267,7 +294,9 @@ def split(body: bytes) -> tuple[RawCalendar, ...]:
     """Return the VCALENDARs of a document; raises `Incomplete` when it is not provably whole."""
     text = decode(body)
     if not text.strip(_BLANK):
-        raise Incomplete("is empty; a calendar without events would still have BEGIN:VCALENDAR")
+        raise Incomplete(
+            "is empty; a calendar without events would still have BEGIN:VCALENDAR"
+        )
     if _HTML.match(text):
         raise Incomplete("is a web page, not a calendar; perhaps a login page")
     outside = _OutsideText()
@@ -315,10 +344,14 @@ class _CalendarBuilder:
         """Close the innermost component at its END line; raises `Incomplete` if another one is open."""
         kind = _kind(line, name_end)
         if not self.open or self.open[-1][0] != kind:
-            raise Incomplete(f"is damaged: END:{kind} in line {number} where {self._what_is_open()}")
+            raise Incomplete(
+                f"is damaged: END:{kind} in line {number} where {self._what_is_open()}"
+            )
         _, started = self.open.pop()
         if not self.open:
-            calendar = RawCalendar(self._properties, tuple(self._components), self._outside.take_news())
+            calendar = RawCalendar(
+                self._properties, tuple(self._components), self._outside.take_news()
+            )
             self._calendars.append(calendar)
             self._properties, self._components = {}, []
             return
@@ -345,7 +378,9 @@ class _CalendarBuilder:
         has_text_around = any(calendar.beside for calendar in calendars)
         has_components = any(calendar.components for calendar in calendars)
         if has_text_around and not has_components:
-            raise Incomplete("has no event, and other text around it, so something may have gone wrong")
+            raise Incomplete(
+                "has no event, and other text around it, so something may have gone wrong"
+            )
         return tuple(calendars)
 
     def _what_is_open(self) -> str:
@@ -376,7 +411,9 @@ class _OutsideText:
         was_new, self._is_new = self._is_new, False
         return was_new
 
-    def set_aside_from(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    def set_aside_from(
+        self, lines: Iterable[tuple[int, str]]
+    ) -> Iterator[tuple[int, str]]:
         """Yield the lines of VCALENDARs, and BEGIN and END lines outside of them; raises `Incomplete`."""
         is_inside = False
         for number, line in lines:
@@ -410,9 +447,13 @@ class _OutsideText:
                 f"is not a calendar, or not a whole one: line {number}, outside of it, tells of an error"
             )
         if _OF_A_CALENDAR.match(text) or _OF_A_MAIL.match(text):
-            raise Incomplete(f"is not a calendar: line {number} stands outside of BEGIN:VCALENDAR")
+            raise Incomplete(
+                f"is not a calendar: line {number} stands outside of BEGIN:VCALENDAR"
+            )
         if self._size > _MOST_AROUND:
-            raise Incomplete(f"is not a calendar: up to line {number} there is too much other text around it")
+            raise Incomplete(
+                f"is not a calendar: up to line {number} there is too much other text around it"
+            )
 
 
 def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -429,8 +470,20 @@ def _separated(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 def _check_nesting(kind: str, stack: list[tuple[str, int]], number: int) -> None:
     """Raise `Incomplete` where a BEGIN shows that a line with END was lost."""
     if not stack and kind != "VCALENDAR":
-        raise Incomplete(f"is not a calendar: line {number} begins {kind} outside of a VCALENDAR")
+        raise Incomplete(
+            f"is not a calendar: line {number} begins {kind} outside of a VCALENDAR"
+        )
     if stack and kind == "VCALENDAR":
-        raise Incomplete(f"is damaged: a second VCALENDAR begins in line {number} inside the first")
-    if len(stack) >= 2 and kind in {"VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE"}:
-        raise Incomplete(f"is damaged: {kind} begins in line {number} inside {stack[-1][0]}")
+        raise Incomplete(
+            f"is damaged: a second VCALENDAR begins in line {number} inside the first"
+        )
+    if len(stack) >= 2 and kind in {
+        "VEVENT",
+        "VTODO",
+        "VJOURNAL",
+        "VFREEBUSY",
+        "VTIMEZONE",
+    }:
+        raise Incomplete(
+            f"is damaged: {kind} begins in line {number} inside {stack[-1][0]}"
+        )

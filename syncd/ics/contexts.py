@@ -22,7 +22,10 @@ from syncd.ics.vevent import BESIDE, GUESSED, Context, ParsedContext
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
-_ASKS = ("REFRESH-INTERVAL", "X-PUBLISHED-TTL")  # RFC 7986 section 5.7, and Outlook's name
+_ASKS = (
+    "REFRESH-INTERVAL",
+    "X-PUBLISHED-TTL",
+)  # RFC 7986 section 5.7, and Outlook's name
 _OWNS = ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")
 _TEXT_AROUND = "text around the calendar in {} was left out; look at what makes it"
 
@@ -43,7 +46,11 @@ class Locale:
 
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """Return the zones of one VCALENDAR."""
-        definitions = (component for component in calendar.components if component.name == "VTIMEZONE")
+        definitions = (
+            component
+            for component in calendar.components
+            if component.name == "VTIMEZONE"
+        )
         said = calendar.properties.get("X-WR-TIMEZONE", "")
         return Zones(definitions, self.aliases, self.floating or said or self.default)
 
@@ -51,7 +58,9 @@ class Locale:
 class Contexts:
     """The contexts of one source by key; picklable, and then without what was parsed."""
 
-    def __init__(self, contexts: Mapping[str, Context], source: str, locale: Locale) -> None:
+    def __init__(
+        self, contexts: Mapping[str, Context], source: str, locale: Locale
+    ) -> None:
         # Plain dictionaries, because it may go to another process.
         self.source = source
         self.locale = replace(locale, aliases=dict(locale.aliases))
@@ -106,7 +115,9 @@ class Contexts:
         notes: set[Note] = set()
         for context in self._contexts.values():
             if f"\r\n{BESIDE}\r\n".encode() in context.text:
-                notes.add(Note(Reason.TEXT_AROUND, _TEXT_AROUND.format(context.document)))
+                notes.add(
+                    Note(Reason.TEXT_AROUND, _TEXT_AROUND.format(context.document))
+                )
             if f"\r\n{GUESSED}\r\n".encode() in context.text:
                 notes.add(charset_unknown(context.document))
         return frozenset(notes)

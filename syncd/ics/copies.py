@@ -48,8 +48,12 @@ class Copy:
             yield instance
         for component in self.added:
             for instance in expand([component], window):
-                date = instance.recurrence_id or component.recurrence_id_at(component.start)
-                if date not in seen:  # it adds dates and replaces none (RFC 5546 section 3.2.4)
+                date = instance.recurrence_id or component.recurrence_id_at(
+                    component.start
+                )
+                if (
+                    date not in seen
+                ):  # it adds dates and replaces none (RFC 5546 section 3.2.4)
                     seen.add(date)
                     yield replace(instance, recurrence_id=date)
 
@@ -63,7 +67,9 @@ class Copy:
 def copies_of(components: Iterable[Component]) -> list[Copy]:
     """Return the copies that some components of one UID are; raises `BrokenComponent`."""
     all_components = list(components)
-    masters = [component for component in all_components if component.recurrence_id is None]
+    masters = [
+        component for component in all_components if component.recurrence_id is None
+    ]
     copies: list[Copy] = []
     for of_one_sender in _by_sender(all_components):
         copies += _copies_of_one_sender(of_one_sender, masters)
@@ -73,11 +79,17 @@ def copies_of(components: Iterable[Component]) -> list[Copy]:
 def _by_sender(components: Iterable[Component]) -> list[list[Component]]:
     """Group components by who says them: a VCALENDAR, or an organizer through scheduling messages."""
     groups: dict[object, list[Component]] = {}
-    sender_of: dict[str, object] = {}  # by address: one message names one of them, another one two
+    sender_of: dict[
+        str, object
+    ] = {}  # by address: one message names one of them, another one two
     for component in components:
         sender: object = component.calendar
         if component.method in _OF_THE_ORGANIZER and component.organizer:
-            known = [sender_of[address] for address in component.organizer if address in sender_of]
+            known = [
+                sender_of[address]
+                for address in component.organizer
+                if address in sender_of
+            ]
             sender = known[0] if known else component.organizer
             for address in component.organizer:
                 sender_of.setdefault(address, sender)
@@ -85,10 +97,16 @@ def _by_sender(components: Iterable[Component]) -> list[list[Component]]:
     return list(groups.values())
 
 
-def _copies_of_one_sender(components: Sequence[Component], masters: Sequence[Component]) -> Iterator[Copy]:
+def _copies_of_one_sender(
+    components: Sequence[Component], masters: Sequence[Component]
+) -> Iterator[Copy]:
     """Yield what one sender says of the event, and apart from it for which guests it is cancelled."""
     added = [c for c in components if c.method == "ADD" and c.recurrence_id is None]
-    events = [component for component in components if component.method not in {"ADD", "CANCEL"}]
+    events = [
+        component
+        for component in components
+        if component.method not in {"ADD", "CANCEL"}
+    ]
     if not events:
         events = [master for master in masters if master.method != "CANCEL"]
     cancels = _Cancels(components, events)
@@ -98,7 +116,10 @@ def _copies_of_one_sender(components: Sequence[Component], masters: Sequence[Com
     if rest or added:
         yield _copy(rest, added, masters)
     if partial:
-        marked = [_with_template(cancels.timed(c), uninvites=True, cancelled=False) for c in partial]
+        marked = [
+            _with_template(cancels.timed(c), uninvites=True, cancelled=False)
+            for c in partial
+        ]
         yield _copy(marked, [], masters)
 
 
@@ -113,7 +134,9 @@ class _Cancels:
     taken off, too, and then the invitation of the others, of the same SEQUENCE, tells that it goes on.
     """
 
-    def __init__(self, components: Sequence[Component], events: Sequence[Component]) -> None:
+    def __init__(
+        self, components: Sequence[Component], events: Sequence[Component]
+    ) -> None:
         series = [event for event in events if event.recurrence_id is None]
         self._series = max(series, key=lambda event: event.revision, default=None)
         self._events = events
@@ -143,7 +166,9 @@ class _Cancels:
             excluded=series.excluded,
         )
 
-    def _sort_out(self, event: Component | None, sequence: int, cancels: Sequence[Component]) -> None:
+    def _sort_out(
+        self, event: Component | None, sequence: int, cancels: Sequence[Component]
+    ) -> None:
         """Record cancels of one SEQUENCE about one date that name some guests only, or were carried out."""
         if event is None or not event.guests:
             return
@@ -161,7 +186,11 @@ class _Cancels:
 
     def _event(self, date: str) -> Component | None:
         """Return the newest event about a date: its own, else the series."""
-        own = [event for event in self._events if event.recurrence_id and self._date(event) == date]
+        own = [
+            event
+            for event in self._events
+            if event.recurrence_id and self._date(event) == date
+        ]
         return max(own, key=lambda event: event.revision, default=self._series)
 
 
@@ -170,11 +199,17 @@ def event_organizer(events: Sequence[Component]) -> frozenset[str]:
     return frozenset().union(*(event.organizer for event in events))
 
 
-def _copy(components: Sequence[Component], added: Sequence[Component], masters: Sequence[Component]) -> Copy:
+def _copy(
+    components: Sequence[Component],
+    added: Sequence[Component],
+    masters: Sequence[Component],
+) -> Copy:
     """Return the copy that these components of one sender are; raises `BrokenComponent`."""
     groups = _by_identity(components, masters)
     chosen = [_newest(group) for group in groups]
-    master = next((component for component in chosen if component.recurrence_id is None), None)
+    master = next(
+        (component for component in chosen if component.recurrence_id is None), None
+    )
     if master is not None:
         valid = [c for c in chosen if c is master or not _is_outdated(c, master)]
         chosen = [_inheriting(component, master) for component in valid]
@@ -183,8 +218,14 @@ def _copy(components: Sequence[Component], added: Sequence[Component], masters: 
     authority = max(component.template.authority for component in whole)
     organizer = tuple(sorted(event_organizer(whole)))
     return Copy(
-        chosen=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in chosen),
-        added=tuple(_with_template(c, authority=authority, copy_organizer=organizer) for c in added),
+        chosen=tuple(
+            _with_template(c, authority=authority, copy_organizer=organizer)
+            for c in chosen
+        ),
+        added=tuple(
+            _with_template(c, authority=authority, copy_organizer=organizer)
+            for c in added
+        ),
         notes=_notes(groups),
     )
 
@@ -244,7 +285,9 @@ def _with_details_of(own: Occurrence, series: Occurrence) -> Occurrence:
     )
 
 
-def _by_identity(components: Sequence[Component], masters: Sequence[Component]) -> list[list[Component]]:
+def _by_identity(
+    components: Sequence[Component], masters: Sequence[Component]
+) -> list[list[Component]]:
     """Group components by the date they are about: none, or the original start in the terms of their series.
 
     `masters` are those of all copies, since an override may come in a message of its own.
@@ -317,4 +360,8 @@ def differ_without_revision(copies: Sequence[Copy]) -> bool:
 def _puts_event(component: Component) -> bool:
     """Tell whether a component says when a series or a single event takes place."""
     template = component.template
-    return component.recurrence_id is None and not template.cancelled and not template.uninvites
+    return (
+        component.recurrence_id is None
+        and not template.cancelled
+        and not template.uninvites
+    )

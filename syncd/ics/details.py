@@ -27,7 +27,14 @@ from syncd.core.reasons import Note, Reason
 from syncd.core.text import fold_space, shortened
 from syncd.ics.alarms import alarms_of
 from syncd.ics.content import BrokenComponent, RawComponent
-from syncd.ics.properties import Properties, decoded, is_binary, is_broken, parameter_of, unescape
+from syncd.ics.properties import (
+    Properties,
+    decoded,
+    is_binary,
+    is_broken,
+    parameter_of,
+    unescape,
+)
 from syncd.ics.times import Start, single_start
 from syncd.ics.vevent import ParsedContext
 from syncd.ics.zones import ONE_DAY, UnknownZone, Zones
@@ -47,7 +54,9 @@ def template_of(event: Properties, start: Start, context: ParsedContext) -> Occu
     organizers = [_person(value) for value in event.values("ORGANIZER")]
     organizer = organizers[0] if len(organizers) == 1 else None
     attendees = tuple(_attendee(value) for value in event.values("ATTENDEE"))
-    description = event.text_of("DESCRIPTION") or _unescaped_text(event.text_of("X-ALT-DESC"))
+    description = event.text_of("DESCRIPTION") or _unescaped_text(
+        event.text_of("X-ALT-DESC")
+    )
     by_method = context.method == "CANCEL"
     return Occurrence(
         key=OccurrenceKey("", event.raw.uid, None),
@@ -65,7 +74,8 @@ def template_of(event: Properties, start: Start, context: ParsedContext) -> Occu
         base_url=context.base_url,
         cancelled=by_method or status == "CANCELLED",
         tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
-        transparent=transparency == "TRANSPARENT" or (not transparency and busy == "FREE"),
+        transparent=transparency == "TRANSPARENT"
+        or (not transparency and busy == "FREE"),
         private=event.text_of("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
         zone=_zone_name(start, zones),
         sequence=_integer(event, "SEQUENCE"),
@@ -103,7 +113,9 @@ def _unreadable_people(event: Properties) -> Iterator[Note]:
     """Yield a note for each organizer and attendee of whom no address can be read."""
     for name, who in (("ORGANIZER", "organizer"), ("ATTENDEE", "attendee")):
         for line in event.unreadable(name):
-            detail = f"An {who} cannot be read and was left out: {fold_space(line)[:200]}"
+            detail = (
+                f"An {who} cannot be read and was left out: {fold_space(line)[:200]}"
+            )
             yield Note(Reason.UNREADABLE_PERSON, detail)
 
 
@@ -188,7 +200,9 @@ def address_of(text: str) -> str:
 
 
 def _person(value: object) -> Person:
-    return _person_of(str(value), parameter_of(value, "EMAIL"), parameter_of(value, "CN"))
+    return _person_of(
+        str(value), parameter_of(value, "EMAIL"), parameter_of(value, "CN")
+    )
 
 
 def _attendee(value: object) -> Attendee:
@@ -249,7 +263,9 @@ def _attendee_of(
 def _attachments(event: Properties) -> Iterator[Attach]:
     """Yield ATTACH in file order, those that cannot be read too, because leaving them out has to be told."""
     for value in event.all_values("ATTACH"):
-        name = parameter_of(value, "FILENAME") or parameter_of(value, "X-FILENAME") or None
+        name = (
+            parameter_of(value, "FILENAME") or parameter_of(value, "X-FILENAME") or None
+        )
         media_type = parameter_of(value, "FMTTYPE") or None
         if is_broken(value):
             yield Inline(data=None, name=name, media_type=media_type)
@@ -260,7 +276,9 @@ def _attachments(event: Properties) -> Iterator[Attach]:
             yield Inline(data=decoded(str(value)), name=name, media_type=media_type)
         else:
             uri = str(value).strip()
-            yield Link(uri, name=name, size_bytes=_size_of(value), media_type=media_type)
+            yield Link(
+                uri, name=name, size_bytes=_size_of(value), media_type=media_type
+            )
 
 
 def _size_of(value: object) -> int | None:

@@ -10,7 +10,8 @@ from syncd.core.reasons import Reason
 from syncd.ics.content import BrokenComponent
 
 _DURATION = re.compile(
-    r"([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+    r"([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?",
+    re.IGNORECASE,
 )
 
 
@@ -34,8 +35,12 @@ def parse_duration(text: str) -> Duration:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"DURATION {text.strip()[:40]!r} is not a duration")
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, f"DURATION {text.strip()[:40]!r} is not a duration"
+        )
+    weeks, days, hours, minutes, seconds = (
+        int(part or 0) for part in match.groups()[1:]
+    )
     sign = -1 if match[1] == "-" else 1
     exact = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     return Duration(days=sign * (7 * weeks + days), exact=sign * exact)

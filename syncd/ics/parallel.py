@@ -33,7 +33,15 @@ from syncd.core.bounds import COSTLY_S, SOURCE_CPU_S
 from syncd.core.occurrence import Window
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import RawEvent
-from syncd.ics.worker import LOOK_S, TOO_COSTLY, Instructions, Share, Worker, ended_series, parse_series
+from syncd.ics.worker import (
+    LOOK_S,
+    TOO_COSTLY,
+    Instructions,
+    Share,
+    Worker,
+    ended_series,
+    parse_series,
+)
 
 OnBegin: TypeAlias = Callable[[str | None, Sequence[RawEvent]], object]
 """Called with the UID that is begun and its VEVENTs, and with None when nothing is under way any more."""
@@ -92,7 +100,9 @@ class _Batch:
 
     def instructions(self, uids: Sequence[str]) -> Instructions:
         """Return what a worker has to know before it gets any of these UIDs."""
-        return Instructions(self.parser.for_work(self.work[uid] for uid in uids), self.window)
+        return Instructions(
+            self.parser.for_work(self.work[uid] for uid in uids), self.window
+        )
 
     def shares(self, uids: Sequence[str]) -> Iterator[Share]:
         """Yield these UIDs with their VEVENTs, some at a time."""
@@ -146,7 +156,9 @@ class ParserPool:
         else:
             yield from _parse_here(batch, plain, for_plain)
         if costly:
-            yield from self._parse_one_by_one(batch, costly, allowance or CpuAllowance(math.inf))
+            yield from self._parse_one_by_one(
+                batch, costly, allowance or CpuAllowance(math.inf)
+            )
 
     def __enter__(self) -> ParserPool:
         return self
@@ -248,7 +260,9 @@ class ParserPool:
             yield from _answered(batch, share, None, allowance)
 
 
-def _parse_here(batch: _Batch, uids: Sequence[str], allowance: CpuAllowance) -> Iterator[ParsedSeries]:
+def _parse_here(
+    batch: _Batch, uids: Sequence[str], allowance: CpuAllowance
+) -> Iterator[ParsedSeries]:
     """Yield what plain UIDs say, parsed in this process, as far as the allowance goes."""
     for uid in uids:
         if allowance.is_spent:

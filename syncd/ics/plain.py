@@ -32,7 +32,8 @@ _DATED = re.compile(rb"\n(?:DTSTART|DTEND|RECURRENCE-ID|EXDATE)[:;][^\n]*")
 _RECENT = re.compile(rb"\nDTSTART[^\n:]*:(?:19|20)[0-9]{2}")
 _ZONE = rb"[A-Za-z0-9 ._/+-]{1,64}"
 _PLAIN_ZONE = re.compile(
-    rb'\n[A-Z-]+(?:;(?:VALUE=DATE(?:-TIME)?|TZID=(?:"%b"|%b)|RANGE=[A-Z]+))*:' % (_ZONE, _ZONE)
+    rb'\n[A-Z-]+(?:;(?:VALUE=DATE(?:-TIME)?|TZID=(?:"%b"|%b)|RANGE=[A-Z]+))*:'
+    % (_ZONE, _ZONE)
 )
 _PLAIN_ONSET = re.compile(
     rb"\nRRULE:(?=[^\n]*BYMONTH=[0-9]{1,2}(?:[;\r]|\Z))FREQ=YEARLY(?:;(?:INTERVAL=1|BYMONTH=[0-9]{1,2}|WKST=[A-Z]{2}"
@@ -42,7 +43,10 @@ _PLAIN_ONSET = re.compile(
 
 def is_plain(raw_events: Sequence[RawEvent]) -> bool:
     """Tell whether the VEVENTs of one UID are certain to cost little, apart from what stands around them."""
-    if len(raw_events) > _MOST_EVENTS or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES:
+    if (
+        len(raw_events) > _MOST_EVENTS
+        or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES
+    ):
         return False
     return all(_is_plain_event(raw_event.text) for raw_event in raw_events)
 

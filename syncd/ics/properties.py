@@ -15,7 +15,12 @@ from datetime import date, datetime
 from typing import Any
 
 from syncd.core.reasons import Reason
-from syncd.ics.content import DECIDES_TIME, TZID_PARAMETER, BrokenComponent, RawComponent
+from syncd.ics.content import (
+    DECIDES_TIME,
+    TZID_PARAMETER,
+    BrokenComponent,
+    RawComponent,
+)
 from syncd.ics.quirks import Property, RepairedEvent
 from syncd.ics.rule import BrokenRule, Rule
 
@@ -28,7 +33,10 @@ _ZONED = re.compile(
 _PLAIN_ZONE = re.compile(rf"{TZID_PARAMETER}$")
 # Without what has a meaning there: escapes, RFC 6868, lists, blanks around, and the library's own marks.
 _PARAMETER = r';([A-Z-]+)=(?:"([^"\x00-\x1f\x7f\\^%]*)"|((?! )[^";:,=\x00-\x1f\x7f\\^%]*)(?<! ))(?=;|$)'
-_PLAIN_PARAMETER, _PLAIN_PARAMETERS = re.compile(_PARAMETER), re.compile(f"(?:{_PARAMETER})*")
+_PLAIN_PARAMETER, _PLAIN_PARAMETERS = (
+    re.compile(_PARAMETER),
+    re.compile(f"(?:{_PARAMETER})*"),
+)
 _PLAIN_TIME = re.compile(r"[0-9]{8}T(?:[01][0-9]|2[0-3])[0-9]{4}Z?")
 _PLAIN_DAY = re.compile(r"[0-9]{8}")
 _PLAIN_LENGTH = re.compile(r"P(?:[0-9]{1,4}[WD]|T[0-9]{1,4}[HMS])")
@@ -112,7 +120,9 @@ class Properties:
             raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event cannot be parsed")
         for name, message in event.errors:
             if (name or "").upper() in DECIDES_TIME:
-                raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}")
+                raise BrokenComponent(
+                    Reason.BROKEN_PROPERTY, f"{name} cannot be read: {message}"
+                )
         for name in self._of_library:
             value = event.get(name, [])
             self._values[name] = value if isinstance(value, list) else [value]
@@ -121,10 +131,18 @@ class Properties:
         """Return the lines of that name of which no value could be made, as they are written."""
         if name not in self._of_library and not self._event.unreadable:
             return []
-        lost = [line for line in self._event.unreadable if line.upper().startswith(f"{name};")]
+        lost = [
+            line
+            for line in self._event.unreadable
+            if line.upper().startswith(f"{name};")
+        ]
         if len(self.values(name)) < len(self.written(name)):
             lines = self.written(name)
-            lost += [f"{name}{line.parameters}:{line.value}" for line in lines if not _is_readable(line)]
+            lost += [
+                f"{name}{line.parameters}:{line.value}"
+                for line in lines
+                if not _is_readable(line)
+            ]
         return lost
 
     @property
@@ -160,13 +178,18 @@ def _check_unreadable(lines: Sequence[str]) -> None:
     for line in lines:
         match = _NAME.match(line)
         if match and match[0].upper() in DECIDES_TIME:
-            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{match[0].upper()} has no value")
+            raise BrokenComponent(
+                Reason.BROKEN_PROPERTY, f"{match[0].upper()} has no value"
+            )
 
 
 def _library_event(lines: Sequence[Property]) -> Any:
     """Return what the library makes of a VEVENT of these lines; None if it cannot be parsed."""
     # Without zones: it would guess about them, and answer from what other documents defined.
-    text = (_ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}") for line in lines)
+    text = (
+        _ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}")
+        for line in lines
+    )
     body = "\r\n".join(("BEGIN:VEVENT", *text, "END:VEVENT", ""))
     import icalendar  # a tenth of a second, for lines that few calendars have
 
@@ -261,7 +284,9 @@ def _with_parameters(line: Property, value: str) -> _Text | None:
 def _plain_parameters(text: str) -> Mapping[str, str] | None:
     if not _PLAIN_PARAMETERS.fullmatch(text):
         return None
-    return {name: quoted or bare for name, quoted, bare in _PLAIN_PARAMETER.findall(text)}
+    return {
+        name: quoted or bare for name, quoted, bare in _PLAIN_PARAMETER.findall(text)
+    }
 
 
 def _time(line: Property) -> _Time | None:
@@ -289,11 +314,19 @@ def _moment(value: str, parameters: str) -> date | None:
 
 
 def _number(line: Property) -> _Text | None:
-    return _with_parameters(line, line.value) if _PLAIN_NUMBER.fullmatch(line.value) else None
+    return (
+        _with_parameters(line, line.value)
+        if _PLAIN_NUMBER.fullmatch(line.value)
+        else None
+    )
 
 
 def _length(line: Property) -> _Text | None:
-    return _with_parameters(line, line.value) if _PLAIN_LENGTH.fullmatch(line.value) else None
+    return (
+        _with_parameters(line, line.value)
+        if _PLAIN_LENGTH.fullmatch(line.value)
+        else None
+    )
 
 
 def _rule(line: Property) -> _Text | None:
@@ -301,19 +334,30 @@ def _rule(line: Property) -> _Text | None:
         Rule.parse(line.value)
     except BrokenRule:
         return None
-    return _with_parameters(line, line.value) if _PLAIN_RULE.fullmatch(line.value) else None
+    return (
+        _with_parameters(line, line.value)
+        if _PLAIN_RULE.fullmatch(line.value)
+        else None
+    )
 
 
 # The order is that in which a property that cannot be read is told.
 _PLAIN: Mapping[str, Callable[[Property], Any]] = {
-    **dict.fromkeys(("DTSTART", "DTEND", "RECURRENCE-ID", "DTSTAMP", "CREATED", "LAST-MODIFIED"), _time),
+    **dict.fromkeys(
+        ("DTSTART", "DTEND", "RECURRENCE-ID", "DTSTAMP", "CREATED", "LAST-MODIFIED"),
+        _time,
+    ),
     **dict.fromkeys(("EXDATE", "RDATE"), _times),
     **dict.fromkeys(("RRULE", "EXRULE"), _rule),
-    **dict.fromkeys(("SUMMARY", "DESCRIPTION", "LOCATION", "STATUS", "TRANSP", "CLASS"), _text),
+    **dict.fromkeys(
+        ("SUMMARY", "DESCRIPTION", "LOCATION", "STATUS", "TRANSP", "CLASS"), _text
+    ),
     **dict.fromkeys(("ORGANIZER", "ATTENDEE", "URL"), _without_escapes),
     "ATTACH": _attachment,
     # The library knows no type of these, so their escapes stay.
-    **dict.fromkeys(("X-ALT-DESC", "X-MICROSOFT-CDO-BUSYSTATUS", "X-GOOGLE-CONFERENCE"), _verbatim),
+    **dict.fromkeys(
+        ("X-ALT-DESC", "X-MICROSOFT-CDO-BUSYSTATUS", "X-GOOGLE-CONFERENCE"), _verbatim
+    ),
     "X-MICROSOFT-SKYPETEAMSMEETINGURL": _verbatim,
     "DURATION": _length,
     "SEQUENCE": _number,

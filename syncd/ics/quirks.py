@@ -21,7 +21,16 @@ from syncd.core.document import text_of
 from syncd.ics.content import DECIDES_TIME, RawComponent, split_content_line, tzid_of
 
 _TIMES = ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE")
-_ONCE = ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "SEQUENCE", "STATUS", "LAST-MODIFIED", "CREATED")
+_ONCE = (
+    "DTSTART",
+    "DTEND",
+    "DURATION",
+    "RECURRENCE-ID",
+    "SEQUENCE",
+    "STATUS",
+    "LAST-MODIFIED",
+    "CREATED",
+)
 _OF_THE_SERIES = ("DTEND", "EXDATE", "RDATE")
 _WORDS = ("DURATION", "STATUS", "TRANSP", "CLASS", "X-MICROSOFT-CDO-BUSYSTATUS")
 _GO_ON = frozenset({"DESCRIPTION", "COMMENT", "X-ALT-DESC"})
@@ -31,13 +40,19 @@ _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
 _NAME = re.compile(r"(?=[0-9_.-]*+[A-Za-z])([A-Za-z0-9_.-]++)\s*+(?=[;:])")
 _LINK = re.compile("(?:https?|mailto|tel):", re.IGNORECASE)
 _VALUE_OF_TIME = re.compile(r"\s*(?:\d{8}|[+-]?P\d|[+-]?PT\d|FREQ=)", re.IGNORECASE)
-_TIME_WITHOUT_COLON = re.compile(rf"(?:{'|'.join(sorted(DECIDES_TIME))})\b.*(?:\d{{8}}|PT?\d|FREQ=)")
+_TIME_WITHOUT_COLON = re.compile(
+    rf"(?:{'|'.join(sorted(DECIDES_TIME))})\b.*(?:\d{{8}}|PT?\d|FREQ=)"
+)
 _PERSON_WITHOUT_COLON = re.compile(r"(?:ATTENDEE|ORGANIZER);")
-_ISO_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?")
+_ISO_TIME = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?"
+)
 _LOCAL_TIME = re.compile(r"(T\d{6})(?=[,/]|$)")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
-_QUOTED_PRINTABLE = re.compile(r';\s*(?:ENCODING\s*=\s*)?"?QUOTED-PRINTABLE"?\s*(?=;|$)', re.IGNORECASE)
+_QUOTED_PRINTABLE = re.compile(
+    r';\s*(?:ENCODING\s*=\s*)?"?QUOTED-PRINTABLE"?\s*(?=;|$)', re.IGNORECASE
+)
 _CHARSET = re.compile(r';\s*CHARSET\s*=\s*"?([^";:]*)"?\s*(?=;|$)', re.IGNORECASE)
 _KNOWN = re.compile(
     r"(?:BEGIN|END|UID|DTSTAMP|DTSTART|DTEND|DURATION|RRULE|RDATE|EXDATE|EXRULE|RECURRENCE-ID|SUMMARY|LOCATION"
@@ -104,13 +119,17 @@ def repaired(raw: RawComponent) -> RepairedEvent:
             continue
         name = match[1].upper()
         parameters, value = split_content_line(line, match.end())
-        properties.setdefault(name, []).append(Property(name, parameters.strip(), value))
+        properties.setdefault(name, []).append(
+            Property(name, parameters.strip(), value)
+        )
     for repair in REPAIRS:
         repair(properties)
     return RepairedEvent(raw, properties, tuple(unreadable))
 
 
-def _with_whole_texts(lines: Iterable[str]) -> Iterator[tuple[re.Match[str] | None, str]]:
+def _with_whole_texts(
+    lines: Iterable[str],
+) -> Iterator[tuple[re.Match[str] | None, str]]:
     """Put together what stands in several lines without a fold; yield each line with the match of its name.
 
     A description with bare line ends (Zoom, SOGo, scripts) is continued by what is no property; behind a
@@ -144,7 +163,9 @@ def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
             yield begun  # the break was the last sign of a value that is cut
             begun = ""
         whole = begun + line
-        if whole.endswith("=") and (begun or _QUOTED_PRINTABLE.search(_parameters_of(line))):
+        if whole.endswith("=") and (
+            begun or _QUOTED_PRINTABLE.search(_parameters_of(line))
+        ):
             begun = whole[:-1]
         else:
             begun = ""
@@ -178,7 +199,9 @@ def quoted_printable(properties: Properties) -> None:
     """Decode quoted-printable (RFC 2045), which writers of vCalendar 1.0 and some of 2.0 use for texts."""
     for found in properties.values():
         for place, line in enumerate(found):
-            if "PRINTABLE" in line.parameters.upper() and _QUOTED_PRINTABLE.search(line.parameters):
+            if "PRINTABLE" in line.parameters.upper() and _QUOTED_PRINTABLE.search(
+                line.parameters
+            ):
                 found[place] = _decoded(line)
 
 
@@ -188,7 +211,9 @@ def _decoded(line: Property) -> Property:
     name = charset[1].strip() if charset else ""
     text = _text_of_quoted_printable(line.value, name)
     parameters = _CHARSET.sub("", _QUOTED_PRINTABLE.sub("", line.parameters))
-    return line._replace(parameters=parameters, value="\\n".join(re.split(r"\r\n|\n|\r", text)))
+    return line._replace(
+        parameters=parameters, value="\\n".join(re.split(r"\r\n|\n|\r", text))
+    )
 
 
 def _text_of_quoted_printable(written: str, charset: str) -> str:
@@ -234,7 +259,10 @@ def _with_whole_parameters(found: Property) -> Property:
     else:
         return found
     parts = _LOOSE_PARAMETER.findall(parameters)
-    return found._replace(parameters="".join(f";{name}={_quoted(text)}" for name, text in parts), value=value)
+    return found._replace(
+        parameters="".join(f";{name}={_quoted(text)}" for name, text in parts),
+        value=value,
+    )
 
 
 def _quoted(value: str) -> str:
@@ -308,7 +336,9 @@ def empty_entries(properties: Properties) -> None:
     An RDATE or RRULE without anything stays as it is, because something may be lost.
     """
     names = ("EXDATE", "RDATE")
-    _change_values(properties, names, lambda value: ",".join(filter(None, value.split(","))))
+    _change_values(
+        properties, names, lambda value: ",".join(filter(None, value.split(",")))
+    )
     if "EXDATE" in properties:
         properties["EXDATE"] = [found for found in properties["EXDATE"] if found.value]
 
@@ -318,7 +348,9 @@ def loose_ends_of_rules(properties: Properties) -> None:
 
     def tidy(value: str) -> str:
         parts = (part.strip() for part in value.split(";"))
-        return ";".join(part for part in parts if part and not _EMPTY_LIST.fullmatch(part))
+        return ";".join(
+            part for part in parts if part and not _EMPTY_LIST.fullmatch(part)
+        )
 
     _change_values(properties, ("RRULE", "EXRULE"), tidy)
 
@@ -363,7 +395,9 @@ def empty_lengths(properties: Properties) -> None:
     `DURATION:P` alone is a length without any part, which is none.
     """
     if "DTEND" not in properties or "DURATION" not in properties:
-        _change_values(properties, ("DURATION",), lambda value: _NO_LENGTH.sub("PT0S", value))
+        _change_values(
+            properties, ("DURATION",), lambda value: _NO_LENGTH.sub("PT0S", value)
+        )
         return
     ends = [found for found in properties["DTEND"] if found.value]
     lengths = [found for found in properties["DURATION"] if _says_length(found.value)]
@@ -384,15 +418,23 @@ def letter_case(properties: Properties) -> None:
 
 def american_cancel(properties: Properties) -> None:
     """Write `STATUS:CANCELED` of scripts and ticket systems with two L."""
-    _change_values(properties, ("STATUS",), lambda value: "CANCELLED" if value == "CANCELED" else value)
+    _change_values(
+        properties,
+        ("STATUS",),
+        lambda value: "CANCELLED" if value == "CANCELED" else value,
+    )
 
 
 def decimal_sequence(properties: Properties) -> None:
     """Drop the decimals of `SEQUENCE:1.0`, which spreadsheets and JavaScript write."""
-    _change_values(properties, ("SEQUENCE",), lambda value: _DECIMALS.sub("", value.strip()))
+    _change_values(
+        properties, ("SEQUENCE",), lambda value: _DECIMALS.sub("", value.strip())
+    )
 
 
-def _change_values(properties: Properties, names: Iterable[str], change: Callable[[str], str]) -> None:
+def _change_values(
+    properties: Properties, names: Iterable[str], change: Callable[[str], str]
+) -> None:
     """Change the values of the properties of these names."""
     for name in names:
         for place, found in enumerate(properties.get(name, ())):

@@ -34,7 +34,9 @@ _LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
 
 _LARGEST_COUNT = 1_000_000  # up to which the dates of a count are told apart in gaps; bounds the work
 
-_FARTHEST = timedelta(days=3660)  # how far a date may be from where it has an effect: ten years
+_FARTHEST = timedelta(
+    days=3660
+)  # how far a date may be from where it has an effect: ten years
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class Instance:
                 return start < moment
 
 
-def expand(components: Sequence[Component], window: Window, *, in_series: bool = False) -> Iterator[Instance]:
+def expand(
+    components: Sequence[Component], window: Window, *, in_series: bool = False
+) -> Iterator[Instance]:
     """Yield the occurrences of one UID around the window; raises `BrokenComponent`.
 
     `components` are the newest of each identity: at most one without RECURRENCE-ID, one per RECURRENCE-ID.
@@ -69,7 +73,9 @@ def expand(components: Sequence[Component], window: Window, *, in_series: bool =
         else:
             yield Instance(None, master, master.when(master.start, master.duration))
     for recurrence_id, override in overrides.items():
-        yield Instance(recurrence_id, override, override.when(override.start, override.duration))
+        yield Instance(
+            recurrence_id, override, override.when(override.start, override.duration)
+        )
 
 
 def next_start(components: Sequence[Component], after: datetime) -> datetime | None:
@@ -98,7 +104,9 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
 
 def excludes(master: Component, override: Component) -> bool:
     """Tell whether an EXDATE of a series excludes the date that an override is about."""
-    excluded = _Excluded(replace(master, excluded_rules=()), master.start.wall)  # no rule is asked
+    excluded = _Excluded(
+        replace(master, excluded_rules=()), master.start.wall
+    )  # no rule is asked
     return excluded.holds(_original(override, master), original_start(override, master))
 
 
@@ -153,7 +161,9 @@ def _day_of(start: Start, master: Component) -> date:
     return start.wall.date()
 
 
-def _series(master: Component, overrides: dict[str, Component], window: Window) -> Iterator[Instance]:
+def _series(
+    master: Component, overrides: dict[str, Component], window: Window
+) -> Iterator[Instance]:
     """Yield the dates of a series around a window that no override is about."""
     ranges = sorted((key, c) for key, c in overrides.items() if c.this_and_future)
     starts_of_ranges = [key for key, _ in ranges]
@@ -162,16 +172,26 @@ def _series(master: Component, overrides: dict[str, Component], window: Window) 
     seen: set[str] = set()
     for original, duration in _original_starts(master, low, high):
         recurrence_id = master.recurrence_id_at(original)
-        if recurrence_id in seen or recurrence_id in overrides or excluded.holds(original, recurrence_id):
+        if (
+            recurrence_id in seen
+            or recurrence_id in overrides
+            or excluded.holds(original, recurrence_id)
+        ):
             continue
         seen.add(recurrence_id)
         place = bisect_right(starts_of_ranges, recurrence_id)
         if place == 0:
-            yield Instance(recurrence_id, master, master.when(original, duration or master.duration))
+            yield Instance(
+                recurrence_id,
+                master,
+                master.when(original, duration or master.duration),
+            )
         else:
             governing = ranges[place - 1][1]
             moved = _moved_alike(governing, original, master)
-            yield Instance(recurrence_id, governing, governing.when(moved, governing.duration))
+            yield Instance(
+                recurrence_id, governing, governing.when(moved, governing.duration)
+            )
 
 
 def _moved_alike(governing: Component, original: Start, master: Component) -> Start:
@@ -199,7 +219,10 @@ class _Excluded:
                 self._days.add(_day_of(entry, master))
             else:
                 self._instants.add(master.recurrence_id_at(entry))
-        self._rules = [_laid_out(rule, master, high) for rule in dict.fromkeys(master.excluded_rules)]
+        self._rules = [
+            _laid_out(rule, master, high)
+            for rule in dict.fromkeys(master.excluded_rules)
+        ]
 
     def holds(self, original: Start, recurrence_id: str) -> bool:
         """Tell whether a date of the series is excluded."""
@@ -218,10 +241,16 @@ def _bounds(
     overrides = [override for _, override in ranges]
     lengths = [component.duration for component in (master, *overrides)]
     lengths += [length for _, length in master.dates]
-    longest = max((length.rough for length in lengths if length is not None), default=timedelta())
+    longest = max(
+        (length.rough for length in lengths if length is not None), default=timedelta()
+    )
     if longest > _FARTHEST:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, "the dates of the series last longer than ten years")
-    shifts = (abs(c.start.wall - c.recurrence_id.wall) for c in overrides if c.recurrence_id)
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, "the dates of the series last longer than ten years"
+        )
+    shifts = (
+        abs(c.start.wall - c.recurrence_id.wall) for c in overrides if c.recurrence_id
+    )
     shift = min(max(shifts, default=timedelta()), _FARTHEST)
     # Two days more than needed, because offsets differ by up to 26 hours around the world.
     low = window.start - longest - shift - 2 * ONE_DAY
@@ -251,7 +280,11 @@ def _original_starts(
 
 def _ended_before_start(master: Component) -> bool:
     """Tell whether all rules end before DTSTART, which is the first instance of any other series."""
-    ends = [_last_wall(rule.until, master) for rule in master.rules if rule.until is not None]
+    ends = [
+        _last_wall(rule.until, master)
+        for rule in master.rules
+        if rule.until is not None
+    ]
     are_all_bounded = len(ends) == len(master.rules) > 0
     return are_all_bounded and max(ends) < master.start.wall
 
@@ -278,7 +311,9 @@ def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
     known, doubled = 0, _doubled(found, master.start.wall, zone)
     while doubled > known:
         known = doubled
-        found = Recurrence(replace(rule, count=rule.count + known), master.start.wall, end)
+        found = Recurrence(
+            replace(rule, count=rule.count + known), master.start.wall, end
+        )
         doubled = _doubled(found, master.start.wall, zone)
     return found
 
@@ -295,10 +330,14 @@ def _doubled(found: Recurrence, first: datetime, zone: tzinfo) -> int:
     return count
 
 
-def _gaps(first: datetime, last: datetime, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
+def _gaps(
+    first: datetime, last: datetime, zone: tzinfo
+) -> Iterator[tuple[datetime, datetime]]:
     """Yield the wall clock times between which a clock change leaves time out, looked for week by week."""
     week = timedelta(weeks=1)
-    begin, until = (wall.replace(tzinfo=UTC) for wall in (first - ONE_DAY, last + ONE_DAY))
+    begin, until = (
+        wall.replace(tzinfo=UTC) for wall in (first - ONE_DAY, last + ONE_DAY)
+    )
     offset = _offset(begin, zone)
     while begin < until:
         before, offset = offset, _offset(begin + week, zone)

@@ -102,8 +102,12 @@ class Rule:
         Raises `BrokenRule` if its periods are shorter than a day (RFC 5545 section 3.3.10).
         """
         if self.frequency in _BELOW_A_DAY:
-            raise BrokenRule(f"a rule with FREQ={self.frequency} cannot repeat whole days")
-        return replace(self, hours=frozenset(), minutes=frozenset(), seconds=frozenset())
+            raise BrokenRule(
+                f"a rule with FREQ={self.frequency} cannot repeat whole days"
+            )
+        return replace(
+            self, hours=frozenset(), minutes=frozenset(), seconds=frozenset()
+        )
 
 
 # Reading the text
@@ -123,7 +127,9 @@ _RANGES = {  # name of the part: field, least, greatest, whether it counts from 
     "BYSECOND": ("seconds", 0, 60, False),
     "BYSETPOS": ("positions", 1, 366, True),
 }
-_OTHERS = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "WKST", "RSCALE", "SKIP"})
+_OTHERS = frozenset(
+    {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "WKST", "RSCALE", "SKIP"}
+)
 
 
 @functools.lru_cache(maxsize=1024)  # calendars repeat a few rules thousands of times
@@ -163,7 +169,9 @@ def _check_parts(parts: Mapping[str, str]) -> None:
         if name not in _RANGES and name not in _OTHERS:
             raise BrokenRule(f"the rule has a part {name[:32]!r} that is not known")
     if parts.get("RSCALE", "GREGORIAN") != "GREGORIAN":
-        raise BrokenRule("the rule counts in another calendar than the Gregorian one (RSCALE)")
+        raise BrokenRule(
+            "the rule counts in another calendar than the Gregorian one (RSCALE)"
+        )
     if "COUNT" in parts and "UNTIL" in parts:
         raise BrokenRule("the rule has both COUNT and UNTIL, and only one can count")
 
@@ -173,14 +181,18 @@ def _choice(kind: type[_Choice], name: str, value: str) -> _Choice:
         return kind(value)
     except ValueError:
         allowed = ", ".join(kind)
-        raise BrokenRule(f"the rule says {name}={value[:32]}; allowed are {allowed}") from None
+        raise BrokenRule(
+            f"the rule says {name}={value[:32]}; allowed are {allowed}"
+        ) from None
 
 
 def _positive(name: str, value: str) -> int:
     if _NUMBER.fullmatch(value) and int(value) >= 1:
         return int(value)
     if _TOO_LARGE.fullmatch(value):
-        raise BrokenRule(f"{name} of the rule is larger than any that makes sense, 999999999")
+        raise BrokenRule(
+            f"{name} of the rule is larger than any that makes sense, 999999999"
+        )
     raise BrokenRule(f"{name} of the rule is {value[:32]!r} and not a positive number")
 
 
@@ -213,7 +225,9 @@ def _number(name: str, text: str) -> int:
         if least <= distance <= greatest:
             return number
     also = ", also negative" if counts_back else ""
-    raise BrokenRule(f"{name} of the rule has {text[:32]!r}; allowed are {least} to {greatest}{also}")
+    raise BrokenRule(
+        f"{name} of the rule has {text[:32]!r}; allowed are {least} to {greatest}{also}"
+    )
 
 
 def _weekdays(value: str | None) -> frozenset[tuple[int, int]]:
@@ -257,13 +271,25 @@ def _check_combination(rule: Rule, *, has_scale: bool) -> None:
         ("BYWEEKNO", rule.week_numbers, _NOT_YEARLY),
         ("BYYEARDAY", rule.year_days, _DAYS_TO_MONTHS),
         ("BYMONTHDAY", rule.month_days, {Frequency.WEEKLY}),
-        ("a number in BYDAY", rule.has_numbered_weekdays, _NOT_YEARLY - {Frequency.MONTHLY}),
+        (
+            "a number in BYDAY",
+            rule.has_numbered_weekdays,
+            _NOT_YEARLY - {Frequency.MONTHLY},
+        ),
     ):
         if stands and rule.frequency in forbidden:
-            raise BrokenRule(f"{part} cannot stand in a rule with FREQ={rule.frequency}")
+            raise BrokenRule(
+                f"{part} cannot stand in a rule with FREQ={rule.frequency}"
+            )
     if rule.has_numbered_weekdays and rule.week_numbers:
         raise BrokenRule("a number in BYDAY cannot stand beside BYWEEKNO")
-    days = (rule.months, rule.week_numbers, rule.year_days, rule.month_days, rule.weekdays)
+    days = (
+        rule.months,
+        rule.week_numbers,
+        rule.year_days,
+        rule.month_days,
+        rule.weekdays,
+    )
     times = (rule.hours, rule.minutes, rule.seconds)
     if rule.positions and not any((*days, *times)):
         raise BrokenRule("BYSETPOS of the rule has no other BY part to choose from")
@@ -277,10 +303,13 @@ def _with_clear_skip(rule: Rule) -> Rule:
     Raises `BrokenRule` beside parts that RFC 7529 section 4.1 gives no order for.
     """
     if rule.frequency not in {Frequency.MONTHLY, Frequency.YEARLY}:
-        return replace(rule, skip=ShortMonth.OMIT)  # shorter periods never give a day that is not there
+        return replace(
+            rule, skip=ShortMonth.OMIT
+        )  # shorter periods never give a day that is not there
     unclear = (
         rule.month_days and (rule.week_numbers or rule.year_days),
-        not rule.year_days.isdisjoint({366, -366}) and (rule.week_numbers or rule.months),
+        not rule.year_days.isdisjoint({366, -366})
+        and (rule.week_numbers or rule.months),
         rule.positions and rule.several_a_day,
     )
     if any(unclear):

@@ -22,7 +22,11 @@ from syncd.ics.rule_days import RuleDays, from_start
 _DAY = 86_400  # seconds
 _LAST_ORDINAL = date.max.toordinal()
 _PERIODS_KEPT = 4  # a month or a year each, for `holds`
-_UNIT = {Frequency.HOURLY: 3600, Frequency.MINUTELY: 60, Frequency.SECONDLY: 1}  # seconds
+_UNIT = {
+    Frequency.HOURLY: 3600,
+    Frequency.MINUTELY: 60,
+    Frequency.SECONDLY: 1,
+}  # seconds
 
 
 class Recurrence:
@@ -128,7 +132,10 @@ class Recurrence:
             case Frequency.YEARLY:
                 return (date.fromordinal(day).year - self._first_wall.year) // interval
             case Frequency.MONTHLY:
-                return (_month_number(date.fromordinal(day)) - _month_number(self._first_wall)) // interval
+                return (
+                    _month_number(date.fromordinal(day))
+                    - _month_number(self._first_wall)
+                ) // interval
             case Frequency.WEEKLY:
                 return (day - self._first_week) // 7 // interval
             case Frequency.DAILY:
@@ -203,7 +210,9 @@ class Recurrence:
         if longer or self._unit > 1:
             seconds = rule.seconds or {first.second}
         times = product(sorted(hours), sorted(minutes), sorted(seconds))
-        within = tuple(3600 * hour + 60 * minute + second for hour, minute, second in times)
+        within = tuple(
+            3600 * hour + 60 * minute + second for hour, minute, second in times
+        )
         if longer or not rule.positions:
             return within
         return tuple(_Members((0,), within, rule.positions))
@@ -218,13 +227,17 @@ class Recurrence:
         if phase >= slots or not self._within:
             return ()
         if phase not in self._patterns:
-            self._patterns[phase] = self._pattern_of(range(phase, slots, self._rule.interval))
+            self._patterns[phase] = self._pattern_of(
+                range(phase, slots, self._rule.interval)
+            )
         return self._patterns[phase]
 
     def _pattern_of(self, slots: range) -> Sequence[int]:
         """Return the seconds of the day in these hours, minutes or seconds, as far as BYxxx parts allow."""
         unit, within = self._unit, self._within
-        begins: Sequence[int] = range(slots.start * unit, slots.stop * unit, slots.step * unit)
+        begins: Sequence[int] = range(
+            slots.start * unit, slots.stop * unit, slots.step * unit
+        )
         for length, size, allowed in self._limits:
             begins = [second for second in begins if second // length % size in allowed]
         if not self._limits and len(within) == 1:
@@ -254,7 +267,10 @@ class _Members(Sequence[int]):
     __slots__ = ("_chosen", "_days", "_times")
 
     def __init__(
-        self, days: Sequence[int], times: Sequence[int], positions: frozenset[int] = frozenset()
+        self,
+        days: Sequence[int],
+        times: Sequence[int],
+        positions: frozenset[int] = frozenset(),
     ) -> None:
         self._days, self._times = days, times
         size = len(days) * len(times)

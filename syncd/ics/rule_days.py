@@ -25,13 +25,21 @@ class RuleDays:
     def __init__(self, rule: Rule, first: date) -> None:
         self._rule = rule
         self._skips = rule.skip is not ShortMonth.OMIT
-        self._months, self._month_days, self._weekdays = _days_with_defaults(rule, first)
+        self._months, self._month_days, self._weekdays = _days_with_defaults(
+            rule, first
+        )
         self._weekdays_alone = frozenset(weekday for _, weekday in self._weekdays)
-        self._asks_each_day = bool(rule.year_days or rule.week_numbers or rule.has_numbered_weekdays)
-        self.restricts = bool(self._months or self._month_days or self._weekdays or rule.year_days)
+        self._asks_each_day = bool(
+            rule.year_days or rule.week_numbers or rule.has_numbered_weekdays
+        )
+        self.restricts = bool(
+            self._months or self._month_days or self._weekdays or rule.year_days
+        )
         self.fixed_week: tuple[int, ...] = ()
         if rule.frequency is Frequency.WEEKLY and not self._months:
-            self.fixed_week = tuple(sorted((day - rule.week_start) % 7 for day in self._weekdays_alone))
+            self.fixed_week = tuple(
+                sorted((day - rule.week_start) % 7 for day in self._weekdays_alone)
+            )
 
     def of_year(self, year: int) -> list[int]:
         """Return the days of one year."""
@@ -52,7 +60,9 @@ class RuleDays:
         numbers = self._numbers_by_month_day(length)
         if self._weekdays:
             wanted = self._weekdays_alone
-            numbers = [number for number in numbers if (begin + number - 2) % 7 in wanted]
+            numbers = [
+                number for number in numbers if (begin + number - 2) % 7 in wanted
+            ]
         days = [begin + number - 1 for number in numbers]
         if self._asks_each_day:
             return [day for day in days if self.allows(date.fromordinal(day))]
@@ -67,7 +77,9 @@ class RuleDays:
 
     def _moved_days_of_month(self, begin: int, length: int) -> list[int]:
         """Return the days of BYMONTHDAY with those that the month does not have moved by SKIP (RFC 7529)."""
-        wanted = {self._moved(from_start(day, length), length) for day in self._month_days}
+        wanted = {
+            self._moved(from_start(day, length), length) for day in self._month_days
+        }
         days = [begin + number - 1 for number in sorted(wanted)]
         if self._weekdays:
             return [day for day in days if self._fits_weekday(date.fromordinal(day))]
@@ -107,7 +119,9 @@ class RuleDays:
             number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
             if rule.year_days.isdisjoint((number, number - length - 1)):
                 return False
-        return not rule.week_numbers or not rule.week_numbers.isdisjoint(self._week_numbers(day))
+        return not rule.week_numbers or not rule.week_numbers.isdisjoint(
+            self._week_numbers(day)
+        )
 
     def _fits_weekday(self, day: date) -> bool:
         """Tell whether a day is among those of BYDAY.
@@ -141,7 +155,9 @@ class RuleDays:
         """Return the ordinal at which week 1 begins, the first with four days or more in the year."""
         before = year - 1
         fourth = 365 * before + before // 4 - before // 100 + before // 400 + 4
-        return fourth - (fourth - 1 - self._rule.week_start) % 7  # ordinal 1 was a Monday
+        return (
+            fourth - (fourth - 1 - self._rule.week_start) % 7
+        )  # ordinal 1 was a Monday
 
 
 def _days_with_defaults(

@@ -40,7 +40,13 @@ from syncd.core.occurrence import (
 )
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component, parse_component
-from syncd.ics.content import BrokenComponent, RawComponent, content_lines, decode, is_guessed
+from syncd.ics.content import (
+    BrokenComponent,
+    RawComponent,
+    content_lines,
+    decode,
+    is_guessed,
+)
 from syncd.ics.contexts import Contexts, Locale, charset_unknown
 from syncd.ics.copies import Copy, copies_of, differ_without_revision
 from syncd.ics.plain import is_plain
@@ -86,10 +92,17 @@ class ParsedSeries:
     @property
     def items(self) -> int:
         """Return how many attendees, alarms, attachments and pieces of text its occurrences have in all."""
-        known: dict[tuple[int, ...], int] = {}  # the dates of a series share what hangs on them
+        known: dict[
+            tuple[int, ...], int
+        ] = {}  # the dates of a series share what hangs on them
         total = 0
         for occurrence in self.occurrences:
-            shared = (occurrence.attendees, occurrence.alarms, occurrence.attachments, occurrence.description)
+            shared = (
+                occurrence.attendees,
+                occurrence.alarms,
+                occurrence.attachments,
+                occurrence.description,
+            )
             key = tuple(map(id, shared))
             if key not in known:
                 known[key] = _items_of(occurrence)
@@ -161,7 +174,9 @@ class SeriesParser:
         """Tell whether parsing these VEVENTs is certain to cost little; see `syncd.ics.plain`."""
         if not is_plain(raw_events):
             return False
-        return all(self._contexts.is_plain(raw_event.context) for raw_event in raw_events)
+        return all(
+            self._contexts.is_plain(raw_event.context) for raw_event in raw_events
+        )
 
     @property
     def refresh_after(self) -> timedelta | None:
@@ -173,7 +188,9 @@ class SeriesParser:
         """Return what is to be said of whole documents although they were read."""
         return self._contexts.notes
 
-    def parse(self, uid: str, raw_events: Sequence[RawEvent], window: Window) -> ParsedSeries:
+    def parse(
+        self, uid: str, raw_events: Sequence[RawEvent], window: Window
+    ) -> ParsedSeries:
         """Return what all VEVENTs of one UID say; `uid` is empty for those that have none.
 
         What cannot be parsed is told with its line and never guessed; one defect quarantines the UID.
@@ -196,9 +213,17 @@ class SeriesParser:
         if differ_without_revision(whole.copies):
             first = components[0]
             found.defects.append(
-                Defect(uid, first.line, Reason.BROKEN_PROPERTY, _SEVERAL_DATES, first.document)
+                Defect(
+                    uid,
+                    first.line,
+                    Reason.BROKEN_PROPERTY,
+                    _SEVERAL_DATES,
+                    first.document,
+                )
             )
-            occurrences = [replace(occurrence, contested=True) for occurrence in occurrences]
+            occurrences = [
+                replace(occurrence, contested=True) for occurrence in occurrences
+            ]
             presence = Presence.QUARANTINED
         return ParsedSeries(
             uid=uid,
@@ -210,18 +235,24 @@ class SeriesParser:
 
     def _parse_components(self, uid: str, raw_events: Sequence[RawEvent]) -> _Sorted:
         """Return the VEVENTs that say what the meeting is, parsed in the order of their documents."""
-        found = _Sorted([one for one in raw_events if not self._contexts.says_nothing(one.context)])
+        found = _Sorted(
+            [one for one in raw_events if not self._contexts.says_nothing(one.context)]
+        )
         for raw_event in found.raw_events:
             try:
                 component = self._component(uid, raw_event)
             except BrokenComponent as error:
                 document = self.document_of(raw_event)
-                found.defects.append(Defect(uid, raw_event.line, error.reason, error.detail, document))
+                found.defects.append(
+                    Defect(uid, raw_event.line, error.reason, error.detail, document)
+                )
                 found.broken.add(raw_event.vcalendar)
             else:
                 if component is not None:
                     found.components.append(component)
-        found.components.sort(key=lambda component: (component.document, component.line))
+        found.components.sort(
+            key=lambda component: (component.document, component.line)
+        )
         return found
 
     def _component(self, uid: str, raw_event: RawEvent) -> Component | None:
@@ -232,9 +263,15 @@ class SeriesParser:
                 return None
             raise BrokenComponent(Reason.BROKEN_PROPERTY, _SEVERAL_UIDS)
         if not uid:
-            raise BrokenComponent(Reason.NO_UID, "the event has no UID, so it cannot be followed")
+            raise BrokenComponent(
+                Reason.NO_UID, "the event has no UID, so it cannot be followed"
+            )
         component = parse_component(raw, self._contexts.parsed(raw_event.context))
-        return replace(component, calendar=raw_event.vcalendar) if raw_event.calendar else component
+        return (
+            replace(component, calendar=raw_event.vcalendar)
+            if raw_event.calendar
+            else component
+        )
 
     def _whole_copies(self, found: _Sorted) -> list[Component]:
         """Return the components of VCALENDARs without defects; none if a broken one is that which decides.
@@ -248,12 +285,18 @@ class SeriesParser:
         for raw_event in found.raw_events:
             if raw_event.vcalendar in found.broken:
                 owners.update(self._contexts.parsed(raw_event.context).owners)
-        whole = [component for component in found.components if component.calendar not in found.broken]
+        whole = [
+            component
+            for component in found.components
+            if component.calendar not in found.broken
+        ]
         if any(owners & component.organizer for component in whole):
             return []
         return whole
 
-    def _whole(self, uid: str, components: Sequence[Component], window: Window) -> _Whole | Defect:
+    def _whole(
+        self, uid: str, components: Sequence[Component], window: Window
+    ) -> _Whole | Defect:
         """Return the copies that some components are, with their dates; a defect if they make no sense."""
         try:
             copies = copies_of(components)
@@ -268,7 +311,12 @@ class SeriesParser:
         return _Whole(copies, occurrences, min(found, default=None))
 
     def _sort_out_broken(
-        self, uid: str, found: _Sorted, components: Sequence[Component], defect: Defect, window: Window
+        self,
+        uid: str,
+        found: _Sorted,
+        components: Sequence[Component],
+        defect: Defect,
+        window: Window,
     ) -> None:
         """Record which VCALENDARs make no sense by themselves, or that the components do so only together.
 
@@ -285,13 +333,21 @@ class SeriesParser:
         found.defects += unclear.values() or [defect]
         found.broken |= unclear.keys() or by_calendar.keys()
 
-    def _occurrences(self, uid: str, copy: Copy, window: Window) -> Iterator[Occurrence]:
+    def _occurrences(
+        self, uid: str, copy: Copy, window: Window
+    ) -> Iterator[Occurrence]:
         """Yield the occurrences of a copy that are not over; raises `BrokenComponent`."""
         templates: dict[int, Occurrence] = {}
         for component in (*copy.chosen, *copy.added):
-            notes = (*copy.notes, *component.template.notes, *_zone_notes(component, window))
+            notes = (
+                *copy.notes,
+                *component.template.notes,
+                *_zone_notes(component, window),
+            )
             explicit = component.recurrence_id is not None
-            templates[id(component)] = replace(component.template, notes=notes, explicit=explicit)
+            templates[id(component)] = replace(
+                component.template, notes=notes, explicit=explicit
+            )
         limits = _DateLimits(self._max_occurrences, window)
         instances: list[Instance] = []
         for instance in copy.instances(window):
@@ -307,13 +363,22 @@ class SeriesParser:
             alarms = alarms_of_dates.get(instance.recurrence_id, template.alarms)
             yield replace(template, key=key, when=instance.when, alarms=alarms)
 
-    def _with_notes(self, occurrences: list[Occurrence], raw_events: Sequence[RawEvent]) -> list[Occurrence]:
+    def _with_notes(
+        self, occurrences: list[Occurrence], raw_events: Sequence[RawEvent]
+    ) -> list[Occurrence]:
         """Return the occurrences, with a note where letters of their event were guessed."""
-        guessed = {self.document_of(raw_event) for raw_event in raw_events if is_guessed(raw_event.text)}
+        guessed = {
+            self.document_of(raw_event)
+            for raw_event in raw_events
+            if is_guessed(raw_event.text)
+        }
         if not guessed:
             return occurrences
         notes = tuple(map(charset_unknown, sorted(guessed)))
-        return [replace(occurrence, notes=occurrence.notes + notes) for occurrence in occurrences]
+        return [
+            replace(occurrence, notes=occurrence.notes + notes)
+            for occurrence in occurrences
+        ]
 
 
 def lines_of(raw_event: RawEvent) -> Iterator[str]:
@@ -357,12 +422,19 @@ class _DateLimits:
 
 def _items_of(occurrence: Occurrence) -> int:
     """Return how many attendees, alarms and attachments there are, with text and data counted by length."""
-    texts = (occurrence.summary, occurrence.description, occurrence.location, occurrence.joining_link)
+    texts = (
+        occurrence.summary,
+        occurrence.description,
+        occurrence.location,
+        occurrence.joining_link,
+    )
     length = sum(map(len, texts))
     for attachment in occurrence.attachments:
         if isinstance(attachment, Inline) and attachment.data:
             length += len(attachment.data)
-    listed = len(occurrence.attendees) + len(occurrence.alarms) + len(occurrence.attachments)
+    listed = (
+        len(occurrence.attendees) + len(occurrence.alarms) + len(occurrence.attachments)
+    )
     return listed + length // ITEM_LENGTH
 
 
@@ -376,7 +448,9 @@ def check_items(occurrences: Sequence[Occurrence]) -> None:
         )
 
 
-def _defect(uid: str, components: Sequence[Component], error: BrokenComponent | OverflowError) -> Defect:
+def _defect(
+    uid: str, components: Sequence[Component], error: BrokenComponent | OverflowError
+) -> Defect:
     """Return what is wrong with some components, told at the first of them."""
     told = error if isinstance(error, BrokenComponent) else out_of_range()
     first = components[0]
@@ -410,12 +484,16 @@ def _zone_notes(component: Component, window: Window) -> Iterator[Note]:
         yield Note(Reason.TIMEZONE_CONTRADICTS, detail)
 
 
-def _alarms_of_single_dates(instances: Sequence[Instance], copy: Copy) -> dict[str | None, tuple[Alarm, ...]]:
+def _alarms_of_single_dates(
+    instances: Sequence[Instance], copy: Copy
+) -> dict[str | None, tuple[Alarm, ...]]:
     """Return the alarms, by recurrence id, of dates whose series has some at an absolute time.
 
     Such an alarm fires once (RFC 5545 section 3.8.6.3), so it belongs to the next date after it alone.
     """
-    concerned = [instance for instance in instances if _may_share_alarms(instance.component)]
+    concerned = [
+        instance for instance in instances if _may_share_alarms(instance.component)
+    ]
     if not concerned:
         return {}
     begins = [begin_of(instance) for instance in concerned]
@@ -426,7 +504,9 @@ def _alarms_of_single_dates(instances: Sequence[Instance], copy: Copy) -> dict[s
         place = bisect_left(known, begin)
         since = known[place - 1] if place else begin - LONGEST_LEAD
         alarms = instance.component.template.alarms
-        own = (alarm for alarm in alarms if alarm.at is None or since < alarm.at <= begin)
+        own = (
+            alarm for alarm in alarms if alarm.at is None or since < alarm.at <= begin
+        )
         found[instance.recurrence_id] = tuple(own)
     return found
 

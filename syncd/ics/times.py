@@ -21,7 +21,10 @@ from syncd.ics.properties import Properties
 from syncd.ics.zones import ONE_DAY, Zones, midnight, wall_clock
 
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
-_WHOLE_DAY_FLAGS = ("X-MICROSOFT-CDO-ALLDAYEVENT", "X-MICROSOFT-MSNCALENDAR-ALLDAYEVENT")
+_WHOLE_DAY_FLAGS = (
+    "X-MICROSOFT-CDO-ALLDAYEVENT",
+    "X-MICROSOFT-MSNCALENDAR-ALLDAYEVENT",
+)
 
 # Programs put dates that they do not know into year 1 (.NET), and years of two digits into the first century;
 # birthdays without a year stand in 1604 (Apple), 1601 or 1899. At the end Python needs a year of room.
@@ -31,7 +34,9 @@ FIRST_YEAR, _LAST_YEAR = 1000, 9998
 def out_of_range() -> BrokenComponent:
     """Return the error for a date that no meeting has, or that cannot be counted with."""
     years = f"{FIRST_YEAR} to {_LAST_YEAR}"
-    return BrokenComponent(Reason.BROKEN_PROPERTY, f"a date lies outside of the years {years}")
+    return BrokenComponent(
+        Reason.BROKEN_PROPERTY, f"a date lies outside of the years {years}"
+    )
 
 
 def check_years(*moments: date) -> None:
@@ -80,13 +85,17 @@ def single_start(event: Properties, name: str) -> Start | None:
     if not values:
         return None
     if len(values) > 1:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event")
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event"
+        )
     parameters = next((line.parameters for line in event.written(name)), None)
     if parameters is None:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
     moment = getattr(values[0], "dt", None)
     if isinstance(moment, datetime) and _IS_DATE.search(parameters):
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} is called a date and has a time")
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, f"{name} is called a date and has a time"
+        )
     return _start(moment, name, parameters)
 
 
@@ -96,7 +105,9 @@ def excluded_dates(event: Properties) -> Iterator[Start]:
         yield _start(moment, "EXDATE", parameters)
 
 
-def recurrence_dates(event: Properties, zones: Zones) -> Iterator[tuple[Start, Duration | None]]:
+def recurrence_dates(
+    event: Properties, zones: Zones
+) -> Iterator[tuple[Start, Duration | None]]:
     """Yield the dates of RDATE (RFC 5545 section 3.8.5.2), a period with its length.
 
     Raises `BrokenComponent` or `UnknownZone`.
@@ -112,7 +123,9 @@ def recurrence_dates(event: Properties, zones: Zones) -> Iterator[tuple[Start, D
             end = _start(moment[1], "RDATE", parameters)
             length = Duration(exact=end.instant(zones) - begin.instant(zones))
         if length.rough <= timedelta():
-            raise BrokenComponent(Reason.END_BEFORE_START, "a period in RDATE has no length")
+            raise BrokenComponent(
+                Reason.END_BEFORE_START, "a period in RDATE has no length"
+            )
         yield begin, length
 
 
@@ -145,7 +158,9 @@ def start_and_end(event: Properties, zones: Zones) -> tuple[Start | None, Start 
     """
     start = single_start(event, "DTSTART")
     end = single_start(event, "DTEND")
-    is_timed = start is not None and not start.is_date and (end is None or not end.is_date)
+    is_timed = (
+        start is not None and not start.is_date and (end is None or not end.is_date)
+    )
     if start is None or not is_timed or not _is_flagged_whole_day(event):
         return start, end
     return _as_whole_days(start, end, zones)
@@ -156,7 +171,9 @@ def _is_flagged_whole_day(event: Properties) -> bool:
     return any(flag.value.strip().upper() == "TRUE" for flag in flags)
 
 
-def _as_whole_days(start: Start, end: Start | None, zones: Zones) -> tuple[Start, Start | None]:
+def _as_whole_days(
+    start: Start, end: Start | None, zones: Zones
+) -> tuple[Start, Start | None]:
     """Return the days that begin with two times in one zone; the times themselves if there is no such zone.
 
     Tried are the zone of either, the calendar's, and UTC: programs turn local midnights into any of these.
@@ -178,20 +195,31 @@ def _day_at_midnight(start: Start, zone: tzinfo, zones: Zones) -> Start | None:
     return Start(wall, is_date=True) if wall.time() == time() else None
 
 
-def length_of(event: Properties, start: Start, end: Start | None, zones: Zones) -> Duration | None:
+def length_of(
+    event: Properties, start: Start, end: Start | None, zones: Zones
+) -> Duration | None:
     """Return the length from DTEND (exact between two instants) or DURATION; None if the event says neither.
 
     Raises `BrokenComponent` for one that is negative, or of another kind than the start.
     """
-    length = _written_length(event, start) if end is None else _length_between(start, end, zones)
+    length = (
+        _written_length(event, start)
+        if end is None
+        else _length_between(start, end, zones)
+    )
     if length is not None and length.rough < timedelta():
-        raise BrokenComponent(Reason.END_BEFORE_START, "the event ends before it starts")
+        raise BrokenComponent(
+            Reason.END_BEFORE_START, "the event ends before it starts"
+        )
     return length
 
 
 def _length_between(start: Start, end: Start, zones: Zones) -> Duration:
     if end.is_date != start.is_date:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, "DTSTART and DTEND are not of one kind (date or time)")
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY,
+            "DTSTART and DTEND are not of one kind (date or time)",
+        )
     if start.is_date:
         return Duration(days=(end.wall - start.wall).days)
     return Duration(exact=end.instant(zones) - start.instant(zones))
@@ -209,5 +237,7 @@ def _written_length(event: Properties, start: Start) -> Duration | None:
     if was_time and not length.exact % ONE_DAY:
         length = Duration(days=length.days + length.exact // ONE_DAY)
     if length.exact:
-        raise BrokenComponent(Reason.BROKEN_PROPERTY, "DURATION of a whole-day event is not in days")
+        raise BrokenComponent(
+            Reason.BROKEN_PROPERTY, "DURATION of a whole-day event is not in days"
+        )
     return length

@@ -95,7 +95,10 @@ class OwnZone(tzinfo):
     def __init__(self, definition: RawComponent, name: str) -> None:
         """Read a VTIMEZONE; raises `UnusableZone` if it does not give every time an offset."""
         self._name = name
-        parts = [*definition.subcomponents("STANDARD"), *definition.subcomponents("DAYLIGHT")]
+        parts = [
+            *definition.subcomponents("STANDARD"),
+            *definition.subcomponents("DAYLIGHT"),
+        ]
         if not parts:
             raise UnusableZone
         self._observances = [_observance(part) for part in parts]
@@ -120,7 +123,11 @@ class OwnZone(tzinfo):
     def fromutc(self, dt: datetime) -> datetime:
         """Return the wall clock time of an instant, with `fold` where it comes a second time."""
         instant = dt.replace(tzinfo=None)
-        passed = (change for change in self._changes(instant.year) if change.instant <= instant)
+        passed = (
+            change
+            for change in self._changes(instant.year)
+            if change.instant <= instant
+        )
         latest = next(passed, None)
         offset = latest.after if latest is not None else self._at_first
         wall = dt + offset
@@ -166,7 +173,10 @@ def _observance(part: RawComponent) -> _Observance:
 
 def _is_too_frequent(rule: Rule) -> bool:
     """Tell whether a rule is neither yearly nor monthly, or gives several onsets a day."""
-    return rule.several_a_day or rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
+    return rule.several_a_day or rule.frequency not in {
+        Frequency.YEARLY,
+        Frequency.MONTHLY,
+    }
 
 
 def _wall(text: str) -> datetime:
@@ -180,5 +190,7 @@ def _offset(text: str) -> timedelta:
     if match is None:
         raise UnusableZone
     sign, hours, minutes, seconds = match.groups()
-    offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
+    offset = timedelta(
+        hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0)
+    )
     return -offset if sign == "-" else offset

@@ -68,15 +68,17 @@ def parse_series(
         one = parser.parse(uid, raw_events, window)
     except MemoryError:
         one = ended_series(uid, raw_events, parser, _NO_MEMORY)
-    except Exception as error:  # whatever one event provokes must not end the reading of all others
-        detail = (
-            f"the event meets a defect of syncd ({type(error).__name__}); please report it with the event"
-        )
+    except (
+        Exception
+    ) as error:  # whatever one event provokes must not end the reading of all others
+        detail = f"the event meets a defect of syncd ({type(error).__name__}); please report it with the event"
         one = _defective(uid, raw_events, parser, Reason.BROKEN_PROPERTY, detail)
     return replace(one, cpu_s=time.thread_time() - began)
 
 
-def ended_series(uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, code: int) -> ParsedSeries:
+def ended_series(
+    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, code: int
+) -> ParsedSeries:
     """Return a UID as too costly, with a sentence about how the process ended that parsed it."""
     detail = _SENTENCES.get(code, _ENDED)
     one = _defective(uid, raw_events, parser, Reason.TOO_COSTLY, detail)
@@ -84,7 +86,11 @@ def ended_series(uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser,
 
 
 def _defective(
-    uid: str, raw_events: Sequence[RawEvent], parser: SeriesParser, reason: Reason, detail: str
+    uid: str,
+    raw_events: Sequence[RawEvent],
+    parser: SeriesParser,
+    reason: Reason,
+    detail: str,
 ) -> ParsedSeries:
     """Return a UID as quarantined, told at the first of its VEVENTs."""
     first = min(raw_events, key=lambda raw_event: raw_event.line)
@@ -103,7 +109,9 @@ class Worker:
         """Start the process; raises `OSError` if that cannot be done."""
         # Nothing of the program is loaded but what parses events.
         # In a group of its own, because Ctrl-C goes to a whole group and is for this process to act on.
-        script = f"import sys; sys.path = {sys.path!r}; from {__name__} import run; run()"
+        script = (
+            f"import sys; sys.path = {sys.path!r}; from {__name__} import run; run()"
+        )
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter and our own module
             [sys.executable, "-c", script],
             stdin=subprocess.PIPE,
@@ -211,7 +219,9 @@ def run() -> None:
     """Answer shares until the process that started this one is gone, or has had nothing for it for long."""
     # Without a buffer, where what was read ahead would not be seen by the poll.
     requests, answers = open(0, "rb", buffering=0), sys.stdout.buffer  # noqa: SIM115  # to the end
-    with contextlib.suppress(OSError, ValueError):  # where that is forbidden, the service's own limit holds
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # where that is forbidden, the service's own limit holds
         resource.setrlimit(resource.RLIMIT_AS, (UID_MEMORY, UID_MEMORY))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     instructions: Instructions | None = None
@@ -229,7 +239,9 @@ def run() -> None:
         os._exit(_NO_MEMORY)
 
 
-def _answer(answers: IO[bytes], share: Share, parser: SeriesParser, window: Window) -> None:
+def _answer(
+    answers: IO[bytes], share: Share, parser: SeriesParser, window: Window
+) -> None:
     """Parse and answer a share; each UID, and what is made of it to be sent, has so much CPU and no more."""
     found: list[ParsedSeries] = []
     for uid, raw_events in share:

@@ -21,7 +21,10 @@ _SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
 _BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
 _NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
 _LONGEST_NAME = 64
-_COPIES = ("posix/", "right/")  # folders of the system that hold the zones again, one with leap seconds
+_COPIES = (
+    "posix/",
+    "right/",
+)  # folders of the system that hold the zones again, one with leap seconds
 _SHOWN_WITHOUT_CITIES = {
     "Alaska": "America/Anchorage",
     "Arizona": "America/Phoenix",
@@ -49,7 +52,11 @@ class UnknownZone(ValueError):
 
 @functools.cache
 def _lower_case_names() -> dict[str, str]:
-    return {name.lower(): name for name in available_timezones() if name.lower() not in _NAMES_OF_FILES}
+    return {
+        name.lower(): name
+        for name in available_timezones()
+        if name.lower() not in _NAMES_OF_FILES
+    }
 
 
 @functools.cache
@@ -71,7 +78,9 @@ def _iana_in_any_case(name: str) -> ZoneInfo | None:
     return ZoneInfo(known) if known else None
 
 
-def _without_prefix(name: str, find: Callable[[str], ZoneInfo | None]) -> ZoneInfo | None:
+def _without_prefix(
+    name: str, find: Callable[[str], ZoneInfo | None]
+) -> ZoneInfo | None:
     """Return the zone of a name, or of the longest end of it behind a slash (RFC 5545 section 3.8.3.1).
 
     `/Europe/Berlin` and `/freeassociation.sourceforge.net/Tzfile/Europe/Berlin` are Europe/Berlin; where no
@@ -107,7 +116,9 @@ class Zones:
     ) -> None:
         self._definitions: dict[str, list[RawComponent]] = {}
         for definition in definitions:
-            known = self._definitions.setdefault(_bare(unescaped(definition.first("TZID") or "")), [])
+            known = self._definitions.setdefault(
+                _bare(unescaped(definition.first("TZID") or "")), []
+            )
             if all(definition.lines != other.lines for other in known):
                 known.append(definition)
         self._aliases = aliases
@@ -140,7 +151,12 @@ class Zones:
         return zone
 
     def _look_up(self, name: str) -> tzinfo:
-        zone = _as_written(name) or self._aliases.get(name) or self._defined(name) or _of_vendor(name)
+        zone = (
+            _as_written(name)
+            or self._aliases.get(name)
+            or self._defined(name)
+            or _of_vendor(name)
+        )
         if zone is None:
             raise UnknownZone(name)
         return zone
@@ -150,7 +166,9 @@ class Zones:
         definition = self._definition(name)
         if definition is None:
             return None
-        return _own_rules(definition, name) or iana((definition.first("X-LIC-LOCATION") or "").strip())
+        return _own_rules(definition, name) or iana(
+            (definition.first("X-LIC-LOCATION") or "").strip()
+        )
 
     def _definition(self, name: str) -> RawComponent | None:
         """Return the VTIMEZONE of a name, or None; the letter case matters only if there are several.
@@ -179,7 +197,10 @@ class Zones:
         if self._aliases.get(name) == zone:
             return zone.key, "calendar.timezones says so"
         if self._defined(name) == zone:
-            return zone.key, "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"
+            return (
+                zone.key,
+                "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)",
+            )
         if _without_prefix(name, _iana_in_any_case) == zone:
             return zone.key, "that is its IANA name in other letter case"
         if name in _windows_names():
@@ -194,7 +215,9 @@ class Zones:
         name = _bare(tzid or "")
         registered = _as_written(name)
         definitions = self._definitions.get(name, []) if registered else []
-        if not any(_differs(definition, registered, at.date()) for definition in definitions):
+        if not any(
+            _differs(definition, registered, at.date()) for definition in definitions
+        ):
             return ""
         return f'The calendar defines the time zone "{name}" otherwise than that name says; the name counts.'
 
@@ -209,7 +232,11 @@ class Zones:
         """Return the rules of a TZID, those of floating times for None; raises `UnknownZone`."""
         if tzid is not None:
             return self.resolve(tzid)
-        return self.resolve(self._floating) if isinstance(self._floating, str) else self._floating
+        return (
+            self.resolve(self._floating)
+            if isinstance(self._floating, str)
+            else self._floating
+        )
 
 
 def _windows_names() -> dict[str, str]:
@@ -225,7 +252,9 @@ def _of_vendor(name: str) -> ZoneInfo | None:
 
     Known are IANA names in other letter case, Windows names, and the lists of cities that Exchange shows.
     """
-    zone = _without_prefix(name, _iana_in_any_case) or iana(_windows_names().get(name, ""))
+    zone = _without_prefix(name, _iana_in_any_case) or iana(
+        _windows_names().get(name, "")
+    )
     if zone is not None:
         return zone
     if name.lower() == "tzone://microsoft/utc":
@@ -234,7 +263,9 @@ def _of_vendor(name: str) -> ZoneInfo | None:
     return _of_shown_name(*shown.groups()) if shown else None
 
 
-def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, places: str) -> ZoneInfo | None:
+def _of_shown_name(
+    sign: str | None, hours: str | None, minutes: str | None, places: str
+) -> ZoneInfo | None:
     """Return the zone of a list of cities, if those that are IANA names at that offset all have one clock."""
     places = places.strip()
     if places in _SHOWN_WITHOUT_CITIES:
@@ -245,9 +276,13 @@ def _of_shown_name(sign: str | None, hours: str | None, minutes: str | None, pla
     listed = _BETWEEN_CITIES.split(unescaped(places))
     cities = {city.strip().replace(" ", "_") for city in listed}
     named = sorted(
-        name for name in available_timezones() if name.rpartition("/")[2] in cities and "/" in name
+        name
+        for name in available_timezones()
+        if name.rpartition("/")[2] in cities and "/" in name
     )
-    clocks = {name: _clock(ZoneInfo(name)) for name in named if not name.startswith("Etc/")}
+    clocks = {
+        name: _clock(ZoneInfo(name)) for name in named if not name.startswith("Etc/")
+    }
     clocks = {name: clock for name, clock in clocks.items() if min(clock) == offset}
     if len(set(clocks.values())) != 1:
         return None
@@ -274,7 +309,8 @@ def _differs(definition: RawComponent, registered: ZoneInfo | None, day: date) -
     begin, until = _validity(definition, own)
     noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
     return any(
-        noon.replace(tzinfo=own).utcoffset() != noon.replace(tzinfo=registered).utcoffset()
+        noon.replace(tzinfo=own).utcoffset()
+        != noon.replace(tzinfo=registered).utcoffset()
         for noon in noons
         if begin <= noon <= until
     )

@@ -17,7 +17,9 @@ from syncd.intake.former import Former
 from syncd.intake.ports import Fetched, WorklistStore
 from syncd.intake.source_index import SourceIndex
 
-_STEPPED = timedelta(seconds=5)  # so far from a steady clock a clock was set, and not only adjusted
+_STEPPED = timedelta(
+    seconds=5
+)  # so far from a steady clock a clock was set, and not only adjusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,16 @@ class AbsentFiles:
     _since: dict[tuple[str, str, datetime], float] = field(default_factory=dict)
     _judged_in: dict[str, float] = field(default_factory=dict)
 
-    def noted(self, glance: Glance, known: SourceIndex, found: SourceIndex, *, complete: bool) -> SourceIndex:
+    def noted(
+        self, glance: Glance, known: SourceIndex, found: SourceIndex, *, complete: bool
+    ) -> SourceIndex:
         """Return what was found with the files that are gone since it was known, each with its time."""
         if not glance.fetched.is_folder:
-            return replace(found, is_folder=False, formers=()) if found.is_folder else found
+            return (
+                replace(found, is_folder=False, formers=())
+                if found.is_folder
+                else found
+            )
         formers: tuple[Former, ...] = ()
         if known.is_folder and known.secret == found.secret:
             named = {document.name for document in glance.fetched.documents}
@@ -72,14 +80,25 @@ class AbsentFiles:
         )
 
     def watch(
-        self, glance: Glance, index: SourceIndex, missing: tuple[Missing, ...], *, complete: bool
+        self,
+        glance: Glance,
+        index: SourceIndex,
+        missing: tuple[Missing, ...],
+        *,
+        complete: bool,
     ) -> None:
         """Remember when a source has to be looked at again, because a file was gone for long enough then."""
-        here = {(glance.source, former.name, former.missed_at) for former in index.formers}
-        self._since = {
-            key: at_s for key, at_s in self._since.items() if key[0] != glance.source or key in here
+        here = {
+            (glance.source, former.name, former.missed_at) for former in index.formers
         }
-        left = [self.grace - file.away for file in missing if file.is_awaited(self.grace)]
+        self._since = {
+            key: at_s
+            for key, at_s in self._since.items()
+            if key[0] != glance.source or key in here
+        }
+        left = [
+            self.grace - file.away for file in missing if file.is_awaited(self.grace)
+        ]
         if left and complete:
             self._judged_in[glance.source] = glance.at_s + min(left).total_seconds()
         else:
@@ -92,7 +111,10 @@ class AbsentFiles:
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long each source is to be looked at again where a file is gone."""
         now_s = self.elapsed()
-        return {name: timedelta(seconds=at_s - now_s) for name, at_s in self._judged_in.items()}
+        return {
+            name: timedelta(seconds=at_s - now_s)
+            for name, at_s in self._judged_in.items()
+        }
 
     def _dated(self, glance: Glance, former: Former) -> Former:
         """Return the file with the moment at which it was missed first, by the clock as it goes now."""
@@ -103,7 +125,9 @@ class AbsentFiles:
             if abs(glance.at - away - former.missed_at) <= _STEPPED:
                 return former
             dated = replace(former, missed_at=glance.at - away)
-            self._since[glance.source, former.name, glance.at - away] = glance.at_s - away.total_seconds()
+            self._since[glance.source, former.name, glance.at - away] = (
+                glance.at_s - away.total_seconds()
+            )
         return dated
 
     def _away(self, glance: Glance, name: str, missed_at: datetime) -> timedelta:
@@ -123,7 +147,8 @@ class AbsentFiles:
             return formers
         unsettled = frozenset(map(found.digest_of, self.worklist.ready(glance.at)))
         left = [
-            replace(former, uids=former.uids & unsettled) if former in over else former for former in formers
+            replace(former, uids=former.uids & unsettled) if former in over else former
+            for former in formers
         ]
         return tuple(former for former in left if former.uids)
 

@@ -24,7 +24,12 @@ from syncd.intake.document_index import DocumentIndex
 from syncd.intake.indexer import DocumentIndexer
 from syncd.intake.ports import TrackedSeries
 from syncd.intake.source_index import SourceIndex
-from syncd.intake.vevents import event_of, may_share_identity, without_dtstamp, without_revision
+from syncd.intake.vevents import (
+    event_of,
+    may_share_identity,
+    without_dtstamp,
+    without_revision,
+)
 
 _Span: TypeAlias = tuple[DocumentIndex, int, int]
 """Rows of a document, from the first to behind the last."""
@@ -115,7 +120,9 @@ class _NewEvents:
     `texts` has the texts of events of these UIDs, by verbatim digest, as far as they were seen.
     """
 
-    def __init__(self, is_current: Callable[[bytes], bool], tracked: TrackedSeries) -> None:
+    def __init__(
+        self, is_current: Callable[[bytes], bool], tracked: TrackedSeries
+    ) -> None:
         self._is_current = is_current
         self._tracked = tracked
         self.names: dict[bytes, str] = {}
@@ -162,22 +169,41 @@ class _Comparison:
     def _kept(self) -> dict[bytes, str]:
         """Return the UIDs of which the caller keeps events, by their digests."""
         names = list(self._tracked.uids())
-        return dict(zip(self._indexer.digests(name.encode() for name in names), names, strict=True))
+        return dict(
+            zip(
+                self._indexer.digests(name.encode() for name in names),
+                names,
+                strict=True,
+            )
+        )
 
     def diff(self, problems: Sequence[str]) -> SourceDiff:
         """Return what is different; raises `SourceError` if a document cannot be read a second time."""
         changed = self._changed_uids()
         places = self._places_of_known(changed)
-        live = {uid: own for uid, own in places.items() if own and self._matters(uid, own)}
-        gone = {self._kept[uid]: () for uid in places if uid not in live and uid in self._kept}
+        live = {
+            uid: own for uid, own in places.items() if own and self._matters(uid, own)
+        }
+        gone = {
+            self._kept[uid]: ()
+            for uid in places
+            if uid not in live and uid in self._kept
+        }
         self._load_missing_texts(chain.from_iterable(live.values()))
         events = {uid: self._events_at(own) for uid, own in live.items()}
-        shared = frozenset(uid for uid, own in events.items() if _may_share_identity(own))
+        shared = frozenset(
+            uid for uid, own in events.items() if _may_share_identity(own)
+        )
         ambiguous = self._parent.ambiguous.difference(changed) | shared
         restamped = self._restamped(live, self._parent.ambiguous | ambiguous)
         return SourceDiff(
             self._index(ambiguous),
-            gone | {self._name(uid): own for uid, own in events.items() if uid not in restamped},
+            gone
+            | {
+                self._name(uid): own
+                for uid, own in events.items()
+                if uid not in restamped
+            },
             {self._name(uid): own for uid, own in events.items() if uid in restamped},
             tuple(problems),
         )
@@ -185,9 +211,13 @@ class _Comparison:
     def _changed_uids(self) -> dict[bytes, None]:
         """Return the UIDs that have another multiset of events; of ambiguous ones DTSTAMP counts, too."""
         changed = dict.fromkeys(_uids_unlike(self._before, self._after))
-        changed |= dict.fromkeys(_uids_restamped(self._before, self._after, self._parent.ambiguous))
+        changed |= dict.fromkeys(
+            _uids_restamped(self._before, self._after, self._parent.ambiguous)
+        )
         if not self._parent.documents:
-            changed |= dict.fromkeys(self._kept)  # nothing else tells what is gone since it was kept
+            changed |= dict.fromkeys(
+                self._kept
+            )  # nothing else tells what is gone since it was kept
         return changed
 
     def _places_of_known(self, changed: Iterable[bytes]) -> dict[bytes, list[_Place]]:
@@ -211,13 +241,17 @@ class _Comparison:
         rows = [(self._documents[number], row) for number, row in places]
         verbatim = {index.verbatim[row] for index, row in rows}
         # The caller may have to look up all that it knows to tell what is tracked.
-        matters = not self._new.current.isdisjoint(verbatim) or self._tracked.is_tracked(name)
+        matters = not self._new.current.isdisjoint(
+            verbatim
+        ) or self._tracked.is_tracked(name)
         if verbatim <= self._new.texts.keys() or uid not in self._kept:
             return matters
         unrevised = {index.without_revision[row] for index, row in rows}
         for kept in self._tracked.events_of(name):
             event = event_of(kept.text)
-            as_written, revised = self._indexer.digests((event, without_revision(without_dtstamp(event))))
+            as_written, revised = self._indexer.digests(
+                (event, without_revision(without_dtstamp(event)))
+            )
             if not matters and revised in unrevised:
                 matters = self._is_current(kept.text)
             if as_written in verbatim:
@@ -233,7 +267,9 @@ class _Comparison:
         for number, rows in missing.items():
             document, index = self._seen[number]
             texts = self._indexer.texts_at(rows, index, document)
-            self._new.texts.update((index.verbatim[row], text) for row, text in texts.items())
+            self._new.texts.update(
+                (index.verbatim[row], text) for row, text in texts.items()
+            )
 
     def _events_at(self, places: Sequence[_Place]) -> tuple[RawEvent, ...]:
         """Return the events of one UID, which stand at these places."""
@@ -248,14 +284,24 @@ class _Comparison:
             events.append(RawEvent(context, index.starts[row], text, number))
         return tuple(events)
 
-    def _restamped(self, uids: Collection[bytes], ambiguous: Collection[bytes]) -> frozenset[bytes]:
+    def _restamped(
+        self, uids: Collection[bytes], ambiguous: Collection[bytes]
+    ) -> frozenset[bytes]:
         """Return those of the UIDs of which only the revision is another one; never an ambiguous one."""
-        old, new = _without_revisions(self._before, uids), _without_revisions(self._after, uids)
-        return frozenset(uid for uid in uids if uid not in ambiguous and old.get(uid) == new.get(uid))
+        old, new = (
+            _without_revisions(self._before, uids),
+            _without_revisions(self._after, uids),
+        )
+        return frozenset(
+            uid for uid in uids if uid not in ambiguous and old.get(uid) == new.get(uid)
+        )
 
     def _index(self, ambiguous: frozenset[bytes]) -> SourceIndex:
         """Return the index of the source as it is now; the parent itself if nothing is different."""
-        if self._documents == self._parent.documents and ambiguous == self._parent.ambiguous:
+        if (
+            self._documents == self._parent.documents
+            and ambiguous == self._parent.ambiguous
+        ):
             return self._parent
         return SourceIndex(self._indexer.secret, self._documents, ambiguous)
 
@@ -279,7 +325,9 @@ def _without_revisions(
     for index in documents:
         for row in index.rows_of(uids):
             for uid in index.uids_at(row):
-                found.setdefault(uid, Counter())[index.context_at(row), index.without_revision[row]] += 1
+                found.setdefault(uid, Counter())[
+                    index.context_at(row), index.without_revision[row]
+                ] += 1
     return found
 
 
@@ -288,7 +336,9 @@ def _number(calendar: int, known: dict[int, int]) -> int:
     return known.setdefault(calendar, len(known))
 
 
-def _uids_unlike(before: Iterable[DocumentIndex], after: Iterable[DocumentIndex]) -> Iterator[bytes]:
+def _uids_unlike(
+    before: Iterable[DocumentIndex], after: Iterable[DocumentIndex]
+) -> Iterator[bytes]:
     """Yield the UIDs of which an event is new, gone, or there another number of times, but for DTSTAMP."""
     contexts: dict[str, tuple[list[_Span], list[_Span]]] = {}
     for side, documents in enumerate((before, after)):
@@ -301,7 +351,9 @@ def _uids_unlike(before: Iterable[DocumentIndex], after: Iterable[DocumentIndex]
 
 
 def _uids_restamped(
-    before: Iterable[DocumentIndex], after: Iterable[DocumentIndex], uids: frozenset[bytes]
+    before: Iterable[DocumentIndex],
+    after: Iterable[DocumentIndex],
+    uids: frozenset[bytes],
 ) -> Iterator[bytes]:
     """Yield those of the UIDs of which an event as written is new, gone, or there another number of times."""
     if not uids:
@@ -316,7 +368,9 @@ def _uids_restamped(
             yield uid
 
 
-def _as_written(index: DocumentIndex, uids: frozenset[bytes]) -> Iterator[tuple[str, int, bytes, bytes]]:
+def _as_written(
+    index: DocumentIndex, uids: frozenset[bytes]
+) -> Iterator[tuple[str, int, bytes, bytes]]:
     """Yield of each event of these UIDs context, number of the VCALENDAR, verbatim digest, and UID."""
     calendars: dict[tuple[bytes, str], dict[int, int]] = {}
     for row in index.rows_of(uids):
@@ -327,11 +381,15 @@ def _as_written(index: DocumentIndex, uids: frozenset[bytes]) -> Iterator[tuple[
             yield context, number, index.verbatim[row], uid
 
 
-def _unlike(old: Sequence[_Span], new: Sequence[_Span]) -> Iterator[tuple[DocumentIndex, int]]:
+def _unlike(
+    old: Sequence[_Span], new: Sequence[_Span]
+) -> Iterator[tuple[DocumentIndex, int]]:
     """Yield the rows that have no counterpart in the other spans, or not as often."""
     left, right = _cells(old), _cells(new)
     begin, end = _alike(left, right)
-    columns = [column[begin * CELL : len(column) - end * CELL] for column in (left, right)]
+    columns = [
+        column[begin * CELL : len(column) - end * CELL] for column in (left, right)
+    ]
     balance = Counter(cells_of(columns[0]))
     balance.subtract(cells_of(columns[1]))
     uneven = {digest for digest, times in balance.items() if times}
@@ -345,12 +403,19 @@ def _unlike(old: Sequence[_Span], new: Sequence[_Span]) -> Iterator[tuple[Docume
 
 def _cells(spans: Iterable[_Span]) -> bytes:
     """Return the digests without DTSTAMP of these rows, one behind the other."""
-    return b"".join(index.without_dtstamp.cells[first * CELL : last * CELL] for index, first, last in spans)
+    return b"".join(
+        index.without_dtstamp.cells[first * CELL : last * CELL]
+        for index, first, last in spans
+    )
 
 
 def _alike(left: bytes, right: bytes) -> tuple[int, int]:
     """Return how many digests both columns begin with, and how many of the others they end with."""
     most = min(len(left), len(right)) // CELL
-    begin = bisect_right(range(1, most + 1), False, key=lambda n: not left.startswith(right[: n * CELL]))
+    begin = bisect_right(
+        range(1, most + 1), False, key=lambda n: not left.startswith(right[: n * CELL])
+    )
     rest = range(1, most - begin + 1)
-    return begin, bisect_right(rest, False, key=lambda n: not left.endswith(right[-n * CELL :]))
+    return begin, bisect_right(
+        rest, False, key=lambda n: not left.endswith(right[-n * CELL :])
+    )

@@ -124,6 +124,10 @@ class DocumentIndex:
         found = set(self.uids.rows_with(uids))
         if self.several_uids:
             wanted = frozenset(uids)
-            events = {event for event, own in self.several_uids.items() if not wanted.isdisjoint(own)}
+            events = {
+                event
+                for event, own in self.several_uids.items()
+                if not wanted.isdisjoint(own)
+            }
             found.update(self.without_dtstamp.rows_with(events))
         return sorted(found)

@@ -95,16 +95,24 @@ def excerpt_of(
         context = index.contexts[event.context]
         (calendar,) = split(context.text)
         raw = RawComponent("VEVENT", index.line_of(event), tuple(lines_of(event)))
-        parts.append(_written(raw, context.document, calendar.properties.get("METHOD", "").upper()))
+        parts.append(
+            _written(
+                raw, context.document, calendar.properties.get("METHOD", "").upper()
+            )
+        )
         zones.update(dict.fromkeys(_zone_uses(raw, calendar, locale, window)))
 
     def parse(start: datetime, reach: datetime) -> ParsedSeries:
-        return parser.parse(uid, raw_events, Window(start=start, end=reach, reach=reach))
+        return parser.parse(
+            uid, raw_events, Window(start=start, end=reach, reach=reach)
+        )
 
     if quarantined:
         return SourceExcerpt(tuple(parts), tuple(zones), None, None, None)
     past, past_since = _past(parse, window.start)
-    return SourceExcerpt(tuple(parts), tuple(zones), _later(parse, window.end), past, past_since)
+    return SourceExcerpt(
+        tuple(parts), tuple(zones), _later(parse, window.end), past, past_since
+    )
 
 
 def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
@@ -139,7 +147,9 @@ def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
 # Zones
 
 
-def _zone_uses(raw: RawComponent, calendar: RawCalendar, locale: Locale, window: Window) -> Iterator[ZoneUse]:
+def _zone_uses(
+    raw: RawComponent, calendar: RawCalendar, locale: Locale, window: Window
+) -> Iterator[ZoneUse]:
     """Yield how each TZID of a component is understood, in the order of their first use."""
     zones = locale.zones_of(calendar)
     for name in _DATED:
@@ -158,7 +168,11 @@ def _named(tzid: str, zones: Zones, window: Window) -> ZoneUse:
     try:
         zone, because = zones.meaning(tzid)
     except UnknownZone:
-        return ZoneUse(tzid, None, "nobody knows this name; name its zone under [calendar.timezones]")
+        return ZoneUse(
+            tzid,
+            None,
+            "nobody knows this name; name its zone under [calendar.timezones]",
+        )
     return ZoneUse(tzid, zone, because, zones.contradiction(tzid, window.start))
 
 
@@ -186,7 +200,9 @@ def _past(parse: _Parses, now: datetime) -> tuple[int | None, datetime | None]:
         since = now - years * _YEAR
         past = parse(since, now)
         if not past.defects:
-            count = sum(not o.cancelled and extent(o)[1] <= now for o in past.occurrences)
+            count = sum(
+                not o.cancelled and extent(o)[1] <= now for o in past.occurrences
+            )
             return (count, since) if years == 1 else (count, None)
     return None, None
 
@@ -195,7 +211,9 @@ def _later(parse: _Parses, horizon: datetime) -> Occurrence | None:
     """Return the first occurrence that begins beyond the horizon, looked for farther and farther away."""
     for years in (0.25, 1, 10):
         ahead = parse(horizon, horizon + years * _YEAR)
-        found = [o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon]
+        found = [
+            o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon
+        ]
         if found:
             return min(found, key=lambda o: (extent(o)[0], o.key))
         if ahead.defects:

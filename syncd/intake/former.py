@@ -48,8 +48,15 @@ class Former:
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Former:
         """Return the file that `as_json` wrote; raises KeyError or ValueError for anything else."""
-        missed_at = datetime.fromisoformat(said["missed_at"]) if said["missed_at"] else None
-        return cls(said["name"], frozenset(map(bytes.fromhex, said["uids"])), said["held"], missed_at)
+        missed_at = (
+            datetime.fromisoformat(said["missed_at"]) if said["missed_at"] else None
+        )
+        return cls(
+            said["name"],
+            frozenset(map(bytes.fromhex, said["uids"])),
+            said["held"],
+            missed_at,
+        )
 
 
 def formers_after(
@@ -78,7 +85,9 @@ def formers_after(
     return tuple(left)
 
 
-def _left(known: Sequence[DocumentIndex], found: Sequence[DocumentIndex]) -> list[DocumentIndex]:
+def _left(
+    known: Sequence[DocumentIndex], found: Sequence[DocumentIndex]
+) -> list[DocumentIndex]:
     """Return the indexes of files that are no longer found.
 
     Files below a glob may share a name; those of which the least is left are taken for the ones that went.
@@ -95,7 +104,14 @@ def _left(known: Sequence[DocumentIndex], found: Sequence[DocumentIndex]) -> lis
             here[document.name] |= document.all_uids()
     left: list[DocumentIndex] = []
     for name, count in lost.items():
-        own = [document for document in known if document.name == name and document not in same]
-        own.sort(key=lambda document: len(document.all_uids() - here[document.name]), reverse=True)
+        own = [
+            document
+            for document in known
+            if document.name == name and document not in same
+        ]
+        own.sort(
+            key=lambda document: len(document.all_uids() - here[document.name]),
+            reverse=True,
+        )
         left += own[:count]
     return left

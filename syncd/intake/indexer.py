@@ -42,7 +42,9 @@ class DocumentIndexer:
     and its text.
     """
 
-    def __init__(self, secret: int, on_new: Callable[[bytes, Mapping[bytes, str], bytes], None]) -> None:
+    def __init__(
+        self, secret: int, on_new: Callable[[bytes, Mapping[bytes, str], bytes], None]
+    ) -> None:
         self.secret = secret
         self._on_new = on_new
 
@@ -54,7 +56,9 @@ class DocumentIndexer:
         """Return the keyed digest of one text."""
         return xxh3_128_digest(text, self.secret)
 
-    def index_document(self, document: Document, parent: DocumentIndex) -> DocumentIndex:
+    def index_document(
+        self, document: Document, parent: DocumentIndex
+    ) -> DocumentIndex:
         """Return the index of a document; `parent` is the last one of its name and base URL.
 
         Raises `Incomplete` if the document is not whole, and `SourceError` if it cannot be had.
@@ -64,7 +68,9 @@ class DocumentIndexer:
         except NotPlain:
             return self._index_by_lines(document, parent)
 
-    def texts_at(self, rows: Collection[int], index: DocumentIndex, document: Document) -> dict[int, bytes]:
+    def texts_at(
+        self, rows: Collection[int], index: DocumentIndex, document: Document
+    ) -> dict[int, bytes]:
         """Read a document again; return the texts of some of its rows.
 
         Raises `SourceError` if it cannot be had, or is another one by now.
@@ -73,13 +79,19 @@ class DocumentIndexer:
         with contextlib.suppress(NotPlain, Incomplete):
             texts.update(_texts(rows, document, index.plain))
         for row in rows:
-            if row not in texts or self.digest(event_of(texts[row])) != index.verbatim[row]:
+            if (
+                row not in texts
+                or self.digest(event_of(texts[row])) != index.verbatim[row]
+            ):
                 raise SourceUnavailable(
-                    document.name, f"{document.name} is being written to; it is read in the next cycle"
+                    document.name,
+                    f"{document.name} is being written to; it is read in the next cycle",
                 )
         return texts
 
-    def _index_by_bytes(self, document: Document, parent: DocumentIndex) -> DocumentIndex:
+    def _index_by_bytes(
+        self, document: Document, parent: DocumentIndex
+    ) -> DocumentIndex:
         """Index a document without parsing its VEVENTs; raises `NotPlain` if that may tell it wrongly."""
         rows = _Rows(parent, self)
         around = _Around()
@@ -97,10 +109,22 @@ class DocumentIndexer:
         else:
             contexts, keys = contexts_in(skeleton, len(around.texts) - 1, document)
         gaps = tuple(around.gaps)
-        calendars = ((row, key) for (row, _), key in zip(gaps, keys, strict=False) if key is not None)
-        return rows.index(document, contexts=contexts, around=digest, gaps=gaps, calendars=tuple(calendars))
+        calendars = (
+            (row, key)
+            for (row, _), key in zip(gaps, keys, strict=False)
+            if key is not None
+        )
+        return rows.index(
+            document,
+            contexts=contexts,
+            around=digest,
+            gaps=gaps,
+            calendars=tuple(calendars),
+        )
 
-    def _index_block(self, stretches: Sequence[bytes], rows: _Rows, around: _Around) -> None:
+    def _index_block(
+        self, stretches: Sequence[bytes], rows: _Rows, around: _Around
+    ) -> None:
         """Add the rows of the events of a block; raises `NotPlain`."""
         digests = self.digests(stretches)
         joined = b"".join(digests)
@@ -124,7 +148,9 @@ class DocumentIndexer:
             last_row = known[-1]
             rows.expected = expected + len(known) if last_row is None else last_row + 1
 
-    def _index_by_lines(self, document: Document, parent: DocumentIndex) -> DocumentIndex:
+    def _index_by_lines(
+        self, document: Document, parent: DocumentIndex
+    ) -> DocumentIndex:
         """Index any document, split line by line; raises `Incomplete` and `SourceError`."""
         rows = _Rows(parent, self)
         contexts: list[Context] = []
@@ -151,7 +177,13 @@ class DocumentIndexer:
             calendars=tuple(calendars),
         )
 
-    def _look_up(self, text: bytes, rows: _Rows, expected: int, uids: tuple[str, ...] | None = None) -> None:
+    def _look_up(
+        self,
+        text: bytes,
+        rows: _Rows,
+        expected: int,
+        uids: tuple[str, ...] | None = None,
+    ) -> None:
         """Add the row of an event that may be known; `uids` are its own, if they are.
 
         Raises `NotPlain`.
@@ -165,7 +197,12 @@ class DocumentIndexer:
             self._add(text, verbatim, rows, expected, uids)
 
     def _add(
-        self, text: bytes, verbatim: bytes, rows: _Rows, expected: int, uids: tuple[str, ...] | None = None
+        self,
+        text: bytes,
+        verbatim: bytes,
+        rows: _Rows,
+        expected: int,
+        uids: tuple[str, ...] | None = None,
     ) -> None:
         """Add a row for an event that the parent does not have as it is; raises `NotPlain`."""
         stampless = without_dtstamp(event_of(text))
@@ -179,10 +216,14 @@ class DocumentIndexer:
         self._on_new(verbatim, names, text)
 
 
-def _texts(rows: Collection[int], document: Document, plain: bool) -> Iterator[tuple[int, bytes]]:
+def _texts(
+    rows: Collection[int], document: Document, plain: bool
+) -> Iterator[tuple[int, bytes]]:
     """Yield some rows of a document with the texts of their events; raises `NotPlain` and `Incomplete`."""
     if plain:
-        stretches = islice(chain.from_iterable(split_blocks(document.blocks())), 1, None)
+        stretches = islice(
+            chain.from_iterable(split_blocks(document.blocks())), 1, None
+        )
         for row, stretch in enumerate(stretches):
             if row in rows:
                 yield row, event_text(split_event(stretch)[0])
@@ -203,7 +244,9 @@ def _runs(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | None]]:
         row, last = rows[first], first + 1
         if row is not None:
             rest = len(rows) - first
-            if rows[-1] == row + rest - 1 and rows[first:] == list(range(row, row + rest)):
+            if rows[-1] == row + rest - 1 and rows[first:] == list(
+                range(row, row + rest)
+            ):
                 last = len(rows)
             while last < len(rows) and rows[last] == row + last - first:
                 last += 1
@@ -266,7 +309,9 @@ class _Rows:
             in_place -= 1
         cells = self.parent.without_dtstamp.cells
         unknown = [place for place, row in enumerate(rows) if row is None]
-        stampless = self._indexer.digests(without_dtstamp(events[place]) for place in unknown)
+        stampless = self._indexer.digests(
+            without_dtstamp(events[place]) for place in unknown
+        )
         follows = expected  # the row behind that of the event before
         for place, digest in zip(unknown, stampless, strict=True):
             before = rows[place - 1] if place else None
@@ -276,15 +321,23 @@ class _Rows:
                 rows[place] = follows
             elif cells.startswith(digest, (expected + place) * CELL):
                 rows[place] = expected + place
-            elif place > in_place:  # where others go on as before it was changed on the spot
+            elif (
+                place > in_place
+            ):  # where others go on as before it was changed on the spot
                 rows[place] = self._row_of_moved(digest)
         return rows
 
-    def _rows_in_place(self, digests: Sequence[bytes], expected: int) -> list[int | None]:
+    def _rows_in_place(
+        self, digests: Sequence[bytes], expected: int
+    ) -> list[int | None]:
         """Return for each event the row where it is expected if it stands there as written, else None."""
         rows: list[int | None] = [None] * len(digests)
-        there = self.parent.verbatim.cells[expected * CELL : (expected + len(digests)) * CELL]
-        for place, (digest, cell) in enumerate(zip(digests, cells_of(there), strict=False)):
+        there = self.parent.verbatim.cells[
+            expected * CELL : (expected + len(digests)) * CELL
+        ]
+        for place, (digest, cell) in enumerate(
+            zip(digests, cells_of(there), strict=False)
+        ):
             if digest == cell:
                 rows[place] = expected + place
         return rows
@@ -297,7 +350,10 @@ class _Rows:
     @functools.cached_property
     def _by_digest(self) -> dict[bytes, int]:
         """Return the rows of the parent by their digests without DTSTAMP."""
-        return {digest: row for row, digest in enumerate(cells_of(self.parent.without_dtstamp.cells))}
+        return {
+            digest: row
+            for row, digest in enumerate(cells_of(self.parent.without_dtstamp.cells))
+        }
 
     def uids_if_revised(self, digest: bytes, expected: int) -> tuple[bytes, ...]:
         """Return the UIDs of the expected row if only its revision is another one; else nothing.
@@ -305,7 +361,9 @@ class _Rows:
         Some servers write SEQUENCE or LAST-MODIFIED anew everywhere, and leave all where it is.
         """
         parent = self.parent
-        if parent.plain and parent.without_revision.cells.startswith(digest, expected * CELL):
+        if parent.plain and parent.without_revision.cells.startswith(
+            digest, expected * CELL
+        ):
             return parent.uids_at(expected)
         return ()
 
@@ -314,11 +372,15 @@ class _Rows:
         self._verbatim += verbatim
         self._put(first, first + len(verbatim) // CELL)
 
-    def add(self, cells: tuple[bytes, ...], uids: tuple[bytes, ...], lines: int) -> None:
+    def add(
+        self, cells: tuple[bytes, ...], uids: tuple[bytes, ...], lines: int
+    ) -> None:
         """Add a row that the parent does not have; `cells` are its digests in the order of the columns."""
         verbatim, without_dtstamp, without_revision = cells
         self._verbatim += verbatim
-        row = len(self.parent) + self._new.add(without_dtstamp, without_revision, uids[0], lines)
+        row = len(self.parent) + self._new.add(
+            without_dtstamp, without_revision, uids[0], lines
+        )
         self._put(row, row + 1)
         if len(uids) > 1:
             self._several_uids[without_dtstamp] = uids
@@ -345,9 +407,15 @@ class _Rows:
         verbatim = Column(bytes(self._verbatim))
         if verbatim.cells == parent.verbatim.cells:
             verbatim = parent.verbatim
-        stampless = Column(self._joined(parent.without_dtstamp.cells, new.without_dtstamp))
-        with_several = (stampless[row] for row in sorted(stampless.rows_with(self._several_uids)))
-        lines = self._joined(parent.lines.tobytes(), new.lines.tobytes(), parent.lines.itemsize)
+        stampless = Column(
+            self._joined(parent.without_dtstamp.cells, new.without_dtstamp)
+        )
+        with_several = (
+            stampless[row] for row in sorted(stampless.rows_with(self._several_uids))
+        )
+        lines = self._joined(
+            parent.lines.tobytes(), new.lines.tobytes(), parent.lines.itemsize
+        )
         return DocumentIndex(
             name=document.name,
             base_url=document.base_url,
@@ -359,10 +427,14 @@ class _Rows:
             calendars=calendars,
             verbatim=verbatim,
             without_dtstamp=stampless,
-            without_revision=Column(self._joined(parent.without_revision.cells, new.without_revision)),
+            without_revision=Column(
+                self._joined(parent.without_revision.cells, new.without_revision)
+            ),
             uids=Column(self._joined(parent.uids.cells, new.uids)),
             lines=array("I", lines),
-            several_uids={digest: self._several_uids[digest] for digest in with_several},
+            several_uids={
+                digest: self._several_uids[digest] for digest in with_several
+            },
         )
 
     def _joined(self, known: bytes, new: bytes | bytearray, size: int = CELL) -> bytes:
@@ -388,7 +460,9 @@ class _NewRows:
         self.uids = bytearray()
         self.lines = array("I")
 
-    def add(self, without_dtstamp: bytes, without_revision: bytes, uid: bytes, lines: int) -> int:
+    def add(
+        self, without_dtstamp: bytes, without_revision: bytes, uid: bytes, lines: int
+    ) -> int:
         """Put a row behind the others; return its number."""
         self.without_dtstamp += without_dtstamp
         self.without_revision += without_revision

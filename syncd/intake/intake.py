@@ -30,7 +30,14 @@ from syncd.intake.raw_events import digest_of_events, unpacked
 from syncd.intake.reading import Bounded, defects_as_of_now, reading_of
 from syncd.intake.remarks import Remarks, tells_defects
 from syncd.intake.scan import Scan, ScanResult, digest_of_documents
-from syncd.intake.state import IN_PART, UNKNOWN, UNREADABLE, WHOLE, SourceState, SourceStates
+from syncd.intake.state import (
+    IN_PART,
+    UNKNOWN,
+    UNREADABLE,
+    WHOLE,
+    SourceState,
+    SourceStates,
+)
 from syncd.intake.turns import Turns
 from syncd.ledger.facts import JUDGED_AT, SALT
 
@@ -41,7 +48,9 @@ Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_AS_GOOD_AS_NOW = timedelta(minutes=10)  # for parsing, which looks much farther ahead than is booked
+_AS_GOOD_AS_NOW = timedelta(
+    minutes=10
+)  # for parsing, which looks much farther ahead than is booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,9 @@ class Intake:
     def refresh_after(self, name: str) -> timedelta | None:
         """Return how long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
         state = self._states.get(name)
-        return state.parser.refresh_after if state is not None and state.readable else None
+        return (
+            state.parser.refresh_after if state is not None and state.readable else None
+        )
 
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long sources are to be read again, because files of them are gone, by name."""
@@ -123,7 +134,9 @@ class Intake:
 
     # What changed
 
-    def update(self, names: Collection[str] | None, now: datetime, *, force: bool = False) -> tuple[str, ...]:
+    def update(
+        self, names: Collection[str] | None, now: datetime, *, force: bool = False
+    ) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the worklist; return the names of those read."""
         self._anew = force
         if force:
@@ -168,9 +181,13 @@ class Intake:
             fetched = source.fetch()
         self._refuse_poison(source, digest_of_documents(fetched), now)
         known = self._states.last(source)
-        return Scan(source, fetched, known, self._ledger, self._salt, now, self._elapsed())
+        return Scan(
+            source, fetched, known, self._ledger, self._salt, now, self._elapsed()
+        )
 
-    def _refuse_poison(self, source: CalendarSource, digest: str, now: datetime) -> None:
+    def _refuse_poison(
+        self, source: CalendarSource, digest: str, now: datetime
+    ) -> None:
         """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
         why = self._poison.why_not(source.name, "", digest, now)
         if why is not None:
@@ -184,11 +201,15 @@ class Intake:
             return
         standing, error = (IN_PART, problems) if problems else (WHOLE, None)
         glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
-        index = self._absent.noted(glance, scan.known.index, result.diff.index, complete=not problems)
+        index = self._absent.noted(
+            glance, scan.known.index, result.diff.index, complete=not problems
+        )
         result = replace(result, diff=replace(result.diff, index=index))
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=not problems)
-        state = SourceState(scan.at, index, result.parser, standing, error, scan.fetched.notes, missing)
+        state = SourceState(
+            scan.at, index, result.parser, standing, error, scan.fetched.notes, missing
+        )
         if state.index != scan.known.index or scan.known.standing != state.standing:
             scan.take_in(result, state.standing, Window.ahead(scan.at, self._horizon))
             self._remarks.forget(source.name)
@@ -210,12 +231,17 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        unread = {source.name: self._states.index_of(source).unread() for source in self.sources}
+        unread = {
+            source.name: self._states.index_of(source).unread()
+            for source in self.sources
+        }
         self._states.forget()
         self._ahead = {}
         self._worklist.forget_indexes()
         for name, index in unread.items():
-            if index.formers:  # a file may be gone just now, and its bookings are not to go with it
+            if (
+                index.formers
+            ):  # a file may be gone just now, and its bookings are not to go with it
                 self._worklist.record_scan(name, index.packed(), UNKNOWN, kept={})
         self._ledger.facts.set(JUDGED_AT, now)
 
@@ -232,16 +258,31 @@ class Intake:
                 continue
             if state.readable:
                 own = kept.get(source.name, {})
-                parsed[source.name] = self._parsed(source, state, own, window, allowance)
-                found[source.name] = self._reading(source, state, own, parsed[source.name], window)
+                parsed[source.name] = self._parsed(
+                    source, state, own, window, allowance
+                )
+                found[source.name] = self._reading(
+                    source, state, own, parsed[source.name], window
+                )
             else:
                 assert state.at is not None  # this process read it
-                found[source.name] = Reading.unreadable(source.name, state.at, window, state.error or "")
-        postponed = {name: reading.postponed for name, reading in found.items() if reading.postponed}
+                found[source.name] = Reading.unreadable(
+                    source.name, state.at, window, state.error or ""
+                )
+        postponed = {
+            name: reading.postponed
+            for name, reading in found.items()
+            if reading.postponed
+        }
         left = frozenset(chain.from_iterable(postponed.values()))
-        self._turns.end(left, [name for name, series in parsed.items() if _was_costly(series.values())])
+        self._turns.end(
+            left,
+            [name for name, series in parsed.items() if _was_costly(series.values())],
+        )
         configured = [source.name for source in self.sources]
-        unheard = _uids_in(kept, (name for name in configured if not _is_heard(found.get(name))))
+        unheard = _uids_in(
+            kept, (name for name in configured if not _is_heard(found.get(name)))
+        )
         return Readings(
             readings={name: found[name] for name in configured if name in found},
             next_start=_next_starts(parsed.values()),
@@ -272,10 +313,15 @@ class Intake:
     ) -> dict[str, ParsedSeries]:
         """Return what the source says of these UIDs; those that have to wait are left out."""
         ahead = self._ahead.get(source.name)
-        if ahead is None or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW:
+        if (
+            ahead is None
+            or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW
+        ):
             ahead = _ParsedAhead(window.start, {})
         parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
-        work = {uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed}
+        work = {
+            uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed
+        }
         bounded = self._bounded(source, allowance, window.start, kept)
         parsed |= bounded.parse(work, state.parser, window)
         for uid, series in parsed.items():
@@ -291,7 +337,9 @@ class Intake:
         found: dict[str, SourceExcerpt] = {}
         for name, kept in self._worklist.kept_of([uid]).items():
             state = self._states.get(name)
-            source = next((source for source in self.sources if source.name == name), None)
+            source = next(
+                (source for source in self.sources if source.name == name), None
+            )
             if state is None or source is None or not state.readable:
                 continue
             found[name] = excerpt_of(
@@ -321,7 +369,9 @@ class Intake:
 
         def verdict(uid: str, raw_events: Sequence[RawEvent]) -> ParsedSeries | None:
             if uid:
-                aside = self._poison.why_not(source.name, uid, digest_of_events(raw_events), now)
+                aside = self._poison.why_not(
+                    source.name, uid, digest_of_events(raw_events), now
+                )
                 if aside is not None:
                     return self._remarks.set_aside(uid, raw_events, *aside)
             if self._anew or uid not in known:
@@ -342,9 +392,13 @@ class Intake:
             verdict=verdict,
         )
 
-    def _wanted(self, names: Collection[str] | None, *, force: bool) -> Iterator[CalendarSource]:
+    def _wanted(
+        self, names: Collection[str] | None, *, force: bool
+    ) -> Iterator[CalendarSource]:
         """Yield the sources of these names (None: all), once they are prepared."""
-        wanted = [source for source in self.sources if names is None or source.name in names]
+        wanted = [
+            source for source in self.sources if names is None or source.name in names
+        ]
         self._prepare([source.name for source in wanted], force)
         yield from wanted
 
@@ -352,7 +406,9 @@ class Intake:
         """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""
         self._absent.forget(source.name)
         known = self._states.last(source)
-        self._states[source.name] = replace(known, at=now, error=error, standing=UNREADABLE)
+        self._states[source.name] = replace(
+            known, at=now, error=error, standing=UNREADABLE
+        )
         if known.standing != UNREADABLE:
             self._worklist.set_standing(source.name, UNREADABLE)
             self._worklist.add_all([source.name])
@@ -375,7 +431,9 @@ def _is_heard(reading: Reading | None) -> bool:
     return reading is not None and reading.readable
 
 
-def _uids_in(kept: Mapping[str, Mapping[str, Kept]], sources: Iterable[str]) -> frozenset[str]:
+def _uids_in(
+    kept: Mapping[str, Mapping[str, Kept]], sources: Iterable[str]
+) -> frozenset[str]:
     """Return the UIDs of which something is kept in any of these sources."""
     return frozenset(chain.from_iterable(kept.get(name, ()) for name in sources))
 

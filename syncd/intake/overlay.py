@@ -80,7 +80,9 @@ class _Worklist:
         self._asked = frozenset(asked)
         self._forgotten = False
         self._indexes: dict[str, tuple[bytes, str]] = {}
-        self._kept: dict[str, dict[str, _Kept | None]] = {}  # by source and UID; None: nothing any more
+        self._kept: dict[
+            str, dict[str, _Kept | None]
+        ] = {}  # by source and UID; None: nothing any more
         self._later: dict[str, datetime] = {}
 
     def index_of(self, source: str) -> tuple[bytes, str] | None:
@@ -140,7 +142,9 @@ class _Worklist:
 
     def kept_of(self, uids: Collection[str]) -> Mapping[str, Mapping[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""
-        found = {source: dict(below) for source, below in self._base.kept_of(uids).items()}
+        found = {
+            source: dict(below) for source, below in self._base.kept_of(uids).items()
+        }
         wanted = frozenset(uids)
         for source, own in self._kept.items():
             here = found.setdefault(source, {})
@@ -160,8 +164,18 @@ class _Worklist:
     def remarks(self, source: str) -> Mapping[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
         own = self._kept.get(source, {})
-        found = {uid: said for uid, said in self._base.remarks(source).items() if uid not in own}
-        found.update({uid: kept.remarks for uid, kept in own.items() if kept is not None and kept.remarks})
+        found = {
+            uid: said
+            for uid, said in self._base.remarks(source).items()
+            if uid not in own
+        }
+        found.update(
+            {
+                uid: kept.remarks
+                for uid, kept in own.items()
+                if kept is not None and kept.remarks
+            }
+        )
         return found
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
@@ -178,20 +192,31 @@ class _Worklist:
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""
-        near = {uid for uid in self.uids() if uid not in self._later or self._later[uid] <= now}
+        near = {
+            uid
+            for uid in self.uids()
+            if uid not in self._later or self._later[uid] <= now
+        }
         known = self._base.uids()
         over = {uid for uid in self._asked - known if self._is_over(uid, now)}
         return frozenset(near - over)
 
     def _is_over(self, uid: str, now: datetime) -> bool:
         """Tell whether a UID is here only because it was asked for."""
-        return all(is_over(unpacked(kept[uid].events), now) for kept in self.kept_of([uid]).values())
+        return all(
+            is_over(unpacked(kept[uid].events), now)
+            for kept in self.kept_of([uid]).values()
+        )
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready."""
-        return min((moment for moment in self._later.values() if moment > now), default=None)
+        return min(
+            (moment for moment in self._later.values() if moment > now), default=None
+        )
 
-    def add_all(self, sources: Collection[str] | None = None, *, booked: bool = False) -> None:
+    def add_all(
+        self, sources: Collection[str] | None = None, *, booked: bool = False
+    ) -> None:
         """Do nothing: all are ready."""
 
     def defer(

@@ -61,7 +61,9 @@ class Poison:
         """Count the death of a former process, if there was one."""
         self._ledger = ledger
         known_ones = ledger.facts.get(_SET_ASIDE) or []
-        self._suspects = {(suspect.source, suspect.uid): suspect for suspect in known_ones}
+        self._suspects = {
+            (suspect.source, suspect.uid): suspect for suspect in known_ones
+        }
         left = ledger.under_way.take_left()
         for item in left:
             known = self._suspects.get((item.source, item.uid))
@@ -69,12 +71,24 @@ class Poison:
             digest = item.digest or (known.digest if known else "")
             suspect = _Suspect(item.source, item.uid, digest, deaths, now.isoformat())
             self._suspects[item.source, item.uid] = suspect
-            aside = {"set_aside_until": suspect.until.isoformat()} if deaths >= _DEATHS else {}
-            log.warning("ended while reading", source=item.source, uid=item.uid, deaths=deaths, **aside)
+            aside = (
+                {"set_aside_until": suspect.until.isoformat()}
+                if deaths >= _DEATHS
+                else {}
+            )
+            log.warning(
+                "ended while reading",
+                source=item.source,
+                uid=item.uid,
+                deaths=deaths,
+                **aside,
+            )
         if left:
             self._store()
 
-    def why_not(self, source: str, uid: str, digest: str, now: datetime) -> tuple[str, datetime] | None:
+    def why_not(
+        self, source: str, uid: str, digest: str, now: datetime
+    ) -> tuple[str, datetime] | None:
         """Return why a source (`uid` empty) or a UID is not read now, and until when; None if it is read."""
         suspect = self._suspects.get((source, uid[:500])) if self._suspects else None
         if suspect is None or suspect.deaths < _DEATHS or now >= suspect.until:
@@ -91,7 +105,9 @@ class Poison:
         )
         return sentence, suspect.until
 
-    def survived(self, sources: Iterable[str], uids: Collection[str], now: datetime) -> None:
+    def survived(
+        self, sources: Iterable[str], uids: Collection[str], now: datetime
+    ) -> None:
         """Clear of suspicion the sources that a cycle read, and the UIDs that it looked at."""
         if not self._suspects:
             return
@@ -108,10 +124,14 @@ class Poison:
 
     def forget(self) -> None:
         """Read everything again: a person asked for it."""
-        self._suspects = {key: replace(s, deaths=1) for key, s in self._suspects.items()}
+        self._suspects = {
+            key: replace(s, deaths=1) for key, s in self._suspects.items()
+        }
 
     def _is_aside(self, suspect: _Suspect, now: datetime) -> bool:
-        return self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
+        return (
+            self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
+        )
 
     def _store(self) -> None:
         self._ledger.facts.set(_SET_ASIDE, list(self._suspects.values()))

@@ -18,7 +18,9 @@ def packed(raw_events: Sequence[RawEvent]) -> bytes:
     """
     texts: list[bytes] = []
     for event in raw_events:
-        texts.append(b"%s %d %d\n" % (event.vcalendar.encode(), event.line, len(event.text)))
+        texts.append(
+            b"%s %d %d\n" % (event.vcalendar.encode(), event.line, len(event.text))
+        )
         texts.append(event.text)
     return zlib.compress(b"".join(texts), 1)
 
@@ -33,7 +35,9 @@ def unpacked(kept: bytes) -> tuple[RawEvent, ...]:
         calendar, line, length = kept[place:end].rsplit(b" ", 2)
         context, _, number = calendar.decode().partition("+")
         place = end + 1 + int(length)
-        found.append(RawEvent(context, int(line), kept[end + 1 : place], int(number or 0)))
+        found.append(
+            RawEvent(context, int(line), kept[end + 1 : place], int(number or 0))
+        )
     return tuple(found)
 
 

@@ -28,10 +28,15 @@ class Bounded:
     allowance: CpuAllowance
     alive: Callable[[], object] = lambda: None
     under_way: OnBegin = lambda _uid, _events: None
-    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = lambda _uid, _events: None
+    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = (
+        lambda _uid, _events: None
+    )
 
     def parse(
-        self, work: Mapping[str, Sequence[RawEvent]], parser: SeriesParser, window: Window
+        self,
+        work: Mapping[str, Sequence[RawEvent]],
+        parser: SeriesParser,
+        window: Window,
     ) -> dict[str, ParsedSeries]:
         """Return what each UID says; those that come in the next cycle are left out."""
         found: dict[str, ParsedSeries] = {}
@@ -39,7 +44,9 @@ class Bounded:
             known = self.verdict(uid, raw_events)
             if known is not None:
                 document = parser.document_of(raw_events[0])
-                named = (replace(d, document=d.document or document) for d in known.defects)
+                named = (
+                    replace(d, document=d.document or document) for d in known.defects
+                )
                 found[uid] = replace(known, defects=tuple(named))
         rest = {uid: raw_events for uid, raw_events in work.items() if uid not in found}
         answers = self.pool.parse_all(
@@ -60,8 +67,12 @@ class Presences(Mapping[str, Presence]):
     `parsed` has None for a UID of which nothing that counts was found; `index` tells which UIDs are there.
     """
 
-    def __init__(self, parsed: Mapping[str, Presence | None], index: SourceIndex) -> None:
-        self._parsed = {uid: there for uid, there in parsed.items() if there is not None}
+    def __init__(
+        self, parsed: Mapping[str, Presence | None], index: SourceIndex
+    ) -> None:
+        self._parsed = {
+            uid: there for uid, there in parsed.items() if there is not None
+        }
         self._index = index
 
     def __getitem__(self, uid: str) -> Presence:
@@ -101,7 +112,9 @@ def reading_of(
     notes += [Note(Reason.SERVER_ODD, note) for note in state.notes]
     notes += notes_of(remarks[uid] for uid in sorted(remarks))
     presence = {uid: series.presence for uid, series in parsed.items()}
-    presence |= dict.fromkeys(postponed, Presence.QUARANTINED)  # nothing follows from them now
+    presence |= dict.fromkeys(
+        postponed, Presence.QUARANTINED
+    )  # nothing follows from them now
     return Reading(
         source=source,
         at=state.at,
@@ -109,7 +122,11 @@ def reading_of(
         digest=state.index.digest,
         occurrences=tuple(sorted(occurrences, key=lambda occurrence: occurrence.key)),
         presence=Presences(presence, state.index),
-        defects=tuple(sorted(defects, key=lambda defect: (defect.document, defect.line, defect.uid))),
+        defects=tuple(
+            sorted(
+                defects, key=lambda defect: (defect.document, defect.line, defect.uid)
+            )
+        ),
         notes=tuple(dict.fromkeys(notes)),
         error=state.error,
         documents=len(state.index.documents),
@@ -120,7 +137,10 @@ def reading_of(
 
 
 def defects_as_of_now(
-    series: ParsedSeries, raw_events: Sequence[RawEvent], index: SourceIndex, window: Window
+    series: ParsedSeries,
+    raw_events: Sequence[RawEvent],
+    index: SourceIndex,
+    window: Window,
 ) -> ParsedSeries:
     """Return a series with its defects in the lines in which they stand now.
 
@@ -129,7 +149,12 @@ def defects_as_of_now(
     """
     begins = earliest(raw_events)
     if begins is not None and begins > window.reach:
-        return replace(series, defects=(), next_start=min(begins, series.next_start or begins))
+        return replace(
+            series, defects=(), next_start=min(begins, series.next_start or begins)
+        )
     lines = {event.line: index.line_of(event) for event in raw_events}
-    defects = (replace(defect, line=lines.get(defect.line, defect.line)) for defect in series.defects)
+    defects = (
+        replace(defect, line=lines.get(defect.line, defect.line))
+        for defect in series.defects
+    )
     return replace(series, defects=tuple(defects))

@@ -24,18 +24,25 @@ class Remarks:
     whether an event is too costly.
     """
 
-    def __init__(self, worklist: WorklistStore, horizon: timedelta, program: str) -> None:
+    def __init__(
+        self, worklist: WorklistStore, horizon: timedelta, program: str
+    ) -> None:
         self._worklist = worklist
         self._horizon = horizon
         self._program = program
-        self._known: dict[str, dict[str, str]] = {}  # by source and UID, as in the ledger
+        self._known: dict[
+            str, dict[str, str]
+        ] = {}  # by source and UID, as in the ledger
 
     def forget(self, source: str) -> None:
         """Forget the remarks of a source, which the ledger has otherwise by now."""
         self._known.pop(source, None)
 
     def update(
-        self, source: CalendarSource, kept: Mapping[str, Kept], parsed: Mapping[str, ParsedSeries]
+        self,
+        source: CalendarSource,
+        kept: Mapping[str, Kept],
+        parsed: Mapping[str, ParsedSeries],
     ) -> dict[str, str]:
         """Store the remarks on UIDs that were parsed; return all remarks of the source, by UID."""
         if source.name not in self._known:
@@ -43,23 +50,33 @@ class Remarks:
         known = self._known[source.name]
         judged_by = self._judged_by(source)
         remarks = {uid: _remark_on(series, judged_by) for uid, series in parsed.items()}
-        changed = {uid: remark for uid, remark in remarks.items() if remark != kept[uid].remarks}
+        changed = {
+            uid: remark
+            for uid, remark in remarks.items()
+            if remark != kept[uid].remarks
+        }
         if changed:
             self._worklist.remark(source.name, changed)
             known.update(changed)
         return {uid: remark for uid, remark in known.items() if remark}
 
-    def too_costly(self, source: CalendarSource, uid: str, remark: str) -> ParsedSeries | None:
+    def too_costly(
+        self, source: CalendarSource, uid: str, remark: str
+    ) -> ParsedSeries | None:
         """Return what was found of a UID that was too costly; None if it was not, or may be so no longer."""
         if json.loads(remark).get("judged_by") != self._judged_by(source):
             return None
         presence = Presence.QUARANTINED if uid else None
         return ParsedSeries(uid, (), presence, tuple(defects_of(uid, remark)), None)
 
-    def set_aside(self, uid: str, raw_events: Sequence[RawEvent], why: str, until: datetime) -> ParsedSeries:
+    def set_aside(
+        self, uid: str, raw_events: Sequence[RawEvent], why: str, until: datetime
+    ) -> ParsedSeries:
         """Return what is told of a UID that is not parsed before a moment, when its turn comes again."""
         defect = Defect(uid, raw_events[0].line, Reason.TOO_COSTLY, why)
-        return ParsedSeries(uid, (), Presence.QUARANTINED, (defect,), until + self._horizon)
+        return ParsedSeries(
+            uid, (), Presence.QUARANTINED, (defect,), until + self._horizon
+        )
 
     def _judged_by(self, source: CalendarSource) -> str:
         """Return the identity of what decides whether an event is too costly, beside its text."""
@@ -98,5 +115,7 @@ def _remark_on(series: ParsedSeries, judged_by: str) -> str:
         return ""
     too_costly = any(defect.reason is Reason.TOO_COSTLY for defect in series.defects)
     if too_costly and series.next_start is None:
-        return json.dumps(said | {"judged_by": judged_by})  # not found again while that stays
+        return json.dumps(
+            said | {"judged_by": judged_by}
+        )  # not found again while that stays
     return json.dumps(said)

@@ -76,7 +76,9 @@ class Scan:
 
     def run(self) -> ScanResult:
         """Compare the documents with what is known, and return what was found."""
-        with self._ledger.under_way.working(self._source.name, digest_of_documents(self.fetched)):
+        with self._ledger.under_way.working(
+            self._source.name, digest_of_documents(self.fetched)
+        ):
             return self._run()
 
     def _run(self) -> ScanResult:
@@ -117,7 +119,9 @@ class Scan:
             if begins > window.reach and not self._tracked.is_tracked(uid)
         }
         several = self._worklist.in_several_sources(diff.restamped)
-        remarked = self._worklist.remarks(self._source.name)  # the lines may have moved in which they stand
+        remarked = self._worklist.remarks(
+            self._source.name
+        )  # the lines may have moved in which they stand
         self._ledger.facts.set(JUDGED_AT, self.at)
         self._worklist.record_scan(
             self._source.name,
@@ -161,7 +165,10 @@ class _Tracked:
 
 def digest_of_documents(fetched: Fetched) -> str:
     """Return the identity of what the documents of a source look like from outside, 32 hexadecimal digits."""
-    looks = [(d.name, d.base_url, d.looks or d.signature or str(d.size)) for d in fetched.documents]
+    looks = [
+        (d.name, d.base_url, d.looks or d.signature or str(d.size))
+        for d in fetched.documents
+    ]
     return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -28,7 +28,9 @@ from syncd.intake.vevents import event_of, without_dtstamp
 VERSION = 2
 """Of the packed form and of what its digests mean; another one is read as an empty index."""
 
-_HEAD = Struct("=II8s")  # in the byte order of the machine: where it is another one, so is the version
+_HEAD = Struct(
+    "=II8s"
+)  # in the byte order of the machine: where it is another one, so is the version
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class SourceIndex:
         if not document.signature:
             return True
         wanted = (document.name, document.base_url, document.signature)
-        return wanted not in ((known.name, known.base_url, known.signature) for known in self.documents)
+        return wanted not in (
+            (known.name, known.base_url, known.signature) for known in self.documents
+        )
 
     def holds(self, uid: str) -> bool:
         """Tell whether there is a VEVENT with a UID, over or not."""
@@ -82,7 +86,9 @@ class SourceIndex:
         """Return the keyed digest of a UID."""
         return xxh3_128_digest(uid.encode(errors="surrogatepass"), self.secret)
 
-    def missing_after(self, found: SourceIndex, named: Collection[str]) -> tuple[Former, ...]:
+    def missing_after(
+        self, found: SourceIndex, named: Collection[str]
+    ) -> tuple[Former, ...]:
         """Return the files that this index of a directory knew and a later one lacks.
 
         `named` are the names of all files that stood there then, whole or not; both have one secret.
@@ -159,7 +165,9 @@ class SourceIndex:
             place = ends[-1]
         ambiguous = frozenset(map(bytes.fromhex, about["rivals"]))
         formers = tuple(map(Former.of_json, about.get("formers", ())))
-        return cls(about["secret"], tuple(documents), ambiguous, "formers" in about, formers)
+        return cls(
+            about["secret"], tuple(documents), ambiguous, "formers" in about, formers
+        )
 
 
 def _columns_of(document: DocumentIndex) -> Iterator[bytes]:
@@ -171,8 +179,13 @@ def _columns_of(document: DocumentIndex) -> Iterator[bytes]:
 
 def _as_json(document: DocumentIndex, number_of: Mapping[str, int]) -> dict[str, Any]:
     """Return what stands around the columns of a document; `number_of` are the texts of its contexts."""
-    contexts = [[context.key, number_of[context.text.decode()]] for context in document.contexts]
-    several = [[event.hex(), *map(bytes.hex, uids)] for event, uids in document.several_uids.items()]
+    contexts = [
+        [context.key, number_of[context.text.decode()]] for context in document.contexts
+    ]
+    several = [
+        [event.hex(), *map(bytes.hex, uids)]
+        for event, uids in document.several_uids.items()
+    ]
     return {
         "name": document.name,
         "base_url": document.base_url,
@@ -187,10 +200,14 @@ def _as_json(document: DocumentIndex, number_of: Mapping[str, int]) -> dict[str,
     }
 
 
-def _of_json(said: Mapping[str, Any], texts: Sequence[bytes], columns: Sequence[bytes]) -> DocumentIndex:
+def _of_json(
+    said: Mapping[str, Any], texts: Sequence[bytes], columns: Sequence[bytes]
+) -> DocumentIndex:
     """Return the index of a document from what `_as_json` and `_columns_of` returned."""
     name, base_url = said["name"], said["base_url"]
-    contexts = (Context(key, name, base_url, texts[number]) for key, number in said["contexts"])
+    contexts = (
+        Context(key, name, base_url, texts[number]) for key, number in said["contexts"]
+    )
     *digests, lines = columns
     verbatim, stampless, unrevised, uids = map(Column, digests)
     several = (tuple(map(bytes.fromhex, cells)) for cells in said["others"])

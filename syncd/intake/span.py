@@ -47,7 +47,9 @@ _TIME = re.compile(
     rb'(?:(?:;VALUE=DATE-TIME)?(?:;TZID=(?:[^:;"]++|"[^"]*+"))?:(\d{8}T\d{6})Z?|;VALUE=DATE:(\d{8}))\r?'
 )
 _PART = rb"(?!COUNT=|UNTIL=)[A-Z]++=[A-Z0-9,+-]++"
-_ENDING_RULE = re.compile(rb":(?:%b;)*UNTIL=(\d{8}(?:T\d{6})?)Z?(?:;%b)*\r?" % (_PART, _PART))
+_ENDING_RULE = re.compile(
+    rb":(?:%b;)*UNTIL=(\d{8}(?:T\d{6})?)Z?(?:;%b)*\r?" % (_PART, _PART)
+)
 # Room for the margins within what Python can count.
 _FIRST, _LAST = datetime(1, 2, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
 

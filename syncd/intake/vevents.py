@@ -26,10 +26,14 @@ _BARE_RETURN = re.compile(rb"\r(?!\n)")
 _LINE_END = re.compile(rb"(?<!\r)\r+\n|\n|\r")
 
 # Lines that may open or close a component, carry a UID, or begin with anything unusual; with their folds.
-_NOTABLE = re.compile(rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*+(?:\n[ \t][^\n]*+)*+")
+_NOTABLE = re.compile(
+    rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*+(?:\n[ \t][^\n]*+)*+"
+)
 _ALARMS = rb"(?:\nBEGIN:VALARM\r?\nEND:VALARM\r?)*"
 _VALUE = rb"[^\r\n\\]*+(?:\r?\n[ \t][^\r\n\\]*+)*+"
-_PLAIN = re.compile(_ALARMS + rb"\nUID:(" + _VALUE + rb")\r?" + _ALARMS + rb"\nEND:VEVENT\r?\n")
+_PLAIN = re.compile(
+    _ALARMS + rb"\nUID:(" + _VALUE + rb")\r?" + _ALARMS + rb"\nEND:VEVENT\r?\n"
+)
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _PLAIN_BEGIN = re.compile(rb"BEGIN:VEVENT\r?\n[^ \t]")
 
@@ -39,14 +43,20 @@ _REVISIONS = (
     (b"\nLAST-MODIFIED:", re.compile(rb"\nLAST-MODIFIED:\d{8}T\d{6}Z\r?(?=\n[^ \t])")),
     (b"\nCREATED:", re.compile(rb"\nCREATED:\d{8}T\d{6}Z\r?(?=\n[^ \t])")),
 )
-_RECURRENCE_ID = re.compile(rb"\nRECURRENCE-ID([^\r\n:]*):(\d{8})([^\r\n]*)\r?\n(?![ \t])")
+_RECURRENCE_ID = re.compile(
+    rb"\nRECURRENCE-ID([^\r\n:]*):(\d{8})([^\r\n]*)\r?\n(?![ \t])"
+)
 _LOCAL = re.compile(rb"T\d{6}")
-_PERHAPS_RECURRENCE_ID = re.compile(rb"(?:\A|[\r\n])[^A-Z\s]*(?:REC|RE?[\r\n]+[ \t])", re.IGNORECASE)
+_PERHAPS_RECURRENCE_ID = re.compile(
+    rb"(?:\A|[\r\n])[^A-Z\s]*(?:REC|RE?[\r\n]+[ \t])", re.IGNORECASE
+)
 
 _FOR_EVENTS = ("METHOD", "X-WR-TIMEZONE")
 _MAY_NAME_OWNER = ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")
 _FOR_THE_READING = ("REFRESH-INTERVAL", "X-PUBLISHED-TTL")
-_SAYS_NOTHING = re.compile(r"(?:LAST-MODIFIED|TZURL|COMMENT)(?![A-Z0-9-])", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(
+    r"(?:LAST-MODIFIED|TZURL|COMMENT)(?![A-Z0-9-])", re.IGNORECASE
+)
 
 
 class NotPlain(ValueError):
@@ -125,7 +135,9 @@ def _plain_uid(text: bytes) -> str | None:
 def _uids_by_split(text: bytes) -> tuple[str, ...]:
     """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_of`."""
     try:
-        calendars = split(b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n")))
+        calendars = split(
+            b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n"))
+        )
     except Incomplete:
         raise NotPlain from None
     if len(calendars) != 1 or len(calendars[0].components) != 1:
@@ -139,7 +151,9 @@ def _uids_by_split(text: bytes) -> tuple[str, ...]:
 
 def count_lines(text: bytes) -> int:
     """Return how many line ends a text has, as `split` counts them."""
-    return len(_LINE_END.findall(text)) if _BARE_RETURN.search(text) else text.count(b"\n")
+    return (
+        len(_LINE_END.findall(text)) if _BARE_RETURN.search(text) else text.count(b"\n")
+    )
 
 
 def without_dtstamp(event: bytes) -> bytes:
@@ -177,7 +191,9 @@ def may_share_identity(texts: Sequence[bytes]) -> bool:
         if len(_PERHAPS_RECURRENCE_ID.findall(text)) != len(found):
             return True
         # A time in UTC may stand for a whole day elsewhere, so there the hour must be the same, too.
-        forms.update((zone, b"" if _LOCAL.fullmatch(rest) else rest) for zone, _, rest in found)
+        forms.update(
+            (zone, b"" if _LOCAL.fullmatch(rest) else rest) for zone, _, rest in found
+        )
         days.extend([day for _, day, _ in found] or [b""])
     return len(forms) > 1 or len(set(days)) < len(days)
 
@@ -211,7 +227,9 @@ def contexts_in(
     return tuple(contexts), keys
 
 
-def split_document(document: Document) -> Iterator[tuple[Context, list[tuple[RawEvent, tuple[str, ...]]]]]:
+def split_document(
+    document: Document,
+) -> Iterator[tuple[Context, list[tuple[RawEvent, tuple[str, ...]]]]]:
     """Parse any document; yield the context of each VCALENDAR with its raw events and their UIDs.
 
     Raises `Incomplete`, and `SourceError` if the document cannot be had.
@@ -219,14 +237,18 @@ def split_document(document: Document) -> Iterator[tuple[Context, list[tuple[Raw
     body = document.body
     for calendar in split(body):
         context = _context(calendar, document, is_guessed=is_guessed(body))
-        events = [component for component in calendar.components if component.name == "VEVENT"]
+        events = [
+            component for component in calendar.components if component.name == "VEVENT"
+        ]
         for event in events:
             if len(event.uids) > MAX_UIDS_OF_EVENT:
                 raise Incomplete(
                     f"is damaged: the event in line {event.line} has {len(event.uids)} UIDs, so lines "
                     "between events are lost"
                 )
-        raw_events = (RawEvent(context.key, event.line, _written(event)) for event in events)
+        raw_events = (
+            RawEvent(context.key, event.line, _written(event)) for event in events
+        )
         uids = (event.uids or ("",) for event in events)
         yield context, list(zip(raw_events, uids, strict=True))
 
@@ -235,14 +257,20 @@ def _written(component: RawComponent) -> bytes:
     return "".join(f"{line}\r\n" for line in component.lines).encode()
 
 
-def _context(calendar: RawCalendar, document: Document, *, is_guessed: bool = False) -> Context:
+def _context(
+    calendar: RawCalendar, document: Document, *, is_guessed: bool = False
+) -> Context:
     """Return what stands around the VEVENTs of a VCALENDAR; its key is of what means something to them."""
     said = calendar.properties
     meant = _properties(said, _FOR_EVENTS)
     # Whose calendar it is tells only an address, so another title means nothing.
-    owners = [name for name in _MAY_NAME_OWNER if re.search("@|%40", said.get(name, ""))]
+    owners = [
+        name for name in _MAY_NAME_OWNER if re.search("@|%40", said.get(name, ""))
+    ]
     meant += _properties(said, owners)
-    zones = (component for component in calendar.components if component.name == "VTIMEZONE")
+    zones = (
+        component for component in calendar.components if component.name == "VTIMEZONE"
+    )
     meant += sorted(set(map(_zone_text, zones)))
     identity = hashlib.sha256(repr((document.name, document.base_url, meant)).encode())
     lines = ["BEGIN:VCALENDAR"]
@@ -251,7 +279,12 @@ def _context(calendar: RawCalendar, document: Document, *, is_guessed: bool = Fa
     if is_guessed:
         lines.append(GUESSED)
     lines += [*_properties(said, _FOR_THE_READING), *meant, "END:VCALENDAR", ""]
-    return Context(identity.hexdigest()[:32], document.name, document.base_url, "\r\n".join(lines).encode())
+    return Context(
+        identity.hexdigest()[:32],
+        document.name,
+        document.base_url,
+        "\r\n".join(lines).encode(),
+    )
 
 
 def _properties(said: Mapping[str, str], names: Iterable[str]) -> list[str]:
@@ -261,4 +294,6 @@ def _properties(said: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 def _zone_text(component: RawComponent) -> str:
     """Return a VTIMEZONE without the lines that mean nothing to a time."""
-    return "\r\n".join(line for line in component.lines if not _SAYS_NOTHING.match(line))
+    return "\r\n".join(
+        line for line in component.lines if not _SAYS_NOTHING.match(line)
+    )

@@ -50,7 +50,10 @@ class Worklist:
     @cached_property
     def _rules(self) -> str:
         """Return the identity of the configuration as far as it decides anything."""
-        told = [(s.name, s.scope, s.confirmations, s.max_occurrences, s.locale) for s in self._intake.sources]
+        told = [
+            (s.name, s.scope, s.confirmations, s.max_occurrences, s.locale)
+            for s in self._intake.sources
+        ]
         return _digest((self._settings, told))
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
@@ -105,7 +108,9 @@ class Worklist:
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
 
-    def _until(self, rest: Rest, following: datetime | None, now: datetime) -> datetime | None:
+    def _until(
+        self, rest: Rest, following: datetime | None, now: datetime
+    ) -> datetime | None:
         """Return when a UID needs a look again; None: when it changes.
 
         `following` is when the first of its occurrences begins that is not within reach yet.
@@ -126,13 +131,18 @@ def _is_over(rest: Rest, following: datetime | None) -> bool:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(repr(_canonical(value)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(
+        repr(_canonical(value)).encode("utf-8", "surrogatepass")
+    ).hexdigest()[:32]
 
 
 def _canonical(value: object) -> object:
     """Return what is equal for equal values in every process: sets have no order, some values no text."""
     if is_dataclass(value):
-        return [type(value).__name__, *((f.name, _canonical(getattr(value, f.name))) for f in fields(value))]
+        return [
+            type(value).__name__,
+            *((f.name, _canonical(getattr(value, f.name))) for f in fields(value)),
+        ]
     match value:
         case Mapping():
             return sorted([repr(key), _canonical(item)] for key, item in value.items())

@@ -51,7 +51,12 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, url: str, *, owner: bool, patience_s: float = 5.0, patience: Patience | None = None
+        cls,
+        url: str,
+        *,
+        owner: bool,
+        patience_s: float = 5.0,
+        patience: Patience | None = None,
     ) -> Ledger:
         """Open the ledger at a database URL (`sqlite:////var/lib/syncd/state.db`).
 
@@ -61,7 +66,10 @@ class Ledger:
         then it raises `LedgerBusy`.
         Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
         """
-        return cls(Database(url, owner=owner, patience_s=patience_s, patience=patience), owner=owner)
+        return cls(
+            Database(url, owner=owner, patience_s=patience_s, patience=patience),
+            owner=owner,
+        )
 
     def prune(self, before: datetime) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.
@@ -106,6 +114,9 @@ class Ledger:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

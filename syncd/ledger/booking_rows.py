@@ -34,7 +34,9 @@ def decode_spec(stored: str) -> ReservationSpec:
         notice_time_s=value["notice_time"],
         description=value["description"],
         creator=value["creator"],
-        attachments=tuple(Attachment(**attachment) for attachment in value["attachments"]),
+        attachments=tuple(
+            Attachment(**attachment) for attachment in value["attachments"]
+        ),
     )
 
 
@@ -122,7 +124,9 @@ _ADD_CALLS = text(
 )
 
 
-def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]) -> list[int]:
+def store(
+    connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]
+) -> list[int]:
     """Write bookings with further columns, new ones too; returns their row numbers.
 
     Raises LookupError with its number when a row is not there.
@@ -138,10 +142,13 @@ def store(connection: Connection, wanted: Sequence[Booking], also: Mapping[str, 
             values = {"known_row": booking.row, **_columns(booking), **also}
             if not connection.execute(_CHANGE, values).rowcount:
                 raise LookupError(booking.row)
-    connection.execute(_RAISE, [{**_key_columns(b.key), "highest": b.generation} for b in wanted])
+    connection.execute(
+        _RAISE, [{**_key_columns(b.key), "highest": b.generation} for b in wanted]
+    )
     # New ones last: they may take the place of one that moved away.
     return [
-        booking.row or int(connection.execute(_INSERT, {**_columns(booking), **also}).scalar_one())
+        booking.row
+        or int(connection.execute(_INSERT, {**_columns(booking), **also}).scalar_one())
         for booking in wanted
     ]
 
@@ -151,10 +158,16 @@ def stored(connection: Connection, row: int) -> Row[Any]:
     return connection.execute(_BY_ROW, {"known_row": row}).one()
 
 
-def raise_generation(connection: Connection, key: OccurrenceKey, generation: int) -> None:
+def raise_generation(
+    connection: Connection, key: OccurrenceKey, generation: int
+) -> None:
     """Record a generation of an occurrence if it is the highest so far."""
     connection.execute(_RAISE, {**_key_columns(key), "highest": generation})
 
 
 def _key_columns(key: OccurrenceKey) -> dict[str, object]:
-    return {"scope": key.scope, "uid": key.uid, "recurrence_id": key.recurrence_id or ""}
+    return {
+        "scope": key.scope,
+        "uid": key.uid,
+        "recurrence_id": key.recurrence_id or "",
+    }

@@ -56,7 +56,9 @@ class HistoryEntry:
 class Bookings:
     """The store of bookings; whatever is written about one puts its UID on the worklist as well."""
 
-    def __init__(self, database: Database, gate: WritingGate, facts: Facts, *, is_owner: bool) -> None:
+    def __init__(
+        self, database: Database, gate: WritingGate, facts: Facts, *, is_owner: bool
+    ) -> None:
         self._database = database
         self._gate = gate
         self._facts = facts
@@ -78,7 +80,9 @@ class Bookings:
             return True
         if self._facts.get(ADOPTED_AT) is not None:
             return False
-        return self._database.scalar(select(tables.generations.c.highest).limit(1)) is None
+        return (
+            self._database.scalar(select(tables.generations.c.highest).limit(1)) is None
+        )
 
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
@@ -102,7 +106,11 @@ class Bookings:
         They wait, or are in doubt, refused or ended in Tuya.
         """
         c = tables.bookings.c
-        open_ones = or_(c.state != BookingState.BOOKED, c.reason.is_not(None), c.retry_at.is_not(None))
+        open_ones = or_(
+            c.state != BookingState.BOOKED,
+            c.reason.is_not(None),
+            c.retry_at.is_not(None),
+        )
         return self._select(_ready(now).where(open_ones))
 
     def totals(self, now: datetime, ready: frozenset[str]) -> Totals:
@@ -118,8 +126,14 @@ class Bookings:
 
     def waiting(self) -> int:
         """Return how many meetings wait to be booked."""
-        if self._waiting is None or self._waiting[0] != self._gate.changes or not self._is_owner:
-            query = select(func.count()).where(tables.bookings.c.state == BookingState.WAITING)
+        if (
+            self._waiting is None
+            or self._waiting[0] != self._gate.changes
+            or not self._is_owner
+        ):
+            query = select(func.count()).where(
+                tables.bookings.c.state == BookingState.WAITING
+            )
             with self._database.reading() as connection:
                 number = int(connection.execute(query).scalar() or 0)
             self._waiting = (self._gate.changes, number)
@@ -132,12 +146,20 @@ class Bookings:
     def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
         """Return the current bookings of these reservations, by reservation id."""
         found = self._current_with(tables.bookings.c.reservation_id, reservation_ids)
-        return {booking.reservation_id: booking for booking in found if booking.reservation_id}
+        return {
+            booking.reservation_id: booking
+            for booking in found
+            if booking.reservation_id
+        }
 
-    def concerned(self, uids: Collection[str], marks: Collection[str]) -> tuple[Booking, ...]:
+    def concerned(
+        self, uids: Collection[str], marks: Collection[str]
+    ) -> tuple[Booking, ...]:
         """Return the current bookings of these UIDs and those that carry these marks, each once."""
         c = tables.bookings.c
-        found = chain(self._current_with(c.uid, uids), self._current_with(c.mark, marks))
+        found = chain(
+            self._current_with(c.uid, uids), self._current_with(c.mark, marks)
+        )
         return tuple({booking.row: booking for booking in found}.values())
 
     # All bookings
@@ -149,7 +171,9 @@ class Bookings:
     def of(self, *uids: str) -> tuple[Booking, ...]:
         """Return all bookings of these UIDs, closed ones too, by key, room and age."""
         c = tables.bookings.c
-        found = [self._where(c.uid.in_(some)) for some in tables.in_chunks(sorted(uids))]
+        found = [
+            self._where(c.uid.in_(some)) for some in tables.in_chunks(sorted(uids))
+        ]
         return _sorted(chain.from_iterable(found))
 
     def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
@@ -165,8 +189,12 @@ class Bookings:
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
         """Return the bookings that were cancelled, or are being cancelled, with evidence since a moment."""
         states = (BookingState.CANCELLING, BookingState.CANCELLED)
-        recent = and_(tables.bookings.c.state.in_(states), tables.bookings.c.updated_at >= since)
-        return tuple(booking for booking in self._where(recent) if booking.evidence is not None)
+        recent = and_(
+            tables.bookings.c.state.in_(states), tables.bookings.c.updated_at >= since
+        )
+        return tuple(
+            booking for booking in self._where(recent) if booking.evidence is not None
+        )
 
     def history(self, row: int) -> tuple[HistoryEntry, ...]:
         """Return what happened to the booking with this row number, oldest first."""
@@ -176,7 +204,9 @@ class Bookings:
 
     # Generations
 
-    def next_generations(self, keys: Collection[OccurrenceKey]) -> dict[OccurrenceKey, int]:
+    def next_generations(
+        self, keys: Collection[OccurrenceKey]
+    ) -> dict[OccurrenceKey, int]:
         """Return for each occurrence one more than its highest generation ever recorded; 0 at first.
 
         Generations of bookings that were pruned count as well.
@@ -188,7 +218,9 @@ class Bookings:
         c = tables.generations.c
         with self._database.reading() as connection:
             for some in tables.in_chunks(uids):
-                query = select(tables.generations).where(c.scope.in_(scopes), c.uid.in_(some))
+                query = select(tables.generations).where(
+                    c.scope.in_(scopes), c.uid.in_(some)
+                )
                 for row in connection.execute(query):
                     key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
                     if key in found:
@@ -202,7 +234,9 @@ class Bookings:
 
     # Writing
 
-    def record(self, *bookings: Booking, at: datetime, what: str, detail: str = "") -> tuple[Booking, ...]:
+    def record(
+        self, *bookings: Booking, at: datetime, what: str, detail: str = ""
+    ) -> tuple[Booking, ...]:
         """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.
 
         Durable when it returns. Returns them as stored, with row number and `updated_at`, in their order.
@@ -210,11 +244,16 @@ class Bookings:
         """
         with self._gate.writing() as connection:
             numbers = self._store(connection, bookings, updated_at=at)
-            lines = [{"booking": row, "at": at, "what": what, "detail": detail} for row in numbers]
+            lines = [
+                {"booking": row, "at": at, "what": what, "detail": detail}
+                for row in numbers
+            ]
             if lines:
                 connection.execute(_ADD_HISTORY, lines)
             latest = connection.execute(_LATEST).scalar()
-            stored = tuple(self._booking(booking_rows.stored(connection, row)) for row in numbers)
+            stored = tuple(
+                self._booking(booking_rows.stored(connection, row)) for row in numbers
+            )
         if not self._is_old_copy:
             self._database.progress = int(latest or 0)
         return stored
@@ -240,7 +279,9 @@ class Bookings:
     def _latest_history(self) -> int:
         return int(self._database.scalar(_LATEST) or 0)
 
-    def _store(self, connection: Connection, bookings: Sequence[Booking], **also: object) -> list[int]:
+    def _store(
+        self, connection: Connection, bookings: Sequence[Booking], **also: object
+    ) -> list[int]:
         try:
             self._gate.changes += 1
             add_uids(connection, (booking.key.uid for booking in bookings))
@@ -250,12 +291,16 @@ class Bookings:
                 f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
             ) from None
 
-    def _current_with(self, column: ColumnClause[str], values: Collection[str]) -> Iterator[Booking]:
+    def _current_with(
+        self, column: ColumnClause[str], values: Collection[str]
+    ) -> Iterator[Booking]:
         """Yield the current bookings with one of these values in a column that has an index."""
         for some in tables.in_chunks(sorted(values)):
             yield from self._where(and_(column.in_(some), tables.CURRENT))
 
-    def _where(self, condition: ColumnElement[bool] | TextClause) -> tuple[Booking, ...]:
+    def _where(
+        self, condition: ColumnElement[bool] | TextClause
+    ) -> tuple[Booking, ...]:
         return self._select(select(tables.bookings).where(condition))
 
     def _select(self, query: Select[Any]) -> tuple[Booking, ...]:
@@ -275,8 +320,12 @@ def _totals_of(connection: Connection, now: datetime) -> Totals:
     c, of_worklist = tables.bookings.c, tables.agenda.c
     at_rest = and_(tables.CURRENT, c.uid.not_in(ready_uids(now)))
     held = and_(at_rest, c.state.in_(sorted(HOLDING_STATES)))
-    by_witnesses = select(c.source, c.witnesses, func.count().label("number")).where(held)
-    by_source = select(c.source, func.count(c.uid.distinct()).label("number")).where(at_rest)
+    by_witnesses = select(c.source, c.witnesses, func.count().label("number")).where(
+        held
+    )
+    by_source = select(c.source, func.count(c.uid.distinct()).label("number")).where(
+        at_rest
+    )
     skipped = select(func.sum(of_worklist.skipped)).where(
         or_(of_worklist.due_at > now, of_worklist.due_at.is_(None))
     )
@@ -285,7 +334,12 @@ def _totals_of(connection: Connection, now: datetime) -> Totals:
     for row in connection.execute(by_witnesses.group_by(c.source, c.witnesses)):
         live[row.source] += row.number
         shown.update(dict.fromkeys(json.loads(row.witnesses), row.number))
-    known = Counter({row.source: row.number for row in connection.execute(by_source.group_by(c.source))})
+    known = Counter(
+        {
+            row.source: row.number
+            for row in connection.execute(by_source.group_by(c.source))
+        }
+    )
     return Totals(live, shown, known, int(connection.execute(skipped).scalar() or 0))
 
 

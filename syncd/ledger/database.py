@@ -17,7 +17,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncd import migrations
 from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
-from syncd.ledger.files import FileIdentity, create_private, file_errors, file_of, has_bytes, named_file
+from syncd.ledger.files import (
+    FileIdentity,
+    create_private,
+    file_errors,
+    file_of,
+    has_bytes,
+    named_file,
+)
 from syncd.ledger.ownership import Ownership, lock_file, read_progress
 from syncd.ledger.sqlite import begin_transaction, empty_engine, is_busy, open_engine
 
@@ -45,9 +52,15 @@ _SENTENCES = {
 
 # By what SQLite and PostgreSQL say of a violated unique index: its columns, or its name.
 _TAKEN = {
-    ("bookings.scope", "one_current_booking"): "a current booking of this meeting in this room",
+    (
+        "bookings.scope",
+        "one_current_booking",
+    ): "a current booking of this meeting in this room",
     ("bookings.mark", "one_current_mark"): "a current booking with this mark",
-    ("bookings.reservation_id", "one_current_reservation"): "a current booking that holds this reservation",
+    (
+        "bookings.reservation_id",
+        "one_current_reservation",
+    ): "a current booking that holds this reservation",
 }
 
 
@@ -74,7 +87,14 @@ class Database:
     For the owner each transaction first makes sure that the files are still those of their names.
     """
 
-    def __init__(self, url: str, *, owner: bool, patience_s: float, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        owner: bool,
+        patience_s: float,
+        patience: Patience | None = None,
+    ) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
         file = file_of(url)
         self._patience = patience
@@ -87,7 +107,11 @@ class Database:
                 with file_errors(file):
                     create_private(file)
             present = owner or has_bytes(file)
-            self._engine = open_engine(file, patience_s, owner=owner) if present else empty_engine()
+            self._engine = (
+                open_engine(file, patience_s, owner=owner)
+                if present
+                else empty_engine()
+            )
         except BaseException:
             self._give_up()
             raise
@@ -154,7 +178,9 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
-        with self._transaction(self._engine.execution_options(writes=True)) as connection:
+        with self._transaction(
+            self._engine.execution_options(writes=True)
+        ) as connection:
             yield connection
 
     def require_in_place(self) -> None:
@@ -164,7 +190,9 @@ class Database:
 
     def unreadable(self, what: str) -> LedgerError:
         """Return the error for something stored that makes no sense."""
-        return LedgerError(f"{what} of the ledger {self._where} makes no sense: {_REBUILD}.")
+        return LedgerError(
+            f"{what} of the ledger {self._where} makes no sense: {_REBUILD}."
+        )
 
     @contextlib.contextmanager
     def making_sense(self, what: str) -> Iterator[None]:
@@ -178,7 +206,10 @@ class Database:
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         self.require_in_place()
         try:
-            with self._begun(engine) as connection, connection.get_transaction() or _NOTHING:
+            with (
+                self._begun(engine) as connection,
+                connection.get_transaction() or _NOTHING,
+            ):
                 yield connection
         except (SQLAlchemyError, sqlite3.OperationalError) as error:
             raise _translated(error, self._where) from error
@@ -193,7 +224,11 @@ class Database:
                 connection = begin_transaction(engine, look=patience is not None)
             except (DBAPIError, sqlite3.OperationalError) as error:
                 waited_s = time.monotonic() - began
-                if patience is None or not is_busy(error) or not patience.lasts(waited_s):
+                if (
+                    patience is None
+                    or not is_busy(error)
+                    or not patience.lasts(waited_s)
+                ):
                     raise
                 had_to_wait = True
                 time.sleep(_BETWEEN_TRIES_S)

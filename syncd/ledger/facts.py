@@ -76,7 +76,11 @@ class Facts:
     def beginning(self, prefix: str) -> dict[str, str]:
         """Return the texts of the facts whose names begin with a prefix, by the rest of the name."""
         texts = self._all() if self._cache is None else self._cache
-        return {name.removeprefix(prefix): text for name, text in texts.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): text
+            for name, text in texts.items()
+            if name.startswith(prefix)
+        }
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
@@ -91,7 +95,9 @@ class Facts:
         return self._database.scalar(select(c.value).where(c.name == name))
 
     def _all(self) -> dict[str, str]:
-        return {row.name: row.value for row in self._database.rows(select(tables.facts))}
+        return {
+            row.name: row.value for row in self._database.rows(select(tables.facts))
+        }
 
 
 def put_fact(connection: Connection, fact: Fact[T], value: T | None) -> str:

@@ -14,10 +14,11 @@ from sqlalchemy.exc import ArgumentError
 
 from syncd.errors import LedgerError, LedgerMisplaced
 
-_MOVED = (
-    "The ledger {where} is no longer the file that was opened ({what}), so nothing more is written or sent: "
+_MOVED = "The ledger {where} is no longer the file that was opened ({what}), so nothing more is written or sent: "
+_GONE = (
+    _MOVED
+    + "put it back with what lies beside it, or correct state.url, then start syncd again."
 )
-_GONE = _MOVED + "put it back with what lies beside it, or correct state.url, then start syncd again."
 _REPLACED = _MOVED + (
     "the next start takes the file that is there now; put a backup back only while syncd is stopped."
 )
@@ -35,7 +36,9 @@ class FileIdentity:
         """`name` is how the configuration calls the database, `file` what that led to."""
         self._name = name
         self._kept = {name: _inode(file), lock: _inode(lock)}
-        self._beside = [file.with_name(file.name + suffix) for suffix in ("-wal", "-shm")]
+        self._beside = [
+            file.with_name(file.name + suffix) for suffix in ("-wal", "-shm")
+        ]
 
     def learn(self) -> None:
         """Note the files that the database makes beside itself; call it while a connection is in use."""
@@ -49,9 +52,13 @@ class FileIdentity:
             if inode is None or now == inode:
                 continue
             if now is None and file == self._name:
-                raise LedgerMisplaced(_GONE.format(where=self._name, what="it was moved away or deleted"))
+                raise LedgerMisplaced(
+                    _GONE.format(where=self._name, what="it was moved away or deleted")
+                )
             what = "replaced" if now else "moved away or deleted"
-            raise LedgerError(_REPLACED.format(where=self._name, what=f"{file.name} was {what}"))
+            raise LedgerError(
+                _REPLACED.format(where=self._name, what=f"{file.name} was {what}")
+            )
 
 
 def _inode(file: Path) -> tuple[int, int] | None:
@@ -71,7 +78,11 @@ def file_of(url: str) -> Path:
         raise LedgerMisplaced(
             "state.url is not a database URL: write sqlite:////absolute/path/state.db."
         ) from None
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:") or parsed.query:
+    if (
+        parsed.get_backend_name() != "sqlite"
+        or parsed.database in (None, "", ":memory:")
+        or parsed.query
+    ):
         raise LedgerMisplaced(
             "The ledger is a SQLite file for now: set state.url to sqlite:////absolute/path/state.db."
         )
@@ -98,11 +109,15 @@ def create_private(file: Path) -> None:
     SQLite gives its -wal and -shm files the mode and the owner of the database.
     """
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
     except FileExistsError:
         mode = stat.S_IMODE(file.stat().st_mode)
         if mode & 0o077:
-            with contextlib.suppress(PermissionError):  # not ours to change; `syncd doctor` tells
+            with contextlib.suppress(
+                PermissionError
+            ):  # not ours to change; `syncd doctor` tells
                 file.chmod(mode & 0o700)
         return
     directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -110,7 +125,9 @@ def create_private(file: Path) -> None:
         if os.geteuid() == 0:
             # An administrator's first `syncd once` must not shut out the service that owns the directory.
             owner = os.fstat(directory)
-            with contextlib.suppress(OSError):  # a user that this name space does not have
+            with contextlib.suppress(
+                OSError
+            ):  # a user that this name space does not have
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
         os.fsync(directory)
     finally:

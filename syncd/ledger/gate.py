@@ -32,7 +32,9 @@ class Calls:
         self._database = database
         self._unstored: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
-        self._storing = threading.RLock()  # held while counted calls are neither here nor there
+        self._storing = (
+            threading.RLock()
+        )  # held while counted calls are neither here nor there
 
     def count(self, method: str, at: datetime) -> None:
         """Count one call.
@@ -49,7 +51,9 @@ class Calls:
         query = select(func.sum(c.count)).where(c.month == month)
         with self._storing, self._counting:
             stored = int(self._database.scalar(query) or 0)
-            unstored = sum(n for (when, _), n in self._unstored.items() if when == month)
+            unstored = sum(
+                n for (when, _), n in self._unstored.items() if when == month
+            )
         return stored + unstored
 
     @property
@@ -96,13 +100,17 @@ class WritingGate:
                 connection.execute(_ADD_CALLS, lines)
 
     def execute(
-        self, statement: Executable, parameters: Sequence[Mapping[str, object]] | None = None
+        self,
+        statement: Executable,
+        parameters: Sequence[Mapping[str, object]] | None = None,
     ) -> None:
         """Carry out one statement, or one for each of the parameters, as a transaction."""
         with self.writing() as connection:
             connection.execute(statement, parameters)
 
-    def put(self, into: TableClause, key: Mapping[str, object], values: Mapping[str, object]) -> None:
+    def put(
+        self, into: TableClause, key: Mapping[str, object], values: Mapping[str, object]
+    ) -> None:
         """Set columns of the row with a key, new or not, as a transaction."""
         with self.writing() as connection:
             tables.put(connection, into, key, values)
@@ -110,7 +118,9 @@ class WritingGate:
 
 def prune_calls(connection: Connection, before: datetime) -> None:
     """Forget the calls of the months before that of a moment."""
-    connection.execute(delete(tables.calls).where(tables.calls.c.month < _month(before)))
+    connection.execute(
+        delete(tables.calls).where(tables.calls.c.month < _month(before))
+    )
 
 
 def _month(at: datetime) -> str:

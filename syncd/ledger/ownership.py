@@ -38,7 +38,9 @@ class Ownership:
                 raise _locked(database, os.getpid())
             with file_errors(database):
                 create_private(self._file)
-                descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = os.open(
+                    self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+                )
                 try:
                     self._lock(descriptor, database)
                 except BaseException:
@@ -52,7 +54,9 @@ class Ownership:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # POSIX allows either
-            written = os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
+            written = (
+                os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
+            )
             owner = int(written) if written.isdecimal() else None
             raise _locked(database, owner) from None
         os.pwrite(descriptor, f"{os.getpid():<{_PID_WIDTH}}\n".encode(), 0)
@@ -60,8 +64,14 @@ class Ownership:
     def write_progress(self, number: int) -> None:
         """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a full disk: the database itself will tell
-                os.pwrite(self._descriptor, f"{number:<{_PROGRESS_WIDTH}}\n".encode(), _PID_WIDTH + 1)
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: the database itself will tell
+                os.pwrite(
+                    self._descriptor,
+                    f"{number:<{_PROGRESS_WIDTH}}\n".encode(),
+                    _PID_WIDTH + 1,
+                )
 
     def give_up(self) -> None:
         """Let go of the lock; giving up twice does no harm."""
@@ -78,7 +88,9 @@ def read_progress(database: Path) -> int:
     with _guard:
         held = _held.get(file)
         try:
-            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if held is None else held
+            descriptor = (
+                os.open(file, os.O_RDONLY | os.O_CLOEXEC) if held is None else held
+            )
         except OSError:
             return 0
         try:

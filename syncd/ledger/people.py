@@ -14,7 +14,9 @@ from syncd.ledger.gate import WritingGate
 
 _A = tables.approvals.c
 _APPROVALS = select(tables.approvals).order_by(_A.at, _A.checksum)
-_DECISIONS = select(tables.decisions).order_by(tables.decisions.c.at, tables.decisions.c.booking)
+_DECISIONS = select(tables.decisions).order_by(
+    tables.decisions.c.at, tables.decisions.c.booking
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class People:
 
     def approved(self) -> frozenset[str]:
         """Return the checksums that were approved and not carried out yet."""
-        return frozenset(approval.checksum for approval in self.approvals() if not approval.spent)
+        return frozenset(
+            approval.checksum for approval in self.approvals() if not approval.spent
+        )
 
     def spend_approval(self, checksum: str) -> None:
         """Record that an approval was carried out: it does not count again."""
@@ -66,7 +70,9 @@ class People:
                     "decided_by": decision.decided_by,
                     "at": decision.at,
                 }
-                tables.put(connection, tables.decisions, {"booking": decision.booking}, values)
+                tables.put(
+                    connection, tables.decisions, {"booking": decision.booking}, values
+                )
 
     def decisions(self) -> tuple[Decision, ...]:
         """Return the decisions that no cycle has carried out yet, oldest first."""
@@ -98,7 +104,9 @@ class People:
 
     def record_user(self, address: str, user_id: str | None, at: datetime) -> None:
         """Store what the directory answered for an address; None: it knows nobody."""
-        self._gate.put(tables.people, {"address": address}, {"user_id": user_id, "at": at})
+        self._gate.put(
+            tables.people, {"address": address}, {"user_id": user_id, "at": at}
+        )
 
 
 def prune_people(connection: Connection, before: datetime) -> None:

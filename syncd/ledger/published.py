@@ -11,7 +11,9 @@ from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import Fact, Facts
 
-_PREFIX = "published:"  # begins the fact that a file, named behind it, is ours to remove
+_PREFIX = (
+    "published:"  # begins the fact that a file, named behind it, is ours to remove
+)
 
 
 class PublishedFiles:
@@ -40,7 +42,10 @@ class PublishedFiles:
             c.state == BookingState.RELEASED,
             and_(c.state == BookingState.REFUSED, c.reservation_id.is_(None)),
         )
-        with_some = or_(c.content.contains('"attachments":[{'), c.pending.contains('"attachments":[{'))
+        with_some = or_(
+            c.content.contains('"attachments":[{'),
+            c.pending.contains('"attachments":[{'),
+        )
         query = select(c.content, c.pending).where(tables.CURRENT, ~given_up, with_some)
         texts = chain.from_iterable(self._database.rows(query))
         return "\n".join(text for text in texts if text)

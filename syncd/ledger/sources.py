@@ -19,7 +19,11 @@ from syncd.ledger.gate import WritingGate
 _BEFORE = select(tables.sources.c.failures, tables.sources.c.quarantined).where(
     tables.sources.c.name == bindparam("source")
 )
-_UNREAD = {"events": 0, "documents": 0, "quarantined": 0}  # nobody asks for documents any more
+_UNREAD = {
+    "events": 0,
+    "documents": 0,
+    "quarantined": 0,
+}  # nobody asks for documents any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ class Sources:
     def all(self) -> dict[str, SourceRecord]:
         """Return the records of all sources that were ever looked at and not forgotten, by name."""
         c = tables.sources.c
-        query = select(*(c[field.name] for field in fields(SourceRecord))).order_by(c.name)
+        query = select(*(c[field.name] for field in fields(SourceRecord))).order_by(
+            c.name
+        )
         records = [SourceRecord(**found) for found in self._database.mappings(query)]
         return {record.name: record for record in records}
 
@@ -108,19 +114,29 @@ class Sources:
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
         with self._gate.writing() as connection:
-            connection.execute(delete(tables.sources).where(tables.sources.c.name == name))
-            connection.execute(delete(tables.quarantine).where(tables.quarantine.c.source == name))
-            connection.execute(delete(tables.snapshots).where(tables.snapshots.c.source == name))
+            connection.execute(
+                delete(tables.sources).where(tables.sources.c.name == name)
+            )
+            connection.execute(
+                delete(tables.quarantine).where(tables.quarantine.c.source == name)
+            )
+            connection.execute(
+                delete(tables.snapshots).where(tables.snapshots.c.source == name)
+            )
             _replace_body(connection, name, None)
             worklist.forget_source(connection, name)
 
     # The quarantine
 
-    def record_defects(self, source: str, defects: Sequence[Defect], *, at: datetime) -> None:
+    def record_defects(
+        self, source: str, defects: Sequence[Defect], *, at: datetime
+    ) -> None:
         """Store the defects of a source that was read before; nothing for a source never looked at."""
         change = update(tables.sources).where(tables.sources.c.name == source)
         with self._gate.writing() as connection:
-            known = connection.execute(change.values(quarantined=count_quarantined(defects)))
+            known = connection.execute(
+                change.values(quarantined=count_quarantined(defects))
+            )
             if known.rowcount:
                 _replace_quarantine(connection, source, defects, at)
 
@@ -146,17 +162,27 @@ class Sources:
     def body(self, source: str, digest: str) -> Body | None:
         """Return the kept body of a feed; None unless it is the one with that digest."""
         c = tables.bodies.c
-        query = select(c.packed).where(c.source == source, c.digest == digest).order_by(c.number)
+        query = (
+            select(c.packed)
+            .where(c.source == source, c.digest == digest)
+            .order_by(c.number)
+        )
         packed = b"".join(self._database.scalars(query))
         return Body(digest, packed) if packed else None
 
-    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
+    def keep_snapshot(
+        self, source: str, snapshot: Snapshot, body: Body | None = None
+    ) -> None:
         """Store what the feed of a source said, body and validators in one step.
 
         A body that is kept already is not written again, and need not be given.
         """
-        values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
-        digest = select(tables.snapshots.c.digest).where(tables.snapshots.c.source == source)
+        values = {
+            field.name: getattr(snapshot, field.name) for field in fields(snapshot)
+        }
+        digest = select(tables.snapshots.c.digest).where(
+            tables.snapshots.c.source == source
+        )
         with self._gate.writing() as connection:
             known = connection.execute(digest).scalar() or ""
             if snapshot.digest != known:
@@ -181,10 +207,16 @@ def _quarantined(row: Row[Any]) -> Quarantined:
     )
 
 
-def _replace_quarantine(connection: Connection, source: str, defects: Sequence[Defect], at: datetime) -> None:
+def _replace_quarantine(
+    connection: Connection, source: str, defects: Sequence[Defect], at: datetime
+) -> None:
     """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
     c = tables.quarantine.c
-    query = select(tables.quarantine).where(c.source == source).order_by(c.first_seen_at, text("rowid"))
+    query = (
+        select(tables.quarantine)
+        .where(c.source == source)
+        .order_by(c.first_seen_at, text("rowid"))
+    )
     stored = connection.execute(query).all()
     # The line moves when something above it is edited; the defect is the same.
     since: dict[tuple[str, str, str], datetime] = {}
@@ -198,7 +230,9 @@ def _replace_quarantine(connection: Connection, source: str, defects: Sequence[D
             "line": defect.line,
             "reason": defect.reason,
             "detail": defect.detail,
-            "first_seen_at": since.get((defect.document, defect.uid, defect.reason), at),
+            "first_seen_at": since.get(
+                (defect.document, defect.uid, defect.reason), at
+            ),
         }
         for defect in defects
     ]
@@ -216,5 +250,10 @@ def _replace_body(connection: Connection, source: str, body: Body | None) -> Non
     if body is None:
         return
     for number, block in enumerate(tables.in_blocks([body.packed])):
-        row = {"source": source, "digest": body.digest, "number": number, "packed": block}
+        row = {
+            "source": source,
+            "digest": body.digest,
+            "number": number,
+            "packed": block,
+        }
         connection.execute(insert(tables.bodies).values(row))

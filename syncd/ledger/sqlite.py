@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError
 def open_engine(file: Path, patience_s: float, *, owner: bool) -> Engine:
     """Return a database in a file; a statement waits `patience_s` seconds for the lock of another process."""
     engine = create_engine(
-        URL.create("sqlite", database=str(file)), hide_parameters=True, connect_args={"timeout": patience_s}
+        URL.create("sqlite", database=str(file)),
+        hide_parameters=True,
+        connect_args={"timeout": patience_s},
     )
     _configure(engine, owner=owner)
     return engine

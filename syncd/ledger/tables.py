@@ -40,10 +40,18 @@ class _Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+    def process_bind_param(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> int | None:
         return None if value is None else epoch_ms(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(
+        self,
+        value: int | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> datetime | None:
         return None if value is None else instant_of(value)
 
 
@@ -73,7 +81,9 @@ class _Name(TypeDecorator[str]):
 
 
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
-    return table(name, *(column(column_name, kind()) for column_name, kind in columns.items()))
+    return table(
+        name, *(column(column_name, kind()) for column_name, kind in columns.items())
+    )
 
 
 bookings = _table(
@@ -106,8 +116,12 @@ bookings = _table(
     document=Text,
     updated_at=_Instant,
 )
-history = _table("history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose)
-generations = _table("generations", scope=Text, uid=_Name, recurrence_id=Text, highest=Integer)
+history = _table(
+    "history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose
+)
+generations = _table(
+    "generations", scope=Text, uid=_Name, recurrence_id=Text, highest=Integer
+)
 sources = _table(
     "sources",
     name=Text,
@@ -133,7 +147,9 @@ quarantine = _table(
     first_seen_at=_Instant,
 )
 calls = _table("calls", month=Text, method=Text, count=BigInteger)
-approvals = _table("approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean)
+approvals = _table(
+    "approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean
+)
 snapshots = _table(
     "snapshots",
     source=Text,
@@ -151,10 +167,17 @@ snapshots = _table(
 )
 bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=LargeBinary)
 decisions = _table(
-    "decisions", booking=Integer, verdict=Text, reservation_id=Text, decided_by=Text, at=_Instant
+    "decisions",
+    booking=Integer,
+    verdict=Text,
+    reservation_id=Text,
+    decided_by=Text,
+    at=_Instant,
 )
 inventories = _table("inventories", source=Text, standing=Text)
-inventory_parts = _table("inventory_parts", source=Text, number=Integer, packed=LargeBinary)
+inventory_parts = _table(
+    "inventory_parts", source=Text, number=Integer, packed=LargeBinary
+)
 kept = _table("kept", source=Text, uid=_Name, pieces=LargeBinary, remarks=Text)
 agenda = _table("agenda", uid=_Name, due_at=_Instant, skipped=Integer)
 facts = _table("facts", name=Text, value=Text)

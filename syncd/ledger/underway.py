@@ -41,8 +41,12 @@ class UnderWay:
         self._descriptor: int | None = None
         self._left: tuple[WorkItem, ...] = ()
         if file is not None:
-            with contextlib.suppress(OSError):  # what cannot be written now can be no help later
-                self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with contextlib.suppress(
+                OSError
+            ):  # what cannot be written now can be no help later
+                self._descriptor = os.open(
+                    file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+                )
                 self._left = _read(self._descriptor)
                 os.pwrite(self._descriptor, _GOES_ON + b"[]\n", 0)
 
@@ -54,7 +58,9 @@ class UnderWay:
     def begin(self, source: str, uid: str = "", digest: str = "") -> None:
         """Record that this thread begins a piece of work; the one before is done."""
         with self._guard:
-            self._current[threading.get_ident()] = WorkItem(source, uid[:_LONGEST], digest)
+            self._current[threading.get_ident()] = WorkItem(
+                source, uid[:_LONGEST], digest
+            )
             self._write()
 
     def end(self) -> None:
@@ -89,7 +95,9 @@ class UnderWay:
     def _write(self) -> None:
         if self._descriptor is None:
             return
-        pieces = [[piece.source, piece.uid, piece.digest] for piece in self._current.values()]
+        pieces = [
+            [piece.source, piece.uid, piece.digest] for piece in self._current.values()
+        ]
         with contextlib.suppress(OSError):  # a full disk: the ledger itself will tell
             os.pwrite(self._descriptor, json.dumps(pieces).encode() + b"\n", 1)
 
@@ -99,5 +107,8 @@ def _read(descriptor: int) -> tuple[WorkItem, ...]:
     if written[:1] != _GOES_ON:
         return ()
     with contextlib.suppress(ValueError, TypeError):
-        return tuple(WorkItem(*map(str, piece)) for piece in json.loads(written[1:].partition(b"\n")[0]))
+        return tuple(
+            WorkItem(*map(str, piece))
+            for piece in json.loads(written[1:].partition(b"\n")[0])
+        )
     return ()

@@ -71,7 +71,9 @@ class Worklist:
         """Return the packed index of a source and how it stood; None if it was never looked through."""
         indexes, blocks = tables.inventories.c, tables.inventory_parts.c
         standing_of = select(indexes.standing).where(indexes.source == source)
-        packed = select(blocks.packed).where(blocks.source == source).order_by(blocks.number)
+        packed = (
+            select(blocks.packed).where(blocks.source == source).order_by(blocks.number)
+        )
         with self._database.reading() as connection:
             standing = connection.execute(standing_of).scalar()
             if standing is None:
@@ -96,14 +98,24 @@ class Worklist:
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
         """
         with self._gate.writing() as connection:
-            tables.put(connection, tables.inventories, {"source": source}, {"standing": standing})
+            tables.put(
+                connection,
+                tables.inventories,
+                {"source": source},
+                {"standing": standing},
+            )
             _replace_index(connection, source, index)
             gone = [{"gone": uid} for uid in (*dropped, *kept)]
             if gone:
-                one = delete(tables.kept).where(_KEPT.source == source, _KEPT.uid == bindparam("gone"))
+                one = delete(tables.kept).where(
+                    _KEPT.source == source, _KEPT.uid == bindparam("gone")
+                )
                 connection.execute(one, gone)
             if kept:
-                new = [{"source": source, "uid": uid, "pieces": events} for uid, events in kept.items()]
+                new = [
+                    {"source": source, "uid": uid, "pieces": events}
+                    for uid, events in kept.items()
+                ]
                 connection.execute(insert(tables.kept), new)
             add_uids(connection, ready)
             if later:
@@ -128,7 +140,9 @@ class Worklist:
 
     def events_of(self, source: str, uid: str) -> bytes | None:
         """Return the kept events of one UID in one source, as they were packed."""
-        return self._database.scalar(select(_KEPT.pieces).where(_KEPT.source == source, _KEPT.uid == uid))
+        return self._database.scalar(
+            select(_KEPT.pieces).where(_KEPT.source == source, _KEPT.uid == uid)
+        )
 
     def kept_of(self, uids: Collection[str]) -> dict[str, dict[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""
@@ -156,7 +170,9 @@ class Worklist:
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
-        change = update(tables.kept).where(_KEPT.source == source, _KEPT.uid == bindparam("of"))
+        change = update(tables.kept).where(
+            _KEPT.source == source, _KEPT.uid == bindparam("of")
+        )
         lines = [{"of": uid, "said": said or None} for uid, said in remarks.items()]
         self._gate.execute(change.values(remarks=bindparam("said")), lines)
 
@@ -174,7 +190,9 @@ class Worklist:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
         return self._database.scalar(_NEXT_READY.params(now=now))
 
-    def add_all(self, sources: Collection[str] | None = None, *, booked: bool = False) -> None:
+    def add_all(
+        self, sources: Collection[str] | None = None, *, booked: bool = False
+    ) -> None:
         """Make all UIDs ready, or those of which events of some sources are kept.
 
         `booked`: only those that have current bookings.
@@ -200,15 +218,25 @@ class Worklist:
 
         Each comes with how many of its occurrences ask for no reservation.
         """
-        lines = [{"of": uid, "due": due, "count": count} for uid, (due, count) in deferred.items()]
+        lines = [
+            {"of": uid, "due": due, "count": count}
+            for uid, (due, count) in deferred.items()
+        ]
         gone = [{"gone": uid} for uid in over]
         with self._gate.writing() as connection:
             if lines:
                 change = update(tables.agenda).where(_LINE.uid == bindparam("of"))
-                connection.execute(change.values(due_at=bindparam("due"), skipped=bindparam("count")), lines)
+                connection.execute(
+                    change.values(due_at=bindparam("due"), skipped=bindparam("count")),
+                    lines,
+                )
             if gone:
-                connection.execute(delete(tables.agenda).where(_LINE.uid == bindparam("gone")), gone)
-                connection.execute(delete(tables.kept).where(_KEPT.uid == bindparam("gone")), gone)
+                connection.execute(
+                    delete(tables.agenda).where(_LINE.uid == bindparam("gone")), gone
+                )
+                connection.execute(
+                    delete(tables.kept).where(_KEPT.uid == bindparam("gone")), gone
+                )
             text = put_fact(connection, DEFERRED_AT, at)
         self._facts.note(DEFERRED_AT, text)
         self._gate.changes += 1
@@ -235,7 +263,9 @@ def forget_source(connection: Connection, name: str) -> None:
         connection.execute(delete(table).where(table.c.source == name))
 
 
-def _replace_index(connection: Connection, source: str, packed: Iterable[bytes]) -> None:
+def _replace_index(
+    connection: Connection, source: str, packed: Iterable[bytes]
+) -> None:
     """Make a packed index that of a source."""
     c = tables.inventory_parts.c
     connection.execute(delete(tables.inventory_parts).where(c.source == source))

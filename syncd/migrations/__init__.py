@@ -23,7 +23,9 @@ def revision_of(connection: Connection) -> str | None:
         return None
     if _VERSION_TABLE not in tables:
         return ""
-    revision = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608  # a constant
+    revision = connection.execute(
+        text(f"SELECT version_num FROM {_VERSION_TABLE}")  # noqa: S608  # a constant
+    ).scalar()
     return str(revision or "")
 
 

@@ -8,7 +8,13 @@ from syncd.reconciler.clock import clock_told
 from syncd.reconciler.cycle import Reconciler
 from syncd.reconciler.inputs import forecast
 from syncd.reconciler.ports import Ledger
-from syncd.reconciler.report import Adoption, CycleReport, Examination, Preview, SourceReport
+from syncd.reconciler.report import (
+    Adoption,
+    CycleReport,
+    Examination,
+    Preview,
+    SourceReport,
+)
 from syncd.reconciler.source_records import missing_told
 
 __all__ = [

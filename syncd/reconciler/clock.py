@@ -73,9 +73,13 @@ class ClockCheck:
             self._ledger.facts.set(CLOCK_OFFSET, ahead or None)
         if bool(self._said) != bool(ahead) or abs(self._said - ahead) > SAID:
             if ahead:
-                log.warning("clock", ahead_s=round(ahead.total_seconds()), told=self.sentence)
+                log.warning(
+                    "clock", ahead_s=round(ahead.total_seconds()), told=self.sentence
+                )
             else:
-                log.info("clock", ahead_s=0, told="The clock of this machine is right again.")
+                log.info(
+                    "clock", ahead_s=0, told="The clock of this machine is right again."
+                )
             self._said = ahead
 
 

@@ -84,7 +84,9 @@ class Reconciler:
         self._progress = progress
         self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._latest: datetime | None = None  # the latest present that a cycle saw
-        self._first = True  # no cycle of this process has looked at published attachments
+        self._first = (
+            True  # no cycle of this process has looked at published attachments
+        )
         self._compared = False  # the ledger with the API, by this process
         self._poison = Poison(ledger, clock())
         intake_over = partial(
@@ -98,7 +100,9 @@ class Reconciler:
             file_grace=settings.file_grace,
             elapsed=elapsed,
         )
-        self._intake = intake_over(ledger=ledger, elsewhere=elsewhere, others_wait=others_wait)
+        self._intake = intake_over(
+            ledger=ledger, elsewhere=elsewhere, others_wait=others_wait
+        )
         self._worklist = Worklist(
             ledger,
             self._intake,
@@ -108,10 +112,16 @@ class Reconciler:
         )
         self._api = Questions(api, ledger, clock)
         self._clock_check = ClockCheck(self._api, ledger, clock)
-        self._reporter = Reporter(ledger, self._intake, self._clock_check, settings.drift_check, clock)
+        self._reporter = Reporter(
+            ledger, self._intake, self._clock_check, settings.drift_check, clock
+        )
         self._records = SourceRecords(ledger, settings.file_grace, clock)
         self._gatherer = InputGatherer(
-            sources=self._intake.sources, api=self._api, ledger=ledger, settings=settings, alive=alive
+            sources=self._intake.sources,
+            api=self._api,
+            ledger=ledger,
+            settings=settings,
+            alive=alive,
         )
         self._planning = Planning(
             intake=self._intake,
@@ -134,7 +144,9 @@ class Reconciler:
         """Return how long the calendars of a source ask to be left alone; None if they do not say."""
         return self._intake.refresh_after(name)
 
-    def cycle(self, only: Collection[str] | None = None, *, force: bool = False) -> CycleReport:
+    def cycle(
+        self, only: Collection[str] | None = None, *, force: bool = False
+    ) -> CycleReport:
         """Run one whole cycle; an API that cannot be used is an outcome, not an exception.
 
         `only` names the sources to read (None: all), beside those in which a file has been gone for long
@@ -148,7 +160,9 @@ class Reconciler:
             self._gatherer.forget_rules()
             self._ledger.worklist.add_all()
         self._worklist.check(self._gatherer.known_advance(), now)
-        looked_at = self._intake.update(self._with_overdue_files(only), now, force=force)
+        looked_at = self._intake.update(
+            self._with_overdue_files(only), now, force=force
+        )
         batch = self._planning.batch(now)
         self._poison.survived(looked_at, batch.heard, now)
         reports = self._records.store(batch.said.readings, looked_at)
@@ -162,7 +176,10 @@ class Reconciler:
             self._prune_once_a_day(now)
         except ClockWrong as wrong:
             error, clock_wrong = str(wrong), True
-        except (ApiUnusable, ReservationError) as unusable:  # the latter of a question, not of a change
+        except (
+            ApiUnusable,
+            ReservationError,
+        ) as unusable:  # the latter of a question, not of a change
             error = str(unusable)
         self._api.remember()
         self._left = {uid_of(change) for change in applier.left}
@@ -187,7 +204,9 @@ class Reconciler:
 
     # The steps of a cycle
 
-    def _with_overdue_files(self, only: Collection[str] | None) -> Collection[str] | None:
+    def _with_overdue_files(
+        self, only: Collection[str] | None
+    ) -> Collection[str] | None:
         """Return the sources to read, with those in which a file has been gone for long enough."""
         if only is None:
             return None
@@ -195,7 +214,9 @@ class Reconciler:
         overdue = {name for name, left in awaited.items() if left <= timedelta()}
         return {*only, *overdue}
 
-    def _settle_and_write(self, batch: Batch, applier: Applier, *, force: bool) -> Decided:
+    def _settle_and_write(
+        self, batch: Batch, applier: Applier, *, force: bool
+    ) -> Decided:
         """Settle what is in doubt, compare with the API when that is due, plan, and carry the plan out."""
         now = self._clock()
         compare = self._is_comparison_due(now) or force
@@ -217,14 +238,20 @@ class Reconciler:
             canceller=applier.canceller,
             clock=self._clock,
         )
-        persons = Decisions(api=self._api, ledger=self._ledger, records=applier.records, settler=settler)
+        persons = Decisions(
+            api=self._api, ledger=self._ledger, records=applier.records, settler=settler
+        )
         with self._api.armed():
             persons.carry_out()
             settler.settle()
             if compare:
                 self._compare(batch, applier)
-            approved = self._ledger.people.approved()  # before planning: what comes later is not expired
-            decided = self._without_what_is_booked(self._planning.decide(batch), applier, compared=compare)
+            approved = (
+                self._ledger.people.approved()
+            )  # before planning: what comes later is not expired
+            decided = self._without_what_is_booked(
+                self._planning.decide(batch), applier, compared=compare
+            )
             self._carry_out(decided, approved, applier, settler)
         return decided
 
@@ -254,7 +281,11 @@ class Reconciler:
         return decided
 
     def _carry_out(
-        self, decided: Decided, approved: frozenset[str], applier: Applier, settler: Settler
+        self,
+        decided: Decided,
+        approved: frozenset[str],
+        applier: Applier,
+        settler: Settler,
     ) -> None:
         """Record a plan, apply it, and look once more at what is in doubt then.
 
@@ -276,7 +307,9 @@ class Reconciler:
             raise
         self._look_once_more(settler)
 
-    def _without_what_is_booked(self, decided: Decided, applier: Applier, *, compared: bool) -> Decided:
+    def _without_what_is_booked(
+        self, decided: Decided, applier: Applier, *, compared: bool
+    ) -> Decided:
         """Return a plan that creates nothing that the API has, and nothing that has to be proven first.
 
         A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
@@ -300,13 +333,17 @@ class Reconciler:
             decided = self._planning.decide(decided.batch)
         if not unproven:
             return decided
-        return replace(decided, plan=decided.plan.put_off(hidden, Reason.UNPROVEN, UNPROVEN))
+        return replace(
+            decided, plan=decided.plan.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
+        )
 
     def _compare(self, batch: Batch, applier: Applier) -> None:
         """Compare the ledger with the API."""
         self._compared = True
         now = self._clock()
-        meetings = batch.desired.meetings(Window.ahead(now, self._settings.horizon).reach)
+        meetings = batch.desired.meetings(
+            Window.ahead(now, self._settings.horizon).reach
+        )
         self._drift_check(applier).inspect(meetings, now)
 
     def _drift_check(self, applier: Applier) -> DriftCheck:
@@ -331,7 +368,11 @@ class Reconciler:
         if decided.closed:
             self._ledger.bookings.record(*decided.closed, at=now, what="closed")
         over = {booking.row for booking in decided.closed}
-        known = [booking for booking in decided.amended if booking.row and booking.row not in over]
+        known = [
+            booking
+            for booking in decided.amended
+            if booking.row and booking.row not in over
+        ]
         noted_only = [booking for booking in decided.amended if not booking.row]
         if known:
             self._ledger.bookings.amend(*known)
@@ -347,10 +388,14 @@ class Reconciler:
     def _remove_attachments(self, decided: Decided) -> None:
         """Remove published attachments that nobody needs: when something changed, and once at the start."""
         settings = self._settings
-        if settings.mode is Mode.OBSERVE or not (decided.plan.changes or decided.plan.closed or self._first):
+        if settings.mode is Mode.OBSERVE or not (
+            decided.plan.changes or decided.plan.closed or self._first
+        ):
             return
         self._first = False
-        remove_unneeded(self._ledger.published, settings.publish_dir, settings.publish_mode)
+        remove_unneeded(
+            self._ledger.published, settings.publish_dir, settings.publish_mode
+        )
 
     def _prune_once_a_day(self, now: datetime) -> None:
         """Forget what is long over: the ledger of a service that runs for years must not grow for years."""
@@ -389,7 +434,11 @@ def _wanted(plan: Plan) -> list[Meeting]:
 
 def _log_held(decided: Plan) -> None:
     """Log what a person has to decide about, why, and by which command; never what it is about."""
-    held = [change for change in decided.changes if isinstance(change, Hold) and change.approvable]
+    held = [
+        change
+        for change in decided.changes
+        if isinstance(change, Hold) and change.approvable
+    ]
     kinds = Counter((hold.booking.source, hold.reason) for hold in held)
     for (source, reason), count in sorted(kinds.items()):
         log.warning(

@@ -52,7 +52,9 @@ class Desired:
             mapped = self.mapped[seen.occurrence.key]
             if isinstance(mapped, Wanted):
                 near = (spec for spec in mapped.specs if spec.start < before)
-                found += (Meeting(seen.occurrence, seen.witnesses, spec) for spec in near)
+                found += (
+                    Meeting(seen.occurrence, seen.witnesses, spec) for spec in near
+                )
         return found
 
 
@@ -89,16 +91,25 @@ class InputGatherer:
         self.unproven: Collection[OccurrenceKey] = ()  # of what was recognised last
 
     def desired(
-        self, readings: Mapping[str, Reading], now: datetime, *, remember: bool, ask: bool = True
+        self,
+        readings: Mapping[str, Reading],
+        now: datetime,
+        *,
+        remember: bool,
+        ask: bool = True,
     ) -> Desired:
         """Return what the readings ask for, mapped; without `ask` unknown people are not looked up."""
         witnessed = merge(readings, self._deciders_of, self._settings.owners)
         mapper = self._mapper
         if self._settings.lookup:
-            mapper = self._with_directory(mapper, witnessed, now, remember=remember, ask=ask)
+            mapper = self._with_directory(
+                mapper, witnessed, now, remember=remember, ask=ask
+            )
         return Desired(witnessed, self._mapped(witnessed, mapper))
 
-    def _mapped(self, witnessed: Sequence[Witnessed], mapper: Mapper) -> dict[OccurrenceKey, Mapped]:
+    def _mapped(
+        self, witnessed: Sequence[Witnessed], mapper: Mapper
+    ) -> dict[OccurrenceKey, Mapped]:
         """Return what each occurrence asks for; while that is found out, its event counts as under way."""
         mapped: dict[OccurrenceKey, Mapped] = {}
         former: tuple[str, str] | None = None
@@ -155,7 +166,9 @@ class InputGatherer:
         )
         return PlanInputs(Desired((), {}), (), policy)
 
-    def recognised(self, desired: Desired, bookings: Sequence[Booking], now: datetime) -> Recognised:
+    def recognised(
+        self, desired: Desired, bookings: Sequence[Booking], now: datetime
+    ) -> Recognised:
         """Return what the reservations of the API are to these meetings and bookings.
 
         Raises `ApiUnusable`.
@@ -164,21 +177,39 @@ class InputGatherer:
         meetings = desired.meetings(reach)
         listing = list_everything(self._api, bookings, meetings, now, reach)
         self.unproven = unproven(meetings, listing, self._settings)
-        return recognise(listing.reservations, meetings, bookings, self._settings.instance, now)
+        return recognise(
+            listing.reservations, meetings, bookings, self._settings.instance, now
+        )
 
-    def _to_be_adopted(self, desired: Desired, bookings: Sequence[Booking], now: datetime) -> list[Booking]:
+    def _to_be_adopted(
+        self, desired: Desired, bookings: Sequence[Booking], now: datetime
+    ) -> list[Booking]:
         """Return what a cycle would adopt first, because this ledger proves nothing; it is not stored."""
         found = self.recognised(desired, bookings, now).adopted
         # Rows tell bookings apart while planning.
-        return [replace(b, row=-number) for number, b in enumerate(found, start=1) if not b.row]
+        return [
+            replace(b, row=-number)
+            for number, b in enumerate(found, start=1)
+            if not b.row
+        ]
 
     def _with_directory(
-        self, mapper: Mapper, witnessed: Sequence[Witnessed], now: datetime, *, remember: bool, ask: bool
+        self,
+        mapper: Mapper,
+        witnessed: Sequence[Witnessed],
+        now: datetime,
+        *,
+        remember: bool,
+        ask: bool,
     ) -> Mapper:
         """Ask the tenant's directory for addresses that the people file does not know, each once."""
         found: dict[str, str] = {}
-        for address in sorted({a for seen in witnessed for a in mapper.addresses(seen.occurrence)}):
-            known, user = self._ledger.people.user_of(address, not_before=now - ANSWER_KEPT)
+        for address in sorted(
+            {a for seen in witnessed for a in mapper.addresses(seen.occurrence)}
+        ):
+            known, user = self._ledger.people.user_of(
+                address, not_before=now - ANSWER_KEPT
+            )
             if not known and ask:
                 try:
                     user = self._api.find_user(address)
@@ -203,8 +234,12 @@ class InputGatherer:
             told_share=settings.told_share,
             told_floor=settings.told_floor,
             file_grace=settings.file_grace,
-            confirmations={source.name: source.confirmations for source in self._sources},
-            cancelled_recently=Counter(c.source for c in recent if c.evidence == Evidence.SHOWN),
+            confirmations={
+                source.name: source.confirmations for source in self._sources
+            },
+            cancelled_recently=Counter(
+                c.source for c in recent if c.evidence == Evidence.SHOWN
+            ),
         )
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:

@@ -53,11 +53,26 @@ def plan_for(
 ) -> Plan:
     """Return the plan for these readings, with the generation of the mark of each create."""
     desired = inputs.desired
-    decided = plan(desired.witnessed, desired.mapped, readings, inputs.bookings, inputs.policy, now, resting)
-    keys = {change.meeting.key for change in decided.writes if isinstance(change, Create)}
+    decided = plan(
+        desired.witnessed,
+        desired.mapped,
+        readings,
+        inputs.bookings,
+        inputs.policy,
+        now,
+        resting,
+    )
+    keys = {
+        change.meeting.key for change in decided.writes if isinstance(change, Create)
+    }
     if keys:
         decided = decided.numbered(ledger.bookings.next_generations(keys))
-    log.info("plan", checksum=decided.checksum, writes=len(decided.writes), unchanged=decided.unchanged)
+    log.info(
+        "plan",
+        checksum=decided.checksum,
+        writes=len(decided.writes),
+        unchanged=decided.unchanged,
+    )
     return decided
 
 
@@ -85,17 +100,23 @@ class Planning:
         if former is not None and ready <= former.ready:
             return former
         said = self._intake.readings_of(ready, now)
-        return Batch(ready, said, self._gatherer.desired(said.readings, now, remember=True))
+        return Batch(
+            ready, said, self._gatherer.desired(said.readings, now, remember=True)
+        )
 
     def decide(self, batch: Batch) -> Decided:
         """Return the plan for a batch, and for what became ready meanwhile."""
         now = self._clock()
         batch = self.batch(now, batch)
         inputs = self._inputs(batch, now)
-        if not self._worklist.check(inputs.policy.advance, now):  # it was asked anew, and is another
+        if not self._worklist.check(
+            inputs.policy.advance, now
+        ):  # it was asked anew, and is another
             batch = self.batch(now, batch)
             inputs = self._inputs(batch, now)
-        blockers = {booking.blocked_by for booking in inputs.bookings if booking.blocked_by}
+        blockers = {
+            booking.blocked_by for booking in inputs.bookings if booking.blocked_by
+        }
         holders = self._ledger.bookings.holders(blockers)
         resting = Resting(self._ledger.bookings.totals(now, batch.ready), holders)
         return self._decided(batch, inputs, resting, now)
@@ -114,9 +135,17 @@ class Planning:
     def defer(self, decided: Decided) -> None:
         """Let the UIDs of a plan rest for which planning again would say the same."""
         batch = decided.batch
-        self._worklist.rest(batch.ready, batch.said, decided.plan, decided.inputs.bookings, self._clock())
+        self._worklist.rest(
+            batch.ready,
+            batch.said,
+            decided.plan,
+            decided.inputs.bookings,
+            self._clock(),
+        )
 
-    def _decided(self, batch: Batch, inputs: PlanInputs, resting: Resting, now: datetime) -> Decided:
+    def _decided(
+        self, batch: Batch, inputs: PlanInputs, resting: Resting, now: datetime
+    ) -> Decided:
         decided = plan_for(batch.said.readings, inputs, self._ledger, now, resting)
         return Decided(batch, inputs, resting, decided)
 

@@ -83,7 +83,9 @@ class Previewer:
         inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
         decided = plan_for(readings, inputs, self._ledger, now)
         if is_unproven(self._ledger):
-            decided = decided.put_off(self._gatherer.unproven, Reason.UNPROVEN, UNPROVEN)
+            decided = decided.put_off(
+                self._gatherer.unproven, Reason.UNPROVEN, UNPROVEN
+            )
         reports = noted(map(self._records.report, readings.values()), decided)
         return Preview(decided, reports, oddities=self._api.current_oddities())
 
@@ -103,8 +105,12 @@ class Previewer:
             inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
         except (ApiUnusable, ReservationError) as error:
             unasked = str(error)
-            desired = self._gatherer.desired(anew.readings, now, remember=False, ask=False)
-            inputs = self._gatherer.inputs(desired, bookings, now, remember=False, ask=False)
+            desired = self._gatherer.desired(
+                anew.readings, now, remember=False, ask=False
+            )
+            inputs = self._gatherer.inputs(
+                desired, bookings, now, remember=False, ask=False
+            )
         decided = plan_for(anew.readings, inputs, self._ledger, now)
         return Examination(now, anew.readings, inputs, decided, anew.excerpts, unasked)
 
@@ -142,7 +148,9 @@ class Previewer:
         reports = map(self._records.report, readings.values())
         unreadable = tuple(report for report in reports if report.error)
         odd = self._api.current_oddities()
-        return Adoption(found.adopted, found.strays, len(found.duplicates), unreadable, odd)
+        return Adoption(
+            found.adopted, found.strays, len(found.duplicates), unreadable, odd
+        )
 
     def _read_anew(
         self,

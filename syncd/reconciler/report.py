@@ -137,7 +137,9 @@ def counts_of(
 
     `open_ones` are the bookings that are not simply booked; `plan` and `at_rest` are None if none was made.
     """
-    skips = [change for change in plan.changes if isinstance(change, Skip)] if plan else []
+    skips = (
+        [change for change in plan.changes if isinstance(change, Skip)] if plan else []
+    )
     skipped = sum(not skip.needs_person for skip in skips)
     return {
         "created": applied["created"],
@@ -155,10 +157,19 @@ def counts_of(
     }
 
 
-def noted(reports: Iterable[SourceReport], decided: Plan | None) -> tuple[SourceReport, ...]:
+def noted(
+    reports: Iterable[SourceReport], decided: Plan | None
+) -> tuple[SourceReport, ...]:
     """Return the reports with what the plan found out about their sources."""
-    said = {renamed.source: (str(renamed),) for renamed in decided.renamed} if decided else {}
-    return tuple(replace(report, notes=report.notes + said.get(report.name, ())) for report in reports)
+    said = (
+        {renamed.source: (str(renamed),) for renamed in decided.renamed}
+        if decided
+        else {}
+    )
+    return tuple(
+        replace(report, notes=report.notes + said.get(report.name, ()))
+        for report in reports
+    )
 
 
 def is_refused(booking: Booking) -> bool:

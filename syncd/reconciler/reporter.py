@@ -22,7 +22,10 @@ from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
 
 log = structlog.get_logger(__name__)
 
-_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=2), timedelta(minutes=1)  # at what is in doubt
+_FIRST_LOOK, _LAST_LOOK = (
+    timedelta(seconds=2),
+    timedelta(minutes=1),
+)  # at what is in doubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,11 @@ class Outcome:
     @property
     def left_nothing_open(self) -> bool:
         """Tell whether no UID was ready and nothing was written, so that no booking became open."""
-        return self.decided is not None and not self.decided.batch.ready and not self.decided.plan.writes
+        return (
+            self.decided is not None
+            and not self.decided.batch.ready
+            and not self.decided.plan.writes
+        )
 
 
 class Reporter:
@@ -98,7 +105,9 @@ class Reporter:
             applied=outcome.applier.records.counts,
             open_ones=open_ones,
             waiting=self._ledger.bookings.waiting(),
-            quarantined=count_quarantined(defect for reading in readings for defect in reading.defects),
+            quarantined=count_quarantined(
+                defect for reading in readings for defect in reading.defects
+            ),
         )
 
     def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
@@ -106,10 +115,14 @@ class Reporter:
         now = self._clock()
         moments = [last_compared(self._ledger, now) + self._drift_check]
         moments += [now + left for left in self._intake.awaited().values()]
-        moments += [b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt]
+        moments += [
+            b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt
+        ]
         if any(booking.in_doubt or booking.is_tried_again for booking in open_ones):
             self._looks += 1
-            moments.append(now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK))
+            moments.append(
+                now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK)
+            )
         else:
             self._looks = 0
         ready_at = self._ledger.worklist.next_ready(now)
@@ -126,5 +139,7 @@ def _log(report: CycleReport) -> None:
         rekeyed=report.plan.rekeyed if report.plan else 0,
         left=report.left,
         **report.counts,
-        **{f"calls_{method.lower()}": number for method, number in report.calls.items()},
+        **{
+            f"calls_{method.lower()}": number for method, number in report.calls.items()
+        },
     )

@@ -30,13 +30,19 @@ def missing_told(file: str) -> str:
 class SourceRecords:
     """The records of the sources; `file_grace` is how long a file that is gone is awaited."""
 
-    def __init__(self, ledger: Ledger, file_grace: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ledger: Ledger, file_grace: timedelta, clock: Callable[[], datetime]
+    ) -> None:
         self._ledger = ledger
         self._file_grace = file_grace
         self._clock = clock
         self._digests: dict[str, str] = {}  # by source, of the last complete reading
-        self._defects: dict[str, frozenset[Defect]] = {}  # by source, as the ledger has them
-        self._missing: dict[str, list[str]] | None = None  # files that are gone for a moment, by source
+        self._defects: dict[
+            str, frozenset[Defect]
+        ] = {}  # by source, as the ledger has them
+        self._missing: dict[str, list[str]] | None = (
+            None  # files that are gone for a moment, by source
+        )
 
     def report(self, reading: Reading) -> SourceReport:
         """Return what became of a source, compared with its last reading."""
@@ -44,11 +50,17 @@ class SourceRecords:
         notes += [missing_told(file) for file in self._awaited(reading)]
         later = len(reading.postponed)
         if later:
-            notes.append(f"{later} events take long to understand; they are read in the next cycles.")
+            notes.append(
+                f"{later} events take long to understand; they are read in the next cycles."
+            )
         state = self._state_of(reading)
-        return SourceReport(reading.source, state, reading.events, reading.error, tuple(notes), later)
+        return SourceReport(
+            reading.source, state, reading.events, reading.error, tuple(notes), later
+        )
 
-    def store(self, readings: Mapping[str, Reading], looked_at: Iterable[str]) -> tuple[SourceReport, ...]:
+    def store(
+        self, readings: Mapping[str, Reading], looked_at: Iterable[str]
+    ) -> tuple[SourceReport, ...]:
         """Record the readings of a cycle; return reports of the sources that were looked at in it."""
         fetched = frozenset(looked_at)
         fresh = [reading for name, reading in readings.items() if name in fetched]
@@ -65,12 +77,18 @@ class SourceRecords:
             return "unreadable"
         if not reading.complete:
             return "read"
-        known = self._digests.get(reading.source) or self._ledger.sources.digest_of(reading.source)
+        known = self._digests.get(reading.source) or self._ledger.sources.digest_of(
+            reading.source
+        )
         return "unchanged" if reading.digest == known else "read"
 
     def _awaited(self, reading: Reading) -> list[str]:
         """Return the files that are gone for less than `safety.file_grace`."""
-        return [file.document for file in reading.missing if file.is_awaited(self._file_grace)]
+        return [
+            file.document
+            for file in reading.missing
+            if file.is_awaited(self._file_grace)
+        ]
 
     def _store_reading(self, reading: Reading, report: SourceReport) -> None:
         self._ledger.sources.record_reading(
@@ -102,7 +120,9 @@ class SourceRecords:
         """Record what is quarantined of a source whose events were parsed after it was looked at."""
         defects = frozenset(reading.defects)
         if reading.readable and self._defects.get(reading.source) != defects:
-            self._ledger.sources.record_defects(reading.source, reading.defects, at=self._clock())
+            self._ledger.sources.record_defects(
+                reading.source, reading.defects, at=self._clock()
+            )
             self._defects[reading.source] = defects
 
     def _store_missing(self, readings: Iterable[Reading]) -> None:

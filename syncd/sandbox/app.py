@@ -22,7 +22,16 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from syncd.sandbox.call import ILLEGAL, NO_RESULT, URI_INVALID, ApiError, Call, Fields, Json, Operation
+from syncd.sandbox.call import (
+    ILLEGAL,
+    NO_RESULT,
+    URI_INVALID,
+    ApiError,
+    Call,
+    Fields,
+    Json,
+    Operation,
+)
 from syncd.sandbox.control import Control, LoggedCall
 from syncd.sandbox.faults import REFUSALS, Faults, Kind, Strikes
 from syncd.sandbox.gate import TOKEN_EXPIRED, Received, RequestCheck
@@ -50,7 +59,9 @@ class Hangup(Response):
 class Application:
     """The API behind a gate, with its control side; `log` gets one line for each request."""
 
-    def __init__(self, gate: RequestCheck, control: Control, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, gate: RequestCheck, control: Control, log: Callable[[str], None]
+    ) -> None:
         self._gate = gate
         self._control = control
         self._store = control.store
@@ -64,7 +75,11 @@ class Application:
     def asgi(self) -> Starlette:
         """Return the ASGI application: the routes of the API, and those of the control side."""
         routes = [
-            Route(operation.path, partial(self._answer, operation), methods=[operation.method])
+            Route(
+                operation.path,
+                partial(self._answer, operation),
+                methods=[operation.method],
+            )
             for operation in OPERATIONS
         ]
         application = Starlette(
@@ -76,7 +91,9 @@ class Application:
         return application
 
     async def _no_such_path(self, request: Request, _error: Exception) -> Response:
-        entry = self._control.note(request.method, _as_sent(request), "", Strikes(()), "")
+        entry = self._control.note(
+            request.method, _as_sent(request), "", Strikes(()), ""
+        )
         refusal = ApiError(URI_INVALID, "uri path invalid")
         entry.code = refusal.code
         return self._reply(entry, JSONResponse(_failure(refusal, clock())))
@@ -89,7 +106,11 @@ class Application:
         # A refresh token is a secret: its path is shown as a template.
         shown = operation.path if "refresh_token" in path else _as_sent(request)
         entry = self._control.note(
-            operation.method, shown, operation.name, strikes, path.get("reservation_id", "")
+            operation.method,
+            shown,
+            operation.name,
+            strikes,
+            path.get("reservation_id", ""),
         )
         stopped = await self._interrupted(strikes.seconds(Kind.LATE), faults)
         if stopped or strikes.of(Kind.CLOSED):
@@ -124,7 +145,9 @@ class Application:
             raise ApiError(TOKEN_EXPIRED, "token is expired")
         raise ApiError(fault.code, f"refused by the fault {fault.kind}")
 
-    def _call(self, received: Received, path: Mapping[str, str], strikes: Strikes, now: int) -> Call:
+    def _call(
+        self, received: Received, path: Mapping[str, str], strikes: Strikes, now: int
+    ) -> Call:
         lag_s = strikes.seconds(Kind.LAG)
         as_of = clock() - int(lag_s * 1000) if lag_s else None
         return Call(
@@ -154,7 +177,10 @@ class Application:
         """Wait so long, or until the faults are removed; return whether the sandbox stopped meanwhile."""
         if not seconds:
             return False
-        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, faults.lifted)]
+        ends = [
+            asyncio.create_task(event.wait())
+            for event in (self._stopping, faults.lifted)
+        ]
         await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
@@ -177,7 +203,10 @@ class Application:
 
 async def _received(request: Request) -> Received:
     query = request.scope["query_string"].decode("latin-1")
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request.headers.raw
+    ]
     return Received(
         method=request.method,
         path=request.scope["path"],
@@ -206,11 +235,15 @@ def _disguise(strikes: Strikes, envelope: Json, now: int) -> Response:
         case Kind.ERROR:
             return JSONResponse(_failure(ApiError(fault.code, "system error"), now))
         case Kind.GATEWAY:
-            return HTMLResponse("<html><body><h1>502 Bad Gateway</h1></body></html>", 502)
+            return HTMLResponse(
+                "<html><body><h1>502 Bad Gateway</h1></body></html>", 502
+            )
         case Kind.FALSE:
             return JSONResponse(_success(False, now))
         case _:
-            return Response('{"success":true,"result":"14101488', media_type="application/json")
+            return Response(
+                '{"success":true,"result":"14101488', media_type="application/json"
+            )
 
 
 def _success(result: Json, now: int) -> dict[str, Json]:
@@ -235,7 +268,9 @@ def _object(body: bytes) -> dict[str, Json]:
     try:
         value = json.loads(body)
         if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+            json.dumps(
+                value, ensure_ascii=False
+            ).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError):
         raise ApiError(ILLEGAL, "the body is not JSON") from None
     if not isinstance(value, dict):

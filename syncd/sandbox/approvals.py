@@ -11,13 +11,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from syncd.sandbox.call import DENIED, NOT_FOUND, STATE_FORBIDS, ApiError, Call, Json, Operation
+from syncd.sandbox.call import (
+    DENIED,
+    NOT_FOUND,
+    STATE_FORBIDS,
+    ApiError,
+    Call,
+    Json,
+    Operation,
+)
 from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, StoredReservation
 
 PENDING, FINISHED = 0, 1
 IN_PROGRESS, NODE_REJECTED, NODE_APPROVED, NOT_NEEDED = 0, 1, 2, 3
 _STEM: Final = "/v2.0/iot-03/meeting-approvals"
-_SHOWN_ON_A_PAGE: Final = ("id", "title", "current_step", "reservation_id", "submit_time")
+_SHOWN_ON_A_PAGE: Final = (
+    "id",
+    "title",
+    "current_step",
+    "reservation_id",
+    "submit_time",
+)
 
 
 def needs_approval(call: Call, room_id: str) -> bool:
@@ -32,10 +46,17 @@ def open_approval(call: Call, reservation: StoredReservation) -> None:
     """Ask the approvers of the room, anew when they were asked before."""
     close_approvals(call, reservation)
     room = call.store.get("room", reservation.room_id) or {}
-    setting = call.store.get("approval-setting", room.get("approval_process_id", "")) or {}
+    setting = (
+        call.store.get("approval-setting", room.get("approval_process_id", "")) or {}
+    )
     approval_id = str(call.store.mint(call.now))
     nodes = [
-        {"id": uid, "status": IN_PROGRESS, "gmt_create": call.now, "gmt_modified": call.now}
+        {
+            "id": uid,
+            "status": IN_PROGRESS,
+            "gmt_create": call.now,
+            "gmt_modified": call.now,
+        }
         for uid in setting.get("approval_uids", [])
     ]
     approval = {
@@ -48,7 +69,9 @@ def open_approval(call: Call, reservation: StoredReservation) -> None:
         "approval_type": setting.get("approval_type", "anyOneSign"),
         "nodes": nodes,
     }
-    call.store.put("approval", approval_id, approval, parent=str(reservation.reservation_id))
+    call.store.put(
+        "approval", approval_id, approval, parent=str(reservation.reservation_id)
+    )
 
 
 def close_approvals(call: Call, reservation: StoredReservation) -> None:
@@ -63,7 +86,9 @@ def _finish(call: Call, approval: dict[str, Json]) -> None:
         if node["status"] == IN_PROGRESS:
             node.update(status=NOT_NEEDED, gmt_modified=call.now)
     approval["status"] = FINISHED
-    call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
+    call.store.put(
+        "approval", approval["id"], approval, parent=approval["reservation_id"]
+    )
 
 
 def _submit(call: Call) -> Json:
@@ -74,9 +99,13 @@ def _submit(call: Call) -> Json:
         raise ApiError(STATE_FORBIDS, "the approval is finished")
     passed = action == "pass"
     node = _open_node(approval, uid)
-    node.update(status=NODE_APPROVED if passed else NODE_REJECTED, gmt_modified=call.now)
+    node.update(
+        status=NODE_APPROVED if passed else NODE_REJECTED, gmt_modified=call.now
+    )
     if passed and _waits_for_others(approval):
-        call.store.put("approval", approval["id"], approval, parent=approval["reservation_id"])
+        call.store.put(
+            "approval", approval["id"], approval, parent=approval["reservation_id"]
+        )
         return True
     _finish(call, approval)
     reservation = call.store.reservation(approval["reservation_id"])
@@ -138,5 +167,7 @@ OPERATIONS = (
     Operation("page_approvals", "GET", _STEM, _page),
     Operation("approval_nodes", "GET", f"{_STEM}/nodes", _nodes),
     Operation("get_approval", "GET", f"{_STEM}/{{approval_id}}", _one),
-    Operation("submit_approval", "POST", f"{_STEM}/{{approval_id}}/actions/submit", _submit),
+    Operation(
+        "submit_approval", "POST", f"{_STEM}/{{approval_id}}/actions/submit", _submit
+    ),
 )

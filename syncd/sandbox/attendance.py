@@ -24,10 +24,14 @@ def _invite(call: Call) -> Json:
     status = call.body.need("status", call.body.one_of("accept", "reject"))
     reservation_id = find(call).reservation_id
     invitations = call.store.all("invitation", parent=str(reservation_id))
-    known = [invitation for invitation in invitations if invitation["of"] == participant]
+    known = [
+        invitation for invitation in invitations if invitation["of"] == participant
+    ]
     invitation_id: int = known[0]["id"] if known else call.store.mint(call.now)
     invitation = {"id": invitation_id, "of": participant, "status": status}
-    call.store.put("invitation", str(invitation_id), invitation, parent=str(reservation_id))
+    call.store.put(
+        "invitation", str(invitation_id), invitation, parent=str(reservation_id)
+    )
     return invitation_id
 
 
@@ -36,11 +40,19 @@ def _invitations(call: Call) -> Json:
     participant = call.query.text("participant_id")
     status = call.query.text("status")
     found = call.store.all("invitation", parent=str(reservation_id))
-    found = [invitation for invitation in found if participant in (None, invitation["of"])]
-    found = [invitation for invitation in found if status in (None, invitation["status"])]
+    found = [
+        invitation for invitation in found if participant in (None, invitation["of"])
+    ]
+    found = [
+        invitation for invitation in found if status in (None, invitation["status"])
+    ]
     shown = [
         # The page calls this reservation_id "invitation ID", but it is the reservation's, and a Long.
-        {"reservation_id": reservation_id, "participant_id": one["of"], "status": one["status"]}
+        {
+            "reservation_id": reservation_id,
+            "participant_id": one["of"],
+            "status": one["status"],
+        }
         for one in found
     ]
     return call.paged(shown)
@@ -94,17 +106,24 @@ def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:
     """Return the report of one day, with times in minutes."""
     released = [meeting for meeting in meetings if meeting.ended_by == "release"]
     seized = [meeting for meeting in meetings if meeting.made_by == "seize"]
-    release_time = _minutes(meeting.planned_end - meeting.end_time for meeting in released)
+    release_time = _minutes(
+        meeting.planned_end - meeting.end_time for meeting in released
+    )
     reuse_time = _minutes(meeting.end_time - meeting.start_time for meeting in seized)
     reuse_rate = round(reuse_time / release_time, 4) if release_time else 0
-    signs = [call.store.all("sign", parent=str(meeting.reservation_id)) for meeting in meetings]
+    signs = [
+        call.store.all("sign", parent=str(meeting.reservation_id))
+        for meeting in meetings
+    ]
     return {
         "report_time": int(day.strftime("%Y%m%d")),
         "meeting_total": len(meetings),
         "participants_total": sum(len(meeting.participants) for meeting in meetings),
         "recipient_total": sum(len(meeting.cc_participants) for meeting in meetings),
         "sign_total": sum(map(len, signs)),
-        "total_time": _minutes(meeting.end_time - meeting.start_time for meeting in meetings),
+        "total_time": _minutes(
+            meeting.end_time - meeting.start_time for meeting in meetings
+        ),
         "release_time": release_time,
         "release_total": len(released),
         "rseize_total": len(seized),
@@ -123,5 +142,10 @@ OPERATIONS = (
     Operation("invitations", "GET", f"{_ONE}/invitations", _invitations),
     Operation("sign_in", "POST", f"{_ONE}/actions/sign-in", _sign_in),
     Operation("sign_records", "GET", f"{_ONE}/sign-records", _sign_records),
-    Operation("daily_reports", "GET", "/v1.0/iot-03/meeting-reservations/daily-reports", _daily_reports),
+    Operation(
+        "daily_reports",
+        "GET",
+        "/v1.0/iot-03/meeting-reservations/daily-reports",
+        _daily_reports,
+    ),
 )

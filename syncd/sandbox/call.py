@@ -67,7 +67,9 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
-    def need(self, name: str, read: Callable[[str], T | None], *, may_be_empty: bool = False) -> T:
+    def need(
+        self, name: str, read: Callable[[str], T | None], *, may_be_empty: bool = False
+    ) -> T:
         """Return a required field, read with a method below; raise `ApiError` if it is missing or empty."""
         value = read(name)
         if value is None:
@@ -142,7 +144,9 @@ class Fields:
         def read(name: str) -> str | None:
             value = self.identifier(name)
             if value and value not in allowed:
-                raise ApiError(ILLEGAL, f"parameter {name} is not one of {', '.join(allowed)}")
+                raise ApiError(
+                    ILLEGAL, f"parameter {name} is not one of {', '.join(allowed)}"
+                )
             return value
 
         return read
@@ -152,8 +156,13 @@ class Fields:
 
         def read(name: str) -> str | None:
             value = self.text(name)
-            if value is not None and len(value.encode("utf-16-le", "surrogatepass")) > 2 * limit:
-                raise ApiError(OUT_OF_RANGE, f"parameter {name} is longer than {limit} characters")
+            if (
+                value is not None
+                and len(value.encode("utf-16-le", "surrogatepass")) > 2 * limit
+            ):
+                raise ApiError(
+                    OUT_OF_RANGE, f"parameter {name} is longer than {limit} characters"
+                )
             return value
 
         return read
@@ -163,7 +172,9 @@ class Fields:
         if value is None:
             return None
         # A Boolean is no Long, although Python says so.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, kind) or (
+            isinstance(value, bool) and kind is not bool
+        ):
             raise ApiError(WRONG_TYPE, f"parameter {name} is not a {printed}")
         return value
 
@@ -188,7 +199,9 @@ class Call:
         number = self.query.integer("page_no")
         size = self.query.integer("page_size")
         if size is None:
-            size = self.query.integer("size")  # as the example of "Sign records" writes it
+            size = self.query.integer(
+                "size"
+            )  # as the example of "Sign records" writes it
         number = 1 if number is None else number
         size = self.switches.page_size if size is None else size
         if not 1 <= number <= MAX_PAGE or size < 1:
@@ -206,7 +219,9 @@ class Call:
         _, size = self.page()
         key = self.query.text("last_row_key") or "0"
         if not re.fullmatch(r"[0-9]{1,9}", key):
-            raise ApiError(ILLEGAL, "parameter last_row_key is not one that was handed out")
+            raise ApiError(
+                ILLEGAL, "parameter last_row_key is not one that was handed out"
+            )
         end = int(key) + size
         more = end < len(items)
         following = str(end) if more else ""

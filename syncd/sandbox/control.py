@@ -56,11 +56,18 @@ class Control:
         self._number = 0
 
     def note(
-        self, method: str, path: str, operation: str, strikes: Strikes, reservation_id: str
+        self,
+        method: str,
+        path: str,
+        operation: str,
+        strikes: Strikes,
+        reservation_id: str,
     ) -> LoggedCall:
         """Log a call as it arrives, and return its entry."""
         self._number += 1
-        entry = LoggedCall(self._number, method, path, operation, str(strikes), reservation_id)
+        entry = LoggedCall(
+            self._number, method, path, operation, str(strikes), reservation_id
+        )
         self._entries.append(entry)
         return entry
 
@@ -69,7 +76,9 @@ class Control:
         return [
             Route("/sandbox/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/sandbox/reservations", self._reservations, methods=["GET"]),
-            Route("/sandbox/reservations/{reservation_id}", self._edit, methods=["POST"]),
+            Route(
+                "/sandbox/reservations/{reservation_id}", self._edit, methods=["POST"]
+            ),
             Route("/sandbox/faults", self._faults, methods=["GET", "POST", "DELETE"]),
             Route("/sandbox/switches", self._switches, methods=["GET", "POST"]),
         ]
@@ -80,7 +89,9 @@ class Control:
         return JSONResponse([asdict(entry) for entry in self._entries])
 
     async def _reservations(self, _request: Request) -> Response:
-        return JSONResponse([_raw(reservation) for reservation in self.store.all_reservations()])
+        return JSONResponse(
+            [_raw(reservation) for reservation in self.store.all_reservations()]
+        )
 
     async def _edit(self, request: Request) -> Response:
         reservation = self.store.reservation(request.path_params["reservation_id"])
@@ -98,15 +109,21 @@ class Control:
         if request.method == "POST":
             try:
                 given = await request.json()
-                if not isinstance(given, dict) or not isinstance(given.get("faults"), list):
-                    return _mistake('faults are given as {"faults": ["kind:key=value", ...]}')
+                if not isinstance(given, dict) or not isinstance(
+                    given.get("faults"), list
+                ):
+                    return _mistake(
+                        'faults are given as {"faults": ["kind:key=value", ...]}'
+                    )
                 self.faults = Faults(parse_fault(str(text)) for text in given["faults"])
             except ValueError as error:
                 return _mistake(str(error))
         elif request.method == "DELETE":
             self.faults.lifted.set()
             self.faults = Faults(())
-        shown = [{**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()]
+        shown = [
+            {**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()
+        ]
         return JSONResponse(shown)
 
     async def _switches(self, request: Request) -> Response:

@@ -44,30 +44,60 @@ class Kind(StrEnum):
 
 
 KINDS: Final[dict[Kind, tuple[str, str]]] = {
-    Kind.LOST: ("", "the work is done, then the connection is closed without an answer"),
+    Kind.LOST: (
+        "",
+        "the work is done, then the connection is closed without an answer",
+    ),
     Kind.CLOSED: ("", "the connection is closed before the work"),
     Kind.SLOW: ("seconds=10", "the work is done, the answer comes later"),
-    Kind.LATE: ("seconds=10", "the request is held up on its way: checks and work happen later"),
-    Kind.ERROR: ("code=500 work=done", "the answer is an error although the work is done (or work=none)"),
-    Kind.GATEWAY: ("work=none", "HTTP 502 with an HTML page (work=done: after the work)"),
+    Kind.LATE: (
+        "seconds=10",
+        "the request is held up on its way: checks and work happen later",
+    ),
+    Kind.ERROR: (
+        "code=500 work=done",
+        "the answer is an error although the work is done (or work=none)",
+    ),
+    Kind.GATEWAY: (
+        "work=none",
+        "HTTP 502 with an HTML page (work=done: after the work)",
+    ),
     Kind.GARBAGE: ("work=done", "the answer is cut JSON (work=none: without the work)"),
-    Kind.FALSE: ("work=none", "success:true with result:false (work=done: after the work)"),
+    Kind.FALSE: (
+        "work=none",
+        "success:true with result:false (work=done: after the work)",
+    ),
     Kind.EXPIRED: ("", "the access token ends now: code 1010, without the work"),
-    Kind.THROTTLED: ("code=1110", "refused without the work; 1199 is the other documented code"),
+    Kind.THROTTLED: (
+        "code=1110",
+        "refused without the work; 1199 is the other documented code",
+    ),
     Kind.QUOTA: ("code=28841004", "the quota is spent: refused without the work"),
     Kind.UNSUBSCRIBED: (
         "code=28841101",
         "not subscribed (28841105: not authorised): refused without the work",
     ),
     Kind.REFUSE: ("code=1109", "refused with this code, without the work"),
-    Kind.CLOCK: ("seconds=600", "the server's clock is ahead (negative: behind): t, its check, expiry"),
+    Kind.CLOCK: (
+        "seconds=600",
+        "the server's clock is ahead (negative: behind): t, its check, expiry",
+    ),
     Kind.LAG: ("seconds=5", "lists show what was true that long ago (at most 3600)"),
     Kind.DUPLICATE: ("", "the request is delivered twice: the work is done twice"),
-    Kind.RELEASE: ("minutes=10", "meetings in rooms without a sign-in are ended that long after their start"),
+    Kind.RELEASE: (
+        "minutes=10",
+        "meetings in rooms without a sign-in are ended that long after their start",
+    ),
 }
 """Each kind: the keys that it takes with their defaults, and what it does."""
 
-REFUSALS: Final = (Kind.EXPIRED, Kind.THROTTLED, Kind.QUOTA, Kind.UNSUBSCRIBED, Kind.REFUSE)
+REFUSALS: Final = (
+    Kind.EXPIRED,
+    Kind.THROTTLED,
+    Kind.QUOTA,
+    Kind.UNSUBSCRIBED,
+    Kind.REFUSE,
+)
 _REPLACE_ANSWER: Final = (
     *REFUSALS,
     Kind.LOST,
@@ -120,7 +150,9 @@ def parse_fault(text: str) -> Fault:
     """
     name, _, rest = text.strip().partition(":")
     if name not in tuple(Kind):
-        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(Kind)}")
+        raise ValueError(
+            f"there is no fault {name!r}; the faults are {', '.join(Kind)}"
+        )
     kind = Kind(name)
     own = dict(pair.split("=") for pair in KINDS[kind][0].split())
     fault = Fault(kind, on=_LISTS if kind is Kind.LAG else ("any",))
@@ -130,7 +162,9 @@ def parse_fault(text: str) -> Fault:
         key, equals, value = (part.strip() for part in pair.partition("="))
         allowed = ("on", *_COUNTS, *own)
         if key not in allowed or not equals:
-            raise ValueError(f"fault {kind} takes {', '.join(allowed)} as key=value, got {pair!r}")
+            raise ValueError(
+                f"fault {kind} takes {', '.join(allowed)} as key=value, got {pair!r}"
+            )
         fault = _with(fault, key, value)
     return fault
 
@@ -161,14 +195,18 @@ def _operation_names(value: str) -> tuple[str, ...]:
     known = (*_GROUPS, *(operation.name for operation in OPERATIONS))
     for name in names:
         if name not in known:
-            raise ValueError(f"on={name} is no operation; the operations are {', '.join(known)}")
+            raise ValueError(
+                f"on={name} is no operation; the operations are {', '.join(known)}"
+            )
     return names
 
 
 def _with_seconds(fault: Fault, seconds: float, written: str) -> Fault:
     lowest, highest = (-1e9, 1e9) if fault.kind is Kind.CLOCK else (0, 3600)
     if not lowest <= seconds <= highest:
-        raise ValueError(f"seconds is from {lowest:g} to {highest:g} here, got {written!r}")
+        raise ValueError(
+            f"seconds is from {lowest:g} to {highest:g} here, got {written!r}"
+        )
     return replace(fault, seconds=seconds)
 
 
@@ -205,7 +243,9 @@ class Faults:
         striking: list[Fault] = []
         for index, (fault, seen) in enumerate(self._seen):
             answered = any(one.kind in _REPLACE_ANSWER for one in striking)
-            if not fault.concerns(operation) or (answered and fault.kind in _REPLACE_ANSWER):
+            if not fault.concerns(operation) or (
+                answered and fault.kind in _REPLACE_ANSWER
+            ):
                 continue
             self._seen[index] = (fault, seen + 1)
             if fault.strikes(seen + 1):

@@ -50,7 +50,9 @@ class RequestCheck:
     store: Store
     _nonces: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_NONCES))
 
-    def admit(self, received: Received, operation: Operation, switches: Switches, now: int) -> None:
+    def admit(
+        self, received: Received, operation: Operation, switches: Switches, now: int
+    ) -> None:
         """Refuse what is not signed as documented, at server time `now` (epoch ms).
 
         Raises:
@@ -59,7 +61,9 @@ class RequestCheck:
         headers = received.headers
         self._check_client(headers)
         _check_time(headers["t"], switches, now)
-        access_token = "" if operation.is_token_call else headers.get("access_token", "")
+        access_token = (
+            "" if operation.is_token_call else headers.get("access_token", "")
+        )
         if not operation.is_token_call and not access_token:
             raise ApiError(TOKEN_NULL, "access_token is null")
         self._check_signature(received, access_token)
@@ -83,7 +87,9 @@ class RequestCheck:
         url = signature.signed_url(received.path, received.query)
         text = signature.string_to_sign(received.method, url, received.body, block)
         nonce = headers.get("nonce", "")
-        expected = signature.sign(self.client_secret, self.client_id, headers["t"], nonce, text, access_token)
+        expected = signature.sign(
+            self.client_secret, self.client_id, headers["t"], nonce, text, access_token
+        )
         if headers["sign_method"] != "HMAC-SHA256" or headers["sign"] != expected:
             raise ApiError(SIGN_INVALID, "sign is invalid")
 
@@ -135,5 +141,7 @@ def _pair(call: Call) -> Json:
 
 OPERATIONS = (
     Operation("token", "GET", "/v1.0/token", _grant, is_token_call=True),
-    Operation("refresh", "GET", "/v1.0/token/{refresh_token}", _refresh, is_token_call=True),
+    Operation(
+        "refresh", "GET", "/v1.0/token/{refresh_token}", _refresh, is_token_call=True
+    ),
 )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from syncd.sandbox import approvals, attendance, gate, people, reservations, rooms, rules
+from syncd.sandbox import (
+    approvals,
+    attendance,
+    gate,
+    people,
+    reservations,
+    rooms,
+    rules,
+)
 from syncd.sandbox.call import Operation
 
 OPERATIONS: Final[tuple[Operation, ...]] = (

@@ -17,14 +17,29 @@ from syncd.sandbox.switches import Match
 
 _STEM: Final = "/v1.0/iot-03/users"
 _ONE: Final = f"{_STEM}/{{uid}}"
-_LIMITS_OF_MODIFY: Final = {"external_id": 40, "user_account": 20, "name": 10, "user_no": 20}
-_TEXTS: Final = ("external_id", "user_no", "user_account", "name", "mobile", "email", "gender")
+_LIMITS_OF_MODIFY: Final = {
+    "external_id": 40,
+    "user_account": 20,
+    "name": 10,
+    "user_no": 20,
+}
+_TEXTS: Final = (
+    "external_id",
+    "user_no",
+    "user_account",
+    "name",
+    "mobile",
+    "email",
+    "gender",
+)
 _FILTERS: Final = ("name", "mobile", "email", "user_no")
 DISABLED, ENABLED = 0, 1
 _LETTERS: Final = string.ascii_letters + string.digits
 
 
-def _read(call: Call, limits: Mapping[str, int] = MappingProxyType({})) -> dict[str, Json]:
+def _read(
+    call: Call, limits: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Json]:
     body = call.body
     read: dict[str, Json] = {}
     for name in _TEXTS:

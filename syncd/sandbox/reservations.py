@@ -27,7 +27,14 @@ from syncd.sandbox.call import (
     page_of,
 )
 from syncd.sandbox.rules import check_rules
-from syncd.sandbox.store import AWAITING_APPROVAL, CANCELLED, NORMAL, REJECTED, StoredReservation, clock
+from syncd.sandbox.store import (
+    AWAITING_APPROVAL,
+    CANCELLED,
+    NORMAL,
+    REJECTED,
+    StoredReservation,
+    clock,
+)
 from syncd.sandbox.switches import ListWindow, Match, Omitted, Order, Repeat
 
 MAX_DESCRIPTION: Final = 256
@@ -36,8 +43,16 @@ _STEM: Final = "/v2.0/iot-03/meeting-reservations"
 
 _WINDOWS: Final = {
     ListWindow.START: ("start_time >= :start", "start_time < :end"),
-    ListWindow.OVERLAP: ("start_time < :end", "end_time > :start", "start_time >= :start - :longest"),
-    ListWindow.CONTAINMENT: ("start_time >= :start", "start_time < :end", "end_time <= :end"),
+    ListWindow.OVERLAP: (
+        "start_time < :end",
+        "end_time > :start",
+        "start_time >= :start - :longest",
+    ),
+    ListWindow.CONTAINMENT: (
+        "start_time >= :start",
+        "start_time < :end",
+        "end_time <= :end",
+    ),
 }
 _ORDERS: Final = {
     Order.START: "start_time, reservation_id",
@@ -84,7 +99,9 @@ def release_unused(call: Call, minutes: int) -> None:
     """End each meeting that nobody signed in to `minutes` after its start."""
     grace_ms = minutes * 60_000
     for reservation in call.store.unused_since(call.now - grace_ms):
-        released = reservation.ended(reservation.start_time + grace_ms, "release", call.now)
+        released = reservation.ended(
+            reservation.start_time + grace_ms, "release", call.now
+        )
         call.store.save(released)
 
 
@@ -99,7 +116,10 @@ def _content(call: Call) -> dict[str, Any]:
         "notice": body.need("notice", body.flag),
     }
     if not 0 <= content["start_time"] < content["end_time"] < 10**13:
-        raise ApiError(ILLEGAL, "start_time and end_time are 13-digit times, and the end is after the start")
+        raise ApiError(
+            ILLEGAL,
+            "start_time and end_time are 13-digit times, and the end is after the start",
+        )
     optional: dict[str, Any] = {
         "room_id": body.identifier("meeting_room_id"),
         "cc_participants": body.texts("cc_participants"),
@@ -130,11 +150,15 @@ def _attachments(call: Call) -> list[dict[str, str]] | None:
     if objects is None:
         return None
     if len(objects) > call.switches.max_attachments:
-        raise ApiError(OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments")
+        raise ApiError(
+            OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments"
+        )
     attachments = []
     for entry in objects:
         texts = {name: entry.text(name) for name in ("name", "url", "size", "type")}
-        attachments.append({name: text for name, text in texts.items() if text is not None})
+        attachments.append(
+            {name: text for name, text in texts.items() if text is not None}
+        )
     return attachments
 
 
@@ -165,9 +189,14 @@ def _check_room(call: Call, wanted: StoredReservation) -> None:
 
 def _others(call: Call, wanted: StoredReservation) -> list[StoredReservation]:
     holders = call.store.holders(
-        wanted.room_id, wanted.start_time, wanted.end_time, touching=call.switches.touching_conflicts
+        wanted.room_id,
+        wanted.start_time,
+        wanted.end_time,
+        touching=call.switches.touching_conflicts,
     )
-    return [holder for holder in holders if holder.reservation_id != wanted.reservation_id]
+    return [
+        holder for holder in holders if holder.reservation_id != wanted.reservation_id
+    ]
 
 
 def _wanted(call: Call) -> StoredReservation:
@@ -200,7 +229,9 @@ def _book(call: Call, wanted: StoredReservation) -> str:
 
 def _modify(call: Call) -> Json:
     modifier = call.body.need("modifier", call.body.identifier)
-    call.body.need("description", call.body.text, may_be_empty=True)  # optional on adding only
+    call.body.need(
+        "description", call.body.text, may_be_empty=True
+    )  # optional on adding only
     before = find(call)
     if before.status in (CANCELLED, REJECTED) and not call.switches.modify_cancelled:
         raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
@@ -222,7 +253,9 @@ def _modify(call: Call) -> Json:
     return True
 
 
-def _restart_approval(call: Call, before: StoredReservation, wanted: StoredReservation) -> StoredReservation:
+def _restart_approval(
+    call: Call, before: StoredReservation, wanted: StoredReservation
+) -> StoredReservation:
     """Return a modified meeting, waiting for approval again if time or room is another.
 
     So says the page of the call.
@@ -275,7 +308,9 @@ def _add_participant(call: Call) -> Json:
         raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
     if participant not in before.participants:
         participants = (*before.participants, participant)
-        call.store.save(replace(before, participants=participants, gmt_modified=call.now))
+        call.store.save(
+            replace(before, participants=participants, gmt_modified=call.now)
+        )
     return True
 
 
@@ -288,18 +323,24 @@ def _seize(call: Call) -> Json:
     # This page has a list of URLs where the others have objects.
     urls = call.body.texts("attachment_url") or []
     if len(urls) > call.switches.max_attachments:
-        raise ApiError(OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments")
+        raise ApiError(
+            OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments"
+        )
     attachments = tuple({"url": url} for url in urls)
     wanted = replace(_wanted(call), made_by="seize", attachments=attachments)
     for holder in _others(call, wanted):
         signs = call.store.all("sign", parent=str(holder.reservation_id))
         if signs or holder.start_time > call.now:
-            raise ApiError(ROOM_TAKEN, "the meeting room is in use, or its meeting has not begun")
+            raise ApiError(
+                ROOM_TAKEN, "the meeting room is in use, or its meeting has not begun"
+            )
         if holder.start_time < wanted.start_time:
             call.store.save(holder.ended(wanted.start_time, "seize", call.now))
         else:
             close_approvals(call, holder)
-            cancelled = replace(holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now)
+            cancelled = replace(
+                holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now
+            )
             call.store.save(cancelled)
     return _book(call, wanted)
 
@@ -332,7 +373,9 @@ def _of_participant(call: Call) -> Json:
     values: dict[str, Any] = {"person": call.path["participant_id"]}
     clauses = ["creator = :person"]
     if not query.flag("is_creator"):
-        clauses[0] += " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
+        clauses[0] += (
+            " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
+        )
     if finished := query.one_of("1", "2")("meeting_status"):
         comparison = "end_time > :now" if finished == "1" else "end_time <= :now"
         clauses.append(comparison)
@@ -371,7 +414,12 @@ _ONE: Final = f"{_STEM}/{{reservation_id}}"
 OPERATIONS = (
     Operation("create", "POST", _STEM, _add),
     Operation("list", "GET", _STEM, _list),
-    Operation("by_participant", "GET", f"{_STEM}/participants/{{participant_id}}", _of_participant),
+    Operation(
+        "by_participant",
+        "GET",
+        f"{_STEM}/participants/{{participant_id}}",
+        _of_participant,
+    ),
     Operation("seize", "POST", f"{_STEM}/action/seize", _seize),
     Operation("get", "GET", _ONE, _one),
     Operation("modify", "PUT", _ONE, _modify),

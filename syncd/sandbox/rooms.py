@@ -37,7 +37,13 @@ _REQUIRED: Final = (
     "system_release",
     "space",
 )
-_FILTERS: Final = ("parent_asset_id", "type", "room_status", "range_type", "reservation_approved")
+_FILTERS: Final = (
+    "parent_asset_id",
+    "type",
+    "room_status",
+    "range_type",
+    "reservation_approved",
+)
 _ONLY_IN_ONE: Final = ("image_urls", "range_ids", "tag_codes")
 
 

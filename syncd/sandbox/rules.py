@@ -25,7 +25,15 @@ from syncd.sandbox.call import (
     Operation,
 )
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = (
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+)
 DEFAULT_RULES: dict[str, Json] = {
     "booking_date": list(WEEKDAYS),
     "start_time": "07:00",
@@ -44,19 +52,33 @@ def check_rules(call: Call, room_id: str, start: int, end: int) -> None:
     rules = _rules_for(call, room_id)
     if not switches.past_start and start < call.now:
         raise ApiError(RULE_BROKEN, "the meeting starts in the past")
-    advance_limited = switches.advance_limit if room_id else switches.advance_limit_roomless
+    advance_limited = (
+        switches.advance_limit if room_id else switches.advance_limit_roomless
+    )
     if advance_limited and start > call.now + rules["max_day"] * 86_400_000:
-        raise ApiError(RULE_BROKEN, f"the meeting is more than {rules['max_day']} days ahead")
+        raise ApiError(
+            RULE_BROKEN, f"the meeting is more than {rules['max_day']} days ahead"
+        )
     if not room_id:
         return
     if switches.length_limits:
         minutes = (end - start) / 60_000
         if minutes < rules["min_minute"]:
-            raise ApiError(RULE_BROKEN, f"the meeting is shorter than {rules['min_minute']} minutes")
+            raise ApiError(
+                RULE_BROKEN,
+                f"the meeting is shorter than {rules['min_minute']} minutes",
+            )
         if minutes > rules["max_hour"] * 60:
-            raise ApiError(RULE_BROKEN, f"the meeting is longer than {rules['max_hour']} hours")
-    if switches.opening_hours and not _is_open(rules, start, end, ZoneInfo(switches.time_zone)):
-        raise ApiError(RULE_BROKEN, f"rooms are open from {rules['start_time']} to {rules['end_time']}")
+            raise ApiError(
+                RULE_BROKEN, f"the meeting is longer than {rules['max_hour']} hours"
+            )
+    if switches.opening_hours and not _is_open(
+        rules, start, end, ZoneInfo(switches.time_zone)
+    ):
+        raise ApiError(
+            RULE_BROKEN,
+            f"rooms are open from {rules['start_time']} to {rules['end_time']}",
+        )
 
 
 def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> bool:
@@ -109,7 +131,9 @@ def _minute_of_day(text: str) -> int:
 def _read_rules(fields: Fields) -> dict[str, Json]:
     days = fields.need("booking_date", fields.texts)
     if unknown := set(days) - set(WEEKDAYS):
-        raise ApiError(ILLEGAL, f"booking_date holds {min(unknown)!r}, which is no weekday")
+        raise ApiError(
+            ILLEGAL, f"booking_date holds {min(unknown)!r}, which is no weekday"
+        )
     rules: dict[str, Json] = {"booking_date": days}
     for name in ("start_time", "end_time"):
         text = fields.need(name, fields.text)
@@ -142,7 +166,9 @@ def _read_signs(fields: Fields) -> dict[str, Json]:
 def _read_template(fields: Fields) -> dict[str, Json]:
     template: dict[str, Json] = {
         "template_name": fields.need("template_name", fields.text),
-        "reservation_config": _read_rules(fields.need("reservation_config", fields.object)),
+        "reservation_config": _read_rules(
+            fields.need("reservation_config", fields.object)
+        ),
         "default_config": fields.flag("default_config") or False,
     }
     if signs := fields.object("sign_config"):
@@ -184,7 +210,11 @@ def _delete_template(call: Call) -> Json:
 
 def _page_templates(call: Call) -> Json:
     name = call.query.text("template_name") or ""
-    found = [template for template in call.store.all("template") if name in template["template_name"]]
+    found = [
+        template
+        for template in call.store.all("template")
+        if name in template["template_name"]
+    ]
     if call.query.text("only_default") == "Y":
         found = [template for template in found if template["default_config"]]
     return call.paged(found)
@@ -200,11 +230,15 @@ def _assign_template(call: Call) -> Json:
 
 
 def _add_approver(call: Call) -> Json:
-    kind = call.body.need("approval_type", call.body.one_of("allMustSign", "anyOneSign"))
+    kind = call.body.need(
+        "approval_type", call.body.one_of("allMustSign", "anyOneSign")
+    )
     uids = call.body.need("approval_uids", call.body.texts)
     setting_id = str(call.store.mint(call.now))
     call.store.put(
-        "approval-setting", setting_id, {"id": setting_id, "approval_type": kind, "approval_uids": uids}
+        "approval-setting",
+        setting_id,
+        {"id": setting_id, "approval_type": kind, "approval_uids": uids},
     )
     return setting_id
 
@@ -235,11 +269,19 @@ OPERATIONS = (
     Operation("set_signs", "POST", f"{_SETTINGS}/signs", _set_signs),
     Operation("add_approver", "POST", f"{_SETTINGS}/approvals", _add_approver),
     Operation("page_approvers", "GET", f"{_SETTINGS}/approvals", _page_approvers),
-    Operation("delete_approver", "DELETE", f"{_SETTINGS}/approvals/{{id}}", _delete_approver),
+    Operation(
+        "delete_approver", "DELETE", f"{_SETTINGS}/approvals/{{id}}", _delete_approver
+    ),
     Operation("add_template", "POST", _TEMPLATES, _add_template),
     Operation("page_templates", "GET", f"{_TEMPLATES}-page", _page_templates),
-    Operation("assign_template", "POST", f"{_TEMPLATES}/action-assign", _assign_template),
+    Operation(
+        "assign_template", "POST", f"{_TEMPLATES}/action-assign", _assign_template
+    ),
     Operation("get_template", "GET", f"{_TEMPLATES}/{{template_id}}", _template),
-    Operation("modify_template", "PUT", f"{_TEMPLATES}/{{template_id}}", _modify_template),
-    Operation("delete_template", "DELETE", f"{_TEMPLATES}/{{template_id}}", _delete_template),
+    Operation(
+        "modify_template", "PUT", f"{_TEMPLATES}/{{template_id}}", _modify_template
+    ),
+    Operation(
+        "delete_template", "DELETE", f"{_TEMPLATES}/{{template_id}}", _delete_template
+    ),
 )

@@ -70,7 +70,10 @@ class Sandbox:
     """
 
     def __init__(
-        self, settings: SandboxSettings | None = None, *, log: Callable[[str], None] | None = None
+        self,
+        settings: SandboxSettings | None = None,
+        *,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         self._settings = settings or SandboxSettings()
         self._log = log or _discard
@@ -85,13 +88,23 @@ class Sandbox:
         settings = self._settings
         with closing(Store(settings.db)) as store:
             with store:
-                client_id = store.setting("client_id", settings.client_id, secrets.token_hex(10))
-                client_secret = store.setting("client_secret", settings.client_secret, secrets.token_hex(16))
+                client_id = store.setting(
+                    "client_id", settings.client_id, secrets.token_hex(10)
+                )
+                client_secret = store.setting(
+                    "client_secret", settings.client_secret, secrets.token_hex(16)
+                )
             listener = _listen(settings.host, settings.port)
             switches = Switches().changed(settings.switches)
             control = Control(store, switches, Faults(settings.faults))
-            server = _Server(Application(RequestCheck(client_id, client_secret, store), control, self._log))
-            thread = threading.Thread(target=server.run, args=([listener],), name="sandbox")
+            server = _Server(
+                Application(
+                    RequestCheck(client_id, client_secret, store), control, self._log
+                )
+            )
+            thread = threading.Thread(
+                target=server.run, args=([listener],), name="sandbox"
+            )
             thread.start()
             try:
                 host, port = listener.getsockname()[:2]
@@ -116,7 +129,10 @@ def serve(settings: SandboxSettings) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {
+        number: signal.signal(number, on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         with Sandbox(settings, log=_to_standard_error).running() as running:
             sys.stdout.write(

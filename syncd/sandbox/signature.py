@@ -34,7 +34,9 @@ def string_to_sign(method: str, url: str, body: bytes, headers: str = "") -> str
     return "\n".join((method, digest, headers, url))
 
 
-def sign(secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = "") -> str:
+def sign(
+    secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = ""
+) -> str:
     """Return the upper-case hexadecimal HMAC-SHA256 of a request; without an access token for token calls."""
     message = client_id + access_token + t + nonce + text
     signed = hmac.new(secret.encode(), message.encode(), hashlib.sha256)

@@ -104,7 +104,9 @@ class Store:
         """
         try:
             # Opened by the caller's thread, used by the server's: never by both at once.
-            self._database = sqlite3.connect(file or ":memory:", check_same_thread=False, timeout=1)
+            self._database = sqlite3.connect(
+                file or ":memory:", check_same_thread=False, timeout=1
+            )
         except sqlite3.Error as error:
             raise _unusable(file, error) from error
         try:
@@ -126,7 +128,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._database.__exit__(kind, error, trace)
 
@@ -150,16 +155,22 @@ class Store:
         ).rowcount
         if changed:
             oldest = written_at - KEEP_VERSIONS_MS
-            self._database.execute("DELETE FROM versions WHERE replaced_at < ?", (oldest,))
+            self._database.execute(
+                "DELETE FROM versions WHERE replaced_at < ?", (oldest,)
+            )
         values = [_to_column(getattr(reservation, name)) for name in _COLUMNS]
         self._database.execute(_SAVE, (*values, written_at))
 
-    def reservation(self, reservation_id: str, as_of: int | None = None) -> StoredReservation | None:
+    def reservation(
+        self, reservation_id: str, as_of: int | None = None
+    ) -> StoredReservation | None:
         """Return one reservation, now or as it was at `as_of`; None also for what can be no id."""
         if not re.fullmatch(r"[0-9]{1,18}|[1-8][0-9]{18}", reservation_id):
             return None
         values = {"id": int(reservation_id)}
-        found = self._select(("reservation_id = :id",), values, as_of, "reservation_id", 1)
+        found = self._select(
+            ("reservation_id = :id",), values, as_of, "reservation_id", 1
+        )
         return found[0] if found else None
 
     def holders(
@@ -168,7 +179,12 @@ class Store:
         """Return the reservations of status 1 and 2 that have the room between two times (epoch ms)."""
         overlap = "start_time <= :end AND end_time >= :start" if touching else _OVERLAP
         clauses = ("room_id = :room", overlap, _NEAR, "status IN (1, 2)")
-        values = {"room": room_id, "start": start, "end": end, "longest": self._longest()}
+        values = {
+            "room": room_id,
+            "start": start,
+            "end": end,
+            "longest": self._longest(),
+        }
         return self._select(clauses, values, None, "start_time")
 
     def unused_since(self, start: int) -> list[StoredReservation]:
@@ -208,7 +224,9 @@ class Store:
         return self._select(("1",), {}, None, "reservation_id")
 
     def _longest(self) -> int:
-        row = self._database.execute("SELECT max(end_time - start_time) FROM reservations").fetchone()
+        row = self._database.execute(
+            "SELECT max(end_time - start_time) FROM reservations"
+        ).fetchone()
         return int(row[0] or 0)
 
     def _select(
@@ -220,13 +238,17 @@ class Store:
         limit: int = -1,
         offset: int = 0,
     ) -> list[StoredReservation]:
-        query = f"{_source(clauses, as_of)} ORDER BY {order} LIMIT :limit OFFSET :offset"
+        query = (
+            f"{_source(clauses, as_of)} ORDER BY {order} LIMIT :limit OFFSET :offset"
+        )
         values = {**values, "as_of": as_of, "limit": limit, "offset": offset}
         return [_to_reservation(row) for row in self._database.execute(query, values)]
 
     # Documents: rooms, users, settings, approvals, ...
 
-    def put(self, kind: str, document_id: str, body: Mapping[str, Any], parent: str = "") -> None:
+    def put(
+        self, kind: str, document_id: str, body: Mapping[str, Any], parent: str = ""
+    ) -> None:
         """Write a document."""
         self._database.execute(
             "INSERT INTO documents (kind, id, parent, body) VALUES (?, ?, ?, ?)"
@@ -259,7 +281,9 @@ class Store:
     def grant(self, expires_at: int) -> tuple[str, str]:
         """Store a new access token with its refresh token, and return both."""
         pair = secrets.token_hex(16), secrets.token_hex(16)
-        self._database.execute("INSERT INTO tokens VALUES (?, ?, ?, 0)", (*pair, expires_at))
+        self._database.execute(
+            "INSERT INTO tokens VALUES (?, ?, ?, 0)", (*pair, expires_at)
+        )
         return pair
 
     def token_expiry(self, access_token: str) -> int | None:
@@ -272,7 +296,9 @@ class Store:
 
     def end_token(self, access_token: str) -> None:
         """End an access token; its refresh token still works."""
-        self._database.execute("UPDATE tokens SET expires_at = 0 WHERE access_token = ?", (access_token,))
+        self._database.execute(
+            "UPDATE tokens SET expires_at = 0 WHERE access_token = ?", (access_token,)
+        )
 
     def end_pair(self, refresh_token: str) -> bool:
         """End a refresh token and the access token that came with it; return whether it was good."""
@@ -285,11 +311,15 @@ class Store:
 
     def setting(self, name: str, value: str | None, default: str) -> str:
         """Return a lasting value: the given one, else the stored one, else the default; store it."""
-        row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        row = self._database.execute(
+            "SELECT value FROM settings WHERE name = ?", (name,)
+        ).fetchone()
         chosen = default if row is None else row[0]
         if value is not None:
             chosen = value
-        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, chosen))
+        self._database.execute(
+            "INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, chosen)
+        )
         return str(chosen)
 
 
@@ -301,7 +331,9 @@ def _unusable(file: Path | None, error: sqlite3.Error) -> SandboxUnusable:
 
 
 _OVERLAP: Final = "start_time < :end AND end_time > :start"
-_NEAR: Final = "start_time >= :start - :longest"  # lets the index skip what is long over
+_NEAR: Final = (
+    "start_time >= :start - :longest"  # lets the index skip what is long over
+)
 _NAMES: Final = ", ".join(_COLUMNS)
 _SAVE: Final = (
     f"INSERT OR REPLACE INTO reservations ({_NAMES}, written_at)"  # noqa: S608  # constants

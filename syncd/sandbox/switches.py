@@ -58,33 +58,72 @@ class Switches:
     """The choices in force; see `SWITCHES` for their meanings."""
 
     past_start: Annotated[bool, "a start in the past is accepted"] = True
-    advance_limit: Annotated[bool, "max_day of the booking rules is enforced for meetings in a room"] = True
-    advance_limit_roomless: Annotated[bool, "max_day is enforced for meetings without a room too"] = False
-    length_limits: Annotated[bool, "min_minute and max_hour are enforced for meetings in a room"] = False
-    opening_hours: Annotated[
-        bool, "weekdays and opening hours are enforced for meetings in a room, in time_zone"
+    advance_limit: Annotated[
+        bool, "max_day of the booking rules is enforced for meetings in a room"
+    ] = True
+    advance_limit_roomless: Annotated[
+        bool, "max_day is enforced for meetings without a room too"
     ] = False
-    time_zone: Annotated[str, "the zone of the opening hours and of the daily report"] = "UTC"
-    touching_conflicts: Annotated[bool, "a meeting that starts when another ends conflicts with it"] = False
-    unknown_rooms: Annotated[bool, "a room id that the sandbox does not know is accepted"] = True
-    unknown_users: Annotated[bool, "a user id that the sandbox does not know is accepted"] = True
-    list_window: Annotated[ListWindow, "which meetings a list by time holds"] = ListWindow.OVERLAP
+    length_limits: Annotated[
+        bool, "min_minute and max_hour are enforced for meetings in a room"
+    ] = False
+    opening_hours: Annotated[
+        bool,
+        "weekdays and opening hours are enforced for meetings in a room, in time_zone",
+    ] = False
+    time_zone: Annotated[
+        str, "the zone of the opening hours and of the daily report"
+    ] = "UTC"
+    touching_conflicts: Annotated[
+        bool, "a meeting that starts when another ends conflicts with it"
+    ] = False
+    unknown_rooms: Annotated[
+        bool, "a room id that the sandbox does not know is accepted"
+    ] = True
+    unknown_users: Annotated[
+        bool, "a user id that the sandbox does not know is accepted"
+    ] = True
+    list_window: Annotated[ListWindow, "which meetings a list by time holds"] = (
+        ListWindow.OVERLAP
+    )
     list_order: Annotated[Order, "how lists of meetings are sorted"] = Order.START
-    list_lag: Annotated[float, "seconds by which lists lag behind writes (at most 3600)"] = 0.0
+    list_lag: Annotated[
+        float, "seconds by which lists lag behind writes (at most 3600)"
+    ] = 0.0
     page_size: Annotated[int, "entries on a page when the request does not say"] = 20
-    page_cap: Annotated[int, "most entries on a page; a larger page_size is cut down silently"] = 100
+    page_cap: Annotated[
+        int, "most entries on a page; a larger page_size is cut down silently"
+    ] = 100
     topic_match: Annotated[Match, "how the topic filter compares"] = Match.CONTAINS
-    user_match: Annotated[Match, "how the filters of the user list compare"] = Match.EXACT
-    cancel_cancelled: Annotated[Repeat, "the result of cancelling a cancelled meeting"] = Repeat.TRUE
-    modify_cancelled: Annotated[bool, "a cancelled or rejected meeting can be modified"] = False
-    revive: Annotated[bool, "a cancelled or rejected meeting can be set to status 1 or 2"] = False
-    omitted: Annotated[Omitted, "optional fields that a modification leaves out"] = Omitted.KEPT
+    user_match: Annotated[Match, "how the filters of the user list compare"] = (
+        Match.EXACT
+    )
+    cancel_cancelled: Annotated[
+        Repeat, "the result of cancelling a cancelled meeting"
+    ] = Repeat.TRUE
+    modify_cancelled: Annotated[
+        bool, "a cancelled or rejected meeting can be modified"
+    ] = False
+    revive: Annotated[
+        bool, "a cancelled or rejected meeting can be set to status 1 or 2"
+    ] = False
+    omitted: Annotated[Omitted, "optional fields that a modification leaves out"] = (
+        Omitted.KEPT
+    )
     max_attachments: Annotated[int, "most attachments of a meeting"] = 10
-    nonce_repeated: Annotated[bool, "a request with a nonce that was seen before is accepted"] = True
-    grant_kills_previous: Annotated[bool, "a token grant ends the tokens granted before"] = False
-    unknown_token_code: Annotated[int, "code for a token that was never issued (an ended one: 1010)"] = 1011
+    nonce_repeated: Annotated[
+        bool, "a request with a nonce that was seen before is accepted"
+    ] = True
+    grant_kills_previous: Annotated[
+        bool, "a token grant ends the tokens granted before"
+    ] = False
+    unknown_token_code: Annotated[
+        int, "code for a token that was never issued (an ended one: 1010)"
+    ] = 1011
     token_seconds: Annotated[int, "life of an access token"] = 7200
-    time_window: Annotated[int, "seconds by which t may differ from the clock of the server"] = 300
+    time_window: Annotated[
+        int, "seconds by which t may differ from the clock of the server"
+    ] = 300
 
     def changed(self, values: Mapping[str, object]) -> Switches:
         """Return these switches with some set to a text or a JSON value, as `parse_switch` takes it.
@@ -112,7 +151,11 @@ def _text(value: object) -> str:
 def _meaning(name: str) -> str:
     (meaning,) = get_type_hints(Switches, include_extras=True)[name].__metadata__
     default = _DEFAULTS[name]
-    return f"{meaning} ({', '.join(type(default))})" if isinstance(default, StrEnum) else str(meaning)
+    return (
+        f"{meaning} ({', '.join(type(default))})"
+        if isinstance(default, StrEnum)
+        else str(meaning)
+    )
 
 
 SWITCHES: dict[str, tuple[str, str]] = {
@@ -136,7 +179,9 @@ def parse_switch(text: str) -> tuple[str, str]:
 def _value(name: str, text: str) -> Any:
     default = _DEFAULTS.get(name)
     if default is None:
-        raise ValueError(f"there is no switch {name!r}; the switches are {', '.join(SWITCHES)}")
+        raise ValueError(
+            f"there is no switch {name!r}; the switches are {', '.join(SWITCHES)}"
+        )
     if isinstance(default, bool):
         known = {"on": True, "true": True, "off": False, "false": False}
         if text.lower() not in known:
@@ -144,7 +189,9 @@ def _value(name: str, text: str) -> Any:
         return known[text.lower()]
     if isinstance(default, StrEnum):
         if text not in tuple(type(default)):
-            raise ValueError(f"{name} is one of {', '.join(type(default))}, got {text!r}")
+            raise ValueError(
+                f"{name} is one of {', '.join(type(default))}, got {text!r}"
+            )
         return type(default)(text)
     if isinstance(default, (int, float)):
         number = "a whole number" if isinstance(default, int) else "a number"
@@ -154,13 +201,20 @@ def _value(name: str, text: str) -> Any:
             raise ValueError(f"{name} is {number}, got {text!r}") from None
         lowest, highest = _RANGES.get(name, (1, 10**9))
         if not lowest <= value <= highest:
-            raise ValueError(f"{name} is {number} from {lowest} to {highest}, got {text!r}")
+            raise ValueError(
+                f"{name} is {number} from {lowest} to {highest}, got {text!r}"
+            )
         return value
     try:
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{name} is an IANA time zone such as Europe/Berlin, got {text!r}") from None
+        raise ValueError(
+            f"{name} is an IANA time zone such as Europe/Berlin, got {text!r}"
+        ) from None
     return text
 
 
-_RANGES: dict[str, tuple[int, int]] = {"list_lag": (0, 3600), "max_attachments": (0, 10**9)}
+_RANGES: dict[str, tuple[int, int]] = {
+    "list_lag": (0, 3600),
+    "max_attachments": (0, 10**9),
+}

@@ -46,7 +46,9 @@ class FeedStore(Protocol):
 
     def snapshot(self, source: str) -> Snapshot | None: ...
     def body(self, source: str, digest: str) -> Body | None: ...
-    def keep_snapshot(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None: ...
+    def keep_snapshot(
+        self, source: str, snapshot: Snapshot, body: Body | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,14 @@ class Subscription:
     def identity(self) -> str:
         """Return a digest of all that a person can change, secrets too: a new one is asked for at once."""
         feed = self.feed
-        settings = (feed.url, feed.timeout_s, feed.max_bytes, feed.allow_hosts, feed.tls, self.interval)
+        settings = (
+            feed.url,
+            feed.timeout_s,
+            feed.max_bytes,
+            feed.allow_hosts,
+            feed.tls,
+            self.interval,
+        )
         told = repr((settings, _told(feed.auth)))
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 
@@ -121,7 +130,9 @@ class Subscriptions:
         self._store = store
         self._clock = clock
         self._guard = threading.Lock()
-        self._arrived: dict[str, Fresh | NotModified | SourceUnavailable | SourceMalformed] = {}
+        self._arrived: dict[
+            str, Fresh | NotModified | SourceUnavailable | SourceMalformed
+        ] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._subscriptions
@@ -131,7 +142,9 @@ class Subscriptions:
         until = self._known(name).wait_until
         return until if until is not None and until > self._clock() else None
 
-    def requests(self, names: Iterable[str], *, force: bool = False) -> dict[Feed, Validators | None]:
+    def requests(
+        self, names: Iterable[str], *, force: bool = False
+    ) -> dict[Feed, Validators | None]:
         """Return the feeds among `names` that may be asked now, each with its validators or None.
 
         A feed that failed more than once, or was not read as a whole for `UNCONDITIONAL_EVERY`, is asked
@@ -140,14 +153,20 @@ class Subscriptions:
         now = self._clock()
         asked: dict[Feed, Validators | None] = {}
         for name in names:
-            if name not in self._subscriptions or (self.waits_until(name) and not force):
+            if name not in self._subscriptions or (
+                self.waits_until(name) and not force
+            ):
                 continue
             known = self._known(name)
-            recent = known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
+            recent = (
+                known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
+            )
             # What goes wrong again and again, a timeout say, may be for the condition.
             left_out = known.failures > 1 or (known.unconditional_until or now) > now
             conditional = recent and not force and not left_out and known.digest
-            asked[self._subscriptions[name].feed] = _validators(known) if conditional else None
+            asked[self._subscriptions[name].feed] = (
+                _validators(known) if conditional else None
+            )
         return asked
 
     def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
@@ -182,9 +201,12 @@ class Subscriptions:
             case None:
                 raise self._left_alone(name, known)
             case SourceUnavailable() | SourceMalformed():
-                retry_at = answer.retry_at if isinstance(answer, SourceUnavailable) else None
+                retry_at = (
+                    answer.retry_at if isinstance(answer, SourceUnavailable) else None
+                )
                 self._store.keep_snapshot(
-                    name, known.failed(now, self._subscriptions[name].interval, retry_at)
+                    name,
+                    known.failed(now, self._subscriptions[name].interval, retry_at),
                 )
                 raise answer
             case NotModified():
@@ -197,18 +219,30 @@ class Subscriptions:
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
                 accept = partial(self._keep, name, known, answer, now)
-                return FetchedFeed((answer.document,), accept, notes=_notes(known, answer, now))
+                return FetchedFeed(
+                    (answer.document,), accept, notes=_notes(known, answer, now)
+                )
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
         """Store the validators of an answer and its body; a body without validators is not stored."""
-        answered = replace(known.answered(), document=fresh.host, base_url=fresh.base_url, read_at=now)
+        answered = replace(
+            known.answered(), document=fresh.host, base_url=fresh.base_url, read_at=now
+        )
         match fresh.validators:
             case None:
-                nothing = replace(answered, digest="", etag="", last_modified="", target="")
+                nothing = replace(
+                    answered, digest="", etag="", last_modified="", target=""
+                )
                 self._store.keep_snapshot(name, nothing)
             case Validators(etag, last_modified, target):
                 digest = fresh.body.digest
-                kept = replace(answered, digest=digest, etag=etag, last_modified=last_modified, target=target)
+                kept = replace(
+                    answered,
+                    digest=digest,
+                    etag=etag,
+                    last_modified=last_modified,
+                    target=target,
+                )
                 self._store.keep_snapshot(name, kept, fresh.body)
 
     def _kept(self, name: str, digest: str) -> Iterator[bytes]:
@@ -228,11 +262,17 @@ class Subscriptions:
     def _known(self, name: str) -> Snapshot:
         identity = self._subscriptions[name].identity
         known = self._store.snapshot(name)
-        return known if known is not None and known.identity == identity else Snapshot(identity)
+        return (
+            known
+            if known is not None and known.identity == identity
+            else Snapshot(identity)
+        )
 
     def _left_alone(self, name: str, known: Snapshot) -> SourceError:
         if known.wait_until is None:
-            return SourceUnavailable(name, "it was not asked, because syncd is stopping")
+            return SourceUnavailable(
+                name, "it was not asked, because syncd is stopping"
+            )
         until = f"{known.wait_until:%Y-%m-%d %H:%M} UTC"
         return SourceUnavailable(
             name,

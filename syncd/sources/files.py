@@ -115,7 +115,9 @@ class FileSource:
         In a directory or glob one bad file becomes a problem, and the others are documents.
         What only reading a document tells is raised then, by the document.
         """
-        now = self._clock()  # before anything is looked at, so that nothing seems older than it is
+        now = (
+            self._clock()
+        )  # before anything is looked at, so that nothing seems older than it is
         folder, pattern = self._meant()
         if not pattern:
             try:
@@ -149,7 +151,9 @@ class FileSource:
             return self._path, ""
         return folder, pattern
 
-    def _members(self, folder: Path, pattern: str) -> list[os.DirEntry[str]] | list[Path]:
+    def _members(
+        self, folder: Path, pattern: str
+    ) -> list[os.DirEntry[str]] | list[Path]:
         """Return the files of a directory or a glob, sorted, so that equal trees read equally.
 
         Raises `SourceUnavailable` for a glob that never matched anything: it may be meant otherwise.
@@ -160,7 +164,9 @@ class FileSource:
                 if not pattern:
                     calendars = [entry for entry in entries if _is_calendar(entry.name)]
                     return sorted(calendars, key=lambda entry: entry.name)
-            found = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+            found = sorted(
+                path for path in folder.glob(pattern) if not path.name.startswith(".")
+            )
         except OSError as error:
             raise self._unavailable(f"the directory {folder}", error) from None
         if found:
@@ -187,7 +193,9 @@ class FileSource:
         content = partial(self._blocks, os.fspath(file), signature)
         # Bytes of a name that are no text become \udc80 and the like, which any database and terminal takes.
         name = name.encode("utf-8", "backslashreplace").decode()
-        return Document(name, content, signature=signature, looks=looks, size=status.st_size)
+        return Document(
+            name, content, signature=signature, looks=looks, size=status.st_size
+        )
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:
         """Yield the blocks of one state of a file: of the one with this signature, if that is given.
@@ -198,7 +206,9 @@ class FileSource:
         for _ in range(_ATTEMPTS):
             handed_out = False
             try:
-                before = path.stat()  # before it is opened: opening a pipe would wait for its writer
+                before = (
+                    path.stat()
+                )  # before it is opened: opening a pipe would wait for its writer
                 self._require_readable(file, before)
                 if signature not in ("", _looks(before)):
                     break
@@ -216,12 +226,15 @@ class FileSource:
                 raise self._unavailable(file, error) from None
             if handed_out:
                 break
-        raise SourceUnavailable(self.name, f"{file} is being written to; it is read in the next cycle")
+        raise SourceUnavailable(
+            self.name, f"{file} is being written to; it is read in the next cycle"
+        )
 
     def _require_readable(self, name: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise SourceMalformed(
-                self.name, f"{name} is not a regular file; correct path, or put a calendar there"
+                self.name,
+                f"{name} is not a regular file; correct path, or put a calendar there",
             )
         if status.st_size > self._max_bytes:
             raise SourceMalformed(
@@ -249,7 +262,10 @@ def _is_calendar(name: str) -> bool:
 def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
     """Tell whether an open file is as before; that a replaced file is unlinked changes its ctime alone."""
     same_file = os.path.samestat(before, after)
-    same_content = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    same_content = (before.st_size, before.st_mtime_ns) == (
+        after.st_size,
+        after.st_mtime_ns,
+    )
     same_time = before.st_ctime_ns == after.st_ctime_ns or after.st_nlink == 0
     return same_file and same_content and same_time
 

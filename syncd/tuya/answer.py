@@ -40,7 +40,11 @@ class Answer:
     @property
     def trace(self) -> str:
         """Return the code and, if there is one, the trace id, for a sentence to a person."""
-        return f"code {self.code}, trace id {self.tid}" if self.tid else f"code {self.code}"
+        return (
+            f"code {self.code}, trace id {self.tid}"
+            if self.tid
+            else f"code {self.code}"
+        )
 
 
 class NoAnswer(Exception):
@@ -51,7 +55,13 @@ class NoAnswer(Exception):
     """
 
     def __init__(
-        self, what: str, cure: str, *, sent: bool = True, passes: bool = True, said_no: bool = False
+        self,
+        what: str,
+        cure: str,
+        *,
+        sent: bool = True,
+        passes: bool = True,
+        said_no: bool = False,
     ) -> None:
         self.cure = cure
         self.sent = sent

@@ -21,7 +21,14 @@ from syncd.core.apitime import ApiTime
 from syncd.core.listing import Listing
 from syncd.core.mark import Mark
 from syncd.core.reservation import Reservation, ReservationSpec, epoch_ms
-from syncd.errors import ApiUnusable, ConfigError, NotDone, OutcomeUnknown, Refused, Unanswered
+from syncd.errors import (
+    ApiUnusable,
+    ConfigError,
+    NotDone,
+    OutcomeUnknown,
+    Refused,
+    Unanswered,
+)
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady
 from syncd.tuya.content import AnswerFields, BookingRules, Room
@@ -42,9 +49,7 @@ REGIONS: dict[str, str] = {
 """Endpoint by region (page "API Request"; Singapore from public clients)."""
 
 # A host in lower case and not of the encoded kind, with a port that exists.
-_PLAIN_ENDPOINT = (
-    r"https?://(?!xn--)[a-z0-9-]{1,63}(\.(?!xn--)[a-z0-9-]{1,63})*(:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}))?"
-)
+_PLAIN_ENDPOINT = r"https?://(?!xn--)[a-z0-9-]{1,63}(\.(?!xn--)[a-z0-9-]{1,63})*(:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}))?"
 
 _RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
 _ROOMS = "/v2.0/iot-03/meeting-rooms"
@@ -110,7 +115,9 @@ class TuyaApi:
             if self._opened is None:
                 try:
                     self._opened = self._open()
-                except ConfigError as error:  # of the environment: all else was looked at before
+                except (
+                    ConfigError
+                ) as error:  # of the environment: all else was looked at before
                     raise ApiUnusable(f"{error}; nothing was changed") from None
                 if self._closed:
                     self._opened.close()
@@ -174,21 +181,28 @@ class TuyaApi:
         if content.identifier(reservation_id) is None:
             return None
         try:
-            found = self._channel.read_one(f"{_RESERVATIONS}/{reservation_id}", control=_RULES)
+            found = self._channel.read_one(
+                f"{_RESERVATIONS}/{reservation_id}", control=_RULES
+            )
         except Unanswered as error:
             self._count_failure(error)
-            return Reservation.unread(reservation_id, f"The API fails when it is asked for it: {error}.")
+            return Reservation.unread(
+                reservation_id, f"The API fails when it is asked for it: {error}."
+            )
         except Refused as refusal:
             if refusal.code == codes.NOT_FOUND:
                 return None
             return Reservation.unread(
-                reservation_id, f"The API refuses to tell of it (code {refusal.code}{_trace(refusal)})."
+                reservation_id,
+                f"The API refuses to tell of it (code {refusal.code}{_trace(refusal)}).",
             )
         self._failures = 0
         there = content.reservation(found, reservation_id)
         named = AnswerFields(found).identifier("reservation_id", "id")
         if named not in (None, reservation_id):
-            return Reservation.unread(reservation_id, f"The API answers with another one, {named}.")
+            return Reservation.unread(
+                reservation_id, f"The API answers with another one, {named}."
+            )
         return there
 
     def _count_failure(self, error: Unanswered) -> None:
@@ -203,7 +217,12 @@ class TuyaApi:
             )
 
     def find(
-        self, start: datetime, end: datetime, *, creator: str | None = None, room_ids: Sequence[str] = ()
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        creator: str | None = None,
+        room_ids: Sequence[str] = (),
     ) -> Listing:
         """Return all reservations of the window in any status, oldest first ("Query Meeting List").
 
@@ -246,7 +265,9 @@ class TuyaApi:
                 return content.UNCONFIGURED_RULES
             raise _unanswered("the booking rules", refusal) from None
         if found and not isinstance(found, dict):
-            raise Unanswered("the API's answer to the question for the booking rules makes no sense")
+            raise Unanswered(
+                "the API's answer to the question for the booking rules makes no sense"
+            )
         return content.booking_rules(found)
 
     def rooms(self) -> tuple[Room, ...]:
@@ -286,14 +307,20 @@ class TuyaApi:
 
     # Writes: `asked` is when they were decided (None: now); held up for long after that they do not leave.
 
-    def create(self, spec: ReservationSpec, mark: Mark | None, *, asked: ApiTime | None = None) -> str:
+    def create(
+        self, spec: ReservationSpec, mark: Mark | None, *, asked: ApiTime | None = None
+    ) -> str:
         """Book a meeting and return its reservation id ("Add Meeting Reservation").
 
         An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
         """
-        result = self._channel.write("POST", _RESERVATIONS, content.payload(spec, mark), asked)
+        result = self._channel.write(
+            "POST", _RESERVATIONS, content.payload(spec, mark), asked
+        )
         if result is False:
-            raise NotDone("The API answered that it was not booked (result false), and not why.")
+            raise NotDone(
+                "The API answered that it was not booked (result false), and not why."
+            )
         reservation_id = content.identifier(result)
         if reservation_id is None:
             raise OutcomeUnknown(
@@ -316,13 +343,19 @@ class TuyaApi:
 
     def cancel(self, reservation_id: str, *, asked: ApiTime | None = None) -> None:
         """Cancel a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
-        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked)
+        self._change(
+            f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked
+        )
 
-    def _change(self, path: str, body: Mapping[str, object], asked: ApiTime | None) -> None:
+    def _change(
+        self, path: str, body: Mapping[str, object], asked: ApiTime | None
+    ) -> None:
         # Page "Modify Meeting Reservation": result is true when modified, false when that failed.
         result = self._channel.write("PUT", path, body, asked)
         if result is False:
-            raise NotDone("The API answered that the change failed (result false), and not why.")
+            raise NotDone(
+                "The API answered that the change failed (result false), and not why."
+            )
         if result is not True:
             raise OutcomeUnknown(
                 "the API reported success without confirming the change; syncd settles it by looking"
@@ -352,7 +385,9 @@ def _listed(pages: Pages) -> Listing:
 
 
 def _unanswered(what: str, refusal: Refused) -> Unanswered:
-    return Unanswered(f"the API refuses to tell {what} (code {refusal.code}{_trace(refusal)})")
+    return Unanswered(
+        f"the API refuses to tell {what} (code {refusal.code}{_trace(refusal)})"
+    )
 
 
 def _trace(refusal: Refused) -> str:
@@ -375,5 +410,7 @@ def _windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetim
 
 def _known(reservation_id: str) -> str:
     if content.identifier(reservation_id) is None:
-        raise ValueError("a reservation id comes from the API and stands in a URL as it is")
+        raise ValueError(
+            "a reservation id comes from the API and stands in a URL as it is"
+        )
     return reservation_id

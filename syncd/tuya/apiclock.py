@@ -34,8 +34,12 @@ class ApiClock:
     def __init__(self, elapsed: Callable[[], float] = steady) -> None:
         self.elapsed = elapsed
         self._lock = threading.Lock()
-        self._anchor: tuple[int, float, float] | None = None  # the API's ms; when asked, when answered
-        self._outlier_s: float | None = None  # how far the last answer was off, if it was left out
+        self._anchor: tuple[int, float, float] | None = (
+            None  # the API's ms; when asked, when answered
+        )
+        self._outlier_s: float | None = (
+            None  # how far the last answer was off, if it was left out
+        )
 
     def note(self, server_ms: int, asked_s: float, *, certain: bool = False) -> None:
         """Take the time that an answer told, just now, to a request of a moment of the steady clock.
@@ -51,7 +55,9 @@ class ApiClock:
                 known_ms, _, known_at_s = self._anchor
                 since_s = answered_s - known_at_s
                 off_s = (server_ms - known_ms) / 1000 - since_s
-            is_first = self._outlier_s is None or abs(off_s - self._outlier_s) > _OUTLIER_S
+            is_first = (
+                self._outlier_s is None or abs(off_s - self._outlier_s) > _OUTLIER_S
+            )
             if abs(off_s) > _OUTLIER_S and is_first:
                 self._outlier_s = off_s
                 return

@@ -20,7 +20,14 @@ from typing import NoReturn
 import stamina
 
 from syncd.core.apitime import ApiTime
-from syncd.errors import ApiUnusable, NotExecuted, OutcomeUnknown, RateLimited, Refused, Unanswered
+from syncd.errors import (
+    ApiUnusable,
+    NotExecuted,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    Unanswered,
+)
 from syncd.tuya import codes
 from syncd.tuya.answer import Answer, NoAnswer
 from syncd.tuya.apiclock import ApiClock, steady
@@ -135,7 +142,9 @@ class Channel:
             return _repeated(lambda: self._call("GET", path, query or {}, b""))
         except NoAnswer as missing:
             if missing.said_no:
-                raise Refused(0, "") from None  # a no concerns what was asked for, also without a code
+                raise Refused(
+                    0, ""
+                ) from None  # a no concerns what was asked for, also without a code
             raise _unusable(missing) from None
 
     def read_one(self, path: str, control: str) -> object:
@@ -156,7 +165,11 @@ class Channel:
             raise _unusable(missing) from None
 
     def write(
-        self, method: str, path: str, body: Mapping[str, object], asked: ApiTime | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object],
+        asked: ApiTime | None = None,
     ) -> object:
         """Return the `result` of a mutating request that was asked for at a moment (None: now).
 
@@ -181,7 +194,9 @@ class Channel:
     def _ask_for_token(self) -> object:
         try:
             return _repeated(
-                lambda: self._call("GET", "/v1.0/token", {"grant_type": "1"}, b"", for_token=True)
+                lambda: self._call(
+                    "GET", "/v1.0/token", {"grant_type": "1"}, b"", for_token=True
+                )
             )
         except NoAnswer as missing:
             raise _unusable(missing) from None
@@ -199,7 +214,9 @@ class Channel:
         """Send until there is a result, each remedy once, waiting as often as there are waits; return it."""
         deadline = None if method == "GET" else SigningDeadline(self._api_clock, asked)
         try:
-            return self._exchanged(method, path, query, body, for_token=for_token, deadline=deadline)
+            return self._exchanged(
+                method, path, query, body, for_token=for_token, deadline=deadline
+            )
         finally:
             self._pace.give_back()
 
@@ -229,7 +246,11 @@ class Channel:
             remedy = codes.REMEDIES.get(answer.code)
             if remedy is Remedy.WAIT:
                 self._hold_as_asked(answer, next(waits, None))
-            elif remedy is None or remedy in tried or (for_token and remedy is Remedy.RENEW_TOKEN):
+            elif (
+                remedy is None
+                or remedy in tried
+                or (for_token and remedy is Remedy.RENEW_TOKEN)
+            ):
                 self._refuse(answer, remedy, for_token=for_token)
             else:
                 tried.add(remedy)
@@ -253,7 +274,9 @@ class Channel:
             )
         self._pace.hold(max(wait_s, asked_s or 0.0))
 
-    def _refuse(self, answer: Answer, remedy: Remedy | None, *, for_token: bool) -> NoReturn:
+    def _refuse(
+        self, answer: Answer, remedy: Remedy | None, *, for_token: bool
+    ) -> NoReturn:
         """Raise `ApiUnusable` with its cure if no call can succeed, else `Refused`."""
         sentence = codes.cure(answer.code)
         if remedy is Remedy.SET_CLOCK:
@@ -272,7 +295,9 @@ class Channel:
             sentence = "the API gives no token: check api.client_id, api.client_secret and api.region"
         if sentence is None:
             raise Refused(answer.code, answer.message, answer.tid)
-        raise ApiUnusable(f"{sentence} ({answer.trace}; nothing was changed)", code=answer.code)
+        raise ApiUnusable(
+            f"{sentence} ({answer.trace}; nothing was changed)", code=answer.code
+        )
 
 
 def _repeated(call: Callable[[], object]) -> object:

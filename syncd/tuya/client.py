@@ -70,7 +70,9 @@ class SigningClient:
         api_clock: ApiClock,
     ) -> None:
         if not (client_id and client_id.isascii() and client_id.isprintable()):
-            raise ConfigError(["api.client_id: must be the plain text that the Tuya console shows"])
+            raise ConfigError(
+                ["api.client_id: must be the plain text that the Tuya console shows"]
+            )
         self._endpoint = endpoint.rstrip("/")
         self._client_id = client_id
         self._client_secret = client_secret
@@ -81,7 +83,11 @@ class SigningClient:
             transport=gate,
             timeout=httpx.Timeout(timeout_s),
             # A bounded answer stays bounded when nobody compresses it.
-            headers={"user-agent": "syncd", "accept": "application/json", "accept-encoding": "identity"},
+            headers={
+                "user-agent": "syncd",
+                "accept": "application/json",
+                "accept-encoding": "identity",
+            },
         )
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -95,7 +101,13 @@ class SigningClient:
         return str(epoch_ms(known.latest))
 
     def send(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes, token: str, t: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+        token: str,
+        t: str,
     ) -> Answer:
         """Send one request, signed for the time `t`, and return its answer, whatever the API says in it.
 
@@ -131,7 +143,9 @@ class SigningClient:
         self._closing.set()
         self._close_when_idle()
 
-    def _headers(self, method: str, url: str, body: bytes, token: str, t: str) -> dict[str, str]:
+    def _headers(
+        self, method: str, url: str, body: bytes, token: str, t: str
+    ) -> dict[str, str]:
         nonce = uuid4().hex
         headers = {
             "client_id": self._client_id,
@@ -165,15 +179,25 @@ class SigningClient:
         try:
             with (
                 self._exchange_underway(),
-                self._http.stream(method, url, content=body, headers=dict(headers)) as response,
+                self._http.stream(
+                    method, url, content=body, headers=dict(headers)
+                ) as response,
             ):
                 for chunk in response.iter_bytes():
                     content += chunk
                     if len(content) > _LARGEST_ANSWER:
-                        raise NoAnswer("the API's answer is too large", CHECK_ENDPOINT, passes=False)
+                        raise NoAnswer(
+                            "the API's answer is too large",
+                            CHECK_ENDPOINT,
+                            passes=False,
+                        )
                     if time.monotonic() > deadline:
-                        raise NoAnswer("the API's answer did not end in time", CHECK_NETWORK)
-                retry_after_s = seconds_to_wait(response.headers.get("retry-after"), self._clock())
+                        raise NoAnswer(
+                            "the API's answer did not end in time", CHECK_NETWORK
+                        )
+                retry_after_s = seconds_to_wait(
+                    response.headers.get("retry-after"), self._clock()
+                )
                 return response.status_code, retry_after_s, bytes(content)
         except WriteNotArmed:
             raise _stopping() from None  # it was when the call began, and stopped while it waited
@@ -208,7 +232,9 @@ class SigningClient:
 
 
 def _stopping() -> ApiUnusable:
-    return ApiUnusable("syncd is stopping; nothing was changed; it goes on after the next start")
+    return ApiUnusable(
+        "syncd is stopping; nothing was changed; it goes on after the next start"
+    )
 
 
 def _parameters(pairs: list[tuple[str, str]], encode: Callable[[str], str]) -> str:

@@ -88,5 +88,8 @@ _CURES = {
 def cure(code: int) -> str | None:
     """Return what a person has to do before any call succeeds; None if the code concerns one request only."""
     if code // 1000 == 28841:
-        return _CURES.get(code, "the subscription does not allow this call: look at it in the Tuya console")
+        return _CURES.get(
+            code,
+            "the subscription does not allow this call: look at it in the Tuya console",
+        )
     return _CURES.get(code)

@@ -14,7 +14,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from syncd.core.mark import Mark
-from syncd.core.reservation import Attachment, Reservation, ReservationSpec, ReservationStatus
+from syncd.core.reservation import (
+    Attachment,
+    Reservation,
+    ReservationSpec,
+    ReservationStatus,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_MS, _LATEST_MS = 10**12, 10**13  # 2001 to 2286
@@ -40,7 +45,15 @@ class BookingRules:
 
 
 UNCONFIGURED_RULES = BookingRules(
-    booking_date=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    booking_date=(
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ),
     start_time="07:00",
     end_time="23:00",
     min_minute=30,
@@ -67,7 +80,9 @@ class Room:
     open: bool
 
 
-def payload(spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = None) -> dict[str, object]:
+def payload(
+    spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = None
+) -> dict[str, object]:
     """Return the JSON body of "Add Meeting Reservation"; with `modifier`, of "Modify Meeting Reservation".
 
     A modification carries the full representation, since the documentation does not say whether a field
@@ -80,7 +95,9 @@ def payload(spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = 
             del body["meeting_room_id"]
         else:
             body["meeting_room_id"] = ""
-    body["description"] = spec.description if mark is None else mark.append_to(spec.description)
+    body["description"] = (
+        spec.description if mark is None else mark.append_to(spec.description)
+    )
     if modifier is not None:
         body["modifier"] = modifier
     return body
@@ -152,13 +169,17 @@ def reservation(value: object, reservation_id: str = "") -> Reservation:
     one.
     """
     if not isinstance(value, dict):
-        return Reservation.unread(reservation_id, "What the API tells of it is no reservation.")
+        return Reservation.unread(
+            reservation_id, "What the API tells of it is no reservation."
+        )
     fields = AnswerFields(value)
     status = fields.integer("status")
     known = ReservationStatus(status) if status in set(ReservationStatus) else None
     unsaid, unreadable = _gaps(fields)
     return Reservation(
-        reservation_id=reservation_id or fields.identifier("reservation_id", "id") or "",
+        reservation_id=reservation_id
+        or fields.identifier("reservation_id", "id")
+        or "",
         status=known,
         topic=fields.text("topic"),
         start=fields.moment("start_time"),
@@ -175,7 +196,9 @@ def reservation(value: object, reservation_id: str = "") -> Reservation:
         modified_at=fields.moment("gmt_modified"),
         attachments=tuple(_attachment(item) for item in fields.items("attachments")),
         unsaid=unsaid,
-        flaw=f"Its {' and its '.join(unreadable)} cannot be read." if unreadable else "",
+        flaw=f"Its {' and its '.join(unreadable)} cannot be read."
+        if unreadable
+        else "",
     )
 
 
@@ -184,7 +207,11 @@ def _gaps(fields: AnswerFields) -> tuple[frozenset[str], list[str]]:
     unsaid: set[str] = set()
     unreadable: list[str] = []
     for name in (*_TEXTS, *_LISTS):
-        found = fields.value("room_id", "meeting_room_id") if name == "room_id" else fields.value(name)
+        found = (
+            fields.value("room_id", "meeting_room_id")
+            if name == "room_id"
+            else fields.value(name)
+        )
         readable = _is_text(found) if name in _TEXTS else _is_list_of_texts(found)
         if not readable:
             unsaid.add(name)
@@ -195,7 +222,9 @@ def _gaps(fields: AnswerFields) -> tuple[frozenset[str], list[str]]:
 
 def _notice_time_s(fields: AnswerFields) -> int | None:
     seconds = fields.integer("notice_time")
-    return seconds if seconds is not None and 0 <= seconds <= _LONGEST_NOTICE_S else None
+    return (
+        seconds if seconds is not None and 0 <= seconds <= _LONGEST_NOTICE_S else None
+    )
 
 
 def _well_formed(text: str) -> str:

@@ -21,14 +21,18 @@ _LONGEST_LATENESS_S = 0.05  # that is made up for; more would be a burst
 class Pace:
     """A rate limiter; turns are given in the order in which threads ask; `sleep` waits so many seconds."""
 
-    def __init__(self, requests_per_second: float, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, requests_per_second: float, sleep: Callable[[float], None]
+    ) -> None:
         self._interval_s = 1.0 / requests_per_second
         self._lateness_s = min(self._interval_s, _LONGEST_LATENESS_S)
         self._sleep = sleep
         self._lock = threading.Lock()
         self._next = time.monotonic()
         self._held_until = 0.0
-        self._holders: set[int] = set()  # threads that were given a turn and are not done
+        self._holders: set[int] = (
+            set()
+        )  # threads that were given a turn and are not done
 
     def take_turn(self) -> None:
         """Wait for the next turn that nobody has; raise what `sleep` raises."""

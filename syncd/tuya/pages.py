@@ -22,7 +22,9 @@ _PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
 
 def _name(item: object) -> str:
     """Return what tells an item from the others: its id, else its whole JSON text."""
-    return AnswerFields(item).identifier("reservation_id", "id") or json.dumps(item, sort_keys=True)
+    return AnswerFields(item).identifier("reservation_id", "id") or json.dumps(
+        item, sort_keys=True
+    )
 
 
 class Pages:
@@ -33,7 +35,13 @@ class Pages:
     its total became another number between two pages, as when somebody books meanwhile.
     """
 
-    def __init__(self, channel: Channel, path: str, query: Mapping[str, str], most: int = MOST_PAGES) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        path: str,
+        query: Mapping[str, str],
+        most: int = MOST_PAGES,
+    ) -> None:
         self._channel = channel
         self._path = path
         self._query = query
@@ -60,7 +68,10 @@ class Pages:
             more = self._goes_on(page, number, news=news)
             if not more:
                 return
-            if self._total is not None and self._total > self._most * self._count / number:
+            if (
+                self._total is not None
+                and self._total > self._most * self._count / number
+            ):
                 self.too_many = True
                 break
         else:
@@ -104,7 +115,9 @@ class Pages:
         complete = total == self._count
         if total is not None and more == complete:
             said = "goes on" if more else "ends"
-            self._suspect(f"The API's list {said} after {self._count} items and says that it has {total}.")
+            self._suspect(
+                f"The API's list {said} after {self._count} items and says that it has {total}."
+            )
         return more
 
     def _lacks_items(self, total: int | None, *, news: bool) -> bool:
@@ -114,7 +127,9 @@ class Pages:
         if total == self._count:
             return False
         if not news:
-            self._suspect(f"The API's list shows {self._count} items and says that it has {total}.")
+            self._suspect(
+                f"The API's list shows {self._count} items and says that it has {total}."
+            )
         return news
 
     def _suspect(self, sentence: str) -> None:

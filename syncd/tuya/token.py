@@ -64,13 +64,18 @@ class AccessToken:
         given = self._ask()
         fields = given if isinstance(given, dict) else {}
         token = fields.get("access_token")
-        if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
+        if not (
+            isinstance(token, str) and token and token.isascii() and token.isprintable()
+        ):
             raise ApiUnusable(
                 "the API answered without a token; nothing was changed; "
                 "check that api.endpoint is the reservation API"
             )
         # The guide page names the field `expire` in its table and `expire_time` in its example.
-        life_s = whole_number(fields.get("expire_time", fields.get("expire"))) or _TOKEN_LIFE_S
+        life_s = (
+            whole_number(fields.get("expire_time", fields.get("expire")))
+            or _TOKEN_LIFE_S
+        )
         self._renew_at = time.monotonic() + life_s - min(_LONGEST_LEAD_S, life_s / 10)
         self._token = token
         return token

@@ -40,7 +40,10 @@ class Gate(httpx.BaseTransport):
     """
 
     def __init__(
-        self, endpoint: str, count_call: Callable[[str], None], budget_left: Callable[[], int | None]
+        self,
+        endpoint: str,
+        count_call: Callable[[str], None],
+        budget_left: Callable[[], int | None],
     ) -> None:
         self._connections = _connections(endpoint)
         self._count_call = count_call
@@ -63,7 +66,9 @@ class Gate(httpx.BaseTransport):
     def require_armed(self, method: str) -> None:
         """Raise `WriteNotArmed` for anything but GET while not armed."""
         if method != "GET" and not self._armed:
-            raise WriteNotArmed(f"{method} while the API client is not armed; nothing was sent")
+            raise WriteNotArmed(
+                f"{method} while the API client is not armed; nothing was sent"
+            )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Pass a request on, if it may pass; raise `ApiUnusable` when no calls are left this month."""
@@ -95,7 +100,9 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
     try:
         url = parsed_url(endpoint)
     except UnusableUrl as unusable:
-        raise ConfigError([f"api.endpoint: {unusable}, such as https://openapi.tuyaeu.com"]) from None
+        raise ConfigError(
+            [f"api.endpoint: {unusable}, such as https://openapi.tuyaeu.com"]
+        ) from None
     variable, proxy = "", None
     if not (_is_loopback(url.host) or urllib.request.proxy_bypass(url.host)):
         variable, proxy = _proxy_of(url.scheme)
@@ -103,7 +110,9 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
         raise ConfigError([_NO_PROXY.format(variable)])
     # One more, so that a question at the end of an interrupted cycle does not wait for all that hang.
     limits = httpx.Limits(
-        max_connections=CONNECTIONS + 1, max_keepalive_connections=CONNECTIONS, keepalive_expiry=_IDLE_S
+        max_connections=CONNECTIONS + 1,
+        max_keepalive_connections=CONNECTIONS,
+        keepalive_expiry=_IDLE_S,
     )
     try:
         context = verifying_context(otherwise=certifi.where())
@@ -116,7 +125,12 @@ def _connections(endpoint: str) -> httpx.HTTPTransport:
 
 def _proxy_of(scheme: str) -> tuple[str, str | None]:
     """Return the environment variable that names a scheme's proxy, and the proxy; as curl reads them."""
-    for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in (
+        f"{scheme}_proxy",
+        f"{scheme.upper()}_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ):
         proxy = os.environ.get(name, "").strip()
         # A server that runs scripts puts a header of whoever asks it into HTTP_PROXY.
         if not proxy or (name == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ):

@@ -49,7 +49,9 @@ def tables_of(config: Config) -> Tables:
 class Tables:
     """Renders for one terminal: times in `zone`, rooms by name."""
 
-    def __init__(self, console: Screen, zone: tzinfo, room_names: dict[str, str]) -> None:
+    def __init__(
+        self, console: Screen, zone: tzinfo, room_names: dict[str, str]
+    ) -> None:
         self._console = console
         self._zone = zone
         self._rooms = room_names
@@ -60,7 +62,9 @@ class Tables:
         if plan.changes:
             self._changes(plan.changes)
         counts = Counter(_action(change) for change in plan.changes)
-        said = ", ".join(f"{counts[action]} to {action}" for action in _ACTIONS if counts[action])
+        said = ", ".join(
+            f"{counts[action]} to {action}" for action in _ACTIONS if counts[action]
+        )
         self._console.print(
             f"{said or 'Nothing to do'}; {plan.unchanged} unchanged. "
             f"Mode {plan.mode.value}, plan {plan.checksum}."
@@ -90,22 +94,38 @@ class Tables:
         self._console.print(table)
         self._more(len(shown))
         for (action, reason, detail), count in alike:
-            self._console.print(f"… and {count} more to {action}, {reason}: {detail}", style="dim")
+            self._console.print(
+                f"… and {count} more to {action}, {reason}: {detail}", style="dim"
+            )
 
     def _oddities(self, oddities: Iterable[Oddity]) -> None:
         """Print what stands at the API that a person should look at, a line each."""
         for oddity in oddities:
             reservation = oddity.reservation_id
-            named = f"reservation {reservation}" if reservation else _decapitalised(oddity.about)
+            named = (
+                f"reservation {reservation}"
+                if reservation
+                else _decapitalised(oddity.about)
+            )
             sentence = f"In Tuya, {named} ({oddity.reason.value}): {oddity.detail}"
             self._console.print(sentence, style="red", markup=False)
 
     def cycle(self, report: CycleReport) -> None:
         """Print what a cycle did."""
-        done = ("created", "updated", "cancelled", "adopted", "unchanged", "waiting", "skipped")
+        done = (
+            "created",
+            "updated",
+            "cancelled",
+            "adopted",
+            "unchanged",
+            "waiting",
+            "skipped",
+        )
         concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
         said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
-        self._console.print(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
+        self._console.print(
+            f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s."
+        )
         for name in concerns:
             count = report.counts[name]
             if count:
@@ -126,7 +146,9 @@ class Tables:
     def _sources(self, sources: Sequence[SourceReport]) -> None:
         for source in sources:
             if source.error:
-                self._console.print(f"Source {source.name}: {source.error}.", style="red")
+                self._console.print(
+                    f"Source {source.name}: {source.error}.", style="red"
+                )
             for note in source.notes:
                 self._console.print(f"Source {source.name}: {note}", style="yellow")
 
@@ -174,10 +196,14 @@ class Tables:
         self._console.print(self.bookings(few[:_MANY]))
         self._more(len(few))
         for (state, detail), count in alike:
-            self._console.print(f"… and {count} more are {state}: {detail}", style="dim")
+            self._console.print(
+                f"… and {count} more are {state}: {detail}", style="dim"
+            )
 
     def _source_table(self, sources: Iterable[SourceStatus]) -> None:
-        table = _table("source", "state", "last read", "events", "quarantined", "problem")
+        table = _table(
+            "source", "state", "last read", "events", "quarantined", "problem"
+        )
         for source in sources:
             table.add_row(
                 source.name,
@@ -205,7 +231,9 @@ class Tables:
             )
         for source, files in status.missing_files.items():
             for file in files:
-                self._console.print(f"Source {source}: {missing_told(file)}", style="yellow")
+                self._console.print(
+                    f"Source {source}: {missing_told(file)}", style="yellow"
+                )
         held = status.held
         if held.checksum:
             self._console.print(
@@ -216,8 +244,12 @@ class Tables:
     def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
         """Return a table of bookings by time."""
         table = _table("when", "room", "meeting", "state", "reservation")
-        for booking in sorted(bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)):
-            state = words(booking.state.value, style=_STYLES.get(booking.state.value, ""))
+        for booking in sorted(
+            bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)
+        ):
+            state = words(
+                booking.state.value, style=_STYLES.get(booking.state.value, "")
+            )
             if booking.detail:
                 state = Text.assemble(state, words(f" {booking.detail}", "dim"))
             table.add_row(
@@ -231,7 +263,9 @@ class Tables:
 
     def _more(self, count: int) -> None:
         if count > _MANY:
-            self._console.print(f"… and {count - _MANY} more; --json has all.", style="dim")
+            self._console.print(
+                f"… and {count - _MANY} more; --json has all.", style="dim"
+            )
 
     def _room(self, room_id: object) -> Text:
         if room_id is None:
@@ -316,8 +350,15 @@ def _why(change: Change) -> str:
     if isinstance(change, Update):
         return f"{change.reason.value}: {', '.join(change.changed)}"
     if isinstance(change, Create) and change.reason is Reason.NEW:
-        return "; ".join(note.detail for note in change.meeting.notes) or change.reason.value
-    return f"{change.reason.value}: {change.detail}" if change.detail else change.reason.value
+        return (
+            "; ".join(note.detail for note in change.meeting.notes)
+            or change.reason.value
+        )
+    return (
+        f"{change.reason.value}: {change.detail}"
+        if change.detail
+        else change.reason.value
+    )
 
 
 def _sameness(change: Change) -> tuple[str, str, str] | None:
@@ -359,7 +400,9 @@ def few_of_each(
             seen[name] += 1
         if name is None or seen[name] <= few(name):
             shown.append(row)
-    return shown, [(name, count - few(name)) for name, count in seen.items() if count > few(name)]
+    return shown, [
+        (name, count - few(name)) for name, count in seen.items() if count > few(name)
+    ]
 
 
 def _trouble_of(booking: Booking) -> tuple[str, str] | None:
@@ -370,5 +413,7 @@ def _trouble_of(booking: Booking) -> tuple[str, str] | None:
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for header in headers:
-        table.add_column(header, no_wrap=header in {"", "when", "reservation"}, overflow="fold")
+        table.add_column(
+            header, no_wrap=header in {"", "when", "reservation"}, overflow="fold"
+        )
     return table

@@ -48,7 +48,10 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
     match change:
         case Create(meeting=meeting, generation=generation):
             mark = Mark.of(instance, meeting.key, generation) if marker else None
-            return {**_meeting(change, "create", meeting), "payload": payload(meeting.spec, mark)}
+            return {
+                **_meeting(change, "create", meeting),
+                "payload": payload(meeting.spec, mark),
+            }
         case Update(meeting=meeting, booking=booking):
             mark = Mark.find(booking.mark) if booking.mark else None
             return {
@@ -59,16 +62,27 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
             }
         case Wait(meeting=meeting, booking=booking):
             reservation_id = booking.reservation_id if booking else None
-            return {**_meeting(change, "wait", meeting), "reservation_id": reservation_id}
+            return {
+                **_meeting(change, "wait", meeting),
+                "reservation_id": reservation_id,
+            }
         case Cancel(booking=booking):
-            return {**_booking(change, "cancel", booking), "evidence": change.evidence.value}
+            return {
+                **_booking(change, "cancel", booking),
+                "evidence": change.evidence.value,
+            }
         case Hold(booking=booking):
-            return {**_booking(change, "hold", booking), "approvable": change.approvable}
+            return {
+                **_booking(change, "hold", booking),
+                "approvable": change.approvable,
+            }
         case Skip():
             return _skip(change)
 
 
-def _row(change: Change, action: str, uid: str, recurrence_id: str | None) -> dict[str, object]:
+def _row(
+    change: Change, action: str, uid: str, recurrence_id: str | None
+) -> dict[str, object]:
     return {
         "action": action,
         "uid": uid,
@@ -214,7 +228,12 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
         "adopted": [booking_document(booking) for booking in adoption.adopted],
         "duplicates": adoption.duplicates,
         "strays": [
-            {"reservation_id": s.reservation_id, "topic": s.topic, "start": iso(s.start), "end": iso(s.end)}
+            {
+                "reservation_id": s.reservation_id,
+                "topic": s.topic,
+                "start": iso(s.start),
+                "end": iso(s.end),
+            }
             for s in adoption.strays
         ],
         "sources": [{"name": s.name, "error": s.error} for s in adoption.unreadable],

@@ -50,4 +50,9 @@ def screen() -> Screen:
 
 def progress_screen() -> Screen:
     """Return standard error for a progress bar."""
-    return Screen(file=getattr(sys.stderr, "drawn", sys.stderr), highlight=False, markup=False, emoji=False)
+    return Screen(
+        file=getattr(sys.stderr, "drawn", sys.stderr),
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

@@ -72,7 +72,13 @@ class Status:
 
     @classmethod
     def of(
-        cls, ledger: Ledger, *, mode: str, configured: Iterable[str], monthly_calls: int, now: datetime
+        cls,
+        ledger: Ledger,
+        *,
+        mode: str,
+        configured: Iterable[str],
+        monthly_calls: int,
+        now: datetime,
     ) -> Status:
         """Return what the ledger knows, without asking anybody; raises `LedgerError`."""
         records = ledger.sources.all()
@@ -84,7 +90,9 @@ class Status:
         return cls(
             mode=mode,
             bookings=bookings,
-            sources=tuple(SourceStatus.of(name, records.get(name)) for name in configured),
+            sources=tuple(
+                SourceStatus.of(name, records.get(name)) for name in configured
+            ),
             held=ledger.facts.get(HELD) or Held(),
             missing_files=missing_files or {},
             oddities=all_oddities(ledger.facts, bookings),
@@ -100,7 +108,9 @@ class Status:
     @property
     def current(self) -> tuple[Booking, ...]:
         """Return the bookings that are neither cancelled nor ended."""
-        return tuple(booking for booking in self.bookings if booking.state not in CLOSED_STATES)
+        return tuple(
+            booking for booking in self.bookings if booking.state not in CLOSED_STATES
+        )
 
     @property
     def in_doubt(self) -> int:
@@ -129,4 +139,6 @@ def _is_open(booking: Booking) -> bool:
     """Return whether a booking waits for a person, or for what is to be found out."""
     if booking.in_doubt or booking.reason in REFUSALS:
         return True
-    return booking.state is BookingState.REFUSED and booking.reason is not Reason.DROPPED
+    return (
+        booking.state is BookingState.REFUSED and booking.reason is not Reason.DROPPED
+    )

@@ -24,12 +24,25 @@ _HASHINGS = 7  # of which the median counts; all ratios depend on it
 
 def main() -> None:
     """Measure what the arguments ask for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("cycles", "latency", "rate", "profile"), default="cycles")
-    parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of events")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("cycles", "latency", "rate", "profile"),
+        default="cycles",
+    )
+    parser.add_argument(
+        "--sizes", default="1000,10000,100000", help="numbers of events"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of which the median counts"
+    )
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--output", type=Path, default=Path("benchmark-results"), metavar="DIR")
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmark-results"), metavar="DIR"
+    )
     wanted = parser.parse_args()
     log.configure("console", "warning")
     sizes = sorted({int(size) for size in wanted.sizes.split(",")})
@@ -57,23 +70,36 @@ def monday(now: datetime) -> datetime:
 def _cycles(output: Path, sizes: list[int], rounds: int, *, peers: bool) -> None:
     began = datetime.now(UTC)
     environment = Peers.installed(output / "peers") if peers else None
-    results = Results([], _version(), {**versions(), **(environment.versions if environment else {})}, began)
+    results = Results(
+        [],
+        _version(),
+        {**versions(), **(environment.versions if environment else {})},
+        began,
+    )
     for size in sizes:
         bench = Bench(output / f"{size}", size, monday(began))
         try:
             measured = measure(bench, rounds, _say)
-            sha, in_blocks = (hashing(bench.base, _HASHINGS, way) for way in ("whole", "blocks"))
+            sha, in_blocks = (
+                hashing(bench.base, _HASHINGS, way) for way in ("whole", "blocks")
+            )
             compared = Compared(measured, sha, in_blocks)
             _say("syncd once as a whole process")
             compared.once = bench.once(_RUNS)
             results.sizes.append(compared)
-            _write(results, output)  # now and later: a long run that is ended early is not in vain
+            _write(
+                results, output
+            )  # now and later: a long run that is ended early is not in vain
             if environment is not None:
                 _say("vdirsyncer")
                 compared.vdirsyncer = environment.vdirsyncer(bench, rounds)
                 _say("the straightforward pipeline")
-                compared.straightforward, occurrences = environment.straightforward(bench, rounds)
-                _say(f"it found {occurrences} occurrences, syncd {compared.measured.occurrences}")
+                compared.straightforward, occurrences = environment.straightforward(
+                    bench, rounds
+                )
+                _say(
+                    f"it found {occurrences} occurrences, syncd {compared.measured.occurrences}"
+                )
                 _write(results, output)
         finally:
             bench.clear()
@@ -89,7 +115,12 @@ def _write(results: Results, output: Path) -> None:
 
 def _version() -> Figures:
     """A whole process of `syncd --version`."""
-    return middle([run_measured([sys.executable, "-m", "syncd", "--version"])[0] for _ in range(_RUNS)])
+    return middle(
+        [
+            run_measured([sys.executable, "-m", "syncd", "--version"])[0]
+            for _ in range(_RUNS)
+        ]
+    )
 
 
 def picture(results: Results) -> str:
@@ -97,17 +128,36 @@ def picture(results: Results) -> str:
     sizes = {one.measured.size: one for one in results.sizes}
     shown = [
         (COLD, FRESH),
-        *((case, LIVING) for case in WARM if case.name not in {"shuffled", "header", "compared"}),
+        *(
+            (case, LIVING)
+            for case in WARM
+            if case.name not in {"shuffled", "header", "compared"}
+        ),
     ]
     lines = [
-        Line(case.title, {n: one.measured.cases[case.name][kind].own_s for n, one in sizes.items()})
+        Line(
+            case.title,
+            {n: one.measured.cases[case.name][kind].own_s for n, one in sizes.items()},
+        )
         for case, kind in shown
     ]
-    lines.append(Line("sha256 of the file", {n: one.sha.wall_s for n, one in sizes.items()}, peer=True))
-    parsed = {n: one.straightforward.wall_s for n, one in sizes.items() if one.straightforward}
+    lines.append(
+        Line(
+            "sha256 of the file",
+            {n: one.sha.wall_s for n, one in sizes.items()},
+            peer=True,
+        )
+    )
+    parsed = {
+        n: one.straightforward.wall_s for n, one in sizes.items() if one.straightforward
+    }
     if parsed:
         lines.append(Line("icalendar + recurring-ical-events", parsed, peer=True))
-    synchronised = {n: one.vdirsyncer["unchanged"].wall_s for n, one in sizes.items() if one.vdirsyncer}
+    synchronised = {
+        n: one.vdirsyncer["unchanged"].wall_s
+        for n, one in sizes.items()
+        if one.vdirsyncer
+    }
     if synchronised:
         lines.append(Line("vdirsyncer, nothing changed", synchronised, peer=True))
     return svg("What a cycle costs", lines)
@@ -121,10 +171,16 @@ def _profile(output: Path, size: int) -> None:
         bench.book()
         for case in WARM:
             for kind in (LIVING, FRESH):
-                bench.warm(case, kind, profile=output / f"{case.name}-{kind.partition(' ')[0]}.pstats")
+                bench.warm(
+                    case,
+                    kind,
+                    profile=output / f"{case.name}-{kind.partition(' ')[0]}.pstats",
+                )
     finally:
         shutil.rmtree(bench.folder)
-    _say(f"written to {output}: {', '.join(sorted(file.name for file in output.glob('*.pstats')))}")
+    _say(
+        f"written to {output}: {', '.join(sorted(file.name for file in output.glob('*.pstats')))}"
+    )
 
 
 def _keep(file: Path, found: object) -> None:

@@ -31,7 +31,9 @@ def _one(archive: Archive) -> Edit:
 
 
 def _percent(archive: Archive) -> Edit:
-    chosen = random.Random(archive.seed).sample(range(archive.events), archive.events // 100)
+    chosen = random.Random(archive.seed).sample(
+        range(archive.events), archive.events // 100
+    )
     return Edit(changed=frozenset(chosen))
 
 
@@ -91,7 +93,11 @@ class Bench:
         self._versions = folder / "versions"
         self._versions.mkdir(parents=True, exist_ok=True)
         self.base = self.version("base")
-        edits = {self.version(case.name): case.edit(self.archive) for case in WARM if case.edit is not None}
+        edits = {
+            self.version(case.name): case.edit(self.archive)
+            for case in WARM
+            if case.edit is not None
+        }
         self.archive.write_versions({self.base: AS_IT_IS, **edits})
         place(self.base, self.calendar)
         self.office = Office(folder, self.archive.rooms, [("office", self.calendar)])
@@ -111,7 +117,9 @@ class Bench:
         with self._world("empty"):
             first = cycle(self.office.configuration, self.archive.now)
             for number in range(1, _MOST_CYCLES):
-                if not cycle(self.office.configuration, self.archive.now + number * _STEP).understood:
+                if not cycle(
+                    self.office.configuration, self.archive.now + number * _STEP
+                ).understood:
                     break
         self.office.keep("booked")
         return first
@@ -126,7 +134,9 @@ class Bench:
             self._happen(case)
             return self._cycle(case, None, profile)
 
-    def _cycle(self, case: Case, between: Callable[[], object] | None, profile: Path | None) -> Figures:
+    def _cycle(
+        self, case: Case, between: Callable[[], object] | None, profile: Path | None
+    ) -> Figures:
         return cycle(
             self.office.configuration,
             self.archive.now + _MOST_CYCLES * _STEP,
@@ -145,9 +155,16 @@ class Bench:
         with self._world("booked"):
             place(self.base, self.calendar)
             time.sleep(SETTLED_S)
-            for _ in range(2):  # the clock is the machine's here, so something may have come into reach
+            for _ in range(
+                2
+            ):  # the clock is the machine's here, so something may have come into reach
                 run_measured(self.office.command("once", "--json"))
-            return middle([run_measured(self.office.command("once", "--json"))[0] for _ in range(runs)])
+            return middle(
+                [
+                    run_measured(self.office.command("once", "--json"))[0]
+                    for _ in range(runs)
+                ]
+            )
 
     @contextmanager
     def _world(self, state: str, *, mode: str = "full") -> Iterator[None]:
@@ -174,6 +191,7 @@ def measure(bench: Bench, rounds: int, say: Callable[[str], None]) -> Measured:
     for case in WARM:
         say(case.title)
         measured.cases[case.name] = {
-            kind: middle([bench.warm(case, kind) for _ in range(rounds)]) for kind in (LIVING, FRESH)
+            kind: middle([bench.warm(case, kind) for _ in range(rounds)])
+            for kind in (LIVING, FRESH)
         }
     return measured

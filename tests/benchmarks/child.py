@@ -30,7 +30,9 @@ from syncd.ics import ParsedSeries, ParserPool, RawEvent
 from syncd.ledger.facts import COMPARED_AT
 from syncd.tuya import TuyaApi
 
-_CYCLES_BEFORE = 2  # the first one loads what is known, the second one is as all that follow
+_CYCLES_BEFORE = (
+    2  # the first one loads what is known, the second one is as all that follow
+)
 
 
 class CallTime:
@@ -67,7 +69,10 @@ class Understandings:
         parse_all = ParserPool.parse_all
 
         def counted(
-            pool: ParserPool, work: Mapping[str, Sequence[RawEvent]], *given: Any, **named: Any
+            pool: ParserPool,
+            work: Mapping[str, Sequence[RawEvent]],
+            *given: Any,
+            **named: Any,
         ) -> Iterator[ParsedSeries]:
             self.count += len(work)
             return parse_all(pool, work, *given, **named)
@@ -81,10 +86,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.child")
     parser.add_argument("configuration", type=Path)
     parser.add_argument("--now", type=datetime.fromisoformat, required=True)
-    parser.add_argument("--later", type=float, default=0.0, help="hours that pass before what is measured")
+    parser.add_argument(
+        "--later",
+        type=float,
+        default=0.0,
+        help="hours that pass before what is measured",
+    )
     parser.add_argument("--living", action="store_true")
-    parser.add_argument("--compared", action="store_true", help="the first cycle compares with the API")
-    parser.add_argument("--compares", action="store_true", help="the one that is measured does")
+    parser.add_argument(
+        "--compared", action="store_true", help="the first cycle compares with the API"
+    )
+    parser.add_argument(
+        "--compares", action="store_true", help="the one that is measured does"
+    )
     parser.add_argument("--profile", type=Path)
     wanted = parser.parse_args()
     config = load(wanted.configuration)
@@ -93,14 +107,22 @@ def main() -> None:
     passed = timedelta()
 
     def now() -> datetime:
-        present: datetime = wanted.now + passed + timedelta(seconds=time.monotonic() - began)
+        present: datetime = (
+            wanted.now + passed + timedelta(seconds=time.monotonic() - began)
+        )
         return present
 
     opening = time.perf_counter()
     with open_ledger(config, owner=True) as ledger:
-        assembly.utc_now = now  # the service itself knows no other clock than the machine's
+        assembly.utc_now = (
+            now  # the service itself knows no other clock than the machine's
+        )
         parts = assembly.assemble(
-            config, ledger, owner=True, pool=ParserPool(keep=False), stopping=lambda: False
+            config,
+            ledger,
+            owner=True,
+            pool=ParserPool(keep=False),
+            stopping=lambda: False,
         )
         opened_s = time.perf_counter() - opening
         if wanted.living:
@@ -110,7 +132,9 @@ def main() -> None:
                 parts.reconciler.cycle()
             _say("ready")
             sys.stdin.readline()
-            Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew: proc(5)
+            Path("/proc/self/clear_refs").write_text(
+                "5"
+            )  # the peak of memory begins anew: proc(5)
         if wanted.compares:
             ledger.facts.set(COMPARED_AT, None)
         passed = timedelta(hours=wanted.later)
@@ -131,7 +155,9 @@ def main() -> None:
                 "calls": dict(report.calls),
                 "understood": understandings.count,
                 "counts": dict(report.counts),
-                "error": report.error or "; ".join(s.error for s in report.sources if s.error) or None,
+                "error": report.error
+                or "; ".join(s.error for s in report.sources if s.error)
+                or None,
             }
         )
     )
@@ -146,7 +172,9 @@ def _cpu_s() -> float:
     """Seconds of processors used by this process and by those that it started and that ended."""
     return sum(
         used.ru_utime + used.ru_stime
-        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        for used in map(
+            resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
     )
 
 

@@ -24,8 +24,17 @@ BEHIND, AHEAD = timedelta(days=1826), timedelta(days=365)
 _SERIES, _OVERRIDES = 0.139, 0.067  # of all VEVENTs
 _MORE_TIME = timedelta(minutes=15)  # that an edit gives an event
 _LATER = timedelta(minutes=30)  # by which an override begins later than its series
-_HOURS = (8, 10, 12, 14, 16)  # at which meetings begin; none lasts, moved and edited, as long as two hours
-_SINGLES_IN_A_PLACE, _SERIES_IN_A_PLACE = 250, 5  # a place is one hour of one room, over all the years
+_HOURS = (
+    8,
+    10,
+    12,
+    14,
+    16,
+)  # at which meetings begin; none lasts, moved and edited, as long as two hours
+_SINGLES_IN_A_PLACE, _SERIES_IN_A_PLACE = (
+    250,
+    5,
+)  # a place is one hour of one room, over all the years
 _PEOPLE = 400
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
@@ -36,8 +45,15 @@ def _zone(name: str, *observances: str) -> str:
 
 
 def _observance(kind: str, start: str, before: str, after: str, rule: str = "") -> str:
-    lines = [f"BEGIN:{kind}", f"DTSTART:{start}", f"TZOFFSETFROM:{before}", f"TZOFFSETTO:{after}"]
-    return "\r\n".join([*lines, *([f"RRULE:FREQ=YEARLY;{rule}"] if rule else []), f"END:{kind}"])
+    lines = [
+        f"BEGIN:{kind}",
+        f"DTSTART:{start}",
+        f"TZOFFSETFROM:{before}",
+        f"TZOFFSETTO:{after}",
+    ]
+    return "\r\n".join(
+        [*lines, *([f"RRULE:FREQ=YEARLY;{rule}"] if rule else []), f"END:{kind}"]
+    )
 
 
 _OF_EUROPE = {"DAYLIGHT": "BYMONTH=3;BYDAY=-1SU", "STANDARD": "BYMONTH=10;BYDAY=-1SU"}
@@ -48,42 +64,62 @@ _ZONES = (
         "Europe/Berlin",
         _zone(
             "Europe/Berlin",
-            _observance("DAYLIGHT", "19810329T020000", "+0100", "+0200", _OF_EUROPE["DAYLIGHT"]),
-            _observance("STANDARD", "19961027T030000", "+0200", "+0100", _OF_EUROPE["STANDARD"]),
+            _observance(
+                "DAYLIGHT", "19810329T020000", "+0100", "+0200", _OF_EUROPE["DAYLIGHT"]
+            ),
+            _observance(
+                "STANDARD", "19961027T030000", "+0200", "+0100", _OF_EUROPE["STANDARD"]
+            ),
         ),
     ),
     (
         "Europe/London",
         _zone(
             "Europe/London",
-            _observance("DAYLIGHT", "19810329T010000", "+0000", "+0100", _OF_EUROPE["DAYLIGHT"]),
-            _observance("STANDARD", "19961027T020000", "+0100", "+0000", _OF_EUROPE["STANDARD"]),
+            _observance(
+                "DAYLIGHT", "19810329T010000", "+0000", "+0100", _OF_EUROPE["DAYLIGHT"]
+            ),
+            _observance(
+                "STANDARD", "19961027T020000", "+0100", "+0000", _OF_EUROPE["STANDARD"]
+            ),
         ),
     ),
     (
         "America/New_York",
         _zone(
             "America/New_York",
-            _observance("DAYLIGHT", "20070311T020000", "-0500", "-0400", "BYMONTH=3;BYDAY=2SU"),
-            _observance("STANDARD", "20071104T020000", "-0400", "-0500", "BYMONTH=11;BYDAY=1SU"),
+            _observance(
+                "DAYLIGHT", "20070311T020000", "-0500", "-0400", "BYMONTH=3;BYDAY=2SU"
+            ),
+            _observance(
+                "STANDARD", "20071104T020000", "-0400", "-0500", "BYMONTH=11;BYDAY=1SU"
+            ),
         ),
     ),
     (
         "Asia/Kolkata",
-        _zone("Asia/Kolkata", _observance("STANDARD", "19700101T000000", "+0530", "+0530")),
+        _zone(
+            "Asia/Kolkata", _observance("STANDARD", "19700101T000000", "+0530", "+0530")
+        ),
     ),
     (
         "W. Europe Standard Time",  # as Outlook writes it
         _zone(
             "W. Europe Standard Time",
-            _observance("STANDARD", "16010101T030000", "+0200", "+0100", "BYDAY=-1SU;BYMONTH=10"),
-            _observance("DAYLIGHT", "16010101T020000", "+0100", "+0200", "BYDAY=-1SU;BYMONTH=3"),
+            _observance(
+                "STANDARD", "16010101T030000", "+0200", "+0100", "BYDAY=-1SU;BYMONTH=10"
+            ),
+            _observance(
+                "DAYLIGHT", "16010101T020000", "+0100", "+0200", "BYDAY=-1SU;BYMONTH=3"
+            ),
         ),
     ),
 )
 
 _FIRST_NAMES = "Anna Bjørn Chloé Dmitrij Élise Farid Grażyna Hélène Ingrid José Käthe Łukasz Müge Noël"
-_LAST_NAMES = "Åberg Brandão Çelik Dvořák Eriksson Fürst García Høyer Jančar Kővári Meißner Nuñez"
+_LAST_NAMES = (
+    "Åberg Brandão Çelik Dvořák Eriksson Fürst García Høyer Jančar Kővári Meißner Nuñez"
+)
 _SUBJECTS = (
     "agenda budget Bericht café Entwurf forecast für Größe hiring invoice Jour fixe kick-off launch margin "
     "négociation offer Präsentation quarter review Straße supplier target Übergabe vendor workshop 会议 план"
@@ -94,7 +130,9 @@ _WORDS = _SUBJECTS.split()
 def fold(line: str) -> str:
     """A content line in parts of at most 75 octets, none of which ends inside a character (RFC 5545 3.1)."""
     if line.isascii():
-        return "\r\n ".join([line[:75], *(line[at : at + 74] for at in range(75, len(line), 74))])
+        return "\r\n ".join(
+            [line[:75], *(line[at : at + 74] for at in range(75, len(line), 74))]
+        )
     parts: list[str] = []
     part, octets = "", 0
     for character in line:
@@ -192,14 +230,21 @@ class Archive:
         """The rooms in which all this takes place."""
         count = -(-(self._places_of_series + self._places_of_singles) // len(_HOURS))
         return tuple(
-            Room(f"{self.name}-{n}", f"room-{n}.{self.name}@example.com", f"Room {self.name} {n}")
+            Room(
+                f"{self.name}-{n}",
+                f"room-{n}.{self.name}@example.com",
+                f"Room {self.name} {n}",
+            )
             for n in range(count)
         )
 
     def coming(self, days: int = 30) -> list[int]:
         """Numbers of the single events of the coming days, soonest first."""
         first, last = self.now.date(), self.now.date() + timedelta(days)
-        found = [(self._single(n).start, n) for n in range(self.series + self.overrides, self.events)]
+        found = [
+            (self._single(n).start, n)
+            for n in range(self.series + self.overrides, self.events)
+        ]
         return [n for start, n in sorted(found) if first < start.date() < last]
 
     def write(self, path: Path, edit: Edit = AS_IT_IS) -> None:
@@ -211,7 +256,12 @@ class Archive:
         for shuffled in {edit.shuffled for edit in versions.values()}:
             with ExitStack() as stack:
                 files = [
-                    (stack.enter_context(path.open("w", encoding="utf-8", newline="")), edit)
+                    (
+                        stack.enter_context(
+                            path.open("w", encoding="utf-8", newline="")
+                        ),
+                        edit,
+                    )
                     for path, edit in versions.items()
                     if edit.shuffled == shuffled
                 ]
@@ -221,11 +271,16 @@ class Archive:
         order = list(range(self.events))
         random.Random(self.seed + shuffled).shuffle(order)
         for file, edit in files:
-            file.write("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//syncd//benchmark//EN\r\n")
+            file.write(
+                "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//syncd//benchmark//EN\r\n"
+            )
             file.write(f"X-WR-CALNAME:{edit.title}\r\n")
             file.writelines(f"{definition}\r\n" for _, definition in _ZONES)
         stamps = {False: self.now - timedelta(days=1), True: self.now}
-        lines = {restamped: f"DTSTAMP:{stamp:%Y%m%dT%H%M%SZ}\r\n" for restamped, stamp in stamps.items()}
+        lines = {
+            restamped: f"DTSTAMP:{stamp:%Y%m%dT%H%M%SZ}\r\n"
+            for restamped, stamp in stamps.items()
+        }
         for number in order:
             before, after = self._event(number, changed=False)
             for file, edit in files:
@@ -253,7 +308,9 @@ class Archive:
             lines.append(f"RECURRENCE-ID;TZID={zone}:{times.original:%Y%m%dT%H%M%S}")
         elif times.rule:
             lines.append(f"RRULE:{times.rule}")
-            lines += [f"EXDATE;TZID={zone}:{moment:%Y%m%dT%H%M%S}" for moment in times.without]
+            lines += [
+                f"EXDATE;TZID={zone}:{moment:%Y%m%dT%H%M%S}" for moment in times.without
+            ]
         end = start + times.length + (_MORE_TIME if changed else timedelta())
         made = self.now - BEHIND - timedelta(minutes=chance.randrange(100_000))
         lines += [
@@ -267,13 +324,17 @@ class Archive:
             f"LOCATION:{room.name}",
             f"ORGANIZER;CN=Office:mailto:{chance.choice(PEOPLE).address}",
             *chance.sample(_INVITED, chance.randrange(2, 8)),
-            fold(f"ATTENDEE;CUTYPE=ROOM;ROLE=NON-PARTICIPANT;PARTSTAT=ACCEPTED:mailto:{room.address}"),
+            fold(
+                f"ATTENDEE;CUTYPE=ROOM;ROLE=NON-PARTICIPANT;PARTSTAT=ACCEPTED:mailto:{room.address}"
+            ),
             fold(
                 f"ATTACH;FMTTYPE=application/pdf:https://files.example.com/{self.name}/{number:08}/minutes.pdf"
             ),
             "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:Reminder\r\nTRIGGER:-PT15M\r\nEND:VALARM",
         ]
-        return f"BEGIN:VEVENT\r\n{self._uid(owner)}\r\n", "\r\n".join(lines) + "\r\nEND:VEVENT\r\n"
+        return f"BEGIN:VEVENT\r\n{self._uid(owner)}\r\n", "\r\n".join(
+            lines
+        ) + "\r\nEND:VEVENT\r\n"
 
     def _uid(self, owner: int) -> str:
         if owner % 4:
@@ -302,12 +363,17 @@ class Archive:
     def _place(self, owner: int) -> int:
         if owner < self.series:
             return owner % self._places_of_series
-        return self._places_of_series + (owner - self.series - self.overrides) % self._places_of_singles
+        return (
+            self._places_of_series
+            + (owner - self.series - self.overrides) % self._places_of_singles
+        )
 
     def _turn(self, index: int, count: int, places: int) -> tuple[datetime, int]:
         """When the part of all the years begins that is for one event in its place, and its days."""
         days = (BEHIND + AHEAD).days // -(-count // places)
-        first = (self.now - BEHIND).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        first = (self.now - BEHIND).replace(
+            hour=0, minute=0, second=0, microsecond=0, tzinfo=None
+        )
         return first + timedelta(days=days * (index // places)), days
 
     def _times(self, owner: int) -> _Times:
@@ -317,13 +383,18 @@ class Archive:
         chance = self._chance(owner, "time")
         index = owner - self.series - self.overrides
         first, days = self._turn(index, self.singles, self._places_of_singles)
-        return _Times(self._begins(owner, first + timedelta(chance.randrange(days - 2))), _length(chance))
+        return _Times(
+            self._begins(owner, first + timedelta(chance.randrange(days - 2))),
+            _length(chance),
+        )
 
     def _recurring(self, owner: int) -> _Times:
         chance = self._chance(owner, "time")
         first, days = self._turn(owner, self.series, self._places_of_series)
         lasts = chance.randrange(60, 365)
-        start = self._begins(owner, first + timedelta(chance.randrange(days - lasts - 2)))
+        start = self._begins(
+            owner, first + timedelta(chance.randrange(days - lasts - 2))
+        )
         day = _DAYS[start.weekday()]
         step = timedelta(weeks=1)
         how_often = chance.random()
@@ -352,7 +423,9 @@ class Archive:
     def _begins(self, owner: int, midnight: datetime) -> datetime:
         """The hour of the place, on that day or the working day after it."""
         weekend = max(0, 7 - midnight.weekday()) if midnight.weekday() > 4 else 0
-        return midnight + timedelta(days=weekend, hours=_HOURS[self._place(owner) % len(_HOURS)])
+        return midnight + timedelta(
+            days=weekend, hours=_HOURS[self._place(owner) % len(_HOURS)]
+        )
 
 
 def _length(chance: random.Random) -> timedelta:
@@ -361,7 +434,9 @@ def _length(chance: random.Random) -> timedelta:
 
 def _description(chance: random.Random) -> str:
     words = " ".join(chance.choices(_WORDS, k=chance.randrange(6, 38)))
-    return fold(f"DESCRIPTION:{words}\\nhttps://meet.example.com/{chance.randrange(10**9):09}\\, please join")
+    return fold(
+        f"DESCRIPTION:{words}\\nhttps://meet.example.com/{chance.randrange(10**9):09}\\, please join"
+    )
 
 
 _DESCRIPTIONS = tuple(_description(random.Random(number)) for number in range(200))

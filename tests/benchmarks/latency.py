@@ -48,7 +48,10 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     office = Office(
         folder,
         [room for archive in (*archives, large) for room in archive.rooms],
-        [(archive.name, folder / f"{archive.name}.ics") for archive in (*archives, large)],
+        [
+            (archive.name, folder / f"{archive.name}.ics")
+            for archive in (*archives, large)
+        ],
     )
     office.restore("empty")
     writes: queue.SimpleQueue[float] = queue.SimpleQueue()
@@ -84,7 +87,9 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
                 beside.append(_until_written(next(edits), writes, cycles, quiet=False))
             cycles.until(is_read)
             reading_s = time.monotonic() - began
-            say(f"beside {_LARGE} new events being read ({reading_s:.1f} s): {_told(beside)}")
+            say(
+                f"beside {_LARGE} new events being read ({reading_s:.1f} s): {_told(beside)}"
+            )
     return {"alone": alone, "beside": beside, "reading_s": reading_s}
 
 
@@ -118,13 +123,17 @@ class _Cycles:
         deadline = time.monotonic() + _PATIENCE_S
         while not true():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the daemon ended, or did not do what was waited for")
+                raise RuntimeError(
+                    "the daemon ended, or did not do what was waited for"
+                )
             time.sleep(0.01)
 
 
 @contextmanager
 def _daemon(office: Office) -> Iterator[_Cycles]:
-    with subprocess.Popen(office.command("run"), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        office.command("run"), stderr=subprocess.PIPE, text=True
+    ) as process:
         cycles = _Cycles(process)
         try:
             cycles.until(lambda: bool(cycles.done))
@@ -145,7 +154,11 @@ def _edits(archives: list[Archive], folder: Path) -> Iterator[tuple[Path, Path]]
 
 
 def _until_written(
-    edit: tuple[Path, Path], writes: queue.SimpleQueue[float], cycles: _Cycles, *, quiet: bool = True
+    edit: tuple[Path, Path],
+    writes: queue.SimpleQueue[float],
+    cycles: _Cycles,
+    *,
+    quiet: bool = True,
 ) -> float:
     """Let a changed file take its place; seconds until its change was in the API."""
     new, place = edit

@@ -115,7 +115,9 @@ def run_measured(command: Sequence[str | Path]) -> tuple[Figures, str]:
         wall_s = time.perf_counter() - began
         figures = Figures(wall_s, _cpu_of_ended_s() - cpu_before_s, peak.end())
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{err[-2000:]}{out[-2000:]}")
+        raise RuntimeError(
+            f"{command[0]} ended with {process.returncode}:\n{err[-2000:]}{out[-2000:]}"
+        )
     return figures, out
 
 
@@ -132,7 +134,14 @@ def cycle(
 
     With `between` the process has been through a cycle before; what is to be found is done by `between`.
     """
-    command = [sys.executable, "-m", "tests.benchmarks.child", str(configuration), "--now", now.isoformat()]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.child",
+        str(configuration),
+        "--now",
+        now.isoformat(),
+    ]
     command += ["--later", str(later_h), *(["--living"] if between else [])]
     # Before its first creates a process asks the API for them; one that lives for long has done so.
     command += ["--compared"] if between and later_h else []

@@ -45,7 +45,15 @@ file = "people.csv"
 """
 
 _RULES = {
-    "booking_date": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    "booking_date": [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ],
     "start_time": "00:00",
     "end_time": "23:59",
     "min_minute": 15,
@@ -58,14 +66,22 @@ _RULES = {
 class Office:
     """A folder for one measurement after another; `sources` are names with the paths of their calendars."""
 
-    def __init__(self, folder: Path, rooms: Iterable[Room], sources: Iterable[tuple[str, Path]]) -> None:
+    def __init__(
+        self, folder: Path, rooms: Iterable[Room], sources: Iterable[tuple[str, Path]]
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.absolute()
         people = "".join(f"{person.address},{person.user_id}\n" for person in PEOPLE)
         (self.folder / "people.csv").write_text("address,user_id\n" + people)
         self._rooms_and_sources = "".join(
-            [f'[[rooms]]\nid = "{r.id}"\nname = "{r.name}"\naddresses = ["{r.address}"]\n' for r in rooms]
-            + [f'[[sources]]\nname = "{n}"\npath = "{path}"\nmax_bytes = "400MB"\n' for n, path in sources]
+            [
+                f'[[rooms]]\nid = "{r.id}"\nname = "{r.name}"\naddresses = ["{r.address}"]\n'
+                for r in rooms
+            ]
+            + [
+                f'[[sources]]\nname = "{n}"\npath = "{path}"\nmax_bytes = "400MB"\n'
+                for n, path in sources
+            ]
         )
         for file in self._state():  # of a run that was ended early
             file.unlink()
@@ -89,7 +105,9 @@ class Office:
         log: Callable[[str], None] | None = None,
     ) -> Iterator[Running]:
         """The API, with what was booked there, and a configuration for it; `log` as `Sandbox` has it."""
-        settings = SandboxSettings(db=self.folder / "sandbox.db", faults=tuple(map(parse_fault, faults)))
+        settings = SandboxSettings(
+            db=self.folder / "sandbox.db", faults=tuple(map(parse_fault, faults))
+        )
         with Sandbox(settings, log=log).running() as running:
             secret = self.folder / "tuya-secret"
             secret.touch(mode=0o600)
@@ -126,7 +144,14 @@ class Office:
 
     def command(self, *arguments: str) -> list[str]:
         """How the program is run with this configuration."""
-        return [sys.executable, "-m", "syncd", "--config", str(self.configuration), *arguments]
+        return [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(self.configuration),
+            *arguments,
+        ]
 
 
 def place(calendar: Path, at: Path) -> None:

@@ -22,7 +22,11 @@ from tests.benchmarks.cases import Bench
 from tests.benchmarks.measuring import Figures, middle, run_measured
 from tests.benchmarks.office import place
 
-_PACKAGES = ("icalendar>=7,<8", "recurring-ical-events>=3.8,<4", "vdirsyncer>=0.21,<0.22")
+_PACKAGES = (
+    "icalendar>=7,<8",
+    "recurring-ical-events>=3.8,<4",
+    "vdirsyncer>=0.21,<0.22",
+)
 _ONCE_FROM = 50_000  # events from which on a slow peer is run a single time
 
 _HASH = """
@@ -81,8 +85,12 @@ class Peers:
         python = folder / "bin" / "python"
         if not (folder / "bin" / "vdirsyncer").exists():
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *_PACKAGES], check=True)
-        listed = subprocess.check_output([python, "-m", "pip", "list", "--format", "json"])
+            subprocess.run(
+                [python, "-m", "pip", "install", "--quiet", *_PACKAGES], check=True
+            )
+        listed = subprocess.check_output(
+            [python, "-m", "pip", "list", "--format", "json"]
+        )
         versions = {one["name"]: one["version"] for one in json.loads(listed)}
         names = [package.partition(">")[0] for package in _PACKAGES]
         return cls(python, {name: versions[name] for name in names})
@@ -93,7 +101,9 @@ class Peers:
         taken: list[Figures] = []
         occurrences = 0
         for _ in range(1 if bench.archive.events >= _ONCE_FROM else rounds):
-            whole, out = run_measured([self.python, script, bench.base, bench.archive.now.isoformat()])
+            whole, out = run_measured(
+                [self.python, script, bench.base, bench.archive.now.isoformat()]
+            )
             said = json.loads(out)
             occurrences = said["occurrences"]
             taken.append(replace(whole, wall_s=said["wall_s"], cpu_s=said["cpu_s"]))
@@ -112,16 +122,24 @@ class Peers:
 
         def synchronise() -> Figures:
             figures, _ = run_measured([program, "-c", folder / "config", "sync"])
-            return replace(figures, wall_s=figures.wall_s - start.wall_s, cpu_s=figures.cpu_s - start.cpu_s)
+            return replace(
+                figures,
+                wall_s=figures.wall_s - start.wall_s,
+                cpu_s=figures.cpu_s - start.cpu_s,
+            )
 
         def changed() -> Iterator[Figures]:
             for number in range(often):
-                place(bench.version("edited") if number % 2 == 0 else bench.base, served)
+                place(
+                    bench.version("edited") if number % 2 == 0 else bench.base, served
+                )
                 yield synchronise()
 
         place(bench.base, served)
         with _serving(folder / "web") as url:
-            (folder / "config").write_text(_VDIRSYNCER.format(folder=folder, url=f"{url}/office.ics"))
+            (folder / "config").write_text(
+                _VDIRSYNCER.format(folder=folder, url=f"{url}/office.ics")
+            )
             run_measured([program, "-c", folder / "config", "discover"])
             return {
                 "cold": synchronise(),
@@ -140,7 +158,9 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def _serving(folder: Path) -> Iterator[str]:
     """Serve a folder on loopback; where."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_Quiet, directory=str(folder))
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -12,7 +12,9 @@ from html import escape
 
 _WIDTH, _HEIGHT = 920, 560
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 290, 46, 56
-_COLOURS = "#3b82d6 #d9622b #2f9e63 #b04fc0 #c99a10 #19a3b1 #d6457a #7a6ff0 #8a8f3c #8b7d77"
+_COLOURS = (
+    "#3b82d6 #d9622b #2f9e63 #b04fc0 #c99a10 #19a3b1 #d6457a #7a6ff0 #8a8f3c #8b7d77"
+)
 
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #333 }
@@ -104,10 +106,16 @@ def _drawn(scale: _Scale, lines: Sequence[Line]) -> Iterator[str]:
     for rank, (number, line) in enumerate(ranked):
         colour = colours[number % len(colours)]
         dashes = ' stroke-dasharray="7 4"' if line.peer else ""
-        corners = [(scale.x(size), scale.y(seconds)) for size, seconds in sorted(line.seconds.items())]
+        corners = [
+            (scale.x(size), scale.y(seconds))
+            for size, seconds in sorted(line.seconds.items())
+        ]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
         yield f'<polyline points="{path}" stroke="{colour}"{dashes}/>'
-        yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>' for x, y in corners)
+        yield from (
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>'
+            for x, y in corners
+        )
         x, y = _WIDTH - _RIGHT + 18, _TOP + 14 + 24 * rank
         yield f'<polyline points="{x},{y - 4} {x + 28},{y - 4}" stroke="{colour}"{dashes}/>'
         yield f'<text x="{x + 36}" y="{y}">{escape(line.label)}</text>'

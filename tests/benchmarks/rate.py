@@ -33,7 +33,9 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
         def note(line: str, calls: list[tuple[float, str]] = calls) -> None:
             calls.append((time.monotonic(), line.split(maxsplit=1)[0]))
 
-        with office.sandbox(requests_per_second=configured, faults=(_ANSWERED_AFTER,), log=note):
+        with office.sandbox(
+            requests_per_second=configured, faults=(_ANSWERED_AFTER,), log=note
+        ):
             figures = cycle(office.configuration, now)
         creates = [at for at, method in calls if method == "POST"]
         within = [at for at, _ in calls if creates[0] <= at <= creates[-1]]

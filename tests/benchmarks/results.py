@@ -68,8 +68,12 @@ class Results:
 
     def markdown(self) -> str:
         """Tables and targets, for people."""
-        software = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        parts = [f"Measured on {self.began:%Y-%m-%d %H:%M} UTC: {self.machine}; {software}.\n"]
+        software = ", ".join(
+            f"{name} {number}" for name, number in self.versions.items()
+        )
+        parts = [
+            f"Measured on {self.began:%Y-%m-%d %H:%M} UTC: {self.machine}; {software}.\n"
+        ]
         parts += ["\n".join(_table(compared)) + "\n" for compared in self.sizes]
         parts.append("\n".join(_table_of_targets(self)) + "\n")
         return "\n".join(parts)
@@ -84,7 +88,10 @@ def versions() -> dict[str, str]:
         text=True,
         check=False,
     ).stdout.strip()
-    return {"syncd": commit or version("syncd"), **{name: version(name) for name in _LIBRARIES}}
+    return {
+        "syncd": commit or version("syncd"),
+        **{name: version(name) for name in _LIBRARIES},
+    }
 
 
 def _table(compared: Compared) -> Iterator[str]:
@@ -106,7 +113,9 @@ def _table(compared: Compared) -> Iterator[str]:
         for kind, figures in measured.cases[case.name].items():
             yield _row(case.title, kind, figures, compared, case.name)
     if compared.straightforward is not None:
-        yield _row("straightforward pipeline", "script", compared.straightforward, compared, "")
+        yield _row(
+            "straightforward pipeline", "script", compared.straightforward, compared, ""
+        )
     for name, figures in compared.vdirsyncer.items():
         yield _row(f"vdirsyncer, {name}", "program", figures, compared, "")
 
@@ -114,7 +123,9 @@ def _table(compared: Compared) -> Iterator[str]:
 def _row(title: str, kind: str, figures: Figures, compared: Compared, case: str) -> str:
     whole = compared.straightforward
     peer = compared.vdirsyncer.get(case, compared.vdirsyncer.get("unchanged"))
-    calls = " ".join(f"{count} {method}" for method, count in figures.calls.items() if count)
+    calls = " ".join(
+        f"{count} {method}" for method, count in figures.calls.items() if count
+    )
     cells = [
         title,
         kind,
@@ -148,7 +159,9 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     """The targets, judged at the largest size of the run."""
     compared = results.sizes[-1]
     cases, sha = compared.measured.cases, compared.sha
-    unchanged, edited, restamped = (cases[name][LIVING] for name in ("unchanged", "edited", "restamped"))
+    unchanged, edited, restamped = (
+        cases[name][LIVING] for name in ("unchanged", "edited", "restamped")
+    )
     cold = cases[COLD.name][FRESH]
     yield Verdict(
         "nothing changed: under 5 ms, nothing parsed",
@@ -174,7 +187,9 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     whole = compared.straightforward
     yield Verdict(
         "cold: at most 1/10 of the straightforward pipeline",
-        f"1/{whole.wall_s / cold.own_s:.1f}, of CPU 1/{whole.cpu_s / cold.cpu_s:.1f}" if whole else "not run",
+        f"1/{whole.wall_s / cold.own_s:.1f}, of CPU 1/{whole.cpu_s / cold.cpu_s:.1f}"
+        if whole
+        else "not run",
         whole.wall_s / cold.own_s >= 10 if whole else None,
     )
     yield Verdict("cold: at most 250 MB", f"{cold.peak_mb:.0f} MB", cold.peak_mb <= 250)
@@ -187,10 +202,14 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         ),
         key=lambda one: one[2],
     )
-    yield Verdict("warm: at most 100 MB", f"{most_mb:.0f} MB ({name}, {kind})", most_mb <= 100)
+    yield Verdict(
+        "warm: at most 100 MB", f"{most_mb:.0f} MB ({name}, {kind})", most_mb <= 100
+    )
     yield _of_horizon(results)
     yield _of_process("syncd --version: at most 0.25 s", results.version, 0.25)
-    yield _of_process("syncd once with nothing changed: at most 0.6 s", compared.once, 0.6)
+    yield _of_process(
+        "syncd once with nothing changed: at most 0.6 s", compared.once, 0.6
+    )
 
 
 def _of_horizon(results: Results) -> Verdict:

@@ -17,13 +17,17 @@ from pathlib import Path
 def main() -> None:
     """Read the calendar that the first argument names, from the moment that the second one names."""
     icalendar = import_module("icalendar")
-    recurring_ical_events = import_module("recurring_ical_events")  # stands nowhere else
+    recurring_ical_events = import_module(
+        "recurring_ical_events"
+    )  # stands nowhere else
     now = datetime.fromisoformat(sys.argv[2])
     wall, cpu = time.perf_counter(), time.process_time()
     calendar = icalendar.Calendar.from_ical(Path(sys.argv[1]).read_bytes())
     found = recurring_ical_events.of(calendar).between(now, now + timedelta(days=30))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    sys.stdout.write(json.dumps({"wall_s": wall, "cpu_s": cpu, "occurrences": len(found)}))
+    sys.stdout.write(
+        json.dumps({"wall_s": wall, "cpu_s": cpu, "occurrences": len(found)})
+    )
 
 
 if __name__ == "__main__":

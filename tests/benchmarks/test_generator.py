@@ -33,7 +33,9 @@ def events(calendar: bytes) -> list[bytes]:
     return re.findall(rb"BEGIN:VEVENT\r\n.*?END:VEVENT\r\n", calendar, re.DOTALL)
 
 
-def understood(calendar: bytes, *, ahead: timedelta = timedelta(days=30), at: datetime = NOW) -> Reading:
+def understood(
+    calendar: bytes, *, ahead: timedelta = timedelta(days=30), at: datetime = NOW
+) -> Reading:
     """What syncd makes of a calendar."""
     return read(
         [Document("office.ics", calendar)],
@@ -54,7 +56,11 @@ def test_the_kinds_of_events_have_their_shares(tmp_path: Path) -> None:
     """13.9 % of the VEVENTs recur, 6.7 % replace a date, five zones are defined, one from 1601."""
     calendar = written(tmp_path)
     found = events(calendar)
-    assert len(found) == ARCHIVE.events == ARCHIVE.series + ARCHIVE.overrides + ARCHIVE.singles
+    assert (
+        len(found)
+        == ARCHIVE.events
+        == ARCHIVE.series + ARCHIVE.overrides + ARCHIVE.singles
+    )
     assert sum(b"\nRRULE:" in one for one in found) == ARCHIVE.series == 139
     assert sum(b"\nRECURRENCE-ID;" in one for one in found) == ARCHIVE.overrides == 67
     assert calendar.count(b"BEGIN:VTIMEZONE") == 5
@@ -67,9 +73,14 @@ def test_an_event_is_as_large_and_as_full_as_in_an_office(tmp_path: Path) -> Non
     assert 1400 < sum(map(len, found)) / len(found) < 1600
     attendees = Counter(one.count(b"\nATTENDEE;") for one in found)
     assert set(attendees) == set(range(3, 9))
-    assert all(one.count(b"\nATTACH;") == one.count(b"BEGIN:VALARM") == 1 for one in found)
+    assert all(
+        one.count(b"\nATTACH;") == one.count(b"BEGIN:VALARM") == 1 for one in found
+    )
     assert sum(not one.isascii() for one in found) > 900
-    assert sum(bool(re.search(rb"\nUID:[^\r\n]+\r\n [0-9A-F]", one)) for one in found) > 200
+    assert (
+        sum(bool(re.search(rb"\nUID:[^\r\n]+\r\n [0-9A-F]", one)) for one in found)
+        > 200
+    )
 
 
 def test_no_line_is_longer_than_75_octets(tmp_path: Path) -> None:
@@ -85,7 +96,10 @@ def test_the_same_seed_gives_the_same_calendar(tmp_path: Path) -> None:
     assert written(tmp_path, archive=Archive(1000, NOW)) == calendar
     assert written(tmp_path, archive=Archive(1000, NOW, seed=2)) != calendar
     uids = re.findall(rb"\nUID:(.*(?:\r\n .*)*)", calendar)
-    others = re.findall(rb"\nUID:(.*(?:\r\n .*)*)", written(tmp_path, archive=Archive(1000, NOW, name="b")))
+    others = re.findall(
+        rb"\nUID:(.*(?:\r\n .*)*)",
+        written(tmp_path, archive=Archive(1000, NOW, name="b")),
+    )
     assert not set(uids) & set(others)
 
 
@@ -94,7 +108,10 @@ def test_it_is_read_without_a_defect(tmp_path: Path) -> None:
     reading = understood(written(tmp_path), at=NOW - BEHIND, ahead=BEHIND + AHEAD)
     assert (reading.defects, reading.notes, reading.error) == ((), (), None)
     assert reading.events == ARCHIVE.events
-    assert len({o.key.uid for o in reading.occurrences}) == ARCHIVE.series + ARCHIVE.singles
+    assert (
+        len({o.key.uid for o in reading.occurrences})
+        == ARCHIVE.series + ARCHIVE.singles
+    )
 
 
 def test_every_override_replaces_a_date_of_its_series(tmp_path: Path) -> None:
@@ -113,11 +130,15 @@ def test_every_override_replaces_a_date_of_its_series(tmp_path: Path) -> None:
 def test_a_few_per_cent_lie_within_thirty_days(tmp_path: Path) -> None:
     """It is an archive: nearly all is over, and some is to come."""
     reading = understood(written(tmp_path))
-    coming = [o for o in reading.occurrences if _span(o).start < NOW + timedelta(days=30)]
+    coming = [
+        o for o in reading.occurrences if _span(o).start < NOW + timedelta(days=30)
+    ]
     assert 0.02 < len(coming) / ARCHIVE.events < 0.10
 
 
-@pytest.mark.parametrize("edit", [AS_IT_IS, Edit(changed=frozenset(range(1000)))], ids=["as-it-is", "edited"])
+@pytest.mark.parametrize(
+    "edit", [AS_IT_IS, Edit(changed=frozenset(range(1000)))], ids=["as-it-is", "edited"]
+)
 def test_no_two_meetings_in_one_room_overlap(tmp_path: Path, edit: Edit) -> None:
     """All of it can be booked, also after every event was edited."""
     by_room: dict[str, list[Timespan]] = {}
@@ -145,7 +166,10 @@ def test_coming_names_the_single_events_of_the_coming_days(tmp_path: Path) -> No
     for number in coming:
         before = {o.key: o for o in understood(written(tmp_path)).occurrences}
         after = {
-            o.key: o for o in understood(written(tmp_path, Edit(changed=frozenset([number])))).occurrences
+            o.key: o
+            for o in understood(
+                written(tmp_path, Edit(changed=frozenset([number])))
+            ).occurrences
         }
         assert before.keys() == after.keys()
         (key,) = [key for key in before if before[key] != after[key]]
@@ -158,7 +182,10 @@ def test_coming_names_the_single_events_of_the_coming_days(tmp_path: Path) -> No
 def test_changed_events_are_those_and_no_others(tmp_path: Path) -> None:
     """As many VEVENTs as the edit names are others, whatever kind they are."""
     chosen = frozenset([3, 138, 139, 205, 206, 999])
-    before, after = events(written(tmp_path)), events(written(tmp_path, Edit(changed=chosen)))
+    before, after = (
+        events(written(tmp_path)),
+        events(written(tmp_path, Edit(changed=chosen))),
+    )
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
     assert len(differing) == len(chosen)
     assert all(b"\nSUMMARY:Changed: " in new for new in differing)
@@ -185,7 +212,9 @@ def test_a_title_changes_one_line_of_the_header(tmp_path: Path) -> None:
     """Only the name of the calendar is another."""
     before, after = written(tmp_path), written(tmp_path, Edit(title="Head office"))
     changed = [
-        (old, new) for old, new in zip(before.split(b"\r\n"), after.split(b"\r\n"), strict=True) if old != new
+        (old, new)
+        for old, new in zip(before.split(b"\r\n"), after.split(b"\r\n"), strict=True)
+        if old != new
     ]
     assert changed == [(b"X-WR-CALNAME:Office", b"X-WR-CALNAME:Head office")]
 

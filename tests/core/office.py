@@ -49,7 +49,9 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 RULES = MappingRules(
     creator="3",
-    rooms=tuple(RoomRule(f"room-{n}", frozenset(), frozenset({n})) for n in ("a", "b", "c")),
+    rooms=tuple(
+        RoomRule(f"room-{n}", frozenset(), frozenset({n})) for n in ("a", "b", "c")
+    ),
 )
 
 
@@ -130,7 +132,9 @@ class Office:
         defects: Sequence[Defect] = (),
     ) -> Reading:
         """A complete reading of these occurrences; their UIDs count as series unless `presence` differs."""
-        stands = {o.key.uid: Presence.SERIES for o in occurrences} | dict(presence or {})
+        stands = {o.key.uid: Presence.SERIES for o in occurrences} | dict(
+            presence or {}
+        )
         return Reading(
             source=source,
             at=self.now,
@@ -150,7 +154,9 @@ class Office:
     def plan(self, *readings: Reading, order: Iterable[Booking] | None = None) -> Plan:
         """What a cycle would do; `order` gives the bookings in another order."""
         by_source = {reading.source: reading for reading in readings}
-        witnessed = merge(by_source, lambda _uids: deciders_of(self.bookings.values()), self.owners)
+        witnessed = merge(
+            by_source, lambda _uids: deciders_of(self.bookings.values()), self.owners
+        )
         mapper = Mapper(self.rules)
         policy = Policy(
             mode=self.mode,
@@ -163,7 +169,9 @@ class Office:
             on_cancel=self.on_cancel,
             calls=self.calls,
         )
-        mapped = {seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed}
+        mapped = {
+            seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed
+        }
         bookings = self.current if order is None else order
         return plan(witnessed, mapped, by_source, bookings, policy, self.now)
 
@@ -195,11 +203,19 @@ class Office:
                     self.store(wish.booked(str(1000 + self.made)))
                 case Update(meeting=meeting, booking=booking):
                     assert booking.reservation_id is not None
-                    intent = booking.sending(meeting.spec, meeting.occurrence.fingerprint, self.now)
-                    intent = replace(intent, source=meeting.occurrence.source, witnesses=meeting.witnesses)
+                    intent = booking.sending(
+                        meeting.spec, meeting.occurrence.fingerprint, self.now
+                    )
+                    intent = replace(
+                        intent,
+                        source=meeting.occurrence.source,
+                        witnesses=meeting.witnesses,
+                    )
                     self.store(intent.booked(booking.reservation_id))
                 case Cancel(booking=booking):
-                    self.store(replace(booking, reason=change.reason).called_off(change.detail))
+                    self.store(
+                        replace(booking, reason=change.reason).called_off(change.detail)
+                    )
                 case _:
                     assert_never(change)
 
@@ -220,10 +236,14 @@ class Office:
         self.bookings[row] = replace(booking, row=row, updated_at=self.now)
         return self.bookings[row]
 
-    def refused(self, booking: Booking, reason: Reason, pending: ReservationSpec | None = None) -> Booking:
+    def refused(
+        self, booking: Booking, reason: Reason, pending: ReservationSpec | None = None
+    ) -> Booking:
         """The API said no: to a create (`pending` None), or to an update to `pending`."""
         if pending is not None:
-            return self.store(replace(booking, pending=pending, reason=reason, detail="no"))
+            return self.store(
+                replace(booking, pending=pending, reason=reason, detail="no")
+            )
         return self.store(
             replace(
                 booking,
@@ -238,12 +258,20 @@ class Office:
 
     def conflict(self, booking: Booking) -> Booking:
         """The room of a create was taken; it is tried again in an hour."""
-        return self.store(replace(self.refused(booking, Reason.ROOM_CONFLICT), retry_at=self.now + HOUR))
+        return self.store(
+            replace(
+                self.refused(booking, Reason.ROOM_CONFLICT), retry_at=self.now + HOUR
+            )
+        )
 
 
 def unanswered(booking: Booking) -> Booking:
     """The same booking as a create whose answer was lost."""
-    return replace(booking.sending(booking.spec, booking.origin, NOW), content=None, reservation_id=None)
+    return replace(
+        booking.sending(booking.spec, booking.origin, NOW),
+        content=None,
+        reservation_id=None,
+    )
 
 
 def told(decided: Plan) -> list[tuple[str, str, str]]:

@@ -83,7 +83,11 @@ def test_only_what_holds_a_slot_counts_as_live() -> None:
 
 def test_a_record_without_reservation_is_closed_without_a_request() -> None:
     """What was refused and is then cancelled or not bookable is forgotten; there is nothing to cancel."""
-    for last in (event("x", cancelled=True), event("x", transparent=True), event("x", -3)):
+    for last in (
+        event("x", cancelled=True),
+        event("x", transparent=True),
+        event("x", -3),
+    ):
         office = Office()
         office.refused(office.book(event("x"))[0], Reason.REFUSED)
         decided = office.plan(office.reading(last))
@@ -95,6 +99,10 @@ def test_a_refused_change_does_not_save_a_meeting_from_its_cancel() -> None:
     """Only a cancel that was refused is not sent again; a meeting whose update was, is cancelled."""
     office = Office()
     booking = office.book(event("x"))[0]
-    office.refused(booking, Reason.REFUSED, replace(booking.spec, topic="Retrospective"))
-    decided = office.plan(office.reading(event("x", title="Retrospective", cancelled=True)))
+    office.refused(
+        booking, Reason.REFUSED, replace(booking.spec, topic="Retrospective")
+    )
+    decided = office.plan(
+        office.reading(event("x", title="Retrospective", cancelled=True))
+    )
     assert told(decided) == [("cancel", "x", "event_cancelled")]

@@ -28,7 +28,13 @@ def judged(
     """The grade for a booking of `event("x", 1)` in the source `one`."""
     booking = booking or Office().book(event("x", 1, original=original))[0]
     readings = {} if reading is None else {"one": reading}
-    found = absence(booking, readings, ["one"], Safety(), {"one": standing or Coverage(live=5, present=4)})
+    found = absence(
+        booking,
+        readings,
+        ["one"],
+        Safety(),
+        {"one": standing or Coverage(live=5, present=4)},
+    )
     return found.evidence, found.reason
 
 
@@ -36,8 +42,14 @@ def judged(
     ("reading", "grade"),
     [
         pytest.param(None, (None, Reason.UNCONFIRMED), id="not asked"),
-        pytest.param(Office().unreadable(), (None, Reason.UNCONFIRMED), id="unreadable"),
-        pytest.param(Office().reading(OTHER, error="cut"), (None, Reason.UNCONFIRMED), id="incomplete"),
+        pytest.param(
+            Office().unreadable(), (None, Reason.UNCONFIRMED), id="unreadable"
+        ),
+        pytest.param(
+            Office().reading(OTHER, error="cut"),
+            (None, Reason.UNCONFIRMED),
+            id="incomplete",
+        ),
         pytest.param(
             Office().reading(presence={"x": Presence.SERIES}, error="cut"),
             (None, Reason.UNCONFIRMED),
@@ -49,9 +61,13 @@ def judged(
             id="quarantined",
         ),
         pytest.param(
-            Office().reading(documents=0), (Evidence.INFERRED, Reason.SOURCE_EMPTY), id="no documents"
+            Office().reading(documents=0),
+            (Evidence.INFERRED, Reason.SOURCE_EMPTY),
+            id="no documents",
         ),
-        pytest.param(Office().reading(OTHER), (Evidence.SHOWN, Reason.EVENT_GONE), id="gone"),
+        pytest.param(
+            Office().reading(OTHER), (Evidence.SHOWN, Reason.EVENT_GONE), id="gone"
+        ),
         pytest.param(
             Office().reading(OTHER, presence={"x": Presence.SERIES}),
             (Evidence.TOLD, Reason.OCCURRENCE_REMOVED),
@@ -86,7 +102,11 @@ def test_a_meeting_is_gone_when_neighbours_are_there(
     """With up to `empty_hold` live bookings none of them need be there, beyond that one must."""
     booking = Office().book(event("x"))[0]
     found = absence(
-        booking, {"one": Office().reading(*others)}, ["one"], Safety(empty_hold=3), {"one": standing}
+        booking,
+        {"one": Office().reading(*others)},
+        ["one"],
+        Safety(empty_hold=3),
+        {"one": standing},
     )
     assert found.evidence is evidence
 
@@ -109,13 +129,19 @@ def test_another_calendar_in_its_place_is_held() -> None:
 
 def test_an_event_that_is_over_meets_the_budget() -> None:
     """An event moved into the past needs no confirmation; if all of them are, a person looks first."""
-    office = Office(safety=Safety(cancel_floor=2, cancel_share=0.0, confirmations={"one": 3}))
+    office = Office(
+        safety=Safety(cancel_floor=2, cancel_share=0.0, confirmations={"one": 3})
+    )
     uids = [f"x{n}" for n in range(5)]
     office.book(*(event(uid, n + 1) for n, uid in enumerate(uids)))
     coming = [event(uid, n + 1) for n, uid in enumerate(uids)]
-    few = office.plan(office.reading(*coming[2:], presence=dict.fromkeys(uids, Presence.SERIES)))
+    few = office.plan(
+        office.reading(*coming[2:], presence=dict.fromkeys(uids, Presence.SERIES))
+    )
     assert told(few) == [(("cancel"), uid, "no_longer_bookable") for uid in uids[:2]]
-    assert {c.evidence for c in few.changes if isinstance(c, Cancel)} == {Evidence.SHOWN}
+    assert {c.evidence for c in few.changes if isinstance(c, Cancel)} == {
+        Evidence.SHOWN
+    }
     every = office.plan(office.reading(presence=dict.fromkeys(uids, Presence.SERIES)))
     assert told(every) == [("hold", uid, "over_budget") for uid in uids]
 
@@ -142,7 +168,9 @@ def test_an_empty_reading_that_was_held_stays_held() -> None:
         ("hold", "x3", "source_empty"),
         ("hold", "x4", "source_empty"),
     ]
-    assert told(office.cycle(office.reading(event("x4", 5)))) == [("cancel", "x3", "event_gone")]
+    assert told(office.cycle(office.reading(event("x4", 5)))) == [
+        ("cancel", "x3", "event_gone")
+    ]
     assert [(b.key.uid, b.reason, b.detail) for b in office.live] == [("x4", None, "")]
 
 
@@ -150,7 +178,9 @@ def test_no_documents_at_all_are_held_even_for_one_booking() -> None:
     """All files of a directory gone is an inference, however few bookings there are."""
     booking = Office().book(event("x"))[0]
     nothing = Office().reading(documents=0)
-    found = absence(booking, {"one": nothing}, ["one"], Safety(), {"one": Coverage(live=1)})
+    found = absence(
+        booking, {"one": nothing}, ["one"], Safety(), {"one": Coverage(live=1)}
+    )
     assert found.evidence is Evidence.INFERRED
 
 
@@ -161,8 +191,16 @@ def test_a_horizon_made_narrower_removes_nothing() -> None:
     office.horizon = 5 * DAY
     short = office.reading(OTHER, presence={"x": Presence.SERIES})
     assert judged(short, booking=booking) == (None, Reason.UNCONFIRMED)
-    office.now, office.horizon = NOW, 13 * DAY  # read until a week later, and not that instant
-    assert judged(office.reading(OTHER, presence={"x": Presence.SERIES}), booking=booking)[0] is None
+    office.now, office.horizon = (
+        NOW,
+        13 * DAY,
+    )  # read until a week later, and not that instant
+    assert (
+        judged(office.reading(OTHER, presence={"x": Presence.SERIES}), booking=booking)[
+            0
+        ]
+        is None
+    )
     office.horizon = 30 * DAY
     wide = office.reading(OTHER, presence={"x": Presence.SERIES})
     assert judged(wide, booking=booking) == (Evidence.TOLD, Reason.OCCURRENCE_REMOVED)
@@ -173,7 +211,10 @@ def test_a_series_that_is_gone_is_gone_beyond_the_horizon_too() -> None:
     office = Office()
     booking = office.book(event("x", 20, original=20))[0]
     office.horizon = 5 * DAY
-    assert judged(office.reading(OTHER), booking=booking) == (Evidence.SHOWN, Reason.EVENT_GONE)
+    assert judged(office.reading(OTHER), booking=booking) == (
+        Evidence.SHOWN,
+        Reason.EVENT_GONE,
+    )
 
 
 def test_confirmations_count_distinct_readings_only() -> None:
@@ -214,13 +255,17 @@ def test_a_told_removal_needs_no_confirmation() -> None:
     office.book(event("x", 1, original=1), event("x", 2, original=2))
     decided = office.plan(office.reading(event("x", 2, original=2)))
     assert told(decided) == [("cancel", "x", "occurrence_removed")]
-    assert [c.evidence for c in decided.changes if isinstance(c, Cancel)] == [Evidence.TOLD]
+    assert [c.evidence for c in decided.changes if isinstance(c, Cancel)] == [
+        Evidence.TOLD
+    ]
 
 
 def two_witnesses(**confirmations: int) -> Office:
     """A meeting that two sources show."""
     office = Office(sources=("one", "two"), safety=Safety(confirmations=confirmations))
-    office.cycle(office.reading(event("x"), OTHER), office.reading(event("x"), source="two"))
+    office.cycle(
+        office.reading(event("x"), OTHER), office.reading(event("x"), source="two")
+    )
     assert {b.key.uid: b.witnesses for b in office.live} == {
         "x": ("one", "two"),
         "neighbour": ("one",),
@@ -249,7 +294,9 @@ def test_the_most_careful_witness_decides_how_often() -> None:
     """A feed with three confirmations and a file with one: three."""
     office = two_witnesses(one=1, two=3)
     for seen in range(3):
-        decided = office.cycle(office.reading(OTHER), office.reading(event("more", 3), source="two"))
+        decided = office.cycle(
+            office.reading(OTHER), office.reading(event("more", 3), source="two")
+        )
         assert (("cancel", "x", "event_gone") in told(decided)) is (seen == 2)
 
 
@@ -258,9 +305,13 @@ def test_the_confirmations_of_one_witness_do_not_count_for_another() -> None:
     office = two_witnesses(one=2, two=2)
     for _ in range(4):
         office.cycle(office.reading(OTHER))  # the second source is not read
-    once = office.cycle(office.reading(OTHER), office.reading(event("more", 3), source="two"))
+    once = office.cycle(
+        office.reading(OTHER), office.reading(event("more", 3), source="two")
+    )
     assert ("hold", "x", "unconfirmed") in told(once)
-    twice = office.cycle(office.reading(OTHER), office.reading(event("more", 3), source="two"))
+    twice = office.cycle(
+        office.reading(OTHER), office.reading(event("more", 3), source="two")
+    )
     assert ("cancel", "x", "event_gone") in told(twice)
 
 
@@ -279,8 +330,16 @@ def newer_and_older(**confirmations: int) -> Office:
     ("older", "write"),
     [
         pytest.param(OLDER, ("update", "changed"), id="other content"),
-        pytest.param(replace(OLDER, cancelled=True), ("cancel", "event_cancelled"), id="cancelled"),
-        pytest.param(replace(OLDER, transparent=True), ("cancel", "no_longer_bookable"), id="not blocking"),
+        pytest.param(
+            replace(OLDER, cancelled=True),
+            ("cancel", "event_cancelled"),
+            id="cancelled",
+        ),
+        pytest.param(
+            replace(OLDER, transparent=True),
+            ("cancel", "no_longer_bookable"),
+            id="not blocking",
+        ),
     ],
 )
 def test_an_older_copy_counts_once_it_is_confirmed_that_the_newer_one_is_gone(
@@ -290,11 +349,16 @@ def test_an_older_copy_counts_once_it_is_confirmed_that_the_newer_one_is_gone(
     office = newer_and_older(one=3)
     once = office.reading(OTHER)
     for again in (True, True, False):
-        decided = office.cycle(once if again else office.reading(OTHER), office.reading(older, source="two"))
+        decided = office.cycle(
+            once if again else office.reading(OTHER),
+            office.reading(older, source="two"),
+        )
         assert ("hold", "x", "unconfirmed") in told(decided)
         assert decided.writes == ()
     decided = office.cycle(office.reading(OTHER), office.reading(older, source="two"))
-    assert [(kind, reason) for kind, _, reason in told(decided) if kind != "skip"] == [write]
+    assert [(kind, reason) for kind, _, reason in told(decided) if kind != "skip"] == [
+        write
+    ]
 
 
 def test_a_newer_copy_that_is_back_starts_the_count_anew() -> None:
@@ -302,12 +366,16 @@ def test_a_newer_copy_that_is_back_starts_the_count_anew() -> None:
     office = newer_and_older(one=2)
     older = office.reading(OLDER, source="two")
     for _ in range(3):
-        assert told(office.cycle(office.reading(OTHER), older)) == [("hold", "x", "unconfirmed")]
+        assert told(office.cycle(office.reading(OTHER), older)) == [
+            ("hold", "x", "unconfirmed")
+        ]
         assert told(office.cycle(office.reading(NEWER, OTHER), older)) == []
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_readings_without_the_newer_copy_do_not_count_against_the_older_one(rounds: int) -> None:
+def test_readings_without_the_newer_copy_do_not_count_against_the_older_one(
+    rounds: int,
+) -> None:
     """A source that lacks its copy for the first time cancels nothing, however often another lacked one."""
     office = newer_and_older(one=2, two=2)
     for _ in range(rounds):
@@ -324,7 +392,9 @@ def test_a_reading_that_is_kept_counts_once_beside_a_fresh_one() -> None:
     office = two_witnesses(one=2, two=2)
     kept = office.reading(event("more", 3), source="two")
     for _ in range(4):
-        assert ("hold", "x", "unconfirmed") in told(office.cycle(office.reading(OTHER), kept))
+        assert ("hold", "x", "unconfirmed") in told(
+            office.cycle(office.reading(OTHER), kept)
+        )
     office.cycle(office.reading(OTHER), office.reading(event("more", 3), source="two"))
     assert "x" not in {b.key.uid for b in office.live}
 
@@ -334,7 +404,9 @@ def test_a_witness_that_is_empty_holds_what_the_other_lacks() -> None:
     office = Office(sources=("one", "two"))
     four = [event(f"x{n}", n + 1) for n in range(4)]
     office.cycle(office.reading(*four, OTHER), office.reading(*four, source="two"))
-    decided = office.plan(office.reading(*four[:3], OTHER), office.reading(source="two"))
+    decided = office.plan(
+        office.reading(*four[:3], OTHER), office.reading(source="two")
+    )
     assert ("hold", "x3", "source_empty") in told(decided)
 
 
@@ -353,11 +425,17 @@ def test_a_quarantined_copy_stays_a_witness() -> None:
 def test_a_silent_witness_is_not_forgotten_by_an_update() -> None:
     """A change that one source makes while another is silent keeps the other as a witness."""
     office = Office(sources=("two", "one"))
-    office.cycle(office.reading(event("x"), source="two"), office.reading(event("x"), OTHER))
+    office.cycle(
+        office.reading(event("x"), source="two"), office.reading(event("x"), OTHER)
+    )
     changed = event("x", title="Retrospective", sequence=1)
-    updated = office.cycle(office.reading(changed, source="two"), office.unreadable("one"))
+    updated = office.cycle(
+        office.reading(changed, source="two"), office.unreadable("one")
+    )
     assert told(updated) == [("update", "x", "changed")]
-    decided = office.plan(office.reading(event("more", 3), source="two"), office.unreadable("one"))
+    decided = office.plan(
+        office.reading(event("more", 3), source="two"), office.unreadable("one")
+    )
     assert ("cancel", "x", "event_gone") not in told(decided)
 
 
@@ -383,7 +461,18 @@ def test_a_removed_witness_does_not_count_beside_one_that_remains() -> None:
 
 @pytest.mark.parametrize(
     ("live", "allowed"),
-    [(0, 10), (1, 10), (9, 10), (10, 10), (11, 10), (33, 10), (34, 10), (36, 10), (37, 11), (100, 30)],
+    [
+        (0, 10),
+        (1, 10),
+        (9, 10),
+        (10, 10),
+        (11, 10),
+        (33, 10),
+        (34, 10),
+        (36, 10),
+        (37, 11),
+        (100, 30),
+    ],
 )
 def test_the_budget_is_a_share_with_a_floor(live: int, allowed: int) -> None:
     """30 % of the live bookings, rounded down, and never fewer than ten."""
@@ -412,9 +501,13 @@ def test_a_share_that_floating_point_cannot_hold_is_exact() -> None:
         (70, 1, 30, False),
     ],
 )
-def test_the_budget_counts_what_the_window_has_seen(live: int, gone: int, recently: int, fits: bool) -> None:
+def test_the_budget_counts_what_the_window_has_seen(
+    live: int, gone: int, recently: int, fits: bool
+) -> None:
     """Cancels of this cycle and those of the window before it are measured together."""
-    found = within_budget({"one": gone}, {"one": live}, Safety(cancelled_recently={"one": recently}))
+    found = within_budget(
+        {"one": gone}, {"one": live}, Safety(cancelled_recently={"one": recently})
+    )
     assert found == ({"one"} if fits else set())
 
 
@@ -453,8 +546,13 @@ def test_the_budget_of_one_source_is_not_that_of_another() -> None:
     """A source over its budget does not hold the cancels of another."""
     office = Office(sources=("one", "two"))
     many = [event(f"x{n:02}", 1 + n / 24) for n in range(12)]
-    office.cycle(office.reading(*many), office.reading(event("y", 3), event("z", 4), source="two"))
-    decided = office.plan(office.reading(many[0]), office.reading(event("z", 4), source="two"))
+    office.cycle(
+        office.reading(*many),
+        office.reading(event("y", 3), event("z", 4), source="two"),
+    )
+    decided = office.plan(
+        office.reading(many[0]), office.reading(event("z", 4), source="two")
+    )
     assert told(decided).count(("cancel", "y", "event_gone")) == 1
     assert len(decided.held) == 11
 
@@ -462,8 +560,16 @@ def test_the_budget_of_one_source_is_not_that_of_another() -> None:
 def test_what_is_told_or_approved_spends_no_budget() -> None:
     """A spent budget holds neither a STATUS:CANCELLED, nor a shortened series, nor an approved set."""
     office = Office(safety=Safety(cancel_floor=0, cancel_share=0))
-    office.book(event("x"), event("s", 2, original=2), event("s", 3, original=3), event("y", 4), OTHER)
-    reading = office.reading(event("x", cancelled=True), event("s", 2, original=2), OTHER)
+    office.book(
+        event("x"),
+        event("s", 2, original=2),
+        event("s", 3, original=3),
+        event("y", 4),
+        OTHER,
+    )
+    reading = office.reading(
+        event("x", cancelled=True), event("s", 2, original=2), OTHER
+    )
     decided = office.plan(reading)
     assert told(decided) == [
         ("cancel", "x", "event_cancelled"),
@@ -472,7 +578,9 @@ def test_what_is_told_or_approved_spends_no_budget() -> None:
     ]
     office.approved = frozenset({decided.held_checksum or ""})
     approved = office.plan(reading)
-    assert {c.booking.key.uid: c.evidence for c in approved.changes if isinstance(c, Cancel)} == {
+    assert {
+        c.booking.key.uid: c.evidence for c in approved.changes if isinstance(c, Cancel)
+    } == {
         "x": Evidence.TOLD,
         "s": Evidence.TOLD,
         "y": Evidence.APPROVED,
@@ -487,10 +595,17 @@ def test_the_checksum_of_a_held_set_is_its_identity() -> None:
     """Equal sets in any order have one checksum, another set has another, the empty one has none."""
     held = Office().book(event("x"), event("y", 2), event("z", 3))
     assert held_checksum(held) == held_checksum(reversed(held))
-    assert held_checksum([replace(b, missed=7, detail="later") for b in held]) == held_checksum(held)
-    assert len({held_checksum(held), held_checksum(held[1:]), held_checksum(held[:2])}) == 3
+    assert held_checksum(
+        [replace(b, missed=7, detail="later") for b in held]
+    ) == held_checksum(held)
+    assert (
+        len({held_checksum(held), held_checksum(held[1:]), held_checksum(held[:2])})
+        == 3
+    )
     assert held_checksum([]) is None
-    assert held_checksum([replace(held[0], reservation_id="77")]) != held_checksum(held[:1])
+    assert held_checksum([replace(held[0], reservation_id="77")]) != held_checksum(
+        held[:1]
+    )
 
 
 def test_an_approval_releases_exactly_the_set_that_was_shown() -> None:
@@ -500,7 +615,10 @@ def test_an_approval_releases_exactly_the_set_that_was_shown() -> None:
     two_gone = office.plan(office.reading(event("z", 3)))
     assert len(two_gone.held) == 2
     office.approved = frozenset({two_gone.held_checksum or ""})
-    for changed in (office.reading(event("y", 2), event("z", 3)), office.reading(event("n", 9))):
+    for changed in (
+        office.reading(event("y", 2), event("z", 3)),
+        office.reading(event("n", 9)),
+    ):
         decided = office.plan(changed)
         assert not [c for c in decided.changes if isinstance(c, Cancel)]
         assert decided.released is None

@@ -24,7 +24,10 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_comes_out_in_blocks(name: str) -> None:
     """Whatever it is like, all of it comes out, twice, in blocks of at most 1 MiB."""
-    body = Body.of(BODIES[name][start : start + 65_536] for start in range(0, len(BODIES[name]), 65_536))
+    body = Body.of(
+        BODIES[name][start : start + 65_536]
+        for start in range(0, len(BODIES[name]), 65_536)
+    )
     for _ in range(2):
         blocks = list(body.blocks())
         assert b"".join(blocks) == BODIES[name]
@@ -35,7 +38,9 @@ def test_a_body_comes_out_in_blocks(name: str) -> None:
 def test_equal_bytes_have_one_digest(one: list[bytes], other: list[bytes]) -> None:
     """How the bytes were cut into pieces does not matter; other bytes have another digest."""
     assert Body.of(one) == Body.of([b"".join(one)])
-    assert (Body.of(one).digest == Body.of(other).digest) == (b"".join(one) == b"".join(other))
+    assert (Body.of(one).digest == Body.of(other).digest) == (
+        b"".join(one) == b"".join(other)
+    )
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -15,7 +15,9 @@ from tests.core.office import DAY, Office, event
 
 
 def _told(decided: Plan) -> list[tuple[str, Reason | None, bool]]:
-    return [(keep.booking.key.uid, keep.reason, keep.unchanged) for keep in decided.kept]
+    return [
+        (keep.booking.key.uid, keep.reason, keep.unchanged) for keep in decided.kept
+    ]
 
 
 def test_what_is_as_it_should_be_is_kept_as_unchanged() -> None:
@@ -56,7 +58,10 @@ def test_what_is_quarantined_is_kept() -> None:
         presence={"x": Presence.QUARANTINED},
         defects=[Defect("x", 1, Reason.BROKEN_PROPERTY, "No start.")],
     )
-    assert _told(office.plan(broken)) == [("x", Reason.QUARANTINED, False), ("y", None, True)]
+    assert _told(office.plan(broken)) == [
+        ("x", Reason.QUARANTINED, False),
+        ("y", None, True),
+    ]
 
 
 def test_a_record_beyond_the_horizon_is_kept_with_its_day() -> None:
@@ -76,7 +81,8 @@ def test_a_copy_of_a_silent_source_keeps_the_other_rooms_as_well() -> None:
     first, second = office.book(event("x", rooms="a, b"))
     office.store(replace(second, source="two", witnesses=("one", "two")))
     decided = office.plan(
-        office.unreadable(), office.reading(event("x", title="Other", source="two"), source="two")
+        office.unreadable(),
+        office.reading(event("x", title="Other", source="two"), source="two"),
     )
     assert [c.reason for c in decided.changes] == [Reason.UNCONFIRMED]
     assert [keep.booking.room_id for keep in decided.kept] == [second.room_id]
@@ -92,4 +98,7 @@ def test_what_is_kept_is_no_part_of_the_checksum(live: int) -> None:
     decided = office.plan(office.reading(event("x", cancelled=True), *others))
     assert len(decided.kept) == live
     assert replace(decided, kept=()).checksum == decided.checksum
-    assert all(isinstance(keep, Keep) and keep.booking.state is BookingState.BOOKED for keep in decided.kept)
+    assert all(
+        isinstance(keep, Keep) and keep.booking.state is BookingState.BOOKED
+        for keep in decided.kept
+    )

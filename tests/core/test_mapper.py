@@ -27,8 +27,20 @@ from tests.intake.whole import read
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 HOUR = ("DTSTART:20210630T080000Z", "DTEND:20210630T090000Z")
-SMALL, LARGE, SOUTH, SOURCE_ROOM, GREEN, STREET = "1410148741926678528", "2", "3", "4", "5", "6"
-PEOPLE = {"alice@example.com": "1", "bob@example.com": "2", "carol@example.com": "7", "boss@example.com": "9"}
+SMALL, LARGE, SOUTH, SOURCE_ROOM, GREEN, STREET = (
+    "1410148741926678528",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+)
+PEOPLE = {
+    "alice@example.com": "1",
+    "bob@example.com": "2",
+    "carol@example.com": "7",
+    "boss@example.com": "9",
+}
 ROOMS = (
     RoomRule(
         SMALL,
@@ -44,9 +56,16 @@ ROOMS = (
         name="Large meeting room",
         written=("Large meeting room",),
     ),
-    RoomRule(SOUTH, frozenset(), frozenset(), (re.compile(r"^Room S\d", re.IGNORECASE),)),
+    RoomRule(
+        SOUTH, frozenset(), frozenset(), (re.compile(r"^Room S\d", re.IGNORECASE),)
+    ),
     RoomRule(GREEN, frozenset(), frozenset({fold_name("Gr\u00fcner Raum")})),
-    RoomRule(STREET, frozenset(), frozenset(), location_expressions("re:stra(?:\u00df|ss)e 7")),
+    RoomRule(
+        STREET,
+        frozenset(),
+        frozenset(),
+        location_expressions("re:stra(?:\u00df|ss)e 7"),
+    ),
 )
 MARK = Mark.of("hq", OccurrenceKey("", "meeting", None), 0)
 
@@ -74,7 +93,12 @@ def occurrences(
 
 def mapper(source: SourceRules | None = None, **rules: Any) -> Mapper:
     """A mapper by rules that know four people and three rooms."""
-    known = {"creator": "3", "rooms": ROOMS, "people": PEOPLE, "sources": {"office": source or SourceRules()}}
+    known = {
+        "creator": "3",
+        "rooms": ROOMS,
+        "people": PEOPLE,
+        "sources": {"office": source or SourceRules()},
+    }
     return Mapper(MappingRules(**{**known, **rules}))
 
 
@@ -86,7 +110,9 @@ def mapped(
     **rules: Any,
 ) -> Wanted | Skipped:
     """What becomes of an event of these lines, from eight to nine if they say no time."""
-    timed = lines if any(line.startswith("DTSTART") for line in lines) else (*HOUR, *lines)
+    timed = (
+        lines if any(line.startswith("DTSTART") for line in lines) else (*HOUR, *lines)
+    )
     (occurrence,) = occurrences(timed, base_url=base_url, zone=zone)
     return mapper(source, **rules).map(occurrence)
 
@@ -146,7 +172,13 @@ def test_example_of_the_documentation() -> None:
         "notice_time": 180,
         "description": "a description",
         "creator": "3",
-        "attachments": [{"name": "12222.jpg", "url": "http://files.example.com/12222.jpg", "type": "jpg"}],
+        "attachments": [
+            {
+                "name": "12222.jpg",
+                "url": "http://files.example.com/12222.jpg",
+                "type": "jpg",
+            }
+        ],
     }
 
 
@@ -169,7 +201,10 @@ class TestTopicAndTime:
 
     @pytest.mark.parametrize(
         "lines",
-        [("DTSTART:20210630T080000Z",), ("DTSTART:20210630T080000Z", "DTEND:20210630T080000Z")],
+        [
+            ("DTSTART:20210630T080000Z",),
+            ("DTSTART:20210630T080000Z", "DTEND:20210630T080000Z"),
+        ],
     )
     def test_no_duration(self, lines: tuple[str, ...]) -> None:
         """An event without length is skipped."""
@@ -178,13 +213,25 @@ class TestTopicAndTime:
     @pytest.mark.parametrize(
         ("policy", "days", "start", "end"),
         [
-            ("whole-day", ("20210328", "20210329"), "20210327T23", "20210328T22"),  # 23 hours
-            ("whole-day", ("20211031", "20211101"), "20211030T22", "20211031T23"),  # 25 hours
+            (
+                "whole-day",
+                ("20210328", "20210329"),
+                "20210327T23",
+                "20210328T22",
+            ),  # 23 hours
+            (
+                "whole-day",
+                ("20211031", "20211101"),
+                "20211030T22",
+                "20211031T23",
+            ),  # 25 hours
             ("working-hours", ("20210328", "20210329"), "20210328T07", "20210328T16"),
             ("working-hours", ("20210327", "20210330"), "20210327T08", "20210329T16"),
         ],
     )
-    def test_all_day(self, policy: str, days: tuple[str, str], start: str, end: str) -> None:
+    def test_all_day(
+        self, policy: str, days: tuple[str, str], start: str, end: str
+    ) -> None:
         """Whole days go from midnight to midnight or over working hours, in the zone, over clock changes."""
         only = spec(
             f"DTSTART;VALUE=DATE:{days[0]}",
@@ -196,7 +243,9 @@ class TestTopicAndTime:
 
     def test_all_day_is_in_the_zone_of_the_source(self) -> None:
         """The days are those of the source's zone."""
-        only = spec("DTSTART;VALUE=DATE:20210630", all_day="whole-day", zone="Asia/Tokyo")
+        only = spec(
+            "DTSTART;VALUE=DATE:20210630", all_day="whole-day", zone="Asia/Tokyo"
+        )
         assert only.start == datetime(2021, 6, 29, 15, tzinfo=UTC)
 
     def test_all_day_skipped(self) -> None:
@@ -207,7 +256,10 @@ class TestTopicAndTime:
         """Working hours that a clock change swallows leave nothing to book, and no crash."""
         lines = ("DTSTART;VALUE=DATE:20210328",)
         hours = (time(2, 30), time(3, 15))
-        assert why_skipped(*lines, all_day="working-hours", working_hours=hours) is Reason.NO_DURATION
+        assert (
+            why_skipped(*lines, all_day="working-hours", working_hours=hours)
+            is Reason.NO_DURATION
+        )
 
     @pytest.mark.parametrize(
         ("line", "rule", "reason"),
@@ -257,7 +309,11 @@ class TestRoom:
     def test_attendee(self, line: str) -> None:
         """A room is an attendee with a known address, whatever it is called."""
         only = spec(line)
-        assert (only.room_id, only.participants, only.cc_participants) == (SMALL, ("3",), ())
+        assert (only.room_id, only.participants, only.cc_participants) == (
+            SMALL,
+            ("3",),
+            (),
+        )
 
     def test_several(self) -> None:
         """Several rooms give one reservation each that differ in nothing but the room, without repeats."""
@@ -294,12 +350,16 @@ class TestRoom:
         """A name counts before an expression that matches as well."""
         named = RoomRule("named", frozenset(), frozenset({"room s1"}))
         for location in ("Room S1", "Room S1; second floor"):
-            assert spec(f"LOCATION:{location}", rooms=(ROOMS[2], named)).room_id == "named"
+            assert (
+                spec(f"LOCATION:{location}", rooms=(ROOMS[2], named)).room_id == "named"
+            )
 
     def test_name_with_a_comma_beside_another(self) -> None:
         """A name may hold a comma, also in a list that semicolons separate."""
         hall = RoomRule("5", frozenset(), frozenset({"hall, left"}))
-        result = wanted("LOCATION:Hall\\, left\\; Small meeting room", rooms=(hall, *ROOMS))
+        result = wanted(
+            "LOCATION:Hall\\, left\\; Small meeting room", rooms=(hall, *ROOMS)
+        )
         assert [s.room_id for s in result.specs] == ["5", SMALL]
 
     def test_expression_over_the_whole(self) -> None:
@@ -316,10 +376,14 @@ class TestRoom:
 
     def test_things_are_no_rooms(self) -> None:
         """An unknown resource, which may be a room or a projector, is no person, and is told."""
-        result = wanted("ATTENDEE;CUTYPE=RESOURCE:mailto:projector@example.com", unmapped="reject")
+        result = wanted(
+            "ATTENDEE;CUTYPE=RESOURCE:mailto:projector@example.com", unmapped="reject"
+        )
         assert (result.specs[0].participants, result.rejected) == (("3",), "")
         assert notes(result) == [Reason.UNKNOWN_ROOM]
-        assert "The resource 'projector@example.com' is no room" in result.notes[0].detail
+        assert (
+            "The resource 'projector@example.com' is no room" in result.notes[0].detail
+        )
 
 
 class TestNamesOfRooms:
@@ -340,7 +404,8 @@ class TestNamesOfRooms:
         assert rooms(f"LOCATION:{location}") == [GREEN]
 
     @pytest.mark.parametrize(
-        "location", ["STRASSE 7", "stra\u00dfe 7", "Stra\u00dfe\u200b 7", "\uff33trasse 7"]
+        "location",
+        ["STRASSE 7", "stra\u00dfe 7", "Stra\u00dfe\u200b 7", "\uff33trasse 7"],
     )
     def test_forms_of_letters_for_expressions(self, location: str) -> None:
         """An expression finds the same name in every form of its letters."""
@@ -381,11 +446,14 @@ class TestDeclined:
         assert "Small meeting room" in result.notes[0].detail
 
     @pytest.mark.parametrize(
-        "status", ["", ";PARTSTAT=NEEDS-ACTION", ";PARTSTAT=TENTATIVE", ";PARTSTAT=X-MAYBE"]
+        "status",
+        ["", ";PARTSTAT=NEEDS-ACTION", ";PARTSTAT=TENTATIVE", ";PARTSTAT=X-MAYBE"],
     )
     def test_no_refusal(self, status: str) -> None:
         """Anything but a no is a yes."""
-        assert rooms(f"ATTENDEE;CUTYPE=ROOM{status}:mailto:room-small@example.com") == [SMALL]
+        assert rooms(f"ATTENDEE;CUTYPE=ROOM{status}:mailto:room-small@example.com") == [
+            SMALL
+        ]
 
     @pytest.mark.parametrize(
         ("location", "ids"),
@@ -397,14 +465,18 @@ class TestDeclined:
     )
     def test_not_brought_back(self, location: str, ids: list[str | None]) -> None:
         """LOCATION brings back no room that declined, and it is no unknown one."""
-        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        declined = (
+            "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        )
         result = wanted(declined, f"LOCATION:{location}")
         assert [s.room_id for s in result.specs] == ids
         assert notes(result) == [Reason.ROOM_DECLINED]
 
     def test_not_brought_back_by_its_source(self) -> None:
         """The source's room is none of the event's if it is the one that declined."""
-        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        declined = (
+            "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        )
         assert rooms(declined, source=SourceRules(room_id=SMALL)) == [None]
         assert rooms(declined, source=SourceRules(room_id=SOURCE_ROOM)) == [SOURCE_ROOM]
         named = (declined, "LOCATION:Small meeting room")
@@ -412,7 +484,9 @@ class TestDeclined:
 
     def test_skipped(self) -> None:
         """An event that is not booked for want of a room says that its room declined."""
-        declined = "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        declined = (
+            "ATTENDEE;CUTYPE=ROOM;PARTSTAT=DECLINED:mailto:room-small@example.com"
+        )
         result = mapped(declined, roomless="skip")
         assert isinstance(result, Skipped)
         assert (result.reason, [note.reason for note in result.notes]) == (
@@ -492,7 +566,9 @@ class TestUnknownPlaces:
     @pytest.mark.parametrize("kind", ["ROOM", "RESOURCE"])
     def test_unknown_address(self, kind: str) -> None:
         """An invited room whose address nobody knows is told with the nearest name."""
-        result = wanted(f'ATTENDEE;CUTYPE={kind};CN="Small meetingroom":mailto:r7@example.com')
+        result = wanted(
+            f'ATTENDEE;CUTYPE={kind};CN="Small meetingroom":mailto:r7@example.com'
+        )
         assert notes(result) == [Reason.UNKNOWN_ROOM]
         assert 'did you mean "Small meeting room"?' in result.notes[0].detail
 
@@ -500,8 +576,14 @@ class TestUnknownPlaces:
         ("component", "told"),
         [
             ("BEGIN:VLOCATION\nUID:1\nNAME:Smal meeting room\nEND:VLOCATION", True),
-            ("BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:room\nNAME:The Atrium\nEND:VRESOURCE", True),
-            ("BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:PROJECTOR\nNAME:Beamer\nEND:VRESOURCE", False),
+            (
+                "BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:room\nNAME:The Atrium\nEND:VRESOURCE",
+                True,
+            ),
+            (
+                "BEGIN:VRESOURCE\nUID:1\nRESOURCE-TYPE:PROJECTOR\nNAME:Beamer\nEND:VRESOURCE",
+                False,
+            ),
             ("BEGIN:VLOCATION\nUID:1\nNAME:Large meeting room\nEND:VLOCATION", False),
             ("BEGIN:VLOCATION\nUID:1\nNAME:Zoom\nEND:VLOCATION", False),
             ("BEGIN:VLOCATION\nUID:1\nEND:VLOCATION", False),
@@ -533,7 +615,8 @@ class TestDelegates:
                 (
                     TO,
                     FROM.replace(
-                        "ATTENDEE;", 'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:carol@example.com";'
+                        "ATTENDEE;",
+                        'ATTENDEE;PARTSTAT=DELEGATED;DELEGATED-TO="mailto:carol@example.com";',
                     ),
                     'ATTENDEE;DELEGATED-FROM="mailto:bob@example.com":mailto:carol@example.com',
                 ),
@@ -578,7 +661,12 @@ class TestPeople:
     def test_order_and_repeats(self) -> None:
         """People stand in file order, each user once, though two addresses may mean one user."""
         people = {**PEOPLE, "alice@home.example": "1"}
-        attendees = ("bob@example.com", "alice@home.example", "alice@example.com", "bob@example.com")
+        attendees = (
+            "bob@example.com",
+            "alice@home.example",
+            "alice@example.com",
+            "bob@example.com",
+        )
         lines = [f"ATTENDEE:mailto:{address}" for address in attendees]
         assert spec(*lines, people=people).participants == ("2", "1")
 
@@ -586,7 +674,9 @@ class TestPeople:
         ("optional", "participants", "informed"),
         [("participant", ("2", "1"), ()), ("cc", ("2",), ("1",)), ("skip", ("2",), ())],
     )
-    def test_optional(self, optional: str, participants: tuple[str, ...], informed: tuple[str, ...]) -> None:
+    def test_optional(
+        self, optional: str, participants: tuple[str, ...], informed: tuple[str, ...]
+    ) -> None:
         """Optional people take part, are in copy, or are left out, as configured."""
         only = spec(
             "ATTENDEE:mailto:bob@example.com",
@@ -595,7 +685,9 @@ class TestPeople:
         )
         assert (only.participants, only.cc_participants) == (participants, informed)
 
-    @pytest.mark.parametrize(("declined", "participants"), [("skip", ("2",)), ("keep", ("1", "2"))])
+    @pytest.mark.parametrize(
+        ("declined", "participants"), [("skip", ("2",)), ("keep", ("1", "2"))]
+    )
     def test_declined(self, declined: str, participants: tuple[str, ...]) -> None:
         """Who declined is left out or kept, as configured."""
         only = spec(
@@ -611,7 +703,9 @@ class TestPeople:
             "ATTENDEE;ROLE=NON-PARTICIPANT:mailto:carol@example.com",
             "ATTENDEE;ROLE=NON-PARTICIPANT:mailto:alice@example.com",
             "ATTENDEE:mailto:alice@example.com",
-            source=SourceRules(cc=("boss@example.com", "alice@example.com", "carol@example.com")),
+            source=SourceRules(
+                cc=("boss@example.com", "alice@example.com", "carol@example.com")
+            ),
         )
         assert (only.participants, only.cc_participants) == (("1",), ("7", "9"))
 
@@ -622,13 +716,25 @@ class TestPeople:
             "ATTENDEE;PARTSTAT=DECLINED:mailto:alice@example.com",
             "ATTENDEE;ROLE=NON-PARTICIPANT:mailto:boss@example.com",
         )
-        assert (only.creator, only.participants, only.cc_participants) == ("9", ("9",), ())
+        assert (only.creator, only.participants, only.cc_participants) == (
+            "9",
+            ("9",),
+            (),
+        )
 
     @pytest.mark.parametrize(
         ("organizer", "source", "creator"),
         [
-            ("ORGANIZER;CN=Boss:MAILTO:Boss@example.com", SourceRules(creator="5"), "9"),
-            ("ORGANIZER;EMAIL=boss@example.com:urn:uuid:1", SourceRules(creator="5"), "9"),
+            (
+                "ORGANIZER;CN=Boss:MAILTO:Boss@example.com",
+                SourceRules(creator="5"),
+                "9",
+            ),
+            (
+                "ORGANIZER;EMAIL=boss@example.com:urn:uuid:1",
+                SourceRules(creator="5"),
+                "9",
+            ),
             ("ORGANIZER:mailto:stranger@example.com", SourceRules(creator="5"), "5"),
             ("COMMENT:no organizer", SourceRules(creator="5"), "5"),
             ("ORGANIZER:mailto:stranger@example.com", SourceRules(), "3"),
@@ -640,7 +746,10 @@ class TestPeople:
 
     def test_unmapped(self) -> None:
         """Who has no user id is left out with a note, or rejects the event, as configured."""
-        lines = ("ATTENDEE:mailto:stranger@example.com", "ATTENDEE:mailto:alice@example.com")
+        lines = (
+            "ATTENDEE:mailto:stranger@example.com",
+            "ATTENDEE:mailto:alice@example.com",
+        )
         lenient, strict = wanted(*lines), wanted(*lines, unmapped="reject")
         assert lenient.specs[0].participants == ("1",)
         assert (notes(lenient), lenient.rejected) == ([Reason.UNMAPPED_ATTENDEE], "")
@@ -664,7 +773,11 @@ class TestPeople:
                 "ATTENDEE;CUTYPE=RESOURCE:mailto:projector@example.com",
             )
         )
-        assert list(mapper().addresses(occurrence)) == ["a@example.com", "b@example.com", "o@example.com"]
+        assert list(mapper().addresses(occurrence)) == [
+            "a@example.com",
+            "b@example.com",
+            "o@example.com",
+        ]
 
 
 class TestNotice:
@@ -710,7 +823,9 @@ class TestDescription:
 
     def test_text_link_and_mark(self) -> None:
         """Plain text, the joining link on a new line, and the mark on a new line."""
-        text = self.sent("DESCRIPTION:<p>Hello &amp; <b>welcome</b></p>", f"URL:{self.LINK}")
+        text = self.sent(
+            "DESCRIPTION:<p>Hello &amp; <b>welcome</b></p>", f"URL:{self.LINK}"
+        )
         assert text == f"Hello & welcome\n{self.LINK}\n{MARK}"
 
     def test_link_that_the_text_has(self) -> None:
@@ -725,7 +840,9 @@ class TestDescription:
         assert spec(f"URL:{self.LINK}").description == self.LINK
         assert self.sent() == str(MARK)
 
-    @pytest.mark.parametrize("text", [f"{'long ' * 80}", f"{'long ' * 80}{LINK} end", f"{LINK} {'x' * 400}"])
+    @pytest.mark.parametrize(
+        "text", [f"{'long ' * 80}", f"{'long ' * 80}{LINK} end", f"{LINK} {'x' * 400}"]
+    )
     def test_link_is_kept_when_text_is_cut(self, text: str) -> None:
         """Whatever has to be cut, the whole link stays, once, and the cut is noted."""
         result = wanted(f"DESCRIPTION:{text}", f"URL:{self.LINK}")
@@ -737,15 +854,22 @@ class TestDescription:
 
     def test_link_leaves_no_room(self) -> None:
         """A link that fills the description displaces the text, which is noted."""
-        link = "https://meet.example.com/".ljust(DESCRIPTION_LIMIT - len(str(MARK)) - 1, "x")
+        link = "https://meet.example.com/".ljust(
+            DESCRIPTION_LIMIT - len(str(MARK)) - 1, "x"
+        )
         result = wanted("DESCRIPTION:some words that are lost", f"URL:{link}")
         assert result.specs[0].description == link
         assert notes(result) == [Reason.TEXT_CUT]
 
     def test_link_too_long(self) -> None:
         """A link that does not fit at all is left out rather than broken, with a note."""
-        result = wanted("DESCRIPTION:words", "URL:https://meet.example.com/" + "x" * 300)
-        assert (result.specs[0].description, notes(result)) == ("words", [Reason.TEXT_CUT])
+        result = wanted(
+            "DESCRIPTION:words", "URL:https://meet.example.com/" + "x" * 300
+        )
+        assert (result.specs[0].description, notes(result)) == (
+            "words",
+            [Reason.TEXT_CUT],
+        )
 
     def test_exact_fit(self) -> None:
         """What fits with the mark is not cut, and one character more is."""
@@ -766,7 +890,9 @@ class TestDescription:
 
     @given(
         text=st.text(st.characters(exclude_categories=["Cc", "Cs"])),
-        link=st.sampled_from(["", LINK, LINK + "/" + "y" * 150, LINK + "/" + "y" * 230]),
+        link=st.sampled_from(
+            ["", LINK, LINK + "/" + "y" * 150, LINK + "/" + "y" * 230]
+        ),
         marker=st.booleans(),
     )
     def test_never_over_the_limit(self, text: str, link: str, marker: bool) -> None:
@@ -776,8 +902,14 @@ class TestDescription:
         result = mapper(marker=marker).map(occurrence)
         assert isinstance(result, Wanted)
         description = result.specs[0].description
-        assert utf16_length(MARK.append_to(description) if marker else description) <= DESCRIPTION_LIMIT
-        if link and utf16_length(link) <= DESCRIPTION_LIMIT - utf16_length(str(MARK)) - 1:
+        assert (
+            utf16_length(MARK.append_to(description) if marker else description)
+            <= DESCRIPTION_LIMIT
+        )
+        if (
+            link
+            and utf16_length(link) <= DESCRIPTION_LIMIT - utf16_length(str(MARK)) - 1
+        ):
             assert link in description
 
 
@@ -798,7 +930,10 @@ class TestAttachments:
             (
                 "ATTACH:https://example.com/a/Gr%C3%BC%C3%9Fe%20b.docx?v=1#top",
                 Attachment(
-                    "https://example.com/a/Gr%C3%BC%C3%9Fe%20b.docx?v=1#top", "Grüße b.docx", None, "docx"
+                    "https://example.com/a/Gr%C3%BC%C3%9Fe%20b.docx?v=1#top",
+                    "Grüße b.docx",
+                    None,
+                    "docx",
                 ),
             ),
             (
@@ -810,10 +945,15 @@ class TestAttachments:
                 Attachment("https://example.com/p.odt", "p.odt", None, "odt"),
             ),
             ("ATTACH:https://example.com/", Attachment("https://example.com/")),
-            ("ATTACH;SIZE=big:HTTPS://example.com/a", Attachment("https://example.com/a", "a")),
+            (
+                "ATTACH;SIZE=big:HTTPS://example.com/a",
+                Attachment("https://example.com/a", "a"),
+            ),
             (
                 "ATTACH:../files/d.txt",
-                Attachment("https://feeds.example.com/files/d.txt", "d.txt", None, "txt"),
+                Attachment(
+                    "https://feeds.example.com/files/d.txt", "d.txt", None, "txt"
+                ),
             ),
         ],
     )
@@ -850,27 +990,41 @@ class TestAttachments:
 
     def test_at_most_ten(self) -> None:
         """The first ten that can be passed on are, and each further one is noted."""
-        lines = ["ATTACH:cid:0", *(f"ATTACH:https://example.com/{number}.txt" for number in range(12))]
+        lines = [
+            "ATTACH:cid:0",
+            *(f"ATTACH:https://example.com/{number}.txt" for number in range(12)),
+        ]
         result = wanted(*lines)
-        assert [a.name for a in result.specs[0].attachments] == [f"{number}.txt" for number in range(10)]
+        assert [a.name for a in result.specs[0].attachments] == [
+            f"{number}.txt" for number in range(10)
+        ]
         assert notes(result) == [Reason.ATTACHMENT_LEFT_OUT] * 3
 
     def test_published(self) -> None:
         """Inline data is published under a name that its content gives, so that equal readings agree."""
         line = "ATTACH;ENCODING=BASE64;VALUE=BINARY;FILENAME=../../a b.txt:aGVsbG8="
         result = wanted(
-            line, publish_base_url="https://files.example.com/m/", publish_types=frozenset({"txt"})
+            line,
+            publish_base_url="https://files.example.com/m/",
+            publish_types=frozenset({"txt"}),
         )
         (publication,) = result.publications
         assert publication.data == b"hello"
         assert re.fullmatch(r"[0-9a-f]{32}\.txt", publication.filename)
         assert result.specs[0].attachments == (
             Attachment(
-                "https://files.example.com/m/" + publication.filename, "../../a b.txt", "0.0kb", "txt"
+                "https://files.example.com/m/" + publication.filename,
+                "../../a b.txt",
+                "0.0kb",
+                "txt",
             ),
         )
         assert (
-            wanted(line, publish_base_url="https://files.example.com/m/", publish_types=frozenset({"txt"}))
+            wanted(
+                line,
+                publish_base_url="https://files.example.com/m/",
+                publish_types=frozenset({"txt"}),
+            )
             == result
         )
 
@@ -897,7 +1051,9 @@ class TestPrivate:
         "X-ALT-DESC:takeover",
     )
 
-    @given(st.sets(st.sampled_from(SECRETS)), st.sampled_from(["PRIVATE", "CONFIDENTIAL"]))
+    @given(
+        st.sets(st.sampled_from(SECRETS)), st.sampled_from(["PRIVATE", "CONFIDENTIAL"])
+    )
     def test_nothing_leaks(self, lines: set[str], kind: str) -> None:
         """Whatever a private event says, only time, room and creator leave the process."""
         result = wanted(
@@ -927,27 +1083,49 @@ class TestPrivate:
 
     def test_booked_openly_if_configured(self) -> None:
         """`private = book` treats it as any other."""
-        assert spec("CLASS:PRIVATE", "SUMMARY:takeover", private="book").topic == "takeover"
+        assert (
+            spec("CLASS:PRIVATE", "SUMMARY:takeover", private="book").topic
+            == "takeover"
+        )
 
 
 class TestSameness:
     """Equal readings give equal specs."""
 
     EVENTS = (
-        (*HOUR, "SUMMARY:one", "ATTENDEE:mailto:bob@example.com", "RRULE:FREQ=DAILY;COUNT=3"),
-        (*HOUR, "SUMMARY:two", "LOCATION:Room S1; Large meeting room", "DESCRIPTION:" + "x" * 300),
-        (*HOUR, "ATTACH;ENCODING=BASE64;VALUE=BINARY:aGVsbG8=", "ORGANIZER:mailto:boss@example.com"),
+        (
+            *HOUR,
+            "SUMMARY:one",
+            "ATTENDEE:mailto:bob@example.com",
+            "RRULE:FREQ=DAILY;COUNT=3",
+        ),
+        (
+            *HOUR,
+            "SUMMARY:two",
+            "LOCATION:Room S1; Large meeting room",
+            "DESCRIPTION:" + "x" * 300,
+        ),
+        (
+            *HOUR,
+            "ATTACH;ENCODING=BASE64;VALUE=BINARY:aGVsbG8=",
+            "ORGANIZER:mailto:boss@example.com",
+        ),
     )
 
-    def fingerprints(self, events: list[Occurrence]) -> dict[tuple[str, str | None], list[str]]:
+    def fingerprints(
+        self, events: list[Occurrence]
+    ) -> dict[tuple[str, str | None], list[str]]:
         """The specs of each occurrence by its identity."""
         found = {}
         for occurrence in events:
             result = mapper(
-                publish_base_url="https://files.example.com", publish_types=frozenset({"txt"})
+                publish_base_url="https://files.example.com",
+                publish_types=frozenset({"txt"}),
             ).map(occurrence)
             assert isinstance(result, Wanted)
-            found[occurrence.summary, occurrence.key.recurrence_id] = [s.fingerprint for s in result.specs]
+            found[occurrence.summary, occurrence.key.recurrence_id] = [
+                s.fingerprint for s in result.specs
+            ]
         return found
 
     def test_two_readings(self) -> None:
@@ -960,15 +1138,26 @@ class TestSameness:
     @given(
         st.lists(
             st.tuples(
-                st.sampled_from(["alice", "bob", "carol", "boss", "stranger", "room-small"]),
-                st.sampled_from(["", ";ROLE=OPT-PARTICIPANT", ";ROLE=NON-PARTICIPANT", ";PARTSTAT=DECLINED"]),
+                st.sampled_from(
+                    ["alice", "bob", "carol", "boss", "stranger", "room-small"]
+                ),
+                st.sampled_from(
+                    [
+                        "",
+                        ";ROLE=OPT-PARTICIPANT",
+                        ";ROLE=NON-PARTICIPANT",
+                        ";PARTSTAT=DECLINED",
+                    ]
+                ),
             ),
             max_size=12,
         ),
         st.sampled_from(["participant", "cc", "skip"]),
         st.sampled_from(["skip", "keep"]),
     )
-    def test_people_stand_once(self, people: list[tuple[str, str]], optional: str, declined: str) -> None:
+    def test_people_stand_once(
+        self, people: list[tuple[str, str]], optional: str, declined: str
+    ) -> None:
         """Whoever is invited how, nobody stands twice, and somebody takes part."""
         only = spec(
             *(f"ATTENDEE{how}:mailto:{name}@example.com" for name, how in people),

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from syncd.core.merge import Decider, Witnessed, decide, merge
-from syncd.core.occurrence import Authority, Occurrence, OccurrenceKey, Presence, Reading, Timespan, Window
+from syncd.core.occurrence import (
+    Authority,
+    Occurrence,
+    OccurrenceKey,
+    Presence,
+    Reading,
+    Timespan,
+    Window,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window.ahead(NOW, timedelta(days=30))
@@ -54,10 +62,14 @@ def copy(
 
 def reading(source: str, *occurrences: Occurrence) -> Reading:
     """What a source says."""
-    return Reading(source=source, at=NOW, window=WINDOW, digest=source, occurrences=occurrences)
+    return Reading(
+        source=source, at=NOW, window=WINDOW, digest=source, occurrences=occurrences
+    )
 
 
-def chosen(*copies: Occurrence, decider: Occurrence | None = None) -> tuple[str, str | None]:
+def chosen(
+    *copies: Occurrence, decider: Occurrence | None = None
+) -> tuple[str, str | None]:
     """Which copy decides, and which one calls the meeting off beside it; the same in any order."""
     before = Decider(decider.source, decider.fingerprint) if decider else None
     found = set()
@@ -77,8 +89,14 @@ def chosen(*copies: Occurrence, decider: Occurrence | None = None) -> tuple[str,
         (copy("newer", modified=2), [copy("older", modified=1), copy("unknown")]),
         (copy("hers", authority=HERS), [copy("newer", sequence=5, modified=9)]),
         (copy("hers", authority=HERS, cancelled=True), [copy("live", modified=9)]),
-        (copy("live", sequence=3), [copy("hers", sequence=2, authority=HERS, cancelled=True)]),
-        (copy("live"), [copy("off", modified=1, cancelled=True, organizer="bob@example.com")]),
+        (
+            copy("live", sequence=3),
+            [copy("hers", sequence=2, authority=HERS, cancelled=True)],
+        ),
+        (
+            copy("live"),
+            [copy("off", modified=1, cancelled=True, organizer="bob@example.com")],
+        ),
         (copy("off", sequence=1, cancelled=True), [copy("live", modified=9)]),
         (
             copy("hers now", sequence=1, authority=HERS),
@@ -86,7 +104,10 @@ def chosen(*copies: Occurrence, decider: Occurrence | None = None) -> tuple[str,
         ),
         (copy("claims", authority=CLAIMED), [copy("newer", sequence=5)]),
         (copy("hers", authority=HERS), [copy("claims", sequence=5, authority=CLAIMED)]),
-        (copy("with people"), [copy("busy", sequence=9, modified=9, authority=NOBODYS)]),
+        (
+            copy("with people"),
+            [copy("busy", sequence=9, modified=9, authority=NOBODYS)],
+        ),
         (copy("date", explicit=True), [copy("series", modified=9)]),
     ],
     ids=[
@@ -122,7 +143,12 @@ DECIDES = copy("decides", sequence=1)
         copy("claims to be hers", sequence=1, authority=CLAIMED),
         copy("busy", sequence=999, authority=NOBODYS),
         copy("its date alone", sequence=1, explicit=True),
-        copy("her own meeting", sequence=999, authority=HERS, organizer="mallory@example.com"),
+        copy(
+            "her own meeting",
+            sequence=999,
+            authority=HERS,
+            organizer="mallory@example.com",
+        ),
     ],
     ids=lambda rival: rival.summary,
 )
@@ -153,10 +179,22 @@ def test_what_takes_over(rival: Occurrence) -> None:
         copy("later", sequence=1, modified=9, cancelled=True),
         copy("uninvites", sequence=2, uninvites=True),
         copy("equal", sequence=1, cancelled=True),
-        copy("equal of others", sequence=1, modified=9, cancelled=True, organizer="bob@example.com"),
+        copy(
+            "equal of others",
+            sequence=1,
+            modified=9,
+            cancelled=True,
+            organizer="bob@example.com",
+        ),
         copy("claims", sequence=1, cancelled=True, authority=CLAIMED),
         copy("busy", sequence=9, cancelled=True, authority=NOBODYS),
-        copy("her own meeting", sequence=9, cancelled=True, authority=HERS, organizer="mallory@example.com"),
+        copy(
+            "her own meeting",
+            sequence=9,
+            cancelled=True,
+            authority=HERS,
+            organizer="mallory@example.com",
+        ),
     ],
     ids=lambda rival: rival.summary,
 )
@@ -197,7 +235,10 @@ def test_a_cancel_by_the_copy_that_decides_is_told() -> None:
 def test_the_same_source_goes_on_with_another_content() -> None:
     """The copy that decided and changed since is known by its source."""
     edited = replace(DECIDES, description="changed")
-    assert chosen(edited, copy("rival", sequence=1, modified=9), decider=DECIDES) == ("decides", None)
+    assert chosen(edited, copy("rival", sequence=1, modified=9), decider=DECIDES) == (
+        "decides",
+        None,
+    )
 
 
 def test_of_two_copies_in_one_source_the_one_that_decided() -> None:
@@ -207,7 +248,9 @@ def test_of_two_copies_in_one_source_the_one_that_decided() -> None:
     assert chosen(DECIDES, other, decider=other) == ("other", None)
 
 
-def merged(*readings: Reading, owners: frozenset[str] = frozenset()) -> tuple[Witnessed, ...]:
+def merged(
+    *readings: Reading, owners: frozenset[str] = frozenset()
+) -> tuple[Witnessed, ...]:
     """What some readings come to, of which none decided before."""
     return merge({reading.source: reading for reading in readings}, owners=owners)
 
@@ -226,14 +269,20 @@ def test_a_claim_does_not_count_where_the_administrator_named_a_calendar() -> No
     claims, guest = copy("claims", authority=CLAIMED), copy("guest", sequence=1)
     readings = (reading("claims", claims), reading("guest", guest))
     assert merged(*readings)[0].occurrence == claims
-    assert merged(*readings, owners=frozenset({"alice@example.com"}))[0].occurrence == guest
+    assert (
+        merged(*readings, owners=frozenset({"alice@example.com"}))[0].occurrence
+        == guest
+    )
 
 
 def test_a_copy_without_people_shows_no_date_of_its_own() -> None:
     """An export of busy times decides while it is alone, and adds no date to a meeting that others have."""
     busy = [copy("busy", authority=NOBODYS)]
     busy.append(replace(busy[0], key=OccurrenceKey("", "meeting", "20260104T000000Z")))
-    assert [seen.occurrence.source for seen in merged(reading("busy", *busy))] == ["busy", "busy"]
+    assert [seen.occurrence.source for seen in merged(reading("busy", *busy))] == [
+        "busy",
+        "busy",
+    ]
     (seen,) = merged(reading("busy", *busy), reading("guest", copy("guest")))
     assert (seen.occurrence.source, set(seen.witnesses)) == ("guest", {"busy", "guest"})
 
@@ -244,13 +293,20 @@ FIRST, SECOND, THIRD = ("20260103T000000Z", "20260104T000000Z", "20260105T000000
 def series(source: str, *dates: str, document: str = "", **said: Any) -> Reading:
     """What a source says that has the series with these dates, by recurrence id."""
     one = replace(copy(source, **said), document=document)
-    occurrences = [replace(one, key=OccurrenceKey("", "meeting", date)) for date in dates]
+    occurrences = [
+        replace(one, key=OccurrenceKey("", "meeting", date)) for date in dates
+    ]
     return replace(reading(source, *occurrences), presence={"meeting": Presence.SERIES})
 
 
-def dates(*readings: Reading, by: Reading | None = None, of: int = 1) -> dict[str | None, str]:
+def dates(
+    *readings: Reading, by: Reading | None = None, of: int = 1
+) -> dict[str | None, str]:
     """The dates of the series, each with who decides it; the first dates of `by` were decided before."""
-    known = {o.key: Decider(o.source, o.fingerprint, o.document) for o in (by.occurrences[:of] if by else ())}
+    known = {
+        o.key: Decider(o.source, o.fingerprint, o.document)
+        for o in (by.occurrences[:of] if by else ())
+    }
     found = merge({r.source: r for r in readings}, lambda _uids: known)
     return {seen.occurrence.key.recurrence_id: seen.occurrence.source for seen in found}
 
@@ -263,7 +319,13 @@ def test_a_date_that_the_deciding_copy_takes_off_is_off() -> None:
         series("equal", FIRST, SECOND, sequence=1),
         series("anybody", SECOND, sequence=999, organizer=""),
         series("another", SECOND, sequence=999, organizer="mallory@example.com"),
-        series("her own", SECOND, sequence=999, organizer="mallory@example.com", authority=HERS),
+        series(
+            "her own",
+            SECOND,
+            sequence=999,
+            organizer="mallory@example.com",
+            authority=HERS,
+        ),
     ):
         assert dates(now, other, by=now) == {FIRST: "decides", THIRD: "decides"}
 
@@ -277,14 +339,22 @@ def test_a_new_date_is_decided_by_the_copy_that_decides_the_others() -> None:
 
 def test_a_new_date_that_is_cancelled_in_a_later_revision_is_not_booked() -> None:
     """Before anything is booked for a date, a later cancel of the same organizer costs nobody a room."""
-    now, later = series("decides", FIRST, SECOND, sequence=1), series("later", SECOND, sequence=2)
-    off = replace(later, occurrences=tuple(replace(o, cancelled=True) for o in later.occurrences))
+    now, later = (
+        series("decides", FIRST, SECOND, sequence=1),
+        series("later", SECOND, sequence=2),
+    )
+    off = replace(
+        later, occurrences=tuple(replace(o, cancelled=True) for o in later.occurrences)
+    )
     assert dates(now, off, by=now) == {FIRST: "decides", SECOND: "later"}
 
 
 def test_a_later_revision_of_the_organizer_adds_dates() -> None:
     """A copy with a higher SEQUENCE of the same ORGANIZER takes over, also where it has more dates."""
-    now, later = series("decides", FIRST, sequence=1), series("later", FIRST, SECOND, sequence=2)
+    now, later = (
+        series("decides", FIRST, sequence=1),
+        series("later", FIRST, SECOND, sequence=2),
+    )
     assert dates(now, later, by=now) == {FIRST: "later", SECOND: "later"}
 
 
@@ -301,7 +371,9 @@ def test_who_cannot_tell_denies_no_date() -> None:
     both = {FIRST: "decides", SECOND: "stale"}
     whole, other = series("decides", FIRST, sequence=1), series("stale", FIRST, SECOND)
     single = replace(whole, presence={"meeting": Presence.DETACHED})
-    single = replace(single, occurrences=tuple(replace(o, explicit=True) for o in whole.occurrences))
+    single = replace(
+        single, occurrences=tuple(replace(o, explicit=True) for o in whole.occurrences)
+    )
     near = replace(whole, window=Window.ahead(NOW, timedelta(days=-5)))
     for now in (single, replace(whole, error="cut"), near):
         assert dates(now, other, by=now) == both
@@ -313,10 +385,20 @@ def test_of_two_files_of_a_directory_the_one_that_decided_goes_on() -> None:
     before = replace(copy("x", sequence=1), source="files", document="team.ics")
     edited = replace(before, summary="y", sequence=2)
     for other in (
-        replace(copy("other", sequence=999, organizer=""), source="files", document="other.ics"),
-        replace(copy("off", sequence=999, cancelled=True), source="files", document="other.ics"),
+        replace(
+            copy("other", sequence=999, organizer=""),
+            source="files",
+            document="other.ics",
+        ),
+        replace(
+            copy("off", sequence=999, cancelled=True),
+            source="files",
+            document="other.ics",
+        ),
     ):
-        decision = decide([other, edited], Decider("files", before.fingerprint, "team.ics"))
+        decision = decide(
+            [other, edited], Decider("files", before.fingerprint, "team.ics")
+        )
         assert decision is not None
         assert decision.occurrence == edited
 
@@ -333,4 +415,7 @@ def test_meetings_stay_apart() -> None:
 
 def test_whose_copy_it_is_changes_no_content() -> None:
     """The fingerprint of a meeting is that of its content, whoever's calendar showed it."""
-    assert copy("a").fingerprint == copy("a", authority=HERS, sequence=3, explicit=True).fingerprint
+    assert (
+        copy("a").fingerprint
+        == copy("a", authority=HERS, sequence=3, explicit=True).fingerprint
+    )

@@ -59,7 +59,9 @@ def move(before: Occurrence, after: Occurrence) -> Update:
 
 def uids(changes: Sequence[Change]) -> list[str]:
     return [
-        c.meeting.key.uid if isinstance(c, Create | Update | Wait) else c.booking.key.uid
+        c.meeting.key.uid
+        if isinstance(c, Create | Update | Wait)
+        else c.booking.key.uid
         for c in changes
         if not isinstance(c, Skip)
     ]
@@ -76,7 +78,14 @@ def test_what_frees_a_slot_goes_before_what_needs_one() -> None:
         move(soon, event("soon", 2)),
         cancel(late),
     ]
-    assert [type(c) for c in writing_order(changes)] == [Cancel, Update, Create, Hold, Wait, Skip]
+    assert [type(c) for c in writing_order(changes)] == [
+        Cancel,
+        Update,
+        Create,
+        Hold,
+        Wait,
+        Skip,
+    ]
 
 
 def test_nearer_meetings_go_first() -> None:
@@ -118,7 +127,9 @@ def test_in_a_circle_one_meeting_vacates_its_slot() -> None:
     ]
     ordered = writing_order(circle)
     assert uids(ordered) == ["after", "r", "q", "p"]
-    begins = [change for change in ordered if isinstance(change, Update) and change.vacating]
+    begins = [
+        change for change in ordered if isinstance(change, Update) and change.vacating
+    ]
     assert [change.meeting.key.uid for change in begins] == ["after"]
     assert [vacating.key.uid for vacating in begins[0].vacating] == ["p"]
 
@@ -128,7 +139,11 @@ def test_of_two_new_meetings_the_earlier_created_goes_first() -> None:
     old = event("old", 1.02, created=NOW - 9 * DAY)
     young = event("young", 1, created=NOW - DAY)
     unknown = event("a", 1.01)
-    assert uids(writing_order([create(e) for e in (unknown, young, old)])) == ["old", "young", "a"]
+    assert uids(writing_order([create(e) for e in (unknown, young, old)])) == [
+        "old",
+        "young",
+        "a",
+    ]
 
 
 def test_of_equal_claims_the_uid_decides() -> None:
@@ -147,17 +162,25 @@ def test_created_matters_only_for_one_slot() -> None:
 
 
 _HOURS, _ROOMS = st.integers(0, 8), st.sampled_from("abc")
-_MOVES = st.lists(st.tuples(_HOURS, _ROOMS, _HOURS, _ROOMS, st.integers(1, 3)), max_size=9)
-_Move: TypeAlias = tuple[int, str, int, str, int]  # from hour and room, to hour and room, hours
+_MOVES = st.lists(
+    st.tuples(_HOURS, _ROOMS, _HOURS, _ROOMS, st.integers(1, 3)), max_size=9
+)
+_Move: TypeAlias = tuple[
+    int, str, int, str, int
+]  # from hour and room, to hour and room, hours
 
 
 def _meets(one: ReservationSpec, other: ReservationSpec) -> bool:
-    return one.room_id == other.room_id and one.start < other.end and other.start < one.end
+    return (
+        one.room_id == other.room_id and one.start < other.end and other.start < one.end
+    )
 
 
 @settings(deadline=None)
 @given(_MOVES, st.randoms(use_true_random=False))
-def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Random) -> None:
+def test_nothing_enters_a_slot_before_it_is_left(
+    moves: list[_Move], random: Random
+) -> None:
     """Who enters a slot finds it left by all who leave it, and only members of circles vacate theirs."""
     updates = [
         move(
@@ -190,7 +213,9 @@ def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Ran
             del held[vacating.key.uid]  # it has not moved before, or this fails
         uid = update.meeting.key.uid
         assert not [
-            other for other, spec in held.items() if other != uid and _meets(spec, update.meeting.spec)
+            other
+            for other, spec in held.items()
+            if other != uid and _meets(spec, update.meeting.spec)
         ]
         held.pop(uid, None)
 
@@ -198,7 +223,10 @@ def test_nothing_enters_a_slot_before_it_is_left(moves: list[_Move], random: Ran
 def test_a_long_chain_is_quick() -> None:
     """Two thousand moves, each into the slot of the next, take far less than five seconds of work."""
     step = timedelta(hours=1) / DAY
-    chain = [move(event(f"m{n:04}", n * step), event(f"m{n:04}", (n + 1) * step)) for n in range(2000)]
+    chain = [
+        move(event(f"m{n:04}", n * step), event(f"m{n:04}", (n + 1) * step))
+        for n in range(2000)
+    ]
     began = time.thread_time()
     ordered = uids(writing_order(chain))
     assert time.thread_time() - began < 5

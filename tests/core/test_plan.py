@@ -10,7 +10,14 @@ import pytest
 from syncd.core.booking import BookingState
 from syncd.core.changes import Cancel, Create, Hold, Mode, Renamed, Skip, Update, Wait
 from syncd.core.evidence import Safety
-from syncd.core.occurrence import Attendee, Defect, Occurrence, OccurrenceKey, Person, Presence
+from syncd.core.occurrence import (
+    Attendee,
+    Defect,
+    Occurrence,
+    OccurrenceKey,
+    Person,
+    Presence,
+)
 from syncd.core.reasons import Evidence, Reason
 from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, told, unanswered
 
@@ -47,7 +54,9 @@ def test_what_changes_without_meaning_changes_nothing() -> None:
 
 def test_a_cancelled_meeting_is_cancelled_at_once() -> None:
     """STATUS:CANCELLED is told: one reading, no budget, no confirmation."""
-    office = Office(safety=Safety(cancel_floor=0, cancel_share=0, confirmations={"one": 5}))
+    office = Office(
+        safety=Safety(cancel_floor=0, cancel_share=0, confirmations={"one": 5})
+    )
     office.book(event("x"))
     decided = office.plan(office.reading(event("x", cancelled=True)))
     assert told(decided) == [("cancel", "x", "event_cancelled")]
@@ -64,7 +73,9 @@ def test_a_meeting_that_comes_back_after_its_cancel_is_booked_anew() -> None:
     office = Office()
     first = office.book(event("x"), event("y", 2))[0]
     office.cycle(office.reading(event("y", 2)))
-    assert told(office.cycle(office.reading(event("x"), event("y", 2)))) == [("create", "x", "new")]
+    assert told(office.cycle(office.reading(event("x"), event("y", 2)))) == [
+        ("create", "x", "new")
+    ]
     assert first.reservation_id not in {b.reservation_id for b in office.live}
 
 
@@ -73,29 +84,43 @@ def test_an_event_that_turns_transparent_is_cancelled_as_told() -> None:
     office = Office()
     office.book(event("x"))
     decided = office.plan(office.reading(event("x", transparent=True)))
-    assert told(decided) == [("cancel", "x", "no_longer_bookable"), ("skip", "x", "transparent")]
+    assert told(decided) == [
+        ("cancel", "x", "no_longer_bookable"),
+        ("skip", "x", "transparent"),
+    ]
 
 
 def test_a_meeting_moved_into_the_past_is_cancelled() -> None:
     """A booking whose meeting is over by the calendar does not keep its future slot."""
     office = Office()
     office.book(event("x"))
-    assert told(office.plan(office.reading(event("x", -1)))) == [("cancel", "x", "no_longer_bookable")]
+    assert told(office.plan(office.reading(event("x", -1)))) == [
+        ("cancel", "x", "no_longer_bookable")
+    ]
 
 
 def test_what_is_skipped_says_why_only_within_the_horizon() -> None:
     """A skipped event is a row with its reason while it could be booked, and none beyond the horizon."""
     office = Office(horizon=10 * DAY)
-    near, far, past = (event(u, d, transparent=True) for u, d in (("n", 1), ("f", 11), ("p", -2)))
+    near, far, past = (
+        event(u, d, transparent=True) for u, d in (("n", 1), ("f", 11), ("p", -2))
+    )
     (skip,) = office.plan(office.reading(near, far, past)).changes
     assert isinstance(skip, Skip)
-    assert (skip.key.uid, skip.reason, skip.needs_person) == ("n", Reason.TRANSPARENT, False)
+    assert (skip.key.uid, skip.reason, skip.needs_person) == (
+        "n",
+        Reason.TRANSPARENT,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
-    ("day", "length", "booked"), [(-1, HOUR, 0), (-0.01, HOUR, 1), (9.99, HOUR, 1), (10, HOUR, 0)]
+    ("day", "length", "booked"),
+    [(-1, HOUR, 0), (-0.01, HOUR, 1), (9.99, HOUR, 1), (10, HOUR, 0)],
 )
-def test_meetings_are_booked_from_now_to_the_horizon(day: float, length: timedelta, booked: int) -> None:
+def test_meetings_are_booked_from_now_to_the_horizon(
+    day: float, length: timedelta, booked: int
+) -> None:
     """Past ones are not booked, running ones are, and the horizon is exclusive."""
     office = Office(horizon=10 * DAY)
     assert len(office.book(event("x", day, length=length))) == booked
@@ -105,7 +130,9 @@ def test_a_booked_meeting_is_followed_beyond_the_horizon() -> None:
     """A reservation moves with its meeting even to where nothing new is booked."""
     office = Office(horizon=10 * DAY)
     office.book(event("x"))
-    assert told(office.plan(office.reading(event("x", 12)))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x", 12)))) == [
+        ("update", "x", "changed")
+    ]
 
 
 def test_a_past_meeting_is_ended_and_a_running_one_managed() -> None:
@@ -125,7 +152,9 @@ def test_a_past_meeting_is_ended_and_a_running_one_managed() -> None:
 # Sources that go wrong
 
 
-@pytest.mark.parametrize("how", ["unreadable", "incomplete", "not asked", "quarantined"])
+@pytest.mark.parametrize(
+    "how", ["unreadable", "incomplete", "not asked", "quarantined"]
+)
 def test_what_is_not_known_changes_nothing(how: str) -> None:
     """A source that fails in any way keeps its bookings: nothing is sent, closed or held for approval."""
     office = Office()
@@ -134,7 +163,9 @@ def test_what_is_not_known_changes_nothing(how: str) -> None:
         "unreadable": [office.unreadable()],
         "incomplete": [office.reading(presence={"s": Presence.SERIES}, error="cut")],
         "not asked": [],
-        "quarantined": [office.reading(presence=dict.fromkeys("xs", Presence.QUARANTINED))],
+        "quarantined": [
+            office.reading(presence=dict.fromkeys("xs", Presence.QUARANTINED))
+        ],
     }
     decided = office.plan(*readings[how])
     assert [*decided.writes, *decided.closed, *decided.held, *decided.amended] == []
@@ -144,7 +175,9 @@ def test_what_an_incomplete_reading_does_show_counts() -> None:
     """Of a directory with one broken file the others are followed."""
     office = Office()
     office.book(event("x"), event("y", 2))
-    decided = office.plan(office.reading(event("x", title="Retrospective"), event("z", 3), error="cut"))
+    decided = office.plan(
+        office.reading(event("x", title="Retrospective"), event("z", 3), error="cut")
+    )
     assert told(decided) == [("update", "x", "changed"), ("create", "z", "new")]
 
 
@@ -153,7 +186,11 @@ def test_a_silent_source_is_not_overruled_by_an_older_copy() -> None:
     office = Office(sources=("one", "two"))
     newer, older = event("x", 2, rooms="b", sequence=5), event("x", sequence=1)
     office.cycle(office.reading(newer), office.reading(older, source="two"))
-    for other in (older, replace(older, cancelled=True), event("x", 2, transparent=True)):
+    for other in (
+        older,
+        replace(older, cancelled=True),
+        event("x", 2, transparent=True),
+    ):
         decided = office.plan(office.unreadable(), office.reading(other, source="two"))
         assert decided.writes == ()
         assert ("hold", "x", "unconfirmed") in told(decided)
@@ -174,9 +211,14 @@ def test_a_copy_that_agrees_takes_over_from_a_silent_source() -> None:
 def test_a_source_that_left_the_configuration_decides_nothing() -> None:
     """The copy of a source that remains counts at once."""
     office = Office(sources=("one", "two"))
-    office.cycle(office.reading(event("x", 2, sequence=5)), office.reading(event("x"), source="two"))
+    office.cycle(
+        office.reading(event("x", 2, sequence=5)),
+        office.reading(event("x"), source="two"),
+    )
     office.sources = ("two",)
-    assert told(office.plan(office.reading(event("x"), source="two"))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x"), source="two"))) == [
+        ("update", "x", "changed")
+    ]
 
 
 def test_one_meeting_in_two_sources_is_one_reservation() -> None:
@@ -186,9 +228,12 @@ def test_one_meeting_in_two_sources_is_one_reservation() -> None:
         office.reading(event("x", title="old")),
         office.reading(event("x", title="new", sequence=1), source="two"),
     )
-    assert [(b.spec.topic, b.source, b.witnesses) for b in office.live] == [("new", "two", ("one", "two"))]
+    assert [(b.spec.topic, b.source, b.witnesses) for b in office.live] == [
+        ("new", "two", ("one", "two"))
+    ]
     decided = office.plan(
-        office.reading(event("x", title="new")), office.reading(event("y", 3), source="two")
+        office.reading(event("x", title="new")),
+        office.reading(event("y", 3), source="two"),
     )
     assert told(decided) == [("create", "y", "new")]
 
@@ -237,7 +282,9 @@ def test_quarantined_events_are_rows_with_their_reservation() -> None:
         Defect("", 5, Reason.NO_UID, "no UID", "a.ics"),
         Defect("", 5, Reason.NO_UID, "no UID", "b.ics"),
     ]
-    decided = office.plan(office.reading(presence={"x": Presence.QUARANTINED}, defects=defects))
+    decided = office.plan(
+        office.reading(presence={"x": Presence.QUARANTINED}, defects=defects)
+    )
     rows = [
         (c.key.uid, c.reason, c.reservation_id, c.needs_person)
         for c in decided.changes
@@ -291,8 +338,12 @@ def test_a_meeting_may_lose_and_find_its_room() -> None:
     """A roomless meeting is the same reservation before and after it has a room."""
     office = Office()
     office.book(event("x", rooms=""))
-    assert told(office.cycle(office.reading(event("x", rooms="a")))) == [("update", "x", "changed")]
-    assert told(office.cycle(office.reading(event("x", rooms="")))) == [("update", "x", "changed")]
+    assert told(office.cycle(office.reading(event("x", rooms="a")))) == [
+        ("update", "x", "changed")
+    ]
+    assert told(office.cycle(office.reading(event("x", rooms="")))) == [
+        ("update", "x", "changed")
+    ]
     assert office.made == 1
 
 
@@ -303,7 +354,8 @@ def test_a_series_moved_as_a_whole_keeps_its_reservations() -> None:
     """New original starts of one UID take over the bookings of the old ones, each the nearest."""
     office = Office()
     before = {
-        b.spec.start: b.reservation_id for b in office.book(*(event("s", d, original=d) for d in (1, 8, 15)))
+        b.spec.start: b.reservation_id
+        for b in office.book(*(event("s", d, original=d) for d in (1, 8, 15)))
     }
     moved = [event("s", d + 0.125, original=d + 0.125) for d in (1, 8, 15)]
     decided = office.cycle(office.reading(*moved))
@@ -316,7 +368,9 @@ def test_a_single_event_that_becomes_a_series_keeps_its_reservation() -> None:
     """The first date of the new series takes over; the others are created."""
     office = Office()
     office.book(event("x"))
-    decided = office.cycle(office.reading(event("x", 1, original=1), event("x", 2, original=2)))
+    decided = office.cycle(
+        office.reading(event("x", 1, original=1), event("x", 2, original=2))
+    )
     assert told(decided) == [("create", "x", "new")]
     assert (decided.unchanged, decided.rekeyed) == (1, 1)
 
@@ -327,7 +381,9 @@ def test_new_uids_at_every_reading_cost_nothing(confirmations: int) -> None:
     office = Office(safety=Safety(confirmations={"one": confirmations}))
     office.book(*(event(f"x{n}", n + 1) for n in range(5)))
     for round_ in range(3):
-        decided = office.cycle(office.reading(*(event(f"y{round_}{n}", n + 1) for n in range(5))))
+        decided = office.cycle(
+            office.reading(*(event(f"y{round_}{n}", n + 1) for n in range(5)))
+        )
         assert (decided.changes, decided.rekeyed, decided.unchanged) == ((), 5, 5)
         assert [str(renamed) for renamed in decided.renamed] == [
             "5 of 5 UIDs changed, re-keyed; the reservations stay."
@@ -356,7 +412,9 @@ def test_no_key_moves_out_of_an_empty_calendar() -> None:
     detached = {"s": Presence.DETACHED}
     dates = [event("s", day, original=day) for day in (1, 2, 3, 4)]
     office.cycle(office.reading(*dates, presence=detached))
-    other = office.reading(event("s", 1.1, original=1.1), source="two", presence=detached)
+    other = office.reading(
+        event("s", 1.1, original=1.1), source="two", presence=detached
+    )
     decided = office.plan(office.reading(), other)
     assert ("create", "s", "new") in told(decided)
     assert (decided.rekeyed, len(decided.held)) == (0, 4)
@@ -366,11 +424,15 @@ def test_what_is_renamed_is_counted_by_uid_and_source() -> None:
     """Two dates of one UID are one of the UIDs that changed; a date that moves within its UID is none."""
     office = Office(sources=("one", "two"))
     office.cycle(
-        office.reading(event("s", 1, original=1), event("s", 2, original=2), event("k", 3)),
+        office.reading(
+            event("s", 1, original=1), event("s", 2, original=2), event("k", 3)
+        ),
         office.reading(event("m", 4, original=4), source="two"),
     )
     decided = office.plan(
-        office.reading(event("t", 1, original=1), event("t", 2, original=2), event("k", 3)),
+        office.reading(
+            event("t", 1, original=1), event("t", 2, original=2), event("k", 3)
+        ),
         office.reading(event("m", 4.1, original=4.1), source="two"),
     )
     assert decided.rekeyed == 3
@@ -420,7 +482,9 @@ def test_a_new_uid_in_another_source_is_another_meeting() -> None:
     """Two people with equal events have two meetings; one that ends is cancelled."""
     office = Office(sources=("one", "two"))
     office.book(event("x"), event("z", 2))
-    decided = office.plan(office.reading(event("z", 2)), office.reading(event("y"), source="two"))
+    decided = office.plan(
+        office.reading(event("z", 2)), office.reading(event("y"), source="two")
+    )
     assert told(decided) == [("cancel", "x", "event_gone"), ("create", "y", "new")]
 
 
@@ -428,7 +492,9 @@ def test_a_series_that_another_source_moves_is_followed() -> None:
     """A date that one source no longer has goes on where another has it: one UID is one meeting in all."""
     office = Office(sources=("one", "two"))
     detached = {"s": Presence.DETACHED}
-    office.cycle(office.reading(event("s", 1, original=1), event("z", 3), presence=detached))
+    office.cycle(
+        office.reading(event("s", 1, original=1), event("z", 3), presence=detached)
+    )
     moved = office.reading(event("s", 2, original=2), source="two", presence=detached)
     decided = office.plan(office.reading(event("z", 3)), moved)
     assert (told(decided), decided.rekeyed) == ([("update", "s", "changed")], 1)
@@ -448,7 +514,10 @@ def test_two_rooms_do_not_follow_one_meeting() -> None:
     office = Office()
     office.book(event("s", 1, original=1, rooms="a, b"))
     decided = office.plan(office.reading(event("s", 1.1, original=1.1, rooms="c")))
-    assert told(decided) == [("cancel", "s", "occurrence_removed"), ("update", "s", "changed")]
+    assert told(decided) == [
+        ("cancel", "s", "occurrence_removed"),
+        ("update", "s", "changed"),
+    ]
 
 
 def test_two_dates_in_one_room_do_not_become_one_date() -> None:
@@ -456,7 +525,11 @@ def test_two_dates_in_one_room_do_not_become_one_date() -> None:
     office = Office()
     office.book(event("s", 1, original=1), event("s", 1.1, original=1.1))
     decided = office.cycle(office.reading(event("s", 1.2, original=1.2, rooms="b, c")))
-    assert sorted(kind for kind, _, _ in told(decided)) == ["cancel", "create", "update"]
+    assert sorted(kind for kind, _, _ in told(decided)) == [
+        "cancel",
+        "create",
+        "update",
+    ]
     slots = [(b.key, b.room_id) for b in decided.amended]
     assert len(slots) == len(set(slots))
     assert {b.room_id for b in office.live} == {"room-b", "room-c"}
@@ -494,9 +567,14 @@ def test_a_far_away_date_of_a_series_is_another_meeting() -> None:
     office = Office()
     office.book(event("x", 1, original=1))
     farther = 8 + 1 / 1440
-    assert told(office.plan(office.reading(event("x", 8, original=8)))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x", 8, original=8)))) == [
+        ("update", "x", "changed")
+    ]
     decided = office.plan(office.reading(event("x", farther, original=farther)))
-    assert told(decided) == [("cancel", "x", "occurrence_removed"), ("create", "x", "new")]
+    assert told(decided) == [
+        ("cancel", "x", "occurrence_removed"),
+        ("create", "x", "new"),
+    ]
 
 
 def test_a_different_meeting_takes_over_nothing() -> None:
@@ -518,12 +596,16 @@ def test_a_different_meeting_takes_over_nothing() -> None:
 def test_an_occurrence_in_doubt_takes_over_nothing() -> None:
     """No booking is given the key of a create whose answer is not known."""
     office = Office()
-    booked, doubt = office.book(event("s", 1, original=1), event("s", 1.125, original=1.125, rooms="b"))
+    booked, doubt = office.book(
+        event("s", 1, original=1), event("s", 1.125, original=1.125, rooms="b")
+    )
     office.store(unanswered(doubt))
     decided = office.plan(office.reading(event("s", 1.125, original=1.125)))
     assert [b.key for b in decided.amended] == []
     assert ("hold", "s", "in_doubt") in told(decided)
-    assert booked.row not in {c.booking.row for c in decided.changes if isinstance(c, Update)}
+    assert booked.row not in {
+        c.booking.row for c in decided.changes if isinstance(c, Update)
+    }
 
 
 # Rules, modes, people
@@ -564,12 +646,16 @@ def test_a_mode_allows_what_it_says(mode: Mode, expected: set[str]) -> None:
     """What the mode forbids is a row with the reason `mode`, and nothing is held for an approval in vain."""
     office = Office(sources=("one", "two"))
     office.cycle(
-        office.reading(event("x"), event("y", 2), event("m", 4, rooms="a, b"), event("r", 6)),
+        office.reading(
+            event("x"), event("y", 2), event("m", 4, rooms="a, b"), event("r", 6)
+        ),
         office.reading(event("old", 8), source="two"),
     )
     office.mode, office.sources = mode, ("one",)
     decided = office.plan(
-        office.reading(event("x", title="Retrospective"), event("m", 4, rooms="a"), event("new", 3))
+        office.reading(
+            event("x", title="Retrospective"), event("m", 4, rooms="a"), event("new", 3)
+        )
     )
     assert {kind for kind, _, _ in told(decided)} == expected
     assert {c.reason for c in decided.changes if isinstance(c, Skip)} <= {Reason.MODE}
@@ -587,7 +673,9 @@ def test_a_lost_room_is_held_and_given_up_with_a_yes() -> None:
     office.approved = frozenset({decided.held_checksum or ""})
     released = office.cycle(office.reading(event("x")))
     assert told(released) == [("update", "x", "rules_changed")]
-    assert [(b.reservation_id, b.room_id) for b in office.live] == [(before.reservation_id, None)]
+    assert [(b.reservation_id, b.room_id) for b in office.live] == [
+        (before.reservation_id, None)
+    ]
     assert office.cycle(office.reading(event("x"))).changes == ()
 
 
@@ -618,7 +706,9 @@ def test_a_change_of_the_rules_that_gives_up_no_room_is_made() -> None:
     roomless = Office()
     roomless.book(event("x", rooms=""))
     roomless.rules = replace(RULES, notice_time_s=RULES.notice_time_s + 60)
-    assert told(roomless.plan(roomless.reading(event("x", rooms="")))) == [("update", "x", "changed")]
+    assert told(roomless.plan(roomless.reading(event("x", rooms="")))) == [
+        ("update", "x", "changed")
+    ]
 
 
 def test_a_refused_room_that_is_no_longer_asked_for_is_forgotten() -> None:
@@ -627,7 +717,9 @@ def test_a_refused_room_that_is_no_longer_asked_for_is_forgotten() -> None:
     _, second = office.book(event("x", rooms="a, b"))
     office.refused(second, Reason.REFUSED)
     decided = office.cycle(office.reading(event("x", rooms="a")))
-    assert [(b.room_id, b.state) for b in decided.closed] == [("room-b", BookingState.CANCELLED)]
+    assert [(b.room_id, b.state) for b in decided.closed] == [
+        ("room-b", BookingState.CANCELLED)
+    ]
     assert (decided.writes, decided.held) == ((), ())
 
 
@@ -635,7 +727,9 @@ def test_a_room_that_the_event_gives_up_is_given_up() -> None:
     """An edit of the event needs no person, whatever else it says."""
     office = Office()
     office.book(event("x"))
-    assert told(office.plan(office.reading(event("x", rooms="home")))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x", rooms="home")))) == [
+        ("update", "x", "changed")
+    ]
 
 
 @pytest.mark.parametrize("original", [None, 1.0])
@@ -643,21 +737,32 @@ def test_another_uid_scope_keeps_each_reservation(original: float | None) -> Non
     """When `uid_scope` changes, and even a room with it, the meetings go on under their new keys."""
     office = Office()
     before = office.book(event("x", original=original))[0]
-    scoped = event("x", original=original, scope="one", rooms="b", title="Retrospective")
+    scoped = event(
+        "x", original=original, scope="one", rooms="b", title="Retrospective"
+    )
     decided = office.cycle(office.reading(scoped))
     assert told(decided) == [("update", "x", "changed")]
-    assert [(b.key.scope, b.reservation_id) for b in office.live] == [("one", before.reservation_id)]
+    assert [(b.key.scope, b.reservation_id) for b in office.live] == [
+        ("one", before.reservation_id)
+    ]
 
 
 @pytest.mark.parametrize("original", [None, 1.0])
-def test_two_scopes_that_become_one_leave_the_rest_to_a_person(original: float | None) -> None:
+def test_two_scopes_that_become_one_leave_the_rest_to_a_person(
+    original: float | None,
+) -> None:
     """Of two meetings that are one by the new configuration, one goes on and the other is held."""
     office = Office(sources=("one", "two"))
-    copies = {name: event("x", original=original, scope=name, rooms="") for name in office.sources}
+    copies = {
+        name: event("x", original=original, scope=name, rooms="")
+        for name in office.sources
+    }
     office.cycle(*(office.reading(copy, source=name) for name, copy in copies.items()))
     assert len(office.live) == 2
     merged = replace(copies["one"], key=replace(copies["one"].key, scope=""))
-    decided = office.cycle(*(office.reading(merged, source=name) for name in office.sources))
+    decided = office.cycle(
+        *(office.reading(merged, source=name) for name in office.sources)
+    )
     assert told(decided) == [("hold", "x", "rules_changed")]
     assert decided.rekeyed == 1
 
@@ -678,7 +783,9 @@ def test_a_renamed_source_keeps_its_reservations(scope: str) -> None:
     old = event("x", rooms="", scope="one" if scope else "")
     office.book(old)
     office.sources = ("two",)
-    decided = office.cycle(office.reading(event("x", rooms="", scope=scope), source="two"))
+    decided = office.cycle(
+        office.reading(event("x", rooms="", scope=scope), source="two")
+    )
     assert (decided.changes, decided.unchanged, decided.renamed) == ((), 1, ())
     assert [(b.source, b.witnesses) for b in office.live] == [("two", ("two",))]
 
@@ -704,9 +811,14 @@ def test_an_event_with_unmapped_people_may_be_rejected() -> None:
     assert isinstance(skip, Skip)
     assert (skip.reason, skip.needs_person) == (Reason.UNMAPPED_PERSON, True)
     assert [b.state for b in office.current] == [BookingState.REFUSED]
-    assert told(office.cycle(office.reading(attended("x")))) == [("skip", "x", "unmapped_person")]
+    assert told(office.cycle(office.reading(attended("x")))) == [
+        ("skip", "x", "unmapped_person")
+    ]
     lenient = replace(office.rules, unmapped="skip")
-    known, office.rules = replace(office.rules, people={"zoe@example.com": "7"}), lenient
+    known, office.rules = (
+        replace(office.rules, people={"zoe@example.com": "7"}),
+        lenient,
+    )
     assert told(office.plan(office.reading(attended("x")))) == [("create", "x", "new")]
     office.rules = known
     assert told(office.cycle(office.reading(attended("x")))) == [("create", "x", "new")]
@@ -739,11 +851,15 @@ def busy() -> tuple[Office, list[Occurrence]]:
     """An office in which a reading causes every kind of change."""
     office = Office(sources=("one", "two"), advance=20 * DAY)
     booked = office.book(
-        *(event(f"x{n}", n + 1) for n in range(6)), event("s", 7, original=7), event("rooms", 8, rooms="a, b")
+        *(event(f"x{n}", n + 1) for n in range(6)),
+        event("s", 7, original=7),
+        event("rooms", 8, rooms="a, b"),
     )
     for uid in ("over", "past"):
         ended = replace(booked[0].spec, start=NOW - 2 * HOUR, end=NOW - HOUR)
-        office.store(replace(booked[0], key=OccurrenceKey("", uid, None), content=ended, row=0))
+        office.store(
+            replace(booked[0], key=OccurrenceKey("", uid, None), content=ended, row=0)
+        )
     office.store(booked[5].with_state(BookingState.RELEASED))
     office.conflict(booked[4])
     calendar = [
@@ -765,7 +881,9 @@ def test_the_same_inputs_in_any_order_give_the_same_plan() -> None:
     """Neither the order of bookings nor that of occurrences changes the plan or its checksum."""
     office, calendar = busy()
     forwards = office.plan(office.reading(*calendar))
-    backwards = office.plan(office.reading(*reversed(calendar)), order=reversed(office.current))
+    backwards = office.plan(
+        office.reading(*reversed(calendar)), order=reversed(office.current)
+    )
     assert {type(c) for c in forwards.changes} == {Create, Update, Cancel, Wait, Skip}
     assert forwards == backwards
     assert forwards.checksum == backwards.checksum
@@ -775,7 +893,9 @@ def test_rows_without_identity_have_an_order_too() -> None:
     """Events without UID in two sources come in one order, whichever is read first."""
     office = Office(sources=("one", "two"))
     readings = [
-        office.reading(source=name, defects=[Defect("", 5, Reason.NO_UID, "no UID", f"{name}.ics")])
+        office.reading(
+            source=name, defects=[Defect("", 5, Reason.NO_UID, "no UID", f"{name}.ics")]
+        )
         for name in office.sources
     ]
     forwards, backwards = office.plan(*readings), office.plan(*reversed(readings))
@@ -806,9 +926,17 @@ def test_two_rooms_of_one_occurrence_get_two_generations() -> None:
     office = Office()
     decided = office.plan(office.reading(event("x", rooms="a, b"), event("y", 2)))
     numbered = decided.numbered(
-        {c.meeting.key: 4 if c.meeting.key.uid == "x" else 0 for c in decided.writes if isinstance(c, Create)}
+        {
+            c.meeting.key: 4 if c.meeting.key.uid == "x" else 0
+            for c in decided.writes
+            if isinstance(c, Create)
+        }
     )
-    assert [c.generation for c in numbered.changes if isinstance(c, Create)] == [4, 5, 0]
+    assert [c.generation for c in numbered.changes if isinstance(c, Create)] == [
+        4,
+        5,
+        0,
+    ]
 
 
 def test_an_unconfirmed_absence_is_no_matter_for_approval() -> None:
@@ -821,11 +949,15 @@ def test_an_unconfirmed_absence_is_no_matter_for_approval() -> None:
     assert decided.held_checksum is None
 
 
-@pytest.mark.parametrize(("private", "topic"), [(False, "Coffee break"), (True, "Private meeting")])
+@pytest.mark.parametrize(
+    ("private", "topic"), [(False, "Coffee break"), (True, "Private meeting")]
+)
 def test_a_skip_row_shows_no_private_title(private: bool, topic: str) -> None:
     """The title of a skipped event stands folded in its row, that of a private one does not."""
     office = Office()
-    skipped = replace(event("x", title="Coffee \n break", transparent=True), private=private)
+    skipped = replace(
+        event("x", title="Coffee \n break", transparent=True), private=private
+    )
     (skip,) = office.plan(office.reading(skipped)).changes
     assert isinstance(skip, Skip)
     assert skip.topic == topic
@@ -834,6 +966,8 @@ def test_a_skip_row_shows_no_private_title(private: bool, topic: str) -> None:
 def test_a_skip_row_knows_its_event() -> None:
     """A row about an occurrence carries its key, so that `explain` finds it."""
     office = Office()
-    (skip,) = office.plan(office.reading(event("x", 1, original=1, transparent=True))).changes
+    (skip,) = office.plan(
+        office.reading(event("x", 1, original=1, transparent=True))
+    ).changes
     assert isinstance(skip, Skip)
     assert skip.key == OccurrenceKey("", "x", "20261202T080000Z")

@@ -62,7 +62,10 @@ def test_a_change_in_tuya_is_repaired_once() -> None:
     moved_by_hand(office, office.book(event("x"))[0])
     (update,) = office.cycle(office.reading(event("x"))).changes
     assert isinstance(update, Update)
-    assert (update.reason, update.changed) == (Reason.REPAIRED, ("topic", "start_time", "end_time"))
+    assert (update.reason, update.changed) == (
+        Reason.REPAIRED,
+        ("topic", "start_time", "end_time"),
+    )
     assert office.cycle(office.reading(event("x"))).changes == ()
 
 
@@ -96,11 +99,18 @@ def test_a_repair_gives_up_a_room_of_the_calendar_only_with_a_yes() -> None:
     """A room that a person added is taken back; one that the configuration forgot is held, drift or not."""
     office = Office(on_change=OnChange.REPAIR)
     added, forgotten = office.book(event("x", rooms=""), event("y", 2))
-    office.store(replace(added, content=replace(added.spec, room_id="room-b"), drifted=added.origin))
+    office.store(
+        replace(
+            added, content=replace(added.spec, room_id="room-b"), drifted=added.origin
+        )
+    )
     moved_by_hand(office, forgotten)
     office.rules = replace(office.rules, rooms=())
     decided = office.cycle(office.reading(event("x", rooms=""), event("y", 2)))
-    assert told(decided) == [("update", "x", "repaired"), ("hold", "y", "rules_changed")]
+    assert told(decided) == [
+        ("update", "x", "repaired"),
+        ("hold", "y", "rules_changed"),
+    ]
 
 
 def test_a_reservation_is_kept_when_the_tenant_shortens_its_advance() -> None:
@@ -111,7 +121,11 @@ def test_a_reservation_is_kept_when_the_tenant_shortens_its_advance() -> None:
     assert office.plan(office.reading(event("x", 20))).changes == ()
     for edited in (event("x", 20, title="Retrospective"), event("x", 19)):
         assert told(office.plan(office.reading(edited))) == [("update", "x", "changed")]
-    assert told(office.plan(office.reading(event("x", 21))))[0] == ("cancel", "x", "too_early")
+    assert told(office.plan(office.reading(event("x", 21))))[0] == (
+        "cancel",
+        "x",
+        "too_early",
+    )
 
 
 def test_a_change_in_tuya_is_reported_with_its_fields() -> None:
@@ -144,7 +158,11 @@ def test_a_change_that_a_person_takes_back_is_forgotten(policy: OnChange) -> Non
 
 def released(office: Office) -> Booking:
     """A meeting that was cancelled in Tuya."""
-    return office.store(office.book(event("x"))[0].with_state(BookingState.RELEASED, Reason.RELEASED, "gone"))
+    return office.store(
+        office.book(event("x"))[0].with_state(
+            BookingState.RELEASED, Reason.RELEASED, "gone"
+        )
+    )
 
 
 def test_what_was_ended_in_tuya_is_respected() -> None:
@@ -158,14 +176,20 @@ def test_what_was_ended_in_tuya_is_respected() -> None:
         False,
         booking.reservation_id,
     )
-    assert told(office.cycle(office.reading(event("x", title="Retrospective")))) == [("create", "x", "new")]
+    assert told(office.cycle(office.reading(event("x", title="Retrospective")))) == [
+        ("create", "x", "new")
+    ]
     assert [b.reservation_id for b in office.live] != [booking.reservation_id]
 
 
 def test_a_meeting_that_an_approver_rejected_is_not_booked_again() -> None:
     """What was booked and then rejected stays refused until the event changes."""
     office = Office()
-    office.store(office.book(event("x"))[0].with_state(BookingState.REFUSED, Reason.REFUSED, "rejected"))
+    office.store(
+        office.book(event("x"))[0].with_state(
+            BookingState.REFUSED, Reason.REFUSED, "rejected"
+        )
+    )
     assert told(office.cycle(office.reading(event("x")))) == [("skip", "x", "refused")]
     assert told(office.plan(office.reading(event("x", 2)))) == [("create", "x", "new")]
 
@@ -217,7 +241,10 @@ def test_what_a_person_gave_up_stays_so_until_the_event_changes() -> None:
             ("skip", "y", "dropped"),
         ]
     edited = [event("x", title="Kick-off"), event("y", 2, title="Kick-off")]
-    assert told(office.plan(office.reading(*edited))) == [("update", "y", "changed"), ("create", "x", "new")]
+    assert told(office.plan(office.reading(*edited))) == [
+        ("update", "y", "changed"),
+        ("create", "x", "new"),
+    ]
 
 
 @pytest.mark.parametrize("reason", [Reason.DROPPED, Reason.REFUSED])
@@ -227,7 +254,11 @@ def test_a_cancel_that_was_given_up_is_not_sent_again(reason: Reason, how: str) 
     office = Office(safety=Safety(cancel_floor=1, cancel_share=0.0))
     kept = office.book(event("x"), event("y", 2), event("z", 3))[0]
     office.store(replace(kept, reason=reason, detail="no"))
-    calendar = [event("z", 3)] if how == "shown" else [event("x", cancelled=True), event("z", 3)]
+    calendar = (
+        [event("z", 3)]
+        if how == "shown"
+        else [event("x", cancelled=True), event("z", 3)]
+    )
     assert told(office.cycle(office.reading(*calendar))) == [
         ("cancel", "y", "event_gone"),
         ("skip", "x", reason.value),
@@ -244,15 +275,21 @@ def test_a_room_that_a_stranger_holds_is_tried_again_at_its_time() -> None:
     office = Office()
     booking = office.conflict(office.book(event("x"))[0])
     assert booking.retry_at is not None
-    assert told(office.plan(office.reading(event("x")))) == [("wait", "x", "room_conflict")]
+    assert told(office.plan(office.reading(event("x")))) == [
+        ("wait", "x", "room_conflict")
+    ]
     office.now = booking.retry_at
-    assert told(office.plan(office.reading(event("x")))) == [("create", "x", "room_free_again")]
+    assert told(office.plan(office.reading(event("x")))) == [
+        ("create", "x", "room_free_again")
+    ]
 
 
 def blocked(office: Office) -> tuple[Booking, Booking]:
     """Two of our meetings want one room at one time; the second was refused."""
     holder, loser = office.book(event("holder"), event("loser", 1.01, rooms="b"))
-    refused = office.refused(loser, Reason.ROOM_CONFLICT, replace(loser.spec, room_id="room-a"))
+    refused = office.refused(
+        loser, Reason.ROOM_CONFLICT, replace(loser.spec, room_id="room-a")
+    )
     return holder, office.store(replace(refused, blocked_by=holder.reservation_id))
 
 
@@ -273,7 +310,9 @@ def test_our_own_meeting_in_the_way_is_waited_for() -> None:
     [event("holder", cancelled=True), event("holder", 3), event("holder", rooms="c")],
     ids=["cancelled", "moved", "another room"],
 )
-def test_a_room_that_our_own_meeting_leaves_is_taken_in_the_same_plan(leaves: object) -> None:
+def test_a_room_that_our_own_meeting_leaves_is_taken_in_the_same_plan(
+    leaves: object,
+) -> None:
     """The one that leaves goes first, the one that waited behind it, in one plan."""
     office = Office()
     blocked(office)
@@ -288,12 +327,19 @@ def test_a_meeting_that_leaves_another_room_frees_nothing() -> None:
     office = Office()
     office.book(event("elsewhere", 1.01, rooms="c"), event("later", 2))
     holder, loser = event("holder"), event("loser", 1.01, rooms="b")
-    office.cycle(office.reading(event("elsewhere", 1.01, rooms="c"), event("later", 2), holder, loser))
+    office.cycle(
+        office.reading(
+            event("elsewhere", 1.01, rooms="c"), event("later", 2), holder, loser
+        )
+    )
     booked = {b.key.uid: b for b in office.live}
     wanted = replace(booked["loser"].spec, room_id="room-a")
     refused = office.refused(booked["loser"], Reason.ROOM_CONFLICT, wanted)
     office.store(replace(refused, blocked_by=booked["holder"].reservation_id))
-    leaving = [event("elsewhere", 1.01, rooms="c", cancelled=True), event("later", 2, cancelled=True)]
+    leaving = [
+        event("elsewhere", 1.01, rooms="c", cancelled=True),
+        event("later", 2, cancelled=True),
+    ]
     decided = office.plan(office.reading(*leaving, holder, LOSER))
     assert [kind for kind, _, _ in told(decided)] == ["cancel", "cancel", "wait"]
 
@@ -312,9 +358,16 @@ def test_a_change_that_stays_in_the_way_frees_nothing() -> None:
 def test_rooms_are_handed_on_along_a_chain() -> None:
     """What one update frees lets the next go, and what that one frees the one after it."""
     office = Office()
-    first, second, third = office.book(event("1"), event("2", rooms="b"), event("3", rooms="c"))
-    for booking, room, blocker in ((second, "room-a", first), (third, "room-b", second)):
-        refused = office.refused(booking, Reason.ROOM_CONFLICT, replace(booking.spec, room_id=room))
+    first, second, third = office.book(
+        event("1"), event("2", rooms="b"), event("3", rooms="c")
+    )
+    for booking, room, blocker in (
+        (second, "room-a", first),
+        (third, "room-b", second),
+    ):
+        refused = office.refused(
+            booking, Reason.ROOM_CONFLICT, replace(booking.spec, room_id=room)
+        )
         office.store(replace(refused, blocked_by=blocker.reservation_id))
     wanted = [event("2"), event("3", rooms="b")]
     decided = office.plan(office.reading(event("1", cancelled=True), *wanted))
@@ -327,18 +380,29 @@ def test_rooms_are_handed_on_along_a_chain() -> None:
 
 @pytest.mark.parametrize(
     ("state", "expected"),
-    [("gone", "update"), ("released", "update"), ("moved", "update"), ("in doubt", "wait")],
+    [
+        ("gone", "update"),
+        ("released", "update"),
+        ("moved", "update"),
+        ("in doubt", "wait"),
+    ],
 )
-def test_a_room_is_tried_when_the_meeting_in_the_way_is_known_to_have_left(state: str, expected: str) -> None:
+def test_a_room_is_tried_when_the_meeting_in_the_way_is_known_to_have_left(
+    state: str, expected: str
+) -> None:
     """It left in an earlier cycle, or a person ended it; one whose fate is not known is waited for."""
     office = Office()
     holder, _ = blocked(office)
-    away = replace(holder.spec, start=holder.spec.start + DAY, end=holder.spec.end + DAY)
+    away = replace(
+        holder.spec, start=holder.spec.start + DAY, end=holder.spec.end + DAY
+    )
     after = {
         "gone": holder.with_state(BookingState.CANCELLED),
         "released": holder.with_state(BookingState.RELEASED),
         "moved": replace(holder, content=away),
-        "in doubt": replace(unanswered(holder), reservation_id=holder.reservation_id, content=away),
+        "in doubt": replace(
+            unanswered(holder), reservation_id=holder.reservation_id, content=away
+        ),
     }
     office.store(after[state])
     decided = office.plan(office.reading(event("holder", 2), LOSER))
@@ -351,7 +415,9 @@ def test_a_room_is_tried_when_the_meeting_in_the_way_is_known_to_have_left(state
 def test_the_nearest_meetings_get_the_calls_that_are_left() -> None:
     """Each write costs two calls; those that get none wait, and `status` says why."""
     office = Office(calls=CallBudget(left=2 * CALLS_OF_A_WRITE + 1))
-    calendar = [event(uid, day) for uid, day in (("a", 4), ("b", 3), ("c", 2), ("d", 1))]
+    calendar = [
+        event(uid, day) for uid, day in (("a", 4), ("b", 3), ("c", 2), ("d", 1))
+    ]
     decided = office.cycle(office.reading(*calendar))
     assert told(decided) == [
         ("create", "d", "new"),
@@ -359,10 +425,17 @@ def test_the_nearest_meetings_get_the_calls_that_are_left() -> None:
         ("wait", "b", "call_budget"),
         ("wait", "a", "call_budget"),
     ]
-    waiting = {b.key.uid: (b.state, b.reason) for b in office.current if b.reservation_id is None}
+    waiting = {
+        b.key.uid: (b.state, b.reason)
+        for b in office.current
+        if b.reservation_id is None
+    }
     assert waiting == dict.fromkeys("ab", (BookingState.WAITING, Reason.CALL_BUDGET))
     office.calls = None
-    assert told(office.cycle(office.reading(*calendar))) == [("create", "b", "new"), ("create", "a", "new")]
+    assert told(office.cycle(office.reading(*calendar))) == [
+        ("create", "b", "new"),
+        ("create", "a", "new"),
+    ]
     assert len(office.bookings) == 4
 
 
@@ -384,7 +457,10 @@ def test_cancels_are_paid_first() -> None:
         ("wait", "new", "call_budget"),
         ("wait", "later", "call_budget"),
     ]
-    assert [w.booking is not None for w in decided.changes if isinstance(w, Wait)] == [False, True]
+    assert [w.booking is not None for w in decided.changes if isinstance(w, Wait)] == [
+        False,
+        True,
+    ]
     office.calls = CallBudget(left=0)
     assert told(office.plan(reading))[0] == ("cancel", "gone", "event_cancelled")
     assert len(office.plan(reading).writes) == 1
@@ -395,7 +471,9 @@ def test_why_a_meeting_waits_is_kept_up_to_date() -> None:
     office = Office(calls=CallBudget(left=0))
     office.cycle(office.reading(event("x", 9)))
     office.calls, office.advance = None, 7 * DAY
-    assert told(office.cycle(office.reading(event("x", 9)))) == [("wait", "x", "too_early")]
+    assert told(office.cycle(office.reading(event("x", 9)))) == [
+        ("wait", "x", "too_early")
+    ]
     assert [(b.row, b.reason) for b in office.current] == [(1, Reason.TOO_EARLY)]
     assert office.cycle(office.reading(event("x", 9))).amended == ()
 
@@ -404,6 +482,9 @@ def test_far_meetings_wait_while_the_calls_run_short() -> None:
     """With enough calls left but too fast a pace, meetings of the next three days are booked alone."""
     office = Office(calls=CallBudget(left=100, short=True))
     reading = office.reading(event("near", 3), event("far", 3 + 1 / 1440))
-    assert told(office.plan(reading)) == [("create", "near", "new"), ("wait", "far", "call_budget")]
+    assert told(office.plan(reading)) == [
+        ("create", "near", "new"),
+        ("wait", "far", "call_budget"),
+    ]
     office.calls = CallBudget(left=100)
     assert [kind for kind, _, _ in told(office.plan(reading))] == ["create", "create"]

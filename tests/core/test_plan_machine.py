@@ -20,7 +20,14 @@ from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Cancel, OnChange, Plan, Skip, Update
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, Wanted
-from syncd.core.occurrence import Authority, Missing, Occurrence, OccurrenceKey, Presence, Reading
+from syncd.core.occurrence import (
+    Authority,
+    Missing,
+    Occurrence,
+    OccurrenceKey,
+    Presence,
+    Reading,
+)
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
@@ -37,7 +44,17 @@ uids = st.sampled_from(UIDS)
 sources = st.sampled_from(SOURCES)
 days = st.integers(1, HORIZON + 4)
 faults = st.sampled_from(
-    ["", "", "", "quarantined", "incomplete", "unreadable", "empty", "no documents", "not asked"]
+    [
+        "",
+        "",
+        "",
+        "quarantined",
+        "incomplete",
+        "unreadable",
+        "empty",
+        "no documents",
+        "not asked",
+    ]
 )
 rooms = st.sampled_from(["", "a", "b", "a, b", "b, c", "c, b, a"])
 
@@ -67,12 +84,18 @@ def _is_told_off(change: Update | Cancel) -> bool:
             return booking.room_id is not None and meeting.spec.room_id is None
 
 
-def _writes_about(decided: Plan, uid: str) -> list[tuple[str, OccurrenceKey, str | None]]:
+def _writes_about(
+    decided: Plan, uid: str
+) -> list[tuple[str, OccurrenceKey, str | None]]:
     """What a plan writes about a UID: kind, date and room."""
     rows = []
     for change in decided.writes:
         key = change.booking.key if isinstance(change, Cancel) else change.meeting.key
-        room = change.booking.room_id if isinstance(change, Cancel) else change.meeting.spec.room_id
+        room = (
+            change.booking.room_id
+            if isinstance(change, Cancel)
+            else change.meeting.spec.room_id
+        )
         if key.uid == uid:
             rows.append((type(change).__name__, key, room))
     return sorted(rows, key=str)
@@ -84,7 +107,10 @@ def _times_told(decided: Plan, booking: Booking) -> int:
     told_of += [keep.booking.row for keep in decided.kept]
     for change in decided.changes:
         if isinstance(change, Skip):
-            if change.reason is not Reason.QUARANTINED and change.reservation_id == booking.reservation_id:
+            if (
+                change.reason is not Reason.QUARANTINED
+                and change.reservation_id == booking.reservation_id
+            ):
                 told_of.append(booking.row)
         elif change.booking is not None:
             told_of.append(change.booking.row)
@@ -96,7 +122,9 @@ def _with(reading: Reading, rival: Occurrence) -> Reading:
     if reading.source != rival.source:
         return reading
     presence = {**reading.presence, rival.key.uid: Presence.SERIES}
-    return replace(reading, occurrences=(*reading.occurrences, rival), presence=presence)
+    return replace(
+        reading, occurrences=(*reading.occurrences, rival), presence=presence
+    )
 
 
 def hour_of(uid: str) -> float:
@@ -111,7 +139,12 @@ class Calendars(RuleBasedStateMachine):
         self.office = Office(
             sources=SOURCES,
             horizon=HORIZON * DAY,
-            safety=Safety(confirmations=CONFIRMATIONS, cancel_floor=2, empty_hold=1, told_floor=TOLD_FLOOR),
+            safety=Safety(
+                confirmations=CONFIRMATIONS,
+                cancel_floor=2,
+                empty_hold=1,
+                told_floor=TOLD_FLOOR,
+            ),
         )
         self.calendars: dict[str, dict[str, Entry]] = {name: {} for name in SOURCES}
         self.witnesses: defaultdict[str, Witness] = defaultdict(Witness)
@@ -149,18 +182,37 @@ class Calendars(RuleBasedStateMachine):
         room=rooms,
         detached=st.booleans(),
     )
-    def add_series(self, source: str, uid: str, begin: int, step: int, room: str, detached: bool) -> None:
+    def add_series(
+        self, source: str, uid: str, begin: int, step: int, room: str, detached: bool
+    ) -> None:
         dates: dict[int | None, Occurrence] = {}
         for day in range(begin, begin + 4 * step, step):
             dates[day] = self._new(uid, day, day, room)
         self.calendars[source][uid] = Entry(dates, detached)
 
-    @rule(source=sources, uid=uids, data=st.data(), day=days, room=rooms, cancelled=st.booleans())
-    def edit(self, source: str, uid: str, data: st.DataObject, day: int, room: str, cancelled: bool) -> None:
+    @rule(
+        source=sources,
+        uid=uids,
+        data=st.data(),
+        day=days,
+        room=rooms,
+        cancelled=st.booleans(),
+    )
+    def edit(
+        self,
+        source: str,
+        uid: str,
+        data: st.DataObject,
+        day: int,
+        room: str,
+        cancelled: bool,
+    ) -> None:
         entry = self.calendars[source].get(uid)
         if entry and entry.dates:
             which = data.draw(st.sampled_from(sorted(entry.dates, key=str)))
-            entry.dates[which] = replace(self._new(uid, day, which, room), cancelled=cancelled)
+            entry.dates[which] = replace(
+                self._new(uid, day, which, room), cancelled=cancelled
+            )
 
     @rule(source=sources, uid=uids, data=st.data())
     def drop_date(self, source: str, uid: str, data: st.DataObject) -> None:
@@ -204,7 +256,9 @@ class Calendars(RuleBasedStateMachine):
 
     @rule(known=st.sets(st.sampled_from(RULES.rooms)))
     def configure_rooms(self, known: set[RoomRule]) -> None:
-        self.office.rules = replace(RULES, rooms=tuple(room for room in RULES.rooms if room in known))
+        self.office.rules = replace(
+            RULES, rooms=tuple(room for room in RULES.rooms if room in known)
+        )
 
     @rule(policy=st.sampled_from(OnChange), data=st.data())
     def change_by_hand(self, policy: OnChange, data: st.DataObject) -> None:
@@ -213,13 +267,19 @@ class Calendars(RuleBasedStateMachine):
         if live := self._live():
             booking = data.draw(st.sampled_from(live))
             content = replace(booking.spec, topic="By hand")
-            self.office.store(replace(booking, content=content, drifted=booking.drifted or booking.origin))
+            self.office.store(
+                replace(
+                    booking, content=content, drifted=booking.drifted or booking.origin
+                )
+            )
 
     @rule(data=st.data())
     def vanish(self, data: st.DataObject) -> None:
         """A comparison finds that reservations are gone with too many others to be the work of people."""
         if live := self._live():
-            for booking in data.draw(st.lists(st.sampled_from(live), min_size=1, unique_by=lambda b: b.row)):
+            for booking in data.draw(
+                st.lists(st.sampled_from(live), min_size=1, unique_by=lambda b: b.row)
+            ):
                 self.office.store(booking.vanished("Many are gone."))
 
     @rule(retry=st.booleans())
@@ -245,10 +305,17 @@ class Calendars(RuleBasedStateMachine):
                 return office.reading(source=source, documents=0)
         error = "cut" if fault == "incomplete" else None
         read = {u: e for u, e in calendar.items() if not (error and u in broken)}
-        presence = {uid: Presence.DETACHED if e.detached else Presence.SERIES for uid, e in read.items()}
+        presence = {
+            uid: Presence.DETACHED if e.detached else Presence.SERIES
+            for uid, e in read.items()
+        }
         if fault == "quarantined":
             presence |= dict.fromkeys(broken, Presence.QUARANTINED)
-        seen = [o for o in self._visible(read) if presence[o.key.uid] is not Presence.QUARANTINED]
+        seen = [
+            o
+            for o in self._visible(read)
+            if presence[o.key.uid] is not Presence.QUARANTINED
+        ]
         return office.reading(*seen, source=source, presence=presence, error=error)
 
     def _spec(self, occurrence: Occurrence) -> tuple[ReservationSpec, ...]:
@@ -256,14 +323,21 @@ class Calendars(RuleBasedStateMachine):
         assert isinstance(mapped, Wanted)
         return mapped.specs
 
-    @rule(rounds=st.lists(st.tuples(faults, faults, st.sets(uids)), min_size=1, max_size=4))
+    @rule(
+        rounds=st.lists(
+            st.tuples(faults, faults, st.sets(uids)), min_size=1, max_size=4
+        )
+    )
     def cycles(self, rounds: list[tuple[str, str, set[str]]]) -> None:
         """Readings that may fail; what is broken is left out of an incomplete one, or quarantined."""
         for one, two, broken in rounds:
             self._cycle_with({"one": one, "two": two}, broken)
 
     @rule(
-        source=sources, gone=st.sets(uids, min_size=1), alone=st.booleans(), minutes=st.sampled_from([0, 2])
+        source=sources,
+        gone=st.sets(uids, min_size=1),
+        alone=st.booleans(),
+        minutes=st.sampled_from([0, 2]),
     )
     def file_goes(self, source: str, gone: set[str], alone: bool, minutes: int) -> None:
         """A file of a directory is gone, for less than its grace or longer, and held one event or several."""
@@ -271,15 +345,21 @@ class Calendars(RuleBasedStateMachine):
             return
         gone = set(sorted(gone)[:1]) if alone else gone
         there = self.calendars[source]
-        self.calendars[source] = {uid: entry for uid, entry in there.items() if uid not in gone}
+        self.calendars[source] = {
+            uid: entry for uid, entry in there.items() if uid not in gone
+        }
         readings = {name: self._read(name, "", set()) for name in self.office.sources}
         self.calendars[source] = there
         lacking = readings[source]
         assert lacking is not None
         away = timedelta(minutes=minutes)
-        missing = (Missing("gone.ics", away, alone or len(gone) == 1, gone.__contains__),)
+        missing = (
+            Missing("gone.ics", away, alone or len(gone) == 1, gone.__contains__),
+        )
         readings[source] = replace(lacking, missing=missing)
-        decided = self._cycle({name: reading for name, reading in readings.items() if reading is not None})
+        decided = self._cycle(
+            {name: reading for name, reading in readings.items() if reading is not None}
+        )
         for cancel in decided.writes:
             if not isinstance(cancel, Cancel) or cancel.evidence is Evidence.APPROVED:
                 continue
@@ -287,7 +367,9 @@ class Calendars(RuleBasedStateMachine):
                 continue  # another calendar has a living copy, which names other rooms
             if cancel.booking.source == source and cancel.booking.key.uid in gone:
                 assert minutes, "nothing follows from a file that is gone for a moment"
-                assert len(gone) == 1, "a person decides about a file that held several events"
+                assert len(gone) == 1, (
+                    "a person decides about a file that held several events"
+                )
 
     @rule(
         uid=uids,
@@ -298,15 +380,30 @@ class Calendars(RuleBasedStateMachine):
         authority=st.sampled_from(Authority),
     )
     def attack(
-        self, uid: str, day: int, room: str, cancelled: bool, organizer: str, authority: Authority
+        self,
+        uid: str,
+        day: int,
+        room: str,
+        cancelled: bool,
+        organizer: str,
+        authority: Authority,
     ) -> None:
         """Somebody writes the UID of a meeting of others, with a higher SEQUENCE, into his own calendar."""
         # Where the calendar that decided shows a date no more, another copy may be all that is left of it.
-        shown = {o.key for name in self.office.sources for o in self._visible(self.calendars[name])}
+        shown = {
+            o.key
+            for name in self.office.sources
+            for o in self._visible(self.calendars[name])
+        }
         live = [b for b in self._live() if b.key.uid == uid and b.key in shown]
         free = [name for name in self.office.sources if uid not in self.calendars[name]]
         deciding = {b.source for b in live}
-        if not live or not deciding <= set(self.office.sources) or deciding & set(free) or not free:
+        if (
+            not live
+            or not deciding <= set(self.office.sources)
+            or deciding & set(free)
+            or not free
+        ):
             return
         before = {name: self._read(name, "", set()) for name in self.office.sources}
         honest = [reading for reading in before.values() if reading is not None]
@@ -321,7 +418,9 @@ class Calendars(RuleBasedStateMachine):
                 authority=authority if organizer else min(authority, Authority.GUEST),
                 copy_organizer=(organizer,) if organizer and names_people else (),
             )
-            attacked = [_with(reading, replace(rival, source=free[0])) for reading in honest]
+            attacked = [
+                _with(reading, replace(rival, source=free[0])) for reading in honest
+            ]
             expected, found = self.office.plan(*honest), self.office.plan(*attacked)
             assert _writes_about(found, uid) == _writes_about(expected, uid)
 
@@ -330,8 +429,13 @@ class Calendars(RuleBasedStateMachine):
         self._cycle_with({}, set())
 
     def _cycle_with(self, failing: dict[str, str], broken: set[str]) -> Plan:
-        readings = {name: self._read(name, failing.get(name, ""), broken) for name in self.office.sources}
-        return self._cycle({name: reading for name, reading in readings.items() if reading is not None})
+        readings = {
+            name: self._read(name, failing.get(name, ""), broken)
+            for name in self.office.sources
+        }
+        return self._cycle(
+            {name: reading for name, reading in readings.items() if reading is not None}
+        )
 
     def _cycle(self, readings: dict[str, Reading]) -> Plan:
         office = self.office
@@ -347,7 +451,9 @@ class Calendars(RuleBasedStateMachine):
         self._check_writes(decided, readings)
         office.apply(decided)
         again = office.plan(*readings.values())
-        assert told(again) == [row for row in told(again) if row[0] not in {"create", "update", "cancel"}]
+        assert told(again) == [
+            row for row in told(again) if row[0] not in {"create", "update", "cancel"}
+        ]
         office.now += timedelta(minutes=1)
         return decided
 
@@ -355,7 +461,9 @@ class Calendars(RuleBasedStateMachine):
     def _note(witness: Witness, reading: Reading) -> None:
         """What an attentive person would remember of this reading."""
         there = {o.key for o in reading.occurrences}
-        witness.lacked = Counter({k: n for k, n in witness.lacked.items() if k not in there})
+        witness.lacked = Counter(
+            {k: n for k, n in witness.lacked.items() if k not in there}
+        )
         witness.showed |= there
         if reading.complete:
             for key in witness.showed - there:
@@ -370,46 +478,75 @@ class Calendars(RuleBasedStateMachine):
             if isinstance(change, Update | Cancel):
                 booking = holding[change.booking.row]
                 assert not booking.is_vanished, "a person decides about what vanished"
-                assert booking.row in held_before or isinstance(change, Update), "nothing over is cancelled"
+                assert booking.row in held_before or isinstance(change, Update), (
+                    "nothing over is cancelled"
+                )
                 answers = readings.get(booking.source)
                 heard = answers is not None and answers.readable
                 assert heard or booking.source not in self.office.sources, (
                     "a source that cannot be read changes nothing of its bookings"
                 )
-            if isinstance(change, Update) and not change.meeting.spec.room_id and not decided.released:
-                same_event = change.booking.origin == change.meeting.occurrence.fingerprint
-                assert not (same_event and change.booking.room_id), "a room is given up by a person"
+            if (
+                isinstance(change, Update)
+                and not change.meeting.spec.room_id
+                and not decided.released
+            ):
+                same_event = (
+                    change.booking.origin == change.meeting.occurrence.fingerprint
+                )
+                assert not (same_event and change.booking.room_id), (
+                    "a room is given up by a person"
+                )
             if isinstance(change, Cancel) and change.evidence is not Evidence.APPROVED:
                 self._check_cancel(change, readings, decided)
         shown = Counter(
-            c.booking.source for c in decided.writes if isinstance(c, Cancel) and c.evidence is Evidence.SHOWN
+            c.booking.source
+            for c in decided.writes
+            if isinstance(c, Cancel) and c.evidence is Evidence.SHOWN
         )
         for name, count in shown.items():
             live = sum(b.source == name for b in held_before.values())
             assert count <= max(2, 0.3 * live), "more than the budget"
 
-        told_off = (c for c in decided.writes if isinstance(c, Update | Cancel) and _is_told_off(c))
+        told_off = (
+            c
+            for c in decided.writes
+            if isinstance(c, Update | Cancel) and _is_told_off(c)
+        )
         given_up = Counter(change.booking.source for change in told_off)
         for name, count in given_up.items():
             live = sum(b.source == name for b in held_before.values())
-            assert decided.released or count <= max(TOLD_FLOOR, 0.5 * live), "more than may be told at once"
+            assert decided.released or count <= max(TOLD_FLOOR, 0.5 * live), (
+                "more than may be told at once"
+            )
 
     def _live(self) -> list[Booking]:
         return [b for b in self.office.live if b.spec.end > self.office.now]
 
-    def _neighbours(self, name: str, reading: Reading, decided: Plan) -> tuple[int, int]:
+    def _neighbours(
+        self, name: str, reading: Reading, decided: Plan
+    ) -> tuple[int, int]:
         """Live bookings that a source shows, and those of them whose event it has under their newest key."""
         keys = {b.row: b.key for b in decided.amended}
         shown = [keys.get(b.row, b.key) for b in self._live() if name in b.witnesses]
         return len(shown), sum(key.uid in reading.presence for key in shown)
 
-    def _check_cancel(self, cancel: Cancel, readings: dict[str, Reading], decided: Plan) -> None:
+    def _check_cancel(
+        self, cancel: Cancel, readings: dict[str, Reading], decided: Plan
+    ) -> None:
         """May this be cancelled? Asked of the readings alone."""
         booking = cancel.booking
         key, room = booking.key, booking.room_id
         copies = [o for r in readings.values() for o in r.occurrences if o.key == key]
-        of_a_date = {Reason.OCCURRENCE_REMOVED: Evidence.TOLD, Reason.NO_LONGER_BOOKABLE: Evidence.SHOWN}
-        if copies and cancel.evidence is of_a_date.get(cancel.reason) and self._is_denied(booking, readings):
+        of_a_date = {
+            Reason.OCCURRENCE_REMOVED: Evidence.TOLD,
+            Reason.NO_LONGER_BOOKABLE: Evidence.SHOWN,
+        }
+        if (
+            copies
+            and cancel.evidence is of_a_date.get(cancel.reason)
+            and self._is_denied(booking, readings)
+        ):
             return
         if copies:
             newest = max(copies, key=lambda o: o.sequence)
@@ -436,18 +573,30 @@ class Calendars(RuleBasedStateMachine):
             speaks_of_it.append(presence is Presence.SERIES)
         if cancel.evidence is Evidence.TOLD:
             assert all(speaks_of_it)
-            assert key.recurrence_id is not None, "a single event does not say that it is cancelled"
+            assert key.recurrence_id is not None, (
+                "a single event does not say that it is cancelled"
+            )
         else:
             assert cancel.evidence is Evidence.SHOWN
-            needed = {n: CONFIRMATIONS[n] for n, told in zip(asked, speaks_of_it, strict=True) if not told}
+            needed = {
+                n: CONFIRMATIONS[n]
+                for n, told in zip(asked, speaks_of_it, strict=True)
+                if not told
+            }
             assert needed or key.recurrence_id is None
-            assert all(self.witnesses[n].lacked[key] >= times for n, times in needed.items())
+            assert all(
+                self.witnesses[n].lacked[key] >= times for n, times in needed.items()
+            )
 
     @staticmethod
     def _is_denied(booking: Booking, readings: dict[str, Reading]) -> bool:
         """Whether the source that decided about a date has the series without it, which only others show."""
         own = readings.get(booking.source)
-        if own is None or not own.complete or own.presence.get(booking.key.uid) is not Presence.SERIES:
+        if (
+            own is None
+            or not own.complete
+            or own.presence.get(booking.key.uid) is not Presence.SERIES
+        ):
             return False
         return all(occurrence.key != booking.key for occurrence in own.occurrences)
 
@@ -471,16 +620,28 @@ class Calendars(RuleBasedStateMachine):
             decided = self._cycle_with({}, set())
             office.approved = frozenset({decided.held_checksum or ""})
         office.approved = frozenset()
-        by_hand = {b.key for b in self._live() if b.drifted and b.spec.start <= office.now}
+        by_hand = {
+            b.key for b in self._live() if b.drifted and b.spec.start <= office.now
+        }
         wanted = [(key, spec) for key, spec in self._wanted() if key not in by_hand]
         # What a person gave up on the word of another copy is not booked again until its event changes.
-        doubtful = {b.key for b in office.current if b.reason is Reason.NOT_THE_ORGANIZER}
+        doubtful = {
+            b.key for b in office.current if b.reason is Reason.NOT_THE_ORGANIZER
+        }
         doubtful |= self._denied_by_the_newest()
-        live = {(b.key, b.spec.fingerprint) for b in self._live() if b.key not in by_hand}
+        live = {
+            (b.key, b.spec.fingerprint) for b in self._live() if b.key not in by_hand
+        }
         last_horizon = office.window.end - timedelta(minutes=1)
-        near = {(k, s.fingerprint) for k, s in wanted if s.start < last_horizon and k not in doubtful}
+        near = {
+            (k, s.fingerprint)
+            for k, s in wanted
+            if s.start < last_horizon and k not in doubtful
+        }
         assert live >= near, "every meeting within the horizon is booked"
-        assert live <= {(k, s.fingerprint) for k, s in wanted}, "nothing is booked that nobody wants"
+        assert live <= {(k, s.fingerprint) for k, s in wanted}, (
+            "nothing is booked that nobody wants"
+        )
 
     def _wanted(self) -> list[tuple[OccurrenceKey, ReservationSpec]]:
         """What the newest of the copies that are not over ask for."""
@@ -490,7 +651,12 @@ class Calendars(RuleBasedStateMachine):
                 rival = newest.setdefault(occurrence.key, occurrence)
                 if occurrence.sequence > rival.sequence:
                     newest[occurrence.key] = occurrence
-        return [(k, spec) for k, o in newest.items() if not o.cancelled for spec in self._spec(o)]
+        return [
+            (k, spec)
+            for k, o in newest.items()
+            if not o.cancelled
+            for spec in self._spec(o)
+        ]
 
     def _denied_by_the_newest(self) -> set[OccurrenceKey]:
         """Dates that only older copies of an event show; who decided before tells whether they are there."""

@@ -14,7 +14,13 @@ from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Occurrence
 from syncd.core.reasons import Reason
-from syncd.core.recognise import Recognised, adopted_from, made_by, recognise, search_window
+from syncd.core.recognise import (
+    Recognised,
+    adopted_from,
+    made_by,
+    recognise,
+    search_window,
+)
 from syncd.core.reservation import Reservation, ReservationSpec, ReservationStatus
 from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, unanswered
 
@@ -25,7 +31,9 @@ def meetings(*occurrences: Occurrence) -> list[Meeting]:
     for occurrence in occurrences:
         mapped = Mapper(RULES).map(occurrence)
         assert isinstance(mapped, Wanted)
-        found += [Meeting(occurrence, (occurrence.source,), spec) for spec in mapped.specs]
+        found += [
+            Meeting(occurrence, (occurrence.source,), spec) for spec in mapped.specs
+        ]
     return found
 
 
@@ -57,12 +65,18 @@ def in_tuya(
     )
 
 
-def marked(reservation_id: str, meeting: Meeting, generation: int = 0, instance: str = "hq") -> Reservation:
+def marked(
+    reservation_id: str, meeting: Meeting, generation: int = 0, instance: str = "hq"
+) -> Reservation:
     """The reservation that we made for a meeting."""
-    return in_tuya(reservation_id, meeting.spec, Mark.of(instance, meeting.key, generation))
+    return in_tuya(
+        reservation_id, meeting.spec, Mark.of(instance, meeting.key, generation)
+    )
 
 
-def sorted_out(there: list[Reservation], wanted: list[Meeting], *known: Booking) -> Recognised:
+def sorted_out(
+    there: list[Reservation], wanted: list[Meeting], *known: Booking
+) -> Recognised:
     """What these reservations are to the instance `hq`."""
     return recognise(there, wanted, known, "hq", NOW)
 
@@ -99,7 +113,9 @@ def test_adoption_and_planning_book_nothing_twice() -> None:
     assert (decided.changes, decided.unchanged, decided.amended) == ((), 3, ())
 
 
-@pytest.mark.parametrize("status", [ReservationStatus.CANCELLED, ReservationStatus.REJECTED])
+@pytest.mark.parametrize(
+    "status", [ReservationStatus.CANCELLED, ReservationStatus.REJECTED]
+)
 def test_what_is_no_longer_live_is_not_adopted(status: ReservationStatus) -> None:
     """A cancelled or rejected reservation holds no slot, so it proves no booking."""
     (wanted,) = meetings(event("x"))
@@ -129,7 +145,9 @@ def test_a_mark_of_another_meeting_is_not_adopted() -> None:
 def test_of_several_with_one_mark_the_oldest_is_adopted() -> None:
     """Ids are numbers that grow, also where their texts sort otherwise."""
     (wanted,) = meetings(event("x"))
-    found = adopt([marked("10", wanted), marked("9", wanted), marked("11", wanted)], [wanted])
+    found = adopt(
+        [marked("10", wanted), marked("9", wanted), marked("11", wanted)], [wanted]
+    )
     assert [b.reservation_id for b in found] == ["9"]
 
 
@@ -140,7 +158,9 @@ def test_of_two_generations_in_one_room_one_is_adopted() -> None:
     assert [(b.reservation_id, b.generation) for b in found] == [("9", 1)]
 
 
-def test_a_reservation_in_a_room_that_is_no_longer_wanted_is_adopted_to_be_moved() -> None:
+def test_a_reservation_in_a_room_that_is_no_longer_wanted_is_adopted_to_be_moved() -> (
+    None
+):
     """The mark leaves the room out, so a changed room is an update after adoption too."""
     (before,), (now,) = meetings(event("x", rooms="a")), meetings(event("x", rooms="b"))
     (found,) = adopt([marked("7", before)], [now])
@@ -155,9 +175,13 @@ def test_a_known_reservation_is_not_adopted_again() -> None:
     """What a booking holds is known; a second live one with the mark is a duplicate of the older."""
     (wanted,) = meetings(event("x"))
     (known,) = adopt([marked("9", wanted)], [wanted])
-    found = sorted_out([marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=1))
+    found = sorted_out(
+        [marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=1)
+    )
     assert found.adopted == ()
-    assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("10", "9")]
+    assert [
+        (d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates
+    ] == [("10", "9")]
     assert found.strays == ()
 
 
@@ -165,9 +189,13 @@ def test_what_the_ledger_holds_stays_where_an_older_one_has_its_mark() -> None:
     """The older one in the same place is the duplicate: the record has an id that people know."""
     (wanted,) = meetings(event("x"))
     (known,) = adopt([marked("10", wanted)], [wanted])
-    found = sorted_out([marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=4))
+    found = sorted_out(
+        [marked("9", wanted), marked("10", wanted)], [wanted], replace(known, row=4)
+    )
     assert (found.adopted, found.strays) == ((), ())
-    assert [(d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates] == [("9", "10")]
+    assert [
+        (d.reservation.reservation_id, d.of.reservation_id) for d in found.duplicates
+    ] == [("9", "10")]
 
 
 ELSEWHERE: dict[str, dict[str, Any]] = {
@@ -182,7 +210,9 @@ ELSEWHERE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("age", ["8", "11"], ids=["older", "younger"])
 @pytest.mark.parametrize("otherwise", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_a_second_one_in_another_place_is_a_stray(otherwise: dict[str, Any], age: str) -> None:
+def test_a_second_one_in_another_place_is_a_stray(
+    otherwise: dict[str, Any], age: str
+) -> None:
     """Only a request that was delivered twice is cancelled: it agrees in creator, room and time."""
     (wanted,) = meetings(event("x"))
     (known,) = adopt([marked("10", wanted)], [wanted])
@@ -236,7 +266,9 @@ def test_of_several_the_one_in_the_meetings_place_is_adopted() -> None:
 def test_a_single_one_that_a_person_moved_is_adopted() -> None:
     """Its creator is the meeting's, so it is ours wherever it stands."""
     (wanted,) = meetings(event("x"))
-    moved = replace(marked("8", wanted), room_id="room-z", start=NOW + 2 * DAY, end=NOW + 3 * DAY)
+    moved = replace(
+        marked("8", wanted), room_id="room-z", start=NOW + 2 * DAY, end=NOW + 3 * DAY
+    )
     found = sorted_out([moved], [wanted])
     assert [(b.reservation_id, b.room_id) for b in found.adopted] == [("8", "room-z")]
     assert found.strays == ()
@@ -247,7 +279,10 @@ def test_two_rooms_of_a_meeting_are_no_duplicates() -> None:
     a, b = meetings(event("x", rooms="a, b"))
     there = [marked("1", a, 0), marked("2", b, 1), marked("3", b, 1)]
     found = sorted_out(there, [a, b])
-    assert sorted((x.reservation_id, x.room_id) for x in found.adopted) == [("1", "room-a"), ("2", "room-b")]
+    assert sorted((x.reservation_id, x.room_id) for x in found.adopted) == [
+        ("1", "room-a"),
+        ("2", "room-b"),
+    ]
     assert [d.reservation.reservation_id for d in found.duplicates] == ["3"]
 
 
@@ -258,30 +293,44 @@ def test_two_rooms_of_a_meeting_are_no_duplicates() -> None:
         {"start": None},
         {"end": None},
         {"start": None, "end": None},
-        {"flaw": "Its room_id cannot be read.", "unsaid": frozenset({"room_id"}), "room_id": None},
+        {
+            "flaw": "Its room_id cannot be read.",
+            "unsaid": frozenset({"room_id"}),
+            "room_id": None,
+        },
     ],
     ids=str,
 )
-def test_one_that_makes_no_sense_is_adopted_rather_than_booked_again(odd: dict[str, Any]) -> None:
+def test_one_that_makes_no_sense_is_adopted_rather_than_booked_again(
+    odd: dict[str, Any],
+) -> None:
     """The booking says so, and nothing follows from what cannot be told."""
     (wanted,) = meetings(event("x"))
     there = replace(marked("8", wanted), **odd)
     (found,) = adopt([there], [wanted])
-    assert (found.reservation_id, found.state, found.reason) == ("8", "booked", Reason.UNCLEAR_IN_TUYA)
+    assert (found.reservation_id, found.state, found.reason) == (
+        "8",
+        "booked",
+        Reason.UNCLEAR_IN_TUYA,
+    )
     assert found.detail.startswith(there.oddity)
     assert found.content == wanted.spec
     office = Office()
     office.store(found)
     decided = office.plan(office.reading(event("x")))
     assert [type(change).__name__ for change in decided.changes] == ["Skip"]
-    assert [type(c).__name__ for c in office.plan(office.reading(event("x", 4))).writes] == ["Update"]
+    assert [
+        type(c).__name__ for c in office.plan(office.reading(event("x", 4))).writes
+    ] == ["Update"]
 
 
 def test_what_is_in_doubt_is_left_to_be_settled() -> None:
     """Its mark is neither adopted nor a stray."""
     (wanted,) = meetings(event("x"))
     (known,) = adopt([marked("9", wanted)], [wanted])
-    doubtful = replace(known.sending(wanted.spec, "", NOW), row=1, reservation_id=None, content=None)
+    doubtful = replace(
+        known.sending(wanted.spec, "", NOW), row=1, reservation_id=None, content=None
+    )
     found = sorted_out([marked("9", wanted)], [wanted], doubtful)
     assert (found.adopted, found.duplicates, found.strays) == ((), (), ())
 
@@ -315,7 +364,10 @@ def test_a_lost_create_is_found_by_its_mark() -> None:
     mark = Mark.of("hq", event("x").key, 0)
     booking = in_doubt(str(mark))
     moved = replace(
-        booking.spec, topic="Edited", start=booking.spec.start + HOUR, end=booking.spec.end + HOUR
+        booking.spec,
+        topic="Edited",
+        start=booking.spec.start + HOUR,
+        end=booking.spec.end + HOUR,
     )
     there = [
         in_tuya("12", moved, mark, status=ReservationStatus.CANCELLED),
@@ -357,13 +409,22 @@ def test_a_copy_of_a_lost_creates_mark_is_not_its_work() -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["Cafe\u0301  with\tZoe\u0308 ", "Café with Zoë", " Café with  Zoë", "Café\nwith Zoë"], ids=ascii
+    "topic",
+    [
+        "Cafe\u0301  with\tZoe\u0308 ",
+        "Café with Zoë",
+        " Café with  Zoë",
+        "Café\nwith Zoë",
+    ],
+    ids=ascii,
 )
 def test_content_is_compared_in_canonical_form(topic: str) -> None:
     """White space, how letters are composed and what an API may trim make no other topic."""
     booking = in_doubt()
     booking = replace(booking, pending=replace(booking.spec, topic="Café with Zoë"))
-    lean = replace(in_tuya("7", booking.spec, None), topic=topic, unsaid=frozenset({"description"}))
+    lean = replace(
+        in_tuya("7", booking.spec, None), topic=topic, unsaid=frozenset({"description"})
+    )
     assert [r.reservation_id for r in made_by(booking, [lean], ())] == ["7"]
     shown = lean.onto(booking.spec)
     assert shown == booking.spec
@@ -371,9 +432,16 @@ def test_content_is_compared_in_canonical_form(topic: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("earlier", "ours"), [(timedelta(), True), (timedelta(seconds=60), True), (timedelta(seconds=61), False)]
+    ("earlier", "ours"),
+    [
+        (timedelta(), True),
+        (timedelta(seconds=60), True),
+        (timedelta(seconds=61), False),
+    ],
 )
-def test_what_was_there_before_the_attempt_is_not_its_work(earlier: timedelta, ours: bool) -> None:
+def test_what_was_there_before_the_attempt_is_not_its_work(
+    earlier: timedelta, ours: bool
+) -> None:
     """A minute is left for clocks that differ."""
     booking = in_doubt()
     there = in_tuya("7", booking.spec, None, created_at=NOW - earlier)
@@ -385,14 +453,29 @@ def test_a_found_create_has_what_the_api_has() -> None:
     booking = in_doubt()
     edited = in_tuya("7", replace(booking.spec, topic="Edited").in_room("room-b"), None)
     found = adopted_from(booking, edited)
-    assert (found.state, found.reservation_id, found.room_id) == (BookingState.BOOKED, "7", booking.room_id)
-    assert (found.spec.topic, found.spec.room_id, found.pending) == ("Edited", "room-b", None)
-    waiting = adopted_from(booking, replace(edited, status=ReservationStatus.AWAITING_APPROVAL))
+    assert (found.state, found.reservation_id, found.room_id) == (
+        BookingState.BOOKED,
+        "7",
+        booking.room_id,
+    )
+    assert (found.spec.topic, found.spec.room_id, found.pending) == (
+        "Edited",
+        "room-b",
+        None,
+    )
+    waiting = adopted_from(
+        booking, replace(edited, status=ReservationStatus.AWAITING_APPROVAL)
+    )
     assert waiting.state is BookingState.APPROVAL
 
 
 def test_the_search_window_covers_what_was_and_what_is_wanted() -> None:
     """From the first start to the last end of confirmed and pending content, with the margin around."""
     x, y = Office().book(event("x", 2), event("y", 5))
-    moving = x.sending(replace(x.spec, start=NOW + 8 * DAY, end=NOW + 8 * DAY + HOUR), x.origin, NOW)
-    assert search_window([moving, y], HOUR) == (NOW + 2 * DAY - HOUR, NOW + 8 * DAY + 2 * HOUR)
+    moving = x.sending(
+        replace(x.spec, start=NOW + 8 * DAY, end=NOW + 8 * DAY + HOUR), x.origin, NOW
+    )
+    assert search_window([moving, y], HOUR) == (
+        NOW + 2 * DAY - HOUR,
+        NOW + 8 * DAY + 2 * HOUR,
+    )

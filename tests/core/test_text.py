@@ -82,7 +82,10 @@ def test_cut_inside_each_cluster(cluster: str) -> None:
     """Wherever the limit falls in a row of one kind of character, whole ones remain."""
     size = utf16_length(cluster)
     for limit in range(1, 6 * size + 1):
-        assert cut(cluster * 7, limit) == (cluster * ((limit - 1) // size)).rstrip() + ELLIPSIS
+        assert (
+            cut(cluster * 7, limit)
+            == (cluster * ((limit - 1) // size)).rstrip() + ELLIPSIS
+        )
 
 
 @pytest.mark.parametrize("limit", [-5, 0])
@@ -125,12 +128,21 @@ def test_fold_space_is_one_line(text: str) -> None:
         ("ask <a.miller@example.com>", "ask <a.miller@example.com>"),
         ("join <https://example.com/a>", "join <https://example.com/a>"),
         ("<p>Hello<br>world</p><p>again</p>", "Hello\nworld\nagain"),
-        ("<html><head><title>T</title><style>p{}</style></head><body>text</body></html>", "text"),
+        (
+            "<html><head><title>T</title><style>p{}</style></head><body>text</body></html>",
+            "text",
+        ),
         ("<div>a&amp;b &lt;c&gt; &nbsp;d</div>", "a&b <c> d"),
         ("<ul><li>one<li>two</ul>", "one\ntwo"),
         ("<b>bold</b> and <script>alert(1)</script>done", "bold and done"),
-        ("<a href='https://example.com/x'>Join</a> now", "Join https://example.com/x now"),
-        ('<a href="https://example.com/x">https://example.com/x</a>', "https://example.com/x"),
+        (
+            "<a href='https://example.com/x'>Join</a> now",
+            "Join https://example.com/x now",
+        ),
+        (
+            '<a href="https://example.com/x">https://example.com/x</a>',
+            "https://example.com/x",
+        ),
         ('<a href="https://example.com/x"></a>', "https://example.com/x"),
         ('<a href="javascript:alert(1)">Join</a>', "Join"),
         (
@@ -148,7 +160,9 @@ def test_plain(text: str, reduced: str) -> None:
 def test_plain_can_be_sent(text: str) -> None:
     """Whatever a description holds, its plain text has no control characters and no loose ends."""
     reduced = plain(text)
-    assert not any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in reduced)
+    assert not any(
+        unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t" for c in reduced
+    )
     assert reduced == reduced.strip()
 
 
@@ -157,7 +171,9 @@ def test_fold_name_is_stable(text: str) -> None:
     """A folded name is folded to itself, has nothing unseen in it, and no form of its letters is another."""
     folded = fold_name(text)
     assert fold_name(folded) == folded
-    assert not any(unicodedata.category(character) in {"Cc", "Cf"} for character in folded)
+    assert not any(
+        unicodedata.category(character) in {"Cc", "Cf"} for character in folded
+    )
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         assert fold_name(unicodedata.normalize(form, text)) == folded
 

@@ -39,7 +39,9 @@ def cancelled(occurrences: list[Occurrence]) -> list[Occurrence]:
 
 def held(decided: Plan) -> int:
     """How many a person has to approve because too many were told at once."""
-    reasons = [c.reason.value for c in decided.changes if isinstance(c, Hold) and c.approvable]
+    reasons = [
+        c.reason.value for c in decided.changes if isinstance(c, Hold) and c.approvable
+    ]
     assert set(reasons) <= {"told_flood"}
     return len(reasons)
 
@@ -56,9 +58,15 @@ def test_a_line_that_cancels_everything_is_held() -> None:
 
 def test_dates_that_series_lose_are_held() -> None:
     """Series that lose their rules give up most of their dates in one reading; a person looks first."""
-    dates = [event(f"s{n}", 1 + n + k / 10, original=1 + n + k / 10) for n in range(5) for k in range(6)]
+    dates = [
+        event(f"s{n}", 1 + n + k / 10, original=1 + n + k / 10)
+        for n in range(5)
+        for k in range(6)
+    ]
     office = office_with(*dates)
-    firsts = [replace(date, key=replace(date.key, recurrence_id=None)) for date in dates[::6]]
+    firsts = [
+        replace(date, key=replace(date.key, recurrence_id=None)) for date in dates[::6]
+    ]
     decided = office.cycle(office.reading(*firsts))
     assert (decided.writes, held(decided)) == ((), 25)
 
@@ -80,7 +88,9 @@ def test_rooms_that_are_cancelled_count_with_those_that_are_updated() -> None:
     both = [event(f"d{n}", 1 + n, rooms="a;b") for n in range(3)]
     single = [event(f"e{n}", 11 + n) for n in range(3)]
     office = office_with(*both, *single)
-    now = [replace(m, location="a") for m in both] + [replace(m, location="") for m in single]
+    now = [replace(m, location="a") for m in both] + [
+        replace(m, location="") for m in single
+    ]
     decided = office.cycle(office.reading(*now))
     assert (decided.writes, held(decided)) == ((), 6)
 
@@ -122,7 +132,9 @@ def test_what_is_held_stays_held_and_does_not_hold_what_is_told_later() -> None:
     one_more = [*gone[:3], *meetings()[3:20], *cancelled(rest[:1]), *rest[1:]]
     decided = office.cycle(office.reading(*one_more))
     assert held(decided) == 3
-    assert [row for row in told(decided) if row[0] == "cancel"] == [("cancel", "m20", "event_cancelled")]
+    assert [row for row in told(decided) if row[0] == "cancel"] == [
+        ("cancel", "m20", "event_cancelled")
+    ]
 
 
 def test_one_source_does_not_hold_another() -> None:
@@ -135,7 +147,9 @@ def test_one_source_does_not_hold_another() -> None:
         office.reading(*cancelled(other[:1]), *other[1:], source="two"),
     )
     assert held(decided) == MANY
-    assert [c for c in told(decided) if c[0] == "cancel"] == [("cancel", "o0", "event_cancelled")]
+    assert [c for c in told(decided) if c[0] == "cancel"] == [
+        ("cancel", "o0", "event_cancelled")
+    ]
 
 
 def test_a_mode_without_cancels_still_holds_rooms_that_are_given_up() -> None:
@@ -144,4 +158,6 @@ def test_a_mode_without_cancels_still_holds_rooms_that_are_given_up() -> None:
     office = office_with(*meetings(), mode=Mode.NO_CANCEL)
     assert held(office.cycle(office.reading(*bare))) == MANY
     office = office_with(*meetings(), mode=Mode.CREATE_ONLY)
-    assert {row[0::2] for row in told(office.cycle(office.reading(*bare)))} == {("skip", "mode")}
+    assert {row[0::2] for row in told(office.cycle(office.reading(*bare)))} == {
+        ("skip", "mode")
+    }

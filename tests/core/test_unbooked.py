@@ -20,13 +20,17 @@ from tests.core.office import DAY, HOUR, NOW, RULES, Office, event, told, unansw
 def test_a_meeting_too_far_ahead_waits_until_it_can_be_booked() -> None:
     """Beyond what the tenant allows it is kept in mind, and created when its day comes, to the second."""
     office = Office(advance=5 * DAY)
-    assert told(office.cycle(office.reading(event("x", 6)))) == [("wait", "x", "too_early")]
+    assert told(office.cycle(office.reading(event("x", 6)))) == [
+        ("wait", "x", "too_early")
+    ]
     assert [b.state for b in office.current] == [BookingState.WAITING]
     again = office.cycle(office.reading(event("x", 6)))
     assert told(again) == [("wait", "x", "too_early")]
     assert again.amended == ()
     office.now = NOW + DAY - timedelta(seconds=1)
-    assert told(office.plan(office.reading(event("x", 6)))) == [("wait", "x", "too_early")]
+    assert told(office.plan(office.reading(event("x", 6)))) == [
+        ("wait", "x", "too_early")
+    ]
     office.now = NOW + DAY
     assert told(office.cycle(office.reading(event("x", 6)))) == [("create", "x", "new")]
     assert len(office.bookings) == 1
@@ -36,8 +40,12 @@ def test_a_booked_meeting_that_moves_too_far_ahead_is_cancelled() -> None:
     """The old slot is freed, and the meeting waits for the day on which it can be booked."""
     office = Office(advance=5 * DAY)
     office.book(event("x"))
-    assert told(office.cycle(office.reading(event("x", 8)))) == [("cancel", "x", "too_early")]
-    assert told(office.cycle(office.reading(event("x", 8)))) == [("wait", "x", "too_early")]
+    assert told(office.cycle(office.reading(event("x", 8)))) == [
+        ("cancel", "x", "too_early")
+    ]
+    assert told(office.cycle(office.reading(event("x", 8)))) == [
+        ("wait", "x", "too_early")
+    ]
 
 
 def test_a_record_without_reservation_does_not_lead_beyond_the_horizon() -> None:
@@ -65,8 +73,12 @@ def test_a_refused_update_is_not_repeated_until_the_content_changes() -> None:
     booking = office.book(event("x"))[0]
     wanted = replace(booking.spec, topic="Retrospective")
     office.refused(booking, Reason.REFUSED, pending=wanted)
-    assert told(office.plan(office.reading(event("x", title="Retrospective")))) == [("skip", "x", "refused")]
-    assert told(office.plan(office.reading(event("x", title="Review")))) == [("update", "x", "changed")]
+    assert told(office.plan(office.reading(event("x", title="Retrospective")))) == [
+        ("skip", "x", "refused")
+    ]
+    assert told(office.plan(office.reading(event("x", title="Review")))) == [
+        ("update", "x", "changed")
+    ]
     back = office.cycle(office.reading(event("x")))
     assert back.changes == ()
     assert [(b.pending, b.reason, b.detail) for b in office.live] == [(None, None, "")]
@@ -81,7 +93,9 @@ def test_a_refused_cancel_is_not_repeated() -> None:
     assert isinstance(skip, Skip)
     assert (skip.key.uid, skip.reason, skip.needs_person) == ("x", Reason.REFUSED, True)
     office.cycle(office.reading(event("x"), event("y", 2)))
-    assert told(office.plan(office.reading(event("y", 2)))) == [("cancel", "x", "event_gone")]
+    assert told(office.plan(office.reading(event("y", 2)))) == [
+        ("cancel", "x", "event_gone")
+    ]
 
 
 def test_a_conflict_is_tried_again_when_it_is_due() -> None:
@@ -89,11 +103,17 @@ def test_a_conflict_is_tried_again_when_it_is_due() -> None:
     office = Office()
     office.conflict(office.book(event("x", 3))[0])
     retry_at = office.now + HOUR
-    assert told(office.cycle(office.reading(event("x", 3)))) == [("wait", "x", "room_conflict")]
+    assert told(office.cycle(office.reading(event("x", 3)))) == [
+        ("wait", "x", "room_conflict")
+    ]
     office.now = retry_at - timedelta(seconds=1)
-    assert told(office.plan(office.reading(event("x", 3)))) == [("wait", "x", "room_conflict")]
+    assert told(office.plan(office.reading(event("x", 3)))) == [
+        ("wait", "x", "room_conflict")
+    ]
     office.now = retry_at
-    assert told(office.plan(office.reading(event("x", 3)))) == [("create", "x", "room_free_again")]
+    assert told(office.plan(office.reading(event("x", 3)))) == [
+        ("create", "x", "room_free_again")
+    ]
 
 
 def blocked(*, title: str = "Holder") -> Office:
@@ -117,11 +137,17 @@ def blocked(*, title: str = "Holder") -> Office:
         (event("holder", 3, title="Holder"), False),
     ],
 )
-def test_a_conflict_is_tried_again_when_this_plan_frees_the_slot(holder: Occurrence, released: bool) -> None:
+def test_a_conflict_is_tried_again_when_this_plan_frees_the_slot(
+    holder: Occurrence, released: bool
+) -> None:
     """A cancel or a move of the holder is enough; an edit that stays in the way is not."""
     office = blocked()
     decided = office.plan(office.reading(holder, event("x", 3)))
-    expected = ("create", "x", "room_free_again") if released else ("wait", "x", "room_conflict")
+    expected = (
+        ("create", "x", "room_free_again")
+        if released
+        else ("wait", "x", "room_conflict")
+    )
     assert told(decided)[-1] == expected
     if released:
         assert told(decided)[0][1] == "holder"
@@ -132,16 +158,24 @@ def test_an_approved_cancel_frees_its_slot_too() -> None:
     office = blocked()
     office.safety = Safety(cancel_floor=0, cancel_share=0)
     held = office.plan(office.reading(event("x", 3)))
-    assert told(held) == [("hold", "holder", "over_budget"), ("wait", "x", "room_conflict")]
+    assert told(held) == [
+        ("hold", "holder", "over_budget"),
+        ("wait", "x", "room_conflict"),
+    ]
     office.approved = frozenset({held.held_checksum or ""})
     decided = office.plan(office.reading(event("x", 3)))
-    assert told(decided) == [("cancel", "holder", "over_budget"), ("create", "x", "room_free_again")]
+    assert told(decided) == [
+        ("cancel", "holder", "over_budget"),
+        ("create", "x", "room_free_again"),
+    ]
 
 
 def test_a_chain_of_conflicts_is_resolved_in_one_plan() -> None:
     """What moves into the freed slot frees its own for the next, in writing order."""
     office = Office()
-    first, second, third = (event(u, 3, rooms=r, title=u) for u, r in (("p", "a"), ("q", "b"), ("r", "c")))
+    first, second, third = (
+        event(u, 3, rooms=r, title=u) for u, r in (("p", "a"), ("q", "b"), ("r", "c"))
+    )
     bookings = {b.key.uid: b for b in office.book(first, second, third)}
     for uid, room in (("q", "room-a"), ("r", "room-b")):
         pending = bookings[uid].spec.in_room(room)
@@ -149,7 +183,9 @@ def test_a_chain_of_conflicts_is_resolved_in_one_plan() -> None:
         office.store(replace(stored, retry_at=office.now + HOUR))
     wanted = (replace(second, location="a"), replace(third, location="b"))
     waiting = office.plan(office.reading(first, *wanted))
-    assert [c.reason for c in waiting.changes if isinstance(c, Wait)] == [Reason.ROOM_CONFLICT] * 2
+    assert [c.reason for c in waiting.changes if isinstance(c, Wait)] == [
+        Reason.ROOM_CONFLICT
+    ] * 2
     decided = office.plan(office.reading(replace(first, cancelled=True), *wanted))
     assert told(decided) == [
         ("cancel", "p", "event_cancelled"),
@@ -167,7 +203,10 @@ def test_what_a_person_ended_is_respected_until_the_event_changes() -> None:
     assert told(office.cycle(office.reading(event("x")))) == [("skip", "x", "released")]
     decided = office.cycle(office.reading(event("x", 2)))
     assert told(decided) == [("create", "x", "new")]
-    assert [b.state for b in office.bookings.values()] == [BookingState.CANCELLED, BookingState.BOOKED]
+    assert [b.state for b in office.bookings.values()] == [
+        BookingState.CANCELLED,
+        BookingState.BOOKED,
+    ]
 
 
 def test_what_a_person_ended_stays_ended_through_an_empty_reading() -> None:
@@ -183,8 +222,12 @@ def test_what_a_person_ended_stays_ended_through_an_empty_reading() -> None:
 def test_what_a_person_ended_is_remembered_while_its_meeting_waits() -> None:
     """A released meeting that moves too far ahead waits, and its record still tells what was ended."""
     office = Office(advance=5 * DAY)
-    released = office.store(office.book(event("x"))[0].with_state(BookingState.RELEASED))
-    assert told(office.cycle(office.reading(event("x", 8)))) == [("wait", "x", "too_early")]
+    released = office.store(
+        office.book(event("x"))[0].with_state(BookingState.RELEASED)
+    )
+    assert told(office.cycle(office.reading(event("x", 8)))) == [
+        ("wait", "x", "too_early")
+    ]
     assert office.current == [released]
 
 
@@ -221,7 +264,11 @@ def test_doubt_blocks_its_occurrence_and_no_other(how: str) -> None:
         "cancel": x.cancelling(Reason.EVENT_GONE, Evidence.SHOWN, "", NOW),
     }
     office.store(states[how])
-    for calendar in ([event("x", title="Review", rooms="a, b")], [event("x", cancelled=True)], []):
+    for calendar in (
+        [event("x", title="Review", rooms="a, b")],
+        [event("x", cancelled=True)],
+        [],
+    ):
         decided = office.plan(office.reading(*calendar, event("y", 2, title="changed")))
         assert told(decided) == [("update", "y", "changed"), ("hold", "x", "in_doubt")]
         assert decided.held == ()

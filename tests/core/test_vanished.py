@@ -37,7 +37,10 @@ def test_it_is_held_and_nobody_can_approve_it_away() -> None:
     assert (told(decided), decided.held_checksum, decided.at_rest) == (HELD, None, {})
     (hold,) = decided.changes
     assert isinstance(hold, Hold)
-    assert (hold.detail, hold.booking.state) == ("8 of 8 are gone.", BookingState.BOOKED)
+    assert (hold.detail, hold.booking.state) == (
+        "8 of 8 are gone.",
+        BookingState.BOOKED,
+    )
     assert [open_as(b) for b in office.live] == [Open.VANISHED]
     assert told(office.cycle(office.reading(event("x")))) == HELD
 
@@ -85,7 +88,9 @@ def test_a_changed_event_is_booked_anew() -> None:
     assert create.booking is not None
     assert create.booking.is_vanished
     assert told(office.plan(office.reading(event("x", sequence=3)))) == HELD
-    office.rules = replace(RULES, rooms=(RoomRule("room-z", frozenset(), frozenset({"a"})),))
+    office.rules = replace(
+        RULES, rooms=(RoomRule("room-z", frozenset(), frozenset({"a"})),)
+    )
     assert told(office.plan(office.reading(event("x")))) == HELD
     office.rules = RULES
     office.cycle(office.reading(event("x", title="Retrospective")))
@@ -106,7 +111,10 @@ def test_a_meeting_that_is_over_closes() -> None:
     office = office_with_x()
     office.now += DAY + 2 * HOUR
     decided = office.cycle(office.reading(event("x")))
-    assert (decided.changes, [b.state for b in decided.closed]) == ((), [BookingState.ENDED])
+    assert (decided.changes, [b.state for b in decided.closed]) == (
+        (),
+        [BookingState.ENDED],
+    )
 
 
 def test_what_a_person_gave_up_is_booked_again_by_a_change_only() -> None:
@@ -115,7 +123,9 @@ def test_what_a_person_gave_up_is_booked_again_by_a_change_only() -> None:
     (booking,) = office.live
     office.store(booking.with_state(BookingState.RELEASED, Reason.DROPPED, "Given up."))
     assert told(office.plan(office.reading(event("x")))) == [("skip", "x", "released")]
-    assert told(office.plan(office.reading(event("x", title="New")))) == [("create", "x", "new")]
+    assert told(office.plan(office.reading(event("x", title="New")))) == [
+        ("create", "x", "new")
+    ]
 
 
 @pytest.mark.parametrize(

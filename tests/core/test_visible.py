@@ -59,9 +59,7 @@ def test_what_people_write_stays(text: str) -> None:
 def acts(text: str) -> list[str]:
     """The characters of a text that a terminal or an eye could fall for; joiners are tested above."""
     harmful = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    kept = (
-        "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-    )
+    kept = "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
     return [c for c in text if unicodedata.category(c) in harmful and c not in kept]
 
 
@@ -93,4 +91,7 @@ def test_json_is_exact_and_harmless(text: str, ascii_only: bool) -> None:
 def test_values_in_values() -> None:
     """Texts are found in lists and tables, as names too; other values stay what they are."""
     given_value = {"a\x1b": ["\x9b", ("\u202e", 3, None)], "b": 1.5}
-    assert visible_values(given_value) == {r"a\x1b": [r"\x9b", [r"\u202e", 3, None]], "b": 1.5}
+    assert visible_values(given_value) == {
+        r"a\x1b": [r"\x9b", [r"\u202e", 3, None]],
+        "b": 1.5,
+    }

@@ -19,7 +19,10 @@ def two_sources() -> Office:
 
 def cycle(office: Office, other: Occurrence, own: Occurrence | None = None) -> Plan:
     """A cycle in which the first calendar shows the meeting as before, or `own`, and the second `other`."""
-    return office.cycle(office.reading(own or event("x"), NEIGHBOUR), office.reading(other, source="two"))
+    return office.cycle(
+        office.reading(own or event("x"), NEIGHBOUR),
+        office.reading(other, source="two"),
+    )
 
 
 def test_anybodys_cancel_is_held_and_says_whose_it_is() -> None:
@@ -43,7 +46,9 @@ def test_what_a_person_approved_is_not_booked_again() -> None:
         assert told(cycle(office, other)) == [("cancel", "x", "not_the_organizer")]
         office.approved = frozenset()
         assert told(cycle(office, other)) == [("skip", "x", "released")]
-        assert [b.state for b in office.current if b.key.uid == "x"] == [BookingState.RELEASED]
+        assert [b.state for b in office.current if b.key.uid == "x"] == [
+            BookingState.RELEASED
+        ]
         (again,) = cycle(office, other, event("x", 2, sequence=3)).writes
         assert type(again).__name__ == "Create"
 
@@ -60,7 +65,11 @@ def test_it_is_told_when_the_deciding_copy_cancels_too() -> None:
     """The organizer's cancel reaches one calendar after the other; the last one needs no person."""
     office = two_sources()
     cycle(office, event("x", sequence=2, cancelled=True))
-    decided = cycle(office, event("x", sequence=2, cancelled=True), event("x", sequence=2, cancelled=True))
+    decided = cycle(
+        office,
+        event("x", sequence=2, cancelled=True),
+        event("x", sequence=2, cancelled=True),
+    )
     assert told(decided) == [("cancel", "x", "event_cancelled")]
 
 
@@ -69,7 +78,9 @@ def test_a_change_of_the_deciding_copy_is_made_meanwhile() -> None:
     office = two_sources()
     other = event("x", sequence=2, cancelled=True)
     cycle(office, other)
-    assert told(cycle(office, other, event("x", title="Retrospective"))) == [("update", "x", "changed")]
+    assert told(cycle(office, other, event("x", title="Retrospective"))) == [
+        ("update", "x", "changed")
+    ]
     assert told(cycle(office, other, event("x", title="Retrospective"))) == [
         ("hold", "x", "not_the_organizer")
     ]
@@ -77,7 +88,10 @@ def test_a_change_of_the_deciding_copy_is_made_meanwhile() -> None:
 
 def test_another_time_without_a_later_revision_moves_nothing() -> None:
     """A copy of the same SEQUENCE, or of another organizer, says nothing about the meeting."""
-    for other in (event("x", 5), event("x", 5, sequence=999, organizer="mallory@example.com")):
+    for other in (
+        event("x", 5),
+        event("x", 5, sequence=999, organizer="mallory@example.com"),
+    ):
         office = two_sources()
         assert told(cycle(office, other)) == []
 
@@ -85,7 +99,9 @@ def test_another_time_without_a_later_revision_moves_nothing() -> None:
 def test_a_later_revision_of_its_organizer_moves_it() -> None:
     """A higher SEQUENCE of the same ORGANIZER takes over, and goes on deciding when it is alone."""
     office = two_sources()
-    assert told(cycle(office, event("x", 5, sequence=2))) == [("update", "x", "changed")]
+    assert told(cycle(office, event("x", 5, sequence=2))) == [
+        ("update", "x", "changed")
+    ]
     assert told(cycle(office, event("x", 5, sequence=2))) == []
     assert {b.source for b in office.live if b.key.uid == "x"} == {"two"}
 

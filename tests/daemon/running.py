@@ -53,7 +53,9 @@ class Manager:
     def _listen(self) -> None:
         while message := self._receiver.recv(65536):
             self.heard_at.append(time.monotonic())
-            self.messages.append(dict(line.split("=", 1) for line in message.decode().splitlines()))
+            self.messages.append(
+                dict(line.split("=", 1) for line in message.decode().splitlines())
+            )
 
     def close(self) -> None:
         """Hear no more."""
@@ -68,7 +70,9 @@ class Manager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(f"{name}=1".encode(), self._path)
         until(lambda: self.count(name), "the mark is heard")
-        return next(number for number, message in enumerate(self.messages) if name in message)
+        return next(
+            number for number, message in enumerate(self.messages) if name in message
+        )
 
     def count(self, field: str) -> int:
         """In how many messages a field was, such as `WATCHDOG`."""
@@ -83,13 +87,22 @@ class Manager:
 class Daemon:
     """A running daemon; `lines` is what it wrote to standard error so far."""
 
-    def __init__(self, office: Office, manager: Manager, address: Path, options: Options) -> None:
+    def __init__(
+        self, office: Office, manager: Manager, address: Path, options: Options
+    ) -> None:
         self.office = office
         self.manager = manager
         self.lines: list[str] = []
         ours, theirs = pty.openpty() if options.terminal else os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "run"],
+            [
+                sys.executable,
+                "-m",
+                "syncd",
+                "--config",
+                str(office.folder / "syncd.toml"),
+                "run",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
@@ -107,7 +120,10 @@ class Daemon:
 
     def _read(self, descriptor: int) -> None:
         # A terminal ends with an error when its last user is gone.
-        with open(descriptor, encoding="utf-8", errors="replace") as stream, suppress(OSError):
+        with (
+            open(descriptor, encoding="utf-8", errors="replace") as stream,
+            suppress(OSError),
+        ):
             for line in stream:
                 self.lines.append(line.rstrip("\r\n"))
 
@@ -116,7 +132,8 @@ class Daemon:
         return [
             entry
             for entry in self.log
-            if entry["event"] == event and all(entry.get(name) == value for name, value in fields.items())
+            if entry["event"] == event
+            and all(entry.get(name) == value for name, value in fields.items())
         ]
 
     @property
@@ -124,13 +141,19 @@ class Daemon:
         """All log lines."""
         return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
 
-    def until(self, true: Callable[[], object], what: str, seconds: float = HANG_S) -> None:
+    def until(
+        self, true: Callable[[], object], what: str, seconds: float = HANG_S
+    ) -> None:
         """Wait until something is so; fails with the end of the log, also when the daemon ended."""
         deadline = time.monotonic() + seconds
         while not true():
             said = "\n".join(self.lines[-15:])
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}: {what}\n{said}"
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{said}"
+            assert self.process.poll() is None, (
+                f"it ended with {self.process.returncode}: {what}\n{said}"
+            )
+            assert time.monotonic() < deadline, (
+                f"not within {seconds} s: {what}\n{said}"
+            )
             time.sleep(0.03)
 
     def settle(self) -> int:
@@ -163,11 +186,15 @@ class Options:
 
 
 @contextmanager
-def running(office: Office, *, watchdog_s: float = 60.0, terminal: bool = False) -> Iterator[Daemon]:
+def running(
+    office: Office, *, watchdog_s: float = 60.0, terminal: bool = False
+) -> Iterator[Daemon]:
     """A daemon from READY=1 on; one that is still there at the end is killed."""
     address = office.folder / f"notify-{time.monotonic_ns()}"
     manager = Manager(address)
-    daemon = Daemon(office, manager, address, Options(watchdog_s=watchdog_s, terminal=terminal))
+    daemon = Daemon(
+        office, manager, address, Options(watchdog_s=watchdog_s, terminal=terminal)
+    )
     try:
         daemon.until(lambda: manager.count("READY"), "READY=1")
         yield daemon
@@ -181,7 +208,9 @@ def running(office: Office, *, watchdog_s: float = 60.0, terminal: bool = False)
 def feed(name: str, url: str, *more: str, allow: bool = True) -> str:
     """The table of a feed; one on loopback is allowed."""
     allowed = ['allow_hosts = ["127.0.0.1"]'] if allow else []
-    return "\n".join(["[[sources]]", f'name = "{name}"', f'url = "{url}"', *allowed, *more, ""])
+    return "\n".join(
+        ["[[sources]]", f'name = "{name}"', f'url = "{url}"', *allowed, *more, ""]
+    )
 
 
 def files(name: str, path: str, *more: str) -> str:

@@ -31,7 +31,9 @@ _STEP_S = 0.4
 _FIGURES_EVERY_S = 30.0
 _RESTART_EVERY_S = 120.0
 _MOST_EVENTS = 60  # of each source
-_DOUBT_ENDS_S = 150.0  # a request that got no answer is looked for so long, and back-off ends
+_DOUBT_ENDS_S = (
+    150.0  # a request that got no answer is looked for so long, and back-off ends
+)
 _API_FAULTS = (
     "lost:on=write,times=2",
     "closed:times=2",
@@ -63,7 +65,9 @@ class Calendar:
     name: str
     first_slot: int
     publish: Callable[[bytes], None]
-    versions: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(10), 0))
+    versions: dict[int, int] = field(
+        default_factory=lambda: dict.fromkeys(range(10), 0)
+    )
 
     def change(self, chance: random.Random) -> None:
         """Add, remove or change an event, and publish it all."""
@@ -76,7 +80,9 @@ class Calendar:
 
     def write(self) -> None:
         """Publish it as it is."""
-        self.publish(calendar(*(self._event(*one) for one in sorted(self.versions.items()))))
+        self.publish(
+            calendar(*(self._event(*one) for one in sorted(self.versions.items())))
+        )
 
     @property
     def topics(self) -> set[str]:
@@ -101,7 +107,9 @@ class Soak:
         self._folder.mkdir()
         self._calendars = [
             Calendar("file", 0, lambda body: self._replace(office.calendar_file, body)),
-            Calendar("folder", 60, lambda body: self._replace(self._folder / "one.ics", body)),
+            Calendar(
+                "folder", 60, lambda body: self._replace(self._folder / "one.ics", body)
+            ),
             Calendar("sales", 120, lambda body: self._publish("/sales", body)),
             Calendar("staff", 180, lambda body: self._publish("/staff", body)),
         ]
@@ -119,7 +127,9 @@ class Soak:
             self._configure()  # a broken one is refused at the start
             with running(self._office) as daemon:
                 self._disturb(daemon, min(ends_at, time.monotonic() + _RESTART_EVERY_S))
-                daemon.send(self._chance.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL]))
+                daemon.send(
+                    self._chance.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+                )
                 daemon.process.wait(15)
                 self.cycles += len(daemon.logged("cycle"))
         return self._comes_to_rest()
@@ -129,7 +139,9 @@ class Soak:
         while time.monotonic() < until:
             self._step(daemon)
             if daemon.process.poll() is not None:
-                raise SystemExit("the daemon ended by itself:\n" + "\n".join(daemon.lines[-20:]))
+                raise SystemExit(
+                    "the daemon ended by itself:\n" + "\n".join(daemon.lines[-20:])
+                )
             if time.monotonic() >= figures_at:
                 figures_at += _FIGURES_EVERY_S
                 self._show(daemon)
@@ -158,7 +170,9 @@ class Soak:
 
     def _show(self, daemon: Daemon) -> None:
         process = Path(f"/proc/{daemon.process.pid}")
-        told = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        told = dict(
+            line.split(":", 1) for line in (process / "status").read_text().splitlines()
+        )
         self.duplicates += (twice := self._booked_twice())
         print(
             f"pid {daemon.process.pid}: {int(told['VmRSS'].split()[0]) // 1024} MB, "
@@ -169,7 +183,10 @@ class Soak:
         )
 
     def _booked_twice(self) -> int:
-        return sum(n - 1 for n in Counter(r["topic"] for r in self._office.reservations()).values())
+        return sum(
+            n - 1
+            for n in Counter(r["topic"] for r in self._office.reservations()).values()
+        )
 
     def _comes_to_rest(self) -> bool:
         self._office.fault()
@@ -179,7 +196,9 @@ class Soak:
         wanted = set().union(*(one.topics for one in self._calendars))
         with running(self._office) as daemon:
             ends_at = time.monotonic() + _DOUBT_ENDS_S
-            while {r["topic"] for r in self._office.reservations()} != wanted and time.monotonic() < ends_at:
+            while {
+                r["topic"] for r in self._office.reservations()
+            } != wanted and time.monotonic() < ends_at:
                 time.sleep(_STEP_S)
             self._show(daemon)
             daemon.stop()
@@ -205,8 +224,12 @@ class Soak:
             self._office,
             files("file", "office.ics", 'interval = "1s"'),
             files("folder", "team", 'interval = "1s"'),
-            feed("sales", self._server.url("/sales"), 'interval = "1s"', 'timeout = "3s"'),
-            feed("staff", self._server.url("/staff"), 'interval = "1s"', 'timeout = "3s"'),
+            feed(
+                "sales", self._server.url("/sales"), 'interval = "1s"', 'timeout = "3s"'
+            ),
+            feed(
+                "staff", self._server.url("/staff"), 'interval = "1s"', 'timeout = "3s"'
+            ),
         )
 
     def _publish(self, path: str, body: bytes) -> None:
@@ -222,12 +245,16 @@ class Soak:
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(prog="python -m tests.daemon.soak", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.daemon.soak", description=__doc__
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="syncd-soak-")))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="syncd-soak-"))
+        )
         api = stack.enter_context(Sandbox().running())
         server = stack.enter_context(pages.FeedServer().running())
         office = Office(folder, api.url, api.client_id, api.client_secret)

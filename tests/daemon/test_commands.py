@@ -30,7 +30,9 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
     folder = shared_office.folder
     for name in ("rarely", "often"):
         feed_server.pages[f"/{name}"] = published(calendar(meeting(name)))
-    (folder / "emptied.ics").write_bytes(calendar(*(meeting(f"emptied-{n}") for n in range(5))))
+    (folder / "emptied.ics").write_bytes(
+        calendar(*(meeting(f"emptied-{n}") for n in range(5)))
+    )
     shared_office.write(meeting("file"))
     follow(
         shared_office,
@@ -49,35 +51,63 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose project is not subscribed to what it asks; it rests while the other tests run."""
     with Sandbox().running() as api:
-        office = Office(tmp_path_factory.mktemp("refused"), api.url, api.client_id, api.client_secret)
+        office = Office(
+            tmp_path_factory.mktemp("refused"),
+            api.url,
+            api.client_id,
+            api.client_secret,
+        )
         office.fault("unsubscribed:on=list")
         office.write(meeting("asked"))
         with running(office) as started:
-            started.until(lambda: started.logged("cycle", outcome="failed"), "the list is refused")
-            started.until(lambda: "28841101" in started.manager.status, "systemd is told")
+            started.until(
+                lambda: started.logged("cycle", outcome="failed"), "the list is refused"
+            )
+            started.until(
+                lambda: "28841101" in started.manager.status, "systemd is told"
+            )
             yield started
 
 
-def test_each_source_has_its_interval_or_hours(daemon: Daemon, feed_server: FeedServer) -> None:
+def test_each_source_has_its_interval_or_hours(
+    daemon: Daemon, feed_server: FeedServer
+) -> None:
     """A feed is read every second while another one is not; `cron` is in the zone of the configuration."""
     asked = len(feed_server.asked("/often"))
     rarely = len(feed_server.asked("/rarely"))
-    daemon.until(lambda: len(feed_server.asked("/often")) >= asked + 3, "asked again and again")
+    daemon.until(
+        lambda: len(feed_server.asked("/often")) >= asked + 3, "asked again and again"
+    )
     assert len(feed_server.asked("/rarely")) == rarely
-    due = {source["name"]: source["next_run_at"] for source in daemon.office.status()["sources"]}
+    due = {
+        source["name"]: source["next_run_at"]
+        for source in daemon.office.status()["sources"]
+    }
     nightly = datetime.fromisoformat(due["nightly"])
-    assert (nightly.minute, nightly.astimezone(UTC).hour) in {(30, 1), (30, 2)}  # 03:30 in Berlin
+    assert (nightly.minute, nightly.astimezone(UTC).hour) in {
+        (30, 1),
+        (30, 2),
+    }  # 03:30 in Berlin
     assert datetime.now(UTC) < nightly < datetime.now(UTC) + timedelta(hours=25)
-    assert datetime.fromisoformat(due["rarely"]) < datetime.now(UTC) + timedelta(hours=7)
+    assert datetime.fromisoformat(due["rarely"]) < datetime.now(UTC) + timedelta(
+        hours=7
+    )
 
 
-def test_a_signal_reads_all_sources_at_once(daemon: Daemon, feed_server: FeedServer) -> None:
+def test_a_signal_reads_all_sources_at_once(
+    daemon: Daemon, feed_server: FeedServer
+) -> None:
     """SIGUSR1 asks every feed and reads every file, due or not."""
     asked = len(feed_server.asked("/rarely"))
     read = len(daemon.logged("source", source="office"))
     daemon.send(signal.SIGUSR1)
-    daemon.until(lambda: len(feed_server.asked("/rarely")) == asked + 1, "the feed is asked")
-    daemon.until(lambda: len(daemon.logged("source", source="office")) == read + 1, "the file is read")
+    daemon.until(
+        lambda: len(feed_server.asked("/rarely")) == asked + 1, "the feed is asked"
+    )
+    daemon.until(
+        lambda: len(daemon.logged("source", source="office")) == read + 1,
+        "the file is read",
+    )
 
 
 def test_a_cycle_of_ones_own_is_refused(daemon: Daemon) -> None:
@@ -104,7 +134,9 @@ def test_an_approval_is_carried_out(daemon: Daemon) -> None:
     assert "Meeting emptied-0" in topics(office)
     checksum = office.status()["held"]["checksum"]
     assert office.run("approve", checksum).code == 0
-    daemon.until(lambda: not any("emptied" in topic for topic in topics(office)), "cancelled")
+    daemon.until(
+        lambda: not any("emptied" in topic for topic in topics(office)), "cancelled"
+    )
 
 
 def test_a_decision_is_carried_out(daemon: Daemon) -> None:

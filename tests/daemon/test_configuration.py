@@ -36,7 +36,9 @@ def topics(office: Office) -> set[str]:
 def daemon(office: Office) -> Iterator[Daemon]:
     """A daemon that has booked three meetings of one file."""
     (office.folder / "people.csv").write_text("address,user_id\ncarol@example.com,u3\n")
-    office.change(("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]'))
+    office.change(
+        ("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]')
+    )
     office.change(('path = "office.ics"', 'path = "office.ics"\ninterval = "6h"'))
     office.write(*map(meeting, "abc"))
     with running(office) as started:
@@ -46,7 +48,9 @@ def daemon(office: Office) -> Iterator[Daemon]:
 
 def answered(daemon: Daemon) -> int:
     """How many configurations were taken over or refused."""
-    return len(daemon.logged("configuration taken over")) + len(daemon.logged("configuration refused"))
+    return len(daemon.logged("configuration taken over")) + len(
+        daemon.logged("configuration refused")
+    )
 
 
 def reloaded(daemon: Daemon) -> None:
@@ -91,7 +95,9 @@ BREAKS: tuple[Callable[[Office], AbstractContextManager[None]], ...] = (
     broken_people_file,
     open_secret,
     lambda office: broken_text(office, ('client_id = "', 'client_id = "ü')),
-    lambda office: broken_text(office, ('timezone = "Europe/Berlin"', 'timezone = "Europe/Berln"')),
+    lambda office: broken_text(
+        office, ('timezone = "Europe/Berlin"', 'timezone = "Europe/Berln"')
+    ),
 )
 
 
@@ -99,14 +105,20 @@ def refused(daemon: Daemon) -> None:
     """Ask for a reload of what is broken, and wait until the daemon has said so."""
     before = len(daemon.logged("configuration refused"))
     reloaded(daemon)
-    daemon.until(lambda: len(daemon.logged("configuration refused")) > before, "it is said")
+    daemon.until(
+        lambda: len(daemon.logged("configuration refused")) > before, "it is said"
+    )
     assert daemon.logged("configuration refused")[-1]["problems"]
-    daemon.until(lambda: "configuration refused" in daemon.manager.status, "systemd is told")
+    daemon.until(
+        lambda: "configuration refused" in daemon.manager.status, "systemd is told"
+    )
 
 
 def still_followed(daemon: Daemon, uid: str) -> None:
     """Wait until an event is booked, while the configuration is broken."""
-    daemon.until(lambda: f"Meeting {uid}" in topics(daemon.office), "the last good one is used")
+    daemon.until(
+        lambda: f"Meeting {uid}" in topics(daemon.office), "the last good one is used"
+    )
     assert "configuration refused" in daemon.manager.status
 
 
@@ -117,18 +129,24 @@ def test_fifty_edits_of_which_half_are_broken(daemon: Daemon) -> None:
     (office.folder / "wrong-office.ics").write_bytes(b"")
     for name in "01":
         (office.folder / f"wrong-office-{name}.ics").write_bytes(b"")
-        (office.folder / f"office-{name}.ics").write_bytes(calendar(*map(meeting, "abc")))
+        (office.folder / f"office-{name}.ics").write_bytes(
+            calendar(*map(meeting, "abc"))
+        )
     good = "office.ics"
     for number in range(EDITS // 2):
         former, good = good, f"office-{number % 2}.ics"
         office.change((f'path = "{former}"', f'path = "{good}"'))
         reloaded(daemon)
-        daemon.until(lambda: "refused" not in daemon.manager.status, "a good one is followed")
+        daemon.until(
+            lambda: "refused" not in daemon.manager.status, "a good one is followed"
+        )
         with BREAKS[number % len(BREAKS)](office):
             refused(daemon)
             if number % 5 == 0:
                 new = f"new-{number}"
-                (office.folder / good).write_bytes(calendar(*map(meeting, [*"abc", new])))
+                (office.folder / good).write_bytes(
+                    calendar(*map(meeting, [*"abc", new]))
+                )
                 still_followed(daemon, new)
     assert daemon.process.poll() is None
     assert not daemon.logged("cancelled", uid="a")
@@ -146,9 +164,13 @@ def test_files_of_the_configuration_are_followed(daemon: Daemon) -> None:
     office.write(*map(meeting, "ab"), event("c", ahead(2), 60, guest, room=None))
     daemon.until(lambda: participants(office, "c") == ["u3"], "the guest is known")
     (office.folder / "people.csv").write_text("address,user_id\ncarol@example.com,u4\n")
-    daemon.until(lambda: participants(office, "c") == ["u4"], "the guest is another user now")
+    daemon.until(
+        lambda: participants(office, "c") == ["u4"], "the guest is another user now"
+    )
     (office.folder / "conf.d" / "more.toml").write_text("[[sources]]\n")
-    daemon.until(lambda: daemon.logged("configuration refused"), "a broken part is refused")
+    daemon.until(
+        lambda: daemon.logged("configuration refused"), "a broken part is refused"
+    )
 
 
 def participants(office: Office, uid: str) -> list[str]:
@@ -163,10 +185,14 @@ def test_a_source_that_is_taken_out_cancels_nothing(daemon: Daemon) -> None:
     former = (office.folder / "syncd.toml").read_text()
     (office.folder / "other.ics").write_bytes(calendar())
     follow(office, files("other", "other.ics"))
-    daemon.until(lambda: "3 held" in daemon.manager.status, "the cancellations are held")
+    daemon.until(
+        lambda: "3 held" in daemon.manager.status, "the cancellations are held"
+    )
     assert len(topics(office)) == 3
     (office.folder / "syncd.toml").write_text(former)
-    daemon.until(lambda: daemon.logged("cycle", held=0, unchanged=3), "the source is back")
+    daemon.until(
+        lambda: daemon.logged("cycle", held=0, unchanged=3), "the source is back"
+    )
     assert len(topics(office)) == 3
     assert not daemon.logged("cancelled")
 
@@ -179,14 +205,19 @@ def test_a_file_that_was_missing_mends_a_configuration(daemon: Daemon) -> None:
     daemon.until(lambda: daemon.logged("configuration refused"), "refused")
     (office.folder / "people-new.csv").write_text("address,user_id\n")
     daemon.until(lambda: daemon.logged("configuration taken over"), "taken over")
-    daemon.until(lambda: "refused" not in daemon.manager.status, "and nothing is left to complain of")
+    daemon.until(
+        lambda: "refused" not in daemon.manager.status,
+        "and nothing is left to complain of",
+    )
     assert len(daemon.logged("configuration refused")) == 1
 
 
 def test_the_state_stays_where_it_is(daemon: Daemon) -> None:
     """Another state.url is refused with what to do, and everything else goes on."""
     office = daemon.office
-    office.change(("[[sources]]", '[state]\nurl = "sqlite:///elsewhere.db"\n[[sources]]'))
+    office.change(
+        ("[[sources]]", '[state]\nurl = "sqlite:///elsewhere.db"\n[[sources]]')
+    )
     daemon.until(lambda: daemon.logged("configuration refused"), "refused")
     assert "restart" in str(daemon.logged("configuration refused")[0]["problems"])
     office.write(*map(meeting, "abcd"))
@@ -205,19 +236,33 @@ def test_a_broken_edit_and_a_changed_calendar_at_once(daemon: Daemon) -> None:
 
 def test_a_rotated_client_secret_needs_no_restart(tmp_path: Path) -> None:
     """After the secret was changed in the console and in its file, bookings go on."""
-    settings = SandboxSettings(db=tmp_path / "api.db", client_id="project", client_secret="former-secret")
+    settings = SandboxSettings(
+        db=tmp_path / "api.db", client_id="project", client_secret="former-secret"
+    )
     with ExitStack() as stack:
         with Sandbox(settings).running() as api:
             office = Office(tmp_path, api.url, "project", "former-secret")
             office.write(meeting("a"))
             daemon = stack.enter_context(running(office))
-            daemon.until(lambda: topics(office) == {"Meeting a"}, "booked with the first secret")
+            daemon.until(
+                lambda: topics(office) == {"Meeting a"}, "booked with the first secret"
+            )
         port = int(api.url.rpartition(":")[2])
-        stack.enter_context(Sandbox(replace(settings, port=port, client_secret="latter-secret")).running())
+        stack.enter_context(
+            Sandbox(
+                replace(settings, port=port, client_secret="latter-secret")
+            ).running()
+        )
         office.write(meeting("a"), meeting("b"))
-        daemon.until(lambda: daemon.logged("cycle", outcome="failed"), "the first secret is refused")
+        daemon.until(
+            lambda: daemon.logged("cycle", outcome="failed"),
+            "the first secret is refused",
+        )
         (office.folder / "tuya-secret").write_text("latter-secret")
-        daemon.until(lambda: topics(office) == {"Meeting a", "Meeting b"}, "booked with the second secret")
+        daemon.until(
+            lambda: topics(office) == {"Meeting a", "Meeting b"},
+            "booked with the second secret",
+        )
 
 
 @pytest.mark.parametrize(
@@ -258,7 +303,9 @@ class Unlucky(WorkingDaemon):
             raise RuntimeError
 
 
-@pytest.mark.parametrize(("level", "defect"), [("error", "ZeroDivisionError"), ("warning", "RuntimeError")])
+@pytest.mark.parametrize(
+    ("level", "defect"), [("error", "ZeroDivisionError"), ("warning", "RuntimeError")]
+)
 def test_a_defect_leaves_the_last_good_configuration_in_force(
     office: Office, level: str, defect: str
 ) -> None:
@@ -267,19 +314,27 @@ def test_a_defect_leaves_the_last_good_configuration_in_force(
     office.write(meeting("a"))
     manager = Manager(office.folder / "notify")
     try:
-        with Ledger.open(f"sqlite:///{office.folder / 'state.db'}", owner=True) as ledger:
-            daemon = Unlucky(path, load(path), ledger, Notifier(str(office.folder / "notify"), None))
+        with Ledger.open(
+            f"sqlite:///{office.folder / 'state.db'}", owner=True
+        ) as ledger:
+            daemon = Unlucky(
+                path, load(path), ledger, Notifier(str(office.folder / "notify"), None)
+            )
             with daemon.running():
                 good, parts = daemon._config, daemon._parts
                 text = path.read_text()
-                path.write_text(text.replace("[calendar]", f'[log]\nlevel = "{level}"\n[calendar]'))
+                path.write_text(
+                    text.replace("[calendar]", f'[log]\nlevel = "{level}"\n[calendar]')
+                )
                 daemon._reload()
                 assert daemon._config is good
                 assert daemon._parts is parts
                 assert f"a defect of syncd, {defect}" in daemon.status
                 assert "the last good one is used" in daemon.status
                 until(lambda: defect in manager.status, "systemd is told")
-                path.write_text(text.replace("[calendar]", '[log]\nlevel = "debug"\n[calendar]'))
+                path.write_text(
+                    text.replace("[calendar]", '[log]\nlevel = "debug"\n[calendar]')
+                )
                 daemon._reload()
                 assert daemon._config.log.level == "debug"
                 assert daemon.status == "configuration taken over"

@@ -26,15 +26,22 @@ def _start(office: Office, grace: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_stays_away_is_judged_without_another_file_event(office: Office) -> None:
+def test_a_file_that_stays_away_is_judged_without_another_file_event(
+    office: Office,
+) -> None:
     """The daemon looks again when the grace is over: one event is cancelled, several are held."""
     _start(office, "3s")
     with running(office) as daemon:
         daemon.until(lambda: len(office.reservations()) == 4, "everything is booked")
         for name in ("alone.ics", "several.ics"):
             (office.folder / "files" / name).unlink()
-        daemon.until(lambda: daemon.logged("cancelled", uid="alone"), "the event of its own file")
-        daemon.until(lambda: any(c["held"] == 2 for c in daemon.logged("cycle")), "the others are held")
+        daemon.until(
+            lambda: daemon.logged("cancelled", uid="alone"), "the event of its own file"
+        )
+        daemon.until(
+            lambda: any(c["held"] == 2 for c in daemon.logged("cycle")),
+            "the others are held",
+        )
         daemon.settle()
         assert office.writes() == ["create"] * 4 + ["cancel"]
 
@@ -46,10 +53,15 @@ def test_a_file_that_is_written_anew_costs_nothing(office: Office) -> None:
         daemon.until(lambda: len(office.reservations()) == 4, "everything is booked")
         (office.folder / "files" / "several.ics").unlink()
         daemon.until(
-            lambda: any(s["source"] == "files" and s["events"] == 2 for s in daemon.logged("source")),
+            lambda: any(
+                s["source"] == "files" and s["events"] == 2
+                for s in daemon.logged("source")
+            ),
             "the file was missed",
         )
         _write(office, "again.ics", "one", "two")
-        daemon.until(lambda: daemon.logged("source")[-1]["events"] == 4, "the file is read")
+        daemon.until(
+            lambda: daemon.logged("source")[-1]["events"] == 4, "the file is read"
+        )
         daemon.settle()
         assert office.writes() == ["create"] * 4

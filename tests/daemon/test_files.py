@@ -26,11 +26,15 @@ def daemon(shared_office: Office) -> Iterator[Daemon]:
     folder = shared_office.folder
     (folder / "burst").mkdir()
     for number in range(BURST):
-        (folder / "burst" / f"{number:03}.ics").write_bytes(calendar(meeting(f"burst-{number}", LATER)))
+        (folder / "burst" / f"{number:03}.ics").write_bytes(
+            calendar(meeting(f"burst-{number}", LATER))
+        )
     for version in ("old", "new"):
         (folder / version).mkdir()
     (folder / "old" / "linked.ics").write_bytes(calendar(meeting("linked-old")))
-    (folder / "new" / "linked.ics").write_bytes(calendar(meeting("linked-old"), meeting("linked-new")))
+    (folder / "new" / "linked.ics").write_bytes(
+        calendar(meeting("linked-old"), meeting("linked-new"))
+    )
     (folder / "current").symlink_to("old")
     (folder / "replaced").mkdir()
     (folder / "replaced" / "a.ics").write_bytes(calendar(meeting("replaced-a")))
@@ -38,7 +42,10 @@ def daemon(shared_office: Office) -> Iterator[Daemon]:
     names = ("office.ics", "renamed.ics", "twice.ics", "burst", "replaced", "open.ics")
     sources |= {name.removesuffix(".ics"): name for name in names}
     shared_office.write(meeting("first"))
-    follow(shared_office, *(files(name, path, 'interval = "12h"') for name, path in sources.items()))
+    follow(
+        shared_office,
+        *(files(name, path, 'interval = "12h"') for name, path in sources.items()),
+    )
     with running(shared_office) as started:
         started.until(lambda: started.logged("cycle"), "the first cycle")
         yield started
@@ -99,10 +106,14 @@ def test_a_directory_may_be_replaced(daemon: Daemon) -> None:
     folder = daemon.office.folder
     (folder / "fresh").mkdir()
     for name in "ab":
-        (folder / "fresh" / f"{name}.ics").write_bytes(calendar(meeting(f"replaced-{name}")))
+        (folder / "fresh" / f"{name}.ics").write_bytes(
+            calendar(meeting(f"replaced-{name}"))
+        )
     (folder / "replaced").rename(folder / "former")
     (folder / "fresh").rename(folder / "replaced")
-    daemon.until(booked(daemon, "replaced-a", "replaced-b"), "the directory in its place")
+    daemon.until(
+        booked(daemon, "replaced-a", "replaced-b"), "the directory in its place"
+    )
     (folder / "replaced" / "c.ics").write_bytes(calendar(meeting("replaced-c")))
     daemon.until(booked(daemon, "replaced-c"), "a file in the directory in its place")
 
@@ -123,7 +134,9 @@ def test_a_file_that_no_event_tells_of_is_found_by_looking(daemon: Daemon) -> No
         daemon.until(booked(daemon, "open-1"), "the file that was made")
         file.seek(0)
         file.write(calendar(meeting("open-1"), meeting("open-2")))
-        daemon.until(booked(daemon, "open-1", "open-2"), "what was written without an event")
+        daemon.until(
+            booked(daemon, "open-1", "open-2"), "what was written without an event"
+        )
 
 
 def test_a_burst_of_files_is_a_few_cycles(daemon: Daemon) -> None:
@@ -133,7 +146,9 @@ def test_a_burst_of_files_is_a_few_cycles(daemon: Daemon) -> None:
     beside.mkdir()
     for number in range(BURST):
         days = 3 if number == BURST - 1 else LATER + 1
-        (beside / f"{number:03}.ics").write_bytes(calendar(meeting(f"burst-{number}", days)))
+        (beside / f"{number:03}.ics").write_bytes(
+            calendar(meeting(f"burst-{number}", days))
+        )
     before = len(daemon.logged("cycle"))
     for new in sorted(beside.iterdir()):
         new.rename(folder / new.name)
@@ -162,5 +177,8 @@ def test_a_large_calendar_is_read_beside_the_others(office: Office) -> None:
         office.write(meeting("small"), meeting("smaller"))
         daemon.until(booked(daemon, "smaller"), "the small one is booked again")
         daemon.until(booked(daemon, "in-large", "added"), "the large one is booked")
-        daemon.until(lambda: daemon.logged("source", source="large", events=len(bulk) + 2), "it is read")
+        daemon.until(
+            lambda: daemon.logged("source", source="large", events=len(bulk) + 2),
+            "it is read",
+        )
         assert len(office.reservations()) == 4

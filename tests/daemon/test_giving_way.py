@@ -22,11 +22,16 @@ def busy(office: Office) -> Iterator[Daemon]:
     office.change((FAST, SLOW))
     follow(office, files("large", "large.ics"), files("small", "small.ics"))
     start = ahead(2, 6)
-    large = (event(f"m{n}", start + timedelta(minutes=n), 30, room=None) for n in range(MANY))
+    large = (
+        event(f"m{n}", start + timedelta(minutes=n), 30, room=None) for n in range(MANY)
+    )
     (office.folder / "large.ics").write_bytes(calendar(*large))
     write(office.folder / "small.ics", "there")
     with running(office) as daemon:
-        daemon.until(lambda: len(office.reservations()) >= BEGUN, "the first booking is under way")
+        daemon.until(
+            lambda: len(office.reservations()) >= BEGUN,
+            "the first booking is under way",
+        )
         yield daemon
 
 
@@ -39,7 +44,9 @@ def write(path: Path, *uids: str) -> None:
 
 def made(office: Office) -> Counter[str]:
     """How often each meeting was booked."""
-    return Counter(r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False))
+    return Counter(
+        r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False)
+    )
 
 
 @pytest.mark.first(1)
@@ -51,16 +58,21 @@ def test_an_edit_is_booked_while_much_else_is(busy: Daemon) -> None:
     assert len(office.reservations()) < MANY
     office.change((SLOW, FAST))
     busy.until(
-        lambda: sum(c["created"] for c in busy.logged("cycle")) == MANY + 2, "each is told of in one cycle"
+        lambda: sum(c["created"] for c in busy.logged("cycle")) == MANY + 2,
+        "each is told of in one cycle",
     )
     assert len(made(office)) == MANY + 2
     assert set(made(office).values()) == {1}
     assert busy.logged("cycle")[-1]["left"] == 0
-    assert "still to write" in "".join(m.get("STATUS", "") for m in busy.manager.messages)
+    assert "still to write" in "".join(
+        m.get("STATUS", "") for m in busy.manager.messages
+    )
 
 
 @pytest.mark.first(1)
-def test_edits_without_end_do_not_keep_a_first_booking_from_its_end(busy: Daemon) -> None:
+def test_edits_without_end_do_not_keep_a_first_booking_from_its_end(
+    busy: Daemon,
+) -> None:
     """While another calendar is written again and again, both come to be booked, each meeting once."""
     office = busy.office
 
@@ -82,7 +94,9 @@ def test_edits_without_end_do_not_keep_a_first_booking_from_its_end(busy: Daemon
 def test_a_configuration_that_only_looks_is_taken_over_at_once(busy: Daemon) -> None:
     """Who stops all writing by the mode need not wait for what is being written."""
     busy.office.change(('mode = "full"', 'mode = "observe"'))
-    busy.until(lambda: busy.logged("configuration taken over"), "the mode is taken over")
+    busy.until(
+        lambda: busy.logged("configuration taken over"), "the mode is taken over"
+    )
     booked = len(busy.office.reservations())
     assert booked < MANY
     busy.settle()

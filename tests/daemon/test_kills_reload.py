@@ -29,7 +29,13 @@ def meeting(uid: str) -> str:
 def mortal(office: Office, at: int) -> Iterator[subprocess.Popen[str]]:
     """A daemon that dies at the given line of its first reload."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.daemon.killed", str(office.folder / "syncd.toml"), str(at)],
+        [
+            sys.executable,
+            "-m",
+            "tests.daemon.killed",
+            str(office.folder / "syncd.toml"),
+            str(at),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -43,7 +49,9 @@ def mortal(office: Office, at: int) -> Iterator[subprocess.Popen[str]]:
 
 def made(office: Office) -> Counter[str]:
     """How often each meeting was ever booked."""
-    return Counter(r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False))
+    return Counter(
+        r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False)
+    )
 
 
 def dies_in_a_reload(office: Office, at: int) -> bool:
@@ -81,7 +89,9 @@ def test_a_kill_at_any_line_of_a_reload_does_no_harm(make_office: Any) -> None:
             assert made(office) == {"k": 1, "f": 1, "l": 1}, at
             assert len(office.reservations()) == 3, at
         status = office.status()
-        assert [source["name"] for source in status["sources"]] == ["kept", "latter"], at
+        assert [source["name"] for source in status["sources"]] == ["kept", "latter"], (
+            at
+        )
         assert status["held"]["cancellations"] == 1, at
         if not died:
             assert at > 10 * STEP, "a reload has many lines"

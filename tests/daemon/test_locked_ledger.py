@@ -30,7 +30,9 @@ LOCKS = {
 @contextmanager
 def locked(office: Office, *statements: str) -> Iterator[sqlite3.Connection]:
     """Keep the ledger locked, as a shell or a backup does, until the end of the block."""
-    shell = sqlite3.connect(office.folder / "state.db", isolation_level=None, timeout=HANG_S)
+    shell = sqlite3.connect(
+        office.folder / "state.db", isolation_level=None, timeout=HANG_S
+    )
     try:
         for statement in statements or LOCKS["write"]:
             shell.execute(statement)
@@ -51,13 +53,25 @@ def test_the_daemon_waits_and_goes_on(office: Office, kind: str) -> None:
         with locked(office, *LOCKS[kind]):
             office.write(event("first", ahead(2)), event("second", ahead(3)))
             daemon.until(lambda: daemon.logged(WAITING), "it says that it waits")
-            daemon.until(lambda: "keeps it locked" in daemon.manager.status, "so does its status")
+            daemon.until(
+                lambda: "keeps it locked" in daemon.manager.status, "so does its status"
+            )
             signs = daemon.manager.count("WATCHDOG")
-            daemon.until(lambda: daemon.manager.count("WATCHDOG") > signs + 2, "signs of life go on")
+            daemon.until(
+                lambda: daemon.manager.count("WATCHDOG") > signs + 2,
+                "signs of life go on",
+            )
             daemon.send(signal.SIGHUP)
-        daemon.until(lambda: daemon.logged("cycle", created=1, unchanged=1), "the second is booked")
-        daemon.until(lambda: daemon.logged("the ledger can be used again"), "it says so")
-        daemon.until(lambda: "booked" in daemon.manager.status, "the status is the usual one")
+        daemon.until(
+            lambda: daemon.logged("cycle", created=1, unchanged=1),
+            "the second is booked",
+        )
+        daemon.until(
+            lambda: daemon.logged("the ledger can be used again"), "it says so"
+        )
+        daemon.until(
+            lambda: "booked" in daemon.manager.status, "the status is the usual one"
+        )
         assert daemon.stop()[0] == 0
     assert len(office.reservations()) == 2
 
@@ -73,13 +87,17 @@ def test_a_stop_does_not_wait_for_the_lock(office: Office) -> None:
         office.write(event("first", ahead(2)), event("second", ahead(3)))
         daemon.until(office.writes, "a request is under way")
         with locked(office):
-            daemon.until(lambda: daemon.logged(WAITING), "its answer cannot be recorded")
+            daemon.until(
+                lambda: daemon.logged(WAITING), "its answer cannot be recorded"
+            )
             code, seconds = daemon.stop()
         assert code == 0
         assert seconds < 10
     office.fault()
     with running(office) as daemon:
-        daemon.until(lambda: daemon.logged("cycle", unchanged=2, in_doubt=0), "it is settled")
+        daemon.until(
+            lambda: daemon.logged("cycle", unchanged=2, in_doubt=0), "it is settled"
+        )
     assert len(office.reservations()) == 2
 
 
@@ -94,8 +112,13 @@ def test_an_answer_is_kept_until_it_can_be_recorded(office: Office) -> None:
         office.write(event("first", ahead(2)), event("second", ahead(3)))
         daemon.until(office.writes, "a request is under way")
         with locked(office):
-            daemon.until(lambda: daemon.logged(WAITING), "its answer cannot be recorded")
-        daemon.until(lambda: daemon.logged("cycle", created=1, in_doubt=0, unchanged=1), "it is recorded")
+            daemon.until(
+                lambda: daemon.logged(WAITING), "its answer cannot be recorded"
+            )
+        daemon.until(
+            lambda: daemon.logged("cycle", created=1, in_doubt=0, unchanged=1),
+            "it is recorded",
+        )
     assert office.writes() == ["create"]
 
 
@@ -118,7 +141,9 @@ def test_a_start_waits_too(office: Office) -> None:
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_start_that_waits_can_be_stopped(office: Office, number: signal.Signals) -> None:
+def test_a_start_that_waits_can_be_stopped(
+    office: Office, number: signal.Signals
+) -> None:
     """A signal ends a daemon that has not begun yet, with 0."""
     office.write(event("first", ahead(2)))
     office.once()
@@ -182,7 +207,14 @@ def test_signals_in_the_first_moments(office: Office, number: signal.Signals) ->
         "runpy.run_module('syncd', run_name='__main__', alter_sys=True)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program, "--config", str(office.folder / "syncd.toml"), "run"],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "--config",
+            str(office.folder / "syncd.toml"),
+            "run",
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -41,7 +41,9 @@ _GUESTS = (
 
 def secret_event(uid: str, days: int, *properties: str) -> str:
     """An event that is full of what must not be told."""
-    return event(uid, ahead(days), 60, f"SUMMARY:{HUSH} {uid}", *_GUESTS, *properties, room=None)
+    return event(
+        uid, ahead(days), 60, f"SUMMARY:{HUSH} {uid}", *_GUESTS, *properties, room=None
+    )
 
 
 def quarantined(uid: str, old: str, new: str) -> str:
@@ -81,7 +83,9 @@ def feeds_of_all_kinds(office: Office, server: FeedServer) -> list[str]:
         "moved": redirect("/basic/hush?hush=1", 301),
         "wild": redirect("gopher://hush/hush"),
         "garbage": lambda exchange: exchange.send(b"HUSH/9.9 hush\r\n\r\n"),
-        "cut": status(200, calendar(secret_event("cut", 2))[:300], content_length="9999"),
+        "cut": status(
+            200, calendar(secret_event("cut", 2))[:300], content_length="9999"
+        ),
         "coded": status(200, page, content_encoding="hush"),
     }
     tables = []
@@ -91,8 +95,14 @@ def feeds_of_all_kinds(office: Office, server: FeedServer) -> list[str]:
         field = {"bearer": "token", "header": 'name = "X-Hush", value'}.get(scheme, "")
         if scheme in ("basic", "digest"):
             field = 'username = "hush-user", password'
-        auth = f'auth = {{ type = "{scheme}", {field} = {{ file = "{scheme}-secret" }} }}' if field else ""
-        tables.append(feed(name, server.url(f"/{name}/hush?token=hush"), 'interval = "2s"', auth))
+        auth = (
+            f'auth = {{ type = "{scheme}", {field} = {{ file = "{scheme}-secret" }} }}'
+            if field
+            else ""
+        )
+        tables.append(
+            feed(name, server.url(f"/{name}/hush?token=hush"), 'interval = "2s"', auth)
+        )
     tables.append(feed("nobody", "https://127.0.0.1:9/hush?hush", 'interval = "2s"'))
     tables.append(feed("private", server.url("/hush"), allow=False))
     return tables
@@ -103,33 +113,52 @@ BROKEN = (
     ('creator = "3"', 'creator = "3"\nkreator = "hush"'),
     ('"hush.guest@example.com" = "1"', '"hush guest" = "1"'),
     ('"hush.guest@example.com" = "1"', '"hush.guest@example.com" = 1'),
-    ('"hush.guest@example.com" = "1"', '"hush.guest@example.com" = "1"\n"hush.guest@example.com" = "2"'),
+    (
+        '"hush.guest@example.com" = "1"',
+        '"hush.guest@example.com" = "1"\n"hush.guest@example.com" = "2"',
+    ),
     ('name = "private"\nurl = "http://', 'name = "private"\nurl = "http://hush:hush@'),
     ('name = "private"\nurl = "http://', 'name = "private"\nurl = "hush://'),
     ('mode = "full"', 'mode = "hush"'),
     ('[[rooms]]\nid = "9"', "[[rooms]]\nhush"),
-    ('name = "Small meeting room"', 'name = "Small meeting room"\nlocations = ["re:hush("]'),
+    (
+        'name = "Small meeting room"',
+        'name = "Small meeting room"\nlocations = ["re:hush("]',
+    ),
     ('timezone = "Europe/Berlin"', 'timezone = "Hush/Hush"'),
 )
 
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_nothing_private_is_ever_written(office: Office, feed_server: FeedServer, log_format: str) -> None:
+def test_nothing_private_is_ever_written(
+    office: Office, feed_server: FeedServer, log_format: str
+) -> None:
     """At level debug, with errors of all kinds, neither the daemon nor a command tells a secret."""
-    (office.folder / "people.csv").write_text("address,user_id\nhush.boss@example.com,hush-7\n")
+    (office.folder / "people.csv").write_text(
+        "address,user_id\nhush.boss@example.com,hush-7\n"
+    )
     text = CONFIGURATION.replace("alice@", "hush.guest@").replace(
         "[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]'
     )
     hall = '[[rooms]]\nid = "9"\nname = "Hush hall"\naddresses = ["hush-hall@example.com"]\n'
     log = f'[log]\nlevel = "debug"\nformat = "{log_format}"\n'
     office.configure(text.replace("[[sources]]", f"{log}{hall}[[sources]]", 1))
-    follow(office, files("office", "office.ics"), *feeds_of_all_kinds(office, feed_server))
+    follow(
+        office, files("office", "office.ics"), *feeds_of_all_kinds(office, feed_server)
+    )
     office.write(secret_event("good", 2), secret_event("refused", 3))
-    office.fault("refuse:on=create,code=1109,every=2", "error:on=list,times=1", "lost:on=create,times=1")
+    office.fault(
+        "refuse:on=create,code=1109,every=2",
+        "error:on=list,times=1",
+        "lost:on=create,times=1",
+    )
     with running(office, terminal=log_format == "console") as daemon:
         daemon.until(lambda: "refused" in daemon.manager.status, "a booking is refused")
-        daemon.until(lambda: all(f"{n}" in str(daemon.lines) for n in ("garbage", "coded")), "feeds are read")
+        daemon.until(
+            lambda: all(f"{n}" in str(daemon.lines) for n in ("garbage", "coded")),
+            "feeds are read",
+        )
         office.write(
             secret_event("good", 2, "COMMENT:hush"),
             secret_event("moved", 5),
@@ -138,7 +167,9 @@ def test_nothing_private_is_ever_written(office: Office, feed_server: FeedServer
             quarantined("rule", "FREQ=DAILY", "FREQ=HUSH"),
             quarantined("time", "DTSTART:2", "DTSTART:hush2"),
         )
-        daemon.until(lambda: "quarantined" in daemon.manager.status, "events are quarantined")
+        daemon.until(
+            lambda: "quarantined" in daemon.manager.status, "events are quarantined"
+        )
         good = (office.folder / "syncd.toml").read_text()
         errors = ""
         for old, new in BROKEN:
@@ -148,17 +179,25 @@ def test_nothing_private_is_ever_written(office: Office, feed_server: FeedServer
         (office.folder / "syncd.toml").write_text(good)
         (office.folder / "people.csv").write_text('address,user_id\nhush,,"hush\n')
         refuse(daemon)
-        (office.folder / "people.csv").write_text("address,user_id\nhush.boss@example.com,hush-7\n")
+        (office.folder / "people.csv").write_text(
+            "address,user_id\nhush.boss@example.com,hush-7\n"
+        )
         office.fault("quota:on=any")
         # What commands say is no matter of the format of the daemon's log.
-        commands = ["plan", "once", "status", "explain zone", "approve hush"] if log_format == "json" else []
+        commands = (
+            ["plan", "once", "status", "explain zone", "approve hush"]
+            if log_format == "json"
+            else []
+        )
         shown = ""
         for command in commands:
             ran = office.run(*command.split())
             shown, errors = shown + ran.out, errors + ran.err
         assert bool(told(shown)) == bool(commands)  # a result is for whoever asked
         daemon.stop()
-    statuses = "\n".join(message.get("STATUS", "") for message in daemon.manager.messages)
+    statuses = "\n".join(
+        message.get("STATUS", "") for message in daemon.manager.messages
+    )
     errors += office.run("once", "--force").err
     assert "timezone" in errors  # of the last one that was checked
     assert told("\n".join(daemon.lines)) == []
@@ -166,8 +205,12 @@ def test_nothing_private_is_ever_written(office: Office, feed_server: FeedServer
     assert told(statuses) == []
     if log_format == "json":
         assert len(daemon.log) == len(daemon.lines)
-        assert {"api_call", "feed_answered", "source", "cycle", "refused"} <= {e["event"] for e in daemon.log}
-        assert not [e for e in daemon.log if "logger" in e and e["level"] in ("debug", "info")]
+        assert {"api_call", "feed_answered", "source", "cycle", "refused"} <= {
+            e["event"] for e in daemon.log
+        }
+        assert not [
+            e for e in daemon.log if "logger" in e and e["level"] in ("debug", "info")
+        ]
         assert len({entry["run"] for entry in daemon.log}) == 1
     else:
         assert not any(line.startswith("{") for line in daemon.lines)
@@ -179,7 +222,10 @@ def refuse(daemon: Daemon) -> None:
     refusals = sum("configuration refused" in line for line in daemon.lines)
     daemon.send(signal.SIGHUP)
     daemon.until(
-        lambda: sum("configuration refused" in line for line in daemon.lines) > refusals, "it is refused"
+        lambda: (
+            sum("configuration refused" in line for line in daemon.lines) > refusals
+        ),
+        "it is refused",
     )
 
 
@@ -191,12 +237,28 @@ def test_one_line_for_each_thing(office: Office) -> None:
         office.write(event("e0", ahead(1), 30), event("e1", ahead(2)))
         daemon.until(lambda: daemon.logged("cycle", updated=1, cancelled=1), "changed")
         daemon.stop()
-    assert sorted(entry["uid"] for entry in daemon.logged("created")) == ["e0", "e1", "e2"]
+    assert sorted(entry["uid"] for entry in daemon.logged("created")) == [
+        "e0",
+        "e1",
+        "e2",
+    ]
     assert [entry["uid"] for entry in daemon.logged("updated")] == ["e0"]
     assert [entry["uid"] for entry in daemon.logged("cancelled")] == ["e2"]
     assert len(daemon.logged("source")) == len(daemon.logged("cycle"))
-    counts = {"created", "updated", "cancelled", "unchanged", "adopted", "held", "refused", "in_doubt"}
-    assert counts | {"quarantined", "waiting", "skipped", "outcome"} <= daemon.logged("cycle")[0].keys()
+    counts = {
+        "created",
+        "updated",
+        "cancelled",
+        "unchanged",
+        "adopted",
+        "held",
+        "refused",
+        "in_doubt",
+    }
+    assert (
+        counts | {"quarantined", "waiting", "skipped", "outcome"}
+        <= daemon.logged("cycle")[0].keys()
+    )
     first = {entry["run"] for entry in daemon.log}
     with running(office) as daemon:
         daemon.until(lambda: daemon.logged("cycle"), "a second run")
@@ -205,18 +267,29 @@ def test_one_line_for_each_thing(office: Office) -> None:
     assert first != second
 
 
-def test_an_exception_that_nobody_foresaw(office: Office, feed_server: FeedServer) -> None:
+def test_an_exception_that_nobody_foresaw(
+    office: Office, feed_server: FeedServer
+) -> None:
     """Where there is no memory for anything more, what fails is told by its type and places."""
     office.write(secret_event("first", 2))
     office.change(('mode = "full"', 'mode = "observe"'))  # no thread was needed so far
     with running(office) as daemon:
         daemon.until(lambda: daemon.logged("cycle"), "a cycle")
         status_of = Path(f"/proc/{daemon.process.pid}/status").read_text()
-        used = next(int(line.split()[1]) for line in status_of.splitlines() if line.startswith("VmSize"))
-        resource.prlimit(daemon.process.pid, resource.RLIMIT_AS, (used * 1024, used * 1024))
+        used = next(
+            int(line.split()[1])
+            for line in status_of.splitlines()
+            if line.startswith("VmSize")
+        )
+        resource.prlimit(
+            daemon.process.pid, resource.RLIMIT_AS, (used * 1024, used * 1024)
+        )
         urls = [feed_server.url(f"/{n}/hush?hush") for n in range(20)]
         follow(office, *(feed(f"feed-{n}", url) for n, url in enumerate(urls)))
-        until(lambda: daemon.logged("defect of syncd; please report this line"), "a defect is told")
+        until(
+            lambda: daemon.logged("defect of syncd; please report this line"),
+            "a defect is told",
+        )
     (defect,) = daemon.logged("defect of syncd; please report this line")[-1:]
     assert defect["error"].endswith("Error")
     assert any(place.startswith("syncd.") for place in defect["at"])
@@ -266,7 +339,9 @@ def test_what_others_log_is_told_without_its_values(log_format: str) -> None:
     assert ran.stderr.count("loud %s") == 6
     assert "UserWarning" in ran.stderr
     if log_format == "json":
-        lines: list[dict[str, Any]] = [json.loads(line) for line in ran.stderr.splitlines()]
+        lines: list[dict[str, Any]] = [
+            json.loads(line) for line in ran.stderr.splitlines()
+        ]
         assert [line["event"] for line in lines[-3:]] == [
             "python warning",
             "defect of syncd; please report this line",

@@ -22,7 +22,14 @@ def ended(office: Office) -> tuple[int, list[str], str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(address))
         ran = subprocess.run(
-            [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "run"],
+            [
+                sys.executable,
+                "-m",
+                "syncd",
+                "--config",
+                str(office.folder / "syncd.toml"),
+                "run",
+            ],
             env={**os.environ, "NOTIFY_SOCKET": str(address)},
             capture_output=True,
             text=True,
@@ -62,11 +69,16 @@ def test_what_systemd_hears_of_a_life(office: Office) -> None:
     with running(office) as daemon:
         # Nothing but the watcher, or the reading that follows, can find this.
         office.write(event("early", ahead(2)))
-        daemon.until(office.reservations, "what was written right after READY is booked")
+        daemon.until(
+            office.reservations, "what was written right after READY is booked"
+        )
         manager = daemon.manager
         assert next(n for n, m in enumerate(manager.messages) if "READY" in m) == 1
         assert "EXTEND_TIMEOUT_USEC" in manager.messages[0]
-        daemon.until(lambda: manager.status.startswith("1 booked; last cycle"), "the state in a line")
+        daemon.until(
+            lambda: manager.status.startswith("1 booked; last cycle"),
+            "the state in a line",
+        )
 
         for broken in (False, True):
             if broken:
@@ -78,10 +90,15 @@ def test_what_systemd_hears_of_a_life(office: Office) -> None:
             after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             reloading = next(m for m in reversed(manager.messages) if "RELOADING" in m)
             assert before <= int(reloading["MONOTONIC_USEC"]) <= after
-        daemon.until(lambda: "configuration refused" in manager.status, "the verdict is told")
+        daemon.until(
+            lambda: "configuration refused" in manager.status, "the verdict is told"
+        )
         office.calendar_file.unlink()
         daemon.send(signal.SIGUSR1)
-        daemon.until(lambda: "unreadable: office" in manager.status, "what needs a person is told")
+        daemon.until(
+            lambda: "unreadable: office" in manager.status,
+            "what needs a person is told",
+        )
         assert "configuration refused" in manager.status
         assert not manager.count("STOPPING")
         assert daemon.stop()[0] == 0
@@ -98,17 +115,23 @@ def test_only_work_that_goes_on_is_life(office: Office) -> None:
         manager = daemon.manager
         daemon.until(office.reservations, "booked")
         count = manager.count("WATCHDOG")
-        daemon.until(lambda: manager.count("WATCHDOG") >= count + 2, "signs of life without work")
+        daemon.until(
+            lambda: manager.count("WATCHDOG") >= count + 2, "signs of life without work"
+        )
         office.fault("slow:on=create,seconds=3600")
         office.forget_requests()
         office.write(event("first", ahead(2)), event("hangs", ahead(3)))
         daemon.until(office.writes, "the request is under way")
-        time.sleep(2)  # a third of the watchdog's time is the grace of one step, and what was on its way
+        time.sleep(
+            2
+        )  # a third of the watchdog's time is the grace of one step, and what was on its way
         hangs_from = manager.mark()
         time.sleep(4)
         hung_until = manager.mark()
         assert not daemon.logged("created", uid="hangs")
-        assert not [m for m in manager.messages[hangs_from:hung_until] if "WATCHDOG" in m]
+        assert not [
+            m for m in manager.messages[hangs_from:hung_until] if "WATCHDOG" in m
+        ]
         office.fault()
         daemon.until(lambda: daemon.logged("created", uid="hangs"), "answered")
         count = manager.count("WATCHDOG")
@@ -121,7 +144,14 @@ def test_without_a_manager_it_works_all_the_same(office: Office, address: str) -
     office.write(event("alone", ahead(2)))
     place = str(Path(office.folder / address)) if address else ""
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "run"],
+        [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(office.folder / "syncd.toml"),
+            "run",
+        ],
         env={**os.environ, "NOTIFY_SOCKET": place},
         stderr=subprocess.PIPE,
     )

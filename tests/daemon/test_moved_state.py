@@ -52,7 +52,9 @@ def _ended(daemon: Daemon) -> int:
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_daemon_whose_state_is_not_its_file_any_more_ends(office: Office, way: str) -> None:
+def test_a_daemon_whose_state_is_not_its_file_any_more_ends(
+    office: Office, way: str
+) -> None:
     """It ends by itself with a sentence, tells its manager, and sends nothing that came after."""
     spoil, code = WAYS[way]
     office.write(event("m", ahead(1)))
@@ -62,7 +64,9 @@ def test_a_daemon_whose_state_is_not_its_file_any_more_ends(office: Office, way:
         spoil(office.folder / "state.db")
         office.write(event("m", ahead(1)), event("n", ahead(2)))
         assert _ended(daemon) == code
-        assert any("no longer the file that was opened" in line for line in daemon.lines)
+        assert any(
+            "no longer the file that was opened" in line for line in daemon.lines
+        )
         assert not any("Traceback" in line for line in daemon.lines)
         assert "no longer the file that was opened" in daemon.manager.status
     assert office.writes() == []

@@ -30,7 +30,9 @@ def under_way(office: Office) -> str:
 def prepare(office: Office, bad: bytes) -> None:
     """A good calendar and a bad one."""
     (office.folder / "bad.ics").write_bytes(bad)
-    (office.folder / "good.ics").write_bytes(calendar(event("good", ahead(3), 60, room="large")))
+    (office.folder / "good.ics").write_bytes(
+        calendar(event("good", ahead(3), 60, room="large"))
+    )
     follow(office, files("bad", "bad.ics"), files("good", "good.ics"))
 
 
@@ -55,17 +57,24 @@ def at(source: str, uid: str = "") -> Callable[[str], bool]:
 
 def source(office: Office, name: str) -> dict[str, Any]:
     """How a source stands."""
-    found: dict[str, Any] = next(s for s in office.status()["sources"] if s["name"] == name)
+    found: dict[str, Any] = next(
+        s for s in office.status()["sources"] if s["name"] == name
+    )
     return found
 
 
 def test_an_event(office: Office) -> None:
     """An event during which the process was killed twice is set aside; those beside it are booked."""
-    prepare(office, calendar(event("poison", ahead(2), 60, *COSTLY), event("neighbour", ahead(4))))
+    prepare(
+        office,
+        calendar(event("poison", ahead(2), 60, *COSTLY), event("neighbour", ahead(4))),
+    )
     for _ in range(2):
         die(office, at("bad", "poison"))
     with running(office) as daemon:
-        daemon.until(lambda: source(office, "bad")["quarantined"] == 1, "it is set aside")
+        daemon.until(
+            lambda: source(office, "bad")["quarantined"] == 1, "it is set aside"
+        )
         daemon.until(lambda: len(office.reservations()) == 2, "the others are booked")
     ran = office.run("status", "--json")
     assert ran.code == 1
@@ -88,7 +97,9 @@ def test_a_calendar(office: Office) -> None:
     for _ in range(2):
         die(office, lambda written: '"bad"' in written)
     with running(office) as daemon:
-        daemon.until(lambda: source(office, "bad")["state"] == "unreadable", "it is set aside")
+        daemon.until(
+            lambda: source(office, "bad")["state"] == "unreadable", "it is set aside"
+        )
         daemon.until(office.reservations, "the good one is booked")
         assert "set aside" in source(office, "bad")["error"]
         assert daemon.logged("source", source="bad", state="unreadable")
@@ -96,10 +107,15 @@ def test_a_calendar(office: Office) -> None:
         assert told["deaths"] == 2
         assert told["set_aside_until"]
         written = (office.folder / "bad.ics").stat().st_mtime
-        daemon.until(lambda: time.time() > written + SETTLED_S, "the file is no longer one just written")
+        daemon.until(
+            lambda: time.time() > written + SETTLED_S,
+            "the file is no longer one just written",
+        )
     ran = office.run("once", "--json")
     assert ran.code == 1
-    assert "set aside" in next(s["error"] for s in ran.json["sources"] if s["name"] == "bad")
+    assert "set aside" in next(
+        s["error"] for s in ran.json["sources"] if s["name"] == "bad"
+    )
     assert "set aside" in office.run("plan").out
 
     # It is read again when it changes.
@@ -112,7 +128,10 @@ def test_a_calendar(office: Office) -> None:
 @pytest.mark.slow
 def test_once_is_not_enough(office: Office) -> None:
     """One death proves nothing: the event is read at the next start, and no longer suspected then."""
-    for minutes in (60, 61):  # another text, since what was found of the first one is remembered
+    for minutes in (
+        60,
+        61,
+    ):  # another text, since what was found of the first one is remembered
         prepare(office, calendar(event("slow", ahead(2), minutes, *COSTLY)))
         die(office, at("bad", "slow"))
         assert office.once()["outcome"] == "attention"
@@ -126,15 +145,20 @@ def test_a_stop_is_no_death(office: Office) -> None:
     prepare(office, calendar(event("slow", ahead(2), 60, *COSTLY)))
     for _ in range(2):
         with running(office) as daemon:
-            daemon.until(lambda: at("bad", "slow")(under_way(office)), "the work is under way")
+            daemon.until(
+                lambda: at("bad", "slow")(under_way(office)), "the work is under way"
+            )
             daemon.send(signal.SIGTERM)
             until(lambda: under_way(office).startswith("s"), "the stop is noted")
             daemon.process.kill()  # as a manager does whose patience is over
             daemon.process.wait(30)
     with running(office) as daemon:
-        daemon.until(lambda: daemon.logged("cycle", quarantined=1), "it was read to its end")
+        daemon.until(
+            lambda: daemon.logged("cycle", quarantined=1), "it was read to its end"
+        )
         until(
-            lambda: source(office, "bad")["quarantined"] == 1, "it is said, without another look at the file"
+            lambda: source(office, "bad")["quarantined"] == 1,
+            "it is said, without another look at the file",
         )
         assert len(daemon.logged("source", source="bad")) == 1
     (skip,) = [c for c in office.plan()["changes"] if c["uid"] == "slow"]
@@ -159,7 +183,9 @@ def test_tried_again_later(office: Office) -> None:
 
 
 @pytest.mark.first(2)
-@pytest.mark.parametrize("junk", [b"", b"\0" * 100, b" {", b" [[1]]\n", b" [[1, 2, 3, 4]]\n", b" 7\n"])
+@pytest.mark.parametrize(
+    "junk", [b"", b"\0" * 100, b" {", b" [[1]]\n", b" [[1, 2, 3, 4]]\n", b" 7\n"]
+)
 def test_a_damaged_record(office: Office, junk: bytes) -> None:
     """A record that makes no sense says nothing, and is no reason to end."""
     office.write(event("one", ahead(2)))

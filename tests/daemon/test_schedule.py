@@ -27,7 +27,11 @@ BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FIVE_MINUTES = timedelta(minutes=5)
 HOUR = timedelta(hours=1)
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(
+    datetime(2020, 1, 1),  # noqa: DTZ001
+    datetime(2040, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
 INTERVALS = st.timedeltas(timedelta(milliseconds=1), timedelta(days=30))
 SHARES = st.floats(0, 1)
 
@@ -72,22 +76,36 @@ class TestEntry:
         """No time is repeated, and none is further away than an interval with its jitter."""
         due = Entry(interval, jitter=jitter).after(name, moment)
         assert due is not None
-        assert moment < due <= moment + interval * (1 + jitter) + timedelta(microseconds=2)
+        assert (
+            moment < due <= moment + interval * (1 + jitter) + timedelta(microseconds=2)
+        )
 
     @given(st.text(), INTERVALS, SHARES, MOMENTS, st.floats(0, 1))
     def test_the_places_do_not_depend_on_when_one_asks(
-        self, name: str, interval: timedelta, jitter: float, moment: datetime, share: float
+        self,
+        name: str,
+        interval: timedelta,
+        jitter: float,
+        moment: datetime,
+        share: float,
     ) -> None:
         """Asked at any time before it, the next time is the same: a restart moves nothing."""
         entry = Entry(interval, jitter=jitter)
         due = entry.after(name, moment)
         assert due is not None
-        assert Entry(interval, jitter=jitter).after(name, moment + (due - moment) * share * 0.999) == due
+        assert (
+            Entry(interval, jitter=jitter).after(
+                name, moment + (due - moment) * share * 0.999
+            )
+            == due
+        )
 
     def test_without_jitter_times_are_an_interval_apart(self) -> None:
         """The offset of a name is constant."""
         found = times(Entry(FIVE_MINUTES), "office", NOON, 10)
-        assert {later - earlier for earlier, later in itertools.pairwise(found)} == {FIVE_MINUTES}
+        assert {later - earlier for earlier, later in itertools.pairwise(found)} == {
+            FIVE_MINUTES
+        }
 
     def test_jitter_does_not_add_up(self) -> None:
         """A thousand intervals take as long as a thousand intervals, give or take one jitter."""
@@ -99,7 +117,10 @@ class TestEntry:
 
     def test_equal_intervals_are_spread_by_name(self) -> None:
         """Of two hundred feeds every five minutes no ten seconds get more than a few."""
-        dues = [times(Entry(FIVE_MINUTES), f"source {number}", NOON, 1)[0] for number in range(200)]
+        dues = [
+            times(Entry(FIVE_MINUTES), f"source {number}", NOON, 1)[0]
+            for number in range(200)
+        ]
         of_slice = [int((due - NOON).total_seconds() // 10) for due in dues]
         assert len(set(of_slice)) >= 28
         assert max(of_slice.count(number) for number in set(of_slice)) <= 16
@@ -124,7 +145,9 @@ class TestEntry:
 
     def test_cron_in_its_zone(self) -> None:
         """Names of weekdays, and hours of the zone: the winter's 7 is 6 in UTC."""
-        entry = Entry(FIVE_MINUTES, cron="*/30 7-8 * * mon-fri", zone=BERLIN, jitter=0.5)
+        entry = Entry(
+            FIVE_MINUTES, cron="*/30 7-8 * * mon-fri", zone=BERLIN, jitter=0.5
+        )
         friday_evening = datetime(2026, 11, 20, 20, tzinfo=UTC)
         assert [f"{due:%a %H:%M}" for due in times(entry, "office", friday_evening, 5)] == [
             "Mon 06:00", "Mon 06:30", "Mon 07:00", "Mon 07:30", "Tue 06:00",
@@ -134,21 +157,36 @@ class TestEntry:
         ("start", "expected"),
         [
             (datetime(2026, 3, 28, 12, tzinfo=UTC), ["29 01:30", "30 00:30"]),
-            (datetime(2026, 10, 24, 12, tzinfo=UTC), ["25 00:30", "25 01:30", "26 01:30"]),
+            (
+                datetime(2026, 10, 24, 12, tzinfo=UTC),
+                ["25 00:30", "25 01:30", "26 01:30"],
+            ),
         ],
         ids=["gap", "overlap"],
     )
-    def test_cron_when_clocks_change(self, start: datetime, expected: list[str]) -> None:
+    def test_cron_when_clocks_change(
+        self, start: datetime, expected: list[str]
+    ) -> None:
         """A time in the gap comes after it, one in the overlap twice: no day is left out."""
         entry = Entry(FIVE_MINUTES, cron="30 2 * * *", zone=BERLIN)
-        assert [f"{due:%d %H:%M}" for due in times(entry, "office", start, len(expected))] == expected
+        assert [
+            f"{due:%d %H:%M}" for due in times(entry, "office", start, len(expected))
+        ] == expected
 
     def test_cron_that_matches_the_moment_is_not_found_again(self) -> None:
         """On the very minute the next match is another one."""
-        assert times(Entry(FIVE_MINUTES, cron="0 12 * * *"), "office", NOON, 1) == [NOON + timedelta(days=1)]
+        assert times(Entry(FIVE_MINUTES, cron="0 12 * * *"), "office", NOON, 1) == [
+            NOON + timedelta(days=1)
+        ]
 
     @pytest.mark.parametrize(
-        "wrong", [{"interval": timedelta(0)}, {"jitter": 1.1}, {"jitter": -0.1}, {"cron": "* * *"}]
+        "wrong",
+        [
+            {"interval": timedelta(0)},
+            {"jitter": 1.1},
+            {"jitter": -0.1},
+            {"cron": "* * *"},
+        ],
     )
     def test_wrong_entries_cannot_be_made(self, wrong: dict[str, object]) -> None:
         """An entry that would never or always be due is refused when it is made."""
@@ -164,7 +202,9 @@ class TestScheduler:
         """Names ring again and again at their own pace, and next_run says when."""
         began = time.monotonic()
         with scheduling(
-            fast=Entry(timedelta(seconds=0.1)), slow=Entry(timedelta(seconds=0.4)), never=Entry(HOUR)
+            fast=Entry(timedelta(seconds=0.1)),
+            slow=Entry(timedelta(seconds=0.4)),
+            never=Entry(HOUR),
         ) as (rung, scheduler):
             due = scheduler.next_run("never")
             assert due is not None
@@ -182,10 +222,15 @@ class TestScheduler:
     def test_a_new_plan(self) -> None:
         """Removed names fall silent, new ones ring, unchanged ones keep their next run."""
         kept = Entry(HOUR, jitter=0.1)
-        with scheduling(kept=kept, gone=Entry(timedelta(seconds=0.05))) as (rung, scheduler):
+        with scheduling(kept=kept, gone=Entry(timedelta(seconds=0.05))) as (
+            rung,
+            scheduler,
+        ):
             before = scheduler.next_run("kept")
             assert until(lambda: "gone" in rung)
-            scheduler.plan({"kept": Entry(HOUR, jitter=0.1), "new": Entry(timedelta(seconds=0.05))})
+            scheduler.plan(
+                {"kept": Entry(HOUR, jitter=0.1), "new": Entry(timedelta(seconds=0.05))}
+            )
             rung.clear()
             assert until(lambda: rung.count("new") >= 3)
             assert "gone" not in rung
@@ -194,7 +239,9 @@ class TestScheduler:
 
     def test_a_postponed_name_is_silent_and_then_made_up_for(self) -> None:
         """No ring before the time, one at it for all that were left out, and then as usual."""
-        with scheduling(feed=Entry(timedelta(seconds=0.1)), other=Entry(timedelta(seconds=0.1))) as (
+        with scheduling(
+            feed=Entry(timedelta(seconds=0.1)), other=Entry(timedelta(seconds=0.1))
+        ) as (
             rung,
             scheduler,
         ):
@@ -251,9 +298,14 @@ class TestScheduler:
             years = timedelta(days=1500)
             wrong = datetime.now(UTC) + years
             scheduler.postpone("waiting", wrong + timedelta(hours=3))
-            scheduler._jobs.modify_job("regular", next_run_time=wrong + timedelta(minutes=30))
+            scheduler._jobs.modify_job(
+                "regular", next_run_time=wrong + timedelta(minutes=30)
+            )
             scheduler._clock_was_set(-years)
-            regular, waiting = scheduler.next_run("regular"), scheduler.next_run("waiting")
+            regular, waiting = (
+                scheduler.next_run("regular"),
+                scheduler.next_run("waiting"),
+            )
             assert regular is not None
             assert regular <= datetime.now(UTC) + HOUR
             assert waiting == wrong - years + timedelta(hours=3)
@@ -270,7 +322,10 @@ class TestScheduler:
             "    sys.stdin.read()\n"
         )
         with subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -306,11 +361,21 @@ class TestScheduler:
 
             def trouble(number: int) -> None:
                 for step in range(40):
-                    scheduler.plan({"a": Entry(timedelta(seconds=0.01 + 0.001 * (step % 3 + number)))})
-                    scheduler.postpone("a", datetime.now(UTC) + timedelta(milliseconds=1))
+                    scheduler.plan(
+                        {
+                            "a": Entry(
+                                timedelta(seconds=0.01 + 0.001 * (step % 3 + number))
+                            )
+                        }
+                    )
+                    scheduler.postpone(
+                        "a", datetime.now(UTC) + timedelta(milliseconds=1)
+                    )
                     scheduler.next_run("a")
 
-            threads = [threading.Thread(target=trouble, args=(number,)) for number in range(4)]
+            threads = [
+                threading.Thread(target=trouble, args=(number,)) for number in range(4)
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -324,7 +389,8 @@ class TestBackOff:
     """How failures stretch an interval."""
 
     @pytest.mark.parametrize(
-        ("failures", "minutes"), [(0, 5), (1, 5), (2, 10), (3, 20), (7, 320), (8, 360), (10_000, 360)]
+        ("failures", "minutes"),
+        [(0, 5), (1, 5), (2, 10), (3, 20), (7, 320), (8, 360), (10_000, 360)],
     )
     def test_doubles_up_to_six_hours(self, failures: int, minutes: int) -> None:
         """The first failure costs an interval, each further one twice as much as the last."""
@@ -333,7 +399,9 @@ class TestBackOff:
     def test_never_less_than_the_interval(self) -> None:
         """A source that is read once a day is not asked more often because it fails."""
         assert backed_off(timedelta(days=1), 5) == timedelta(days=1)
-        assert backed_off(timedelta(seconds=15), 9, timedelta(minutes=15)) == timedelta(minutes=15)
+        assert backed_off(timedelta(seconds=15), 9, timedelta(minutes=15)) == timedelta(
+            minutes=15
+        )
 
 
 class TestWakes:
@@ -342,7 +410,12 @@ class TestWakes:
     def test_names_and_reasons_since_the_last_time(self) -> None:
         """Everything that rang is told once, by name, with all its reasons."""
         wakes = Wakes()
-        for name, reason in (("a", "file"), ("b", "schedule"), ("a", "signal"), ("a", "file")):
+        for name, reason in (
+            ("a", "file"),
+            ("b", "schedule"),
+            ("a", "signal"),
+            ("a", "file"),
+        ):
             wakes.wake(name, reason)
         assert wakes.wait(0) == {"a": {"file", "signal"}, "b": {"schedule"}}
         assert wakes.wait(0) == {}
@@ -414,7 +487,9 @@ class TestWakes:
             "print('waiting', flush=True)\n"
             "print(wakes.wait(3600))\n"
         )
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "waiting\n"
             time.sleep(0.1)
@@ -442,7 +517,10 @@ def test_idle_costs_next_to_nothing(tmp_path: Path) -> None:
         "    print(time.process_time() - used)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", script, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     # Six rescans take some hundredths of a second of work; who polls uses a share of all processors.
     assert float(ran.stdout) < 1

@@ -38,10 +38,15 @@ def settles(office: Office) -> None:
     office.fault()
     with running(office) as daemon:
         daemon.until(lambda: daemon.logged("cycle", unchanged=2, in_doubt=0), "settled")
-    assert Counter(r["topic"] for r in office.reservations()) == {"Meeting first": 1, "Meeting hanging": 1}
+    assert Counter(r["topic"] for r in office.reservations()) == {
+        "Meeting first": 1,
+        "Meeting hanging": 1,
+    }
 
 
-def test_a_stop_does_not_wait_for_the_api(make_office: Any, closing: Callable[..., Daemon]) -> None:
+def test_a_stop_does_not_wait_for_the_api(
+    make_office: Any, closing: Callable[..., Daemon]
+) -> None:
     """SIGTERM and SIGINT end a daemon while its call is under way, also when no call is answered any more."""
     # At the same time, because each takes the seconds that it gives the call.
     faults = {
@@ -60,7 +65,10 @@ def test_a_stop_does_not_wait_for_the_api(make_office: Any, closing: Callable[..
         office.write(event("first", ahead(2)))
         be_patient(office)
         daemon = closing(running(office))
-        daemon.until(lambda d=daemon: d.logged("cycle", created=1), "the first is booked")  # type: ignore[misc]  # no type can be written
+        daemon.until(
+            lambda d=daemon: d.logged("cycle", created=1),  # type: ignore[misc]  # no type can be written
+            "the first is booked",
+        )
         hanging(daemon, fault)
         threads.append(threading.Thread(target=end, args=(name, daemon, number)))
     for thread in threads:
@@ -74,7 +82,9 @@ def test_a_stop_does_not_wait_for_the_api(make_office: Any, closing: Callable[..
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_ends_at_once(make_office: Any, closing: Callable[..., Daemon]) -> None:
+def test_a_second_interrupt_ends_at_once(
+    make_office: Any, closing: Callable[..., Daemon]
+) -> None:
     """Ctrl-C twice does not wait for the call as long as once does, and the next start settles it."""
     offices = [make_office(name) for name in ("once", "twice")]
     daemons = []
@@ -82,7 +92,10 @@ def test_a_second_interrupt_ends_at_once(make_office: Any, closing: Callable[...
         office.write(event("first", ahead(2)))
         be_patient(office)
         daemon = closing(running(office))
-        daemon.until(lambda d=daemon: d.logged("cycle", created=1), "the first is booked")  # type: ignore[misc]  # no type can be written
+        daemon.until(
+            lambda d=daemon: d.logged("cycle", created=1),  # type: ignore[misc]  # no type can be written
+            "the first is booked",
+        )
         hanging(daemon, "slow:on=write,seconds=3600")
         daemons.append(daemon)
     once, twice = daemons
@@ -96,7 +109,9 @@ def test_a_second_interrupt_ends_at_once(make_office: Any, closing: Callable[...
         settles(office)
 
 
-def test_a_stop_does_not_wait_for_a_feed(office: Office, feed_server: FeedServer) -> None:
+def test_a_stop_does_not_wait_for_a_feed(
+    office: Office, feed_server: FeedServer
+) -> None:
     """A feed that drips is let go."""
     feed_server.pages["/drip"] = drip
     follow(office, feed("drip", feed_server.url("/drip"), PATIENT))
@@ -110,7 +125,9 @@ def test_a_stop_in_a_burst_of_bookings(office: Office) -> None:
     """What was begun is finished, the rest is left to the next start; each meeting is booked once."""
     events = 60
     office.change((FAST, SLOW))
-    office.write(*(event(f"burst-{n}", ahead(1 + n // 12, 6 + n % 12)) for n in range(events)))
+    office.write(
+        *(event(f"burst-{n}", ahead(1 + n // 12, 6 + n % 12)) for n in range(events))
+    )
     with running(office) as daemon:
         daemon.until(lambda: len(office.reservations()) >= 10, "some are booked")
         assert daemon.stop()[0] == 0

@@ -21,7 +21,11 @@ from tests.conftest import HANG_S
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.socket]:
     """A manager that listens, on a socket in the file system or an abstract one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(str(tmp_path / "notify") if request.param == "path" else f"\0syncd-test-{os.getpid()}")
+        receiver.bind(
+            str(tmp_path / "notify")
+            if request.param == "path"
+            else f"\0syncd-test-{os.getpid()}"
+        )
         receiver.settimeout(HANG_S)
         yield receiver
 
@@ -29,7 +33,10 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.s
 def environment(manager: socket.socket, **more: str) -> dict[str, str]:
     """What systemd would set for a service."""
     name = manager.getsockname()
-    return {"NOTIFY_SOCKET": name if isinstance(name, str) else "@" + name[1:].decode(), **more}
+    return {
+        "NOTIFY_SOCKET": name if isinstance(name, str) else "@" + name[1:].decode(),
+        **more,
+    }
 
 
 def received(manager: socket.socket) -> list[str]:
@@ -62,7 +69,9 @@ def test_messages_are_those_of_the_protocol(manager: socket.socket) -> None:
     assert received(manager) == ["STOPPING=1"]
 
 
-def test_a_reload_carries_the_time_on_the_monotonic_clock(manager: socket.socket) -> None:
+def test_a_reload_carries_the_time_on_the_monotonic_clock(
+    manager: socket.socket,
+) -> None:
     """Type=notify-reload compares the time with that of its signal, on its own clock of the same kind."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     Notifier.from_environment(environment(manager)).reloading()
@@ -70,14 +79,20 @@ def test_a_reload_carries_the_time_on_the_monotonic_clock(manager: socket.socket
     assert first == "RELOADING=1"
     name, _, microseconds = second.partition("=")
     assert name == "MONOTONIC_USEC"
-    assert before <= int(microseconds) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    assert (
+        before
+        <= int(microseconds)
+        <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    )
 
 
 def test_a_status_is_one_line_that_fits(manager: socket.socket) -> None:
     """No text adds a field, and no text is too long for a message."""
     notifier = Notifier.from_environment(environment(manager))
     notifier.status("unreadable: a\nMAINPID=1\r\nWATCHDOG=trigger\u2028\x0bREADY=1\t.")
-    assert received(manager) == ["STATUS=unreadable: a MAINPID=1 WATCHDOG=trigger READY=1 ."]
+    assert received(manager) == [
+        "STATUS=unreadable: a MAINPID=1 WATCHDOG=trigger READY=1 ."
+    ]
     notifier.ready("🗓" * 5000)
     message = manager.recv(65536)
     assert message.startswith(b"READY=1\nSTATUS=")
@@ -86,10 +101,16 @@ def test_a_status_is_one_line_that_fits(manager: socket.socket) -> None:
     assert received(manager) == ["STATUS=half of a pair \\ud83d"]
 
 
-def test_signs_of_life_come_three_times_in_the_watchdogs_time(manager: socket.socket) -> None:
+def test_signs_of_life_come_three_times_in_the_watchdogs_time(
+    manager: socket.socket,
+) -> None:
     """However often the work says that it goes on, the manager hears it a third of its time apart."""
     notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="600000"))
-    for says in (notifier.alive, lambda: notifier.begin(3), lambda: notifier.advance(1)):
+    for says in (
+        notifier.alive,
+        lambda: notifier.begin(3),
+        lambda: notifier.advance(1),
+    ):
         says()
         assert received(manager) == ["WATCHDOG=1"]
         time.sleep(0.2)
@@ -136,7 +157,9 @@ def test_without_a_watchdog_for_this_process_there_are_no_signs(
 @pytest.mark.parametrize("address", [None, "", "@", "notify", "vsock:2:1234"])
 def test_without_a_manager_nothing_happens(address: str | None) -> None:
     """On a terminal, or with an address of another kind, every call does nothing and says nothing."""
-    variables = {"WATCHDOG_USEC": "1000000"} | ({} if address is None else {"NOTIFY_SOCKET": address})
+    variables = {"WATCHDOG_USEC": "1000000"} | (
+        {} if address is None else {"NOTIFY_SOCKET": address}
+    )
     notifier = Notifier.from_environment(variables)
     with structlog.testing.capture_logs() as logs:
         notifier.ready("x")

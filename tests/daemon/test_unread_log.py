@@ -77,9 +77,21 @@ def start(office: Office, errors: int, *arguments: str) -> subprocess.Popen[byte
     """The program with this standard error."""
     text = (office.folder / "syncd.toml").read_text()
     if "[log]" not in text:
-        office.change(("[people.addresses]", '[log]\nlevel = "debug"\nformat = "json"\n[people.addresses]'))
+        office.change(
+            (
+                "[people.addresses]",
+                '[log]\nlevel = "debug"\nformat = "json"\n[people.addresses]',
+            )
+        )
     return subprocess.Popen(
-        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(office.folder / "syncd.toml"),
+            *arguments,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,
@@ -93,7 +105,9 @@ def uids(office: Office) -> set[str]:
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_waits_for_a_reader(office: Office, kind: Callable[[], tuple[int, int]]) -> None:
+def test_nobody_waits_for_a_reader(
+    office: Office, kind: Callable[[], tuple[int, int]]
+) -> None:
     """Meetings are booked, edits are followed, signals are heeded and a stop ends with 0, all unread."""
     reader, writer = kind()
     office.write(event("first", ahead(2)))
@@ -102,7 +116,9 @@ def test_nobody_waits_for_a_reader(office: Office, kind: Callable[[], tuple[int,
         until(lambda: uids(office) == {"first"}, "the first is booked")
         events = [event("first", ahead(2))]
         for number in range(4):
-            events += [event(f"e{number}-{n}", ahead(3 + number, 6 + n)) for n in range(4)]
+            events += [
+                event(f"e{number}-{n}", ahead(3 + number, 6 + n)) for n in range(4)
+            ]
             office.write(*events)
             process.send_signal(signal.SIGUSR1)
             until(lambda n=number: f"e{n}-3" in uids(office), "an edit is followed")  # type: ignore[misc]  # no type can be written
@@ -143,7 +159,9 @@ told.info("read again")
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("kind", [full_pipe, small_pipe, stream_socket])
-def test_what_was_lost_is_counted_and_said(form: str, kind: Callable[[], tuple[int, int]]) -> None:
+def test_what_was_lost_is_counted_and_said(
+    form: str, kind: Callable[[], tuple[int, int]]
+) -> None:
     """When it is read again each line is whole, and all lines that are missing are counted."""
     reader, writer = kind()
     process = subprocess.Popen(
@@ -168,7 +186,9 @@ def test_what_was_lost_is_counted_and_said(form: str, kind: Callable[[], tuple[i
     process.stdout.close()
     os.close(reader)
     lines = [line for line in seen.decode().splitlines() if line]
-    lost = sum(int(n) for n in re.findall(r"(\d+) lines? w\w+ lost, because", seen.decode()))
+    lost = sum(
+        int(n) for n in re.findall(r"(\d+) lines? w\w+ lost, because", seen.decode())
+    )
     assert lost > 0
     assert sum("read again" in line for line in lines) == 1
     whole = [line for line in lines if "x" * 100 in line]
@@ -193,7 +213,9 @@ def test_a_reader_that_comes_back_to_a_fifo(office: Office) -> None:
         until(lambda: uids(office) == {"first"}, "the first is booked")
         os.close(reader)
         office.write(event("first", ahead(2)), event("second", ahead(3)))
-        until(lambda: "second" in uids(office), "nobody listens, and the second is booked")
+        until(
+            lambda: "second" in uids(office), "nobody listens, and the second is booked"
+        )
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         seen = b""
 
@@ -216,7 +238,9 @@ def test_a_reader_that_comes_back_to_a_fifo(office: Office) -> None:
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_cycle_does_not_wait_either(office: Office, kind: Callable[[], tuple[int, int]]) -> None:
+def test_one_cycle_does_not_wait_either(
+    office: Office, kind: Callable[[], tuple[int, int]]
+) -> None:
     """`once` ends by itself, with its code, while nobody reads what it says."""
     reader, writer = kind()
     office.write(*(event(f"e{n}", ahead(2, 6 + n)) for n in range(8)))
@@ -248,7 +272,15 @@ def test_a_stream_that_others_made_non_blocking_is_complete(office: Office) -> N
     fcntl.fcntl(writer, _SET_PIPE_SIZE, 4096)
     os.set_blocking(writer, False)
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "plan", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(office.folder / "syncd.toml"),
+            "plan",
+            "--json",
+        ],
         stdin=subprocess.DEVNULL,
         stdout=writer,
         stderr=subprocess.DEVNULL,

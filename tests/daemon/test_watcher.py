@@ -54,7 +54,10 @@ class Bell:
 
 @contextmanager
 def watching(
-    targets: Mapping[str, list[Path]], *, quiet_s: float = QUIET_S, rescan_s: float = NEVER_S
+    targets: Mapping[str, list[Path]],
+    *,
+    quiet_s: float = QUIET_S,
+    rescan_s: float = NEVER_S,
 ) -> Iterator[tuple[Bell, Watcher]]:
     """A watcher of these targets, without rescans unless they are asked for: what rings came by events."""
     bell = Bell()
@@ -81,7 +84,11 @@ def write_twice(path: Path) -> None:
 
 def edit_with_vim(path: Path) -> None:
     """As vim does: a probe, a swap file, the old file becomes the backup, which goes at the end."""
-    probe, swap, backup = path.with_name("4913"), path.with_name(f".{path.name}.swp"), Path(f"{path}~")
+    probe, swap, backup = (
+        path.with_name("4913"),
+        path.with_name(f".{path.name}.swp"),
+        Path(f"{path}~"),
+    )
     swap.write_text("swap")
     probe.touch()
     probe.unlink()
@@ -247,9 +254,20 @@ def test_a_burst_rings_few_times(tmp_path: Path) -> None:
 def test_other_files_ring_nobody(tmp_path: Path) -> None:
     """Editors' files, hidden files, other suffixes, and what is deeper are no matter of a directory."""
     (tmp_path / "office.ics").write_text("calendar")
-    targets = {"office": [tmp_path], "file": [tmp_path / "office.ics"], "glob": [tmp_path / "*.ics"]}
+    targets = {
+        "office": [tmp_path],
+        "file": [tmp_path / "office.ics"],
+        "glob": [tmp_path / "*.ics"],
+    }
     with watching(targets) as (bell, _):
-        for name in (".office.ics.swp", ".hidden.ics", "office.ics~", "4913", "#office.ics#", "notes.txt"):
+        for name in (
+            ".office.ics.swp",
+            ".hidden.ics",
+            "office.ics~",
+            "4913",
+            "#office.ics#",
+            "notes.txt",
+        ):
             (tmp_path / name).write_text("noise")
             replace_file(tmp_path / f"{name}.bak", "noise")
         (tmp_path / "deeper").mkdir()
@@ -350,7 +368,11 @@ def test_replaced_targets(tmp_path: Path) -> None:
 def test_one_file_of_two_targets_rings_both(tmp_path: Path) -> None:
     """Names that share a file, and several paths of one name, all ring."""
     secret, shared = tmp_path / "secret", tmp_path / "shared.ics"
-    targets = {"configuration": [tmp_path / "syncd.toml", secret], "one": [shared], "other": [shared]}
+    targets = {
+        "configuration": [tmp_path / "syncd.toml", secret],
+        "one": [shared],
+        "other": [shared],
+    }
     with watching(targets) as (bell, _):
         secret.write_text("new")
         shared.write_text("new")
@@ -359,16 +381,23 @@ def test_one_file_of_two_targets_rings_both(tmp_path: Path) -> None:
 
 def test_what_is_read_is_what_is_watched(tmp_path: Path) -> None:
     """For files, directories and globs of all kinds the watcher sees exactly what a source reads."""
-    for name in ("a.ics", "B.ICS", ".c.ics", "d.txt", "sub/e.ics", "sub/deep/f.ics", ".dot/g.ics", "[x].ics"):
+    for name in (
+        "a.ics",
+        "B.ICS",
+        ".c.ics",
+        "d.txt",
+        "sub/e.ics",
+        "sub/deep/f.ics",
+        ".dot/g.ics",
+        "[x].ics",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "dir.ics").mkdir()
     (tmp_path / "link.ics").symlink_to("sub/e.ics")
     (tmp_path / "linked").symlink_to("sub")
     (tmp_path / "dangling.ics").symlink_to("nowhere")
-    patterns = (
-        "a.ics . sub linked *.ics * ?.ics [ab].ics */*.ics **/*.ics s*/deep/f.ics */deep/* **/deep/*.ics"
-    )
+    patterns = "a.ics . sub linked *.ics * ?.ics [ab].ics */*.ics **/*.ics s*/deep/f.ics */deep/* **/deep/*.ics"
     for pattern in [*patterns.split(), "lin*/e.ics", "sub/../*.ics"]:
         path = tmp_path / pattern
         survey = _Survey()
@@ -376,19 +405,27 @@ def test_what_is_read_is_what_is_watched(tmp_path: Path) -> None:
         read = FileSource("office", path, 1000).fetch()
         seen = {os.path.basename(file) for file in survey.files}  # noqa: PTH119
         # A link that leads nowhere is a problem of the reading, and has nothing that could change.
-        assert seen == {os.path.basename(document.name) for document in read.documents}, pattern  # noqa: PTH119
+        assert seen == {
+            os.path.basename(document.name)  # noqa: PTH119
+            for document in read.documents
+        }, pattern
 
 
 def test_replacements_leave_nothing_behind(tmp_path: Path) -> None:
     """A hundred replacements and the end leave no thread and no descriptor."""
-    threads, descriptors = set(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))
+    threads, descriptors = (
+        set(threading.enumerate()),
+        len(list(Path("/proc/self/fd").iterdir())),
+    )
     folders = [tmp_path / str(number) for number in range(8)]
     for folder in folders:
         folder.mkdir()
     bell = Bell()
     with Watcher(bell, rescan_s=NEVER_S) as watcher:
         for number in range(100):
-            watcher.watch({f"{n}": [folders[(number + n) % 8] / "office.ics"] for n in range(4)})
+            watcher.watch(
+                {f"{n}": [folders[(number + n) % 8] / "office.ics"] for n in range(4)}
+            )
             time.sleep(0.005)
         (folders[99 % 8] / "office.ics").write_text("still heard")
         assert bell.rings()
@@ -442,7 +479,12 @@ def own_namespace() -> tuple[str, ...]:
     """A prefix of commands that gives a process limits and mounts of its own."""
     prefix = ("unshare", "--user", "--map-root-user", "--mount")
     try:
-        allowed = subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
+        allowed = (
+            subprocess.run(
+                [*prefix, "true"], check=False, capture_output=True
+            ).returncode
+            == 0
+        )
     except FileNotFoundError:
         allowed = False
     if not allowed:

@@ -34,7 +34,9 @@ from syncd.tuya.apiclock import steady
 _CALL = ("/syncd/tuya/",)
 _CYCLE = ("/syncd/tuya/", "/syncd/apply/")
 START = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
-SPEC = ReservationSpec("Sleeper", START, START + timedelta(hours=1), None, ("1",), (), True, 900, "", "3")
+SPEC = ReservationSpec(
+    "Sleeper", START, START + timedelta(hours=1), None, ("1",), (), True, 900, "", "3"
+)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ from syncd.tuya.apiclock import steady
 _WRITES = ("create", "modify", "cancel")
 _CALLS = (*_WRITES, "get", "find", "find_within", "find_user", "rules")
 _PARTS = tuple(
-    f"/syncd/{part}" for part in ("reconciler/", "intake/", "apply/", "ledger/", "tuya/", "core/plan.py")
+    f"/syncd/{part}"
+    for part in ("reconciler/", "intake/", "apply/", "ledger/", "tuya/", "core/plan.py")
 )
 
 
@@ -185,9 +186,15 @@ class _Api:
         """How many are under way, and when, is the order's business."""
         return 0.0 if underway < self._at_once else math.inf
 
-    def _step(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def _step(
+        self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
         self._death.between(name)
-        if self._way in (Way.UNDERWAY, Way.LATE) and name in _WRITES and self._death.reached():
+        if (
+            self._way in (Way.UNDERWAY, Way.LATE)
+            and name in _WRITES
+            and self._death.reached()
+        ):
             self._die_underway(name)
         answer = call(*arguments, **options)
         if self._at_once > 1:  # else nothing comes between an answer and its commit
@@ -197,7 +204,11 @@ class _Api:
     def _die_underway(self, name: str) -> None:
         done = self._way is Way.UNDERWAY
         self._control("requests", method="DELETE")
-        fault = "slow:on=write,times=1,seconds=600" if done else "late:on=write,times=1,seconds=1"
+        fault = (
+            "slow:on=write,times=1,seconds=600"
+            if done
+            else "late:on=write,times=1,seconds=1"
+        )
         self._control("faults", {"faults": [fault]})
 
         def watch() -> None:
@@ -210,10 +221,14 @@ class _Api:
 
         threading.Thread(target=watch, daemon=True).start()
 
-    def _control(self, path: str, body: object = None, method: str | None = None) -> Any:
+    def _control(
+        self, path: str, body: object = None, method: str | None = None
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self._parts.config.api.endpoint}/sandbox/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=300) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data, method=method), timeout=300
+        ) as answer:
             return json.load(answer)
 
 

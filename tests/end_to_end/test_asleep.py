@@ -43,7 +43,9 @@ class Sleeper:
 def sleeper() -> Iterator[Sleeper]:
     """One for all tests, because it takes a moment to start."""
     command = [sys.executable, "-m", "tests.end_to_end.asleep"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         yield Sleeper(process.stdin, process.stdout)
@@ -57,11 +59,20 @@ def _set_clocks(office: Office, slept_s: float) -> None:
 
 
 def _created(office: Office) -> list[dict[str, Any]]:
-    return [e for e in office.control("requests") if e["operation"] == "create" and e["code"] == 0]
+    return [
+        e
+        for e in office.control("requests")
+        if e["operation"] == "create" and e["code"] == 0
+    ]
 
 
 def _at_each_line(
-    office: Office, sleeper: Sleeper, *, cycle: bool, step: int, check: Callable[[int, int], None]
+    office: Office,
+    sleeper: Sleeper,
+    *,
+    cycle: bool,
+    step: int,
+    check: Callable[[int, int], None],
 ) -> int:
     """Let it sleep at each `step`th line; `check` gets what was created before it woke, and how it ended."""
     for number in range(10_000):
@@ -79,7 +90,9 @@ def _at_each_line(
 
 
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_create_that_slept_does_not_arrive_as_new(office: Office, sleeper: Sleeper, step: int) -> None:
+def test_a_create_that_slept_does_not_arrive_as_new(
+    office: Office, sleeper: Sleeper, step: int
+) -> None:
     """At the lines of the client, from the call to the answer: after the sleep nothing is carried out."""
     ends = set()
 
@@ -89,11 +102,15 @@ def test_a_create_that_slept_does_not_arrive_as_new(office: Office, sleeper: Sle
 
     assert _at_each_line(office, sleeper, cycle=False, step=step, check=check) > 20
     assert (0, 2) in ends, "asleep before it was sent: not carried out"
-    assert (1, 0) in ends, "asleep before the answer was read: carried out before, and known"
+    assert (1, 0) in ends, (
+        "asleep before the answer was read: carried out before, and known"
+    )
 
 
 @pytest.mark.parametrize("step", [373, pytest.param(61, marks=pytest.mark.slow)])
-def test_a_cycle_that_slept_books_once(office: Office, sleeper: Sleeper, step: int) -> None:
+def test_a_cycle_that_slept_books_once(
+    office: Office, sleeper: Sleeper, step: int
+) -> None:
     """At lines of a whole cycle: what was not sent is sent as a new intent or later; once in the end."""
     office.write(event("m", ahead(2), room=None))
 
@@ -108,7 +125,10 @@ def test_a_cycle_that_slept_books_once(office: Office, sleeper: Sleeper, step: i
         assert made <= after
         for reservation_id in after:
             # Cancelled and long ago: what a list shows costs lines, and each cycle shall have as many.
-            office.control(f"reservations/{reservation_id}", {"status": 3, "start_time": 0, "end_time": 1})
+            office.control(
+                f"reservations/{reservation_id}",
+                {"status": 3, "start_time": 0, "end_time": 1},
+            )
         office.write(event(f"m{before}{reservation_id}", ahead(2), room=None))
 
     assert _at_each_line(office, sleeper, cycle=True, step=step, check=check) > 3

@@ -22,14 +22,26 @@ def attach(data: bytes = PAPER, name: str = "minutes.pdf", media_type: str = "")
     parameters = [f'FILENAME="{name}"'] if name else []
     parameters += [f"FMTTYPE={media_type}"] if media_type else []
     coded = base64.b64encode(data).decode()
-    return ";".join(["ATTACH", *parameters, "ENCODING=BASE64", "VALUE=BINARY"]) + f":{coded}"
+    return (
+        ";".join(["ATTACH", *parameters, "ENCODING=BASE64", "VALUE=BINARY"])
+        + f":{coded}"
+    )
 
 
 def publishing(office: Office, *lines: str) -> Path:
     """Let the office publish into a directory that is not there yet; returns it."""
     folder = office.folder / "www" / "attachments"
-    keys = [f'publish_dir = "{folder}"', 'base_url = "https://files.example.com/a/"', *lines]
-    office.change(("[people.addresses]", "\n".join(["[attachments]", *keys, "[people.addresses]"])))
+    keys = [
+        f'publish_dir = "{folder}"',
+        'base_url = "https://files.example.com/a/"',
+        *lines,
+    ]
+    office.change(
+        (
+            "[people.addresses]",
+            "\n".join(["[attachments]", *keys, "[people.addresses]"]),
+        )
+    )
     return folder
 
 
@@ -47,7 +59,9 @@ def attachments(office: Office) -> list[dict[str, Any]]:
 
 def left_out(office: Office) -> list[str]:
     """What a plan says of attachments that are left out."""
-    notes = [note for change in office.plan()["changes"] for note in change.get("notes", [])]
+    notes = [
+        note for change in office.plan()["changes"] for note in change.get("notes", [])
+    ]
     return [note["detail"] for note in notes if note["reason"] == "attachment_left_out"]
 
 
@@ -81,8 +95,12 @@ REFUSED = {
 
 
 @pytest.mark.first(2)
-@pytest.mark.parametrize(("name", "media_type", "extension"), ALLOWED.values(), ids=ALLOWED.keys())
-def test_allowed_types_are_published(office: Office, name: str, media_type: str, extension: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "media_type", "extension"), ALLOWED.values(), ids=ALLOWED.keys()
+)
+def test_allowed_types_are_published(
+    office: Office, name: str, media_type: str, extension: str
+) -> None:
     """The file has the extension by which it was judged, and a name that nobody else chose."""
     folder = publishing(office)
     office.write(event("a", ahead(2), 60, attach(name=name, media_type=media_type)))
@@ -115,14 +133,24 @@ def test_other_types_are_left_out_with_a_reason(office: Office) -> None:
 def test_the_administrator_names_the_types(office: Office) -> None:
     """A list of one's own takes the place of the default one, in any letter case."""
     folder = publishing(office, 'types = ["ICS", "md"]')
-    office.write(event("a", ahead(2), 60, attach(name="a.ics"), attach(name="b.pdf"), attach(name="c.md")))
+    office.write(
+        event(
+            "a",
+            ahead(2),
+            60,
+            attach(name="a.ics"),
+            attach(name="b.pdf"),
+            attach(name="c.md"),
+        )
+    )
     office.once()
     assert sorted(name.rpartition(".")[2] for name in files(folder)) == ["ics", "md"]
 
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize(
-    ("mode", "umask"), [("0644", 0o077), ("0640", 0o000), ("604", 0o777 & ~0o700), ("0600", 0o022)]
+    ("mode", "umask"),
+    [("0644", 0o077), ("0640", 0o000), ("604", 0o777 & ~0o700), ("0600", 0o022)],
 )
 def test_the_mode_is_as_configured(office: Office, mode: str, umask: int) -> None:
     """Files have the mode, whatever the umask; who may read them may enter the directories that were made."""
@@ -195,7 +223,10 @@ def test_what_another_meeting_needs_stays(office: Office) -> None:
     office.write(event("a", ahead(2), 60, attach()), event("b", ahead(3), 60, attach()))
     office.once()
     (name,) = files(folder)
-    office.write(event("a", ahead(2), 60, attach(), "STATUS:CANCELLED"), event("b", ahead(3), 60, attach()))
+    office.write(
+        event("a", ahead(2), 60, attach(), "STATUS:CANCELLED"),
+        event("b", ahead(3), 60, attach()),
+    )
     office.once()
     assert files(folder) == [name]
     office.write(event("b", ahead(3), 60, attach(), "STATUS:CANCELLED"))
@@ -229,7 +260,10 @@ def test_when_publishing_is_turned_off_files_go(office: Office) -> None:
     office.write(event("a", ahead(2), 60, attach()))
     office.once()
     assert files(folder)
-    office.change((f'publish_dir = "{folder}"', ""), ('base_url = "https://files.example.com/a/"', ""))
+    office.change(
+        (f'publish_dir = "{folder}"', ""),
+        ('base_url = "https://files.example.com/a/"', ""),
+    )
     office.once()
     assert attachments(office) == []
     assert files(folder) == []
@@ -240,8 +274,12 @@ def test_number_and_size_are_bounded(office: Office) -> None:
     """Of one event at most 10 files and 10 MB are published; the rest is left out with a reason."""
     folder = publishing(office)
     many = [attach(b"%d" % n, f"{n}.txt") for n in range(12)]
-    large = [attach(bytes([n]) * (MAX_PUBLISHED_BYTES // 2), f"{n}.pdf") for n in range(3)]
-    office.write(event("many", ahead(2), 60, *many), event("large", ahead(3), 60, *large))
+    large = [
+        attach(bytes([n]) * (MAX_PUBLISHED_BYTES // 2), f"{n}.pdf") for n in range(3)
+    ]
+    office.write(
+        event("many", ahead(2), 60, *many), event("large", ahead(3), 60, *large)
+    )
     assert len(left_out(office)) == 3
     assert office.run("once").code == 0
     assert sorted(len(r["attachments"]) for r in office.reservations()) == [2, 10]
@@ -250,7 +288,9 @@ def test_number_and_size_are_bounded(office: Office) -> None:
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("trouble", ["full", "a file", "no right"])
-def test_a_directory_that_cannot_be_written_costs_the_attachment(office: Office, trouble: str) -> None:
+def test_a_directory_that_cannot_be_written_costs_the_attachment(
+    office: Office, trouble: str
+) -> None:
     """The meeting is booked without it, once, and gets it when the directory is well again."""
     if trouble == "no right" and os.geteuid() == 0:
         trouble = "dangling link"
@@ -266,7 +306,8 @@ def test_a_directory_that_cannot_be_written_costs_the_attachment(office: Office,
         case _:
             folder.symlink_to(folder.parent / "nowhere" / "at-all")
     office.write(
-        event("a", ahead(2), 60, attach(), "ATTACH:https://example.com/agenda.pdf"), event("b", ahead(3))
+        event("a", ahead(2), 60, attach(), "ATTACH:https://example.com/agenda.pdf"),
+        event("b", ahead(3)),
     )
     ran = office.run("once", "--json")
     assert ran.json["counts"]["created"] == 2
@@ -275,7 +316,9 @@ def test_a_directory_that_cannot_be_written_costs_the_attachment(office: Office,
     assert office.once()["counts"]["created"] == 0
     assert office.writes() == []
     first = next(r for r in office.reservations() if r["topic"] == "Meeting a")
-    assert [a["url"] for a in first["attachments"]] == ["https://example.com/agenda.pdf"]
+    assert [a["url"] for a in first["attachments"]] == [
+        "https://example.com/agenda.pdf"
+    ]
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     else:

@@ -16,8 +16,14 @@ from tests.conftest import HANG_S, Office, Ran, ahead, calendar, event
 SOURCE_DAMAGE = {
     "binary junk": (os.urandom(20) + b"\0" + os.urandom(4000), "is binary data"),
     "an empty file": (b"", "is empty"),
-    "a web page": (b"<!DOCTYPE html><html><body>Please log in</body></html>", "is a web page"),
-    "a cut calendar": (calendar(event("m", ahead(1)), event("n", ahead(2)))[:-60], "is cut off"),
+    "a web page": (
+        b"<!DOCTYPE html><html><body>Please log in</body></html>",
+        "is a web page",
+    ),
+    "a cut calendar": (
+        calendar(event("m", ahead(1)), event("n", ahead(2)))[:-60],
+        "is cut off",
+    ),
     "plain text": (b"Dear all,\nthe calendar has moved.\n", "is not a calendar"),
 }
 
@@ -31,7 +37,9 @@ def one_sentence(ran: Ran) -> str:
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("what", SOURCE_DAMAGE)
-def test_a_damaged_calendar_is_unreadable_and_loses_nothing(office: Office, what: str) -> None:
+def test_a_damaged_calendar_is_unreadable_and_loses_nothing(
+    office: Office, what: str
+) -> None:
     """What is not a whole calendar cancels nothing, is named, and asks for a person."""
     body, sentence = SOURCE_DAMAGE[what]
     office.write(event("m", ahead(1)), event("n", ahead(2)))
@@ -72,16 +80,27 @@ def test_one_broken_event_costs_that_event(office: Office) -> None:
     done = office.run("once", "--json")
     assert done.code == 1
     counts = done.json["counts"]
-    assert (counts["created"], counts["updated"], counts["cancelled"], counts["quarantined"]) == (1, 1, 0, 1)
+    assert (
+        counts["created"],
+        counts["updated"],
+        counts["cancelled"],
+        counts["quarantined"],
+    ) == (1, 1, 0, 1)
     assert len(office.reservations()) == 3
-    office.write(event("good", ahead(1, 10)), event("bad", ahead(2)), event("new", ahead(3)))
+    office.write(
+        event("good", ahead(1, 10)), event("bad", ahead(2)), event("new", ahead(3))
+    )
     assert office.run("once", "--json").code == 0
 
 
 def test_a_bad_line_of_the_people_file_is_named(office: Office) -> None:
     """The line number and what is wrong, exit 78, nothing sent."""
-    (office.folder / "people.csv").write_text("address,user_id\ncarol@example.com,4\ndave@example.com\n")
-    office.change(("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]'))
+    (office.folder / "people.csv").write_text(
+        "address,user_id\ncarol@example.com,4\ndave@example.com\n"
+    )
+    office.change(
+        ("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]')
+    )
     office.write(event("m", ahead(1)))
     ran = office.run("once")
     assert ran.code == 78
@@ -100,7 +119,13 @@ def test_five_mistakes_are_named_in_one_run(office: Office) -> None:
     )
     ran = office.run("check")
     assert ran.code == 78
-    for path in ("mode:", "calendar.timezone:", "api.request_per_second:", "interval:", "api.client_secret:"):
+    for path in (
+        "mode:",
+        "calendar.timezone:",
+        "api.request_per_second:",
+        "interval:",
+        "api.client_secret:",
+    ):
         assert sum(path in line for line in ran.err.splitlines()) == 1, ran.err
 
 
@@ -126,9 +151,15 @@ def taken_port(office: Office) -> str:
 
 @pytest.mark.parametrize(
     ("fault", "word"),
-    [("quota", "quota"), ("unsubscribed", "subscri"), ("unsubscribed:code=28841105", "authoris")],
+    [
+        ("quota", "quota"),
+        ("unsubscribed", "subscri"),
+        ("unsubscribed:code=28841105", "authoris"),
+    ],
 )
-def test_an_unusable_api_says_what_to_do(make_office: Any, fault: str, word: str) -> None:
+def test_an_unusable_api_says_what_to_do(
+    make_office: Any, fault: str, word: str
+) -> None:
     """A spent quota or a missing subscription ends the cycle at once, without a storm of retries."""
     office = make_office(faults=(fault,))
     office.write(*(event(f"m{n}", ahead(1, 8 + n), 30) for n in range(5)))
@@ -143,7 +174,11 @@ def test_an_api_that_says_no_costs_one_reservation(make_office: Any) -> None:
     office = make_office(faults=("refuse:on=create,times=1,code=1109",))
     office.write(event("m", ahead(1)), event("n", ahead(2)))
     done = office.run("once", "--json")
-    assert (done.code, done.json["counts"]["created"], done.json["counts"]["refused"]) == (1, 1, 1)
+    assert (
+        done.code,
+        done.json["counts"]["created"],
+        done.json["counts"]["refused"],
+    ) == (1, 1, 1)
     (refused,) = [b for b in office.status()["bookings"] if b["state"] == "refused"]
     assert "1109" in refused["detail"]
     office.forget_requests()
@@ -151,7 +186,9 @@ def test_an_api_that_says_no_costs_one_reservation(make_office: Any) -> None:
     assert office.writes() == []
     # Which of the two was refused is chance: they are on their way side by side.
     titles = ("SUMMARY:Another title", "SUMMARY:Yet another title")
-    office.write(event("m", ahead(1), 60, titles[0]), event("n", ahead(2), 60, titles[1]))
+    office.write(
+        event("m", ahead(1), 60, titles[0]), event("n", ahead(2), 60, titles[1])
+    )
     assert office.once()["counts"]["created"] == 1
 
 
@@ -195,7 +232,9 @@ def test_a_read_only_state_directory_is_said(office: Office) -> None:
     """The ledger cannot be written: one sentence, and nothing is sent."""
     state = office.folder / "state"
     state.mkdir()
-    office.change(("[reservation]", '[state]\nurl = "sqlite:///state/state.db"\n[reservation]'))
+    office.change(
+        ("[reservation]", '[state]\nurl = "sqlite:///state/state.db"\n[reservation]')
+    )
     office.write(event("m", ahead(1)))
     with read_only(state):
         ran = office.run("once")
@@ -216,10 +255,14 @@ class read_only:  # noqa: N801  # reads as a verb where it is used
         self.folder.chmod(0o500)
         if os.geteuid() == 0:
             bind = subprocess.run(
-                ["mount", "--bind", self.folder, self.folder], capture_output=True, check=False
+                ["mount", "--bind", self.folder, self.folder],
+                capture_output=True,
+                check=False,
             )
             if bind.returncode:
-                pytest.skip("root may write anywhere, and this machine lets nobody mount")
+                pytest.skip(
+                    "root may write anywhere, and this machine lets nobody mount"
+                )
             self.mounted = True
             subprocess.run(["mount", "-o", "remount,ro,bind", self.folder], check=True)
 
@@ -235,7 +278,9 @@ def small_disk(tmp_path: Path) -> Any:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("a small disk needs the right to mount")
@@ -246,8 +291,15 @@ def small_disk(tmp_path: Path) -> Any:
 @pytest.mark.slow
 def test_a_full_disk_loses_nothing(office: Office, small_disk: Path) -> None:
     """A ledger that cannot grow ends the cycle with a sentence; with room again nothing is booked twice."""
-    office.change(("[reservation]", f'[state]\nurl = "sqlite:///{small_disk}/state.db"\n[reservation]'))
-    office.write(*(event(f"m{n}", ahead(1 + n % 5, 6 + n // 5 % 14), 10) for n in range(60)))
+    office.change(
+        (
+            "[reservation]",
+            f'[state]\nurl = "sqlite:///{small_disk}/state.db"\n[reservation]',
+        )
+    )
+    office.write(
+        *(event(f"m{n}", ahead(1 + n % 5, 6 + n // 5 % 14), 10) for n in range(60))
+    )
     first = office.run("once", "--json")
     assert first.code == 1
     assert "full" in one_sentence(first) or "space" in one_sentence(first)
@@ -262,5 +314,10 @@ def test_a_full_disk_loses_nothing(office: Office, small_disk: Path) -> None:
 
 def test_wrong_usage_is_exit_2() -> None:
     """An unknown command is a matter of usage."""
-    ran = subprocess.run([sys.executable, "-m", "syncd", "bokk"], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "syncd", "bokk"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 2

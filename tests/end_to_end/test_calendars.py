@@ -13,7 +13,9 @@ from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, even
 
 def _sources(office: Office, *names: str, extra: str = "") -> None:
     """Give the office these sources, one file each."""
-    tables = "".join(f'[[sources]]\nname = "{name}"\npath = "{name}.ics"\n{extra}' for name in names)
+    tables = "".join(
+        f'[[sources]]\nname = "{name}"\npath = "{name}.ics"\n{extra}' for name in names
+    )
     office.change(('[[sources]]\nname = "office"\npath = "office.ics"\n', tables))
 
 
@@ -53,19 +55,28 @@ def test_one_made_up_zone_name_means_what_each_calendar_defines(office: Office) 
     assert office.once()["counts"]["created"] == 3
     starts = {r["topic"]: r["start_time"] for r in office.reservations()}
     hours = {"oslo": 1, "tokyo": 9, "lima": -5}
-    assert starts == {n: int((day - timedelta(hours=h)).timestamp() * 1000) for n, h in hours.items()}
+    assert starts == {
+        n: int((day - timedelta(hours=h)).timestamp() * 1000) for n, h in hours.items()
+    }
 
 
 @pytest.mark.slow
 def test_a_calendar_whose_uids_all_change_writes_nothing(office: Office) -> None:
     """New UIDs at every reading leave each reservation as it is, and are said."""
     days = range(1, 7)
-    office.write(*(event(f"first-{day}", ahead(day), 60, f"SUMMARY:Talk {day}") for day in days))
+    office.write(
+        *(event(f"first-{day}", ahead(day), 60, f"SUMMARY:Talk {day}") for day in days)
+    )
     assert office.once()["counts"]["created"] == 6
     before = [r["reservation_id"] for r in office.reservations()]
     office.forget_requests()
     for round_ in ("second", "third"):
-        office.write(*(event(f"{round_}-{day}", ahead(day), 60, f"SUMMARY:Talk {day}") for day in days))
+        office.write(
+            *(
+                event(f"{round_}-{day}", ahead(day), 60, f"SUMMARY:Talk {day}")
+                for day in days
+            )
+        )
         assert "6 of 6 UIDs changed, re-keyed" in office.run("plan").out
         done = office.once()
         assert done["counts"]["unchanged"] == 6
@@ -116,7 +127,8 @@ def test_a_zone_that_contradicts_its_name_is_reported(office: Office) -> None:
     )
     start: datetime = ahead(2, 9)
     lines = event("m", start).replace(
-        f"DTSTART:{start:%Y%m%dT%H%M%SZ}", f"DTSTART;TZID=Europe/Berlin:{start:%Y%m%dT%H%M%S}"
+        f"DTSTART:{start:%Y%m%dT%H%M%SZ}",
+        f"DTSTART;TZID=Europe/Berlin:{start:%Y%m%dT%H%M%S}",
     )
     office.calendar_file.write_bytes(calendar(zone, lines))
     (source,) = office.once()["sources"]
@@ -124,7 +136,9 @@ def test_a_zone_that_contradicts_its_name_is_reported(office: Office) -> None:
     assert 'the time zone "Europe/Berlin" otherwise' in note
 
 
-def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office: Office) -> None:
+def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(
+    office: Office,
+) -> None:
     """A private meeting is booked as such: no text, no guests, no links in any request or log line."""
     secrets = ("Quietword", "quiet-guest", "quiet.example.org")
     office.write(
@@ -143,7 +157,10 @@ def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office
     )
     done = office.run("once", "--json")
     (reservation,) = office.reservations()
-    assert (reservation["topic"], reservation["room_id"]) == ("Private meeting", LARGE_ROOM)
+    assert (reservation["topic"], reservation["room_id"]) == (
+        "Private meeting",
+        LARGE_ROOM,
+    )
     assert reservation["participants"] == [reservation["creator"]]
     everything = f"{office.control('requests')}{office.control('reservations')}{done.out}{done.err}"
     assert not [secret for secret in secrets if secret in everything]
@@ -153,14 +170,19 @@ def test_nothing_of_a_masked_meeting_but_time_and_room_leaves_the_process(office
 def test_one_fault_in_many_events_is_told_once_for_a_file(office: Office) -> None:
     """An empty RRULE in each event is one line of the plan for a person, and a row each in the document."""
     broken = [event(f"broken-{day}", ahead(day), 60, "RRULE:") for day in range(1, 6)]
-    office.write(*broken, event("other", ahead(2), 60, "RRULE:FREQ=NEVER"), event("sane", ahead(3)))
+    office.write(
+        *broken,
+        event("other", ahead(2), 60, "RRULE:FREQ=NEVER"),
+        event("sane", ahead(3)),
+    )
     rows = [row for row in office.plan()["changes"] if row["reason"] == "quarantined"]
     assert len(rows) == 6
     plan = office.run("plan")
     shown = [line for line in plan.out.splitlines() if "broken-" in line]
     assert len(shown) == 1
-    assert "and 4 more to skip, quarantined: office, office.ics: RRULE cannot be read" in " ".join(
-        plan.out.split()
+    assert (
+        "and 4 more to skip, quarantined: office, office.ics: RRULE cannot be read"
+        in " ".join(plan.out.split())
     )
     assert "other" in plan.out
     assert office.once()["counts"]["quarantined"] == 6
@@ -177,7 +199,9 @@ def test_people_and_rooms_that_cannot_be_read_are_told(office: Office) -> None:
         "unreadable_person",
         "unreadable_person",
     ]
-    assert any('did you mean "Small meeting room"?' in note["detail"] for note in row["notes"])
+    assert any(
+        'did you mean "Small meeting room"?' in note["detail"] for note in row["notes"]
+    )
     assert office.once()["counts"]["created"] == 1
 
 
@@ -186,7 +210,9 @@ def test_a_room_that_declines_is_given_up(office: Office) -> None:
 
     def answer(status: str, number: int) -> None:
         line = f"ATTENDEE;CUTYPE=ROOM;PARTSTAT={status}:mailto:room-small@example.com"
-        office.write(event("meeting", ahead(2), 60, line, f"SEQUENCE:{number}", room="large"))
+        office.write(
+            event("meeting", ahead(2), 60, line, f"SEQUENCE:{number}", room="large")
+        )
 
     rooms = []
     for number, status in enumerate(("ACCEPTED", "DECLINED", "ACCEPTED")):
@@ -221,15 +247,29 @@ def test_of_two_dates_in_two_files_none_is_guessed(office: Office) -> None:
     """One UID at two dates, or in two series, is reported and not booked until that is mended."""
     folder = _directory(office)
     neighbour, rule = event("n", ahead(1)), "RRULE:FREQ=WEEKLY;COUNT=2"
-    (folder / "a.ics").write_bytes(calendar(event("m", ahead(2)), event("s", ahead(4), 60, rule), neighbour))
-    (folder / "b.ics").write_bytes(calendar(event("m", ahead(3)), event("s", ahead(5), 60, rule)))
+    (folder / "a.ics").write_bytes(
+        calendar(event("m", ahead(2)), event("s", ahead(4), 60, rule), neighbour)
+    )
+    (folder / "b.ics").write_bytes(
+        calendar(event("m", ahead(3)), event("s", ahead(5), 60, rule))
+    )
     done = office.run("once", "--json")
-    assert (done.code, done.json["counts"]["created"], done.json["counts"]["quarantined"]) == (1, 1, 2)
+    assert (
+        done.code,
+        done.json["counts"]["created"],
+        done.json["counts"]["quarantined"],
+    ) == (1, 1, 2)
     assert _starts(office.reservations()) == [int(ahead(1).timestamp() * 1000)]
     (folder / "b.ics").write_bytes(calendar(event("m", ahead(3), 60, "SEQUENCE:1")))
     done = office.run("once", "--json")
-    assert (done.code, done.json["counts"]["created"], done.json["counts"]["quarantined"]) == (0, 2, 0)
-    assert sorted(_starts(office.reservations())) == [int(ahead(day).timestamp() * 1000) for day in (1, 3, 4)]
+    assert (
+        done.code,
+        done.json["counts"]["created"],
+        done.json["counts"]["quarantined"],
+    ) == (0, 2, 0)
+    assert sorted(_starts(office.reservations())) == [
+        int(ahead(day).timestamp() * 1000) for day in (1, 3, 4)
+    ]
 
 
 def test_another_date_in_another_file_moves_no_booking(office: Office) -> None:
@@ -241,7 +281,9 @@ def test_another_date_in_another_file_moves_no_booking(office: Office) -> None:
     done = office.run("once", "--json")
     assert (done.code, done.json["counts"]["quarantined"]) == (1, 1)
     assert office.writes() == ["create"]
-    (folder / "a.ics").write_bytes(calendar(event("m", ahead(2), 60, "SUMMARY:Retrospective")))
+    (folder / "a.ics").write_bytes(
+        calendar(event("m", ahead(2), 60, "SUMMARY:Retrospective"))
+    )
     assert office.run("once", "--json").json["counts"]["updated"] == 1
     (reservation,) = office.reservations()
     assert (reservation["topic"], reservation["start_time"]) == (

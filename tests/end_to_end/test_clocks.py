@@ -15,7 +15,12 @@ from tests.daemon.running import running
 from tests.end_to_end.killed import Clock, at_work
 
 DAY = timedelta(days=1)
-STEPS = [timedelta(minutes=10), timedelta(hours=23), timedelta(minutes=-10), timedelta(hours=-23)]
+STEPS = [
+    timedelta(minutes=10),
+    timedelta(hours=23),
+    timedelta(minutes=-10),
+    timedelta(hours=-23),
+]
 
 
 @pytest.fixture
@@ -42,7 +47,9 @@ def _stepped(by: timedelta) -> Clock:
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.usefixtures("quiet_log")
-def test_a_clock_that_steps_books_nothing_twice(office: Office, step: timedelta) -> None:
+def test_a_clock_that_steps_books_nothing_twice(
+    office: Office, step: timedelta
+) -> None:
     """A create is on its way while the clock steps, over restarts: nothing is sent before it arrives."""
     office.change(("requests_per_second", 'timeout = "1s"\nrequests_per_second'))
     office.write(event("m", ahead(3), room=None))
@@ -53,7 +60,10 @@ def test_a_clock_that_steps_books_nothing_twice(office: Office, step: timedelta)
         assert _cycle(office, _stepped(step)).counts["in_doubt"] == 1
     assert office.writes() == ["create"]
     office.fault()  # what it held up goes on
-    while any(entry["fault"] == "late" and entry["code"] is None for entry in office.control("requests")):
+    while any(
+        entry["fault"] == "late" and entry["code"] is None
+        for entry in office.control("requests")
+    ):
         time.sleep(0.05)
     assert _cycle(office, _stepped(step)).counts["adopted"] == 1
     assert office.writes() == ["create"]
@@ -62,7 +72,9 @@ def test_a_clock_that_steps_books_nothing_twice(office: Office, step: timedelta)
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.usefixtures("quiet_log")
-def test_a_clock_that_steps_within_a_process_books_nothing_twice(office: Office, step: timedelta) -> None:
+def test_a_clock_that_steps_within_a_process_books_nothing_twice(
+    office: Office, step: timedelta
+) -> None:
     """The same in one process that goes on."""
     office.write(event("m", ahead(3), room=None))
     office.fault("closed:on=create")
@@ -75,7 +87,9 @@ def test_a_clock_that_steps_within_a_process_books_nothing_twice(office: Office,
 
 @pytest.mark.parametrize("change", ["modify", "create"])
 @pytest.mark.usefixtures("quiet_log")
-def test_a_clock_that_was_set_back_makes_no_wait_longer(office: Office, change: str) -> None:
+def test_a_clock_that_was_set_back_makes_no_wait_longer(
+    office: Office, change: str
+) -> None:
     """When the API's time says that a lost request can no longer arrive, it is made again."""
     office.write(event("m", ahead(3), room=None))
     if change == "modify":
@@ -107,14 +121,20 @@ def test_an_api_whose_clock_was_set_back_makes_no_wait_endless(office: Office) -
 
 def _edited(office: Office) -> None:
     """Meetings are edited, gone, new, and one is over soon."""
-    office.write(event("m", ahead(1, 15)), event("new", ahead(2)), event("r", ahead(3), room=None))
+    office.write(
+        event("m", ahead(1, 15)),
+        event("new", ahead(2)),
+        event("r", ahead(3), room=None),
+    )
 
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("days", [400, 2, -2, -400])
 def test_a_clock_that_is_days_off_writes_nothing(office: Office, days: int) -> None:
     """Meetings are edited meanwhile: nothing is booked, changed or cancelled; when it is right, all is."""
-    office.write(event("m", ahead(1)), event("gone", ahead(2)), event("r", ahead(3), room=None))
+    office.write(
+        event("m", ahead(1)), event("gone", ahead(2)), event("r", ahead(3), room=None)
+    )
     assert office.once()["counts"]["created"] == 3
     before = office.reservations(live=False)
     states = {b["uid"]: b["state"] for b in office.status()["bookings"]}
@@ -124,7 +144,10 @@ def test_a_clock_that_is_days_off_writes_nothing(office: Office, days: int) -> N
     for _ in range(2):
         ran = office.run("once", "--json")
         assert (ran.code, ran.json["outcome"]) == (1, "failed")
-        assert f"{abs(days)} days {'behind' if days > 0 else 'ahead of'}" in ran.json["error"]
+        assert (
+            f"{abs(days)} days {'behind' if days > 0 else 'ahead of'}"
+            in ran.json["error"]
+        )
         assert "NTP" in ran.err
     assert office.writes() == []
     assert office.reservations(live=False) == before
@@ -143,7 +166,9 @@ def test_a_clock_that_is_days_off_writes_nothing(office: Office, days: int) -> N
 @pytest.mark.usefixtures("quiet_log")
 def test_the_machines_own_clock_is_days_off(office: Office, days: int) -> None:
     """It is this machine that is wrong, over several cycles in one process, and then is set right."""
-    office.write(event("m", ahead(1)), event("gone", ahead(2)), event("r", ahead(3), room=None))
+    office.write(
+        event("m", ahead(1)), event("gone", ahead(2)), event("r", ahead(3), room=None)
+    )
     _cycle(office, Clock())
     before = office.reservations(live=False)
     _edited(office)

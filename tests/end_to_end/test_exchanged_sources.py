@@ -29,10 +29,24 @@ def _cycle(office: Office) -> CycleReport:
 
 
 def _follow(office: Office, **paths: str) -> None:
-    follow(office, *(files(name, f"{path}.ics", 'uid_scope = "source"') for name, path in paths.items()))
+    follow(
+        office,
+        *(
+            files(name, f"{path}.ics", 'uid_scope = "source"')
+            for name, path in paths.items()
+        ),
+    )
 
 
-def _show(office: Office, file: str, day: int, *, uids: str = "", without: int = 0, moved: int = 0) -> None:
+def _show(
+    office: Office,
+    file: str,
+    day: int,
+    *,
+    uids: str = "",
+    without: int = 0,
+    moved: int = 0,
+) -> None:
     """A file of events, each at an hour of its own; `moved` of them are later than before."""
     shown = [
         event(
@@ -58,14 +72,20 @@ class Case:
 
 CASES = {
     "paths exchanged": Case({"a": "x", "b": "y"}, {"a": "y", "b": "x"}),
-    "paths exchanged, same UIDs": Case({"a": "x", "b": "y"}, {"a": "y", "b": "x"}, same=True),
-    "a ring of three": Case({"a": "x", "b": "y", "c": "z"}, {"a": "y", "b": "z", "c": "x"}),
+    "paths exchanged, same UIDs": Case(
+        {"a": "x", "b": "y"}, {"a": "y", "b": "x"}, same=True
+    ),
+    "a ring of three": Case(
+        {"a": "x", "b": "y", "c": "z"}, {"a": "y", "b": "z", "c": "x"}
+    ),
     "a ring of three, same UIDs": Case(
         {"a": "x", "b": "y", "c": "z"}, {"a": "y", "b": "z", "c": "x"}, same=True
     ),
     "names exchanged": Case({"a": "x", "b": "y"}, {"b": "x", "a": "y"}),
     "a source renamed": Case({"a": "x", "b": "y"}, {"c": "x", "b": "y"}),
-    "a path given to a new name": Case({"a": "x", "b": "y"}, {"a": "z", "c": "x", "b": "y"}),
+    "a path given to a new name": Case(
+        {"a": "x", "b": "y"}, {"a": "z", "c": "x", "b": "y"}
+    ),
     "one path handed down": Case({"a": "x", "b": "y"}, {"a": "y", "b": "z", "c": "x"}),
 }
 
@@ -88,7 +108,9 @@ def test_reservations_follow_their_file(office: Office, name: str) -> None:
         assert (counts["created"], counts["held"]) == (0 if number else extra, 0)
         assert (counts["updated"], counts["cancelled"]) == (0, 0)
     assert set(office.writes()) <= {"create"}
-    assert {r["reservation_id"] for r in before} <= {r["reservation_id"] for r in office.reservations()}
+    assert {r["reservation_id"] for r in before} <= {
+        r["reservation_id"] for r in office.reservations()
+    }
     assert _cycle(office).outcome == "ok"
 
 
@@ -103,7 +125,11 @@ def test_events_that_were_edited_meanwhile_go_along(office: Office, same: bool) 
     _show(office, "x", 2, uids=uids, moved=2)
     _follow(office, a="y", b="x")
     report = _cycle(office)
-    assert (report.counts["created"], report.counts["updated"], report.counts["held"]) == (0, 2, 0)
+    assert (
+        report.counts["created"],
+        report.counts["updated"],
+        report.counts["held"],
+    ) == (0, 2, 0)
     assert len(office.reservations(live=False)) == 2 * COUNT
     assert _cycle(office).outcome == "ok"
 
@@ -118,7 +144,9 @@ def test_what_people_and_the_api_said_follows_too(office: Office, ended: str) ->
     _follow(office, a="x", b="y")
     _cycle(office)
     if ended != "refused":
-        office.control(f"reservations/{office.reservations()[0]['reservation_id']}", {"status": 3})
+        office.control(
+            f"reservations/{office.reservations()[0]['reservation_id']}", {"status": 3}
+        )
         with at_work(office.folder / "syncd.toml") as reconciler:
             reconciler.cycle(force=True)
     office.fault()

@@ -44,14 +44,19 @@ SITUATIONS = {
 
 
 def _write(office: Office, places: Places) -> None:
-    office.write(*(event(uid, start, room=room) for uid, (room, start) in sorted(places.items())))
+    office.write(
+        *(event(uid, start, room=room) for uid, (room, start) in sorted(places.items()))
+    )
 
 
 def _held(office: Office) -> Places:
     """Where the live reservations are; each meeting has one, and no two are in each other's way."""
     live = office.reservations()
     for one, other in combinations(live, 2):
-        together = one["start_time"] < other["end_time"] and other["start_time"] < one["end_time"]
+        together = (
+            one["start_time"] < other["end_time"]
+            and other["start_time"] < one["end_time"]
+        )
         assert not (together and one["room_id"] and one["room_id"] == other["room_id"])
     assert len({r["topic"] for r in live}) == len(live)
     return {
@@ -72,7 +77,9 @@ def _cycle(office: Office, *, later: timedelta = timedelta()) -> CycleReport:
 
 
 def _begin(office: Office, places: Places) -> None:
-    office.change(('[[sources]]\nname = "office"', f'{_THIRD}[[sources]]\nname = "office"'))
+    office.change(
+        ('[[sources]]\nname = "office"', f'{_THIRD}[[sources]]\nname = "office"')
+    )
     _write(office, places)
     assert _cycle(office).counts["created"] == len(places)
     assert _held(office) == places
@@ -91,7 +98,11 @@ def test_places_are_exchanged_in_one_cycle(office: Office, situation: str) -> No
     done = _cycle(office).counts
     assert _held(office) == after
     assert (done["updated"], done["refused"]) == (announced["update"], 0)
-    kept = {r["topic"]: r["reservation_id"] for r in office.reservations() if r["topic"] in ids}
+    kept = {
+        r["topic"]: r["reservation_id"]
+        for r in office.reservations()
+        if r["topic"] in ids
+    }
     assert kept.items() <= ids.items()
     office.forget_requests()
     assert _cycle(office).outcome == "ok"
@@ -113,7 +124,9 @@ def _writes_without_fault(situation: str) -> Sequence[int]:
 @pytest.mark.first(3)
 @pytest.mark.parametrize("fault", _FAULTS, ids=lambda text: text.partition(",on")[0])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_it_ends_right_when_any_one_call_fails(make_office: Any, situation: str, fault: str) -> None:
+def test_it_ends_right_when_any_one_call_fails(
+    make_office: Any, situation: str, fault: str
+) -> None:
     """Whatever becomes of any one write, no meeting is lost or doubled, and later cycles make it right."""
     before, after = SITUATIONS[situation]
     for n in _writes_without_fault(situation):
@@ -134,7 +147,9 @@ def test_it_ends_right_when_any_one_call_fails(make_office: Any, situation: str,
 
 
 @pytest.mark.parametrize("situation", ["swap", "swap of times", "rotation"])
-def test_a_refusal_leaves_nobody_without_a_room(make_office: Any, situation: str) -> None:
+def test_a_refusal_leaves_nobody_without_a_room(
+    make_office: Any, situation: str
+) -> None:
     """When the API refuses any one step for good, each meeting still has a room, and it does not go on."""
     before, after = SITUATIONS[situation]
     for n in range(len(before) + 1):
@@ -163,7 +178,14 @@ def test_after_a_refusal_an_edit_of_the_meeting_goes_through(office: Office) -> 
     office.fault()
     office.write(
         *(
-            event(uid, start, 60, f"SUMMARY:Meeting {uid}", f"DESCRIPTION:{uid}", room=room)
+            event(
+                uid,
+                start,
+                60,
+                f"SUMMARY:Meeting {uid}",
+                f"DESCRIPTION:{uid}",
+                room=room,
+            )
             for uid, (room, start) in after.items()
         )
     )

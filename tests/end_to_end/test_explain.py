@@ -58,7 +58,9 @@ class Told:
 
     def fates(self) -> list[tuple[str, str | None, str | None]]:
         """Action, state and reason of each occurrence."""
-        return [(o["action"], o["state"], o["reason"]) for o in self.document["occurrences"]]
+        return [
+            (o["action"], o["state"], o["reason"]) for o in self.document["occurrences"]
+        ]
 
 
 def told(office: Office, uid: str) -> Told:
@@ -81,7 +83,9 @@ def local(moment: datetime) -> str:
 def whole_day(uid: str, start: datetime) -> str:
     """A VEVENT of one whole day."""
     day = f"DTSTART;VALUE=DATE:{start:%Y%m%d}"
-    return "\r\n".join(["BEGIN:VEVENT", f"UID:{uid}", day, f"SUMMARY:Meeting {uid}", "END:VEVENT"])
+    return "\r\n".join(
+        ["BEGIN:VEVENT", f"UID:{uid}", day, f"SUMMARY:Meeting {uid}", "END:VEVENT"]
+    )
 
 
 def zoned(uid: str, tzid: str, *properties: str) -> str:
@@ -89,7 +93,9 @@ def zoned(uid: str, tzid: str, *properties: str) -> str:
     parameter = f";TZID={tzid}" if tzid else ""
     text = event(uid, ahead(2), 60, *properties)
     for name in ("DTSTART", "DTEND"):
-        text = text.replace(f"{name}:", f"{name}{parameter}:").replace("00Z\r\n", "00\r\n")
+        text = text.replace(f"{name}:", f"{name}{parameter}:").replace(
+            "00Z\r\n", "00\r\n"
+        )
     return text
 
 
@@ -122,8 +128,21 @@ MEETINGS = (
     event("cancelled", ahead(2), 60, "STATUS:CANCELLED"),
     event("past", ahead(-30)),
     event("beyond", ahead(60)),
-    event("series", ahead(1, 13), 30, "RRULE:FREQ=DAILY;COUNT=4", f"EXDATE:{ahead(2, 13):%Y%m%dT%H%M%SZ}"),
-    event("series", LATER, 30, f"RECURRENCE-ID:{ahead(3, 13):%Y%m%dT%H%M%SZ}", "SEQUENCE:2", room="large"),
+    event(
+        "series",
+        ahead(1, 13),
+        30,
+        "RRULE:FREQ=DAILY;COUNT=4",
+        f"EXDATE:{ahead(2, 13):%Y%m%dT%H%M%SZ}",
+    ),
+    event(
+        "series",
+        LATER,
+        30,
+        f"RECURRENCE-ID:{ahead(3, 13):%Y%m%dT%H%M%SZ}",
+        "SEQUENCE:2",
+        room="large",
+    ),
     event("rule", LONG_AGO, 30, "RRULE:FREQ=WEEKLY;BYDAY=MO", room="large"),
     event("rich", ahead(6), 60, f"DESCRIPTION:{'long text ' * 40}", "ATTACH:CID:1"),
 )
@@ -135,7 +154,10 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder: Path = tmp_path_factory.mktemp("crowd")
     with Sandbox(SandboxSettings()).running() as running:
         office = Office(folder, running.url, running.client_id, running.client_secret)
-        office.change(RULES, ("[people.addresses]", '[people]\nunmapped = "reject"\n[people.addresses]'))
+        office.change(
+            RULES,
+            ("[people.addresses]", '[people]\nunmapped = "reject"\n[people.addresses]'),
+        )
         office.write(*MEETINGS)
         office.once()
         yield office
@@ -176,37 +198,63 @@ def test_what_is_quarantined_names_line_and_cause(crowd: Office, uid: str) -> No
     reason, cause = QUARANTINED[uid]
     story = told(crowd, uid)
     body = crowd.calendar_file.read_text().splitlines()
-    line = body.index(f"UID:{uid}")  # BEGIN:VEVENT stands above it, and lines count from 1
-    assert f"It is quarantined, because it cannot be understood: office.ics, line {line}:" in story.text
+    line = body.index(
+        f"UID:{uid}"
+    )  # BEGIN:VEVENT stands above it, and lines count from 1
+    assert (
+        f"It is quarantined, because it cannot be understood: office.ics, line {line}:"
+        in story.text
+    )
     assert cause in story.text
     assert "what is booked stays as it is" in story.text
     (source,) = story.document["sources"]
-    assert (source["quarantined"]["line"], source["quarantined"]["reason"]) == (line, reason)
+    assert (source["quarantined"]["line"], source["quarantined"]["reason"]) == (
+        line,
+        reason,
+    )
     assert cause in source["quarantined"]["detail"]
     assert story.fates() == [("skip", None, "quarantined")]
     assert story.needs_person
 
 
-def test_a_booked_meeting_tells_where_it_stands_and_what_was_sent(crowd: Office) -> None:
+def test_a_booked_meeting_tells_where_it_stands_and_what_was_sent(
+    crowd: Office,
+) -> None:
     """What is booked names source, line, zone, room, reservation, and each request with its answer."""
     story = told(crowd, "booked")
     (held,) = [r for r in crowd.reservations() if r["topic"] == "Board, weekly"]
-    assert story.text.startswith("Board, weekly UID booked Source office has it now, in office.ics: 1 comp")
+    assert story.text.startswith(
+        "Board, weekly UID booked Source office has it now, in office.ics: 1 comp"
+    )
     assert "Line 4: the event at" in story.text
     assert "Times are written in UTC." in story.text
     assert f"{local(ahead(1, 7))}" in story.text
     assert "Small meeting room" in story.text
-    assert f"It is booked: reservation {held['reservation_id']}. It is as the calendar wants it" in story.text
+    assert (
+        f"It is booked: reservation {held['reservation_id']}. It is as the calendar wants it"
+        in story.text
+    )
     assert "A request to book it was sent: mark [sy:" in story.text
     assert "The API booked it." in story.text
-    assert "Asked for: creator 3, participants 3, a notice 15 minutes before." in story.text
+    assert (
+        "Asked for: creator 3, participants 3, a notice 15 minutes before."
+        in story.text
+    )
     assert story.only["wanted"]["participants"] == ["3"]
     assert story.fates() == [("unchanged", "booked", None)]
     assert [h["what"] for h in story.only["history"]] == ["create", "created"]
     assert story.only["reservation_id"] == held["reservation_id"]
-    assert (story.only["start"], story.only["room_id"]) == (f"{ahead(1, 7):%Y-%m-%dT%H:%M:%SZ}", SMALL_ROOM)
+    assert (story.only["start"], story.only["room_id"]) == (
+        f"{ahead(1, 7):%Y-%m-%dT%H:%M:%SZ}",
+        SMALL_ROOM,
+    )
     (source,) = story.document["sources"]
-    assert (source["name"], source["line"], source["components"], source["quarantined"]) == (
+    assert (
+        source["name"],
+        source["line"],
+        source["components"],
+        source["quarantined"],
+    ) == (
         "office",
         4,
         1,
@@ -219,7 +267,10 @@ def test_a_meeting_that_waits_for_its_time_says_from_when(crowd: Office) -> None
     """What the tenant does not let book yet says from which time on it can be booked."""
     story = told(crowd, "early")
     assert "It is not booked yet. The tenant lets book 7 days ahead." in story.text
-    assert f"Its booking rules (max_day) allow it from {local(ahead(13))} on." in story.text
+    assert (
+        f"Its booking rules (max_day) allow it from {local(ahead(13))} on."
+        in story.text
+    )
     assert story.fates() == [("wait", "waiting", "too_early")]
     assert not story.needs_person
 
@@ -229,7 +280,10 @@ def test_unknown_people_reject_with_their_cure(crowd: Office) -> None:
     story = told(crowd, "unmapped")
     assert "It is not booked: it was refused." in story.text
     assert "No user id is known for zoe@example.com" in story.text
-    assert "add them to the people file, or set people.unmapped to skip. [unmapped_person]" in story.text
+    assert (
+        "add them to the people file, or set people.unmapped to skip. [unmapped_person]"
+        in story.text
+    )
     assert story.fates() == [("skip", "refused", "unmapped_person")]
     assert story.needs_person
 
@@ -239,7 +293,10 @@ def test_a_conflict_names_the_reservation_in_the_way(crowd: Office) -> None:
     story = told(crowd, "loser")
     (winner,) = [r for r in crowd.reservations() if r["topic"] == "The winner"]
     assert f"by reservation {winner['reservation_id']} (The winner)." in story.text
-    assert "That one is of UID winner; it is tried again when that leaves the room." in story.text
+    assert (
+        "That one is of UID winner; it is tried again when that leaves the room."
+        in story.text
+    )
     assert "end the other reservation or choose another room or time" in story.text
     assert story.fates() == [("wait", "refused", "room_conflict")]
     assert story.only["booking"]["blocked_by"] == winner["reservation_id"]
@@ -252,7 +309,8 @@ def test_a_cancelled_event_that_was_never_booked_says_so(crowd: Office) -> None:
     story = told(crowd, "cancelled")
     assert "STATUS CANCELLED" in story.text
     assert (
-        "It is not booked. The calendar says that the meeting is cancelled. [event_cancelled]" in story.text
+        "It is not booked. The calendar says that the meeting is cancelled. [event_cancelled]"
+        in story.text
     )
     assert story.fates() == [("none", None, "event_cancelled")]
     assert not story.needs_person
@@ -266,7 +324,9 @@ def test_what_is_over_is_said_and_counted(crowd: Office) -> None:
     assert story.document["totals"]["past"] == 1
     assert not story.needs_person
     series = told(crowd, "rule")
-    weeks = (datetime.now(UTC) - LONG_AGO - timedelta(minutes=30)) // timedelta(weeks=1) + 1
+    weeks = (datetime.now(UTC) - LONG_AGO - timedelta(minutes=30)) // timedelta(
+        weeks=1
+    ) + 1
     assert f"{weeks} earlier dates of it are over." in series.text
     assert series.document["totals"]["past"] == weeks
 
@@ -287,16 +347,22 @@ def test_what_is_beyond_the_horizon_says_when_it_comes(crowd: Office) -> None:
     assert series[-1]["start"] > story.document["totals"]["horizon"]
 
 
-def test_a_moved_date_tells_both_times_and_a_removed_one_is_counted(crowd: Office) -> None:
+def test_a_moved_date_tells_both_times_and_a_removed_one_is_counted(
+    crowd: Office,
+) -> None:
     """Of a series each component is told, what is taken out is counted, and a moved date says from where."""
     story = told(crowd, "series")
     assert "2 components" in story.text
     assert "the series from" in story.text
     assert "1 date taken out (EXDATE)" in story.text
-    assert f"one date, {ahead(3, 13):%Y%m%dT%H%M%SZ}, on its own at {LATER:%Y%m%dT%H%M%SZ}, SEQUENCE 2" in (
-        story.text
+    assert (
+        f"one date, {ahead(3, 13):%Y%m%dT%H%M%SZ}, on its own at {LATER:%Y%m%dT%H%M%SZ}, SEQUENCE 2"
+        in (story.text)
     )
-    assert f"The series has it at {local(ahead(3, 13))}; this date was moved." in story.text
+    assert (
+        f"The series has it at {local(ahead(3, 13))}; this date was moved."
+        in story.text
+    )
     assert [o["recurrence_id"] for o in story.document["occurrences"]] == [
         f"{ahead(day, 13):%Y%m%dT%H%M%SZ}" for day in (1, 4, 3)
     ]
@@ -310,7 +376,10 @@ def test_what_was_left_out_is_told(crowd: Office) -> None:
     story = told(crowd, "rich")
     assert "Besides: The description was cut to 256 characters." in story.text
     assert "Besides: The attachment without name is not a web address" in story.text
-    assert {note["reason"] for note in story.only["notes"]} == {"text_cut", "attachment_left_out"}
+    assert {note["reason"] for note in story.only["notes"]} == {
+        "text_cut",
+        "attachment_left_out",
+    }
 
 
 def test_a_private_topic_is_not_told(crowd: Office) -> None:
@@ -328,7 +397,9 @@ def test_a_private_topic_is_not_told(crowd: Office) -> None:
         ("board", "its topic holds that text"),
     ],
 )
-def test_an_unknown_uid_names_the_nearest(crowd: Office, asked: str, because: str) -> None:
+def test_an_unknown_uid_names_the_nearest(
+    crowd: Office, asked: str, because: str
+) -> None:
     """A UID compares exactly; one that is not known says what was searched and what may be meant."""
     story = told(crowd, asked)
     assert f"No calendar and no booking has the UID '{asked}'." in story.text
@@ -342,7 +413,10 @@ def test_an_unknown_uid_names_the_nearest(crowd: Office, asked: str, because: st
 def test_the_command_prints_the_story_and_ends_with_its_code(crowd: Office) -> None:
     """The program prints the same story, as text and as JSON; its exit code says if a person is needed."""
     booked = crowd.run("explain", "booked")
-    assert (booked.code, " ".join(booked.out.split())) == (0, told(crowd, "booked").text)
+    assert (booked.code, " ".join(booked.out.split())) == (
+        0,
+        told(crowd, "booked").text,
+    )
     refused = crowd.run("explain", "loser", "--json")
     assert (refused.code, refused.json["uid"]) == (1, "loser")
     assert refused.json["occurrences"] == told(crowd, "loser").document["occurrences"]
@@ -350,7 +424,9 @@ def test_the_command_prints_the_story_and_ends_with_its_code(crowd: Office) -> N
     assert crowd.run("explain", "").code == 2
 
 
-def test_it_works_beside_the_owner_of_the_state_and_writes_nothing(crowd: Office) -> None:
+def test_it_works_beside_the_owner_of_the_state_and_writes_nothing(
+    crowd: Office,
+) -> None:
     """While another holds the state a story is told; no mutating call is made, nothing is recorded."""
     before, requests = crowd.status(), crowd.writes()
     with service(load(crowd.folder / "syncd.toml"), owner=True):
@@ -368,14 +444,19 @@ def test_the_payload_is_what_the_plan_would_send(make_office: Any) -> None:
     (planned,) = office.plan()["changes"]
     assert story.only["payload"] == planned["payload"]
     assert story.fates() == [("create", None, "new")]
-    assert "In mode full the next cycle books it; mode observe writes nothing." in story.text
+    assert (
+        "In mode full the next cycle books it; mode observe writes nothing."
+        in story.text
+    )
     assert not story.needs_person
 
 
 # What happens after the first cycle
 
 
-def test_a_room_that_strangers_hold_is_tried_again_at_a_time(make_office: Any, tmp_path: Path) -> None:
+def test_a_room_that_strangers_hold_is_tried_again_at_a_time(
+    make_office: Any, tmp_path: Path
+) -> None:
     """A conflict with a reservation that is not ours says when it is tried again and who may decide."""
     office = make_office()
     folder = tmp_path / "strangers"
@@ -390,7 +471,10 @@ def test_a_room_that_strangers_hold_is_tried_again_at_a_time(make_office: Any, t
     assert "by reservation" in story.text
     assert "It is tried again at" in story.text
     assert "or when syncd frees the room." in story.text
-    assert f"syncd resolve m//{SMALL_ROOM} with --adopt RESERVATION_ID, --retry or --drop." in story.text
+    assert (
+        f"syncd resolve m//{SMALL_ROOM} with --adopt RESERVATION_ID, --retry or --drop."
+        in story.text
+    )
     assert story.only["booking"]["retry_at"] > story.document["totals"]["now"]
     assert story.fates() == [("wait", "refused", "room_conflict")]
 
@@ -398,8 +482,14 @@ def test_a_room_that_strangers_hold_is_tried_again_at_a_time(make_office: Any, t
 def test_what_people_and_the_api_did_is_told(make_office: Any) -> None:
     """Refused, waiting for approval, ended in Tuya and cancelled are told with all that happened."""
     office = make_office(faults=("refuse:on=create,times=1,code=1109",))
-    office.change(("requests_per_second", 'request_validity = "1s"\nrequests_per_second'))
-    others = [event("refused", ahead(1, 6)), event("approval", ahead(2)), event("released", ahead(3))]
+    office.change(
+        ("requests_per_second", 'request_validity = "1s"\nrequests_per_second')
+    )
+    others = [
+        event("refused", ahead(1, 6)),
+        event("approval", ahead(2)),
+        event("released", ahead(3)),
+    ]
     gone = event("gone", ahead(4), 60, "STATUS:CANCELLED")
     office.write(*others, event("gone", ahead(4)))
     office.once()
@@ -410,7 +500,10 @@ def test_what_people_and_the_api_did_is_told(make_office: Any) -> None:
     office.run("once", "--force")
 
     refused = told(office, "refused")
-    assert "It is not booked: it was refused. The API refused it with code 1109" in refused.text
+    assert (
+        "It is not booked: it was refused. The API refused it with code 1109"
+        in refused.text
+    )
     assert "Change the event so that the API can accept it" in refused.text
     assert refused.fates() == [("skip", "refused", "refused")]
     assert refused.needs_person
@@ -421,16 +514,26 @@ def test_what_people_and_the_api_did_is_told(make_office: Any) -> None:
     assert not approval.needs_person
 
     released = told(office, "released")
-    assert f"reservation {by_topic['Meeting released']} was ended in Tuya." in released.text
-    assert "It was cancelled in Tuya; booked again when the calendar changes. [released]" in released.text
+    assert (
+        f"reservation {by_topic['Meeting released']} was ended in Tuya."
+        in released.text
+    )
+    assert (
+        "It was cancelled in Tuya; booked again when the calendar changes. [released]"
+        in released.text
+    )
     assert released.fates() == [("skip", "released", "released")]
     assert not released.needs_person
 
     cancelled = told(office, "gone")
-    assert f"Earlier: reservation {by_topic['Meeting gone']}, cancelled" in cancelled.text
+    assert (
+        f"Earlier: reservation {by_topic['Meeting gone']}, cancelled" in cancelled.text
+    )
     assert "The evidence: the calendar itself says so." in cancelled.text
     assert cancelled.fates() == [("none", "cancelled", "event_cancelled")]
-    assert [h["what"] for h in cancelled.document["occurrences"][0]["history"]][-2:] == [
+    assert [h["what"] for h in cancelled.document["occurrences"][0]["history"]][
+        -2:
+    ] == [
         "cancel",
         "cancelled",
     ]
@@ -468,7 +571,9 @@ def test_a_meeting_that_is_over_keeps_its_story(office: Office) -> None:
         parts.ledger.bookings.record(booking, at=start, what="created")
     office.write(event("m", start))
     before = told(office, "m")
-    assert "It is over. The next cycle closes its record; nothing is sent." in before.text
+    assert (
+        "It is over. The next cycle closes its record; nothing is sent." in before.text
+    )
     assert before.fates() == [("close", "booked", None)]
     office.once()
     after = told(office, "m")
@@ -484,7 +589,10 @@ def test_in_doubt_says_that_it_is_looked_for(make_office: Any) -> None:
     office.write(event("m", ahead(1)))
     office.once()
     story = told(office, "m")
-    assert "It is in doubt: a request to book it was sent, and its answer is not known." in story.text
+    assert (
+        "It is in doubt: a request to book it was sent, and its answer is not known."
+        in story.text
+    )
     assert "Each cycle looks for it in the API, and nothing is sent twice" in story.text
     assert story.fates() == [("hold", "sending", "in_doubt")]
     assert "in doubt" in [h["what"] for h in story.only["history"]]
@@ -500,7 +608,12 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
     """Update, cancel, a mode that forbids, a series that moves and a new UID are told as planned."""
     rule = "RRULE:FREQ=DAILY;COUNT=3"
     rest = [event("rest", ahead(6, 6))]
-    office.write(event("m", ahead(1)), event("s", ahead(1, 12), 30, rule), event("old", ahead(5)), *rest)
+    office.write(
+        event("m", ahead(1)),
+        event("s", ahead(1, 12), 30, rule),
+        event("old", ahead(5)),
+        *rest,
+    )
     office.once()
     office.write(
         event("m", ahead(1, 10)),
@@ -509,7 +622,10 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
         *rest,
     )
     moved = told(office, "m")
-    assert "The next cycle changes it. The meeting changed in the calendar. [changed]" in moved.text
+    assert (
+        "The next cycle changes it. The meeting changed in the calendar. [changed]"
+        in moved.text
+    )
     assert "What differs: start_time and end_time." in moved.text
     assert f", now {local(ahead(1))}–" in moved.text
     assert moved.fates() == [("update", "booked", "changed")]
@@ -520,11 +636,15 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
     assert series.fates() == [("update", "booked", "changed")] * 3
     assert "Its reservation was made for another date of the series" in series.text
     assert (
-        series.document["occurrences"][0]["moved_from"]["recurrence_id"] == f"{ahead(1, 12):%Y%m%dT%H%M%SZ}"
+        series.document["occurrences"][0]["moved_from"]["recurrence_id"]
+        == f"{ahead(1, 12):%Y%m%dT%H%M%SZ}"
     )
 
     renamed, former = told(office, "new"), told(office, "old")
-    assert "Its reservation came from UID old: the calendar gave the meeting another UID." in renamed.text
+    assert (
+        "Its reservation came from UID old: the calendar gave the meeting another UID."
+        in renamed.text
+    )
     assert renamed.fates() == [("unchanged", "booked", None)]
     assert "No calendar that was read has it now" in former.text
     assert "the reservation goes on under new." in former.text
@@ -532,7 +652,10 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
 
     office.change(('mode = "full"', 'mode = "create-only"'))
     forbidden = told(office, "m")
-    assert "The mode create-only does not change reservations (start_time, end_time)." in forbidden.text
+    assert (
+        "The mode create-only does not change reservations (start_time, end_time)."
+        in forbidden.text
+    )
     assert "To let it happen, change mode in the configuration." in forbidden.text
     assert forbidden.fates() == [("skip", "booked", "mode")]
     assert not forbidden.needs_person
@@ -540,11 +663,17 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
 
     office.once()
     followed = told(office, "new")
-    assert "Its reservation was made when the meeting had another date or UID" in followed.text
+    assert (
+        "Its reservation was made when the meeting had another date or UID"
+        in followed.text
+    )
 
     office.write(event("s", ahead(1, 13), 30, rule), *rest)
     gone = told(office, "m")
-    assert "The next cycle cancels it. The event is gone from 'office', the others are there." in gone.text
+    assert (
+        "The next cycle cancels it. The event is gone from 'office', the others are there."
+        in gone.text
+    )
     assert "The evidence: complete readings of the calendar show it." in gone.text
     assert gone.fates() == [("cancel", "booked", "event_gone")]
     assert gone.only["evidence"] == "shown"
@@ -559,8 +688,13 @@ def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None
     office.write(*meetings[15:])
     budget = told(office, "m0")
     checksum = office.plan()["held"]["checksum"]
-    assert "It would be cancelled, but is held until a person approves that: 15 of the 20 live" in budget.text
-    assert f"syncd approve {checksum} (that releases all 15 that are held)." in budget.text
+    assert (
+        "It would be cancelled, but is held until a person approves that: 15 of the 20 live"
+        in budget.text
+    )
+    assert (
+        f"syncd approve {checksum} (that releases all 15 that are held)." in budget.text
+    )
     assert "To keep it, mend the calendar or the configuration." in budget.text
     assert budget.fates() == [("hold", "booked", "over_budget")]
     assert budget.only["approve"] == checksum
@@ -568,21 +702,29 @@ def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None
 
     office.write()
     empty = told(office, "m0")
-    assert "The source 'office' has no event at all, but 20 live bookings." in empty.text
+    assert (
+        "The source 'office' has no event at all, but 20 live bookings." in empty.text
+    )
     assert empty.fates() == [("hold", "booked", "source_empty")]
     assert empty.needs_person
 
     office.write(*meetings[1:])
     office.change(('path = "office.ics"', 'path = "office.ics"\nconfirmations = 2'))
     once_missing = told(office, "m0")
-    assert "It stays as it is for now: The event is missing in 1 of the 2 complete readings" in (
-        once_missing.text
+    assert (
+        "It stays as it is for now: The event is missing in 1 of the 2 complete readings"
+        in (once_missing.text)
     )
     assert once_missing.fates() == [("hold", "booked", "unconfirmed")]
     assert not once_missing.needs_person
 
     office.write(*meetings)
-    office.change(('timezone = "Europe/Berlin"\n', 'timezone = "Europe/Berlin"\ntransparent = "book"\n'))
+    office.change(
+        (
+            'timezone = "Europe/Berlin"\n',
+            'timezone = "Europe/Berlin"\ntransparent = "book"\n',
+        )
+    )
     broken = event("m0", ahead(1, 6), 30, "RRULE:FREQ=FORTNIGHTLY")
     office.write(broken, *meetings[1:])
     quarantined = told(office, "m0")
@@ -603,7 +745,10 @@ def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None
     assert f"Source office could not be read ({missing}" in unknown.text
     assert "so it may be in there" in unknown.text
 
-    office.change(('name = "office"', 'name = "other"'), ('path = "office.ics"', 'path = "other.ics"'))
+    office.change(
+        ('name = "office"', 'name = "other"'),
+        ('path = "office.ics"', 'path = "other.ics"'),
+    )
     (office.folder / "other.ics").write_bytes(calendar(event("x", ahead(2))))
     removed = told(office, "m0")
     assert "The source 'office' is no longer in the configuration." in removed.text
@@ -612,13 +757,23 @@ def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None
     assert removed.needs_person
 
 
-def test_a_rule_that_changed_holds_and_says_that_it_was_the_rule(office: Office) -> None:
+def test_a_rule_that_changed_holds_and_says_that_it_was_the_rule(
+    office: Office,
+) -> None:
     """When the configuration and not the event changed, the story says so."""
     office.write(event("m", ahead(1), 60, "STATUS:TENTATIVE"))
     office.once()
-    office.change(('timezone = "Europe/Berlin"\n', 'timezone = "Europe/Berlin"\ntentative = "skip"\n'))
+    office.change(
+        (
+            'timezone = "Europe/Berlin"\n',
+            'timezone = "Europe/Berlin"\ntentative = "skip"\n',
+        )
+    )
     story = told(office, "m")
-    assert "The configuration changed, not the event: The event is tentative." in story.text
+    assert (
+        "The configuration changed, not the event: The event is tentative."
+        in story.text
+    )
     assert "(that releases this one)" in story.text
     assert story.fates() == [("hold", "booked", "rules_changed")]
     assert story.needs_person
@@ -636,21 +791,32 @@ def test_several_sources_say_whose_copy_decides(office: Office) -> None:
     story = told(office, "m")
     assert "Source boss has it now, in boss.ics" in story.text
     assert "Source office has it now, in office.ics" in story.text
-    decides = (
-        "Copies in boss (boss.ics) and office (office.ics) show it; that in office (office.ics) decides."
+    decides = "Copies in boss (boss.ics) and office (office.ics) show it; that in office (office.ics) decides."
+    assert (
+        f"{decides} It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+        in story.text
     )
-    assert f"{decides} It is the newest copy by SEQUENCE, then LAST-MODIFIED." in story.text
     assert story.only["witnesses"] == ["boss", "office"]
     assert story.only["source"] == "office"
-    assert [source["name"] for source in story.document["sources"]] == ["boss", "office"]
+    assert [source["name"] for source in story.document["sources"]] == [
+        "boss",
+        "office",
+    ]
     assert story.only["decides"]["source"] == "office"
-    assert story.only["decides"]["why"] == "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+    assert (
+        story.only["decides"]["why"]
+        == "It is the newest copy by SEQUENCE, then LAST-MODIFIED."
+    )
 
 
 @pytest.mark.parametrize(
     ("booked", "lines", "says"),
     [
-        (True, [], "It decided before, and no later revision of its organizer takes over."),
+        (
+            True,
+            [],
+            "It decided before, and no later revision of its organizer takes over.",
+        ),
         (
             True,
             ["SEQUENCE:3", _ALICE],
@@ -666,7 +832,9 @@ def test_who_decides_and_why(
     """Each case is told as such: the organizer's own calendar, who decided before, a later revision."""
     extra = '[[sources]]\nname = "office"\n'
     own = 'owner = "alice@example.com"\n' if owner else ""
-    office.change((extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{own}{extra}'))
+    office.change(
+        (extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{own}{extra}')
+    )
     (office.folder / "boss.ics").write_bytes(calendar(event("m", ahead(1), 60, _ALICE)))
     office.write()
     if booked:
@@ -685,7 +853,9 @@ def test_who_decides_and_why(
     }
 
 
-def test_a_cancel_by_a_copy_that_does_not_decide_is_told_with_its_place(office: Office) -> None:
+def test_a_cancel_by_a_copy_that_does_not_decide_is_told_with_its_place(
+    office: Office,
+) -> None:
     """Whose cancel is held, and by whose copy the meeting goes on, stands in the text and in the document."""
     extra = '[[sources]]\nname = "office"\n'
     office.change((extra, f'[[sources]]\nname = "boss"\npath = "boss.ics"\n{extra}'))
@@ -694,9 +864,15 @@ def test_a_cancel_by_a_copy_that_does_not_decide_is_told_with_its_place(office: 
     office.once()
     office.write(event("m", ahead(1), 60, "STATUS:CANCELLED"))
     story = told(office, "m")
-    assert "A copy in 'office' (office.ics) says that the meeting is cancelled" in story.text
+    assert (
+        "A copy in 'office' (office.ics) says that the meeting is cancelled"
+        in story.text
+    )
     assert "syncd approve" in story.text
-    assert story.only["decides"]["told_off_by"] == {"source": "office", "document": "office.ics"}
+    assert story.only["decides"]["told_off_by"] == {
+        "source": "office",
+        "document": "office.ics",
+    }
     assert (story.only["action"], story.only["reason"]) == ("hold", "not_the_organizer")
 
 
@@ -704,13 +880,19 @@ def test_a_cancel_by_a_copy_that_does_not_decide_is_told_with_its_place(office: 
     ("lines", "room", "says"),
     [
         ([], "small", "its address room-small@example.com is invited"),
-        (["LOCATION:Talks\\; small  MEETING room"], None, "LOCATION names 'Small meeting room'"),
+        (
+            ["LOCATION:Talks\\; small  MEETING room"],
+            None,
+            "LOCATION names 'Small meeting room'",
+        ),
         (["LOCATION:Room S 7"], None, "LOCATION matches the expression '^Room S\\\\b'"),
         ([], None, "it is the room of the source, and the event names none"),
     ],
     ids=["attendee", "name", "expression", "source"],
 )
-def test_which_rule_chose_the_room(office: Office, lines: list[str], room: str | None, says: str) -> None:
+def test_which_rule_chose_the_room(
+    office: Office, lines: list[str], room: str | None, says: str
+) -> None:
     """An attendee, a name or an expression for LOCATION, or the source: the rule is named."""
     office.change(
         (
@@ -763,7 +945,10 @@ def test_each_zone_says_what_it_was_taken_for_and_why(office: Office) -> None:
     expected = {
         "iana": ("America/New_York", "that is its IANA name"),
         "windows": ("Europe/Berlin", "that is its Windows name"),
-        "located": ("Asia/Dubai", "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)"),
+        "located": (
+            "Asia/Dubai",
+            "the calendar's VTIMEZONE names that place (X-LIC-LOCATION)",
+        ),
         "own": ("Works clock", "the calendar defines it in a VTIMEZONE of its own"),
         "prefixed": ("Europe/Vienna", "that is its IANA name behind a prefix"),
         "aliased": ("Asia/Tokyo", "calendar.timezones says so"),
@@ -803,4 +988,7 @@ def test_many_dates_are_told_by_their_kind(office: Office) -> None:
     assert len(creates) + len(waits) == len(story.document["occurrences"]) - 1
     assert {o["room_id"] for o in creates} == {LARGE_ROOM}
     assert story.text.count("The next cycle books it.") == 3
-    assert f"and {len(waits) - 3} more like these (not booked, wait: too_early)" in story.text
+    assert (
+        f"and {len(waits) - 3} more like these (not booked, wait: too_early)"
+        in story.text
+    )

@@ -20,7 +20,10 @@ _SHORT, _LONG = timedelta(seconds=50), timedelta(seconds=70)
 
 def _events(name: str, count: int) -> list[str]:
     day = 1 + sum(name.encode()) % 5
-    return [event(f"{name}{n}", ahead(day, 6 + n * 2), 45, room="small") for n in range(count)]
+    return [
+        event(f"{name}{n}", ahead(day, 6 + n * 2), 45, room="small")
+        for n in range(count)
+    ]
 
 
 def _write(office: Office, name: str, count: int = 1, *, file: str = "") -> Path:
@@ -31,7 +34,9 @@ def _write(office: Office, name: str, count: int = 1, *, file: str = "") -> Path
 
 
 @contextmanager
-def _booked(office: Office, pattern: str = _FOLDER, **files: int) -> Iterator[tuple[Reconciler, Clock]]:
+def _booked(
+    office: Office, pattern: str = _FOLDER, **files: int
+) -> Iterator[tuple[Reconciler, Clock]]:
     """A process that booked these files, each with so many events; its clocks go as the test says."""
     office.configure(CONFIGURATION, ('path = "office.ics"', pattern))
     for name, count in files.items():
@@ -50,8 +55,12 @@ def _done(reconciler: Reconciler, *sources: str) -> tuple[int, int, int, int]:
 NOTHING = (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("pattern", [_FOLDER, 'path = "files/*.ics"'], ids=["directory", "glob"])
-@pytest.mark.parametrize(("count", "then"), [(1, (0, 0, 1, 0)), (3, (0, 0, 0, 3))], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "pattern", [_FOLDER, 'path = "files/*.ics"'], ids=["directory", "glob"]
+)
+@pytest.mark.parametrize(
+    ("count", "then"), [(1, (0, 0, 1, 0)), (3, (0, 0, 0, 3))], ids=["one", "several"]
+)
 def test_a_file_that_stays_away(
     office: Office, pattern: str, count: int, then: tuple[int, int, int, int]
 ) -> None:
@@ -77,7 +86,9 @@ def test_a_file_that_stays_away(
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", ["a", "c"], ids=["the same name", "another name"])
 @pytest.mark.parametrize("looked", [True, False], ids=["missed", "not missed"])
-def test_a_file_that_comes_back(office: Office, count: int, name: str, looked: bool) -> None:
+def test_a_file_that_comes_back(
+    office: Office, count: int, name: str, looked: bool
+) -> None:
     """Written anew, under its name or another one, it leaves no trace: no request, then or later."""
     with _booked(office, a=count, b=2) as (reconciler, clock):
         (office.folder / "files" / "a.ics").unlink()
@@ -91,19 +102,25 @@ def test_a_file_that_comes_back(office: Office, count: int, name: str, looked: b
         assert office.writes() == ["create"] * (count + 2)
 
 
-def test_what_went_to_other_files_is_there_and_what_stays_judged_is_judged(office: Office) -> None:
+def test_what_went_to_other_files_is_there_and_what_stays_judged_is_judged(
+    office: Office,
+) -> None:
     """Events that moved to another file are there; one that left a file that is there is shown to be gone."""
     with _booked(office, a=3, b=3) as (reconciler, clock):
         (office.folder / "files" / "a.ics").unlink()
         kept = _events("b", 2)
-        (office.folder / "files" / "b.ics").write_bytes(calendar(*kept, *_events("a", 2)))
+        (office.folder / "files" / "b.ics").write_bytes(
+            calendar(*kept, *_events("a", 2))
+        )
         assert _done(reconciler) == (0, 0, 1, 0)
         clock.later += _LONG
         assert _done(reconciler) == (0, 0, 0, 1)
         clock.later += _LONG
         assert _done(reconciler) == (0, 0, 0, 1)
         # What moved belongs to the other file from then on.
-        (office.folder / "files" / "b.ics").write_bytes(calendar(*kept, *_events("a", 1)))
+        (office.folder / "files" / "b.ics").write_bytes(
+            calendar(*kept, *_events("a", 1))
+        )
         assert _done(reconciler) == (0, 0, 1, 1)
 
 
@@ -139,15 +156,22 @@ def test_all_files_of_a_directory(office: Office) -> None:
         assert _done(reconciler) == (0, 0, 0, 4)
 
 
-@pytest.mark.parametrize("step", [timedelta(days=300), -timedelta(hours=3)], ids=["ahead", "back"])
-def test_a_clock_that_steps_does_not_shorten_the_grace(office: Office, step: timedelta) -> None:
+@pytest.mark.parametrize(
+    "step", [timedelta(days=300), -timedelta(hours=3)], ids=["ahead", "back"]
+)
+def test_a_clock_that_steps_does_not_shorten_the_grace(
+    office: Office, step: timedelta
+) -> None:
     """However the clock of the machine is set, a file has its grace by a clock that nobody sets."""
     office.configure(CONFIGURATION, ('path = "office.ics"', _FOLDER))
     for name in ("a", "b"):
         _write(office, name, 2)
     clock, steady = Clock(), Clock()
     with at_work(
-        office.folder / "syncd.toml", clock=clock, elapsed=lambda: steady().timestamp(), api_clock=clock
+        office.folder / "syncd.toml",
+        clock=clock,
+        elapsed=lambda: steady().timestamp(),
+        api_clock=clock,
     ) as reconciler:
         assert reconciler.cycle().counts["created"] == 4
         path = office.folder / "files" / "a.ics"
@@ -157,7 +181,9 @@ def test_a_clock_that_steps_does_not_shorten_the_grace(office: Office, step: tim
         steady.later += timedelta(seconds=1)
         assert _done(reconciler) == NOTHING
     # The time that a later process finds is right, too.
-    with at_work(office.folder / "syncd.toml", clock=clock, api_clock=clock) as reconciler:
+    with at_work(
+        office.folder / "syncd.toml", clock=clock, api_clock=clock
+    ) as reconciler:
         assert _done(reconciler) == NOTHING
         clock.later += _LONG
         assert _done(reconciler) == (0, 0, 0, 2)

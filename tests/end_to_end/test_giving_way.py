@@ -31,10 +31,14 @@ def at_once(office: Office) -> Iterator[Reconciler]:
 
 def made(office: Office) -> Counter[str]:
     """How often each meeting was booked."""
-    return Counter(r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False))
+    return Counter(
+        r["topic"].removeprefix("Meeting ") for r in office.reservations(live=False)
+    )
 
 
-def until_nothing_is_left(reconciler: Reconciler, of: Callable[[], object] = lambda: None) -> int:
+def until_nothing_is_left(
+    reconciler: Reconciler, of: Callable[[], object] = lambda: None
+) -> int:
     """Run cycles until one leaves nothing; how many there were."""
     for number in range(1, 100):
         of()
@@ -51,9 +55,15 @@ def test_the_next_cycle_goes_on_with_what_is_left(office: Office) -> None:
         report = reconciler.cycle()
         assert (report.counts["created"], report.left, report.outcome) == (1, 4, "ok")
         assert reconciler.due_at is not None
-        assert before <= reconciler.due_at <= datetime.now(UTC), "the next one is due at once"
+        assert before <= reconciler.due_at <= datetime.now(UTC), (
+            "the next one is due at once"
+        )
         report = reconciler.cycle()
-        assert (report.counts["created"], report.counts["unchanged"], report.left) == (1, 1, 3)
+        assert (report.counts["created"], report.counts["unchanged"], report.left) == (
+            1,
+            1,
+            3,
+        )
         assert until_nothing_is_left(reconciler) == 3
         office.forget_requests()
         report = reconciler.cycle()
@@ -81,31 +91,41 @@ def test_much_that_is_new_waits_like_what_was_left(office: Office) -> None:
     office.write(*others)
     with at_once(office) as reconciler:
         reconciler.cycle()
-        office.write(*others, *(event(f"new{n}", ahead(3), room=None) for n in range(40)))
+        office.write(
+            *others, *(event(f"new{n}", ahead(3), room=None) for n in range(40))
+        )
         assert reconciler.cycle().left == 41
     assert made(office) == {"m0": 1, "m1": 1}
 
 
-def test_of_two_that_want_one_place_the_earlier_gets_it_though_it_was_left(office: Office) -> None:
+def test_of_two_that_want_one_place_the_earlier_gets_it_though_it_was_left(
+    office: Office,
+) -> None:
     """Going first is no right to a place: the meeting that was created first has it."""
     early = event("early", LAST, 60, "CREATED:20260101T000000Z")
     others = [event(f"m{n}", soon(n)) for n in range(3)]
     office.write(*others, early)
     with at_once(office) as reconciler:
         reconciler.cycle()
-        office.write(*others, early, event("late", LAST, 60, "CREATED:20260102T000000Z"))
+        office.write(
+            *others, early, event("late", LAST, 60, "CREATED:20260102T000000Z")
+        )
         until_nothing_is_left(reconciler)
     assert made(office) == {"m0": 1, "m1": 1, "m2": 1, "early": 1}
 
 
-def test_meetings_that_take_each_others_rooms_are_moved_in_one_go(office: Office) -> None:
+def test_meetings_that_take_each_others_rooms_are_moved_in_one_go(
+    office: Office,
+) -> None:
     """No cycle ends while one of them has given up its room and not got the other."""
     office.write(event("a", LAST, room="small"), event("b", LAST, room="large"))
     with at_work(office.folder / "syncd.toml") as reconciler:
         reconciler.cycle()
     before = {r["topic"]: r["room_id"] for r in office.reservations()}
     others = [event(f"m{n}", soon(n), room=None) for n in range(2)]
-    office.write(event("a", LAST, room="large"), event("b", LAST, room="small"), *others)
+    office.write(
+        event("a", LAST, room="large"), event("b", LAST, room="small"), *others
+    )
     with at_once(office) as reconciler:
         assert reconciler.cycle().left == len(others)
     after = {r["topic"]: r["room_id"] for r in office.reservations()}
@@ -116,7 +136,12 @@ def test_what_a_person_released_is_cancelled_in_one_go(office: Office) -> None:
     """The word for it is spent once, so all that it was for is done before anything gives way."""
     kept = event("kept", LAST, room=None)
     office.write(kept, *(event(f"m{n}", soon(n), room=None) for n in range(4)))
-    office.change(("[reservation]", '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]'))
+    office.change(
+        (
+            "[reservation]",
+            '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]',
+        )
+    )
     with at_work(office.folder / "syncd.toml") as reconciler:
         reconciler.cycle()
         office.write(kept)

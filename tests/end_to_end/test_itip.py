@@ -135,13 +135,17 @@ def exchange(
 
 def answer(guest: str, status: str) -> tuple[str, ...]:
     """The lines by which a guest answers."""
-    return (f"ATTENDEE;PARTSTAT={status};CN={guest.title()}:MAILTO:{guest}@example.com",)
+    return (
+        f"ATTENDEE;PARTSTAT={status};CN={guest.title()}:MAILTO:{guest}@example.com",
+    )
 
 
 ORIGINAL = [f"X-MS-OLK-ORIGINALSTART:{at(9, 1)}Z", f"X-MS-OLK-ORIGINALEND:{at(10, 1)}Z"]
 
 EXCHANGE = [
-    Step("invitation", [exchange("REQUEST", 0, 10, "bob", "carol", "room")], (10, 10, 10)),
+    Step(
+        "invitation", [exchange("REQUEST", 0, 10, "bob", "carol", "room")], (10, 10, 10)
+    ),
     Step(
         "counter of one date",
         [
@@ -159,7 +163,15 @@ EXCHANGE = [
     ),
     Step(
         "answer",
-        [exchange("REPLY", 0, 10, summary="Accepted: Planning", extra=answer("carol", "ACCEPTED"))],
+        [
+            exchange(
+                "REPLY",
+                0,
+                10,
+                summary="Accepted: Planning",
+                extra=answer("carol", "ACCEPTED"),
+            )
+        ],
         (10, 10, 10),
     ),
     Step(
@@ -178,7 +190,12 @@ EXCHANGE = [
         (10, 10, 10),
     ),
     Step("update", [exchange("REQUEST", 1, 11, "bob", "carol", "room")], (11, 11, 11)),
-    Step("guest taken off", [exchange("REQUEST", 2, 11, "carol", "room")], (11, 11, 11), guests="carol"),
+    Step(
+        "guest taken off",
+        [exchange("REQUEST", 2, 11, "carol", "room")],
+        (11, 11, 11),
+        guests="carol",
+    ),
     Step(
         "that guest is told",
         [exchange("CANCEL", 2, 11, "bob", summary="Canceled: Planning")],
@@ -188,7 +205,9 @@ EXCHANGE = [
     Step(
         "a date is cancelled",
         [
-            exchange("CANCEL", 3, 11, "carol", "room", day=1, summary="Canceled: Planning").replace(
+            exchange(
+                "CANCEL", 3, 11, "carol", "room", day=1, summary="Canceled: Planning"
+            ).replace(
                 "RRULE:FREQ=DAILY;COUNT=3;INTERVAL=1",
                 f"RECURRENCE-ID;TZID=W. Europe Standard Time:{at(11, 1)}",
             )
@@ -196,11 +215,17 @@ EXCHANGE = [
         (11, None, 11),
         guests="carol",
     ),
-    Step("cancel", [exchange("CANCEL", 4, 11, "carol", "room", summary="Canceled: Planning")], (None,) * 3),
+    Step(
+        "cancel",
+        [exchange("CANCEL", 4, 11, "carol", "room", summary="Canceled: Planning")],
+        (None,) * 3,
+    ),
 ]
 
 
-def sabre(method: str, *lines: str, sequence: int, hour: int = 10, summary: str = "Planung") -> str:
+def sabre(
+    method: str, *lines: str, sequence: int, hour: int = 10, summary: str = "Planung"
+) -> str:
     """A message of sabre/vobject about a single meeting."""
     zone = ";TZID=Europe/Berlin:"
     return "\r\n".join(
@@ -241,7 +266,11 @@ def to(guest: str) -> str:
 
 
 SABRE = [
-    Step("invitation", [sabre("REQUEST", *invited("bob", "carol", "room-small"), sequence=0)], (10,)),
+    Step(
+        "invitation",
+        [sabre("REQUEST", *invited("bob", "carol", "room-small"), sequence=0)],
+        (10,),
+    ),
     Step(
         "counter",
         [
@@ -257,12 +286,29 @@ SABRE = [
     ),
     Step(
         "answer",
-        [sabre("REPLY", "ATTENDEE;PARTSTAT=ACCEPTED;CN=carol:mailto:carol@example.com", sequence=0)],
+        [
+            sabre(
+                "REPLY",
+                "ATTENDEE;PARTSTAT=ACCEPTED;CN=carol:mailto:carol@example.com",
+                sequence=0,
+            )
+        ],
         (10,),
     ),
-    Step("counter is declined", [sabre("DECLINECOUNTER", to("bob"), sequence=0)], (10,)),
-    Step("update", [sabre("REQUEST", *invited("bob", "carol", "room-small"), sequence=1, hour=13)], (13,)),
-    Step("guest taken off", [sabre("CANCEL", to("bob"), sequence=2, hour=13)], (13,), held=1),
+    Step(
+        "counter is declined", [sabre("DECLINECOUNTER", to("bob"), sequence=0)], (10,)
+    ),
+    Step(
+        "update",
+        [sabre("REQUEST", *invited("bob", "carol", "room-small"), sequence=1, hour=13)],
+        (13,),
+    ),
+    Step(
+        "guest taken off",
+        [sabre("CANCEL", to("bob"), sequence=2, hour=13)],
+        (13,),
+        held=1,
+    ),
     Step(
         "the others are told",
         [sabre("REQUEST", *invited("carol", "room-small"), sequence=2, hour=13)],
@@ -276,18 +322,27 @@ SABRE = [
         guests="carol",
         held=1,
     ),
-    Step("cancel to the other", [sabre("CANCEL", to("room-small"), sequence=3, hour=13)], (None,)),
+    Step(
+        "cancel to the other",
+        [sabre("CANCEL", to("room-small"), sequence=3, hour=13)],
+        (None,),
+    ),
 ]
 
 
-@pytest.mark.parametrize("conversation", [EXCHANGE, SABRE], ids=["Exchange", "sabre/vobject"])
+@pytest.mark.parametrize(
+    "conversation", [EXCHANGE, SABRE], ids=["Exchange", "sabre/vobject"]
+)
 def test_conversation(office: Office, conversation: list[Step]) -> None:
     """After each message the reservations are those of the meeting as its organizer has it by then."""
     folder = office.folder / "mail"
     folder.mkdir()
     office.change(
         ('path = "office.ics"', 'path = "mail"'),
-        ('"bob@example.com" = "2"', '"bob@example.com" = "2"\n"carol@example.com" = "4"'),
+        (
+            '"bob@example.com" = "2"',
+            '"bob@example.com" = "2"\n"carol@example.com" = "4"',
+        ),
     )
     number = 0
     for step in conversation:
@@ -298,7 +353,9 @@ def test_conversation(office: Office, conversation: list[Step]) -> None:
             report = reconciler.cycle()
         assert _booked(office) == _wanted(step), step.name
         assert report.counts["held"] == step.held, step.name
-        reasons = {change.reason for change in report.plan.changes} if report.plan else set()
+        reasons = (
+            {change.reason for change in report.plan.changes} if report.plan else set()
+        )
         assert (Reason.NOT_THE_ORGANIZER in reasons) == bool(step.held), step.name
         assert (report.counts["quarantined"], report.error) == (0, None), step.name
 
@@ -307,7 +364,10 @@ def _booked(office: Office) -> dict[datetime, set[str]]:
     """Who takes part in the live reservations of the small room, by their start."""
     found = office.reservations()
     assert {r["room_id"] for r in found} <= {SMALL_ROOM}
-    return {datetime.fromtimestamp(r["start_time"] / 1000, BERLIN): set(r["participants"]) for r in found}
+    return {
+        datetime.fromtimestamp(r["start_time"] / 1000, BERLIN): set(r["participants"])
+        for r in found
+    }
 
 
 def _wanted(step: Step) -> dict[datetime, set[str]]:
@@ -315,5 +375,7 @@ def _wanted(step: Step) -> dict[datetime, set[str]]:
     wanted: dict[datetime, set[str]] = {}
     for day, hour in enumerate(step.hours):
         if hour is not None:
-            wanted[datetime.combine(FIRST_DAY + timedelta(days=day), time(hour), BERLIN)] = guests
+            wanted[
+                datetime.combine(FIRST_DAY + timedelta(days=day), time(hour), BERLIN)
+            ] = guests
     return wanted

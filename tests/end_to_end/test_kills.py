@@ -61,7 +61,9 @@ class World(Office):
         """Its reservations by UID."""
         found: dict[str, list[str]] = {}
         for reservation in self.reservations(live=live):
-            uid, _, number = reservation["topic"].removeprefix("Meeting ").partition("-")
+            uid, _, number = (
+                reservation["topic"].removeprefix("Meeting ").partition("-")
+            )
             if number == str(self.number):
                 found.setdefault(uid, []).append(reservation["reservation_id"])
         return found
@@ -69,7 +71,10 @@ class World(Office):
     def places(self) -> Places:
         """Where its live reservations are; no UID may have two."""
         names = {room: name for name, room in self.rooms.items()}
-        by_id = {reservation["reservation_id"]: reservation for reservation in self.reservations()}
+        by_id = {
+            reservation["reservation_id"]: reservation
+            for reservation in self.reservations()
+        }
         found: Places = {}
         for uid, (reservation_id,) in self.ids().items():
             there = by_id[reservation_id]
@@ -125,10 +130,15 @@ class Scenario:
 SCENARIOS = {
     "create": Scenario({}, {"a": (None, EARLY), "b": ("small", EARLY)}, made=2),
     "create without marks": Scenario(
-        {}, {"a": (None, EARLY)}, made=1, settings=(("[reservation]", "[reservation]\nmarker = false"),)
+        {},
+        {"a": (None, EARLY)},
+        made=1,
+        settings=(("[reservation]", "[reservation]\nmarker = false"),),
     ),
     "update": Scenario({"a": (None, EARLY)}, {"a": (None, LATER)}, made=1),
-    "cancel": Scenario({"a": (None, EARLY), "b": ("small", EARLY)}, {"b": ("small", EARLY)}, made=2),
+    "cancel": Scenario(
+        {"a": (None, EARLY), "b": ("small", EARLY)}, {"b": ("small", EARLY)}, made=2
+    ),
     "room change": Scenario({"a": ("small", EARLY)}, {"a": ("large", EARLY)}, made=1),
     "swap of rooms": Scenario(
         {"a": ("small", EARLY), "b": ("large", EARLY)},
@@ -158,7 +168,12 @@ SCENARIOS = {
         {"a": (None, EARLY), "b": ("small", EARLY), "c": ("large", EARLY)},
         {"c": ("large", EARLY)},
         made=3,
-        settings=(("[reservation]", '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]'),),
+        settings=(
+            (
+                "[reservation]",
+                '[safety]\ncancel_share = "1%"\ncancel_floor = 0\n[reservation]',
+            ),
+        ),
         prepare=_approve_what_is_held,
     ),
 }
@@ -237,11 +252,16 @@ def _prepared(world: World, scenario: Scenario) -> dict[str, list[str]]:
 
 
 def _wait_for_what_is_late(world: World) -> None:
-    while any(entry["fault"] == "late" and entry["code"] is None for entry in world.control("requests")):
+    while any(
+        entry["fault"] == "late" and entry["code"] is None
+        for entry in world.control("requests")
+    ):
         time.sleep(0.02)
 
 
-def _check_recovery(world: World, scenario: Scenario, ids: dict[str, list[str]]) -> None:
+def _check_recovery(
+    world: World, scenario: Scenario, ids: dict[str, list[str]]
+) -> None:
     """Plain cycles make it right: at once, when lost requests can no longer arrive, with the drift check."""
     clock = Clock()
     with at_work(world.config, clock) as reconciler:
@@ -257,19 +277,29 @@ def _check_recovery(world: World, scenario: Scenario, ids: dict[str, list[str]])
     assert world.places() == scenario.after
     assert sum(map(len, world.ids(live=False).values())) == scenario.made
     for uid, kept in world.ids().items():
-        assert kept == ids.get(uid, kept)[:1], "an update keeps its reservation, the oldest of two stays"
+        assert kept == ids.get(uid, kept)[:1], (
+            "an update keeps its reservation, the oldest of two stays"
+        )
 
 
 def _die_everywhere(
-    scenario: Scenario, way: Way, worlds: Callable[[], World], mortal: Callable[[Order], End], step: int = 1
+    scenario: Scenario,
+    way: Way,
+    worlds: Callable[[], World],
+    mortal: Callable[[Order], End],
+    step: int = 1,
 ) -> list[str]:
     """Let a cycle die at each point in turn (or each `step`th), recover, and give the names of the points."""
     points: list[str] = []
     for at in count(1, step):
         world = worlds()
         ids = _prepared(world, scenario)
-        end = mortal(Order(str(world.config), way, at, scenario.force, scenario.at_once))
-        print(f"killed {way} at point {at}: {end.where}")  # shown when the next line fails
+        end = mortal(
+            Order(str(world.config), way, at, scenario.force, scenario.at_once)
+        )
+        print(
+            f"killed {way} at point {at}: {end.where}"
+        )  # shown when the next line fails
         _check_recovery(world, scenario, ids)
         world.fault()
         if not end.killed:
@@ -280,11 +310,19 @@ def _die_everywhere(
 
 def _some_and_all(names: Iterable[object], some: Mapping[object, int]) -> list[object]:
     """Return every case at each step, which is slow, after some at each so manyth, which always run."""
-    every = [pytest.param(name, 1, id=f"{name}, each", marks=pytest.mark.slow) for name in names]
-    return [*(pytest.param(name, step, id=f"{name}, some") for name, step in some.items()), *every]
+    every = [
+        pytest.param(name, 1, id=f"{name}, each", marks=pytest.mark.slow)
+        for name in names
+    ]
+    return [
+        *(pytest.param(name, step, id=f"{name}, some") for name, step in some.items()),
+        *every,
+    ]
 
 
-@pytest.mark.parametrize(("name", "step"), _some_and_all(SCENARIOS, {"create": 4, "swap of rooms": 3}))
+@pytest.mark.parametrize(
+    ("name", "step"), _some_and_all(SCENARIOS, {"create": 4, "swap of rooms": 3})
+)
 def test_a_kill_between_any_two_steps_does_no_harm(
     worlds: Callable[[], World], mortal: Callable[[Order], End], name: str, step: int
 ) -> None:
@@ -323,7 +361,9 @@ def test_a_kill_while_a_request_is_on_its_way_does_no_harm(
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_kill_at_any_line_does_no_harm(tmp_path: Path, mortal: Callable[[Order], End], name: str) -> None:
+def test_a_kill_at_any_line_does_no_harm(
+    tmp_path: Path, mortal: Callable[[Order], End], name: str
+) -> None:
     """The points of the other tests are no lucky choice: each 97th line of code is one as well."""
     with ExitStack() as stack:
 

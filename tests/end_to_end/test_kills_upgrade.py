@@ -55,7 +55,9 @@ def copy_rows(source: Path, target: Path) -> None:
             ):
                 continue
             names = ", ".join(sorted(shared))
-            connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM former.{table}")
+            connection.execute(
+                f"INSERT INTO main.{table} ({names}) SELECT {names} FROM former.{table}"
+            )
 
 
 def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
@@ -63,10 +65,15 @@ def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
     return [name for (name,) in connection.execute(query)]
 
 
-def _columns(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, bool]:
+def _columns(
+    connection: sqlite3.Connection, schema: str, table: str
+) -> dict[str, bool]:
     """Return the columns of a table; True where a row cannot do without it."""
     rows = connection.execute(f"PRAGMA {schema}.table_info({table})")
-    return {name: bool(required) and default is None for _, name, _, required, default, _ in rows}
+    return {
+        name: bool(required) and default is None
+        for _, name, _, required, default, _ in rows
+    }
 
 
 def use_former_schema(office: Office, revision: str) -> None:
@@ -99,7 +106,9 @@ def killed_while_converting(config: Path, at: int) -> bool:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    assert killed or os.waitstatus_to_exitcode(status) == 0, "the conversion failed; its trace stands above"
+    assert killed or os.waitstatus_to_exitcode(status) == 0, (
+        "the conversion failed; its trace stands above"
+    )
     return killed
 
 
@@ -135,7 +144,11 @@ def test_a_kill_between_any_two_statements_of_a_conversion_loses_nothing(
 ) -> None:
     """Wherever a conversion dies, the next start ends it, knows each booking and writes nothing."""
     office = make_office()
-    events = (vevent("a", ahead(2)), vevent("b", ahead(3), room="large"), vevent("c", ahead(4), room=None))
+    events = (
+        vevent("a", ahead(2)),
+        vevent("b", ahead(3), room="large"),
+        vevent("c", ahead(4), room=None),
+    )
     office.write(*events)
     assert once_quietly(office).counts["created"] == 3
     before = office.reservations(live=False)
@@ -152,8 +165,14 @@ def test_a_kill_between_any_two_statements_of_a_conversion_loses_nothing(
             break
         deaths += 1
         with open_ledger(load(office.folder / "syncd.toml"), owner=True) as ledger:
-            assert sorted(booking.key.uid for booking in ledger.bookings.current()) == ["a", "b", "c"]
-            assert {booking.state.value for booking in ledger.bookings.current()} == {"booked"}
+            assert sorted(booking.key.uid for booking in ledger.bookings.current()) == [
+                "a",
+                "b",
+                "c",
+            ]
+            assert {booking.state.value for booking in ledger.bookings.current()} == {
+                "booked"
+            }
     assert deaths > 3, "a conversion has several steps"
     office.forget_requests()
     report = once_quietly(office)

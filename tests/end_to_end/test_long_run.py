@@ -27,21 +27,27 @@ ROOM_TABLES = "".join(
 
 def people(count: int) -> str:
     """A people file."""
-    return "address,user_id\n" + "".join(f"person{n}@example.com,u{n}\n" for n in range(count))
+    return "address,user_id\n" + "".join(
+        f"person{n}@example.com,u{n}\n" for n in range(count)
+    )
 
 
 def meeting(number: int) -> str:
     """One of many quarters of an hour, no two in one room at once, with four of the people."""
     room, slot = number % ROOMS, number // ROOMS
     start = ahead(1 + slot // PER_DAY, 6 + slot % PER_DAY // 4, slot % 4 * 15)
-    guests = [f"ATTENDEE:mailto:person{(number * 7 + k) % 200}@example.com" for k in range(4)]
+    guests = [
+        f"ATTENDEE:mailto:person{(number * 7 + k) % 200}@example.com" for k in range(4)
+    ]
     return event(f"m{number}", start, 15, f"LOCATION:Hall {room}", *guests, room=None)
 
 
 def with_meetings(office: Office, count: int) -> Office:
     """The office with so many meetings in 5 rooms with 200 people."""
     (office.folder / "people.csv").write_text(people(200))
-    office.change(("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]'))
+    office.change(
+        ("[people.addresses]", '[people]\nfile = "people.csv"\n[people.addresses]')
+    )
     office.change(("[[sources]]", ROOM_TABLES + "[[sources]]"))
     office.write(*map(meeting, range(count)))
     return office
@@ -51,7 +57,14 @@ def on_a_terminal(office: Office, interrupt_after: int | None) -> tuple[int, str
     """Run `once` on a pseudo-terminal; Ctrl-C after so many bookings. Returns exit code and screen text."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "once"],
+        [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(office.folder / "syncd.toml"),
+            "once",
+        ],
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -66,7 +79,10 @@ def on_a_terminal(office: Office, interrupt_after: int | None) -> tuple[int, str
         except OSError:  # the terminal is gone with its last user
             break
         text += b"" if chunk == b"wait" else chunk
-        if interrupt_after is not None and len(office.reservations()) >= interrupt_after:
+        if (
+            interrupt_after is not None
+            and len(office.reservations()) >= interrupt_after
+        ):
             process.send_signal(signal.SIGINT)
             interrupt_after = None
     os.close(master)
@@ -85,13 +101,17 @@ def test_a_long_run_is_interrupted_and_continued(
 ) -> None:
     """A long run shows its progress, ends in order on Ctrl-C, goes on where it was, books nothing twice."""
     with_meetings(office, count)
-    office.change((f"requests_per_second = {RATE}", f"requests_per_second = {first_rate}"))
+    office.change(
+        (f"requests_per_second = {RATE}", f"requests_per_second = {first_rate}")
+    )
     code, screen = on_a_terminal(office, interrupt_after=first)
     assert code == 130
     assert "goes on from here" in screen
     some = len(office.reservations())
     assert first <= some < count
-    office.change((f"requests_per_second = {first_rate}", f"requests_per_second = {RATE}"))
+    office.change(
+        (f"requests_per_second = {first_rate}", f"requests_per_second = {RATE}")
+    )
     began = time.monotonic()
     code, screen = on_a_terminal(office, interrupt_after=None)
     seconds = time.monotonic() - began
@@ -106,4 +126,6 @@ def test_a_long_run_is_interrupted_and_continued(
     office.forget_requests()
     assert office.once()["counts"]["unchanged"] == count
     assert office.writes() == []
-    print(f"{count - some} meetings in {seconds:.1f} s, {(count - some) / seconds:.0f}/s")
+    print(
+        f"{count - some} meetings in {seconds:.1f} s, {(count - some) / seconds:.0f}/s"
+    )

@@ -30,7 +30,9 @@ def connect() -> Iterator[Connect]:
     with ExitStack() as stack:
 
         def begin(**switches: Any) -> TuyaApi:
-            running = stack.enter_context(Sandbox(SandboxSettings(switches=switches)).running())
+            running = stack.enter_context(
+                Sandbox(SandboxSettings(switches=switches)).running()
+            )
             api = TuyaApi(
                 endpoint=running.url,
                 client_id=running.client_id,
@@ -86,29 +88,43 @@ def _found(api: TuyaApi, bookings: Sequence[Booking], density: float) -> int:
 def test_what_lies_close_together_is_listed(connect: Connect, window: str) -> None:
     """Ten reservations of a morning are one call, whatever the window of a list means."""
     api = connect(list_window=window)
-    assert _found(api, [_book(api, ahead(2) + n * HOUR / 3) for n in range(10)], MANY) == 1
+    assert (
+        _found(api, [_book(api, ahead(2) + n * HOUR / 3) for n in range(10)], MANY) == 1
+    )
 
 
-def test_what_lies_far_apart_is_listed_where_little_lies_between(connect: Connect) -> None:
+def test_what_lies_far_apart_is_listed_where_little_lies_between(
+    connect: Connect,
+) -> None:
     """The ten reservations of a month in a small office are one call."""
     api = connect()
-    assert _found(api, [_book(api, ahead(2) + n * 3 * DAY) for n in range(10)], FEW) == 1
+    assert (
+        _found(api, [_book(api, ahead(2) + n * 3 * DAY) for n in range(10)], FEW) == 1
+    )
 
 
-def test_what_lies_far_apart_among_many_is_asked_for_one_by_one(connect: Connect) -> None:
+def test_what_lies_far_apart_among_many_is_asked_for_one_by_one(
+    connect: Connect,
+) -> None:
     """A list of a month would have many pages, so each reservation is one call."""
     api = connect()
-    assert _found(api, [_book(api, ahead(2) + n * 3 * DAY) for n in range(10)], MANY) == 10
+    assert (
+        _found(api, [_book(api, ahead(2) + n * 3 * DAY) for n in range(10)], MANY) == 10
+    )
 
 
 def test_each_crowd_is_listed_by_itself(connect: Connect) -> None:
     """Two mornings far apart are two lists, and a single meeting in between is one call."""
     api = connect()
-    mornings = [_book(api, ahead(day) + n * HOUR / 3) for day in (2, 20) for n in range(6)]
+    mornings = [
+        _book(api, ahead(day) + n * HOUR / 3) for day in (2, 20) for n in range(6)
+    ]
     assert _found(api, [*mornings, _book(api, ahead(11))], MANY) == 3
 
 
-@pytest.mark.parametrize("creators", [("3",), ("3", "4")], ids=["one creator", "two creators"])
+@pytest.mark.parametrize(
+    "creators", [("3",), ("3", "4")], ids=["one creator", "two creators"]
+)
 def test_where_others_fill_the_pages_one_is_looked_at_in_vain(
     connect: Connect, creators: tuple[str, ...]
 ) -> None:
@@ -120,7 +136,9 @@ def test_where_others_fill_the_pages_one_is_looked_at_in_vain(
     assert _found(api, ours, FEW) == 1 + len(ours)
 
 
-def test_what_others_booked_is_not_listed_with_what_one_person_did(connect: Connect) -> None:
+def test_what_others_booked_is_not_listed_with_what_one_person_did(
+    connect: Connect,
+) -> None:
     """Where all are of one creator, reservations of others fill no page."""
     api = connect(page_cap=5)
     ours = [_book(api, ahead(2 + n)) for n in range(8)]
@@ -143,7 +161,9 @@ def test_a_reservation_that_is_gone_is_left_out(connect: Connect) -> None:
         assert look_up(bookings, other, MANY) == {}
 
 
-def test_meetings_far_apart_are_looked_for_without_what_lies_between(make_office: Any) -> None:
+def test_meetings_far_apart_are_looked_for_without_what_lies_between(
+    make_office: Any,
+) -> None:
     """Before its first creates a process lists the days of the new meetings, not all from first to last."""
     office = make_office(switches=("page_cap=5",))
     between = [event(f"e{n}", ahead(3 + n // 10, 6 + n % 10)) for n in range(30)]

@@ -40,16 +40,23 @@ def _book_all(office: Office, lag_s: float) -> Effort:
                 return Effort(cycle, calls, time.monotonic() - began)
             time.sleep(lag_s + 0.1)
             clock.later += INTERVAL
-    raise AssertionError(f"still not booked after {MOST_CYCLES} cycles: {report.counts}")
+    raise AssertionError(
+        f"still not booked after {MOST_CYCLES} cycles: {report.counts}"
+    )
 
 
 def _check(make_office: Any, meetings: int, lag_s: float) -> Effort:
     # Without rooms, so that no conflict hides a second booking.
     office: Office = make_office(
-        faults=("lost:on=create,every=3", "closed:on=create,every=5"), switches=(f"list_lag={lag_s}",)
+        faults=("lost:on=create,every=3", "closed:on=create,every=5"),
+        switches=(f"list_lag={lag_s}",),
     )
-    starts = [ahead(1 + n % 5, 6) + timedelta(minutes=n // 5 * 5) for n in range(meetings)]
-    office.write(*(event(f"m{n}", start, 30, room=None) for n, start in enumerate(starts)))
+    starts = [
+        ahead(1 + n % 5, 6) + timedelta(minutes=n // 5 * 5) for n in range(meetings)
+    ]
+    office.write(
+        *(event(f"m{n}", start, 30, room=None) for n, start in enumerate(starts))
+    )
     effort = _book_all(office, lag_s)
     # Every create that never arrived is sent once more; looking costs a page of a list for many at a time,
     # and one question for each that a list does not have yet: the lag is real, so on a busy machine for most.
@@ -66,7 +73,9 @@ def _check(make_office: Any, meetings: int, lag_s: float) -> Effort:
     return effort
 
 
-@pytest.mark.parametrize(("meetings", "lag_s"), [(80, 0.3), pytest.param(200, 1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("meetings", "lag_s"), [(80, 0.3), pytest.param(200, 1.0, marks=pytest.mark.slow)]
+)
 def test_lost_answers_and_a_late_list_book_nothing_twice(
     make_office: Any, meetings: int, lag_s: float
 ) -> None:

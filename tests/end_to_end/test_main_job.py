@@ -12,14 +12,20 @@ from tests.conftest import HANG_S, LARGE_ROOM, SMALL_ROOM, Office, ahead, event
 
 def actions(plan: Any) -> list[tuple[str, str]]:
     """Action and UID of each change that is neither waiting nor skipped."""
-    return [(c["action"], c["uid"]) for c in plan["changes"] if c["action"] not in ("wait", "skip")]
+    return [
+        (c["action"], c["uid"])
+        for c in plan["changes"]
+        if c["action"] not in ("wait", "skip")
+    ]
 
 
 def announced(office: Office) -> Any:
     """The plan, checked against what a cycle then does."""
     ran = office.run("plan", "--json")
     counts = ran.json["counts"]
-    assert ran.code == (3 if counts["create"] + counts["update"] + counts["cancel"] else 0)
+    assert ran.code == (
+        3 if counts["create"] + counts["update"] + counts["cancel"] else 0
+    )
     before = len(office.writes())
     done = office.run("once", "--json")
     assert done.code == 0, done.err
@@ -29,12 +35,17 @@ def announced(office: Office) -> Any:
         counts["update"],
         counts["cancel"],
     )
-    assert len(office.writes()) - before == counts["create"] + counts["update"] + counts["cancel"]
+    assert (
+        len(office.writes()) - before
+        == counts["create"] + counts["update"] + counts["cancel"]
+    )
     assert office.run("plan", "--json").code == 0
     return ran.json
 
 
-def test_each_occurrence_is_booked_once_and_a_quiet_world_costs_nothing(office: Office) -> None:
+def test_each_occurrence_is_booked_once_and_a_quiet_world_costs_nothing(
+    office: Office,
+) -> None:
     """A series and a single event are booked once each; a second cycle sends no mutating call."""
     office.write(
         event("single", ahead(1)),
@@ -44,7 +55,10 @@ def test_each_occurrence_is_booked_once_and_a_quiet_world_costs_nothing(office: 
     assert [c["recurrence_id"] for c in plan["changes"] if c["uid"] == "series"] == [
         f"{ahead(day, 11):%Y%m%dT%H%M%SZ}" for day in (1, 2, 3, 4)
     ]
-    assert [r["room_id"] for r in office.reservations()] == [SMALL_ROOM, *[LARGE_ROOM] * 4]
+    assert [r["room_id"] for r in office.reservations()] == [
+        SMALL_ROOM,
+        *[LARGE_ROOM] * 4,
+    ]
     office.forget_requests()
     again = office.once()
     assert again["counts"]["unchanged"] == 5
@@ -61,7 +75,10 @@ def test_moving_a_meeting_is_one_put_on_the_same_id(office: Office) -> None:
     office.write(event("m", ahead(1, 14)))
     plan = announced(office)
     (change,) = plan["changes"]
-    assert (change["action"], change["changed"]) == ("update", ["start_time", "end_time"])
+    assert (change["action"], change["changed"]) == (
+        "update",
+        ["start_time", "end_time"],
+    )
     assert change["payload"]["modifier"] == "3"
     (after,) = office.reservations()
     assert after["reservation_id"] == before["reservation_id"]
@@ -88,7 +105,11 @@ def test_a_removed_event_cancels(office: Office) -> None:
     announced(office)
     office.write(event("n", ahead(2)))
     (change,) = announced(office)["changes"]
-    assert (change["action"], change["reason"], change["uid"]) == ("cancel", "event_gone", "m")
+    assert (change["action"], change["reason"], change["uid"]) == (
+        "cancel",
+        "event_gone",
+        "m",
+    )
     assert len(office.reservations()) == 1
 
 
@@ -140,7 +161,11 @@ def test_a_meeting_that_comes_back_is_booked_anew(office: Office) -> None:
     announced(office)
     office.write(event("m", ahead(1)), event("n", ahead(2)))
     assert actions(announced(office)) == [("create", "m")]
-    marks = [r["description"] for r in office.reservations(live=False) if r["topic"] == "Meeting m"]
+    marks = [
+        r["description"]
+        for r in office.reservations(live=False)
+        if r["topic"] == "Meeting m"
+    ]
     assert len(set(marks)) == 2
 
 
@@ -183,11 +208,18 @@ def test_modes_limit_what_is_written(office: Office) -> None:
 @pytest.mark.slow
 def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
     """A refused meeting says who holds the room, and is booked when our own plan frees the slot."""
-    office.write(event("first", ahead(1), 60, "CREATED:20260101T000000Z"), event("other", ahead(3)))
+    office.write(
+        event("first", ahead(1), 60, "CREATED:20260101T000000Z"),
+        event("other", ahead(3)),
+    )
     office.once()
     (held, _) = office.reservations()
     second = event("second", ahead(1), 60, "CREATED:20260102T000000Z")
-    office.write(event("first", ahead(1), 60, "CREATED:20260101T000000Z"), event("other", ahead(3)), second)
+    office.write(
+        event("first", ahead(1), 60, "CREATED:20260101T000000Z"),
+        event("other", ahead(3)),
+        second,
+    )
     done = office.run("once", "--json")
     assert (done.code, done.json["counts"]["refused"]) == (1, 1)
     (refused,) = [b for b in office.status()["bookings"] if b["state"] == "refused"]
@@ -198,7 +230,10 @@ def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
     assert office.writes() == []
     office.write(event("other", ahead(3)), second)
     assert office.once()["counts"]["created"] == 1
-    assert [r["topic"] for r in office.reservations()] == ["Meeting second", "Meeting other"]
+    assert [r["topic"] for r in office.reservations()] == [
+        "Meeting second",
+        "Meeting other",
+    ]
 
 
 def test_a_booking_that_needs_approval_says_so(office: Office) -> None:
@@ -210,7 +245,9 @@ def test_a_booking_that_needs_approval_says_so(office: Office) -> None:
     try:
         while process.poll() is None:
             if found := office.reservations(live=False):
-                office.control(f"reservations/{found[0]['reservation_id']}", {"status": 2})
+                office.control(
+                    f"reservations/{found[0]['reservation_id']}", {"status": 2}
+                )
                 break
         office.fault()
     finally:
@@ -230,10 +267,14 @@ def test_a_lost_answer_is_settled_by_looking(make_office: Any) -> None:
     assert office.writes() == ["create"] * 6
 
 
-def test_a_create_that_never_arrived_is_repeated_only_after_its_validity(make_office: Any) -> None:
+def test_a_create_that_never_arrived_is_repeated_only_after_its_validity(
+    make_office: Any,
+) -> None:
     """A request that is lost on its way is looked for until it can no longer arrive, then sent once more."""
     office = make_office(faults=("closed:on=create,times=1",))
-    office.change(("requests_per_second", 'request_validity = "1s"\nrequests_per_second'))
+    office.change(
+        ("requests_per_second", 'request_validity = "1s"\nrequests_per_second')
+    )
     office.write(event("m", ahead(1)))
     done = office.run("once", "--json")
     assert (done.code, done.json["counts"]["in_doubt"]) == (1, 1)
@@ -247,7 +288,10 @@ def test_a_create_that_never_arrived_is_repeated_only_after_its_validity(make_of
 
 def test_a_lost_ledger_books_nothing_twice(office: Office) -> None:
     """Without its ledger the program finds its reservations by their marks."""
-    office.write(event("m", ahead(1)), event("s", ahead(1, 12), 30, "RRULE:FREQ=DAILY;COUNT=3", room="large"))
+    office.write(
+        event("m", ahead(1)),
+        event("s", ahead(1, 12), 30, "RRULE:FREQ=DAILY;COUNT=3", room="large"),
+    )
     office.once()
     for file in office.folder.glob("state.db*"):
         file.unlink()

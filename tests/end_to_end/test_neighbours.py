@@ -26,7 +26,8 @@ def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
     """A booking waits for approval, and is booked when the approver passes it."""
     tenant = as_tenant(office)
     setting = tenant.post(
-        "/v2.0/iot-03/meeting-settings/approvals", {"approval_type": "anyOneSign", "approval_uids": ["boss"]}
+        "/v2.0/iot-03/meeting-settings/approvals",
+        {"approval_type": "anyOneSign", "approval_uids": ["boss"]},
     )["result"]
     room = tenant.post(
         "/v2.0/iot-03/meeting-rooms",
@@ -49,9 +50,12 @@ def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
     assert office.once()["counts"]["created"] == 1
     (booking,) = office.status()["bookings"]
     assert booking["state"] == "approval"
-    (task,) = tenant.get("/v2.0/iot-03/meeting-approvals", {"type": "0", "uid": "boss"})["result"]["list"]
+    (task,) = tenant.get(
+        "/v2.0/iot-03/meeting-approvals", {"type": "0", "uid": "boss"}
+    )["result"]["list"]
     tenant.post(
-        f"/v2.0/iot-03/meeting-approvals/{task['id']}/actions/submit", {"uid": "boss", "action": "pass"}
+        f"/v2.0/iot-03/meeting-approvals/{task['id']}/actions/submit",
+        {"uid": "boss", "action": "pass"},
     )
     office.run("once", "--force", "--json")
     (booking,) = office.status()["bookings"]
@@ -66,7 +70,9 @@ def test_what_a_person_cancels_in_tuya_stays_cancelled(office: Office) -> None:
     office.control(f"reservations/{first['reservation_id']}", {"status": 3})
     office.forget_requests()
     assert office.run("once", "--force", "--json").code == 0
-    assert [b["state"] for b in office.status()["bookings"] if b["uid"] == "m"] == ["released"]
+    assert [b["state"] for b in office.status()["bookings"] if b["uid"] == "m"] == [
+        "released"
+    ]
     assert office.writes() == []
     office.write(event("m", ahead(1, 15)), event("n", ahead(2)))
     assert office.once()["counts"]["created"] == 1
@@ -77,7 +83,8 @@ def test_unknown_people_are_asked_of_the_directory(office: Office) -> None:
     """With people.lookup an address is looked up once, and the answer remembered."""
     tenant = as_tenant(office)
     user = tenant.post(
-        "/v1.0/iot-03/users", {"name": "Zoe", "email": "zoe@example.com", "user_account": "zoe"}
+        "/v1.0/iot-03/users",
+        {"name": "Zoe", "email": "zoe@example.com", "user_account": "zoe"},
     )["result"]
     office.change(("[people.addresses]", "[people]\nlookup = true\n[people.addresses]"))
     guests = ("ATTENDEE:mailto:zoe@example.com", "ATTENDEE:mailto:nobody@example.com")
@@ -90,10 +97,16 @@ def test_unknown_people_are_asked_of_the_directory(office: Office) -> None:
 
 def test_unmapped_people_can_reject_their_event(office: Office) -> None:
     """people.unmapped = reject lists the event as refused and asks for a person; mapping it books it."""
-    office.change(("[people.addresses]", '[people]\nunmapped = "reject"\n[people.addresses]'))
+    office.change(
+        ("[people.addresses]", '[people]\nunmapped = "reject"\n[people.addresses]')
+    )
     office.write(event("m", ahead(1), 60, "ATTENDEE:mailto:zoe@example.com"))
     done = office.run("once", "--json")
-    assert (done.code, done.json["counts"]["refused"], done.json["counts"]["created"]) == (1, 1, 0)
+    assert (
+        done.code,
+        done.json["counts"]["refused"],
+        done.json["counts"]["created"],
+    ) == (1, 1, 0)
     (booking,) = office.status()["bookings"]
     assert (booking["state"], booking["reason"]) == ("refused", "unmapped_person")
     office.change(("[people.addresses]", '[people.addresses]\n"zoe@example.com" = "9"'))
@@ -212,12 +225,18 @@ def test_a_directory_is_read_as_one_source(office: Office) -> None:
     assert "a.ics is cut off" in done.json["sources"][0]["error"]
     for file in folder.iterdir():
         file.unlink()
-    assert office.once()["counts"]["held"] == 0, "files that are gone for a moment mean nothing"
+    assert office.once()["counts"]["held"] == 0, (
+        "files that are gone for a moment mean nothing"
+    )
     office.change(("[calendar]", '[safety]\nfile_grace = "1s"\n[calendar]'))
     while office.run("plan").code == 0:
         time.sleep(0.2)  # until they are gone for a second
     done = office.run("once", "--json")
-    assert (done.code, done.json["counts"]["held"], done.json["counts"]["cancelled"]) == (1, 3, 0)
+    assert (
+        done.code,
+        done.json["counts"]["held"],
+        done.json["counts"]["cancelled"],
+    ) == (1, 3, 0)
     folder.rmdir()
     done = office.run("once", "--json")
     assert "does not exist" in done.json["sources"][0]["error"]

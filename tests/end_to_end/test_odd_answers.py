@@ -30,7 +30,9 @@ def _quiet_log() -> Iterator[list[Any]]:
         yield lines
 
 
-def _cycle(office: Office, later: timedelta = timedelta(), *, force: bool = False) -> CycleReport:
+def _cycle(
+    office: Office, later: timedelta = timedelta(), *, force: bool = False
+) -> CycleReport:
     """One cycle in a process of its own, that much later."""
     clock = Clock()
     clock.later = later
@@ -64,7 +66,11 @@ def _lose_state(office: Office) -> None:
 
 def _three(office: Office) -> list[str]:
     """An office with three meetings; the calendar has a fourth one now."""
-    events = [event("a", ahead(1)), event("b", ahead(2), room=None), event("c", ahead(3), room="large")]
+    events = [
+        event("a", ahead(1)),
+        event("b", ahead(2), room=None),
+        event("c", ahead(3), room="large"),
+    ]
     office.write(*events)
     assert _cycle(office).counts["created"] == 3
     office.write(*events, event("new", ahead(4)))
@@ -81,7 +87,10 @@ ODD: dict[str, dict[str, Any]] = {
     "no status": {"status": ...},
     "year 100000": {"end_time": 3_093_527_980_800_000},
     "negative": {"start_time": -1},
-    "seconds": {"start_time": _ms(ahead(2)) // 1000, "end_time": _ms(ahead(2)) // 1000 + 3600},
+    "seconds": {
+        "start_time": _ms(ahead(2)) // 1000,
+        "end_time": _ms(ahead(2)) // 1000 + 3600,
+    },
     "types": {"topic": [], "participants": {"1": 2}},
     "no topic": {"topic": ...},
     "no creator": {"creator": None},
@@ -90,7 +99,9 @@ ODD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.first(4)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_one_of_ours_that_makes_no_sense(raw_office: Office, raw_api: RawApi, odd: dict[str, Any]) -> None:
+def test_one_of_ours_that_makes_no_sense(
+    raw_office: Office, raw_api: RawApi, odd: dict[str, Any]
+) -> None:
     """It is named and left alone, everything else goes on, and it is forgotten when it is sound again."""
     office = raw_office
     _three(office)
@@ -99,7 +110,11 @@ def test_one_of_ours_that_makes_no_sense(raw_office: Office, raw_api: RawApi, od
     raw_api.edit(reservation_id, **odd)
     raw_api.requests.clear()
     report = _cycle(office, LATER)
-    assert (report.error, report.outcome, report.counts["created"]) == (None, "attention", 1)
+    assert (report.error, report.outcome, report.counts["created"]) == (
+        None,
+        "attention",
+        1,
+    )
     assert raw_api.writes() == ["create"]
     assert _odd(report) == {reservation_id: "unclear_in_tuya"}
     booking = _bookings(office)["b"]
@@ -122,7 +137,9 @@ def test_one_of_ours_that_makes_no_sense_is_sent_when_the_calendar_changes(
     raw_office: Office, raw_api: RawApi, on_change: str
 ) -> None:
     """Nobody repairs it blindly; a change of the calendar makes it right, and a cancel cancels it."""
-    raw_office.change(("[reservation]", f'[drift]\non_change = "{on_change}"\n[reservation]'))
+    raw_office.change(
+        ("[reservation]", f'[drift]\non_change = "{on_change}"\n[reservation]')
+    )
     a, _, c = _three(raw_office)
     for uid in ("a", "b"):
         raw_api.edit(_id_of(raw_office, uid), end_time=...)
@@ -131,7 +148,9 @@ def test_one_of_ours_that_makes_no_sense_is_sent_when_the_calendar_changes(
     _cycle(raw_office, 2 * LATER)
     assert raw_api.writes() == ["create"]
     longer, new = event("b", ahead(2), 90, room=None), event("new", ahead(4))
-    raw_office.write(a.replace("SUMMARY", "STATUS:CANCELLED\r\nSUMMARY"), longer, c, new)
+    raw_office.write(
+        a.replace("SUMMARY", "STATUS:CANCELLED\r\nSUMMARY"), longer, c, new
+    )
     raw_api.requests.clear()
     assert _cycle(raw_office, 2 * LATER).oddities == ()
     report = _cycle(raw_office, 3 * LATER)
@@ -149,7 +168,9 @@ FOREIGN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.first(3)
 @pytest.mark.parametrize("odd", FOREIGN.values(), ids=FOREIGN)
-def test_a_foreign_one_that_makes_no_sense(raw_office: Office, raw_api: RawApi, odd: dict[str, Any]) -> None:
+def test_a_foreign_one_that_makes_no_sense(
+    raw_office: Office, raw_api: RawApi, odd: dict[str, Any]
+) -> None:
     """Already at the first cycle everything is booked beside it."""
     fields = {"start_time": _ms(ahead(2)), "end_time": _ms(ahead(2, 10)), **odd}
     where = {name: value for name, value in fields.items() if name != "reservation_id"}
@@ -183,7 +204,11 @@ def test_a_foreign_one_takes_its_room_as_far_as_it_is_known(
     raw_office: Office, raw_api: RawApi, odd: dict[str, Any], is_taken: bool
 ) -> None:
     """A create that is refused names the one in the way, although it makes no sense; else it is refused."""
-    slot = {"start_time": _ms(ahead(1)), "end_time": _ms(ahead(1, 10)), "room_id": SMALL}
+    slot = {
+        "start_time": _ms(ahead(1)),
+        "end_time": _ms(ahead(1, 10)),
+        "room_id": SMALL,
+    }
     theirs = raw_api.put(**{**slot, **odd})
     raw_api.answers["create"] = lambda _: refused(1109, "no")
     raw_office.write(event("a", ahead(1)))
@@ -199,13 +224,17 @@ def test_a_foreign_one_takes_its_room_as_far_as_it_is_known(
 
 
 @pytest.mark.parametrize("code", [1109, 1, 2_000_000_000, 40000309])
-def test_a_reservation_that_may_not_be_asked_for(raw_office: Office, raw_api: RawApi, code: int) -> None:
+def test_a_reservation_that_may_not_be_asked_for(
+    raw_office: Office, raw_api: RawApi, code: int
+) -> None:
     """Its comparison waits, that of all others is made, once, and new meetings are booked."""
     _three(raw_office)
     closed = _id_of(raw_office, "a")
     raw_api.edit(closed, topic="Changed")
     raw_api.edit(_id_of(raw_office, "b"), status=3)
-    raw_api.answers["get"] = lambda asked: refused(code) if asked.reservation_id == closed else None
+    raw_api.answers["get"] = lambda asked: (
+        refused(code) if asked.reservation_id == closed else None
+    )
     report = _cycle(raw_office, LATER)
     assert (report.error, report.counts["created"]) == (None, 1)
     assert _odd(report) == {closed: "unclear_in_tuya"}
@@ -213,7 +242,10 @@ def test_a_reservation_that_may_not_be_asked_for(raw_office: Office, raw_api: Ra
     assert _bookings(raw_office)["a"].spec.topic == "Meeting a"
     raw_api.requests.clear()
     for minutes in range(1, 4):
-        assert _cycle(raw_office, LATER + minutes * timedelta(minutes=1)).outcome == "attention"
+        assert (
+            _cycle(raw_office, LATER + minutes * timedelta(minutes=1)).outcome
+            == "attention"
+        )
     assert raw_api.requests == []
     assert raw_office.run("plan").code == 1
     raw_api.answers.clear()
@@ -226,7 +258,11 @@ def test_reading_back_that_is_refused(raw_office: Office, raw_api: RawApi) -> No
     raw_api.answers["get"] = lambda _: refused(1109)
     raw_office.write(event("a", ahead(1)), event("b", ahead(3)))
     report = _cycle(raw_office)
-    assert (report.error, report.counts["created"], report.outcome) == (None, 2, "attention")
+    assert (report.error, report.counts["created"], report.outcome) == (
+        None,
+        2,
+        "attention",
+    )
     assert {b.state for b in _bookings(raw_office).values()} == {"booked"}
     raw_api.answers.clear()
     assert _cycle(raw_office, LATER).outcome == "ok"
@@ -243,7 +279,11 @@ def test_a_list_that_is_refused(raw_office: Office, raw_api: RawApi) -> None:
     raw_api.edit(_id_of(raw_office, "b"), status=3)
     raw_api.answers["list"] = _refuse_lists
     report = _cycle(raw_office, LATER)
-    assert (report.error, report.counts["created"], report.outcome) == (None, 1, "attention")
+    assert (report.error, report.counts["created"], report.outcome) == (
+        None,
+        1,
+        "attention",
+    )
     assert [o.about for o in report.oddities] == ["the list of reservations"]
     assert _bookings(raw_office)["b"].state == "released"
     raw_api.requests.clear()
@@ -259,13 +299,21 @@ def _of_rules(api: RawApi, answer: dict[str, Any]) -> None:
     api.answers["rules"] = lambda _: answer
 
 
-@pytest.mark.parametrize("answer", [refused(1109), said("x"), said([1])], ids=["refused", "text", "list"])
-def test_booking_rules_that_are_not_told(raw_office: Office, raw_api: RawApi, answer: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "answer", [refused(1109), said("x"), said([1])], ids=["refused", "text", "list"]
+)
+def test_booking_rules_that_are_not_told(
+    raw_office: Office, raw_api: RawApi, answer: dict[str, Any]
+) -> None:
     """Meetings are booked without them, it is said, and they are not asked for in each cycle."""
     _of_rules(raw_api, answer)
     raw_office.write(event("a", ahead(1)))
     report = _cycle(raw_office)
-    assert (report.error, report.counts["created"], report.outcome) == (None, 1, "attention")
+    assert (report.error, report.counts["created"], report.outcome) == (
+        None,
+        1,
+        "attention",
+    )
     assert [o.about for o in report.oddities] == ["the booking rules"]
     raw_api.requests.clear()
     raw_office.write(event("a", ahead(1)), event("b", ahead(2)))
@@ -275,13 +323,21 @@ def test_booking_rules_that_are_not_told(raw_office: Office, raw_api: RawApi, an
     assert _cycle(raw_office, LATER).outcome == "ok"
 
 
-def test_a_directory_that_refuses_an_address(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_directory_that_refuses_an_address(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """The person is left out, the meeting is booked, and it is said."""
-    raw_office.change(("[people.addresses]", "[people]\nlookup = true\n[people.addresses]"))
+    raw_office.change(
+        ("[people.addresses]", "[people]\nlookup = true\n[people.addresses]")
+    )
     raw_api.answers["users"] = lambda _: refused(1109)
     raw_office.write(event("a", ahead(1), 60, "ATTENDEE:mailto:zoe@example.com"))
     report = _cycle(raw_office)
-    assert (report.error, report.counts["created"], report.outcome) == (None, 1, "attention")
+    assert (report.error, report.counts["created"], report.outcome) == (
+        None,
+        1,
+        "attention",
+    )
     assert [o.about for o in report.oddities] == ["the directory"]
     raw_api.answers.clear()
     assert _cycle(raw_office, LATER).outcome == "ok"
@@ -294,9 +350,15 @@ def test_a_refused_create_whose_room_may_not_be_asked_for_is_refused(
     raw_office.write(event("a", ahead(1)))
     assert _cycle(raw_office).counts["created"] == 1
     raw_office.write(event("a", ahead(1)), event("b", ahead(2)))
-    raw_api.answers.update(create=lambda _: refused(4711, "because"), list=_refuse_lists)
+    raw_api.answers.update(
+        create=lambda _: refused(4711, "because"), list=_refuse_lists
+    )
     report = _cycle(raw_office)
-    assert (report.error, report.counts["in_doubt"], report.counts["refused"]) == (None, 0, 1)
+    assert (report.error, report.counts["in_doubt"], report.counts["refused"]) == (
+        None,
+        0,
+        1,
+    )
     booking = _bookings(raw_office)["b"]
     assert (booking.state, booking.reason) == ("refused", "refused")
     assert "4711" in booking.detail
@@ -318,11 +380,19 @@ def _same_page(items: list[Any], number: int, size: int) -> Any:
 
 
 def _empty_end(items: list[Any], number: int, size: int) -> Any:
-    return {"total": len(items) + 1, "has_more": number == 1, "list": [STRANGER] if number == 1 else []}
+    return {
+        "total": len(items) + 1,
+        "has_more": number == 1,
+        "list": [STRANGER] if number == 1 else [],
+    }
 
 
 def _refused_end(items: list[Any], number: int, size: int) -> Any:
-    return {"total": 60, "has_more": number == 1, "list": [STRANGER] if number == 1 else None}
+    return {
+        "total": 60,
+        "has_more": number == 1,
+        "list": [STRANGER] if number == 1 else None,
+    }
 
 
 STRANGER = {
@@ -365,8 +435,16 @@ def test_a_lost_create_is_not_repeated_on_the_word_of_such_a_list(
         _cycle(raw_office)
     for hours in range(1, 5):
         report = _cycle(raw_office, hours * HOUR)
-        assert (report.error, report.counts["in_doubt"], report.outcome) == (None, 1, "attention")
-    raw_office.write(event("other", ahead(5)), event("a", ahead(1), room=None), event("new", ahead(6)))
+        assert (report.error, report.counts["in_doubt"], report.outcome) == (
+            None,
+            1,
+            "attention",
+        )
+    raw_office.write(
+        event("other", ahead(5)),
+        event("a", ahead(1), room=None),
+        event("new", ahead(6)),
+    )
     assert _cycle(raw_office, 5 * HOUR).counts["created"] == 1
     assert raw_api.asked("create") == 3
     raw_api.page = honest
@@ -375,7 +453,9 @@ def test_a_lost_create_is_not_repeated_on_the_word_of_such_a_list(
 
 
 @pytest.mark.first(2)
-@pytest.mark.parametrize("lie", [*LIES, None], ids=lambda lie: lie.__name__ if lie else "refused")
+@pytest.mark.parametrize(
+    "lie", [*LIES, None], ids=lambda lie: lie.__name__ if lie else "refused"
+)
 def test_a_lost_ledger_books_nothing_on_the_word_of_such_a_list(
     raw_office: Office, raw_api: RawApi, lie: Any
 ) -> None:
@@ -391,17 +471,27 @@ def test_a_lost_ledger_books_nothing_on_the_word_of_such_a_list(
     raw_api.requests.clear()
     for hours in range(3):
         report = _cycle(raw_office, hours * HOUR)
-        assert (report.error, report.outcome, report.counts["waiting"]) == (None, "attention", 4)
+        assert (report.error, report.outcome, report.counts["waiting"]) == (
+            None,
+            "attention",
+            4,
+        )
     assert raw_api.writes() == []
     assert {b.reason for b in _bookings(raw_office).values()} == {"unproven"}
     raw_api.page = honest
     raw_api.answers.clear()
     report = _cycle(raw_office, 4 * HOUR)
-    assert (report.outcome, report.counts["adopted"], report.counts["created"]) == ("ok", len(events), 1)
+    assert (report.outcome, report.counts["adopted"], report.counts["created"]) == (
+        "ok",
+        len(events),
+        1,
+    )
     assert len(raw_api.live()) == 4
 
 
-def test_an_item_without_id_hides_only_what_it_could_be(raw_office: Office, raw_api: RawApi) -> None:
+def test_an_item_without_id_hides_only_what_it_could_be(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """With the mark of a meeting, that meeting waits; all others are booked."""
     raw_office.write(event("a", ahead(1)), event("b", ahead(2)))
     _cycle(raw_office)
@@ -410,7 +500,11 @@ def test_an_item_without_id_hides_only_what_it_could_be(raw_office: Office, raw_
     raw_api.edit(hidden, reservation_id=None)
     raw_api.stored.pop(_booking_id(raw_api, "Meeting b"))
     report = _cycle(raw_office)
-    assert (report.counts["created"], report.counts["waiting"], report.outcome) == (1, 1, "attention")
+    assert (report.counts["created"], report.counts["waiting"], report.outcome) == (
+        1,
+        1,
+        "attention",
+    )
     assert _cycle(raw_office, LATER).counts["created"] == 0
     raw_api.edit(hidden, reservation_id=hidden)
     report = _cycle(raw_office, 2 * LATER)
@@ -423,14 +517,18 @@ def _booking_id(api: RawApi, topic: str) -> str:
 
 
 @pytest.mark.parametrize("state", ["lost ledger", "lost answer"])
-def test_a_list_without_descriptions(raw_office: Office, raw_api: RawApi, state: str) -> None:
+def test_a_list_without_descriptions(
+    raw_office: Office, raw_api: RawApi, state: str
+) -> None:
     """Where the list shows no marks, what may be ours is asked for itself, also with another topic."""
 
     def lean(asked: Asked) -> dict[str, Any]:
         answer = raw_api.usual(asked)
         for key in ("list",):
             items = answer["result"][key]
-            answer["result"][key] = [{k: v for k, v in i.items() if k != "description"} for i in items]
+            answer["result"][key] = [
+                {k: v for k, v in i.items() if k != "description"} for i in items
+            ]
         return answer
 
     raw_api.answers["list"] = lean
@@ -455,14 +553,20 @@ def test_a_list_without_descriptions(raw_office: Office, raw_api: RawApi, state:
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("age", ["older", "younger"])
-@pytest.mark.parametrize("where", [{}, {"room_id": LARGE}, {"start_time": _ms(ahead(2, 5))}], ids=str)
-def test_a_copied_mark(raw_office: Office, raw_api: RawApi, age: str, where: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "where", [{}, {"room_id": LARGE}, {"start_time": _ms(ahead(2, 5))}], ids=str
+)
+def test_a_copied_mark(
+    raw_office: Office, raw_api: RawApi, age: str, where: dict[str, Any]
+) -> None:
     """Somebody's copy is named as a stray, and neither is touched, with or without a ledger."""
     raw_office.write(event("a", ahead(2), room=None))
     _cycle(raw_office)
     ours = _id_of(raw_office, "a")
     copy = {**raw_api.stored[ours], "creator": "9", "topic": "Theirs", **where}
-    theirs = raw_api.put(**{**copy, "reservation_id": "77" if age == "older" else str(int(ours) + 9)})
+    theirs = raw_api.put(
+        **{**copy, "reservation_id": "77" if age == "older" else str(int(ours) + 9)}
+    )
     before = {key: dict(item) for key, item in raw_api.stored.items()}
     raw_api.requests.clear()
     for hours in (2, 4):
@@ -487,7 +591,9 @@ def test_a_copied_mark_while_a_create_is_in_doubt(
     with _answer_lost(raw_api):
         _cycle(raw_office)
     ours = _booking_id(raw_api, "Meeting a")
-    theirs = raw_api.put(**{**raw_api.stored[ours], **otherwise, "reservation_id": "77"})
+    theirs = raw_api.put(
+        **{**raw_api.stored[ours], **otherwise, "reservation_id": "77"}
+    )
     raw_api.requests.clear()
     _cycle(raw_office)
     assert _id_of(raw_office, "a") == ours
@@ -496,7 +602,9 @@ def test_a_copied_mark_while_a_create_is_in_doubt(
     assert raw_api.writes() == []
 
 
-def test_a_copy_alone_does_not_pass_for_a_lost_create(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_copy_alone_does_not_pass_for_a_lost_create(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """The request was lost on its way, and only the copy is there: the meeting is booked, once."""
     raw_office.write(event("a", ahead(2)))
     _cycle(raw_office)
@@ -513,7 +621,9 @@ def test_a_copy_alone_does_not_pass_for_a_lost_create(raw_office: Office, raw_ap
     assert raw_api.stored["77"]["creator"] == "9"
 
 
-def test_a_request_that_was_delivered_twice(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_request_that_was_delivered_twice(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """Equal in creator, room and time: the one that the ledger does not hold is cancelled."""
     raw_office.write(event("a", ahead(2), room=None))
     _cycle(raw_office)
@@ -533,7 +643,10 @@ def _shows_another_text_at_each_view(api: RawApi) -> None:
         answer = api.usual(asked)
         result = answer["result"]
         items = result["list"] if asked.operation == "list" else [result]
-        shown = [{**i, "description": f"view {next(views)}\n{i['description']}"} for i in items]
+        shown = [
+            {**i, "description": f"view {next(views)}\n{i['description']}"}
+            for i in items
+        ]
         new = {**result, "list": shown} if asked.operation == "list" else shown[0]
         return {**answer, "result": new}
 
@@ -562,7 +675,9 @@ def test_a_repair_in_vain_is_bounded(raw_office: Office, raw_api: RawApi) -> Non
     assert raw_api.writes() == ["modify"]
 
 
-def test_a_repair_that_lasts_is_made_as_often_as_it_is_needed(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_repair_that_lasts_is_made_as_often_as_it_is_needed(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """What counts is a row: where a comparison found it sound in between, it is counted anew."""
     raw_office.change(("[reservation]", '[drift]\non_change = "repair"\n[reservation]'))
     raw_api.rules = {"max_day": 30}
@@ -576,7 +691,9 @@ def test_a_repair_that_lasts_is_made_as_often_as_it_is_needed(raw_office: Office
     assert raw_api.stored[ours]["topic"] == "Meeting a"
 
 
-def test_another_difference_is_repaired_anew(raw_office: Office, raw_api: RawApi) -> None:
+def test_another_difference_is_repaired_anew(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """Three topics in a row are given up, a moved time is repaired."""
     raw_office.change(("[reservation]", '[drift]\non_change = "repair"\n[reservation]'))
     raw_api.rules = {"max_day": 30}
@@ -585,7 +702,9 @@ def test_another_difference_is_repaired_anew(raw_office: Office, raw_api: RawApi
     ours = _id_of(raw_office, "a")
     for n in range(4):
         raw_api.edit(ours, topic=f"Theirs {n}")
-        assert _cycle(raw_office, (n + 1) * LATER).counts["updated"] == (1 if n < 3 else 0)
+        assert _cycle(raw_office, (n + 1) * LATER).counts["updated"] == (
+            1 if n < 3 else 0
+        )
     raw_api.edit(ours, topic="Meeting a", end_time=_ms(ahead(9, 15)))
     assert _cycle(raw_office, 5 * LATER).counts["updated"] == 1
     assert _cycle(raw_office, 6 * LATER).outcome == "ok"
@@ -600,10 +719,14 @@ def test_another_difference_is_repaired_anew(raw_office: Office, raw_api: RawApi
     ],
     ids=["blanks", "line ends", "decomposed"],
 )
-def test_text_in_another_form_is_no_change(raw_office: Office, raw_api: RawApi, echo: Any) -> None:
+def test_text_in_another_form_is_no_change(
+    raw_office: Office, raw_api: RawApi, echo: Any
+) -> None:
     """What an API makes of white space and of accents is neither taken over nor repaired."""
     raw_office.change(("[reservation]", '[drift]\non_change = "repair"\n[reservation]'))
-    raw_office.write(event("a", ahead(2), 60, "SUMMARY:Café au lait", "DESCRIPTION:One\\nTwo"))
+    raw_office.write(
+        event("a", ahead(2), 60, "SUMMARY:Café au lait", "DESCRIPTION:One\\nTwo")
+    )
     _cycle(raw_office)
     ours = _id_of(raw_office, "a")
     raw_api.edit(ours, **echo(raw_api.stored[ours]))

@@ -58,13 +58,22 @@ def test_a_pattern_that_matches_nothing_is_said(office: Office) -> None:
 def test_a_charset_decides_the_room(office: Office, server: FeedServer) -> None:
     """A LOCATION in the charset of the header finds its room, in `plan` and in `once`, and after a 304."""
     office.change(('name = "Small meeting room"', 'name = "Переговорная"'))
-    text = calendar(event("one", ahead(2), 60, "LOCATION:Переговорная", "SUMMARY:Совещание", room=None))
+    text = calendar(
+        event(
+            "one", ahead(2), 60, "LOCATION:Переговорная", "SUMMARY:Совещание", room=None
+        )
+    )
     server.pages["/a"] = published(
-        text.decode().encode("koi8-r"), content_type='text/calendar; charset="KOI8-R"', etag='"1"'
+        text.decode().encode("koi8-r"),
+        content_type='text/calendar; charset="KOI8-R"',
+        etag='"1"',
     )
     follow(office, feed("russian", server.url("/a")))
     (planned,) = office.plan()["changes"]
-    assert (planned["topic"], planned["room_id"]) == ("Совещание", "1410148741926678528")
+    assert (planned["topic"], planned["room_id"]) == (
+        "Совещание",
+        "1410148741926678528",
+    )
     assert office.run("once").code == 0
     (booked,) = office.reservations()
     assert (booked["topic"], booked["room_id"]) == ("Совещание", "1410148741926678528")
@@ -78,27 +87,38 @@ def test_a_server_that_fails_on_conditions(office: Office, server: FeedServer) -
 
     def page(exchange: Exchange) -> None:
         conditional = "if-none-match" in exchange.request.headers
-        (status(412) if conditional else published(calendar(MEETING), etag='"1"'))(exchange)
+        (status(412) if conditional else published(calendar(MEETING), etag='"1"'))(
+            exchange
+        )
 
     server.pages["/a"] = page
     follow(office, feed("odd", server.url("/a")))
     for _ in range(3):
         ran = office.run("once")
         assert ran.code == 0, ran.err
-    assert ["if-none-match" in request.headers for request in server.requests] == [False, True, False, False]
+    assert ["if-none-match" in request.headers for request in server.requests] == [
+        False,
+        True,
+        False,
+        False,
+    ]
     assert "fails when it is asked whether anything changed" in ran.out
 
 
 def test_text_around_is_said_and_read(office: Office, server: FeedServer) -> None:
     """A warning of PHP before the calendar costs no meeting and is told; a cut calendar is not read."""
     warning = b"<br />\n<b>Warning</b>: Undefined variable $x in <b>/a.php</b> on line <b>3</b><br />\n"
-    server.pages["/a"] = published(warning + calendar(MEETING), content_type="text/html; charset=UTF-8")
+    server.pages["/a"] = published(
+        warning + calendar(MEETING), content_type="text/html; charset=UTF-8"
+    )
     follow(office, feed("php", server.url("/a")))
     assert office.run("plan").code == 3
     ran = office.run("once")
     assert ran.code == 0
     assert "text around the calendar" in ran.out
     whole = calendar(MEETING)
-    server.pages["/a"] = published(warning + whole[: whole.index(b"END:VCALENDAR")] + b"<!-- cached -->\n")
+    server.pages["/a"] = published(
+        warning + whole[: whole.index(b"END:VCALENDAR")] + b"<!-- cached -->\n"
+    )
     assert the_source(office.once())["state"] == "unreadable"
     assert len(office.reservations()) == 1

@@ -15,7 +15,13 @@ _UNKNOWN_ZONE = "DTSTART;TZID=Nowhere/Land:{}\r\nDURATION:PT1H"
 
 def _in_an_unknown_zone(uid: str, at: str) -> str:
     """An event whose TZID nobody knows, so that it is quarantined when it is read."""
-    lines = ("BEGIN:VEVENT", f"UID:{uid}", "DTSTAMP:20250101T000000Z", _UNKNOWN_ZONE.format(at), "END:VEVENT")
+    lines = (
+        "BEGIN:VEVENT",
+        f"UID:{uid}",
+        "DTSTAMP:20250101T000000Z",
+        _UNKNOWN_ZONE.format(at),
+        "END:VEVENT",
+    )
     return "\r\n".join(lines)
 
 
@@ -29,11 +35,23 @@ def _cut(body: bytes) -> bytes:
 
 _GOOD = event("good", ahead(2))
 _CASES: Mapping[str, tuple[Mapping[str, bytes], int]] = {
-    "a defect that is far away": ({"a.ics": calendar(_in_an_unknown_zone("x", _FAR))}, 0),
-    "a defect that is near": ({"a.ics": calendar(_in_an_unknown_zone("x", _near()), _GOOD)}, 1),
-    "a defect far away beside a good event": ({"a.ics": calendar(_in_an_unknown_zone("x", _FAR), _GOOD)}, 0),
+    "a defect that is far away": (
+        {"a.ics": calendar(_in_an_unknown_zone("x", _FAR))},
+        0,
+    ),
+    "a defect that is near": (
+        {"a.ics": calendar(_in_an_unknown_zone("x", _near()), _GOOD)},
+        1,
+    ),
+    "a defect far away beside a good event": (
+        {"a.ics": calendar(_in_an_unknown_zone("x", _FAR), _GOOD)},
+        0,
+    ),
     "a file that was cut beside a defect": (
-        {"a.ics": calendar(_in_an_unknown_zone("x", _near())), "b.ics": _cut(calendar(_GOOD))},
+        {
+            "a.ics": calendar(_in_an_unknown_zone("x", _near())),
+            "b.ics": _cut(calendar(_GOOD)),
+        },
         1,
     ),
     "a file that was cut beside a good one": (
@@ -65,4 +83,6 @@ def test_a_plan_says_of_a_source_what_a_cycle_says(office: Office, case: str) ->
 
 def _quarantined(document: dict[str, Any]) -> list[str]:
     """The UIDs that cannot be understood."""
-    return sorted(change["uid"] for change in document["changes"] if change["action"] == "skip")
+    return sorted(
+        change["uid"] for change in document["changes"] if change["action"] == "skip"
+    )

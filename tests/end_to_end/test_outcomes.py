@@ -51,7 +51,9 @@ def _changed_once_booked(office: Office, change: str) -> None:
 
 
 @pytest.mark.first(1)
-@pytest.mark.parametrize("fault", ["false", "closed", "gateway", "error:work=none", "garbage:work=none"])
+@pytest.mark.parametrize(
+    "fault", ["false", "closed", "gateway", "error:work=none", "garbage:work=none"]
+)
 @pytest.mark.parametrize("change", ["modify", "cancel"])
 def test_what_is_not_made_is_never_ok(office: Office, change: str, fault: str) -> None:
     """Whatever the API does instead of a change, each cycle says that it is not made, and the calls end."""
@@ -107,7 +109,9 @@ def test_a_no_that_passes_costs_one_cycle(office: Office) -> None:
 
 
 @pytest.mark.parametrize("change", ["modify", "cancel"])
-def test_a_no_to_what_was_done_is_found_out_at_once(office: Office, change: str) -> None:
+def test_a_no_to_what_was_done_is_found_out_at_once(
+    office: Office, change: str
+) -> None:
     """The API says that it failed although it did it: reading back tells, and nothing is sent again."""
     _changed_once_booked(office, change)
     office.fault(f"false:on={change},work=done")
@@ -132,7 +136,9 @@ def test_other_content_is_tried_anew_after_a_refusal(office: Office) -> None:
     assert office.writes() == ["modify"] * 3
     office.write(event("m", BEFORE, room=None), event("other", ahead(3)))
     report = _cycle(office, clock)
-    assert (report.outcome, len(office.writes())) == ("ok", 3), "what is booked is what is wanted again"
+    assert (report.outcome, len(office.writes())) == ("ok", 3), (
+        "what is booked is what is wanted again"
+    )
 
 
 # Creates
@@ -163,15 +169,23 @@ def test_a_create_that_the_api_never_makes_ends_as_refused(office: Office) -> No
         clock.later += WAITED
     assert office.writes() == ["create"] * 3
     booking = _booking(office)
-    assert (booking.state, booking.reason, booking.in_doubt) == ("refused", "refused", False)
+    assert (booking.state, booking.reason, booking.in_doubt) == (
+        "refused",
+        "refused",
+        False,
+    )
     assert "3 times" in booking.detail
     office.fault()
     office.write(event("m", AFTER, room=None))
     assert _cycle(office, clock).counts["created"] == 1
 
 
-@pytest.mark.parametrize("why", ["refuse:code=990005,on=list", "refuse:code=2099,on=list"])
-def test_a_refusal_whose_cause_cannot_be_asked_is_a_refusal(office: Office, why: str) -> None:
+@pytest.mark.parametrize(
+    "why", ["refuse:code=990005,on=list", "refuse:code=2099,on=list"]
+)
+def test_a_refusal_whose_cause_cannot_be_asked_is_a_refusal(
+    office: Office, why: str
+) -> None:
     """The API said no and refuses to list the room: said with its code, tried again, then refused."""
     office.write(event("m", BEFORE))
     office.once()  # the room's list was seen before, as it is in a running office
@@ -182,7 +196,11 @@ def test_a_refusal_whose_cause_cannot_be_asked_is_a_refusal(office: Office, why:
         with at_work(office.folder / "syncd.toml") as reconciler:
             reconciler._compared = True  # what a process looks at before its first create is another matter
             report = reconciler.cycle()
-        assert (report.outcome, report.counts["in_doubt"], report.counts["refused"]) == ("attention", 0, 1)
+        assert (
+            report.outcome,
+            report.counts["in_doubt"],
+            report.counts["refused"],
+        ) == ("attention", 0, 1)
     assert office.writes() == ["create"] * 3
     assert "990009" in _booking_of(office, "n").detail
 
@@ -197,13 +215,24 @@ def test_every_face_tells_of_a_change_in_doubt(office: Office) -> None:
     office.fault("closed:on=modify")
     for _ in range(3):
         once = office.run("once", "--json")
-    assert (once.code, once.json["outcome"], once.json["counts"]["in_doubt"]) == (1, "attention", 1)
+    assert (once.code, once.json["outcome"], once.json["counts"]["in_doubt"]) == (
+        1,
+        "attention",
+        1,
+    )
     status = office.run("status", "--json")
     (told,) = [b for b in status.json["bookings"] if b["in_doubt"]]
-    assert (status.code, status.json["in_doubt"], told["uid"], told["reason"]) == (1, 1, "m", "in_doubt")
+    assert (status.code, status.json["in_doubt"], told["uid"], told["reason"]) == (
+        1,
+        1,
+        "m",
+        "in_doubt",
+    )
     plan = office.run("plan", "--json")
     assert plan.code == 1
-    assert [(c["action"], c["reason"]) for c in plan.json["changes"]] == [("hold", "in_doubt")]
+    assert [(c["action"], c["reason"]) for c in plan.json["changes"]] == [
+        ("hold", "in_doubt")
+    ]
     explain = office.run("explain", "m", "--json")
     assert explain.code == 1
     assert explain.json["occurrences"][0]["reason"] == "in_doubt"
@@ -227,7 +256,9 @@ def test_a_change_that_is_taken_back_in_the_calendar_stays_in_doubt_until_it_can
     assert _cycle(office, clock).outcome == "ok"
 
 
-def test_a_meeting_that_is_gone_while_a_change_may_arrive_is_cancelled_after_that(office: Office) -> None:
+def test_a_meeting_that_is_gone_while_a_change_may_arrive_is_cancelled_after_that(
+    office: Office,
+) -> None:
     """A cancel waits for the lost change before it, and is then made without anybody's help."""
     _changed_once_booked(office, "modify")
     office.fault("closed:on=modify,times=1")

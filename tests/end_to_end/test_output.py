@@ -25,9 +25,13 @@ ACTS = re.compile(
 """What a terminal obeys, or an eye is deceived by."""
 
 
-def shell(office: Office, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def shell(
+    office: Office, line: str, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
     """Run a line of bash in which `syncd` is the program with the configuration of the office."""
-    program = shlex.join([sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml")])
+    program = shlex.join(
+        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml")]
+    )
     return subprocess.run(
         ["bash", "-c", f'syncd() {{ {program} "$@"; }}\n{line}'],
         capture_output=True,
@@ -60,7 +64,9 @@ LOST = [
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("redirection", LOST)
-def test_who_does_not_listen_changes_no_exit_code(office: Office, redirection: str) -> None:
+def test_who_does_not_listen_changes_no_exit_code(
+    office: Office, redirection: str
+) -> None:
     """Closed streams, a full log and a reader that goes away leave the work and the codes as they are."""
     office.write(*(event(f"e{n}", ahead(2, 6 + n)) for n in range(8)))
     assert code_of(office, f"syncd plan {redirection}") == 3
@@ -76,7 +82,15 @@ def test_who_does_not_listen_changes_no_exit_code(office: Office, redirection: s
 def test_a_full_disk_under_the_results_is_named(office: Office) -> None:
     """Who cannot write results says so; only a command that had nothing else to do fails by it."""
     office.write(event("a", ahead(2)))
-    expected = {"plan": 3, "once": 0, "status": 1, "explain a": 1, "check --show": 1, "adopt": 1, "--help": 1}
+    expected = {
+        "plan": 3,
+        "once": 0,
+        "status": 1,
+        "explain a": 1,
+        "check --show": 1,
+        "adopt": 1,
+        "--help": 1,
+    }
     for command, code in {
         **expected,
         "once --json": 0,
@@ -86,7 +100,9 @@ def test_a_full_disk_under_the_results_is_named(office: Office) -> None:
     }.items():
         ran = shell(office, f"syncd {command} >/dev/full")
         assert ran.returncode == code, command
-        assert b"Standard output cannot be written (No space left on device)" in ran.stderr
+        assert (
+            b"Standard output cannot be written (No space left on device)" in ran.stderr
+        )
     assert len(office.reservations()) == 1
     assert code_of(office, "syncd once >/dev/full 2>/dev/full") == 0
 
@@ -105,7 +121,11 @@ def test_descriptors_of_streams_are_not_given_to_files(office: Office) -> None:
 ENCODINGS: dict[str, dict[str, str]] = {
     "C": {"LC_ALL": "C"},
     "POSIX": {"LC_ALL": "POSIX"},
-    "C without UTF-8 mode": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "C without UTF-8 mode": {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    },
     "ascii": {"PYTHONIOENCODING": "ascii"},
     "strict": {"PYTHONIOENCODING": "ascii:strict"},
     "latin-1": {"PYTHONIOENCODING": "iso-8859-1"},
@@ -119,7 +139,10 @@ ENCODINGS: dict[str, dict[str, str]] = {
 def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> None:
     """What an encoding does not have is replaced, codes stay true, and documents are ASCII."""
     topic = "Besuch 訪問 ☕ für Žofie"
-    office.write(event("ä-訪", ahead(2), 60, f"SUMMARY:{topic}"), event("b", ahead(3), 60, "RRULE:FREQ=NIE"))
+    office.write(
+        event("ä-訪", ahead(2), 60, f"SUMMARY:{topic}"),
+        event("b", ahead(3), 60, "RRULE:FREQ=NIE"),
+    )
     assert code_of(office, "syncd plan", **environment) == 3
     assert code_of(office, "syncd once", **environment) == 1
     for command in ("status", "explain ä-訪", "resolve ä-訪 --retry"):
@@ -137,7 +160,9 @@ def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> No
 
 
 @pytest.mark.first(2)
-@pytest.mark.parametrize("columns", ["0", "-1", "1", "100000", "wide", "", "1e3", "٣٠٠"])
+@pytest.mark.parametrize(
+    "columns", ["0", "-1", "1", "100000", "wide", "", "1e3", "٣٠٠"]
+)
 def test_a_width_that_cannot_be_is_not_known(office: Office, columns: str) -> None:
     """COLUMNS of 0 or nonsense prints what is printed without it."""
     office.write(event("a", ahead(2)))
@@ -162,17 +187,28 @@ WICKED = "\x9b31m\u202egnp.exe\u2066\u200bx\u2028y\u200ez [red]b[x] :smile:"
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_what_strangers_wrote_does_nothing_to_a_terminal(office: Office, log_format: str) -> None:
+def test_what_strangers_wrote_does_nothing_to_a_terminal(
+    office: Office, log_format: str
+) -> None:
     """Escapes in UIDs, topics, zones, file names and the API are shown, in tables, errors, JSON and logs."""
     folder = office.folder / "calendars"
     folder.mkdir()
     bad = folder / f"b\x1b[1m\udc80{WICKED}.ics"
     office.change(
         ('path = "office.ics"', f"path = {json.dumps(str(folder))}"),
-        ("[people.addresses]", f'[log]\nlevel = "debug"\nformat = "{log_format}"\n[people.addresses]'),
+        (
+            "[people.addresses]",
+            f'[log]\nlevel = "debug"\nformat = "{log_format}"\n[people.addresses]',
+        ),
     )
     office.write(
-        event(f"uid{WICKED}", ahead(2), 60, f"SUMMARY:Topic {WICKED}", f"DESCRIPTION:{WICKED}"),
+        event(
+            f"uid{WICKED}",
+            ahead(2),
+            60,
+            f"SUMMARY:Topic {WICKED}",
+            f"DESCRIPTION:{WICKED}",
+        ),
         event(f"zone{WICKED}", ahead(3))
         .replace("DTSTART:", f'DTSTART;TZID="{WICKED}":')
         .replace("Z\r\nDTEND", "\r\nDTEND"),
@@ -208,13 +244,18 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal(office: Office, log_for
         ran = shell(office, f"syncd {command}")
         assert b"Traceback" not in ran.stderr, (command, ran.stderr)
         for stream in (ran.stdout, ran.stderr):
-            assert ACTS.findall(stream.decode(errors="surrogateescape")) == [], (command, stream)
+            assert ACTS.findall(stream.decode(errors="surrogateescape")) == [], (
+                command,
+                stream,
+            )
         seen += ran.stdout + ran.stderr
     assert rb"\x9b31m\u202egnp.exe" in seen
     told = office.run("status", "--json")
     assert told.out, told.err
     topics = [b["topic"] for b in told.json["bookings"]]
-    assert any("\u202egnp.exe" in topic for topic in topics), told.out  # a document holds the very text
+    assert any("\u202egnp.exe" in topic for topic in topics), (
+        told.out
+    )  # a document holds the very text
 
 
 def test_what_others_booked_in_the_api_is_shown_as_text(office: Office) -> None:
@@ -223,7 +264,8 @@ def test_what_others_booked_in_the_api_is_shown_as_text(office: Office) -> None:
     office.once()
     held = office.reservations()[0]
     office.write(
-        event("mine", ahead(2), 60, "SUMMARY:Mine"), event("next", ahead(2), 60, f"SUMMARY:O{WICKED}")
+        event("mine", ahead(2), 60, "SUMMARY:Mine"),
+        event("next", ahead(2), 60, f"SUMMARY:O{WICKED}"),
     )
     assert office.run("once").code == 1
     for command in ("status", "plan", "explain next", "adopt"):
@@ -260,7 +302,14 @@ def test_a_terminal_gets_colours_of_ours_only(office: Office) -> None:
 def office_on_terminal(office: Office, terminal: int) -> subprocess.Popen[bytes]:
     """A plan on a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-m", "syncd", "--config", str(office.folder / "syncd.toml"), "plan"],
+        [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(office.folder / "syncd.toml"),
+            "plan",
+        ],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -273,8 +322,22 @@ DOORS = {SYNCD / "streams.py", SYNCD / "views" / "screen.py"}
 
 
 PRINTING = {
-    *("print", "rich.print", "Console", "Text", "typer.echo", "typer.secho", "click.echo", "os.write"),
-    *("logging.StreamHandler", "StreamHandler", "sys.stdout.buffer.write", "sys.stderr.buffer.write"),
+    *(
+        "print",
+        "rich.print",
+        "Console",
+        "Text",
+        "typer.echo",
+        "typer.secho",
+        "click.echo",
+        "os.write",
+    ),
+    *(
+        "logging.StreamHandler",
+        "StreamHandler",
+        "sys.stdout.buffer.write",
+        "sys.stderr.buffer.write",
+    ),
     *("sys.__stdout__.write", "sys.__stderr__.write"),
 }
 

@@ -21,7 +21,15 @@ from syncd.config import load
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
 
-_GROWING = ("bookings", "history", "generations", "kept", "agenda", "inventory_parts", "bodies")
+_GROWING = (
+    "bookings",
+    "history",
+    "generations",
+    "kept",
+    "agenda",
+    "inventory_parts",
+    "bodies",
+)
 
 
 @contextmanager
@@ -29,7 +37,14 @@ def _statements() -> Iterator[list[tuple[str, Any]]]:
     """All that is asked of the database meanwhile."""
     asked: list[tuple[str, Any]] = []
 
-    def note(_c: object, _cursor: object, statement: str, parameters: Any, _x: object, many: bool) -> None:
+    def note(
+        _c: object,
+        _cursor: object,
+        statement: str,
+        parameters: Any,
+        _x: object,
+        many: bool,
+    ) -> None:
         asked.append((statement, parameters[0] if many else parameters))
 
     sql_event.listen(Engine, "before_cursor_execute", note)
@@ -52,7 +67,10 @@ sys.addaudithook(_note_opened)
 
 def _age(office: Office) -> None:
     """As if the calendar had been written a while ago: a file just written proves nothing by its times."""
-    os.utime(office.calendar_file, ns=(office.calendar_file.stat().st_atime_ns, time.time_ns() - 10**10))
+    os.utime(
+        office.calendar_file,
+        ns=(office.calendar_file.stat().st_atime_ns, time.time_ns() - 10**10),
+    )
     time.sleep(2.1)
 
 
@@ -60,7 +78,10 @@ def _age(office: Office) -> None:
 def settled(office: Office) -> Office:
     """An office with everything booked, whose calendar was written some time ago."""
     office.write(
-        *(event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small") for n in range(40)),
+        *(
+            event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small")
+            for n in range(40)
+        ),
         event("series", ahead(1, 7), 60, "RRULE:FREQ=WEEKLY;COUNT=9", room="large"),
         event("private", ahead(2), 60, "TRANSP:TRANSPARENT", room="large"),
     )
@@ -70,7 +91,9 @@ def settled(office: Office) -> Office:
     return office
 
 
-def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(settled: Office) -> None:
+def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(
+    settled: Office,
+) -> None:
     """An unchanged file costs a stat; what is read of the ledger is found by an index."""
     global _opened  # noqa: PLW0603  # audit hooks stay for the life of a process
     clock = Clock()
@@ -89,8 +112,15 @@ def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(settle
         for statement, parameters in asked:
             if re.match(r"\s*(BEGIN|PRAGMA|COMMIT)", statement):
                 continue
-            plan = [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            scans = [line for line in plan if re.match(rf"SCAN ({'|'.join(_GROWING)})\b", line)]
+            plan = [
+                row[3]
+                for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+            scans = [
+                line
+                for line in plan
+                if re.match(rf"SCAN ({'|'.join(_GROWING)})\b", line)
+            ]
             assert not scans or "LIMIT" in statement, (statement, plan)
 
 
@@ -108,9 +138,14 @@ def test_a_quiet_cycle_looks_at_no_booking(settled: Office) -> None:
     assert rows == 0
 
 
-def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(settled: Office) -> None:
+def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(
+    settled: Office,
+) -> None:
     """Whether a new meeting is booked already is told by the bookings of its days, found by an index."""
-    singles = [event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small") for n in range(40)]
+    singles = [
+        event(f"single{n}", ahead(1 + n % 5, 8 + n % 9), room="small")
+        for n in range(40)
+    ]
     settled.write(*singles, event("new", ahead(6, 23), room="small"))
     with at_work(settled.folder / "syncd.toml") as reconciler, _statements() as asked:
         report = reconciler.cycle()
@@ -121,14 +156,27 @@ def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(settl
                 statement.startswith("SELECT")
                 and "FROM bookings" in statement
                 and "state NOT IN" in statement
-                and "count(" not in statement  # what is at rest is counted, and not loaded
+                and "count("
+                not in statement  # what is at rest is counted, and not loaded
             ):
-                assert len(ledger.execute(statement, parameters).fetchall()) < 20, statement
-                plan = [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-                assert not any(line.startswith("SCAN bookings") for line in plan), (statement, plan)
+                assert len(ledger.execute(statement, parameters).fetchall()) < 20, (
+                    statement
+                )
+                plan = [
+                    row[3]
+                    for row in ledger.execute(
+                        f"EXPLAIN QUERY PLAN {statement}", parameters
+                    )
+                ]
+                assert not any(line.startswith("SCAN bookings") for line in plan), (
+                    statement,
+                    plan,
+                )
 
 
-def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(settled: Office) -> None:
+def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(
+    settled: Office,
+) -> None:
     """All bookings are loaded at once, and what was given to them is not asked one by one."""
     clock = Clock()
     with at_work(settled.folder / "syncd.toml", clock) as reconciler:
@@ -138,10 +186,15 @@ def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(sett
             report = reconciler.cycle()
     assert report.calls["GET"] > 0
     assert report.counts["unchanged"] > 30
-    assert sum(bool(re.search("FROM (bookings|generations)", text)) for text, _ in asked) < 10
+    assert (
+        sum(bool(re.search("FROM (bookings|generations)", text)) for text, _ in asked)
+        < 10
+    )
 
 
-def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(settled: Office) -> None:
+def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(
+    settled: Office,
+) -> None:
     """A later date of a series comes by its time, although its file is not opened again."""
     global _opened  # noqa: PLW0603
     clock = Clock()
@@ -162,13 +215,18 @@ def test_each_state_has_a_key_of_its_own(settled: Office) -> None:
 
     def key() -> str:
         with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
-            ((value,),) = ledger.execute("SELECT value FROM facts WHERE name = 'salt'").fetchall()
+            ((value,),) = ledger.execute(
+                "SELECT value FROM facts WHERE name = 'salt'"
+            ).fetchall()
         return str(value)
 
     first = key()
     settled.once()
     assert key() == first
-    assert first not in settled.run("status", "--json").out + settled.run("once", "--json").err
+    assert (
+        first
+        not in settled.run("status", "--json").out + settled.run("once", "--json").err
+    )
     for file in settled.folder.glob("state.db*"):
         file.unlink()
     settled.once()

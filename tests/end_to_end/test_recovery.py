@@ -33,7 +33,9 @@ def _quiet_log() -> Iterator[None]:
         yield
 
 
-def _cycle(office: Office, later: timedelta = timedelta(), *, force: bool = False) -> CycleReport:
+def _cycle(
+    office: Office, later: timedelta = timedelta(), *, force: bool = False
+) -> CycleReport:
     """One cycle in this process, that much later."""
     clock = Clock()
     clock.later = later
@@ -106,11 +108,19 @@ def test_adopt_rebuilds_a_lost_state(office: Office) -> None:
     _cycle(office)
     _lose_state(office)
     shown = office.run("adopt", "--json")
-    assert (shown.code, shown.json["applied"], len(shown.json["adopted"])) == (3, False, 5)
+    assert (shown.code, shown.json["applied"], len(shown.json["adopted"])) == (
+        3,
+        False,
+        5,
+    )
     assert office.run("status", "--json").json["bookings"] == []
     assert "would be adopted" in office.run("adopt").out
     applied = office.run("adopt", "--apply", "--json")
-    assert (applied.code, applied.json["applied"], len(applied.json["adopted"])) == (0, True, 5)
+    assert (applied.code, applied.json["applied"], len(applied.json["adopted"])) == (
+        0,
+        True,
+        5,
+    )
     assert office.run("adopt", "--json").code == 0
     office.forget_requests()
     done = office.run("once", "--json")
@@ -126,7 +136,10 @@ def test_adopt_names_what_belongs_to_no_meeting(office: Office) -> None:
     _, stray = office.reservations()
     _lose_state(office)
     office.write(event("m", ahead(1)))
-    assert office.run("adopt", "--json").json["strays"][0]["reservation_id"] == stray["reservation_id"]
+    assert (
+        office.run("adopt", "--json").json["strays"][0]["reservation_id"]
+        == stray["reservation_id"]
+    )
     applied = office.run("adopt", "--apply")
     assert applied.code == 1
     assert stray["reservation_id"] in applied.out
@@ -157,7 +170,13 @@ _AT_NIGHT = timedelta(hours=2)
 @pytest.mark.parametrize("sidecar", ["kept", "removed", "restored"])
 @pytest.mark.parametrize(
     ("change", "room"),
-    [("create", None), ("create", "small"), ("update", None), ("room", "small"), ("cancel", None)],
+    [
+        ("create", None),
+        ("create", "small"),
+        ("update", None),
+        ("room", "small"),
+        ("cancel", None),
+    ],
 )
 def test_an_old_copy_of_the_state_books_nothing_twice(
     office: Office, change: str, sidecar: str, room: str | None
@@ -193,7 +212,9 @@ def test_an_old_copy_of_the_state_books_nothing_twice(
         shutil.copy2(backup / "state.db.lock", office.folder)
     office.forget_requests()
     report = _cycle(office)
-    assert set(office.writes()) <= ({"modify", "cancel"} if sidecar == "restored" else set())
+    assert set(office.writes()) <= (
+        {"modify", "cancel"} if sidecar == "restored" else set()
+    )
     assert report.outcome == "ok"
     _quiet(office, _AT_NIGHT)
     assert _topics(office) == live
@@ -221,7 +242,9 @@ def test_duplicates_are_reduced_to_the_oldest(office: Office) -> None:
 
 
 @pytest.mark.parametrize("mode", ["create-only", "no-cancel", "observe"])
-def test_duplicates_are_reported_where_nothing_may_be_cancelled(office: Office, mode: str) -> None:
+def test_duplicates_are_reported_where_nothing_may_be_cancelled(
+    office: Office, mode: str
+) -> None:
     """Only the mode full cancels duplicates; the others say how many there are."""
     office.write(event("m", ahead(1), room=None))
     _cycle(office)
@@ -251,7 +274,9 @@ def test_what_belongs_to_another_instance_is_not_touched(office: Office) -> None
     assert len(office.reservations()) == 2
 
 
-def test_two_instances_on_one_tenant_do_not_disturb_each_other(office: Office, tmp_path: Path) -> None:
+def test_two_instances_on_one_tenant_do_not_disturb_each_other(
+    office: Office, tmp_path: Path
+) -> None:
     """With one tenant and one calendar, rooms are told as conflicts, and what has no room both book."""
     folder = tmp_path / "second"
     folder.mkdir()
@@ -351,7 +376,9 @@ def test_resolve_drop_gives_a_create_up_until_the_event_changes(office: Office) 
     assert len(office.reservations()) == 1
 
 
-def test_resolve_adopt_takes_the_reservation_that_a_person_names(office: Office) -> None:
+def test_resolve_adopt_takes_the_reservation_that_a_person_names(
+    office: Office,
+) -> None:
     """--adopt: the named reservation is the booking; what differs in it is changed in place."""
     _in_doubt(office)
     wanted = {
@@ -389,7 +416,9 @@ def test_resolve_adopt_of_what_is_not_there_changes_nothing(office: Office) -> N
 @pytest.mark.slow
 def test_resolve_helps_to_find_the_key(office: Office) -> None:
     """A wrong or ambiguous KEY leaves with 1 and lists the right ones; wrong usage leaves with 2."""
-    office.write(event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=2"), event("fine", ahead(4)))
+    office.write(
+        event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=2"), event("fine", ahead(4))
+    )
     office.fault("refuse:code=1109,on=create,times=2")
     _cycle(office)
     keys = {f"s/{ahead(day):%Y%m%dT%H%M%SZ}" for day in (1, 2)}
@@ -412,7 +441,9 @@ def test_resolve_helps_to_find_the_key(office: Office) -> None:
 @pytest.mark.first(1)
 @pytest.mark.parametrize("decision", ["--retry", "--drop"])
 @pytest.mark.parametrize("operation", ["create", "modify", "cancel"])
-def test_resolve_settles_what_was_refused(office: Office, operation: str, decision: str) -> None:
+def test_resolve_settles_what_was_refused(
+    office: Office, operation: str, decision: str
+) -> None:
     """A refused create, update or cancel is sent once more, or given up and no matter for a person."""
     calendars = {
         "create": ([], [event("m", ahead(1))]),
@@ -435,7 +466,9 @@ def test_resolve_settles_what_was_refused(office: Office, operation: str, decisi
     assert office.writes() == ([operation] if sent else [])
     assert _quiet(office).outcome == "ok"
     booked = {"create": sent, "modify": True, "cancel": not sent}[operation]
-    assert _topics(office) == {"Meeting other": 1} | ({"Meeting m": 1} if booked else {})
+    assert _topics(office) == {"Meeting other": 1} | (
+        {"Meeting m": 1} if booked else {}
+    )
 
 
 def test_lookalikes_without_mark_are_left_to_a_person(office: Office) -> None:
@@ -471,7 +504,9 @@ def _now() -> datetime:
 def _edit(office: Office, **fields: object) -> dict[str, Any]:
     """Change the one reservation in Tuya, and let the drift check see it."""
     (there,) = office.reservations()
-    edited: dict[str, Any] = office.control(f"reservations/{there['reservation_id']}", fields)
+    edited: dict[str, Any] = office.control(
+        f"reservations/{there['reservation_id']}", fields
+    )
     office.forget_requests()
     return edited
 
@@ -487,10 +522,14 @@ def test_a_change_in_tuya_is_treated_as_configured(office: Office, policy: str) 
     report = _cycle(office, force=True)
     assert office.writes() == (["modify"] if policy == "repair" else [])
     assert report.outcome == "ok"
-    assert _topics(office) == {"Meeting m" if policy == "repair" else "Renamed by hand": 1}
+    assert _topics(office) == {
+        "Meeting m" if policy == "repair" else "Renamed by hand": 1
+    }
     plan = office.run("plan", "--json")
     told = [c["reason"] for c in plan.json["changes"]]
-    assert (plan.code, told) == ((1, ["changed_in_tuya"]) if policy == "report" else (0, []))
+    assert (plan.code, told) == (
+        (1, ["changed_in_tuya"]) if policy == "report" else (0, [])
+    )
     _quiet(office)
     office.write(event("m", ahead(1), 90))
     assert _cycle(office).counts["updated"] == 1
@@ -499,7 +538,9 @@ def test_a_change_in_tuya_is_treated_as_configured(office: Office, policy: str) 
 
 
 @pytest.mark.parametrize("policy", ["accept", "repair", "report"])
-def test_a_change_in_tuya_after_the_meeting_began_is_left(office: Office, policy: str) -> None:
+def test_a_change_in_tuya_after_the_meeting_began_is_left(
+    office: Office, policy: str
+) -> None:
     """Whatever the policy, a meeting that runs is not set back; a change of its event still counts."""
     _drift(office, on_change=policy)
     start = _now() - timedelta(minutes=20)
@@ -514,7 +555,9 @@ def test_a_change_in_tuya_after_the_meeting_began_is_left(office: Office, policy
 
 
 @pytest.mark.parametrize("policy", ["accept", "repair", "report"])
-def test_a_meeting_that_a_person_ends_early_stays_ended(office: Office, policy: str) -> None:
+def test_a_meeting_that_a_person_ends_early_stays_ended(
+    office: Office, policy: str
+) -> None:
     """A running meeting that is ended in Tuya is not booked or stretched again."""
     _drift(office, on_change=policy)
     office.write(event("m", _now() - timedelta(minutes=20), 60))
@@ -535,7 +578,9 @@ def test_a_cancel_in_tuya_is_treated_as_configured(office: Office, policy: str) 
     office.write(event("m", ahead(1)))
     _cycle(office)
     _edit(office, status=3)
-    assert _cycle(office, force=True).counts["created"] == (1 if policy == "rebook" else 0)
+    assert _cycle(office, force=True).counts["created"] == (
+        1 if policy == "rebook" else 0
+    )
     assert len(office.reservations()) == (1 if policy == "rebook" else 0)
     assert _quiet(office).outcome == "ok"
     office.write(event("m", ahead(1, 15)))
@@ -547,7 +592,9 @@ def test_a_cancel_in_tuya_is_treated_as_configured(office: Office, policy: str) 
 
 
 @pytest.mark.parametrize("policy", ["respect", "rebook"])
-def test_a_cancel_in_tuya_after_the_meeting_began_is_left(office: Office, policy: str) -> None:
+def test_a_cancel_in_tuya_after_the_meeting_began_is_left(
+    office: Office, policy: str
+) -> None:
     """A meeting that runs and is cancelled in Tuya is not booked again."""
     _drift(office, on_cancel=policy)
     office.write(event("m", _now() - timedelta(minutes=20), 60))
@@ -634,7 +681,11 @@ def test_a_quota_that_is_spent_in_the_middle_loses_nothing(office: Office) -> No
     office.write(*(event(f"m{n}", ahead(2, 6 + n), room=None) for n in range(8)))
     office.fault("quota:on=create,after=3")
     ran = office.run("once", "--json")
-    assert (ran.code, ran.json["counts"]["created"], ran.json["counts"]["in_doubt"]) == (69, 3, 0)
+    assert (
+        ran.code,
+        ran.json["counts"]["created"],
+        ran.json["counts"]["in_doubt"],
+    ) == (69, 3, 0)
     # Beside the one that is told so, some may be on their way.
     assert 4 <= len(office.writes()) <= 8
     assert set(office.writes()) == {"create"}
@@ -669,7 +720,9 @@ def test_a_wrong_clock_is_made_up_for(office: Office, seconds: int) -> None:
 def test_a_small_budget_goes_to_near_meetings(office: Office) -> None:
     """With few calls a month near meetings are booked, the others wait and say why; status has a forecast."""
     office.change(("requests_per_second", "monthly_calls = 20\nrequests_per_second"))
-    office.write(*(event(f"m{n}", ahead(1 + n // 10, 8 + n % 10), 30) for n in range(30)))
+    office.write(
+        *(event(f"m{n}", ahead(1 + n // 10, 8 + n % 10), 30) for n in range(30))
+    )
     assert office.run("once", "--json").code == 0
     while _cycle(office).counts["created"]:
         pass
@@ -681,7 +734,12 @@ def test_a_small_budget_goes_to_near_meetings(office: Office) -> None:
     assert {b["reason"] for b in waiting} == {"call_budget"}
     assert len(booked) + len(waiting) == 30
     assert status["monthly_calls"] == 20
-    assert status["calls_forecast"] >= status["calls_this_month"] == len(office.control("requests")) <= 20
+    assert (
+        status["calls_forecast"]
+        >= status["calls_this_month"]
+        == len(office.control("requests"))
+        <= 20
+    )
     office.forget_requests()
     assert office.run("once", "--json").code == 0
     assert office.control("requests") == []
@@ -689,7 +747,9 @@ def test_a_small_budget_goes_to_near_meetings(office: Office) -> None:
     assert _cycle(office).counts["created"] == len(waiting)
 
 
-def test_a_meeting_that_a_person_moved_earlier_is_not_booked_again(office: Office) -> None:
+def test_a_meeting_that_a_person_moved_earlier_is_not_booked_again(
+    office: Office,
+) -> None:
     """When the time that a person chose in Tuya is over, the calendar's later time is not booked besides."""
     start = _now() + timedelta(hours=5)
     office.write(event("m", start))

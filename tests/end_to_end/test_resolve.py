@@ -23,7 +23,9 @@ def _quiet_log() -> Iterator[None]:
         yield
 
 
-def _cycle(office: Office, later: timedelta = timedelta(), *, force: bool = False) -> CycleReport:
+def _cycle(
+    office: Office, later: timedelta = timedelta(), *, force: bool = False
+) -> CycleReport:
     clock = Clock()
     clock.later = later
     with at_work(office.folder / "syncd.toml", clock) as reconciler:
@@ -38,7 +40,9 @@ def _decide(office: Office, *arguments: str) -> str:
 
 def _states(office: Office) -> dict[str, tuple[str, str | None]]:
     return {
-        b["uid"]: (b["state"], b["reason"]) for b in office.status()["bookings"] if b["state"] != "cancelled"
+        b["uid"]: (b["state"], b["reason"])
+        for b in office.status()["bookings"]
+        if b["state"] != "cancelled"
     }
 
 
@@ -67,7 +71,9 @@ def test_retry_finds_what_was_booked_after_all(office: Office, fault: str) -> No
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("verdict", ["--retry", "--drop"])
-def test_a_decision_waits_for_what_may_still_arrive(office: Office, verdict: str) -> None:
+def test_a_decision_waits_for_what_may_still_arrive(
+    office: Office, verdict: str
+) -> None:
     """A create that is lost may come for some minutes; only then is it sent again, or given up."""
     office.write(event("m", ahead(3), room=None))
     office.fault("closed:on=create,times=1")
@@ -91,8 +97,15 @@ def test_an_adoption_waits_for_what_may_still_arrive_beside_it(office: Office) -
     client = TuyaOpenAPI(office.url, office.client_id, office.client_secret)
     client.connect()
     start = int(ahead(3).timestamp()) * 1000
-    wanted = {"topic": "By hand", "start_time": start, "end_time": start + 3_600_000, "participants": ["3"]}
-    answer = client.post("/v2.0/iot-03/meeting-reservations", {**wanted, "notice": True, "creator": "3"})
+    wanted = {
+        "topic": "By hand",
+        "start_time": start,
+        "end_time": start + 3_600_000,
+        "participants": ["3"],
+    }
+    answer = client.post(
+        "/v2.0/iot-03/meeting-reservations", {**wanted, "notice": True, "creator": "3"}
+    )
     _decide(office, "m", "--adopt", answer["result"])
     assert _cycle(office).counts["in_doubt"] == 1
     assert _cycle(office, WAITED).counts["in_doubt"] == 0
@@ -186,12 +199,18 @@ def test_retry_of_a_refused_change_makes_it(office: Office, change: str) -> None
     """An update or cancel that the API refused is made once more on a person's word."""
     office.write(event("m", ahead(3)), event("n", ahead(4)))
     _cycle(office)
-    office.write(*([event("m", ahead(3, 12))] if change == "modify" else []), event("n", ahead(4)))
+    office.write(
+        *([event("m", ahead(3, 12))] if change == "modify" else []),
+        event("n", ahead(4)),
+    )
     office.fault(f"refuse:code=1109,on={change},times=1")
     assert _cycle(office).counts["refused"] == 1
     _decide(office, "m", "--retry")
     report = _cycle(office)
-    assert (report.outcome, report.counts["updated"] + report.counts["cancelled"]) == ("ok", 1)
+    assert (report.outcome, report.counts["updated"] + report.counts["cancelled"]) == (
+        "ok",
+        1,
+    )
 
 
 # By state
@@ -199,21 +218,30 @@ def test_retry_of_a_refused_change_makes_it(office: Office, change: str) -> None
 
 def test_all_of_a_state_and_of_a_source(office: Office) -> None:
     """--all takes the words of the contract, narrowed down by --source, and says how many."""
-    office.change(('path = "office.ics"', 'path = "office.ics"\n[[sources]]\nname = "b"\npath = "b.ics"'))
+    office.change(
+        (
+            'path = "office.ics"',
+            'path = "office.ics"\n[[sources]]\nname = "b"\npath = "b.ics"',
+        )
+    )
     office.write(event("m", ahead(3)), event("n", ahead(4)))
     (office.folder / "b.ics").write_bytes(calendar(event("o", ahead(5))))
     _cycle(office)
     for topic in ("Meeting m", "Meeting n", "Meeting o"):
         _end_by_hand(office, topic)
     _cycle(office, force=True)
-    assert "2 bookings released" in _decide(office, "--all", "released", "--source", "office", "--retry")
+    assert "2 bookings released" in _decide(
+        office, "--all", "released", "--source", "office", "--retry"
+    )
     assert _cycle(office).counts["created"] == 2
     assert "1 booking released" in _decide(office, "--all", "Released", "--retry")
     assert _cycle(office).counts["created"] == 1
 
 
 @pytest.mark.first(2)
-@pytest.mark.parametrize("state", ["in_doubt", "in doubt", "refused", "released", "dropped", "vanished"])
+@pytest.mark.parametrize(
+    "state", ["in_doubt", "in doubt", "refused", "released", "dropped", "vanished"]
+)
 def test_a_state_that_nothing_is_in_is_said(office: Office, state: str) -> None:
     """With nothing in that state there is a sentence, and nobody is needed."""
     office.write(event("m", ahead(3)))

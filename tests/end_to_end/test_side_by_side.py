@@ -32,13 +32,19 @@ class Crowd:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._api, name)
-        return partial(self._counted, found) if name in {"create", "modify", "cancel"} else found
+        return (
+            partial(self._counted, found)
+            if name in {"create", "modify", "cancel"}
+            else found
+        )
 
     def pause_s(self, underway: int) -> float:
         """As if the pace had no limit."""
         return 0.0 if underway < AT_ONCE else math.inf
 
-    def _counted(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def _counted(
+        self, call: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -64,15 +70,23 @@ def crowded(office: Office, clock: Clock) -> Iterator[tuple[Any, Crowd]]:
 
 def codes(office: Office) -> Counter[object]:
     """How often writes were answered with which code."""
-    return Counter(entry["code"] for entry in office.control("requests") if entry["method"] != "GET")
+    return Counter(
+        entry["code"]
+        for entry in office.control("requests")
+        if entry["method"] != "GET"
+    )
 
 
 def test_lost_answers_of_calls_side_by_side(make_office: Any) -> None:
     """Of 60 creates, up to eight at once, every third loses its answer; each is booked exactly once."""
-    office: Office = make_office(faults=("slow:on=create,seconds=0.02", "lost:on=create,every=3"))
+    office: Office = make_office(
+        faults=("slow:on=create,seconds=0.02", "lost:on=create,every=3")
+    )
     starts = [ahead(1 + n % 5, 6) + timedelta(minutes=n) for n in range(60)]
     # Without rooms, so that no conflict hides a second booking.
-    office.write(*(event(f"m{n}", start, 30, room=None) for n, start in enumerate(starts)))
+    office.write(
+        *(event(f"m{n}", start, 30, room=None) for n, start in enumerate(starts))
+    )
     clock = Clock()
     with crowded(office, clock) as (reconciler, crowd):
         for _ in range(6):
@@ -88,9 +102,19 @@ def test_lost_answers_of_calls_side_by_side(make_office: Any) -> None:
 
 def test_what_depends_on_another_waits_for_it(office: Office) -> None:
     """A place is taken only when whoever leaves it is gone, however many calls may be under way."""
-    places = [(room, ahead(day, hour)) for room in ("small", "large") for day in (2, 3) for hour in (8, 10)]
-    before = [event(f"m{n}", start, 60, room=room) for n, (room, start) in enumerate(places)]
-    moved = [event(f"m{n}", places[n - 1][1], 60, room=places[n - 1][0]) for n in range(1, len(places))]
+    places = [
+        (room, ahead(day, hour))
+        for room in ("small", "large")
+        for day in (2, 3)
+        for hour in (8, 10)
+    ]
+    before = [
+        event(f"m{n}", start, 60, room=room) for n, (room, start) in enumerate(places)
+    ]
+    moved = [
+        event(f"m{n}", places[n - 1][1], 60, room=places[n - 1][0])
+        for n in range(1, len(places))
+    ]
     office.write(*before)
     office.fault("slow:on=write,seconds=0.05")
     clock = Clock()
@@ -126,7 +150,12 @@ def test_of_two_that_want_one_place_the_earlier_gets_it(office: Office) -> None:
 def test_an_api_that_cannot_be_used_lets_what_is_under_way_end(office: Office) -> None:
     """After the first refusal of that kind nothing begins, and the answers that still come are recorded."""
     office.fault("slow:on=create,seconds=0.3", "quota:on=create,after=4")
-    office.write(*(event(f"m{n}", ahead(2, 6) + timedelta(minutes=n), 30, room=None) for n in range(40)))
+    office.write(
+        *(
+            event(f"m{n}", ahead(2, 6) + timedelta(minutes=n), 30, room=None)
+            for n in range(40)
+        )
+    )
     clock = Clock()
     with crowded(office, clock) as (reconciler, _):
         report = reconciler.cycle()
@@ -145,15 +174,24 @@ def test_a_second_interrupt_does_not_wait_for_many_calls(office: Office) -> None
     office.fault("slow:on=write,seconds=3600")
     office.change(("requests_per_second", 'timeout = "1h"\nrequests_per_second'))
     events = 20
-    office.write(*(event(f"m{n}", ahead(2, 6) + timedelta(minutes=n), 30, room=None) for n in range(events)))
+    office.write(
+        *(
+            event(f"m{n}", ahead(2, 6) + timedelta(minutes=n), 30, room=None)
+            for n in range(events)
+        )
+    )
     with running(office) as daemon:
-        daemon.until(lambda: len(office.writes()) == AT_ONCE, "no more can be under way")
+        daemon.until(
+            lambda: len(office.writes()) == AT_ONCE, "no more can be under way"
+        )
         daemon.send(signal.SIGINT)
         time.sleep(1)  # two that come together would be one
         assert daemon.stop(signal.SIGINT)[0] == 0
     assert len(office.writes()) == AT_ONCE
     office.fault()
     with running(office) as daemon:
-        daemon.until(lambda: daemon.logged("cycle", outcome="ok", in_doubt=0), "settled")
+        daemon.until(
+            lambda: daemon.logged("cycle", outcome="ok", in_doubt=0), "settled"
+        )
     made = Counter(r["topic"] for r in office.reservations(live=False))
     assert made == {f"Meeting m{n}": 1 for n in range(events)}

@@ -40,8 +40,21 @@ def settled(office: Office) -> Office:
 def _told(office: Office, *arguments: str) -> dict[str, object]:
     """What a run of the program had loaded at its end."""
     told = office.folder / "told.json"
-    command = [sys.executable, "-c", _PROGRAM, str(told), "--config", str(office.folder / "syncd.toml")]
-    ran = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=HANG_S, check=False)
+    command = [
+        sys.executable,
+        "-c",
+        _PROGRAM,
+        str(told),
+        "--config",
+        str(office.folder / "syncd.toml"),
+    ]
+    ran = subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     document: dict[str, object] = json.loads(told.read_text())
     return document
@@ -53,14 +66,18 @@ def _loaded(office: Office, *arguments: str) -> set[str]:
     return set(loaded)
 
 
-def test_a_quiet_cycle_loads_neither_the_network_nor_what_draws(settled: Office) -> None:
+def test_a_quiet_cycle_loads_neither_the_network_nor_what_draws(
+    settled: Office,
+) -> None:
     """Where nothing changed, no HTTP client, no list of authorities and no tables are made ready."""
     loaded = _loaded(settled, "once", "--json")
     assert "syncd.reconciler" in loaded
     assert not loaded & (_HTTP | _DRAWING | _OF_OTHERS)
 
 
-def test_a_cycle_with_calls_loads_the_client_without_its_command_line(settled: Office) -> None:
+def test_a_cycle_with_calls_loads_the_client_without_its_command_line(
+    settled: Office,
+) -> None:
     """A call needs the HTTP client, and neither its command line nor what that is drawn with."""
     settled.write(event("standup", ahead(1)), event("retrospective", ahead(2)))
     loaded = _loaded(settled, "once", "--json")
@@ -78,7 +95,14 @@ def test_tables_are_still_drawn(settled: Office) -> None:
 def test_showing_the_version_loads_nothing_of_the_work(settled: Office) -> None:
     """`--version` is answered before the configuration, the ledger or the logs are even loaded."""
     loaded = _loaded(settled, "--version")
-    assert not loaded & {"pydantic", "sqlalchemy", "structlog", "syncd.config", *_HTTP, *_DRAWING}
+    assert not loaded & {
+        "pydantic",
+        "sqlalchemy",
+        "structlog",
+        "syncd.config",
+        *_HTTP,
+        *_DRAWING,
+    }
 
 
 def test_the_end_of_a_run_looks_for_no_garbage(settled: Office) -> None:
@@ -88,7 +112,9 @@ def test_the_end_of_a_run_looks_for_no_garbage(settled: Office) -> None:
     assert frozen > 10_000
 
 
-def test_authorities_that_cannot_be_read_are_told_by_the_first_call(settled: Office) -> None:
+def test_authorities_that_cannot_be_read_are_told_by_the_first_call(
+    settled: Office,
+) -> None:
     """A cycle without calls needs no list of authorities; the first call says which one to mend."""
     settled.environment = {"SSL_CERT_FILE": str(settled.folder / "nothing.pem")}
     assert settled.run("once", "--json").code == 0

@@ -34,7 +34,9 @@ def _collected(lines: list[Any]) -> None:
     """Lines are collected in every test, which is quicker than to write them."""
 
 
-def _cycle(office: Office, *, force: bool = True, later: timedelta = timedelta()) -> CycleReport:
+def _cycle(
+    office: Office, *, force: bool = True, later: timedelta = timedelta()
+) -> CycleReport:
     """One cycle of a process of its own; it compares with the API unless told otherwise."""
     clock = Clock()
     clock.later = later
@@ -44,7 +46,10 @@ def _cycle(office: Office, *, force: bool = True, later: timedelta = timedelta()
 
 def _meetings(count: int = MANY, *, changed: tuple[int, ...] = ()) -> list[str]:
     """Meetings of the coming days, 25 a day, without a room; those with these numbers last longer."""
-    return [event(f"m{n}", _start(n), 90 if n in changed else 60, room=None) for n in range(count)]
+    return [
+        event(f"m{n}", _start(n), 90 if n in changed else 60, room=None)
+        for n in range(count)
+    ]
 
 
 def _start(number: int) -> datetime:
@@ -58,8 +63,15 @@ def _booked(office: Office, count: int = MANY) -> None:
 
 def _states(office: Office) -> list[tuple[str, str | None]]:
     """State and reason of what is neither cancelled nor over, by start."""
-    bookings = [b for b in office.status()["bookings"] if b["state"] not in {"cancelled", "ended"}]
-    return [(b["state"], b["reason"]) for b in sorted(bookings, key=lambda b: (b["start"], b["uid"]))]
+    bookings = [
+        b
+        for b in office.status()["bookings"]
+        if b["state"] not in {"cancelled", "ended"}
+    ]
+    return [
+        (b["state"], b["reason"])
+        for b in sorted(bookings, key=lambda b: (b["start"], b["uid"]))
+    ]
 
 
 def _take_away(api: RawApi, count: int, how: str = "gone") -> dict[str, Any]:
@@ -79,7 +91,9 @@ def _take_away(api: RawApi, count: int, how: str = "gone") -> dict[str, Any]:
 
 def _refuse_to_tell(api: RawApi) -> None:
     """Answer questions for single reservations that are not there with a code that no page tells of."""
-    api.answers["get"] = lambda asked: None if asked.reservation_id in api.stored else refused(40001)
+    api.answers["get"] = lambda asked: (
+        None if asked.reservation_id in api.stored else refused(40001)
+    )
 
 
 # Whether too many are gone
@@ -105,16 +119,21 @@ def test_a_wipe_decides_nothing_and_asks_a_person(
         report = _cycle(raw_office, force=force)
         assert (report.outcome, report.counts["vanished"]) == ("attention", MANY)
     assert len(raw_api.writes()) == before
-    assert raw_api.asked("get") - asked == 6, "who is asked already is not asked for again"
+    assert raw_api.asked("get") - asked == 6, (
+        "who is asked already is not asked for again"
+    )
     assert sum(line["event"] == "vanished" for line in lines) == 1
 
     shown = raw_office.run("status")
-    assert (shown.code, "syncd resolve --all vanished --retry" in shown.out) == (1, True)
+    assert (shown.code, "syncd resolve --all vanished --retry" in shown.out) == (
+        1,
+        True,
+    )
     plan = raw_office.run("plan", "--json")
     assert plan.code == 1
-    assert {(c["action"], c["reason"], c["approvable"]) for c in plan.json["changes"]} == {
-        ("hold", "vanished", False)
-    }
+    assert {
+        (c["action"], c["reason"], c["approvable"]) for c in plan.json["changes"]
+    } == {("hold", "vanished", False)}
     assert f"{MANY} of {MANY} compared bookings" in plan.json["changes"][0]["detail"]
     explained = raw_office.run("explain", "m3")
     assert (explained.code, "api.client_id" in explained.out) == (1, True)
@@ -123,7 +142,14 @@ def test_a_wipe_decides_nothing_and_asks_a_person(
 @pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("of", "gone", "asks"),
-    [(6, 6, True), (5, 5, False), (20, 6, False), (20, 7, True), (16, 5, False), (17, 6, True)],
+    [
+        (6, 6, True),
+        (5, 5, False),
+        (20, 6, False),
+        (20, 7, True),
+        (16, 5, False),
+        (17, 6, True),
+    ],
 )
 def test_both_bounds_have_to_be_passed(
     raw_office: Office, raw_api: RawApi, of: int, gone: int, *, asks: bool
@@ -133,12 +159,19 @@ def test_both_bounds_have_to_be_passed(
     _take_away(raw_api, gone, "cancelled" if gone % 2 else "gone")
     _cycle(raw_office)
     expected = VANISHED if asks else ("released", "released")
-    assert Counter(_states(raw_office)) == Counter({("booked", None): of - gone, expected: gone})
+    assert Counter(_states(raw_office)) == Counter(
+        {("booked", None): of - gone, expected: gone}
+    )
 
 
 def test_the_bounds_are_configured(raw_office: Office, raw_api: RawApi) -> None:
     """`safety.vanish_floor = 0` and a small share ask for every single one."""
-    raw_office.change(("[reservation]", '[safety]\nvanish_floor = 0\nvanish_share = "1%"\n[reservation]'))
+    raw_office.change(
+        (
+            "[reservation]",
+            '[safety]\nvanish_floor = 0\nvanish_share = "1%"\n[reservation]',
+        )
+    )
     _booked(raw_office, 3)
     _take_away(raw_api, 1)
     _cycle(raw_office)
@@ -157,10 +190,15 @@ def test_what_people_and_the_building_end_or_reject_is_no_vanishing(
         rejected = item["start_time"] > begun.timestamp() * 1000
         raw_api.edit(item["reservation_id"], status=4 if rejected else 3)
     assert _cycle(raw_office).counts["vanished"] == 0
-    assert _states(raw_office) == [("released", "released")] * 7 + [("refused", "refused")] * 7
+    assert (
+        _states(raw_office)
+        == [("released", "released")] * 7 + [("refused", "refused")] * 7
+    )
 
 
-def test_a_list_that_lags_behind_proves_no_wipe(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_list_that_lags_behind_proves_no_wipe(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """The list shows none of what was just booked; each that is asked for is there, so nothing changes."""
     _booked(raw_office)
     raw_api.page = lambda _items, number, size: honest_page([], number, size)
@@ -168,29 +206,43 @@ def test_a_list_that_lags_behind_proves_no_wipe(raw_office: Office, raw_api: Raw
     assert _states(raw_office) == [("booked", None)] * MANY
 
 
-def test_a_list_that_lags_behind_over_a_wipe(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_list_that_lags_behind_over_a_wipe(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """Half is gone and half is hidden: those are held that are gone when asked for, the others go on."""
     _booked(raw_office)
     taken = _take_away(raw_api, MANY // 2)
     raw_api.page = lambda _items, number, size: honest_page([], number, size)
     assert _cycle(raw_office).counts["vanished"] == len(taken)
-    assert _states(raw_office) == [("booked", None)] * (MANY // 2) + [VANISHED] * (MANY // 2)
+    assert _states(raw_office) == [("booked", None)] * (MANY // 2) + [VANISHED] * (
+        MANY // 2
+    )
 
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("gone", [3, MANY])
-def test_a_list_that_contradicts_itself(raw_office: Office, raw_api: RawApi, gone: int) -> None:
+def test_a_list_that_contradicts_itself(
+    raw_office: Office, raw_api: RawApi, gone: int
+) -> None:
     """It proves nothing, so they are asked for one by one; the answers count, few or many."""
     _booked(raw_office)
     _take_away(raw_api, gone)
-    raw_api.page = lambda _items, _number, _size: {"total": 61, "has_more": False, "list": []}
+    raw_api.page = lambda _items, _number, _size: {
+        "total": 61,
+        "has_more": False,
+        "list": [],
+    }
     report = _cycle(raw_office)
     assert report.counts["vanished"] == (MANY if gone == MANY else 0)
-    assert _states(raw_office)[-1] == (VANISHED if gone == MANY else ("released", "released"))
+    assert _states(raw_office)[-1] == (
+        VANISHED if gone == MANY else ("released", "released")
+    )
     assert _states(raw_office)[0] == (VANISHED if gone == MANY else ("booked", None))
 
 
-def test_a_list_and_questions_that_are_refused_prove_nothing(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_list_and_questions_that_are_refused_prove_nothing(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """An API that tells nothing has wiped nothing: the bookings are unclear, as before."""
     _booked(raw_office, 7)
     for operation in ("list", "get"):
@@ -200,7 +252,9 @@ def test_a_list_and_questions_that_are_refused_prove_nothing(raw_office: Office,
 
 
 @pytest.mark.slow
-def test_many_are_asked_for_in_few_questions(raw_office: Office, raw_api: RawApi) -> None:
+def test_many_are_asked_for_in_few_questions(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """Of 130 that are gone six are asked for; where the list proves nothing, a hundred in a comparison."""
     raw_office.write(*_meetings(130))
     assert _cycle(raw_office).counts["created"] == 130
@@ -212,7 +266,11 @@ def test_many_are_asked_for_in_few_questions(raw_office: Office, raw_api: RawApi
     assert _cycle(raw_office).outcome == "ok"
     assert raw_api.asked("get") - asked == 6
     _take_away(raw_api, 130)
-    raw_api.page = lambda _items, _number, _size: {"total": 61, "has_more": False, "list": []}
+    raw_api.page = lambda _items, _number, _size: {
+        "total": 61,
+        "has_more": False,
+        "list": [],
+    }
     for found in (100, 130):
         assert _cycle(raw_office).counts["vanished"] == found
     assert raw_api.asked("get") - asked == 136
@@ -250,13 +308,19 @@ def test_what_is_there_again_is_forgotten(raw_office: Office, raw_api: RawApi) -
     raw_api.stored |= taken
     before, asked = len(raw_api.writes()), raw_api.asked("get")
     report = _cycle(raw_office)
-    assert (report.outcome, report.counts["vanished"], report.counts["unchanged"]) == ("ok", 0, MANY)
+    assert (report.outcome, report.counts["vanished"], report.counts["unchanged"]) == (
+        "ok",
+        0,
+        MANY,
+    )
     assert _states(raw_office) == [("booked", None)] * MANY
     assert (len(raw_api.writes()), raw_api.asked("get")) == (before, asked)
 
 
 @pytest.mark.slow
-def test_what_does_not_come_back_with_the_others_still_waits(raw_office: Office, raw_api: RawApi) -> None:
+def test_what_does_not_come_back_with_the_others_still_waits(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """A tenant that is restored lacks three: nobody decided about them, and one cancelled later is one."""
     _booked(raw_office)
     taken = _take_away(raw_api, MANY)
@@ -278,7 +342,11 @@ def test_retry_books_all_again_in_a_fresh_tenant(make_office: Any) -> None:
     office.change((office.url, fresh.url), (office.client_id, fresh.client_id))
     (office.folder / "tuya-secret").write_text(fresh.client_secret)
     ran = office.run("once", "--force", "--json")
-    assert (ran.code, ran.json["outcome"], ran.json["counts"]["vanished"]) == (1, "attention", MANY)
+    assert (ran.code, ran.json["outcome"], ran.json["counts"]["vanished"]) == (
+        1,
+        "attention",
+        MANY,
+    )
     assert fresh.writes() == []
     assert office.run("plan").code == 1
     ran = office.run("resolve", "--all", "vanished", "--retry")
@@ -309,7 +377,9 @@ def test_retry_looks_first(raw_office: Office, raw_api: RawApi) -> None:
     assert len(raw_api.live()) == MANY
 
 
-def test_drop_respects_it_until_the_calendar_changes(raw_office: Office, raw_api: RawApi) -> None:
+def test_drop_respects_it_until_the_calendar_changes(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """The wipe was meant: all are released and nothing is booked, whatever the policy; an edit counts."""
     _booked(raw_office)
     _take_away(raw_api, MANY)
@@ -327,7 +397,9 @@ def test_drop_respects_it_until_the_calendar_changes(raw_office: Office, raw_api
 
 
 @pytest.mark.slow
-def test_drop_of_what_is_there_again_gives_nothing_up(raw_office: Office, raw_api: RawApi) -> None:
+def test_drop_of_what_is_there_again_gives_nothing_up(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """The word of a person comes after the right project is back: the reservations count, not the word."""
     _booked(raw_office, 8)
     taken = _take_away(raw_api, 8)
@@ -354,7 +426,9 @@ def test_a_key_decides_about_one(raw_office: Office, raw_api: RawApi) -> None:
     assert _states(raw_office) == expected + [VANISHED] * 5
 
 
-def test_the_calendar_counts_again_when_its_event_changes(raw_office: Office, raw_api: RawApi) -> None:
+def test_the_calendar_counts_again_when_its_event_changes(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """While the others wait, an event that is edited is booked anew, and one that is new is booked."""
     _booked(raw_office, 8)
     _take_away(raw_api, 8)
@@ -362,10 +436,15 @@ def test_the_calendar_counts_again_when_its_event_changes(raw_office: Office, ra
     raw_office.write(*_meetings(9, changed=(4,)))
     report = _cycle(raw_office, force=False)
     assert (report.counts["created"], report.counts["vanished"]) == (2, 7)
-    assert {item["topic"] for item in raw_api.live().values()} == {"Meeting m4", "Meeting m8"}
+    assert {item["topic"] for item in raw_api.live().values()} == {
+        "Meeting m4",
+        "Meeting m8",
+    }
 
 
-def test_nothing_is_cancelled_of_what_vanished(raw_office: Office, raw_api: RawApi) -> None:
+def test_nothing_is_cancelled_of_what_vanished(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """An event that leaves the calendar meanwhile is cancelled when its reservation is there again."""
     _booked(raw_office, 8)
     taken = _take_away(raw_api, 8)
@@ -378,12 +457,16 @@ def test_nothing_is_cancelled_of_what_vanished(raw_office: Office, raw_api: RawA
     assert (report.outcome, report.counts["cancelled"]) == ("ok", 1)
 
 
-def test_a_meeting_that_ends_meanwhile_needs_nobody(raw_office: Office, raw_api: RawApi) -> None:
+def test_a_meeting_that_ends_meanwhile_needs_nobody(
+    raw_office: Office, raw_api: RawApi
+) -> None:
     """Time goes on: what vanished closes with its meeting like any other."""
     _booked(raw_office, 8)
     _take_away(raw_api, 8)
     _cycle(raw_office)
-    later = _start(3) + timedelta(minutes=10) - datetime.now(UTC)  # two of them are over
+    later = (
+        _start(3) + timedelta(minutes=10) - datetime.now(UTC)
+    )  # two of them are over
     assert _cycle(raw_office, later=later).counts["vanished"] == 6
     assert _cycle(raw_office, later=timedelta(days=20)).outcome == "ok"
 
@@ -407,4 +490,7 @@ def test_back_from_the_wrong_project_after_an_edit(make_office: Any) -> None:
     assert office.run("once", "--force", "--json").code == 0
     topics = [r["topic"] for r in office.reservations()]
     assert topics == [f"Meeting m{n}" for n in range(8)]
-    assert office.reservations()[4]["end_time"] == int((_start(4) + timedelta(minutes=90)).timestamp()) * 1000
+    assert (
+        office.reservations()[4]["end_time"]
+        == int((_start(4) + timedelta(minutes=90)).timestamp()) * 1000
+    )

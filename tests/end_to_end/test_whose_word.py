@@ -22,14 +22,19 @@ from tests.conftest import CONFIGURATION, HANG_S, Office, Ran, ahead, calendar, 
 Files = Mapping[str, bytes | None]
 """The body of each file by its path, None where it is gone."""
 
-ALICE, MALLORY = "ORGANIZER:mailto:alice@example.com", "ORGANIZER:mailto:mallory@example.com"
+ALICE, MALLORY = (
+    "ORGANIZER:mailto:alice@example.com",
+    "ORGANIZER:mailto:mallory@example.com",
+)
 OFF = "STATUS:CANCELLED"
 _ONE_SOURCE = '[[sources]]\nname = "office"\npath = "office.ics"\n'
 
 
 def _source(name: str, path: str = "", **more: str) -> str:
     values = {"name": name, "path": path or f"{name}.ics", **more}
-    return "[[sources]]\n" + "".join(f'{key} = "{value}"\n' for key, value in values.items())
+    return "[[sources]]\n" + "".join(
+        f'{key} = "{value}"\n' for key, value in values.items()
+    )
 
 
 TWO = _source("alice") + _source("other")
@@ -38,7 +43,12 @@ FOLDER = _source("files", "files")
 
 
 def _meeting(
-    *lines: str, day: int = 2, hour: int = 9, sequence: int = 1, by: str = ALICE, room: str | None = "small"
+    *lines: str,
+    day: int = 2,
+    hour: int = 9,
+    sequence: int = 1,
+    by: str = ALICE,
+    room: str | None = "small",
 ) -> str:
     said = [f"SEQUENCE:{sequence}", *([by] if by else []), *lines]
     return event("meeting", ahead(day, hour), 60, *said, room=room)
@@ -110,11 +120,24 @@ def _once(office: Office, *arguments: str) -> tuple[Ran, tuple[int, int, int, in
     """Run a cycle: how it ended, and what it created, updated, cancelled and held."""
     ran = office.run("once", "--json", *arguments)
     counts = ran.json["counts"]
-    return ran, (counts["created"], counts["updated"], counts["cancelled"], counts["held"])
+    return ran, (
+        counts["created"],
+        counts["updated"],
+        counts["cancelled"],
+        counts["held"],
+    )
 
 
 def _content(office: Office) -> list[tuple[Any, ...]]:
-    fields = ("reservation_id", "topic", "start_time", "end_time", "room_id", "participants", "status")
+    fields = (
+        "reservation_id",
+        "topic",
+        "start_time",
+        "end_time",
+        "room_id",
+        "participants",
+        "status",
+    )
     return [tuple(str(r.get(field)) for field in fields) for r in office.reservations()]
 
 
@@ -163,15 +186,30 @@ def _approve(office: Office, checksum: str, done: tuple[int, int, int]) -> None:
 _BASE = {"alice.ics": _alice(_meeting()), "other.ics": calendar()}
 _RIVALS: Mapping[str, tuple[bytes, int]] = {
     "another time, nobody's": (calendar(_meeting(day=4, sequence=999, by="")), 0),
-    "another time, of another organizer": (calendar(_meeting(day=4, sequence=999, by=MALLORY)), 0),
+    "another time, of another organizer": (
+        calendar(_meeting(day=4, sequence=999, by=MALLORY)),
+        0,
+    ),
     "another time, of the same SEQUENCE": (calendar(_meeting(day=4)), 0),
-    "claims to be hers": (_headed("X-WR-CALNAME:alice@example.com", _meeting(day=4)), 0),
-    "claims to be hers by X-OWNER": (_headed("X-OWNER:mailto:alice@example.com", _meeting(day=4)), 0),
+    "claims to be hers": (
+        _headed("X-WR-CALNAME:alice@example.com", _meeting(day=4)),
+        0,
+    ),
+    "claims to be hers by X-OWNER": (
+        _headed("X-OWNER:mailto:alice@example.com", _meeting(day=4)),
+        0,
+    ),
     "without room and people": (calendar(_meeting(sequence=999, by="", room=None)), 0),
-    "more dates": (calendar(_meeting("RRULE:FREQ=DAILY;COUNT=3", sequence=999, by="")), 0),
+    "more dates": (
+        calendar(_meeting("RRULE:FREQ=DAILY;COUNT=3", sequence=999, by="")),
+        0,
+    ),
     "cancelled, nobody's": (calendar(_meeting(OFF, sequence=999, by="")), 1),
     "cancelled, bare": (calendar(_meeting(OFF, sequence=999, by="", room=None)), 1),
-    "cancelled, of another organizer": (calendar(_meeting(OFF, sequence=999, by=MALLORY)), 1),
+    "cancelled, of another organizer": (
+        calendar(_meeting(OFF, sequence=999, by=MALLORY)),
+        1,
+    ),
     "cancelled, of the same organizer": (calendar(_meeting(OFF, sequence=2)), 1),
     "cancelled, of the same SEQUENCE": (calendar(_meeting(OFF)), 1),
     "cancelled, claims": (_headed("X-WR-CALNAME:alice@example.com", _meeting(OFF)), 1),
@@ -193,9 +231,15 @@ def _of_others() -> Iterable[tuple[str, Attack]]:
         # A directory that says two times without a revision is a matter for a person; the meeting stays.
         code = int(name == "another time, of the same SEQUENCE")
         then = {"files/other.ics": body}
-        yield f"stranger: {name}, a file", Attack(FOLDER, before, then, held, reason, says, code=code)
+        yield (
+            f"stranger: {name}, a file",
+            Attack(FOLDER, before, then, held, reason, says, code=code),
+        )
     body = calendar(_meeting(day=4, sequence=999))
-    yield "stranger: of the same organizer, an owner", Attack(OWNED, _BASE, {"other.ics": body})
+    yield (
+        "stranger: of the same organizer, an owner",
+        Attack(OWNED, _BASE, {"other.ics": body}),
+    )
     for whose in ("alice", "alice@example.com"):
         mine = {f"files/{whose}.ics": _alice(_meeting())}
         for name, lines, held in (("moves", [], 0), ("cancels", [OFF], 1)):
@@ -207,7 +251,9 @@ def _of_others() -> Iterable[tuple[str, Attack]]:
                 Attack(FOLDER, mine, then, held, reason, says),
             )
     series = {"alice.ics": _alice(SERIES), "other.ics": calendar(SERIES)}
-    moved = event("meeting", ahead(3, 15), 60, "SEQUENCE:1", ALICE, f"RECURRENCE-ID:{_date(3)}")
+    moved = event(
+        "meeting", ahead(3, 15), 60, "SEQUENCE:1", ALICE, f"RECURRENCE-ID:{_date(3)}"
+    )
     yield (
         "stranger: one date of the same SEQUENCE",
         Attack(TWO, series, {"other.ics": calendar(SERIES, moved)}),
@@ -220,7 +266,9 @@ _BROKEN: Mapping[str, bytes] = {
     "start": calendar(_broken(_meeting(sequence=9))),
     "end before start": calendar(_meeting(sequence=9).replace("DTEND:2", "DTEND:1")),
     "zone": calendar(
-        _meeting(sequence=9).replace("DTSTART:", "DTSTART;TZID=Nowhere:").replace("Z\r\nDT", "\r\nDT")
+        _meeting(sequence=9)
+        .replace("DTSTART:", "DTSTART;TZID=Nowhere:")
+        .replace("Z\r\nDT", "\r\nDT")
     ),
     "cut": b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:meeting\r\n",
     "twice at other times": calendar(_meeting(sequence=9), _meeting(sequence=9, day=5)),
@@ -233,7 +281,10 @@ def _honest_beside_broken() -> Iterable[tuple[str, Honest]]:
     for name, body in _BROKEN.items():
         for place, sources in (("", TWO), ("files/", FOLDER)):
             where = "file" if place else "source"
-            before = {f"{place}alice.ics": _alice(_meeting()), f"{place}other.ics": body}
+            before = {
+                f"{place}alice.ics": _alice(_meeting()),
+                f"{place}other.ics": body,
+            }
             then = {f"{place}alice.ics": _alice(_meeting(day=4, sequence=2))}
             yield (
                 f"broken copy: moved beside a broken {name} in another {where}",
@@ -261,7 +312,14 @@ _MANY = 40
 def _meetings(count: int = _MANY, *lines: str, room: str | None = "small") -> list[str]:
     """Meetings of the coming days, twelve a day."""
     return [
-        event(f"m{n}", ahead(1 + n // 12, 6) + timedelta(hours=n % 12), 30, ALICE, *lines, room=room)
+        event(
+            f"m{n}",
+            ahead(1 + n // 12, 6) + timedelta(hours=n % 12),
+            30,
+            ALICE,
+            *lines,
+            room=room,
+        )
         for n in range(count)
     ]
 
@@ -286,33 +344,55 @@ def _floods() -> Iterable[tuple[str, Attack]]:
     for name, (body, held) in said.items():
         then = {"office.ics": body}
         without = "rooms" in name
-        yield f"flood: {name}", Attack(_ONE_SOURCE, _BOOKED, then, held, *_OF_FLOODS, by_update=without)
+        yield (
+            f"flood: {name}",
+            Attack(_ONE_SOURCE, _BOOKED, then, held, *_OF_FLOODS, by_update=without),
+        )
     owned = _source("office", owner="alice@example.com")
     body = calendar(*_meetings(_MANY, OFF))
-    yield "flood: by the organizer", Attack(owned, _BOOKED, {"office.ics": body}, 40, *_OF_FLOODS)
+    yield (
+        "flood: by the organizer",
+        Attack(owned, _BOOKED, {"office.ics": body}, 40, *_OF_FLOODS),
+    )
     before = {"office.ics": calendar(*_series(5))}
     yield (
         "flood: series without their rules",
-        Attack(_ONE_SOURCE, before, {"office.ics": calendar(*_series(1))}, 32, *_OF_FLOODS),
+        Attack(
+            _ONE_SOURCE, before, {"office.ics": calendar(*_series(1))}, 32, *_OF_FLOODS
+        ),
     )
     left_out = [f"EXDATE:{_date(day, 6 + n)}" for n in range(8) for day in (2, 3, 4, 5)]
     body = calendar(*_series(5, *left_out))
-    yield "flood: dates left out", Attack(_ONE_SOURCE, before, {"office.ics": body}, 32, *_OF_FLOODS)
+    yield (
+        "flood: dates left out",
+        Attack(_ONE_SOURCE, before, {"office.ics": body}, 32, *_OF_FLOODS),
+    )
 
 
 def _honest_tellings() -> Iterable[tuple[str, Honest]]:
     half = calendar(*_meetings(20, OFF), *_meetings()[20:])
-    yield "flood: half of them", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": half}, (0, 0, 20))
+    yield (
+        "flood: half of them",
+        Honest(_ONE_SOURCE, _BOOKED, {"office.ics": half}, (0, 0, 20)),
+    )
     few = {"office.ics": calendar(*_meetings(20))}
     yield (
         "flood: all of few",
-        Honest(_ONE_SOURCE, few, {"office.ics": calendar(*_meetings(20, OFF))}, (0, 0, 20)),
+        Honest(
+            _ONE_SOURCE, few, {"office.ics": calendar(*_meetings(20, OFF))}, (0, 0, 20)
+        ),
     )
     others = calendar(*_meetings(room="large"))
-    yield "flood: all move to another room", Honest(_ONE_SOURCE, _BOOKED, {"office.ics": others}, (0, 40, 0))
+    yield (
+        "flood: all move to another room",
+        Honest(_ONE_SOURCE, _BOOKED, {"office.ics": others}, (0, 40, 0)),
+    )
     before = {"office.ics": calendar(*_series(5), *_meetings()[20:])}
     less = calendar(*_series(4), *_meetings()[20:])
-    yield "flood: each series ends a day before", Honest(_ONE_SOURCE, before, {"office.ics": less}, (0, 0, 8))
+    yield (
+        "flood: each series ends a day before",
+        Honest(_ONE_SOURCE, before, {"office.ics": less}, (0, 0, 8)),
+    )
 
 
 # What the organizer says, beside calendars that were not updated
@@ -325,23 +405,48 @@ def _honest_changes() -> Iterable[tuple[str, Honest]]:
         "moved": (both, _alice(_meeting(day=4, sequence=2)), (0, 1, 0)),
         "moved without a new SEQUENCE": (both, _alice(_meeting(day=4)), (0, 1, 0)),
         "cancelled": (both, _alice(_meeting(OFF, sequence=2)), (0, 0, 1)),
-        "cancelled by METHOD": (both, _headed("METHOD:CANCEL", _meeting(sequence=2), NEIGHBOUR), (0, 0, 2)),
-        "one date off": (series, _alice(_meeting(DAILY, f"EXDATE:{_date(3)}", sequence=2)), (0, 0, 1)),
-        "ends sooner": (series, _alice(_meeting("RRULE:FREQ=DAILY;COUNT=2", sequence=2)), (0, 0, 2)),
-        "moved as a whole": (series, _alice(_meeting(DAILY, hour=12, sequence=2)), (0, 4, 0)),
+        "cancelled by METHOD": (
+            both,
+            _headed("METHOD:CANCEL", _meeting(sequence=2), NEIGHBOUR),
+            (0, 0, 2),
+        ),
+        "one date off": (
+            series,
+            _alice(_meeting(DAILY, f"EXDATE:{_date(3)}", sequence=2)),
+            (0, 0, 1),
+        ),
+        "ends sooner": (
+            series,
+            _alice(_meeting("RRULE:FREQ=DAILY;COUNT=2", sequence=2)),
+            (0, 0, 2),
+        ),
+        "moved as a whole": (
+            series,
+            _alice(_meeting(DAILY, hour=12, sequence=2)),
+            (0, 4, 0),
+        ),
     }
     for name, (before, body, done) in changes.items():
         for whose, sources in (("an owner", OWNED), ("no owner", TWO)):
-            yield f"stranger: {name} by {whose}", Honest(sources, before, {"alice.ics": body}, done)
+            yield (
+                f"stranger: {name} by {whose}",
+                Honest(sources, before, {"alice.ics": body}, done),
+            )
     later = {"other.ics": calendar(_meeting(day=4, sequence=2))}
-    yield "stranger: a later revision in another calendar", Honest(TWO, both, later, (0, 1, 0))
+    yield (
+        "stranger: a later revision in another calendar",
+        Honest(TWO, both, later, (0, 1, 0)),
+    )
     files = {
         "files/alice@example.com.ics": _alice(_meeting()),
         "files/bob@example.com.ics": calendar(_meeting()),
     }
     body = _alice(_meeting(OFF, sequence=2))
     then = {"files/alice@example.com.ics": body}
-    yield "stranger: cancelled in the file of her address", Honest(FOLDER, files, then, (0, 0, 1))
+    yield (
+        "stranger: cancelled in the file of her address",
+        Honest(FOLDER, files, then, (0, 0, 1)),
+    )
 
 
 ATTACKS = dict([*_of_others(), *_floods()])
@@ -363,7 +468,10 @@ def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) ->
         assert ran.code == (1 if attack.held else attack.code)
         said = _warnings(ran, "held")
         assert sum(line["bookings"] for line in said) == held
-        assert all(line["reason"] == attack.reason and "syncd approve" in line["cure"] for line in said)
+        assert all(
+            line["reason"] == attack.reason and "syncd approve" in line["cure"]
+            for line in said
+        )
     assert (_content(office), office.writes()) == (before, [])
     if attack.held:
         done = (0, attack.held, 0) if attack.by_update else (0, 0, attack.held)
@@ -386,10 +494,15 @@ def test_an_honest_change_passes_at_once(office: Office, change: Honest) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("theirs", "held"),
-    [(_meeting(day=5, sequence=999, by=""), 0), (_meeting(OFF, sequence=999, by=""), 1)],
+    [
+        (_meeting(day=5, sequence=999, by=""), 0),
+        (_meeting(OFF, sequence=999, by=""), 1),
+    ],
     ids=["another time", "cancelled"],
 )
-def test_an_attack_in_a_directory_while_the_organizer_edits(office: Office, theirs: str, held: int) -> None:
+def test_an_attack_in_a_directory_while_the_organizer_edits(
+    office: Office, theirs: str, held: int
+) -> None:
     """An edit of the file that decides, renamed or not, does not hand the meeting over to another file."""
     _configured(office, FOLDER)
     _put(office, {"files/alice.ics": _alice(_meeting())})
@@ -397,9 +510,15 @@ def test_an_attack_in_a_directory_while_the_organizer_edits(office: Office, thei
     _put(office, {"files/other.ics": calendar(theirs)})
     assert _once(office)[1] == (0, 0, 0, held)
     for number in (2, 3):
-        _put(office, {"files/alice.ics": _alice(_meeting(f"SUMMARY:{number}", sequence=number))})
+        _put(
+            office,
+            {"files/alice.ics": _alice(_meeting(f"SUMMARY:{number}", sequence=number))},
+        )
         assert _once(office)[1][:3] == (0, 1, 0)
-        assert [r["topic"] for r in office.reservations()] == [str(number), "Meeting neighbour"]
+        assert [r["topic"] for r in office.reservations()] == [
+            str(number),
+            "Meeting neighbour",
+        ]
         assert _once(office)[1] == (0, 0, 0, held)
     (office.folder / "files/alice.ics").rename(office.folder / "files/team.ics")
     assert _once(office)[1] == (0, 0, 0, held)
@@ -408,7 +527,9 @@ def test_an_attack_in_a_directory_while_the_organizer_edits(office: Office, thei
     assert [r["topic"] for r in office.reservations()] == ["4", "Meeting neighbour"]
 
 
-def test_dates_that_enter_the_horizon_are_not_free_for_the_taking(office: Office) -> None:
+def test_dates_that_enter_the_horizon_are_not_free_for_the_taking(
+    office: Office,
+) -> None:
     """What nobody decided yet, because it was too far ahead, is decided as the other dates of its series."""
     _configured(office, TWO)
     office.change(("[api]", 'horizon = "3d"\n[api]'))
@@ -420,18 +541,27 @@ def test_dates_that_enter_the_horizon_are_not_free_for_the_taking(office: Office
     office.change(('horizon = "3d"', 'horizon = "6d"'))
     _once(office)
     ours = [r for r in office.reservations() if r["topic"] == "Meeting meeting"]
-    assert [r["start_time"] // 1000 for r in ours] == [ahead(day).timestamp() for day in (2, 3, 4, 5)]
+    assert [r["start_time"] // 1000 for r in ours] == [
+        ahead(day).timestamp() for day in (2, 3, 4, 5)
+    ]
 
 
 # Files of a directory; a tenant
 
 
 def _safety(**values: str) -> str:
-    return "[safety]\n" + "".join(f'{key} = "{value}"\n' for key, value in values.items())
+    return "[safety]\n" + "".join(
+        f'{key} = "{value}"\n' for key, value in values.items()
+    )
 
 
 def _five(name: str, hour: int) -> bytes:
-    return calendar(*(event(f"{name}{n}", ahead(1 + n, hour), 30, ALICE, room="small") for n in range(5)))
+    return calendar(
+        *(
+            event(f"{name}{n}", ahead(1 + n, hour), 30, ALICE, room="small")
+            for n in range(5)
+        )
+    )
 
 
 @pytest.mark.first(1)
@@ -448,7 +578,14 @@ def test_a_file_that_is_written_anew(office: Office, how: str) -> None:
     else:
         _put(office, {"files/a.ics": None})
         assert _once(office)[1] == (0, 0, 0, 0)
-        _put(office, {"files/a.ics" if how == "under its name" else "files/c.ics": _five("a", 9)})
+        _put(
+            office,
+            {
+                "files/a.ics" if how == "under its name" else "files/c.ics": _five(
+                    "a", 9
+                )
+            },
+        )
     for _ in range(2):
         ran, counts = _once(office)
         assert (ran.code, counts, office.writes()) == (0, (0, 0, 0, 0), [])
@@ -464,7 +601,9 @@ def test_a_file_of_several_events_that_stays_away_is_held(office: Office) -> Non
     _put(office, {"files/a.ics": None})
     ran, counts = _once(office)
     assert (ran.code, counts) == (0, (0, 0, 0, 0))
-    assert [line["reason"] for line in _warnings(ran, "files missing")] == ["file_missing"]
+    assert [line["reason"] for line in _warnings(ran, "files missing")] == [
+        "file_missing"
+    ]
     for command in ("status", "plan"):
         shown = office.run(command)
         assert (shown.code, "The file a.ics is gone" in shown.out) == (0, True)
@@ -472,7 +611,9 @@ def test_a_file_of_several_events_that_stays_away_is_held(office: Office) -> Non
     office.change(('"5m"', '"1s"'))
     _wait_for(lambda: _once(office)[1] == (0, 0, 0, 5))
     assert office.status()["missing_files"] == {}
-    checksum = _is_held(office, Attack("", {}, {}, 5, "file_gone", "held it and other events, is gone"))
+    checksum = _is_held(
+        office, Attack("", {}, {}, 5, "file_gone", "held it and other events, is gone")
+    )
     _approve(office, checksum, (0, 0, 5))
 
 
@@ -495,7 +636,9 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 def _status_of_all(office: Office, status: int, count: int) -> None:
     for reservation in office.reservations()[:count]:
-        office.control(f"reservations/{reservation['reservation_id']}", {"status": status})
+        office.control(
+            f"reservations/{reservation['reservation_id']}", {"status": status}
+        )
 
 
 @pytest.mark.first(1)
@@ -508,10 +651,17 @@ def test_a_wipe_asks_a_person(office: Office, what: str) -> None:
     office.forget_requests()
     for force in ("--force", "--force"):
         ran, counts = _once(office, force)
-        assert (ran.code, counts, ran.json["counts"]["vanished"]) == (1, (0, 0, 0, 0), _MANY)
+        assert (ran.code, counts, ran.json["counts"]["vanished"]) == (
+            1,
+            (0, 0, 0, 0),
+            _MANY,
+        )
     assert office.writes() == []
     status = office.run("status")
-    assert (status.code, "syncd resolve --all vanished --retry" in status.out) == (1, True)
+    assert (status.code, "syncd resolve --all vanished --retry" in status.out) == (
+        1,
+        True,
+    )
     assert office.run("resolve", "--all", "vanished", what).code == 0
     created = _MANY if what == "--retry" else 0
     assert _once(office)[1] == (created, 0, 0, 0)
@@ -535,7 +685,9 @@ def test_what_people_cancel_is_respected_at_once(office: Office) -> None:
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["swapped", "turned"])
-def test_exchanged_paths_of_sources_book_nothing_twice(office: Office, how: str) -> None:
+def test_exchanged_paths_of_sources_book_nothing_twice(
+    office: Office, how: str
+) -> None:
     """Where a UID means a meeting in each source, the reservations follow the files; a cancel is a cancel."""
     names = ["a", "b"] if how == "swapped" else ["a", "b", "c"]
     scope = {"uid_scope": "source"}
@@ -544,7 +696,10 @@ def test_exchanged_paths_of_sources_book_nothing_twice(office: Office, how: str)
     _put(office, {f"{name}.ics": body for name, body in bodies.items()})
     assert _once(office)[1] == (5 * len(names), 0, 0, 0)
     turned = names[1:] + names[:1]
-    sources = (_source(name, f"{path}.ics", **scope) for name, path in zip(names, turned, strict=True))
+    sources = (
+        _source(name, f"{path}.ics", **scope)
+        for name, path in zip(names, turned, strict=True)
+    )
     _configured(office, "".join(sources))
     office.forget_requests()
     assert _once(office)[1] == (0, 0, 0, 0)

@@ -27,14 +27,26 @@ DAMAGES = 40
 
 def main() -> int:
     """Fuzz until the time is over or Ctrl-C; 1 if a claim does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Damage calendars at random.")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
-    parser.add_argument(
-        "--seed", type=int, default=None, help="begin with this calendar (default: by the clock)"
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Damage calendars at random."
     )
-    parser.add_argument("--documents", type=int, default=None, help="end after so many calendars")
     parser.add_argument(
-        "--keep", type=Path, default=None, help="where findings are kept (default: a new folder)"
+        "--seconds", type=float, default=60, help="how long (default: 60)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        help="begin with this calendar (default: by the clock)",
+    )
+    parser.add_argument(
+        "--documents", type=int, default=None, help="end after so many calendars"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=None,
+        help="where findings are kept (default: a new folder)",
     )
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -46,7 +58,10 @@ def main() -> int:
     begun = said = time.monotonic()
     try:
         print(f"Seed {first}, {len(examples)} examples.", flush=True)
-        while time.monotonic() - begun < arguments.seconds and documents != arguments.documents:
+        while (
+            time.monotonic() - begun < arguments.seconds
+            and documents != arguments.documents
+        ):
             seed = first + documents
             random = Random(seed)
             # The examples as they are now and then, else their events among others.
@@ -76,16 +91,29 @@ def main() -> int:
     return 1 if found else 0
 
 
-def _keep(finding: Finding, seed: int, number: int, folder: Path | None, found: dict[str, Path]) -> None:
+def _keep(
+    finding: Finding,
+    seed: int,
+    number: int,
+    folder: Path | None,
+    found: dict[str, Path],
+) -> None:
     """Print a finding and write its bytes down; the same kind is kept once."""
     if finding.kind in found:
         return
-    place = Path(tempfile.mkdtemp(prefix="fuzz-")) if folder is None else folder / f"{seed}-{number}"
+    place = (
+        Path(tempfile.mkdtemp(prefix="fuzz-"))
+        if folder is None
+        else folder / f"{seed}-{number}"
+    )
     place.mkdir(parents=True, exist_ok=True)
     (place / "whole.ics").write_bytes(finding.whole)
     (place / "damaged.ics").write_bytes(finding.damaged)
     found[finding.kind] = place
-    print(f"FOUND: {finding.sentence}\n  --seed {seed} --documents 1, damage {number}; {place}", flush=True)
+    print(
+        f"FOUND: {finding.sentence}\n  --seed {seed} --documents 1, damage {number}; {place}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -25,13 +25,20 @@ _SHOWN = 60  # lines of a history
 def main(arguments: Sequence[str]) -> int:
     """Fuzz the API's side; 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz api", description="Let the API answer well-formed nonsense."
+        prog="python -m tests.fuzz api",
+        description="Let the API answer well-formed nonsense.",
     )
     parser.add_argument(
-        "--cycles", type=int, default=2000, help="cycles with damaged answers (default: 2000)"
+        "--cycles",
+        type=int,
+        default=2000,
+        help="cycles with damaged answers (default: 2000)",
     )
     parser.add_argument(
-        "--seed", type=int, default=None, help="begin with this history (default: by the clock)"
+        "--seed",
+        type=int,
+        default=None,
+        help="begin with this history (default: by the clock)",
     )
     parser.add_argument(
         "--processes",
@@ -61,13 +68,20 @@ def main(arguments: Sequence[str]) -> int:
             seed += 1
             if time.monotonic() - said > 10:
                 said = time.monotonic()
-                print(f"{said - began:6.0f} s  {total.cycles} cycles, {found.total()} findings", flush=True)
+                print(
+                    f"{said - began:6.0f} s  {total.cycles} cycles, {found.total()} findings",
+                    flush=True,
+                )
     _sum_up(total, found, seed - first, time.monotonic() - began)
     return 1 if found else 0
 
 
 def tried(
-    seed: int, cycles: int, only: Collection[Answer] | None = None, *, processes: bool = False
+    seed: int,
+    cycles: int,
+    only: Collection[Answer] | None = None,
+    *,
+    processes: bool = False,
 ) -> tuple[Trial, Violation | None]:
     """One trial in a folder of its own, and the claim that did not hold in it."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -81,7 +95,9 @@ def tried(
     return trial, None
 
 
-def shortened(seed: int, cycles: int, trial: Trial, violation: Violation) -> tuple[Trial, Violation]:
+def shortened(
+    seed: int, cycles: int, trial: Trial, violation: Violation
+) -> tuple[Trial, Violation]:
     """The same finding with as few damaged answers as a bounded number of attempts leaves."""
     needed = list(trial.damaged)
     share = 2
@@ -101,13 +117,17 @@ def shortened(seed: int, cycles: int, trial: Trial, violation: Violation) -> tup
     return trial, violation
 
 
-def _show(seed: int, cycles: int, trial: Trial, violation: Violation, *, processes: bool) -> None:
+def _show(
+    seed: int, cycles: int, trial: Trial, violation: Violation, *, processes: bool
+) -> None:
     print(f"FOUND: {violation.kind}", flush=True)
     if not processes:  # their histories cannot be repeated
         trial, violation = shortened(seed, cycles, trial, violation)
     print(violation)
     option = f" --processes {cycles}" if processes else " --processes 0"
-    print(f"  --seed {seed} --cycles {cycles}{option}; damaged answers that it takes: {trial.damaged}")
+    print(
+        f"  --seed {seed} --cycles {cycles}{option}; damaged answers that it takes: {trial.damaged}"
+    )
     print("\n".join(f"  {line}" for line in trial.history[-_SHOWN:]), flush=True)
 
 
@@ -123,7 +143,10 @@ def _sum_up(total: Figures, found: Counter[str], trials: int, seconds: float) ->
         ("damaged answers", total.damages),
         ("findings", found),
     ):
-        print(f"{title}: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()))
+        print(
+            f"{title}: "
+            + ", ".join(f"{name} {count}" for name, count in counted.most_common())
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from random import Random
 
 CORPUS = Path(__file__).parent.parent / "calendars"
 
-_BLOCK = re.compile(rb"^BEGIN:(VEVENT|VTIMEZONE)\r?\n.*?^END:\1\r?\n", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    rb"^BEGIN:(VEVENT|VTIMEZONE)\r?\n.*?^END:\1\r?\n", re.MULTILINE | re.DOTALL
+)
 _ZONE = """\
 BEGIN:VTIMEZONE
 TZID:Our place
@@ -74,9 +76,13 @@ def made(random: Random, examples: Sequence[bytes]) -> bytes:
     text = b""
     for calendar in range(random.choice([1, 1, 1, 2])):
         head = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//fuzz//EN\n{random.choice(_HEADS)}{_ZONE}"
-        blocks = [_event(random, f"{calendar}-{n}") for n in range(random.randint(2, 6))]
+        blocks = [
+            _event(random, f"{calendar}-{n}") for n in range(random.randint(2, 6))
+        ]
         if examples and random.random() < 0.6:
-            blocks += [match[0] for match in _BLOCK.finditer(random.choice(examples))][:12]
+            blocks += [match[0] for match in _BLOCK.finditer(random.choice(examples))][
+                :12
+            ]
             random.shuffle(blocks)
         text += b"".join([head.encode(), *blocks, b"END:VCALENDAR\n"])
     return re.sub(rb"\r?\n", random.choice([b"\r\n", b"\r\n", b"\n"]), text)
@@ -84,7 +90,13 @@ def made(random: Random, examples: Sequence[bytes]) -> bytes:
 
 def _event(random: Random, name: str) -> bytes:
     uid = random.choice(
-        ["event-{}@example.com", "{}", "ärger-{}", "A\\,B;{}", "040000008200E00074C5B7101A82E008{}"]
+        [
+            "event-{}@example.com",
+            "{}",
+            "ärger-{}",
+            "A\\,B;{}",
+            "040000008200E00074C5B7101A82E008{}",
+        ]
     )
     own = uid.format(name)
     begin = random.choice(_BEGINS).format(day=random.randint(5, 27))

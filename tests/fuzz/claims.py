@@ -66,7 +66,9 @@ class Trial:
     def __init__(self, body: bytes, *, all_day: str = "whole-day") -> None:
         self.body = body
         self.longest_s = 0.0
-        self._office = Office(now=NOW, horizon=HORIZON, safety=BOLD, rules=replace(RULES, all_day=all_day))
+        self._office = Office(
+            now=NOW, horizon=HORIZON, safety=BOLD, rules=replace(RULES, all_day=all_day)
+        )
         self._whole: Whole | None = None
 
     def begin(self) -> Finding | None:
@@ -96,7 +98,9 @@ class Trial:
             return None if left is None else self._finding(self.judge_cut(left), left)
         if chance < 0.15:
             same = respelled(self.body, random)
-            return None if same is None else self._finding(self.judge_spelling(same), same)
+            return (
+                None if same is None else self._finding(self.judge_spelling(same), same)
+            )
         problem = self.judge(done)
         if problem:
             # The least of the edits that show it.
@@ -116,8 +120,12 @@ class Trial:
                 continue
             # Another event that came to bear this UID may change its text, and cancel it if it is newer.
             copies = self._whole.copies(uid, damaged)
-            if isinstance(change, Cancel) and not any(self._whole.revised(copy) for copy in copies):
-                return f"it cancels an event that was not damaged ({change.reason}): {uid}"
+            if isinstance(change, Cancel) and not any(
+                self._whole.revised(copy) for copy in copies
+            ):
+                return (
+                    f"it cancels an event that was not damaged ({change.reason}): {uid}"
+                )
             if isinstance(change, Update) and not copies:
                 fields = ", ".join(change.changed)
                 return f"it updates ({fields}) an event that was not damaged: {uid}"
@@ -129,7 +137,11 @@ class Trial:
         if reading is not None and reading.complete:
             return "a calendar that breaks off counts as complete"
         cancels = sum(isinstance(change, Cancel) for change in changes)
-        return f"a calendar that breaks off cancels bookings: {cancels}" if cancels else problem
+        return (
+            f"a calendar that breaks off cancels bookings: {cancels}"
+            if cancels
+            else problem
+        )
 
     def judge_spelling(self, body: bytes) -> str:
         """What is wrong after another spelling of the same calendar, or nothing."""
@@ -139,9 +151,15 @@ class Trial:
         return "another spelling of a calendar asks for changes" if changes else problem
 
     def _finding(self, sentence: str, damaged: bytes) -> Finding | None:
-        return Finding(sentence.partition(":")[0], sentence, self.body, damaged) if sentence else None
+        return (
+            Finding(sentence.partition(":")[0], sentence, self.body, damaged)
+            if sentence
+            else None
+        )
 
-    def _outcome(self, body: bytes) -> tuple[Reading | None, list[Cancel | Update], str]:
+    def _outcome(
+        self, body: bytes
+    ) -> tuple[Reading | None, list[Cancel | Update], str]:
         """The reading, what is planned against bookings that are there, and what went wrong about either."""
         reading: Reading | None = None
         changes: list[Cancel | Update] = []
@@ -158,7 +176,9 @@ class Trial:
                 )
                 self.longest_s = max(self.longest_s, time.process_time() - begun)
                 writes = self._office.plan(reading).writes
-                changes = [change for change in writes if isinstance(change, Cancel | Update)]
+                changes = [
+                    change for change in writes if isinstance(change, Cancel | Update)
+                ]
         except Hang:
             return reading, changes, f"it takes more than {HANGS_AFTER_S} s of work"
         except Exception as error:  # whatever it is, it is the finding

@@ -52,11 +52,18 @@ def _numbers(random: Random, most: int, *, back: bool = False) -> str:
 
 def _rule(random: Random) -> str:
     """A rule of any frequency, with parts that make it dense, sparse or empty."""
-    frequency = random.choice(["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"])
+    frequency = random.choice(
+        ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"]
+    )
     parts = [f"FREQ={frequency}"]
     candidates = [
         f"INTERVAL={random.choice([1, 2, 7, 59, 997, 86399])}",
-        random.choice([f"COUNT={random.choice([1, 500, 99999, 999999999])}", "UNTIL=99980101T000000Z"]),
+        random.choice(
+            [
+                f"COUNT={random.choice([1, 500, 99999, 999999999])}",
+                "UNTIL=99980101T000000Z",
+            ]
+        ),
         f"BYMONTH={_numbers(random, 12)}",
         f"BYHOUR={_numbers(random, 23)}",
         f"BYMINUTE={_numbers(random, 59)}",
@@ -64,7 +71,9 @@ def _rule(random: Random) -> str:
         f"BYSETPOS={_numbers(random, 366, back=True)}",
     ]
     if frequency in {"YEARLY", "MONTHLY"}:
-        candidates.append("BYDAY=" + random.choice(["53MO", "5SU,-5SU", ",".join(_DAYS), "2MO"]))
+        candidates.append(
+            "BYDAY=" + random.choice(["53MO", "5SU,-5SU", ",".join(_DAYS), "2MO"])
+        )
     if frequency != "WEEKLY":
         candidates.append(f"BYMONTHDAY={_numbers(random, 31, back=True)}")
     if frequency not in {"DAILY", "WEEKLY", "MONTHLY"}:
@@ -75,11 +84,16 @@ def _rule(random: Random) -> str:
 
 def _rules(random: Random) -> tuple[list[str], list[list[str]]]:
     several = range(random.choice([1, 1, 3, 30]))
-    return [], [[f"RRULE:{_rule(random)}" for _ in several] for _ in range(random.choice([1, 3, 9]))]
+    return [], [
+        [f"RRULE:{_rule(random)}" for _ in several]
+        for _ in range(random.choice([1, 3, 9]))
+    ]
 
 
 def _excluded(random: Random) -> tuple[list[str], list[list[str]]]:
-    dense = random.choice(["SECONDLY", "SECONDLY;INTERVAL=7", "MINUTELY", "MINUTELY;INTERVAL=5"])
+    dense = random.choice(
+        ["SECONDLY", "SECONDLY;INTERVAL=7", "MINUTELY", "MINUTELY;INTERVAL=5"]
+    )
     several = range(random.choice([1, 3, 20]))
     lines = [f"RRULE:FREQ={dense}", *(f"EXRULE:{_rule(random)}" for _ in several)]
     return [], [lines for _ in range(random.choice([1, 3, 9]))]
@@ -96,14 +110,16 @@ def _zones(random: Random) -> tuple[list[str], list[list[str]]]:
                 f"FREQ=YEARLY;INTERVAL={random.choice([7, 99, 999])};BYDAY=53MO",
                 f"FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;COUNT={random.choice([1, 99, 99999])}",
                 "FREQ=YEARLY;BYWEEKNO=53;BYDAY=MO;BYMONTH=6",
-                "FREQ=YEARLY;BYDAY=" + ",".join(f"{n}{day}" for n in range(1, 9) for day in _DAYS),
+                "FREQ=YEARLY;BYDAY="
+                + ",".join(f"{n}{day}" for n in range(1, 9) for day in _DAYS),
             ]
         )
         first = random.choice(["00010101", "16010101", "19700101", "99980101"])
         zone += ["BEGIN:STANDARD", f"DTSTART:{first}T000000", f"RRULE:{rule}"]
         zone += ["TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", "END:STANDARD"]
     dates = [
-        f"EXDATE;TZID=Own:{random.randint(1900, 9998)}0101T000000" for _ in range(random.choice([0, 50]))
+        f"EXDATE;TZID=Own:{random.randint(1900, 9998)}0101T000000"
+        for _ in range(random.choice([0, 50]))
     ]
     lines = ["DTSTART;TZID=Own:20260305T090000", "RRULE:FREQ=DAILY", *dates]
     return [*zone, "END:VTIMEZONE"], [lines for _ in range(random.choice([1, 9]))]
@@ -127,7 +143,9 @@ _MARKUP = (
 
 
 def _texts(random: Random) -> tuple[list[str], list[list[str]]]:
-    name = random.choice(["DESCRIPTION", "SUMMARY", "LOCATION", "X-ALT-DESC", "COMMENT", "CATEGORIES"])
+    name = random.choice(
+        ["DESCRIPTION", "SUMMARY", "LOCATION", "X-ALT-DESC", "COMMENT", "CATEGORIES"]
+    )
     text = "<b>x</b>" + "".join(random.choices(_MARKUP, k=random.choice([10, 1000])))
     text = (text * 1000)[: random.choice([500, 5_000, 15_000])]
     return [], [[f"{name}:{text}", random.choice(["RRULE:FREQ=DAILY", "X-A:b"])]]
@@ -146,7 +164,12 @@ def _nested(random: Random) -> tuple[list[str], list[list[str]]]:
             ["X-A" + ";TZID=tzone:" * count],
             ["X-A:b" + "\r" * count * 10 + "c"],
             [f"UID:more-{n}" for n in range(random.choice([3, 300]))],
-            ["RDATE:" + ",".join(f"2026031{n % 10}T09{n % 60:02}00Z" for n in range(count * 2))],
+            [
+                "RDATE:"
+                + ",".join(
+                    f"2026031{n % 10}T09{n % 60:02}00Z" for n in range(count * 2)
+                )
+            ],
         ]
     )
     return [], [[*lines, random.choice(["RRULE:FREQ=HOURLY;INTERVAL=2", "X-A:b"])]]
@@ -168,7 +191,14 @@ def made(random: Random, kind: str) -> bytes:
     for number, own in enumerate(events):
         dated = any(line.startswith("DTSTART") for line in own)
         start = [] if dated else ["DTSTART:20260302T090000Z"]
-        new = ["BEGIN:VEVENT", f"UID:slow-{number}", *start, "DURATION:PT5M", *own, "END:VEVENT"]
+        new = [
+            "BEGIN:VEVENT",
+            f"UID:slow-{number}",
+            *start,
+            "DURATION:PT5M",
+            *own,
+            "END:VEVENT",
+        ]
         if number and len("\r\n".join((*lines, *new)).encode()) > LONGEST:
             break
         lines += new
@@ -193,7 +223,13 @@ class Figures:
     @property
     def worst_s(self) -> float:
         """The longest of all that has the bound of one UID."""
-        return max(self.here_cpu_s, self.uid_cpu_s, self.look_cpu_s, self.map_cpu_s, self.step_cpu_s)
+        return max(
+            self.here_cpu_s,
+            self.uid_cpu_s,
+            self.look_cpu_s,
+            self.map_cpu_s,
+            self.step_cpu_s,
+        )
 
 
 class Steps:
@@ -263,15 +299,21 @@ class Watched:
         began = time.monotonic()
         office.write(event("good", ahead(3), 60, f"SUMMARY:{topic}", room="large"))
         self.daemon.until(
-            lambda: any(topic in r["topic"] for r in office.reservations()), "the good one is booked", 120
+            lambda: any(topic in r["topic"] for r in office.reservations()),
+            "the good one is booked",
+            120,
         )
         self.longest_edit_s = max(self.longest_edit_s, time.monotonic() - began)
 
     @property
     def longest_pause_s(self) -> float:
         """Between two signs of life."""
-        signs = zip(self.daemon.manager.heard_at, self.daemon.manager.messages, strict=False)
-        heard = [at for at, message in signs if "WATCHDOG" in message] + [time.monotonic()]
+        signs = zip(
+            self.daemon.manager.heard_at, self.daemon.manager.messages, strict=False
+        )
+        heard = [at for at, message in signs if "WATCHDOG" in message] + [
+            time.monotonic()
+        ]
         return max((later - at for at, later in pairwise(heard)), default=0.0)
 
 
@@ -294,7 +336,9 @@ def _put(path: Path, body: bytes) -> None:
     new.rename(path)
 
 
-def fuzz(seed: int, goes_on: Callable[[int], bool], seen: Watched | None) -> dict[str, Figures]:
+def fuzz(
+    seed: int, goes_on: Callable[[int], bool], seen: Watched | None
+) -> dict[str, Figures]:
     """Read calendars while `goes_on` says so of how many there were; every tenth by a daemon too."""
     figures = {kind: Figures() for kind in KINDS}
     count = 0
@@ -325,7 +369,13 @@ def table(figures: dict[str, Figures]) -> str:
     lines = [" ".join(f"{title:>10}" for title in (*titles, "map CPU", "step CPU"))]
     for kind, one in figures.items():
         counts = (one.calendars, one.uids, one.costly, one.too_many, one.here)
-        seconds = (one.here_cpu_s, one.uid_cpu_s, one.look_cpu_s, one.map_cpu_s, one.step_cpu_s)
+        seconds = (
+            one.here_cpu_s,
+            one.uid_cpu_s,
+            one.look_cpu_s,
+            one.map_cpu_s,
+            one.step_cpu_s,
+        )
         cells = [kind, *map(str, counts), *(f"{s:.3f}" for s in seconds)]
         lines.append(" ".join(f"{cell:>10}" for cell in cells))
     return "\n".join(lines)
@@ -333,16 +383,27 @@ def table(figures: dict[str, Figures]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Fuzz until the time is over; 1 if a bound did not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz cost", description="Read slow calendars.")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60)")
-    parser.add_argument("--seed", type=int, default=None, help="begin with this one (default: by the clock)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz cost", description="Read slow calendars."
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="how long (default: 60)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        help="begin with this one (default: by the clock)",
+    )
     parser.add_argument("--calendars", type=int, default=None, help="end after so many")
     wanted = parser.parse_args(arguments)
     seed = int(time.time()) if wanted.seed is None else wanted.seed
     deadline = time.monotonic() + wanted.seconds
     print(f"Seed {seed}.", flush=True)
     with watched() as seen:
-        figures = fuzz(seed, lambda n: time.monotonic() < deadline and n != wanted.calendars, seen)
+        figures = fuzz(
+            seed, lambda n: time.monotonic() < deadline and n != wanted.calendars, seen
+        )
         pause_s, edits, edit_s = seen.longest_pause_s, seen.edits, seen.longest_edit_s
     print(table(figures))
     print(

@@ -44,7 +44,8 @@ _NASTY = (
     b"FREQ=MINUTELY;INTERVAL=99999999999;COUNT=99999999",
     b"FREQ=DAILY;COUNT=999999999",
     b"FREQ=WEEKLY;UNTIL=99991231T235959Z;BYDAY=" + b",".join([b"MO"] * 400),
-    b"FREQ=YEARLY;BYSETPOS=-366;BYYEARDAY=" + b",".join(b"%d" % n for n in range(1, 367)),
+    b"FREQ=YEARLY;BYSETPOS=-366;BYYEARDAY="
+    + b",".join(b"%d" % n for n in range(1, 367)),
     b",".join([b"20260105T090000Z"] * 3000),
     b"+2460",
     b"-0000",
@@ -104,7 +105,9 @@ class Part:
         """Whether an edit changed a byte of it; `anywhere` are the spans of all components."""
         if any(_meets(edit, span) for span in self.spans):
             return True
-        return self.floating and not any(span[0] <= edit.start and edit.end <= span[1] for span in anywhere)
+        return self.floating and not any(
+            span[0] <= edit.start and edit.end <= span[1] for span in anywhere
+        )
 
 
 def _meets(edit: Edit, span: tuple[int, int]) -> bool:
@@ -129,7 +132,9 @@ class Whole:
         components = [raw for calendar in split(body) for raw in calendar.components]
         spans = []
         for raw in components:
-            end = re.compile(_END % re.escape(raw.name.encode()), re.IGNORECASE | re.MULTILINE)
+            end = re.compile(
+                _END % re.escape(raw.name.encode()), re.IGNORECASE | re.MULTILINE
+            )
             found = end.search(body, begins[raw.line - 1])
             spans.append((begins[raw.line - 1], found.end() if found else len(body)))
         zones = [
@@ -140,7 +145,14 @@ class Whole:
         parts = [
             Part(
                 raw.uid,
-                (span, *(zone for name, zone in zones if any(name in line for line in raw.lines))),
+                (
+                    span,
+                    *(
+                        zone
+                        for name, zone in zones
+                        if any(name in line for line in raw.lines)
+                    ),
+                ),
                 floating=not any(_FIXED.match(line) for line in raw.lines),
             )
             for raw, span in zip(components, spans, strict=True)
@@ -150,7 +162,12 @@ class Whole:
 
     def touched(self, edits: Sequence[Edit]) -> set[str]:
         """The UIDs of which an edit changed a byte."""
-        return {part.uid for part in self.parts for edit in edits if part.touched_by(edit, self.spans)}
+        return {
+            part.uid
+            for part in self.parts
+            for edit in edits
+            if part.touched_by(edit, self.spans)
+        }
 
     def copies(self, uid: str, damaged: bytes) -> list[RawComponent]:
         """The components that bear the UID of an event by damage."""
@@ -168,7 +185,9 @@ class Whole:
 
     def revised(self, copy: RawComponent) -> bool:
         """Whether a copy calls itself another revision than the events that are meant."""
-        return _revision(copy) not in {_revision(raw) for raw in self.components if raw.uid == copy.uid}
+        return _revision(copy) not in {
+            _revision(raw) for raw in self.components if raw.uid == copy.uid
+        }
 
 
 def _revision(raw: RawComponent) -> tuple[str | None, ...]:
@@ -207,7 +226,11 @@ def respelled(body: bytes, random: Random) -> bytes | None:
 def cut(body: bytes, random: Random) -> bytes | None:
     """The calendar broken off somewhere; None where what is left is a whole calendar of its own."""
     left = body[: random.randrange(len(body.rstrip()) - 1)]
-    return None if re.search(rb"^END:VCALENDAR\s*\Z", left, re.IGNORECASE | re.MULTILINE) else left
+    return (
+        None
+        if re.search(rb"^END:VCALENDAR\s*\Z", left, re.IGNORECASE | re.MULTILINE)
+        else left
+    )
 
 
 def _some_line(body: bytes, random: Random) -> re.Match[bytes]:
@@ -257,7 +280,13 @@ def _repeat_stretch(body: bytes, random: Random) -> Edit:
 
 def _fold(body: bytes, random: Random) -> Edit:
     at = random.randrange(len(body))
-    return Edit(at, at, random.choice([b"\r\n ", b"\n\t", b"\r ", b"\n", b"\r", b"\r\n\r\n", b"\n \n "]))
+    return Edit(
+        at,
+        at,
+        random.choice(
+            [b"\r\n ", b"\n\t", b"\r ", b"\n", b"\r", b"\r\n\r\n", b"\n \n "]
+        ),
+    )
 
 
 def _join_lines(body: bytes, random: Random) -> Edit:
@@ -271,7 +300,11 @@ def _join_lines(body: bytes, random: Random) -> Edit:
 def _change_value(body: bytes, random: Random) -> Edit:
     line = _some_line(body, random)
     colon = line[0].find(b":") + 1
-    return Edit(line.start() + colon, line.start() + len(line[0].rstrip(b"\r\n")), random.choice(_NASTY))
+    return Edit(
+        line.start() + colon,
+        line.start() + len(line[0].rstrip(b"\r\n")),
+        random.choice(_NASTY),
+    )
 
 
 def _open_quote(body: bytes, random: Random) -> Edit:
@@ -283,7 +316,9 @@ def _open_quote(body: bytes, random: Random) -> Edit:
 def _insert_line(body: bytes, random: Random) -> Edit:
     line = _some_line(body, random)
     return Edit(
-        line.start(), line.start(), random.choice(_LOOSE_LINES) + random.choice([b"\r\n", b"\n", b"\r"])
+        line.start(),
+        line.start(),
+        random.choice(_LOOSE_LINES) + random.choice([b"\r\n", b"\n", b"\r"]),
     )
 
 

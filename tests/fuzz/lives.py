@@ -37,7 +37,9 @@ HANGS_AFTER_S = 300
 """Generous: a command takes a second or two, and some more when it is asked for patience."""
 
 # C0 but for line ends, tabs and carriage returns, C1, and what turns the direction of writing.
-_NOT_PRINTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NOT_PRINTED = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 _CONFIGURATION = """mode = "full"
 [calendar]
@@ -124,7 +126,9 @@ def _watched(what: str) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         text = "".join(traceback.format_exception(error)[-12:])
         name = f"{type(error).__name__} in {Path(place.filename).name}:{place.name}"
-        raise Violation(f"{what}: {name}", f"{what} raises {name}: {error}\n{text}") from None
+        raise Violation(
+            f"{what}: {name}", f"{what} raises {name}: {error}\n{text}"
+        ) from None
 
 
 class Parts:
@@ -202,7 +206,9 @@ class _Process:
         )
         files = FileSource("office", folder / "office.ics", 1_000_000)
         self.reconciler = Reconciler(
-            sources=[CalendarSource("office", files.fetch, Locale(config.calendar.timezone))],
+            sources=[
+                CalendarSource("office", files.fetch, Locale(config.calendar.timezone))
+            ],
             api=cast(Api, _OneAtATime(self._api)),
             ledger=self.ledger,
             settings=assembly._settings(config),
@@ -235,7 +241,9 @@ class Commands:
     """Whole processes of the program, on the real clock."""
 
     validity = timedelta(seconds=1)
-    drift_check = timedelta(seconds=5)  # so that a room that was taken is looked at again while they wait
+    drift_check = timedelta(
+        seconds=5
+    )  # so that a room that was taken is looked at again while they wait
     _GRACE_S = 6.5  # a second, and what the program adds for clocks that differ
 
     def __init__(self, folder: Path) -> None:
@@ -253,11 +261,15 @@ class Commands:
 
     def cycle(self, *, force: bool) -> Told:
         """One cycle: `once`."""
-        code, document = self._run("once", "--json", *(["--force"] if force else []), codes=(0, 1, 69))
+        code, document = self._run(
+            "once", "--json", *(["--force"] if force else []), codes=(0, 1, 69)
+        )
         told = Told(document["outcome"], document["counts"], document["error"])
         expected = {"ok": 0, "attention": 1, "failed": 69}[told.outcome]
         if code != expected:
-            raise Violation("exit code", f"once leaves with {code} and says {told.outcome}")
+            raise Violation(
+                "exit code", f"once leaves with {code} and says {told.outcome}"
+            )
         return told
 
     def look(self, uid: str) -> None:
@@ -270,19 +282,35 @@ class Commands:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, as a command of a person opens it."""
-        with Ledger.open(load(self._folder / "syncd.toml").state.url, owner=False) as ledger:
+        with Ledger.open(
+            load(self._folder / "syncd.toml").state.url, owner=False
+        ) as ledger:
             yield ledger
 
     def end(self) -> None:
         """Nothing lives between two commands."""
 
     def _run(self, *arguments: str, codes: tuple[int, ...]) -> tuple[int, Any]:
-        command = [sys.executable, "-m", "syncd", "--config", str(self._folder / "syncd.toml"), *arguments]
-        ran = subprocess.run(command, capture_output=True, timeout=HANGS_AFTER_S, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "syncd",
+            "--config",
+            str(self._folder / "syncd.toml"),
+            *arguments,
+        ]
+        ran = subprocess.run(
+            command, capture_output=True, timeout=HANGS_AFTER_S, check=False
+        )
         out, err = ran.stdout.decode(), ran.stderr.decode()
         name = arguments[0]
         if ran.returncode not in codes or "Traceback" in err:
-            raise Violation(f"{name}: exit code", f"{name} leaves with {ran.returncode}: {err[-2000:]}")
+            raise Violation(
+                f"{name}: exit code",
+                f"{name} leaves with {ran.returncode}: {err[-2000:]}",
+            )
         if _NOT_PRINTED.search(out + err):
-            raise Violation(f"{name}: control characters", f"{name} prints {out + err!r}"[:3000])
+            raise Violation(
+                f"{name}: control characters", f"{name} prints {out + err!r}"[:3000]
+            )
         return ran.returncode, json.loads(out) if "--json" in arguments else None

@@ -26,14 +26,66 @@ for _ in range(200):
     _NESTED = [_NESTED]
 
 ANYTHING: Sequence[object] = (
-    *(None, True, False, 0, 1, -1, 7, 1.5, -0.0, 10**30, "@1e999", "@" + "9" * 5000, "@-" + "9" * 400),
-    *("", "x", "1", "-1", "true", "null", "\u0000", "\ud800", "\u202e", "\x1b[2J", "٣", "x" * 70_000),
-    *([], {}, [None], [[]], {"": None}, {"a": {"b": [1, "\ud800"]}}, {"success": True}, _NESTED),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        7,
+        1.5,
+        -0.0,
+        10**30,
+        "@1e999",
+        "@" + "9" * 5000,
+        "@-" + "9" * 400,
+    ),
+    *(
+        "",
+        "x",
+        "1",
+        "-1",
+        "true",
+        "null",
+        "\u0000",
+        "\ud800",
+        "\u202e",
+        "\x1b[2J",
+        "٣",
+        "x" * 70_000,
+    ),
+    *(
+        [],
+        {},
+        [None],
+        [[]],
+        {"": None},
+        {"a": {"b": [1, "\ud800"]}},
+        {"success": True},
+        _NESTED,
+    ),
 )
 
 BEFORE_PROCESSING = frozenset(
     {
-        *(1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1010, 1011, 1012, 1013, 1105, 1106, 1108),
+        *(
+            1001,
+            1002,
+            1003,
+            1004,
+            1005,
+            1006,
+            1007,
+            1008,
+            1010,
+            1011,
+            1012,
+            1013,
+            1105,
+            1106,
+            1108,
+        ),
         *(1110, 1111, 1112, 1113, 1114, 1199, 1400, 2007, 2009, 40001900),
         *(28841001, 28841002, 28841003, 28841004, 28841101, 28841105, 28841107),
     }
@@ -42,8 +94,31 @@ BEFORE_PROCESSING = frozenset(
 
 _REFUSALS = [*BEFORE_PROCESSING]
 _PATIENCE = (1110, 1199)  # the client waits in real time, so they are rare
-_UNKNOWN_CODES: Sequence[object] = (1, -5, 1100, 1101, 1103, 1109, 2001, 990_003, 10**30, "990004", "-7")
-_NO_CODES: Sequence[object] = (0, None, "", "x", 1.5, True, [1], {"code": 1}, "@1e999", _GONE)
+_UNKNOWN_CODES: Sequence[object] = (
+    1,
+    -5,
+    1100,
+    1101,
+    1103,
+    1109,
+    2001,
+    990_003,
+    10**30,
+    "990004",
+    "-7",
+)
+_NO_CODES: Sequence[object] = (
+    0,
+    None,
+    "",
+    "x",
+    1.5,
+    True,
+    [1],
+    {"code": 1},
+    "@1e999",
+    _GONE,
+)
 _FAILURES: Sequence[tuple[object, int]] = (
     ({"success": False, "code": 500, "msg": "system error"}, 200),
     ({"error": "bad gateway"}, 502),
@@ -57,21 +132,94 @@ _FAILURES: Sequence[tuple[object, int]] = (
 _STATUSES = (302, 400, 401, 403, 404, 409, 410, 418, 422, 429, 500, 502, 503, 504)
 
 _IDS: Sequence[object] = (
-    *(_GONE, None, "", "a/b", "../1", "1?x=2", "a b", "\u202e1", "٣", "x" * 65, 10**80, -5.5, 1.5, True),
+    *(
+        _GONE,
+        None,
+        "",
+        "a/b",
+        "../1",
+        "1?x=2",
+        "a b",
+        "\u202e1",
+        "٣",
+        "x" * 65,
+        10**80,
+        -5.5,
+        1.5,
+        True,
+    ),
     *([], {}, ["1"], "\ud800", "\u0000"),
 )
 _TIMES: Sequence[object] = (
-    *(_GONE, None, "", "soon", -1, 0, 10**15, 10**18, 10**30, -(10**30), "@1e999", "@" + "9" * 5000, 1.5e12),
+    *(
+        _GONE,
+        None,
+        "",
+        "soon",
+        -1,
+        0,
+        10**15,
+        10**18,
+        10**30,
+        -(10**30),
+        "@1e999",
+        "@" + "9" * 5000,
+        1.5e12,
+    ),
     *(True, [], {}, [1], "2030-03-04T09:00:00Z", "\ud800"),
 )
 _NOT_A_STATUS: Sequence[object] = (
-    *(_GONE, None, 0, 5, -1, 99, 10**30, 1.5, "x", "", "normal", True, [], {}, [1], "٣"),
+    *(
+        _GONE,
+        None,
+        0,
+        5,
+        -1,
+        99,
+        10**30,
+        1.5,
+        "x",
+        "",
+        "normal",
+        True,
+        [],
+        {},
+        [1],
+        "٣",
+    ),
 )
 _TEXTS: Sequence[object] = (
-    *(_GONE, None, 5, True, [], {}, "", "\ud800", "\u0000", "\x1b[31m\u202e", "x" * 70_000, "a\r\nb"),
+    *(
+        _GONE,
+        None,
+        5,
+        True,
+        [],
+        {},
+        "",
+        "\ud800",
+        "\u0000",
+        "\x1b[31m\u202e",
+        "x" * 70_000,
+        "a\r\nb",
+    ),
 )
 _LISTS: Sequence[object] = (
-    *(_GONE, None, "", "1", 5, True, {}, [None], [[]], [{}], [True], ["\ud800"], ["1", "1"]),
+    *(
+        _GONE,
+        None,
+        "",
+        "1",
+        5,
+        True,
+        {},
+        [None],
+        [[]],
+        [{}],
+        [True],
+        ["\ud800"],
+        ["1", "1"],
+    ),
     *([{"url": 5}], [{"url": "\ud800"}], [{"url": [], "name": {}}]),
 )
 _FIELDS: dict[str, Sequence[object]] = {
@@ -92,7 +240,15 @@ _FIELDS: dict[str, Sequence[object]] = {
     "gmt_create": _TIMES,
     "gmt_modified": _TIMES,
 }
-_DECISIVE = ("reservation_id", "status", "start_time", "end_time", "room_id", "description", "creator")
+_DECISIVE = (
+    "reservation_id",
+    "status",
+    "start_time",
+    "end_time",
+    "room_id",
+    "description",
+    "creator",
+)
 
 
 @dataclass(frozen=True)
@@ -122,19 +278,39 @@ def _put(record: Record, name: str, value: object) -> None:
 
 def change_of_item(random: Random, others: Sequence[Record]) -> tuple[str, Change]:
     """A way to make nonsense of a reservation, the same each time it is applied."""
-    match random.choice(["field", "field", "field", "decisive", "decisive", "order", "kind", "more", "two"]):
+    match random.choice(
+        [
+            "field",
+            "field",
+            "field",
+            "decisive",
+            "decisive",
+            "order",
+            "kind",
+            "more",
+            "two",
+        ]
+    ):
         case "order":
             back = random.choice([0, 1, 60_000, 10**9, 10**12])
-            return "item: ends before it begins", lambda item: {**item, "end_time": item["start_time"] - back}
+            return "item: ends before it begins", lambda item: {
+                **item,
+                "end_time": item["start_time"] - back,
+            }
         case "kind":
             value = random.choice(ANYTHING)
             return "item: not an object", lambda _item: value
         case "more":
-            more = {name: random.choice(ANYTHING) for name in ("id", "meetingRoomId", "x", "", "success")}
+            more = {
+                name: random.choice(ANYTHING)
+                for name in ("id", "meetingRoomId", "x", "", "success")
+            }
             del more["id"]
             return "item: more fields", lambda item: {**more, **item}
         case "two":
-            first, second = (_change_of_field(random, tuple(_FIELDS), others) for _ in "12")
+            first, second = (
+                _change_of_field(random, tuple(_FIELDS), others) for _ in "12"
+            )
             return "item: two fields", lambda item: _twice(first[1], second[1], item)
         case "decisive":
             return _change_of_field(random, _DECISIVE, others)
@@ -146,7 +322,9 @@ def _twice(first: Change, second: Change, item: Record) -> object:
     return second(changed) if isinstance(changed, dict) else changed
 
 
-def _change_of_field(random: Random, names: Sequence[str], others: Sequence[Record]) -> tuple[str, Change]:
+def _change_of_field(
+    random: Random, names: Sequence[str], others: Sequence[Record]
+) -> tuple[str, Change]:
     name = random.choice(names)
     value = random.choice(_FIELDS[name])
     if name == "description" and others and random.random() < 0.3:
@@ -182,7 +360,9 @@ def lie_about_item(random: Random, item: Record) -> tuple[str, bool]:
 # One answer
 
 
-def damage(random: Random, question: Question, honest: Record, records: dict[str, Record]) -> Damage:
+def damage(
+    random: Random, question: Question, honest: Record, records: dict[str, Record]
+) -> Damage:
     """Make something else of an honest answer."""
     others = list(records.values())
     match random.choices(["envelope", "code", "result"], [25, 20, 55])[0]:
@@ -191,7 +371,9 @@ def damage(random: Random, question: Question, honest: Record, records: dict[str
         case "code":
             kind, sent, lies = _refusal(random, question, honest)
         case _:
-            kind, sent, lies, concerned = _other_result(random, question, honest, others)
+            kind, sent, lies, concerned = _other_result(
+                random, question, honest, others
+            )
             if question.writes and not lies:
                 sent, lies = _maybe_undone(random, sent, lies)
             return Damage(kind, sent, concerned, lies)
@@ -203,7 +385,11 @@ def _maybe_undone(random: Random, sent: Sent, lies: bool) -> tuple[Sent, bool]:
     if random.random() < 0.7:
         return sent, lies
     answer = sent.answer
-    says_done = isinstance(answer, dict) and answer.get("success") is True and _is_yes(answer.get("result"))
+    says_done = (
+        isinstance(answer, dict)
+        and answer.get("success") is True
+        and _is_yes(answer.get("result"))
+    )
     return Sent(answer, sent.status, done=False), lies or says_done
 
 
@@ -213,7 +399,11 @@ def _is_yes(result: object) -> bool:
 
 def says_no(answer: object) -> bool:
     """Whether an answer is a refusal; of a cancel that is done it is a lie that nobody can see through."""
-    return isinstance(answer, dict) and answer.get("success") is False and answer.get("code") != 500
+    return (
+        isinstance(answer, dict)
+        and answer.get("success") is False
+        and answer.get("code") != 500
+    )
 
 
 def is_an_id(value: object) -> bool:
@@ -223,45 +413,67 @@ def is_an_id(value: object) -> bool:
     return re.fullmatch(r"[0-9A-Za-z_-]{1,64}", str(value)) is not None
 
 
-def _other_envelope(random: Random, question: Question, honest: Record) -> tuple[str, Sent, bool]:
+def _other_envelope(
+    random: Random, question: Question, honest: Record
+) -> tuple[str, Sent, bool]:
     answer: Any = copied(honest)
     status = 200
-    kind = random.choice(["anything", "success", "no success", "t", "t", "more", "http", "http", "code"])
+    kind = random.choice(
+        ["anything", "success", "no success", "t", "t", "more", "http", "http", "code"]
+    )
     match kind:
         case "anything":
             answer = random.choice(ANYTHING)
         case "success":
-            answer["success"] = random.choice(["true", "false", 1, 0, None, [], {}, "yes", "\ud800"])
+            answer["success"] = random.choice(
+                ["true", "false", 1, 0, None, [], {}, "yes", "\ud800"]
+            )
         case "no success":
             del answer["success"]
         case "t":
             _put(answer, "t", random.choice(_TIMES))
         case "more":
-            answer |= {"data": random.choice(ANYTHING), "tid": random.choice(ANYTHING), "msg": None}
+            answer |= {
+                "data": random.choice(ANYTHING),
+                "tid": random.choice(ANYTHING),
+                "msg": None,
+            }
         case "code":
             _put(answer, "code", random.choice([200, 0, 500, 1010, "x", None, -1]))
         case _:
             status = random.choice(_STATUSES)
             if random.random() < 0.5:
-                answer = random.choice([*ANYTHING, {"error": "nginx"}, {"code": status, "message": "no"}])
+                answer = random.choice(
+                    [*ANYTHING, {"error": "nginx"}, {"code": status, "message": "no"}]
+                )
     if status == 429:
         return f"envelope: HTTP {status}", Sent(answer, status, done=False), False
     sent, lies = Sent(answer, status), False
     if question.writes:
         sent, lies = _maybe_undone(random, sent, lies)
-    if isinstance(answer, dict) and answer.get("success") is False and answer.get("code") in _REFUSALS:
+    if (
+        isinstance(answer, dict)
+        and answer.get("success") is False
+        and answer.get("code") in _REFUSALS
+    ):
         sent.done = False
     return f"envelope: {kind}", sent, lies
 
 
-def _refusal(random: Random, question: Question, honest: Record) -> tuple[str, Sent, bool]:
+def _refusal(
+    random: Random, question: Question, honest: Record
+) -> tuple[str, Sent, bool]:
     if random.random() < 0.02:
         code: object = random.choice(_PATIENCE)
     elif random.random() < 0.3:
         code = random.choice(sorted(BEFORE_PROCESSING - {1110, 1111, 1112, 1113, 1199}))
     else:
         code = random.choice([*_UNKNOWN_CODES, *_NO_CODES, 500, NOT_THERE])
-    answer = {"success": False, "msg": random.choice([*_TEXTS[1:], "no"]), "t": honest["t"]}
+    answer = {
+        "success": False,
+        "msg": random.choice([*_TEXTS[1:], "no"]),
+        "t": honest["t"],
+    }
     _put(answer, "code", code)
     if random.random() < 0.2:
         answer["result"] = random.choice(ANYTHING)
@@ -284,7 +496,11 @@ def _other_result(
         _put(answer, "result", value)
         answer.pop("code", None)
         lies = question.operation == "create" and is_an_id(value)
-        lies |= question.operation in ("modify", "cancel") and value is True and not honest["success"]
+        lies |= (
+            question.operation in ("modify", "cancel")
+            and value is True
+            and not honest["success"]
+        )
         return "result: anything", Sent(answer), lies, nobody
     match question.operation:
         case "list":
@@ -294,12 +510,18 @@ def _other_result(
             kind, lies = _other_item(random, answer, others)
             return kind, Sent(answer), lies, nobody
         case "create":
-            values: list[object] = [int(answer["result"]), random.choice(others)["reservation_id"], "7"]
+            values: list[object] = [
+                int(answer["result"]),
+                random.choice(others)["reservation_id"],
+                "7",
+            ]
             answer["result"] = value = random.choice([*values, *_IDS[1:]])
             lies = is_an_id(value) and str(value) != honest["result"]
             return "result: another id", Sent(answer), lies, nobody
         case "modify" | "cancel":
-            answer["result"] = random.choice([False, False, None, "true", 1, "", [], {}])
+            answer["result"] = random.choice(
+                [False, False, None, "true", 1, "", [], {}]
+            )
             return "result: not confirmed", Sent(answer), False, nobody
     what = answer["result"]
     name = random.choice(list(what))
@@ -312,7 +534,9 @@ def _other_result(
     return f"result: {question.operation}", Sent(answer), False, nobody
 
 
-def _other_item(random: Random, answer: Record, others: Sequence[Record]) -> tuple[str, bool]:
+def _other_item(
+    random: Random, answer: Record, others: Sequence[Record]
+) -> tuple[str, bool]:
     """Change the one reservation that an answer is about."""
     if random.random() < 0.1:
         return lie_about_item(random, answer["result"])
@@ -324,42 +548,77 @@ def _other_item(random: Random, answer: Record, others: Sequence[Record]) -> tup
     return kind, False
 
 
-def _other_list(random: Random, page: Record, others: Sequence[Record]) -> tuple[str, frozenset[str]]:
+def _other_list(
+    random: Random, page: Record, others: Sequence[Record]
+) -> tuple[str, frozenset[str]]:
     nobody: frozenset[str] = frozenset()
     items = page["list"]
     if items and random.random() < 0.5:
         kind, change = change_of_item(random, others)
-        for number in random.sample(range(len(items)), random.choice([1, 1, 1, min(3, len(items))])):
+        for number in random.sample(
+            range(len(items)), random.choice([1, 1, 1, min(3, len(items))])
+        ):
             items[number] = change(items[number])
         return f"list, {kind}", nobody
     if items and random.random() < 0.1:
         chosen = random.choice(items)
         kind, gone = lie_about_item(random, chosen)
-        return f"list, {kind}", frozenset({chosen["reservation_id"]}) if gone else nobody
-    kind = random.choice(["total", "has_more", "list", "repeated", "others", "omitted", "twins", "both"])
+        return f"list, {kind}", frozenset(
+            {chosen["reservation_id"]}
+        ) if gone else nobody
+    kind = random.choice(
+        ["total", "has_more", "list", "repeated", "others", "omitted", "twins", "both"]
+    )
     match kind:
         case "total":
-            _put(page, "total", random.choice([*_TIMES, page["total"] + 1, page["total"] - 1, 0, 10**6]))
+            _put(
+                page,
+                "total",
+                random.choice(
+                    [*_TIMES, page["total"] + 1, page["total"] - 1, 0, 10**6]
+                ),
+            )
         case "has_more":
-            _put(page, "has_more", random.choice([not page["has_more"], _GONE, None, "yes", 1, [], "true"]))
+            _put(
+                page,
+                "has_more",
+                random.choice(
+                    [not page["has_more"], _GONE, None, "yes", 1, [], "true"]
+                ),
+            )
         case "list":
-            _put(page, "list", random.choice([_GONE, None, "", {}, 5, True, "\ud800", {"0": {}}]))
+            _put(
+                page,
+                "list",
+                random.choice([_GONE, None, "", {}, 5, True, "\ud800", {"0": {}}]),
+            )
         case "repeated":
             page["list"] = items + copied(items)
         case "others":
-            page["list"] = items + copied(random.sample(list(others), min(3, len(others))))
+            page["list"] = items + copied(
+                random.sample(list(others), min(3, len(others)))
+            )
         case "omitted":
             page["list"] = items[: len(items) // 2]
         case "twins" if items:
             twin = copied(random.choice(items))
-            twin |= {"start_time": twin["start_time"] + 60_000, "topic": "A twin", "status": CANCELLED}
+            twin |= {
+                "start_time": twin["start_time"] + 60_000,
+                "topic": "A twin",
+                "status": CANCELLED,
+            }
             page["list"] = [*items, twin]
         case _:
-            page |= {"total": random.choice([0, 61, -1]), "has_more": random.choice([True, False])}
+            page |= {
+                "total": random.choice([0, 61, -1]),
+                "has_more": random.choice([True, False]),
+            }
     return f"list: {kind}", nobody
 
 
-def with_more_pages(random: Random, question: Question, honest: Record, extra: int, known: int) -> Record:
+def with_more_pages(
+    random: Random, question: Question, honest: Record, extra: int, known: int
+) -> Record:
     """A list that goes on for so many pages more, with copies of what it shows under ids that nobody has.
 
     It says the total of all that it shows, or that of the honest list; `known` reservations there are.
@@ -369,10 +628,13 @@ def with_more_pages(random: Random, question: Question, honest: Record, extra: i
     size, number = int(question.query["page_size"]), int(question.query["page_no"])
     total = page["total"]
     honest_pages = max(1, -(-total // size))
-    shown = page["list"] or [{"topic": "Nobody's", "status": 1, "start_time": 0, "end_time": 1}]
+    shown = page["list"] or [
+        {"topic": "Nobody's", "status": 1, "start_time": 0, "end_time": 1}
+    ]
     if number > honest_pages:
         page["list"] = [
-            {**random.choice(shown), "reservation_id": f"9{known}{number}{n}"} for n in range(size)
+            {**random.choice(shown), "reservation_id": f"9{known}{number}{n}"}
+            for n in range(size)
         ]
     page["has_more"] = number < honest_pages + extra
     if extra % 2:
@@ -389,7 +651,9 @@ class AboutOne:
     `number` is its id; with `topic` what is answered to its creation is damaged instead.
     """
 
-    def __init__(self, random: Random, number: str, topic: str, others: Sequence[Record]) -> None:
+    def __init__(
+        self, random: Random, number: str, topic: str, others: Sequence[Record]
+    ) -> None:
         self.number = number
         self.topic = topic
         self.kind, self._change = change_of_item(random, others)
@@ -400,8 +664,12 @@ class AboutOne:
         self._done = random.random() < 0.5
         self.in_lists = random.random() < 0.7
         self._failure = random.choice(_FAILURES)
-        self.when_asked = random.choice(["item", "refusal", "anything", "http", "failure", "honest"])
-        self.when_written = random.choice(["refusal", "anything", "http", "failure", "not confirmed"])
+        self.when_asked = random.choice(
+            ["item", "refusal", "anything", "http", "failure", "honest"]
+        )
+        self.when_written = random.choice(
+            ["refusal", "anything", "http", "failure", "not confirmed"]
+        )
 
     def __str__(self) -> str:
         lists = self.kind if self.in_lists else "honest in lists"
@@ -425,7 +693,9 @@ class AboutOne:
 
     def _change_list(self, page: Record) -> None:
         items = page["list"]
-        page["list"] = [self._change(i) if i["reservation_id"] == self.number else i for i in items]
+        page["list"] = [
+            self._change(i) if i["reservation_id"] == self.number else i for i in items
+        ]
 
     def _asked(self, answer: Record) -> Sent:
         match self.when_asked:
@@ -451,8 +721,15 @@ class AboutOne:
                 return Sent(_refused(answer, None), self._status, done=self._done)
             case "failure":
                 return Sent(*self._failure, done=self._done)
-        return Sent({**answer, "success": True, "result": self._confirmation}, done=self._done)
+        return Sent(
+            {**answer, "success": True, "result": self._confirmation}, done=self._done
+        )
 
 
 def _refused(answer: Record, code: object) -> Record:
-    return {"success": False, "code": 990_005 if code is None else code, "msg": "no", "t": answer["t"]}
+    return {
+        "success": False,
+        "code": 990_005 if code is None else code,
+        "msg": "no",
+        "t": answer["t"],
+    }

@@ -13,7 +13,11 @@ from typing import TypeAlias
 from tests.conftest import calendar
 from tests.machine.calendars import Event, Meeting
 
-ROOMS = {"red": "1410148741926678531", "green": "1410148741926678532", "blue": "1410148741926678533"}
+ROOMS = {
+    "red": "1410148741926678531",
+    "green": "1410148741926678532",
+    "blue": "1410148741926678533",
+}
 HORIZON_DAYS = 10
 FEW, MANY = 4, 10
 """With fewer events, people add one; with more, they do not."""
@@ -35,7 +39,12 @@ class Office:
 
     def write(self) -> None:
         """Put it on disk, if it says something else than the file."""
-        body = calendar(*(_with_people(uid, event.text(uid)) for uid, event in sorted(self.events.items())))
+        body = calendar(
+            *(
+                _with_people(uid, event.text(uid))
+                for uid, event in sorted(self.events.items())
+            )
+        )
         if not self.path.exists() or self.path.read_bytes() != body:
             self.path.write_bytes(body)
 
@@ -48,7 +57,9 @@ class Office:
                     continue
                 for room in meeting.rooms or ("",):
                     place = ROOMS.get(room, "")
-                    found[uid, meeting.topic, ms(meeting.start), ms(meeting.end), place] += 1
+                    found[
+                        uid, meeting.topic, ms(meeting.start), ms(meeting.end), place
+                    ] += 1
         return found
 
     def taken(self, after: datetime) -> set[tuple[int, str]]:
@@ -95,7 +106,9 @@ class Office:
     def change(self, random: Random, uid: str, place: Place) -> str:
         """Change an event in some way and return how; it may move to the place."""
         event = self.events[uid]
-        how = random.choice(["move", "move", "word", "cancel", "remove", "series", "date"])
+        how = random.choice(
+            ["move", "move", "word", "cancel", "remove", "series", "date"]
+        )
         match how:
             case "move":
                 self.move(uid, place)
@@ -104,7 +117,9 @@ class Office:
             case "cancel":
                 self.reword(uid, withdrawn="STATUS:CANCELLED")
             case "series" if not event.every:
-                self.events[uid] = Event(self._meeting(uid, place[0], ()), every=1, count=2)
+                self.events[uid] = Event(
+                    self._meeting(uid, place[0], ()), every=1, count=2
+                )
             case "date" if event.every:
                 left_out = event.left_out | {random.randrange(event.count)}
                 self.events[uid] = replace(event, left_out=frozenset(left_out))
@@ -119,7 +134,9 @@ class Office:
         self.events[one] = Event(self._meeting(one, theirs.start, theirs.rooms))
         self.events[other] = Event(self._meeting(other, mine.start, mine.rooms))
 
-    def _meeting(self, uid: str, start: datetime, rooms: tuple[str, ...], withdrawn: str = "") -> Meeting:
+    def _meeting(
+        self, uid: str, start: datetime, rooms: tuple[str, ...], withdrawn: str = ""
+    ) -> Meeting:
         self.revision += 1
         return Meeting(uid, start, 60, rooms, self.revision, withdrawn)
 
@@ -127,7 +144,9 @@ class Office:
 def _with_people(uid: str, text: str) -> str:
     """The VEVENTs of a UID with one of three persons, whom only the tenant's directory knows."""
     number = sum(map(ord, uid)) % 3
-    return text.replace("SUMMARY:", f"ATTENDEE:mailto:person-{number}@example.com\r\nSUMMARY:")
+    return text.replace(
+        "SUMMARY:", f"ATTENDEE:mailto:person-{number}@example.com\r\nSUMMARY:"
+    )
 
 
 def ms(moment: datetime) -> int:

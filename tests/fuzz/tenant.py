@@ -30,7 +30,15 @@ NOT_POSSIBLE = 990_002
 
 _STEM = "/v2.0/iot-03/meeting-reservations"
 _RULES = {
-    "booking_date": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    "booking_date": [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ],
     "start_time": "00:00",
     "end_time": "23:59",
     "min_minute": 1,
@@ -95,14 +103,25 @@ class Tenant:
 
     def live_of_ours(self) -> list[Record]:
         """What the program made and what still holds its slot."""
-        return [self.records[number] for number in sorted(self.made) if self._holds(self.records[number])]
+        return [
+            self.records[number]
+            for number in sorted(self.made)
+            if self._holds(self.records[number])
+        ]
 
-    def blocker(self, room_id: str, start: int, end: int, but: str = "") -> Record | None:
+    def blocker(
+        self, room_id: str, start: int, end: int, but: str = ""
+    ) -> Record | None:
         """What holds a room at a time, if anything does."""
         for record in self.records.values():
             same_place = bool(room_id) and record["room_id"] == room_id
             together = record["start_time"] < end and start < record["end_time"]
-            if self._holds(record) and same_place and together and record["reservation_id"] != but:
+            if (
+                self._holds(record)
+                and same_place
+                and together
+                and record["reservation_id"] != but
+            ):
                 return record
         return None
 
@@ -129,19 +148,32 @@ class Tenant:
     def _note_trespass(self, question: Question, before: dict[str, Record]) -> None:
         number = question.reservation_id
         if number in before and number not in self.made:
-            self.trespasses.append(f"{question.operation} of {number}, which somebody else made")
+            self.trespasses.append(
+                f"{question.operation} of {number}, which somebody else made"
+            )
 
     def _envelope(self, question: Question) -> Record:
         try:
             result = self._result(question)
         except No as no:
-            return {"success": False, "code": no.code, "msg": no.message, "t": self.now(), "tid": "0" * 32}
+            return {
+                "success": False,
+                "code": no.code,
+                "msg": no.message,
+                "t": self.now(),
+                "tid": "0" * 32,
+            }
         return {"success": True, "result": result, "t": self.now(), "tid": "0" * 32}
 
     def _result(self, question: Question) -> object:
         match question.operation:
             case "token":
-                return {"access_token": "token", "refresh_token": "r", "expire_time": 7200, "uid": "u"}
+                return {
+                    "access_token": "token",
+                    "refresh_token": "r",
+                    "expire_time": 7200,
+                    "uid": "u",
+                }
             case "rules":
                 return dict(_RULES)
             case "users":
@@ -166,7 +198,11 @@ class Tenant:
 
     def _listed(self, query: Mapping[str, str]) -> Record:
         start, end = int(query["start_time"]), int(query["end_time"])
-        rooms = query.get("meeting_room_ids", "").split(",") if "meeting_room_ids" in query else None
+        rooms = (
+            query.get("meeting_room_ids", "").split(",")
+            if "meeting_room_ids" in query
+            else None
+        )
         found = [
             record
             for record in self.records.values()
@@ -178,30 +214,56 @@ class Tenant:
         size, number = int(query.get("page_size", "20")), int(query.get("page_no", "1"))
         page = found[(number - 1) * size : number * size]
         copied = json.loads(json.dumps(page))
-        return {"total": len(found), "has_more": number * size < len(found), "list": copied}
+        return {
+            "total": len(found),
+            "has_more": number * size < len(found),
+            "list": copied,
+        }
 
     @staticmethod
     def _users(query: Mapping[str, str]) -> Record:
         """Everybody has an id of the name before the `@`."""
         address = query["email"]
-        person = {"id": f"user-{address.partition('@')[0]}", "email": address, "status": 1, "name": "N"}
+        person = {
+            "id": f"user-{address.partition('@')[0]}",
+            "email": address,
+            "status": 1,
+            "name": "N",
+        }
         return {"has_more": False, "last_row_key": "", "list": [person]}
 
     def _create(self, body: Record) -> str:
-        self._check(body, ("topic", "start_time", "end_time", "participants", "notice", "creator"))
+        self._check(
+            body,
+            ("topic", "start_time", "end_time", "participants", "notice", "creator"),
+        )
         self._require_room(body, "")
         record = self._add(body)
         self.made.add(record["reservation_id"])
         return str(record["reservation_id"])
 
     def _modify(self, number: str, body: Record) -> bool:
-        self._check(body, ("topic", "start_time", "end_time", "description", "modifier", "participants"))
+        self._check(
+            body,
+            (
+                "topic",
+                "start_time",
+                "end_time",
+                "description",
+                "modifier",
+                "participants",
+            ),
+        )
         record = self._known(number)
         if not self._holds(record) or record["end_time"] <= self.now():
             raise No(NOT_POSSIBLE, "it is over")
         self._require_room(body, number)
-        content = {name: value for name, value in body.items() if name != "meeting_room_id"}
-        record.update(content, room_id=body.get("meeting_room_id") or "", gmt_modified=self.now())
+        content = {
+            name: value for name, value in body.items() if name != "meeting_room_id"
+        }
+        record.update(
+            content, room_id=body.get("meeting_room_id") or "", gmt_modified=self.now()
+        )
         return True
 
     def _cancel(self, number: str, body: Record) -> bool:
@@ -214,14 +276,20 @@ class Tenant:
     def _check(self, body: Record, required: tuple[str, ...]) -> None:
         """Note what no client may send."""
         missing = [name for name in required if name not in body]
-        if missing or not isinstance(body.get("topic"), str) or len(body.get("description", "")) > 256:
+        if (
+            missing
+            or not isinstance(body.get("topic"), str)
+            or len(body.get("description", "")) > 256
+        ):
             self.defects.append(f"a body that the API does not accept: {body}")
             raise No(1109, "illegal parameter")
         if body["start_time"] >= body["end_time"]:
             self.defects.append(f"a meeting that ends before it begins: {body}")
 
     def _require_room(self, body: Record, but: str) -> None:
-        if self.blocker(body.get("meeting_room_id") or "", body["start_time"], body["end_time"], but):
+        if self.blocker(
+            body.get("meeting_room_id") or "", body["start_time"], body["end_time"], but
+        ):
             raise No(ROOM_TAKEN, "the room is occupied")
 
     def _add(self, content: Mapping[str, object]) -> Record:
@@ -242,7 +310,9 @@ class Tenant:
             "modifier": content.get("creator", ""),
         }
         record.update(content)
-        record["room_id"] = record.pop("meeting_room_id", None) or record.get("room_id", "")
+        record["room_id"] = record.pop("meeting_room_id", None) or record.get(
+            "room_id", ""
+        )
         self.records[number] = record
         return record
 
@@ -276,7 +346,9 @@ def _question(method: str, target: str, content: bytes) -> Question:
 
 def written(answer: object) -> bytes:
     """An answer as JSON; a text like `@1e999` leaves as that number, which Python does not write."""
-    return re.sub(r"\"@([-0-9e.]+)\"", r"\1", json.dumps(answer, separators=(",", ":"))).encode("ascii")
+    return re.sub(
+        r"\"@([-0-9e.]+)\"", r"\1", json.dumps(answer, separators=(",", ":"))
+    ).encode("ascii")
 
 
 @contextmanager
@@ -298,7 +370,9 @@ def serving(tenant: Tenant) -> Iterator[str]:
                     sent = tenant.answer(self.command, self.path, content)
                     body = written(sent.answer)
                 except Exception:  # whatever it is, it is a defect of the server and not of the program
-                    tenant.defects.append(f"the server failed: {traceback.format_exc()}")
+                    tenant.defects.append(
+                        f"the server failed: {traceback.format_exc()}"
+                    )
                     raise
             self.send_response(sent.status)
             self.send_header("content-type", "application/json")
@@ -313,7 +387,9 @@ def serving(tenant: Tenant) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -60,8 +60,19 @@ def test_a_claim_that_does_not_hold_is_found(tmp_path: Path) -> None:
 
 def test_the_command_says_what_it_did() -> None:
     """The command leaves with 0 and prints cycles, outcomes, calls and damaged answers."""
-    command = [sys.executable, "-m", "tests.fuzz", "api", "--cycles", "4", "--seed", "1"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz",
+        "api",
+        "--cycles",
+        "4",
+        "--seed",
+        "1",
+    ]
+    ran = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert [line.partition(":")[0] for line in ran.stdout.splitlines()[-5:]] == [
         "outcomes",

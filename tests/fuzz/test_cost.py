@@ -14,5 +14,7 @@ def test_nothing_takes_more_than_its_bound() -> None:
     figures = fuzz(20, lambda count: count < 4 * len(KINDS), None)
     assert all(one.calendars == 4 for one in figures.values())
     assert sum(one.uids for one in figures.values()) > 20
-    assert max(one.worst_s for one in figures.values()) <= UID_CPU_S + TOLERANCE_S, table(figures)
+    assert max(one.worst_s for one in figures.values()) <= UID_CPU_S + TOLERANCE_S, (
+        table(figures)
+    )
     assert LONGEST < 1 << 15

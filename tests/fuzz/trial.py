@@ -31,7 +31,17 @@ from syncd.core.resolve import Decision, Verdict
 from syncd.ledger.facts import HELD, Held
 from tests.fuzz.lives import Commands, Life, Parts, Told, Violation, configure
 from tests.fuzz.nonsense import AboutOne, copied, damage, says_no, with_more_pages
-from tests.fuzz.office import FEW, HORIZON_DAYS, MANY, ROOMS, Content, Office, Place, ms, uid_in
+from tests.fuzz.office import (
+    FEW,
+    HORIZON_DAYS,
+    MANY,
+    ROOMS,
+    Content,
+    Office,
+    Place,
+    ms,
+    uid_in,
+)
 from tests.fuzz.tenant import CANCELLED, Question, Record, Sent, Tenant, serving
 
 ELSEWHERE = "1410148741926678599"
@@ -73,7 +83,12 @@ class Trial:
     """
 
     def __init__(
-        self, seed: int, folder: Path, only: Collection[Answer] | None = None, *, processes: bool = False
+        self,
+        seed: int,
+        folder: Path,
+        only: Collection[Answer] | None = None,
+        *,
+        processes: bool = False,
     ) -> None:
         self.seed = seed
         self.figures = Figures()
@@ -88,7 +103,9 @@ class Trial:
         self._more_pages = 0
         self._about: AboutOne | None = None
         self._deceived: set[str] = set()
-        self._concerned: set[str] = set()  # UIDs that damage to one reservation was about since the last rest
+        self._concerned: set[str] = (
+            set()
+        )  # UIDs that damage to one reservation was about since the last rest
         self.office = Office(folder / "office.ics")
         self.tenant = Tenant(now=lambda: ms(self.now), distort=self._distort)
         self._strangers: dict[str, Record] = {}
@@ -114,10 +131,14 @@ class Trial:
 
     def _let_strangers_book(self, count: int) -> None:
         for _ in range(count):
-            start = self.now + timedelta(hours=self._random.randrange(1, HORIZON_DAYS * 24))
+            start = self.now + timedelta(
+                hours=self._random.randrange(1, HORIZON_DAYS * 24)
+            )
             self._stranger("Somebody else's", start, ELSEWHERE, "")
 
-    def _stranger(self, topic: str, start: datetime, room_id: str, description: str) -> None:
+    def _stranger(
+        self, topic: str, start: datetime, room_id: str, description: str
+    ) -> None:
         record = self.tenant.book(
             topic=topic,
             start_time=ms(start),
@@ -136,7 +157,9 @@ class Trial:
         taken = self.office.taken(self.now)
         while True:
             hours = self._random.randrange(20, (HORIZON_DAYS - 3) * 24)
-            start = self.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=hours)
+            start = self.now.replace(minute=0, second=0, microsecond=0) + timedelta(
+                hours=hours
+            )
             room = self._random.choice(list(ROOMS))
             end = ms(start + timedelta(hours=1))
             wanted = (ms(start), ROOMS[room]) in taken
@@ -161,7 +184,11 @@ class Trial:
 
     def _exchange(self) -> None:
         """Two meetings take each other's places."""
-        single = [uid for uid in self.office.editable(self.now) if not self.office.events[uid].every]
+        single = [
+            uid
+            for uid in self.office.editable(self.now)
+            if not self.office.events[uid].every
+        ]
         if len(single) >= 2:
             one, other = self._random.sample(single, 2)
             self.office.exchange(one, other)
@@ -216,9 +243,9 @@ class Trial:
         return made.sent
 
     def _uid_of(self, question: Question) -> str:
-        topic = question.body.get("topic") or self.tenant.records.get(question.reservation_id, {}).get(
-            "topic"
-        )
+        topic = question.body.get("topic") or self.tenant.records.get(
+            question.reservation_id, {}
+        ).get("topic")
         return uid_in(topic or "")
 
     # Cycles
@@ -273,8 +300,12 @@ class Trial:
         random = self._random
         number, uid, topic = self._chosen()
         self._concerned.add(uid)
-        self._about = AboutOne(random, number, topic, list(self.tenant.records.values()))
-        self._note(f"about {number or 'a new one'} of {uid or 'a stranger'}: {self._about}")
+        self._about = AboutOne(
+            random, number, topic, list(self.tenant.records.values())
+        )
+        self._note(
+            f"about {number or 'a new one'} of {uid or 'a stranger'}: {self._about}"
+        )
         for _ in range(random.choice([1, 2])):
             for _ in range(random.choice([1, 2, 3])):
                 self._edit(but=self._concerned)
@@ -292,7 +323,9 @@ class Trial:
             self._require_others()
         self._about = None
         if topic:
-            self._deceived.add(uid)  # its creation may have been answered with something like an id
+            self._deceived.add(
+                uid
+            )  # its creation may have been answered with something like an id
 
     def _chosen(self) -> tuple[str, str, str]:
         """Which reservation it is about: id, UID (empty: a stranger's), and topic if it is to be created."""
@@ -343,12 +376,18 @@ class Trial:
             self.life.end()
         self.life.wait(timedelta(minutes=70))
         self._come_to_rest()
-        left = [r for r in self.tenant.live_of_ours() if uid_in(r["topic"]) in self._deceived]
+        left = [
+            r
+            for r in self.tenant.live_of_ours()
+            if uid_in(r["topic"]) in self._deceived
+        ]
         for record in left:
             record["status"] = CANCELLED
         if left:
             self._note(f"a person cancels {len(left)} that a lie has left over")
-            self.life.wait(timedelta(minutes=70))  # a room that was taken is looked at again after an hour
+            self.life.wait(
+                timedelta(minutes=70)
+            )  # a room that was taken is looked at again after an hour
             self._come_to_rest()
         self._deceived.clear()
         self._concerned.clear()
@@ -360,9 +399,13 @@ class Trial:
         may_ask = {"users", "token"}
         if self.life.drift_check < timedelta(minutes=1):
             may_ask |= {"list", "get"}  # it is time to compare already
-        calls = [_told(q) for q in self.tenant.asked[asked:] if q.operation not in may_ask]
+        calls = [
+            _told(q) for q in self.tenant.asked[asked:] if q.operation not in may_ask
+        ]
         if calls:
-            raise Violation("a quiet cycle makes calls", f"a quiet cycle makes calls: {calls}")
+            raise Violation(
+                "a quiet cycle makes calls", f"a quiet cycle makes calls: {calls}"
+            )
 
     def _come_to_rest(self) -> None:
         quiet = 0
@@ -370,14 +413,21 @@ class Trial:
             writes = self._writes()
             report = self._run_cycle(force=True)
             if report.error is not None:
-                raise Violation("unusable when well", f"the API answers well, and yet: {report.error}")
+                raise Violation(
+                    "unusable when well",
+                    f"the API answers well, and yet: {report.error}",
+                )
             busy = self._persons_answer() or self._writes() != writes
             quiet = 0 if busy else quiet + 1
             if quiet == 2:
                 return
             self.life.wait(self.life.validity + timedelta(minutes=1))
         with self.life.ledger() as ledger:
-            open_ones = [_described(b) for b in ledger.bookings.current() if b.reason or b.in_doubt]
+            open_ones = [
+                _described(b)
+                for b in ledger.bookings.current()
+                if b.reason or b.in_doubt
+            ]
         raise Violation("no rest", f"it does not come to rest: {open_ones}")
 
     def _persons_answer(self) -> bool:
@@ -386,9 +436,15 @@ class Trial:
             held = ledger.facts.get(HELD) or Held()
             if held.checksum:
                 ledger.people.approve(held.checksum, self.now, "somebody")
-            stuck = [b for b in ledger.bookings.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            stuck = [
+                b
+                for b in ledger.bookings.current()
+                if b.in_doubt or b.reason is Reason.REFUSED
+            ]
             for booking in stuck:
-                ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.now))
+                ledger.people.decide(
+                    Decision(booking.row, Verdict.RETRY, None, "somebody", self.now)
+                )
         return bool(stuck) or held.cancellations > 0
 
     def _compare(self) -> None:
@@ -396,29 +452,48 @@ class Trial:
         self._require_honesty()
         wanted, live = self.office.wanted(self.now), self._live()
         conflicts = self._in_conflict()
-        missing = [content for content in (wanted - live) if content[0] not in conflicts]
+        missing = [
+            content for content in (wanted - live) if content[0] not in conflicts
+        ]
         extra = [content for content in (live - wanted) if content[0] not in conflicts]
         if not missing and not extra:
             return
         with self.life.ledger() as ledger:
             uids = {content[0] for content in (*missing, *extra)}
-            records = [_described(b) for uid in sorted(uids) for b in ledger.bookings.of(uid)]
+            records = [
+                _described(b) for uid in sorted(uids) for b in ledger.bookings.of(uid)
+            ]
         kind = "two live" if extra and not missing else "not as the calendar has it"
-        raise Violation(kind, f"missing {missing}, too many {extra}; the ledger has {records}")
+        raise Violation(
+            kind, f"missing {missing}, too many {extra}; the ledger has {records}"
+        )
 
     def _require_honesty(self) -> None:
         """Nothing of others was touched, and nothing was sent that nobody may send."""
         if self.tenant.trespasses:
-            raise Violation("a stranger's is changed", "; ".join(self.tenant.trespasses))
+            raise Violation(
+                "a stranger's is changed", "; ".join(self.tenant.trespasses)
+            )
         if self.tenant.defects:
-            raise Violation("a request that is wrong", "; ".join(self.tenant.defects)[:500])
+            raise Violation(
+                "a request that is wrong", "; ".join(self.tenant.defects)[:500]
+            )
         for number, record in self._strangers.items():
             if self.tenant.records[number] != record:
-                raise Violation("a stranger's is changed", f"{number} of a stranger is not as it was")
+                raise Violation(
+                    "a stranger's is changed",
+                    f"{number} of a stranger is not as it was",
+                )
 
     def _live(self) -> Counter[Content]:
         return Counter(
-            (uid_in(r["topic"]), r["topic"], r["start_time"], r["end_time"], r["room_id"])
+            (
+                uid_in(r["topic"]),
+                r["topic"],
+                r["start_time"],
+                r["end_time"],
+                r["room_id"],
+            )
             for r in self.tenant.live_of_ours()
             if r["start_time"] > ms(self.now)
         )
@@ -433,7 +508,10 @@ class Trial:
                 blocker = self.tenant.blocker(room, start, end)
                 if blocker is None:
                     continue
-                if blocker["reservation_id"] in self._strangers or uid_in(blocker["topic"]) in found:
+                if (
+                    blocker["reservation_id"] in self._strangers
+                    or uid_in(blocker["topic"]) in found
+                ):
                     found.add(uid)
         return found
 
@@ -444,13 +522,17 @@ class Trial:
         self._cycle += 1
         self._answers = 0
         self.office.write()
-        self._note(f"cycle {self._cycle}{', forced' if force else ''}, rate {self._rate}")
+        self._note(
+            f"cycle {self._cycle}{', forced' if force else ''}, rate {self._rate}"
+        )
         report = self.life.cycle(force=force)
         self._note(
             f"  {report.outcome} {report.error or ''} { {k: n for k, n in report.counts.items() if n} }"
         )
         if report.outcome not in _OUTCOMES:
-            raise Violation("outcome", f"an outcome that is not documented: {report.outcome}")
+            raise Violation(
+                "outcome", f"an outcome that is not documented: {report.outcome}"
+            )
         if self._rate or self._about:
             self.figures.outcomes[report.outcome] += 1
             for name in ("created", "updated", "cancelled", "adopted"):
@@ -484,7 +566,9 @@ def _without_numbers(text: str) -> str:
 @contextmanager
 def quick_and_quiet() -> Iterator[None]:
     """Reads are repeated at once, and nothing is logged."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )
     try:
         with stamina.set_testing(True, attempts=3):
             yield

@@ -31,7 +31,11 @@ def event(uid: str) -> str:
 
 def calendar(*uids: str) -> str:
     """A whole calendar."""
-    return "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" + "".join(map(event, uids)) + "END:VCALENDAR\r\n"
+    return (
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n"
+        + "".join(map(event, uids))
+        + "END:VCALENDAR\r\n"
+    )
 
 
 WHOLE = calendar("a", "b")
@@ -67,7 +71,8 @@ AROUND: dict[str, str] = {
     "warning before": PHP + WHOLE,
     "notice before": "PHP Notice:  Undefined index: x in ics.php on line 3\n" + WHOLE,
     "script of a hoster behind": WHOLE + '<script src="//example.com/a.js"></script>',
-    "headers before": "Content-Type: text/calendar; charset=utf-8\r\nX-Powered-By: PHP/8\r\n\r\n" + WHOLE,
+    "headers before": "Content-Type: text/calendar; charset=utf-8\r\nX-Powered-By: PHP/8\r\n\r\n"
+    + WHOLE,
     "text between calendars": calendar("a") + "-- next --\r\n" + calendar("b"),
     "folded comment behind": WHOLE + " <!-- cached -->\r\n",
 }
@@ -110,20 +115,27 @@ def test_what_nobody_sees_is_no_text(body: str) -> None:
 CUT = WHOLE[: WHOLE.index("END:VCALENDAR")]
 UNBELIEVED: dict[str, str] = {
     "cut, comment behind": CUT + "<!-- cached -->\n",
-    "cut in an event, comment behind": WHOLE[: WHOLE.rindex("SUMMARY")] + "\n<!-- cached -->\n",
-    "cut in a line, comment behind": WHOLE[: WHOLE.rindex("END:VCALENDAR") + 9] + "<!-- cached -->\n",
+    "cut in an event, comment behind": WHOLE[: WHOLE.rindex("SUMMARY")]
+    + "\n<!-- cached -->\n",
+    "cut in a line, comment behind": WHOLE[: WHOLE.rindex("END:VCALENDAR") + 9]
+    + "<!-- cached -->\n",
     "cut, warning behind": CUT + PHP,
     "cut, zeros behind": CUT + "\0" * 512,
     "cut, a whole one behind": CUT + calendar("c"),
     "whole, then a cut one": calendar("a") + "<!-- x -->\n" + calendar("b")[:60],
-    "whole, then events without begin": calendar("a") + event("b") + "END:VCALENDAR\r\n",
+    "whole, then events without begin": calendar("a")
+    + event("b")
+    + "END:VCALENDAR\r\n",
     "whole, then a line of an event": WHOLE + "SUMMARY:lost\r\n",
     "begin lost": "VERSION:2.0\r\n" + event("a") + "END:VCALENDAR\r\n",
-    "fatal behind": WHOLE + "<b>Fatal error</b>:  Allowed memory size exhausted in x on line 1\n",
+    "fatal behind": WHOLE
+    + "<b>Fatal error</b>:  Allowed memory size exhausted in x on line 1\n",
     "fatal before": "PHP Fatal error:  x\n" + WHOLE,
     "database between": calendar("a") + "Database error: gone away\n" + calendar("b"),
     "comment with an error": WHOLE + "<!-- error: could not load all -->",
-    "page around": "<!DOCTYPE html><html><body><pre>\n" + WHOLE + "</pre></body></html>",
+    "page around": "<!DOCTYPE html><html><body><pre>\n"
+    + WHOLE
+    + "</pre></body></html>",
     "page before": "<html><body>Sign in</body></html>\n" + WHOLE,
     "page behind": WHOLE + "<html><head><title>500</title></head></html>",
     "pre before": "Your calendar:\n<pre>\n" + WHOLE + "</pre>",
@@ -169,7 +181,10 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
         )
         known = SourceIndex.unpacked(b"".join(found.index.packed()))
         said = SeriesParser(
-            known.contexts, source="office", scope="", locale=Locale(ZoneInfo("Europe/Berlin"))
+            known.contexts,
+            source="office",
+            scope="",
+            locale=Locale(ZoneInfo("Europe/Berlin")),
         )
         assert bool(said.notes) is noted
 

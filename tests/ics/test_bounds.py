@@ -34,7 +34,9 @@ def pool() -> Iterator[ParserPool]:
     assert children() == []
 
 
-def said(pool: ParserPool, *events: str, allowance: CpuAllowance | None = None) -> dict[str, ParsedSeries]:
+def said(
+    pool: ParserPool, *events: str, allowance: CpuAllowance | None = None
+) -> dict[str, ParsedSeries]:
     """What is parsed of a calendar of these events, by UID."""
     parser, raw_events = taken_apart(calendar(*events))
     answers = pool.parse_all(raw_events, parser, WINDOW, allowance=allowance)
@@ -50,7 +52,13 @@ def zone(*observances: Sequence[str]) -> list[str]:
     """The lines of a VTIMEZONE called Own."""
     lines = ["BEGIN:VTIMEZONE", "TZID:Own"]
     for observance in observances:
-        lines += ["BEGIN:STANDARD", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", *observance, "END:STANDARD"]
+        lines += [
+            "BEGIN:STANDARD",
+            "TZOFFSETFROM:+0100",
+            "TZOFFSETTO:+0200",
+            *observance,
+            "END:STANDARD",
+        ]
     return [*lines, "END:VTIMEZONE"]
 
 
@@ -75,10 +83,15 @@ class TestCostlyEvents:
         """Many rules, each of which would be quick enough, are one UID and have one bound."""
         rules = [f"RRULE:FREQ=SECONDLY;INTERVAL={n};BYMONTH=7" for n in range(1, 8)]
         rules += [
-            f"RRULE:FREQ=MINUTELY;INTERVAL={n};BYMONTH=1;BYDAY=MO,TU,WE,TH,FR,SA,SU" for n in range(1, 30)
+            f"RRULE:FREQ=MINUTELY;INTERVAL={n};BYMONTH=1;BYDAY=MO,TU,WE,TH,FR,SA,SU"
+            for n in range(1, 30)
         ]
         excluded = [f"EXRULE:FREQ=MINUTELY;BYHOUR={n}" for n in range(24)]
-        found = said(pool, vevent(*MORNING, *rules, *excluded, uid="slow"), vevent(*MORNING, uid="other"))
+        found = said(
+            pool,
+            vevent(*MORNING, *rules, *excluded, uid="slow"),
+            vevent(*MORNING, uid="other"),
+        )
         assert reasons(found["slow"]) in ([Reason.TOO_COSTLY], [])
         assert found["slow"].cpu_s <= 1.1 * UID_CPU_S
         assert found["other"].occurrences
@@ -87,16 +100,32 @@ class TestCostlyEvents:
         "lines",
         [
             ("RRULE:FREQ=SECONDLY", "EXRULE:FREQ=SECONDLY"),
-            ("RRULE:FREQ=MINUTELY", *(f"EXRULE:FREQ=WEEKLY;BYSECOND={n % 60}" for n in range(600))),
-            ("RRULE:FREQ=MINUTELY", *(f"EXRULE:FREQ=HOURLY;BYMINUTE={n}" for n in range(60))),
-            ("RRULE:FREQ=SECONDLY;INTERVAL=7", "EXRULE:FREQ=DAILY;BYHOUR=" + ",".join(map(str, range(24)))),
+            (
+                "RRULE:FREQ=MINUTELY",
+                *(f"EXRULE:FREQ=WEEKLY;BYSECOND={n % 60}" for n in range(600)),
+            ),
+            (
+                "RRULE:FREQ=MINUTELY",
+                *(f"EXRULE:FREQ=HOURLY;BYMINUTE={n}" for n in range(60)),
+            ),
+            (
+                "RRULE:FREQ=SECONDLY;INTERVAL=7",
+                "EXRULE:FREQ=DAILY;BYHOUR=" + ",".join(map(str, range(24))),
+            ),
         ],
         ids=["all", "by many rules", "each by one rule", "by hours"],
     )
-    def test_dates_that_rules_exclude(self, pool: ParserPool, lines: tuple[str, ...]) -> None:
+    def test_dates_that_rules_exclude(
+        self, pool: ParserPool, lines: tuple[str, ...]
+    ) -> None:
         """However rules and exclusions meet, the event is cut off within its bound and says so."""
-        found = said(pool, vevent(*MORNING, *lines, uid="flood"), vevent(*MORNING, uid="sane"))
-        assert set(reasons(found["flood"])) <= {Reason.TOO_COSTLY, Reason.TOO_MANY_OCCURRENCES}
+        found = said(
+            pool, vevent(*MORNING, *lines, uid="flood"), vevent(*MORNING, uid="sane")
+        )
+        assert set(reasons(found["flood"])) <= {
+            Reason.TOO_COSTLY,
+            Reason.TOO_MANY_OCCURRENCES,
+        }
         assert found["flood"].defects
         assert found["flood"].cpu_s <= 1.1 * UID_CPU_S
         assert len(found["sane"].occurrences) == 1
@@ -105,7 +134,9 @@ class TestCostlyEvents:
         """A yearly EXRULE against a date each five minutes is no work to speak of: the dates are counted."""
         many = ("RRULE:FREQ=MINUTELY;INTERVAL=5", "EXRULE:FREQ=YEARLY")
         found = said(pool, *(vevent(*MORNING, *many, uid=f"{n}") for n in range(30)))
-        assert {tuple(reasons(one)) for one in found.values()} == {(Reason.TOO_MANY_OCCURRENCES,)}
+        assert {tuple(reasons(one)) for one in found.values()} == {
+            (Reason.TOO_MANY_OCCURRENCES,)
+        }
         assert sum(one.cpu_s for one in found.values()) < UID_CPU_S
 
     @pytest.mark.parametrize(
@@ -113,11 +144,19 @@ class TestCostlyEvents:
         [
             ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"),
             ("DTSTART:16010101T000000", "RRULE:FREQ=MONTHLY;BYMONTH=4;BYMONTHDAY=31"),
-            ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=29"),
-            ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=9"),
+            (
+                "DTSTART:19700101T000000",
+                "RRULE:FREQ=YEARLY;INTERVAL=999;BYMONTH=2;BYMONTHDAY=29",
+            ),
+            (
+                "DTSTART:19700101T000000",
+                "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=9",
+            ),
         ],
     )
-    def test_zones_whose_rules_never_match(self, pool: ParserPool, onset: tuple[str, ...]) -> None:
+    def test_zones_whose_rules_never_match(
+        self, pool: ParserPool, onset: tuple[str, ...]
+    ) -> None:
         """A hundred observances without any onset cost less than a bound: the first one of each counts."""
         lines = zone(*([onset] * 100))
         event = vevent("DTSTART;TZID=Own:20260105T090000", "DURATION:PT1H")
@@ -127,25 +166,41 @@ class TestCostlyEvents:
 
     def test_a_zone_that_ended(self, pool: ParserPool) -> None:
         """The last onset of a rule that ended decades ago still decides."""
-        old = ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;UNTIL=19750301T000000")
-        counted = ("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;COUNT=4")
+        old = (
+            "DTSTART:19700101T000000",
+            "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;UNTIL=19750301T000000",
+        )
+        counted = (
+            "DTSTART:19700101T000000",
+            "RRULE:FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=1;COUNT=4",
+        )
         for onset in (old, counted):
             event = vevent("DTSTART;TZID=Own:20260105T090000", "DURATION:PT1H")
             found = said(pool, "\r\n".join(zone(onset)), event)["meeting"]
-            assert [o.when.start for o in found.occurrences] == [datetime(2026, 1, 5, 7, tzinfo=UTC)]
+            assert [o.when.start for o in found.occurrences] == [
+                datetime(2026, 1, 5, 7, tzinfo=UTC)
+            ]
 
     def test_memory(self, pool: ParserPool) -> None:
         """An event that takes too much memory is told as too costly, and the next one is parsed."""
         dates = ",".join(["20260105T090000Z/PT1H"] * 150_000)
-        huge = vevent(*MORNING, *(f"RDATE;VALUE=PERIOD:{dates}" for _ in range(8)), uid="huge")
-        found = said(pool, huge, vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="other"))
+        huge = vevent(
+            *MORNING, *(f"RDATE;VALUE=PERIOD:{dates}" for _ in range(8)), uid="huge"
+        )
+        found = said(
+            pool,
+            huge,
+            vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid="other"),
+        )
         assert reasons(found["huge"]) == [Reason.TOO_COSTLY]
         assert found["other"].occurrences
 
     def test_what_hangs_on_each_date(self, pool: ParserPool) -> None:
         """Dates times attendees are bounded, since each date carries them all."""
         invited = [f"ATTENDEE:mailto:a{n}@example.com" for n in range(2_000)]
-        series = vevent(*MORNING, "RRULE:FREQ=HOURLY;INTERVAL=2", *invited, uid="series")
+        series = vevent(
+            *MORNING, "RRULE:FREQ=HOURLY;INTERVAL=2", *invited, uid="series"
+        )
         found = said(pool, series, vevent(*MORNING, *invited, uid="single"))
         assert reasons(found["series"]) == [Reason.TOO_COSTLY]
         assert "shorten" in found["series"].defects[0].detail
@@ -155,7 +210,12 @@ class TestCostlyEvents:
         """A worker that somebody killed costs its event nothing but another attempt."""
         parser, raw_events = taken_apart(
             calendar(
-                *(vevent(*MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid=f"{n}") for n in range(9))
+                *(
+                    vevent(
+                        *MORNING, "RRULE:FREQ=DAILY", "EXRULE:FREQ=WEEKLY", uid=f"{n}"
+                    )
+                    for n in range(9)
+                )
             )
         )
         found = {}
@@ -196,7 +256,11 @@ class TestDates:
         for more in (0, 1):
             minutes = 30 * 24 * 60 // (most + more)
             rule = f"RRULE:FREQ=MINUTELY;INTERVAL={minutes};COUNT={most + more}"
-            text = calendar(vevent(f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}", "DURATION:PT1M", rule, uid="series"))
+            text = calendar(
+                vevent(
+                    f"DTSTART:{NOW:%Y%m%dT%H%M%SZ}", "DURATION:PT1M", rule, uid="series"
+                )
+            )
             parser, raw_events = taken_apart(text, max_occurrences=most)
             (one,) = pool.parse_all(raw_events, parser, WINDOW)
             assert reasons(one) == ([Reason.TOO_MANY_OCCURRENCES] if more else [])
@@ -223,7 +287,10 @@ class TestPlain:
         "lines",
         [
             (),
-            ("RRULE:FREQ=WEEKLY;BYDAY=MO,TU;UNTIL=20260601T000000Z", "EXDATE:20260112T090000Z"),
+            (
+                "RRULE:FREQ=WEEKLY;BYDAY=MO,TU;UNTIL=20260601T000000Z",
+                "EXDATE:20260112T090000Z",
+            ),
             ("RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=12",),
             ("DESCRIPTION:one\n two", 'ATTENDEE;CN="A, B":mailto:a@example.com'),
         ],
@@ -262,9 +329,15 @@ class TestPlain:
         for lines, expected in (
             (zone(usual, usual), True),
             (zone(*[usual] * 41), False),
-            (zone(("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYYEARDAY=366")), False),
+            (
+                zone(("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY;BYYEARDAY=366")),
+                False,
+            ),
             (zone(("DTSTART:19700101T000000", "RRULE:FREQ=MONTHLY")), False),
-            (zone(("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY\r\n ;BYDAY=1SU")), False),
+            (
+                zone(("DTSTART:19700101T000000", "RRULE:FREQ=YEARLY\r\n ;BYDAY=1SU")),
+                False,
+            ),
         ):
             text = "\r\n".join(["BEGIN:VCALENDAR", *lines, "END:VCALENDAR", ""])
             assert is_plain_context(text.encode()) is expected
@@ -298,22 +371,38 @@ MARKUP = [
 @pytest.mark.parametrize("markup", MARKUP)
 def test_text_is_cut_before_it_is_read(markup: str) -> None:
     """Half a megabyte of any markup in a description is read, and what stands before it is kept."""
-    assert plain("<b>Agenda</b> " + markup * (500_000 // len(markup))).startswith("Agenda")
+    assert plain("<b>Agenda</b> " + markup * (500_000 // len(markup))).startswith(
+        "Agenda"
+    )
 
 
 @pytest.mark.parametrize(
     "hidden",
-    ["<!--{}-->", "<style>{}</style>", "<STYLE type=a>{}</style >", "<head><title>{}</title></head>"],
+    [
+        "<!--{}-->",
+        "<style>{}</style>",
+        "<STYLE type=a>{}</style >",
+        "<head><title>{}</title></head>",
+    ],
 )
 def test_what_is_hidden_takes_no_room(hidden: str) -> None:
     """Text behind a style sheet or a comment of any length is found."""
-    assert plain("<html>" + hidden.format("p.x {} " * 30_000) + "<p>Agenda</p></html>") == "Agenda"
+    assert (
+        plain("<html>" + hidden.format("p.x {} " * 30_000) + "<p>Agenda</p></html>")
+        == "Agenda"
+    )
 
 
 def test_long_text_of_a_series_is_mapped_once() -> None:
     """A long description is shortened where it is read, and so is what each date carries."""
     parser, raw_events = taken_apart(
-        calendar(vevent(*MORNING, "RRULE:FREQ=DAILY", "DESCRIPTION:<b>Agenda</b>" + "<p a=" * 100_000))
+        calendar(
+            vevent(
+                *MORNING,
+                "RRULE:FREQ=DAILY",
+                "DESCRIPTION:<b>Agenda</b>" + "<p a=" * 100_000,
+            )
+        )
     )
     found = parser.parse("meeting", raw_events["meeting"], WINDOW)
     assert max(len(o.description) for o in found.occurrences) < 20_000
@@ -326,17 +415,25 @@ def test_long_text_of_a_series_is_mapped_once() -> None:
 def test_many_uids_in_one_event() -> None:
     """An event with very many UIDs shows that lines were lost, and nothing of its document is read."""
     lines = [f"UID:more-{n}" for n in range(MAX_UIDS_OF_EVENT)]
-    parser, raw_events = taken_apart(calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other")))
+    parser, raw_events = taken_apart(
+        calendar(vevent(*MORNING, *lines), vevent(*MORNING, uid="other"))
+    )
     assert raw_events == {}
     assert parser.refresh_after is None
 
 
 @pytest.mark.parametrize(
     "line",
-    ["X-A:x" + "\r" * 100_000 + "y", "X-A" + ";TZID=tzone:" * 50_000 + "x", "X-A:\xff" + "\r\n " * 100_000],
+    [
+        "X-A:x" + "\r" * 100_000 + "y",
+        "X-A" + ";TZID=tzone:" * 50_000 + "x",
+        "X-A:\xff" + "\r\n " * 100_000,
+    ],
 )
 def test_lines_are_read_in_one_pass(pool: ParserPool, line: str) -> None:
     """Runs of line ends, of colons and of folds cost time in proportion to their length."""
-    found = said(pool, vevent(*MORNING, line, uid="long"), vevent(*MORNING, uid="other"))
+    found = said(
+        pool, vevent(*MORNING, line, uid="long"), vevent(*MORNING, uid="other")
+    )
     assert set(found) == {"long", "other"}
     assert not any(one.defects for one in found.values())

@@ -37,7 +37,16 @@ import pytest
 from syncd.core.document import Document
 from syncd.core.mapper import Mapper, MappingRules, Skipped
 from syncd.core.merge import merge
-from syncd.core.occurrence import Alarm, Days, Link, Moment, Occurrence, Presence, Timespan, Window
+from syncd.core.occurrence import (
+    Alarm,
+    Days,
+    Link,
+    Moment,
+    Occurrence,
+    Presence,
+    Timespan,
+    Window,
+)
 from syncd.core.reasons import Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
@@ -60,7 +69,14 @@ SUBJECTS = {
     "broken",
     "vendors",
 }
-RESULTS = {"occurrences", "series", "reservations", "quarantined", "detached", "incomplete"}
+RESULTS = {
+    "occurrences",
+    "series",
+    "reservations",
+    "quarantined",
+    "detached",
+    "incomplete",
+}
 KEYS = RESULTS | {"why", "window", "zone", "aliases", "encoding"}
 YEAR = {"from": "2026-01-01T00:00Z", "until": "2027-01-01T00:00Z"}
 ANY_LINE_END = re.compile(r"\r*\n|\r")  # CR CR LF is what text mode makes of CRLF
@@ -68,12 +84,21 @@ FOLD = re.compile(rf"(?:{ANY_LINE_END.pattern})[ \t]")
 DATES = re.compile(r"(?P<month>[A-Z][a-z]+) (?P<days>[0-9, -]+)")
 EASTERN = {"EST": "-05:00", "EDT": "-04:00"}
 
-ROOMS = {"small": "Small meeting room", "large": "Large meeting room", "gr\u00fcn": "Gr\u00fcner Raum"}
+ROOMS = {
+    "small": "Small meeting room",
+    "large": "Large meeting room",
+    "gr\u00fcn": "Gr\u00fcner Raum",
+}
 PEOPLE = ("alice", "bob", "carol", "dave")
 OFFICE = MappingRules(
     creator="office",
     rooms=tuple(
-        RoomRule(short, frozenset({f"room-{short}@example.com"}), frozenset({fold_name(name)}), name=name)
+        RoomRule(
+            short,
+            frozenset({f"room-{short}@example.com"}),
+            frozenset({fold_name(name)}),
+            name=name,
+        )
         for short, name in ROOMS.items()
     ),
     people={f"{name}@example.com": name for name in PEOPLE},
@@ -122,14 +147,20 @@ each_whole = pytest.mark.parametrize(
 def check(calendar: Calendar, body: bytes) -> None:
     """Read a body and compare with what is expected of the calendar."""
     expected = calendar.expected
-    window = {edge: datetime.fromisoformat(at) for edge, at in expected.get("window", YEAR).items()}
+    window = {
+        edge: datetime.fromisoformat(at)
+        for edge, at in expected.get("window", YEAR).items()
+    }
     said = read(
         [Document("calendar.ics", body)],
         source="office",
         scope="",
         locale=Locale(
             default=ZoneInfo(expected.get("zone", "Europe/Berlin")),
-            aliases={name: ZoneInfo(meant) for name, meant in expected.get("aliases", {}).items()},
+            aliases={
+                name: ZoneInfo(meant)
+                for name, meant in expected.get("aliases", {}).items()
+            },
         ),
         window=Window(start=window["from"], end=window["until"], reach=window["until"]),
         at=window["from"],
@@ -140,25 +171,40 @@ def check(calendar: Calendar, body: bytes) -> None:
         assert (said.occurrences, said.presence, said.defects) == ((), {}, ())
         return
     assert said.error is None
-    assert {defect.uid: defect.reason.value for defect in said.defects} == expected.get("quarantined", {})
-    standing = {uid: presence for uid, presence in said.presence.items() if presence is not Presence.SERIES}
+    assert {defect.uid: defect.reason.value for defect in said.defects} == expected.get(
+        "quarantined", {}
+    )
+    standing = {
+        uid: presence
+        for uid, presence in said.presence.items()
+        if presence is not Presence.SERIES
+    }
     assert standing == {
         **{uid: Presence.QUARANTINED for uid in expected.get("quarantined", ()) if uid},
         **dict.fromkeys(expected.get("detached", ()), Presence.DETACHED),
     }
     decided = merge({said.source: said})
     if "reservations" in expected:
-        _check_reservations(expected["reservations"], [seen.occurrence for seen in decided], window["until"])
+        _check_reservations(
+            expected["reservations"],
+            [seen.occurrence for seen in decided],
+            window["until"],
+        )
         if "occurrences" not in expected:
             return
     wanted = [*expected.get("occurrences", ()), *_listed(expected.get("series", ()))]
     by_key = {(entry["uid"], entry["recurrence_id"]): entry for entry in wanted}
     assert len(by_key) == len(wanted)
     found = {
-        (seen.occurrence.key.uid, seen.occurrence.key.recurrence_id): seen.occurrence for seen in decided
+        (seen.occurrence.key.uid, seen.occurrence.key.recurrence_id): seen.occurrence
+        for seen in decided
     }
     assert len(found) == len(decided)
-    held = {(seen.occurrence.key.uid, seen.occurrence.key.recurrence_id) for seen in decided if seen.told_off}
+    held = {
+        (seen.occurrence.key.uid, seen.occurrence.key.recurrence_id)
+        for seen in decided
+        if seen.told_off
+    }
     shown = {
         key: {**_shown(occurrence, by_key.get(key, {})), "held": key in held}
         for key, occurrence in found.items()
@@ -167,23 +213,35 @@ def check(calendar: Calendar, body: bytes) -> None:
     assert shown == {key: _complete(entry) for key, entry in by_key.items()}
 
 
-def _check_reservations(wanted: list[dict[str, Any]], decided: Sequence[Occurrence], until: datetime) -> None:
+def _check_reservations(
+    wanted: list[dict[str, Any]], decided: Sequence[Occurrence], until: datetime
+) -> None:
     """Compare what is booked for occurrences, and what of them is not, with what is expected."""
     shown: dict[tuple[str, ...], dict[str, Any]] = {}
     for occurrence in decided:
         if not occurrence.cancelled and _begin(occurrence) < until:
-            shown |= {_place(reservation): reservation for reservation in _booked(occurrence)}
+            shown |= {
+                _place(reservation): reservation for reservation in _booked(occurrence)
+            }
     by_place = {_place(entry): entry for entry in wanted}
     assert len(by_place) == len(wanted)
     assert shown.keys() == by_place.keys()
     for place, entry in by_place.items():
-        instants = {edge: _instant(entry[edge]) for edge in ("start", "end") if "T" in entry.get(edge, "")}
+        instants = {
+            edge: _instant(entry[edge])
+            for edge in ("start", "end")
+            if "T" in entry.get(edge, "")
+        }
         expected = {"notes": [], **entry, **instants}
-        assert {name: value for name, value in shown[place].items() if name in expected} == expected
+        assert {
+            name: value for name, value in shown[place].items() if name in expected
+        } == expected
 
 
 def _place(reservation: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(reservation.get(name)) for name in ("uid", "recurrence_id", "room"))
+    return tuple(
+        str(reservation.get(name)) for name in ("uid", "recurrence_id", "room")
+    )
 
 
 def _booked(occurrence: Occurrence) -> list[dict[str, Any]]:
@@ -194,7 +252,9 @@ def _booked(occurrence: Occurrence) -> list[dict[str, Any]]:
     common = {
         "uid": occurrence.key.uid,
         "recurrence_id": occurrence.key.recurrence_id,
-        "start": begin.astimezone(UTC) if isinstance(begin, datetime) else begin.isoformat(),
+        "start": begin.astimezone(UTC)
+        if isinstance(begin, datetime)
+        else begin.isoformat(),
         "notes": sorted(reason.value for reason in notes),
     }
     if isinstance(result, Skipped):
@@ -224,8 +284,14 @@ def _complete(entry: dict[str, Any]) -> dict[str, Any]:
         first = date.fromisoformat(start)
         when = {"start": first, "end": first + timedelta(days=entry["days"])}
     else:
-        when = {edge: _instant(entry[edge]) for edge in ("start", "end") if edge in entry}
-    content = {key: value for key, value in entry.items() if key not in {"start", "end", "days"}}
+        when = {
+            edge: _instant(entry[edge]) for edge in ("start", "end") if edge in entry
+        }
+    content = {
+        key: value
+        for key, value in entry.items()
+        if key not in {"start", "end", "days"}
+    }
     return {"cancelled": False, "notes": [], "held": False, **content, **when}
 
 
@@ -235,14 +301,21 @@ def _instant(text: str) -> datetime:
 
 def _begin(occurrence: Occurrence) -> datetime:
     begin = occurrence.when.start
-    return begin if isinstance(begin, datetime) else datetime(begin.year, begin.month, begin.day, tzinfo=UTC)
+    return (
+        begin
+        if isinstance(begin, datetime)
+        else datetime(begin.year, begin.month, begin.day, tzinfo=UTC)
+    )
 
 
 def _shown(occurrence: Occurrence, entry: dict[str, Any]) -> dict[str, Any]:
     """An occurrence in the words of an expectation, as far as the expectation speaks about it."""
     match occurrence.when:
         case Timespan(start=start, end=end):
-            when: dict[str, Any] = {"start": start.astimezone(UTC), "end": end.astimezone(UTC)}
+            when: dict[str, Any] = {
+                "start": start.astimezone(UTC),
+                "end": end.astimezone(UTC),
+            }
         case Moment(start=start):
             when = {"start": start.astimezone(UTC)}
         case Days(start=first, end=last):
@@ -253,11 +326,23 @@ def _shown(occurrence: Occurrence, entry: dict[str, Any]) -> dict[str, Any]:
         "location": occurrence.location,
         "joining_link": occurrence.joining_link,
         "organizer": occurrence.organizer and occurrence.organizer.addresses[0],
-        "people": [a for who in occurrence.attendees if not who.is_resource for a in who.person.addresses],
+        "people": [
+            a
+            for who in occurrence.attendees
+            if not who.is_resource
+            for a in who.person.addresses
+        ],
         "names": [a.person.name for a in occurrence.attendees],
-        "resources": [a for who in occurrence.attendees if who.is_resource for a in who.person.addresses],
+        "resources": [
+            a
+            for who in occurrence.attendees
+            if who.is_resource
+            for a in who.person.addresses
+        ],
         "alarms": [_alarm(alarm) for alarm in occurrence.alarms],
-        "attachments": [a.uri if isinstance(a, Link) else a.name for a in occurrence.attachments],
+        "attachments": [
+            a.uri if isinstance(a, Link) else a.name for a in occurrence.attachments
+        ],
         "tentative": occurrence.tentative,
         "transparent": occurrence.transparent,
         "private": occurrence.private,
@@ -267,7 +352,11 @@ def _shown(occurrence: Occurrence, entry: dict[str, Any]) -> dict[str, Any]:
         "recurrence_id": occurrence.key.recurrence_id,
         "cancelled": occurrence.cancelled,
         # A guessed charset is told with the event or with the document, as its spelling has it.
-        "notes": [n.reason.value for n in occurrence.notes if n.reason is not Reason.CHARSET_UNKNOWN],
+        "notes": [
+            n.reason.value
+            for n in occurrence.notes
+            if n.reason is not Reason.CHARSET_UNKNOWN
+        ],
         **when,
         **{key: value for key, value in content.items() if key in entry},
     }
@@ -291,12 +380,16 @@ def _listed(series: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             for month, days in DATES.findall(dates):
                 for day in _days(days):
                     written = f"{year} {month} {day} {time} {EASTERN[zone]}"
-                    start = datetime.strptime(written, "%Y %B %d %H:%M %z").astimezone(UTC)
+                    start = datetime.strptime(written, "%Y %B %d %H:%M %z").astimezone(
+                        UTC
+                    )
                     yield {
                         "uid": entry["uid"],
                         "recurrence_id": f"{start:%Y%m%dT%H%M%SZ}",
                         "start": start.isoformat(),
-                        "end": (start + timedelta(minutes=entry["minutes"])).isoformat(),
+                        "end": (
+                            start + timedelta(minutes=entry["minutes"])
+                        ).isoformat(),
                     }
 
 
@@ -312,7 +405,9 @@ def reversed_components(text: str) -> str:
     components: list[list[str]] = []
     depth = 0
     for line in filter(str.strip, ANY_LINE_END.split(FOLD.sub("", text))):
-        begins, ends = (re.match(rf"{word}\s*:", line, re.IGNORECASE) for word in ("BEGIN", "END"))
+        begins, ends = (
+            re.match(rf"{word}\s*:", line, re.IGNORECASE) for word in ("BEGIN", "END")
+        )
         if begins and depth == 1:
             components.append([])
         if ends and depth == 1:
@@ -337,13 +432,18 @@ def reversed_calendars(text: str) -> str:
 def with_line_ends(text: str, *ends: str) -> str:
     """The same lines, ended by each of these in turn."""
     *lines, rest = ANY_LINE_END.split(text)
-    return "".join(line + end for line, end in zip(lines, cycle(ends), strict=False)) + rest
+    return (
+        "".join(line + end for line, end in zip(lines, cycle(ends), strict=False))
+        + rest
+    )
 
 
 def folded(text: str, width: int, fold: str) -> str:
     """The same content lines in pieces of a width, joined by a fold (RFC 5545 section 3.1)."""
     lines = ANY_LINE_END.split(FOLD.sub("", text))
-    pieces = ([line[i : i + width] for i in range(0, len(line), width)] for line in lines)
+    pieces = (
+        [line[i : i + width] for i in range(0, len(line), width)] for line in lines
+    )
     return "\r\n".join(fold.join(line) for line in pieces)
 
 
@@ -378,8 +478,16 @@ def test_folds(calendar: Calendar) -> None:
 def test_spellings() -> None:
     """The other spellings are what they are called, or the tests above would prove nothing."""
     nested, other = "BEGIN:A|BEGIN:B|X:12|END:B|END:A|", "BEGIN:C|END:C|"
-    text = f"begin:VCALENDAR|VERSION:2.0|{nested}{other}X-NAME:n|END:VCALENDAR|".replace("|", "\n")
-    turned = f"begin:VCALENDAR|VERSION:2.0|X-NAME:n|{other}{nested}END:VCALENDAR|".replace("|", "\r\n")
+    text = (
+        f"begin:VCALENDAR|VERSION:2.0|{nested}{other}X-NAME:n|END:VCALENDAR|".replace(
+            "|", "\n"
+        )
+    )
+    turned = (
+        f"begin:VCALENDAR|VERSION:2.0|X-NAME:n|{other}{nested}END:VCALENDAR|".replace(
+            "|", "\r\n"
+        )
+    )
     assert reversed_components(text.replace("12", "1\n 2")) == turned
     assert reversed_components(text + text) == turned * 2
     assert reversed_calendars("begin:VCALENDAR\nA:1\n 2\nBEGIN:VCALENDAR\nB:3\n") == (

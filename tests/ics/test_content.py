@@ -19,12 +19,16 @@ EVENT = (
     "DESCRIPTION:outer",
     "END:VEVENT",
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1
+)
 
 
 def body(*lines: str, end: str = "\r\n") -> bytes:
     """A VCALENDAR of these lines."""
-    return end.join(["BEGIN:VCALENDAR", "VERSION:2.0", *lines, "END:VCALENDAR", ""]).encode()
+    return end.join(
+        ["BEGIN:VCALENDAR", "VERSION:2.0", *lines, "END:VCALENDAR", ""]
+    ).encode()
 
 
 def event() -> RawComponent:
@@ -66,14 +70,28 @@ def test_subcomponents() -> None:
 
 def test_own_lines() -> None:
     """The lines of an event leave out its frame and its alarms."""
-    assert list(event().own_lines()) == [line for line in EVENT[1:-1] if line not in ALARM]
+    assert list(event().own_lines()) == [
+        line for line in EVENT[1:-1] if line not in ALARM
+    ]
 
 
 def test_calendar_properties() -> None:
     """Properties of the calendar are its own, the first of a name counts, and components follow in order."""
-    (calendar,) = split(body("X-WR-TIMEZONE:A", "x-wr-timezone:B", "BEGIN:VTODO", "X:1", "END:VTODO", *EVENT))
+    (calendar,) = split(
+        body(
+            "X-WR-TIMEZONE:A",
+            "x-wr-timezone:B",
+            "BEGIN:VTODO",
+            "X:1",
+            "END:VTODO",
+            *EVENT,
+        )
+    )
     assert calendar.properties == {"VERSION": "2.0", "X-WR-TIMEZONE": "A"}
-    assert [(c.name, c.line) for c in calendar.components] == [("VTODO", 5), ("VEVENT", 8)]
+    assert [(c.name, c.line) for c in calendar.components] == [
+        ("VTODO", 5),
+        ("VEVENT", 8),
+    ]
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
@@ -90,7 +108,9 @@ def test_any_fold_is_undone(text: str, width: int, fold: bytes) -> None:
     Another line follows, because what fills the last block of a file is dropped (Ctrl-Z, zero bytes).
     """
     octets = f"X:{text}".encode()
-    folded = fold.join(octets[i : i + width + 3] for i in range(0, len(octets), width + 3))
+    folded = fold.join(
+        octets[i : i + width + 3] for i in range(0, len(octets), width + 3)
+    )
     lines = content_lines(decode(folded + b"\r\nY:1"))
     assert [line for _, line in lines] == [f"X:{text}", "Y:1"]
 
@@ -105,7 +125,10 @@ def test_any_cut_is_noticed(length: int) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (("BEGIN:VEVENT", "UID:1", "BEGIN:VEVENT", "UID:2", "END:VEVENT"), "inside VEVENT"),
+        (
+            ("BEGIN:VEVENT", "UID:1", "BEGIN:VEVENT", "UID:2", "END:VEVENT"),
+            "inside VEVENT",
+        ),
         (("BEGIN:VCALENDAR", "END:VCALENDAR"), "inside the first"),
         (("BEGIN:VEVENT", "END:VALARM"), "VEVENT of line 3 is open"),
     ],

@@ -68,28 +68,53 @@ def trial(body: bytes = TWO) -> Trial:
     "edit",
     [
         pytest.param(replaced("END:VEVENT\n", within=FIRST), id="END of an event lost"),
-        pytest.param(replaced("BEGIN:VEVENT\n", within=FIRST), id="BEGIN of an event lost"),
-        pytest.param(replaced("\n", within="=3\nEND:VEVENT\n"), id="END behind another line"),
-        pytest.param(replaced("\n", within="\nUID:first"), id="BEGIN and UID in one line"),
-        pytest.param(replaced("", b" ", within=FIRST), id="BEGIN folded onto what stands before"),
-        pytest.param(replaced("END:VCALENDAR\nBEGIN:VCALENDAR\n"), id="two calendars become one"),
         pytest.param(
-            replaced("END:VCALENDAR\n", within=f"{SECOND}END:VCALENDAR\n"), id="END of a calendar lost"
+            replaced("BEGIN:VEVENT\n", within=FIRST), id="BEGIN of an event lost"
         ),
-        pytest.param(replaced("=de", b'="de', within="LANGUAGE=de"), id="quote never closed"),
-        pytest.param(replaced('"', within='Our place":20260105'), id="quote never opened"),
-        pytest.param(replaced("Gr", b"\xff", within="Größe"), id="byte that no UTF-8 has"),
+        pytest.param(
+            replaced("\n", within="=3\nEND:VEVENT\n"), id="END behind another line"
+        ),
+        pytest.param(
+            replaced("\n", within="\nUID:first"), id="BEGIN and UID in one line"
+        ),
+        pytest.param(
+            replaced("", b" ", within=FIRST), id="BEGIN folded onto what stands before"
+        ),
+        pytest.param(
+            replaced("END:VCALENDAR\nBEGIN:VCALENDAR\n"), id="two calendars become one"
+        ),
+        pytest.param(
+            replaced("END:VCALENDAR\n", within=f"{SECOND}END:VCALENDAR\n"),
+            id="END of a calendar lost",
+        ),
+        pytest.param(
+            replaced("=de", b'="de', within="LANGUAGE=de"), id="quote never closed"
+        ),
+        pytest.param(
+            replaced('"', within='Our place":20260105'), id="quote never opened"
+        ),
+        pytest.param(
+            replaced("Gr", b"\xff", within="Größe"), id="byte that no UTF-8 has"
+        ),
         pytest.param(replaced("r", b"\xc3", within="Größe"), id="half a character"),
         pytest.param(replaced("UID:first\n"), id="UID lost"),
         pytest.param(replaced("UID:first", b"UID:third"), id="UID of another event"),
-        pytest.param(replaced("SUMMARY", b"\x0bUID:third\x0bSUMMARY"), id="lines by other line ends"),
         pytest.param(
-            replaced("METHOD:PUBLISH", b"METHOD:C\x00", within=f"{HEAD}{ZONE}"), id="METHOD damaged"
+            replaced("SUMMARY", b"\x0bUID:third\x0bSUMMARY"),
+            id="lines by other line ends",
+        ),
+        pytest.param(
+            replaced("METHOD:PUBLISH", b"METHOD:C\x00", within=f"{HEAD}{ZONE}"),
+            id="METHOD damaged",
         ),
         pytest.param(replaced("TZID:Our place", b"TZID:"), id="name of the zone lost"),
         pytest.param(replaced("BEGIN:STANDARD\n"), id="frame of the zone broken"),
-        pytest.param(replaced("BEGIN:VTIMEZONE", b"BEGIN:VEVENT"), id="zone becomes an event"),
-        pytest.param(replaced("+0100", b"+9999", within="TO:+0100"), id="zone with a mad offset"),
+        pytest.param(
+            replaced("BEGIN:VTIMEZONE", b"BEGIN:VEVENT"), id="zone becomes an event"
+        ),
+        pytest.param(
+            replaced("+0100", b"+9999", within="TO:+0100"), id="zone with a mad offset"
+        ),
         pytest.param(
             replaced("19700101T000000", b"19700101T000000\nRRULE:FREQ=SECONDLY"),
             id="zone that changes each second",
@@ -99,11 +124,17 @@ def trial(body: bytes = TWO) -> Trial:
             id="rule that never matches",
         ),
         pytest.param(
-            replaced("FREQ=DAILY;COUNT=3", b"FREQ=SECONDLY;COUNT=999999999"), id="rule without measure"
+            replaced("FREQ=DAILY;COUNT=3", b"FREQ=SECONDLY;COUNT=999999999"),
+            id="rule without measure",
         ),
-        pytest.param(replaced("DURATION:PT1H\n", b"DTEND:99991231T235959Z\n"), id="end of time"),
         pytest.param(
-            replaced(FIRST.partition("UID:first\n")[2], b"DTSTART:99991231T235959Z\nEND:VEVENT\n"),
+            replaced("DURATION:PT1H\n", b"DTEND:99991231T235959Z\n"), id="end of time"
+        ),
+        pytest.param(
+            replaced(
+                FIRST.partition("UID:first\n")[2],
+                b"DTSTART:99991231T235959Z\nEND:VEVENT\n",
+            ),
             id="moment at the end of time",
         ),
         pytest.param(
@@ -113,7 +144,10 @@ def trial(body: bytes = TWO) -> Trial:
             ),
             id="alarm before the first year",
         ),
-        pytest.param(replaced("DURATION:PT1H", b"DURATION:P99999999999999D"), id="length beyond all dates"),
+        pytest.param(
+            replaced("DURATION:PT1H", b"DURATION:P99999999999999D"),
+            id="length beyond all dates",
+        ),
     ],
 )
 def test_damage_stays_with_its_event(edit: Edit) -> None:
@@ -142,7 +176,9 @@ def test_random_damage(calendars: int) -> None:
     random = Random(20260101)
     findings = []
     for number in range(calendars):
-        begun = Trial(random.choice(examples) if number % 8 == 0 else made(random, examples))
+        begun = Trial(
+            random.choice(examples) if number % 8 == 0 else made(random, examples)
+        )
         findings.append(begun.begin())
         findings += [begun.damage(random) for _ in range(20)]
     assert [finding.sentence for finding in findings if finding is not None] == []
@@ -151,8 +187,12 @@ def test_random_damage(calendars: int) -> None:
 def test_a_lost_neighbour_is_noticed() -> None:
     """The judge is awake: a line that cancels every event is a finding, for no event was damaged."""
     start = TWO.index(b"METHOD:PUBLISH")
-    verdict = trial().judge([Edit(start, start + len(b"METHOD:PUBLISH"), b"METHOD:CANCEL")])
-    assert verdict.startswith("it cancels an event that was not damaged (event_cancelled): ")
+    verdict = trial().judge(
+        [Edit(start, start + len(b"METHOD:PUBLISH"), b"METHOD:CANCEL")]
+    )
+    assert verdict.startswith(
+        "it cancels an event that was not damaged (event_cancelled): "
+    )
 
 
 def test_a_cut_that_looks_whole_is_noticed() -> None:
@@ -174,7 +214,9 @@ def test_whose_bytes_were_touched() -> None:
 def test_interrupt() -> None:
     """Ctrl-C ends the command in order: with its line of figures and without a traceback."""
     command = [sys.executable, "-m", "tests.fuzz", "--seed", "1", "--seconds", "100"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Seed 1, ")
     process.send_signal(signal.SIGINT)

@@ -70,9 +70,15 @@ class Rule:
         parts = [f"FREQ={self.frequency}"]
         if self.interval != 1:
             parts.append(f"INTERVAL={self.interval}")
-        parts += [f"{name}={','.join(map(str, values))}" for name, values in self.parts.items()]
+        parts += [
+            f"{name}={','.join(map(str, values))}"
+            for name, values in self.parts.items()
+        ]
         if self.days:
-            parts.append("BYDAY=" + ",".join(f"{nth or ''}{WEEKDAYS[day]}" for nth, day in self.days))
+            parts.append(
+                "BYDAY="
+                + ",".join(f"{nth or ''}{WEEKDAYS[day]}" for nth, day in self.days)
+            )
         if self.week_start:
             parts.append(f"WKST={WEEKDAYS[self.week_start]}")
         if self.count is not None:
@@ -92,7 +98,9 @@ class Rule:
             case "DAILY":
                 return day
         seconds = day * 86_400 + wall.hour * 3600 + wall.minute * 60 + wall.second
-        return seconds // {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}[self.frequency]
+        return (
+            seconds // {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}[self.frequency]
+        )
 
     def has_day(self, day: date, first: datetime) -> bool:
         """Whether all parts that speak of days allow a day."""
@@ -100,14 +108,35 @@ class Rule:
         length_of_month = calendar.monthrange(day.year, day.month)[1]
         day_of_year = day.timetuple().tm_yday
         length_of_year = 366 if calendar.isleap(day.year) else 365
-        nothing_said = not self.days and not by.keys() & {"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}
-        if self.frequency == "WEEKLY" and not self.days and day.weekday() != first.weekday():
+        nothing_said = not self.days and not by.keys() & {
+            "BYMONTHDAY",
+            "BYYEARDAY",
+            "BYWEEKNO",
+        }
+        if (
+            self.frequency == "WEEKLY"
+            and not self.days
+            and day.weekday() != first.weekday()
+        ):
             return False
-        if self.frequency in {"MONTHLY", "YEARLY"} and nothing_said and day.day != first.day:
+        if (
+            self.frequency in {"MONTHLY", "YEARLY"}
+            and nothing_said
+            and day.day != first.day
+        ):
             return False
-        if self.frequency == "YEARLY" and nothing_said and "BYMONTH" not in by and day.month != first.month:
+        if (
+            self.frequency == "YEARLY"
+            and nothing_said
+            and "BYMONTH" not in by
+            and day.month != first.month
+        ):
             return False
-        only_week = "BYWEEKNO" in by and not self.days and not by.keys() & {"BYMONTHDAY", "BYYEARDAY"}
+        only_week = (
+            "BYWEEKNO" in by
+            and not self.days
+            and not by.keys() & {"BYMONTHDAY", "BYYEARDAY"}
+        )
         if only_week and day.weekday() != first.weekday():
             return False
         return (
@@ -115,14 +144,23 @@ class Rule:
             and _either(by, "BYMONTHDAY", day.day, day.day - length_of_month - 1)
             and _either(by, "BYYEARDAY", day_of_year, day_of_year - length_of_year - 1)
             and _either(by, "BYWEEKNO", *_week_numbers(day, self.week_start))
-            and (not self.days or self._has_weekday(day, day_of_year, length_of_year, length_of_month))
+            and (
+                not self.days
+                or self._has_weekday(day, day_of_year, length_of_year, length_of_month)
+            )
         )
 
-    def _has_weekday(self, day: date, day_of_year: int, length_of_year: int, length_of_month: int) -> bool:
+    def _has_weekday(
+        self, day: date, day_of_year: int, length_of_year: int, length_of_month: int
+    ) -> bool:
         monthly = self.frequency == "MONTHLY" or "BYMONTH" in self.parts
-        at, length = (day.day, length_of_month) if monthly else (day_of_year, length_of_year)
+        at, length = (
+            (day.day, length_of_month) if monthly else (day_of_year, length_of_year)
+        )
         places = {0, (at + 6) // 7, -((length - at + 7) // 7)}
-        return any(weekday == day.weekday() and nth in places for nth, weekday in self.days)
+        return any(
+            weekday == day.weekday() and nth in places for nth, weekday in self.days
+        )
 
 
 def _either(by: Mapping[str, tuple[int, ...]], name: str, *values: int) -> bool:
@@ -141,10 +179,14 @@ def _week_numbers(day: date, week_start: int) -> tuple[int, int]:
     return weeks.index(begin) + 1, weeks.index(begin) - len(weeks)
 
 
-def _clock(rule: Rule, first: datetime, name: str, unit: str, size: int) -> Sequence[int]:
+def _clock(
+    rule: Rule, first: datetime, name: str, unit: str, size: int
+) -> Sequence[int]:
     """The hours (minutes, seconds) to try: those listed, or all, or that of DTSTART."""
     finer = rule.fineness < ("SECONDLY", "MINUTELY", "HOURLY", "DAILY").index(name)
-    return rule.parts.get(unit) or (range(size) if finer else [getattr(first, unit[2:].lower())])
+    return rule.parts.get(unit) or (
+        range(size) if finer else [getattr(first, unit[2:].lower())]
+    )
 
 
 def members(rule: Rule, first: datetime, before: datetime) -> list[datetime]:
@@ -160,7 +202,10 @@ def members(rule: Rule, first: datetime, before: datetime) -> list[datetime]:
         day = (first - margin).date()
         while day <= (before + margin).date():
             if rule.has_day(day, first):
-                yield from (datetime.combine(day, time(*clock)) for clock in product(hours, minutes, seconds))
+                yield from (
+                    datetime.combine(day, time(*clock))
+                    for clock in product(hours, minutes, seconds)
+                )
             day += DAY
 
     begun = rule.period(first)
@@ -171,7 +216,9 @@ def members(rule: Rule, first: datetime, before: datetime) -> list[datetime]:
         times = list(group)
         places = rule.parts.get("BYSETPOS")
         if places:
-            positions = {place - 1 if place > 0 else len(times) + place for place in places}
+            positions = {
+                place - 1 if place > 0 else len(times) + place for place in places
+            }
             times = [moment for n, moment in enumerate(times) if n in positions]
         chosen += [moment for moment in times if moment >= first]
     if rule.until is not None:
@@ -194,7 +241,11 @@ class Change:
     def in_year(self, year: int) -> datetime:
         """The wall clock time of the change."""
         length = calendar.monthrange(year, self.month)[1]
-        days = [d for d in range(1, length + 1) if date(year, self.month, d).weekday() == self.weekday]
+        days = [
+            d
+            for d in range(1, length + 1)
+            if date(year, self.month, d).weekday() == self.weekday
+        ]
         day = days[self.nth - 1 if self.nth > 0 else self.nth]
         return datetime.combine(date(year, self.month, day), time(self.hour))
 
@@ -212,17 +263,29 @@ class Zone:
     def offset(self, instant: datetime) -> timedelta:
         """The offset from UTC at a naive UTC instant."""
         if self.summer is None or self.winter is None:
-            said = instant.replace(tzinfo=UTC).astimezone(ZoneInfo(self.tzid or DEFAULT_ZONE)).utcoffset()
+            said = (
+                instant.replace(tzinfo=UTC)
+                .astimezone(ZoneInfo(self.tzid or DEFAULT_ZONE))
+                .utcoffset()
+            )
             assert said is not None
             return said
-        at = bisect_right(_changes(self), (instant, "winter"))  # both names sort up to this one
-        return self.standard + (self.saving if _changes(self)[at - 1][1] == "summer" else timedelta())
+        at = bisect_right(
+            _changes(self), (instant, "winter")
+        )  # both names sort up to this one
+        return self.standard + (
+            self.saving if _changes(self)[at - 1][1] == "summer" else timedelta()
+        )
 
     def instant(self, wall: datetime) -> datetime:
         """The first instant that shows this wall clock time; in a gap by the offset before it."""
         around = {self.offset(wall + n * timedelta(hours=6)) for n in range(-8, 9)}
-        found = [wall - offset for offset in around if self.offset(wall - offset) == offset]
-        instant = min(found) if found else wall - self.offset(wall - 26 * timedelta(hours=1))
+        found = [
+            wall - offset for offset in around if self.offset(wall - offset) == offset
+        ]
+        instant = (
+            min(found) if found else wall - self.offset(wall - 26 * timedelta(hours=1))
+        )
         return instant.replace(tzinfo=UTC)
 
     def wall(self, instant: datetime) -> datetime:
@@ -234,15 +297,29 @@ class Zone:
         """The VTIMEZONE, if the zone is the calendar's own."""
         if self.summer is None or self.winter is None:
             return []
-        summer = _observance("DAYLIGHT", self.summer, self.standard, self.standard + self.saving)
-        winter = _observance("STANDARD", self.winter, self.standard + self.saving, self.standard)
-        return ["BEGIN:VTIMEZONE", f"TZID:{self.tzid}", *summer, *winter, "END:VTIMEZONE"]
+        summer = _observance(
+            "DAYLIGHT", self.summer, self.standard, self.standard + self.saving
+        )
+        winter = _observance(
+            "STANDARD", self.winter, self.standard + self.saving, self.standard
+        )
+        return [
+            "BEGIN:VTIMEZONE",
+            f"TZID:{self.tzid}",
+            *summer,
+            *winter,
+            "END:VTIMEZONE",
+        ]
 
     def stamp(self, wall: datetime) -> str:
         """Parameters and value of a date-time property."""
         if not self.tzid:
             return f":{wall:%Y%m%dT%H%M%S}"
-        return f":{wall:%Y%m%dT%H%M%SZ}" if self.tzid == "UTC" else f";TZID={self.tzid}:{wall:%Y%m%dT%H%M%S}"
+        return (
+            f":{wall:%Y%m%dT%H%M%SZ}"
+            if self.tzid == "UTC"
+            else f";TZID={self.tzid}:{wall:%Y%m%dT%H%M%S}"
+        )
 
 
 @cache
@@ -264,10 +341,14 @@ def _changes(zone: Zone) -> list[tuple[datetime, str]]:
 @cache
 def _days_of_change(zone: Zone, year: int) -> list[date]:
     noons = [datetime.combine(date(year, 1, 2), time(12)) + n * DAY for n in range(363)]
-    return [noon.date() for noon in noons if zone.offset(noon) != zone.offset(noon - DAY)]
+    return [
+        noon.date() for noon in noons if zone.offset(noon) != zone.offset(noon - DAY)
+    ]
 
 
-def _observance(kind: str, change: Change, before: timedelta, after: timedelta) -> list[str]:
+def _observance(
+    kind: str, change: Change, before: timedelta, after: timedelta
+) -> list[str]:
     return [
         f"BEGIN:{kind}",
         f"DTSTART:{change.in_year(2000):%Y%m%dT%H%M%S}",
@@ -303,7 +384,9 @@ class Length:
     def end(self, zone: Zone, wall: datetime, first: datetime) -> datetime:
         """When an instance that begins at `wall` ends, in a series that begins at `first`."""
         if self.as_end:
-            exact = zone.instant(first + self.days * DAY + self.exact) - zone.instant(first)
+            exact = zone.instant(first + self.days * DAY + self.exact) - zone.instant(
+                first
+            )
             return zone.instant(wall) + exact
         return zone.instant(wall + self.days * DAY) + self.exact
 
@@ -327,17 +410,29 @@ class Series:
     length: Length
     rule: Rule | None
     until_text: str = ""
-    extra: tuple[tuple[datetime, int | None], ...] = ()  # RDATE in UTC, with a period's minutes
-    excluded: tuple[tuple[datetime, str], ...] = ()  # EXDATE, written as "utc", "zone" or "date"
+    extra: tuple[
+        tuple[datetime, int | None], ...
+    ] = ()  # RDATE in UTC, with a period's minutes
+    excluded: tuple[
+        tuple[datetime, str], ...
+    ] = ()  # EXDATE, written as "utc", "zone" or "date"
     overrides: tuple[Override, ...] = ()
 
     def text(self) -> str:
         """The calendar."""
         stamp = self.zone.stamp
-        lines = ["BEGIN:VCALENDAR", "VERSION:2.0", *self.zone.lines(), "BEGIN:VEVENT", "UID:series"]
+        lines = [
+            "BEGIN:VCALENDAR",
+            "VERSION:2.0",
+            *self.zone.lines(),
+            "BEGIN:VEVENT",
+            "UID:series",
+        ]
         lines.append(f"DTSTART{stamp(self.first)}")
         if self.length.as_end:
-            lines.append(f"DTEND{stamp(self.first + self.length.days * DAY + self.length.exact)}")
+            lines.append(
+                f"DTEND{stamp(self.first + self.length.days * DAY + self.length.exact)}"
+            )
         else:
             lines.append(f"DURATION:{self.length.text()}")
         if self.rule is not None:
@@ -346,7 +441,9 @@ class Series:
             if minutes is None:
                 lines.append(f"RDATE:{instant:%Y%m%dT%H%M%SZ}")
             else:
-                lines.append(f"RDATE;VALUE=PERIOD:{instant:%Y%m%dT%H%M%SZ}/PT{minutes}M")
+                lines.append(
+                    f"RDATE;VALUE=PERIOD:{instant:%Y%m%dT%H%M%SZ}/PT{minutes}M"
+                )
         for wall, written in self.excluded:
             match written:
                 case "utc":
@@ -372,12 +469,19 @@ class Series:
         """Start and end of each occurrence that touches the window, by recurrence id."""
         high = self.zone.wall(window.reach) + 2 * DAY
         found: dict[datetime, tuple[datetime, datetime]] = {}
-        for wall in [self.first, *(members(self.rule, self.first, high) if self.rule else ())]:
+        for wall in [
+            self.first,
+            *(members(self.rule, self.first, high) if self.rule else ()),
+        ]:
             start = self.zone.instant(wall)
-            found.setdefault(start, (start, self.length.end(self.zone, wall, self.first)))
+            found.setdefault(
+                start, (start, self.length.end(self.zone, wall, self.first))
+            )
         for start, minutes in self.extra:
             end = self.length.end(self.zone, self.zone.wall(start), self.first)
-            found.setdefault(start, (start, end if minutes is None else start + minutes * MINUTE))
+            found.setdefault(
+                start, (start, end if minutes is None else start + minutes * MINUTE)
+            )
         for wall, written in self.excluded:
             for start in list(found):
                 same_day = self.zone.wall(start).date() == wall.date()
@@ -385,10 +489,17 @@ class Series:
                     del found[start]
         for override in self.overrides:
             start = self.zone.instant(override.moved)
-            found[self.zone.instant(override.original)] = start, start + override.minutes * MINUTE
+            found[self.zone.instant(override.original)] = (
+                start,
+                start + override.minutes * MINUTE,
+            )
         if self.rule is None and not self.extra and not self.overrides:
             return dict(
-                zip([None], (entry for entry in found.values() if _touches(entry, window)), strict=False)
+                zip(
+                    [None],
+                    (entry for entry in found.values() if _touches(entry, window)),
+                    strict=False,
+                )
             )
         return {
             f"{original:%Y%m%dT%H%M%SZ}": entry
@@ -425,9 +536,11 @@ def _numbers(low: int, high: int, most: int = 3) -> st.SearchStrategy[tuple[int,
 
 def _near(value: int, last: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Values from this one on, so that a rule with a short span finds something."""
-    return st.lists(st.integers(value, value + 3).map(lambda n: min(n, last)), min_size=1, max_size=3).map(
-        lambda found: tuple(dict.fromkeys(found))
-    )
+    return st.lists(
+        st.integers(value, value + 3).map(lambda n: min(n, last)),
+        min_size=1,
+        max_size=3,
+    ).map(lambda found: tuple(dict.fromkeys(found)))
 
 
 @st.composite
@@ -436,7 +549,11 @@ def rules(draw: st.DrawFn, first: datetime, *, whole_days: bool = False) -> Rule
     frequency = draw(st.sampled_from(FREQUENCIES[3:] if whole_days else FREQUENCIES))
     fineness = FREQUENCIES.index(frequency)
     sub_daily = fineness < 3
-    interval = draw(st.sampled_from([1, 1, 1, 2, 3, 4, 7, 13, *((17, 90, 1000) if sub_daily else ())]))
+    interval = draw(
+        st.sampled_from(
+            [1, 1, 1, 2, 3, 4, 7, 13, *((17, 90, 1000) if sub_daily else ())]
+        )
+    )
     parts: dict[str, st.SearchStrategy[tuple[int, ...]]] = {
         "BYMONTH": _near(first.month, 12) if sub_daily else _numbers(1, 12, 4)
     }
@@ -449,7 +566,11 @@ def rules(draw: st.DrawFn, first: datetime, *, whole_days: bool = False) -> Rule
     elif sub_daily:
         parts["BYYEARDAY"] = _near(first.timetuple().tm_yday, 366)
     if not whole_days:
-        parts |= {"BYHOUR": _clocks(24), "BYMINUTE": _clocks(60), "BYSECOND": _clocks(60)}
+        parts |= {
+            "BYHOUR": _clocks(24),
+            "BYMINUTE": _clocks(60),
+            "BYSECOND": _clocks(60),
+        }
     names = draw(st.sets(st.sampled_from([*parts, "BYDAY", "BYDAY"]), max_size=3))
     if frequency == "SECONDLY":
         names |= {"BYHOUR", "BYMINUTE"}
@@ -460,8 +581,19 @@ def rules(draw: st.DrawFn, first: datetime, *, whole_days: bool = False) -> Rule
     if "BYDAY" in names:
         numbered = fineness >= 5 and "BYWEEKNO" not in names
         most = 5 if frequency == "MONTHLY" or "BYMONTH" in names else 53
-        nth = st.one_of(st.just(0), st.integers(-most, most)) if numbered else st.just(0)
-        days = tuple(draw(st.lists(st.tuples(nth, st.integers(0, 6)), min_size=1, max_size=4, unique=True)))
+        nth = (
+            st.one_of(st.just(0), st.integers(-most, most)) if numbered else st.just(0)
+        )
+        days = tuple(
+            draw(
+                st.lists(
+                    st.tuples(nth, st.integers(0, 6)),
+                    min_size=1,
+                    max_size=4,
+                    unique=True,
+                )
+            )
+        )
     across = {"BYWEEKNO"} <= names and not all(2 <= n <= 51 for n in chosen["BYWEEKNO"])
     if names and not across and draw(st.booleans()):
         chosen["BYSETPOS"] = draw(_numbers(-4, 4))
@@ -470,11 +602,15 @@ def rules(draw: st.DrawFn, first: datetime, *, whole_days: bool = False) -> Rule
 
 
 def _clocks(size: int) -> st.SearchStrategy[tuple[int, ...]]:
-    return st.lists(st.integers(0, size - 1), min_size=1, max_size=2, unique=True).map(tuple)
+    return st.lists(st.integers(0, size - 1), min_size=1, max_size=2, unique=True).map(
+        tuple
+    )
 
 
 @st.composite
-def ended(draw: st.DrawFn, rule: Rule, zone: Zone, first: datetime, high: datetime) -> tuple[Rule, str]:
+def ended(
+    draw: st.DrawFn, rule: Rule, zone: Zone, first: datetime, high: datetime
+) -> tuple[Rule, str]:
     """The rule with an end or without, and the text of its UNTIL."""
     found = members(rule, first, high)
     kind = draw(st.sampled_from(["none", "count", "until", "until date"]))
@@ -484,12 +620,16 @@ def ended(draw: st.DrawFn, rule: Rule, zone: Zone, first: datetime, high: dateti
     if kind == "until" and found:
         instant = zone.instant(draw(st.sampled_from(found)))
         wall = zone.wall(instant)
-        return replace(rule, until=wall), f";UNTIL={instant if zone.tzid else wall:%Y%m%dT%H%M%S}" + (
+        return replace(
+            rule, until=wall
+        ), f";UNTIL={instant if zone.tzid else wall:%Y%m%dT%H%M%S}" + (
             "Z" if zone.tzid else ""
         )
     if kind == "until date" and found:
         day = draw(st.sampled_from(found)).date()
-        return replace(rule, until=datetime.combine(day, time(23, 59, 59))), f";UNTIL={day:%Y%m%d}"
+        return replace(
+            rule, until=datetime.combine(day, time(23, 59, 59))
+        ), f";UNTIL={day:%Y%m%d}"
     return rule, ""
 
 
@@ -521,7 +661,11 @@ def begins(draw: st.DrawFn, zone: Zone) -> datetime:
         changing = _days_of_change(zone, year)
         if changing:
             day = draw(st.sampled_from(changing)) - draw(st.integers(-1, 8)) * DAY
-    clock = draw(st.one_of(st.tuples(st.integers(0, 3), st.sampled_from([0, 30])), st.just((9, 15))))
+    clock = draw(
+        st.one_of(
+            st.tuples(st.integers(0, 3), st.sampled_from([0, 30])), st.just((9, 15))
+        )
+    )
     return datetime.combine(day, time(*clock))
 
 
@@ -529,7 +673,10 @@ def begins(draw: st.DrawFn, zone: Zone) -> datetime:
 def windows(draw: st.DrawFn, first: datetime, days: int) -> Window:
     """A window somewhere from the begin of a series on, short enough to stay below the bound per UID."""
     start = (first + draw(st.integers(-3, days)) * DAY).replace(tzinfo=UTC)
-    end = min(start + draw(st.integers(1, 400)) * DAY, (first + (days + 1) * DAY).replace(tzinfo=UTC))
+    end = min(
+        start + draw(st.integers(1, 400)) * DAY,
+        (first + (days + 1) * DAY).replace(tzinfo=UTC),
+    )
     end = max(end, start + DAY)
     return Window(start, end, end)
 
@@ -546,20 +693,34 @@ def series(draw: st.DrawFn) -> tuple[Series, Window]:
     if rule is not None:
         rule, until_text = draw(ended(rule, zone, first, high))
     as_end = draw(st.booleans())
-    length = Length(draw(st.integers(0, 2)), draw(st.integers(1, 1600)) * MINUTE, as_end)
+    length = Length(
+        draw(st.integers(0, 2)), draw(st.integers(1, 1600)) * MINUTE, as_end
+    )
     if zone.instant(first + length.days * DAY + length.exact) <= zone.instant(first):
         length = replace(length, as_end=False)  # the clock change ate it all
     near = [high - n * timedelta(hours=7) for n in range(8)] + [
         first + n * timedelta(hours=30) for n in (1, 2)
     ]
     minutes = st.one_of(st.none(), st.integers(5, 90))
-    extra = draw(st.lists(st.tuples(st.sampled_from(near).map(zone.instant), minutes), max_size=2))
-    found = [first, *(members(rule, first, high) if rule else []), *(zone.wall(at) for at, _ in extra)]
+    extra = draw(
+        st.lists(
+            st.tuples(st.sampled_from(near).map(zone.instant), minutes), max_size=2
+        )
+    )
+    found = [
+        first,
+        *(members(rule, first, high) if rule else []),
+        *(zone.wall(at) for at, _ in extra),
+    ]
     some = st.sampled_from(found[-20:] + found[:3])
     written = st.sampled_from(["utc", "zone", "date"])
     # A date excluded from an event that does not recur says nothing that writers agree on.
     most = 3 if rule is not None or extra else 0
-    excluded = draw(st.lists(st.tuples(st.one_of(some, st.just(high - DAY)), written), max_size=most))
+    excluded = draw(
+        st.lists(
+            st.tuples(st.one_of(some, st.just(high - DAY)), written), max_size=most
+        )
+    )
     gone = {zone.instant(wall).date() for wall, _ in excluded}
     overrides = [
         override
@@ -576,9 +737,19 @@ def series(draw: st.DrawFn) -> tuple[Series, Window]:
                 unique_by=lambda override: zone.instant(override.original),
             )
         )
-        if zone.instant(override.original).date() not in {day + n * DAY for day in gone for n in (-1, 0, 1)}
+        if zone.instant(override.original).date()
+        not in {day + n * DAY for day in gone for n in (-1, 0, 1)}
     ]
-    made = Series(zone, first, length, rule, until_text, tuple(extra), tuple(excluded), tuple(overrides))
+    made = Series(
+        zone,
+        first,
+        length,
+        rule,
+        until_text,
+        tuple(extra),
+        tuple(excluded),
+        tuple(overrides),
+    )
     return made, window
 
 
@@ -588,7 +759,11 @@ PLAIN = settings(
     max_examples=examples(30, thorough=300, long=5000),
     # Without the phase that explains a failure: it traces every line of the reference.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ],
 )
 
 
@@ -605,7 +780,10 @@ def _said(text: str, window: Window) -> Mapping[str | None, When]:
     )
     assert reading.complete
     assert reading.defects == ()
-    return {occurrence.key.recurrence_id: occurrence.when for occurrence in reading.occurrences}
+    return {
+        occurrence.key.recurrence_id: occurrence.when
+        for occurrence in reading.occurrences
+    }
 
 
 def _entry(when: When) -> tuple[datetime, datetime]:
@@ -613,7 +791,9 @@ def _entry(when: When) -> tuple[datetime, datetime]:
         case Timespan(start=start, end=end):
             return start, end
         case Days(start=first, end=last):
-            return datetime.combine(first, time(), UTC), datetime.combine(last, time(), UTC)
+            return datetime.combine(first, time(), UTC), datetime.combine(
+                last, time(), UTC
+            )
         case Moment(start=start):
             return start, start
 
@@ -643,9 +823,14 @@ def test_whole_day_series(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 3))
     found = [first, *members(rule, first, high)]
     extra = data.draw(st.lists(st.sampled_from([first + DAY, high - DAY]), max_size=2))
-    excluded = data.draw(st.lists(st.sampled_from([*found[-20:], *extra, high - 2 * DAY]), max_size=3))
+    excluded = data.draw(
+        st.lists(st.sampled_from([*found[-20:], *extra, high - 2 * DAY]), max_size=3)
+    )
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "BEGIN:VEVENT", "UID:days"]
-    lines += [f"DTSTART;VALUE=DATE:{first:%Y%m%d}", f"DTEND;VALUE=DATE:{first + length * DAY:%Y%m%d}"]
+    lines += [
+        f"DTSTART;VALUE=DATE:{first:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{first + length * DAY:%Y%m%d}",
+    ]
     lines += [f"RRULE:{rule.text()}{until_text.partition('T0')[0]}"]
     lines += [f"RDATE;VALUE=DATE:{day:%Y%m%d}" for day in extra]
     if excluded:
@@ -680,5 +865,9 @@ def test_the_reference_agrees_with_dateutil(data: st.DataObject) -> None:
     assume(found)
     # Up to a date that is there, because dateutil looks for another one up to the year 9999.
     last = data.draw(st.sampled_from(found))
-    theirs = takewhile(lambda moment: moment <= last, rrulestr(rule.text(), dtstart=first))
-    assert list(islice(theirs, len(found))) == found[: found.index(last) + 1], rule.text()
+    theirs = takewhile(
+        lambda moment: moment <= last, rrulestr(rule.text(), dtstart=first)
+    )
+    assert list(islice(theirs, len(found))) == found[: found.index(last) + 1], (
+        rule.text()
+    )

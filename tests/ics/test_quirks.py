@@ -10,10 +10,22 @@ import pytest
 from syncd.core.occurrence import Days, Moment, Timespan
 from syncd.core.reasons import Reason
 from syncd.ics import quirks
-from tests.intake.test_whole import calendar, keys, of_event, only, quarantine, reading, starts, vevent
+from tests.intake.test_whole import (
+    calendar,
+    keys,
+    of_event,
+    only,
+    quarantine,
+    reading,
+    starts,
+    vevent,
+)
 
 HOUR = ("DTSTART:20260105T090000Z", "DTEND:20260105T100000Z")
-BERLIN = ("DTSTART;TZID=Europe/Berlin:20260105T090000", "DTEND;TZID=Europe/Berlin:20260105T100000")
+BERLIN = (
+    "DTSTART;TZID=Europe/Berlin:20260105T090000",
+    "DTEND;TZID=Europe/Berlin:20260105T100000",
+)
 
 
 class TestTimes:
@@ -69,7 +81,10 @@ class TestTimes:
         """Whole days in vendors' spellings are whole days."""
         when = only(of_event(*lines)).when
         assert isinstance(when, Days)
-        assert (f"{when.start:%Y%m%d}", f"{when.end:%Y%m%d}") == ("20260105", "20260107")
+        assert (f"{when.start:%Y%m%d}", f"{when.end:%Y%m%d}") == (
+            "20260105",
+            "20260107",
+        )
 
     @pytest.mark.parametrize(
         "lines",
@@ -103,7 +118,11 @@ class TestTimes:
 
     @pytest.mark.parametrize(
         "lines",
-        [("DTEND:", "DURATION:PT1H"), ("DTEND:20260105T100000Z", "DURATION:P"), ("DURATION:pt60m",)],
+        [
+            ("DTEND:", "DURATION:PT1H"),
+            ("DTEND:20260105T100000Z", "DURATION:P"),
+            ("DURATION:pt60m",),
+        ],
     )
     def test_length(self, lines: tuple[str, ...]) -> None:
         """An empty end or duration leaves the word to the other."""
@@ -117,10 +136,15 @@ class TestTimes:
         when = only(of_event("DTSTART:20260105T090000Z", f"DURATION:{length}")).when
         assert when == Moment(datetime(2026, 1, 5, 9, tzinfo=UTC))
 
-    @pytest.mark.parametrize("lines", [("DTEND:",), ("DURATION:",), ("DTEND:", "DURATION:")])
+    @pytest.mark.parametrize(
+        "lines", [("DTEND:",), ("DURATION:",), ("DTEND:", "DURATION:")]
+    )
     def test_no_length(self, lines: tuple[str, ...]) -> None:
         """An empty end with nothing beside it is not an event without length: something is lost."""
-        assert quarantine(of_event("DTSTART:20260105T090000Z", *lines)) is Reason.BROKEN_PROPERTY
+        assert (
+            quarantine(of_event("DTSTART:20260105T090000Z", *lines))
+            is Reason.BROKEN_PROPERTY
+        )
 
 
 class TestSeries:
@@ -128,23 +152,36 @@ class TestSeries:
 
     @pytest.mark.parametrize(
         "rule",
-        ["FREQ=DAILY;COUNT=2;", ";FREQ=DAILY;;COUNT=2", "freq=daily; count=2", "FREQ=DAILY;COUNT=2;BYDAY="],
+        [
+            "FREQ=DAILY;COUNT=2;",
+            ";FREQ=DAILY;;COUNT=2",
+            "freq=daily; count=2",
+            "FREQ=DAILY;COUNT=2;BYDAY=",
+        ],
     )
     def test_loose_ends(self, rule: str) -> None:
         """Semicolons too many and empty lists in a rule mean nothing."""
-        assert starts(of_event(*HOUR, f"RRULE:{rule}")) == ["20260105T0900Z", "20260106T0900Z"]
+        assert starts(of_event(*HOUR, f"RRULE:{rule}")) == [
+            "20260105T0900Z",
+            "20260106T0900Z",
+        ]
 
     @pytest.mark.parametrize(
-        "line", ["RRULE:", "RRULE:FREQ=DAILY;COUNT=", "RRULE:FREQ=DAILY;UNTIL=", "RDATE:"]
+        "line",
+        ["RRULE:", "RRULE:FREQ=DAILY;COUNT=", "RRULE:FREQ=DAILY;UNTIL=", "RDATE:"],
     )
     def test_something_is_lost(self, line: str) -> None:
         """An empty rule, end or list of added dates is not taken for none: dates would be cancelled."""
         assert quarantine(of_event(*HOUR, line)) is Reason.BROKEN_PROPERTY
 
-    @pytest.mark.parametrize("name", ["RRULE;FREQ=DAILY", "EXDATE 20260106T090000Z", "RRULE FREQ=DAILY"])
+    @pytest.mark.parametrize(
+        "name", ["RRULE;FREQ=DAILY", "EXDATE 20260106T090000Z", "RRULE FREQ=DAILY"]
+    )
     def test_no_colon(self, name: str) -> None:
         """A line without colon whose name decides time quarantines, behind a description too."""
-        assert quarantine(of_event(*HOUR, "DESCRIPTION:x", name)) is Reason.BROKEN_PROPERTY
+        assert (
+            quarantine(of_event(*HOUR, "DESCRIPTION:x", name)) is Reason.BROKEN_PROPERTY
+        )
 
     @pytest.mark.parametrize(
         "line",
@@ -158,12 +195,20 @@ class TestSeries:
     )
     def test_zone_of_the_series(self, line: str) -> None:
         """A date without zone in a zoned series is in its zone, whatever the zone of other floating times."""
-        said = reading(calendar(vevent(*BERLIN, "RRULE:FREQ=DAILY;COUNT=3", line)), zone="Asia/Tokyo")
+        said = reading(
+            calendar(vevent(*BERLIN, "RRULE:FREQ=DAILY;COUNT=3", line)),
+            zone="Asia/Tokyo",
+        )
         assert starts(said) == ["20260105T0800Z", "20260107T0800Z"]
 
     def test_zone_of_the_series_in_utc(self) -> None:
         """A date without zone in a series in UTC is in UTC."""
-        said = of_event(*HOUR, "RRULE:FREQ=DAILY;COUNT=2", "EXDATE:20260106T090000", "RDATE:20260108T090000")
+        said = of_event(
+            *HOUR,
+            "RRULE:FREQ=DAILY;COUNT=2",
+            "EXDATE:20260106T090000",
+            "RDATE:20260108T090000",
+        )
         assert starts(said) == ["20260105T0900Z", "20260108T0900Z"]
 
     def test_override_without_zone(self) -> None:
@@ -203,7 +248,12 @@ class TestText:
         assert occurrence.location == "Board room"
 
     @pytest.mark.parametrize(
-        "line", ["Rrule:FREQ=DAILY;COUNT=2", "Rrule: FREQ=DAILY;COUNT=2", "rrule:FREQ=DAILY;COUNT=2"]
+        "line",
+        [
+            "Rrule:FREQ=DAILY;COUNT=2",
+            "Rrule: FREQ=DAILY;COUNT=2",
+            "rrule:FREQ=DAILY;COUNT=2",
+        ],
     )
     def test_properties_behind_text(self, line: str) -> None:
         """A property in any letter case behind a text is a property when its value is one."""
@@ -221,15 +271,24 @@ class TestText:
 
     def test_empty_properties(self) -> None:
         """Empty properties that decide nothing cost nothing."""
-        occurrence = only(of_event(*HOUR, "LOCATION:", "SUMMARY:", "ORGANIZER:", "CLASS:", "URL:", "GEO:"))
+        occurrence = only(
+            of_event(
+                *HOUR, "LOCATION:", "SUMMARY:", "ORGANIZER:", "CLASS:", "URL:", "GEO:"
+            )
+        )
         assert (occurrence.location, occurrence.summary) == ("", "")
 
     def test_html_text_has_escapes(self) -> None:
         """X-ALT-DESC is text with the escapes of text."""
-        assert only(of_event(*HOUR, "X-ALT-DESC:<p>a\\, b\\nc\\\\d</p>")).description == "<p>a, b\nc\\d</p>"
+        assert (
+            only(of_event(*HOUR, "X-ALT-DESC:<p>a\\, b\\nc\\\\d</p>")).description
+            == "<p>a, b\nc\\d</p>"
+        )
 
 
 def test_every_repair_names_its_reason() -> None:
     """Each repair in the list says in its docstring what it is about, and stands in the list once."""
     assert len(set(quirks.REPAIRS)) == len(quirks.REPAIRS)
-    assert all(len((inspect.getdoc(repair) or "").split()) >= 5 for repair in quirks.REPAIRS)
+    assert all(
+        len((inspect.getdoc(repair) or "").split()) >= 5 for repair in quirks.REPAIRS
+    )

@@ -53,12 +53,18 @@ def taken_apart(
         tracked=Tracked(booked=lambda _uid: True),
     )
     parser = SeriesParser(
-        found.index.contexts, source="office", scope="", locale=locale, max_occurrences=max_occurrences
+        found.index.contexts,
+        source="office",
+        scope="",
+        locale=locale,
+        max_occurrences=max_occurrences,
     )
     return parser, found.changed
 
 
-def parse_series(*bodies: bytes, uid: str = "meeting", window: Window = WINDOW) -> ParsedSeries:
+def parse_series(
+    *bodies: bytes, uid: str = "meeting", window: Window = WINDOW
+) -> ParsedSeries:
     """What one UID says."""
     parser, raw_events = taken_apart(*bodies)
     return parser.parse(uid, raw_events[uid], window)
@@ -80,13 +86,19 @@ class TestParse:
 
     def test_one_defect_quarantines(self) -> None:
         """Of a UID with a broken component in its calendar nothing is told but the defect, in its line."""
-        said = parse_series(calendar(vevent(*MORNING), vevent("RECURRENCE-ID:x", *MORNING)))
+        said = parse_series(
+            calendar(vevent(*MORNING), vevent("RECURRENCE-ID:x", *MORNING))
+        )
         assert (said.occurrences, said.presence) == ((), Presence.QUARANTINED)
-        assert [(d.document, d.reason) for d in said.defects] == [("1.ics", Reason.BROKEN_PROPERTY)]
+        assert [(d.document, d.reason) for d in said.defects] == [
+            ("1.ics", Reason.BROKEN_PROPERTY)
+        ]
 
     def test_a_broken_copy_does_not_hold_up_a_good_one(self) -> None:
         """What another calendar says counts; the defect is told, and what is missing proves nothing."""
-        said = parse_series(calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING)))
+        said = parse_series(
+            calendar(vevent(*MORNING)), calendar(vevent("RECURRENCE-ID:x", *MORNING))
+        )
         assert [o.document for o in said.occurrences] == ["1.ics"]
         assert said.presence is Presence.QUARANTINED
         assert [(d.document, d.line, d.reason) for d in said.defects] == [
@@ -96,7 +108,10 @@ class TestParse:
     def test_without_uid(self) -> None:
         """Events without UID are defects, and stand for nothing."""
         said = parse_series(calendar(vevent(*MORNING, uid=None)), uid="")
-        assert (said.presence, [d.reason for d in said.defects]) == (None, [Reason.NO_UID])
+        assert (said.presence, [d.reason for d in said.defects]) == (
+            None,
+            [Reason.NO_UID],
+        )
 
     def test_several_uids(self) -> None:
         """An event of several UIDs is a defect of each of them."""
@@ -107,12 +122,17 @@ class TestParse:
 
     def test_detached(self) -> None:
         """Overrides without their series speak for themselves."""
-        said = parse_series(calendar(vevent("RECURRENCE-ID:20260106T090000Z", *MORNING)))
+        said = parse_series(
+            calendar(vevent("RECURRENCE-ID:20260106T090000Z", *MORNING))
+        )
         assert said.presence is Presence.DETACHED
 
     def test_order(self) -> None:
         """The order of the VEVENTs means nothing."""
-        bodies = [calendar(vevent(*MORNING, f"SUMMARY:{n}", "SEQUENCE:1"), vevent(*MORNING)) for n in "ab"]
+        bodies = [
+            calendar(vevent(*MORNING, f"SUMMARY:{n}", "SEQUENCE:1"), vevent(*MORNING))
+            for n in "ab"
+        ]
         parser, raw_events = taken_apart(*bodies)
         said = parser.parse("meeting", raw_events["meeting"], WINDOW)
         assert parser.parse("meeting", raw_events["meeting"][::-1], WINDOW) == said
@@ -125,7 +145,9 @@ class TestParse:
         for parser, raw_events in (few, many):
             parser.parse("meeting", raw_events["meeting"], WINDOW)
         costs = [
-            steps(lambda u=parser, p=raw_events: u.parse("meeting", p["meeting"], WINDOW))  # type: ignore[misc]  # no type can be written
+            steps(
+                lambda u=parser, p=raw_events: u.parse("meeting", p["meeting"], WINDOW)  # type: ignore[misc]  # no type can be written
+            )
             for parser, raw_events in (few, many)
         ]
         assert costs[0] == costs[1]
@@ -141,7 +163,10 @@ class TestNextStart:
             (("DTSTART:20260601T090000Z",), "2026-06-01T09:00Z"),
             ((*MORNING, "RRULE:FREQ=DAILY"), "2026-02-07T09:00Z"),
             ((*MORNING, "RRULE:FREQ=WEEKLY"), "2026-02-09T09:00Z"),
-            ((*MORNING, "RRULE:FREQ=WEEKLY", "EXDATE:20260209T090000Z"), "2026-02-16T09:00Z"),
+            (
+                (*MORNING, "RRULE:FREQ=WEEKLY", "EXDATE:20260209T090000Z"),
+                "2026-02-16T09:00Z",
+            ),
             ((*MORNING, "RRULE:FREQ=MONTHLY"), "2026-03-05T09:00Z"),
             ((*MORNING, "RRULE:FREQ=YEARLY"), "2027-01-05T09:00Z"),
             ((*MORNING, "RRULE:FREQ=WEEKLY;UNTIL=20260201"), None),
@@ -157,14 +182,22 @@ class TestNextStart:
 
     def test_far_away(self) -> None:
         """Where a next date is not found within a year, one looks again before it can be there."""
-        said = parse_series(calendar(vevent("DTSTART:20240229T090000Z", "RRULE:FREQ=YEARLY")))
+        said = parse_series(
+            calendar(vevent("DTSTART:20240229T090000Z", "RRULE:FREQ=YEARLY"))
+        )
         assert said.next_start is not None
-        assert WINDOW.reach + 300 * DAY < said.next_start <= datetime(2028, 2, 29, 9, tzinfo=UTC)
+        assert (
+            WINDOW.reach + 300 * DAY
+            < said.next_start
+            <= datetime(2028, 2, 29, 9, tzinfo=UTC)
+        )
 
     def test_moved_far(self) -> None:
         """An override that was moved beyond the end of its series counts."""
         override = vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:20270106T100000Z")
-        said = parse_series(calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;UNTIL=20260110"), override))
+        said = parse_series(
+            calendar(vevent(*MORNING, "RRULE:FREQ=DAILY;UNTIL=20260110"), override)
+        )
         assert said.next_start == datetime(2027, 1, 6, 10, tzinfo=UTC)
 
     @settings(max_examples=40, deadline=None)
@@ -180,7 +213,9 @@ class TestNextStart:
             ]
         ),
         start=st.integers(-400, 300),
-        zone=st.sampled_from(["Europe/Berlin", "Pacific/Kiritimati", "America/New_York"]),
+        zone=st.sampled_from(
+            ["Europe/Berlin", "Pacific/Kiritimati", "America/New_York"]
+        ),
         others=st.lists(
             st.sampled_from(
                 [
@@ -200,18 +235,31 @@ class TestNextStart:
         """Who looks again only at the times that are told finds every occurrence before it begins."""
         wall = datetime(2026, 1, 1, 9) + start * DAY  # noqa: DTZ001  # wall clock
         first = wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-        times = {"first": f"{first:%Y%m%dT%H%M%SZ}", "later": f"{first + 12 * DAY:%Y%m%dT%H%M%SZ}"}
-        master = vevent(f"DTSTART;TZID={zone}:{wall:%Y%m%dT%H%M%S}", "DURATION:PT1H", f"RRULE:{rule}")
+        times = {
+            "first": f"{first:%Y%m%dT%H%M%SZ}",
+            "later": f"{first + 12 * DAY:%Y%m%dT%H%M%SZ}",
+        }
+        master = vevent(
+            f"DTSTART;TZID={zone}:{wall:%Y%m%dT%H%M%S}",
+            "DURATION:PT1H",
+            f"RRULE:{rule}",
+        )
         overrides = [vevent(*other.format(**times).split("|")) for other in others]
         parser, raw_events = taken_apart(calendar(master, *overrides))
         end = NOW + 300 * DAY
         whole = parser.parse("meeting", raw_events["meeting"], Window(NOW, end, end))
-        missing = {(o.key, o.when): begin for o in whole.occurrences if (begin := extent(o)[0]) < end}
+        missing = {
+            (o.key, o.when): begin
+            for o in whole.occurrences
+            if (begin := extent(o)[0]) < end
+        }
         reach: datetime | None = NOW + horizon * DAY
         for _ in range(60):
             if reach is None or reach >= end:
                 break
-            said = parser.parse("meeting", raw_events["meeting"], Window(NOW, reach, reach))
+            said = parser.parse(
+                "meeting", raw_events["meeting"], Window(NOW, reach, reach)
+            )
             for occurrence in said.occurrences:
                 missing.pop((occurrence.key, occurrence.when), None)
             assert said.next_start is None or said.next_start >= reach
@@ -253,7 +301,10 @@ def children(process: int | None = None) -> list[int]:
 def is_running(process: int) -> bool:
     """Whether a process is there and is no zombie."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+            != "Z"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -290,7 +341,9 @@ class TestPool:
     def test_same_with_workers(self) -> None:
         """Each UID is answered once, and workers say what one process says."""
         parser, raw_events = taken_apart(many())
-        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()}
+        here = {
+            uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()
+        }
         assert len(here) == MANY + 2
         assert here["broken"].presence is Presence.QUARANTINED
         assert len(here["series"].occurrences) > 400
@@ -300,7 +353,9 @@ class TestPool:
 
     def test_little_work(self) -> None:
         """For a few plain events no process is started."""
-        parser, raw_events = taken_apart(calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9))))
+        parser, raw_events = taken_apart(
+            calendar(*(vevent(*MORNING, uid=f"{n}") for n in range(9)))
+        )
         with ParserPool() as pool:
             for _ in pool.parse_all(raw_events, parser, WINDOW):
                 assert children() == []
@@ -309,7 +364,9 @@ class TestPool:
     def test_workers_die(self, killed: int) -> None:
         """What a worker had that was killed is done without it."""
         parser, raw_events = taken_apart(many())
-        here = {uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()}
+        here = {
+            uid: parser.parse(uid, found, WINDOW) for uid, found in raw_events.items()
+        }
         with ParserPool(2) as pool:
             answers = pool.parse_all(raw_events, parser, WINDOW)
             first = next(answers)
@@ -351,7 +408,9 @@ class TestPool:
     def test_workers_are_small(self) -> None:
         """A worker loads nothing of the program but what reads calendars."""
         script = "import sys; import syncd.ics.parallel; print(*(n for n, m in sys.modules.items() if m))"
-        loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        loaded = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
         modules = {name.partition(".")[0] for name in loaded.stdout.split()}
         assert "syncd" in modules
         assert not modules & {
@@ -444,16 +503,26 @@ def values_of(raw: RawComponent) -> Values | None:
     except BrokenComponent:
         return None
     names = READ & event.properties.keys() - NOBODY_LOOKS_AT
-    found = {name: [_shown(value) for value in properties.all_values(name)] for name in names}
+    found = {
+        name: [_shown(value) for value in properties.all_values(name)] for name in names
+    }
     return {name: values for name, values in found.items() if values}
 
 
 def values_of_library(raw: RawComponent) -> Values | None:
     """What the library makes of the same lines, without their zones."""
     event = repaired(raw)
-    if any(re.split(r"[^\w.-]", line)[0].upper() in DECIDES_TIME for line in event.unreadable):
+    if any(
+        re.split(r"[^\w.-]", line)[0].upper() in DECIDES_TIME
+        for line in event.unreadable
+    ):
         return None
-    lines = [line for name, found in event.properties.items() if name in READ for line in found]
+    lines = [
+        line
+        for name, found in event.properties.items()
+        if name in READ
+        for line in found
+    ]
     texts = [f"{line.name}{without_zone(line)}:{line.value}" for line in lines]
     body = "\r\n".join(("BEGIN:VEVENT", *texts, "END:VEVENT", ""))
     try:
@@ -465,7 +534,9 @@ def values_of_library(raw: RawComponent) -> Values | None:
     found: Values = {}
     for name in {line.name for line in lines} - NOBODY_LOOKS_AT:
         value = parsed.get(name, [])
-        if values := [_shown(entry) for entry in (value if isinstance(value, list) else [value])]:
+        if values := [
+            _shown(entry) for entry in (value if isinstance(value, list) else [value])
+        ]:
             found[name] = values
     return found
 
@@ -473,7 +544,13 @@ def values_of_library(raw: RawComponent) -> Values | None:
 def without_zone(line: Property) -> str:
     """The parameters of a property without TZID, where it has a zone."""
     if line.name in {"DTSTART", "DTEND", "RDATE", "EXDATE", "RECURRENCE-ID", "DTSTAMP"}:
-        return re.sub(r';TZID=("[^"]*"|[^;:"]*)(?=;|$)', "", line.parameters, count=1, flags=re.IGNORECASE)
+        return re.sub(
+            r';TZID=("[^"]*"|[^;:"]*)(?=;|$)',
+            "",
+            line.parameters,
+            count=1,
+            flags=re.IGNORECASE,
+        )
     return line.parameters
 
 
@@ -485,7 +562,9 @@ def _shown(value: Any) -> object:
     for name in ("dt", "dts"):
         if hasattr(value, name):
             found = getattr(value, name)
-            return [str(entry.dt) for entry in found] if name == "dts" else str(found), parameters
+            return [str(entry.dt) for entry in found] if name == "dts" else str(
+                found
+            ), parameters
     if is_binary(value):
         return value.bytes, parameters
     return str(value), parameters
@@ -511,16 +590,57 @@ class TestProperties:
     @settings(max_examples=300, deadline=None)
     @given(
         st.sampled_from(
-            ["SUMMARY", "ATTENDEE", "ATTACH", "X-ALT-DESC", "DTSTART", "EXDATE", "RRULE", "SEQUENCE"]
+            [
+                "SUMMARY",
+                "ATTENDEE",
+                "ATTACH",
+                "X-ALT-DESC",
+                "DTSTART",
+                "EXDATE",
+                "RRULE",
+                "SEQUENCE",
+            ]
         ),
         st.lists(
-            st.sampled_from([";", "CN", "VALUE", "=", '"', "a", " ", ",", "^n", "%2C", "\\", "DATE", "ü"])
+            st.sampled_from(
+                [
+                    ";",
+                    "CN",
+                    "VALUE",
+                    "=",
+                    '"',
+                    "a",
+                    " ",
+                    ",",
+                    "^n",
+                    "%2C",
+                    "\\",
+                    "DATE",
+                    "ü",
+                ]
+            )
         ),
         st.lists(
-            st.sampled_from(["20260105", "T090000", "Z", ",", "\\", "n", " ", "FREQ=DAILY", ";", "1", "x"])
+            st.sampled_from(
+                [
+                    "20260105",
+                    "T090000",
+                    "Z",
+                    ",",
+                    "\\",
+                    "n",
+                    " ",
+                    "FREQ=DAILY",
+                    ";",
+                    "1",
+                    "x",
+                ]
+            )
         ),
     )
-    def test_generated(self, name: str, parameters: list[str], value: list[str]) -> None:
+    def test_generated(
+        self, name: str, parameters: list[str], value: list[str]
+    ) -> None:
         """However the parts of a line are put together, it means the same."""
         line = f"{name}{''.join([';', *parameters] if parameters else [])}:{''.join(value)}"
         raw = RawComponent("VEVENT", 1, ("BEGIN:VEVENT", line, "END:VEVENT"))
@@ -532,6 +652,10 @@ class TestProperties:
             "DTSTART;TZID=Europe/Berlin:20260105T090000",
             'ATTENDEE;CN="Miller, Ann";ROLE=CHAIR:mailto:a@b.c',
         )
-        values = Properties(repaired(RawComponent("VEVENT", 1, ("BEGIN:VEVENT", *lines, "END:VEVENT"))))
+        values = Properties(
+            repaired(RawComponent("VEVENT", 1, ("BEGIN:VEVENT", *lines, "END:VEVENT")))
+        )
         found = [*values.values("DTSTART"), *values.values("ATTENDEE")]
-        assert [type(value).__module__ for value in found] == ["syncd.ics.properties"] * 2
+        assert [type(value).__module__ for value in found] == [
+            "syncd.ics.properties"
+        ] * 2

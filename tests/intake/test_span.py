@@ -38,14 +38,18 @@ def vevent(*lines: str, end: str = "\r\n") -> bytes:
 
 def calendar(*events: bytes) -> bytes:
     """A calendar of these events."""
-    return b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" + b"".join(events) + b"END:VCALENDAR\r\n"
+    return (
+        b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" + b"".join(events) + b"END:VCALENDAR\r\n"
+    )
 
 
 def begin_and_end(occurrence: Occurrence) -> tuple[datetime, datetime]:
     """When an occurrence begins and ends; whole days in the zone that is farthest."""
     match occurrence.when:
         case Days(start=first, end=last):
-            return _midnight(first, "Pacific/Kiritimati"), _midnight(last, "Pacific/Pago_Pago")
+            return _midnight(first, "Pacific/Kiritimati"), _midnight(
+                last, "Pacific/Pago_Pago"
+            )
         case Timespan(start=start, end=end):
             return start, end
         case Moment(start=start):
@@ -56,7 +60,9 @@ def _midnight(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
-def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrence], int]:
+def outside(
+    body: bytes, window: Window, locale: Locale
+) -> tuple[list[Occurrence], int]:
     """The occurrences outside of the spans of their UID's events, and how many lie inside of known ones."""
     parser, by_uid = taken_apart(body, locale=locale)
     wrong: list[Occurrence] = []
@@ -66,7 +72,9 @@ def outside(body: bytes, window: Window, locale: Locale) -> tuple[list[Occurrenc
         for occurrence in parser.parse(uid, pieces, window).occurrences:
             begin, end = begin_and_end(occurrence)
             checked += earliest is not None or latest is not None
-            if (earliest is not None and begin < earliest) or (latest is not None and end > latest):
+            if (earliest is not None and begin < earliest) or (
+                latest is not None and end > latest
+            ):
                 wrong.append(occurrence)
     return wrong, checked
 
@@ -86,12 +94,17 @@ def span_of_all(pieces: Iterable[RawEvent]) -> tuple[datetime | None, datetime |
 def test_corpus(calendar: Calendar) -> None:
     """No calendar of the corpus, in any spelling, has an occurrence outside of what its bytes tell."""
     expected = calendar.expected
-    edges = {edge: datetime.fromisoformat(at) for edge, at in expected.get("window", YEAR).items()}
+    edges = {
+        edge: datetime.fromisoformat(at)
+        for edge, at in expected.get("window", YEAR).items()
+    }
     until = edges["until"] + 300 * DAY
     window = Window(edges["from"] - 300 * DAY, until, until)
     locale = Locale(
         default=ZoneInfo(expected.get("zone", "Europe/Berlin")),
-        aliases={name: ZoneInfo(meant) for name, meant in expected.get("aliases", {}).items()},
+        aliases={
+            name: ZoneInfo(meant) for name, meant in expected.get("aliases", {}).items()
+        },
     )
     text = calendar.text
     spellings = (
@@ -99,14 +112,19 @@ def test_corpus(calendar: Calendar) -> None:
         reversed_components(text),
         with_line_ends(text, "\r\n", "\n", "\r"),
         with_line_ends(text, "\n"),
-        *(folded(text, width, fold) for width, fold in ((74, "\r\n "), (7, "\n\t"), (1, "\n "))),
+        *(
+            folded(text, width, fold)
+            for width, fold in ((74, "\r\n "), (7, "\n\t"), (1, "\n "))
+        ),
         FOLD.sub("", text),
     )
     for spelling in spellings:
         assert outside(calendar.spelled(spelling), window, locale)[0] == []
 
 
-zones = st.sampled_from(["", ";TZID=Europe/Berlin", ";TZID=Pacific/Kiritimati", ";TZID=Pacific/Pago_Pago"])
+zones = st.sampled_from(
+    ["", ";TZID=Europe/Berlin", ";TZID=Pacific/Kiritimati", ";TZID=Pacific/Pago_Pago"]
+)
 moments = st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)).map(  # noqa: DTZ001  # wall clock
     lambda wall: wall.replace(second=0, microsecond=0)
 )
@@ -120,7 +138,10 @@ def events(draw: st.DrawFn) -> bytes:
     lines = []
     if draw(st.booleans()):
         lines.append(f"DTSTART;VALUE=DATE:{start:%Y%m%d}")
-        ends = [f"DTEND;VALUE=DATE:{start + length:%Y%m%d}", f"DURATION:P{length.days}D"]
+        ends = [
+            f"DTEND;VALUE=DATE:{start + length:%Y%m%d}",
+            f"DURATION:P{length.days}D",
+        ]
     else:
         z = draw(st.sampled_from(["", "Z"]))
         zone = "" if z else draw(zones)
@@ -135,7 +156,11 @@ def events(draw: st.DrawFn) -> bytes:
     lines += draw(st.lists(st.sampled_from(ends), max_size=1))
     until = draw(moments)
     freq = draw(st.sampled_from(["DAILY", "WEEKLY", "MONTHLY;BYDAY=2TU", "YEARLY"]))
-    written = draw(st.sampled_from([f"{until:%Y%m%dT%H%M%S}Z", f"{until:%Y%m%d}", f"{until:%Y%m%dT%H%M%S}"]))
+    written = draw(
+        st.sampled_from(
+            [f"{until:%Y%m%dT%H%M%S}Z", f"{until:%Y%m%d}", f"{until:%Y%m%dT%H%M%S}"]
+        )
+    )
     others = [
         f"RRULE:FREQ={freq};UNTIL={written}",
         f"RRULE:UNTIL={written};FREQ={freq};INTERVAL=2",
@@ -151,7 +176,9 @@ def events(draw: st.DrawFn) -> bytes:
         "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT5M\r\nDURATION:PT5M\r\nREPEAT:2\r\nEND:VALARM",
     ]
     lines += draw(st.lists(st.sampled_from(others), max_size=3))
-    lines += draw(st.lists(st.sampled_from(lines), max_size=draw(st.sampled_from([0, 0, 0, 1]))))
+    lines += draw(
+        st.lists(st.sampled_from(lines), max_size=draw(st.sampled_from([0, 0, 0, 1])))
+    )
     lines = draw(st.permutations(lines))
     if draw(st.sampled_from([False, False, True])):
         width = draw(st.integers(1, 30))
@@ -169,7 +196,11 @@ def test_generated(found: list[bytes]) -> None:
 
 def test_as_long_as_its_series() -> None:
     """An override without an end is as long as its series, which its own bytes do not tell."""
-    series = vevent("DTSTART;VALUE=DATE:20250101", "DTEND;VALUE=DATE:20250110", "RRULE:FREQ=DAILY;COUNT=2")
+    series = vevent(
+        "DTSTART;VALUE=DATE:20250101",
+        "DTEND;VALUE=DATE:20250110",
+        "RRULE:FREQ=DAILY;COUNT=2",
+    )
     moved = vevent("DTSTART;VALUE=DATE:20250103", "RECURRENCE-ID;VALUE=DATE:20250101")
     window = Window(*(datetime(year, 6, 1, tzinfo=UTC) for year in (2024, 2028, 2028)))
     assert span_of(moved).latest is None
@@ -180,14 +211,29 @@ def test_as_long_as_its_series() -> None:
     ("lines", "latest"),
     [
         (HOUR, "2025-01-05T10:00Z"),
-        (("DTSTART;TZID=Europe/Berlin:20250105T090000", "DURATION:PT2H"), "2025-01-05T11:00Z"),
+        (
+            ("DTSTART;TZID=Europe/Berlin:20250105T090000", "DURATION:PT2H"),
+            "2025-01-05T11:00Z",
+        ),
         (("DTSTART;VALUE=DATE:20250105",), "2025-01-06T00:00Z"),
-        (("DTSTART;VALUE=DATE:20250105", "DTEND;VALUE=DATE:20250110"), "2025-01-10T00:00Z"),
+        (
+            ("DTSTART;VALUE=DATE:20250105", "DTEND;VALUE=DATE:20250110"),
+            "2025-01-10T00:00Z",
+        ),
         (('DTSTART;TZID="W. Europe: Standard":20250105T090000',), "2025-01-05T09:00Z"),
-        ((*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z;BYDAY=MO"), "2025-03-01T10:00Z"),
+        (
+            (*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z;BYDAY=MO"),
+            "2025-03-01T10:00Z",
+        ),
         ((*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20200301"), "2025-01-05T10:00Z"),
-        ((*HOUR, "EXDATE:20250105T090000Z", "RECURRENCE-ID:20250301T090000Z"), "2025-01-05T10:00Z"),
-        ((*HOUR, "BEGIN:VALARM", "TRIGGER:-PT5M", "DURATION:P99D", "END:VALARM"), "2025-01-05T10:00Z"),
+        (
+            (*HOUR, "EXDATE:20250105T090000Z", "RECURRENCE-ID:20250301T090000Z"),
+            "2025-01-05T10:00Z",
+        ),
+        (
+            (*HOUR, "BEGIN:VALARM", "TRIGGER:-PT5M", "DURATION:P99D", "END:VALARM"),
+            "2025-01-05T10:00Z",
+        ),
     ],
 )
 def test_plain_events(lines: tuple[str, ...], latest: str) -> None:
@@ -196,7 +242,11 @@ def test_plain_events(lines: tuple[str, ...], latest: str) -> None:
         span = span_of(vevent(*lines, end=end))
         assert span.earliest is not None
         assert span.latest is not None
-        assert timedelta() <= datetime(2025, 1, 5, 9, tzinfo=UTC) - span.earliest <= 3 * DAY
+        assert (
+            timedelta()
+            <= datetime(2025, 1, 5, 9, tzinfo=UTC) - span.earliest
+            <= 3 * DAY
+        )
         assert DAY <= span.latest - datetime.fromisoformat(latest) <= 6 * DAY
 
 
@@ -237,7 +287,13 @@ def test_whatever_is_not_plain(lines: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["FREQ=DAILY", "FREQ=DAILY;COUNT=3", "FREQ=DAILY;COUNT=3;UNTIL=20250301", "FREQ=DAILY;UNTIL=x"]
+    "rule",
+    [
+        "FREQ=DAILY",
+        "FREQ=DAILY;COUNT=3",
+        "FREQ=DAILY;COUNT=3;UNTIL=20250301",
+        "FREQ=DAILY;UNTIL=x",
+    ],
 )
 def test_rules_whose_end_is_not_told(rule: str) -> None:
     """Of a series without UNTIL only the start is told."""
@@ -247,15 +303,27 @@ def test_rules_whose_end_is_not_told(rule: str) -> None:
 
 def test_most_of_what_is_generated_is_told() -> None:
     """The spans are known often enough that the tests above prove something."""
-    body = calendar(*(vevent(*HOUR, f"SUMMARY:{n}").replace(b"UID:x", b"UID:%d" % n) for n in range(50)))
+    body = calendar(
+        *(
+            vevent(*HOUR, f"SUMMARY:{n}").replace(b"UID:x", b"UID:%d" % n)
+            for n in range(50)
+        )
+    )
     window = Window(*(datetime(year, 6, 1, tzinfo=UTC) for year in (2024, 2028, 2028)))
     assert outside(body, window, Locale(default=BERLIN)) == ([], 50)
 
 
 def test_it_is_cheap() -> None:
     """Telling the span takes a small part of what understanding takes."""
-    people = [f"ATTENDEE;CN=Q{n};PARTSTAT=ACCEPTED:mailto:q{n}@example.com" for n in range(6)]
-    text = vevent(*HOUR, "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z", "DESCRIPTION:" + "text " * 99, *people)
+    people = [
+        f"ATTENDEE;CN=Q{n};PARTSTAT=ACCEPTED:mailto:q{n}@example.com" for n in range(6)
+    ]
+    text = vevent(
+        *HOUR,
+        "RRULE:FREQ=WEEKLY;UNTIL=20250301T090000Z",
+        "DESCRIPTION:" + "text " * 99,
+        *people,
+    )
     parser, pieces = taken_apart(calendar(text))
     (piece,) = pieces["x"]
     begin = datetime(2025, 6, 1, tzinfo=UTC)

@@ -44,14 +44,23 @@ def vevent(*lines: str, uid: str | None = "meeting") -> str:
 
 def calendar(*components: str, head: tuple[str, ...] = ()) -> bytes:
     """One VCALENDAR with CRLF line ends."""
-    lines = "\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", *head, *components, "END:VCALENDAR", ""])
+    lines = "\n".join(
+        ["BEGIN:VCALENDAR", "VERSION:2.0", *head, *components, "END:VCALENDAR", ""]
+    )
     return lines.replace("\n", "\r\n").encode()
 
 
 def vtimezone(tzid: str, offset: str) -> str:
     """A zone of one constant offset."""
-    rule = ("BEGIN:STANDARD", "DTSTART:19700101T000000", f"TZOFFSETFROM:{offset}", f"TZOFFSETTO:{offset}")
-    return "\n".join(["BEGIN:VTIMEZONE", f"TZID:{tzid}", *rule, "END:STANDARD", "END:VTIMEZONE"])
+    rule = (
+        "BEGIN:STANDARD",
+        "DTSTART:19700101T000000",
+        f"TZOFFSETFROM:{offset}",
+        f"TZOFFSETTO:{offset}",
+    )
+    return "\n".join(
+        ["BEGIN:VTIMEZONE", f"TZID:{tzid}", *rule, "END:STANDARD", "END:VTIMEZONE"]
+    )
 
 
 def reading(
@@ -180,10 +189,14 @@ class TestTime:
             (None, (), "20260105T0800Z"),
         ],
     )
-    def test_floating(self, floating: str | None, head: tuple[str, ...], start: str) -> None:
+    def test_floating(
+        self, floating: str | None, head: tuple[str, ...], start: str
+    ) -> None:
         """Floating times are in the source's zone, else in the calendar's, else in the configured one."""
         body = calendar(vevent("DTSTART:20260105T090000", "DURATION:PT1H"), head=head)
-        assert starts(reading(body, floating=floating, aliases={"Our place": "Asia/Tokyo"})) == [start]
+        assert starts(
+            reading(body, floating=floating, aliases={"Our place": "Asia/Tokyo"})
+        ) == [start]
 
     def test_unknown_zone_of_a_calendar(self) -> None:
         """A calendar zone that nobody knows quarantines floating events and leaves those in UTC alone."""
@@ -193,19 +206,26 @@ class TestTime:
             head=("X-WR-TIMEZONE:Atlantis",),
         )
         said = reading(body)
-        assert [(d.uid, d.reason) for d in said.defects] == [("floating", Reason.UNKNOWN_TIMEZONE)]
+        assert [(d.uid, d.reason) for d in said.defects] == [
+            ("floating", Reason.UNKNOWN_TIMEZONE)
+        ]
         assert [o.key.uid for o in said.occurrences] == ["fixed"]
 
     @pytest.mark.parametrize(
         ("start", "instant"),
         [
-            ("20260329T023000", "20260329T0130Z"),  # gap: 02:30 becomes 03:30 summer time
+            (
+                "20260329T023000",
+                "20260329T0130Z",
+            ),  # gap: 02:30 becomes 03:30 summer time
             ("20261025T023000", "20261025T0030Z"),  # overlap: the first of the two
         ],
     )
     def test_clock_changes(self, start: str, instant: str) -> None:
         """A time in a gap takes the offset before it, in an overlap the first counts."""
-        assert starts(of_event(f"DTSTART;TZID=Europe/Berlin:{start}", "DURATION:PT1H")) == [instant]
+        assert starts(
+            of_event(f"DTSTART;TZID=Europe/Berlin:{start}", "DURATION:PT1H")
+        ) == [instant]
 
     @pytest.mark.parametrize(
         ("lines", "hours"),
@@ -229,7 +249,13 @@ class TestTime:
                 ),
                 3,
             ),
-            (("DTSTART;TZID=Europe/Berlin:20260105T090000", "DTEND;TZID=Asia/Tokyo:20260105T190000"), 2),
+            (
+                (
+                    "DTSTART;TZID=Europe/Berlin:20260105T090000",
+                    "DTEND;TZID=Asia/Tokyo:20260105T190000",
+                ),
+                2,
+            ),
         ],
     )
     def test_lengths(self, lines: tuple[str, ...], hours: int) -> None:
@@ -237,7 +263,9 @@ class TestTime:
         assert length(only(of_event(*lines))) == timedelta(hours=hours)
 
     @pytest.mark.parametrize(
-        "lines", [(), ("DTEND:20260105T090000Z",), ("DURATION:PT0S",)], ids=["neither", "same", "zero"]
+        "lines",
+        [(), ("DTEND:20260105T090000Z",), ("DURATION:PT0S",)],
+        ids=["neither", "same", "zero"],
     )
     def test_no_length(self, lines: tuple[str, ...]) -> None:
         """An event without end or length is a moment, not an hour that somebody assumed."""
@@ -256,7 +284,9 @@ class TestTime:
     )
     def test_whole_days(self, lines: tuple[str, ...], end: date) -> None:
         """VALUE=DATE events are whole days, one if they say no end, however far the end."""
-        assert only(of_event("DTSTART;VALUE=DATE:20260105", *lines)).when == Days(date(2026, 1, 5), end)
+        assert only(of_event("DTSTART;VALUE=DATE:20260105", *lines)).when == Days(
+            date(2026, 1, 5), end
+        )
 
     @pytest.mark.parametrize(
         "lines",
@@ -316,7 +346,9 @@ class TestZones:
     def test_names(self, tzid: str, start: str) -> None:
         """IANA names in any case, Windows names, vendor prefixes and configured names are known."""
         body = calendar(vevent(f"DTSTART;TZID={tzid}:20260705T090000", "DURATION:PT1H"))
-        assert starts(reading(body, aliases={"Customized Time Zone 1": "Asia/Tokyo"})) == [start]
+        assert starts(
+            reading(body, aliases={"Customized Time Zone 1": "Asia/Tokyo"})
+        ) == [start]
 
     @pytest.mark.parametrize(
         "lines",
@@ -340,7 +372,10 @@ class TestZones:
     @pytest.mark.parametrize("line", ["LAST-MODIFIED", "CREATED"])
     def test_unknown_where_it_decides_nothing(self, line: str) -> None:
         """An unknown zone of a stamp costs the stamp, not the event."""
-        assert only(of_event(*HOUR, f"{line};TZID=Atlantis:20260105T090000")).last_modified is None
+        assert (
+            only(of_event(*HOUR, f"{line};TZID=Atlantis:20260105T090000")).last_modified
+            is None
+        )
 
     def test_own_definitions_stay_apart(self) -> None:
         """Two documents of one reading may give one made-up name different offsets."""
@@ -360,8 +395,12 @@ class TestZones:
 
     def test_definition_named_utc_by_its_offset(self) -> None:
         """A zone whose TZNAME says UTC is still the zone that it defines."""
-        own = vtimezone("Ours", "+0500").replace("END:STANDARD", "TZNAME:UTC\nEND:STANDARD")
-        said = reading(calendar(own, vevent("DTSTART;TZID=Ours:20260105T090000", "DURATION:PT1H")))
+        own = vtimezone("Ours", "+0500").replace(
+            "END:STANDARD", "TZNAME:UTC\nEND:STANDARD"
+        )
+        said = reading(
+            calendar(own, vevent("DTSTART;TZID=Ours:20260105T090000", "DURATION:PT1H"))
+        )
         assert starts(said) == ["20260105T0400Z"]
 
     def test_definition_before_windows_name(self) -> None:
@@ -369,7 +408,9 @@ class TestZones:
         said = reading(
             calendar(
                 vtimezone("Tokyo Standard Time", "+0100"),
-                vevent("DTSTART;TZID=Tokyo Standard Time:20260105T090000", "DURATION:PT1H"),
+                vevent(
+                    "DTSTART;TZID=Tokyo Standard Time:20260105T090000", "DURATION:PT1H"
+                ),
             )
         )
         assert starts(said) == ["20260105T0800Z"]
@@ -377,7 +418,10 @@ class TestZones:
     def test_contradiction_is_reported(self) -> None:
         """An IANA name means the IANA zone, and a definition that says otherwise is reported once."""
         events = [
-            vevent("DTSTART;TZID=Europe/Berlin:20260705T090000", "DURATION:PT1H", uid=uid) for uid in "ab"
+            vevent(
+                "DTSTART;TZID=Europe/Berlin:20260705T090000", "DURATION:PT1H", uid=uid
+            )
+            for uid in "ab"
         ]
         said = reading(calendar(vtimezone("Europe/Berlin", "+0900"), *events))
         assert starts(said) == ["20260705T0700Z"] * 2
@@ -390,15 +434,28 @@ class TestZones:
             [
                 "BEGIN:VTIMEZONE",
                 "TZID:Europe/Berlin",
-                *("BEGIN:DAYLIGHT", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", "DTSTART:19700329T020000"),
+                *(
+                    "BEGIN:DAYLIGHT",
+                    "TZOFFSETFROM:+0100",
+                    "TZOFFSETTO:+0200",
+                    "DTSTART:19700329T020000",
+                ),
                 *("RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "END:DAYLIGHT"),
-                *("BEGIN:STANDARD", "TZOFFSETFROM:+0200", "TZOFFSETTO:+0100", "DTSTART:19701025T030000"),
+                *(
+                    "BEGIN:STANDARD",
+                    "TZOFFSETFROM:+0200",
+                    "TZOFFSETTO:+0100",
+                    "DTSTART:19701025T030000",
+                ),
                 *("RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU", "END:STANDARD"),
                 "END:VTIMEZONE",
             ]
         )
         said = reading(
-            calendar(berlin, vevent("DTSTART;TZID=Europe/Berlin:20260705T090000", "DURATION:PT1H"))
+            calendar(
+                berlin,
+                vevent("DTSTART;TZID=Europe/Berlin:20260705T090000", "DURATION:PT1H"),
+            )
         )
         assert only(said).notes == ()
         assert said.notes == ()
@@ -406,12 +463,18 @@ class TestZones:
     @pytest.mark.parametrize(
         ("tzid", "start"),
         [
-            ("(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna", "20260705T0700Z"),
+            (
+                "(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna",
+                "20260705T0700Z",
+            ),
             ("(GMT-05:00) Eastern Time (US & Canada)", "20260705T1300Z"),
             ("(UTC+05:30) Chennai, Kolkata, Mumbai, New Delhi", "20260705T0330Z"),
             ("(UTC) Coordinated Universal Time", "20260705T0900Z"),
             ("tzone://Microsoft/Utc", "20260705T0900Z"),
-            ("/freeassociation.sourceforge.net/Tzfile/America/New_York", "20260705T1300Z"),
+            (
+                "/freeassociation.sourceforge.net/Tzfile/America/New_York",
+                "20260705T1300Z",
+            ),
         ],
     )
     def test_names_of_vendors(self, tzid: str, start: str) -> None:
@@ -445,13 +508,17 @@ class TestZones:
     def test_spellings_of_a_definition(self, written: str, tzid: str) -> None:
         """A definition is found under its name without escapes, in any letter case, with a colon inside."""
         event = vevent(f'DTSTART;TZID="{tzid}":20260105T090000', "DURATION:PT1H")
-        assert starts(reading(calendar(vtimezone(written, "+0500"), event))) == ["20260105T0400Z"]
+        assert starts(reading(calendar(vtimezone(written, "+0500"), event))) == [
+            "20260105T0400Z"
+        ]
 
     def test_two_definitions(self) -> None:
         """Two definitions of one name that differ define nothing; two equal ones are one."""
         event = vevent("DTSTART;TZID=Ours:20260105T090000", "DURATION:PT1H")
         east, west = vtimezone("Ours", "+0500"), vtimezone("Ours", "-0500")
-        assert quarantine(reading(calendar(east, west, event))) is Reason.UNKNOWN_TIMEZONE
+        assert (
+            quarantine(reading(calendar(east, west, event))) is Reason.UNKNOWN_TIMEZONE
+        )
         assert starts(reading(calendar(east, event, east))) == ["20260105T0400Z"]
 
     @pytest.mark.parametrize(
@@ -469,19 +536,34 @@ class TestZones:
     def test_useless_definition(self, inside: str) -> None:
         """A definition that cannot give every time an offset defines nothing, but may name a place."""
         event = vevent("DTSTART;TZID=Ours:20260705T090000", "DURATION:PT1H")
-        for location, expected in (("", None), ("X-LIC-LOCATION:Europe/Berlin", "20260705T0700Z")):
+        for location, expected in (
+            ("", None),
+            ("X-LIC-LOCATION:Europe/Berlin", "20260705T0700Z"),
+        ):
             lines = ("BEGIN:VTIMEZONE", "TZID:Ours", location, inside, "END:VTIMEZONE")
             said = reading(calendar(*filter(None, lines), event))
             assert starts(said) == ([expected] if expected else [])
-            assert [d.reason for d in said.defects] == ([] if expected else [Reason.UNKNOWN_TIMEZONE])
+            assert [d.reason for d in said.defects] == (
+                [] if expected else [Reason.UNKNOWN_TIMEZONE]
+            )
 
     EUROPE = "\n".join(
         [
             "BEGIN:VTIMEZONE",
             "TZID:Ours",
-            *("BEGIN:DAYLIGHT", "TZOFFSETFROM:+0100", "TZOFFSETTO:+0200", "DTSTART:16010325T020000"),
+            *(
+                "BEGIN:DAYLIGHT",
+                "TZOFFSETFROM:+0100",
+                "TZOFFSETTO:+0200",
+                "DTSTART:16010325T020000",
+            ),
             *("RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "END:DAYLIGHT"),
-            *("BEGIN:STANDARD", "TZOFFSETFROM:+0200", "TZOFFSETTO:+0100", "DTSTART:16011028T030000"),
+            *(
+                "BEGIN:STANDARD",
+                "TZOFFSETFROM:+0200",
+                "TZOFFSETTO:+0100",
+                "DTSTART:16011028T030000",
+            ),
             *("RRULE:FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU", "END:STANDARD"),
             "END:VTIMEZONE",
         ]
@@ -489,18 +571,28 @@ class TestZones:
 
     @pytest.mark.parametrize(
         "start",
-        ["20260329T013000", "20260329T023000", "20260329T033000", "20261025T013000", "20261025T023000"],
+        [
+            "20260329T013000",
+            "20260329T023000",
+            "20260329T033000",
+            "20261025T013000",
+            "20261025T023000",
+        ],
     )
     def test_clock_changes_of_a_definition(self, start: str) -> None:
         """A zone of the document's own is read around its clock changes as a registered one."""
-        own = reading(calendar(self.EUROPE, vevent(f"DTSTART;TZID=Ours:{start}", "DURATION:P1D")))
+        own = reading(
+            calendar(self.EUROPE, vevent(f"DTSTART;TZID=Ours:{start}", "DURATION:P1D"))
+        )
         registered = of_event(f"DTSTART;TZID=Europe/Berlin:{start}", "DURATION:P1D")
         assert only(own).when == only(registered).when
 
     def test_series_in_a_definition(self) -> None:
         """A year of a series in a zone of the document's own is that of the registered one."""
         rule = ("DURATION:PT1H", "RRULE:FREQ=HOURLY;INTERVAL=5;UNTIL=20261231T000000Z")
-        own = reading(calendar(self.EUROPE, vevent("DTSTART;TZID=Ours:20260101T003000", *rule)))
+        own = reading(
+            calendar(self.EUROPE, vevent("DTSTART;TZID=Ours:20260101T003000", *rule))
+        )
         registered = of_event("DTSTART;TZID=Europe/Berlin:20260101T003000", *rule)
         assert len(keys(own)) > 1700
         assert keys(own) == keys(registered)
@@ -515,13 +607,18 @@ class TestZones:
         )
         said = reading(body)
         assert starts(said) == ["20260105T0400Z"]
-        assert [(d.uid, d.reason) for d in said.defects] == [("days", Reason.UNKNOWN_TIMEZONE)]
+        assert [(d.uid, d.reason) for d in said.defects] == [
+            ("days", Reason.UNKNOWN_TIMEZONE)
+        ]
 
 
 class TestSeries:
     """Recurrence sets and their keys."""
 
-    BERLIN = ("DTSTART;TZID=Europe/Berlin:20260326T090000", "DTEND;TZID=Europe/Berlin:20260326T100000")
+    BERLIN = (
+        "DTSTART;TZID=Europe/Berlin:20260326T090000",
+        "DTEND;TZID=Europe/Berlin:20260326T100000",
+    )
 
     def test_single_event_has_no_recurrence_id(self) -> None:
         """An event that does not recur is identified by its UID alone, wherever it moves."""
@@ -530,7 +627,12 @@ class TestSeries:
     def test_wall_clock_over_a_change(self) -> None:
         """A series keeps its wall clock over a clock change and is keyed by original starts in UTC."""
         said = of_event(*self.BERLIN, "RRULE:FREQ=DAILY;COUNT=4")
-        assert keys(said) == ["20260326T080000Z", "20260327T080000Z", "20260328T080000Z", "20260329T070000Z"]
+        assert keys(said) == [
+            "20260326T080000Z",
+            "20260327T080000Z",
+            "20260328T080000Z",
+            "20260329T070000Z",
+        ]
         assert {length(o) for o in said.occurrences} == {timedelta(hours=1)}
 
     def test_exact_length_over_a_change(self) -> None:
@@ -545,9 +647,13 @@ class TestSeries:
     def test_nominal_length_over_a_change(self) -> None:
         """A series whose DURATION is a day ends at the same wall clock time every time."""
         said = of_event(
-            "DTSTART;TZID=Europe/Berlin:20260327T120000", "DURATION:P1D", "RRULE:FREQ=DAILY;COUNT=3"
+            "DTSTART;TZID=Europe/Berlin:20260327T120000",
+            "DURATION:P1D",
+            "RRULE:FREQ=DAILY;COUNT=3",
         )
-        assert [length(o) for o in said.occurrences] == [timedelta(hours=h) for h in (24, 23, 24)]
+        assert [length(o) for o in said.occurrences] == [
+            timedelta(hours=h) for h in (24, 23, 24)
+        ]
 
     def test_whole_day_series(self) -> None:
         """Whole-day series are keyed by dates."""
@@ -566,7 +672,9 @@ class TestSeries:
     def test_until(self, until: str, last: str) -> None:
         """UNTIL is inclusive; as a date it includes that day in the zone of the series."""
         said = of_event(
-            "DTSTART;TZID=Europe/Berlin:20260105T090000", "DURATION:PT1H", f"RRULE:FREQ=DAILY;UNTIL={until}"
+            "DTSTART;TZID=Europe/Berlin:20260105T090000",
+            "DURATION:PT1H",
+            f"RRULE:FREQ=DAILY;UNTIL={until}",
         )
         assert starts(said)[-1] == last
 
@@ -598,7 +706,9 @@ class TestSeries:
 
     def test_excluded_rule(self) -> None:
         """EXRULE is honoured although it is deprecated."""
-        said = of_event(*HOUR, "RRULE:FREQ=DAILY;COUNT=5", "EXRULE:FREQ=DAILY;INTERVAL=2")
+        said = of_event(
+            *HOUR, "RRULE:FREQ=DAILY;COUNT=5", "EXRULE:FREQ=DAILY;INTERVAL=2"
+        )
         assert starts(said) == ["20260106T0900Z", "20260108T0900Z"]
 
     def test_added_dates(self) -> None:
@@ -622,11 +732,22 @@ class TestSeries:
     def test_far_beginning(self) -> None:
         """A series that began decades ago gives the dates of the window alone, with the right phase."""
         said = reading(
-            calendar(vevent("DTSTART:19950105T090000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY;INTERVAL=7")),
+            calendar(
+                vevent(
+                    "DTSTART:19950105T090000Z",
+                    "DURATION:PT1H",
+                    "RRULE:FREQ=DAILY;INTERVAL=7",
+                )
+            ),
             days=10,
         )
-        expected = [datetime(1995, 1, 5, 9, tzinfo=UTC) + timedelta(days=7 * n) for n in range(2000)]
-        wanted = [f"{t:%Y%m%dT%H%MZ}" for t in expected if NOW <= t < NOW + timedelta(days=17)]
+        expected = [
+            datetime(1995, 1, 5, 9, tzinfo=UTC) + timedelta(days=7 * n)
+            for n in range(2000)
+        ]
+        wanted = [
+            f"{t:%Y%m%dT%H%MZ}" for t in expected if NOW <= t < NOW + timedelta(days=17)
+        ]
         assert [s for s in starts(said) if s < "20260118"] == wanted
 
     def test_window(self) -> None:
@@ -647,14 +768,21 @@ class TestSeries:
         )
         said = reading(body)
         by_key = {o.key.recurrence_id: o for o in said.occurrences}
-        assert sorted(filter(None, by_key)) == ["20260326T080000Z", "20260327T080000Z", "20260328T080000Z"]
+        assert sorted(filter(None, by_key)) == [
+            "20260326T080000Z",
+            "20260327T080000Z",
+            "20260328T080000Z",
+        ]
         assert _start_text(by_key["20260327T080000Z"]) == "20260405T1200Z"
         assert by_key["20260327T080000Z"].summary == "Later"
         assert by_key["20260328T080000Z"].summary == ""
 
     @pytest.mark.parametrize(
         "original",
-        ["RECURRENCE-ID;VALUE=DATE:20260327", "RECURRENCE-ID;TZID=America/New_York:20260327T040000"],
+        [
+            "RECURRENCE-ID;VALUE=DATE:20260327",
+            "RECURRENCE-ID;TZID=America/New_York:20260327T040000",
+        ],
     )
     def test_override_in_other_words(self, original: str) -> None:
         """RECURRENCE-ID in another zone, or as a date, means the same original start."""
@@ -662,13 +790,21 @@ class TestSeries:
             vevent(*self.BERLIN, "RRULE:FREQ=DAILY;COUNT=3"),
             vevent(original, "DTSTART:20260327T120000Z", "DURATION:PT1H"),
         )
-        assert keys(reading(body)) == ["20260326T080000Z", "20260327T080000Z", "20260328T080000Z"]
+        assert keys(reading(body)) == [
+            "20260326T080000Z",
+            "20260327T080000Z",
+            "20260328T080000Z",
+        ]
 
     def test_cancelled_override(self) -> None:
         """A cancelled date is still told, because being told is the strongest evidence."""
         body = calendar(
             vevent(*HOUR, "RRULE:FREQ=DAILY;COUNT=2"),
-            vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:20260106T090000Z", "STATUS:CANCELLED"),
+            vevent(
+                "RECURRENCE-ID:20260106T090000Z",
+                "DTSTART:20260106T090000Z",
+                "STATUS:CANCELLED",
+            ),
         )
         assert [o.cancelled for o in reading(body).occurrences] == [False, True]
 
@@ -685,8 +821,18 @@ class TestSeries:
         )
         said = reading(body)
         assert keys(said) == [f"2026010{day}T090000Z" for day in (5, 6, 7, 8)]
-        assert starts(said) == ["20260105T0900Z", "20260106T0900Z", "20260107T1400Z", "20260108T1400Z"]
-        assert [o.summary for o in said.occurrences] == ["", "", "Afternoons", "Afternoons"]
+        assert starts(said) == [
+            "20260105T0900Z",
+            "20260106T0900Z",
+            "20260107T1400Z",
+            "20260108T1400Z",
+        ]
+        assert [o.summary for o in said.occurrences] == [
+            "",
+            "",
+            "Afternoons",
+            "Afternoons",
+        ]
         assert length(said.occurrences[3]) == timedelta(hours=2)
 
     def test_this_and_future_with_a_single_date_inside(self) -> None:
@@ -698,7 +844,11 @@ class TestSeries:
                 "DTSTART:20260106T140000Z",
                 "DURATION:PT1H",
             ),
-            vevent("RECURRENCE-ID:20260107T090000Z", "DTSTART:20260107T180000Z", "DURATION:PT1H"),
+            vevent(
+                "RECURRENCE-ID:20260107T090000Z",
+                "DTSTART:20260107T180000Z",
+                "DURATION:PT1H",
+            ),
         )
         assert starts(reading(body)) == [
             "20260105T0900Z",
@@ -716,23 +866,39 @@ class TestSeries:
     def test_gap_and_its_neighbour(self) -> None:
         """Two times of an hourly series that fall on one instant in a gap are one date, also for COUNT."""
         said = of_event(
-            "DTSTART;TZID=Europe/Berlin:20260329T013000", "DURATION:PT30M", "RRULE:FREQ=HOURLY;COUNT=4"
+            "DTSTART;TZID=Europe/Berlin:20260329T013000",
+            "DURATION:PT30M",
+            "RRULE:FREQ=HOURLY;COUNT=4",
         )
-        assert starts(said) == ["20260329T0030Z", "20260329T0130Z", "20260329T0230Z", "20260329T0330Z"]
+        assert starts(said) == [
+            "20260329T0030Z",
+            "20260329T0130Z",
+            "20260329T0230Z",
+            "20260329T0330Z",
+        ]
 
     def test_dates_of_years(self) -> None:
         """A series whose dates last longer than ten years means nothing, and none of them is cancelled."""
-        said = of_event("DTSTART:20100101T000000Z", "DTEND:20260201T000000Z", "RRULE:FREQ=DAILY")
+        said = of_event(
+            "DTSTART:20100101T000000Z", "DTEND:20260201T000000Z", "RRULE:FREQ=DAILY"
+        )
         assert quarantine(said) is Reason.BROKEN_PROPERTY
 
     def test_too_many(self) -> None:
         """A series with more dates than anybody meets is a defect of that UID alone."""
         body = calendar(
-            vevent("DTSTART:20260101T000000Z", "DURATION:PT1M", "RRULE:FREQ=MINUTELY", uid="mad"),
+            vevent(
+                "DTSTART:20260101T000000Z",
+                "DURATION:PT1M",
+                "RRULE:FREQ=MINUTELY",
+                uid="mad",
+            ),
             vevent(*HOUR, uid="sane"),
         )
         said = reading(body)
-        assert [(d.uid, d.reason) for d in said.defects] == [("mad", Reason.TOO_MANY_OCCURRENCES)]
+        assert [(d.uid, d.reason) for d in said.defects] == [
+            ("mad", Reason.TOO_MANY_OCCURRENCES)
+        ]
         assert said.presence == {"mad": Presence.QUARANTINED, "sane": Presence.SERIES}
         assert [o.key.uid for o in said.occurrences] == ["sane"]
 
@@ -762,7 +928,11 @@ class TestDefects:
             (*HOUR, "RRULE:FREQ=WEEKLY;BYDAY=XX"),
             (*HOUR, "RRULE:FREQ=MONTHLY;BYDAY=MO;BYSETPOS=0"),
             (*HOUR, "RRULE:FREQ=DAILY;COUNT=3", "EXDATE:20260106T090000Z,garbage"),
-            (*HOUR, "RRULE:FREQ=DAILY;COUNT=3", "EXDATE;TZID=Europe/Berlin 20260106T090000"),
+            (
+                *HOUR,
+                "RRULE:FREQ=DAILY;COUNT=3",
+                "EXDATE;TZID=Europe/Berlin 20260106T090000",
+            ),
             (*HOUR, "RRULE:FREQ=DAILY;COUNT=3", "EXRULE:FREQ=NEVER"),
             (*HOUR, "RDATE:soon"),
             (*HOUR, "RECURRENCE-ID:then"),
@@ -771,9 +941,16 @@ class TestDefects:
     )
     def test_what_decides_time_quarantines(self, lines: tuple[str, ...]) -> None:
         """A property that decides time and cannot be read quarantines its UID, and the neighbour is read."""
-        said = reading(calendar(vevent(*lines, uid="broken"), vevent(*HOUR, uid="sane")))
-        assert [(d.uid, d.reason) for d in said.defects] == [("broken", Reason.BROKEN_PROPERTY)]
-        assert said.presence == {"broken": Presence.QUARANTINED, "sane": Presence.SERIES}
+        said = reading(
+            calendar(vevent(*lines, uid="broken"), vevent(*HOUR, uid="sane"))
+        )
+        assert [(d.uid, d.reason) for d in said.defects] == [
+            ("broken", Reason.BROKEN_PROPERTY)
+        ]
+        assert said.presence == {
+            "broken": Presence.QUARANTINED,
+            "sane": Presence.SERIES,
+        }
         assert [o.key.uid for o in said.occurrences] == ["sane"]
         assert said.complete
 
@@ -803,28 +980,42 @@ class TestDefects:
 
     def test_line_of_a_defect(self) -> None:
         """A defect names document and line, so that a person finds it, also behind folded lines."""
-        body = calendar(vevent(*HOUR, "SUMMARY:long\n  line", uid="sane"), vevent("DTSTART:x", uid="broken"))
+        body = calendar(
+            vevent(*HOUR, "SUMMARY:long\n  line", uid="sane"),
+            vevent("DTSTART:x", uid="broken"),
+        )
         (defect,) = reading(body).defects
-        assert (defect.document, body.splitlines()[defect.line - 1]) == ("1.ics", b"BEGIN:VEVENT")
+        assert (defect.document, body.splitlines()[defect.line - 1]) == (
+            "1.ics",
+            b"BEGIN:VEVENT",
+        )
         assert body.splitlines()[defect.line] == b"UID:broken"
 
     def test_one_broken_component_quarantines_the_series(self) -> None:
         """A series of which one override is broken is quarantined whole, because its dates are not known."""
         body = calendar(
-            vevent(*HOUR, "RRULE:FREQ=DAILY;COUNT=3"), vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:x")
+            vevent(*HOUR, "RRULE:FREQ=DAILY;COUNT=3"),
+            vevent("RECURRENCE-ID:20260106T090000Z", "DTSTART:x"),
         )
         assert quarantine(reading(body)) is Reason.BROKEN_PROPERTY
 
     @pytest.mark.parametrize("line", [(), ("UID:",), ("UID:  ",)])
     def test_no_uid(self, line: tuple[str, ...]) -> None:
         """An event without UID has no identity: reported, never booked."""
-        said = reading(calendar(vevent(*HOUR, *line, uid=None), vevent(*HOUR, uid="sane")))
+        said = reading(
+            calendar(vevent(*HOUR, *line, uid=None), vevent(*HOUR, uid="sane"))
+        )
         assert [d.reason for d in said.defects] == [Reason.NO_UID]
         assert [o.key.uid for o in said.occurrences] == ["sane"]
 
     def test_defects_keep_private_text(self) -> None:
         """The sentence of a defect quotes nothing of what the meeting is about."""
-        said = of_event("DTSTART:x", "SUMMARY:takeover", 'DESCRIPTION;X="takeover', "LOCATION:takeover")
+        said = of_event(
+            "DTSTART:x",
+            "SUMMARY:takeover",
+            'DESCRIPTION;X="takeover',
+            "LOCATION:takeover",
+        )
         assert "takeover" not in repr(said.defects)
 
 
@@ -847,12 +1038,21 @@ class TestDuplicates:
         events = [vevent(*self.OLD), vevent(*HOUR, "SUMMARY:new", *newer)]
         occurrence = only(reading(calendar(*(events[::-1] if reverse else events))))
         assert occurrence.summary == "new"
-        assert [note.reason for note in occurrence.notes] == [Reason.DUPLICATE_COMPONENT]
+        assert [note.reason for note in occurrence.notes] == [
+            Reason.DUPLICATE_COMPONENT
+        ]
 
     def test_across_documents(self) -> None:
         """The newest counts across the documents of a source too."""
-        bodies = [calendar(vevent(*self.OLD)), calendar(vevent(*HOUR, "SUMMARY:new", "SEQUENCE:2"))]
-        assert only(reading(*bodies)).summary == only(reading(*bodies[::-1])).summary == "new"
+        bodies = [
+            calendar(vevent(*self.OLD)),
+            calendar(vevent(*HOUR, "SUMMARY:new", "SEQUENCE:2")),
+        ]
+        assert (
+            only(reading(*bodies)).summary
+            == only(reading(*bodies[::-1])).summary
+            == "new"
+        )
 
     def test_equal_copies(self) -> None:
         """Two equal copies are no matter for a person."""
@@ -862,7 +1062,11 @@ class TestDuplicates:
         """Of two events at different times the later DTSTAMP, the time of the export, proves nothing."""
         events = [
             vevent(*HOUR, "DTSTAMP:20260102T000000Z"),
-            vevent("DTSTART:20260106T090000Z", "DTEND:20260106T100000Z", "DTSTAMP:20260101T000000Z"),
+            vevent(
+                "DTSTART:20260106T090000Z",
+                "DTEND:20260106T100000Z",
+                "DTSTAMP:20260101T000000Z",
+            ),
         ]
         for order in (events, events[::-1]):
             assert quarantine(reading(calendar(*order))) is Reason.BROKEN_PROPERTY
@@ -873,7 +1077,9 @@ class TestDuplicates:
         for order in (events, events[::-1]):
             assert quarantine(reading(calendar(*order))) is Reason.BROKEN_PROPERTY
 
-    @pytest.mark.parametrize("start", ["DTSTART:20260105T090000", "DTSTART;VALUE=DATE:20260105"])
+    @pytest.mark.parametrize(
+        "start", ["DTSTART:20260105T090000", "DTSTART;VALUE=DATE:20260105"]
+    )
     def test_one_event_in_calendars_of_two_zones(self, start: str) -> None:
         """A floating event in two calendars of different zones is at two times, of which none is guessed."""
         bodies = [
@@ -889,7 +1095,11 @@ class TestDuplicates:
         """An event with two UIDs shows that lines are lost: neither of the two is gone."""
         body = calendar(vevent(*HOUR, "UID:other"), vevent(*HOUR, uid="sane"))
         said = reading(body)
-        quarantined = [uid for uid, presence in said.presence.items() if presence is Presence.QUARANTINED]
+        quarantined = [
+            uid
+            for uid, presence in said.presence.items()
+            if presence is Presence.QUARANTINED
+        ]
         assert sorted(quarantined) == ["meeting", "other"]
         assert [o.key.uid for o in said.occurrences] == ["sane"]
 
@@ -900,13 +1110,18 @@ class TestDuplicates:
 
     def test_escaped_uid(self) -> None:
         r"""`\,` in a UID is the comma that another writer leaves bare."""
-        events = [vevent(*self.OLD, uid="a\\,b"), vevent(*HOUR, "SUMMARY:new", "SEQUENCE:2", uid="a,b")]
+        events = [
+            vevent(*self.OLD, uid="a\\,b"),
+            vevent(*HOUR, "SUMMARY:new", "SEQUENCE:2", uid="a,b"),
+        ]
         occurrence = only(reading(calendar(*events)))
         assert (occurrence.key.uid, occurrence.summary) == ("a,b", "new")
 
     def test_scope(self) -> None:
         """The scope is part of every key."""
-        assert only(reading(calendar(vevent(*HOUR)), scope="office")).key.scope == "office"
+        assert (
+            only(reading(calendar(vevent(*HOUR)), scope="office")).key.scope == "office"
+        )
 
 
 class TestOrganizersCopy:
@@ -920,11 +1135,17 @@ class TestOrganizersCopy:
             ("alice@example.com.ics", (), Authority.ORGANIZER),
             ("/srv/calendars/Alice@Example.com.ICS", (), Authority.ORGANIZER),
             ("1.ics", ("X-WR-CALNAME:alice@example.com",), Authority.CLAIMED),
-            ("1.ics", ("X-OWNER;CN=Alice:mailto:alice@example.com",), Authority.CLAIMED),
+            (
+                "1.ics",
+                ("X-OWNER;CN=Alice:mailto:alice@example.com",),
+                Authority.CLAIMED,
+            ),
             ("1.ics", ("X-WR-RELCALID:alice@example.com",), Authority.CLAIMED),
         ],
     )
-    def test_known(self, name: str, head: tuple[str, ...], authority: Authority) -> None:
+    def test_known(
+        self, name: str, head: tuple[str, ...], authority: Authority
+    ) -> None:
         """The name of a file is the administrator's word, a property only the calendar's own."""
         assert self.copy(name, head).authority is authority
 
@@ -938,7 +1159,9 @@ class TestOrganizersCopy:
     )
     def test_owner_of_the_source(self, name: str, authority: Authority) -> None:
         """What the configuration says of a source holds for its files that are not named after somebody."""
-        said = self.said((name, calendar(vevent(*self.EVENT))), owner="alice@example.com")
+        said = self.said(
+            (name, calendar(vevent(*self.EVENT))), owner="alice@example.com"
+        )
         assert only(said).authority is authority
 
     @pytest.mark.parametrize(
@@ -962,10 +1185,18 @@ class TestOrganizersCopy:
     def test_decides_in_a_directory(self, reverse: bool) -> None:
         """Among the files of one source the organizer's decides, unless it is off and another went on."""
         mine = ("alice@example.com.ics", calendar(vevent(*self.EVENT, "SUMMARY:hers")))
-        off = (mine[0], calendar(vevent(*self.EVENT, "SUMMARY:hers", "STATUS:CANCELLED")))
-        guest = ("bob@example.com.ics", calendar(vevent(*self.EVENT, "SUMMARY:his", "SEQUENCE:3")))
+        off = (
+            mine[0],
+            calendar(vevent(*self.EVENT, "SUMMARY:hers", "STATUS:CANCELLED")),
+        )
+        guest = (
+            "bob@example.com.ics",
+            calendar(vevent(*self.EVENT, "SUMMARY:his", "SEQUENCE:3")),
+        )
         for files, summary in (([mine, guest], "hers"), ([off, guest], "his")):
-            assert only(self.said(*(files[::-1] if reverse else files))).summary == summary
+            assert (
+                only(self.said(*(files[::-1] if reverse else files))).summary == summary
+            )
 
     def copy(self, name: str, head: tuple[str, ...]) -> Occurrence:
         """The event as one document shows it."""
@@ -997,12 +1228,18 @@ class TestCancellation:
             calendar(vevent(*HOUR, uid="on"), head=("METHOD:PUBLISH",)),
         ]
         said = reading(b"".join(bodies))
-        assert {o.key.uid: o.cancelled for o in said.occurrences} == {"off": True, "on": False}
+        assert {o.key.uid: o.cancelled for o in said.occurrences} == {
+            "off": True,
+            "on": False,
+        }
 
     @pytest.mark.parametrize("reverse", [False, True])
     def test_method_beside_the_event(self, reverse: bool) -> None:
         """A cancellation counts before the event of the same SEQUENCE, in any order."""
-        bodies = [calendar(vevent(*HOUR)), calendar(vevent(*HOUR), head=("METHOD:CANCEL",))]
+        bodies = [
+            calendar(vevent(*HOUR)),
+            calendar(vevent(*HOUR), head=("METHOD:CANCEL",)),
+        ]
         assert only(reading(*(bodies[::-1] if reverse else bodies))).cancelled
 
     def test_without_start(self) -> None:
@@ -1071,7 +1308,10 @@ class TestContent:
     @pytest.mark.parametrize(
         ("lines", "link"),
         [
-            (("URL:https://u.example", "X-GOOGLE-CONFERENCE:https://g.example"), "https://g.example"),
+            (
+                ("URL:https://u.example", "X-GOOGLE-CONFERENCE:https://g.example"),
+                "https://g.example",
+            ),
             (
                 (
                     "X-MICROSOFT-SKYPETEAMSMEETINGURL:https://m.example",
@@ -1080,7 +1320,10 @@ class TestContent:
                 "https://g.example",
             ),
             (
-                ("URL:https://u.example", "X-MICROSOFT-SKYPETEAMSMEETINGURL:https://m.example"),
+                (
+                    "URL:https://u.example",
+                    "X-MICROSOFT-SKYPETEAMSMEETINGURL:https://m.example",
+                ),
                 "https://m.example",
             ),
             (
@@ -1104,7 +1347,10 @@ class TestContent:
             ("TRANSP:TRANSPARENT", (True, False, False)),
             ("STATUS:TENTATIVE", (False, True, False)),
             ("X-MICROSOFT-CDO-BUSYSTATUS:TENTATIVE", (False, True, False)),
-            ("STATUS:CONFIRMED\nX-MICROSOFT-CDO-BUSYSTATUS:TENTATIVE", (False, False, False)),
+            (
+                "STATUS:CONFIRMED\nX-MICROSOFT-CDO-BUSYSTATUS:TENTATIVE",
+                (False, False, False),
+            ),
             ("CLASS:PRIVATE", (False, False, True)),
             ("CLASS:confidential", (False, False, True)),
             ("CLASS:PUBLIC", (False, False, False)),
@@ -1113,12 +1359,21 @@ class TestContent:
     def test_flags(self, line: str, flags: tuple[bool, bool, bool]) -> None:
         """TRANSP, STATUS and CLASS are read in any letter case."""
         occurrence = only(of_event(*HOUR, line))
-        assert (occurrence.transparent, occurrence.tentative, occurrence.private) == flags
+        assert (
+            occurrence.transparent,
+            occurrence.tentative,
+            occurrence.private,
+        ) == flags
 
     def test_stamps(self) -> None:
         """CREATED and LAST-MODIFIED are instants, SEQUENCE is a number."""
         occurrence = only(
-            of_event(*HOUR, "CREATED:20250101T000000Z", "LAST-MODIFIED:20250102T000000Z", "SEQUENCE:3")
+            of_event(
+                *HOUR,
+                "CREATED:20250101T000000Z",
+                "LAST-MODIFIED:20250102T000000Z",
+                "SEQUENCE:3",
+            )
         )
         assert (occurrence.created, occurrence.last_modified, occurrence.sequence) == (
             datetime(2025, 1, 1, tzinfo=UTC),
@@ -1129,7 +1384,12 @@ class TestContent:
     def test_fingerprint(self) -> None:
         """The fingerprint follows what the calendar says, not stamps, lines and revisions."""
         plain = only(of_event(*HOUR, "SUMMARY:A")).fingerprint
-        stamped = ("X-OTHER:1", "DTSTAMP:20260101T000000Z", "SEQUENCE:7", "LAST-MODIFIED:20260101T000000Z")
+        stamped = (
+            "X-OTHER:1",
+            "DTSTAMP:20260101T000000Z",
+            "SEQUENCE:7",
+            "LAST-MODIFIED:20260101T000000Z",
+        )
         assert only(of_event(*stamped, *HOUR, "SUMMARY:A")).fingerprint == plain
         assert only(of_event(*HOUR, "SUMMARY:B")).fingerprint != plain
 
@@ -1137,7 +1397,9 @@ class TestContent:
 class TestDocuments:
     """Bytes to text, and whether a document is whole."""
 
-    BODY = calendar(vevent(*HOUR, "SUMMARY:Grüße aus Köln, 会议 🎉", "DESCRIPTION:one\\ntwo"))
+    BODY = calendar(
+        vevent(*HOUR, "SUMMARY:Grüße aus Köln, 会议 🎉", "DESCRIPTION:one\\ntwo")
+    )
 
     @pytest.mark.parametrize(
         "body",
@@ -1152,7 +1414,9 @@ class TestDocuments:
             BODY.replace("🎉".encode(), b"\xf0\x9f\r\n\t\x8e\x89").replace(
                 "会".encode(), b"\xe4\r\n \xbc\x9a"
             ),
-            BODY.replace(b"SUMMARY", b"SUM\r\n MARY").replace(b"BEGIN:VEVENT", b"begin:vevent"),
+            BODY.replace(b"SUMMARY", b"SUM\r\n MARY").replace(
+                b"BEGIN:VEVENT", b"begin:vevent"
+            ),
             b"\xef\xbb\xbf" * 2 + BODY.replace(b"DTSTART", b"\xef\xbb\xbfDTSTART"),
             BODY.decode().encode("utf-16-le"),
             BODY.decode().encode("utf-16-be"),
@@ -1163,19 +1427,42 @@ class TestDocuments:
             BODY.rstrip() + BODY.replace(b"UID:meeting", b"UID:other"),
         ],
         ids=[
-            *("BOM", "LF", "CR", "mixed", "UTF-16", "blank lines", "fold", "folds", "folded name"),
-            *("BOMs", "UTF-16LE", "UTF-16BE", "CR CR LF", "two folds", "a zero", "end of file", "joined"),
+            *(
+                "BOM",
+                "LF",
+                "CR",
+                "mixed",
+                "UTF-16",
+                "blank lines",
+                "fold",
+                "folds",
+                "folded name",
+            ),
+            *(
+                "BOMs",
+                "UTF-16LE",
+                "UTF-16BE",
+                "CR CR LF",
+                "two folds",
+                "a zero",
+                "end of file",
+                "joined",
+            ),
         ],
     )
     def test_spellings(self, body: bytes) -> None:
         """Byte order marks, line ends, encodings and folds, inside a character too, change nothing."""
-        assert reading(body).occurrences[0].fingerprint == reading(self.BODY).occurrences[0].fingerprint
+        assert (
+            reading(body).occurrences[0].fingerprint
+            == reading(self.BODY).occurrences[0].fingerprint
+        )
 
     def test_fold_inside_a_character_keeps_lines(self) -> None:
         """The line of a defect is right although a fold fell inside a character before it."""
         folded = self.BODY.replace("ü".encode(), b"\xc3\r\n \xbc")
         body = folded.replace(
-            b"END:VCALENDAR", vevent("DTSTART:x", uid="broken").encode() + b"\r\nEND:VCALENDAR"
+            b"END:VCALENDAR",
+            vevent("DTSTART:x", uid="broken").encode() + b"\r\nEND:VCALENDAR",
         )
         (defect,) = reading(body).defects
         assert body.splitlines()[defect.line].strip() == b"UID:broken"
@@ -1187,7 +1474,9 @@ class TestDocuments:
 
     def test_one_wrong_byte(self) -> None:
         """A byte that is no UTF-8 changes no letter beside it, and no other event."""
-        body = calendar(vevent(*HOUR, "SUMMARY:Grüße X"), vevent(*HOUR, "SUMMARY:Köln", uid="über"))
+        body = calendar(
+            vevent(*HOUR, "SUMMARY:Grüße X"), vevent(*HOUR, "SUMMARY:Köln", uid="über")
+        )
         said = reading(body.replace(b" X", b" \xfc"))
         assert [(o.key.uid, o.summary) for o in said.occurrences] == [
             ("meeting", "Grüße ü"),
@@ -1196,13 +1485,20 @@ class TestDocuments:
 
     def test_several_calendars(self) -> None:
         """Several VCALENDARs in one body are all read."""
-        said = reading(calendar(vevent(*HOUR, uid="a")) + calendar(vevent(*HOUR, uid="b")))
+        said = reading(
+            calendar(vevent(*HOUR, uid="a")) + calendar(vevent(*HOUR, uid="b"))
+        )
         assert [o.key.uid for o in said.occurrences] == ["a", "b"]
 
     def test_empty_calendar_is_complete(self) -> None:
         """A whole calendar without events is a statement."""
         said = reading(calendar())
-        assert (said.complete, said.readable, said.events, said.documents) == (True, True, 0, 1)
+        assert (said.complete, said.readable, said.events, said.documents) == (
+            True,
+            True,
+            0,
+            1,
+        )
 
     @pytest.mark.parametrize(
         "body",
@@ -1239,7 +1535,9 @@ class TestDocuments:
 
     def test_one_bad_document(self) -> None:
         """A directory with one broken file is incomplete, and the others still speak."""
-        said = reading(calendar(vevent(*HOUR)), b"<html>", problems=("3.ics cannot be opened",))
+        said = reading(
+            calendar(vevent(*HOUR)), b"<html>", problems=("3.ics cannot be opened",)
+        )
         assert (said.complete, said.readable) == (False, True)
         assert keys(said) == [None]
         assert said.error is not None
@@ -1249,35 +1547,55 @@ class TestDocuments:
     def test_control_characters(self) -> None:
         """Separators that Python takes for line ends split no content line."""
         text = "a\x0bb\x0cc\x1cd\x85e\u2028f"
-        assert only(reading(calendar(vevent(*HOUR, f"DESCRIPTION:{text}")))).description == text
+        assert (
+            only(reading(calendar(vevent(*HOUR, f"DESCRIPTION:{text}")))).description
+            == text
+        )
 
     @pytest.mark.parametrize(
         ("heads", "expected"),
         [
             ((("REFRESH-INTERVAL;VALUE=DURATION:PT2H",),), timedelta(hours=2)),
             ((("X-PUBLISHED-TTL:PT30M",),), timedelta(minutes=30)),
-            ((("X-PUBLISHED-TTL:PT30M", "REFRESH-INTERVAL;VALUE=DURATION:PT2H"),), timedelta(hours=2)),
-            ((("X-PUBLISHED-TTL:PT30M",), ("X-PUBLISHED-TTL:PT1H",), ()), timedelta(hours=1)),
+            (
+                (("X-PUBLISHED-TTL:PT30M", "REFRESH-INTERVAL;VALUE=DURATION:PT2H"),),
+                timedelta(hours=2),
+            ),
+            (
+                (("X-PUBLISHED-TTL:PT30M",), ("X-PUBLISHED-TTL:PT1H",), ()),
+                timedelta(hours=1),
+            ),
             ((("X-PUBLISHED-TTL:P1W",),), timedelta(days=1)),
             ((("X-PUBLISHED-TTL:-PT1H",),), None),
             ((("X-PUBLISHED-TTL:hourly",),), None),
             (((),), None),
         ],
     )
-    def test_refresh(self, heads: tuple[tuple[str, ...], ...], expected: timedelta | None) -> None:
+    def test_refresh(
+        self, heads: tuple[tuple[str, ...], ...], expected: timedelta | None
+    ) -> None:
         """The longest time after which one of the calendars asks to be read again, a day at most."""
-        assert reading(*(calendar(head=head) for head in heads)).refresh_after == expected
+        assert (
+            reading(*(calendar(head=head) for head in heads)).refresh_after == expected
+        )
 
     def test_digest(self) -> None:
         """The digest identifies the bytes."""
-        assert reading(self.BODY).digest == reading(self.BODY).digest != reading(self.BODY + b"\r\n").digest
+        assert (
+            reading(self.BODY).digest
+            == reading(self.BODY).digest
+            != reading(self.BODY + b"\r\n").digest
+        )
 
     def test_order_changes_nothing(self) -> None:
         """Components in reverse order give the same occurrences."""
         components = [
             vtimezone("Ours", "+0300"),
             vevent(
-                "DTSTART;TZID=Ours:20260105T090000", "DURATION:PT1H", "RRULE:FREQ=DAILY;COUNT=4", uid="series"
+                "DTSTART;TZID=Ours:20260105T090000",
+                "DURATION:PT1H",
+                "RRULE:FREQ=DAILY;COUNT=4",
+                uid="series",
             ),
             vevent(
                 "RECURRENCE-ID;TZID=Ours;RANGE=THISANDFUTURE:20260107T090000",
@@ -1291,7 +1609,10 @@ class TestDocuments:
             vevent(*HOUR, "SUMMARY:x", uid="tie"),
             vevent(*HOUR, "SUMMARY:y", uid="tie"),
         ]
-        forth, back = reading(calendar(*components)), reading(calendar(*components[::-1]))
+        forth, back = (
+            reading(calendar(*components)),
+            reading(calendar(*components[::-1])),
+        )
         assert [(o.key, o.fingerprint) for o in forth.occurrences] == [
             (o.key, o.fingerprint) for o in back.occurrences
         ]
@@ -1320,10 +1641,14 @@ class TestCost:
 
         What costs without giving dates, as where rules exclude them all, is ended from outside (test_bounds).
         """
-        body = calendar(vevent(*self.BEGUN, *lines, uid="flood"), vevent(*HOUR, uid="sane"))
+        body = calendar(
+            vevent(*self.BEGUN, *lines, uid="flood"), vevent(*HOUR, uid="sane")
+        )
         said: list[Reading] = []
         work = steps(lambda: said.append(reading(body)))
-        assert [(d.uid, d.reason) for d in said[0].defects] == [("flood", Reason.TOO_MANY_OCCURRENCES)]
+        assert [(d.uid, d.reason) for d in said[0].defects] == [
+            ("flood", Reason.TOO_MANY_OCCURRENCES)
+        ]
         assert "more than" in said[0].defects[0].detail
         assert [o.key.uid for o in said[0].occurrences] == ["sane"]
         assert work < 3_000_000
@@ -1346,7 +1671,9 @@ class TestCost:
         """A series of ten years costs what its window costs, also where it gives no date at all."""
         assert steps(lambda: of_event(*self.BEGUN, f"RRULE:{rule}")) < 60_000
 
-    @pytest.mark.parametrize("kind", ["EXDATE lines", "EXDATE list", "RDATE", "override", "range", "UID"])
+    @pytest.mark.parametrize(
+        "kind", ["EXDATE lines", "EXDATE list", "RDATE", "override", "range", "UID"]
+    )
     def test_many(self, kind: str) -> None:
         """Twice as many exclusions, added dates, moved dates or events cost twice as much, not four times."""
 
@@ -1357,17 +1684,25 @@ class TestCost:
             zone = "TZID=Europe/Berlin"
             match kind:
                 case "EXDATE lines":
-                    events = [vevent(*series, *(f"EXDATE;{zone}:{day}" for day in days))]
+                    events = [
+                        vevent(*series, *(f"EXDATE;{zone}:{day}" for day in days))
+                    ]
                 case "EXDATE list":
                     events = [vevent(*series, f"EXDATE;{zone}:{','.join(days)}")]
                 case "RDATE":
-                    events = [vevent(*self.BEGUN, *(f"RDATE;{zone}:{day}" for day in days))]
+                    events = [
+                        vevent(*self.BEGUN, *(f"RDATE;{zone}:{day}" for day in days))
+                    ]
                 case "UID":
                     events = [vevent(*self.BEGUN, uid=day) for day in days]
                 case _:
                     rest = ";RANGE=THISANDFUTURE" if kind == "range" else ""
                     moved = (
-                        vevent(f"RECURRENCE-ID{rest};{zone}:{day}", f"DTSTART;{zone}:{day}", "DURATION:PT2H")
+                        vevent(
+                            f"RECURRENCE-ID{rest};{zone}:{day}",
+                            f"DTSTART;{zone}:{day}",
+                            "DURATION:PT2H",
+                        )
                         for day in days
                     )
                     events = [vevent(*series), *moved]
@@ -1405,7 +1740,9 @@ class TestOver:
 
     def test_is_not_looked_into(self) -> None:
         """What is wrong with an event that is over is not told, unless somebody asks for its UID."""
-        body = calendar(vevent(*self.OVER, "RECURRENCE-ID;TZID=Nowhere:20200105T090000"))
+        body = calendar(
+            vevent(*self.OVER, "RECURRENCE-ID;TZID=Nowhere:20200105T090000")
+        )
         assert reading(body).defects == ()
         asked = reading(body, booked=("meeting",))
         assert asked.presence["meeting"] is Presence.QUARANTINED
@@ -1414,12 +1751,16 @@ class TestOver:
     def test_booked_override(self) -> None:
         """An override that is over and booked stands for its date only."""
         body = calendar(vevent(*self.OVER, "RECURRENCE-ID:20200105T090000Z"))
-        assert reading(body, booked=("meeting",)).presence["meeting"] is Presence.DETACHED
+        assert (
+            reading(body, booked=("meeting",)).presence["meeting"] is Presence.DETACHED
+        )
 
     def test_one_part_is_not_over(self) -> None:
         """Where one component of a UID is not over all of them count."""
         moved = vevent("RECURRENCE-ID:20200105T090000Z", *HOUR)
-        said = reading(calendar(vevent(*self.OVER, "RRULE:FREQ=DAILY;UNTIL=20200110"), moved))
+        said = reading(
+            calendar(vevent(*self.OVER, "RRULE:FREQ=DAILY;UNTIL=20200110"), moved)
+        )
         assert keys(said) == ["20200105T090000Z"]
         assert said.presence["meeting"] is Presence.SERIES
 
@@ -1431,6 +1772,7 @@ class TestOver:
     def test_cost(self) -> None:
         """Hundreds of them cost a small part of what hundreds that are not over cost."""
         over, coming = (
-            [calendar(*(vevent(*times, uid=f"{n}") for n in range(300)))] for times in (self.OVER, HOUR)
+            [calendar(*(vevent(*times, uid=f"{n}") for n in range(300)))]
+            for times in (self.OVER, HOUR)
         )
         assert steps(lambda: reading(*over)) < steps(lambda: reading(*coming)) / 4

@@ -56,7 +56,10 @@ def read(
     defects: list[Defect] = []
     notes: set[Note] = set(parser.notes)
     presence: dict[str, Presence | None] = {}
-    answers = {uid: parse_series(uid, pieces, parser, window) for uid, pieces in found.changed.items()}
+    answers = {
+        uid: parse_series(uid, pieces, parser, window)
+        for uid, pieces in found.changed.items()
+    }
     for one in answers.values():
         occurrences += one.occurrences
         defects += one.defects

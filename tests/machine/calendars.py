@@ -73,8 +73,15 @@ class Meeting:
                 f"DTEND:{utc(self.end)}",
                 f"SUMMARY:{self.topic}",
                 "ORGANIZER:mailto:boss@example.com",
-                *(f"ATTENDEE;CUTYPE=ROOM:mailto:room-{room}@example.com" for room in self.rooms),
-                *([self.withdrawn] if self.withdrawn not in ("", CANCELLED_BY_METHOD) else []),
+                *(
+                    f"ATTENDEE;CUTYPE=ROOM:mailto:room-{room}@example.com"
+                    for room in self.rooms
+                ),
+                *(
+                    [self.withdrawn]
+                    if self.withdrawn not in ("", CANCELLED_BY_METHOD)
+                    else []
+                ),
                 *properties,
                 "END:VEVENT",
             ]
@@ -112,14 +119,21 @@ class Event:
                 yield utc(plain.start), self._as_told(self.changed.get(number, plain))
 
     def _as_told(self, meeting: Meeting) -> Meeting:
-        return replace(meeting, withdrawn=CANCELLED_BY_METHOD) if self.told_off else meeting
+        return (
+            replace(meeting, withdrawn=CANCELLED_BY_METHOD)
+            if self.told_off
+            else meeting
+        )
 
     def text(self, uid: str, *, broken: bool = False) -> str:
         """As VEVENTs; a broken one has a start that nobody can read."""
         rule = []
         if self.every:
             rule = [f"RRULE:FREQ=DAILY;INTERVAL={self.every};COUNT={self.count}"]
-            rule += [f"EXDATE:{utc(self.original(number).start)}" for number in sorted(self.left_out)]
+            rule += [
+                f"EXDATE:{utc(self.original(number).start)}"
+                for number in sorted(self.left_out)
+            ]
         main = self.main.text(uid, *rule)
         if broken:
             main = main.replace("DTSTART:", "DTSTART:soon after ")
@@ -197,7 +211,9 @@ class Calendars:
                 path.parent.mkdir(exist_ok=True)
                 if damage and damage.kind == "missing":
                     path.unlink(missing_ok=True)
-                    if len(names) > 1:  # a directory without its files; its absence is what proves nothing
+                    if (
+                        len(names) > 1
+                    ):  # a directory without its files; its absence is what proves nothing
                         self._remove_directory(path.parent)
                         break
                 elif damage and damage.kind == AWAY.kind:
@@ -240,7 +256,12 @@ class Calendars:
     # What is heard of it
 
     def hear(
-        self, sources: Iterable[str], now: datetime, *, certain: bool, booked: Mapping[str, set[str]]
+        self,
+        sources: Iterable[str],
+        now: datetime,
+        *,
+        certain: bool,
+        booked: Mapping[str, set[str]],
     ) -> dict[str, Heard]:
         """What can be understood of these sources now, and with that what is believed from now on.
 
@@ -252,7 +273,9 @@ class Calendars:
             self._count(source, certain=certain and mine.complete)
         for source, mine in heard.items():
             elsewhere: dict[Key, int] = {}
-            for key, meeting in (pair for other in heard.values() for pair in other.meetings.items()):
+            for key, meeting in (
+                pair for other in heard.values() for pair in other.meetings.items()
+            ):
                 elsewhere[key] = max(meeting.revision, elsewhere.get(key, 0))
             emptied = not booked.get(source, set()) & (mine.uids | mine.unclear)
             self._believe(source, mine, elsewhere, certain=certain, emptied=emptied)
@@ -281,7 +304,9 @@ class Calendars:
                 if damage and uid == damage.uid:
                     heard.unclear.add(uid)
                 else:
-                    heard.meetings |= {(uid, date): meeting for date, meeting in event.dates()}
+                    heard.meetings |= {
+                        (uid, date): meeting for date, meeting in event.dates()
+                    }
         return heard
 
     def _miss(self, heard: Heard, source: str, name: str, away: timedelta) -> None:
@@ -290,7 +315,9 @@ class Calendars:
         lost = {uid for uid, _ in memory.believed if file_of(source, uid) == name}
         if away < FILE_GRACE:
             heard.unclear |= lost
-        elif memory.held.get(name, 0) > 1 or all(self.damage.get(other) == AWAY for other in FILES[source]):
+        elif memory.held.get(name, 0) > 1 or all(
+            self.damage.get(other) == AWAY for other in FILES[source]
+        ):
             heard.asked |= lost
 
     def _count(self, source: str, *, certain: bool) -> None:
@@ -302,7 +329,13 @@ class Calendars:
                 held[name] = now if certain else min(now, held.get(name, now))
 
     def _believe(
-        self, source: str, heard: Heard, elsewhere: Mapping[Key, int], *, certain: bool, emptied: bool
+        self,
+        source: str,
+        heard: Heard,
+        elsewhere: Mapping[Key, int],
+        *,
+        certain: bool,
+        emptied: bool,
     ) -> None:
         """What is not there any more is believed until it was told, or shown often enough.
 
@@ -319,11 +352,17 @@ class Calendars:
             missed[key] += 1
             told = key[0] in heard.uids
             asked = key[0] in heard.asked
-            superseded = key in elsewhere and (emptied or asked or elsewhere[key] >= believed[key].revision)
+            superseded = key in elsewhere and (
+                emptied or asked or elsewhere[key] >= believed[key].revision
+            )
             shown = missed[key] >= CONFIRMATIONS[source] and not asked
             if told or superseded or shown:
                 del believed[key]
-        for key in [key for key in missed if (certain and key in heard.meetings) or key not in believed]:
+        for key in [
+            key
+            for key in missed
+            if (certain and key in heard.meetings) or key not in believed
+        ]:
             del missed[key]
 
     # What it asks for
@@ -335,7 +374,11 @@ class Calendars:
         """
         return newest(
             (
-                {(uid, date): meeting for uid, event in events.items() for date, meeting in event.dates()}
+                {
+                    (uid, date): meeting
+                    for uid, event in events.items()
+                    for date, meeting in event.dates()
+                }
                 for events in map(self.events.__getitem__, sources)
             ),
             now,
@@ -346,13 +389,17 @@ class Calendars:
         return newest((self.memory[source].believed for source in sources), now)
 
 
-def newest(copies: Iterable[Mapping[Key, Meeting]], now: datetime) -> dict[Key, Meeting]:
+def newest(
+    copies: Iterable[Mapping[Key, Meeting]], now: datetime
+) -> dict[Key, Meeting]:
     """Of each meeting the copy with the highest revision of those that are not over."""
     found: dict[Key, Meeting] = {}
     for each in copies:
         for key, meeting in each.items():
             rival = found.get(key)
-            if meeting.end > now and (rival is None or meeting.revision > rival.revision):
+            if meeting.end > now and (
+                rival is None or meeting.revision > rival.revision
+            ):
                 found[key] = meeting
     return found
 

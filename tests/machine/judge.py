@@ -51,7 +51,9 @@ class Judge:
         self.edits: Counter[Key] = Counter()
         self.touched: dict[str, Touched] = {}
         self.planned: dict[Key, Meeting] = {}  # what the cycles went by
-        self.held: dict[str, set[str]] = {}  # reservations by the checksum under which they were held
+        self.held: dict[
+            str, set[str]
+        ] = {}  # reservations by the checksum under which they were held
         self.approved: set[str] = set()
         self.put_back = False  # an old ledger, or none
         self.unrecognised = False  # one that could not be told from the present one
@@ -67,7 +69,11 @@ class Judge:
     def note_edits(self, before: dict[Key, Meeting]) -> None:
         """The calendars say something else now than before."""
         after = self.truth()
-        self.edits.update(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        self.edits.update(
+            key
+            for key in before.keys() | after.keys()
+            if before.get(key) != after.get(key)
+        )
 
     def note_touch(self, number: str, *, ended: str = "") -> None:
         """A person did something to a reservation; to one that had ended before it means nothing more."""
@@ -79,7 +85,11 @@ class Judge:
         return number in self.touched and self.touched[number].ended != ""
 
     def _note_touch(
-        self, number: str, booking: Booking | None, planned: Mapping[Key, Meeting], ended: str
+        self,
+        number: str,
+        booking: Booking | None,
+        planned: Mapping[Key, Meeting],
+        ended: str,
     ) -> None:
         key = _key(booking) if booking else None
         self.touched[number] = Touched(
@@ -96,7 +106,9 @@ class Judge:
     def note_settled(self, booking: Booking, *, again: bool) -> None:
         """A person decided about a reservation that is gone with many others."""
         number = booking.reservation_id or ""
-        self._note_touch(number, booking, self.planned, "wanted again" if again else "given up")
+        self._note_touch(
+            number, booking, self.planned, "wanted again" if again else "given up"
+        )
 
     def note_other_ledger(self, *, recognised: bool) -> None:
         """An old ledger was put back, or there is none; whether the program can tell."""
@@ -109,12 +121,18 @@ class Judge:
     def bookings(self) -> dict[str, Booking]:
         """The bookings that hold or held a reservation, by its id."""
         with self.world.ledger() as ledger:
-            return {b.reservation_id: b for b in ledger.bookings.all() if b.reservation_id}
+            return {
+                b.reservation_id: b for b in ledger.bookings.all() if b.reservation_id
+            }
 
     def ours(self) -> Reservations:
         """Our live reservations."""
         everything = self.world.reservations()
-        return {i: r for i, r in everything.items() if r["creator"] != STRANGER and r["status"] in LIVE}
+        return {
+            i: r
+            for i, r in everything.items()
+            if r["creator"] != STRANGER and r["status"] in LIVE
+        }
 
     # After each cycle
 
@@ -126,15 +144,23 @@ class Judge:
         condemned = {i for i, b in known.items() if b.state is BookingState.CANCELLING}
         done = cycle()
         report = done.report
-        planned = report is not None and report.error is None and rules.mode != "observe"
+        planned = (
+            report is not None and report.error is None and rules.mode != "observe"
+        )
         booked = _shown(known.values())
-        heard = self.calendars.hear(rules.sources, self.world.now, certain=planned, booked=booked)
+        heard = self.calendars.hear(
+            rules.sources, self.world.now, certain=planned, booked=booked
+        )
         meant_before = self.planned
         if planned and report:
             self._note_plan(known, left=bool(report.left))
         if report and report.plan and report.plan.held_checksum:
-            self.held[report.plan.held_checksum] = {b.reservation_id or "" for b in report.plan.held}
-        self.delivered_twice |= any(fault.startswith("duplicate") for fault in done.trouble.faults)
+            self.held[report.plan.held_checksum] = {
+                b.reservation_id or "" for b in report.plan.held
+            }
+        self.delivered_twice |= any(
+            fault.startswith("duplicate") for fault in done.trouble.faults
+        )
         after = self.world.reservations()
         released = {i for i, r in after.items() if _released(r)} - {
             i for i, r in before.items() if _released(r)
@@ -167,7 +193,9 @@ class Judge:
         """Nothing fails unless something was made to fail."""
         if not done.trouble.faults and done.trouble.hold_up is None:
             assert done.error is None
-            assert done.killed or (done.report is not None and done.report.error is None)
+            assert done.killed or (
+                done.report is not None and done.report.error is None
+            )
 
     def _check_mode(self, done: Cycle) -> None:
         allowed = {
@@ -199,7 +227,11 @@ class Judge:
         assert [mark for mark, count in marks.items() if count > 1] == []
 
     def _check_cancels(
-        self, done: Cycle, condemned: set[str], heard: dict[str, Heard], known: Reservations
+        self,
+        done: Cycle,
+        condemned: set[str],
+        heard: dict[str, Heard],
+        known: Reservations,
     ) -> None:
         """Each cancel rests on what an attentive person believes by now, or on a person's word.
 
@@ -215,11 +247,22 @@ class Judge:
                 assert number in self.approved
             else:
                 meeting = belief.get(key)
-                too_early = booking.reason is Reason.TOO_EARLY and not self._near(meeting)
-                assert too_early or not self._wanted(meeting, booking.room_id), (booking, meeting)
-                told = [name for name in rules.sources if key in self.calendars.memory[name].told_of]
+                too_early = booking.reason is Reason.TOO_EARLY and not self._near(
+                    meeting
+                )
+                assert too_early or not self._wanted(meeting, booking.room_id), (
+                    booking,
+                    meeting,
+                )
+                told = [
+                    name
+                    for name in rules.sources
+                    if key in self.calendars.memory[name].told_of
+                ]
                 assert told, "somebody must have shown it, else a person decides"
-                assert any(heard[name].complete or heard[name].uids for name in told), "nobody spoke"
+                assert any(heard[name].complete or heard[name].uids for name in told), (
+                    "nobody spoke"
+                )
             condemned.add(number)
             if booking.evidence is Evidence.SHOWN:
                 self.shown.append((self.world.now, booking.source))
@@ -227,9 +270,15 @@ class Judge:
         for number in set(done.cancelled) - condemned:
             assert self.world.rules.marker, "without marks nothing is there twice"
             superfluous = known[number]
-            assert any(self._twins(known[i], superfluous) for i in known if int(i) < int(number)), superfluous
+            assert any(
+                self._twins(known[i], superfluous)
+                for i in known
+                if int(i) < int(number)
+            ), superfluous
 
-    def _check_told(self, done: Cycle, condemned: set[str], known: Mapping[str, Booking]) -> None:
+    def _check_told(
+        self, done: Cycle, condemned: set[str], known: Mapping[str, Booking]
+    ) -> None:
         """What one source tells to cancel in one cycle is little, or a person released it."""
         told = Counter(
             booking.source
@@ -237,8 +286,14 @@ class Judge:
             if number not in condemned and booking.evidence is Evidence.TOLD
         )
         for name, count in told.items():
-            held = [b for b in known.values() if b.source == name and b.state in HOLDING_STATES]
-            assert count <= max(TOLD_FLOOR, 0.5 * len(held)), "more than may be told at once"
+            held = [
+                b
+                for b in known.values()
+                if b.source == name and b.state in HOLDING_STATES
+            ]
+            assert count <= max(TOLD_FLOOR, 0.5 * len(held)), (
+                "more than may be told at once"
+            )
 
     def _twins(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
         """Whether two reservations are of one meeting, as far as a ledger that knows neither can tell."""
@@ -246,12 +301,18 @@ class Judge:
         return same_mark or (self.put_back and _content(one) == _content(other))
 
     def _check_budget(self, done: Cycle, heard: dict[str, Heard]) -> None:
-        shown = Counter(b.source for b in done.intents.values() if b.evidence is Evidence.SHOWN)
-        recent = Counter(name for at, name in self.shown if at > self.world.now - timedelta(hours=24))
+        shown = Counter(
+            b.source for b in done.intents.values() if b.evidence is Evidence.SHOWN
+        )
+        recent = Counter(
+            name for at, name in self.shown if at > self.world.now - timedelta(hours=24)
+        )
         for name, count in shown.items():
             known = len(self.bookings())
             assert recent[name] <= max(3, 0.3 * known), "more than the budget"
-            assert name not in heard or heard[name].uids or count <= 2, "an empty calendar is a question"
+            assert name not in heard or heard[name].uids or count <= 2, (
+                "an empty calendar is a question"
+            )
 
     def _wanted(self, meeting: Meeting | None, room_id: str | None) -> bool:
         """Whether a meeting asks for a room (None: for no room)."""
@@ -261,19 +322,28 @@ class Judge:
 
     def _near(self, meeting: Meeting | None) -> bool:
         """Whether the tenant lets it be booked by now."""
-        return meeting is not None and meeting.start < self.world.now + BOOKABLE - timedelta(hours=2)
+        return (
+            meeting is not None
+            and meeting.start < self.world.now + BOOKABLE - timedelta(hours=2)
+        )
 
     def _is_outdated(self, key: Key) -> bool:
         """Whether the newest copy of an event has it without a date, which an older copy still shows."""
         shown = (self.calendars.events[source] for source in self.world.rules.sources)
         copies = [events[key[0]] for events in shown if key[0] in events]
         said = [dict(event.dates()) for event in copies]
-        newest = max(said, key=lambda dates: max((m.revision for m in dates.values()), default=0))
+        newest = max(
+            said, key=lambda dates: max((m.revision for m in dates.values()), default=0)
+        )
         return key[1] not in newest
 
     def _room_ids(self, meeting: Meeting) -> list[str | None]:
         """What the configuration makes of its rooms: those that it knows, else none."""
-        known = [self.world.rooms[room] for room in meeting.rooms if room in self.world.rules.rooms]
+        known = [
+            self.world.rooms[room]
+            for room in meeting.rooms
+            if room in self.world.rules.rooms
+        ]
         return [*known] or [None]
 
     # When all is well again
@@ -306,7 +376,9 @@ class Judge:
         everything = self.world.reservations()
         for key, meeting, room_id in missing:
             records = [b for b in current if _key(b) == key]
-            assert any(self._excused(b, meeting, room_id, everything) for b in records), (
+            assert any(
+                self._excused(b, meeting, room_id, everything) for b in records
+            ), (
                 "not booked",
                 key,
                 meeting,
@@ -314,7 +386,9 @@ class Judge:
                 [(b, everything.get(b.reservation_id or "")) for b in records],
             )
         unknown = 0
-        for number, reservation in sorted(live.items(), key=lambda one: one[0] not in self.touched):
+        for number, reservation in sorted(
+            live.items(), key=lambda one: one[0] not in self.touched
+        ):
             if not spare[_content(reservation)]:
                 continue
             spare[_content(reservation)] -= 1
@@ -323,12 +397,16 @@ class Judge:
                 assert self.put_back, ("nobody's", reservation)
                 unknown += 1
             else:
-                assert booking.reason is Reason.ROOM_CONFLICT or self._person_decides(booking), (
+                assert booking.reason is Reason.ROOM_CONFLICT or self._person_decides(
+                    booking
+                ), (
                     "not as the calendar has it",
                     reservation,
                     booking,
                 )
-        assert unknown <= left_over or not self.world.rules.marker, "what is nobody's is told"
+        assert unknown <= left_over or not self.world.rules.marker, (
+            "what is nobody's is told"
+        )
         self._check_ledger(current)
         self._check_respect(live, by_id)
 
@@ -362,10 +440,17 @@ class Judge:
         )
         for key, count in given_up.items():
             assert key is not None  # those without are not counted
-            assert having[key] + count <= len(self._room_ids(truth[key])), ("booked again", key)
+            assert having[key] + count <= len(self._room_ids(truth[key])), (
+                "booked again",
+                key,
+            )
 
     def _excused(
-        self, booking: Booking, meeting: Meeting, room_id: str | None, everything: Reservations
+        self,
+        booking: Booking,
+        meeting: Meeting,
+        room_id: str | None,
+        everything: Reservations,
     ) -> bool:
         """Whether there is a good reason why a meeting has no reservation, or another one."""
         if booking.reason is Reason.ROOM_CONFLICT:
@@ -393,7 +478,9 @@ class Judge:
         meant = self.truth().get(key)
         if meant != touched.meant and self.edits[key] != touched.edits:
             return False  # the calendar's own event changed since
-        begun = booking.spec.start <= self.world.now or (meant is not None and meant.start <= self.world.now)
+        begun = booking.spec.start <= self.world.now or (
+            meant is not None and meant.start <= self.world.now
+        )
         return begun or not self._fought(touched)
 
     def _fought(self, touched: Touched) -> bool:
@@ -411,7 +498,11 @@ class Judge:
     def rejected(self, booking: Booking) -> bool:
         """Whether an approver rejected it."""
         touched = self.touched.get(booking.reservation_id or "")
-        return booking.state is BookingState.REFUSED and touched is not None and touched.ended == "rejected"
+        return (
+            booking.state is BookingState.REFUSED
+            and touched is not None
+            and touched.ended == "rejected"
+        )
 
 
 def _shown(bookings: Iterable[Booking]) -> dict[str, set[str]]:

@@ -41,7 +41,11 @@ def at(day: int, hour: int) -> datetime:
 
 def live(world: World) -> set[tuple[str, str]]:
     """What is booked: topic and the last digit of the room."""
-    return {(r["topic"], r["room_id"][-1:]) for r in world.reservations().values() if r["status"] == 1}
+    return {
+        (r["topic"], r["room_id"][-1:])
+        for r in world.reservations().values()
+        if r["status"] == 1
+    }
 
 
 def cycle(world: World, calendars: Calendars, *faults: str) -> None:
@@ -50,7 +54,9 @@ def cycle(world: World, calendars: Calendars, *faults: str) -> None:
     world.cycle(Trouble(faults), force=True)
 
 
-def test_an_update_in_doubt_of_what_a_person_cancelled_is_settled(world: World, calendars: Calendars) -> None:
+def test_an_update_in_doubt_of_what_a_person_cancelled_is_settled(
+    world: World, calendars: Calendars
+) -> None:
     """The calendar changed after the person's cancel, so the meeting is booked anew."""
     meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
     calendars.events["one"]["x"] = Event(meeting)
@@ -64,18 +70,26 @@ def test_an_update_in_doubt_of_what_a_person_cancelled_is_settled(world: World, 
     assert live(world) == {("x 2", "1")}
 
 
-def test_two_bookings_of_a_room_do_not_follow_one_meeting(world: World, calendars: Calendars) -> None:
+def test_two_bookings_of_a_room_do_not_follow_one_meeting(
+    world: World, calendars: Calendars
+) -> None:
     """A series in one room turns into one whose dates want two others."""
-    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, ("blue",), 1), every=1, count=4)
+    calendars.events["one"]["x"] = Event(
+        Meeting("x", at(2, 9), 60, ("blue",), 1), every=1, count=4
+    )
     cycle(world, calendars)
-    calendars.events["one"]["x"] = Event(Meeting("x", at(4, 10), 60, ("red", "green"), 2), every=1, count=2)
+    calendars.events["one"]["x"] = Event(
+        Meeting("x", at(4, 10), 60, ("red", "green"), 2), every=1, count=2
+    )
     cycle(world, calendars)
     cycle(world, calendars)
     assert live(world) == {("x 2", "1"), ("x 2", "2")}
     assert len([r for r in world.reservations().values() if r["status"] == 1]) == 4
 
 
-def test_a_former_uid_is_given_to_another_event(world: World, calendars: Calendars) -> None:
+def test_a_former_uid_is_given_to_another_event(
+    world: World, calendars: Calendars
+) -> None:
     """The booking that followed its event to a new UID is not taken for one of the old UID."""
     meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
     calendars.events["one"] = {"x": Event(meeting)}
@@ -92,17 +106,28 @@ def test_a_former_uid_is_given_to_another_event(world: World, calendars: Calenda
 def two_bookings() -> tuple[list[Reservation], list[Booking]]:
     """The reservations of one occurrence in two rooms, and the bookings that hold them."""
     wanted = meetings(occurrence("x", 1, rooms="a, b"))
-    there = [marked(str(100 + number), meeting, number) for number, meeting in enumerate(wanted)]
-    return there, [replace(b, row=row) for row, b in enumerate(adopt(there, wanted), start=1)]
+    there = [
+        marked(str(100 + number), meeting, number)
+        for number, meeting in enumerate(wanted)
+    ]
+    return there, [
+        replace(b, row=row) for row, b in enumerate(adopt(there, wanted), start=1)
+    ]
 
 
 def test_a_mark_has_one_record() -> None:
     """A reservation that stands in another room than the record of its mark takes that record over."""
     (first, second), (known, _) = two_bookings()
     refused = replace(
-        known, state=BookingState.REFUSED, reservation_id=None, pending=known.content, content=None
+        known,
+        state=BookingState.REFUSED,
+        reservation_id=None,
+        pending=known.content,
+        content=None,
     )
-    (adopted,) = sorted_out([replace(first, room_id=second.room_id)], [], refused).adopted
+    (adopted,) = sorted_out(
+        [replace(first, room_id=second.room_id)], [], refused
+    ).adopted
     assert (adopted.row, adopted.reservation_id) == (refused.row, "100")
     assert (adopted.room_id, adopted.spec.room_id) == (first.room_id, second.room_id)
 
@@ -117,11 +142,18 @@ def test_bookings_that_a_person_put_into_one_room_are_no_duplicates() -> None:
 def test_one_mark_in_two_rooms_is_no_duplicate() -> None:
     """Of two reservations with one mark in two rooms, one may be somebody's copy: it is a stray and stays."""
     (first, second), known = two_bookings()
-    found = sorted_out([first, replace(second, description=first.description)], [], known[0])
-    assert (found.duplicates, [stray.reservation_id for stray in found.strays]) == ((), ["101"])
+    found = sorted_out(
+        [first, replace(second, description=first.description)], [], known[0]
+    )
+    assert (found.duplicates, [stray.reservation_id for stray in found.strays]) == (
+        (),
+        ["101"],
+    )
 
 
-def test_a_lost_ledger_looks_as_far_as_it_books(world: World, calendars: Calendars) -> None:
+def test_a_lost_ledger_looks_as_far_as_it_books(
+    world: World, calendars: Calendars
+) -> None:
     """A meeting that moved nearer while the ledger was lost is found where it was booked."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(5, 9), 60, (), 1))
     cycle(world, calendars)
@@ -131,7 +163,9 @@ def test_a_lost_ledger_looks_as_far_as_it_books(world: World, calendars: Calenda
     assert [r["topic"] for r in world.reservations().values()] == ["x 2"]
 
 
-def test_a_lost_ledger_remembers_what_it_could_not_read(world: World, calendars: Calendars) -> None:
+def test_a_lost_ledger_remembers_what_it_could_not_read(
+    world: World, calendars: Calendars
+) -> None:
     """A source that cannot be read when the ledger is lost finds its reservations when it is mended."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, (), 1))
     cycle(world, calendars)
@@ -150,7 +184,9 @@ def test_a_create_in_doubt_that_was_moved_to_the_other_room_keeps_its_place(
     world: World, calendars: Calendars
 ) -> None:
     """A person puts both reservations of a meeting into one room before the answer to one is known."""
-    calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, ("red", "green"), 1))
+    calendars.events["one"]["x"] = Event(
+        Meeting("x", at(2, 9), 60, ("red", "green"), 1)
+    )
     calendars.write()
     world.cycle(Trouble(hold_up=HoldUp(write=2, arrives=True, killed=True)))
     world.deliver(world.letters[0])
@@ -162,7 +198,9 @@ def test_a_create_in_doubt_that_was_moved_to_the_other_room_keeps_its_place(
     assert live(world) == {("x 1", "1"), ("x 1", "2")}
 
 
-def test_a_meeting_that_is_over_waits_for_its_new_date(world: World, calendars: Calendars) -> None:
+def test_a_meeting_that_is_over_waits_for_its_new_date(
+    world: World, calendars: Calendars
+) -> None:
     """An event that took place and is moved farther ahead than the tenant lets book waits in a new record."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(1, 9), 60, ("red",), 1))
     cycle(world, calendars)
@@ -170,17 +208,24 @@ def test_a_meeting_that_is_over_waits_for_its_new_date(world: World, calendars: 
     calendars.events["one"]["x"] = Event(Meeting("x", at(9, 9), 60, ("red",), 2))
     cycle(world, calendars)
     with world.ledger() as ledger:
-        assert [(b.state, b.spec.topic) for b in ledger.bookings.current()] == [(BookingState.WAITING, "x 2")]
+        assert [(b.state, b.spec.topic) for b in ledger.bookings.current()] == [
+            (BookingState.WAITING, "x 2")
+        ]
 
 
-def test_a_booking_follows_its_series_to_a_date_that_is_over(world: World, calendars: Calendars) -> None:
+def test_a_booking_follows_its_series_to_a_date_that_is_over(
+    world: World, calendars: Calendars
+) -> None:
     """One date took place and is set anew, the other one is left out: its reservation goes to the first."""
     meeting = Meeting("x", at(1, 9), 60, ("red",), 1)
     calendars.events["one"]["x"] = Event(meeting, every=1, count=2)
     cycle(world, calendars)
     world.pass_time(at(1, 10) - world.now)
     calendars.events["one"]["x"] = Event(
-        meeting, every=1, count=1, changed={0: replace(meeting, start=at(3, 9), revision=2)}
+        meeting,
+        every=1,
+        count=1,
+        changed={0: replace(meeting, start=at(3, 9), revision=2)},
     )
     cycle(world, calendars)
     with world.ledger() as ledger:
@@ -188,7 +233,9 @@ def test_a_booking_follows_its_series_to_a_date_that_is_over(world: World, calen
     assert len(world.reservations()) == 2
 
 
-def test_a_lost_ledger_gives_no_mark_of_the_day_anew(world: World, calendars: Calendars) -> None:
+def test_a_lost_ledger_gives_no_mark_of_the_day_anew(
+    world: World, calendars: Calendars
+) -> None:
     """A meeting that is over is not taken for the one that a create in doubt made of the same event."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(1, 9), 60, ("red",), 1))
     cycle(world, calendars)
@@ -202,7 +249,9 @@ def test_a_lost_ledger_gives_no_mark_of_the_day_anew(world: World, calendars: Ca
     assert [r["status"] for r in world.reservations().values()] == [1, 1]
 
 
-def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: Calendars) -> None:
+def test_what_a_restored_ledger_does_not_know_is_told(
+    world: World, calendars: Calendars
+) -> None:
     """A reservation that nothing wants and no record has is a leftover, however far ahead of all others."""
     near, far = (Event(Meeting("x", at(day, 9), 60, (), 1)) for day in (1, 6))
     calendars.events["one"]["x"] = near
@@ -217,7 +266,9 @@ def test_what_a_restored_ledger_does_not_know_is_told(world: World, calendars: C
         assert count_leftovers(ledger.facts) == (1, 0)
 
 
-def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path) -> None:
+def test_a_former_reservation_is_not_what_a_lost_answer_was_about(
+    tmp_path: Path,
+) -> None:
     """Without marks content tells: what was cancelled before is not what the create in doubt made."""
     world = World(tmp_path, Rules(marker=False))
     try:
@@ -225,7 +276,9 @@ def test_a_former_reservation_is_not_what_a_lost_answer_was_about(tmp_path: Path
         meeting = Meeting("x", at(2, 9), 60, ("red",), 1)
         calendars.events["one"]["x"] = Event(meeting)
         cycle(world, calendars)
-        calendars.events["one"]["x"] = Event(replace(meeting, withdrawn="STATUS:CANCELLED"))
+        calendars.events["one"]["x"] = Event(
+            replace(meeting, withdrawn="STATUS:CANCELLED")
+        )
         cycle(world, calendars)
         assert not live(world)
         calendars.events["one"]["x"] = Event(meeting)
@@ -252,7 +305,9 @@ def test_a_source_that_comes_back_is_booked_though_it_says_nothing_new(
     assert [r["topic"] for r in world.reservations().values()] == ["x 1"]
 
 
-def test_a_copy_that_is_over_is_no_longer_a_witness(world: World, calendars: Calendars) -> None:
+def test_a_copy_that_is_over_is_no_longer_a_witness(
+    world: World, calendars: Calendars
+) -> None:
     """Of two sources that show a meeting at two times, the one whose time has passed shows it no more."""
     calendars.events["one"]["x"] = Event(Meeting("x", at(2, 9), 60, (), 1))
     calendars.events["three"]["x"] = Event(Meeting("x", at(4, 9), 60, (), 2))

@@ -41,7 +41,18 @@ from tests.machine.test_machine import (
 )
 from tests.machine.world import ROOMS, Rules, Trouble, World
 
-_DRESSES = ("plain", "shuffled", "restamped", "revised", "bare", "folded", "lower", "header", "zone", "mixed")
+_DRESSES = (
+    "plain",
+    "shuffled",
+    "restamped",
+    "revised",
+    "bare",
+    "folded",
+    "lower",
+    "header",
+    "zone",
+    "mixed",
+)
 _ZONE = (
     b"BEGIN:VTIMEZONE\r\nTZID:Office\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n"
     b"TZOFFSETFROM:+0100\r\nTZOFFSETTO:+0100\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n"
@@ -60,10 +71,13 @@ def dressed(body: bytes, dress: str, number: int) -> bytes:
             random.Random(number).shuffle(events)
         case "restamped":
             events = [
-                re.sub(rb"DTSTAMP:\d{8}", b"DTSTAMP:%08d" % (20300101 + number % 28), e) for e in events
+                re.sub(rb"DTSTAMP:\d{8}", b"DTSTAMP:%08d" % (20300101 + number % 28), e)
+                for e in events
             ]
         case "revised":
-            stamp = b"\r\nLAST-MODIFIED:203001%02dT000000Z\r\nSUMMARY" % (number % 28 + 1)
+            stamp = b"\r\nLAST-MODIFIED:203001%02dT000000Z\r\nSUMMARY" % (
+                number % 28 + 1
+            )
             events = [e.replace(b"\r\nSUMMARY", stamp) for e in events]
         case "header":
             head = head.replace(b"VERSION", b"X-WR-CALDESC:%d\r\nVERSION" % number)
@@ -91,7 +105,9 @@ class TwoWays(RuleBasedStateMachine):
         self.revision = 0
         self.names = 0
         self.dress = "plain"
-        self.moved: dict[str, str] = {}  # files of the directory that are gone, or have another name
+        self.moved: dict[
+            str, str
+        ] = {}  # files of the directory that are gone, or have another name
         self.gives_way_after: int | None = None
 
     @initialize(
@@ -110,31 +126,79 @@ class TwoWays(RuleBasedStateMachine):
             self.calendars.events[source][uid] = Event(self.new(uid, start, 60, room))
         self.compare()
 
-    def new(self, title: str, start: datetime, length: int, room: tuple[str, ...], off: str = "") -> Written:
+    def new(
+        self,
+        title: str,
+        start: datetime,
+        length: int,
+        room: tuple[str, ...],
+        off: str = "",
+    ) -> Written:
         self.revision += 1
         return Written(title, start, length, room, self.revision, off)
 
     # What happens
 
-    @rule(source=sources, uid=uids, start=starts, length=minutes, room=rooms, off=withdrawn)
+    @rule(
+        source=sources,
+        uid=uids,
+        start=starts,
+        length=minutes,
+        room=rooms,
+        off=withdrawn,
+    )
     def put_single(
-        self, source: str, uid: str, start: datetime, length: int, room: tuple[str, ...], off: str
+        self,
+        source: str,
+        uid: str,
+        start: datetime,
+        length: int,
+        room: tuple[str, ...],
+        off: str,
     ) -> None:
-        self.calendars.events[source][uid] = Event(self.new(uid, start, length, room, off))
+        self.calendars.events[source][uid] = Event(
+            self.new(uid, start, length, room, off)
+        )
         self.compare()
 
     @rule(
-        source=sources, uid=uids, start=starts, room=rooms, every=st.integers(1, 9), count=st.integers(2, 9)
+        source=sources,
+        uid=uids,
+        start=starts,
+        room=rooms,
+        every=st.integers(1, 9),
+        count=st.integers(2, 9),
     )
     def put_series(
-        self, source: str, uid: str, start: datetime, room: tuple[str, ...], every: int, count: int
+        self,
+        source: str,
+        uid: str,
+        start: datetime,
+        room: tuple[str, ...],
+        every: int,
+        count: int,
     ) -> None:
-        self.calendars.events[source][uid] = Event(self.new(uid, start, 60, room), every, count)
+        self.calendars.events[source][uid] = Event(
+            self.new(uid, start, 60, room), every, count
+        )
         self.compare()
 
-    @rule(data=st.data(), start=starts, room=rooms, off=withdrawn, what=st.integers(0, 4))
-    def edit(self, data: st.DataObject, start: datetime, room: tuple[str, ...], off: str, what: int) -> None:
-        there = [(s, u) for s, events in self.calendars.events.items() for u in sorted(events)]
+    @rule(
+        data=st.data(), start=starts, room=rooms, off=withdrawn, what=st.integers(0, 4)
+    )
+    def edit(
+        self,
+        data: st.DataObject,
+        start: datetime,
+        room: tuple[str, ...],
+        off: str,
+        what: int,
+    ) -> None:
+        there = [
+            (s, u)
+            for s, events in self.calendars.events.items()
+            for u in sorted(events)
+        ]
         if not there:
             return
         source, uid = data.draw(st.sampled_from(there))
@@ -174,10 +238,17 @@ class TwoWays(RuleBasedStateMachine):
         """A calendar that makes new UIDs at each export."""
         self.names += 1
         events = self.calendars.events[source]
-        self.calendars.events[source] = {f"{u[0]}{self.names}": e for u, e in sorted(events.items())}
+        self.calendars.events[source] = {
+            f"{u[0]}{self.names}": e for u, e in sorted(events.items())
+        }
         self.compare()
 
-    @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
+    @rule(
+        name=files,
+        kind=st.sampled_from(DAMAGES),
+        share=st.sampled_from([0.1, 0.5, 0.9]),
+        data=st.data(),
+    )
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
         if do_damage(self.calendars, name, kind, share, data):
             self.compare()
@@ -187,7 +258,10 @@ class TwoWays(RuleBasedStateMachine):
         self.calendars.damage.clear()
         self.compare()
 
-    @rule(name=st.sampled_from(FILES["three"]), there=st.sampled_from(["", "three/other.ics", "as ever"]))
+    @rule(
+        name=st.sampled_from(FILES["three"]),
+        there=st.sampled_from(["", "three/other.ics", "as ever"]),
+    )
     def move_file(self, name: str, there: str) -> None:
         """A file of the directory goes, gets another name, or is back."""
         if there == "as ever":
@@ -208,7 +282,9 @@ class TwoWays(RuleBasedStateMachine):
         what=st.integers(0, 3),
     )
     def configure(self, names: set[str], kept: set[str], mode: str, what: int) -> None:
-        self.world.configure(self.world.rules.edited(what, names=names, kept=kept, mode=mode))
+        self.world.configure(
+            self.world.rules.edited(what, names=names, kept=kept, mode=mode)
+        )
         self.compare()
 
     @rule(after=st.sampled_from([0, 1, 2, None]))
@@ -248,7 +324,9 @@ class TwoWays(RuleBasedStateMachine):
         assert all(count >= 0 for count in at_rest.values()), "a row of its own"
         lasting = {repr(_told(change)) for change in long_way.changes if _lasts(change)}
         assert set(+at_rest) <= lasting, "a row is missing"
-        skipped = [c for c in long_way.changes if isinstance(c, Skip) and not c.needs_person]
+        skipped = [
+            c for c in long_way.changes if isinstance(c, Skip) and not c.needs_person
+        ]
         assert cycle.report.counts["skipped"] == len(skipped)
 
     def _write(self) -> None:
@@ -257,7 +335,9 @@ class TwoWays(RuleBasedStateMachine):
             for name in names:
                 path = self.calendars.folder / name
                 if path.exists() and not self.calendars.damage.get(name):
-                    path.write_bytes(dressed(path.read_bytes(), self.dress, self.revision))
+                    path.write_bytes(
+                        dressed(path.read_bytes(), self.dress, self.revision)
+                    )
         self._move_files()
 
     def _move_files(self) -> None:

@@ -49,7 +49,16 @@ from tests.machine.calendars import (
     file_of,
 )
 from tests.machine.judge import WAITS_FOR_APPROVAL, Judge, ms
-from tests.machine.world import ROOMS, VALIDITY, Cycle, HoldUp, Kill, Rules, Trouble, World
+from tests.machine.world import (
+    ROOMS,
+    VALIDITY,
+    Cycle,
+    HoldUp,
+    Kill,
+    Rules,
+    Trouble,
+    World,
+)
 
 LATE_S = 0.3
 ROUNDS = 15
@@ -59,22 +68,41 @@ files = st.sampled_from([name for names in FILES.values() for name in names])
 uids = st.sampled_from(UIDS)
 starts = st.builds(
     lambda day, hour: FIRST_DAY + timedelta(days=day, hours=hour),
-    st.sampled_from([1, 2, 2, 3, 3, 4, 6, 9, 12]),  # few, so that meetings meet; some are too early yet
+    st.sampled_from(
+        [1, 2, 2, 3, 3, 4, 6, 9, 12]
+    ),  # few, so that meetings meet; some are too early yet
     st.integers(9, 11),
 )
 minutes = st.sampled_from([30, 60, 60, 120])
-rooms = st.sampled_from([(), ("red",), ("red",), ("green",), ("blue",), ("red", "green"), ("green", "blue")])
+rooms = st.sampled_from(
+    [(), ("red",), ("red",), ("green",), ("blue",), ("red", "green"), ("green", "blue")]
+)
 picks = st.integers(0, 11)  # which of those that there are, however many
 withdrawn = st.sampled_from(["", "", "", "STATUS:CANCELLED", "TRANSP:TRANSPARENT"])
 
 _WORK = ("done", "none")
 _OPERATIONS = ("write", "create", "modify", "cancel", "read", "any", "list", "get")
 _KINDS = (
-    *("lost", "closed", "expired", "quota", "unsubscribed", "duplicate", "refuse", "release"),
-    *(f"{kind}:work={work}" for kind in ("error", "gateway", "garbage", "false") for work in _WORK),
+    *(
+        "lost",
+        "closed",
+        "expired",
+        "quota",
+        "unsubscribed",
+        "duplicate",
+        "refuse",
+        "release",
+    ),
+    *(
+        f"{kind}:work={work}"
+        for kind in ("error", "gateway", "garbage", "false")
+        for work in _WORK
+    ),
 )
 faults = st.builds(
-    lambda kind, on, after, times: f"{kind}{',' if ':' in kind else ':'}on={on},after={after},times={times}",
+    lambda kind, on, after, times: (
+        f"{kind}{',' if ':' in kind else ':'}on={on},after={after},times={times}"
+    ),
     st.sampled_from(_KINDS),
     st.sampled_from(_OPERATIONS),
     st.integers(0, 3),
@@ -112,7 +140,9 @@ class Office(RuleBasedStateMachine):
         gives_way_after: int | None,
     ) -> None:
         self.gives_way_after = gives_way_after
-        shared_memory = Path("/dev/shm")  # each commit waits for the disk, and this one is quick
+        shared_memory = Path(
+            "/dev/shm"
+        )  # each commit waits for the disk, and this one is quick
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
         rules = Rules(marker=marker, on_change=on_change, on_cancel=on_cancel)
@@ -126,7 +156,14 @@ class Office(RuleBasedStateMachine):
 
     # Calendars
 
-    def new(self, title: str, start: datetime, length: int, room: tuple[str, ...], off: str = "") -> Meeting:
+    def new(
+        self,
+        title: str,
+        start: datetime,
+        length: int,
+        room: tuple[str, ...],
+        off: str = "",
+    ) -> Meeting:
         self.revision += 1
         return Meeting(title, start, length, room, self.revision, off)
 
@@ -140,26 +177,67 @@ class Office(RuleBasedStateMachine):
             events[uid] = event
         self.judge.note_edits(before)
 
-    @rule(source=sources, uid=uids, start=starts, length=minutes, room=rooms, off=withdrawn)
+    @rule(
+        source=sources,
+        uid=uids,
+        start=starts,
+        length=minutes,
+        room=rooms,
+        off=withdrawn,
+    )
     def put_single(
-        self, source: str, uid: str, start: datetime, length: int, room: tuple[str, ...], off: str
+        self,
+        source: str,
+        uid: str,
+        start: datetime,
+        length: int,
+        room: tuple[str, ...],
+        off: str,
     ) -> None:
         self.put(source, uid, Event(self.new(uid, start, length, room, off)))
 
     @rule(
-        source=sources, uid=uids, start=starts, room=rooms, every=st.integers(1, 3), count=st.integers(2, 5)
+        source=sources,
+        uid=uids,
+        start=starts,
+        room=rooms,
+        every=st.integers(1, 3),
+        count=st.integers(2, 5),
     )
     def put_series(
-        self, source: str, uid: str, start: datetime, room: tuple[str, ...], every: int, count: int
+        self,
+        source: str,
+        uid: str,
+        start: datetime,
+        room: tuple[str, ...],
+        every: int,
+        count: int,
     ) -> None:
         self.put(source, uid, Event(self.new(uid, start, 60, room), every, count))
 
-    @rule(data=st.data(), start=starts, length=minutes, room=rooms, off=withdrawn, what=st.integers(0, 5))
+    @rule(
+        data=st.data(),
+        start=starts,
+        length=minutes,
+        room=rooms,
+        off=withdrawn,
+        what=st.integers(0, 5),
+    )
     def edit(
-        self, data: st.DataObject, start: datetime, length: int, room: tuple[str, ...], off: str, what: int
+        self,
+        data: st.DataObject,
+        start: datetime,
+        length: int,
+        room: tuple[str, ...],
+        off: str,
+        what: int,
     ) -> None:
         """An event moves, changes rooms, is taken back; a series loses a date, is cut short or moved."""
-        there = [(s, u) for s, events in self.calendars.events.items() for u in sorted(events)]
+        there = [
+            (s, u)
+            for s, events in self.calendars.events.items()
+            for u in sorted(events)
+        ]
         if not there:
             return
         source, uid = data.draw(st.sampled_from(there))
@@ -174,11 +252,17 @@ class Office(RuleBasedStateMachine):
                 # An override says more than the series from which it is taken.
                 meeting = self.new(f"{main.title}{number}", start, length, room, off)
                 if event.every:
-                    self.put(source, uid, replace(event, changed={**event.changed, number: meeting}))
+                    self.put(
+                        source,
+                        uid,
+                        replace(event, changed={**event.changed, number: meeting}),
+                    )
                 else:
                     self.put(source, uid, replace(event, main=meeting))
             case 2:
-                self.put(source, uid, replace(event, left_out=event.left_out | {number}))
+                self.put(
+                    source, uid, replace(event, left_out=event.left_out | {number})
+                )
             case 3:
                 self.put(source, uid, replace(event, count=number + 1))
             case 4:
@@ -190,14 +274,26 @@ class Office(RuleBasedStateMachine):
     @rule(data=st.data())
     def exchange(self, data: st.DataObject) -> None:
         """Meetings take each other's rooms, all at once."""
-        there = [(s, u) for s, events in self.calendars.events.items() for u in sorted(events)]
+        there = [
+            (s, u)
+            for s, events in self.calendars.events.items()
+            for u in sorted(events)
+        ]
         if len(there) < 2:
             return
-        chosen = data.draw(st.lists(st.sampled_from(there), min_size=2, max_size=3, unique=True))
+        chosen = data.draw(
+            st.lists(st.sampled_from(there), min_size=2, max_size=3, unique=True)
+        )
         mains = [self.calendars.events[source][uid].main for source, uid in chosen]
-        for (source, uid), main, place in zip(chosen, mains, mains[1:] + mains[:1], strict=True):
-            moved = self.new(main.title, place.start, place.minutes, place.rooms, main.withdrawn)
-            self.put(source, uid, replace(self.calendars.events[source][uid], main=moved))
+        for (source, uid), main, place in zip(
+            chosen, mains, mains[1:] + mains[:1], strict=True
+        ):
+            moved = self.new(
+                main.title, place.start, place.minutes, place.rooms, main.withdrawn
+            )
+            self.put(
+                source, uid, replace(self.calendars.events[source][uid], main=moved)
+            )
 
     @rule(uid=uids, origin=sources, other=sources)
     def share(self, uid: str, origin: str, other: str) -> None:
@@ -237,7 +333,10 @@ class Office(RuleBasedStateMachine):
         """The same event with new revisions."""
         self.revision += 1
         main = replace(event.main, revision=self.revision)
-        changed = {number: replace(each, revision=self.revision) for number, each in event.changed.items()}
+        changed = {
+            number: replace(each, revision=self.revision)
+            for number, each in event.changed.items()
+        }
         return replace(event, main=main, changed=changed, told_off=told_off)
 
     @rule(
@@ -248,7 +347,12 @@ class Office(RuleBasedStateMachine):
         struck=st.lists(faults, max_size=1),
     )
     def stranger_copies(
-        self, which: int, other: str, start: datetime, cancelled: bool, struck: list[str]
+        self,
+        which: int,
+        other: str,
+        start: datetime,
+        cancelled: bool,
+        struck: list[str],
     ) -> None:
         """Somebody writes the UID of a meeting of others into his own calendar, with a higher SEQUENCE."""
         if self.calendars.damage or other not in self.world.rules.sources:
@@ -260,14 +364,19 @@ class Office(RuleBasedStateMachine):
         uid, source = deciding[which % len(deciding)]
         event = self.calendars.events[source][uid]
         rival = Meeting("Rival", start, 60, event.main.rooms, 1000 + self.revision)
-        text = replace(event, main=replace(rival, withdrawn="STATUS:CANCELLED" if cancelled else "")).text(
-            uid
-        )
+        text = replace(
+            event,
+            main=replace(rival, withdrawn="STATUS:CANCELLED" if cancelled else ""),
+        ).text(uid)
         self.calendars.rivals[other] = text.replace("mailto:boss@", "mailto:mallory@")
         self._cycle(self._with(struck))
         self._cycle(Trouble())
-        topics = [reservation["topic"] for reservation in self.world.reservations().values()]
-        assert not any(topic.startswith("Rival") for topic in topics), "a stranger's word counts"
+        topics = [
+            reservation["topic"] for reservation in self.world.reservations().values()
+        ]
+        assert not any(topic.startswith("Rival") for topic in topics), (
+            "a stranger's word counts"
+        )
         del self.calendars.rivals[other]
         self._cycle(Trouble())
 
@@ -277,8 +386,14 @@ class Office(RuleBasedStateMachine):
         found: set[tuple[str, str]] = set()
         for booking in self.judge.bookings().values():
             uid, source = booking.key.uid, booking.source
-            showing = [name for name in configured if uid in self.calendars.events[name]]
-            if booking.state in HOLDING_STATES and showing == [source] and source != other:
+            showing = [
+                name for name in configured if uid in self.calendars.events[name]
+            ]
+            if (
+                booking.state in HOLDING_STATES
+                and showing == [source]
+                and source != other
+            ):
                 found.add((uid, source))
         return sorted(found)
 
@@ -287,11 +402,19 @@ class Office(RuleBasedStateMachine):
         """A file of the directory goes, and stays away until something brings it back."""
         self.calendars.damage[name] = AWAY
 
-    @rule(name=files, kind=st.sampled_from(DAMAGES), share=st.sampled_from([0.1, 0.5, 0.9]), data=st.data())
+    @rule(
+        name=files,
+        kind=st.sampled_from(DAMAGES),
+        share=st.sampled_from([0.1, 0.5, 0.9]),
+        data=st.data(),
+    )
     def damage(self, name: str, kind: str, share: float, data: st.DataObject) -> None:
         do_damage(self.calendars, name, kind, share, data)
 
-    @rule(name=st.sampled_from(FILES["three"]), way=st.sampled_from(["missed", "missed", "not missed"]))
+    @rule(
+        name=st.sampled_from(FILES["three"]),
+        way=st.sampled_from(["missed", "missed", "not missed"]),
+    )
     def file_for_a_moment(self, name: str, way: str) -> None:
         """A file of the directory goes and comes back within its grace; the judge objects to any cancel."""
         if self.calendars.damage or "three" not in self.world.rules.sources:
@@ -304,7 +427,9 @@ class Office(RuleBasedStateMachine):
             self.well = False
             done = self.judge.watch(lambda: self.world.cycle(Trouble()))
             self.well = True
-            assert "cancel" not in done.writes or done.intents, "only what was decided before is cancelled"
+            assert "cancel" not in done.writes or done.intents, (
+                "only what was decided before is cancelled"
+            )
         path.write_bytes(body)
         self._cycle(Trouble())
 
@@ -321,12 +446,16 @@ class Office(RuleBasedStateMachine):
         what=st.integers(0, 3),
     )
     def configure(self, names: set[str], kept: set[str], mode: str, what: int) -> None:
-        self._configure(self.world.rules.edited(what, names=names, kept=kept, mode=mode))
+        self._configure(
+            self.world.rules.edited(what, names=names, kept=kept, mode=mode)
+        )
 
     def _configure(self, rules: Rules) -> None:
         before = self.judge.truth()
         if rules.rooms != self.world.rules.rooms:
-            self.judge.edits.update(before.keys())  # what was decided about a room may not outlive the room
+            self.judge.edits.update(
+                before.keys()
+            )  # what was decided about a room may not outlive the room
         self.world.configure(rules)
         self.judge.note_edits(before)
 
@@ -369,17 +498,25 @@ class Office(RuleBasedStateMachine):
 
     def _settle_vanished(self, *, again: bool) -> bool:
         with self.world.ledger() as ledger:
-            gone = [booking for booking in ledger.bookings.current() if booking.is_vanished]
+            gone = [
+                booking for booking in ledger.bookings.current() if booking.is_vanished
+            ]
             verdict = Verdict.RETRY if again else Verdict.DROP
             for booking in gone:
-                ledger.people.decide(Decision(booking.row, verdict, None, "somebody", self.world.now))
+                ledger.people.decide(
+                    Decision(booking.row, verdict, None, "somebody", self.world.now)
+                )
                 self.judge.note_settled(booking, again=again)
         return bool(gone)
 
     @rule(which=picks, passes=st.sampled_from([True, True, False]))
     def decide(self, which: int, passes: bool) -> None:
         """An approver decides about one of our reservations that waits for it."""
-        waiting = [i for i, r in sorted(self.judge.ours().items()) if r["status"] == WAITS_FOR_APPROVAL]
+        waiting = [
+            i
+            for i, r in sorted(self.judge.ours().items())
+            if r["status"] == WAITS_FOR_APPROVAL
+        ]
         if waiting:
             chosen = waiting[which % len(waiting)]
             self.world.edit_by_hand(chosen, status=1 if passes else 4)
@@ -458,7 +595,11 @@ class Office(RuleBasedStateMachine):
     def cycle_with_faults(self, struck: list[str]) -> None:
         self._cycle(self._with(struck))
 
-    @rule(step=st.integers(1, 30), after=st.booleans(), struck=st.lists(faults, max_size=1))
+    @rule(
+        step=st.integers(1, 30),
+        after=st.booleans(),
+        struck=st.lists(faults, max_size=1),
+    )
     def killed_cycle(self, step: int, after: bool, struck: list[str]) -> None:
         self._cycle(replace(self._with(struck), kill=Kill(step, after)))
 
@@ -468,7 +609,9 @@ class Office(RuleBasedStateMachine):
         self.gives_way_after = after
 
     @rule(write=st.integers(1, 3), arrives=st.booleans(), killed=st.booleans())
-    def cycle_with_a_request_held_up(self, write: int, arrives: bool, killed: bool) -> None:
+    def cycle_with_a_request_held_up(
+        self, write: int, arrives: bool, killed: bool
+    ) -> None:
         self._cycle(Trouble(hold_up=HoldUp(write, arrives, killed)))
 
     @rule(
@@ -482,7 +625,11 @@ class Office(RuleBasedStateMachine):
         if rare == 4:
             self._cycle(Trouble((f"throttled:code={code},on={on},times={times}",)))
 
-    @rule(kind=st.sampled_from(["late", "slow"]), after=st.integers(0, 2), rare=st.integers(0, 4))
+    @rule(
+        kind=st.sampled_from(["late", "slow"]),
+        after=st.integers(0, 2),
+        rare=st.integers(0, 4),
+    )
     def cycle_with_a_late_answer(self, kind: str, after: int, rare: int) -> None:
         """The server itself is late, in real time, which costs time; so it is rare."""
         if rare == 4:
@@ -495,7 +642,11 @@ class Office(RuleBasedStateMachine):
     def _with(self, struck: list[str]) -> Trouble:
         """Without marks two equal reservations cannot be told apart, so nothing is delivered twice."""
         marked = self.world.rules.marker
-        return Trouble(tuple(fault for fault in struck if marked or not fault.startswith("duplicate")))
+        return Trouble(
+            tuple(
+                fault for fault in struck if marked or not fault.startswith("duplicate")
+            )
+        )
 
     def _cycle(self, trouble: Trouble, *, force: bool = False) -> Cycle:
         self.well = False
@@ -532,11 +683,21 @@ class Office(RuleBasedStateMachine):
         self.approve()
         settled = self._settle_vanished(again=True)
         with self.world.ledger() as ledger:
-            refused = [b for b in ledger.bookings.current() if b.in_doubt or b.reason is Reason.REFUSED]
+            refused = [
+                b
+                for b in ledger.bookings.current()
+                if b.in_doubt or b.reason is Reason.REFUSED
+            ]
             stuck = [b for b in refused if not self.judge.rejected(b)]
             for booking in stuck:
-                ledger.people.decide(Decision(booking.row, Verdict.RETRY, None, "somebody", self.world.now))
-            return settled or bool(stuck) or (ledger.facts.get(HELD) or Held()) != Held()
+                ledger.people.decide(
+                    Decision(
+                        booking.row, Verdict.RETRY, None, "somebody", self.world.now
+                    )
+                )
+            return (
+                settled or bool(stuck) or (ledger.facts.get(HELD) or Held()) != Held()
+            )
 
     def teardown(self) -> None:
         """Whatever happened before, it ends well."""
@@ -550,7 +711,9 @@ class Office(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def quick_and_quiet() -> Iterator[None]:
     """Reads are repeated at once, and nothing is logged."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )
     with stamina.set_testing(True, attempts=3):
         yield
     structlog.reset_defaults()
@@ -560,15 +723,23 @@ TestOffice = Office.TestCase
 TestOffice.settings = settings(
     max_examples=examples(4, thorough=30, long=2000),
     stateful_step_count=30,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
 )
 pytestmark = pytest.mark.timeout(4 * 3600)  # a failure takes long to be made short
 
 
-def do_damage(calendars: Calendars, name: str, kind: str, share: float, data: st.DataObject) -> bool:
+def do_damage(
+    calendars: Calendars, name: str, kind: str, share: float, data: st.DataObject
+) -> bool:
     """Damage a file; False if there is nothing in it that this kind could break."""
     source = next(source for source, names in FILES.items() if name in names)
-    there = [uid for uid in sorted(calendars.events[source]) if file_of(source, uid) == name]
+    there = [
+        uid for uid in sorted(calendars.events[source]) if file_of(source, uid) == name
+    ]
     if kind == "broken event" and not there:
         return False
     uid = data.draw(st.sampled_from(there)) if kind == "broken event" else ""

@@ -43,7 +43,11 @@ from tests.conftest import HANG_S
 from tests.machine.calendars import CONFIRMATIONS, FILE_GRACE, FILES, FIRST_DAY
 from tests.sandbox.conftest import Client, room
 
-ROOMS = {"red": "1410148741926678531", "green": "1410148741926678532", "blue": "1410148741926678533"}
+ROOMS = {
+    "red": "1410148741926678531",
+    "green": "1410148741926678532",
+    "blue": "1410148741926678533",
+}
 VALIDITY = timedelta(minutes=5)
 HORIZON = timedelta(days=10)
 STRANGER = "99"
@@ -55,7 +59,12 @@ _EFFECTS = frozenset(
     {
         *_WRITES,
         *("get", "find", "find_within", "rules"),
-        *("bookings.record", "bookings.amend", "bookings.mark_adopted", "bookings.raise_generation"),
+        *(
+            "bookings.record",
+            "bookings.amend",
+            "bookings.mark_adopted",
+            "bookings.raise_generation",
+        ),
         *("facts.set", "sources.record_reading", "prune"),
         *("people.spend_approval", "people.drop_decision"),
         *("worklist.record_scan", "worklist.set_standing", "worklist.remark"),
@@ -64,7 +73,9 @@ _EFFECTS = frozenset(
 )
 _STORES = ("bookings", "sources", "worklist", "people", "published", "facts", "calls")
 
-_ending = ThreadPoolExecutor(2, "ending")  # a server takes a moment to end, and nobody waits for it
+_ending = ThreadPoolExecutor(
+    2, "ending"
+)  # a server takes a moment to end, and nobody waits for it
 
 
 class Killed(BaseException):
@@ -126,13 +137,19 @@ class Rules:
     on_change: str = "accept"
     on_cancel: str = "respect"
 
-    def edited(self, what: int, *, names: Collection[str], kept: Collection[str], mode: str) -> Rules:
+    def edited(
+        self, what: int, *, names: Collection[str], kept: Collection[str], mode: str
+    ) -> Rules:
         """With other sources (0), rooms (1) or another mode (2); otherwise all of these as usual."""
         match what:
             case 0:
-                return replace(self, sources=tuple(name for name in FILES if name in names))
+                return replace(
+                    self, sources=tuple(name for name in FILES if name in names)
+                )
             case 1:
-                return replace(self, rooms=tuple(room for room in ROOMS if room in kept))
+                return replace(
+                    self, rooms=tuple(room for room in ROOMS if room in kept)
+                )
             case 2:
                 return replace(self, mode=mode)
         return self.ordinary()
@@ -161,7 +178,9 @@ class World:
     `rooms` are the ids of all rooms; those `with_approval` are booked when a person approves it.
     """
 
-    def __init__(self, folder: Path, rules: Rules, with_approval: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, rules: Rules, with_approval: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.rules = rules
         self.now = FIRST_DAY + timedelta(hours=8)
@@ -172,7 +191,9 @@ class World:
         sandbox = Sandbox().running()
         self._running = sandbox.__enter__()
         self._stack.callback(lambda: _ending.submit(sandbox.__exit__, None, None, None))
-        self._control = http.client.HTTPConnection(urlsplit(self._running.url).netloc, timeout=HANG_S)
+        self._control = http.client.HTTPConnection(
+            urlsplit(self._running.url).netloc, timeout=HANG_S
+        )
         self._stack.callback(self._control.close)
         self._asked_at = time.monotonic()
         self._courier = self._client(HANG_S)
@@ -199,7 +220,9 @@ class World:
 
     def pass_time(self, much: timedelta) -> None:
         """Let time pass; what is on its way arrives before it no longer can."""
-        while late := [letter for letter in self.letters if letter.until <= self.now + much]:
+        while late := [
+            letter for letter in self.letters if letter.until <= self.now + much
+        ]:
             self.deliver(late[0])
         if much > timedelta(minutes=1):
             self.catch_up()
@@ -226,10 +249,14 @@ class World:
         tenant = Client(self._running)
         tenant.connect()
         approvers = {"approval_type": "anyOneSign", "approval_uids": ["boss"]}
-        setting = tenant.post("/v2.0/iot-03/meeting-settings/approvals", approvers)["result"]
+        setting = tenant.post("/v2.0/iot-03/meeting-settings/approvals", approvers)[
+            "result"
+        ]
         asks = {"reservation_approved": "Y", "approval_process_id": setting}
         return {
-            name: tenant.post("/v2.0/iot-03/meeting-rooms", room(name=name, **asks))["result"]
+            name: tenant.post("/v2.0/iot-03/meeting-rooms", room(name=name, **asks))[
+                "result"
+            ]
             for name in with_approval
         }
 
@@ -292,14 +319,19 @@ on_cancel = "{rules.on_cancel}"
         except Killed:
             seen.killed = True
         self._set_faults()
-        seen.writes = [e["operation"] for e in self._ask("GET", "requests") if e["method"] != "GET"]
+        seen.writes = [
+            e["operation"] for e in self._ask("GET", "requests") if e["method"] != "GET"
+        ]
         if seen.killed:
             self.end_life()
         return seen
 
     def wait_for_what_is_late(self) -> None:
         """Wait until the server has done the work of what it held up."""
-        while any(e["fault"] == "late" and e["code"] is None for e in self._ask("GET", "requests")):
+        while any(
+            e["fault"] == "late" and e["code"] is None
+            for e in self._ask("GET", "requests")
+        ):
             time.sleep(0.02)
 
     def preview(self) -> Plan:
@@ -362,7 +394,9 @@ on_cancel = "{rules.on_cancel}"
         self.end_life()
         self.pass_time(VALIDITY)
         for suffix in ("", "-wal", "-shm"):
-            self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+            self._database.with_name(self._database.name + suffix).unlink(
+                missing_ok=True
+            )
         self._begin_ledger()
         if beside:
             self._beside(self._database).unlink(missing_ok=True)
@@ -392,7 +426,9 @@ on_cancel = "{rules.on_cancel}"
         """Somebody else books a room, if it is free."""
         end = start + timedelta(minutes=minutes)
         place = self.rooms[name]
-        spec = ReservationSpec("Stranger", start, end, place, (STRANGER,), (), False, 0, "", STRANGER)
+        spec = ReservationSpec(
+            "Stranger", start, end, place, (STRANGER,), (), False, 0, "", STRANGER
+        )
         self._set_faults()
         with self._courier.armed():
             try:
@@ -412,7 +448,9 @@ on_cancel = "{rules.on_cancel}"
         """From now on lists show what is true now."""
         if self._lists_show is None:
             self._lists_show = time.time()
-            time.sleep(0.02)  # longer than a list takes, so that it never shows anything later
+            time.sleep(
+                0.02
+            )  # longer than a list takes, so that it never shows anything later
 
     def catch_up(self) -> None:
         """Lists show the present again."""
@@ -429,17 +467,23 @@ on_cancel = "{rules.on_cancel}"
         """A list that lags shows nothing older than what lists caught up with."""
         if not fault.startswith("lag"):
             return fault
-        return f"{fault},seconds={max(0.0, time.time() - self._caught_up_at - 0.005):.3f}"
+        return (
+            f"{fault},seconds={max(0.0, time.time() - self._caught_up_at - 0.005):.3f}"
+        )
 
     def _set_faults(self, *faults: str) -> None:
         ahead_s = self.now.timestamp() - time.time()
-        self._ask("POST", "faults", {"faults": [*faults, f"clock:seconds={ahead_s:.3f}"]})
+        self._ask(
+            "POST", "faults", {"faults": [*faults, f"clock:seconds={ahead_s:.3f}"]}
+        )
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         if time.monotonic() - self._asked_at > IDLE_S:
             self._control.close()  # it opens again by itself
         self._asked_at = time.monotonic()
-        self._control.request(method, f"/sandbox/{path}", None if body is None else json.dumps(body))
+        self._control.request(
+            method, f"/sandbox/{path}", None if body is None else json.dumps(body)
+        )
         answer = self._control.getresponse()
         document = json.load(answer)
         assert answer.status == 200, document
@@ -470,7 +514,9 @@ class _Life:
         self.ledger = Ledger.open(config.state.url, owner=True)
         self._api = world._client(timeout_s)
         self.reconciler = Reconciler(
-            sources=[_source(world.folder, config, name) for name in world.rules.sources],
+            sources=[
+                _source(world.folder, config, name) for name in world.rules.sources
+            ],
             api=cast(Api, _Port(self._api, self._call)),
             ledger=cast(LedgerPort, _Port(self.ledger, self._call)),
             settings=assembly._settings(config),
@@ -493,10 +539,18 @@ class _Life:
         after = self._seen.trouble.gives_way_after
         return after is not None and self._asked > after
 
-    def _call(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...], named: Any) -> Any:
+    def _call(
+        self,
+        name: str,
+        work: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        named: Any,
+    ) -> Any:
         if self._dead:
             raise Killed
-        if name == "pause_s":  # one thing at a time, so that what is found can be repeated
+        if (
+            name == "pause_s"
+        ):  # one thing at a time, so that what is found can be repeated
             return math.inf if arguments[0] else 0.0
         trouble = self._seen.trouble
         self._note(name, arguments)
@@ -528,7 +582,9 @@ class _Life:
 
     def _hold_up(self, hold_up: HoldUp, name: str, arguments: tuple[Any, ...]) -> None:
         world = self._world
-        world.letters.append(Letter(name, arguments, world.now + VALIDITY, hold_up.arrives))
+        world.letters.append(
+            Letter(name, arguments, world.now + VALIDITY, hold_up.arrives)
+        )
         if hold_up.killed:
             self._die()
         raise OutcomeUnknown("the request is held up on its way")
@@ -539,7 +595,9 @@ class _Life:
 
 
 def _source(folder: Path, config: Config, name: str) -> CalendarSource:
-    files = FileSource(name, folder / FILES[name][0].split("/", maxsplit=1)[0], 1_000_000)
+    files = FileSource(
+        name, folder / FILES[name][0].split("/", maxsplit=1)[0], 1_000_000
+    )
     locale = Locale(config.calendar.timezone)
     return CalendarSource(name, files.fetch, locale, confirmations=CONFIRMATIONS[name])
 
@@ -547,7 +605,9 @@ def _source(folder: Path, config: Config, name: str) -> CalendarSource:
 class _Port:
     """A part of the program behind a gate that every call passes; the stores of a ledger are parts of it."""
 
-    def __init__(self, part: object, gate: Callable[..., Any], within: str = "") -> None:
+    def __init__(
+        self, part: object, gate: Callable[..., Any], within: str = ""
+    ) -> None:
         self._part = part
         self._gate = gate
         self._within = within
@@ -559,4 +619,6 @@ class _Port:
         if not callable(found):
             return found
         full_name = f"{self._within}{name}"
-        return lambda *arguments, **named: self._gate(full_name, found, arguments, named)
+        return lambda *arguments, **named: self._gate(
+            full_name, found, arguments, named
+        )

@@ -58,7 +58,10 @@ class Client:
     def connect(self) -> None:
         """Get a token."""
         result = self.get("/v1.0/token", grant_type="1")["result"]
-        self.access_token, self.refresh_token = result["access_token"], result["refresh_token"]
+        self.access_token, self.refresh_token = (
+            result["access_token"],
+            result["refresh_token"],
+        )
 
     def send(
         self,
@@ -82,11 +85,15 @@ class Client:
         pairs = pairs if signed_query is None else signed_query
         url = f"{path}?{pairs}" if pairs else path
         block = "".join(f"{name}:{value}\n" for name, value in signed_headers)
-        text = "\n".join([signed_method or method, hashlib.sha256(body).hexdigest(), block, url])
+        text = "\n".join(
+            [signed_method or method, hashlib.sha256(body).hexdigest(), block, url]
+        )
         token = "" if path.startswith("/v1.0/token") else self.access_token
         message = self.running.client_id + token + t + nonce + text
         key = secret or self.running.client_secret
-        digest = hmac.new(key.encode(), message.encode(), hashlib.sha256).hexdigest().upper()
+        digest = (
+            hmac.new(key.encode(), message.encode(), hashlib.sha256).hexdigest().upper()
+        )
         sent: dict[str, str | None] = {
             "client_id": self.running.client_id,
             "sign": digest,
@@ -100,7 +107,9 @@ class Client:
             **(headers or {}),
         }
         target = f"{path}?{urlencode(query)}" if query else path
-        connection = http.client.HTTPConnection(urlsplit(self.running.url).netloc, timeout=self.timeout)
+        connection = http.client.HTTPConnection(
+            urlsplit(self.running.url).netloc, timeout=self.timeout
+        )
         try:
             kept = {name: value for name, value in sent.items() if value is not None}
             connection.request(method, target, body or None, kept)
@@ -111,7 +120,9 @@ class Client:
 
     def get(self, path: str, **query: object) -> Any:
         """The envelope of a GET."""
-        return self.send("GET", path, query={name: str(value) for name, value in query.items()}).envelope
+        return self.send(
+            "GET", path, query={name: str(value) for name, value in query.items()}
+        ).envelope
 
     def post(self, path: str, body: object) -> Any:
         """The envelope of a POST."""
@@ -127,9 +138,13 @@ class Client:
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The answer of the control side, without a signature."""
-        connection = http.client.HTTPConnection(urlsplit(self.running.url).netloc, timeout=self.timeout)
+        connection = http.client.HTTPConnection(
+            urlsplit(self.running.url).netloc, timeout=self.timeout
+        )
         try:
-            connection.request(method, f"/sandbox/{path}", None if body is None else json.dumps(body))
+            connection.request(
+                method, f"/sandbox/{path}", None if body is None else json.dumps(body)
+            )
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -187,7 +202,9 @@ def room(**fields: object) -> dict[str, object]:
     }
 
 
-def seen_of_the_past(past: int, changed: int, lag: Callable[[float], object], look: Callable[[], T]) -> T:
+def seen_of_the_past(
+    past: int, changed: int, lag: Callable[[float], object], look: Callable[[], T]
+) -> T:
     """Return what a look sees while lists show a time from `past` to before `changed` (epoch ms).
 
     `lag` sets by how many seconds they are behind; time that passes between that and the look moves what
@@ -211,8 +228,13 @@ def start() -> Iterator[Start]:
 
         def begin(*faults: str, **switches: str) -> Client:
             lines: list[str] = []
-            settings = SandboxSettings(faults=tuple(map(parse_fault, faults)), switches=switches)
-            client = Client(stack.enter_context(Sandbox(settings, log=lines.append).running()), lines=lines)
+            settings = SandboxSettings(
+                faults=tuple(map(parse_fault, faults)), switches=switches
+            )
+            client = Client(
+                stack.enter_context(Sandbox(settings, log=lines.append).running()),
+                lines=lines,
+            )
             client.connect()
             return client
 

@@ -47,7 +47,11 @@ def test_no_answer(start: Start, kind: str, made: int) -> None:
         client.post(MEETINGS, meeting())
     assert count(client) == made
     entry = last_entry(client)
-    assert (entry["operation"], entry["fault"], entry["code"]) == ("create", kind, 0 if made else None)
+    assert (entry["operation"], entry["fault"], entry["code"]) == (
+        "create",
+        kind,
+        0 if made else None,
+    )
     assert bool(entry["reservation_id"]) is bool(made)
     client.book()
     assert f"fault={kind} no answer" in "\n".join(client.lines)
@@ -58,7 +62,10 @@ def held_up(client: Client) -> Iterator[None]:
     """A create that is on its way, until what holds it up is removed; its answer is a success."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.post, MEETINGS, meeting())
-        until(lambda: last_entry(client)["operation"] == "create", "the request has arrived")
+        until(
+            lambda: last_entry(client)["operation"] == "create",
+            "the request has arrived",
+        )
         yield
         assert not asked.done()
         client.control("DELETE", "faults")
@@ -96,7 +103,10 @@ def test_late_is_checked_late(start: Start) -> None:
     """What was held up longer than the time window is refused when it arrives."""
     client = start("late:seconds=2,on=create", time_window="600")
     body = json.dumps(meeting()).encode()
-    assert client.send("POST", MEETINGS, body, t=str(now_ms() - 599_000)).envelope["code"] == 1013
+    assert (
+        client.send("POST", MEETINGS, body, t=str(now_ms() - 599_000)).envelope["code"]
+        == 1013
+    )
     assert count(client) == 0
 
 
@@ -105,7 +115,11 @@ def test_error(start: Start, work: str, made: int) -> None:
     """`error` answers code 500, after the work unless told otherwise."""
     client = start(f"error:on=create{work}")
     answer = client.send("POST", MEETINGS, json.dumps(meeting()).encode())
-    assert (answer.status, answer.envelope["code"], answer.envelope["success"]) == (200, 500, False)
+    assert (answer.status, answer.envelope["code"], answer.envelope["success"]) == (
+        200,
+        500,
+        False,
+    )
     assert count(client) == made
 
 
@@ -144,7 +158,9 @@ def test_expired(start: Start) -> None:
     client = start("expired:on=create,times=1")
     assert client.post(MEETINGS, meeting())["code"] == 1010
     assert client.get(MEETINGS)["code"] == 1010
-    client.access_token = client.get(f"/v1.0/token/{client.refresh_token}")["result"]["access_token"]
+    client.access_token = client.get(f"/v1.0/token/{client.refresh_token}")["result"][
+        "access_token"
+    ]
     client.book()
     assert count(client) == 1
 
@@ -177,7 +193,11 @@ def test_clock_within_the_window(start: Start, seconds: int) -> None:
     began = now_ms()
     answer = client.post(MEETINGS, meeting())
     assert began <= answer["t"] - seconds * 1000 <= now_ms()
-    assert began <= client.read(answer["result"])["gmt_create"] - seconds * 1000 <= now_ms()
+    assert (
+        began
+        <= client.read(answer["result"])["gmt_create"] - seconds * 1000
+        <= now_ms()
+    )
 
 
 def test_clock_beyond_the_window(start: Start) -> None:
@@ -186,7 +206,9 @@ def test_clock_beyond_the_window(start: Start) -> None:
     client.control("POST", "faults", {"faults": ["clock:seconds=3600"]})
     answer = client.get(MEETINGS)
     assert answer["code"] == 1013
-    corrected = client.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=str(answer["t"]))
+    corrected = client.send(
+        "GET", "/v1.0/token", query={"grant_type": "1"}, t=str(answer["t"])
+    )
     assert corrected.envelope["success"]
 
 
@@ -246,7 +268,10 @@ def test_release(start: Start) -> None:
     roomless = client.book(**slot)
     client.post(f"{MEETINGS}/{used}/actions/sign-in", {"uid": "1"})
     client.control("POST", "faults", {"faults": ["release:minutes=10"]})
-    ends = [client.read(reservation_id)["end_time"] - begins for reservation_id in (unused, used, roomless)]
+    ends = [
+        client.read(reservation_id)["end_time"] - begins
+        for reservation_id in (unused, used, roomless)
+    ]
     assert ends == [10 * MINUTE, HOUR, HOUR]
     assert client.read(unused)["status"] == 1
 
@@ -257,7 +282,11 @@ class TestCounting:
     @staticmethod
     def struck(client: Client, calls: int) -> list[int]:
         """The numbers of the creates (from 1) that were refused."""
-        return [n for n in range(1, calls + 1) if not client.post(MEETINGS, meeting())["success"]]
+        return [
+            n
+            for n in range(1, calls + 1)
+            if not client.post(MEETINGS, meeting())["success"]
+        ]
 
     @pytest.mark.parametrize(
         ("counts", "struck"),
@@ -278,15 +307,22 @@ class TestCounting:
     def test_groups(self, start: Start) -> None:
         """`read` and `write` mean GET and the others; operations are joined by a plus sign."""
         client = start("refuse:on=write,code=1")
-        assert (client.post(MEETINGS, meeting())["code"], client.list()["total"]) == (1, 0)
-        client.control("POST", "faults", {"faults": ["refuse:on=list+by_participant,code=1"]})
+        assert (client.post(MEETINGS, meeting())["code"], client.list()["total"]) == (
+            1,
+            0,
+        )
+        client.control(
+            "POST", "faults", {"faults": ["refuse:on=list+by_participant,code=1"]}
+        )
         assert client.get(f"{MEETINGS}/participants/1")["code"] == 1
         assert client.get(MEETINGS)["code"] == 1
         client.book()
 
     def test_one_answer_at_a_time(self, start: Start) -> None:
         """Of two faults that replace the answer the first goes first; the other keeps its count."""
-        client = start("refuse:on=create,code=1,times=1", "refuse:on=create,code=2,times=1")
+        client = start(
+            "refuse:on=create,code=1,times=1", "refuse:on=create,code=2,times=1"
+        )
         codes = [client.post(MEETINGS, meeting()).get("code") for _ in range(3)]
         assert codes == [1, 2, None]
 
@@ -319,7 +355,10 @@ def test_every_kind_stands_alone(kind: str) -> None:
         ("explode", "there is no fault 'explode'; the faults are lost, .*release"),
         ("lost:seconds=1", "fault lost takes on, after, every, times as key=value"),
         ("lost:times", "as key=value, got 'times'"),
-        ("lost:on=creat", "on=creat is no operation; the operations are any, read, write, create, .*modify"),
+        (
+            "lost:on=creat",
+            "on=creat is no operation; the operations are any, read, write, create, .*modify",
+        ),
         ("lost:every=0", "every is a whole number from 1, got '0'"),
         ("lost:times=1.5", "times is a whole number"),
         ("slow:seconds=soon", "seconds is a number, got 'soon'"),
@@ -341,6 +380,7 @@ def test_wrong_faults_at_run_time(client: Client) -> None:
     wrongs: list[object] = [{"faults": ["explode"]}, {"faults": "lag"}, []]
     for wrong in wrongs:
         assert re.match(
-            "there is no fault|faults are given as", client.control("POST", "faults", wrong)["error"]
+            "there is no fault|faults are given as",
+            client.control("POST", "faults", wrong)["error"],
         )
     assert len(client.control("GET", "faults")) == 1

@@ -16,9 +16,25 @@ from pathlib import Path
 import pytest
 from tuya_connector import TuyaOpenAPI
 
-from syncd.sandbox import Running, Sandbox, SandboxSettings, SandboxUnusable, parse_fault
+from syncd.sandbox import (
+    Running,
+    Sandbox,
+    SandboxSettings,
+    SandboxUnusable,
+    parse_fault,
+)
 from tests.conftest import HANG_S
-from tests.sandbox.conftest import HOUR, MEETINGS, ROOMS, Client, Start, change, meeting, now_ms, room
+from tests.sandbox.conftest import (
+    HOUR,
+    MEETINGS,
+    ROOMS,
+    Client,
+    Start,
+    change,
+    meeting,
+    now_ms,
+    room,
+)
 
 SERVE = """
 import sys
@@ -32,12 +48,18 @@ serve(SandboxSettings(db=Path(sys.argv[1]) if sys.argv[1:] else None))
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     """The foreground command as a child process, and a client of what its first line names."""
     child = subprocess.Popen(
-        [sys.executable, "-c", SERVE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout is not None
         first = child.stdout.readline()
-        match = re.fullmatch(r"url=(http://127\.0\.0\.1:\d+) client_id=(\w+) client_secret=(\w+)\n", first)
+        match = re.fullmatch(
+            r"url=(http://127\.0\.0\.1:\d+) client_id=(\w+) client_secret=(\w+)\n",
+            first,
+        )
         assert match, first
         yield child, Client(Running(*match.groups()))
     finally:
@@ -53,13 +75,24 @@ def test_official_client(client: Client) -> None:
     assert api.connect()["success"]
     body = meeting(topic="Tee & Köche 🍵", meeting_room_id="7", description="")
     reservation_id = api.post(MEETINGS, body)["result"]
-    assert api.get(f"{MEETINGS}/{reservation_id}")["result"]["topic"] == "Tee & Köche 🍵"
-    query = {"start_time": now_ms(), "end_time": now_ms() + 3 * HOUR, "meeting_room_ids": "7,8"}
+    assert (
+        api.get(f"{MEETINGS}/{reservation_id}")["result"]["topic"] == "Tee & Köche 🍵"
+    )
+    query = {
+        "start_time": now_ms(),
+        "end_time": now_ms() + 3 * HOUR,
+        "meeting_room_ids": "7,8",
+    }
     assert api.get(MEETINGS, {**query, "topic": "Tee & Köche"})["result"]["total"] == 1
     person = f"{MEETINGS}/participants/3"
     assert api.get(person, {**query, "is_creator": True})["result"]["total"] == 1
-    assert api.put(f"{MEETINGS}/{reservation_id}", change(topic="Other"))["result"] is True
-    assert api.put(f"{MEETINGS}/{reservation_id}/status", {"status": "3"})["result"] is True
+    assert (
+        api.put(f"{MEETINGS}/{reservation_id}", change(topic="Other"))["result"] is True
+    )
+    assert (
+        api.put(f"{MEETINGS}/{reservation_id}/status", {"status": "3"})["result"]
+        is True
+    )
     shown = api.get(f"{MEETINGS}/{reservation_id}")["result"]
     assert (shown["topic"], shown["status"]) == ("Other", 3)
     wrong = TuyaOpenAPI(running.url, running.client_id, "another")
@@ -83,7 +116,10 @@ def test_survives_a_kill(tmp_path: Path) -> None:
         client.connect()
         room_id = client.post(ROOMS, room())["result"]
         uid = client.post("/v1.0/iot-03/users", {"name": "Alice"})["result"]
-        client.post("/v2.0/iot-03/meeting-settings/signs", {"enable_sign": "Y", "sign_minute": 5})
+        client.post(
+            "/v2.0/iot-03/meeting-settings/signs",
+            {"enable_sign": "Y", "sign_minute": 5},
+        )
         ids = [client.book(meeting_room_id=str(number)) for number in range(20)]
         before = [client.read(reservation_id) for reservation_id in ids]
         child.send_signal(signal.SIGKILL)
@@ -96,7 +132,10 @@ def test_survives_a_kill(tmp_path: Path) -> None:
         assert int(again.book()) > int(ids[-1])
         assert again.get(f"{ROOMS}/{room_id}")["success"]
         assert again.get(f"/v1.0/iot-03/users/{uid}")["success"]
-        assert again.get("/v2.0/iot-03/meeting-settings/signs")["result"]["sign_minute"] == 5
+        assert (
+            again.get("/v2.0/iot-03/meeting-settings/signs")["result"]["sign_minute"]
+            == 5
+        )
         assert again.get(f"/v1.0/token/{client.refresh_token}")["success"]
 
 
@@ -133,7 +172,9 @@ def test_stops_while_a_request_is_held_up() -> None:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        while not any(entry["operation"] == "list" for entry in client.control("GET", "requests")):
+        while not any(
+            entry["operation"] == "list" for entry in client.control("GET", "requests")
+        ):
             time.sleep(0.01)
     asking.join(timeout=HANG_S)
     assert ended == ["RemoteDisconnected"]
@@ -177,7 +218,10 @@ def test_database_that_cannot_be_used(tmp_path: Path) -> None:
     with Sandbox(SandboxSettings(db=used)).running():
         for file in (text, tmp_path / "missing" / "sandbox.db", used):
             with (
-                pytest.raises(SandboxUnusable, match="name a writable file that no other sandbox has open"),
+                pytest.raises(
+                    SandboxUnusable,
+                    match="name a writable file that no other sandbox has open",
+                ),
                 Sandbox(SandboxSettings(db=file)).running(),
             ):
                 pass
@@ -209,7 +253,13 @@ def test_edit_by_hand(client: Client) -> None:
     """The control side changes any field of a meeting, as a person in Tuya's own programs would."""
     reservation_id = client.book()
     end = now_ms() + 5 * HOUR
-    edit = {"status": 3, "end_time": end, "participants": ["5"], "notice_time": 60, "modifier": "admin"}
+    edit = {
+        "status": 3,
+        "end_time": end,
+        "participants": ["5"],
+        "notice_time": 60,
+        "modifier": "admin",
+    }
     client.control("POST", f"reservations/{reservation_id}", edit)
     shown = client.read(reservation_id)
     assert {name: shown[name] for name in edit} == edit
@@ -229,7 +279,10 @@ def test_wrong_edits(client: Client, edit: object, sentence: str) -> None:
     """An edit that cannot be is refused with a sentence and changes nothing."""
     reservation_id = client.book()
     before = client.read(reservation_id)
-    assert sentence in client.control("POST", f"reservations/{reservation_id}", edit)["error"]
+    assert (
+        sentence
+        in client.control("POST", f"reservations/{reservation_id}", edit)["error"]
+    )
     assert client.read(reservation_id) == before
 
 

@@ -15,7 +15,10 @@ SECRET = "4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC"
 TOKEN = "3f4eda2bdec17232f67c0b188af3eec1"
 NONCE = "5138cc3a9033d69856923fd07b491173"
 T = "1588925778000"
-SIGNED = {"area_id": "29a33e8796834b1efa6", "call_id": "8afdb70ab2ed11eb85290242ac130003"}
+SIGNED = {
+    "area_id": "29a33e8796834b1efa6",
+    "call_id": "8afdb70ab2ed11eb85290242ac130003",
+}
 GRANT = "/v1.0/token?grant_type=1"
 USERS = "/v2.0/apps/schema/users?page_no=1&page_size=50"
 BODY = (
@@ -30,7 +33,15 @@ COMMANDS = b'{"commands":[{"code":"switch_led","value":false}]}'
 
 VECTORS = [
     # the worked example of the sign page
-    ("GET", GRANT, b"", NONCE, True, "", "9E48A3E93B302EEECC803C7241985D0A34EB944F40FB573C7B5C2A82158AF13E"),
+    (
+        "GET",
+        GRANT,
+        b"",
+        NONCE,
+        True,
+        "",
+        "9E48A3E93B302EEECC803C7241985D0A34EB944F40FB573C7B5C2A82158AF13E",
+    ),
     (
         "GET",
         USERS,
@@ -41,7 +52,15 @@ VECTORS = [
         "AE4481C692AA80B25F3A7E12C3A5FD9BBF6251539DD78E565A1A72A508A88784",
     ),
     # the same inputs without signed headers
-    ("GET", GRANT, b"", "", False, "", "7BA26C076E5ECB1E959BE274A0FFB397B2B1865FC7BCED8F1C78AC5653C20CAA"),
+    (
+        "GET",
+        GRANT,
+        b"",
+        "",
+        False,
+        "",
+        "7BA26C076E5ECB1E959BE274A0FFB397B2B1865FC7BCED8F1C78AC5653C20CAA",
+    ),
     (
         "GET",
         USERS,
@@ -105,12 +124,21 @@ VECTORS = [
     ids=[f"V{number}" for number in range(1, 10)],
 )
 def test_vector(
-    method: str, url: str, body: bytes, nonce: str, with_headers: bool, token: str, expected: str
+    method: str,
+    url: str,
+    body: bytes,
+    nonce: str,
+    with_headers: bool,
+    token: str,
+    expected: str,
 ) -> None:
     """The signature is the one that the documentation prints, or that follows from its inputs."""
     block = header_block("area_id:call_id", SIGNED) if with_headers else ""
     path, _, pairs = url.partition("?")
-    query = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs.split("&") if pair)]
+    query = [
+        (name, value)
+        for name, _, value in (pair.partition("=") for pair in pairs.split("&") if pair)
+    ]
     # Backwards: the order on the wire must not matter.
     text = string_to_sign(method, signed_url(path, reversed(query)), body, block)
     assert sign(SECRET, CLIENT_ID, T, nonce, text, token) == expected
@@ -120,7 +148,11 @@ def test_token_result(shared: Client) -> None:
     """A grant is a pair of 32-digit tokens for two hours, in an envelope with t and tid, at HTTP 200."""
     answer = shared.send("GET", "/v1.0/token", query={"grant_type": "1"})
     envelope = answer.envelope
-    assert (answer.status, envelope["success"], envelope["result"]["expire_time"]) == (200, True, 7200)
+    assert (answer.status, envelope["success"], envelope["result"]["expire_time"]) == (
+        200,
+        True,
+        7200,
+    )
     assert re.fullmatch(r"[0-9a-f]{32}", envelope["tid"])
     assert abs(envelope["t"] - now_ms()) < 5000
     assert re.fullmatch(r"[0-9a-f]{32}", envelope["result"]["access_token"])
@@ -131,14 +163,21 @@ def test_signed_headers_and_nonce(shared: Client) -> None:
     """Signature-Headers and nonce take part in the signature."""
     headers = (("area_id", "7"), ("call_id", "8"))
     query = {"grant_type": "1"}
-    assert shared.send("GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers).envelope[
-        "success"
-    ]
+    assert shared.send(
+        "GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers
+    ).envelope["success"]
     tampered = shared.send(
-        "GET", "/v1.0/token", query=query, nonce="n", signed_headers=headers, headers={"area_id": "9"}
+        "GET",
+        "/v1.0/token",
+        query=query,
+        nonce="n",
+        signed_headers=headers,
+        headers={"area_id": "9"},
     )
     assert tampered.envelope["code"] == 1004
-    other_nonce = shared.send("GET", "/v1.0/token", query=query, nonce="n", headers={"nonce": "m"})
+    other_nonce = shared.send(
+        "GET", "/v1.0/token", query=query, nonce="n", headers={"nonce": "m"}
+    )
     assert other_nonce.envelope["code"] == 1004
 
 
@@ -158,7 +197,11 @@ def test_wrong_signature(shared: Client, wrong: dict[str, object]) -> None:
     query = {"start_time": "1", "end_time": "2", "topic": "a, b", "creator": "3"}
     assert shared.send("GET", MEETINGS, query=query).envelope["success"]
     answer = shared.send("GET", MEETINGS, query=query, **wrong)  # type: ignore[arg-type]  # chosen above
-    assert (answer.status, answer.envelope["code"], answer.envelope["success"]) == (200, 1004, False)
+    assert (answer.status, answer.envelope["code"], answer.envelope["success"]) == (
+        200,
+        1004,
+        False,
+    )
     assert "result" not in answer.envelope
 
 
@@ -170,20 +213,35 @@ def test_missing_header(shared: Client, name: str) -> None:
 
 def test_unknown_client(shared: Client) -> None:
     """Another shared id: code 1005."""
-    assert shared.send("GET", MEETINGS, headers={"client_id": "nobody"}).envelope["code"] == 1005
+    assert (
+        shared.send("GET", MEETINGS, headers={"client_id": "nobody"}).envelope["code"]
+        == 1005
+    )
 
 
-@pytest.mark.parametrize(("offset_s", "code"), [(-290, None), (290, None), (-310, 1013), (310, 1013)])
+@pytest.mark.parametrize(
+    ("offset_s", "code"), [(-290, None), (290, None), (-310, 1013), (310, 1013)]
+)
 def test_time_window(shared: Client, offset_s: int, code: int | None) -> None:
     """A `t` more than 300 s from the server's clock: code 1013."""
-    answer = shared.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=str(now_ms() + offset_s * 1000))
+    answer = shared.send(
+        "GET",
+        "/v1.0/token",
+        query={"grant_type": "1"},
+        t=str(now_ms() + offset_s * 1000),
+    )
     assert answer.envelope.get("code") == code
 
 
 @pytest.mark.parametrize("t", ["soon", "1588925778", "-100000000000"])
 def test_time_is_thirteen_digits(shared: Client, t: str) -> None:
     """A `t` that is no 13-digit time: code 1013."""
-    assert shared.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=t).envelope["code"] == 1013
+    assert (
+        shared.send("GET", "/v1.0/token", query={"grant_type": "1"}, t=t).envelope[
+            "code"
+        ]
+        == 1013
+    )
 
 
 def test_tokens_on_business_calls(shared: Client) -> None:
@@ -230,7 +288,12 @@ def test_token_life(start: Start) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1.0/token"), ("DELETE", MEETINGS), ("GET", "/v9/nothing"), ("GET", f"{MEETINGS}/")],
+    [
+        ("POST", "/v1.0/token"),
+        ("DELETE", MEETINGS),
+        ("GET", "/v9/nothing"),
+        ("GET", f"{MEETINGS}/"),
+    ],
 )
 def test_unknown_paths(shared: Client, method: str, path: str) -> None:
     """A wrong method and an unknown path look alike: code 1108 at HTTP 200."""
@@ -240,11 +303,15 @@ def test_unknown_paths(shared: Client, method: str, path: str) -> None:
 
 def test_content_type(shared: Client) -> None:
     """A body that is not announced as JSON: code 1006."""
-    answer = shared.send("POST", MEETINGS, b"{}", headers={"Content-Type": "text/plain"})
+    answer = shared.send(
+        "POST", MEETINGS, b"{}", headers={"Content-Type": "text/plain"}
+    )
     assert answer.envelope["code"] == 1006
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"topic": "\\ud800"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"\xff", b'{"topic": "\\ud800"}', b"[" * 100_000]
+)
 def test_body_is_an_object(shared: Client, body: bytes) -> None:
     """A body that is no JSON object of proper text: code 1109."""
     assert shared.send("POST", MEETINGS, body).envelope["code"] == 1109

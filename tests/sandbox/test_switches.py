@@ -44,7 +44,10 @@ def test_past_start(start: Start) -> None:
 
 def test_advance_limit(start: Start) -> None:
     """`advance_limit` and `advance_limit_roomless` decide where max_day counts."""
-    far: dict[str, object] = {"start_time": now_ms() + 8 * DAY, "end_time": now_ms() + 8 * DAY + HOUR}
+    far: dict[str, object] = {
+        "start_time": now_ms() + 8 * DAY,
+        "end_time": now_ms() + 8 * DAY + HOUR,
+    }
     assert code(start(advance_limit="off"), meeting_room_id="7", **far) is None
     assert code(start(advance_limit_roomless="on"), **far) == 990002
 
@@ -54,7 +57,12 @@ def test_length_limits(start: Start) -> None:
     client = start(length_limits="on")
     begins = now_ms() + HOUR
     codes = [
-        code(client, meeting_room_id=str(room), start_time=begins, end_time=begins + minutes * MINUTE)
+        code(
+            client,
+            meeting_room_id=str(room),
+            start_time=begins,
+            end_time=begins + minutes * MINUTE,
+        )
         for room, minutes in enumerate((29, 30, 300, 301))
     ]
     assert codes == [990002, None, None, 990002]
@@ -79,7 +87,13 @@ def test_opening_hours(start: Start) -> None:
 
     assert codes(start(opening_hours="on")) == [None, None, 990002, 990002, 990002]
     # Kolkata is 5:30 ahead all year: 07:00 UTC is 12:30, 22:00 UTC is 03:30.
-    assert codes(start(opening_hours="on", time_zone="Asia/Kolkata")) == [None, 990002, None, 990002, 990002]
+    assert codes(start(opening_hours="on", time_zone="Asia/Kolkata")) == [
+        None,
+        990002,
+        None,
+        990002,
+        990002,
+    ]
 
 
 def test_weekdays(start: Start) -> None:
@@ -89,8 +103,15 @@ def test_weekdays(start: Start) -> None:
     noon = (now_ms() // DAY + 2) * DAY + 12 * HOUR
     weekday = datetime.fromtimestamp(noon / 1000, UTC).strftime("%A")
     open_days = [day for day in rules["booking_date"] if day != weekday]
-    client.post("/v2.0/iot-03/meeting-settings/reservations", {**rules, "booking_date": open_days})
-    slot: dict[str, object] = {"meeting_room_id": "7", "start_time": noon, "end_time": noon + HOUR}
+    client.post(
+        "/v2.0/iot-03/meeting-settings/reservations",
+        {**rules, "booking_date": open_days},
+    )
+    slot: dict[str, object] = {
+        "meeting_room_id": "7",
+        "start_time": noon,
+        "end_time": noon + HOUR,
+    }
     assert code(client, **slot) == 990002
 
 
@@ -99,7 +120,10 @@ def test_touching_conflicts(start: Start) -> None:
     client = start(touching_conflicts="on")
     begins = now_ms() + HOUR
     client.book(meeting_room_id="7", start_time=begins, end_time=begins + HOUR)
-    slot: dict[str, object] = {"start_time": begins + HOUR, "end_time": begins + 2 * HOUR}
+    slot: dict[str, object] = {
+        "start_time": begins + HOUR,
+        "end_time": begins + 2 * HOUR,
+    }
     assert code(client, meeting_room_id="7", **slot) == 990001
     assert code(client, meeting_room_id="8", **slot) is None
 
@@ -117,9 +141,17 @@ def test_list_window(start: Start) -> None:
     """`list_window` decides which meetings a list holds."""
     client = start()
     base = now_ms() + 10 * HOUR
-    spans = {"before": (-1, 1), "inside": (0, 2), "after": (1, 3), "around": (-1, 3), "next": (2, 3)}
+    spans = {
+        "before": (-1, 1),
+        "inside": (0, 2),
+        "after": (1, 3),
+        "around": (-1, 3),
+        "next": (2, 3),
+    }
     for topic, (first, last) in spans.items():
-        client.book(topic=topic, start_time=base + first * HOUR, end_time=base + last * HOUR)
+        client.book(
+            topic=topic, start_time=base + first * HOUR, end_time=base + last * HOUR
+        )
 
     def topics(window: str) -> set[str]:
         client.control("POST", "switches", {"list_window": window})
@@ -136,7 +168,11 @@ def test_list_order(start: Start) -> None:
     """`list_order` decides how lists are sorted."""
     client = start()
     for hours in (2, 1, 3):
-        client.book(topic=str(hours), start_time=now_ms() + hours * HOUR, end_time=now_ms() + 4 * HOUR)
+        client.book(
+            topic=str(hours),
+            start_time=now_ms() + hours * HOUR,
+            end_time=now_ms() + 4 * HOUR,
+        )
 
     def topics(order: str) -> str:
         client.control("POST", "switches", {"list_order": order})
@@ -170,14 +206,19 @@ def test_page_sizes(start: Start) -> None:
         client.book()
     assert len(client.list()["list"]) == 2
     pages = [client.list(page_size=100, page_no=number) for number in (1, 2)]
-    assert [(len(page["list"]), page["has_more"]) for page in pages] == [(3, True), (2, False)]
+    assert [(len(page["list"]), page["has_more"]) for page in pages] == [
+        (3, True),
+        (2, False),
+    ]
 
 
 def test_topic_match(start: Start) -> None:
     """`topic_match` exact finds whole topics only."""
     client = start(topic_match="exact")
     client.book(topic="Board meeting")
-    assert [client.list(topic=topic)["total"] for topic in ("Board", "Board meeting")] == [0, 1]
+    assert [
+        client.list(topic=topic)["total"] for topic in ("Board", "Board meeting")
+    ] == [0, 1]
 
 
 def test_user_match(start: Start) -> None:
@@ -191,7 +232,9 @@ def test_user_match(start: Start) -> None:
 def test_cancel_cancelled(start: Start, value: str, result: bool) -> None:
     """`cancel_cancelled` decides the result of a second cancel."""
     client = start(cancel_cancelled=value)
-    assert client.put(f"{cancelled(client)}/status", {"status": "3"})["result"] is result
+    assert (
+        client.put(f"{cancelled(client)}/status", {"status": "3"})["result"] is result
+    )
 
 
 def test_cancel_cancelled_refused(start: Start) -> None:
@@ -226,17 +269,28 @@ def test_omitted(start: Start, value: str, kept: bool) -> None:
     """`omitted` decides what becomes of optional fields that a modification leaves out."""
     client = start(omitted=value)
     files = [{"url": "https://example.com/a"}]
-    fields = {"meeting_room_id": "7", "cc_participants": ["9"], "notice_time": 60, "attachments": files}
+    fields = {
+        "meeting_room_id": "7",
+        "cc_participants": ["9"],
+        "notice_time": 60,
+        "attachments": files,
+    }
     reservation_id = client.book(**fields)
     client.put(f"{MEETINGS}/{reservation_id}", change())
     shown = client.read(reservation_id)
-    values = [shown.get(name) for name in ("room_id", "cc_participants", "notice_time", "attachments")]
+    values = [
+        shown.get(name)
+        for name in ("room_id", "cc_participants", "notice_time", "attachments")
+    ]
     assert values == (["7", ["9"], 60, files] if kept else ["", [], None, []])
 
 
 def test_max_attachments(start: Start) -> None:
     """`max_attachments` limits attachments."""
-    assert code(start(max_attachments="0"), attachments=[{"url": "https://example.com"}]) == 1101
+    assert (
+        code(start(max_attachments="0"), attachments=[{"url": "https://example.com"}])
+        == 1101
+    )
 
 
 def test_nonce_repeated(start: Start) -> None:
@@ -244,7 +298,10 @@ def test_nonce_repeated(start: Start) -> None:
 
     def codes(client: Client) -> list[int | None]:
         query = {"grant_type": "1"}
-        answers = [client.send("GET", "/v1.0/token", query=query, nonce=nonce) for nonce in ("a", "a", "b")]
+        answers = [
+            client.send("GET", "/v1.0/token", query=query, nonce=nonce)
+            for nonce in ("a", "a", "b")
+        ]
         return [answer.envelope.get("code") for answer in answers]
 
     assert codes(start()) == [None, None, None]
@@ -262,7 +319,9 @@ def test_token_switches(start: Start) -> None:
 def test_time_window(start: Start) -> None:
     """`time_window` is the width of the check of `t`."""
     client = start(time_window="10")
-    assert client.send("GET", MEETINGS, t=str(now_ms() - 12_000)).envelope["code"] == 1013
+    assert (
+        client.send("GET", MEETINGS, t=str(now_ms() - 12_000)).envelope["code"] == 1013
+    )
 
 
 def test_at_run_time(client: Client) -> None:
@@ -270,9 +329,16 @@ def test_at_run_time(client: Client) -> None:
     shown = client.control("GET", "switches")
     assert shown == {name: default for name, (default, _) in SWITCHES.items()}
     changed = client.control(
-        "POST", "switches", {"past_start": False, "page_size": 5, "time_zone": "Asia/Kolkata"}
+        "POST",
+        "switches",
+        {"past_start": False, "page_size": 5, "time_zone": "Asia/Kolkata"},
     )
-    assert changed == {**shown, "past_start": "off", "page_size": "5", "time_zone": "Asia/Kolkata"}
+    assert changed == {
+        **shown,
+        "past_start": "off",
+        "page_size": "5",
+        "time_zone": "Asia/Kolkata",
+    }
     wrong = client.control("POST", "switches", {"page_size": 6, "page_cap": 0})
     assert "page_cap is a whole number from 1" in wrong["error"]
     assert client.control("GET", "switches") == changed
@@ -290,12 +356,21 @@ def test_default_can_be_written(name: str) -> None:
     ("text", "sentence"),
     [
         ("past_start", "a switch is written name=value"),
-        ("past=on", "there is no switch 'past'; the switches are past_start, .*time_window"),
+        (
+            "past=on",
+            "there is no switch 'past'; the switches are past_start, .*time_window",
+        ),
         ("past_start=maybe", "past_start is on or off, got 'maybe'"),
-        ("list_window=end", "list_window is one of start, overlap, containment, got 'end'"),
+        (
+            "list_window=end",
+            "list_window is one of start, overlap, containment, got 'end'",
+        ),
         ("page_size=many", "page_size is a whole number, got 'many'"),
         ("list_lag=4000", "list_lag is a number from 0 to 3600"),
-        ("time_zone=Mars", "time_zone is an IANA time zone such as Europe/Berlin, got 'Mars'"),
+        (
+            "time_zone=Mars",
+            "time_zone is an IANA time zone such as Europe/Berlin, got 'Mars'",
+        ),
     ],
 )
 def test_wrong_switches(text: str, sentence: str) -> None:

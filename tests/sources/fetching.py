@@ -47,14 +47,24 @@ def fetcher(**options: Any) -> Fetcher:
     return Fetcher(**{"lookup": loopback, **options})
 
 
-def feed(server: FeedServer, path: str = "/calendar.ics", host: str = HOST, **options: Any) -> Feed:
+def feed(
+    server: FeedServer, path: str = "/calendar.ics", host: str = HOST, **options: Any
+) -> Feed:
     """A feed of the server under a name, which may be on this machine."""
-    given = {"name": "sales", "allow_hosts": ("127.0.0.0/8",), "timeout_s": HANG_S, **options}
+    given = {
+        "name": "sales",
+        "allow_hosts": ("127.0.0.0/8",),
+        "timeout_s": HANG_S,
+        **options,
+    }
     return Feed(url=server.url(path, host), **given)
 
 
 def read(
-    server: FeedServer, path: str = "/calendar.ics", validators: Validators | None = None, **options: Any
+    server: FeedServer,
+    path: str = "/calendar.ics",
+    validators: Validators | None = None,
+    **options: Any,
 ) -> Fresh:
     """The fresh content of a feed."""
     answer = fetcher().fetch(feed(server, path, **options), validators)

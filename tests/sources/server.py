@@ -59,7 +59,11 @@ class Exchange:
         if "transfer-encoding" not in named and status not in {204, 304}:
             named.setdefault("content-length", str(len(body)))
         named.setdefault("date", http_date(datetime.now(UTC)))
-        lines = [f"HTTP/1.1 {status} Status", "Connection: close", *(f"{n}: {v}" for n, v in named.items())]
+        lines = [
+            f"HTTP/1.1 {status} Status",
+            "Connection: close",
+            *(f"{n}: {v}" for n, v in named.items()),
+        ]
         self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def pause(self, seconds: float) -> bool:
@@ -90,7 +94,11 @@ class FeedServer:
 
     def asked(self, path: str) -> list[Request]:
         """The requests for one path."""
-        return [request for request in self.requests if request.path.partition("?")[0] == path]
+        return [
+            request
+            for request in self.requests
+            if request.path.partition("?")[0] == path
+        ]
 
     @contextmanager
     def running(self) -> Iterator[FeedServer]:
@@ -104,7 +112,9 @@ class FeedServer:
                 while not closing.is_set():
                     with suppress(OSError):
                         connection, _ = listener.accept()
-                        thread = threading.Thread(target=self._serve, args=(connection, closing), daemon=True)
+                        thread = threading.Thread(
+                            target=self._serve, args=(connection, closing), daemon=True
+                        )
                         threads.append(thread)
                         thread.start()
 
@@ -143,13 +153,20 @@ def _request(connection: socket.socket) -> Request | None:
         if not received:
             return None
         head += received
-        if head.startswith(b"\x16"):  # TLS where it is not spoken; web servers say so in plain HTTP
+        if head.startswith(
+            b"\x16"
+        ):  # TLS where it is not spoken; web servers say so in plain HTTP
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             return None
     first, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    certificate = connection.getpeercert(True) if isinstance(connection, ssl.SSLSocket) else None
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines)
+    }
+    certificate = (
+        connection.getpeercert(True) if isinstance(connection, ssl.SSLSocket) else None
+    )
     return Request(method, path, headers, time.monotonic(), certificate)
 
 
@@ -161,7 +178,9 @@ def http_date(moment: datetime) -> str:
 # Pages that are well.
 
 
-def published(body: bytes = CALENDAR, /, *, coding: str = "", etag: str = "", **headers: str) -> Behaviour:
+def published(
+    body: bytes = CALENDAR, /, *, coding: str = "", etag: str = "", **headers: str
+) -> Behaviour:
     """A calendar, compressed if `coding` says so, and 304 for who has it already."""
 
     def page(exchange: Exchange) -> None:
@@ -169,13 +188,19 @@ def published(body: bytes = CALENDAR, /, *, coding: str = "", etag: str = "", **
         modified = headers.get("last_modified")
         validators = {"etag": etag} if etag else {}
         if (etag and asked.get("if-none-match") == etag) or (
-            "if-none-match" not in asked and modified and asked.get("if-modified-since") == modified
+            "if-none-match" not in asked
+            and modified
+            and asked.get("if-modified-since") == modified
         ):
             exchange.answer(304, **validators)
             return
         encoding = {"content_encoding": coding} if coding else {}
         content = {"content_type": "text/calendar; charset=utf-8"}
-        exchange.answer(200, compress(body, coding), **{**content, **validators, **encoding, **headers})
+        exchange.answer(
+            200,
+            compress(body, coding),
+            **{**content, **validators, **encoding, **headers},
+        )
 
     return page
 
@@ -221,7 +246,9 @@ def with_header(name: str, value: str, then: Behaviour) -> Behaviour:
 
     def page(exchange: Exchange) -> None:
         known = exchange.request.headers.get(name.lower()) == value
-        (then if known else status(401, www_authenticate='Basic realm="feeds"'))(exchange)
+        (then if known else status(401, www_authenticate='Basic realm="feeds"'))(
+            exchange
+        )
 
     return page
 
@@ -232,7 +259,9 @@ def with_basic(username: str, password: str, then: Behaviour) -> Behaviour:
     return with_header("authorization", f"Basic {proof}", then)
 
 
-def with_digest(username: str, password: str, then: Behaviour, refusal: bytes = b"") -> Behaviour:
+def with_digest(
+    username: str, password: str, then: Behaviour, refusal: bytes = b""
+) -> Behaviour:
     """Only for this user (RFC 7616, SHA-256, qop auth); `refusal` is the body of the challenge."""
     nonce = "5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC"
     realm = "feeds"
@@ -253,7 +282,9 @@ def with_digest(username: str, password: str, then: Behaviour, refusal: bytes = 
                 hashed(f"GET:{exchange.request.path}"),
             ]
         )
-        if given.startswith("Digest ") and hmac.compare_digest(said.get("response", ""), hashed(proof)):
+        if given.startswith("Digest ") and hmac.compare_digest(
+            said.get("response", ""), hashed(proof)
+        ):
             then(exchange)
         else:
             challenge = f'Digest realm="{realm}", nonce="{nonce}", qop="auth", algorithm=SHA-256'
@@ -277,7 +308,9 @@ def hang_up(exchange: Exchange) -> None:
 def reset(exchange: Exchange) -> None:
     """Breaks the connection in the middle of a body."""
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nBEGIN:VCALENDAR\r\n")
-    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    exchange.connection.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+    )
 
 
 def says(data: bytes) -> Behaviour:
@@ -322,9 +355,14 @@ def bomb(coding: str) -> Behaviour:
     megabyte = bytes(1_000_000)
     if coding == "gzip":
         deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        block = deflater.compress(megabyte) + deflater.flush(zlib.Z_FULL_FLUSH)  # stands by itself
+        block = deflater.compress(megabyte) + deflater.flush(
+            zlib.Z_FULL_FLUSH
+        )  # stands by itself
         body = b"\x1f\x8b\x08\0\0\0\0\0\0\3" + 1000 * block
     else:
         compressor = brotli.Compressor(quality=1)
-        body = b"".join(compressor.process(megabyte) for _ in range(1000)) + compressor.finish()
+        body = (
+            b"".join(compressor.process(megabyte) for _ in range(1000))
+            + compressor.finish()
+        )
     return status(200, body, content_encoding=coding)

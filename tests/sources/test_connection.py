@@ -21,7 +21,16 @@ from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.sources.http import Fresh, Tls
 from syncd.sources.http.fetcher import Fetcher
 from tests.conftest import HANG_S
-from tests.sources.fetching import HOST, OTHER_HOST, failure, failure_of, feed, fetcher, loopback, read
+from tests.sources.fetching import (
+    HOST,
+    OTHER_HOST,
+    failure,
+    failure_of,
+    feed,
+    fetcher,
+    loopback,
+    read,
+)
 from tests.sources.server import (
     CALENDAR,
     Behaviour,
@@ -50,7 +59,9 @@ Addresses = list[tuple[int, tuple[str, int]]]
         (HOST, f"{HOST} is at the loopback address 127.0.0.1", f'"{HOST}"'),
     ],
 )
-def test_refused_address(feed_server: FeedServer, host: str, words: str, entry: str) -> None:
+def test_refused_address(
+    feed_server: FeedServer, host: str, words: str, entry: str
+) -> None:
     """An address that is not public is not asked, the message has the entry, and with the entry it works."""
     feed_server.pages[PAGE] = published()
     error = failure(feed_server, host=host, allow_hosts=())
@@ -59,7 +70,10 @@ def test_refused_address(feed_server: FeedServer, host: str, words: str, entry: 
     )
     assert isinstance(error, SourceUnavailable)
     assert not feed_server.requests
-    assert read(feed_server, host=host, allow_hosts=(entry.strip('"'),)).document.body == CALENDAR
+    assert (
+        read(feed_server, host=host, allow_hosts=(entry.strip('"'),)).document.body
+        == CALENDAR
+    )
 
 
 def test_refused_before_anything_is_sent() -> None:
@@ -72,11 +86,15 @@ def test_refused_before_anything_is_sent() -> None:
             listener.accept()
 
 
-@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f000001", "127.1", "[::ffff:127.0.0.1]"]
+)
 def test_disguised_address(feed_server: FeedServer, host: str) -> None:
     """What the system's resolver takes for an address of this machine is refused however it is written."""
     feed_server.pages[PAGE] = published()
-    error = failure_of(lambda: Fetcher().fetch(feed(feed_server, host=host, allow_hosts=())))
+    error = failure_of(
+        lambda: Fetcher().fetch(feed(feed_server, host=host, allow_hosts=()))
+    )
     assert "loopback" in str(error)
     assert not feed_server.requests
 
@@ -104,7 +122,9 @@ def test_each_hop_is_looked_up(feed_server: FeedServer) -> None:
     feed_server.pages[PAGE] = redirect("/next")
     answers = iter(["127.0.0.1", "10.0.0.1"])
     asking = fetcher(lookup=lambda _, port: [(socket.AF_INET, (next(answers), port))])
-    assert "private address 10.0.0.1" in str(failure_of(lambda: asking.fetch(feed(feed_server))))
+    assert "private address 10.0.0.1" in str(
+        failure_of(lambda: asking.fetch(feed(feed_server)))
+    )
 
 
 def test_only_permitted_addresses(feed_server: FeedServer) -> None:
@@ -113,9 +133,14 @@ def test_only_permitted_addresses(feed_server: FeedServer) -> None:
     with socket.create_server(("127.0.0.2", feed_server.port)) as trap:
 
         def both(host: str, port: int) -> Addresses:
-            return [(socket.AF_INET, ("127.0.0.2", port)), (socket.AF_INET, ("127.0.0.1", port))]
+            return [
+                (socket.AF_INET, ("127.0.0.2", port)),
+                (socket.AF_INET, ("127.0.0.1", port)),
+            ]
 
-        answer = fetcher(lookup=both).fetch(feed(feed_server, allow_hosts=("127.0.0.1",)))
+        answer = fetcher(lookup=both).fetch(
+            feed(feed_server, allow_hosts=("127.0.0.1",))
+        )
         trap.settimeout(0.2)
         with pytest.raises(TimeoutError):
             trap.accept()
@@ -126,7 +151,9 @@ def test_only_permitted_addresses(feed_server: FeedServer) -> None:
 def black_hole() -> Iterator[int]:
     """A port of 127.0.0.1 that answers no attempt to connect, as if packets were dropped."""
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        listener = stack.enter_context(
+            socket.create_server(("127.0.0.1", 0), backlog=0)
+        )
         for _ in range(4):  # Linux takes one or two more than the backlog says
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
@@ -148,7 +175,9 @@ def test_next_address(feed_server: FeedServer) -> None:
             ]
 
         # The silent one has half of the time, so that on a busy machine much is left for the one after it.
-        answer = fetcher(lookup=several).fetch(feed(feed_server, allow_hosts=(HOST,), timeout_s=12))
+        answer = fetcher(lookup=several).fetch(
+            feed(feed_server, allow_hosts=(HOST,), timeout_s=12)
+        )
     assert isinstance(answer, Fresh)
 
 
@@ -176,7 +205,11 @@ def test_families_in_turn(feed_server: FeedServer) -> None:
 
     _connected = []
     try:
-        failure_of(lambda: fetcher(lookup=several).fetch(feed(feed_server, allow_hosts=(HOST,))))
+        failure_of(
+            lambda: fetcher(lookup=several).fetch(
+                feed(feed_server, allow_hosts=(HOST,))
+            )
+        )
         assert _connected[:3] == [("::1", 1), ("127.0.0.1", 3), ("::1", 2)]
         assert len(_connected) == 12
     finally:
@@ -194,7 +227,9 @@ def test_nobody_there() -> None:
     assert "has no address" in str(failure_of(lambda: nothing.fetch(feed(closed))))
 
 
-def test_no_proxy_of_the_environment(feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment(
+    feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A proxy of the environment is not used: it would connect where nobody checked."""
     feed_server.pages[PAGE] = published()
     with FeedServer().running() as proxy:
@@ -248,7 +283,9 @@ def test_total_time_of_lookup_and_connecting(
 ) -> None:
     """Neither a resolver nor a host that drops packets holds a reading beyond its timeout."""
     slow = fetcher(lookup=hanging_lookup)
-    assert "timeout" in str(failure_of(lambda: slow.fetch(feed(feed_server, timeout_s=0.5))))
+    assert "timeout" in str(
+        failure_of(lambda: slow.fetch(feed(feed_server, timeout_s=0.5)))
+    )
     with black_hole() as port:
         error = failure(FeedServer(port=port), timeout_s=0.5)
     assert "timeout" in str(error) or "no answer" in str(error)
@@ -268,7 +305,10 @@ def test_one_lookup_at_a_time(
 def test_total_time_of_tls(authority: trustme.CA, tmp_path: Path) -> None:
     """A server that accepts and never shakes hands holds a reading to its timeout."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        mute = FeedServer(context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), port=listener.getsockname()[1])
+        mute = FeedServer(
+            context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+            port=listener.getsockname()[1],
+        )
         assert "timeout" in str(failure(mute, timeout_s=0.7))
 
 
@@ -281,7 +321,9 @@ def test_stop_at_any_stage(
     threading.Timer(0.2, stop.set).start()
     with ExitStack() as stack:
         server, lookup = feed_server, loopback
-        feed_server.pages[PAGE] = {"headers": silent, "body": drip}.get(stage, published())
+        feed_server.pages[PAGE] = {"headers": silent, "body": drip}.get(
+            stage, published()
+        )
         if stage == "lookup":
             lookup = hanging_lookup  # type: ignore[assignment]
         elif stage == "connect":
@@ -325,7 +367,10 @@ print(peak_kb() - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(),
+    reason="the peak of memory is read from /proc",
+)
 @pytest.mark.parametrize(
     ("page", "timeout_s", "words"),
     [
@@ -337,7 +382,9 @@ print(peak_kb() - before)
     ],
     ids=["gzip", "br", "endless", "drip", "headers"],
 )
-def test_memory(feed_server: FeedServer, page: Behaviour, timeout_s: float, words: str) -> None:
+def test_memory(
+    feed_server: FeedServer, page: Behaviour, timeout_s: float, words: str
+) -> None:
     """A gigabyte in a small body, and a body without end, cost some megabytes with a `max_bytes` of 4 MB."""
     feed_server.pages[PAGE] = published()
     feed_server.pages["/page"] = page
@@ -372,15 +419,22 @@ def test_name_of_the_certificate(tls_server: FeedServer, ca_file: Path) -> None:
     tls_server.pages[PAGE] = published()
     error = failure(tls_server, host=OTHER_HOST, tls=Tls(ca=ca_file))
     assert "ostname mismatch" in str(error)
-    assert read(tls_server, host="127.0.0.1", tls=Tls(ca=ca_file)).document.body == CALENDAR
-    assert [request.headers["host"] for request in tls_server.requests] == [f"127.0.0.1:{tls_server.port}"]
+    assert (
+        read(tls_server, host="127.0.0.1", tls=Tls(ca=ca_file)).document.body
+        == CALENDAR
+    )
+    assert [request.headers["host"] for request in tls_server.requests] == [
+        f"127.0.0.1:{tls_server.port}"
+    ]
 
 
 def test_expired_certificate(authority: trustme.CA, ca_file: Path) -> None:
     """An expired certificate is refused and said to be."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(
-        HOST, not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2021, 1, 1, tzinfo=UTC)
+        HOST,
+        not_before=datetime(2020, 1, 1, tzinfo=UTC),
+        not_after=datetime(2021, 1, 1, tzinfo=UTC),
     ).configure_cert(context)
     with FeedServer(context).running() as server:
         assert "certificate has expired" in str(failure(server, tls=Tls(ca=ca_file)))
@@ -430,7 +484,9 @@ def test_client_certificate_stays(
     assert not strict_server.asked(PAGE)
 
 
-def test_unusable_files(tls_server: FeedServer, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+def test_unusable_files(
+    tls_server: FeedServer, authority: trustme.CA, ca_file: Path, tmp_path: Path
+) -> None:
     """Files that are missing, no PEM, of another key or locked are named, and nothing is asked."""
     tls = _client(authority, tmp_path)
     assert tls.certificate is not None
@@ -458,12 +514,16 @@ def test_unusable_files(tls_server: FeedServer, authority: trustme.CA, ca_file: 
 
 def test_plain_server_behind_https(feed_server: FeedServer) -> None:
     """A server without TLS behind an https or webcal URL is named as that, with the cure."""
-    server = FeedServer(context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), port=feed_server.port)
+    server = FeedServer(
+        context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), port=feed_server.port
+    )
     assert "does not speak TLS" in str(failure(server))
     assert "http://" in str(failure(server))
 
 
-def test_never_down_to_http(tls_server: FeedServer, feed_server: FeedServer, ca_file: Path) -> None:
+def test_never_down_to_http(
+    tls_server: FeedServer, feed_server: FeedServer, ca_file: Path
+) -> None:
     """A redirect from https to http is not followed, the other way round it is."""
     tls_server.pages[PAGE] = redirect(feed_server.url("/plain", HOST))
     feed_server.pages["/plain"] = published()

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncd.sources.http.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
+from syncd.sources.http.decoding import (
+    DECODING_ERRORS,
+    Decoding,
+    TooMuch,
+    UnknownCoding,
+)
 from tests.sources.server import CALENDAR
 
 CODINGS = ("identity", "gzip", "deflate", "br")
@@ -48,7 +53,9 @@ def decoded(coding: str, chunks: list[bytes]) -> tuple[bytes, bool]:
     coding=st.sampled_from(CODINGS),
     step=st.integers(1, 1000),
 )
-def test_any_body_in_any_chunks(pattern: bytes, times: int, coding: str, step: int) -> None:
+def test_any_body_in_any_chunks(
+    pattern: bytes, times: int, coding: str, step: int
+) -> None:
     """However the network cuts a compressed body, the same comes out as went in, and it is known whole.
 
     What begins as gzip is undone once more, so a body that only begins so is none that could be told.
@@ -69,7 +76,10 @@ def test_cut(coding: str) -> None:
 @pytest.mark.parametrize("coding", CODINGS[1:])
 def test_pieces_are_small(coding: str) -> None:
     """A chunk that stands for much is given out in pieces, so that a reader can stop in between."""
-    pieces = [len(piece) for piece in decoder(coding).pieces(encoded(bytes(5_000_000), coding))]
+    pieces = [
+        len(piece)
+        for piece in decoder(coding).pieces(encoded(bytes(5_000_000), coding))
+    ]
     assert sum(pieces) == 5_000_000
     assert max(pieces) <= LARGEST_PIECE
 
@@ -78,7 +88,9 @@ def test_pieces_are_small(coding: str) -> None:
 def test_gzip_in_members(step: int) -> None:
     """Several gzip members are one body (RFC 1952 section 2.2), and padding after them is none of it."""
     data = gzip.compress(b"first ") + gzip.compress(b"second") + bytes(100)
-    assert decoded("gzip", [data[at : at + step] for at in range(0, len(data), step)]) == (
+    assert decoded(
+        "gzip", [data[at : at + step] for at in range(0, len(data), step)]
+    ) == (
         b"first second",
         True,
     )
@@ -94,7 +106,10 @@ def test_gzip_members_cut_anywhere() -> None:
 def test_bare_deflate() -> None:
     """Deflate without zlib's wrapping is understood, because some servers send that."""
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    assert decoded("deflate", [deflater.compress(b"x" * 1000) + deflater.flush()]) == (b"x" * 1000, True)
+    assert decoded("deflate", [deflater.compress(b"x" * 1000) + deflater.flush()]) == (
+        b"x" * 1000,
+        True,
+    )
 
 
 @pytest.mark.parametrize("coding", CODINGS[1:])
@@ -118,15 +133,43 @@ def nested(body: bytes, *codings: str) -> bytes:
         # Nothing was done, whatever the header says.
         *[
             (header, ())
-            for header in ("", "identity", "none", "UTF-8", "utf8", "8bit", "binary", "aws-chunked")
+            for header in (
+                "",
+                "identity",
+                "none",
+                "UTF-8",
+                "utf8",
+                "8bit",
+                "binary",
+                "aws-chunked",
+            )
         ],
         *[
             (header, ())
-            for header in ("gzip", "GZIP, br", "deflate", "br", "zstd", "x-snappy, gzip", "compress")
+            for header in (
+                "gzip",
+                "GZIP, br",
+                "deflate",
+                "br",
+                "zstd",
+                "x-snappy, gzip",
+                "compress",
+            )
         ],
         # One thing was done, and more is said.
-        *[(header, ("gzip",)) for header in ("gzip", " X-GZIP ", "gzip,aws-chunked", "identity, gzip, none")],
-        *[(header, ("gzip",)) for header in ("gzip, gzip", "gzip,utf-8", "GZip,,", '"gzip"', "")],
+        *[
+            (header, ("gzip",))
+            for header in (
+                "gzip",
+                " X-GZIP ",
+                "gzip,aws-chunked",
+                "identity, gzip, none",
+            )
+        ],
+        *[
+            (header, ("gzip",))
+            for header in ("gzip, gzip", "gzip,utf-8", "GZip,,", '"gzip"', "")
+        ],
         # Several things were done.
         ("gzip, gzip", ("gzip", "gzip")),
         ("gzip", ("gzip", "gzip")),
@@ -135,7 +178,9 @@ def nested(body: bytes, *codings: str) -> bytes:
         ("gzip, deflate, br", ("gzip", "deflate", "br")),
     ],
 )
-def test_lists_and_headers_that_err(header: str, done: tuple[str, ...], step: int) -> None:
+def test_lists_and_headers_that_err(
+    header: str, done: tuple[str, ...], step: int
+) -> None:
     """A list is undone from its last member, what was not done is not undone, a calendar is one."""
     data = nested(CALENDAR, *done)
     chunks = [data[at : at + step] for at in range(0, len(data), step)]
@@ -155,18 +200,26 @@ def test_lists_and_headers_that_err(header: str, done: tuple[str, ...], step: in
 )
 def test_a_calendar_below_blanks_and_marks(begin: bytes) -> None:
     """Marks and blanks before the first line, and its letter case, hide no calendar from a wrong header."""
-    for body in (begin + CALENDAR, CALENDAR.decode().encode("utf-16"), CALENDAR.decode().encode("utf-16-be")):
+    for body in (
+        begin + CALENDAR,
+        CALENDAR.decode().encode("utf-16"),
+        CALENDAR.decode().encode("utf-16-be"),
+    ):
         assert decoded("gzip", [body]) == (body, True)
 
 
-@pytest.mark.parametrize("header", ["zstd", "compress", "gzip, zstd", "sdch,gzip", ", ".join(["gzip"] * 9)])
+@pytest.mark.parametrize(
+    "header", ["zstd", "compress", "gzip, zstd", "sdch,gzip", ", ".join(["gzip"] * 9)]
+)
 def test_what_nobody_asked_for(header: str) -> None:
     """A coding that is not known is an error of its own, unless what comes is a calendar."""
     with pytest.raises(UnknownCoding):
         decoded(header, [gzip.compress(b"\x28\xb5\x2f\xfd no calendar")])
 
 
-@pytest.mark.parametrize("done", [("gzip",), ("gzip", "gzip"), ("br", "gzip"), ("gzip", "gzip", "gzip")])
+@pytest.mark.parametrize(
+    "done", [("gzip",), ("gzip", "gzip"), ("br", "gzip"), ("gzip", "gzip", "gzip")]
+)
 def test_every_layer_is_bounded(done: tuple[str, ...]) -> None:
     """However deep a bomb is nested, no layer gives more than is allowed before it is ended."""
     data = nested(CALENDAR + bytes(30_000_000), *done)

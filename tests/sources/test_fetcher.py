@@ -69,7 +69,9 @@ PAGE = "/calendar.ics"
 @pytest.mark.parametrize("scheme", ["webcal", "webcals", "WebCal", "https", "HTTPS"])
 def test_webcal_is_https(scheme: str) -> None:
     """Webcal and webcals in any letter case are https; the fragment is not part of what is fetched."""
-    assert Feed("sales", f"{scheme}://{HOST}/a.ics?b#c").url == f"https://{HOST}/a.ics?b"
+    assert (
+        Feed("sales", f"{scheme}://{HOST}/a.ics?b#c").url == f"https://{HOST}/a.ics?b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,12 @@ def test_what_is_no_feed(options: dict[str, Any]) -> None:
 
 def test_wrong_values() -> None:
     """Validators without content or with control characters, and a key alone, cannot be built."""
-    for etag, last_modified in (("", ""), ('"a"\r\nX: y', ""), ("", "a\0"), ("x" * 2000, "")):
+    for etag, last_modified in (
+        ("", ""),
+        ('"a"\r\nX: y', ""),
+        ("", "a\0"),
+        ("x" * 2000, ""),
+    ):
         with pytest.raises(ValueError, match="validators"):
             Validators(etag, last_modified, "target")
     with pytest.raises(ValueError, match="certificate"):
@@ -151,7 +158,9 @@ def test_chunked_and_unframed(feed_server: FeedServer) -> None:
 
 def test_calendar_called_html(feed_server: FeedServer) -> None:
     """A calendar is not refused because its server calls everything HTML."""
-    feed_server.pages[PAGE] = published(b"\xef\xbb\xbf" + CALENDAR, content_type="text/html")
+    feed_server.pages[PAGE] = published(
+        b"\xef\xbb\xbf" + CALENDAR, content_type="text/html"
+    )
     assert read(feed_server).document.body.endswith(CALENDAR)
 
 
@@ -173,7 +182,10 @@ def test_unchanged_by_time(feed_server: FeedServer) -> None:
     feed_server.pages[PAGE] = published(last_modified="Tue, 01 Dec 2020 09:00:00 GMT")
     validators = read(feed_server).validators
     assert fetcher().fetch(feed(feed_server), validators) == NotModified()
-    assert feed_server.requests[-1].headers["if-modified-since"] == "Tue, 01 Dec 2020 09:00:00 GMT"
+    assert (
+        feed_server.requests[-1].headers["if-modified-since"]
+        == "Tue, 01 Dec 2020 09:00:00 GMT"
+    )
 
 
 def test_changed(feed_server: FeedServer) -> None:
@@ -191,14 +203,28 @@ def test_changed(feed_server: FeedServer) -> None:
     ("headers", "usable"),
     [
         ({"last_modified": http_date(NOW), "date": http_date(NOW)}, False),
-        ({"last_modified": http_date(NOW), "date": http_date(NOW + timedelta(seconds=1))}, True),
-        ({"last_modified": http_date(NOW + timedelta(days=1)), "date": http_date(NOW)}, False),
+        (
+            {
+                "last_modified": http_date(NOW),
+                "date": http_date(NOW + timedelta(seconds=1)),
+            },
+            True,
+        ),
+        (
+            {
+                "last_modified": http_date(NOW + timedelta(days=1)),
+                "date": http_date(NOW),
+            },
+            False,
+        ),
         ({"last_modified": "yesterday", "date": http_date(NOW)}, False),
         ({"etag": "x" * 2000}, False),
         ({}, False),
     ],
 )
-def test_weak_times(feed_server: FeedServer, headers: dict[str, str], usable: bool) -> None:
+def test_weak_times(
+    feed_server: FeedServer, headers: dict[str, str], usable: bool
+) -> None:
     """A time that cannot tell a later change of the same second apart is not relied on."""
     feed_server.pages[PAGE] = published(**headers)
     assert (read(feed_server).validators is not None) is usable
@@ -218,7 +244,9 @@ def test_validators_behind_a_redirect(feed_server: FeedServer) -> None:
     feed_server.pages["/real"] = published(etag='"1"')
     validators = read(feed_server).validators
     assert fetcher().fetch(feed(feed_server), validators) == NotModified()
-    assert ["if-none-match" in request.headers for request in feed_server.requests[-2:]] == [False, True]
+    assert [
+        "if-none-match" in request.headers for request in feed_server.requests[-2:]
+    ] == [False, True]
 
 
 def test_unchanged_without_being_asked(feed_server: FeedServer) -> None:
@@ -251,7 +279,11 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
     "599": (status(599), SourceUnavailable, "failed"),
     "empty": (status(200), SourceMalformed, "empty body"),
     "blank": (status(200, b"\xef\xbb\xbf \r\n"), SourceMalformed, "empty body"),
-    "doctype": (status(200, b"\n<!DOCTYPE html><p>Sign in"), SourceMalformed, "web page"),
+    "doctype": (
+        status(200, b"\n<!DOCTYPE html><p>Sign in"),
+        SourceMalformed,
+        "web page",
+    ),
     "html tag": (status(200, b"<HTML>"), SourceMalformed, "web page"),
     "html type": (
         status(200, b"Sign in", content_type="text/html; charset=utf-8"),
@@ -269,7 +301,11 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
         "not asked for (Content-Encoding: br, zstd)",
     ),
     "cut": (cut(), SourceUnavailable, "cut its answer off after 32 bytes"),
-    "cut gzip": (cut(CALENDAR * 50, coding="gzip", length=False), SourceUnavailable, "before its end"),
+    "cut gzip": (
+        cut(CALENDAR * 50, coding="gzip", length=False),
+        SourceUnavailable,
+        "before its end",
+    ),
     "cut chunks": (
         says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nBEGIN"),
         SourceUnavailable,
@@ -277,7 +313,11 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
     ),
     "reset": (reset, SourceUnavailable, "broke"),
     "hung up": (hang_up, SourceUnavailable, "without an answer"),
-    "not http": (says(b"SSH-2.0-OpenSSH_9.2\r\n"), SourceUnavailable, "does not speak HTTP"),
+    "not http": (
+        says(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        SourceUnavailable,
+        "does not speak HTTP",
+    ),
     "two lengths": (
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nBEGIN"),
         SourceMalformed,
@@ -289,12 +329,20 @@ NO_CALENDAR: dict[str, tuple[Behaviour, type, str]] = {
         "bytes of headers",
     ),
     "large": (status(200, b"x" * 2_000_000), SourceMalformed, "max_bytes (1000000)"),
-    "large gzip": (published(b"x" * 2_000_000, coding="gzip"), SourceMalformed, "max_bytes (1000000)"),
+    "large gzip": (
+        published(b"x" * 2_000_000, coding="gzip"),
+        SourceMalformed,
+        "max_bytes (1000000)",
+    ),
 }
 
 
-@pytest.mark.parametrize(("page", "kind", "words"), NO_CALENDAR.values(), ids=NO_CALENDAR)
-def test_no_calendar(feed_server: FeedServer, page: Behaviour, kind: type, words: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "kind", "words"), NO_CALENDAR.values(), ids=NO_CALENDAR
+)
+def test_no_calendar(
+    feed_server: FeedServer, page: Behaviour, kind: type, words: str
+) -> None:
     """Whatever is not a whole calendar is an error of its kind that names the host and what to do."""
     feed_server.pages[PAGE] = page
     error = failure(feed_server, max_bytes=1_000_000)
@@ -320,7 +368,11 @@ def test_just_within_its_size(feed_server: FeedServer) -> None:
         ("99999999999999999999", None, timedelta(hours=24)),
         (http_date(NOW + timedelta(minutes=5)), NOW, timedelta(minutes=5)),
         # The clock of the server is an hour behind.
-        (http_date(NOW - timedelta(minutes=55)), NOW - timedelta(hours=1), timedelta(minutes=5)),
+        (
+            http_date(NOW - timedelta(minutes=55)),
+            NOW - timedelta(hours=1),
+            timedelta(minutes=5),
+        ),
         (http_date(NOW - timedelta(days=1)), NOW, timedelta()),
         (http_date(NOW + timedelta(days=300)), NOW, timedelta(hours=24)),
         ("soon", None, None),
@@ -330,7 +382,11 @@ def test_just_within_its_size(feed_server: FeedServer) -> None:
     ],
 )
 def test_retry_after(
-    feed_server: FeedServer, code: int, retry_after: str, date: datetime | None, wait: timedelta | None
+    feed_server: FeedServer,
+    code: int,
+    retry_after: str,
+    date: datetime | None,
+    wait: timedelta | None,
 ) -> None:
     """The wait that a server asks for, in seconds or until a date, is passed on within 24 hours."""
     dated = {"date": http_date(date)} if date else {}
@@ -344,10 +400,22 @@ def test_retry_after(
 
 
 AUTHS: dict[str, tuple[Auth, Behaviour]] = {
-    "basic": (BasicAuth("Zoë", Text()), with_basic("Zoë", "correct horse", published())),
-    "digest": (DigestAuth("zoe", Text()), with_digest("zoe", "correct horse", published())),
-    "bearer": (BearerAuth(Text("token")), with_header("Authorization", "Bearer t0ken", published())),
-    "header": (HeaderAuth("X-Api-Key", Text("token")), with_header("X-Api-Key", "t0ken", published())),
+    "basic": (
+        BasicAuth("Zoë", Text()),
+        with_basic("Zoë", "correct horse", published()),
+    ),
+    "digest": (
+        DigestAuth("zoe", Text()),
+        with_digest("zoe", "correct horse", published()),
+    ),
+    "bearer": (
+        BearerAuth(Text("token")),
+        with_header("Authorization", "Bearer t0ken", published()),
+    ),
+    "header": (
+        HeaderAuth("X-Api-Key", Text("token")),
+        with_header("X-Api-Key", "t0ken", published()),
+    ),
 }
 
 
@@ -361,7 +429,10 @@ def test_auth(feed_server: FeedServer, auth: Auth, page: Behaviour) -> None:
 
 @pytest.mark.parametrize(("auth", "page"), AUTHS.values(), ids=AUTHS)
 def test_wrong_secret(
-    feed_server: FeedServer, auth: Auth, page: Behaviour, monkeypatch: pytest.MonkeyPatch
+    feed_server: FeedServer,
+    auth: Auth,
+    page: Behaviour,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong secret is named as the cause, asked for anew each time, and works once it was rotated."""
     feed_server.pages[PAGE] = page
@@ -385,7 +456,9 @@ def test_secret_that_cannot_be_had(feed_server: FeedServer) -> None:
     assert not feed_server.requests
 
 
-def test_secret_that_no_header_holds(feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_that_no_header_holds(
+    feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A secret with a control character is refused without showing it."""
     monkeypatch.setitem(TEXTS, "token", "bad\x01\r\nX-Evil: 1")
     error = failure(feed_server, auth=BearerAuth(Text("token")))
@@ -414,14 +487,21 @@ def test_digest_where_basic_is_asked(feed_server: FeedServer) -> None:
     """Digest credentials are not sent as basic because a server asks for that."""
     feed_server.pages[PAGE] = with_basic("zoe", "correct horse", published())
     assert "check its type" in str(failure(feed_server, auth=DigestAuth("zoe", Text())))
-    assert all("authorization" not in request.headers for request in feed_server.requests)
+    assert all(
+        "authorization" not in request.headers for request in feed_server.requests
+    )
 
 
 def test_refusal_is_not_read(feed_server: FeedServer) -> None:
     """What comes with a challenge is not looked at, however much it is."""
     body = compress(bytes(50_000_000), "gzip")
-    feed_server.pages[PAGE] = with_digest("zoe", "correct horse", published(), refusal=body)
-    assert read(feed_server, auth=DigestAuth("zoe", Text()), max_bytes=1000).document.body == CALENDAR
+    feed_server.pages[PAGE] = with_digest(
+        "zoe", "correct horse", published(), refusal=body
+    )
+    assert (
+        read(feed_server, auth=DigestAuth("zoe", Text()), max_bytes=1000).document.body
+        == CALENDAR
+    )
 
 
 # Redirects.
@@ -485,7 +565,13 @@ def test_redirect_that_is_permanent(feed_server: FeedServer) -> None:
             asking.fetch(feed(feed_server, "/temporary"))
     moves = [entry for entry in logs if entry["event"] == "feed_moved"]
     assert moves == [
-        {"event": "feed_moved", "log_level": "warning", "source": "sales", "host": HOST, "to": OTHER_HOST}
+        {
+            "event": "feed_moved",
+            "log_level": "warning",
+            "source": "sales",
+            "host": HOST,
+            "to": OTHER_HOST,
+        }
     ]
 
 
@@ -512,13 +598,17 @@ def test_credentials_stay_at_their_port(feed_server: FeedServer) -> None:
     with FeedServer().running() as other:
         other.pages[PAGE] = published()
         feed_server.pages[PAGE] = redirect(other.url(PAGE, HOST))
-        assert read(feed_server, auth=BearerAuth(Text("token"))).document.body == CALENDAR
+        assert (
+            read(feed_server, auth=BearerAuth(Text("token"))).document.body == CALENDAR
+        )
         assert "authorization" not in other.requests[0].headers
 
 
 def test_credentials_in_a_redirect(feed_server: FeedServer) -> None:
     """User name and password that a redirect names are not used."""
-    feed_server.pages[PAGE] = redirect(f"http://eve:secret@{HOST}:{feed_server.port}/end")
+    feed_server.pages[PAGE] = redirect(
+        f"http://eve:secret@{HOST}:{feed_server.port}/end"
+    )
     feed_server.pages["/end"] = published()
     assert "secret" not in read(feed_server).document.base_url
     assert "authorization" not in feed_server.requests[-1].headers
@@ -557,7 +647,10 @@ def test_nothing_secret_is_said(
     with structlog.testing.capture_logs() as logs, caplog.at_level(logging.DEBUG):
         try:
             read(
-                feed_server, "/s3cret-path?key=s3cret", auth=BasicAuth("s3cret-user", Text()), max_bytes=10**6
+                feed_server,
+                "/s3cret-path?key=s3cret",
+                auth=BasicAuth("s3cret-user", Text()),
+                max_bytes=10**6,
             )
             said = ""
         except (SourceUnavailable, SourceMalformed) as error:
@@ -572,7 +665,9 @@ def test_nothing_secret_is_said(
 def test_all(feed_server: FeedServer) -> None:
     """Each feed gets its own answer or error, in the order in which they were asked for."""
     feed_server.pages["/good"] = published(etag='"1"')
-    feeds = [feed(feed_server, path, name=path) for path in ("/missing", "/good", "/gone")]
+    feeds = [
+        feed(feed_server, path, name=path) for path in ("/missing", "/good", "/gone")
+    ]
     feed_server.pages["/gone"] = status(410)
     answers = fetcher().fetch_all(dict.fromkeys(feeds))
     assert list(answers) == feeds
@@ -587,7 +682,9 @@ def test_all(feed_server: FeedServer) -> None:
 def test_equal_feeds_are_read_once(feed_server: FeedServer) -> None:
     """Sources with one URL and one authentication share one request; other credentials are another."""
     feed_server.pages[PAGE] = in_turn(published(), status(500))
-    first, second = (feed(feed_server, name=name, auth=BearerAuth(Text("token"))) for name in "ab")
+    first, second = (
+        feed(feed_server, name=name, auth=BearerAuth(Text("token"))) for name in "ab"
+    )
     answers = fetcher().fetch_all({first: None, second: None})
     assert isinstance(answers[first], Fresh)
     assert answers[first] == answers[second]
@@ -595,7 +692,11 @@ def test_equal_feeds_are_read_once(feed_server: FeedServer) -> None:
     third = feed(feed_server, name="c", auth=BearerAuth(Text("password")))
     failed = fetcher().fetch_all({first: None, second: None, third: None})
     assert len(feed_server.requests) == 3
-    assert [error.source for error in failed.values() if isinstance(error, SourceUnavailable)] == [
+    assert [
+        error.source
+        for error in failed.values()
+        if isinstance(error, SourceUnavailable)
+    ] == [
         "a",
         "b",
         "c",
@@ -607,7 +708,9 @@ def test_equal_feeds_with_other_validators(feed_server: FeedServer) -> None:
     feed_server.pages[PAGE] = published(etag='"1"')
     known = read(feed_server).validators
     first, second = (feed(feed_server, name=name) for name in "ab")
-    assert fetcher().fetch_all({first: known, second: known}) == dict.fromkeys((first, second), NotModified())
+    assert fetcher().fetch_all({first: known, second: known}) == dict.fromkeys(
+        (first, second), NotModified()
+    )
     assert known is not None
     for other in (None, replace(known, etag='"0"')):
         answers = fetcher().fetch_all({first: known, second: other})
@@ -640,7 +743,9 @@ def test_a_slow_one_delays_nobody(feed_server: FeedServer) -> None:
         feeds.append(feed(feed_server, f"/{number}", name=str(number)))
     answers = fetcher().fetch_all(dict.fromkeys(feeds))
     assert read.is_set()
-    assert [isinstance(answer, Fresh) for answer in answers.values()] == [number >= 7 for number in range(30)]
+    assert [isinstance(answer, Fresh) for answer in answers.values()] == [
+        number >= 7 for number in range(30)
+    ]
 
 
 def test_eight_at_a_time(feed_server: FeedServer) -> None:

@@ -34,7 +34,9 @@ def early() -> int:
     return time.time_ns() - 3600 * 10**9
 
 
-def source(path: Path, max_bytes: int = 10_000_000, clock: Callable[[], int] = later) -> FileSource:
+def source(
+    path: Path, max_bytes: int = 10_000_000, clock: Callable[[], int] = later
+) -> FileSource:
     """A source of files."""
     return FileSource("office", path, max_bytes, clock)
 
@@ -56,9 +58,13 @@ def file(tmp_path: Path) -> Path:
 # What is read
 
 
-@pytest.mark.parametrize("body", [b"", b"x", BODY, LARGE, LARGE[:BLOCK], LARGE[: 2 * BLOCK]])
+@pytest.mark.parametrize(
+    "body", [b"", b"x", BODY, LARGE, LARGE[:BLOCK], LARGE[: 2 * BLOCK]]
+)
 @pytest.mark.parametrize("clock", [later, early])
-def test_a_file_is_read_in_blocks(file: Path, body: bytes, clock: Callable[[], int]) -> None:
+def test_a_file_is_read_in_blocks(
+    file: Path, body: bytes, clock: Callable[[], int]
+) -> None:
     """All of it, in blocks of bounded size, as often as somebody asks."""
     file.write_bytes(body)
     found = document(file, clock)
@@ -102,7 +108,10 @@ def test_a_large_file_is_never_in_memory_as_a_whole(file: Path) -> None:
         print(sum(map(len, document.blocks())), peak_mib() - before)
     """
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), file], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(code), file],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     size, peak_mib = ran.stdout.split()
     assert int(size) == 200_000_000
@@ -175,7 +184,9 @@ def test_a_young_file_has_no_signature(file: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_overwritten, _replaced, _longer])
-def test_a_signature_holds_for_what_is_read(file: Path, change: Callable[[Path], object]) -> None:
+def test_a_signature_holds_for_what_is_read(
+    file: Path, change: Callable[[Path], object]
+) -> None:
     """What changed between looking and reading is not passed off as what was seen; without one it is read."""
     signed, unsigned = document(file), document(file, early)
     assert (bool(signed.signature), unsigned.signature) == (True, "")
@@ -265,15 +276,30 @@ def _too_large(path: Path) -> None:
 
 
 BAD: list[tuple[Callable[[Path], object], type[SourceError], str]] = [
-    (_missing, SourceUnavailable, "bad.ics does not exist; its bookings stay until it is there again"),
-    (_pipe, SourceMalformed, "bad.ics is not a regular file; correct path, or put a calendar there"),
-    (_too_large, SourceMalformed, "bad.ics has 2750000 bytes, more than max_bytes (1000000); raise max_byte"),
+    (
+        _missing,
+        SourceUnavailable,
+        "bad.ics does not exist; its bookings stay until it is there again",
+    ),
+    (
+        _pipe,
+        SourceMalformed,
+        "bad.ics is not a regular file; correct path, or put a calendar there",
+    ),
+    (
+        _too_large,
+        SourceMalformed,
+        "bad.ics has 2750000 bytes, more than max_bytes (1000000); raise max_byte",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("make", "kind", "sentence"), BAD)
 def test_a_bad_file_is_no_document(
-    tmp_path: Path, make: Callable[[Path], object], kind: type[SourceError], sentence: str
+    tmp_path: Path,
+    make: Callable[[Path], object],
+    kind: type[SourceError],
+    sentence: str,
 ) -> None:
     """The only file of a source raises at once, without being opened or waited for."""
     make(tmp_path / "bad.ics")
@@ -306,8 +332,14 @@ def test_one_bad_file_of_many_is_a_problem(tmp_path: Path) -> None:
     _too_large(tmp_path / "e.ics")
     for path in (tmp_path, tmp_path / "*.[iI][cC][sS]"):
         fetched = source(path, 1_000_000).fetch()
-        assert [(found.name, found.body) for found in fetched.documents] == [("A.ICS", BODY), ("b.ics", BODY)]
-        assert [problem.removeprefix(f"{tmp_path}/").split(" ", 3)[:3] for problem in fetched.problems] == [
+        assert [(found.name, found.body) for found in fetched.documents] == [
+            ("A.ICS", BODY),
+            ("b.ics", BODY),
+        ]
+        assert [
+            problem.removeprefix(f"{tmp_path}/").split(" ", 3)[:3]
+            for problem in fetched.problems
+        ] == [
             ["c.ics", "does", "not"],
             ["d.ics", "is", "not"],
             ["e.ics", "has", "2750000"],
@@ -379,7 +411,8 @@ def test_a_name_with_brackets_goes_on_to_be_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*.ics", "Calendar [Room 1].ics", "room-?.ics", "**/x*.ics", "[ab]/*.ics"]
+    "pattern",
+    ["*.ics", "Calendar [Room 1].ics", "room-?.ics", "**/x*.ics", "[ab]/*.ics"],
 )
 def test_a_pattern_that_never_matched_is_said(tmp_path: Path, pattern: str) -> None:
     """A pattern without any file is unavailable, named whole, until it matched; then it may be empty."""
@@ -387,7 +420,11 @@ def test_a_pattern_that_never_matched_is_said(tmp_path: Path, pattern: str) -> N
     with pytest.raises(SourceUnavailable) as raised:
         asked.fetch()
     assert str(raised.value).startswith(f"there is no file {tmp_path / pattern}")
-    places = {"**/x*.ics": "deep/x.ics", "[ab]/*.ics": "a/x.ics", "room-?.ics": "room-1.ics"}
+    places = {
+        "**/x*.ics": "deep/x.ics",
+        "[ab]/*.ics": "a/x.ics",
+        "room-?.ics": "room-1.ics",
+    }
     file = tmp_path / places.get(pattern, "Calendar R.ics")
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(BODY)
@@ -397,7 +434,15 @@ def test_a_pattern_that_never_matched_is_said(tmp_path: Path, pattern: str) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["a\nb.ics", "\x1b[31m.ics", b"caf\xe9.ics", "\u202egpj.ics", "a b\t.ics", "-rf.ics"]
+    "name",
+    [
+        "a\nb.ics",
+        "\x1b[31m.ics",
+        b"caf\xe9.ics",
+        "\u202egpj.ics",
+        "a b\t.ics",
+        "-rf.ics",
+    ],
 )
 def test_odd_names_in_a_directory(tmp_path: Path, name: str | bytes) -> None:
     """Files with line ends, controls or bytes that are no UTF-8 in their names are documents like others."""

@@ -31,7 +31,10 @@ def test_slow_work_makes_room(feed_server: FeedServer) -> None:
 
     feed_server.pages["/drip"] = dripping
     feed_server.pages["/good"] = good
-    feeds = [feed(feed_server, f"/drip?{n}", name=f"drip-{n}", timeout_s=60) for n in range(DRIPPING)]
+    feeds = [
+        feed(feed_server, f"/drip?{n}", name=f"drip-{n}", timeout_s=60)
+        for n in range(DRIPPING)
+    ]
     feeds.append(feed(feed_server, "/good", name="good", timeout_s=60))
     answers = fetcher().fetch_all(dict.fromkeys(feeds))
     assert asked.is_set()

@@ -15,7 +15,16 @@ from syncd.core.feed import Body
 from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.sources.http import Feed, Fresh, HeaderAuth, NotModified, Validators
 from syncd.sources.http.charset import charset_of, in_utf8
-from tests.sources.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, feed, fetcher, read
+from tests.sources.fetching import (
+    HOST,
+    OTHER_HOST,
+    TEXTS,
+    Text,
+    failure,
+    feed,
+    fetcher,
+    read,
+)
 from tests.sources.server import (
     CALENDAR,
     Behaviour,
@@ -41,7 +50,9 @@ def calendar(summary: str) -> str:
 def text_read(server: FeedServer, body: bytes, content_type: str) -> str:
     """What a body becomes under a Content-Type."""
     server.pages[PAGE] = published(body, content_type=content_type)
-    return read(server).document.body.decode("utf-16" if body[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8")
+    return read(server).document.body.decode(
+        "utf-16" if body[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
+    )
 
 
 # Charsets.
@@ -77,14 +88,20 @@ def text_read(server: FeedServer, body: bytes, content_type: str) -> str:
         ("text/calendar; charset=cp-1251", "cp1251", "Совещание"),
         ("text/calendar; charset=x-windows-1251", "cp1251", "Совещание"),
         ("text/calendar; charset=ISO_8859-5:1988", "iso8859-5", "Совещание"),
-        ('text/calendar; name="a; charset=cp1252.ics"; charset=koi8-r', "koi8-r", "Совещание"),
+        (
+            'text/calendar; name="a; charset=cp1252.ics"; charset=koi8-r',
+            "koi8-r",
+            "Совещание",
+        ),
     ],
 )
 def test_the_charset_of_the_header_decides(
     feed_server: FeedServer, content_type: str, codec: str, summary: str
 ) -> None:
     """Bytes that are not UTF-8 are read in the charset that the header names, however it is written."""
-    assert calendar(summary) in text_read(feed_server, calendar(summary).encode(codec), content_type)
+    assert calendar(summary) in text_read(
+        feed_server, calendar(summary).encode(codec), content_type
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,8 +121,14 @@ def test_the_charset_of_the_header_decides(
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_utf8_wins(feed_server: FeedServer, charset: str, mark: str) -> None:
     """A header that names another charset for what is UTF-8 is not believed, nor with a fold in a letter."""
-    body = (mark + calendar("Größe 会議 😀")).encode().replace("会".encode(), b"\xe4\r\n \xbc\x9a")
-    feed_server.pages[PAGE] = published(body, content_type=f"text/calendar; charset={charset}")
+    body = (
+        (mark + calendar("Größe 会議 😀"))
+        .encode()
+        .replace("会".encode(), b"\xe4\r\n \xbc\x9a")
+    )
+    feed_server.pages[PAGE] = published(
+        body, content_type=f"text/calendar; charset={charset}"
+    )
     assert read(feed_server).document.body == body
 
 
@@ -120,7 +143,9 @@ def test_a_stray_byte_under_the_default_of_servers(feed_server: FeedServer) -> N
 def test_bytes_that_mean_nothing_are_said(feed_server: FeedServer) -> None:
     """Bytes that the named charset does not have are replaced, with a note that names it."""
     body = calendar("Σύσκεψη").encode("cp1253") + b"X-NOTE:\xaa\xff\r\n"
-    feed_server.pages[PAGE] = published(body, content_type="text/calendar; charset=windows-1253")
+    feed_server.pages[PAGE] = published(
+        body, content_type="text/calendar; charset=windows-1253"
+    )
     fresh = read(feed_server)
     assert "Σύσκεψη" in fresh.document.body.decode()
     assert "mean nothing in cp1253" in fresh.note
@@ -128,13 +153,27 @@ def test_bytes_that_mean_nothing_are_said(feed_server: FeedServer) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nonsense", "base64", "rot13", "idna", "unicode_escape", "../os", "a\u00e9", "zlib", "*", "x-", "'"],
+    [
+        "nonsense",
+        "base64",
+        "rot13",
+        "idna",
+        "unicode_escape",
+        "../os",
+        "a\u00e9",
+        "zlib",
+        "*",
+        "x-",
+        "'",
+    ],
 )
 def test_a_charset_that_is_none(feed_server: FeedServer, name: str) -> None:
     """A name that stands for no charset leaves the bytes as they are, for whoever reads the calendar."""
     assert charset_of(f"text/calendar; charset={name}") is None
     body = calendar("Größe").encode("cp1252")
-    feed_server.pages[PAGE] = published(body, content_type=f"text/calendar; charset={name}")
+    feed_server.pages[PAGE] = published(
+        body, content_type=f"text/calendar; charset={name}"
+    )
     assert read(feed_server).document.body == body
 
 
@@ -158,7 +197,12 @@ def test_any_text_in_any_blocks(text: str, codec: str, size: int) -> None:
 # Headers.
 
 
-def head(*lines: str, body: bytes = CALENDAR, first: str = "HTTP/1.1 200 OK", end: str = "\r\n") -> Behaviour:
+def head(
+    *lines: str,
+    body: bytes = CALENDAR,
+    first: str = "HTTP/1.1 200 OK",
+    end: str = "\r\n",
+) -> Behaviour:
     """An answer of these header lines."""
     return says(end.join([first, *lines, "", ""]).encode("latin-1") + body)
 
@@ -173,9 +217,15 @@ HARMLESS: dict[str, Behaviour] = {
     "a name with blanks": head("X Y Z: nothing", LENGTH),
     "a name beyond ASCII": head("X-Größe: 1", LENGTH),
     "identity": head("Transfer-Encoding: identity", LENGTH),
-    "identity, then chunked": head("Transfer-Encoding: identity, chunked", body=CHUNKED),
-    "chunked twice": head("Transfer-Encoding: chunked", "transfer-encoding: Chunked", body=CHUNKED),
-    "chunked and a length": head("Transfer-Encoding: chunked", "Content-Length: 5", body=CHUNKED),
+    "identity, then chunked": head(
+        "Transfer-Encoding: identity, chunked", body=CHUNKED
+    ),
+    "chunked twice": head(
+        "Transfer-Encoding: chunked", "transfer-encoding: Chunked", body=CHUNKED
+    ),
+    "chunked and a length": head(
+        "Transfer-Encoding: chunked", "Content-Length: 5", body=CHUNKED
+    ),
     "bare line feeds": head(LENGTH, "X: y", end="\n"),
     "two carriage returns": head(LENGTH, "X: y", end="\r\r\n"),
     "a long line": head("X-Long: " + "x" * 60_000, LENGTH),
@@ -195,9 +245,12 @@ HARMLESS: dict[str, Behaviour] = {
     "lower case": head(LENGTH, first="http/1.1 200 ok"),
     "two blanks": head(LENGTH, first="HTTP/1.1  200  OK"),
     "empty lines first": says(b"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + CALENDAR),
-    "100 first": says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + CALENDAR),
+    "100 first": says(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + CALENDAR
+    ),
     "103 with odd headers first": says(
-        b"HTTP/1.1 103 Early Hints\r\nLink : x\r\nodd\r\n\r\nHTTP/1.1 200 OK\r\nodd\r\n\r\n" + CALENDAR
+        b"HTTP/1.1 103 Early Hints\r\nLink : x\r\nodd\r\n\r\nHTTP/1.1 200 OK\r\nodd\r\n\r\n"
+        + CALENDAR
     ),
     "control characters": head("X-Odd: a\x00b\x01c\x7f", LENGTH),
 }
@@ -210,7 +263,9 @@ def test_a_harmless_header(feed_server: FeedServer, name: str) -> None:
     assert read(feed_server).document.body == CALENDAR
 
 
-@pytest.mark.parametrize("name", ["blank before the colon", "103 with odd headers first", "chunked twice"])
+@pytest.mark.parametrize(
+    "name", ["blank before the colon", "103 with odd headers first", "chunked twice"]
+)
 def test_a_harmless_header_that_drips(feed_server: FeedServer, name: str) -> None:
     """The same, when it arrives in pieces that end anywhere."""
     sent: list[bytes] = []
@@ -250,12 +305,18 @@ UNREADABLE: dict[str, tuple[Behaviour, str]] = {
     "nothing": (hang_up, "closed the connection without an answer"),
     "another protocol": (says(b"SSH-2.0-OpenSSH\r\n"), "does not speak HTTP"),
     "no head": (says(CALENDAR), "does not speak HTTP"),
-    "half a head": (says(b"HTTP/1.1 200 OK\r\nContent-Ty"), "in the headers of its answer"),
+    "half a head": (
+        says(b"HTTP/1.1 200 OK\r\nContent-Ty"),
+        "in the headers of its answer",
+    ),
     "no status": (says(b"HTTP/1.1 abc OK\r\n\r\n"), "in the headers of its answer"),
     "two lengths": (head("Content-Length: 5", "Content-Length: 7"), "two lengths"),
     "a list of lengths": (head("Content-Length: 5, 7"), "two lengths"),
     "too long": (head("X: " + "x" * 200_000, LENGTH), "bytes of headers"),
-    "not in chunks": (head("Transfer-Encoding: chunked"), "not what its headers say (Transfer-Encoding)"),
+    "not in chunks": (
+        head("Transfer-Encoding: chunked"),
+        "not what its headers say (Transfer-Encoding)",
+    ),
     "too short": (head("Content-Length: 900"), "cut its answer off"),
 }
 
@@ -285,13 +346,19 @@ def unless_conditional(*refusals: Behaviour) -> Behaviour:
 def conditional(server: FeedServer) -> tuple[Feed, Validators]:
     """A feed, and what its server once gave to ask with."""
     asked = feed(server)
-    validators = Validators.of(httpx.URL(asked.url), '"1"', http_date(datetime.now(UTC) - timedelta(days=1)))
+    validators = Validators.of(
+        httpx.URL(asked.url), '"1"', http_date(datetime.now(UTC) - timedelta(days=1))
+    )
     assert validators is not None
     return asked, validators
 
 
-@pytest.mark.parametrize("refusal", [400, 403, 404, 405, 412, 416, 422, 500, 501, 502, 503])
-def test_a_server_that_fails_on_a_condition(feed_server: FeedServer, refusal: int) -> None:
+@pytest.mark.parametrize(
+    "refusal", [400, 403, 404, 405, 412, 416, 422, 500, 501, 502, 503]
+)
+def test_a_server_that_fails_on_a_condition(
+    feed_server: FeedServer, refusal: int
+) -> None:
     """A server that fails only when it is asked with a condition is asked without, and that is told."""
     feed_server.pages[PAGE] = unless_conditional(status(refusal))
     asked, validators = conditional(feed_server)
@@ -367,7 +434,9 @@ def test_not_modified_without_being_asked(feed_server: FeedServer) -> None:
 # Cookies.
 
 
-def wants_cookie(value: str, *sets: str, then: Behaviour | None = None, to: str = PAGE) -> Behaviour:
+def wants_cookie(
+    value: str, *sets: str, then: Behaviour | None = None, to: str = PAGE
+) -> Behaviour:
     """Redirects, with these cookies, until it is shown `value`."""
 
     def page(exchange: Exchange) -> None:
@@ -391,7 +460,9 @@ def wants_cookie(value: str, *sets: str, then: Behaviour | None = None, to: str 
         f"seen=1; Domain={HOST}",
     ],
 )
-def test_a_redirect_to_itself_that_sets_a_cookie(feed_server: FeedServer, cookie: str) -> None:
+def test_a_redirect_to_itself_that_sets_a_cookie(
+    feed_server: FeedServer, cookie: str
+) -> None:
     """A cookie that a redirect sets is shown to the same server in the same visit."""
     feed_server.pages[PAGE] = wants_cookie("seen=1", cookie)
     assert read(feed_server).document.body == CALENDAR
@@ -404,7 +475,10 @@ def test_cookies_are_dropped_after_the_visit(feed_server: FeedServer) -> None:
     asking = fetcher()
     for _ in range(2):
         asking.fetch(feed(feed_server))
-    assert ["cookie" in request.headers for request in feed_server.requests] == [False, True] * 2
+    assert ["cookie" in request.headers for request in feed_server.requests] == [
+        False,
+        True,
+    ] * 2
 
 
 def test_cookies_stay_with_their_origin(feed_server: FeedServer) -> None:
@@ -412,9 +486,13 @@ def test_cookies_stay_with_their_origin(feed_server: FeedServer) -> None:
     with FeedServer().running() as other:
         other.pages[PAGE] = published()
         for host in (OTHER_HOST, HOST):
-            feed_server.pages[PAGE] = redirect_with_cookie(other.url(PAGE, host), f"seen=1; Domain={HOST}")
+            feed_server.pages[PAGE] = redirect_with_cookie(
+                other.url(PAGE, host), f"seen=1; Domain={HOST}"
+            )
             assert read(feed_server).document.body == CALENDAR
-        feed_server.pages[PAGE] = redirect_with_cookie(other.url(PAGE, HOST), "seen=1; Domain=.example.com")
+        feed_server.pages[PAGE] = redirect_with_cookie(
+            other.url(PAGE, HOST), "seen=1; Domain=.example.com"
+        )
         read(feed_server)
         assert not any("cookie" in request.headers for request in other.requests)
 
@@ -432,7 +510,9 @@ def test_a_way_through_a_login_page_and_back(feed_server: FeedServer) -> None:
     assert set(feed_server.requests[-1].headers["cookie"].split("; ")) == {"a=1", "b=2"}
 
 
-def test_a_cookie_beside_the_cookie_of_auth(feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cookie_beside_the_cookie_of_auth(
+    feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where auth is a cookie of its own, both are shown."""
     monkeypatch.setitem(TEXTS, "token", "session=abc")
     feed_server.pages[PAGE] = wants_cookie("seen=1", "seen=1")
@@ -461,7 +541,9 @@ def test_many_visits_at_once_share_nothing(feed_server: FeedServer) -> None:
         exchange.answer(302, location=PAGE, set_cookie=f"visit={number}")
 
     feed_server.pages[PAGE] = page
-    asked = {feed(feed_server, name=f"feed-{n}", timeout_s=20 + n): None for n in range(8)}
+    asked = {
+        feed(feed_server, name=f"feed-{n}", timeout_s=20 + n): None for n in range(8)
+    }
     answers = fetcher().fetch_all(asked)
     assert all(isinstance(answer, Fresh) for answer in answers.values())
     shown = [r.headers["cookie"] for r in feed_server.requests if "cookie" in r.headers]

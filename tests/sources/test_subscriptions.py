@@ -34,7 +34,12 @@ class Following:
         self.file = file
         self.ledger = Ledger.open(f"sqlite:///{file}", owner=True)
         self.now = NOW
-        feed = Feed("sales", server.url("/calendar.ics"), allow_hosts=("127.0.0.0/8",), timeout_s=20)
+        feed = Feed(
+            "sales",
+            server.url("/calendar.ics"),
+            allow_hosts=("127.0.0.0/8",),
+            timeout_s=20,
+        )
         self._subscriptions = Subscriptions(
             {"sales": Subscription(feed, timedelta(minutes=15))},
             fetcher=fetcher,
@@ -61,7 +66,9 @@ class Following:
     @property
     def conditions(self) -> list[str | None]:
         """The entity tag in each request so far."""
-        return [request.headers.get("if-none-match") for request in self.server.requests]
+        return [
+            request.headers.get("if-none-match") for request in self.server.requests
+        ]
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Something done to the ledger behind its back."""
@@ -84,12 +91,18 @@ def test_what_did_not_change_looks_the_same(following: Following) -> None:
     following.serve(etag='"1"')
     documents = [following.document(), following.document()]
     following.serve(etag='"2"')
-    documents += [following.document(), following.document(), following.document(force=True)]
+    documents += [
+        following.document(),
+        following.document(),
+        following.document(force=True),
+    ]
     assert following.conditions == [None, '"1"', '"1"', '"2"', None]
     assert len({(d.name, d.base_url, d.signature) for d in documents}) == 1
     assert documents[0].signature
     assert [d.body for d in documents] == [CALENDAR] * 5
-    assert b"".join(documents[1].blocks()) == b"".join(documents[1].blocks()) == CALENDAR
+    assert (
+        b"".join(documents[1].blocks()) == b"".join(documents[1].blocks()) == CALENDAR
+    )
 
 
 def test_another_body_looks_different(following: Following) -> None:
@@ -124,7 +137,9 @@ def test_an_equal_body_is_not_written_again(following: Following) -> None:
     assert following.sql("SELECT etag FROM snapshots") == [('"2"',)]
 
 
-@pytest.mark.parametrize("packed", ["x'00'", "substr(packed, 1, length(packed) - 5)", "x''"])
+@pytest.mark.parametrize(
+    "packed", ["x'00'", "substr(packed, 1, length(packed) - 5)", "x''"]
+)
 def test_a_damaged_body_is_read_anew(following: Following, packed: str) -> None:
     """What the disk spoiled is unavailable, never half a calendar, and mended by the next round."""
     following.serve(etag='"1"')
@@ -171,7 +186,12 @@ def test_a_failure_keeps_the_body(following: Following) -> None:
         following.ask()
     following.now += timedelta(days=1)
     assert following.document().body == CALENDAR
-    assert following.conditions == [None, '"1"', None, '"1"']  # what failed is tried at once without
+    assert following.conditions == [
+        None,
+        '"1"',
+        None,
+        '"1"',
+    ]  # what failed is tried at once without
 
 
 _READING = """
@@ -202,14 +222,22 @@ _READING = """
 """
 
 
-def test_a_large_feed_is_never_in_memory_as_a_whole(feed_server: FeedServer, tmp_path: Path) -> None:
+def test_a_large_feed_is_never_in_memory_as_a_whole(
+    feed_server: FeedServer, tmp_path: Path
+) -> None:
     """Fetching, reading and keeping 48 MB, fresh and not modified, costs less than 30 MiB of memory."""
     chance = random.Random(1)
     event = (
-        b"BEGIN:VEVENT\r\nUID:%b\r\nSUMMARY:Meeting\r\nDESCRIPTION:" + b"Bring the figures. " * 12 + b"\r\n"
+        b"BEGIN:VEVENT\r\nUID:%b\r\nSUMMARY:Meeting\r\nDESCRIPTION:"
+        + b"Bring the figures. " * 12
+        + b"\r\n"
     )
-    events = b"".join(event % chance.randbytes(16).hex().encode() for _ in range(48_000_000 // 310))
-    feed_server.pages["/large.ics"] = published(b"BEGIN:VCALENDAR\r\n" + events, etag='"1"')
+    events = b"".join(
+        event % chance.randbytes(16).hex().encode() for _ in range(48_000_000 // 310)
+    )
+    feed_server.pages["/large.ics"] = published(
+        b"BEGIN:VCALENDAR\r\n" + events, etag='"1"'
+    )
     ran = subprocess.run(
         [
             sys.executable,
@@ -226,4 +254,6 @@ def test_a_large_feed_is_never_in_memory_as_a_whole(feed_server: FeedServer, tmp
     assert int(size) == 17 + len(events)
     assert int(size) > 45_000_000
     assert float(peak_mib) < 30
-    assert [request.headers.get("if-none-match") for request in feed_server.requests] == [None, '"1"']
+    assert [
+        request.headers.get("if-none-match") for request in feed_server.requests
+    ] == [None, '"1"']

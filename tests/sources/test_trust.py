@@ -91,7 +91,9 @@ def test_flags_do_not_depend_on_the_version_of_python() -> None:
 
 
 @pytest.mark.parametrize("constraints", [True, False])
-def test_an_authority_as_a_small_office_makes_it(tmp_path: Path, constraints: bool) -> None:
+def test_an_authority_as_a_small_office_makes_it(
+    tmp_path: Path, constraints: bool
+) -> None:
     """Without key identifiers, with basicConstraints critical or not, an authority is trusted if named."""
     authority = Authority("Office CA", constraints=constraints)
     with Authority(HOST, authority, host=HOST).server(tmp_path).running() as server:
@@ -112,21 +114,35 @@ def test_an_authority_between(tmp_path: Path) -> None:
     """The authority that signed is enough, whether or not its own issuer is known."""
     between = Authority("Department CA", Authority("Company CA"))
     with Authority(HOST, between, host=HOST).server(tmp_path).running() as server:
-        assert read(server, tls=Tls(ca=between.file(tmp_path))).document.body == CALENDAR
+        assert (
+            read(server, tls=Tls(ca=between.file(tmp_path))).document.body == CALENDAR
+        )
 
 
 def test_another_authority_and_another_name(tmp_path: Path) -> None:
     """Who named the wrong authority is told to name the right one, and who wrote another name that."""
-    with Authority(HOST, Authority("Office CA"), host=HOST).server(tmp_path).running() as server:
+    with (
+        Authority(HOST, Authority("Office CA"), host=HOST)
+        .server(tmp_path)
+        .running() as server
+    ):
         other = Authority("Other CA").file(tmp_path)
-        assert "name the authority that signed it" in str(failure(server, tls=Tls(ca=other)))
+        assert "name the authority that signed it" in str(
+            failure(server, tls=Tls(ca=other))
+        )
     alone = Authority(HOST, host=HOST)
     with alone.server(tmp_path).running() as server:
         error = failure(server, host=OTHER_HOST, tls=Tls(ca=alone.file(tmp_path)))
         assert "write into url the name that the certificate is for" in str(error)
 
 
-VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "ALL_PROXY", "HTTPS_PROXY")
+VARIABLES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSLKEYLOGFILE",
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -167,14 +183,19 @@ def test_the_variable_that_is_wrong_is_named(
         ("https_proxy", "http://[127.0.0.1"),
     ],
 )
-def test_the_proxy_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_the_proxy_that_is_wrong_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     """A proxy of a kind that is not spoken, or no address, is blamed on the variable that names it."""
     monkeypatch.setenv(name, value)
-    assert _refusal_of_the_api().startswith(f"{name}: names a proxy that cannot be used")
+    assert _refusal_of_the_api().startswith(
+        f"{name}: names a proxy that cannot be used"
+    )
 
 
 @pytest.mark.parametrize(
-    "value", ["http://127.0.0.1:3128", "127.0.0.1:3128", " http://proxy.example:80 ", ""]
+    "value",
+    ["http://127.0.0.1:3128", "127.0.0.1:3128", " http://proxy.example:80 ", ""],
 )
 def test_a_proxy_that_can_be_used(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """A proxy is named with or without its scheme, as curl has it; an empty variable names none."""
@@ -184,9 +205,12 @@ def test_a_proxy_that_can_be_used(monkeypatch: pytest.MonkeyPatch, value: str) -
 
 
 @pytest.mark.parametrize(
-    "value", ["openapi.tuyaeu.com", "*", ".tuyaeu.com", "other.example, openapi.tuyaeu.com"]
+    "value",
+    ["openapi.tuyaeu.com", "*", ".tuyaeu.com", "other.example, openapi.tuyaeu.com"],
 )
-def test_where_no_proxy_is_wanted_it_is_not_looked_at(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_where_no_proxy_is_wanted_it_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     """A proxy that cannot be used does no harm where NO_PROXY takes the API out."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     monkeypatch.setenv("no_proxy", value)
@@ -194,7 +218,10 @@ def test_where_no_proxy_is_wanted_it_is_not_looked_at(monkeypatch: pytest.Monkey
 
 
 def test_keys_are_logged_where_that_is_wanted(
-    tls_server: FeedServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tls_server: FeedServer,
+    ca_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """SSLKEYLOGFILE works for feeds as for other programs."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
@@ -210,13 +237,18 @@ def test_files_of_tls_are_regular(tls_server: FeedServer, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("secret", ["pässword", "пароль", "密码"])
-def test_a_secret_beyond_ascii(feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+def test_a_secret_beyond_ascii(
+    feed_server: FeedServer, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
     """A token or header with letters beyond ASCII is sent as UTF-8."""
     monkeypatch.setitem(TEXTS, "token", secret)
     feed_server.pages[PAGE] = published()
     read(feed_server, auth=BearerAuth(Text("token")))
     read(feed_server, auth=HeaderAuth("X-Api-Key", Text("token")))
-    sent = [r.headers.get("authorization") or r.headers["x-api-key"] for r in feed_server.requests]
+    sent = [
+        r.headers.get("authorization") or r.headers["x-api-key"]
+        for r in feed_server.requests
+    ]
     as_bytes = secret.encode().decode("latin-1")
     assert sent == [f"Bearer {as_bytes}", as_bytes]
 

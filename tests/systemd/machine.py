@@ -52,7 +52,9 @@ class Machine:
         self.root = root
         self._leader = leader
 
-    def run(self, *command: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, stdin: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root; fails with what it said unless it succeeds or `check` is False."""
         done = subprocess.run(
             [
@@ -74,18 +76,26 @@ class Machine:
         )
         if check and done.returncode:
             said = "" if command[0] == "journalctl" else self.journal()
-            pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{said}")
+            pytest.fail(
+                f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}\n{said}"
+            )
         return done
 
     def property(self, name: str) -> str:
         """What systemd knows of the service."""
-        return self.run("systemctl", "show", "syncd", "--value", "--property", name).stdout.strip()
+        return self.run(
+            "systemctl", "show", "syncd", "--value", "--property", name
+        ).stdout.strip()
 
     def journal(self) -> str:
         """All that the service, and systemd about it, said so far."""
-        return self.run("journalctl", "--no-pager", "--unit", "syncd", "--output", "cat").stdout
+        return self.run(
+            "journalctl", "--no-pager", "--unit", "syncd", "--output", "cat"
+        ).stdout
 
-    def until(self, true: Callable[[], bool], what: str, seconds: float = HANG_S) -> None:
+    def until(
+        self, true: Callable[[], bool], what: str, seconds: float = HANG_S
+    ) -> None:
         """Wait until something is true; fails with the journal if it does not become so."""
         deadline = time.monotonic() + seconds
         while not true():
@@ -106,7 +116,16 @@ def booted(folder: Path) -> Iterator[Machine]:
     log = folder / "boot.log"
     with _listening(folder / "notify") as listener, log.open("wb") as output:
         boot = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", _BOOT, "boot", str(root), f"syncd-test-{os.getpid()}"],
+            [
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                _BOOT,
+                "boot",
+                str(root),
+                f"syncd-test-{os.getpid()}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -149,8 +168,12 @@ def _leader(listener: socket.socket, log: Path) -> int:
         try:
             lines = listener.recv(4096).decode().splitlines()
         except TimeoutError:
-            raise Unbootable(f"systemd did not come up in the name space:\n{log.read_text()}") from None
-        told.update((key, value) for key, _, value in (line.partition("=") for line in lines))
+            raise Unbootable(
+                f"systemd did not come up in the name space:\n{log.read_text()}"
+            ) from None
+        told.update(
+            (key, value) for key, _, value in (line.partition("=") for line in lines)
+        )
     return int(told["X_NSPAWN_LEADER_PID"])
 
 
@@ -163,24 +186,44 @@ def _prepared() -> tuple[Path, Path]:
         )
     if os.geteuid() != 0:
         raise Unbootable("needs root, to boot a machine in a name space")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "syncd-tests"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "syncd-tests"
+    )
     cache.mkdir(parents=True, exist_ok=True)
     archive = cache / "debian-12.tar"
     if not archive.exists():
         new = archive.with_suffix(".new.tar")
-        _done("mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(new))
+        _done(
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={_PACKAGES}",
+            "bookworm",
+            str(new),
+        )
         new.rename(archive)
     packages = cache / "packages"
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     choice = ("--python-version", "3.11", "--only-binary", ":all:")
-    _done(sys.executable, "-m", "pip", "download", "--quiet", *choice, "--dest", str(packages), *wanted)
+    _done(
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        *choice,
+        "--dest",
+        str(packages),
+        *wanted,
+    )
     return archive, packages
 
 
 def _copy_checkout(target: Path) -> None:
     for name in ("syncd", "config", "systemd"):
-        shutil.copytree(CHECKOUT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            CHECKOUT / name, target / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(CHECKOUT / name, target)
 
@@ -189,4 +232,6 @@ def _done(*command: str) -> None:
     """Prepare something; raises `Unbootable` with the last line that it said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unbootable(f"{command[0]} failed: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
+        raise Unbootable(
+            f"{command[0]} failed: {(done.stderr.strip() or 'without a word').splitlines()[-1]}"
+        )

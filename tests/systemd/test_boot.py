@@ -46,7 +46,9 @@ class Installed:
 
     def until_booked(self, number: int) -> None:
         """Wait until the API holds so many live reservations."""
-        self.machine.until(lambda: len(self.office.reservations()) == number, f"{number} reservations")
+        self.machine.until(
+            lambda: len(self.office.reservations()) == number, f"{number} reservations"
+        )
 
     def until_state(self, state: str) -> None:
         """Wait for a state of the unit."""
@@ -54,13 +56,17 @@ class Installed:
 
     def until_status(self, text: str) -> None:
         """Wait until the STATUS holds a text."""
-        self.machine.until(lambda: text in self.machine.property("StatusText"), f"STATUS with {text!r}")
+        self.machine.until(
+            lambda: text in self.machine.property("StatusText"), f"STATUS with {text!r}"
+        )
 
 
 def shell_blocks(heading: str) -> list[str]:
     """Return what systemd/README.md lets people type in a section."""
     text = (CHECKOUT / "systemd" / "README.md").read_text()
-    section = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    section = re.search(
+        rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    )
     assert section, f"systemd/README.md has a section {heading!r}"
     return re.findall(r"^```sh\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
 
@@ -69,21 +75,38 @@ def shell_blocks(heading: str) -> list[str]:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """A machine on which systemd/README.md was followed up to the start of the service."""
     try:
-        with booted(tmp_path_factory.mktemp("systemd")) as machine, Sandbox().running() as api:
+        with (
+            booted(tmp_path_factory.mktemp("systemd")) as machine,
+            Sandbox().running() as api,
+        ):
             *preparing, secret, start = shell_blocks("Installation as a service")
             for block in preparing:
                 machine.run("sh", "-ec", block)
             machine.run("sh", "-ec", secret, stdin=api.client_secret + "\n")
-            office = Office(machine.root / "etc/syncd", api.url, api.client_id, api.client_secret)
+            office = Office(
+                machine.root / "etc/syncd", api.url, api.client_id, api.client_secret
+            )
             office.configure(
-                CONFIGURATION, ('path = "office.ics"', 'path = "/srv/calendars/office.ics"\ninterval = "6h"')
+                CONFIGURATION,
+                (
+                    'path = "office.ics"',
+                    'path = "/srv/calendars/office.ics"\ninterval = "6h"',
+                ),
             )
             # A share that only a group may read.
             machine.run("groupadd", "--system", "calendars")
-            machine.run("install", "--directory", "--mode=2750", "--group=calendars", "/srv/calendars")
+            machine.run(
+                "install",
+                "--directory",
+                "--mode=2750",
+                "--group=calendars",
+                "/srv/calendars",
+            )
             parts = Installed(machine, office)
             parts.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"))
-            parts.drop_in("calendars.conf", "[Service]\nSupplementaryGroups=calendars\n")
+            parts.drop_in(
+                "calendars.conf", "[Service]\nSupplementaryGroups=calendars\n"
+            )
             machine.run("sh", "-ec", start)
             yield parts
     except Unbootable as reason:
@@ -97,7 +120,9 @@ def service(installed: Installed) -> Iterator[Installed]:
     installed.until_state("active")
     installed.office.forget_requests()
     yield installed
-    assert installed.machine.property("ActiveState") == "active", installed.machine.journal()
+    assert installed.machine.property("ActiveState") == "active", (
+        installed.machine.journal()
+    )
 
 
 def test_started(service: Installed) -> None:
@@ -120,12 +145,17 @@ def test_what_it_is_and_sees(service: Installed) -> None:
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
     assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE)
     assert machine.run("stat", "--format=%a", "/var/lib/syncd/").stdout.strip() == "700"
-    assert machine.run("stat", "--format=%a", "/var/lib/syncd/state.db").stdout.strip() == "600"
+    assert (
+        machine.run("stat", "--format=%a", "/var/lib/syncd/state.db").stdout.strip()
+        == "600"
+    )
 
 
 def test_a_file_event_wakes_it(service: Installed) -> None:
     """A calendar that was replaced is noticed at once, through all the walls around the service."""
-    service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
+    service.write(
+        event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3))
+    )
     service.until_booked(2)
     service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"))
     service.until_booked(1)
@@ -135,7 +165,9 @@ def test_a_share_that_is_mounted_later(service: Installed) -> None:
     """A file system that is mounted while the service runs is seen by it, and so is its going."""
     machine = service.machine
     machine.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/srv/calendars")
-    both = calendar(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
+    both = calendar(
+        event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3))
+    )
     machine.run("sh", "-ec", "cat > /srv/calendars/office.ics", stdin=both.decode())
     service.until_booked(2)
     machine.run("umount", "/srv/calendars")
@@ -154,7 +186,9 @@ def test_reload(service: Installed) -> None:
     process = service.machine.property("MainPID")
     service.office.change(('interval = "6h"', 'interval = "7h"'))
     service.machine.run("systemctl", "reload", "syncd")
-    service.machine.until(lambda: "configuration taken over" in service.machine.journal(), "a reload")
+    service.machine.until(
+        lambda: "configuration taken over" in service.machine.journal(), "a reload"
+    )
     service.until_state("active")
     assert service.machine.property("MainPID") == process
     assert service.office.writes() == []
@@ -183,7 +217,9 @@ def test_killed(service: Installed) -> None:
     before = service.office.reservations()
     process, restarts = machine.property("MainPID"), int(machine.property("NRestarts"))
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "syncd")
-    machine.until(lambda: int(machine.property("NRestarts")) == restarts + 1, "a restart")
+    machine.until(
+        lambda: int(machine.property("NRestarts")) == restarts + 1, "a restart"
+    )
     service.until_state("active")
     service.until_status("1 booked")
     assert machine.property("MainPID") != process
@@ -195,7 +231,9 @@ def test_killed_while_booking(service: Installed) -> None:
     """A kill between a request and its answer leaves one reservation, adopted after the new start."""
     machine = service.machine
     service.office.fault("slow:seconds=600,on=create")
-    service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3)))
+    service.write(
+        event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3))
+    )
     machine.until(lambda: "create" in " ".join(service.office.writes()), "a create")
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "syncd")
     service.office.fault()
@@ -214,7 +252,9 @@ def test_hung(service: Installed) -> None:
     service.until_status("1 booked")
     restarts = int(machine.property("NRestarts"))
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "syncd")
-    machine.until(lambda: int(machine.property("NRestarts")) == restarts + 1, "the watchdog")
+    machine.until(
+        lambda: int(machine.property("NRestarts")) == restarts + 1, "the watchdog"
+    )
     assert "Watchdog timeout" in machine.journal()
     service.until_state("active")
     service.until_status("1 booked")
@@ -227,7 +267,9 @@ def test_a_calendar_that_ends_it_twice_is_set_aside(service: Installed) -> None:
     """A calendar in whose reading the process is killed twice costs two starts; its neighbour is booked."""
     machine = service.machine
     folder = machine.root / "srv/calendars"
-    odd = event("odd", ahead(2)).replace("DTSTAMP", "dtstamp")  # looked through line by line, some seconds
+    odd = event("odd", ahead(2)).replace(
+        "DTSTAMP", "dtstamp"
+    )  # looked through line by line, some seconds
     poison = calendar(*[odd.replace("UID:odd", f"uid:odd-{n}") for n in range(15_000)])
     for name, body in (("poison", poison), ("good", calendar(event("good", ahead(4))))):
         (folder / f"{name}.ics").write_bytes(body)
@@ -244,17 +286,27 @@ def test_a_calendar_that_ends_it_twice_is_set_aside(service: Installed) -> None:
     under_way = machine.root / "var/lib/private/syncd/state.db.underway"
     for deaths in (1, 2):
         machine.until(
-            lambda: under_way.exists() and '"poison"' in under_way.read_text().partition("\n")[0],
+            lambda: (
+                under_way.exists()
+                and '"poison"' in under_way.read_text().partition("\n")[0]
+            ),
             "the poison is being read",
         )
         machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "syncd")
-        machine.until(lambda n=deaths: f'"deaths": {n}' in machine.journal(), f"death {deaths} is known")  # type: ignore[misc]  # no type can be written
+        machine.until(
+            lambda n=deaths: f'"deaths": {n}' in machine.journal(),  # type: ignore[misc]  # no type can be written
+            f"death {deaths} is known",
+        )
     service.until_booked(2)
     service.until_status("unreadable: poison")
     told = machine.run("syncd", "status", check=False)
     assert told.returncode == 1
-    assert "set aside, because syncd ended 2 times while reading it" in " ".join(told.stdout.split())
-    (folder / "good.ics").write_bytes(calendar(event("good", ahead(4), 60, "STATUS:CANCELLED")))
+    assert "set aside, because syncd ended 2 times while reading it" in " ".join(
+        told.stdout.split()
+    )
+    (folder / "good.ics").write_bytes(
+        calendar(event("good", ahead(4), 60, "STATUS:CANCELLED"))
+    )
     service.until_booked(1)
     part.unlink()
     service.drop_in("lively.conf", "")
@@ -273,7 +325,10 @@ def test_stopped(service: Installed, fault: str | None) -> None:
     machine.run("systemctl", "stop", "syncd")
     # While the call is still held up, and before systemd lost its patience.
     assert machine.property("ActiveState") == "inactive"
-    assert (machine.property("Result"), machine.property("ExecMainStatus")) == ("success", "0")
+    assert (machine.property("Result"), machine.property("ExecMainStatus")) == (
+        "success",
+        "0",
+    )
     service.office.fault()
     machine.run("systemctl", "start", "syncd")
     service.until_status("1 booked")
@@ -281,7 +336,9 @@ def test_stopped(service: Installed, fault: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "code"), [("etc/syncd/syncd.toml", "78"), ("etc/syncd/tuya-secret", "243")], ids=["78", "243"]
+    ("path", "code"),
+    [("etc/syncd/syncd.toml", "78"), ("etc/syncd/tuya-secret", "243")],
+    ids=["78", "243"],
 )
 def test_what_a_person_has_to_mend(service: Installed, path: str, code: str) -> None:
     """Without configuration or secret the start fails with its code and is not tried over and over."""
@@ -300,9 +357,7 @@ def test_waits_for_another_owner(service: Installed) -> None:
     """While another syncd owns the state the start is tried again until that one is done."""
     machine = service.machine
     machine.run("systemctl", "stop", "syncd")
-    owner = (
-        "import fcntl, time; f = open('/var/lib/syncd/state.db.lock', 'r+'); fcntl.lockf(f, 2); time.sleep(8)"
-    )
+    owner = "import fcntl, time; f = open('/var/lib/syncd/state.db.lock', 'r+'); fcntl.lockf(f, 2); time.sleep(8)"
     machine.run("systemd-run", "--unit=another", "python3", "-c", owner)
     assert machine.run("systemctl", "start", "syncd", check=False).returncode != 0
     assert machine.property("ExecMainStatus") == "75"

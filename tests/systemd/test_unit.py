@@ -21,7 +21,8 @@ EXAMPLE = CHECKOUT / "systemd" / "syncd.service.d" / "example.conf"
 PROGRAM = "/opt/syncd/bin/syncd"
 
 analysed = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze: apt-get install systemd"
+    shutil.which("systemd-analyze") is None,
+    reason="needs systemd-analyze: apt-get install systemd",
 )
 
 
@@ -36,7 +37,9 @@ def analyse(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def verify(folder: Path, unit: str, drop_in: str = "") -> subprocess.CompletedProcess[str]:
+def verify(
+    folder: Path, unit: str, drop_in: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Let systemd verify a text of the unit, as if the program were installed."""
     folder.mkdir()
     file = folder / UNIT.name
@@ -58,7 +61,12 @@ def test_verified(tmp_path: Path) -> None:
     """systemd knows every key and value of the unit; a misspelled key it refuses."""
     good = verify(tmp_path / "good", UNIT.read_text())
     assert (good.returncode, good.stderr) == (0, "")
-    assert verify(tmp_path / "bad", UNIT.read_text().replace("WatchdogSec", "WatchdogSecs")).returncode != 0
+    assert (
+        verify(
+            tmp_path / "bad", UNIT.read_text().replace("WatchdogSec", "WatchdogSecs")
+        ).returncode
+        != 0
+    )
 
 
 @analysed
@@ -68,13 +76,21 @@ def test_example_verified(tmp_path: Path) -> None:
     assert settings != EXAMPLE.read_text()
     good = verify(tmp_path / "good", UNIT.read_text(), settings)
     assert (good.returncode, good.stderr) == (0, "")
-    bad = verify(tmp_path / "bad", UNIT.read_text(), settings.replace("LoadCredential=", "LoadCredentials="))
+    bad = verify(
+        tmp_path / "bad",
+        UNIT.read_text(),
+        settings.replace("LoadCredential=", "LoadCredentials="),
+    )
     assert bad.returncode != 0
 
 
 def test_example_changes_nothing_by_itself() -> None:
     """Copied without an edit the example sets nothing."""
-    settings = [line for line in EXAMPLE.read_text().splitlines() if line and line[0] not in "#["]
+    settings = [
+        line
+        for line in EXAMPLE.read_text().splitlines()
+        if line and line[0] not in "#["
+    ]
     assert settings == []
 
 
@@ -92,11 +108,15 @@ def test_exposure(tmp_path: Path) -> None:
 def test_commands_exist() -> None:
     """Every command that the unit starts is one that the program has."""
     started = [*values("ExecStart"), *values("ExecReload")]
-    commands = [line.split()[1:] for line in started if line.lstrip("+").startswith(PROGRAM)]
+    commands = [
+        line.split()[1:] for line in started if line.lstrip("+").startswith(PROGRAM)
+    ]
     assert ["run"] in commands
     for command in commands:
         shown = subprocess.run(
-            [sys.executable, "-m", "syncd", *command, "--help"], capture_output=True, check=False
+            [sys.executable, "-m", "syncd", *command, "--help"],
+            capture_output=True,
+            check=False,
         )
         assert shown.returncode == 0, (command, shown.stderr)
 
@@ -108,7 +128,9 @@ def test_names_agree() -> None:
     name = configuration["api"]["client_secret"]["file"]
     assert values("LoadCredential") == [f"{name}:{default_path().parent / name}"]
     groups = re.findall(
-        r"^g (\S+)", (CHECKOUT / "systemd" / "sysusers.d" / "syncd.conf").read_text(), re.MULTILINE
+        r"^g (\S+)",
+        (CHECKOUT / "systemd" / "sysusers.d" / "syncd.conf").read_text(),
+        re.MULTILINE,
     )
     assert values("SupplementaryGroups") == groups
 

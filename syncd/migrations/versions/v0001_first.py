@@ -13,12 +13,21 @@ revision = "0001"
 down_revision = None
 
 _CURRENT = "state NOT IN ('cancelled', 'ended')"
-_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows in INTEGER keys only
+_NUMBER = sa.BigInteger().with_variant(
+    sa.Integer(), "sqlite"
+)  # SQLite numbers rows in INTEGER keys only
 
 
 def _unique_among_current(name: str, *columns: str) -> None:
     where = sa.text(_CURRENT)
-    op.create_index(name, "bookings", columns, unique=True, sqlite_where=where, postgresql_where=where)
+    op.create_index(
+        name,
+        "bookings",
+        columns,
+        unique=True,
+        sqlite_where=where,
+        postgresql_where=where,
+    )
 
 
 def upgrade() -> None:
@@ -28,7 +37,9 @@ def upgrade() -> None:
         sa.Column("row", _NUMBER, sa.Identity(), primary_key=True),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("uid", sa.Text, nullable=False),
-        sa.Column("recurrence_id", sa.Text, nullable=False),  # '' for none: NULLs are never equal
+        sa.Column(
+            "recurrence_id", sa.Text, nullable=False
+        ),  # '' for none: NULLs are never equal
         sa.Column("room_id", sa.Text, nullable=False),  # the same
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("mark", sa.Text),
@@ -62,14 +73,19 @@ def upgrade() -> None:
             name="sending_has_attempt",
         ),
         sa.CheckConstraint(
-            "state NOT IN ('booked', 'approval') OR content IS NOT NULL", name="booked_has_content"
+            "state NOT IN ('booked', 'approval') OR content IS NOT NULL",
+            name="booked_has_content",
         ),
-        sa.CheckConstraint("content IS NOT NULL OR pending IS NOT NULL", name="has_content"),
+        sa.CheckConstraint(
+            "content IS NOT NULL OR pending IS NOT NULL", name="has_content"
+        ),
         sa.CheckConstraint("mark <> '' AND reservation_id <> ''", name="none_is_null"),
         sa.CheckConstraint("generation >= 0", name="generation_counts"),
         sqlite_autoincrement=True,  # the number of a pruned row is not given to another booking
     )
-    _unique_among_current("one_current_booking", "scope", "uid", "recurrence_id", "room_id")
+    _unique_among_current(
+        "one_current_booking", "scope", "uid", "recurrence_id", "room_id"
+    )
     _unique_among_current("one_current_mark", "mark")
     _unique_among_current("one_current_reservation", "reservation_id")
     op.create_index("bookings_by_uid", "bookings", ["uid"])
@@ -78,7 +94,12 @@ def upgrade() -> None:
     op.create_table(
         "history",
         sa.Column("id", _NUMBER, sa.Identity(), primary_key=True),
-        sa.Column("booking", _NUMBER, sa.ForeignKey("bookings.row", ondelete="CASCADE"), nullable=False),
+        sa.Column(
+            "booking",
+            _NUMBER,
+            sa.ForeignKey("bookings.row", ondelete="CASCADE"),
+            nullable=False,
+        ),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("what", sa.Text, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
@@ -107,7 +128,9 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("digest", sa.Text),
         sa.Column("error", sa.Text),
-        sa.CheckConstraint("state IN ('read', 'unchanged', 'unreadable')", name="known_source_state"),
+        sa.CheckConstraint(
+            "state IN ('read', 'unchanged', 'unreadable')", name="known_source_state"
+        ),
     )
     op.create_table(
         "quarantine",

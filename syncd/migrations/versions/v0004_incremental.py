@@ -25,7 +25,13 @@ def upgrade() -> None:
     )
     op.create_index("kept_by_uid", "kept", ["uid"])
     remarked = sa.text("remarks IS NOT NULL")
-    op.create_index("kept_with_remarks", "kept", ["source"], sqlite_where=remarked, postgresql_where=remarked)
+    op.create_index(
+        "kept_with_remarks",
+        "kept",
+        ["source"],
+        sqlite_where=remarked,
+        postgresql_where=remarked,
+    )
     op.create_table(
         "agenda",
         sa.Column("uid", sa.Text, primary_key=True),

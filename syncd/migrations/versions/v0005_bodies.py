@@ -17,5 +17,7 @@ def upgrade() -> None:
         sa.Column("packed", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("source", "digest", "number"),
     )
-    op.add_column("snapshots", sa.Column("digest", sa.Text, nullable=False, server_default=""))
+    op.add_column(
+        "snapshots", sa.Column("digest", sa.Text, nullable=False, server_default="")
+    )
     op.drop_column("snapshots", "body")

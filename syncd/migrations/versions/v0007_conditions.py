@@ -9,4 +9,6 @@ down_revision = "0006"
 
 def upgrade() -> None:
     """Add the column; nothing is known of any feed."""
-    op.add_column("snapshots", sa.Column("unconditional_until", sa.BigInteger, nullable=True))
+    op.add_column(
+        "snapshots", sa.Column("unconditional_until", sa.BigInteger, nullable=True)
+    )

@@ -9,4 +9,6 @@ down_revision = "0007"
 
 def upgrade() -> None:
     """Add the column; the next look at each meeting fills it."""
-    op.add_column("bookings", sa.Column("document", sa.Text, nullable=False, server_default=""))
+    op.add_column(
+        "bookings", sa.Column("document", sa.Text, nullable=False, server_default="")
+    )

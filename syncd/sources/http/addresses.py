@@ -51,7 +51,9 @@ _SPECIAL = {
 }
 _NOT_PUBLIC = tuple((ip_network(network), kind) for network, kind in _SPECIAL.items())
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; how IPv4 hosts are reached from IPv6-only networks
+_NAT64 = IPv6Network(
+    "64:ff9b::/96"
+)  # RFC 6052; how IPv4 hosts are reached from IPv6-only networks
 
 
 def not_public(address: Address) -> str | None:
@@ -89,7 +91,9 @@ class Allowed:
                 networks.append(ip_network(entry))
             except ValueError:
                 if "/" in entry:
-                    raise ValueError("allow_hosts holds host names, addresses and networks") from None
+                    raise ValueError(
+                        "allow_hosts holds host names, addresses and networks"
+                    ) from None
                 names.add(_folded(entry))
         return cls(frozenset(names), tuple(networks))
 

@@ -16,7 +16,12 @@ import httpx
 from syncd.core.feed import Body
 from syncd.sources.http.charset import in_utf8
 from syncd.sources.http.connection import Deadline, Response
-from syncd.sources.http.decoding import DECODING_ERRORS, Decoding, TooMuch, UnknownCoding
+from syncd.sources.http.decoding import (
+    DECODING_ERRORS,
+    Decoding,
+    TooMuch,
+    UnknownCoding,
+)
 from syncd.sources.http.fault import FeedFault
 from syncd.sources.http.feed import Validators
 
@@ -37,7 +42,9 @@ class Credentials(Enum):
     WITHHELD = "a redirect left the server that they are for"
 
 
-def require_whole_answer(response: Response, who: str, credentials: Credentials, now: datetime) -> None:
+def require_whole_answer(
+    response: Response, who: str, credentials: Credentials, now: datetime
+) -> None:
     """Raise `FeedFault` for every status but 200; 304 and redirects were dealt with before."""
     status = response.status
     if status == 200:
@@ -45,7 +52,9 @@ def require_whole_answer(response: Response, who: str, credentials: Credentials,
     retry_at = _retry_at(response.headers, now)
     sentence, malformed = _meaning(status, who, credentials)
     by_condition = status not in _NOT_BY_CONDITION and retry_at is None
-    raise FeedFault(sentence, malformed=malformed, retry_at=retry_at, by_condition=by_condition)
+    raise FeedFault(
+        sentence, malformed=malformed, retry_at=retry_at, by_condition=by_condition
+    )
 
 
 def _meaning(status: int, who: str, credentials: Credentials) -> tuple[str, bool]:
@@ -55,7 +64,10 @@ def _meaning(status: int, who: str, credentials: Credentials) -> tuple[str, bool
     if status in _CURES:
         return f"{who} {_CURES[status]} (status {status})", False
     if status >= 500:
-        return f"{who} failed (status {status}); it is tried again; if it lasts, ask its administrator", False
+        return (
+            f"{who} failed (status {status}); it is tried again; if it lasts, ask its administrator",
+            False,
+        )
     if status == 206:
         return (
             f"{who} sent a part of the calendar although the whole was asked for (status 206); "
@@ -138,7 +150,9 @@ def _as_sent(headers: httpx.Headers, name: bytes) -> str:
     return ""
 
 
-def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) -> tuple[Body, str]:
+def read_body(
+    response: Response, who: str, max_bytes: int, deadline: Deadline
+) -> tuple[Body, str]:
     """Return the decoded body in UTF-8, whole and within its limits, and a note or ""; raise `FeedFault`."""
     content_type = response.headers.get("content-type", "")
     body = Body.of(_decoded(response, who, max_bytes, deadline))
@@ -146,7 +160,9 @@ def read_body(response: Response, who: str, max_bytes: int, deadline: Deadline) 
     return in_utf8(body, content_type)
 
 
-def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -> Iterator[bytes]:
+def _decoded(
+    response: Response, who: str, max_bytes: int, deadline: Deadline
+) -> Iterator[bytes]:
     headers = response.headers
     coding = headers.get("content-encoding", "")
     decoding = Decoding(coding, max_bytes, lambda: deadline.slice_s(who))
@@ -177,7 +193,9 @@ def _decoded(response: Response, who: str, max_bytes: int, deadline: Deadline) -
             malformed=True,
         ) from None
     if size and not decoding.finished:
-        raise FeedFault(f"{who} cut the compressed calendar off before its end; it is tried again")
+        raise FeedFault(
+            f"{who} cut the compressed calendar off before its end; it is tried again"
+        )
 
 
 # Registered content codings (www.iana.org/assignments/http-parameters), and one that object stores send.
@@ -225,7 +243,9 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
     is_html = media_type.strip().lower() in _HTML_TYPES
     # Some servers call everything HTML, so what begins as a calendar is left to be judged as one.
     # A script that warns of something calls its answer HTML too, and the calendar follows.
-    if start.startswith(_WEB_PAGE) or (is_html and not re.search(rb"(?:\A|\n)begin:vcalendar", start)):
+    if start.startswith(_WEB_PAGE) or (
+        is_html and not re.search(rb"(?:\A|\n)begin:vcalendar", start)
+    ):
         raise FeedFault(
             f"{who} answered with a web page, not a calendar; it may ask to sign in: "
             "check auth, and that url is the address for subscribing",
@@ -236,5 +256,6 @@ def _require_no_web_page(body: Body, content_type: str, who: str) -> None:
 
 def _too_large(who: str, max_bytes: int) -> FeedFault:
     return FeedFault(
-        f"{who} sends more than max_bytes ({max_bytes}); raise max_bytes if that is right", malformed=True
+        f"{who} sends more than max_bytes ({max_bytes}); raise max_bytes if that is right",
+        malformed=True,
     )

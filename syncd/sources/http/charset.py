@@ -15,7 +15,8 @@ from syncd.core.document import text_of
 from syncd.core.feed import Body
 
 _CHARSET = re.compile(
-    r"""(?:\A|[;,\s])charset\s*[=:]\s*(?:"\s*([^";]*)"?|'\s*([^';]*)'?|([^;,\s"']+))""", re.IGNORECASE
+    r"""(?:\A|[;,\s])charset\s*[=:]\s*(?:"\s*([^";]*)"?|'\s*([^';]*)'?|([^;,\s"']+))""",
+    re.IGNORECASE,
 )
 _OTHER_QUOTED = re.compile(r"""(?<!charset)\s*=\s*"[^"]*\"""", re.IGNORECASE)
 
@@ -34,7 +35,15 @@ _MEANT = {
 }
 # Codecs of Python that are no charsets of texts.
 _NO_CHARSET = frozenset(
-    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap", "palmos"}
+    {
+        "idna",
+        "punycode",
+        "unicode-escape",
+        "raw-unicode-escape",
+        "undefined",
+        "charmap",
+        "palmos",
+    }
 )
 # These write all letters with bytes that are ASCII, so that their bytes are always UTF-8 as well.
 _SEVEN_BITS = re.compile(r"iso2022|hz|utf-7")
@@ -52,7 +61,9 @@ def in_utf8(body: Body, content_type: str) -> tuple[Body, str]:
         return body, ""
     if _SEVEN_BITS.match(charset):
         return _if_possible(body, charset), ""
-    is_wide = charset.startswith(("utf-16", "utf-32"))  # ASCII in it is UTF-8 too, with zeros between
+    is_wide = charset.startswith(
+        ("utf-16", "utf-32")
+    )  # ASCII in it is UTF-8 too, with zeros between
     if _has_mark(body) or (not is_wide and _is_utf8(body.blocks())):
         return body, ""
     if charset == _BY_DEFAULT:
@@ -85,7 +96,9 @@ def charset_of(content_type: str) -> str | None:
 def _known(name: str) -> str | None:
     name = re.sub(r"\A(?:windows|cp|win)[-_ ]?(\d+)\Z", r"cp\1", name)
     name = re.sub(r"\Aiso[-_ ]?8859[-_ ]?(\d+)(?:[-_:].*)?\Z", r"iso8859-\1", name)
-    name = {"unicode": "utf-16", "sjis": "shift_jis", "unicode-1-1-utf-8": "utf-8"}.get(name, name)
+    name = {"unicode": "utf-16", "sjis": "shift_jis", "unicode-1-1-utf-8": "utf-8"}.get(
+        name, name
+    )
     if not re.fullmatch(r"[a-z0-9][a-z0-9_+:()-]*", name):
         return None
     try:
@@ -120,7 +133,10 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 
 def _recoded(body: Body, charset: str, errors: str) -> Iterator[bytes]:
-    if charset in {"utf-16", "utf-32"}:  # without a mark: by where the zeros stand beside the first letter
+    if charset in {
+        "utf-16",
+        "utf-32",
+    }:  # without a mark: by where the zeros stand beside the first letter
         is_big = next(body.blocks(), b"").startswith(b"\0")
         charset += "-be" if is_big else "-le"
     decoder = codecs.getincrementaldecoder(charset)(errors)

@@ -55,7 +55,9 @@ class Deadline:
     def slice_s(self, who: str) -> float:
         """Return how long to wait before asking again, always above 0; raise `FeedFault` when it is over."""
         if self._stopping():
-            raise FeedFault(f"{who} was not read because syncd is stopping; it is read after the next start")
+            raise FeedFault(
+                f"{who} was not read because syncd is stopping; it is read after the next start"
+            )
         left_s = self.left_s
         if left_s <= 0:
             raise FeedFault(
@@ -79,7 +81,9 @@ class Resolver:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._lock = threading.Lock()
-        self._underway: dict[tuple[str, int], Future[list[tuple[int, SocketAddress]]]] = {}
+        self._underway: dict[
+            tuple[str, int], Future[list[tuple[int, SocketAddress]]]
+        ] = {}
 
     def addresses(
         self, host: str, port: int, who: str, deadline: Deadline
@@ -93,33 +97,46 @@ class Resolver:
             if answer is None:
                 answer = self._underway[host, port] = Future()
                 threading.Thread(
-                    target=self._answer, args=(host, port, answer), name="feed-lookup", daemon=True
+                    target=self._answer,
+                    args=(host, port, answer),
+                    name="feed-lookup",
+                    daemon=True,
                 ).start()
         while not wait([answer], deadline.slice_s(who)).done:
             pass
         try:
             found = answer.result()
         except (OSError, ValueError) as error:
-            reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+            reason = (
+                f" ({error.strerror})"
+                if isinstance(error, OSError) and error.strerror
+                else ""
+            )
             raise FeedFault(
                 f"the name {who} cannot be resolved{reason}; check the host in url, and DNS"
             ) from None
         if not found:
-            raise FeedFault(f"the name {who} has no address; check the host in url, and DNS")
+            raise FeedFault(
+                f"the name {who} has no address; check the host in url, and DNS"
+            )
         family = found[0][0]
         preferred = [one for one in found if one[0] == family]
         others = [one for one in found if one[0] != family]
         in_turn = chain.from_iterable(zip_longest(preferred, others))
         return [one for one in in_turn if one is not None]
 
-    def _answer(self, host: str, port: int, answer: Future[list[tuple[int, SocketAddress]]]) -> None:
+    def _answer(
+        self, host: str, port: int, answer: Future[list[tuple[int, SocketAddress]]]
+    ) -> None:
         found: list[tuple[int, SocketAddress]] | OSError | ValueError
         try:
             found = list(self._lookup(host, port))
         except (OSError, ValueError) as error:
             found = error
         with self._lock:
-            del self._underway[host, port]  # before the answer, or who asks after it would be given it too
+            del self._underway[
+                host, port
+            ]  # before the answer, or who asks after it would be given it too
         if isinstance(found, list):
             answer.set_result(found)
         else:
@@ -156,7 +173,9 @@ class Way:
         )
         head = Head(self.who)
         connection = httpcore.HTTPConnection(
-            origin=url.origin, ssl_context=self.context, network_backend=_Backend(self, head)
+            origin=url.origin,
+            ssl_context=self.context,
+            network_backend=_Backend(self, head),
         )
         with connection:
             try:
@@ -169,8 +188,12 @@ class Way:
                     "that no header may hold"
                 ) from None
             except httpcore.RemoteProtocolError:
-                raise FeedFault(_no_answer(self.who, head), by_condition=not head.received) from None
-            yield Response(answer.status, httpx.Headers(answer.headers), self._chunks(answer))
+                raise FeedFault(
+                    _no_answer(self.who, head), by_condition=not head.received
+                ) from None
+            yield Response(
+                answer.status, httpx.Headers(answer.headers), self._chunks(answer)
+            )
 
     def _chunks(self, answer: httpcore.Response) -> Iterator[bytes]:
         received = 0
@@ -182,9 +205,7 @@ class Way:
             if str(error).startswith("peer closed"):
                 why = f"cut its answer off after {received} bytes; it is tried again"
             else:
-                why = (
-                    "sends a body that is not what its headers say (Transfer-Encoding); ask its administrator"
-                )
+                why = "sends a body that is not what its headers say (Transfer-Encoding); ask its administrator"
             raise FeedFault(f"{self.who} {why}") from None
 
 
@@ -205,7 +226,9 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         way = self._way
         found = way.resolver.addresses(host, port, way.who, way.deadline)
-        permitted = [one for one in found if way.allowed.permits(host, _address_of(one))]
+        permitted = [
+            one for one in found if way.allowed.permits(host, _address_of(one))
+        ]
         if not permitted:
             raise FeedFault(_refusal(way.who, host, _address_of(found[0])))
         reason = ""
@@ -217,9 +240,13 @@ class _Backend(httpcore.NetworkBackend):
                 reason = error.strerror or "no answer"
             else:
                 return _Stream(connected, way, self._head)
-        raise FeedFault(f"{way.who} cannot be reached ({reason}); check the network, and the host in url")
+        raise FeedFault(
+            f"{way.who} cannot be reached ({reason}); check the network, and the host in url"
+        )
 
-    def _connect(self, family: int, address: SocketAddress, limit_s: float) -> socket.socket:
+    def _connect(
+        self, family: int, address: SocketAddress, limit_s: float
+    ) -> socket.socket:
         until = time.monotonic() + limit_s
         connecting = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -283,7 +310,9 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         try:
             self._socket = secured = ssl_context.wrap_socket(
-                self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
+                self._socket,
+                server_hostname=server_hostname,
+                do_handshake_on_connect=False,
             )
             self._sliced(secured.do_handshake)
         except (OSError, ValueError) as error:
@@ -298,7 +327,11 @@ class _Stream(httpcore.NetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        return self._socket if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket) else None
+        return (
+            self._socket
+            if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket)
+            else None
+        )
 
     def _sliced(self, operation: Callable[[], _Result]) -> _Result:
         while True:
@@ -327,7 +360,11 @@ def _address_of(one: tuple[int, SocketAddress]) -> Address:
 def _refusal(who: str, host: str, address: Address) -> str:
     kind = not_public(address)
     literal = as_address(host) is not None
-    where = f"{who} is a {kind} address" if literal else f"{who} is at the {kind} address {address}"
+    where = (
+        f"{who} is a {kind} address"
+        if literal
+        else f"{who} is at the {kind} address {address}"
+    )
     return f'{where}, which is refused; if it is meant, add "{host}" to allow_hosts of this source'
 
 
@@ -350,14 +387,14 @@ _CERTIFICATE_CURES: Mapping[int, str] = {  # by the codes of X509_STORE_CTX_get_
 
 def _broken_tls(who: str, error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        cure = _CERTIFICATE_CURES.get(error.verify_code, "ask its administrator to have it made anew")
+        cure = _CERTIFICATE_CURES.get(
+            error.verify_code, "ask its administrator to have it made anew"
+        )
         return f"the certificate of {who} is not accepted ({error.verify_message.rstrip('.')}); {cure}"
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or ""
     match reason.lower():
         case "wrong_version_number" | "http_request" | "record_layer_failure":
-            return (
-                f"{who} does not speak TLS there; check the port, or write http:// if that is what it offers"
-            )
+            return f"{who} does not speak TLS there; check the port, or write http:// if that is what it offers"
         case alert if "certificate" in alert or "handshake_failure" in alert:
             return (
                 f"{who} ended TLS ({alert.replace('_', ' ')}); if it asks for a client certificate, check "

@@ -18,7 +18,15 @@ import httpx
 from syncd.errors import SyncdError
 from syncd.sources.http.connection import Response
 from syncd.sources.http.fault import FeedFault
-from syncd.sources.http.feed import Auth, BasicAuth, BearerAuth, DigestAuth, HeaderAuth, Secret, Tls
+from syncd.sources.http.feed import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    HeaderAuth,
+    Secret,
+    Tls,
+)
 from syncd.trust import Untrustworthy, verifying_context
 
 AuthFlow = Generator[httpx.Request, httpx.Response, None]
@@ -33,7 +41,11 @@ class TlsContexts:
     def of(self, tls: Tls) -> ssl.SSLContext:
         """Return the verifying context with these authorities and this certificate; raise `FeedFault`."""
         named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
-        files = {f"tls.{key} ({path.name})": path for key, path in named.items() if path is not None}
+        files = {
+            f"tls.{key} ({path.name})": path
+            for key, path in named.items()
+            if path is not None
+        }
         try:
             version = tuple(_version(path) for path in files.values())
             kept = self._kept.get(tls)
@@ -52,7 +64,9 @@ class TlsContexts:
                 else error.strerror
             )
             names = " or ".join(files)
-            raise FeedFault(f"{names} cannot be used ({reason}); check file and mode") from None
+            raise FeedFault(
+                f"{names} cannot be used ({reason}); check file and mode"
+            ) from None
         return kept[1]
 
 
@@ -94,7 +108,9 @@ class _OneHeader(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> AuthFlow:
         name = self._name.encode()
         value = self._value.encode()  # a byte beyond ASCII is UTF-8 today
-        others = [field for field in request.headers.raw if field[0].lower() != name.lower()]
+        others = [
+            field for field in request.headers.raw if field[0].lower() != name.lower()
+        ]
         if name.lower() == b"cookie" and "cookie" in request.headers:
             value += b"; " + request.headers["cookie"].encode("latin-1")
         request.headers = httpx.Headers([*others, (name, value)])
@@ -105,7 +121,9 @@ def _revealed(secret: Secret, who: str) -> str:
     try:
         return secret.reveal()
     except SyncdError as error:
-        raise FeedFault(f"{who} was not asked, because its auth cannot be had: {error}") from None
+        raise FeedFault(
+            f"{who} was not asked, because its auth cannot be had: {error}"
+        ) from None
 
 
 def answer_to_challenge(
@@ -113,7 +131,9 @@ def answer_to_challenge(
 ) -> httpx.Request | None:
     """Return the request with the proof that a 401 asks for; None if it asks for none; raise `FeedFault`."""
     try:
-        challenge = httpx.Response(response.status, headers=response.headers, request=request)
+        challenge = httpx.Response(
+            response.status, headers=response.headers, request=request
+        )
         return flow.send(challenge)
     except StopIteration:
         return None

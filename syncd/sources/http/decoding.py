@@ -51,7 +51,9 @@ class _Gzip:
             if self._inflater.eof:
                 data = self._tail + data
                 if not data.startswith(_GZIP_MAGIC):
-                    self._tail = data[: len(_GZIP_MAGIC)]  # half of it may be the begin of a member
+                    self._tail = data[
+                        : len(_GZIP_MAGIC)
+                    ]  # half of it may be the begin of a member
                     return
                 self._tail = b""
                 self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -73,7 +75,9 @@ class _Deflate:
     def pieces(self, data: bytes) -> Iterator[bytes]:
         if not self._begun and data:
             self._begun = True
-            if data[0] & 0x0F != zlib.DEFLATED:  # the first byte of the wrapping names the method
+            if (
+                data[0] & 0x0F != zlib.DEFLATED
+            ):  # the first byte of the wrapping names the method
                 self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         yield from _inflated(self._inflater, data)
 
@@ -90,7 +94,9 @@ class _Brotli:
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         # Only an empty piece says that nothing is left: `can_accept_more_data` tells about input alone.
-        while not self.finished and (piece := self._decompressor.process(data, output_buffer_limit=_PIECE)):
+        while not self.finished and (
+            piece := self._decompressor.process(data, output_buffer_limit=_PIECE)
+        ):
             yield piece
             data = b""
 
@@ -112,7 +118,18 @@ _DECODERS: Mapping[str, Callable[[], Decoder]] = {
 }
 # Servers write these where nothing was done to the body, or nothing that is left of it.
 _NOTHING = frozenset(
-    {"", "identity", "none", "7bit", "8bit", "binary", "aws-chunked", "chunked", "utf8", "utf-8"}
+    {
+        "",
+        "identity",
+        "none",
+        "7bit",
+        "8bit",
+        "binary",
+        "aws-chunked",
+        "chunked",
+        "utf8",
+        "utf-8",
+    }
 )
 ACCEPTED = "gzip, deflate, br"
 _MOST_LAYERS = 4
@@ -142,7 +159,9 @@ class Decoding:
         names = [name.strip().strip('"').lower() for name in header.split(",")]
         names.reverse()
         self._codings = [name for name in names if name not in _NOTHING]
-        makers = [_DECODERS.get(name, _unknown) for name in self._codings[:_MOST_LAYERS]]
+        makers = [
+            _DECODERS.get(name, _unknown) for name in self._codings[:_MOST_LAYERS]
+        ]
         if len(self._codings) > _MOST_LAYERS:
             makers = [_unknown]
         self._layers = [_Layer(make) for make in makers]

@@ -105,9 +105,13 @@ class Feed:
     def __post_init__(self) -> None:
         url = web_url(self.url)
         if url is None:
-            raise ValueError("the URL of a feed starts with http, https, webcal or webcals and names a host")
+            raise ValueError(
+                "the URL of a feed starts with http, https, webcal or webcals and names a host"
+            )
         if url.userinfo:
-            raise ValueError("the URL of a feed holds no user name or password; use auth")
+            raise ValueError(
+                "the URL of a feed holds no user name or password; use auth"
+            )
         if self.timeout_s <= 0 or self.max_bytes <= 0:
             raise ValueError("a feed has time and room to be read")
         Allowed.of(self.allow_hosts)
@@ -152,7 +156,9 @@ def target_of(url: httpx.URL) -> str:
 
 def _fits_a_header(text: str) -> bool:
     """Tell whether a text has nothing but visible characters and blanks (RFC 9110 section 5.5)."""
-    return len(text) <= _LONGEST_VALIDATOR and not re.search(r"[^\t\x20-\x7e\x80-\xff]", text)
+    return len(text) <= _LONGEST_VALIDATOR and not re.search(
+        r"[^\t\x20-\x7e\x80-\xff]", text
+    )
 
 
 _SHRUNK = 6  # times, about, that a calendar is larger than it is kept
@@ -177,7 +183,9 @@ class Fresh:
     def document(self) -> Document:
         """Return the calendar as a document, whose digest is its signature."""
         size = _SHRUNK * len(self.body.packed)
-        return Document(self.host, self.body.blocks, self.base_url, self.body.digest, size)
+        return Document(
+            self.host, self.body.blocks, self.base_url, self.body.digest, size
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,27 @@ from syncd.sources.http.answer import (
     require_whole_answer,
     validators_of,
 )
-from syncd.sources.http.connection import Deadline, Lookup, Resolver, Response, Way, system_lookup
+from syncd.sources.http.connection import (
+    Deadline,
+    Lookup,
+    Resolver,
+    Response,
+    Way,
+    system_lookup,
+)
 from syncd.sources.http.credentials import TlsContexts, answer_to_challenge, http_auth
 from syncd.sources.http.decoding import ACCEPTED
 from syncd.sources.http.fault import FeedFault
-from syncd.sources.http.feed import Answer, DigestAuth, Feed, Fresh, NotModified, Tls, Validators, target_of
+from syncd.sources.http.feed import (
+    Answer,
+    DigestAuth,
+    Feed,
+    Fresh,
+    NotModified,
+    Tls,
+    Validators,
+    target_of,
+)
 from syncd.sources.http.lanes import Lanes
 from syncd.urls import web_url
 
@@ -98,15 +114,24 @@ class Fetcher:
         def attempt(members: list[Feed]) -> Answer | FeedFault:
             wanted = {feeds[member] for member in members}
             agreed = wanted.pop() if len(wanted) == 1 else None
-            return self._attempt(members[0], agreed, lambda: ended.is_set() or self._stopping())
+            return self._attempt(
+                members[0], agreed, lambda: ended.is_set() or self._stopping()
+            )
 
         with Lanes() as lanes:
             try:
-                outcomes = {feed: lanes.submit(partial(attempt, members)) for feed, members in groups.items()}
+                outcomes = {
+                    feed: lanes.submit(partial(attempt, members))
+                    for feed, members in groups.items()
+                }
                 for feed, outcome in outcomes.items():
                     answer = outcome.result()
                     for member in groups[feed]:
-                        answers[member] = answer.of(member.name) if isinstance(answer, FeedFault) else answer
+                        answers[member] = (
+                            answer.of(member.name)
+                            if isinstance(answer, FeedFault)
+                            else answer
+                        )
             finally:
                 ended.set()  # an interrupt does not wait for the slowest
         return {feed: answers[feed] for feed in feeds}
@@ -259,7 +284,9 @@ class _Visit:
             headers["if-none-match"] = condition.etag
         if condition is not None and condition.last_modified:
             headers["if-modified-since"] = condition.last_modified
-        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        encoded = [
+            (name.encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
         request = httpx.Request("GET", url, headers=encoded)
         self._jar(url).set_cookie_header(request)
         return request
@@ -269,7 +296,9 @@ class _Visit:
         return self.jars.setdefault(_origin(url), httpx.Cookies())
 
     def _keep_cookies(self, request: httpx.Request, response: Response) -> None:
-        said = httpx.Response(response.status, headers=response.headers, request=request)
+        said = httpx.Response(
+            response.status, headers=response.headers, request=request
+        )
         self._jar(request.url).extract_cookies(said)
 
     def _condition(self, url: httpx.URL) -> Validators | None:
@@ -280,13 +309,19 @@ class _Visit:
 
     def _who(self, url: httpx.URL) -> str:
         home = httpx.URL(self.feed.url).host
-        return url.host if url.host == home else f"{url.host}, where {home} redirects to,"
+        return (
+            url.host if url.host == home else f"{url.host}, where {home} redirects to,"
+        )
 
     def _redirect_target(self, url: httpx.URL, headers: httpx.Headers) -> httpx.URL:
         who = self._who(url)
-        target = web_url(headers.get("location", ""), url) if "location" in headers else None
+        target = (
+            web_url(headers.get("location", ""), url) if "location" in headers else None
+        )
         if target is None:
-            raise FeedFault(f"{who} redirects to nowhere that can be read; open url in a browser")
+            raise FeedFault(
+                f"{who} redirects to nowhere that can be read; open url in a browser"
+            )
         if url.scheme == "https" and target.scheme == "http":
             raise FeedFault(
                 f"{who} redirects from https to http, to {target.host}, which is not followed because "

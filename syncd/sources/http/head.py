@@ -13,7 +13,9 @@ from syncd.sources.http.fault import FeedFault
 
 _LARGEST = 90_000  # bytes; the reader behind takes a little more
 _END = re.compile(rb"\r*\n\r*\n")
-_STATUS = re.compile(rb"HTTP/([0-9])(?:\.([0-9]))?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE)
+_STATUS = re.compile(
+    rb"HTTP/([0-9])(?:\.([0-9]))?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE
+)
 _TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -80,13 +82,21 @@ class Head:
     def _framing(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return the headers that say where the body ends, each once and in one sense; raise `FeedFault`."""
         codings = [
-            coding for coding in _listed(fields, b"transfer-encoding") if coding not in {b"", b"identity"}
+            coding
+            for coding in _listed(fields, b"transfer-encoding")
+            if coding not in {b"", b"identity"}
         ]
         others = [coding for coding in codings if coding != b"chunked"]
         # What was done for the way is undone as if it had been done to the calendar, after everything else.
-        content = [coding for coding in _listed(fields, b"content-encoding") if coding] + others
+        content = [
+            coding for coding in _listed(fields, b"content-encoding") if coding
+        ] + others
         framing = [(b"Content-Encoding", b", ".join(content))] if content else []
-        lengths = {int(text) for text in _listed(fields, b"content-length") if _LENGTH.fullmatch(text)}
+        lengths = {
+            int(text)
+            for text in _listed(fields, b"content-length")
+            if _LENGTH.fullmatch(text)
+        }
         if b"chunked" in codings:
             return [*framing, (b"Transfer-Encoding", b"chunked")]
         if len(lengths) > 1:

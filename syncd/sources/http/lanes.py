@@ -37,7 +37,9 @@ class _Job(Generic[_Result]):
 class Lanes:
     """A pool of threads for work that waits; leaving the context waits for what runs and drops the rest."""
 
-    def __init__(self, *, quick: int = QUICK, most: int = MOST, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, *, quick: int = QUICK, most: int = MOST, patience_s: float = PATIENCE_S
+    ) -> None:
         self._quick = quick
         self._most = most
         self._patience_s = patience_s
@@ -72,7 +74,9 @@ class Lanes:
                 return job.future
             self._waiting.append(job)  # type: ignore[arg-type]  # what comes of it is of the future's type
             if self._starter is None:
-                self._starter = threading.Thread(target=self._start_jobs, name="lanes", daemon=True)
+                self._starter = threading.Thread(
+                    target=self._start_jobs, name="lanes", daemon=True
+                )
                 self._starter.start()
             self._changed.notify_all()
         return job.future
@@ -86,7 +90,9 @@ class Lanes:
                     continue
                 job = self._waiting.popleft()
                 job.begun_at = time.monotonic()
-                thread = threading.Thread(target=self._run, args=(job,), name="fetch", daemon=True)
+                thread = threading.Thread(
+                    target=self._run, args=(job,), name="fetch", daemon=True
+                )
                 self._running[job] = thread
                 thread.start()
 
@@ -95,7 +101,9 @@ class Lanes:
         if not self._waiting or len(self._running) >= self._most:
             return None
         slow_before = time.monotonic() - self._patience_s
-        quick = sorted(job.begun_at for job in self._running if job.begun_at > slow_before)
+        quick = sorted(
+            job.begun_at for job in self._running if job.begun_at > slow_before
+        )
         if len(quick) < self._quick:
             return 0.0
         return max(quick[len(quick) - self._quick] - slow_before, 0.01)
