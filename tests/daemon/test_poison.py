@@ -182,7 +182,7 @@ def test_tried_again_later(office: Office) -> None:
     assert "takes more than" in skip["detail"]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "junk", [b"", b"\0" * 100, b" {", b" [[1]]\n", b" [[1, 2, 3, 4]]\n", b" 7\n"]
 )

@@ -236,7 +236,7 @@ def test_a_reader_that_comes_back_to_a_fifo(office: Office) -> None:
         os.close(writer)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_cycle_does_not_wait_either(
     office: Office, kind: Callable[[], tuple[int, int]]

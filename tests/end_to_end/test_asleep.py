@@ -107,7 +107,7 @@ def test_a_create_that_slept_does_not_arrive_as_new(
     )
 
 
-@pytest.mark.parametrize("step", [373, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [733, pytest.param(61, marks=pytest.mark.slow)])
 def test_a_cycle_that_slept_books_once(
     office: Office, sleeper: Sleeper, step: int
 ) -> None:

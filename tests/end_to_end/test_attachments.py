@@ -198,7 +198,7 @@ ENDS = {
 }
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("after", ENDS.values(), ids=ENDS.keys())
 def test_what_nobody_needs_is_removed(office: Office, after: str) -> None:
     """A file goes with the last booking that refers to it; what is beside it is not touched."""

@@ -35,7 +35,7 @@ def one_sentence(ran: Ran) -> str:
     return lines[0]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("what", SOURCE_DAMAGE)
 def test_a_damaged_calendar_is_unreadable_and_loses_nothing(
     office: Office, what: str

@@ -90,7 +90,7 @@ CASES = {
 }
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", CASES)
 def test_reservations_follow_their_file(office: Office, name: str) -> None:
     """Nothing is booked, changed, cancelled or held, in this cycle or the next, and all is known."""

@@ -121,7 +121,7 @@ def _writes_without_fault(situation: str) -> Sequence[int]:
     return range({"rotation": 5, "freed slot": 2}.get(situation, 4))
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("fault", _FAULTS, ids=lambda text: text.partition(",on")[0])
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_it_ends_right_when_any_one_call_fails(

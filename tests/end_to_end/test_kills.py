@@ -321,7 +321,7 @@ def _some_and_all(names: Iterable[object], some: Mapping[object, int]) -> list[o
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), _some_and_all(SCENARIOS, {"create": 4, "swap of rooms": 3})
+    ("name", "step"), _some_and_all(SCENARIOS, {"create": 7, "swap of rooms": 8})
 )
 def test_a_kill_between_any_two_steps_does_no_harm(
     worlds: Callable[[], World], mortal: Callable[[Order], End], name: str, step: int

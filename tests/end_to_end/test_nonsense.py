@@ -82,7 +82,7 @@ def _book_three(office: Office, api: RawApi) -> str:
 _HOURS = {"a": 9, "b": 11, "c": 13}
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("change", ["none", "a too"])
 @pytest.mark.parametrize(
     "failure", [refused(500), {"success": None}, {"result": {}}, refused(0)]

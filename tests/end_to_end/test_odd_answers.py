@@ -97,7 +97,7 @@ ODD: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_one_of_ours_that_makes_no_sense(
     raw_office: Office, raw_api: RawApi, odd: dict[str, Any]
@@ -166,7 +166,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("odd", FOREIGN.values(), ids=FOREIGN)
 def test_a_foreign_one_that_makes_no_sense(
     raw_office: Office, raw_api: RawApi, odd: dict[str, Any]
@@ -184,7 +184,7 @@ def test_a_foreign_one_that_makes_no_sense(
     assert raw_api.writes() == ["create", "create"]
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("odd", "is_taken"),
     [

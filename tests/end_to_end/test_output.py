@@ -62,7 +62,7 @@ LOST = [
 """Ways not to listen, none of which is anything that a person has to mend."""
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("redirection", LOST)
 def test_who_does_not_listen_changes_no_exit_code(
     office: Office, redirection: str
@@ -134,7 +134,7 @@ ENCODINGS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("environment", ENCODINGS.values(), ids=ENCODINGS.keys())
 def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> None:
     """What an encoding does not have is replaced, codes stay true, and documents are ASCII."""
@@ -159,7 +159,7 @@ def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> No
     assert [b["topic"] for b in json.loads(ran.stdout)["bookings"]] == [topic]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "columns", ["0", "-1", "1", "100000", "wide", "", "1e3", "٣٠٠"]
 )

@@ -166,7 +166,7 @@ def test_adopt_says_that_a_calendar_cannot_be_read(office: Office) -> None:
 _AT_NIGHT = timedelta(hours=2)
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("sidecar", ["kept", "removed", "restored"])
 @pytest.mark.parametrize(
     ("change", "room"),

@@ -251,7 +251,7 @@ def test_a_state_that_nothing_is_in_is_said(office: Office, state: str) -> None:
     assert f"No booking is {state.replace('_', ' ')}" in ran.out
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "arguments",
     [
