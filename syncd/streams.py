@@ -291,9 +291,8 @@ class Lines:
             while position < len(data):
                 end = _end_of_lines(data, position)
                 position += _write_some(self._descriptor, data[position:end])
-        except (
-            OSError
-        ):  # a full disk, or no reader: both may be otherwise the next time
+        # A full disk, or no reader: both may be otherwise the next time.
+        except OSError:
             if position:
                 self._inside = data[position - 1 : position] != b"\n"
             return _lines_in(data[position:])

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 _LONGEST_HOST = 253  # characters, RFC 1035 section 2.3.4
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_ZONE = re.compile(
-    r"(\[[0-9A-Fa-f:.]+)%25"
-)  # RFC 6874 writes the blank before a zone so
+# RFC 6874 writes the blank before a zone so.
+_ZONE = re.compile(r"(\[[0-9A-Fa-f:.]+)%25")
 
 
 _PLAIN = re.compile(

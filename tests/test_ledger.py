@@ -1079,9 +1079,8 @@ def test_another_version(file: Path) -> None:
     raw(file, "UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(LedgerError, match="earlier version of syncd: start"):
         open_beside(file)
-    with pytest.raises(
-        LedgerError, match="not a ledger of syncd"
-    ):  # a revision that never was
+    # A revision that never was.
+    with pytest.raises(LedgerError, match="not a ledger of syncd"):
         open_as_owner(file)
 
 

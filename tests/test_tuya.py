@@ -1468,9 +1468,8 @@ def test_when_one_is_throttled_all_wait(scene: Scene) -> None:
     api.get(RESERVATION_ID)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(api.get, RESERVATION_ID)]
-        while (
-            api.pause_s(1) < 1 and len(server.requests) < 3
-        ):  # until that one was asked to wait
+        # Until that one was asked to wait.
+        while api.pause_s(1) < 1 and len(server.requests) < 3:
             time.sleep(0.001)
         calls += [pool.submit(api.get, RESERVATION_ID) for _ in range(7)]
         assert all(call.result(timeout=HANG_S) for call in calls)

@@ -129,10 +129,11 @@ class Applier:
                     if self.records.unread >= _READ_BACK:
                         dispatcher.start(self._read_back())
                 dispatcher.finish()
+            # The latter of a question, not of a change.
             except (
                 ApiUnusable,
                 ReservationError,
-            ):  # the latter of a question, not of a change
+            ):
                 dispatcher.give_up()
                 with suppress(ApiUnusable, ReservationError):
                     run_task(self._read_back())
@@ -182,9 +183,8 @@ class Applier:
         found = yield from call(look_up, latest, self._api, self._density)
         for booking in map(self._swap.latest, written):
             reservation = found.get(booking.reservation_id or "")
-            if (
-                reservation is not None
-            ):  # a list may lag behind; the drift check looks again
+            # A list may lag behind; the drift check looks again.
+            if reservation is not None:
                 self._compare(booking, reservation)
 
     def _compare(self, booking: Booking, reservation: Reservation) -> None:

@@ -52,9 +52,8 @@ class Canceller:
         self._records = records
         self._refusals = refusals
         self._clock = clock
-        self._approved: dict[
-            int, Booking
-        ] = {}  # intents of the cancels that a person approved, by row
+        # Intents of the cancels that a person approved, by row.
+        self._approved: dict[int, Booking] = {}
 
     def intend_approved(self, plan: Plan) -> None:
         """Record the intents of all cancels that a person approved together, before any of them is sent.
@@ -137,9 +136,8 @@ class Canceller:
         self, intent: Booking, asked: ApiTime, back: Booking | None = None
     ) -> Task[None]:
         """Send a cancel whose intent is recorded; `back` is what to record if it was not sent."""
-        assert (
-            intent.reservation_id is not None
-        )  # only bookings that have one are cancelled
+        # Only bookings that have one are cancelled.
+        assert intent.reservation_id is not None
         try:
             yield from call(self._api.cancel, intent.reservation_id, asked=asked)
         except (Refused, NotDone) as no:

@@ -61,9 +61,8 @@ class Dispatcher:
         With `alone` it may begin when nothing else is under way.
         Raises what the tasks under way raise.
         """
-        while self._tasks.resume_next(
-            0
-        ):  # what was answered is recorded before more is asked
+        # What was answered is recorded before more is asked.
+        while self._tasks.resume_next(0):
             pass
         while (pause_s := self._wait_s(change, alone=alone)) > 0 and not self._ending():
             self._tasks.resume_next(min(pause_s, _LONGEST_PAUSE_S))

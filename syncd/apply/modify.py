@@ -46,9 +46,8 @@ class Modifier:
         except NotDone as error:
             there = yield from self._refusals.look(intent, error)
             if there is None or not there.live:
-                raise Refused(
-                    0, str(error)
-                ) from None  # there is nothing left to change
+                # There is nothing left to change.
+                raise Refused(0, str(error)) from None
             if there.onto(wanted) != wanted:
                 raise
         except OutcomeUnknown as error:

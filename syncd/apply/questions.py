@@ -113,13 +113,11 @@ class Questions:
         self._api = api
         self._facts = ledger.facts
         self._clock = clock
-        self._said: dict[
-            str, str
-        ] = {}  # by reservation: what makes no sense in it, or nothing
+        # By reservation: what makes no sense in it, or nothing.
+        self._said: dict[str, str] = {}
         self._asked: set[str] = set()  # reservations that were asked for by themselves
-        self._questions: dict[
-            str, str
-        ] = {}  # by what was asked for: why it got no answer, or nothing
+        # By what was asked for: why it got no answer, or nothing.
+        self._questions: dict[str, str] = {}
         self.create = api.create
         self.modify = api.modify
         self.pause_s = api.pause_s

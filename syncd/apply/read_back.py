@@ -20,9 +20,8 @@ _CROWDED = 4  # meetings fill a quarter of all hours, so there they stand so man
 _NIGHT_DAYS = 1 - 1 / _CROWDED
 _FEW = 3  # up to so many, a list spares nothing worth the risk of a page in vain
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_MARGIN = timedelta(
-    minutes=5
-)  # whatever the API's window means (start, overlap), a reservation is in it
+# Whatever the API's window means (start, overlap), a reservation is in it.
+_MARGIN = timedelta(minutes=5)
 
 
 def look_up(
@@ -77,9 +76,8 @@ def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | Non
     start = min(booking.spec.start for booking in group) - _MARGIN
     end = max(booking.spec.end for booking in group) + _MARGIN
     creators = {booking.spec.creator for booking in group}
-    creator = (
-        creators.pop() if len(creators) == 1 else None
-    )  # what others booked there fills pages too
+    # What others booked there fills pages too.
+    creator = creators.pop() if len(creators) == 1 else None
     listing = api.find_within(len(group), start, end, creator=creator)
     if listing is None or listing.doubt:
         return None

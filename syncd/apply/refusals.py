@@ -94,9 +94,8 @@ class RefusalInquiry:
 
         Raises `OutcomeUnknown` and `ApiUnusable`, with the doubt recorded, when that cannot be asked.
         """
-        assert (
-            intent.reservation_id is not None
-        )  # only bookings that have one are changed
+        # Only bookings that have one are changed.
+        assert intent.reservation_id is not None
         try:
             there = yield from call(self._api.get, intent.reservation_id)
         except ApiUnusable:

@@ -307,9 +307,8 @@ class Settler:
         )
 
     def _settle_cancel(self, booking: Booking, *, repeat: bool) -> None:
-        assert (
-            booking.reservation_id is not None
-        )  # only bookings that have one are cancelled
+        # Only bookings that have one are cancelled.
+        assert booking.reservation_id is not None
         there = self._api.get(booking.reservation_id)
         if there is None or not there.live:
             self._records.confirm_cancelled(booking)

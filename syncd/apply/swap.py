@@ -53,9 +53,8 @@ class RoomSwap:
         self._modifier = modifier
         self._records = records
         self._vacating: dict[int, Booking] = {}  # as they were, by row
-        self._moved: dict[
-            int, Booking
-        ] = {}  # as they were, by row, in the order of their moves
+        # As they were, by row, in the order of their moves.
+        self._moved: dict[int, Booking] = {}
         self._touched: set[int] = set()  # rows of both, also when they were put back
 
     @property

@@ -122,9 +122,8 @@ class TaskGroup(Generic[_Subject]):
             task, request = work
             try:
                 answer = request()
-            except (
-                BaseException
-            ) as failure:  # it is raised in the thread that waits for it
+            # It is raised in the thread that waits for it.
+            except BaseException as failure:
                 self._answered.put((task, None, failure))
             else:
                 self._answered.put((task, answer, None))

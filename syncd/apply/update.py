@@ -73,9 +73,8 @@ class Updater:
         yield from self._send(change, meeting, booking)
 
     def _send(self, change: Update, meeting: Meeting, booking: Booking) -> Task[None]:
-        assert (
-            booking.reservation_id is not None
-        )  # only bookings that have one are updated
+        # Only bookings that have one are updated.
+        assert booking.reservation_id is not None
         asked = self._api.time()
         shown = booking.shown_by(meeting)
         intent = shown.sending(
@@ -103,9 +102,8 @@ class Updater:
     def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""
         assert intent.pending is not None  # an intent has it
-        assert (
-            intent.reservation_id is not None
-        )  # only bookings that have one are updated
+        # Only bookings that have one are updated.
+        assert intent.reservation_id is not None
         kept = replace(
             back,
             pending=intent.pending,

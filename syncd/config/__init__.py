@@ -183,10 +183,11 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     except FileNotFoundError:
         return
     except OSError:
+        # Reading it will say what is wrong.
         yield (
             "conf.d/*.toml",
             path.parent / "conf.d" / "*.toml",
-        )  # reading it will say what is wrong
+        )
         return
     for file in sorted(files):
         # A leading dot marks the temporary files of editors.

@@ -123,9 +123,8 @@ HeaderName = Annotated[  # a token, RFC 9110 section 5.6.2
 # Quantities: a number and a unit.
 
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_LONGEST = timedelta(
-    days=3650
-)  # far beyond any use, far below what a datetime can be moved by
+# Far beyond any use, far below what a datetime can be moved by.
+_LONGEST = timedelta(days=3650)
 _BYTES = {
     "GB": 10**9,
     "GiB": 2**30,
@@ -292,10 +291,11 @@ WorkingHours = Annotated[
 ]
 
 
+# A machine's own setting under a name; others lack it.
 _OF_THE_HOST = {
     "localtime",
     "posixrules",
-}  # a machine's own setting under a name; others lack it
+}
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -333,9 +333,8 @@ def _cron(value: object) -> str:
 
     try:
         trigger = CronTrigger.from_crontab(expression, timezone="UTC")
-        comes = trigger.get_next_fire_time(
-            None, datetime(2024, 1, 1, tzinfo=UTC)
-        )  # any date before today
+        # Any date before today.
+        comes = trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC))
     except (ValueError, TypeError):
         raise problem(
             "is not a cron expression; write minute hour day month weekday, such as */10 7-19 * * mon-fri"
@@ -411,9 +410,8 @@ def location_expressions(text: str) -> tuple[re.Pattern[str], ...]:
     normal = unicodedata.normalize("NFC", "".join(map(_normal_in_pattern, composed)))
     folded = "".join(map(_folded, normal))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # what a later Python may read otherwise is read as today
+        # What a later Python may read otherwise is read as today.
+        warnings.simplefilter("ignore")
         return tuple(
             re.compile(written, re.IGNORECASE)
             for written in dict.fromkeys((normal, folded))

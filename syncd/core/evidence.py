@@ -226,9 +226,8 @@ def _without_event(
     if with_others is not None:
         return _gone_with_others(name, with_others)
     if booking.reason is Reason.FILE_GONE:
-        return Absence(
-            Evidence.INFERRED, Reason.FILE_GONE, booking.detail
-        )  # held once, until approved
+        # Held once, until approved.
+        return Absence(Evidence.INFERRED, Reason.FILE_GONE, booking.detail)
     if missing:
         detail = f"Its file {missing[0].document} is gone from the directory of {name!r}, others are there."
     else:

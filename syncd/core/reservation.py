@@ -117,11 +117,12 @@ class ReservationStatus(IntEnum):
     REJECTED = 4
 
 
+# Every reservation was made with these.
 _ESSENTIAL = (
     "topic",
     "participants",
     "creator",
-)  # every reservation was made with these
+)
 
 
 @dataclass(frozen=True, slots=True)

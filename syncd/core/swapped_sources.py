@@ -18,9 +18,8 @@ from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 
-_Event = tuple[
-    str, str | None
-]  # UID and original start: the same event whatever its scope
+# UID and original start: the same event whatever its scope.
+_Event = tuple[str, str | None]
 _Looks = tuple[datetime, datetime, str]
 
 

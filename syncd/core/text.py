@@ -53,18 +53,16 @@ _BREAKS = frozenset(
 )
 _HIDDEN = frozenset({"script", "style", "head", "title"})
 _TAG = re.compile(r"<(/?)([A-Za-z][^\s/<>]*)")
-_ATTRIBUTES = re.compile(
-    r"""(?:[^>"']|"[^"]*"|'[^']*')*+>"""
-)  # a quoted value may hold a `>`
+# A quoted value may hold a `>`
+_ATTRIBUTES = re.compile(r"""(?:[^>"']|"[^"]*"|'[^']*')*+>""")
 _HREF = re.compile(
     r"""(?:^|[\s"'/])href\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE
 )
 # The categories Cc and Cs but for \n and \t.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ZERO_WIDTH_JOINER = "\u200d"
-_EXTENDING = frozenset(
-    "\u200c\uff9e\uff9f\u0e33\u0eb3"
-)  # letters and format characters that join backwards
+# Letters and format characters that join backwards.
+_EXTENDING = frozenset("\u200c\uff9e\uff9f\u0e33\u0eb3")
 _VIRAMA = 9  # canonical combining class
 
 
@@ -119,9 +117,8 @@ def _without_hidden(text: str) -> str:
     """Return HTML without what is never shown, as far as `TEXT_READ` characters; what has no end is left."""
     kept: list[str] = []
     length = place = 0
-    endless: set[str] = (
-        set()
-    )  # kinds of which no end stands behind this place, so it is looked for once
+    # Kinds of which no end stands behind this place, so it is looked for once.
+    endless: set[str] = set()
     while length < TEXT_READ and (found := _HIDING.search(text, place)):
         kind = (found[1] or found[2]).lower()
         end = None

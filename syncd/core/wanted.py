@@ -294,10 +294,11 @@ class WantedMeetings:
     def _still_released(self, meeting: Meeting, booking: Booking) -> None:
         """Respect that a reservation was ended in Tuya, or book it again (`drift.on_cancel`)."""
         self._remember(booking, meeting)
+        # By a person.
         given_up = booking.reason in {
             Reason.NOT_THE_ORGANIZER,
             Reason.DROPPED,
-        }  # by a person
+        }
         rebooks = self._policy.on_cancel is OnCancel.REBOOK and not given_up
         if rebooks and meeting.spec.start > self._now:
             self._draft.add(Create(meeting, Reason.REBOOKED, booking.detail, booking))

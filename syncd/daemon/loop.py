@@ -44,10 +44,11 @@ _STOP = "\0stop"
 _LONGEST_PAUSE_S = (
     2.0  # between looks at what persons left in the ledger, and signs of life
 )
+# Of an API that cannot be used.
 _FIRST_REST, _LONGEST_REST = (
     timedelta(seconds=15),
     timedelta(minutes=15),
-)  # of an API that cannot be used
+)
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 _LOOK_AGAIN_S = 5.0  # at a configuration that was refused
@@ -127,18 +128,16 @@ class Daemon:
         self._ledger = ledger
         self._notifier = notifier
         self._wakes = Wakes()
-        self._wished: SimpleQueue[None] = (
-            SimpleQueue()
-        )  # whose `put` a signal handler may call
+        # Whose `put` a signal handler may call.
+        self._wished: SimpleQueue[None] = SimpleQueue()
         self._ended = threading.Event()
         self._stop = Stop(self._told_to_stop, ledger.under_way.stops)
         self._parsers = ParserPool()
         self._background = BackgroundReads(self._wakes)
         self._config = config
         self._parts: Service = self._assembled(config)
-        self._owed: set[str] = (
-            set()
-        )  # sources to read in the next cycle, when the API can be used
+        # Sources to read in the next cycle, when the API can be used.
+        self._owed: set[str] = set()
         self._to_reload = False
         self._began = 0.0  # the cycle, on the monotonic clock
         self._writing_since: float | None = None

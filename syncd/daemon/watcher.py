@@ -254,9 +254,8 @@ class _Target:
         last = max(self._quiet_at.values())
         wake_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
         if now < wake_at:
-            self.look_at = min(
-                self.look_at, wake_at
-            )  # an event may have come meanwhile
+            # An event may have come meanwhile.
+            self.look_at = min(self.look_at, wake_at)
             return False
         self._told, self._began, self.announced = self._seen, 0.0, False
         self._quiet_at.clear()

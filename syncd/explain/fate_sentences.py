@@ -62,9 +62,8 @@ _TO_DO = {
 TOLD_WITH_SOURCE = frozenset({Reason.TIMEZONE_CONTRADICTS})
 """Notes that the line about a source tells already."""
 
-_TOLD_ELSEWHERE = frozenset(
-    {(Reason.UNMAPPED_ATTENDEE, Reason.UNMAPPED_PERSON)}
-)  # of a note and a fate
+# Of a note and a fate.
+_TOLD_ELSEWHERE = frozenset({(Reason.UNMAPPED_ATTENDEE, Reason.UNMAPPED_PERSON)})
 
 # With a reservation, and without one.
 _STANDING = {

@@ -12,9 +12,8 @@ from syncd.ics.content import RawComponent
 from syncd.ics.duration import parse_duration
 from syncd.ics.zones import Zones
 
-_FARTHEST = timedelta(
-    days=3660
-)  # what can be counted with; the mapper decides how far before is sensible
+# What can be counted with; the mapper decides how far before is sensible.
+_FARTHEST = timedelta(days=3660)
 
 
 def alarms_of(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:

@@ -41,9 +41,8 @@ _WIDE = {
         rb"(?:\0[ \t\r\n])*" + "BEGIN".encode("utf-16-be"), re.IGNORECASE
     ): "utf-16-be",
 }
-_PROPERTY_NAME = re.compile(
-    r"([A-Za-z0-9-]++)(?![\w.])"
-)  # END_DATE and UID.X are other names than END and UID
+# END_DATE and UID.X are other names than END and UID.
+_PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]++)(?![\w.])")
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
 _NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')

@@ -22,10 +22,11 @@ from syncd.ics.vevent import BESIDE, GUESSED, Context, ParsedContext
 from syncd.ics.zones import ONE_DAY, Zones
 
 _ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
+# RFC 7986 section 5.7, and Outlook's name.
 _ASKS = (
     "REFRESH-INTERVAL",
     "X-PUBLISHED-TTL",
-)  # RFC 7986 section 5.7, and Outlook's name
+)
 _OWNS = ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")
 _TEXT_AROUND = "text around the calendar in {} was left out; look at what makes it"
 

@@ -51,9 +51,8 @@ class Copy:
                 date = instance.recurrence_id or component.recurrence_id_at(
                     component.start
                 )
-                if (
-                    date not in seen
-                ):  # it adds dates and replaces none (RFC 5546 section 3.2.4)
+                # It adds dates and replaces none (RFC 5546 section 3.2.4).
+                if date not in seen:
                     seen.add(date)
                     yield replace(instance, recurrence_id=date)
 
@@ -79,9 +78,8 @@ def copies_of(components: Iterable[Component]) -> list[Copy]:
 def _by_sender(components: Iterable[Component]) -> list[list[Component]]:
     """Group components by who says them: a VCALENDAR, or an organizer through scheduling messages."""
     groups: dict[object, list[Component]] = {}
-    sender_of: dict[
-        str, object
-    ] = {}  # by address: one message names one of them, another one two
+    # By address: one message names one of them, another one two.
+    sender_of: dict[str, object] = {}
     for component in components:
         sender: object = component.calendar
         if component.method in _OF_THE_ORGANIZER and component.organizer:

@@ -34,9 +34,8 @@ _LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
 
 _LARGEST_COUNT = 1_000_000  # up to which the dates of a count are told apart in gaps; bounds the work
 
-_FARTHEST = timedelta(
-    days=3660
-)  # how far a date may be from where it has an effect: ten years
+# How far a date may be from where it has an effect: ten years.
+_FARTHEST = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,8 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
 
 def excludes(master: Component, override: Component) -> bool:
     """Tell whether an EXDATE of a series excludes the date that an override is about."""
-    excluded = _Excluded(
-        replace(master, excluded_rules=()), master.start.wall
-    )  # no rule is asked
+    # No rule is asked.
+    excluded = _Excluded(replace(master, excluded_rules=()), master.start.wall)
     return excluded.holds(_original(override, master), original_start(override, master))
 
 

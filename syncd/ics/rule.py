@@ -303,9 +303,8 @@ def _with_clear_skip(rule: Rule) -> Rule:
     Raises `BrokenRule` beside parts that RFC 7529 section 4.1 gives no order for.
     """
     if rule.frequency not in {Frequency.MONTHLY, Frequency.YEARLY}:
-        return replace(
-            rule, skip=ShortMonth.OMIT
-        )  # shorter periods never give a day that is not there
+        # Shorter periods never give a day that is not there.
+        return replace(rule, skip=ShortMonth.OMIT)
     unclear = (
         rule.month_days and (rule.week_numbers or rule.year_days),
         not rule.year_days.isdisjoint({366, -366})

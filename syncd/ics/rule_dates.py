@@ -22,11 +22,12 @@ from syncd.ics.rule_days import RuleDays, from_start
 _DAY = 86_400  # seconds
 _LAST_ORDINAL = date.max.toordinal()
 _PERIODS_KEPT = 4  # a month or a year each, for `holds`
+# Seconds.
 _UNIT = {
     Frequency.HOURLY: 3600,
     Frequency.MINUTELY: 60,
     Frequency.SECONDLY: 1,
-}  # seconds
+}
 
 
 class Recurrence:

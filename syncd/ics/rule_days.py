@@ -155,9 +155,8 @@ class RuleDays:
         """Return the ordinal at which week 1 begins, the first with four days or more in the year."""
         before = year - 1
         fourth = 365 * before + before // 4 - before // 100 + before // 400 + 4
-        return (
-            fourth - (fourth - 1 - self._rule.week_start) % 7
-        )  # ordinal 1 was a Monday
+        # Ordinal 1 was a Monday.
+        return fourth - (fourth - 1 - self._rule.week_start) % 7
 
 
 def _days_with_defaults(

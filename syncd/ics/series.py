@@ -92,9 +92,8 @@ class ParsedSeries:
     @property
     def items(self) -> int:
         """Return how many attendees, alarms, attachments and pieces of text its occurrences have in all."""
-        known: dict[
-            tuple[int, ...], int
-        ] = {}  # the dates of a series share what hangs on them
+        # The dates of a series share what hangs on them.
+        known: dict[tuple[int, ...], int] = {}
         total = 0
         for occurrence in self.occurrences:
             shared = (

@@ -68,9 +68,8 @@ def parse_series(
         one = parser.parse(uid, raw_events, window)
     except MemoryError:
         one = ended_series(uid, raw_events, parser, _NO_MEMORY)
-    except (
-        Exception
-    ) as error:  # whatever one event provokes must not end the reading of all others
+    # Whatever one event provokes must not end the reading of all others.
+    except Exception as error:
         detail = f"the event meets a defect of syncd ({type(error).__name__}); please report it with the event"
         one = _defective(uid, raw_events, parser, Reason.BROKEN_PROPERTY, detail)
     return replace(one, cpu_s=time.thread_time() - began)
@@ -219,9 +218,8 @@ def run() -> None:
     """Answer shares until the process that started this one is gone, or has had nothing for it for long."""
     # Without a buffer, where what was read ahead would not be seen by the poll.
     requests, answers = open(0, "rb", buffering=0), sys.stdout.buffer  # noqa: SIM115  # to the end
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # where that is forbidden, the service's own limit holds
+    # Where that is forbidden, the service's own limit holds.
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (UID_MEMORY, UID_MEMORY))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     instructions: Instructions | None = None

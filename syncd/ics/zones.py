@@ -21,10 +21,11 @@ _SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
 _BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
 _NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
 _LONGEST_NAME = 64
+# Folders of the system that hold the zones again, one with leap seconds.
 _COPIES = (
     "posix/",
     "right/",
-)  # folders of the system that hold the zones again, one with leap seconds
+)
 _SHOWN_WITHOUT_CITIES = {
     "Alaska": "America/Anchorage",
     "Arizona": "America/Phoenix",

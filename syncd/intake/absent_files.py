@@ -17,9 +17,8 @@ from syncd.intake.former import Former
 from syncd.intake.ports import Fetched, WorklistStore
 from syncd.intake.source_index import SourceIndex
 
-_STEPPED = timedelta(
-    seconds=5
-)  # so far from a steady clock a clock was set, and not only adjusted
+# So far from a steady clock a clock was set, and not only adjusted.
+_STEPPED = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,9 +215,8 @@ class _Comparison:
             _uids_restamped(self._before, self._after, self._parent.ambiguous)
         )
         if not self._parent.documents:
-            changed |= dict.fromkeys(
-                self._kept
-            )  # nothing else tells what is gone since it was kept
+            # Nothing else tells what is gone since it was kept.
+            changed |= dict.fromkeys(self._kept)
         return changed
 
     def _places_of_known(self, changed: Iterable[bytes]) -> dict[bytes, list[_Place]]:

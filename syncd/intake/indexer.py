@@ -321,9 +321,8 @@ class _Rows:
                 rows[place] = follows
             elif cells.startswith(digest, (expected + place) * CELL):
                 rows[place] = expected + place
-            elif (
-                place > in_place
-            ):  # where others go on as before it was changed on the spot
+            # Where others go on as before it was changed on the spot.
+            elif place > in_place:
                 rows[place] = self._row_of_moved(digest)
         return rows
 

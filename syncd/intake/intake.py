@@ -48,9 +48,8 @@ Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_AS_GOOD_AS_NOW = timedelta(
-    minutes=10
-)  # for parsing, which looks much farther ahead than is booked
+# For parsing, which looks much farther ahead than is booked.
+_AS_GOOD_AS_NOW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +238,8 @@ class Intake:
         self._ahead = {}
         self._worklist.forget_indexes()
         for name, index in unread.items():
-            if (
-                index.formers
-            ):  # a file may be gone just now, and its bookings are not to go with it
+            # A file may be gone just now, and its bookings are not to go with it.
+            if index.formers:
                 self._worklist.record_scan(name, index.packed(), UNKNOWN, kept={})
         self._ledger.facts.set(JUDGED_AT, now)
 

@@ -80,9 +80,8 @@ class _Worklist:
         self._asked = frozenset(asked)
         self._forgotten = False
         self._indexes: dict[str, tuple[bytes, str]] = {}
-        self._kept: dict[
-            str, dict[str, _Kept | None]
-        ] = {}  # by source and UID; None: nothing any more
+        # By source and UID; None: nothing any more.
+        self._kept: dict[str, dict[str, _Kept | None]] = {}
         self._later: dict[str, datetime] = {}
 
     def index_of(self, source: str) -> tuple[bytes, str] | None:

@@ -112,9 +112,8 @@ def reading_of(
     notes += [Note(Reason.SERVER_ODD, note) for note in state.notes]
     notes += notes_of(remarks[uid] for uid in sorted(remarks))
     presence = {uid: series.presence for uid, series in parsed.items()}
-    presence |= dict.fromkeys(
-        postponed, Presence.QUARANTINED
-    )  # nothing follows from them now
+    # Nothing follows from them now.
+    presence |= dict.fromkeys(postponed, Presence.QUARANTINED)
     return Reading(
         source=source,
         at=state.at,

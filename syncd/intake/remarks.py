@@ -30,9 +30,8 @@ class Remarks:
         self._worklist = worklist
         self._horizon = horizon
         self._program = program
-        self._known: dict[
-            str, dict[str, str]
-        ] = {}  # by source and UID, as in the ledger
+        # By source and UID, as in the ledger.
+        self._known: dict[str, dict[str, str]] = {}
 
     def forget(self, source: str) -> None:
         """Forget the remarks of a source, which the ledger has otherwise by now."""
@@ -115,7 +114,6 @@ def _remark_on(series: ParsedSeries, judged_by: str) -> str:
         return ""
     too_costly = any(defect.reason is Reason.TOO_COSTLY for defect in series.defects)
     if too_costly and series.next_start is None:
-        return json.dumps(
-            said | {"judged_by": judged_by}
-        )  # not found again while that stays
+        # Not found again while that stays.
+        return json.dumps(said | {"judged_by": judged_by})
     return json.dumps(said)

@@ -119,9 +119,8 @@ class Scan:
             if begins > window.reach and not self._tracked.is_tracked(uid)
         }
         several = self._worklist.in_several_sources(diff.restamped)
-        remarked = self._worklist.remarks(
-            self._source.name
-        )  # the lines may have moved in which they stand
+        # The lines may have moved in which they stand.
+        remarked = self._worklist.remarks(self._source.name)
         self._ledger.facts.set(JUDGED_AT, self.at)
         self._worklist.record_scan(
             self._source.name,

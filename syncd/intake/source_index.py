@@ -28,9 +28,8 @@ from syncd.intake.vevents import event_of, without_dtstamp
 VERSION = 2
 """Of the packed form and of what its digests mean; another one is read as an empty index."""
 
-_HEAD = Struct(
-    "=II8s"
-)  # in the byte order of the machine: where it is another one, so is the version
+# In the byte order of the machine: where it is another one, so is the version.
+_HEAD = Struct("=II8s")
 
 
 @dataclass(frozen=True)

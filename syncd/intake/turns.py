@@ -25,9 +25,8 @@ class Turns:
         self._others_wait = others_wait
         self._costly_last = False  # what is costly was left to this cycle
         self._left = frozenset[str]()  # UIDs that the last cycle left
-        self._served: Collection[
-            str
-        ] = ()  # sources of which something was costly in the last cycle
+        # Sources of which something was costly in the last cycle.
+        self._served: Collection[str] = ()
         self._others_first = False
 
     def begin(self, uids: Collection[str]) -> CpuAllowance:

@@ -115,9 +115,8 @@ def create_private(file: Path) -> None:
     except FileExistsError:
         mode = stat.S_IMODE(file.stat().st_mode)
         if mode & 0o077:
-            with contextlib.suppress(
-                PermissionError
-            ):  # not ours to change; `syncd doctor` tells
+            # Not ours to change; `syncd doctor` tells.
+            with contextlib.suppress(PermissionError):
                 file.chmod(mode & 0o700)
         return
     directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -125,9 +124,8 @@ def create_private(file: Path) -> None:
         if os.geteuid() == 0:
             # An administrator's first `syncd once` must not shut out the service that owns the directory.
             owner = os.fstat(directory)
-            with contextlib.suppress(
-                OSError
-            ):  # a user that this name space does not have
+            # A user that this name space does not have.
+            with contextlib.suppress(OSError):
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
         os.fsync(directory)
     finally:

@@ -32,9 +32,8 @@ class Calls:
         self._database = database
         self._unstored: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
-        self._storing = (
-            threading.RLock()
-        )  # held while counted calls are neither here nor there
+        # Held while counted calls are neither here nor there.
+        self._storing = threading.RLock()
 
     def count(self, method: str, at: datetime) -> None:
         """Count one call.

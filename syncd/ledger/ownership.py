@@ -64,9 +64,8 @@ class Ownership:
     def write_progress(self, number: int) -> None:
         """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
         if self._descriptor is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: the database itself will tell
+            # A full disk: the database itself will tell.
+            with contextlib.suppress(OSError):
                 os.pwrite(
                     self._descriptor,
                     f"{number:<{_PROGRESS_WIDTH}}\n".encode(),

@@ -19,11 +19,12 @@ from syncd.ledger.gate import WritingGate
 _BEFORE = select(tables.sources.c.failures, tables.sources.c.quarantined).where(
     tables.sources.c.name == bindparam("source")
 )
+# Nobody asks for documents any more.
 _UNREAD = {
     "events": 0,
     "documents": 0,
     "quarantined": 0,
-}  # nobody asks for documents any more
+}
 
 
 @dataclass(frozen=True, slots=True)

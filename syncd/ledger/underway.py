@@ -41,9 +41,8 @@ class UnderWay:
         self._descriptor: int | None = None
         self._left: tuple[WorkItem, ...] = ()
         if file is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # what cannot be written now can be no help later
+            # What cannot be written now can be no help later.
+            with contextlib.suppress(OSError):
                 self._descriptor = os.open(
                     file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
                 )

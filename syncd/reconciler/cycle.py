@@ -176,10 +176,11 @@ class Reconciler:
             self._prune_once_a_day(now)
         except ClockWrong as wrong:
             error, clock_wrong = str(wrong), True
+        # The latter of a question, not of a change.
         except (
             ApiUnusable,
             ReservationError,
-        ) as unusable:  # the latter of a question, not of a change
+        ) as unusable:
             error = str(unusable)
         self._api.remember()
         self._left = {uid_of(change) for change in applier.left}
@@ -246,9 +247,8 @@ class Reconciler:
             settler.settle()
             if compare:
                 self._compare(batch, applier)
-            approved = (
-                self._ledger.people.approved()
-            )  # before planning: what comes later is not expired
+            # Before planning: what comes later is not expired.
+            approved = self._ledger.people.approved()
             decided = self._without_what_is_booked(
                 self._planning.decide(batch), applier, compared=compare
             )

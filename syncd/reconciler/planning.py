@@ -109,9 +109,8 @@ class Planning:
         now = self._clock()
         batch = self.batch(now, batch)
         inputs = self._inputs(batch, now)
-        if not self._worklist.check(
-            inputs.policy.advance, now
-        ):  # it was asked anew, and is another
+        # It was asked anew, and is another.
+        if not self._worklist.check(inputs.policy.advance, now):
             batch = self.batch(now, batch)
             inputs = self._inputs(batch, now)
         blockers = {

@@ -22,10 +22,11 @@ from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
 
 log = structlog.get_logger(__name__)
 
+# At what is in doubt.
 _FIRST_LOOK, _LAST_LOOK = (
     timedelta(seconds=2),
     timedelta(minutes=1),
-)  # at what is in doubt
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

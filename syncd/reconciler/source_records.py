@@ -37,9 +37,8 @@ class SourceRecords:
         self._file_grace = file_grace
         self._clock = clock
         self._digests: dict[str, str] = {}  # by source, of the last complete reading
-        self._defects: dict[
-            str, frozenset[Defect]
-        ] = {}  # by source, as the ledger has them
+        # By source, as the ledger has them.
+        self._defects: dict[str, frozenset[Defect]] = {}
         self._missing: dict[str, list[str]] | None = (
             None  # files that are gone for a moment, by source
         )

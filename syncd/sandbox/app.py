@@ -268,9 +268,8 @@ def _object(body: bytes) -> dict[str, Json]:
     try:
         value = json.loads(body)
         if b"\\u" in body:
-            json.dumps(
-                value, ensure_ascii=False
-            ).encode()  # a lone surrogate is no text
+            # A lone surrogate is no text.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ApiError(ILLEGAL, "the body is not JSON") from None
     if not isinstance(value, dict):

@@ -199,9 +199,8 @@ class Call:
         number = self.query.integer("page_no")
         size = self.query.integer("page_size")
         if size is None:
-            size = self.query.integer(
-                "size"
-            )  # as the example of "Sign records" writes it
+            # As the example of "Sign records" writes it.
+            size = self.query.integer("size")
         number = 1 if number is None else number
         size = self.switches.page_size if size is None else size
         if not 1 <= number <= MAX_PAGE or size < 1:

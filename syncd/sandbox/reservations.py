@@ -229,9 +229,8 @@ def _book(call: Call, wanted: StoredReservation) -> str:
 
 def _modify(call: Call) -> Json:
     modifier = call.body.need("modifier", call.body.identifier)
-    call.body.need(
-        "description", call.body.text, may_be_empty=True
-    )  # optional on adding only
+    # Optional on adding only.
+    call.body.need("description", call.body.text, may_be_empty=True)
     before = find(call)
     if before.status in (CANCELLED, REJECTED) and not call.switches.modify_cancelled:
         raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")

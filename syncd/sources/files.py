@@ -115,9 +115,8 @@ class FileSource:
         In a directory or glob one bad file becomes a problem, and the others are documents.
         What only reading a document tells is raised then, by the document.
         """
-        now = (
-            self._clock()
-        )  # before anything is looked at, so that nothing seems older than it is
+        # Before anything is looked at, so that nothing seems older than it is.
+        now = self._clock()
         folder, pattern = self._meant()
         if not pattern:
             try:
@@ -206,9 +205,8 @@ class FileSource:
         for _ in range(_ATTEMPTS):
             handed_out = False
             try:
-                before = (
-                    path.stat()
-                )  # before it is opened: opening a pipe would wait for its writer
+                # Before it is opened: opening a pipe would wait for its writer.
+                before = path.stat()
                 self._require_readable(file, before)
                 if signature not in ("", _looks(before)):
                     break

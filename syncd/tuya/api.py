@@ -115,9 +115,8 @@ class TuyaApi:
             if self._opened is None:
                 try:
                     self._opened = self._open()
-                except (
-                    ConfigError
-                ) as error:  # of the environment: all else was looked at before
+                # Of the environment: all else was looked at before.
+                except ConfigError as error:
                     raise ApiUnusable(f"{error}; nothing was changed") from None
                 if self._closed:
                     self._opened.close()

@@ -142,9 +142,8 @@ class Channel:
             return _repeated(lambda: self._call("GET", path, query or {}, b""))
         except NoAnswer as missing:
             if missing.said_no:
-                raise Refused(
-                    0, ""
-                ) from None  # a no concerns what was asked for, also without a code
+                # A no concerns what was asked for, also without a code.
+                raise Refused(0, "") from None
             raise _unusable(missing) from None
 
     def read_one(self, path: str, control: str) -> object:

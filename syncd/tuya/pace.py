@@ -30,9 +30,8 @@ class Pace:
         self._lock = threading.Lock()
         self._next = time.monotonic()
         self._held_until = 0.0
-        self._holders: set[int] = (
-            set()
-        )  # threads that were given a turn and are not done
+        # Threads that were given a turn and are not done.
+        self._holders: set[int] = set()
 
     def take_turn(self) -> None:
         """Wait for the next turn that nobody has; raise what `sleep` raises."""

@@ -87,9 +87,8 @@ def _cycles(output: Path, sizes: list[int], rounds: int, *, peers: bool) -> None
             _say("syncd once as a whole process")
             compared.once = bench.once(_RUNS)
             results.sizes.append(compared)
-            _write(
-                results, output
-            )  # now and later: a long run that is ended early is not in vain
+            # Now and later: a long run that is ended early is not in vain.
+            _write(results, output)
             if environment is not None:
                 _say("vdirsyncer")
                 compared.vdirsyncer = environment.vdirsyncer(bench, rounds)

@@ -155,9 +155,8 @@ class Bench:
         with self._world("booked"):
             place(self.base, self.calendar)
             time.sleep(SETTLED_S)
-            for _ in range(
-                2
-            ):  # the clock is the machine's here, so something may have come into reach
+            # The clock is the machine's here, so something may have come into reach.
+            for _ in range(2):
                 run_measured(self.office.command("once", "--json"))
             return middle(
                 [

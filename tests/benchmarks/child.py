@@ -132,9 +132,8 @@ def main() -> None:
                 parts.reconciler.cycle()
             _say("ready")
             sys.stdin.readline()
-            Path("/proc/self/clear_refs").write_text(
-                "5"
-            )  # the peak of memory begins anew: proc(5)
+            # The peak of memory begins anew: proc(5).
+            Path("/proc/self/clear_refs").write_text("5")
         if wanted.compares:
             ledger.facts.set(COMPARED_AT, None)
         passed = timedelta(hours=wanted.later)

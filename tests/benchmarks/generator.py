@@ -24,17 +24,19 @@ BEHIND, AHEAD = timedelta(days=1826), timedelta(days=365)
 _SERIES, _OVERRIDES = 0.139, 0.067  # of all VEVENTs
 _MORE_TIME = timedelta(minutes=15)  # that an edit gives an event
 _LATER = timedelta(minutes=30)  # by which an override begins later than its series
+# At which meetings begin; none lasts, moved and edited, as long as two hours.
 _HOURS = (
     8,
     10,
     12,
     14,
     16,
-)  # at which meetings begin; none lasts, moved and edited, as long as two hours
+)
+# A place is one hour of one room, over all the years.
 _SINGLES_IN_A_PLACE, _SERIES_IN_A_PLACE = (
     250,
     5,
-)  # a place is one hour of one room, over all the years
+)
 _PEOPLE = 400
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 

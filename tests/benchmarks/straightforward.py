@@ -17,9 +17,8 @@ from pathlib import Path
 def main() -> None:
     """Read the calendar that the first argument names, from the moment that the second one names."""
     icalendar = import_module("icalendar")
-    recurring_ical_events = import_module(
-        "recurring_ical_events"
-    )  # stands nowhere else
+    # Stands nowhere else.
+    recurring_ical_events = import_module("recurring_ical_events")
     now = datetime.fromisoformat(sys.argv[2])
     wall, cpu = time.perf_counter(), time.process_time()
     calendar = icalendar.Calendar.from_ical(Path(sys.argv[1]).read_bytes())

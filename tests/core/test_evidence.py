@@ -191,10 +191,11 @@ def test_a_horizon_made_narrower_removes_nothing() -> None:
     office.horizon = 5 * DAY
     short = office.reading(OTHER, presence={"x": Presence.SERIES})
     assert judged(short, booking=booking) == (None, Reason.UNCONFIRMED)
+    # Read until a week later, and not that instant.
     office.now, office.horizon = (
         NOW,
         13 * DAY,
-    )  # read until a week later, and not that instant
+    )
     assert (
         judged(office.reading(OTHER, presence={"x": Presence.SERIES}), booking=booking)[
             0

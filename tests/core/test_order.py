@@ -165,9 +165,8 @@ _HOURS, _ROOMS = st.integers(0, 8), st.sampled_from("abc")
 _MOVES = st.lists(
     st.tuples(_HOURS, _ROOMS, _HOURS, _ROOMS, st.integers(1, 3)), max_size=9
 )
-_Move: TypeAlias = tuple[
-    int, str, int, str, int
-]  # from hour and room, to hour and room, hours
+# From hour and room, to hour and room, hours.
+_Move: TypeAlias = tuple[int, str, int, str, int]
 
 
 def _meets(one: ReservationSpec, other: ReservationSpec) -> bool:

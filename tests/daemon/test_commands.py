@@ -84,10 +84,11 @@ def test_each_source_has_its_interval_or_hours(
         for source in daemon.office.status()["sources"]
     }
     nightly = datetime.fromisoformat(due["nightly"])
+    # 03:30 in Berlin.
     assert (nightly.minute, nightly.astimezone(UTC).hour) in {
         (30, 1),
         (30, 2),
-    }  # 03:30 in Berlin
+    }
     assert datetime.now(UTC) < nightly < datetime.now(UTC) + timedelta(hours=25)
     assert datetime.fromisoformat(due["rarely"]) < datetime.now(UTC) + timedelta(
         hours=7

@@ -122,9 +122,8 @@ def test_only_work_that_goes_on_is_life(office: Office) -> None:
         office.forget_requests()
         office.write(event("first", ahead(2)), event("hangs", ahead(3)))
         daemon.until(office.writes, "the request is under way")
-        time.sleep(
-            2
-        )  # a third of the watchdog's time is the grace of one step, and what was on its way
+        # A third of the watchdog's time is the grace of one step, and what was on its way.
+        time.sleep(2)
         hangs_from = manager.mark()
         time.sleep(4)
         hung_until = manager.mark()

@@ -128,10 +128,11 @@ def test_a_calendar(office: Office) -> None:
 @pytest.mark.slow
 def test_once_is_not_enough(office: Office) -> None:
     """One death proves nothing: the event is read at the next start, and no longer suspected then."""
+    # Another text, since what was found of the first one is remembered.
     for minutes in (
         60,
         61,
-    ):  # another text, since what was found of the first one is remembered
+    ):
         prepare(office, calendar(event("slow", ahead(2), minutes, *COSTLY)))
         die(office, at("bad", "slow"))
         assert office.once()["outcome"] == "attention"

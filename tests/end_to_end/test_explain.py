@@ -198,9 +198,8 @@ def test_what_is_quarantined_names_line_and_cause(crowd: Office, uid: str) -> No
     reason, cause = QUARANTINED[uid]
     story = told(crowd, uid)
     body = crowd.calendar_file.read_text().splitlines()
-    line = body.index(
-        f"UID:{uid}"
-    )  # BEGIN:VEVENT stands above it, and lines count from 1
+    # BEGIN:VEVENT stands above it, and lines count from 1.
+    line = body.index(f"UID:{uid}")
     assert (
         f"It is quarantined, because it cannot be understood: office.ics, line {line}:"
         in story.text

@@ -297,9 +297,8 @@ def _die_everywhere(
         end = mortal(
             Order(str(world.config), way, at, scenario.force, scenario.at_once)
         )
-        print(
-            f"killed {way} at point {at}: {end.where}"
-        )  # shown when the next line fails
+        # Shown when the next line fails.
+        print(f"killed {way} at point {at}: {end.where}")
         _check_recovery(world, scenario, ids)
         world.fault()
         if not end.killed:

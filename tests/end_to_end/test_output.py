@@ -253,9 +253,8 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal(
     told = office.run("status", "--json")
     assert told.out, told.err
     topics = [b["topic"] for b in told.json["bookings"]]
-    assert any("\u202egnp.exe" in topic for topic in topics), (
-        told.out
-    )  # a document holds the very text
+    # A document holds the very text.
+    assert any("\u202egnp.exe" in topic for topic in topics), told.out
 
 
 def test_what_others_booked_in_the_api_is_shown_as_text(office: Office) -> None:

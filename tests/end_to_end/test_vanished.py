@@ -464,9 +464,8 @@ def test_a_meeting_that_ends_meanwhile_needs_nobody(
     _booked(raw_office, 8)
     _take_away(raw_api, 8)
     _cycle(raw_office)
-    later = (
-        _start(3) + timedelta(minutes=10) - datetime.now(UTC)
-    )  # two of them are over
+    # Two of them are over.
+    later = _start(3) + timedelta(minutes=10) - datetime.now(UTC)
     assert _cycle(raw_office, later=later).counts["vanished"] == 6
     assert _cycle(raw_office, later=timedelta(days=20)).outcome == "ok"
 

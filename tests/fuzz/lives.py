@@ -241,9 +241,8 @@ class Commands:
     """Whole processes of the program, on the real clock."""
 
     validity = timedelta(seconds=1)
-    drift_check = timedelta(
-        seconds=5
-    )  # so that a room that was taken is looked at again while they wait
+    # So that a room that was taken is looked at again while they wait.
+    drift_check = timedelta(seconds=5)
     _GRACE_S = 6.5  # a second, and what the program adds for clocks that differ
 
     def __init__(self, folder: Path) -> None:

@@ -103,9 +103,8 @@ class Trial:
         self._more_pages = 0
         self._about: AboutOne | None = None
         self._deceived: set[str] = set()
-        self._concerned: set[str] = (
-            set()
-        )  # UIDs that damage to one reservation was about since the last rest
+        # UIDs that damage to one reservation was about since the last rest.
+        self._concerned: set[str] = set()
         self.office = Office(folder / "office.ics")
         self.tenant = Tenant(now=lambda: ms(self.now), distort=self._distort)
         self._strangers: dict[str, Record] = {}
@@ -323,9 +322,8 @@ class Trial:
             self._require_others()
         self._about = None
         if topic:
-            self._deceived.add(
-                uid
-            )  # its creation may have been answered with something like an id
+            # Its creation may have been answered with something like an id.
+            self._deceived.add(uid)
 
     def _chosen(self) -> tuple[str, str, str]:
         """Which reservation it is about: id, UID (empty: a stranger's), and topic if it is to be created."""
@@ -385,9 +383,8 @@ class Trial:
             record["status"] = CANCELLED
         if left:
             self._note(f"a person cancels {len(left)} that a lie has left over")
-            self.life.wait(
-                timedelta(minutes=70)
-            )  # a room that was taken is looked at again after an hour
+            # A room that was taken is looked at again after an hour.
+            self.life.wait(timedelta(minutes=70))
             self._come_to_rest()
         self._deceived.clear()
         self._concerned.clear()

@@ -270,9 +270,8 @@ class Zone:
             )
             assert said is not None
             return said
-        at = bisect_right(
-            _changes(self), (instant, "winter")
-        )  # both names sort up to this one
+        # Both names sort up to this one.
+        at = bisect_right(_changes(self), (instant, "winter"))
         return self.standard + (
             self.saving if _changes(self)[at - 1][1] == "summer" else timedelta()
         )
@@ -410,12 +409,10 @@ class Series:
     length: Length
     rule: Rule | None
     until_text: str = ""
-    extra: tuple[
-        tuple[datetime, int | None], ...
-    ] = ()  # RDATE in UTC, with a period's minutes
-    excluded: tuple[
-        tuple[datetime, str], ...
-    ] = ()  # EXDATE, written as "utc", "zone" or "date"
+    # RDATE in UTC, with a period's minutes.
+    extra: tuple[tuple[datetime, int | None], ...] = ()
+    # EXDATE, written as "utc", "zone" or "date".
+    excluded: tuple[tuple[datetime, str], ...] = ()
     overrides: tuple[Override, ...] = ()
 
     def text(self) -> str:

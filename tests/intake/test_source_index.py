@@ -371,9 +371,8 @@ def test_signature_of_what_is_not_whole() -> None:
     broken = Document("work.ics", calendar(A)[:-9], signature="1")
     assert keeper.look(broken).problems
     assert keeper.look(broken).problems
-    assert (
-        len(keeper.read) == 4
-    )  # each time as bytes, and then as lines for the sentence
+    # Each time as bytes, and then as lines for the sentence.
+    assert len(keeper.read) == 4
 
 
 def test_nothing_changed() -> None:
@@ -1157,10 +1156,11 @@ def _made_to_collide(head: bytes) -> tuple[bytes, bytes]:
     Without a key the secret is public, so the lower half can be made to vanish; then the upper halves of two
     places of one lane only count by their sum.
     """
+    # Bytes 8 to 15 of two stripes of 64, with bytes 32 and 40 of the secret.
     place, other = (
         200,
         264,
-    )  # bytes 8 to 15 of two stripes of 64, with bytes 32 and 40 of the secret
+    )
     text = bytearray(head.ljust(400, b"x"))
     text[place : place + 4] = bytes.fromhex("cb79e64e")
     text[other : other + 4] = bytes.fromhex("825ad07d")

@@ -211,9 +211,8 @@ class Calendars:
                 path.parent.mkdir(exist_ok=True)
                 if damage and damage.kind == "missing":
                     path.unlink(missing_ok=True)
-                    if (
-                        len(names) > 1
-                    ):  # a directory without its files; its absence is what proves nothing
+                    # A directory without its files; its absence is what proves nothing.
+                    if len(names) > 1:
                         self._remove_directory(path.parent)
                         break
                 elif damage and damage.kind == AWAY.kind:

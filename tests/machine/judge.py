@@ -51,9 +51,8 @@ class Judge:
         self.edits: Counter[Key] = Counter()
         self.touched: dict[str, Touched] = {}
         self.planned: dict[Key, Meeting] = {}  # what the cycles went by
-        self.held: dict[
-            str, set[str]
-        ] = {}  # reservations by the checksum under which they were held
+        # Reservations by the checksum under which they were held.
+        self.held: dict[str, set[str]] = {}
         self.approved: set[str] = set()
         self.put_back = False  # an old ledger, or none
         self.unrecognised = False  # one that could not be told from the present one

@@ -105,9 +105,8 @@ class TwoWays(RuleBasedStateMachine):
         self.revision = 0
         self.names = 0
         self.dress = "plain"
-        self.moved: dict[
-            str, str
-        ] = {}  # files of the directory that are gone, or have another name
+        # Files of the directory that are gone, or have another name.
+        self.moved: dict[str, str] = {}
         self.gives_way_after: int | None = None
 
     @initialize(

@@ -140,9 +140,8 @@ class Office(RuleBasedStateMachine):
         gives_way_after: int | None,
     ) -> None:
         self.gives_way_after = gives_way_after
-        shared_memory = Path(
-            "/dev/shm"
-        )  # each commit waits for the disk, and this one is quick
+        # Each commit waits for the disk, and this one is quick.
+        shared_memory = Path("/dev/shm")
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
         rules = Rules(marker=marker, on_change=on_change, on_cancel=on_cancel)
@@ -453,9 +452,8 @@ class Office(RuleBasedStateMachine):
     def _configure(self, rules: Rules) -> None:
         before = self.judge.truth()
         if rules.rooms != self.world.rules.rooms:
-            self.judge.edits.update(
-                before.keys()
-            )  # what was decided about a room may not outlive the room
+            # What was decided about a room may not outlive the room.
+            self.judge.edits.update(before.keys())
         self.world.configure(rules)
         self.judge.note_edits(before)
 

@@ -73,9 +73,8 @@ _EFFECTS = frozenset(
 )
 _STORES = ("bookings", "sources", "worklist", "people", "published", "facts", "calls")
 
-_ending = ThreadPoolExecutor(
-    2, "ending"
-)  # a server takes a moment to end, and nobody waits for it
+# A server takes a moment to end, and nobody waits for it.
+_ending = ThreadPoolExecutor(2, "ending")
 
 
 class Killed(BaseException):
@@ -448,9 +447,8 @@ on_cancel = "{rules.on_cancel}"
         """From now on lists show what is true now."""
         if self._lists_show is None:
             self._lists_show = time.time()
-            time.sleep(
-                0.02
-            )  # longer than a list takes, so that it never shows anything later
+            # Longer than a list takes, so that it never shows anything later.
+            time.sleep(0.02)
 
     def catch_up(self) -> None:
         """Lists show the present again."""
@@ -548,9 +546,8 @@ class _Life:
     ) -> Any:
         if self._dead:
             raise Killed
-        if (
-            name == "pause_s"
-        ):  # one thing at a time, so that what is found can be repeated
+        # One thing at a time, so that what is found can be repeated.
+        if name == "pause_s":
             return math.inf if arguments[0] else 0.0
         trouble = self._seen.trouble
         self._note(name, arguments)

@@ -153,9 +153,8 @@ def _request(connection: socket.socket) -> Request | None:
         if not received:
             return None
         head += received
-        if head.startswith(
-            b"\x16"
-        ):  # TLS where it is not spoken; web servers say so in plain HTTP
+        # TLS where it is not spoken; web servers say so in plain HTTP.
+        if head.startswith(b"\x16"):
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             return None
     first, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
@@ -355,9 +354,8 @@ def bomb(coding: str) -> Behaviour:
     megabyte = bytes(1_000_000)
     if coding == "gzip":
         deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        block = deflater.compress(megabyte) + deflater.flush(
-            zlib.Z_FULL_FLUSH
-        )  # stands by itself
+        # Stands by itself.
+        block = deflater.compress(megabyte) + deflater.flush(zlib.Z_FULL_FLUSH)
         body = b"\x1f\x8b\x08\0\0\0\0\0\0\3" + 1000 * block
     else:
         compressor = brotli.Compressor(quality=1)

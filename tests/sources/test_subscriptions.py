@@ -186,12 +186,13 @@ def test_a_failure_keeps_the_body(following: Following) -> None:
         following.ask()
     following.now += timedelta(days=1)
     assert following.document().body == CALENDAR
+    # What failed is tried at once without.
     assert following.conditions == [
         None,
         '"1"',
         None,
         '"1"',
-    ]  # what failed is tried at once without
+    ]
 
 
 _READING = """

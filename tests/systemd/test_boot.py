@@ -267,9 +267,8 @@ def test_a_calendar_that_ends_it_twice_is_set_aside(service: Installed) -> None:
     """A calendar in whose reading the process is killed twice costs two starts; its neighbour is booked."""
     machine = service.machine
     folder = machine.root / "srv/calendars"
-    odd = event("odd", ahead(2)).replace(
-        "DTSTAMP", "dtstamp"
-    )  # looked through line by line, some seconds
+    # Looked through line by line, some seconds.
+    odd = event("odd", ahead(2)).replace("DTSTAMP", "dtstamp")
     poison = calendar(*[odd.replace("UID:odd", f"uid:odd-{n}") for n in range(15_000)])
     for name, body in (("poison", poison), ("good", calendar(event("good", ahead(4))))):
         (folder / f"{name}.ics").write_bytes(body)

@@ -13,9 +13,8 @@ revision = "0001"
 down_revision = None
 
 _CURRENT = "state NOT IN ('cancelled', 'ended')"
-_NUMBER = sa.BigInteger().with_variant(
-    sa.Integer(), "sqlite"
-)  # SQLite numbers rows in INTEGER keys only
+# SQLite numbers rows in INTEGER keys only.
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _unique_among_current(name: str, *columns: str) -> None:

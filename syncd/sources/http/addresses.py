@@ -51,9 +51,8 @@ _SPECIAL = {
 }
 _NOT_PUBLIC = tuple((ip_network(network), kind) for network, kind in _SPECIAL.items())
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network(
-    "64:ff9b::/96"
-)  # RFC 6052; how IPv4 hosts are reached from IPv6-only networks
+# RFC 6052; how IPv4 hosts are reached from IPv6-only networks.
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def not_public(address: Address) -> str | None:

@@ -61,9 +61,8 @@ def in_utf8(body: Body, content_type: str) -> tuple[Body, str]:
         return body, ""
     if _SEVEN_BITS.match(charset):
         return _if_possible(body, charset), ""
-    is_wide = charset.startswith(
-        ("utf-16", "utf-32")
-    )  # ASCII in it is UTF-8 too, with zeros between
+    # ASCII in it is UTF-8 too, with zeros between.
+    is_wide = charset.startswith(("utf-16", "utf-32"))
     if _has_mark(body) or (not is_wide and _is_utf8(body.blocks())):
         return body, ""
     if charset == _BY_DEFAULT:
@@ -133,10 +132,11 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 
 def _recoded(body: Body, charset: str, errors: str) -> Iterator[bytes]:
+    # Without a mark: by where the zeros stand beside the first letter.
     if charset in {
         "utf-16",
         "utf-32",
-    }:  # without a mark: by where the zeros stand beside the first letter
+    }:
         is_big = next(body.blocks(), b"").startswith(b"\0")
         charset += "-be" if is_big else "-le"
     decoder = codecs.getincrementaldecoder(charset)(errors)

@@ -134,9 +134,8 @@ class Resolver:
         except (OSError, ValueError) as error:
             found = error
         with self._lock:
-            del self._underway[
-                host, port
-            ]  # before the answer, or who asks after it would be given it too
+            # Before the answer, or who asks after it would be given it too.
+            del self._underway[host, port]
         if isinstance(found, list):
             answer.set_result(found)
         else:

@@ -51,9 +51,8 @@ class _Gzip:
             if self._inflater.eof:
                 data = self._tail + data
                 if not data.startswith(_GZIP_MAGIC):
-                    self._tail = data[
-                        : len(_GZIP_MAGIC)
-                    ]  # half of it may be the begin of a member
+                    # Half of it may be the begin of a member.
+                    self._tail = data[: len(_GZIP_MAGIC)]
                     return
                 self._tail = b""
                 self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -75,9 +74,8 @@ class _Deflate:
     def pieces(self, data: bytes) -> Iterator[bytes]:
         if not self._begun and data:
             self._begun = True
-            if (
-                data[0] & 0x0F != zlib.DEFLATED
-            ):  # the first byte of the wrapping names the method
+            # The first byte of the wrapping names the method.
+            if data[0] & 0x0F != zlib.DEFLATED:
                 self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         yield from _inflated(self._inflater, data)
 
