@@ -8,23 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from syncd.intake.ports import IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
 from syncd.intake.raw_events import is_over, same_events, unpacked
+from syncd.ledger import worklist as stored
 from syncd.ledger.facts import Fact, FactStore
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is kept of one UID in one source; see `syncd.intake.ports.Kept`."""
-
-    events: bytes
-    remarks: str = ""
 
 
 class Overlay:
@@ -54,7 +46,7 @@ class Overlay:
 
 
 class _Facts:
-    """FactStore, here or below."""
+    """Facts, here or below."""
 
     def __init__(self, base: FactStore) -> None:
         self._base = base
@@ -81,7 +73,7 @@ class _Worklist:
         self._forgotten = False
         self._indexes: dict[str, tuple[bytes, str]] = {}
         # By source and UID; None: nothing any more.
-        self._kept: dict[str, dict[str, _Kept | None]] = {}
+        self._kept: dict[str, dict[str, Kept | None]] = {}
         self._later: dict[str, datetime] = {}
 
     def index_of(self, source: str) -> tuple[bytes, str] | None:
@@ -109,7 +101,7 @@ class _Worklist:
             said = remarks.get(uid, "")
             if said and not same_events(self._base.events_of(source, uid), events):
                 said = ""
-            own[uid] = _Kept(events, said)
+            own[uid] = stored.Kept(events, said)
         own.update(dict.fromkeys(dropped))
         for uid in ready:
             self._later.pop(uid, None)
@@ -183,7 +175,7 @@ class _Worklist:
         for uid, said in remarks.items():
             events = self.events_of(source, uid)
             if events is not None:
-                own[uid] = _Kept(events, said)
+                own[uid] = stored.Kept(events, said)
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""

@@ -43,7 +43,7 @@ class Worklist:
     ) -> None:
         self._ledger = ledger
         self._intake = intake
-        self._settings = rules
+        self._decides = rules
         self._horizon = horizon
         self._people_kept = people_kept
 
@@ -54,7 +54,7 @@ class Worklist:
             (s.name, s.scope, s.confirmations, s.max_occurrences, s.locale)
             for s in self._intake.sources
         ]
-        return _digest((self._settings, told))
+        return _digest((self._decides, told))
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
         """Tell whether what the worklist rests on is still so; otherwise make every UID ready.

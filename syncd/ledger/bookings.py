@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnClause,
@@ -44,6 +44,9 @@ _ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One step in the life of a booking."""
@@ -63,8 +66,8 @@ class Bookings:
         self._gate = gate
         self._facts = facts
         self._is_owner = is_owner
-        self._counted: tuple[tuple[int, frozenset[str]], Totals] | None = None
-        self._waiting: tuple[int, int] | None = None
+        # What was counted last, by its name, with what it depends on.
+        self._counts: dict[str, tuple[object, Any]] = {}
         # The progress stands beside the database too: a copy that knows less than was known is an old one,
         # and one without it came from elsewhere.
         progress, latest = database.progress, self._latest_history()
@@ -118,26 +121,11 @@ class Bookings:
 
         What was counted last is returned as long as nothing was written that it depends on.
         """
-        basis = (self._gate.changes, ready)
-        if self._counted is None or self._counted[0] != basis or not self._is_owner:
-            with self._database.reading() as connection:
-                self._counted = (basis, _totals_of(connection, now))
-        return self._counted[1]
+        return self._counted("totals", ready, lambda c: _totals_of(c, now))
 
     def waiting(self) -> int:
         """Return how many meetings wait to be booked."""
-        if (
-            self._waiting is None
-            or self._waiting[0] != self._gate.changes
-            or not self._is_owner
-        ):
-            query = select(func.count()).where(
-                tables.bookings.c.state == BookingState.WAITING
-            )
-            with self._database.reading() as connection:
-                number = int(connection.execute(query).scalar() or 0)
-            self._waiting = (self._gate.changes, number)
-        return self._waiting[1]
+        return self._counted("waiting", None, _count_waiting)
 
     def in_doubt(self, now: datetime) -> tuple[Booking, ...]:
         """Return the bookings that are `in_doubt`; what is in doubt is never deferred."""
@@ -276,6 +264,20 @@ class Bookings:
 
     # Inside
 
+    def _counted(self, what: str, over: object, count: Callable[[Connection], T]) -> T:
+        """Return what was counted last over the same, or count it if something was written since.
+
+        Beside the owner others write, so whoever does not own the ledger counts each time.
+        """
+        basis = (self._gate.changes, over)
+        known = self._counts.get(what)
+        if known is None or known[0] != basis or not self._is_owner:
+            with self._database.reading() as connection:
+                known = (basis, count(connection))
+            self._counts[what] = known
+        counted: T = known[1]
+        return counted
+
     def _latest_history(self) -> int:
         return int(self._database.scalar(_LATEST) or 0)
 
@@ -313,6 +315,13 @@ class Bookings:
             return booking_rows.booking_of(found)
         except (ValueError, KeyError, TypeError) as error:
             raise self._database.unreadable(f"Booking {found.row}") from error
+
+
+def _count_waiting(connection: Connection) -> int:
+    """Return how many meetings wait to be booked."""
+    c = tables.bookings.c
+    query = select(func.count()).where(c.state == BookingState.WAITING)
+    return int(connection.execute(query).scalar() or 0)
 
 
 def _totals_of(connection: Connection, now: datetime) -> Totals:
