@@ -19,7 +19,7 @@ from itertools import chain
 
 from syncd import __version__
 from syncd.core.bounds import COSTLY_S, SOURCE_CPU_S
-from syncd.core.occurrence import Reading, Window
+from syncd.core.occurrence import Presence, Reading, Window
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.intake.absent_files import AbsentFiles, Glance
@@ -28,7 +28,7 @@ from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
 from syncd.intake.raw_events import digest_of_events, unpacked
 from syncd.intake.reading import Bounded, defects_as_of_now, reading_of
-from syncd.intake.remarks import Remarks, tells_defects
+from syncd.intake.remarks import Remarks
 from syncd.intake.scan import Scan, ScanResult, digest_of_documents
 from syncd.intake.state import (
     IN_PART,
@@ -329,25 +329,25 @@ class Intake:
         self._ahead[source.name] = _ParsedAhead(ahead.at, parsed)
         return parsed
 
-    def excerpts(self, uid: str, now: datetime) -> dict[str, SourceExcerpt]:
-        """Return, by source, how a UID stands in what this process read of it last."""
-        window = Window.ahead(now, self._horizon)
+    def excerpts(
+        self, uid: str, readings: Mapping[str, Reading]
+    ) -> dict[str, SourceExcerpt]:
+        """Return, by source, how a UID is written in what these readings are of."""
+        kept = self._worklist.kept_of([uid])
         found: dict[str, SourceExcerpt] = {}
-        for name, kept in self._worklist.kept_of([uid]).items():
-            state = self._states.get(name)
-            source = next(
-                (source for source in self.sources if source.name == name), None
-            )
-            if state is None or source is None or not state.readable:
+        for source in self.sources:
+            state = self._states.get(source.name)
+            if state is None or not state.readable or source.name not in kept:
                 continue
-            found[name] = excerpt_of(
+            reading = readings[source.name]
+            found[source.name] = excerpt_of(
                 uid,
-                unpacked(kept[uid].events),
+                unpacked(kept[source.name][uid].events),
                 state.index,
                 parser=state.parser,
                 locale=source.locale,
-                window=window,
-                quarantined=tells_defects(kept[uid].remarks),
+                window=reading.window,
+                quarantined=reading.presence.get(uid) is Presence.QUARANTINED,
             )
         return found
 

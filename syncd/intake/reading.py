@@ -145,9 +145,11 @@ def defects_as_of_now(
 
     Of one that begins beyond the reach of a reading nothing is told before it comes near: most of that is
     mended by then, and whoever reads it can do nothing about a meeting that nobody books yet.
+    What was too costly is told at once, because it is remembered by that and not tried again.
     """
     begins = earliest(raw_events)
-    if begins is not None and begins > window.reach:
+    is_costly = any(defect.reason is Reason.TOO_COSTLY for defect in series.defects)
+    if begins is not None and begins > window.reach and not is_costly:
         return replace(
             series, defects=(), next_start=min(begins, series.next_start or begins)
         )

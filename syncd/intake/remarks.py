@@ -99,11 +99,6 @@ def notes_of(remarks: Iterable[str]) -> list[Note]:
     return notes
 
 
-def tells_defects(remark: str) -> bool:
-    """Tell whether a remark tells of any defect."""
-    return '"defects": [[' in remark
-
-
 def _remark_on(series: ParsedSeries, judged_by: str) -> str:
     """Return the remark on a UID as JSON; empty if nothing is to be said."""
     said = {

@@ -169,4 +169,6 @@ class Previewer:
         intake.update(only, now)
         ready = overlay.worklist.ready(now) | {booking.key.uid for booking in bookings}
         readings = intake.readings_of(ready, now).readings
-        return _Anew(readings, {} if asked is None else intake.excerpts(asked, now))
+        return _Anew(
+            readings, {} if asked is None else intake.excerpts(asked, readings)
+        )

@@ -86,3 +86,13 @@ def _quarantined(document: dict[str, Any]) -> list[str]:
     return sorted(
         change["uid"] for change in document["changes"] if change["action"] == "skip"
     )
+
+
+def test_a_defect_far_away_is_explained(office: Office) -> None:
+    """Who asks about one event is told how it is written, although nobody else is told of its defect yet."""
+    office.write(_in_an_unknown_zone("x", _FAR), _GOOD)
+    assert office.run("once").code == 0
+    story = office.run("explain", "x", "--json")
+    (where,) = story.json["sources"]
+    assert (where["line"], where["components"]) == (4, 1)
+    assert where["zones"][0]["tzid"] == "Nowhere/Land"
