@@ -71,9 +71,11 @@ class RefusalInquiry:
         holder = self._bookings.holders([blocker.reservation_id]).get(
             blocker.reservation_id
         )
-        # Of one that stands elsewhere than we know, we do not learn when it leaves.
-        ours = holder is not None and holder.spec.in_the_way_of(
-            booking.pending or booking.spec
+        # Of one that ended or stands elsewhere, as far as we know, we do not learn when it leaves.
+        ours = (
+            holder is not None
+            and holder.may_hold
+            and holder.spec.in_the_way_of(booking.pending or booking.spec)
         )
         taken_by = f"reservation {blocker.reservation_id} ({blocker.topic})"
         detail = f"The room is taken{_when(blocker)} by {taken_by}."

@@ -161,6 +161,11 @@ class Booking:
         return self.is_unanswered or self.may_still_change
 
     @property
+    def may_hold(self) -> bool:
+        """Tell whether its reservation has its slot, or may have it; what ended in Tuya is in nobody's way."""
+        return self.in_doubt or self.state in HOLDING_STATES
+
+    @property
     def is_unanswered(self) -> bool:
         """Tell whether a request left and nobody has looked yet what became of it."""
         return self.state in UNANSWERED_STATES

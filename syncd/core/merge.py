@@ -239,11 +239,7 @@ class _Standing:
         for copy in said:
             before = newest.setdefault(_voice(copy), copy)
             newest[_voice(copy)] = max(before, copy, key=_revision)
-        known = tuple(known)
-        # What is over tells who decided only where nothing goes on.
-        former = _voices_of(
-            [decider for decider in known if not decider.past] or known, said
-        )
+        former = _former(tuple(known), said, newest)
         organizers: set[str] = set()
         for copy in said:
             if _voice(copy) in former:
@@ -275,6 +271,28 @@ class _Standing:
 
 def _voice(copy: Occurrence) -> _Voice:
     return (copy.source, copy.document)
+
+
+def _former(
+    known: Sequence[Decider],
+    said: Sequence[Occurrence],
+    newest: Mapping[_Voice, Occurrence],
+) -> frozenset[_Voice]:
+    """Return the voices that decided about an event until now, by the bookings that are known.
+
+    What is over tells who decided only where nothing goes on, and then the latest revision alone: of a single
+    meeting that became a series, and the series was called off, an old copy does not make a meeting again.
+    """
+    live = [decider for decider in known if not decider.past]
+    if live:
+        return _voices_of(live, said)
+    past = _voices_of(known, said)
+    outdated = {
+        voice
+        for voice in past
+        if any(_is_later(newest[other], newest[voice]) for other in past)
+    }
+    return past - outdated
 
 
 def _voices_of(

@@ -180,9 +180,7 @@ class _Planner:
         doubtful: set[OccurrenceKey] = set()
         scopes = {key.scope for key in meetings}
         for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
-            if booking.reservation_id and (
-                booking.in_doubt or booking.state in HOLDING_STATES
-            ):
+            if booking.reservation_id and booking.may_hold:
                 self.holders[booking.reservation_id] = booking
             is_over = booking.spec.end <= self.now
             goes_on = bool(booking.drifted) and booking.key in meetings

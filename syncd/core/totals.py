@@ -46,7 +46,7 @@ class Rest:
 class Resting:
     """All that is at rest, as far as planning the others has to know.
 
-    `holders` are the bookings, by reservation, whose slots others were refused for.
+    `holders` are the bookings, by reservation, for whose slots others were refused, as they are by now.
     """
 
     totals: Totals = field(default_factory=Totals)

@@ -80,15 +80,15 @@ class UnwantedBookings:
         if key not in self._occurrences:
             return False
         witnesses = self._occurrences[key][0].witnesses
-        holding = [b for b in booked if b.state in HOLDING_STATES]
+        made = [b for b in booked if _was_made_or_given_up(b)]
         silent: dict[int, Absence] = {}
-        for booking in holding:
+        for booking in made:
             name = self._silent_source(booking, witnesses)
             if name is not None:
                 absence = self._missed_by(name, booking)
                 if absence.evidence is None:
                     silent[booking.row] = absence
-        if not silent or {b.spec for b in holding} == {m.spec for m in meetings}:
+        if not silent or {b.spec for b in made} == {m.spec for m in meetings}:
             return False
         why = next(iter(silent.values()))
         for booking in booked:
@@ -130,9 +130,11 @@ class UnwantedBookings:
     ) -> None:
         self._count(booking, why)
         where = "Another file" if booking.source in witnesses else "Another source"
-        self._draft.add(
-            Hold(booking, why.reason, f"{where} shows it otherwise. {why.detail}")
-        )
+        detail = f"{where} shows it otherwise. {why.detail}"
+        if booking.state in HOLDING_STATES:
+            self._draft.add(Hold(booking, why.reason, detail))
+        else:
+            self._draft.keep(booking, why.reason, detail)
 
     def _hold_if_open(self, booking: Booking) -> bool:
         """Hold a booking of which something is open, so that no cancel follows; return whether it is."""
@@ -227,6 +229,14 @@ class UnwantedBookings:
             return None
         absence = self._cancels.absence_in(booking, booking.source)
         return absence if absence.evidence is Evidence.INFERRED else None
+
+
+def _was_made_or_given_up(booking: Booking) -> bool:
+    """Tell whether a record has or had a reservation, or a person gave it up before there was one.
+
+    An older copy takes the place of neither: it would undo an edit, or book again what a person ended.
+    """
+    return booking.reservation_id is not None or booking.reason is Reason.DROPPED
 
 
 def _sources_by_event(

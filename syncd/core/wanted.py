@@ -287,9 +287,9 @@ class WantedMeetings:
         if booking.retry_at is not None:
             return booking.retry_at <= self._now
         blocker = self._holders.get(booking.blocked_by or "")
-        return blocker is None or not (
-            blocker.in_doubt or blocker.spec.in_the_way_of(spec)
-        )
+        if blocker is None or not blocker.may_hold:
+            return True
+        return not (blocker.in_doubt or blocker.spec.in_the_way_of(spec))
 
     def _still_released(self, meeting: Meeting, booking: Booking) -> None:
         """Respect that a reservation was ended in Tuya, or book it again (`drift.on_cancel`)."""

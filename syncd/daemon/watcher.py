@@ -205,8 +205,8 @@ class Watcher:
         if unannounced:
             self._subscriptions.renew()
         for name in self._subscriptions.follow(targets):
-            # Something may have changed there before events told of it.
-            targets[name].look_at = 0.0
+            # Something may have changed there before events could tell; that is no sign of a deaf watch.
+            targets[name].look_at, targets[name].announced = 0.0, True
 
 
 @dataclass(slots=True)
@@ -214,7 +214,8 @@ class _Target:
     """The state of the files of one name: what was told of, what was seen last, what is changing.
 
     `look_at` is when to look next without a rescan, on the monotonic clock.
-    `took_s` is how long the last look lasted; `announced` whether an event told of the change going on.
+    `took_s` is how long the last look lasted; `announced` whether an event told of the change going on, or
+    could not have.
     `places` are the directories that decide where the paths lead, with the names or patterns that count.
     """
 

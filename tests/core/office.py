@@ -43,6 +43,7 @@ from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.rooms import RoomRule
+from syncd.core.totals import Resting
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -173,7 +174,15 @@ class Office:
             seen.occurrence.key: mapper.map(seen.occurrence) for seen in witnessed
         }
         bookings = self.current if order is None else order
-        return plan(witnessed, mapped, by_source, bookings, policy, self.now)
+        # As the ledger tells who has a reservation, whatever became of it.
+        blockers = {b.blocked_by for b in self.current}
+        holders = {
+            b.reservation_id: b
+            for b in self.current
+            if b.reservation_id and b.reservation_id in blockers
+        }
+        resting = Resting(holders=holders)
+        return plan(witnessed, mapped, by_source, bookings, policy, self.now, resting)
 
     def apply(self, decided: Plan) -> None:
         """Do to the bookings what the applier does when the API agrees to everything."""

@@ -358,6 +358,30 @@ def test_a_later_revision_of_the_organizer_adds_dates() -> None:
     assert dates(now, later, by=now) == {FIRST: "later", SECOND: "later"}
 
 
+@pytest.mark.parametrize(
+    ("sequence", "organizer", "shown"),
+    [(2, "boss@example.com", False), (1, "boss@example.com", True), (2, "", True)],
+)
+def test_when_all_is_over_the_latest_revision_tells_what_there_is(
+    sequence: int, organizer: str, *, shown: bool
+) -> None:
+    """A single meeting that became a series is not booked again by an old copy when the series is called off.
+
+    Both copies decided once; without a later revision of one organizer neither denies what the other has.
+    """
+    single = reading("old", copy("old", sequence=1, organizer="boss@example.com"))
+    called_off = series(
+        "new", FIRST, SECOND, sequence=sequence, organizer=organizer, cancelled=True
+    )
+    known = {
+        o.key: Decider(o.source, o.fingerprint, o.document, past=True)
+        for said in (single, called_off)
+        for o in said.occurrences
+    }
+    found = merge({"old": single, "new": called_off}, lambda _uids: known)
+    assert (None in {seen.occurrence.key.recurrence_id for seen in found}) is shown
+
+
 def test_the_organizers_own_calendar_decides_the_dates() -> None:
     """What stands in it is not doubted by a higher SEQUENCE, whoever decided until now."""
     hers = series("hers", FIRST, sequence=1, authority=HERS)

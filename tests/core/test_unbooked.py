@@ -170,6 +170,22 @@ def test_an_approved_cancel_frees_its_slot_too() -> None:
     ]
 
 
+def test_a_conflict_is_tried_again_when_a_person_ended_what_was_in_the_way() -> None:
+    """A reservation of our own that was ended in Tuya has its room no more, though its record goes on."""
+    office = blocked()
+    waiting, holder = (
+        next(b for b in office.current if b.key.uid == uid) for uid in ("x", "holder")
+    )
+    office.store(replace(waiting, retry_at=None, blocked_by=holder.reservation_id))
+    calendar = office.reading(event("holder", 3, title="Holder"), event("x", 3))
+    assert told(office.plan(calendar)) == [("wait", "x", "room_conflict")]
+    office.store(holder.with_state(BookingState.RELEASED))
+    assert told(office.plan(calendar)) == [
+        ("create", "x", "room_free_again"),
+        ("skip", "holder", "released"),
+    ]
+
+
 def test_a_chain_of_conflicts_is_resolved_in_one_plan() -> None:
     """What moves into the freed slot frees its own for the next, in writing order."""
     office = Office()
@@ -217,6 +233,34 @@ def test_what_a_person_ended_stays_ended_through_an_empty_reading() -> None:
     office.cycle(office.reading())
     full = office.plan(office.reading(*(event(f"x{n}", n + 1) for n in range(6))))
     assert told(full) == [("skip", "x0", "released")]
+
+
+@pytest.mark.parametrize("ended", [BookingState.RELEASED, BookingState.REFUSED])
+def test_what_a_person_ended_is_not_booked_by_an_older_copy(
+    ended: BookingState,
+) -> None:
+    """While the source that decided is silent, what another still has is no change of the meeting.
+
+    Ended in Tuya, rejected by an approver, or given up before it was booked.
+    """
+    newer, older = event("x", title="New", sequence=2), event("x", title="Old")
+    for never_booked in (False, ended is BookingState.REFUSED):
+        office = Office(sources=("one", "two"))
+        office.cycle(office.reading(newer), office.reading(older, source="two"))
+        given_up = office.live[0].with_state(ended, Reason.DROPPED)
+        if never_booked:
+            given_up = replace(given_up, reservation_id=None)
+        office.store(given_up)
+        silent = office.cycle(office.unreadable(), office.reading(older, source="two"))
+        assert silent.writes == ()
+        assert [kept.reason for kept in silent.kept] == [Reason.UNCONFIRMED]
+        back = office.plan(office.reading(newer), office.reading(older, source="two"))
+        assert back.writes == ()
+        moved = office.plan(
+            office.reading(event("x", 2, sequence=3)),
+            office.reading(older, source="two"),
+        )
+        assert told(moved) == [("create", "x", "new")]
 
 
 def test_what_a_person_ended_is_remembered_while_its_meeting_waits() -> None:

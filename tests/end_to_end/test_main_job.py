@@ -236,6 +236,22 @@ def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
     ]
 
 
+def test_a_conflict_with_what_a_person_ended_is_tried_again(office: Office) -> None:
+    """The room of a meeting that somebody cancelled in Tuya goes to the meeting that was refused for it."""
+    first = event("first", ahead(1), 60, "CREATED:20260101T000000Z")
+    second = event("second", ahead(1), 60, "CREATED:20260102T000000Z")
+    office.write(first)
+    office.once()
+    office.write(first, second)
+    assert office.run("once", "--json").json["counts"]["refused"] == 1
+    (held,) = office.reservations()
+    office.control(f"reservations/{held['reservation_id']}", {"status": 3})
+    office.run("once", "--force")
+    office.run("once")
+    live = [r["topic"] for r in office.reservations() if r["status"] == 1]
+    assert live == ["Meeting second"]
+
+
 def test_a_booking_that_needs_approval_says_so(office: Office) -> None:
     """A created reservation is read back: it may be waiting for a person."""
     office.write(event("m", ahead(1)))
