@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.benchmarks.generator import AS_IT_IS, Archive, Edit
@@ -109,12 +109,12 @@ class Bench:
 
     def cold(self, *, profile: Path | None = None) -> Figures:
         """A first cycle that reads, maps and plans everything, and writes nothing to the API."""
-        with self._world("empty", mode="observe"):
+        with self._world("empty", self.archive.now, mode="observe"):
             return cycle(self.office.configuration, self.archive.now, profile=profile)
 
     def book(self) -> Figures:
         """Book everything, and keep that state; what the booking took."""
-        with self._world("empty"):
+        with self._world("empty", self.archive.now):
             first = cycle(self.office.configuration, self.archive.now)
             for number in range(1, _MOST_CYCLES):
                 if not cycle(
@@ -126,7 +126,9 @@ class Bench:
 
     def warm(self, case: Case, kind: str, *, profile: Path | None = None) -> Figures:
         """A cycle after all that is booked; `kind` is `FRESH` or `LIVING`."""
-        with self._world("booked"):
+        # Of two cycles far apart both are near enough to the clock of the API.
+        halfway = timedelta(hours=case.later_h) / 2
+        with self._world("booked", self._after_booking + halfway):
             if kind == LIVING:
                 if case.edit is not None:
                     place(self.base, self.calendar)
@@ -139,7 +141,7 @@ class Bench:
     ) -> Figures:
         return cycle(
             self.office.configuration,
-            self.archive.now + _MOST_CYCLES * _STEP,
+            self._after_booking,
             later_h=case.later_h,
             compares=case.compares,
             between=between,
@@ -152,7 +154,7 @@ class Bench:
 
     def once(self, runs: int) -> Figures:
         """A whole process of `syncd once`, after others that left nothing to do."""
-        with self._world("booked"):
+        with self._world("booked", datetime.now(UTC)):
             place(self.base, self.calendar)
             time.sleep(SETTLED_S)
             # The clock is the machine's here, so something may have come into reach.
@@ -165,10 +167,18 @@ class Bench:
                 ]
             )
 
+    @property
+    def _after_booking(self) -> datetime:
+        return self.archive.now + _MOST_CYCLES * _STEP
+
     @contextmanager
-    def _world(self, state: str, *, mode: str = "full") -> Iterator[None]:
+    def _world(
+        self, state: str, now: datetime, *, mode: str = "full"
+    ) -> Iterator[None]:
+        """Run an API with what is in a state, whose clock shows `now` at the beginning."""
         self.office.restore(state)
-        with self.office.sandbox(mode=mode):
+        ahead_s = round((now - datetime.now(UTC)).total_seconds())
+        with self.office.sandbox(mode=mode, faults=(f"clock:seconds={ahead_s}",)):
             yield
 
     def clear(self) -> None:
