@@ -2,7 +2,7 @@
 
 A copy is what one VCALENDAR says. Scheduling messages of one organizer (RFC 5546: REQUEST, ADD, CANCEL) are
 one copy, since each goes on where the former ended. Of several components of one copy about the same date the
-newest counts. Which copy decides about a meeting is not judged here but by `syncd.core.merge`, for all
+newest counts. Which copy decides about a meeting is not judged here but by `syncd.core.deciding_copy`, for all
 sources alike.
 """
 
@@ -320,7 +320,7 @@ def _newest(components: Sequence[Component]) -> Component:
 
     A cancellation counts before the event of the same SEQUENCE, as in one mailbox. Raises `BrokenComponent`
     when nothing tells which of two is newer, and they take place at other times.
-    Which of several copies counts is ranked in `syncd.core.merge`, by another order: copies may be of
+    Which of several copies counts is ranked in `syncd.core.deciding_copy`, by another order: copies may be of
     different people, while the components of one copy are successive words of one sender.
     """
     if len(components) == 1:

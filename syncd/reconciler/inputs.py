@@ -14,10 +14,11 @@ from syncd.apply.ports import Api
 from syncd.apply.repairs import repairs
 from syncd.apply.search import list_everything, unproven
 from syncd.core.booking import Booking
+from syncd.core.deciding_copy import Decider, deciders_of
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapped, Mapper, Wanted
 from syncd.core.meeting import Meeting
-from syncd.core.merge import Decider, Witnessed, deciders_of, merge
+from syncd.core.merge import Witnessed, merge
 from syncd.core.occurrence import OccurrenceKey, Reading, Window
 from syncd.core.policy import CallBudget, Policy
 from syncd.core.reasons import Evidence

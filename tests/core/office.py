@@ -24,9 +24,10 @@ from syncd.core.changes import (
     Update,
     Wait,
 )
+from syncd.core.deciding_copy import deciders_of
 from syncd.core.evidence import Safety
 from syncd.core.mapper import Mapper, MappingRules
-from syncd.core.merge import deciders_of, merge
+from syncd.core.merge import merge
 from syncd.core.occurrence import (
     Authority,
     Defect,

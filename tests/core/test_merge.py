@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from syncd.core.merge import Decider, Witnessed, decide, merge
+from syncd.core.deciding_copy import Decider, decide
+from syncd.core.merge import Witnessed, merge
 from syncd.core.occurrence import (
     Authority,
     Occurrence,
