@@ -23,6 +23,7 @@ def encode_spec(spec: ReservationSpec) -> str:
 def decode_spec(stored: str) -> ReservationSpec:
     """Return the content that `encode_spec` wrote; raises ValueError, KeyError or TypeError otherwise."""
     value = json.loads(stored)
+    attachments = [Attachment(**attachment) for attachment in value["attachments"]]
     return ReservationSpec(
         topic=value["topic"],
         start=instant_of(value["start_time"]),
@@ -34,16 +35,15 @@ def decode_spec(stored: str) -> ReservationSpec:
         notice_time_s=value["notice_time"],
         description=value["description"],
         creator=value["creator"],
-        attachments=tuple(
-            Attachment(**attachment) for attachment in value["attachments"]
-        ),
+        attachments=tuple(attachments),
     )
 
 
 def booking_of(row: Row[Any]) -> Booking:
     """Return the booking in a row; raises ValueError, KeyError or TypeError when it makes no sense."""
+    recurrence_id = row.recurrence_id or None
     return Booking(
-        key=OccurrenceKey(row.scope, row.uid, row.recurrence_id or None),
+        key=OccurrenceKey(row.scope, row.uid, recurrence_id),
         room_id=row.room_id or None,
         generation=row.generation,
         mark=row.mark,
@@ -118,10 +118,6 @@ _RAISE = text(
     "VALUES (:scope, :uid, :recurrence_id, :highest) ON CONFLICT (scope, uid, recurrence_id) "
     "DO UPDATE SET highest = excluded.highest WHERE generations.highest < excluded.highest"
 )
-_ADD_CALLS = text(
-    "INSERT INTO calls (month, method, count) VALUES (:month, :method, :more) "
-    "ON CONFLICT (month, method) DO UPDATE SET count = calls.count + excluded.count"
-)
 
 
 def store(
@@ -133,24 +129,29 @@ def store(
     """
     if not wanted:
         return []
-    known = [{"known_row": b.row} for b in wanted if b.row]
+    known = [booking for booking in wanted if booking.row]
     if len(known) > 1:
         # Rows leave the unique indexes before the first comes back: bookings may trade places.
-        connection.execute(_PARK, known)
+        rows = [{"known_row": booking.row} for booking in known]
+        connection.execute(_PARK, rows)
+    for booking in known:
+        values = {"known_row": booking.row, **_columns(booking), **also}
+        if not connection.execute(_CHANGE, values).rowcount:
+            raise LookupError(booking.row)
+    generations: list[dict[str, object]] = []
     for booking in wanted:
-        if booking.row:
-            values = {"known_row": booking.row, **_columns(booking), **also}
-            if not connection.execute(_CHANGE, values).rowcount:
-                raise LookupError(booking.row)
-    connection.execute(
-        _RAISE, [{**_key_columns(b.key), "highest": b.generation} for b in wanted]
-    )
+        of_the_key = _key_columns(booking.key)
+        generations.append({**of_the_key, "highest": booking.generation})
+    connection.execute(_RAISE, generations)
     # New ones last: they may take the place of one that moved away.
-    return [
-        booking.row
-        or int(connection.execute(_INSERT, {**_columns(booking), **also}).scalar_one())
-        for booking in wanted
-    ]
+    numbers: list[int] = []
+    for booking in wanted:
+        number = booking.row
+        if not number:
+            values = {**_columns(booking), **also}
+            number = int(connection.execute(_INSERT, values).scalar_one())
+        numbers.append(number)
+    return numbers
 
 
 def stored(connection: Connection, row: int) -> Row[Any]:
@@ -162,7 +163,8 @@ def raise_generation(
     connection: Connection, key: OccurrenceKey, generation: int
 ) -> None:
     """Record a generation of an occurrence if it is the highest so far."""
-    connection.execute(_RAISE, {**_key_columns(key), "highest": generation})
+    of_the_key = _key_columns(key)
+    connection.execute(_RAISE, {**of_the_key, "highest": generation})
 
 
 def _key_columns(key: OccurrenceKey) -> dict[str, object]:

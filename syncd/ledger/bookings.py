@@ -42,7 +42,7 @@ from syncd.ledger.worklist import add_uids, ready_uids
 
 _ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
-
+_BOOKING = tables.bookings.c
 
 T = TypeVar("T")
 
@@ -70,8 +70,10 @@ class Bookings:
         self._counts: dict[str, tuple[object, Any]] = {}
         # The progress stands beside the database too: a copy that knows less than was known is an old one,
         # and one without it came from elsewhere.
-        progress, latest = database.progress, self._latest_history()
-        self._is_old_copy = progress > latest or (latest > 0 and progress == 0)
+        progress = database.progress
+        latest = self._latest_history()
+        came_from_elsewhere = latest > 0 and progress == 0
+        self._is_old_copy = progress > latest or came_from_elsewhere
 
     @property
     def fresh(self) -> bool:
@@ -83,9 +85,8 @@ class Bookings:
             return True
         if self._facts.get(ADOPTED_AT) is not None:
             return False
-        return (
-            self._database.scalar(select(tables.generations.c.highest).limit(1)) is None
-        )
+        any_generation = select(tables.generations.c.highest).limit(1)
+        return self._database.scalar(any_generation) is None
 
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
@@ -108,20 +109,23 @@ class Bookings:
 
         They wait, or are in doubt, refused or ended in Tuya.
         """
-        c = tables.bookings.c
-        open_ones = or_(
-            c.state != BookingState.BOOKED,
-            c.reason.is_not(None),
-            c.retry_at.is_not(None),
+        is_unsettled = or_(
+            _BOOKING.state != BookingState.BOOKED,
+            _BOOKING.reason.is_not(None),
+            _BOOKING.retry_at.is_not(None),
         )
-        return self._select(_ready(now).where(open_ones))
+        return self._select(_ready(now).where(is_unsettled))
 
     def totals(self, now: datetime, ready: frozenset[str]) -> Totals:
         """Return the counts over the UIDs that are not ready; `ready` are those that are.
 
         What was counted last is returned as long as nothing was written that it depends on.
         """
-        return self._counted("totals", ready, lambda c: _totals_of(c, now))
+
+        def count(connection: Connection) -> Totals:
+            return _totals_of(connection, now)
+
+        return self._counted("totals", ready, count)
 
     def waiting(self) -> int:
         """Return how many meetings wait to be booked."""
@@ -133,22 +137,22 @@ class Bookings:
 
     def holders(self, reservation_ids: Collection[str]) -> dict[str, Booking]:
         """Return the current bookings of these reservations, by reservation id."""
-        found = self._current_with(tables.bookings.c.reservation_id, reservation_ids)
-        return {
-            booking.reservation_id: booking
-            for booking in found
-            if booking.reservation_id
-        }
+        found: dict[str, Booking] = {}
+        for booking in self._current_with(_BOOKING.reservation_id, reservation_ids):
+            if booking.reservation_id:
+                found[booking.reservation_id] = booking
+        return found
 
     def concerned(
         self, uids: Collection[str], marks: Collection[str]
     ) -> tuple[Booking, ...]:
         """Return the current bookings of these UIDs and those that carry these marks, each once."""
-        c = tables.bookings.c
-        found = chain(
-            self._current_with(c.uid, uids), self._current_with(c.mark, marks)
-        )
-        return tuple({booking.row: booking for booking in found}.values())
+        of_the_uids = self._current_with(_BOOKING.uid, uids)
+        with_the_marks = self._current_with(_BOOKING.mark, marks)
+        by_row: dict[int, Booking] = {}
+        for booking in chain(of_the_uids, with_the_marks):
+            by_row[booking.row] = booking
+        return tuple(by_row.values())
 
     # All bookings
 
@@ -158,37 +162,35 @@ class Bookings:
 
     def of(self, *uids: str) -> tuple[Booking, ...]:
         """Return all bookings of these UIDs, closed ones too, by key, room and age."""
-        c = tables.bookings.c
-        found = [
-            self._where(c.uid.in_(some)) for some in tables.in_chunks(sorted(uids))
-        ]
-        return _sorted(chain.from_iterable(found))
+        found: list[Booking] = []
+        for some in tables.in_chunks(sorted(uids)):
+            found += self._where(_BOOKING.uid.in_(some))
+        return _sorted(found)
 
     def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
         """Return those of these reservation ids that stand in any booking, current or closed."""
-        c = tables.bookings.c
+        column = _BOOKING.reservation_id
         found: set[str] = set()
         with self._database.reading() as connection:
             for some in tables.in_chunks(list(reservation_ids)):
-                query = select(c.reservation_id).where(c.reservation_id.in_(some))
+                query = select(column).where(column.in_(some))
                 found.update(connection.execute(query).scalars())
         return frozenset(found)
 
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
         """Return the bookings that were cancelled, or are being cancelled, with evidence since a moment."""
         states = (BookingState.CANCELLING, BookingState.CANCELLED)
-        recent = and_(
-            tables.bookings.c.state.in_(states), tables.bookings.c.updated_at >= since
-        )
-        return tuple(
-            booking for booking in self._where(recent) if booking.evidence is not None
-        )
+        is_cancelled = _BOOKING.state.in_(states)
+        is_recent = _BOOKING.updated_at >= since
+        cancels = self._where(and_(is_cancelled, is_recent))
+        return tuple(booking for booking in cancels if booking.evidence is not None)
 
     def history(self, row: int) -> tuple[HistoryEntry, ...]:
         """Return what happened to the booking with this row number, oldest first."""
         c = tables.history.c
-        query = select(c.at, c.what, c.detail).where(c.booking == row).order_by(c.id)
-        return tuple(HistoryEntry(**entry) for entry in self._database.mappings(query))
+        of_the_booking = select(c.at, c.what, c.detail).where(c.booking == row)
+        lines = self._database.mappings(of_the_booking.order_by(c.id))
+        return tuple(HistoryEntry(**line) for line in lines)
 
     # Generations
 
@@ -204,13 +206,13 @@ class Bookings:
         scopes = {key.scope for key in keys}
         uids = sorted({key.uid for key in keys})
         c = tables.generations.c
+        in_scopes = select(tables.generations).where(c.scope.in_(scopes))
         with self._database.reading() as connection:
             for some in tables.in_chunks(uids):
-                query = select(tables.generations).where(
-                    c.scope.in_(scopes), c.uid.in_(some)
-                )
+                query = in_scopes.where(c.uid.in_(some))
                 for row in connection.execute(query):
-                    key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
+                    recurrence_id = row.recurrence_id or None
+                    key = OccurrenceKey(row.scope, row.uid, recurrence_id)
                     if key in found:
                         found[key] = row.highest + 1
         return found
@@ -232,19 +234,18 @@ class Bookings:
         """
         with self._gate.writing() as connection:
             numbers = self._store(connection, bookings, updated_at=at)
-            lines = [
-                {"booking": row, "at": at, "what": what, "detail": detail}
-                for row in numbers
-            ]
+            step = {"at": at, "what": what, "detail": detail}
+            lines = [{"booking": row, **step} for row in numbers]
             if lines:
                 connection.execute(_ADD_HISTORY, lines)
             latest = connection.execute(_LATEST).scalar()
-            stored = tuple(
-                self._booking(booking_rows.stored(connection, row)) for row in numbers
-            )
+            stored: list[Booking] = []
+            for row in numbers:
+                found = booking_rows.stored(connection, row)
+                stored.append(self._booking(found))
         if not self._is_old_copy:
             self._database.progress = int(latest or 0)
-        return stored
+        return tuple(stored)
 
     def amend(self, *bookings: Booking) -> None:
         """Store what is bookkeeping (counters, witnesses, when to retry) of recorded bookings: all or none.
@@ -270,23 +271,27 @@ class Bookings:
         Beside the owner others write, so whoever does not own the ledger counts each time.
         """
         basis = (self._gate.changes, over)
-        known = self._counts.get(what)
-        if known is None or known[0] != basis or not self._is_owner:
-            with self._database.reading() as connection:
-                known = (basis, count(connection))
-            self._counts[what] = known
-        counted: T = known[1]
+        if self._is_owner and what in self._counts:
+            known_basis, known = self._counts[what]
+            if known_basis == basis:
+                counted: T = known
+                return counted
+        with self._database.reading() as connection:
+            counted = count(connection)
+        self._counts[what] = (basis, counted)
         return counted
 
     def _latest_history(self) -> int:
-        return int(self._database.scalar(_LATEST) or 0)
+        latest = self._database.scalar(_LATEST)
+        return int(latest or 0)
 
     def _store(
         self, connection: Connection, bookings: Sequence[Booking], **also: object
     ) -> list[int]:
         try:
             self._gate.changes += 1
-            add_uids(connection, (booking.key.uid for booking in bookings))
+            uids = {booking.key.uid for booking in bookings}
+            add_uids(connection, uids)
             return booking_rows.store(connection, bookings, also)
         except LookupError as error:
             raise LedgerError(
@@ -298,7 +303,8 @@ class Bookings:
     ) -> Iterator[Booking]:
         """Yield the current bookings with one of these values in a column that has an index."""
         for some in tables.in_chunks(sorted(values)):
-            yield from self._where(and_(column.in_(some), tables.CURRENT))
+            has_one = column.in_(some)
+            yield from self._where(and_(has_one, tables.CURRENT))
 
     def _where(
         self, condition: ColumnElement[bool] | TextClause
@@ -308,7 +314,8 @@ class Bookings:
     def _select(self, query: Select[Any]) -> tuple[Booking, ...]:
         with self._database.reading() as connection:
             # One at a time: there may be many, and as rows they are as large again.
-            return _sorted(self._booking(row) for row in connection.execute(query))
+            found = connection.execute(query)
+            return _sorted(self._booking(row) for row in found)
 
     def _booking(self, found: Row[Any]) -> Booking:
         try:
@@ -319,51 +326,81 @@ class Bookings:
 
 def _count_waiting(connection: Connection) -> int:
     """Return how many meetings wait to be booked."""
-    c = tables.bookings.c
-    query = select(func.count()).where(c.state == BookingState.WAITING)
-    return int(connection.execute(query).scalar() or 0)
+    query = select(func.count()).where(_BOOKING.state == BookingState.WAITING)
+    number = connection.execute(query).scalar()
+    return int(number or 0)
 
 
 def _totals_of(connection: Connection, now: datetime) -> Totals:
     """Return the counts over the UIDs that are not ready at a moment."""
-    c, of_worklist = tables.bookings.c, tables.agenda.c
-    at_rest = and_(tables.CURRENT, c.uid.not_in(ready_uids(now)))
-    held = and_(at_rest, c.state.in_(sorted(HOLDING_STATES)))
-    by_witnesses = select(c.source, c.witnesses, func.count().label("number")).where(
-        held
-    )
-    by_source = select(c.source, func.count(c.uid.distinct()).label("number")).where(
-        at_rest
-    )
-    skipped = select(func.sum(of_worklist.skipped)).where(
-        or_(of_worklist.due_at > now, of_worklist.due_at.is_(None))
+    is_deferred = _BOOKING.uid.not_in(ready_uids(now))
+    at_rest = and_(tables.CURRENT, is_deferred)
+    live, shown = _reservations_of(connection, at_rest)
+    known = _uids_by_source(connection, at_rest)
+    return Totals(live, shown, known, _skipped(connection, now))
+
+
+def _reservations_of(
+    connection: Connection, at_rest: ColumnElement[bool]
+) -> tuple[Counter[str], Counter[str]]:
+    """Return how many reservations the sources have, and how many each of them shows."""
+    holds_one = _BOOKING.state.in_(sorted(HOLDING_STATES))
+    number = func.count().label("number")
+    query = (
+        select(_BOOKING.source, _BOOKING.witnesses, number)
+        .where(at_rest, holds_one)
+        .group_by(_BOOKING.source, _BOOKING.witnesses)
     )
     live: Counter[str] = Counter()
     shown: Counter[str] = Counter()
-    for row in connection.execute(by_witnesses.group_by(c.source, c.witnesses)):
+    for row in connection.execute(query):
         live[row.source] += row.number
-        shown.update(dict.fromkeys(json.loads(row.witnesses), row.number))
-    known = Counter(
-        {
-            row.source: row.number
-            for row in connection.execute(by_source.group_by(c.source))
-        }
-    )
-    return Totals(live, shown, known, int(connection.execute(skipped).scalar() or 0))
+        witnesses = json.loads(row.witnesses)
+        shown.update(dict.fromkeys(witnesses, row.number))
+    return live, shown
+
+
+def _uids_by_source(
+    connection: Connection, at_rest: ColumnElement[bool]
+) -> Counter[str]:
+    """Return how many UIDs of each source have bookings."""
+    number = func.count(_BOOKING.uid.distinct()).label("number")
+    of_bookings = select(_BOOKING.source, number).where(at_rest)
+    known: Counter[str] = Counter()
+    for row in connection.execute(of_bookings.group_by(_BOOKING.source)):
+        known[row.source] = row.number
+    return known
+
+
+def _skipped(connection: Connection, now: datetime) -> int:
+    """Return how many occurrences of the UIDs at rest ask for no reservation."""
+    line = tables.agenda.c
+    at_rest = or_(line.due_at > now, line.due_at.is_(None))
+    query = select(func.sum(line.skipped)).where(at_rest)
+    number = connection.execute(query).scalar()
+    return int(number or 0)
 
 
 def prune_bookings(connection: Connection, before: datetime) -> int:
     """Forget closed bookings that changed last before a moment, with their history; returns how many."""
-    c = tables.bookings.c
-    closed = and_(c.state.in_(sorted(CLOSED_STATES)), c.updated_at < before)
-    return connection.execute(delete(tables.bookings).where(closed)).rowcount
+    is_closed = _BOOKING.state.in_(sorted(CLOSED_STATES))
+    is_old = _BOOKING.updated_at < before
+    forget = delete(tables.bookings).where(is_closed, is_old)
+    return connection.execute(forget).rowcount
 
 
 def _ready(now: datetime) -> Select[Any]:
     """Return the query for the current bookings of the UIDs that are ready."""
-    c = tables.bookings.c
-    return select(tables.bookings).where(c.uid.in_(ready_uids(now)), tables.CURRENT)
+    is_ready = _BOOKING.uid.in_(ready_uids(now))
+    return select(tables.bookings).where(is_ready, tables.CURRENT)
 
 
 def _sorted(bookings: Iterable[Booking]) -> tuple[Booking, ...]:
-    return tuple(sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)))
+    """Return bookings by key, room and age."""
+    by_key = sorted(bookings, key=_position)
+    return tuple(by_key)
+
+
+def _position(booking: Booking) -> tuple[OccurrenceKey, str, int]:
+    room_id = booking.room_id or ""
+    return booking.key, room_id, booking.row

@@ -106,12 +106,10 @@ class Database:
             if owner:
                 with file_errors(file):
                     create_private(file)
-            present = owner or has_bytes(file)
-            self._engine = (
-                open_engine(file, patience_s, owner=owner)
-                if present
-                else empty_engine()
-            )
+            if owner or has_bytes(file):
+                self._engine = open_engine(file, patience_s, owner=owner)
+            else:
+                self._engine = empty_engine()
         except BaseException:
             self._give_up()
             raise
@@ -178,9 +176,8 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
-        with self._transaction(
-            self._engine.execution_options(writes=True)
-        ) as connection:
+        writing = self._engine.execution_options(writes=True)
+        with self._transaction(writing) as connection:
             yield connection
 
     def require_in_place(self) -> None:
@@ -223,12 +220,9 @@ class Database:
             try:
                 connection = begin_transaction(engine, look=patience is not None)
             except (DBAPIError, sqlite3.OperationalError) as error:
-                waited_s = time.monotonic() - began
-                if (
-                    patience is None
-                    or not is_busy(error)
-                    or not patience.lasts(waited_s)
-                ):
+                if patience is None or not is_busy(error):
+                    raise
+                if not patience.lasts(time.monotonic() - began):
                     raise
                 had_to_wait = True
                 time.sleep(_BETWEEN_TRIES_S)

@@ -76,15 +76,17 @@ class Facts:
     def beginning(self, prefix: str) -> dict[str, str]:
         """Return the texts of the facts whose names begin with a prefix, by the rest of the name."""
         texts = self._all() if self._cache is None else self._cache
-        return {
-            name.removeprefix(prefix): text
-            for name, text in texts.items()
-            if name.startswith(prefix)
-        }
+        found: dict[str, str] = {}
+        for name, text in texts.items():
+            if name.startswith(prefix):
+                rest = name.removeprefix(prefix)
+                found[rest] = text
+        return found
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
-        self._gate.execute(delete(tables.facts).where(tables.facts.c.name == name))
+        of_the_name = tables.facts.c.name == name
+        self._gate.execute(delete(tables.facts).where(of_the_name))
         if self._cache is not None:
             self._cache.pop(name, None)
 
@@ -92,18 +94,19 @@ class Facts:
         if self._cache is not None:
             return self._cache.get(name)
         c = tables.facts.c
-        return self._database.scalar(select(c.value).where(c.name == name))
+        query = select(c.value).where(c.name == name)
+        return self._database.scalar(query)
 
     def _all(self) -> dict[str, str]:
-        return {
-            row.name: row.value for row in self._database.rows(select(tables.facts))
-        }
+        rows = self._database.rows(select(tables.facts))
+        return {row.name: row.value for row in rows}
 
 
 def put_fact(connection: Connection, fact: Fact[T], value: T | None) -> str:
     """Write a fact in the transaction of another store; returns its text, to be told to `Facts.note`."""
     text = "" if value is None else fact.encode(value)
-    tables.put(connection, tables.facts, {"name": fact.name}, {"value": text})
+    of_the_name = {"name": fact.name}
+    tables.put(connection, tables.facts, of_the_name, {"value": text})
     return text
 
 
@@ -152,8 +155,11 @@ def _decode_held(text: str) -> Held:
 
 HELD = Fact("held", _encode_held, _decode_held)
 
-MISSING_FILES: Fact[dict[str, list[str]]] = Fact("missing", json.dumps, json.loads)
-"""Which files of directories are gone for a moment, by source."""
+MissingFiles = dict[str, list[str]]
+"""Files by source."""
+
+MISSING_FILES: Fact[MissingFiles] = Fact("missing", json.dumps, json.loads)
+"""Which files of directories are gone for a moment."""
 
 
 def _encode_offset(ahead: timedelta) -> str:
@@ -191,15 +197,19 @@ MAX_DAY = Fact("max_day", _encode_max_day, _decode_max_day)
 
 
 def _encode_repairs(repairs: Mapping[int, Repaired]) -> str:
-    return json.dumps({row: asdict(repaired) for row, repaired in repairs.items()})
+    by_row = {row: asdict(repaired) for row, repaired in repairs.items()}
+    return json.dumps(by_row)
 
 
 def _decode_repairs(text: str) -> Mapping[int, Repaired]:
-    stored = json.loads(text)
-    return {
-        int(row): Repaired(told["origin"], tuple(told["fields"]), told["times"])
-        for row, told in stored.items()
-    }
+    repairs: dict[int, Repaired] = {}
+    for row, stored in json.loads(text).items():
+        repairs[int(row)] = Repaired(
+            origin=stored["origin"],
+            fields=tuple(stored["fields"]),
+            times=stored["times"],
+        )
+    return repairs
 
 
 REPAIRS = Fact("repairs", _encode_repairs, _decode_repairs)
@@ -222,7 +232,7 @@ class Basis:
 
     def has_rules_of(self, other: Basis) -> bool:
         """Return whether another basis has the same program and rules."""
-        return (self.program, self.rules) == (other.program, other.rules)
+        return self.program == other.program and self.rules == other.rules
 
 
 def _encode_basis(basis: Basis) -> str:

@@ -49,11 +49,11 @@ class Calls:
         c = tables.calls.c
         query = select(func.sum(c.count)).where(c.month == month)
         with self._storing, self._counting:
-            stored = int(self._database.scalar(query) or 0)
-            unstored = sum(
-                n for (when, _), n in self._unstored.items() if when == month
-            )
-        return stored + unstored
+            number = int(self._database.scalar(query) or 0)
+            for (counted_in, _), unstored in self._unstored.items():
+                if counted_in == month:
+                    number += unstored
+        return number
 
     @property
     def wait_for_a_write(self) -> bool:
@@ -65,7 +65,8 @@ class Calls:
         """Hand out what is not stored yet to be stored in the block; counts it again if that raises."""
         with self._storing:
             with self._counting:
-                counted, self._unstored = self._unstored, Counter()
+                counted = self._unstored
+                self._unstored = Counter()
             try:
                 yield counted
             except BaseException:
@@ -92,11 +93,7 @@ class WritingGate:
         with self._calls.taken() as counted, self._database.writing() as connection:
             yield connection
             if counted:
-                lines = [
-                    {"month": month, "method": method, "more": more}
-                    for (month, method), more in counted.items()
-                ]
-                connection.execute(_ADD_CALLS, lines)
+                _add_calls(connection, counted)
 
     def execute(
         self,
@@ -117,10 +114,18 @@ class WritingGate:
 
 def prune_calls(connection: Connection, before: datetime) -> None:
     """Forget the calls of the months before that of a moment."""
-    connection.execute(
-        delete(tables.calls).where(tables.calls.c.month < _month(before))
-    )
+    is_old = tables.calls.c.month < _month(before)
+    connection.execute(delete(tables.calls).where(is_old))
+
+
+def _add_calls(connection: Connection, counted: Mapping[tuple[str, str], int]) -> None:
+    """Add calls, counted by month and method, to those that are stored."""
+    lines: list[dict[str, object]] = []
+    for (month, method), more in counted.items():
+        lines.append({"month": month, "method": method, "more": more})
+    connection.execute(_ADD_CALLS, lines)
 
 
 def _month(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m")
+    in_utc = at.astimezone(UTC)
+    return in_utc.strftime("%Y-%m")

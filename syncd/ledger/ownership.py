@@ -15,7 +15,9 @@ from pathlib import Path
 from syncd.errors import LedgerLocked
 from syncd.ledger.files import create_private, file_errors
 
-_PID_WIDTH, _PROGRESS_WIDTH = 20, 20  # characters of the two lines
+# Characters of the two lines.
+_PID_WIDTH = 20
+_PROGRESS_WIDTH = 20
 
 # POSIX locks do not keep one process from locking twice, so that is remembered here: descriptors by file.
 _held: dict[Path, int] = {}
@@ -54,23 +56,18 @@ class Ownership:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # POSIX allows either
-            written = (
-                os.pread(descriptor, _PID_WIDTH, 0).decode("ascii", "replace").strip()
-            )
-            owner = int(written) if written.isdecimal() else None
-            raise _locked(database, owner) from None
-        os.pwrite(descriptor, f"{os.getpid():<{_PID_WIDTH}}\n".encode(), 0)
+            written = os.pread(descriptor, _PID_WIDTH, 0)
+            raise _locked(database, _number_in(written)) from None
+        line = f"{os.getpid():<{_PID_WIDTH}}\n"
+        os.pwrite(descriptor, line.encode(), 0)
 
     def write_progress(self, number: int) -> None:
         """Keep a number; not synchronised: a power cut may leave an earlier one, which does no harm."""
         if self._descriptor is not None:
+            line = f"{number:<{_PROGRESS_WIDTH}}\n"
             # A full disk: the database itself will tell.
             with contextlib.suppress(OSError):
-                os.pwrite(
-                    self._descriptor,
-                    f"{number:<{_PROGRESS_WIDTH}}\n".encode(),
-                    _PID_WIDTH + 1,
-                )
+                os.pwrite(self._descriptor, line.encode(), _PID_WIDTH + 1)
 
     def give_up(self) -> None:
         """Let go of the lock; giving up twice does no harm."""
@@ -97,13 +94,18 @@ def read_progress(database: Path) -> int:
         finally:
             if held is None:  # closing one of two would drop the lock
                 os.close(descriptor)
-    digits = written.decode("ascii", "replace").strip()
-    return int(digits) if digits.isdecimal() else 0
+    return _number_in(written) or 0
 
 
 def lock_file(database: Path) -> Path:
     """Return the file that the owner of a database holds locked."""
     return database.with_name(database.name + ".lock")
+
+
+def _number_in(written: bytes) -> int | None:
+    """Return the number that a line of the file holds; None if it holds none."""
+    digits = written.decode("ascii", "replace").strip()
+    return int(digits) if digits.isdecimal() else None
 
 
 def _locked(database: Path, owner: int | None) -> LedgerLocked:

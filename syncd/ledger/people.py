@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from syncd.core.resolve import Decision, Verdict
 from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
 
-_A = tables.approvals.c
-_APPROVALS = select(tables.approvals).order_by(_A.at, _A.checksum)
-_DECISIONS = select(tables.decisions).order_by(
-    tables.decisions.c.at, tables.decisions.c.booking
-)
+_APPROVAL = tables.approvals.c
+_APPROVALS = select(tables.approvals).order_by(_APPROVAL.at, _APPROVAL.checksum)
+_DECISION = tables.decisions.c
+_DECISIONS = select(tables.decisions).order_by(_DECISION.at, _DECISION.booking)
+_PERSON = tables.people.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,29 @@ class People:
 
     def approve(self, checksum: str, at: datetime, user: str) -> None:
         """Release the held cancellations under a checksum; also again, after it was spent."""
-        values = {"at": at, "approved_by": user, "spent": False}
+        values = {
+            "at": at,
+            "approved_by": user,
+            "spent": False,
+        }
         self._gate.put(tables.approvals, {"checksum": checksum}, values)
 
     def approvals(self) -> tuple[Approval, ...]:
         """Return all approvals still remembered, oldest first."""
-        return tuple(Approval(**found) for found in self._database.mappings(_APPROVALS))
+        found = self._database.mappings(_APPROVALS)
+        return tuple(Approval(**values) for values in found)
 
     def approved(self) -> frozenset[str]:
         """Return the checksums that were approved and not carried out yet."""
-        return frozenset(
-            approval.checksum for approval in self.approvals() if not approval.spent
-        )
+        unspent: set[str] = set()
+        for approval in self.approvals():
+            if not approval.spent:
+                unspent.add(approval.checksum)
+        return frozenset(unspent)
 
     def spend_approval(self, checksum: str) -> None:
         """Record that an approval was carried out: it does not count again."""
-        of_the_set = update(tables.approvals).where(_A.checksum == checksum)
+        of_the_set = update(tables.approvals).where(_APPROVAL.checksum == checksum)
         self._gate.execute(of_the_set.values(spent=True))
 
     # Decisions
@@ -64,52 +72,54 @@ class People:
         """Leave a person's decisions to the next cycle, each in place of one before: all or none."""
         with self._gate.writing() as connection:
             for decision in decisions:
+                of_the_booking = {"booking": decision.booking}
                 values = {
                     "verdict": decision.verdict,
                     "reservation_id": decision.reservation_id,
                     "decided_by": decision.decided_by,
                     "at": decision.at,
                 }
-                tables.put(
-                    connection, tables.decisions, {"booking": decision.booking}, values
-                )
+                tables.put(connection, tables.decisions, of_the_booking, values)
 
     def decisions(self) -> tuple[Decision, ...]:
         """Return the decisions that no cycle has carried out yet, oldest first."""
         with self._database.making_sense("A decision"):
-            return tuple(
-                Decision(
-                    row.booking,
-                    Verdict(row.verdict),
-                    row.reservation_id,
-                    row.decided_by,
-                    row.at,
-                )
-                for row in self._database.rows(_DECISIONS)
-            )
+            rows = self._database.rows(_DECISIONS)
+            return tuple(_decision_of(row) for row in rows)
 
     def drop_decision(self, booking: int) -> None:
         """Forget the decision about a booking, because it was carried out."""
-        c = tables.decisions.c
-        self._gate.execute(delete(tables.decisions).where(c.booking == booking))
+        of_the_booking = _DECISION.booking == booking
+        self._gate.execute(delete(tables.decisions).where(of_the_booking))
 
     # The directory
 
     def user_of(self, address: str, not_before: datetime) -> tuple[bool, str | None]:
         """Return whether the directory was asked for an address since a moment, and the user id it gave."""
-        c = tables.people.c
-        query = select(c.user_id).where(c.address == address, c.at >= not_before)
-        found = self._database.scalars(query)
-        return (True, found[0]) if found else (False, None)
+        of_the_address = select(_PERSON.user_id).where(_PERSON.address == address)
+        found = self._database.scalars(of_the_address.where(_PERSON.at >= not_before))
+        if not found:
+            return False, None
+        return True, found[0]
 
     def record_user(self, address: str, user_id: str | None, at: datetime) -> None:
         """Store what the directory answered for an address; None: it knows nobody."""
-        self._gate.put(
-            tables.people, {"address": address}, {"user_id": user_id, "at": at}
-        )
+        values = {"user_id": user_id, "at": at}
+        self._gate.put(tables.people, {"address": address}, values)
+
+
+def _decision_of(row: Row[Any]) -> Decision:
+    return Decision(
+        booking=row.booking,
+        verdict=Verdict(row.verdict),
+        reservation_id=row.reservation_id,
+        decided_by=row.decided_by,
+        at=row.at,
+    )
 
 
 def prune_people(connection: Connection, before: datetime) -> None:
     """Forget approvals and answers of the directory from before a moment."""
-    connection.execute(delete(tables.approvals).where(_A.at < before))
-    connection.execute(delete(tables.people).where(tables.people.c.at < before))
+    for table in (tables.approvals, tables.people):
+        is_old = table.c.at < before
+        connection.execute(delete(table).where(is_old))

@@ -11,9 +11,8 @@ from syncd.ledger import tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import Fact, Facts
 
-_PREFIX = (
-    "published:"  # begins the fact that a file, named behind it, is ours to remove
-)
+_PREFIX = "published:"
+"""Begins the name of a fact that says that a file, named behind it, is ours to remove."""
 
 
 class PublishedFiles:
@@ -29,7 +28,8 @@ class PublishedFiles:
 
     def note(self, filename: str, folder: str) -> None:
         """Remember that a file in this directory is ours to remove; before it is written."""
-        self._facts.set(Fact(f"{_PREFIX}{filename}", str, str), folder)
+        published = Fact(f"{_PREFIX}{filename}", str, str)
+        self._facts.set(published, folder)
 
     def forget(self, filename: str) -> None:
         """Remember a published file no more."""
@@ -38,14 +38,15 @@ class PublishedFiles:
     def attached(self) -> str:
         """Return the contents, as JSON texts, of all bookings that have attachments and are not given up."""
         c = tables.bookings.c
-        given_up = or_(
-            c.state == BookingState.RELEASED,
-            and_(c.state == BookingState.REFUSED, c.reservation_id.is_(None)),
-        )
-        with_some = or_(
+        is_released = c.state == BookingState.RELEASED
+        is_refused = c.state == BookingState.REFUSED
+        was_never_made = c.reservation_id.is_(None)
+        given_up = or_(is_released, and_(is_refused, was_never_made))
+        has_some = or_(
             c.content.contains('"attachments":[{'),
             c.pending.contains('"attachments":[{'),
         )
-        query = select(c.content, c.pending).where(tables.CURRENT, ~given_up, with_some)
+        current = select(c.content, c.pending).where(tables.CURRENT)
+        query = current.where(~given_up, has_some)
         texts = chain.from_iterable(self._database.rows(query))
-        return "\n".join(text for text in texts if text)
+        return "\n".join(filter(None, texts))

@@ -16,8 +16,9 @@ from syncd.ledger import tables, worklist
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
 
-_BEFORE = select(tables.sources.c.failures, tables.sources.c.quarantined).where(
-    tables.sources.c.name == bindparam("source")
+_SOURCE = tables.sources.c
+_BEFORE = select(_SOURCE.failures, _SOURCE.quarantined).where(
+    _SOURCE.name == bindparam("source")
 )
 # Nobody asks for documents any more.
 _UNREAD = {
@@ -68,17 +69,18 @@ class Sources:
 
     def all(self) -> dict[str, SourceRecord]:
         """Return the records of all sources that were ever looked at and not forgotten, by name."""
-        c = tables.sources.c
-        query = select(*(c[field.name] for field in fields(SourceRecord))).order_by(
-            c.name
-        )
-        records = [SourceRecord(**found) for found in self._database.mappings(query)]
-        return {record.name: record for record in records}
+        columns = [_SOURCE[field.name] for field in fields(SourceRecord)]
+        query = select(*columns).order_by(_SOURCE.name)
+        records: dict[str, SourceRecord] = {}
+        for values in self._database.mappings(query):
+            record = SourceRecord(**values)
+            records[record.name] = record
+        return records
 
     def digest_of(self, source: str) -> str | None:
         """Return what identifies the bytes of a source's last complete reading; None if there was none."""
-        c = tables.sources.c
-        return self._database.scalar(select(c.digest).where(c.name == source))
+        query = select(_SOURCE.digest).where(_SOURCE.name == source)
+        return self._database.scalar(query)
 
     def record_reading(
         self,
@@ -93,37 +95,43 @@ class Sources:
         defects: Sequence[Defect],
     ) -> None:
         """Store how a reading went and the defects that it found; a defect seen before keeps its date."""
-        values: dict[str, object] = {"state": state, "last_read_at": at, "error": error}
+        values: dict[str, object] = {
+            "state": state,
+            "last_read_at": at,
+            "error": error,
+        }
         if complete:
-            values |= {"last_ok_at": at, "digest": digest}
+            values["last_ok_at"] = at
+            values["digest"] = digest
         is_read = state != "unreadable"
         if is_read:
-            values |= {"events": events, "quarantined": count_quarantined(defects)}
+            values["events"] = events
+            values["quarantined"] = count_quarantined(defects)
         with self._gate.writing() as connection:
             before = connection.execute(_BEFORE, {"source": source}).first()
-            failures = before.failures if before else 0
+            failures = 0
+            had_defects = False
+            if before is not None:
+                failures = before.failures
+                had_defects = before.quarantined > 0
             values["failures"] = 0 if complete else failures + 1
-            if is_read and (defects or (before and before.quarantined)):
+            if is_read and (defects or had_defects):
                 _replace_quarantine(connection, source, defects, at)
-            tables.put(connection, tables.sources, {"name": source}, values, _UNREAD)
+            of_the_name = {"name": source}
+            tables.put(connection, tables.sources, of_the_name, values, _UNREAD)
 
     def record_next_run(self, source: str, at: datetime | None) -> None:
         """Store when a source is due again, for those who ask; nothing for a source never looked at."""
-        change = update(tables.sources).where(tables.sources.c.name == source)
-        self._gate.execute(change.values(next_run_at=at))
+        of_the_name = update(tables.sources).where(_SOURCE.name == source)
+        self._gate.execute(of_the_name.values(next_run_at=at))
 
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
         with self._gate.writing() as connection:
-            connection.execute(
-                delete(tables.sources).where(tables.sources.c.name == name)
-            )
-            connection.execute(
-                delete(tables.quarantine).where(tables.quarantine.c.source == name)
-            )
-            connection.execute(
-                delete(tables.snapshots).where(tables.snapshots.c.source == name)
-            )
+            connection.execute(delete(tables.sources).where(_SOURCE.name == name))
+            for table in (tables.quarantine, tables.snapshots):
+                of_the_source = table.c.source == name
+                connection.execute(delete(table).where(of_the_source))
             _replace_body(connection, name, None)
             worklist.forget_source(connection, name)
 
@@ -133,32 +141,35 @@ class Sources:
         self, source: str, defects: Sequence[Defect], *, at: datetime
     ) -> None:
         """Store the defects of a source that was read before; nothing for a source never looked at."""
-        change = update(tables.sources).where(tables.sources.c.name == source)
+        of_the_name = update(tables.sources).where(_SOURCE.name == source)
+        change = of_the_name.values(quarantined=count_quarantined(defects))
         with self._gate.writing() as connection:
-            known = connection.execute(
-                change.values(quarantined=count_quarantined(defects))
-            )
-            if known.rowcount:
+            is_known = connection.execute(change).rowcount > 0
+            if is_known:
                 _replace_quarantine(connection, source, defects, at)
 
     def quarantine(self, source: str | None = None) -> tuple[Quarantined, ...]:
         """Return the defects that a source has now (None: all sources), by source, document and line."""
         c = tables.quarantine.c
-        query = select(tables.quarantine).order_by(c.source, c.document, c.line, c.uid)
+        query = select(tables.quarantine)
         if source is not None:
             query = query.where(c.source == source)
+        in_order = query.order_by(c.source, c.document, c.line, c.uid)
         with self._database.making_sense("The quarantine"):
-            return tuple(_quarantined(row) for row in self._database.rows(query))
+            rows = self._database.rows(in_order)
+            return tuple(_quarantined(row) for row in rows)
 
     # Feeds
 
     def snapshot(self, source: str) -> Snapshot | None:
         """Return what the feed of a source said last, without its body; None if it was never asked."""
-        known = [tables.snapshots.c[field.name] for field in fields(Snapshot)]
-        query = select(*known).where(tables.snapshots.c.source == source)
+        c = tables.snapshots.c
+        columns = [c[field.name] for field in fields(Snapshot)]
+        query = select(*columns).where(c.source == source)
         with self._database.making_sense("The snapshot of a feed"):
-            found = [Snapshot(**said) for said in self._database.mappings(query)]
-        return found[0] if found else None
+            for values in self._database.mappings(query):
+                return Snapshot(**values)
+        return None
 
     def body(self, source: str, digest: str) -> Body | None:
         """Return the kept body of a feed; None unless it is the one with that digest."""
@@ -168,8 +179,10 @@ class Sources:
             .where(c.source == source, c.digest == digest)
             .order_by(c.number)
         )
-        packed = b"".join(self._database.scalars(query))
-        return Body(digest, packed) if packed else None
+        blocks = self._database.scalars(query)
+        if not blocks:
+            return None
+        return Body(digest, packed=b"".join(blocks))
 
     def keep_snapshot(
         self, source: str, snapshot: Snapshot, body: Body | None = None
@@ -178,34 +191,31 @@ class Sources:
 
         A body that is kept already is not written again, and need not be given.
         """
-        values = {
-            field.name: getattr(snapshot, field.name) for field in fields(snapshot)
-        }
-        digest = select(tables.snapshots.c.digest).where(
-            tables.snapshots.c.source == source
-        )
+        values: dict[str, object] = {}
+        for field in fields(snapshot):
+            values[field.name] = getattr(snapshot, field.name)
+        c = tables.snapshots.c
+        digest_of = select(c.digest).where(c.source == source)
         with self._gate.writing() as connection:
-            known = connection.execute(digest).scalar() or ""
+            known = connection.execute(digest_of).scalar() or ""
             if snapshot.digest != known:
                 given = body.digest if body else ""
                 if snapshot.digest != given:
                     raise ValueError("a digest is kept together with its body")
                 _replace_body(connection, source, body)
-            tables.put(connection, tables.snapshots, {"source": source}, values)
+            of_the_source = {"source": source}
+            tables.put(connection, tables.snapshots, of_the_source, values)
 
 
 def _quarantined(row: Row[Any]) -> Quarantined:
-    return Quarantined(
-        row.source,
-        Defect(
-            uid=row.uid,
-            line=row.line,
-            reason=Reason(row.reason),
-            detail=row.detail,
-            document=row.document,
-        ),
-        row.first_seen_at,
+    defect = Defect(
+        uid=row.uid,
+        line=row.line,
+        reason=Reason(row.reason),
+        detail=row.detail,
+        document=row.document,
     )
+    return Quarantined(row.source, defect, row.first_seen_at)
 
 
 def _replace_quarantine(
@@ -213,41 +223,43 @@ def _replace_quarantine(
 ) -> None:
     """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
     c = tables.quarantine.c
+    of_the_source = c.source == source
     query = (
         select(tables.quarantine)
-        .where(c.source == source)
+        .where(of_the_source)
         .order_by(c.first_seen_at, text("rowid"))
     )
     stored = connection.execute(query).all()
     # The line moves when something above it is edited; the defect is the same.
     since: dict[tuple[str, str, str], datetime] = {}
     for row in stored:
-        since.setdefault((row.document, row.uid, row.reason), row.first_seen_at)
-    wanted = [
-        {
+        same = (row.document, row.uid, row.reason)
+        since.setdefault(same, row.first_seen_at)
+    wanted: list[dict[str, object]] = []
+    for defect in defects:
+        same = (defect.document, defect.uid, defect.reason)
+        row_of_defect = {
             "source": source,
             "document": defect.document,
             "uid": defect.uid,
             "line": defect.line,
             "reason": defect.reason,
             "detail": defect.detail,
-            "first_seen_at": since.get(
-                (defect.document, defect.uid, defect.reason), at
-            ),
+            "first_seen_at": since.get(same, at),
         }
-        for defect in defects
-    ]
-    if [row._asdict() for row in stored] == wanted:
+        wanted.append(row_of_defect)
+    known = [row._asdict() for row in stored]
+    if known == wanted:
         return
-    connection.execute(delete(tables.quarantine).where(c.source == source))
+    connection.execute(delete(tables.quarantine).where(of_the_source))
     if wanted:
         connection.execute(insert(tables.quarantine), wanted)
 
 
 def _replace_body(connection: Connection, source: str, body: Body | None) -> None:
     """Make a body that of the feed of a source; None: it has none."""
-    c = tables.bodies.c
-    connection.execute(delete(tables.bodies).where(c.source == source))
+    of_the_source = tables.bodies.c.source == source
+    connection.execute(delete(tables.bodies).where(of_the_source))
     if body is None:
         return
     for number, block in enumerate(tables.in_blocks([body.packed])):

@@ -81,9 +81,8 @@ class _Name(TypeDecorator[str]):
 
 
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
-    return table(
-        name, *(column(column_name, kind()) for column_name, kind in columns.items())
-    )
+    made = [column(column_name, kind()) for column_name, kind in columns.items()]
+    return table(name, *made)
 
 
 bookings = _table(
@@ -117,10 +116,19 @@ bookings = _table(
     updated_at=_Instant,
 )
 history = _table(
-    "history", id=Integer, booking=Integer, at=_Instant, what=Text, detail=_Prose
+    "history",
+    id=Integer,
+    booking=Integer,
+    at=_Instant,
+    what=Text,
+    detail=_Prose,
 )
 generations = _table(
-    "generations", scope=Text, uid=_Name, recurrence_id=Text, highest=Integer
+    "generations",
+    scope=Text,
+    uid=_Name,
+    recurrence_id=Text,
+    highest=Integer,
 )
 sources = _table(
     "sources",
@@ -146,9 +154,18 @@ quarantine = _table(
     detail=_Prose,
     first_seen_at=_Instant,
 )
-calls = _table("calls", month=Text, method=Text, count=BigInteger)
+calls = _table(
+    "calls",
+    month=Text,
+    method=Text,
+    count=BigInteger,
+)
 approvals = _table(
-    "approvals", checksum=Text, at=_Instant, approved_by=Text, spent=Boolean
+    "approvals",
+    checksum=Text,
+    at=_Instant,
+    approved_by=Text,
+    spent=Boolean,
 )
 snapshots = _table(
     "snapshots",
@@ -165,7 +182,13 @@ snapshots = _table(
     wait_until=_Instant,
     unconditional_until=_Instant,
 )
-bodies = _table("bodies", source=Text, digest=Text, number=Integer, packed=LargeBinary)
+bodies = _table(
+    "bodies",
+    source=Text,
+    digest=Text,
+    number=Integer,
+    packed=LargeBinary,
+)
 decisions = _table(
     "decisions",
     booking=Integer,
@@ -174,14 +197,41 @@ decisions = _table(
     decided_by=Text,
     at=_Instant,
 )
-inventories = _table("inventories", source=Text, standing=Text)
-inventory_parts = _table(
-    "inventory_parts", source=Text, number=Integer, packed=LargeBinary
+inventories = _table(
+    "inventories",
+    source=Text,
+    standing=Text,
 )
-kept = _table("kept", source=Text, uid=_Name, pieces=LargeBinary, remarks=Text)
-agenda = _table("agenda", uid=_Name, due_at=_Instant, skipped=Integer)
-facts = _table("facts", name=Text, value=Text)
-people = _table("people", address=Text, user_id=Text, at=_Instant)
+inventory_parts = _table(
+    "inventory_parts",
+    source=Text,
+    number=Integer,
+    packed=LargeBinary,
+)
+kept = _table(
+    "kept",
+    source=Text,
+    uid=_Name,
+    pieces=LargeBinary,
+    remarks=Text,
+)
+agenda = _table(
+    "agenda",
+    uid=_Name,
+    due_at=_Instant,
+    skipped=Integer,
+)
+facts = _table(
+    "facts",
+    name=Text,
+    value=Text,
+)
+people = _table(
+    "people",
+    address=Text,
+    user_id=Text,
+    at=_Instant,
+)
 
 # Literally the condition of the partial indexes, or they would not be used.
 CURRENT = text("state NOT IN ('cancelled', 'ended')")
@@ -201,9 +251,14 @@ def put(
 ) -> None:
     """Set columns of the row with a key; a new row has the values `at_first` besides."""
     is_the_row = [into.c[name] == value for name, value in key.items()]
-    changed = connection.execute(update(into).where(*is_the_row).values(**values))
-    if not changed.rowcount:
-        connection.execute(insert(into).values({**(at_first or {}), **values, **key}))
+    change = update(into).where(*is_the_row)
+    changed = connection.execute(change.values(**values))
+    if changed.rowcount:
+        return
+    of_new_row = {**values, **key}
+    if at_first is not None:
+        of_new_row = {**at_first, **of_new_row}
+    connection.execute(insert(into).values(of_new_row))
 
 
 def in_chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -14,13 +14,15 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from syncd.errors import SyncdError
 
 _LONGEST = 500  # characters of a UID; whoever looks it up cuts it the same way
-_GOES_ON, _STOPS = b" ", b"s"
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_GOES_ON = b" "
+_STOPS = b"s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +45,28 @@ class UnderWay:
         if file is not None:
             # What cannot be written now can be no help later.
             with contextlib.suppress(OSError):
-                self._descriptor = os.open(
-                    file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-                )
+                self._descriptor = os.open(file, _FLAGS, 0o600)
                 self._left = _read(self._descriptor)
                 os.pwrite(self._descriptor, _GOES_ON + b"[]\n", 0)
 
     def take_left(self) -> tuple[WorkItem, ...]:
         """Return what a former process was working on when it ended without an orderly stop; only once."""
-        left, self._left = self._left, ()
+        left = self._left
+        self._left = ()
         return left
 
     def begin(self, source: str, uid: str = "", digest: str = "") -> None:
         """Record that this thread begins a piece of work; the one before is done."""
+        item = WorkItem(source, uid[:_LONGEST], digest)
         with self._guard:
-            self._current[threading.get_ident()] = WorkItem(
-                source, uid[:_LONGEST], digest
-            )
+            self._current[threading.get_ident()] = item
             self._write()
 
     def end(self) -> None:
         """Record that this thread is done with its piece of work."""
         with self._guard:
-            if self._current.pop(threading.get_ident(), None) is not None:
+            done = self._current.pop(threading.get_ident(), None)
+            if done is not None:
                 self._write()
 
     @contextmanager
@@ -94,20 +95,22 @@ class UnderWay:
     def _write(self) -> None:
         if self._descriptor is None:
             return
-        pieces = [
-            [piece.source, piece.uid, piece.digest] for piece in self._current.values()
-        ]
+        items = [astuple(item) for item in self._current.values()]
+        line = json.dumps(items).encode() + b"\n"
         with contextlib.suppress(OSError):  # a full disk: the ledger itself will tell
-            os.pwrite(self._descriptor, json.dumps(pieces).encode() + b"\n", 1)
+            os.pwrite(self._descriptor, line, 1)
 
 
 def _read(descriptor: int) -> tuple[WorkItem, ...]:
+    """Return the pieces of work in a file; none if its process was stopped, or if it makes no sense."""
     written = os.pread(descriptor, 1 << 16, 0)
     if written[:1] != _GOES_ON:
         return ()
+    line, _, _ = written[1:].partition(b"\n")
+    items: list[WorkItem] = []
     with contextlib.suppress(ValueError, TypeError):
-        return tuple(
-            WorkItem(*map(str, piece))
-            for piece in json.loads(written[1:].partition(b"\n")[0])
-        )
+        for values in json.loads(line):
+            texts = map(str, values)
+            items.append(WorkItem(*texts))
+        return tuple(items)
     return ()

@@ -43,7 +43,13 @@ _ADD_AT: TextClause = text(
     "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
     "THEN agenda.due_at ELSE excluded.due_at END"
 )
-_LINE, _KEPT = tables.agenda.c, tables.kept.c
+_LINE = tables.agenda.c
+_KEPT = tables.kept.c
+_DEFER = (
+    update(tables.agenda)
+    .where(_LINE.uid == bindparam("of"))
+    .values(due_at=bindparam("due"), skipped=bindparam("count"))
+)
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(_LINE.due_at > bindparam("now"))
@@ -69,16 +75,17 @@ class Worklist:
 
     def index_of(self, source: str) -> tuple[bytes, str] | None:
         """Return the packed index of a source and how it stood; None if it was never looked through."""
-        indexes, blocks = tables.inventories.c, tables.inventory_parts.c
+        indexes = tables.inventories.c
+        blocks = tables.inventory_parts.c
         standing_of = select(indexes.standing).where(indexes.source == source)
-        packed = (
-            select(blocks.packed).where(blocks.source == source).order_by(blocks.number)
-        )
+        packed_of = select(blocks.packed).where(blocks.source == source)
         with self._database.reading() as connection:
             standing = connection.execute(standing_of).scalar()
             if standing is None:
                 return None
-            return b"".join(connection.execute(packed).scalars()), standing
+            in_order = packed_of.order_by(blocks.number)
+            packed = b"".join(connection.execute(in_order).scalars())
+        return packed, standing
 
     def record_scan(
         self,
@@ -97,34 +104,21 @@ class Worklist:
         `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
         """
+        of_the_source = {"source": source}
+        values = {"standing": standing}
         with self._gate.writing() as connection:
-            tables.put(
-                connection,
-                tables.inventories,
-                {"source": source},
-                {"standing": standing},
-            )
+            tables.put(connection, tables.inventories, of_the_source, values)
             _replace_index(connection, source, index)
-            gone = [{"gone": uid} for uid in (*dropped, *kept)]
-            if gone:
-                one = delete(tables.kept).where(
-                    _KEPT.source == source, _KEPT.uid == bindparam("gone")
-                )
-                connection.execute(one, gone)
-            if kept:
-                new = [
-                    {"source": source, "uid": uid, "pieces": events}
-                    for uid, events in kept.items()
-                ]
-                connection.execute(insert(tables.kept), new)
+            _replace_kept(connection, source, kept, dropped)
             add_uids(connection, ready)
             if later:
-                at = [{"uid": uid, "due": epoch_ms(due)} for uid, due in later.items()]
-                connection.execute(_ADD_AT, at)
+                _add_uids_at(connection, later)
 
     def set_standing(self, source: str, standing: str) -> None:
         """Record how a source stands of which nothing could be read."""
-        self._gate.put(tables.inventories, {"source": source}, {"standing": standing})
+        of_the_source = {"source": source}
+        values = {"standing": standing}
+        self._gate.put(tables.inventories, of_the_source, values)
 
     def forget_indexes(self) -> None:
         """Drop the indexes, so that all sources are looked through as if for the first time."""
@@ -136,13 +130,13 @@ class Worklist:
 
     def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""
-        return self._database.scalars(select(_KEPT.uid).where(_KEPT.source == source))
+        query = select(_KEPT.uid).where(_KEPT.source == source)
+        return self._database.scalars(query)
 
     def events_of(self, source: str, uid: str) -> bytes | None:
         """Return the kept events of one UID in one source, as they were packed."""
-        return self._database.scalar(
-            select(_KEPT.pieces).where(_KEPT.source == source, _KEPT.uid == uid)
-        )
+        of_the_source = select(_KEPT.pieces).where(_KEPT.source == source)
+        return self._database.scalar(of_the_source.where(_KEPT.uid == uid))
 
     def kept_of(self, uids: Collection[str]) -> dict[str, dict[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""
@@ -151,40 +145,47 @@ class Worklist:
             for some in tables.in_chunks(list(uids)):
                 query = select(tables.kept).where(_KEPT.uid.in_(some))
                 for row in connection.execute(query):
-                    of_source = found.setdefault(row.source, {})
-                    of_source[row.uid] = Kept(row.pieces, row.remarks or "")
+                    remarks = row.remarks or ""
+                    kept_of_source = found.setdefault(row.source, {})
+                    kept_of_source[row.uid] = Kept(row.pieces, remarks)
         return found
 
     def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
         """Return those of the UIDs of which events of several sources are kept."""
         if not uids:
             return frozenset()
-        query = select(_KEPT.uid).group_by(_KEPT.uid).having(func.count() > 1)
-        return frozenset(uids).intersection(self._database.scalars(query))
+        by_uid = select(_KEPT.uid).group_by(_KEPT.uid)
+        several = self._database.scalars(by_uid.having(func.count() > 1))
+        return frozenset(uids).intersection(several)
 
     def remarks(self, source: str) -> dict[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
-        query = select(_KEPT.uid, _KEPT.remarks)
-        some = query.where(_KEPT.source == source, text("remarks IS NOT NULL"))
-        return {row.uid: row.remarks for row in self._database.rows(some)}
+        of_the_source = select(_KEPT.uid, _KEPT.remarks).where(_KEPT.source == source)
+        remarked = of_the_source.where(text("remarks IS NOT NULL"))
+        rows = self._database.rows(remarked)
+        return {row.uid: row.remarks for row in rows}
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
-        change = update(tables.kept).where(
-            _KEPT.source == source, _KEPT.uid == bindparam("of")
-        )
-        lines = [{"of": uid, "said": said or None} for uid, said in remarks.items()]
-        self._gate.execute(change.values(remarks=bindparam("said")), lines)
+        of_the_source = update(tables.kept).where(_KEPT.source == source)
+        of_the_uid = of_the_source.where(_KEPT.uid == bindparam("of"))
+        change = of_the_uid.values(remarks=bindparam("said"))
+        lines: list[dict[str, str | None]] = []
+        for uid, remark in remarks.items():
+            lines.append({"of": uid, "said": remark or None})
+        self._gate.execute(change, lines)
 
     # The worklist
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""
-        return frozenset(self._database.scalars(select(_LINE.uid)))
+        found = self._database.scalars(select(_LINE.uid))
+        return frozenset(found)
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that are ready."""
-        return frozenset(self._database.scalars(_READY.params(now=now)))
+        found = self._database.scalars(_READY.params(now=now))
+        return frozenset(found)
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
@@ -198,14 +199,14 @@ class Worklist:
         `booked`: only those that have current bookings.
         """
         deferred = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
-        change = update(tables.agenda).values(due_at=tables.EPOCH).where(deferred)
+        change = update(tables.agenda).where(deferred)
         if booked:
             known = select(tables.bookings.c.uid).where(tables.CURRENT)
             change = change.where(_LINE.uid.in_(known))
         if sources is not None:
             kept = select(_KEPT.uid).where(_KEPT.source.in_(sources))
             change = change.where(_LINE.uid.in_(kept))
-        self._gate.execute(change)
+        self._gate.execute(change.values(due_at=tables.EPOCH))
 
     def defer(
         self,
@@ -222,23 +223,12 @@ class Worklist:
             {"of": uid, "due": due, "count": count}
             for uid, (due, count) in deferred.items()
         ]
-        gone = [{"gone": uid} for uid in over]
         with self._gate.writing() as connection:
             if lines:
-                change = update(tables.agenda).where(_LINE.uid == bindparam("of"))
-                connection.execute(
-                    change.values(due_at=bindparam("due"), skipped=bindparam("count")),
-                    lines,
-                )
-            if gone:
-                connection.execute(
-                    delete(tables.agenda).where(_LINE.uid == bindparam("gone")), gone
-                )
-                connection.execute(
-                    delete(tables.kept).where(_KEPT.uid == bindparam("gone")), gone
-                )
-            text = put_fact(connection, DEFERRED_AT, at)
-        self._facts.note(DEFERRED_AT, text)
+                connection.execute(_DEFER, lines)
+            _forget_uids(connection, over)
+            stored = put_fact(connection, DEFERRED_AT, at)
+        self._facts.note(DEFERRED_AT, stored)
         self._gate.changes += 1
 
 
@@ -249,6 +239,25 @@ def add_uids(connection: Connection, uids: Iterable[str]) -> None:
         connection.execute(_ADD, lines)
 
 
+def _add_uids_at(connection: Connection, later: Mapping[str, datetime]) -> None:
+    """Make UIDs ready at a moment of each, unless they are ready before."""
+    lines: list[dict[str, object]] = []
+    for uid, moment in later.items():
+        lines.append({"uid": uid, "due": epoch_ms(moment)})
+    connection.execute(_ADD_AT, lines)
+
+
+def _forget_uids(connection: Connection, uids: Iterable[str]) -> None:
+    """Drop UIDs from the worklist, and what is kept of them."""
+    gone = [{"gone": uid} for uid in uids]
+    if not gone:
+        return
+    one_line = delete(tables.agenda).where(_LINE.uid == bindparam("gone"))
+    kept_of_one = delete(tables.kept).where(_KEPT.uid == bindparam("gone"))
+    connection.execute(one_line, gone)
+    connection.execute(kept_of_one, gone)
+
+
 def ready_uids(now: datetime) -> Select[Any]:
     """Return the query for the UIDs that are ready."""
     return select(_LINE.uid).where(_LINE.due_at <= now)
@@ -257,18 +266,44 @@ def ready_uids(now: datetime) -> Select[Any]:
 def forget_source(connection: Connection, name: str) -> None:
     """Drop what a source said, in the transaction of another store; its UIDs are ready."""
     of_the_source = select(_KEPT.uid).where(_KEPT.source == name)
-    add_uids(connection, connection.execute(of_the_source).scalars())
-    connection.execute(delete(tables.kept).where(_KEPT.source == name))
-    for table in (tables.inventories, tables.inventory_parts):
-        connection.execute(delete(table).where(table.c.source == name))
+    uids = connection.execute(of_the_source).scalars()
+    add_uids(connection, uids)
+    for table in (tables.kept, tables.inventories, tables.inventory_parts):
+        rows_of_source = table.c.source == name
+        connection.execute(delete(table).where(rows_of_source))
 
 
 def _replace_index(
     connection: Connection, source: str, packed: Iterable[bytes]
 ) -> None:
     """Make a packed index that of a source."""
-    c = tables.inventory_parts.c
-    connection.execute(delete(tables.inventory_parts).where(c.source == source))
+    blocks = tables.inventory_parts
+    of_the_source = blocks.c.source == source
+    connection.execute(delete(blocks).where(of_the_source))
     for number, block in enumerate(tables.in_blocks(packed)):
-        row = {"source": source, "number": number, "packed": block}
-        connection.execute(insert(tables.inventory_parts).values(row))
+        row = {
+            "source": source,
+            "number": number,
+            "packed": block,
+        }
+        connection.execute(insert(blocks).values(row))
+
+
+def _replace_kept(
+    connection: Connection,
+    source: str,
+    kept: Mapping[str, bytes],
+    dropped: Iterable[str],
+) -> None:
+    """Replace what is kept of some UIDs of a source; nothing is kept any more of those dropped."""
+    gone = [{"gone": uid} for uid in (*dropped, *kept)]
+    if gone:
+        of_the_source = delete(tables.kept).where(_KEPT.source == source)
+        one = of_the_source.where(_KEPT.uid == bindparam("gone"))
+        connection.execute(one, gone)
+    if kept:
+        new = [
+            {"source": source, "uid": uid, "pieces": events}
+            for uid, events in kept.items()
+        ]
+        connection.execute(insert(tables.kept), new)
