@@ -10,7 +10,7 @@ Unreadable is never empty: of a source that cannot be read everything stays as i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
@@ -18,16 +18,17 @@ from importlib.metadata import version
 from itertools import chain
 
 from syncd import __version__
-from syncd.core.bounds import COSTLY_S, SOURCE_CPU_S
+from syncd.core.bounds import COSTLY_S
 from syncd.core.occurrence import Presence, Reading, Window
 from syncd.errors import SourceError, SourceUnavailable
-from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
+from syncd.ics import ParsedSeries, ParserPool
 from syncd.intake.absent_files import AbsentFiles, Glance
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of
+from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
-from syncd.intake.raw_events import digest_of_events, unpacked
-from syncd.intake.reading import Bounded, defects_as_of_now, reading_of
+from syncd.intake.raw_events import unpacked
+from syncd.intake.reading import reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scan import Scan, ScanResult, digest_of_documents
 from syncd.intake.state import (
@@ -48,16 +49,6 @@ Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-# For parsing, which looks much farther ahead than is booked.
-_AS_GOOD_AS_NOW = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class _ParsedAhead:
-    """What was parsed of a source since a moment: aside, in this cycle, or in one that gave way to it."""
-
-    at: datetime
-    parsed: Mapping[str, ParsedSeries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +99,28 @@ class Intake:
         self._horizon = horizon
         self._prepare = prepare
         self._elsewhere = elsewhere
-        self._pool = pool
         self._alive = alive
         self._poison = poison
         self._elapsed = elapsed
         self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
-        self._anew = False  # whatever was found before, because a person asked for it
         self._turns = Turns(puts_off=elsewhere is not None, others_wait=others_wait)
         self._remarks = Remarks(self._worklist, horizon, program())
+        self._parser = UidParser(
+            pool=pool,
+            poison=poison,
+            remarks=self._remarks,
+            under_way=ledger.under_way,
+            alive=alive,
+        )
         self._states = SourceStates(self._worklist)
         self._aside: dict[str, Scan] = {}
-        self._ahead: dict[str, _ParsedAhead] = {}
 
     def refresh_after(self, name: str) -> timedelta | None:
         """Return how long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
         state = self._states.get(name)
-        return (
-            state.parser.refresh_after if state is not None and state.readable else None
-        )
+        if state is None or not state.readable:
+            return None
+        return state.parser.refresh_after
 
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long sources are to be read again, because files of them are gone, by name."""
@@ -137,7 +132,7 @@ class Intake:
         self, names: Collection[str] | None, now: datetime, *, force: bool = False
     ) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the worklist; return the names of those read."""
-        self._anew = force
+        self._parser.anew = force
         if force:
             self._poison.forget()
         read: list[str] = []
@@ -166,7 +161,7 @@ class Intake:
             return True
         if self._elsewhere is not None and scan.is_large:
             self._aside[source.name] = scan
-            bounded = self._bounded(source, None, now, {})
+            bounded = self._parser.bounds_aside(source, now)
             window = Window.ahead(now, self._horizon)
             self._elsewhere(source.name, partial(scan.run_aside, window, bounded))
             return False
@@ -198,30 +193,38 @@ class Intake:
         if problems and result.diff.index.event_count == 0:
             self._unreadable(source, problems, scan.at)
             return
-        standing, error = (IN_PART, problems) if problems else (WHOLE, None)
+        complete = not problems
+        standing = WHOLE if complete else IN_PART
+        known = scan.known
         glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
         index = self._absent.noted(
-            glance, scan.known.index, result.diff.index, complete=not problems
+            glance, known.index, result.diff.index, complete=complete
         )
         result = replace(result, diff=replace(result.diff, index=index))
         missing = self._absent.missing(glance, index)
-        self._absent.watch(glance, index, missing, complete=not problems)
-        state = SourceState(
-            scan.at, index, result.parser, standing, error, scan.fetched.notes, missing
-        )
-        if state.index != scan.known.index or scan.known.standing != state.standing:
-            scan.take_in(result, state.standing, Window.ahead(scan.at, self._horizon))
+        self._absent.watch(glance, index, missing, complete=complete)
+        if index != known.index or standing != known.standing:
+            window = Window.ahead(scan.at, self._horizon)
+            scan.take_in(result, standing, window)
             self._remarks.forget(source.name)
-        if scan.known.standing not in {state.standing, UNKNOWN}:
+        if known.standing not in {standing, UNKNOWN}:
             self._worklist.add_all([source.name])
-        self._states[source.name] = state
-        self._ahead[source.name] = _ParsedAhead(scan.at, result.parsed)
-        if state.error is None:
+        self._states[source.name] = SourceState(
+            at=scan.at,
+            index=index,
+            parser=result.parser,
+            standing=standing,
+            error=problems or None,
+            notes=scan.fetched.notes,
+            missing=missing,
+        )
+        self._parser.remember(source.name, scan.at, result.parsed)
+        if complete:
             scan.fetched.accept()
 
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""
-        self._ahead = {}
+        self._parser.let_go()
 
     @property
     def judged_at(self) -> datetime:
@@ -235,7 +238,7 @@ class Intake:
             for source in self.sources
         }
         self._states.forget()
-        self._ahead = {}
+        self._parser.let_go()
         self._worklist.forget_indexes()
         for name, index in unread.items():
             # A file may be gone just now, and its bookings are not to go with it.
@@ -251,83 +254,52 @@ class Intake:
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}
         for source in self._turns.in_order(self.sources):
-            state = self._states.get(source.name)
+            name = source.name
+            state = self._states.get(name)
             if state is None:
                 continue
-            if state.readable:
-                own = kept.get(source.name, {})
-                parsed[source.name] = self._parsed(
-                    source, state, own, window, allowance
-                )
-                found[source.name] = self._reading(
-                    source, state, own, parsed[source.name], window
-                )
-            else:
-                assert state.at is not None  # this process read it
-                found[source.name] = Reading.unreadable(
-                    source.name, state.at, window, state.error or ""
-                )
-        postponed = {
-            name: reading.postponed
-            for name, reading in found.items()
-            if reading.postponed
-        }
-        left = frozenset(chain.from_iterable(postponed.values()))
-        self._turns.end(
-            left,
-            [name for name, series in parsed.items() if _was_costly(series.values())],
-        )
-        configured = [source.name for source in self.sources]
-        unheard = _uids_in(
-            kept, (name for name in configured if not _is_heard(found.get(name)))
-        )
+            if not state.readable:
+                found[name] = _unreadable_reading(name, state, window)
+                continue
+            own = kept.get(name, {})
+            series = self._parser.parse_kept(source, state, own, window, allowance)
+            remarks = self._remarks.update(source, own, series)
+            postponed = frozenset(own.keys() - series.keys())
+            parsed[name] = series
+            found[name] = reading_of(name, state, series, remarks, window, postponed)
+        left = _left_to_next_cycle(found.values())
+        costly = [name for name, series in parsed.items() if _was_costly(series)]
+        self._turns.end(left, costly)
+        return self._readings(kept, found, parsed, left)
+
+    def _readings(
+        self,
+        kept: Mapping[str, Mapping[str, Kept]],
+        found: Mapping[str, Reading],
+        parsed: Mapping[str, Mapping[str, ParsedSeries]],
+        left: frozenset[str],
+    ) -> Readings:
+        """Return what was found and parsed by source; `left` are the UIDs that were postponed in any."""
+        readings: dict[str, Reading] = {}
+        unheard: list[str] = []
+        for source in self.sources:
+            reading = found.get(source.name)
+            if reading is not None:
+                readings[source.name] = reading
+            if reading is None or not reading.readable:
+                unheard.append(source.name)
+        shelved = kept.keys() - {source.name for source in self.sources}
         return Readings(
-            readings={name: found[name] for name in configured if name in found},
+            readings=readings,
             next_start=_next_starts(parsed.values()),
-            postponed=postponed,
-            unheard=unheard | left,
-            shelved=_uids_in(kept, kept.keys() - configured),
+            postponed={
+                name: reading.postponed
+                for name, reading in found.items()
+                if reading.postponed
+            },
+            unheard=_uids_in(kept, unheard) | left,
+            shelved=_uids_in(kept, shelved),
         )
-
-    def _reading(
-        self,
-        source: CalendarSource,
-        state: SourceState,
-        kept: Mapping[str, Kept],
-        parsed: Mapping[str, ParsedSeries],
-        window: Window,
-    ) -> Reading:
-        remarks = self._remarks.update(source, kept, parsed)
-        postponed = frozenset(kept.keys() - parsed.keys())
-        return reading_of(source.name, state, parsed, remarks, window, postponed)
-
-    def _parsed(
-        self,
-        source: CalendarSource,
-        state: SourceState,
-        kept: Mapping[str, Kept],
-        window: Window,
-        allowance: CpuAllowance,
-    ) -> dict[str, ParsedSeries]:
-        """Return what the source says of these UIDs; those that have to wait are left out."""
-        ahead = self._ahead.get(source.name)
-        if (
-            ahead is None
-            or not timedelta() <= window.start - ahead.at < _AS_GOOD_AS_NOW
-        ):
-            ahead = _ParsedAhead(window.start, {})
-        parsed = {uid: ahead.parsed[uid] for uid in kept if uid in ahead.parsed}
-        work = {
-            uid: unpacked(one.events) for uid, one in kept.items() if uid not in parsed
-        }
-        bounded = self._bounded(source, allowance, window.start, kept)
-        parsed |= bounded.parse(work, state.parser, window)
-        for uid, series in parsed.items():
-            if series.defects:
-                raw_events = unpacked(kept[uid].events)
-                parsed[uid] = defects_as_of_now(series, raw_events, state.index, window)
-        self._ahead[source.name] = _ParsedAhead(ahead.at, parsed)
-        return parsed
 
     def excerpts(
         self, uid: str, readings: Mapping[str, Reading]
@@ -340,9 +312,10 @@ class Intake:
             if state is None or not state.readable or source.name not in kept:
                 continue
             reading = readings[source.name]
+            own = kept[source.name][uid]
             found[source.name] = excerpt_of(
                 uid,
-                unpacked(kept[source.name][uid].events),
+                unpacked(own.events),
                 state.index,
                 parser=state.parser,
                 locale=source.locale,
@@ -350,45 +323,6 @@ class Intake:
                 quarantined=reading.presence.get(uid) is Presence.QUARANTINED,
             )
         return found
-
-    def _bounded(
-        self,
-        source: CalendarSource,
-        of_cycle: CpuAllowance | None,
-        now: datetime,
-        kept: Mapping[str, Kept],
-    ) -> Bounded:
-        """Return the bounds for parsing the UIDs of a source; `of_cycle` is what a cycle may take.
-
-        What was too costly is remembered in the remarks on what is `kept` of these UIDs.
-        """
-        under_way = self._ledger.under_way
-        known = {uid: one.remarks for uid, one in kept.items() if one.remarks}
-
-        def verdict(uid: str, raw_events: Sequence[RawEvent]) -> ParsedSeries | None:
-            if uid:
-                aside = self._poison.why_not(
-                    source.name, uid, digest_of_events(raw_events), now
-                )
-                if aside is not None:
-                    return self._remarks.set_aside(uid, raw_events, *aside)
-            if self._anew or uid not in known:
-                return None
-            return self._remarks.too_costly(source, uid, known[uid])
-
-        def tell(uid: str | None, raw_events: Sequence[RawEvent]) -> None:
-            if uid is None:
-                under_way.end()
-            else:
-                under_way.begin(source.name, uid, digest_of_events(raw_events))
-
-        return Bounded(
-            self._pool,
-            CpuAllowance(SOURCE_CPU_S, of_cycle),
-            alive=_nobody if of_cycle is None else self._alive,
-            under_way=tell,
-            verdict=verdict,
-        )
 
     def _wanted(
         self, names: Collection[str] | None, *, force: bool
@@ -421,28 +355,43 @@ class Intake:
         return salt
 
 
-def _was_costly(series: Iterable[ParsedSeries]) -> bool:
-    return any(one.cost_s > COSTLY_S for one in series)
+def _unreadable_reading(source: str, state: SourceState, window: Window) -> Reading:
+    assert state.at is not None  # this process tried to read it
+    return Reading.unreadable(source, state.at, window, state.error or "")
 
 
-def _is_heard(reading: Reading | None) -> bool:
-    return reading is not None and reading.readable
+def _left_to_next_cycle(readings: Iterable[Reading]) -> frozenset[str]:
+    """Return the UIDs that any of these readings postpones."""
+    return frozenset(chain.from_iterable(reading.postponed for reading in readings))
+
+
+def _was_costly(parsed: Mapping[str, ParsedSeries]) -> bool:
+    """Tell whether one of the UIDs of a source took long."""
+    return any(series.cost_s > COSTLY_S for series in parsed.values())
 
 
 def _uids_in(
     kept: Mapping[str, Mapping[str, Kept]], sources: Iterable[str]
 ) -> frozenset[str]:
     """Return the UIDs of which something is kept in any of these sources."""
-    return frozenset(chain.from_iterable(kept.get(name, ()) for name in sources))
+    uids: set[str] = set()
+    for source in sources:
+        uids.update(kept.get(source, ()))
+    return frozenset(uids)
 
 
-def _next_starts(parsed: Iterable[Mapping[str, ParsedSeries]]) -> dict[str, datetime]:
+def _next_starts(
+    parsed: Iterable[Mapping[str, ParsedSeries]],
+) -> dict[str, datetime]:
     """Return, by UID, when something of it comes into reach of a reading, in any source."""
     found: dict[str, datetime] = {}
-    for sources in parsed:
-        for uid, series in sources.items():
-            if series.next_start is not None:
-                found[uid] = min(series.next_start, found.get(uid, series.next_start))
+    for of_source in parsed:
+        for uid, series in of_source.items():
+            if series.next_start is None:
+                continue
+            known = found.get(uid)
+            if known is None or series.next_start < known:
+                found[uid] = series.next_start
     return found
 
 
@@ -450,7 +399,3 @@ def _next_starts(parsed: Iterable[Mapping[str, ParsedSeries]]) -> dict[str, date
 def program() -> str:
     """Return the version of this program and of the rules of time zones."""
     return f"{__version__} {version('tzdata')}"
-
-
-def _nobody() -> None:
-    """Do nothing: nobody waits for a sign of life from another thread."""

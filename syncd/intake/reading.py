@@ -1,64 +1,18 @@
-"""How the events of a source are parsed within bounds, and the reading that comes of it."""
+"""The reading of a source: how it is put together from what was parsed, and where its defects stand now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
 from syncd.core.reasons import Note, Reason
-from syncd.ics.parallel import CpuAllowance, OnBegin, ParserPool
-from syncd.ics.series import ParsedSeries, SeriesParser
+from syncd.ics.series import ParsedSeries
 from syncd.ics.vevent import RawEvent
 from syncd.intake.raw_events import earliest
 from syncd.intake.remarks import defects_of, notes_of
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.state import SourceState
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """The bounds within which UIDs are parsed, and what is known without that.
-
-    `verdict` tells of a UID with these events what was found before, where finding it again would cost much.
-    `pool`, `allowance`, `alive` and `under_way` are those of `ParserPool.parse_all`.
-    """
-
-    pool: ParserPool
-    allowance: CpuAllowance
-    alive: Callable[[], object] = lambda: None
-    under_way: OnBegin = lambda _uid, _events: None
-    verdict: Callable[[str, Sequence[RawEvent]], ParsedSeries | None] = (
-        lambda _uid, _events: None
-    )
-
-    def parse(
-        self,
-        work: Mapping[str, Sequence[RawEvent]],
-        parser: SeriesParser,
-        window: Window,
-    ) -> dict[str, ParsedSeries]:
-        """Return what each UID says; those that come in the next cycle are left out."""
-        found: dict[str, ParsedSeries] = {}
-        for uid, raw_events in work.items():
-            known = self.verdict(uid, raw_events)
-            if known is not None:
-                document = parser.document_of(raw_events[0])
-                named = (
-                    replace(d, document=d.document or document) for d in known.defects
-                )
-                found[uid] = replace(known, defects=tuple(named))
-        rest = {uid: raw_events for uid, raw_events in work.items() if uid not in found}
-        answers = self.pool.parse_all(
-            rest,
-            parser,
-            window,
-            allowance=self.allowance,
-            alive=self.alive,
-            under_way=self.under_way,
-        )
-        found.update((one.uid, one) for one in answers)
-        return found
 
 
 class Presences(Mapping[str, Presence]):

@@ -14,9 +14,9 @@ from functools import cached_property
 from syncd.core.occurrence import Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
 from syncd.intake.diff import SourceDiff, diff_source
+from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
 from syncd.intake.raw_events import earliest, packed, unpacked
-from syncd.intake.reading import Bounded
 from syncd.intake.span import span_of
 from syncd.intake.state import SourceState, parser_of
 from syncd.ledger.facts import JUDGED_AT
