@@ -7,16 +7,12 @@ Promises: wakes once a change is finished, and for a burst of changes few times.
 Must not: read a file, or know what is done about a change.
 """
 
-# Paths are strings here, because as objects they would be most of the cost of a look.
-# ruff: noqa: PTH112, PTH114, PTH115, PTH118, PTH120, PTH208
-
 from __future__ import annotations
 
 import errno
 import fnmatch
 import logging
 import os
-import stat
 import threading
 import time
 from collections import defaultdict
@@ -40,16 +36,12 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from syncd.sources.files import is_named_so
+from syncd.daemon.path_walk import PathWalk, Signature, has_wildcard
 
 _log = structlog.get_logger(__name__)
 # It calls an orderly end an error when an event comes at the same moment.
 logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
 
-# What counts in a directory that is a source, in any letter case.
-_CALENDARS = "*.[iI][cC][sS]"
-_MAGIC = frozenset("*?[")
-_MOST_LINKS = 40  # on one path, as in Linux
 # A file that is gone may be half of its replacement by a program that deletes first.
 _GONE_S = 1.0
 # A finished file waits no longer than this for others of its target that are still being written.
@@ -78,9 +70,6 @@ _CURES = {
     errno.ENFILE: "raise the sysctl fs.file-max",
     errno.EAGAIN: "raise the limits of threads and memory (TasksMax=, MemoryMax=)",
 }
-
-_Signature = tuple[int, ...]
-"""What `stat` says about a file that differs after a change of it, or its errno alone."""
 
 
 class Watcher:
@@ -150,46 +139,45 @@ class Watcher:
         with self._changed:
             for name in names:
                 target = self._targets.get(name)
-                if target is not None:
-                    target.announced = True
-                    # Later where looking is slow, so that a burst in a large directory is not all looking.
-                    pause_s = max(self._quiet_s / 3, 5 * target.took_s)
-                    target.look_at = min(target.look_at, now + pause_s)
+                if target is None:
+                    continue
+                target.announced = True
+                # Later where looking is slow, so that a burst in a large directory is not all looking.
+                pause_s = max(self._quiet_s / 3, 5 * target.took_s)
+                target.look_at = min(target.look_at, now + pause_s)
             self._changed.notify()
 
     def _run(self) -> None:
         rescan_at = time.monotonic() + self._rescan_s
         try:
             while True:
-                with self._changed:
-                    if self._closing:
-                        return
-                    targets = self._targets
-                    next_look = min(
-                        (target.look_at for target in targets.values()),
-                        default=rescan_at,
-                    )
-                    pause_s = min(rescan_at, next_look) - time.monotonic()
-                    if pause_s > 0:
-                        self._changed.wait(pause_s)
-                        continue
+                targets = self._wait_until_due(rescan_at)
+                if targets is None:
+                    return
                 began = time.monotonic()
-                rescan = began >= rescan_at
-                due = targets
-                if not rescan:
-                    due = {
-                        name: target
-                        for name, target in targets.items()
-                        if target.look_at <= began
-                    }
-                self._look(due, targets)
-                if rescan:
-                    # Looking at a slow file system takes no more than a hundredth of the time.
-                    ended = time.monotonic()
-                    rest_s = min(100 * (ended - began), _LONGEST_RESCAN_S)
-                    rescan_at = ended + max(self._rescan_s, rest_s)
+                if began < rescan_at:
+                    self._look(_due_at(targets, began), targets)
+                    continue
+                self._look(targets, targets)
+                # Looking at a slow file system takes no more than a hundredth of the time.
+                ended = time.monotonic()
+                rest_s = min(100 * (ended - began), _LONGEST_RESCAN_S)
+                rescan_at = ended + max(self._rescan_s, rest_s)
         finally:
             self._subscriptions.close()
+
+    def _wait_until_due(self, rescan_at: float) -> Mapping[str, _Target] | None:
+        """Wait for the next look or rescan; return all targets then, None when the watcher is closed."""
+        with self._changed:
+            while not self._closing:
+                targets = self._targets
+                looks = (target.look_at for target in targets.values())
+                next_look = min(looks, default=rescan_at)
+                pause_s = min(rescan_at, next_look) - time.monotonic()
+                if pause_s <= 0:
+                    return targets
+                self._changed.wait(pause_s)
+        return None
 
     def _look(self, due: Mapping[str, _Target], targets: Mapping[str, _Target]) -> None:
         """Look at some of the targets, wake for those that are finished, follow where their paths lead."""
@@ -206,7 +194,9 @@ class Watcher:
             self._subscriptions.renew()
         for name in self._subscriptions.follow(targets):
             # Something may have changed there before events could tell; that is no sign of a deaf watch.
-            targets[name].look_at, targets[name].announced = 0.0, True
+            target = targets[name]
+            target.look_at = 0.0
+            target.announced = True
 
 
 @dataclass(slots=True)
@@ -225,8 +215,8 @@ class _Target:
     announced: bool = False
     took_s: float = 0.0
     places: Mapping[str, Iterable[str]] = field(init=False)
-    _told: dict[str, _Signature] = field(init=False)
-    _seen: dict[str, _Signature] = field(init=False)
+    _told: dict[str, Signature] = field(init=False)
+    _seen: dict[str, Signature] = field(init=False)
     _quiet_at: dict[str, float] = field(default_factory=dict, init=False)
     _began: float = field(default=0.0, init=False)
 
@@ -237,7 +227,8 @@ class _Target:
         """Look at the files and return whether to wake now; otherwise `look_at` says when to look again."""
         self.look_at = float("inf")
         began = time.monotonic()
-        former, self._seen = self._seen, self._survey()
+        former = self._seen
+        self._seen = self._survey()
         now = time.monotonic()
         self.took_s = now - began
         for path in former.keys() | self._seen.keys():
@@ -248,7 +239,7 @@ class _Target:
             if self._seen.get(path) == self._told.get(path):
                 del self._quiet_at[path]  # it is again as it was
         if not self._quiet_at:
-            self._began, self.announced = 0.0, False
+            self._begin_anew()
             return False
         self._began = self._began or now
         first = min(self._quiet_at.values())
@@ -258,152 +249,22 @@ class _Target:
             # An event may have come meanwhile.
             self.look_at = min(self.look_at, wake_at)
             return False
-        self._told, self._began, self.announced = self._seen, 0.0, False
+        self._told = self._seen
         self._quiet_at.clear()
+        self._begin_anew()
         return True
 
-    def _survey(self) -> dict[str, _Signature]:
-        survey = _Survey()
+    def _begin_anew(self) -> None:
+        """Forget the change that went on: it is over, or there was none."""
+        self._began = 0.0
+        self.announced = False
+
+    def _survey(self) -> dict[str, Signature]:
+        walk = PathWalk()
         for path in self.paths:
-            survey.walk(path)
-        self.places = survey.places
-        return survey.files
-
-
-class _Survey:
-    """A walk over paths as the kernel walks them, component by component.
-
-    `files` are the signatures of what is there, by name and not by where links lead: a switched link is a
-    changed file. `places` are all directories on the way, those of links too.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, _Signature] = {}
-        self.places: defaultdict[str, set[str]] = defaultdict(set)
-        self._literal = (
-            False  # whether something exists under exactly the name that is walked
-        )
-
-    def walk(self, path: Path) -> None:
-        """Add what an absolute path names: a file, the calendars in a directory, or what a glob matches."""
-        root, *parts = path.parts
-        self._literal = os.path.lexists(path)
-        self._walk(root, root, parts or [_CALENDARS], calendars=True)
-
-    def _walk(
-        self, named: str, directory: str, parts: list[str], *, calendars: bool
-    ) -> None:
-        """Follow parts from a directory that has no links on its way; in the last one `calendars` count."""
-        part, *rest = parts
-        is_pattern = _is_magic(part) and not self._is_name(
-            part, directory, calendars=calendars
-        )
-        if part == "**" and is_pattern:
-            self._walk_deep(named, directory, rest)
-            return
-        self.places[directory].add(part)
-        if not is_pattern:
-            self._walk_into(named, directory, part, rest, calendars=calendars)
-            return
-        for name in self._matches(named, directory, part):
-            # Hidden files are those of editors, but `*` may well lead through a hidden directory.
-            self._walk_into(
-                named,
-                directory,
-                name,
-                rest,
-                calendars=False,
-                count=not name.startswith("."),
-            )
-
-    def _walk_into(
-        self,
-        named: str,
-        directory: str,
-        name: str,
-        rest: list[str],
-        *,
-        calendars: bool,
-        count: bool = True,
-    ) -> None:
-        """Follow a name in a directory to a file, which is recorded if it may `count`, or walk on in it."""
-        path = os.path.join(named, name)
-        try:
-            place, status = self._resolve(directory, name)
-        except OSError as error:
-            self._failed(path, error)
-            return
-        if not stat.S_ISDIR(status.st_mode):
-            if count and not rest:
-                self.files[path] = _signature(status)
-        elif rest:
-            self._walk(path, place, rest, calendars=calendars)
-        elif calendars:
-            self._walk(path, place, [_CALENDARS], calendars=False)
-
-    def _is_name(self, part: str, directory: str, *, calendars: bool) -> bool:
-        """Tell whether what looks like a pattern is a name, as for `syncd.sources`; not behind a pattern."""
-        if not calendars:
-            return False
-        return self._literal or is_named_so(part, os.path.join(directory, part))
-
-    def _walk_deep(self, named: str, directory: str, rest: list[str]) -> None:
-        """Walk `**`: the directory itself and all below it, links excepted."""
-        if not rest:
-            return  # matches directories only
-        self._walk(named, directory, rest, calendars=False)
-        self.places[directory].add("*")
-        for name in self._matches(named, directory, "*"):
-            below = os.path.join(directory, name)
-            if os.path.isdir(below) and not os.path.islink(below):
-                self._walk_deep(os.path.join(named, name), below, rest)
-
-    def _matches(self, named: str, directory: str, pattern: str) -> list[str]:
-        try:
-            return [
-                name
-                for name in os.listdir(directory)
-                if fnmatch.fnmatchcase(name, pattern)
-            ]
-        except OSError as error:
-            self._failed(named, error)
-            return []
-
-    def _failed(self, named: str, error: OSError) -> None:
-        """Record a path that cannot be read under its errno; a missing one gets no signature."""
-        if error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
-            self.files[named] = (error.errno,)
-
-    def _resolve(self, directory: str, name: str) -> tuple[str, os.stat_result]:
-        """Return where a name in a directory leads, without links, and its status; raise `OSError`.
-
-        Adds the places that its links lead through.
-        """
-        todo = [name]
-        links = 0
-        status: os.stat_result | None = None
-        while todo:
-            part = todo.pop()
-            if part == "..":
-                directory, status = os.path.dirname(directory), None
-                continue
-            if links:
-                self.places[directory].add(part)
-            path = os.path.join(directory, part)
-            status = os.lstat(path)
-            if not stat.S_ISLNK(status.st_mode):
-                directory = path
-                continue
-            status = None
-            links += 1
-            if links > _MOST_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            target = os.readlink(path)
-            if target.startswith("/"):
-                directory = "/"
-            pieces = [piece for piece in target.split("/") if piece not in ("", ".")]
-            todo += reversed(pieces)
-        return directory, status or os.lstat(directory)
+            walk.follow(path)
+        self.places = walk.places
+        return walk.files
 
 
 class _Subscriptions(FileSystemEventHandler):
@@ -455,7 +316,9 @@ class _Subscriptions(FileSystemEventHandler):
 
     def close(self) -> None:
         """End all subscriptions; `follow` begins anew."""
-        observer, self._observer, self._followed = self._observer, None, {}
+        observer = self._observer
+        self._observer = None
+        self._followed = {}
         if observer is not None:
             observer.stop()
             observer.join(_CLOSING_S)
@@ -465,10 +328,9 @@ class _Subscriptions(FileSystemEventHandler):
         names: set[str] = set()
         for path in (event.src_path, event.dest_path):
             directory, entry = os.path.split(os.fsdecode(path))
-            for pattern, near in self._near.get(directory, {}).items():
-                if entry == pattern or (
-                    _is_magic(pattern) and fnmatch.fnmatchcase(entry, pattern)
-                ):
+            patterns = self._near.get(directory, {})
+            for pattern, near in patterns.items():
+                if _matches(entry, pattern):
                     names |= near
         if names:
             self._announce(names)
@@ -483,7 +345,7 @@ class _Subscriptions(FileSystemEventHandler):
                 self._observer = observer
             watch = self._observer.schedule(self, directory, event_filter=_EVENTS)
         except (OSError, RuntimeError) as error:
-            # Python has no other word for a thread that cannot be started.
+            # Python raises `RuntimeError` for a thread that cannot be started.
             number = error.errno if isinstance(error, OSError) else errno.EAGAIN
             if number in _CURES:
                 self._try_at = time.monotonic() + _EXHAUSTED_S
@@ -502,13 +364,29 @@ class _Subscriptions(FileSystemEventHandler):
         return time.monotonic() < self._try_at
 
     def _complain(self, number: int) -> None:
-        if number not in self._said:
-            self._said.add(number)
-            _log.warning(
-                "changes of files are seen later, by looking; to be told of them by the kernel, "
-                + _CURES[number],
-                error=os.strerror(number),
-            )
+        """Warn once about each limit that is met, with its cure."""
+        if number in self._said:
+            return
+        self._said.add(number)
+        _log.warning(
+            "changes of files are seen later, by looking; to be told of them by the kernel, "
+            + _CURES[number],
+            error=os.strerror(number),
+        )
+
+
+def _due_at(targets: Mapping[str, _Target], moment: float) -> dict[str, _Target]:
+    """Return the targets whose look is due, on the monotonic clock."""
+    return {
+        name: target for name, target in targets.items() if target.look_at <= moment
+    }
+
+
+def _matches(entry: str, pattern: str) -> bool:
+    """Tell whether an entry of a directory is named by a pattern, or exactly so."""
+    if entry == pattern:
+        return True
+    return has_wildcard(pattern) and fnmatch.fnmatchcase(entry, pattern)
 
 
 def _names_by_place(targets: Mapping[str, _Target]) -> dict[str, dict[str, set[str]]]:
@@ -521,21 +399,6 @@ def _names_by_place(targets: Mapping[str, _Target]) -> dict[str, dict[str, set[s
             for pattern in patterns:
                 found[directory][pattern].add(name)
     return {directory: dict(near) for directory, near in found.items()}
-
-
-def _is_magic(pattern: str) -> bool:
-    return not _MAGIC.isdisjoint(pattern)
-
-
-def _signature(status: os.stat_result) -> _Signature:
-    # The time of the inode too: a file may become readable, or be changed with its time kept.
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 def _identity(directory: str) -> tuple[int, int] | None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from syncd.daemon.watcher import Watcher, _Survey
+from syncd.daemon.path_walk import PathWalk
+from syncd.daemon.watcher import Watcher
 from syncd.sources.files import FileSource
 from tests.conftest import HANG_S
 
@@ -400,10 +401,10 @@ def test_what_is_read_is_what_is_watched(tmp_path: Path) -> None:
     patterns = "a.ics . sub linked *.ics * ?.ics [ab].ics */*.ics **/*.ics s*/deep/f.ics */deep/* **/deep/*.ics"
     for pattern in [*patterns.split(), "lin*/e.ics", "sub/../*.ics"]:
         path = tmp_path / pattern
-        survey = _Survey()
-        survey.walk(path)
+        walk = PathWalk()
+        walk.follow(path)
         read = FileSource("office", path, 1000).fetch()
-        seen = {os.path.basename(file) for file in survey.files}  # noqa: PTH119
+        seen = {os.path.basename(file) for file in walk.files}  # noqa: PTH119
         # A link that leads nowhere is a problem of the reading, and has nothing that could change.
         assert seen == {
             os.path.basename(document.name)  # noqa: PTH119
