@@ -26,6 +26,7 @@ from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger,
 from syncd.config import Config, load
 from syncd.core.backoff import backed_off
 from syncd.daemon.background import BackgroundReads
+from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
@@ -41,20 +42,15 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-_LONGEST_PAUSE_S = (
-    2.0  # between looks at what persons left in the ledger, and signs of life
-)
+# Between looks at what persons left in the ledger, and signs of life.
+_LONGEST_PAUSE_S = 2.0
 # Of an API that cannot be used.
-_FIRST_REST, _LONGEST_REST = (
-    timedelta(seconds=15),
-    timedelta(minutes=15),
-)
+_FIRST_REST = timedelta(seconds=15)
+_LONGEST_REST = timedelta(minutes=15)
 _LEAST_WRITING_S = 0.2  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
-_LOOK_AGAIN_S = 5.0  # at a configuration that was refused
-_LONGEST_LOCK_S = (
-    3600.0  # that another program may keep on the ledger; a backup takes minutes
-)
+# That another program may keep on the ledger; a backup takes minutes.
+_LONGEST_LOCK_S = 3600.0
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
@@ -118,13 +114,40 @@ class _LedgerWait:
             self._notifier.status(status or before)
 
 
+class _ApiRest:
+    """The time for which the API is left alone, because it could not be used."""
+
+    def __init__(self) -> None:
+        self._failures = 0  # in a row
+        self.until: datetime | None = None
+
+    def note(self, *, failed: bool) -> None:
+        """Note how a cycle ended; after each failure in a row the rest is longer."""
+        self.until = None
+        if not failed:
+            self._failures = 0
+            return
+        self._failures += 1
+        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST)
+        self.until = utc_now() + rest
+
+    def end(self) -> None:
+        """Let the API be used at once."""
+        self.until = None
+
+    @property
+    def is_going_on(self) -> bool:
+        """Return whether the API is left alone now."""
+        return self.until is not None and utc_now() < self.until
+
+
 class Daemon:
     """One running daemon on an open ledger."""
 
     def __init__(
         self, path: Path, config: Config, ledger: Ledger, notifier: Notifier
     ) -> None:
-        self._path = path
+        self._file = ConfigurationFile(path)
         self._ledger = ledger
         self._notifier = notifier
         self._wakes = Wakes()
@@ -141,14 +164,7 @@ class Daemon:
         self._to_reload = False
         self._began = 0.0  # the cycle, on the monotonic clock
         self._writing_since: float | None = None
-        self._complaint = (
-            ""  # about the configuration, as long as it is not the one in use
-        )
-        self._look_again_at = (
-            0.0  # at the configuration that was refused, on the monotonic clock
-        )
-        self._failures = 0  # of the API, in a row
-        self._api_left_alone_until: datetime | None = None
+        self._api_rest = _ApiRest()
         self._orders: object = None  # approvals and decisions that the last cycle knew
         self.status = "starting"
 
@@ -169,7 +185,8 @@ class Daemon:
             _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
             _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
         ):
-            self._watcher, self._scheduler = watcher, scheduler
+            self._watcher = watcher
+            self._scheduler = scheduler
             threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
             try:
                 self._follow(self._config)
@@ -191,8 +208,9 @@ class Daemon:
             if self._to_reload or self._is_mended():
                 self._to_reload = False
                 self._reload()
-            if (self._owed or self._is_due()) and not self._leaves_api_alone():
-                names, self._owed = self._owed, set()
+            if self._is_due() and not self._api_rest.is_going_on:
+                names = self._owed
+                self._owed = set()
                 self._cycle(names)
 
     def _take_wakes(self, pause_s: float) -> None:
@@ -208,7 +226,7 @@ class Daemon:
         self._owed |= {name for name in names if name not in subscriptions}
         self._owed |= arrived
         if _EVERYTHING in due:
-            self._api_left_alone_until = None
+            self._api_rest.end()
 
     def _gives_way(self) -> bool:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
@@ -218,16 +236,20 @@ class Daemon:
         """
         self._take_wakes(0)
         now = time.monotonic()
-        self._writing_since = self._writing_since or now
-        least_s = max(_LEAST_WRITING_S, (self._writing_since - self._began) / 4)
-        return now - self._writing_since >= least_s and (
-            self._to_reload or bool(self._owed)
-        )
+        if self._writing_since is None:
+            self._writing_since = now
+        until_writing_s = self._writing_since - self._began
+        least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
+        return self._has_work() and now - self._writing_since >= least_s
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""
         self._take_wakes(0)
-        return self._to_reload or bool(self._owed) or self._stop()
+        return self._has_work() or self._stop()
+
+    def _has_work(self) -> bool:
+        """Return whether a reload or a source waits for the work loop."""
+        return self._to_reload or bool(self._owed)
 
     def _told_to_stop(self) -> None:
         self._wakes.wake(_STOP, "signal")
@@ -243,27 +265,25 @@ class Daemon:
 
     def _cycle(self, names: Collection[str]) -> None:
         self._orders = self._orders_now()
-        self._began, self._writing_since = time.monotonic(), None
+        self._began = time.monotonic()
+        self._writing_since = None
         report = self._parts.reconciler.cycle(names)
         summary = _summary(report)
-        self._failures = self._failures + 1 if report.error else 0
-        self._api_left_alone_until = None
-        if report.error:
-            self._api_left_alone_until = utc_now() + backed_off(
-                _FIRST_REST, self._failures, _LONGEST_REST
-            )
+        self._api_rest.note(failed=bool(report.error))
         for name in names:
             self._postpone_feed(name)
-            self._ledger.sources.record_next_run(name, self._scheduler.next_run(name))
-        if self._complaint:
-            summary += f"; {self._complaint}"
+            next_run = self._scheduler.next_run(name)
+            self._ledger.sources.record_next_run(name, next_run)
+        if self._file.complaint:
+            summary += f"; {self._file.complaint}"
         self._say(summary)
 
     def _postpone_feed(self, name: str) -> None:
         """Postpone a feed that failed, or that says how often it changes."""
-        if name not in self._parts.subscriptions:
+        subscriptions = self._parts.subscriptions
+        if name not in subscriptions:
             return
-        until = self._parts.subscriptions.waits_until(name)
+        until = subscriptions.waits_until(name)
         floor = self._parts.reconciler.refresh_after(name)
         if until is None and floor is not None:
             until = utc_now() + floor
@@ -272,18 +292,25 @@ class Daemon:
 
     def _pause_s(self) -> float:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
-        if (self._owed and not self._leaves_api_alone()) or self._to_reload:
+        if self._to_reload:
+            return 0.0
+        if self._owed and not self._api_rest.is_going_on:
             return 0.0
         due = self._due_at
-        pause = _LONGEST_PAUSE_S if due is None else (due - utc_now()).total_seconds()
-        return min(max(pause, 0.0), _LONGEST_PAUSE_S)
+        if due is None:
+            return _LONGEST_PAUSE_S
+        pause_s = (due - utc_now()).total_seconds()
+        return min(max(pause_s, 0.0), _LONGEST_PAUSE_S)
 
     @property
     def _due_at(self) -> datetime | None:
         """Return when a cycle is due for another reason than a source, also after a failure; or None."""
-        return self._api_left_alone_until or self._parts.reconciler.due_at
+        return self._api_rest.until or self._parts.reconciler.due_at
 
     def _is_due(self) -> bool:
+        """Return whether a cycle has something to do: for a source, by the clock, or for a person."""
+        if self._owed:
+            return True
         due = self._due_at
         if due is not None and due <= utc_now():
             return True
@@ -291,14 +318,8 @@ class Daemon:
 
     def _orders_now(self) -> object:
         """Return what persons left for the next cycle, with `approve` and `resolve`."""
-        return self._ledger.people.approved(), self._ledger.people.decisions()
-
-    def _leaves_api_alone(self) -> bool:
-        """Return whether the API is left alone, because it could not be used."""
-        return (
-            self._api_left_alone_until is not None
-            and utc_now() < self._api_left_alone_until
-        )
+        people = self._ledger.people
+        return people.approved(), people.decisions()
 
     # Configuration
 
@@ -325,7 +346,7 @@ class Daemon:
         """Take over the configuration as it is now, whole or not at all."""
         self._notifier.reloading()
         try:
-            config = self._loaded()
+            config = self._file.load_beside(self._config)
             self._take_over(config, self._assembled(config))
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
@@ -340,7 +361,7 @@ class Daemon:
                 f"configuration refused (a defect of syncd, {type(error).__name__})"
             )
         else:
-            self._complaint = ""
+            self._file.accept()
             log.info(
                 "configuration taken over",
                 sources=len(config.sources),
@@ -352,43 +373,36 @@ class Daemon:
 
     def _take_over(self, config: Config, parts: Service) -> None:
         """Swap a configuration and its parts in; if that fails, the former ones are back before it raises."""
-        former, kept = self._config, self._parts
-        self._config, self._parts = config, parts
+        former_config = self._config
+        former_parts = self._parts
+        self._config = config
+        self._parts = parts
         self._background.forget()
         self._owed = set()
         try:
             self._follow(config)
             logs.configure(config.log.format, config.log.level)
         except BaseException:
-            self._config, self._parts = former, kept
-            self._follow(former)
+            self._config = former_config
+            self._parts = former_parts
+            self._follow(former_config)
             parts.api.close()
             raise
-        kept.api.close()
-        self._api_left_alone_until = None
+        former_parts.api.close()
+        self._api_rest.end()
 
     def _refuse(self, why: str) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
-        self._complaint = f"{why}, the last good one is used; syncd check tells more"
-        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
-        self._say(self._complaint)
-
-    def _loaded(self) -> Config:
-        """Load the configuration as it is now; raise `ConfigError` also for what cannot be taken over."""
-        config = load(self._path)
-        if config.state.url != self._config.state.url:
-            raise ConfigError(
-                ["state.url: takes effect at the next start only; restart syncd"]
-            )
-        return config
+        self._file.refuse(why)
+        self._say(self._file.complaint)
 
     def _is_mended(self) -> bool:
         """Return whether a refused configuration is good now, by a file that nobody watches."""
-        if not self._complaint or time.monotonic() < self._look_again_at:
+        if not self._file.is_to_be_tried_again():
             return False
-        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
         try:
-            self._assembled(self._loaded()).api.close()
+            config = self._file.load_beside(self._config)
+            self._assembled(config).api.close()
         except Exception:  # the same as in `_reload`, where it was said
             return False
         return True
@@ -397,28 +411,16 @@ class Daemon:
         """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
         names = self._names()
         self._watcher.watch(self._targets(config))
-        self._scheduler.plan(
-            {
-                source.name: Entry(
-                    interval=config.interval_of(source),
-                    cron=source.cron,
-                    zone=config.calendar.timezone,
-                    jitter=config.schedule.jitter,
-                )
-                for source in config.sources
-            }
-        )
+        self._scheduler.plan(_entries(config))
         for name in names:
             self._postpone_feed(name)
-        for gone in set(self._ledger.sources.all()) - set(names):
+        known = set(self._ledger.sources.all())
+        for gone in known.difference(names):
             self._ledger.sources.forget(gone)
         self._wakes.wake(_EVERYTHING, "start")
 
     def _targets(self, config: Config) -> dict[str, list[Path]]:
-        here = self._path.absolute()
-        targets = {
-            _CONFIGURATION: [here, here.parent / "conf.d" / "*.toml", *config.files]
-        }
+        targets = {_CONFIGURATION: self._file.watched_paths(config)}
         for source in config.sources:
             if source.path is not None:
                 targets[source.name] = [source.path]
@@ -427,6 +429,19 @@ class Daemon:
     def _say(self, status: str) -> None:
         self.status = status
         self._notifier.status(status)
+
+
+def _entries(config: Config) -> dict[str, Entry]:
+    """Return when each source of a configuration is due."""
+    entries: dict[str, Entry] = {}
+    for source in config.sources:
+        entries[source.name] = Entry(
+            interval=config.interval_of(source),
+            cron=source.cron,
+            zone=config.calendar.timezone,
+            jitter=config.schedule.jitter,
+        )
+    return entries
 
 
 _SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
@@ -439,13 +454,16 @@ def _summary(report: CycleReport) -> str:
     told = [f"{booked} booked"]
     if report.left:
         told.append(f"{report.left} still to write")
-    shown = [name for name in _SHOWN_COUNTS if counts[name]]
-    told += [f"{counts[name]} {name.replace('_', ' ')}" for name in shown]
+    for name in _SHOWN_COUNTS:
+        if counts[name]:
+            words = name.replace("_", " ")
+            told.append(f"{counts[name]} {words}")
     unreadable = [source.name for source in report.sources if source.error]
     if unreadable:
         told.append(f"unreadable: {', '.join(unreadable)}")
-    if report.error or report.clock:
-        told.append(report.error or report.clock or "")
+    trouble = report.error or report.clock
+    if trouble:
+        told.append(trouble)
     return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
 
 
