@@ -6,12 +6,12 @@ Must not: use the ledger, or decide what is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Self
+from typing import Self, TypeAlias
 
 import structlog
 
@@ -19,6 +19,8 @@ from syncd.daemon.schedule import Wakes
 from syncd.sources.feeds import Subscriptions
 from syncd.sources.http import Feed, Validators
 from syncd.sources.http.lanes import Lanes
+
+_Requests: TypeAlias = Mapping[Feed, Validators | None]
 
 _log = structlog.get_logger(__name__)
 
@@ -45,18 +47,15 @@ class BackgroundReads:
 
     def fetch(self, subscriptions: Subscriptions, names: Iterable[str]) -> None:
         """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived."""
-        asked = subscriptions.requests(
-            name for name in names if name not in self._fetching
-        )
-        alike: dict[Feed, dict[Feed, Validators | None]] = {}
-        for feed, validators in asked.items():
-            alike.setdefault(replace(feed, name=""), {})[feed] = validators
-        for group in alike.values():
-            self._fetching |= {feed.name for feed in group}
-            future = self._lanes.submit(partial(subscriptions.fetch, group))
-            future.add_done_callback(
-                partial(self._fetched, subscriptions, tuple(group))
-            )
+        idle = [name for name in names if name not in self._fetching]
+        requests = subscriptions.requests(idle)
+        for group in _equal_ones_together(requests):
+            for feed in group:
+                self._fetching.add(feed.name)
+            fetch = partial(subscriptions.fetch, group)
+            fetched = partial(self._fetched, subscriptions, tuple(group))
+            future = self._lanes.submit(fetch)
+            future.add_done_callback(fetched)
 
     def arrived(self, subscriptions: Subscriptions) -> frozenset[str]:
         """Return the feeds whose answers are there to be taken; they may be asked again."""
@@ -70,7 +69,9 @@ class BackgroundReads:
 
     def read(self, name: str, work: Callable[[], None]) -> None:
         """Read a large source in another thread; a wake says when that is done."""
-        self._pool.submit(work).add_done_callback(partial(self._ended, name))
+        ended = partial(self._ended, name)
+        future = self._pool.submit(work)
+        future.add_done_callback(ended)
 
     def _fetched(
         self, subscriptions: Subscriptions, group: Sequence[Feed], future: Future[None]
@@ -80,13 +81,28 @@ class BackgroundReads:
             return  # it stops before they were asked
         error = future.exception()
         if error is not None:
-            _log.critical("defect of syncd; please report this line", exc_info=error)
+            _log_defect(error)
             subscriptions.fail(group, error)
         for feed in group:
             self._wakes.wake(feed.name, "fetched")
 
     def _ended(self, name: str, future: Future[None]) -> None:
+        """Wake for a source that was read, in another thread."""
         error = future.exception()
         if error is not None:
-            _log.critical("defect of syncd; please report this line", exc_info=error)
+            _log_defect(error)
         self._wakes.wake(name, "read")
+
+
+def _log_defect(error: BaseException) -> None:
+    _log.critical("defect of syncd; please report this line", exc_info=error)
+
+
+def _equal_ones_together(requests: _Requests) -> Iterable[_Requests]:
+    """Return the requests in groups, each for feeds that differ in their names alone."""
+    groups: dict[Feed, dict[Feed, Validators | None]] = {}
+    for feed, validators in requests.items():
+        nameless = replace(feed, name="")
+        group = groups.setdefault(nameless, {})
+        group[feed] = validators
+    return groups.values()

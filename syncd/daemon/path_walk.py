@@ -43,8 +43,10 @@ class PathWalk:
     def follow(self, path: Path) -> None:
         """Add what an absolute path names: a file, the calendars in a directory, or what a glob matches."""
         root, *parts = path.parts
+        if not parts:
+            parts = [_CALENDARS]
         self._literal = os.path.lexists(path)
-        self._walk(root, root, parts or [_CALENDARS], calendars=True)
+        self._walk(root, root, parts, calendars=True)
 
     def _walk(
         self, named: str, directory: str, parts: list[str], *, calendars: bool
@@ -96,7 +98,8 @@ class PathWalk:
         """Tell whether what looks like a pattern is a name, as for `syncd.sources`."""
         if self._literal:
             return True
-        return is_named_so(part, os.path.join(directory, part))
+        path = os.path.join(directory, part)
+        return is_named_so(part, path)
 
     def _walk_deep(self, named: str, directory: str, rest: list[str]) -> None:
         """Walk `**`: the directory itself and all below it, links excepted."""
@@ -106,8 +109,10 @@ class PathWalk:
         self.places[directory].add("*")
         for name in self._matches(named, directory, "*"):
             below = os.path.join(directory, name)
-            if os.path.isdir(below) and not os.path.islink(below):
-                self._walk_deep(os.path.join(named, name), below, rest)
+            if os.path.islink(below) or not os.path.isdir(below):
+                continue
+            path = os.path.join(named, name)
+            self._walk_deep(path, below, rest)
 
     def _matches(self, named: str, directory: str, pattern: str) -> list[str]:
         """Return the names in a directory that match a pattern; none if it cannot be listed."""
@@ -120,8 +125,10 @@ class PathWalk:
 
     def _failed(self, named: str, error: OSError) -> None:
         """Record a path that cannot be read under its errno; a missing one gets no signature."""
-        if error.errno not in (None, errno.ENOENT, errno.ENOTDIR):
-            self.files[named] = (error.errno,)
+        number = error.errno
+        is_missing = number in (errno.ENOENT, errno.ENOTDIR)
+        if number is not None and not is_missing:
+            self.files[named] = (number,)
 
     def _resolve(self, directory: str, name: str) -> tuple[str, os.stat_result]:
         """Return where a name in a directory leads, without links, and its status; raise `OSError`.
@@ -151,8 +158,9 @@ class PathWalk:
             target = os.readlink(path)
             if target.startswith("/"):
                 directory = "/"
-            steps = [step for step in target.split("/") if step not in ("", ".")]
-            todo += reversed(steps)
+            steps = target.split("/")
+            steps.reverse()
+            todo += (step for step in steps if step not in ("", "."))
         if status is None:
             status = os.lstat(directory)
         return directory, status

@@ -59,26 +59,28 @@ class Entry:
         if self.cron is not None:
             # A match at the moment itself is not later, and would be found for ever.
             trigger = _cron(self.cron, self.zone)
-            due: datetime | None = trigger.get_next_fire_time(
-                None, moment + _MICROSECOND
-            )
+            next_moment = moment + _MICROSECOND
+            due: datetime | None = trigger.get_next_fire_time(None, next_moment)
             return due and due.astimezone(UTC)
         # Whole microseconds, so that a place is exactly the same however it is computed.
         interval = self.interval // _MICROSECOND
-        offset = int(_chance(name) * interval)
-        place = ((moment - _EPOCH) // _MICROSECOND - offset) // interval
-        times = (
-            _EPOCH
-            + _MICROSECOND * (number * interval + offset + self._late(name, number))
-            for number in (place, place + 1)
-        )
-        return next(later for later in times if later > moment)
+        share = _chance(name)
+        offset = int(share * interval)
+        since_epoch = (moment - _EPOCH) // _MICROSECOND
+        number = (since_epoch - offset) // interval
+        while True:
+            place = number * interval + offset
+            late = self._late(name, number)
+            due = _EPOCH + _MICROSECOND * (place + late)
+            if due > moment:
+                return due
+            number += 1
 
     def _late(self, name: str, number: int) -> int:
         """Return by how many microseconds a run is later than its place."""
-        return int(
-            _chance(f"{name}\0{number}") * self.jitter * (self.interval // _MICROSECOND)
-        )
+        interval = self.interval // _MICROSECOND
+        chance = _chance(f"{name}\0{number}")
+        return int(chance * self.jitter * interval)
 
 
 class Scheduler:
@@ -99,8 +101,8 @@ class Scheduler:
             timezone=UTC,
             # Wakes from the scheduler's own thread; a pool would add threads that have nothing to do.
             executors={"default": DebugExecutor()},
-            # By default a run that is a second late would be dropped.
             job_defaults={
+                # By default a run that is a second late would be dropped.
                 "misfire_grace_time": None,
                 "coalesce": True,
                 "max_instances": 1,
@@ -126,21 +128,13 @@ class Scheduler:
         After the return `wake` is called for no name that is not among `entries`.
         """
         with self._lock:
-            for name in self._entries.keys() - entries.keys():
+            gone = self._entries.keys() - entries.keys()
+            for name in gone:
                 self._forget(name)
             for name, entry in entries.items():
-                if self._entries.get(name) == entry:
-                    continue
-                self._forget(name)
-                first = entry.after(name, datetime.now(UTC))
-                if first is not None:
-                    self._jobs.add_job(
-                        self._wake,
-                        _Places(name, entry),
-                        args=(name,),
-                        id=name,
-                        next_run_time=first,
-                    )
+                if self._entries.get(name) != entry:
+                    self._forget(name)
+                    self._add(name, entry)
             self._entries = dict(entries)
 
     def postpone(self, name: str, until: datetime) -> None:
@@ -156,7 +150,9 @@ class Scheduler:
     def next_run(self, name: str) -> datetime | None:
         """Return when a name will be due, in UTC; None for a name that is not planned."""
         job = self._jobs.get_job(name)
-        due: datetime | None = job.next_run_time if job is not None else None
+        if job is None:
+            return None
+        due: datetime | None = job.next_run_time
         return due and due.astimezone(UTC)
 
     def close(self) -> None:
@@ -166,6 +162,19 @@ class Scheduler:
         self._closing.set()
         self._clock.join()
         self._jobs.shutdown()
+
+    def _add(self, name: str, entry: Entry) -> None:
+        now = datetime.now(UTC)
+        first = entry.after(name, now)
+        if first is None:
+            return  # a cron that never comes
+        self._jobs.add_job(
+            self._wake,
+            _Places(name, entry),
+            args=(name,),
+            id=name,
+            next_run_time=first,
+        )
 
     def _forget(self, name: str) -> None:
         self._postponed.pop(name, None)
@@ -178,27 +187,30 @@ class Scheduler:
         if job is None:
             self._postponed.pop(name, None)
             return
-        regular = self._entries[name].after(name, datetime.now(UTC))
+        now = datetime.now(UTC)
+        regular = self._entries[name].after(name, now)
         assert regular is not None  # or it would have no job
         due = min(job.next_run_time, regular)
         postponed = self._postponed.get(name, due)
-        self._jobs.modify_job(name, next_run_time=max(due, postponed))
+        next_run = max(due, postponed)
+        self._jobs.modify_job(name, next_run_time=next_run)
 
     def _compare_clocks(self) -> None:
         """Notice sleep and a clock that was set: the scheduler waits on a clock that knows neither."""
         offset_s = _clock_offset_s()
         while not self._closing.wait(self._tick_s):
-            before_s, offset_s = offset_s, _clock_offset_s()
-            if abs(offset_s - before_s) > _CLOCK_WAS_SET_S:
-                self._clock_was_set(timedelta(seconds=offset_s - before_s))
+            before_s = offset_s
+            offset_s = _clock_offset_s()
+            set_by_s = offset_s - before_s
+            if abs(set_by_s) > _CLOCK_WAS_SET_S:
+                self._clock_was_set(timedelta(seconds=set_by_s))
             self._jobs.wakeup()
 
     def _clock_was_set(self, by: timedelta) -> None:
         """Keep what is left of each postponement, and let no run wait for a time that was wrong."""
         with self._lock:
-            self._postponed = {
-                name: until + by for name, until in self._postponed.items()
-            }
+            for name, until in self._postponed.items():
+                self._postponed[name] = until + by
             for name in self._entries:
                 self._place_anew(name)
 
@@ -223,8 +235,9 @@ class Wakes:
         For one thread only.
         """
         due: defaultdict[str, set[str]] = defaultdict(set)
+        pause_s = max(timeout_s, 0.0)
         try:
-            name, reason = self._rung.get(timeout=max(timeout_s, 0.0))
+            name, reason = self._rung.get(timeout=pause_s)
             while True:
                 due[name].add(reason)
                 name, reason = self._rung.get_nowait()
@@ -243,8 +256,9 @@ class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         self, previous: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the first place after the present and the last run, even if the clock was set back."""
-        last = now if previous is None else max(previous, now)
-        return self._entry.after(self._name, last)
+        if previous is None or previous < now:
+            return self._entry.after(self._name, now)
+        return self._entry.after(self._name, previous)
 
 
 def _cron(expression: str, zone: tzinfo) -> CronTrigger:
@@ -253,8 +267,9 @@ def _cron(expression: str, zone: tzinfo) -> CronTrigger:
 
 def _chance(text: str) -> float:
     """Return a number from 0 to below 1 that is always the same for a text, unlike `hash`."""
-    digest = hashlib.blake2b(text.encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / 2**48
+    hashed = hashlib.blake2b(text.encode(), digest_size=6)
+    number = int.from_bytes(hashed.digest(), "big")
+    return number / 2**48
 
 
 def _clock_offset_s() -> float:
@@ -262,4 +277,6 @@ def _clock_offset_s() -> float:
 
     It changes only when the clock is set.
     """
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    wall_s = time.time()
+    since_boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return wall_s - since_boot_s

@@ -15,11 +15,10 @@ import logging
 import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self, TypeAlias
 
 import structlog
 from watchdog.events import (
@@ -109,18 +108,16 @@ class Watcher:
         A path is a file, a directory (its `*.ics`, not deeper) or a glob; none of them has to exist yet.
         Every change after the return wakes; a name whose paths are unchanged loses none from before either.
         """
-        wanted = {
-            name: tuple(path.absolute() for path in paths)
-            for name, paths in targets.items()
-        }
         with self._changed:
             known = self._targets
         # Looked at here and without the lock, so that nothing can change unseen after the return.
         made: dict[str, _Target] = {}
-        for name, paths in wanted.items():
+        for name, named_paths in targets.items():
+            paths = tuple(path.absolute() for path in named_paths)
             target = known.get(name)
             if target is None or target.paths != paths:
-                target = _Target(paths, self._quiet_s, look_at=time.monotonic())
+                now = time.monotonic()
+                target = _Target(paths, self._quiet_s, look_at=now)
             made[name] = target
         with self._changed:
             self._targets = made
@@ -156,7 +153,8 @@ class Watcher:
                     return
                 began = time.monotonic()
                 if began < rescan_at:
-                    self._look(_due_at(targets, began), targets)
+                    due = _due_at(targets, began)
+                    self._look(due, targets)
                     continue
                 self._look(targets, targets)
                 # Looking at a slow file system takes no more than a hundredth of the time.
@@ -166,7 +164,7 @@ class Watcher:
         finally:
             self._subscriptions.close()
 
-    def _wait_until_due(self, rescan_at: float) -> Mapping[str, _Target] | None:
+    def _wait_until_due(self, rescan_at: float) -> _Targets | None:
         """Wait for the next look or rescan; return all targets then, None when the watcher is closed."""
         with self._changed:
             while not self._closing:
@@ -179,17 +177,19 @@ class Watcher:
                 self._changed.wait(pause_s)
         return None
 
-    def _look(self, due: Mapping[str, _Target], targets: Mapping[str, _Target]) -> None:
+    def _look(self, due: _Targets, targets: _Targets) -> None:
         """Look at some of the targets, wake for those that are finished, follow where their paths lead."""
         unannounced = False
         for name, target in due.items():
             announced = target.announced
-            if target.look():
-                unannounced |= not announced
-                with self._changed:
-                    current = self._targets.get(name) is target and not self._closing
-                if current:
-                    self._wake(name)
+            if not target.look():
+                continue
+            unannounced |= not announced
+            with self._changed:
+                is_current = self._targets.get(name) is target
+                is_wanted = is_current and not self._closing
+            if is_wanted:
+                self._wake(name)
         if unannounced:
             self._subscriptions.renew()
         for name in self._subscriptions.follow(targets):
@@ -232,9 +232,11 @@ class _Target:
         now = time.monotonic()
         self.took_s = now - began
         for path in former.keys() | self._seen.keys():
-            if former.get(path) != self._seen.get(path):
-                quiet_s = self.quiet_s if path in self._seen else _GONE_S
-                self._quiet_at[path] = now + quiet_s
+            seen = self._seen.get(path)
+            if former.get(path) == seen:
+                continue
+            quiet_s = _GONE_S if seen is None else self.quiet_s
+            self._quiet_at[path] = now + quiet_s
         for path in list(self._quiet_at):
             if self._seen.get(path) == self._told.get(path):
                 del self._quiet_at[path]  # it is again as it was
@@ -267,6 +269,20 @@ class _Target:
         return walk.files
 
 
+_Targets: TypeAlias = Mapping[str, _Target]
+_NamesByPlace: TypeAlias = Mapping[str, Mapping[str, set[str]]]
+"""By directory and by the pattern that counts in it: the names of the targets it decides."""
+_Identity: TypeAlias = tuple[int, int]
+"""Device and inode of a directory."""
+
+
+class _Followed(NamedTuple):
+    """A directory that is watched: which one it was then, and the watch."""
+
+    identity: _Identity
+    watch: ObservedWatch
+
+
 class _Subscriptions(FileSystemEventHandler):
     """The inotify watches of the directories that count, as far as the kernel's limits reach.
 
@@ -276,12 +292,12 @@ class _Subscriptions(FileSystemEventHandler):
     def __init__(self, announce: Callable[[Iterable[str]], None]) -> None:
         self._announce = announce
         self._observer: BaseObserver | None = None
-        self._followed: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}
-        self._near: Mapping[str, Mapping[str, set[str]]] = {}
+        self._followed: dict[str, _Followed] = {}
+        self._near: _NamesByPlace = {}
         self._said: set[int] = set()
         self._try_at = 0.0  # on the monotonic clock
 
-    def follow(self, targets: Mapping[str, _Target]) -> set[str]:
+    def follow(self, targets: _Targets) -> set[str]:
         """Subscribe to exactly the places of targets; return the names of those that have new ones."""
         near = _names_by_place(targets)
         self._near = near  # before the first event can come
@@ -295,15 +311,16 @@ class _Subscriptions(FileSystemEventHandler):
                 renewed.update(*near[directory].values())
         return renewed
 
-    def _unsubscribe_all_but(
-        self, wanted: Mapping[str, tuple[int, int] | None]
-    ) -> None:
+    def _unsubscribe_all_but(self, wanted: Mapping[str, _Identity | None]) -> None:
         """End the subscriptions to directories that are not wanted, became others, or send nothing more."""
-        emitters = self._observer.emitters if self._observer is not None else ()
+        if self._observer is None:
+            return  # nothing is followed
         # A watch ends with its directory; the next directory may have the same name and the same inode.
+        emitters = self._observer.emitters
         alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
-        for directory, (identity, watch) in list(self._followed.items()):
-            if wanted.get(directory) != identity or watch not in alive:
+        for directory, followed in list(self._followed.items()):
+            is_same = wanted.get(directory) == followed.identity
+            if not is_same or followed.watch not in alive:
                 self._unsubscribe(directory)
 
     def renew(self) -> None:
@@ -335,7 +352,8 @@ class _Subscriptions(FileSystemEventHandler):
         if names:
             self._announce(names)
 
-    def _subscribe(self, directory: str, identity: tuple[int, int]) -> bool:
+    def _subscribe(self, directory: str, identity: _Identity) -> bool:
+        """Add a watch of a directory; return whether there is one now."""
         if self._rests():
             return False
         try:
@@ -351,13 +369,13 @@ class _Subscriptions(FileSystemEventHandler):
                 self._try_at = time.monotonic() + _EXHAUSTED_S
                 self._complain(number)
             return False  # otherwise it is gone again, or may not be read: rescans see to it
-        self._followed[directory] = (identity, watch)
+        self._followed[directory] = _Followed(identity, watch)
         return True
 
     def _unsubscribe(self, directory: str) -> None:
-        _, watch = self._followed.pop(directory)
+        followed = self._followed.pop(directory)
         assert self._observer is not None
-        self._observer.unschedule(watch)
+        self._observer.unschedule(followed.watch)
 
     def _rests(self) -> bool:
         """Return whether a limit was met not long ago, so that no watch is added."""
@@ -375,7 +393,7 @@ class _Subscriptions(FileSystemEventHandler):
         )
 
 
-def _due_at(targets: Mapping[str, _Target], moment: float) -> dict[str, _Target]:
+def _due_at(targets: _Targets, moment: float) -> _Targets:
     """Return the targets whose look is due, on the monotonic clock."""
     return {
         name: target for name, target in targets.items() if target.look_at <= moment
@@ -389,19 +407,19 @@ def _matches(entry: str, pattern: str) -> bool:
     return has_wildcard(pattern) and fnmatch.fnmatchcase(entry, pattern)
 
 
-def _names_by_place(targets: Mapping[str, _Target]) -> dict[str, dict[str, set[str]]]:
+def _names_by_place(targets: _Targets) -> _NamesByPlace:
     """Return, by directory and by the pattern that counts in it, the names of the targets it decides."""
-    found: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(
-        lambda: defaultdict(set)
-    )
+    found: dict[str, dict[str, set[str]]] = {}
     for name, target in targets.items():
         for directory, patterns in target.places.items():
+            near = found.setdefault(directory, {})
             for pattern in patterns:
-                found[directory][pattern].add(name)
-    return {directory: dict(near) for directory, near in found.items()}
+                names = near.setdefault(pattern, set())
+                names.add(name)
+    return found
 
 
-def _identity(directory: str) -> tuple[int, int] | None:
+def _identity(directory: str) -> _Identity | None:
     """Return device and inode of a directory by its name; None if there is none."""
     try:
         status = os.lstat(directory)
