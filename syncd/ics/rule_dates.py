@@ -43,10 +43,11 @@ class Recurrence:
         self._first_wall = first
         self._first = _seconds_of(first)
         self._first_day = first.toordinal()
+        self._first_month = _month_number(first)
         self._end = _seconds_of(end)
         self._days_allowed = RuleDays(rule, first)
-        # Of week 0 the first day, in whichever week DTSTART is.
-        self._first_week = self._first_day - (first.weekday() - rule.week_start) % 7
+        days_into_week = (first.weekday() - rule.week_start) % 7
+        self._first_week = self._first_day - days_into_week  # by its first day
         self._patterns: dict[int, Sequence[int]] = {}
         self._skips = rule.skip is not ShortMonth.OMIT
         self._kept: dict[int, Sequence[int]] = {}
@@ -61,11 +62,10 @@ class Recurrence:
         floor = max(_seconds_of(low), self._first)
         if floor > self._end:
             return
-        # A day that SKIP moved stands in the period before or behind its own.
-        begin = max(0, self._index(floor // _DAY) - self._skips)
-        for index in range(begin, self._index(self._end // _DAY) + 1 + self._skips):
+        for index in self._periods(floor, self._end):
             members = self._members(index)
-            for position in range(bisect_left(members, floor), len(members)):
+            begin = bisect_left(members, floor)
+            for position in range(begin, len(members)):
                 moment = members[position]
                 if moment > self._end:
                     return
@@ -81,10 +81,8 @@ class Recurrence:
         moment = _seconds_of(wall)
         if not self._first <= moment <= self._end:
             return False
-        index = self._index(moment // _DAY)
-        # A day that SKIP moved may stand in the period beside its own.
-        several = range(max(0, index - self._skips), index + 1 + self._skips)
-        return any(_contains(self._members_kept(number), moment) for number in several)
+        periods = self._periods(moment, moment)
+        return any(_contains(self._members_kept(index), moment) for index in periods)
 
     def _members_kept(self, index: int) -> Sequence[int]:
         """Return the dates of one period, cached until a few others were asked for."""
@@ -100,20 +98,23 @@ class Recurrence:
             return self._end
         members = self._members(0)
         passed = bisect_left(members, self._first)
-        starts_apart = passed == len(members) or members[passed] != self._first
-        left = count - starts_apart
+        left = count
+        if not _contains(members, self._first):
+            left -= 1  # DTSTART, which the rule does not give
         if left == 0:
             return self._first
-        for index in range(self._index(self._end // _DAY) + 1 + self._skips):
-            members = self._members(index) if index else members
+        for index in self._periods(self._first, self._end):
+            if index > 0:
+                members = self._members(index)
             size = len(members) - passed
             if left <= size:
                 return min(self._end, members[passed + left - 1])
             left -= size
             passed = 0
             if self._uniform and members:
-                periods, place = divmod(left - 1, len(members))
-                return min(self._end, self._members(1 + periods)[place])
+                periods_between, place = divmod(left - 1, len(members))
+                members = self._members(1 + periods_between)
+                return min(self._end, members[place])
         return self._end
 
     @property
@@ -126,23 +127,29 @@ class Recurrence:
 
     # Periods: those of FREQ and INTERVAL, numbered from that of DTSTART; below a day each day is one.
 
+    def _periods(self, low: int, high: int) -> range:
+        """Return the numbers of the periods in which the dates between two moments, both included, may stand."""
+        first = self._index(low // _DAY)
+        last = self._index(high // _DAY)
+        if self._skips:
+            # A day that SKIP moved stands in the period before or behind its own.
+            return range(max(0, first - 1), last + 2)
+        return range(first, last + 1)
+
     def _index(self, day: int) -> int:
         """Return the number of the period that holds a day or is the last to begin before it."""
-        interval = self._rule.interval
         match self._rule.frequency:
             case Frequency.YEARLY:
-                return (date.fromordinal(day).year - self._first_wall.year) // interval
+                distance = date.fromordinal(day).year - self._first_wall.year
             case Frequency.MONTHLY:
-                return (
-                    _month_number(date.fromordinal(day))
-                    - _month_number(self._first_wall)
-                ) // interval
+                distance = _month_number(date.fromordinal(day)) - self._first_month
             case Frequency.WEEKLY:
-                return (day - self._first_week) // 7 // interval
+                distance = (day - self._first_week) // 7
             case Frequency.DAILY:
-                return (day - self._first_day) // interval
+                distance = day - self._first_day
             case _:
                 return day - self._first_day
+        return distance // self._rule.interval
 
     def _members(self, index: int) -> Sequence[int]:
         """Return the dates of one period, those before DTSTART and after the end among them."""
@@ -171,7 +178,7 @@ class Recurrence:
             case Frequency.YEARLY:
                 return self._days_allowed.of_year(self._first_wall.year + steps)
             case Frequency.MONTHLY:
-                year, month = divmod(_month_number(self._first_wall) + steps, 12)
+                year, month = divmod(self._first_month + steps, 12)
                 return self._days_allowed.of_month(year, month + 1)
             case Frequency.WEEKLY:
                 return self._days_of_week(self._first_week + 7 * steps)
@@ -184,14 +191,18 @@ class Recurrence:
         fixed = self._days_allowed.fixed_week
         if fixed:
             return [begin + offset for offset in fixed]
-        week = range(max(1, begin), min(begin + 7, _LAST_ORDINAL + 1))
-        return [day for day in week if self._days_allowed.allows(date.fromordinal(day))]
+        low = max(1, begin)
+        high = min(begin + 7, _LAST_ORDINAL + 1)
+        allows = self._days_allowed.allows
+        return [day for day in range(low, high) if allows(date.fromordinal(day))]
 
     def _day_alone(self, day: int) -> tuple[int, ...]:
         """Return a day, or none if a BYxxx part forbids it or no calendar has it."""
         if not self._days_allowed.restricts:
             return (day,)
-        if day <= _LAST_ORDINAL and self._days_allowed.allows(date.fromordinal(day)):
+        if day > _LAST_ORDINAL:
+            return ()
+        if self._days_allowed.allows(date.fromordinal(day)):
             return (day,)
         return ()
 
@@ -199,7 +210,8 @@ class Recurrence:
 
     def _times_within_period(self) -> tuple[int, ...]:
         """Return the times in each period: of the day, or, for periods below a day, of the hour or minute."""
-        rule, first = self._rule, self._first_wall
+        rule = self._rule
+        first = self._first_wall
         longer = not self._unit
         hours: Collection[int] = {0}
         minutes: Collection[int] = {0}
@@ -210,12 +222,13 @@ class Recurrence:
             minutes = rule.minutes or {first.minute}
         if longer or self._unit > 1:
             seconds = rule.seconds or {first.second}
-        times = product(sorted(hours), sorted(minutes), sorted(seconds))
-        within = tuple(
-            3600 * hour + 60 * minute + second for hour, minute, second in times
-        )
+        within: list[int] = []
+        for hour, minute, second in product(
+            sorted(hours), sorted(minutes), sorted(seconds)
+        ):
+            within.append(3600 * hour + 60 * minute + second)
         if longer or not rule.positions:
-            return within
+            return tuple(within)
         return tuple(_Members((0,), within, rule.positions))
 
     def _pattern(self, index: int) -> Sequence[int]:
@@ -223,26 +236,27 @@ class Recurrence:
 
         Days with one phase are alike, and all phases together have at most one entry for each second.
         """
+        interval = self._rule.interval
         slots = _DAY // self._unit
-        phase = (self._first % _DAY // self._unit - index * slots) % self._rule.interval
+        first_slot = self._first % _DAY // self._unit
+        phase = (first_slot - index * slots) % interval
         if phase >= slots or not self._within:
             return ()
         if phase not in self._patterns:
-            self._patterns[phase] = self._pattern_of(
-                range(phase, slots, self._rule.interval)
-            )
+            taken = range(phase, slots, interval)
+            self._patterns[phase] = self._pattern_of(taken)
         return self._patterns[phase]
 
     def _pattern_of(self, slots: range) -> Sequence[int]:
         """Return the seconds of the day in these hours, minutes or seconds, as far as BYxxx parts allow."""
-        unit, within = self._unit, self._within
-        begins: Sequence[int] = range(
-            slots.start * unit, slots.stop * unit, slots.step * unit
-        )
+        unit = self._unit
+        within = self._within
+        step = slots.step * unit
+        begins: Sequence[int] = range(slots.start * unit, slots.stop * unit, step)
         for length, size, allowed in self._limits:
             begins = [second for second in begins if second // length % size in allowed]
         if not self._limits and len(within) == 1:
-            return range(begins[0] + within[0], _DAY, slots.step * unit)
+            return range(begins[0] + within[0], _DAY, step)
         pattern: list[int] = []
         for second in begins:
             pattern += [second + offset for offset in within]
@@ -273,7 +287,8 @@ class _Members(Sequence[int]):
         times: Sequence[int],
         positions: frozenset[int] = frozenset(),
     ) -> None:
-        self._days, self._times = days, times
+        self._days = days
+        self._times = times
         size = len(days) * len(times)
         self._chosen: Sequence[int] = range(size)
         if positions:
@@ -289,7 +304,8 @@ class _Members(Sequence[int]):
     def __getitem__(self, index: slice) -> list[int]: ...
     def __getitem__(self, index: int | slice) -> int | list[int]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            places = range(len(self))[index]
+            return [self[place] for place in places]
         day, time = divmod(self._chosen[index], len(self._times))
         return self._days[day] * _DAY + self._times[time]
 
@@ -303,7 +319,8 @@ def _contains(members: Sequence[int], moment: int) -> bool:
 
 
 def _seconds_of(wall: datetime) -> int:
-    return wall.toordinal() * _DAY + wall.hour * 3600 + wall.minute * 60 + wall.second
+    of_day = wall.hour * 3600 + wall.minute * 60 + wall.second
+    return wall.toordinal() * _DAY + of_day
 
 
 def _wall_of(moment: int) -> datetime:

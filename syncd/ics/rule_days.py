@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 from syncd.ics.rule import Frequency, Rule, ShortMonth
 
-_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of months
 
 
 class RuleDays:
@@ -23,23 +24,24 @@ class RuleDays:
     """
 
     def __init__(self, rule: Rule, first: date) -> None:
+        rule = _with_defaults(rule, first)
         self._rule = rule
         self._skips = rule.skip is not ShortMonth.OMIT
-        self._months, self._month_days, self._weekdays = _days_with_defaults(
-            rule, first
-        )
-        self._weekdays_alone = frozenset(weekday for _, weekday in self._weekdays)
+        self._months = rule.months
+        self._month_days = rule.month_days
+        self._weekdays = rule.weekdays
+        self._weekdays_alone = frozenset(weekday for _, weekday in rule.weekdays)
         self._asks_each_day = bool(
             rule.year_days or rule.week_numbers or rule.has_numbered_weekdays
         )
         self.restricts = bool(
-            self._months or self._month_days or self._weekdays or rule.year_days
+            rule.months or rule.month_days or rule.weekdays or rule.year_days
         )
         self.fixed_week: tuple[int, ...] = ()
-        if rule.frequency is Frequency.WEEKLY and not self._months:
-            self.fixed_week = tuple(
-                sorted((day - rule.week_start) % 7 for day in self._weekdays_alone)
-            )
+        if rule.frequency is Frequency.WEEKLY and not rule.months:
+            week_start = rule.week_start
+            offsets = [(day - week_start) % 7 for day in self._weekdays_alone]
+            self.fixed_week = tuple(sorted(offsets))
 
     def of_year(self, year: int) -> list[int]:
         """Return the days of one year."""
@@ -54,18 +56,17 @@ class RuleDays:
         """Return the days of one month, from 1 for January."""
         if self._months and month not in self._months:
             return []
-        begin, length = date(year, month, 1).toordinal(), _length_of_month(year, month)
+        length = _length_of_month(year, month)
+        before = date(year, month, 1).toordinal() - 1
         if self._skips and self._month_days:
-            return self._moved_days_of_month(begin, length)
-        numbers = self._numbers_by_month_day(length)
+            return self._moved_days_of_month(before, length)
+        days = [before + number for number in self._numbers_by_month_day(length)]
         if self._weekdays:
             wanted = self._weekdays_alone
-            numbers = [
-                number for number in numbers if (begin + number - 2) % 7 in wanted
-            ]
-        days = [begin + number - 1 for number in numbers]
+            # Ordinal 1 was a Monday.
+            days = [day for day in days if (day - 1) % 7 in wanted]
         if self._asks_each_day:
-            return [day for day in days if self.allows(date.fromordinal(day))]
+            days = [day for day in days if self.allows(date.fromordinal(day))]
         return days
 
     def _numbers_by_month_day(self, length: int) -> Sequence[int]:
@@ -75,12 +76,16 @@ class RuleDays:
         wanted = {from_start(day, length) for day in self._month_days}
         return sorted(day for day in wanted if 1 <= day <= length)
 
-    def _moved_days_of_month(self, begin: int, length: int) -> list[int]:
-        """Return the days of BYMONTHDAY with those that the month does not have moved by SKIP (RFC 7529)."""
-        wanted = {
-            self._moved(from_start(day, length), length) for day in self._month_days
-        }
-        days = [begin + number - 1 for number in sorted(wanted)]
+    def _moved_days_of_month(self, before: int, length: int) -> list[int]:
+        """Return the days of BYMONTHDAY with those that the month does not have moved by SKIP (RFC 7529).
+
+        `before` is the last day of the month before.
+        """
+        wanted: set[int] = set()
+        for written in self._month_days:
+            number = from_start(written, length)
+            wanted.add(self._moved(number, length))
+        days = [before + number for number in sorted(wanted)]
         if self._weekdays:
             return [day for day in days if self._fits_weekday(date.fromordinal(day))]
         return days
@@ -89,9 +94,10 @@ class RuleDays:
         """Yield where SKIP puts day 366 of a shorter year, counted from either end (RFC 7529)."""
         if calendar.isleap(year):
             return
-        begin = date(year, 1, 1).toordinal()
-        for number in self._rule.year_days & {366, -366}:
-            day = begin + self._moved(max(0, number), 365) - 1
+        before = date(year, 1, 1).toordinal() - 1
+        for written in self._rule.year_days & {366, -366}:
+            number = 366 if written > 0 else 0
+            day = before + self._moved(number, 365)
             if not self._weekdays or self._fits_weekday(date.fromordinal(day)):
                 yield day
 
@@ -99,10 +105,9 @@ class RuleDays:
         """Return the number of a day of a month or year, moved by SKIP where there is none (RFC 7529)."""
         if 1 <= number <= length:
             return number
-        backward = self._rule.skip is ShortMonth.BACKWARD
-        if number < 1:
-            return 0 if backward else 1
-        return length if backward else length + 1
+        if self._rule.skip is ShortMonth.BACKWARD:
+            return 0 if number < 1 else length
+        return 1 if number < 1 else length + 1
 
     def allows(self, day: date) -> bool:
         """Tell whether a day is among those of every BYxxx part that there is."""
@@ -110,72 +115,86 @@ class RuleDays:
         if self._months and day.month not in self._months:
             return False
         if self._month_days:
-            from_end = day.day - _length_of_month(day.year, day.month) - 1
+            length = _length_of_month(day.year, day.month)
+            from_end = day.day - length - 1
             if self._month_days.isdisjoint((day.day, from_end)):
                 return False
         if self._weekdays and not self._fits_weekday(day):
             return False
         if rule.year_days:
-            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
-            if rule.year_days.isdisjoint((number, number - length - 1)):
+            number = _day_of_year(day)
+            from_end = number - _length_of_year(day.year) - 1
+            if rule.year_days.isdisjoint((number, from_end)):
                 return False
-        return not rule.week_numbers or not rule.week_numbers.isdisjoint(
-            self._week_numbers(day)
-        )
+        if rule.week_numbers:
+            return not rule.week_numbers.isdisjoint(self._week_numbers(day))
+        return True
 
     def _fits_weekday(self, day: date) -> bool:
         """Tell whether a day is among those of BYDAY.
 
-        Its ordinals count within the month, in a yearly rule without BYMONTH within the year.
+        Its ordinals count within the month, but within the year in a yearly rule without BYMONTH.
         """
         weekday = day.weekday()
         if (0, weekday) in self._weekdays:
             return True
         if self._rule.frequency is Frequency.YEARLY and not self._rule.months:
-            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
+            number = _day_of_year(day)
+            length = _length_of_year(day.year)
         else:
-            number, length = day.day, _length_of_month(day.year, day.month)
-        ordinals = ((number - 1) // 7 + 1, -((length - number) // 7 + 1))
-        return any((ordinal, weekday) in self._weekdays for ordinal in ordinals)
+            number = day.day
+            length = _length_of_month(day.year, day.month)
+        ordinal = (number - 1) // 7 + 1
+        if (ordinal, weekday) in self._weekdays:
+            return True
+        from_end = (length - number) // 7 + 1
+        return (-from_end, weekday) in self._weekdays
 
     def _week_numbers(self, day: date) -> tuple[int, int]:
         """Return the number of a day's week from the start and from the end of the year that it belongs to.
 
         A day counts in its calendar year for INTERVAL and BYSETPOS, whatever year its week belongs to.
         """
-        ordinal, year = day.toordinal(), day.year
-        begin, end = self._first_week_of(year), self._first_week_of(year + 1)
-        if ordinal < begin:
-            begin, end = self._first_week_of(year - 1), begin
-        elif ordinal >= end:
-            begin, end = end, self._first_week_of(year + 2)
+        ordinal = day.toordinal()
+        year = day.year
+        if ordinal < self._first_week_of(year):
+            year -= 1
+        elif ordinal >= self._first_week_of(year + 1):
+            year += 1
+        begin = self._first_week_of(year)
+        end = self._first_week_of(year + 1)
         return (ordinal - begin) // 7 + 1, (ordinal - end) // 7
 
     def _first_week_of(self, year: int) -> int:
         """Return the ordinal at which week 1 begins, the first with four days or more in the year."""
-        before = year - 1
-        fourth = 365 * before + before // 4 - before // 100 + before // 400 + 4
+        # By arithmetic, because the year after the last one of `date` is asked for too.
+        passed = year - 1
+        leap_days = passed // 4 - passed // 100 + passed // 400
+        fourth = 365 * passed + leap_days + 4
         # Ordinal 1 was a Monday.
-        return fourth - (fourth - 1 - self._rule.week_start) % 7
+        weekday = (fourth - 1) % 7
+        return fourth - (weekday - self._rule.week_start) % 7
 
 
-def _days_with_defaults(
-    rule: Rule, first: date
-) -> tuple[frozenset[int], frozenset[int], frozenset[tuple[int, int]]]:
-    """Return BYMONTH, BYMONTHDAY and BYDAY with what a rule leaves open taken from DTSTART."""
-    months, month_days, weekdays = rule.months, rule.month_days, rule.weekdays
+def _with_defaults(rule: Rule, first: date) -> Rule:
+    """Return a rule with the days that it leaves open taken from DTSTART."""
+    first_weekday = frozenset({(0, first.weekday())})
+    first_month_day = frozenset({first.day})
     match rule.frequency:
-        case Frequency.WEEKLY if not weekdays:
-            weekdays = frozenset({(0, first.weekday())})
-        case Frequency.MONTHLY if not (month_days or weekdays):
-            month_days = frozenset({first.day})
-        case Frequency.YEARLY if not (rule.year_days or month_days or weekdays):
+        case Frequency.WEEKLY:
+            if not rule.weekdays:
+                return replace(rule, weekdays=first_weekday)
+        case Frequency.MONTHLY:
+            if not (rule.month_days or rule.weekdays):
+                return replace(rule, month_days=first_month_day)
+        case Frequency.YEARLY:
+            if rule.year_days or rule.month_days or rule.weekdays:
+                return rule
             if rule.week_numbers:
-                weekdays = frozenset({(0, first.weekday())})
-            else:
-                month_days = frozenset({first.day})
-                months = months or frozenset({first.month})
-    return months, month_days, weekdays
+                return replace(rule, weekdays=first_weekday)
+            months = rule.months or frozenset({first.month})
+            return replace(rule, months=months, month_days=first_month_day)
+    return rule
 
 
 def from_start(number: int, length: int) -> int:
@@ -184,4 +203,15 @@ def from_start(number: int, length: int) -> int:
 
 
 def _length_of_month(year: int, month: int) -> int:
-    return _LENGTHS[month - 1] + (month == 2 and calendar.isleap(year))
+    length = _LENGTHS[month - 1]
+    if month == 2 and calendar.isleap(year):
+        return length + 1
+    return length
+
+
+def _length_of_year(year: int) -> int:
+    return 366 if calendar.isleap(year) else 365
+
+
+def _day_of_year(day: date) -> int:
+    return day.timetuple().tm_yday
