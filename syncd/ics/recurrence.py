@@ -64,17 +64,32 @@ def expand(
     `in_series`: the event recurs although nothing of these components says so.
     A single event or override is yielded wherever it lies: it costs nothing, and it may have been moved.
     """
-    master = next((c for c in components if c.recurrence_id is None), None)
-    overrides = {original_start(c, master): c for c in components if c.recurrence_id}
+    master = _master(components)
+    overrides: dict[str, Component] = {}
+    for component in components:
+        if component.recurrence_id is not None:
+            overrides[original_start(component, master)] = component
     if master is not None:
         if master.recurs or overrides or in_series:
             yield from _series(master, overrides, window)
         else:
-            yield Instance(None, master, master.when(master.start, master.duration))
+            yield _as_written(None, master)
     for recurrence_id, override in overrides.items():
-        yield Instance(
-            recurrence_id, override, override.when(override.start, override.duration)
-        )
+        yield _as_written(recurrence_id, override)
+
+
+def _master(components: Sequence[Component]) -> Component | None:
+    """Return the component that is the event as a whole; None among overrides alone."""
+    for component in components:
+        if component.recurrence_id is None:
+            return component
+    return None
+
+
+def _as_written(recurrence_id: str | None, component: Component) -> Instance:
+    """Return the occurrence at the component's own DTSTART."""
+    when = component.when(component.start, component.duration)
+    return Instance(recurrence_id, component, when)
 
 
 def next_start(components: Sequence[Component], after: datetime) -> datetime | None:
@@ -84,15 +99,16 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
     A series is looked through for `_LOOK_AHEAD` only; the end of what was looked at is then the answer.
     `components` are those of `expand`, and so is what it raises.
     """
-    master = next((c for c in components if c.recurrence_id is None), None)
+    master = _master(components)
     looked_at = after
     for ahead in _LOOK_AHEAD:
         until = after + ahead
         dates = expand(components, Window(after, until, until))
-        starts = [begin_of(instance) for instance in islice(dates, _LOOK_AHEAD_DATES)]
-        if len(starts) == _LOOK_AHEAD_DATES:
+        begins = [begin_of(instance) for instance in islice(dates, _LOOK_AHEAD_DATES)]
+        if len(begins) == _LOOK_AHEAD_DATES:
             return looked_at  # too many so far ahead, and none up to here
-        first = min((start for start in starts if start >= after), default=None)
+        coming = [begin for begin in begins if begin >= after]
+        first = min(coming, default=None)
         if first is not None and first < until:
             return first
         if master is None or not _goes_on(master, until):
@@ -103,9 +119,10 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
 
 def excludes(master: Component, override: Component) -> bool:
     """Tell whether an EXDATE of a series excludes the date that an override is about."""
-    # No rule is asked.
-    excluded = _Excluded(replace(master, excluded_rules=()), master.start.wall)
-    return excluded.holds(_original(override, master), original_start(override, master))
+    without_rules = replace(master, excluded_rules=())  # EXRULE is not asked
+    excluded = _Excluded(without_rules, master.start.wall)
+    original = _original(override, master)
+    return excluded.holds(original, original_start(override, master))
 
 
 def begin_of(instance: Instance) -> datetime:
@@ -122,7 +139,9 @@ def _goes_on(master: Component, until: datetime) -> bool:
     """Tell whether a series may have dates beyond a time; COUNT is not counted."""
     wall = _utc_wall(until) - 2 * ONE_DAY  # as far as offsets differ
     for rule in master.rules:
-        if rule.until is None or _last_wall(rule.until, master) >= wall:
+        if rule.until is None:
+            return True
+        if _last_wall(rule.until, master) >= wall:
             return True
     if any(entry.wall >= wall for entry, _ in master.dates):
         return True
@@ -136,9 +155,11 @@ def original_start(override: Component, master: Component | None) -> str:
         return override.recurrence_id_at(original)
     if original.is_date:
         # Some writers give a date for a timed series; it then means the occurrence of that day.
-        that_day = datetime.combine(original.wall.date(), master.start.wall.time())
-        return master.recurrence_id_at(master.start.at(that_day))
-    return master.recurrence_id_at(master.start.at(midnight(_day_of(original, master))))
+        day = original.wall.date()
+        wall = datetime.combine(day, master.start.wall.time())
+    else:
+        wall = midnight(_day_of(original, master))
+    return master.recurrence_id_at(master.start.at(wall))
 
 
 def _original(override: Component, master: Component | None) -> Start:
@@ -153,7 +174,8 @@ def _original(override: Component, master: Component | None) -> Start:
 def _day_of(start: Start, master: Component) -> date:
     """Return the day of a whole-day series that a time means; Outlook writes its local midnight in UTC."""
     if start.tzid == "UTC":
-        local = wall_clock(start.wall.replace(tzinfo=UTC), master.zones.zone(None))
+        zone = master.zones.zone(None)
+        local = wall_clock(start.wall.replace(tzinfo=UTC), zone)
         if local.time() == time():
             return local.date()
     return start.wall.date()
@@ -163,45 +185,47 @@ def _series(
     master: Component, overrides: dict[str, Component], window: Window
 ) -> Iterator[Instance]:
     """Yield the dates of a series around a window that no override is about."""
-    ranges = sorted((key, c) for key, c in overrides.items() if c.this_and_future)
-    starts_of_ranges = [key for key, _ in ranges]
+    # THISANDFUTURE overrides: from its own date on each governs, up to the next one.
+    starts_of_ranges = sorted(
+        recurrence_id
+        for recurrence_id, override in overrides.items()
+        if override.this_and_future
+    )
+    ranges = [overrides[recurrence_id] for recurrence_id in starts_of_ranges]
     low, high = _bounds(master, ranges, window)
     excluded = _Excluded(master, high)
     seen: set[str] = set()
     for original, duration in _original_starts(master, low, high):
         recurrence_id = master.recurrence_id_at(original)
-        if (
-            recurrence_id in seen
-            or recurrence_id in overrides
-            or excluded.holds(original, recurrence_id)
-        ):
+        if recurrence_id in seen or recurrence_id in overrides:
+            continue
+        if excluded.holds(original, recurrence_id):
             continue
         seen.add(recurrence_id)
         place = bisect_right(starts_of_ranges, recurrence_id)
         if place == 0:
-            yield Instance(
-                recurrence_id,
-                master,
-                master.when(original, duration or master.duration),
-            )
+            when = master.when(original, duration or master.duration)
+            yield Instance(recurrence_id, master, when)
         else:
-            governing = ranges[place - 1][1]
+            governing = ranges[place - 1]
             moved = _moved_alike(governing, original, master)
-            yield Instance(
-                recurrence_id, governing, governing.when(moved, governing.duration)
-            )
+            when = governing.when(moved, governing.duration)
+            yield Instance(recurrence_id, governing, when)
 
 
 def _moved_alike(governing: Component, original: Start, master: Component) -> Start:
     """Return where a THISANDFUTURE override puts a later occurrence: as far away as it put its own."""
-    moved, reference = governing.start, _original(governing, master)
+    moved = governing.start
+    reference = _original(governing, master)
     if moved.is_date or original.is_date or reference.is_date:
-        return moved.at(original.wall + (moved.wall - reference.wall))
-    zones = governing.zones
-    zone = zones.zone(moved.tzid)
-    there = wall_clock(master.zones.instant(original.wall, original.tzid), zone)
-    before = wall_clock(zones.instant(reference.wall, reference.tzid), zone)
-    return moved.at(there + (moved.wall - before))
+        distance = moved.wall - reference.wall
+        return moved.at(original.wall + distance)
+    # On the wall clock of the zone that it was moved to.
+    zone = governing.zones.zone(moved.tzid)
+    original_wall = wall_clock(original.instant(master.zones), zone)
+    reference_wall = wall_clock(reference.instant(governing.zones), zone)
+    distance = moved.wall - reference_wall
+    return moved.at(original_wall + distance)
 
 
 class _Excluded:
@@ -217,10 +241,8 @@ class _Excluded:
                 self._days.add(_day_of(entry, master))
             else:
                 self._instants.add(master.recurrence_id_at(entry))
-        self._rules = [
-            _laid_out(rule, master, high)
-            for rule in dict.fromkeys(master.excluded_rules)
-        ]
+        rules = dict.fromkeys(master.excluded_rules)
+        self._rules = [_laid_out(rule, master, high) for rule in rules]
 
     def holds(self, original: Start, recurrence_id: str) -> bool:
         """Tell whether a date of the series is excluded."""
@@ -230,30 +252,43 @@ class _Excluded:
 
 
 def _bounds(
-    master: Component, ranges: Sequence[tuple[str, Component]], window: Window
+    master: Component, ranges: Sequence[Component], window: Window
 ) -> tuple[datetime, datetime]:
     """Return between which wall clock times an original start can touch the window.
 
     Raises `BrokenComponent` if an occurrence lasts too long to be counted with.
     """
-    overrides = [override for _, override in ranges]
-    lengths = [component.duration for component in (master, *overrides)]
-    lengths += [length for _, length in master.dates]
-    longest = max(
-        (length.rough for length in lengths if length is not None), default=timedelta()
-    )
+    longest = _longest(master, ranges)
     if longest > _FARTHEST:
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY, "the dates of the series last longer than ten years"
         )
-    shifts = (
-        abs(c.start.wall - c.recurrence_id.wall) for c in overrides if c.recurrence_id
-    )
-    shift = min(max(shifts, default=timedelta()), _FARTHEST)
-    # Two days more than needed, because offsets differ by up to 26 hours around the world.
+    shift = _farthest_shift(ranges)
+    # Offsets differ by up to 26 hours around the world.
     low = window.start - longest - shift - 2 * ONE_DAY
     high = window.reach + shift + 2 * ONE_DAY
     return _utc_wall(low), _utc_wall(high)
+
+
+def _longest(master: Component, ranges: Sequence[Component]) -> timedelta:
+    """Return how long the longest occurrence of a series lasts."""
+    lengths = [component.duration for component in (master, *ranges)]
+    lengths += [length for _, length in master.dates]
+    longest = timedelta()
+    for length in lengths:
+        if length is not None:
+            longest = max(longest, length.rough)
+    return longest
+
+
+def _farthest_shift(ranges: Sequence[Component]) -> timedelta:
+    """Return how far THISANDFUTURE moves dates at most, as far as that is counted with."""
+    farthest = timedelta()
+    for override in ranges:
+        assert override.recurrence_id is not None  # an override has one
+        shift = abs(override.start.wall - override.recurrence_id.wall)
+        farthest = max(farthest, shift)
+    return min(farthest, _FARTHEST)
 
 
 def _utc_wall(moment: datetime) -> datetime:
@@ -278,13 +313,12 @@ def _original_starts(
 
 def _ended_before_start(master: Component) -> bool:
     """Tell whether all rules end before DTSTART, which is the first instance of any other series."""
-    ends = [
-        _last_wall(rule.until, master)
-        for rule in master.rules
-        if rule.until is not None
-    ]
-    are_all_bounded = len(ends) == len(master.rules) > 0
-    return are_all_bounded and max(ends) < master.start.wall
+    for rule in master.rules:
+        if rule.until is None:
+            return False
+        if _last_wall(rule.until, master) >= master.start.wall:
+            return False
+    return bool(master.rules)
 
 
 def _wall_of_date(entry: Start, master: Component) -> datetime:
@@ -294,25 +328,29 @@ def _wall_of_date(entry: Start, master: Component) -> datetime:
         return datetime.combine(entry.wall.date(), start.wall.time())
     if start.is_date:
         return datetime.combine(_day_of(entry, master), start.wall.time())
-    return wall_clock(entry.instant(master.zones), master.zones.zone(start.tzid))
+    zone = master.zones.zone(start.tzid)
+    return wall_clock(entry.instant(master.zones), zone)
 
 
 def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
     """Return a rule on the wall clock of its series, up to UNTIL or a bound."""
-    end = high if rule.until is None else min(high, _last_wall(rule.until, master))
-    found = Recurrence(rule, master.start.wall, end)
-    may_double = rule.several_a_day and not master.start.is_date
-    if rule.count is None or rule.count > _LARGEST_COUNT or not may_double:
+    first = master.start.wall
+    end = high
+    if rule.until is not None:
+        end = min(high, _last_wall(rule.until, master))
+    found = Recurrence(rule, first, end)
+    if rule.count is None or rule.count > _LARGEST_COUNT:
+        return found
+    if master.start.is_date or not rule.several_a_day:
         return found
     # COUNT counts dates, and two times of the wall clock are one where one of them lies in a gap.
     zone = master.zones.zone(master.start.tzid)
-    known, doubled = 0, _doubled(found, master.start.wall, zone)
+    known = 0
+    doubled = _doubled(found, first, zone)
     while doubled > known:
         known = doubled
-        found = Recurrence(
-            replace(rule, count=rule.count + known), master.start.wall, end
-        )
-        doubled = _doubled(found, master.start.wall, zone)
+        found = Recurrence(replace(rule, count=rule.count + known), first, end)
+        doubled = _doubled(found, first, zone)
     return found
 
 
@@ -324,7 +362,8 @@ def _doubled(found: Recurrence, first: datetime, zone: tzinfo) -> int:
             if wall >= end:
                 break
             meant = wall + (end - begin)
-            count += meant <= found.last and found.holds(meant)
+            if meant <= found.last and found.holds(meant):
+                count += 1
     return count
 
 
@@ -332,21 +371,21 @@ def _gaps(
     first: datetime, last: datetime, zone: tzinfo
 ) -> Iterator[tuple[datetime, datetime]]:
     """Yield the wall clock times between which a clock change leaves time out, looked for week by week."""
-    week = timedelta(weeks=1)
-    begin, until = (
-        wall.replace(tzinfo=UTC) for wall in (first - ONE_DAY, last + ONE_DAY)
-    )
-    offset = _offset(begin, zone)
+    begin = (first - ONE_DAY).replace(tzinfo=UTC)
+    until = (last + ONE_DAY).replace(tzinfo=UTC)
+    before = _offset(begin, zone)
     while begin < until:
-        before, offset = offset, _offset(begin + week, zone)
-        if offset > before:
-            change = _change_between(begin, begin + week, zone).replace(tzinfo=None)
-            yield change + before, change + offset
-        begin += week
+        end = begin + timedelta(weeks=1)
+        after = _offset(end, zone)
+        if after > before:
+            change = _utc_wall(_change_between(begin, end, zone))
+            yield change + before, change + after
+        begin = end
+        before = after
 
 
 def _change_between(low: datetime, high: datetime, zone: tzinfo) -> datetime:
-    """Return the instant at which the offset of the first of two changes, to the second."""
+    """Return the instant between two at which the offset changes, to the second."""
     before = _offset(low, zone)
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) // 2
@@ -367,8 +406,8 @@ def _last_wall(until: Until, master: Component) -> datetime:
     if until.is_date:
         return _end_of(until.wall)
     if master.start.is_date:
-        tzid = "UTC" if until.is_utc else None
-        return _end_of(_day_of(Start(until.wall, tzid), master))
+        meant = Start(until.wall, "UTC" if until.is_utc else None)
+        return _end_of(_day_of(meant, master))
     if until.is_utc:
         zone = master.zones.zone(master.start.tzid)
         return wall_clock(until.wall.replace(tzinfo=UTC), zone)
