@@ -18,7 +18,9 @@ from syncd.ics.rule import BrokenRule, Frequency, Rule
 from syncd.ics.rule_dates import Recurrence
 
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)([0-5]\d)?")
-_FIRST, _LAST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001  # wall clock; room for any offset
+# Wall clock times with room for any offset.
+_FIRST = datetime(1, 1, 3)  # noqa: DTZ001  # wall clock
+_LAST = datetime(9999, 12, 29)  # noqa: DTZ001  # wall clock
 _LOOK_BACK_YEARS = (2, 40)
 """How far before a year the last onset of a rule is looked for, in steps of its INTERVAL.
 
@@ -60,10 +62,12 @@ class _Observance:
         onsets = {wall for wall in (self.first, *self.dates) if wall <= end}
         for rule in self.rules:
             onsets.update(self._onsets(rule, begin, end))
-        before = max((onset for onset in onsets if onset < begin), default=None)
+        earlier = [onset for onset in onsets if onset < begin]
+        latest_before = max(earlier, default=None)
         for onset in onsets:
-            if onset >= begin or onset == before:
-                yield _Change(onset - self.before, self.before, self.after)
+            if onset >= begin or onset == latest_before:
+                instant = onset - self.before
+                yield _Change(instant, self.before, self.after)
 
     def _onsets(self, rule: Rule, begin: datetime, end: datetime) -> list[datetime]:
         """Return the onsets of a rule from `begin` to `end`, and at least the last one before them."""
@@ -103,7 +107,7 @@ class OwnZone(tzinfo):
             raise UnusableZone
         self._observances = [_observance(part) for part in parts]
         self._changes_by_year: dict[int, list[_Change]] = {}
-        first = min(self._observances, key=lambda o: o.first)
+        first = min(self._observances, key=lambda observance: observance.first)
         self._at_first = first.before
         self.begin = first.first
 
@@ -116,22 +120,23 @@ class OwnZone(tzinfo):
         wall = dt.replace(tzinfo=None)
         choose = min if dt.fold else max
         for change in self._changes(wall.year):
-            if change.instant + choose(change.before, change.after) <= wall:
+            offset = choose(change.before, change.after)
+            if change.instant + offset <= wall:
                 return change.after
         return self._at_first
 
     def fromutc(self, dt: datetime) -> datetime:
         """Return the wall clock time of an instant, with `fold` where it comes a second time."""
         instant = dt.replace(tzinfo=None)
-        passed = (
-            change
-            for change in self._changes(instant.year)
-            if change.instant <= instant
-        )
-        latest = next(passed, None)
-        offset = latest.after if latest is not None else self._at_first
+        offset = self._at_first
+        for change in self._changes(instant.year):
+            if change.instant <= instant:
+                offset = change.after
+                break
         wall = dt + offset
-        return wall if self.utcoffset(wall) == offset else wall.replace(fold=1)
+        if self.utcoffset(wall) != offset:
+            return wall.replace(fold=1)
+        return wall
 
     def dst(self, dt: datetime | None) -> timedelta:  # noqa: ARG002  # required of a tzinfo
         """Return zero always, since which part is summer time does not matter here."""
@@ -154,29 +159,41 @@ class OwnZone(tzinfo):
 def _observance(part: RawComponent) -> _Observance:
     """Return a STANDARD or DAYLIGHT part as values; raises `UnusableZone`."""
     try:
-        recurrences = [value for _, value in part.values("RRULE") if value.strip()]
-        rules = tuple(map(Rule.parse, recurrences))
-        dates = ",".join(value for _, value in part.values("RDATE")).split(",")
+        start = _wall(part.first("DTSTART") or "")
         observance = _Observance(
-            first=max(_FIRST, _wall(part.first("DTSTART") or "")),
+            first=max(_FIRST, start),
             before=_offset(part.first("TZOFFSETFROM") or ""),
             after=_offset(part.first("TZOFFSETTO") or ""),
-            rules=rules,
-            dates=tuple(_wall(text) for text in dates if text.strip()),
+            rules=tuple(_rules(part)),
+            dates=tuple(_dates(part)),
         )
     except (BrokenRule, ValueError):
         raise UnusableZone from None
-    if any(map(_is_too_frequent, rules)):
+    if any(map(_is_too_frequent, observance.rules)):
         raise UnusableZone  # no clock changes so often, and computing it would be costly
     return observance
 
 
+def _rules(part: RawComponent) -> Iterator[Rule]:
+    """Yield each RRULE of a part; raises `BrokenRule`."""
+    for _, value in part.values("RRULE"):
+        if value.strip():
+            yield Rule.parse(value)
+
+
+def _dates(part: RawComponent) -> Iterator[datetime]:
+    """Yield the dates of all RDATE lists of a part; raises `ValueError`."""
+    for _, value in part.values("RDATE"):
+        for text in value.split(","):
+            if text.strip():
+                yield _wall(text)
+
+
 def _is_too_frequent(rule: Rule) -> bool:
     """Tell whether a rule is neither yearly nor monthly, or gives several onsets a day."""
-    return rule.several_a_day or rule.frequency not in {
-        Frequency.YEARLY,
-        Frequency.MONTHLY,
-    }
+    if rule.several_a_day:
+        return True
+    return rule.frequency not in {Frequency.YEARLY, Frequency.MONTHLY}
 
 
 def _wall(text: str) -> datetime:
@@ -191,6 +208,8 @@ def _offset(text: str) -> timedelta:
         raise UnusableZone
     sign, hours, minutes, seconds = match.groups()
     offset = timedelta(
-        hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0)
+        hours=int(hours),
+        minutes=int(minutes),
+        seconds=int(seconds or 0),
     )
     return -offset if sign == "-" else offset
