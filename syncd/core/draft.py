@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from syncd.core.booking import Booking, BookingState
-from syncd.core.changes import Change, Keep, Skip
+from syncd.core.changes import Change, Keep, Skip, Wait
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
 
@@ -46,6 +46,13 @@ class Draft:
         """Add the row of a meeting that is not booked or changed, and why."""
         self.add(Skip.of_meeting(meeting, reason, detail, booking))
 
+    def wait(
+        self, meeting: Meeting, reason: Reason, detail: str, booking: Booking | None
+    ) -> None:
+        """Add the row of a meeting that is booked or changed later, and record it for `status`."""
+        self.add(Wait(meeting, reason, detail, booking))
+        self.record_unbooked(meeting, booking, BookingState.WAITING, reason, detail)
+
     def keep(
         self,
         booking: Booking,
@@ -60,6 +67,20 @@ class Draft:
     def amend(self, booking: Booking) -> None:
         """Record a booking that changes without a request, in place of what was amended before."""
         self.amended[booking.row] = booking
+
+    def remember(
+        self, booking: Booking, meeting: Meeting, *, settled: bool = False
+    ) -> None:
+        """Amend a record by who shows its meeting now, and from what content that came.
+
+        With `settled` nothing is open about it any more.
+        """
+        noted = booking.shown_by(meeting, origin=meeting.occurrence.fingerprint)
+        is_open = noted.reason is not None or noted.drifted or noted.attempts
+        if settled and is_open:
+            noted = replace(noted.settled(), drifted="")
+        if noted != booking:
+            self.amend(noted)
 
     def latest(self, booking: Booking) -> Booking:
         """Return a booking as it is amended so far."""
@@ -91,5 +112,6 @@ class Draft:
             self.noted.append(record)
             return
         record = replace(record, row=booking.row)
-        if replace(record, updated_at=booking.updated_at) != booking:
+        as_old = replace(record, updated_at=booking.updated_at)
+        if as_old != booking:
             self.amend(record)

@@ -284,10 +284,7 @@ class _Planner:
         reason = Reason.CALL_BUDGET
         detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
         for change in put_off:
-            self.draft.add(Wait(change.meeting, reason, detail, change.booking))
-            self.draft.record_unbooked(
-                change.meeting, change.booking, BookingState.WAITING, reason, detail
-            )
+            self.draft.wait(change.meeting, reason, detail, change.booking)
 
     def _report_quarantined(self, current: _Current) -> None:
         """Add a row for each event that cannot be understood, once for its source."""
