@@ -1326,6 +1326,20 @@ def test_list_without_end(scene: Scene) -> None:
     assert len(server.requests) == 2
 
 
+def test_a_list_that_moves_proves_what_it_shows(scene: Scene) -> None:
+    """Somebody books between two pages: nothing is absent for that, and no person has to know."""
+    server, api = scene.pair(
+        page(ONE, more=True, total=2),
+        page(TWO, more=True, total=3),
+        page(THREE, total=4),
+    )
+    listing = api.find_within(3, START, START + timedelta(days=1))
+    assert listing is not None
+    assert [len(listing), len(server.requests)] == [3, 3]
+    assert (listing.moved, listing.trouble) == (True, "")
+    assert not listing.lacks(None, "3")
+
+
 def test_find_splits_long_windows(scene: Scene) -> None:
     """A long window is asked for in overlapping parts of 60 days that cover it exactly."""
     server, api = scene.pair(page(item("1")))

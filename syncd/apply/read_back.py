@@ -71,7 +71,8 @@ def _groups(bookings: Iterable[Booking], page: timedelta) -> list[list[Booking]]
 def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | None:
     """Return all reservations of the time of a group; None if it takes fewer calls to ask for each.
 
-    None too if a list is refused or contradicts itself.
+    None too if a list is refused or contradicts itself. While other changes are written, a list of several
+    pages changes between two of them and may leave some out: these are asked for.
     """
     start = min(booking.spec.start for booking in group) - _MARGIN
     end = max(booking.spec.end for booking in group) + _MARGIN
@@ -79,6 +80,12 @@ def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | Non
     # What others booked there fills pages too.
     creator = creators.pop() if len(creators) == 1 else None
     listing = api.find_within(len(group), start, end, creator=creator)
-    if listing is None or listing.doubt:
+    if listing is None:
         return None
-    return listing.reservations
+    if not listing.doubt:
+        return listing.reservations
+    if not listing.moved:
+        return None
+    shown = {reservation.reservation_id for reservation in listing}
+    left_out = [booking for booking in group if booking.reservation_id not in shown]
+    return (*listing.reservations, *_asked_one_by_one(left_out, api))

@@ -15,11 +15,14 @@ class Listing:
     `nameless` are items without a usable id, as far as they can be read: nobody can ask for them, so what
     they could be is not known to be absent.
     `doubt` says, in a sentence, why the list as a whole proves no absence; empty if it does.
+    `moved`: the doubt is only that somebody booked between two pages, ourselves perhaps. What it shows is
+    there, and no person has to know.
     """
 
     reservations: tuple[Reservation, ...] = ()
     nameless: tuple[Reservation, ...] = ()
     doubt: str = ""
+    moved: bool = False
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self.reservations)
@@ -43,8 +46,10 @@ class Listing:
     @property
     def trouble(self) -> str:
         """Return what a person should know of it, as a sentence; empty if it is sound."""
-        if self.doubt or not self.nameless:
+        if self.doubt and not self.moved:
             return self.doubt
+        if not self.nameless:
+            return ""
         return f"The API's list shows reservations without a usable id: {len(self.nameless)}."
 
     def lacks(

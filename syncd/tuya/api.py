@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -239,13 +240,18 @@ class TuyaApi:
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
     ) -> Listing | None:
-        """Return what `find` does if that takes at most `calls`; else None, after one call if it tells."""
+        """Return what `find` does if that takes at most `calls`; else None, after one call if it tells.
+
+        A list to which somebody books meanwhile is not asked for again, and says so.
+        """
         if end - start > _LONGEST_WINDOW:
             return None
         query = {} if creator is None else {"creator": creator}
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
-        return None if pages.too_many or pages.moved else listing
+        if pages.too_many:
+            return None
+        return replace(listing, moved=pages.moved)
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
         """Return the list of a query, asked for again if somebody seems to have booked between two pages."""

@@ -32,7 +32,7 @@ class Pages:
 
     When it is exhausted, `doubt` says in a sentence why the list may lack something, empty if it does not;
     `refusal` is the refusal that ended it, `too_many` whether it has more pages than `most`, `moved` whether
-    its total became another number between two pages, as when somebody books meanwhile.
+    it is in doubt because its total became another number between two pages, as when somebody books.
     """
 
     def __init__(
@@ -103,7 +103,8 @@ class Pages:
         """
         total = page.integer("total")
         if number > 1 and total != self._total:
-            self.moved = total is not None and self._total is not None
+            known = total is not None and self._total is not None
+            self.moved |= known and not self.doubt
             self._suspect("The API's list changes its total from page to page.")
         self._total = total
         more = page.boolean("has_more")

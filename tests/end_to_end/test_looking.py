@@ -15,7 +15,7 @@ from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.tuya import TuyaApi
-from tests.conftest import ahead, event
+from tests.conftest import Office, ahead, event
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -91,6 +91,16 @@ def test_what_lies_close_together_is_listed(connect: Connect, window: str) -> No
     assert (
         _found(api, [_book(api, ahead(2) + n * HOUR / 3) for n in range(10)], MANY) == 1
     )
+
+
+def test_a_first_booking_is_read_back_by_lists(office: Office) -> None:
+    """The list of a day has several pages, and our own creates change it between two of them."""
+    meetings = [event(f"m{n}", ahead(1), 60, room=None) for n in range(150)]
+    office.write(*meetings)
+    office.fault("slow:on=list,seconds=0.3")
+    assert office.once()["counts"]["created"] == 150
+    asked = [r for r in office.control("requests") if r["method"] == "GET"]
+    assert len(asked) < 150 / 3
 
 
 def test_what_lies_far_apart_is_listed_where_little_lies_between(
