@@ -36,8 +36,7 @@ from syncd.config import (
     json_schema,
     load,
 )
-from syncd.config.validation import Table
-from syncd.config.values import (
+from syncd.config.quantities import (
     duration_text,
     parse_duration,
     parse_share,
@@ -45,6 +44,7 @@ from syncd.config.values import (
     share_text,
     size_text,
 )
+from syncd.config.validation import Table
 from syncd.errors import ConfigError
 from tests.conftest import HANG_S
 

@@ -5,7 +5,7 @@ as `path.to.key: what is wrong, what is allowed`, in entries of a list counted f
 name; no text of an error and no repr holds a secret or an address.
 Must not: use the network, log, or change a file.
 
-`values`, `network` and `secret` are the types of single keys, `files` how small files are read,
+`values`, `quantities`, `network` and `secret` are the types of single keys, `files` how small files are read,
 `validation` how problems are gathered.
 `schema` has the keys themselves, with those of `sources` and `people`.
 `python -m syncd.config` prints the JSON Schema that editors use.

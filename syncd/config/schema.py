@@ -27,6 +27,7 @@ from syncd.config.network import (
     split_listen,
 )
 from syncd.config.people import People
+from syncd.config.quantities import Duration, Share
 from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.sources import Source
 from syncd.config.validation import Problem, Table, exactly_one, key
@@ -34,7 +35,6 @@ from syncd.config.values import (
     EXPRESSION_PREFIX,
     AccessId,
     Address,
-    Duration,
     Extension,
     FileMode,
     FilePath,
@@ -44,7 +44,6 @@ from syncd.config.values import (
     Location,
     Number,
     RoomName,
-    Share,
     StateUrl,
     Text,
     Whole,

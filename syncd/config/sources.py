@@ -13,16 +13,15 @@ from typing import Any, Literal
 from pydantic import ValidationInfo, field_validator
 
 from syncd.config.network import AllowedHost, FeedUrl
+from syncd.config.quantities import Duration, Size
 from syncd.config.secret import Secret
 from syncd.config.validation import Problem, Table, exactly_one, key
 from syncd.config.values import (
     Address,
     Cron,
-    Duration,
     FilePath,
     HeaderName,
     Id,
-    Size,
     Text,
     Whole,
     Zone,

@@ -12,7 +12,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,12 +43,16 @@ def nearest(word: object, known: Iterable[str]) -> str:
         return ""
     by_folded = {name.casefold(): name for name in sorted(known)}
     found = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
-    return f'; did you mean "{by_folded[found[0]]}"?' if found else ""
+    if not found:
+        return ""
+    name = by_folded[found[0]]
+    return f'; did you mean "{name}"?'
 
 
 def directory_of(info: ValidationInfo) -> Path:
     """Return what relative paths are relative to: the directory of the configuration file."""
-    return Path((info.context or {}).get("directory", Path.cwd()))
+    context = info.context or {}
+    return Path(context.get("directory", Path.cwd()))
 
 
 def require_text(value: object, example: str) -> str:
@@ -120,96 +124,6 @@ HeaderName = Annotated[  # a token, RFC 9110 section 5.6.2
 ]
 
 
-# Quantities: a number and a unit.
-
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-# Far beyond any use, far below what a datetime can be moved by.
-_LONGEST = timedelta(days=3650)
-_BYTES = {
-    "GB": 10**9,
-    "GiB": 2**30,
-    "MB": 10**6,
-    "MiB": 2**20,
-    "kB": 10**3,
-    "KB": 10**3,
-    "KiB": 2**10,
-    "B": 1,
-}
-_LARGEST = 10**12
-_DIGITS = r"[0-9]{1,15}"
-
-
-def parse_duration(value: object) -> timedelta:
-    """Parse a duration, `"30s"`, `"5m"`, `"12h"` or `"30d"`, from one second to 3650 days."""
-    if not isinstance(value, timedelta):
-        found = (
-            re.fullmatch(rf"({_DIGITS})([smhd])", value)
-            if isinstance(value, str)
-            else None
-        )
-        if found is None:
-            raise problem('must be a duration such as "30s", "5m", "12h" or "30d"')
-        seconds = int(found[1]) * _SECONDS[found[2]]
-        value = timedelta(seconds=min(seconds, _LONGEST.days * 86400 + 1))
-    if not timedelta(seconds=1) <= value <= _LONGEST:
-        raise problem('must be from "1s" to "3650d"')
-    return value
-
-
-def duration_text(duration: timedelta) -> str:
-    """Return a duration as the file writes it, in the largest unit that has it whole."""
-    seconds = int(duration.total_seconds())
-    unit = next(unit for unit, length in _SECONDS.items() if seconds % length == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
-
-
-def parse_size(value: object) -> int:
-    """Parse a size such as `"50MB"` to bytes: kB, MB, GB by thousands, KiB, MiB, GiB by 1024; to 1000 GB."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        size = value
-    else:
-        found = (
-            re.fullmatch(rf"({_DIGITS}) ?([A-Za-z]+)", value)
-            if isinstance(value, str)
-            else None
-        )
-        if found is None or found[2] not in _BYTES:
-            raise problem('must be a size such as "500kB", "50MB" or "1GiB"')
-        size = int(found[1]) * _BYTES[found[2]]
-    if not 1 <= size <= _LARGEST:
-        raise problem('must be from "1B" to "1000GB"')
-    return size
-
-
-def size_text(size: int) -> str:
-    """Return a size in bytes as the file writes it, in the largest unit that has it whole."""
-    unit = next(unit for unit, length in _BYTES.items() if size % length == 0)
-    return f"{size // _BYTES[unit]}{unit}"
-
-
-def parse_share(value: object) -> float:
-    """Parse a percentage from 0 % to 100 %: `"30%"` is 0.3."""
-    if isinstance(value, float):
-        share = value
-    else:
-        found = (
-            re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", value)
-            if isinstance(value, str)
-            else None
-        )
-        if found is None:
-            raise problem('must be a percentage such as "30%"')
-        share = float(found[1]) / 100
-    if not 0 <= share <= 1:
-        raise problem('must be from "0%" to "100%"')
-    return share
-
-
-def share_text(share: float) -> str:
-    """Return a share as the file writes it, in percent."""
-    return f"{round(share * 100, 3):g}%"
-
-
 def from_text(
     parse: _Function, write: _Function, schema: dict[str, Any]
 ) -> tuple[Any, ...]:
@@ -218,18 +132,6 @@ def from_text(
         PlainSerializer(write, return_type=str),
         WithJsonSchema({"type": "string", **schema}),
     )
-
-
-Duration = Annotated[
-    timedelta, *from_text(parse_duration, duration_text, {"pattern": r"^[0-9]+[smhd]$"})
-]
-Size = Annotated[
-    int,
-    *from_text(parse_size, size_text, {"pattern": r"^[0-9]+ ?([kKMG]B|[KMG]iB|B)$"}),
-]
-Share = Annotated[
-    float, *from_text(parse_share, share_text, {"pattern": r"^[0-9]+(\.[0-9]+)? ?%$"})
-]
 
 
 # Times and zones.
@@ -352,14 +254,11 @@ Cron = Annotated[str, *from_text(_cron, str, {})]
 
 def parse_address(value: object) -> str:
     """Return a calendar address in lower case and without `mailto:`, as it is compared."""
-    address = (
-        require_text(value, "room@example.com").strip().lower().removeprefix("mailto:")
-    )
+    written = require_text(value, "room@example.com")
+    address = written.strip().lower().removeprefix("mailto:")
     # Not only mail addresses: a calendar user may be urn:uuid:… or an X.500 path (RFC 5545 section 3.3.3).
-    if (
-        not re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address)
-        or not address.isprintable()
-    ):
+    is_address = re.fullmatch(r"[^\s@]+@[^\s@]+|urn:\S+|/\S.*", address)
+    if not is_address or not address.isprintable():
         raise problem("must be an address such as room@example.com")
     return address
 
@@ -497,18 +396,21 @@ FilePath = Annotated[Path, *from_text(_path, str, {})]
 def _state_url(value: object, info: ValidationInfo) -> str:
     url = require_printable(require_text(value, "sqlite:///state.db"))
     scheme, separator, rest = url.partition("://")
-    if scheme.partition("+")[0] in {"postgresql", "postgres"}:
+    dialect, _, _ = scheme.partition("+")
+    if dialect in {"postgresql", "postgres"}:
         raise problem("postgresql is not yet available; use sqlite:///state.db")
-    if scheme != "sqlite" or not separator or not rest.startswith("/") or "?" in rest:
+    is_file = separator and rest.startswith("/") and "?" not in rest
+    if scheme != "sqlite" or not is_file:
         raise problem("must be sqlite:///FILE, such as sqlite:///state.db")
     name = rest.removeprefix("/")
     if name in {"", ":memory:"} or name.startswith("file:"):
         raise problem(
             "must name a file, because what is booked must be known after a restart"
         )
-    if sentence := path_problem(name, directory_of(info) / name):
+    path = directory_of(info) / name
+    if sentence := path_problem(name, path):
         raise problem(sentence)
-    return f"sqlite:///{directory_of(info) / name}"
+    return f"sqlite:///{path}"
 
 
 StateUrl = Annotated[str, *from_text(_state_url, str, {"pattern": "^sqlite:///."})]
