@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit codes out; what commands do is elsewhere.
+"""The commands: arguments in, exit codes out; what they do is elsewhere, and what their arguments mean too.
 
 Results go to standard output, logs and problems to standard error.
 Modules are imported where they are needed, so that `syncd --version` starts fast.
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd import __version__, early, streams
+from syncd import __version__, arguments, early, streams
+from syncd.arguments import JsonOption, SourceOption
 from syncd.exits import Exit, told_to_people
 
 if TYPE_CHECKING:
     from syncd.config import Config
-    from syncd.core.booking import Booking
-    from syncd.core.resolve import Verdict
     from syncd.views.console import Tables
 
 
@@ -33,14 +32,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it draws would not pass the door of syncd.streams
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print a JSON document instead of tables.")
-]
-SourceOption = Annotated[
-    list[str] | None,
-    typer.Option("--source", metavar="NAME", help="Only this source; may be repeated."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -96,7 +87,7 @@ def once(
     from syncd.views.progress import ProgressBar
 
     config = _load(context)
-    only = _known_sources(config, source)
+    only = arguments.known_sources(config, source)
     with (
         Stop().on_signals() as stop,
         ProgressBar(shown=not as_json) as progress,
@@ -128,19 +119,17 @@ def plan(
 
     config = _load(context)
     with service(config, owner=False) as parts:
-        preview = parts.reconciler.previewer.preview(
-            only=_known_sources(config, source)
-        )
+        only = arguments.known_sources(config, source)
+        preview = parts.reconciler.previewer.preview(only=only)
     if as_json:
         reservation = config.reservation
-        streams.say_json(
-            documents.plan_document(
-                preview.plan,
-                instance=reservation.instance,
-                marker=reservation.marker,
-                oddities=preview.oddities,
-            )
+        document = documents.plan_document(
+            preview.plan,
+            instance=reservation.instance,
+            marker=reservation.marker,
+            oddities=preview.oddities,
         )
+        streams.say_json(document)
     else:
         _tables(config).plan(preview)
     if preview.plan.writes:
@@ -256,126 +245,36 @@ def resolve(
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.core.resolve import Decision, full_name, resolvable
 
-    verdict = _verdict(adopt, retry=retry, drop=drop)
-    _require_one_aim(key, every, source, adopt)
-    state = None if every is None else _open_state(every)
+    verdict = arguments.verdict_of(adopt, retry=retry, drop=drop)
+    arguments.require_one_aim(key, every, source, adopt)
+    state = None if every is None else arguments.open_state(every)
     config = _load(context)
     with open_ledger(config, owner=False) as ledger:
-        open_ones = [
-            booking for booking in ledger.bookings.current() if resolvable(booking)
-        ]
+        current = ledger.bookings.current()
+        open_ones = [booking for booking in current if resolvable(booking)]
         if state is None:
-            meant = [_one_meant(key or "", open_ones)]
-            told = full_name(meant[0])
+            one = arguments.one_meant(key or "", open_ones)
+            meant = [one]
+            told = full_name(one)
         else:
-            if source is not None:
-                _require_known(
-                    source,
-                    {s.name for s in config.sources} | {b.source for b in open_ones},
-                )
-            meant = _all_meant(state, source, open_ones)
-            words = _words_for(state, source)
+            if source is None:
+                words = state.words
+                meant = arguments.all_meant(state, open_ones)
+            else:
+                words = f"{state.words} in source {source}"
+                meant = arguments.all_meant_in(source, state, open_ones, config)
             if not meant:
                 streams.say(f"No booking is {words}, so there is nothing to resolve.")
                 return
             noun = "bookings" if len(meant) > 1 else "booking"
             told = f"{len(meant)} {noun} {words}"
-        by, at = who(), utc_now()
-        ledger.people.decide(
-            *(Decision(booking.row, verdict, adopt, by, at) for booking in meant)
-        )
+        by = who()
+        at = utc_now()
+        decisions = [Decision(booking.row, verdict, adopt, by, at) for booking in meant]
+        ledger.people.decide(*decisions)
     streams.say(
         f"Recorded for {told}: {verdict}; the next cycle looks at the API and carries it out."
     )
-
-
-def _verdict(adopt: str | None, *, retry: bool, drop: bool) -> Verdict:
-    """Return the one verdict that was chosen; raises `typer.BadParameter`."""
-    from syncd.core.resolve import Verdict
-
-    options = {Verdict.ADOPT: adopt, Verdict.RETRY: retry, Verdict.DROP: drop}
-    chosen = [verdict for verdict, given in options.items() if given]
-    if len(chosen) != 1:
-        raise typer.BadParameter(
-            "give one of --adopt RESERVATION_ID, --retry and --drop"
-        )
-    return chosen[0]
-
-
-def _require_one_aim(
-    key: str | None, every: str | None, source: str | None, adopt: str | None
-) -> None:
-    """Raise `typer.BadParameter` unless either a KEY or --all is given, with what goes with it."""
-    if (key is None) == (every is None):
-        raise typer.BadParameter("give either a KEY or --all STATE")
-    if every is None and source is not None:
-        raise typer.BadParameter(
-            "--source goes with --all STATE; a KEY means one booking by itself"
-        )
-    if every is not None and adopt:
-        raise typer.BadParameter(
-            "--adopt takes one reservation for one booking, so give its KEY, not --all"
-        )
-
-
-def _open_state(said: str) -> str:
-    """Return the STATE of `resolve --all`, also said with a blank or a hyphen in it."""
-    from syncd.core.resolve import Open
-
-    states = [state.value for state in Open]
-    word = said.strip().lower().replace(" ", "_").replace("-", "_")
-    if word not in states:
-        raise typer.BadParameter(
-            f"{said!r} is no state to resolve; the states are {', '.join(states)}",
-            param_hint="--all",
-        )
-    return word
-
-
-def _one_meant(key: str, open_ones: list[Booking]) -> Booking:
-    """Return the one open booking that a KEY means; else say what there is, and leave."""
-    from syncd.core.resolve import full_name, named
-
-    meant = named(key, open_ones)
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        streams.complain(f"{key!r} means several bookings; give one of:")
-    elif open_ones:
-        streams.complain(f"Nothing open has the key {key!r}. What is open:")
-    else:
-        streams.complain(
-            f"Nothing open has the key {key!r}. Nothing is in doubt, refused, released, dropped or vanished."
-        )
-    for booking in meant or open_ones:
-        streams.complain(f"  {full_name(booking)}")
-    raise typer.Exit(Exit.ATTENTION)
-
-
-def _all_meant(
-    state: str, source: str | None, open_ones: list[Booking]
-) -> list[Booking]:
-    """Return the bookings that are open as a state says, of all sources or of one."""
-    from syncd.core.resolve import open_as
-
-    meant = [booking for booking in open_ones if open_as(booking) == state]
-    if source is None:
-        return meant
-    return [booking for booking in meant if booking.source == source]
-
-
-def _words_for(state: str, source: str | None) -> str:
-    words = state.replace("_", " ")
-    return words if source is None else f"{words} in source {source}"
-
-
-def _require_known(name: str, known: set[str]) -> None:
-    """Raise `typer.BadParameter` for a source that there is not."""
-    if name not in known:
-        names = ", ".join(sorted(known)) or "none"
-        raise typer.BadParameter(
-            f"there is no source {name!r}; known: {names}", param_hint="--source"
-        )
 
 
 @app.command()
@@ -519,14 +418,6 @@ def _load(context: typer.Context) -> Config:
         )
     log.configure(config.log.format, level)
     return config
-
-
-def _known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] | None:
-    """Return the sources to read; None means all."""
-    known = {source.name for source in config.sources}
-    for name in names or ():
-        _require_known(name, known)
-    return tuple(names) if names else None
 
 
 def _tables(config: Config) -> Tables:

@@ -1,0 +1,132 @@
+"""The arguments of commands: what they mean, or a sentence that says why they mean nothing.
+
+Whatever stands on a command line is judged here; what a command then does is elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd import streams
+from syncd.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from syncd.config import Config
+    from syncd.core.booking import Booking
+    from syncd.core.resolve import Open, Verdict
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a JSON document instead of tables.")
+]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="NAME", help="Only this source; may be repeated."),
+]
+
+
+def known_sources(config: Config, names: list[str] | None) -> tuple[str, ...] | None:
+    """Return the sources to read, None for all; raises `typer.BadParameter` for one that there is not."""
+    if not names:
+        return None
+    known = {source.name for source in config.sources}
+    for name in names:
+        _require_known(name, known)
+    return tuple(names)
+
+
+def verdict_of(adopt: str | None, *, retry: bool, drop: bool) -> Verdict:
+    """Return the one verdict that was chosen; raises `typer.BadParameter`."""
+    from syncd.core.resolve import Verdict
+
+    options = {Verdict.ADOPT: adopt, Verdict.RETRY: retry, Verdict.DROP: drop}
+    chosen = [verdict for verdict, given in options.items() if given]
+    if len(chosen) != 1:
+        raise typer.BadParameter(
+            "give one of --adopt RESERVATION_ID, --retry and --drop"
+        )
+    return chosen[0]
+
+
+def require_one_aim(
+    key: str | None, every: str | None, source: str | None, adopt: str | None
+) -> None:
+    """Raise `typer.BadParameter` unless either a KEY or --all is given, with what goes with it."""
+    if (key is None) == (every is None):
+        raise typer.BadParameter("give either a KEY or --all STATE")
+    if every is None and source is not None:
+        raise typer.BadParameter(
+            "--source goes with --all STATE; a KEY means one booking by itself"
+        )
+    if every is not None and adopt:
+        raise typer.BadParameter(
+            "--adopt takes one reservation for one booking, so give its KEY, not --all"
+        )
+
+
+def open_state(said: str) -> Open:
+    """Return the STATE of `resolve --all`, also said with a blank or a hyphen in it."""
+    from syncd.core.resolve import Open
+
+    word = said.strip().lower().replace(" ", "_").replace("-", "_")
+    try:
+        return Open(word)
+    except ValueError:
+        states = ", ".join(Open)
+        raise typer.BadParameter(
+            f"{said!r} is no state to resolve; the states are {states}",
+            param_hint="--all",
+        ) from None
+
+
+def one_meant(key: str, open_ones: list[Booking]) -> Booking:
+    """Return the one open booking that a KEY means; else say what there is, and leave."""
+    from syncd.core.resolve import full_name, named
+
+    meant = named(key, open_ones)
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        streams.complain(f"{key!r} means several bookings; give one of:")
+    elif open_ones:
+        streams.complain(f"Nothing open has the key {key!r}. What is open:")
+    else:
+        streams.complain(
+            f"Nothing open has the key {key!r}. Nothing is in doubt, refused, released, dropped or vanished."
+        )
+    for booking in meant or open_ones:
+        streams.complain(f"  {full_name(booking)}")
+    raise typer.Exit(Exit.ATTENTION)
+
+
+def all_meant(state: Open, open_ones: Iterable[Booking]) -> list[Booking]:
+    """Return the bookings that are open as a STATE says."""
+    from syncd.core.resolve import open_as
+
+    return [booking for booking in open_ones if open_as(booking) is state]
+
+
+def all_meant_in(
+    source: str, state: Open, open_ones: list[Booking], config: Config
+) -> list[Booking]:
+    """Return the bookings of a source that are open as a STATE says.
+
+    Raises `typer.BadParameter` for a source that is not configured and has no open booking.
+    """
+    known = {configured.name for configured in config.sources}
+    known.update(booking.source for booking in open_ones)
+    _require_known(source, known)
+    of_source = [booking for booking in open_ones if booking.source == source]
+    return all_meant(state, of_source)
+
+
+def _require_known(name: str, known: Collection[str]) -> None:
+    """Raise `typer.BadParameter` for a source that there is not."""
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise typer.BadParameter(
+            f"there is no source {name!r}; known: {names}", param_hint="--source"
+        )
