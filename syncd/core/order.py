@@ -14,56 +14,79 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.meeting import Meeting
-from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
+_Pair: TypeAlias = tuple[int, int]  # the indices of a first and a second
+
+_Start: TypeAlias = tuple[datetime, int, int]
+"""The start of a spec, whether it is one of these (0) or of those (1), and its index there."""
+
 
 def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return all changes in the order in which they are made or, where nothing is sent, shown."""
-    by_kind: defaultdict[type, list[Change]] = defaultdict(list)
+    updates: list[Update] = []
+    creates: list[Create] = []
+    others: defaultdict[type, list[Change]] = defaultdict(list)
     for change in sorted(changes, key=_position):
-        by_kind[type(change)].append(change)
-    updates = [change for change in by_kind[Update] if isinstance(change, Update)]
-    creates = [change for change in by_kind[Create] if isinstance(change, Create)]
-    seniority = _topological(len(creates), _created_first(creates))
+        if isinstance(change, Update):
+            updates.append(change)
+        elif isinstance(change, Create):
+            creates.append(change)
+        else:
+            others[type(change)].append(change)
     return (
-        *by_kind[Cancel],
+        *others[Cancel],
         *_with_vacating(updates),
-        *(creates[index] for index, _ in seniority),
-        *by_kind[Hold],
-        *by_kind[Wait],
-        *by_kind[Skip],
+        *_by_seniority(creates),
+        *others[Hold],
+        *others[Wait],
+        *others[Skip],
     )
 
 
-def _position(change: Change) -> tuple[datetime, str, str, str, str, str, str]:
-    told = ""  # of several events without UID nothing else differs
+def _position(change: Change) -> tuple[object, ...]:
+    """Return what sorts changes of one kind: the nearest first, and otherwise in a fixed order."""
+    told = ""
     match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            key, start, room = meeting.key, meeting.spec.start, meeting.spec.room_id
-        case Cancel(booking=booking) | Hold(booking=booking):
-            key, start, room = booking.key, booking.spec.start, booking.room_id
+        case Create() | Update() | Wait():
+            meeting = change.meeting
+            key = meeting.key
+            start = meeting.spec.start
+            room_id = meeting.spec.room_id
+        case Cancel() | Hold():
+            booking = change.booking
+            key = booking.key
+            start = booking.spec.start
+            room_id = booking.room_id
         case Skip():
-            key, room = change.key, change.room_id
-            start = change.span.start if change.span else _NEVER
+            key = change.key
+            room_id = change.room_id
+            start = _NEVER
+            if change.span is not None:
+                start = change.span.start
+            # Of several events without UID nothing else differs.
             told = f"{change.source} {change.detail}"
-    return (start, *_text(key), room or "", change.reason.value, told)
-
-
-def _text(key: OccurrenceKey) -> tuple[str, str, str]:
-    return (key.scope, key.uid, key.recurrence_id or "")
+    return (
+        start,
+        key.scope,
+        key.uid,
+        key.recurrence_id or "",
+        room_id or "",
+        change.reason.value,
+        told,
+    )
 
 
 def _with_vacating(updates: Sequence[Update]) -> Iterator[Update]:
     """Yield the updates in order, each with the bookings that vacate their rooms just before it."""
-    for index, broken in _topological(
-        len(updates), _leaves_before_it_is_taken(updates)
-    ):
+    before = _leaves_before_it_is_taken(updates)
+    for index, broken in _topological(len(updates), before):
         update = updates[index]
         if broken:
             vacating = tuple(updates[i].booking for i in broken)
@@ -71,8 +94,15 @@ def _with_vacating(updates: Sequence[Update]) -> Iterator[Update]:
         yield update
 
 
+def _by_seniority(creates: Sequence[Create]) -> Iterator[Create]:
+    """Yield the creates in order."""
+    before = _created_first(creates)
+    for index, _ in _topological(len(creates), before):
+        yield creates[index]
+
+
 def _topological(
-    count: int, before: Iterable[tuple[int, int]]
+    count: int, before: Iterable[_Pair]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield the indices below `count` with each `(first, second)` of `before` obeyed, else in their order.
 
@@ -102,9 +132,11 @@ def _topological(
 
     while len(done) < count:
         while not ready:
-            rest = next(i for i in range(rest, count) if i not in done)
-            broken.append(_earliest_of_circle(rest, preceding, passed))
-            pass_by(broken[-1])
+            while rest in done:
+                rest += 1
+            vacating = _earliest_of_circle(rest, preceding, passed)
+            broken.append(vacating)
+            pass_by(vacating)
         index = heapq.heappop(ready)
         done.add(index)
         yield index, tuple(broken)
@@ -117,14 +149,17 @@ def _earliest_of_circle(
     index: int, preceding: Mapping[int, set[int]], passed: set[int]
 ) -> int:
     """Return the earliest index of a circle that an index waits for, going backwards until one repeats."""
-    path: dict[int, int] = {}
-    while index not in path:
-        path[index] = len(path)
+    path: list[int] = []
+    visited: set[int] = set()
+    while index not in visited:
+        path.append(index)
+        visited.add(index)
         index = min(preceding[index] - passed)
-    return min(item for item, place in path.items() if place >= path[index])
+    circle = path[path.index(index) :]
+    return min(circle)
 
 
-def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int, int]]:
+def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterator[_Pair]:
     """Yield the pairs of updates of which the first leaves a slot that the second enters."""
     left = [update.booking.spec for update in updates]
     entered = [update.meeting.spec for update in updates]
@@ -133,40 +168,58 @@ def _leaves_before_it_is_taken(updates: Sequence[Update]) -> Iterable[tuple[int,
             yield leaving, entering
 
 
-def _created_first(creates: Sequence[Create]) -> Iterable[tuple[int, int]]:
+def _created_first(creates: Sequence[Create]) -> Iterator[_Pair]:
     """Yield the pairs of creates that want one slot, in the order of CREATED, then of the UID."""
     specs = [create.meeting.spec for create in creates]
     for one, other in _overlapping(specs, specs):
-        if one != other and _seniority(creates[one].meeting) < _seniority(
-            creates[other].meeting
-        ):
+        if one == other:
+            continue
+        seniority = _seniority(creates[one].meeting)
+        if seniority < _seniority(creates[other].meeting):
             yield one, other
 
 
-def _seniority(meeting: Meeting) -> tuple[datetime, tuple[str, str, str]]:
+def _seniority(meeting: Meeting) -> tuple[object, ...]:
+    """Return what sorts meetings that want one slot: the one that was made first comes first."""
     key = meeting.key
     return (
         meeting.occurrence.created or _NEVER,
-        (key.uid, key.recurrence_id or "", key.scope),
+        key.uid,
+        key.recurrence_id or "",
+        key.scope,
     )
 
 
 def _overlapping(
     these: Sequence[ReservationSpec], those: Sequence[ReservationSpec]
-) -> Iterable[tuple[int, int]]:
+) -> Iterator[_Pair]:
     """Yield the index pairs of specs in one room that share time, by a sweep over the starts."""
-    rooms: defaultdict[str, list[tuple[datetime, int, int]]] = defaultdict(list)
+    starts_by_room: defaultdict[str, list[_Start]] = defaultdict(list)
     for side, specs in enumerate((these, those)):
         for index, spec in enumerate(specs):
             if spec.room_id is not None:
-                rooms[spec.room_id].append((spec.start, side, index))
-    for entries in rooms.values():
-        running: tuple[list[int], list[int]] = ([], [])
-        for start, side, index in sorted(entries):
-            for each, specs in ((0, these), (1, those)):
-                running[each][:] = [i for i in running[each] if specs[i].end > start]
-            if side == 0:
-                yield from ((index, other) for other in running[1])
-            else:
-                yield from ((other, index) for other in running[0])
-            running[side].append(index)
+                start = (spec.start, side, index)
+                starts_by_room[spec.room_id].append(start)
+    for starts in starts_by_room.values():
+        yield from _overlapping_in_a_room(sorted(starts), these, those)
+
+
+def _overlapping_in_a_room(
+    starts: Iterable[_Start],
+    these: Sequence[ReservationSpec],
+    those: Sequence[ReservationSpec],
+) -> Iterator[_Pair]:
+    """Yield the index pairs of specs that share time, by the starts of those in one room in order."""
+    running_these: list[int] = []
+    running_those: list[int] = []
+    for start, side, index in starts:
+        running_these = [i for i in running_these if these[i].end > start]
+        running_those = [i for i in running_those if those[i].end > start]
+        if side == 0:
+            for other in running_those:
+                yield index, other
+            running_these.append(index)
+        else:
+            for other in running_these:
+                yield other, index
+            running_those.append(index)
