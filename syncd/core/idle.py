@@ -32,16 +32,11 @@ def at_rest(
 ) -> dict[str, Rest]:
     """Return the UIDs that need no look for a while, each with how it rests.
 
-    `bookings` are the current ones after the plan, `wishes` are new records.
+    `bookings` are the current ones after the plan, `wishes` are new records, and `seen` has all occurrences
+    with what was made of them.
     A UID rests if nothing is done or noted about it, and each of its bookings has its occurrence in all the
     sources that ever showed it.
     """
-    noted = (*draft.amended.values(), *draft.closed, *wishes)
-    restless = {booking.key.uid for booking in noted}
-    restless |= {uid_of(change) for change in draft.changes if not _lasts(change, seen)}
-    restless |= {
-        b.key.uid for b in bookings if _needs_a_look(b) or not _is_wanted(b, seen)
-    }
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
         found[booking.key.uid].add_booking(booking)
@@ -49,28 +44,40 @@ def at_rest(
         if isinstance(change, Skip):
             found[uid_of(change)].skipped += 1
     for key, (witnessed, result) in seen.items():
-        found[key.uid].moments += (
-            *_turns(witnessed.occurrence, result, policy),
-            *witnessed.ends,
-        )
-    return {
-        uid: gathered.rest(now)
-        for uid, gathered in found.items()
-        if uid not in restless
-    }
+        moments = found[key.uid].moments
+        moments += _turns(witnessed.occurrence, result, policy)
+        moments += witnessed.ends
+    restless = _restless(draft, wishes, bookings, seen)
+    resting: dict[str, Rest] = {}
+    for uid, gathered in found.items():
+        if uid not in restless:
+            resting[uid] = gathered.rest(now)
+    return resting
+
+
+def _restless(
+    draft: Draft, wishes: Iterable[Booking], bookings: Iterable[Booking], seen: Seen
+) -> set[str]:
+    """Return the UIDs about which something is done, noted or open."""
+    noted = (*draft.amended.values(), *draft.closed, *wishes)
+    restless = {booking.key.uid for booking in noted}
+    for change in draft.changes:
+        if not _lasts(change, seen):
+            restless.add(uid_of(change))
+    for booking in bookings:
+        if _needs_a_look(booking) or not _is_wanted(booking, seen):
+            restless.add(booking.key.uid)
+    return restless
 
 
 def _lasts(change: Change, seen: Seen) -> bool:
     """Tell whether a change is said again and again until its time comes, and needs nobody."""
-    match change:
-        case Wait(reason=reason):
-            return reason is Reason.TOO_EARLY
-        case Skip(key=key, needs_person=needs_person):
-            return (
-                key in seen and isinstance(seen[key][1], Skipped) and not needs_person
-            )
-        case _:
-            return False
+    if isinstance(change, Wait):
+        return change.reason is Reason.TOO_EARLY
+    if not isinstance(change, Skip) or change.key not in seen:
+        return False
+    _, mapped = seen[change.key]
+    return isinstance(mapped, Skipped) and not change.needs_person
 
 
 def _needs_a_look(booking: Booking) -> bool:
@@ -79,11 +86,15 @@ def _needs_a_look(booking: Booking) -> bool:
 
 
 def _is_wanted(booking: Booking, seen: Seen) -> bool:
+    """Tell whether the occurrence of a booking asks for it in all the sources that showed it before."""
     known = seen.get(booking.key)
-    if known is None or known[0].occurrence.cancelled or isinstance(known[1], Skipped):
+    if known is None:
+        return False
+    witnessed, mapped = known
+    if witnessed.occurrence.cancelled or isinstance(mapped, Skipped):
         return False
     # What a source means that showed it before and does not now depends on all that this source shows.
-    return set(booking.witnesses) <= set(known[0].witnesses)
+    return set(booking.witnesses) <= set(witnessed.witnesses)
 
 
 def _turns(
@@ -94,7 +105,8 @@ def _turns(
     spans = [extent_of(occurrence)] if isinstance(result, Skipped) else result.specs
     for span in spans:
         # A moment later, because the horizon does not include its end.
-        yield from (span.start - horizon + _A_MOMENT, span.end)
+        yield span.start - horizon + _A_MOMENT
+        yield span.end
         if policy.advance is not None:
             yield span.start - policy.advance
 
@@ -114,5 +126,7 @@ class _Gathered:
 
     def rest(self, now: datetime) -> Rest:
         """Return how it rests: until the first of its moments."""
-        until = min((moment for moment in self.moments if moment > now), default=None)
-        return Rest(until, self.skipped, is_empty=not (self.is_booked or self.skipped))
+        to_come = [moment for moment in self.moments if moment > now]
+        until = min(to_come, default=None)
+        is_empty = not self.is_booked and not self.skipped
+        return Rest(until, self.skipped, is_empty)

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from syncd.core.booking import HOLDING_STATES, Booking
 from syncd.core.changes import Renamed
@@ -33,6 +34,9 @@ _ELSEWHERE = frozenset({Reason.SOURCE_EMPTY, Reason.FILE_MISSING, Reason.FILE_GO
 """Reasons why a person has to look, or time has to pass, before a meeting counts as gone.
 
 One that shows up meanwhile and looks the same is that meeting."""
+
+_Looks: TypeAlias = tuple[object, ...]
+"""Times, room, topic and creator of a meeting."""
 
 
 class Rekeying:
@@ -62,16 +66,13 @@ class Rekeying:
         followed = exchanged(self._current, self._meetings, stays)
         moving = [booking for booking in self._bookings() if booking.row in followed]
         for booking in moving:
-            self._current[booking.key].remove(booking)
-            if not self._current[booking.key]:
+            of_key = self._current[booking.key]
+            of_key.remove(booking)
+            if not of_key:
                 del self._current[booking.key]
         for booking in moving:
             meeting = followed[booking.row]
-            self._take_in(
-                replace(
-                    booking.shown_by(meeting), key=meeting.key, missed=0, missed_in=""
-                )
-            )
+            self._take_in(booking.shown_by(meeting), meeting.key)
 
     def follow_moved_keys(
         self,
@@ -86,35 +87,38 @@ class Rekeying:
         `judge` says what the absence of an occurrence proves; `resting_uids` counts the UIDs of each source
         that have bookings and are not planned.
         """
-        bookings = list(self._bookings())
-        lost = {
-            booking.row: booking for booking in bookings if booking.key not in settled
-        }
+        lost: dict[int, Booking] = {}
+        known: defaultdict[str, set[str]] = defaultdict(set)
+        for booking in self._bookings():
+            known[booking.source].add(booking.key.uid)
+            if booking.key not in settled:
+                lost[booking.row] = booking
         fresh: list[Meeting] = []
         for key, meetings in self._meetings.items():
             if key not in self._current and key not in doubtful:
                 fresh += meetings
-        known: defaultdict[str, set[str]] = defaultdict(set)
-        for booking in bookings:
-            known[booking.source].add(booking.key.uid)
         renamed: defaultdict[str, set[str]] = defaultdict(set)
-        for row, key in moved_keys(lost.values(), fresh, judge).items():
+        moves = moved_keys(lost.values(), fresh, judge)
+        for row, key in moves.items():
             booking = lost[row]
             self._current[booking.key].remove(booking)
-            self._take_in(replace(booking, key=key, missed=0, missed_in=""))
+            self._take_in(booking, key)
             if key.uid != booking.key.uid:
                 renamed[booking.source].add(booking.key.uid)
-        self.renamed = tuple(
-            Renamed(source, len(uids), len(known[source]) + resting_uids.get(source, 0))
-            for source, uids in sorted(renamed.items())
-        )
+        told: list[Renamed] = []
+        for source, uids in sorted(renamed.items()):
+            all_uids = len(known[source]) + resting_uids.get(source, 0)
+            told.append(Renamed(source, len(uids), all_uids))
+        self.renamed = tuple(told)
 
     def _bookings(self) -> Iterator[Booking]:
         for booked in self._current.values():
             yield from booked
 
-    def _take_in(self, moved: Booking) -> None:
-        self._current.setdefault(moved.key, []).append(moved)
+    def _take_in(self, booking: Booking, key: OccurrenceKey) -> None:
+        """Give a booking a key; that its meeting was missing under the former one counts no more."""
+        moved = replace(booking, key=key, missed=0, missed_in="")
+        self._current.setdefault(key, []).append(moved)
         self._draft.amend(moved)
         self.count += 1
 
@@ -148,7 +152,8 @@ class _Pair:
         """Return what sorts the likeliest pair first."""
         booking = self.booking
         holds_none = booking.state not in HOLDING_STATES
-        return (holds_none, self.distance, booking.spec.start, booking.row, self.index)
+        start = booking.spec.start
+        return (holds_none, self.distance, start, booking.row, self.index)
 
 
 class _Candidates:
@@ -157,7 +162,7 @@ class _Candidates:
     def __init__(self, fresh: Sequence[Meeting]) -> None:
         self._fresh = fresh
         self._by_uid: defaultdict[str, list[int]] = defaultdict(list)
-        self._by_content: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+        self._by_content: defaultdict[_Looks, list[int]] = defaultdict(list)
         for index, meeting in enumerate(fresh):
             self._by_uid[meeting.key.uid].append(index)
             self._by_content[_looks(meeting.spec)].append(index)
@@ -166,31 +171,38 @@ class _Candidates:
         self, booking: Booking, judge: Callable[[Booking], Absence]
     ) -> Iterator[_Pair]:
         """Yield the pairs that the evidence about a booking allows: of the same UID, of the same content."""
+        fresh = self._fresh
         same_uid = self._by_uid.get(booking.key.uid, ())
-        same_event = [i for i in same_uid if _is_same_event(booking, self._fresh[i])]
+        same_event = [i for i in same_uid if _is_same_event(booking, fresh[i])]
         same_content = self._by_content.get(_looks(booking.spec), ())
         if not same_event and not same_content:
             return
         judged = judge(booking)
-        is_gone = judged.evidence in AT_ONCE
-        if is_gone:
+        if judged.evidence in AT_ONCE:
             yield from self._near(booking, same_event)
-        may_be_renamed = (
-            is_gone or bool(judged.counted_in) or judged.reason in _ELSEWHERE
-        )
-        source_renamed = judged.reason is Reason.SOURCE_REMOVED
+        uid_may_be_new = _may_be_renamed(judged)
+        source_is_new = judged.reason is Reason.SOURCE_REMOVED
         for index in same_content:
-            meeting = self._fresh[index]
-            of_its_source = may_be_renamed and booking.source in meeting.witnesses
-            of_its_uid = source_renamed and booking.key.uid == meeting.key.uid
-            if of_its_source or of_its_uid:
+            meeting = fresh[index]
+            in_its_source = uid_may_be_new and booking.source in meeting.witnesses
+            of_its_uid = source_is_new and booking.key.uid == meeting.key.uid
+            if in_its_source or of_its_uid:
                 yield _Pair(booking, index, timedelta())
 
     def _near(self, booking: Booking, indices: Iterable[int]) -> Iterator[_Pair]:
+        """Yield the pairs with those meetings that are not too far away to be the same."""
+        start = booking.spec.start
         for index in indices:
-            distance = abs(booking.spec.start - self._fresh[index].spec.start)
+            distance = abs(start - self._fresh[index].spec.start)
             if distance <= FARTHEST:
                 yield _Pair(booking, index, distance)
+
+
+def _may_be_renamed(judged: Absence) -> bool:
+    """Tell whether a meeting that looks the same under another UID may be the one that is absent."""
+    if judged.evidence in AT_ONCE or judged.reason in _ELSEWHERE:
+        return True
+    return bool(judged.counted_in)  # more readings without the event are needed
 
 
 def _assign(
@@ -201,12 +213,15 @@ def _assign(
     taken: set[int] = set()
     places: set[tuple[OccurrenceKey, str | None]] = set()
     for pair in sorted(pairs, key=_Pair.likelihood):
-        row, key = pair.booking.row, fresh[pair.index].key
-        # Until it is changed a booking stays in its room, and a key has one booking in a room.
-        place = (key, pair.booking.room_id)
-        if row in keys or pair.index in taken or place in places:
+        booking = pair.booking
+        if booking.row in keys or pair.index in taken:
             continue
-        keys[row] = key
+        # Until it is changed a booking stays in its room, and a key has one booking in a room.
+        key = fresh[pair.index].key
+        place = (key, booking.room_id)
+        if place in places:
+            continue
+        keys[booking.row] = key
         taken.add(pair.index)
         places.add(place)
     return keys
@@ -214,9 +229,11 @@ def _assign(
 
 def _is_same_event(booking: Booking, meeting: Meeting) -> bool:
     """Tell whether one UID means one event: in one scope, or in the source whose `uid_scope` was changed."""
-    return booking.key.scope == meeting.key.scope or booking.source in meeting.witnesses
+    if booking.key.scope == meeting.key.scope:
+        return True
+    return booking.source in meeting.witnesses
 
 
-def _looks(spec: ReservationSpec) -> tuple[object, ...]:
+def _looks(spec: ReservationSpec) -> _Looks:
     """Return what two copies of one meeting share, whatever their UIDs."""
     return (spec.start, spec.end, spec.room_id, spec.topic, spec.creator)

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
+from typing import TypeAlias
 
 from syncd.core.booking import Booking
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 
-# UID and original start: the same event whatever its scope.
-_Event = tuple[str, str | None]
-_Looks = tuple[datetime, datetime, str]
+_Event: TypeAlias = tuple[str, str | None]
+"""UID and original start: the same event whatever its scope."""
+
+_Moves: TypeAlias = dict[int, tuple[Booking, Meeting]]
+"""The bookings that follow a meeting, by row, each with that meeting."""
 
 
 @dataclass(slots=True)
@@ -42,32 +44,37 @@ def exchanged(
     events that were edited meanwhile went there too.
     """
     keys = {*current, *meetings}
-    if len({key.scope for key in keys}) < 2:
+    scopes = {key.scope for key in keys}
+    if len(scopes) < 2:
         return {}
     groups: defaultdict[_Event, list[OccurrenceKey]] = defaultdict(list)
     for key in sorted(keys):
         groups[key.uid, key.recurrence_id].append(key)
-    moves: dict[int, tuple[Booking, Meeting]] = {}
+    moves: _Moves = {}
     left: list[_Unmatched] = []
     stayed: Counter[str] = Counter()
     for group in groups.values():
         unmatched = _unmatched(group, current, meetings, stayed)
-        unmatched.bookings = [
-            booking for booking in unmatched.bookings if not stays(booking)
-        ]
         if len(group) > 1:
+            unmatched.bookings = [b for b in unmatched.bookings if not stays(b)]
             left.append(_match_alike(unmatched, moves))
     _match_those_that_go_along(left, moves, stayed)
-    return _without_collisions(moves, chain.from_iterable(current.values()))
+    bookings = chain.from_iterable(current.values())
+    return _without_collisions(moves, bookings)
 
 
 def looks_alike(spec: ReservationSpec, other: ReservationSpec) -> bool:
-    """Return whether two contents are those of one event, though rules of its source may differ."""
-    return _looks(spec) == _looks(other)
+    """Tell whether two contents are those of one event, though rules of its source may differ."""
+    same_time = spec.start == other.start and spec.end == other.end
+    return same_time and spec.topic == other.topic
 
 
-def _looks(spec: ReservationSpec) -> _Looks:
-    return spec.start, spec.end, spec.topic
+def _first_alike(meetings: Iterable[Meeting], booking: Booking) -> Meeting | None:
+    """Return the first meeting that looks like a booking; None if none does."""
+    for meeting in meetings:
+        if looks_alike(meeting.spec, booking.spec):
+            return meeting
+    return None
 
 
 def _unmatched(
@@ -76,11 +83,12 @@ def _unmatched(
     meetings: Mapping[OccurrenceKey, Sequence[Meeting]],
     stayed: Counter[str],
 ) -> _Unmatched:
+    """Return what no key of a group has in common; count in `stayed`, by scope, the bookings that match."""
     found = _Unmatched()
     for key in group:
         wanted = list(meetings.get(key, ()))
         for booking in current.get(key, ()):
-            own = next((m for m in wanted if looks_alike(m.spec, booking.spec)), None)
+            own = _first_alike(wanted, booking)
             if own is None:
                 found.bookings.append(booking)
             else:
@@ -90,13 +98,12 @@ def _unmatched(
     return found
 
 
-def _match_alike(
-    unmatched: _Unmatched, moves: dict[int, tuple[Booking, Meeting]]
-) -> _Unmatched:
+def _match_alike(unmatched: _Unmatched, moves: _Moves) -> _Unmatched:
     """Match what looks alike under another scope; return what is left."""
-    wanted, left = list(unmatched.meetings), _Unmatched()
+    wanted = list(unmatched.meetings)
+    left = _Unmatched()
     for booking in unmatched.bookings:
-        other = next((m for m in wanted if looks_alike(m.spec, booking.spec)), None)
+        other = _first_alike(wanted, booking)
         if other is None:
             left.bookings.append(booking)
         else:
@@ -107,17 +114,10 @@ def _match_alike(
 
 
 def _match_those_that_go_along(
-    left: Iterable[_Unmatched],
-    moves: dict[int, tuple[Booking, Meeting]],
-    stayed: Mapping[str, int],
+    left: Iterable[_Unmatched], moves: _Moves, stayed: Mapping[str, int]
 ) -> None:
-    went = Counter(
-        (booking.key.scope, meeting.key.scope) for booking, meeting in moves.values()
-    )
-    leads: dict[str, str] = {}
-    for (scope, other), count in went.most_common():
-        if count > stayed.get(scope, 0):
-            leads.setdefault(scope, other)
+    """Match the events that were edited meanwhile, where most of their scope went to another one."""
+    leads = _most_went_to(moves, stayed)
     for unmatched in left:
         wanted = list(unmatched.meetings)
         for booking in unmatched.bookings:
@@ -128,17 +128,30 @@ def _match_those_that_go_along(
                 moves[booking.row] = booking, there
 
 
+def _most_went_to(moves: _Moves, stayed: Mapping[str, int]) -> dict[str, str]:
+    """Return the scope to which more of another scope went than stayed there."""
+    went: Counter[tuple[str, str]] = Counter()
+    for booking, meeting in moves.values():
+        went[booking.key.scope, meeting.key.scope] += 1
+    leads: dict[str, str] = {}
+    for (scope, other), count in went.most_common():
+        if count > stayed.get(scope, 0):
+            leads.setdefault(scope, other)
+    return leads
+
+
 def _without_collisions(
-    moves: Mapping[int, tuple[Booking, Meeting]], bookings: Iterable[Booking]
+    moves: _Moves, bookings: Iterable[Booking]
 ) -> dict[int, Meeting]:
     """Return the moves after which each key has one booking in a room; the others are not made."""
     accepted = dict(moves)
     known = list(bookings)
     while True:
-        taken = {(b.key, b.room_id) for b in known if b.row not in accepted}
-        refused = []
+        stay = [booking for booking in known if booking.row not in accepted]
+        taken = {(booking.key, booking.room_id) for booking in stay}
+        refused: list[int] = []
         for row, (booking, meeting) in accepted.items():
-            place = meeting.key, booking.room_id
+            place = (meeting.key, booking.room_id)
             if place in taken:
                 refused.append(row)
             taken.add(place)
