@@ -18,10 +18,10 @@ def packed(raw_events: Sequence[RawEvent]) -> bytes:
     """
     texts: list[bytes] = []
     for event in raw_events:
-        texts.append(
-            b"%s %d %d\n" % (event.vcalendar.encode(), event.line, len(event.text))
-        )
-        texts.append(event.text)
+        text = event.text
+        vcalendar = event.vcalendar.encode()
+        texts.append(b"%s %d %d\n" % (vcalendar, event.line, len(text)))
+        texts.append(text)
     return zlib.compress(b"".join(texts), 1)
 
 
@@ -31,13 +31,18 @@ def unpacked(kept: bytes) -> tuple[RawEvent, ...]:
     found: list[RawEvent] = []
     place = 0
     while place < len(kept):
-        end = kept.index(b"\n", place)
-        calendar, line, length = kept[place:end].rsplit(b" ", 2)
-        context, _, number = calendar.decode().partition("+")
-        place = end + 1 + int(length)
-        found.append(
-            RawEvent(context, int(line), kept[end + 1 : place], int(number or 0))
+        head_end = kept.index(b"\n", place)
+        vcalendar, line, length = kept[place:head_end].rsplit(b" ", 2)
+        context, _, number = vcalendar.decode().partition("+")
+        start = head_end + 1
+        place = start + int(length)
+        event = RawEvent(
+            context=context,
+            line=int(line),
+            text=kept[start:place],
+            calendar=int(number or 0),
         )
+        found.append(event)
     return tuple(found)
 
 
@@ -51,10 +56,13 @@ def digest_of_events(raw_events: Sequence[RawEvent]) -> str:
 
 def same_events(kept: bytes | None, other: bytes) -> bool:
     """Tell whether two packed texts have the same events, wherever these stand in their documents."""
-    return kept is not None and _without_lines(kept) == _without_lines(other)
+    if kept is None:
+        return False
+    return _without_lines(kept) == _without_lines(other)
 
 
 def _without_lines(kept: bytes) -> list[tuple[str, bytes]]:
+    """Return of each packed event its VCALENDAR and its text."""
     return [(event.vcalendar, event.text) for event in unpacked(kept)]
 
 
@@ -65,8 +73,10 @@ def is_over(raw_events: Iterable[RawEvent], moment: datetime) -> bool:
 
 def earliest(raw_events: Sequence[RawEvent]) -> datetime | None:
     """Return when the first occurrence of these begins at the earliest; None if that cannot be told."""
-    begins = [span_of(event.text).earliest for event in raw_events]
-    known = [moment for moment in begins if moment is not None]
-    if not known or len(known) < len(begins):
-        return None
-    return min(known)
+    begins: list[datetime] = []
+    for event in raw_events:
+        moment = span_of(event.text).earliest
+        if moment is None:
+            return None
+        begins.append(moment)
+    return min(begins, default=None)

@@ -44,16 +44,13 @@ class Remarks:
         parsed: Mapping[str, ParsedSeries],
     ) -> dict[str, str]:
         """Store the remarks on UIDs that were parsed; return all remarks of the source, by UID."""
-        if source.name not in self._known:
-            self._known[source.name] = dict(self._worklist.remarks(source.name))
-        known = self._known[source.name]
+        known = self._remarks_of(source.name)
         judged_by = self._judged_by(source)
-        remarks = {uid: _remark_on(series, judged_by) for uid, series in parsed.items()}
-        changed = {
-            uid: remark
-            for uid, remark in remarks.items()
-            if remark != kept[uid].remarks
-        }
+        changed: dict[str, str] = {}
+        for uid, series in parsed.items():
+            remark = _remark_on(series, judged_by)
+            if remark != kept[uid].remarks:
+                changed[uid] = remark
         if changed:
             self._worklist.remark(source.name, changed)
             known.update(changed)
@@ -65,8 +62,13 @@ class Remarks:
         """Return what was found of a UID that was too costly; None if it was not, or may be so no longer."""
         if json.loads(remark).get("judged_by") != self._judged_by(source):
             return None
-        presence = Presence.QUARANTINED if uid else None
-        return ParsedSeries(uid, (), presence, tuple(defects_of(uid, remark)), None)
+        return ParsedSeries(
+            uid=uid,
+            occurrences=(),
+            presence=Presence.QUARANTINED if uid else None,
+            defects=tuple(defects_of(uid, remark)),
+            next_start=None,
+        )
 
     def set_aside(
         self, uid: str, raw_events: Sequence[RawEvent], why: str, until: datetime
@@ -74,41 +76,57 @@ class Remarks:
         """Return what is told of a UID that is not parsed before a moment, when its turn comes again."""
         defect = Defect(uid, raw_events[0].line, Reason.TOO_COSTLY, why)
         return ParsedSeries(
-            uid, (), Presence.QUARANTINED, (defect,), until + self._horizon
+            uid=uid,
+            occurrences=(),
+            presence=Presence.QUARANTINED,
+            defects=(defect,),
+            next_start=until + self._horizon,
         )
+
+    def _remarks_of(self, source: str) -> dict[str, str]:
+        """Return the remarks of a source as they are remembered, by UID."""
+        known = self._known.get(source)
+        if known is None:
+            known = dict(self._worklist.remarks(source))
+            self._known[source] = known
+        return known
 
     def _judged_by(self, source: CalendarSource) -> str:
         """Return the identity of what decides whether an event is too costly, beside its text."""
         told = (self._program, source.max_occurrences, self._horizon, source.locale)
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(repr(told).encode())
+        return digest.hexdigest()[:16]
 
 
 def defects_of(uid: str, remark: str) -> list[Defect]:
     """Return the defects of a UID that a remark tells."""
-    return [
-        Defect(uid, line, Reason(why), text, document)
-        for line, why, text, document in json.loads(remark)["defects"]
-    ]
+    defects: list[Defect] = []
+    for line, reason, detail, document in json.loads(remark)["defects"]:
+        defects.append(Defect(uid, line, Reason(reason), detail, document))
+    return defects
 
 
 def notes_of(remarks: Iterable[str]) -> list[Note]:
     """Return the notes that remarks tell, in their order."""
     notes: list[Note] = []
     for remark in remarks:
-        notes += [Note(Reason(why), text) for why, text in json.loads(remark)["notes"]]
+        for reason, detail in json.loads(remark)["notes"]:
+            notes.append(Note(Reason(reason), detail))
     return notes
 
 
 def _remark_on(series: ParsedSeries, judged_by: str) -> str:
     """Return the remark on a UID as JSON; empty if nothing is to be said."""
-    said = {
-        "defects": [[d.line, d.reason, d.detail, d.document] for d in series.defects],
-        "notes": sorted([n.reason, n.detail] for n in series.contradictions),
-    }
-    if not any(said.values()):
+    defects: list[list[object]] = []
+    is_costly = False
+    for defect in series.defects:
+        defects.append([defect.line, defect.reason, defect.detail, defect.document])
+        if defect.reason is Reason.TOO_COSTLY:
+            is_costly = True
+    notes = sorted([note.reason, note.detail] for note in series.contradictions)
+    if not defects and not notes:
         return ""
-    too_costly = any(defect.reason is Reason.TOO_COSTLY for defect in series.defects)
-    if too_costly and series.next_start is None:
-        # Not found again while that stays.
-        return json.dumps(said | {"judged_by": judged_by})
-    return json.dumps(said)
+    remark: dict[str, object] = {"defects": defects, "notes": notes}
+    if is_costly and series.next_start is None:
+        remark["judged_by"] = judged_by  # not found again while that stays
+    return json.dumps(remark)

@@ -27,14 +27,21 @@ class Turns:
         self._left = frozenset[str]()  # UIDs that the last cycle left
         # Sources of which something was costly in the last cycle.
         self._served: Collection[str] = ()
-        self._others_first = False
+        self._others_first = False  # in this cycle, before what is costly
 
     def begin(self, uids: Collection[str]) -> CpuAllowance:
         """Begin a cycle that looks at these UIDs; return what costly ones may take in all of it."""
-        has_others = not self._left.issuperset(uids)
-        self._others_first = self._puts_off and has_others and not self._costly_last
+        self._others_first = self._leaves_what_is_costly(uids)
         seconds = 0.0 if self._others_first else CYCLE_CPU_S
         return CpuAllowance(seconds, others_wait=self._others_wait)
+
+    def _leaves_what_is_costly(self, uids: Collection[str]) -> bool:
+        """Tell whether a cycle leaves what is costly to the next one, because it has something else to do."""
+        if not self._puts_off:
+            return False
+        if self._costly_last:
+            return False  # it was left to this cycle
+        return not self._left.issuperset(uids)
 
     def in_order(self, sources: Iterable[CalendarSource]) -> Sequence[CalendarSource]:
         """Return the sources in the order in which they have their turn."""
