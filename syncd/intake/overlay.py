@@ -98,10 +98,12 @@ class _Worklist:
         own = self._kept.setdefault(source, {})
         remarks = self._base.remarks(source)
         for uid, events in kept.items():
-            said = remarks.get(uid, "")
-            if said and not same_events(self._base.events_of(source, uid), events):
-                said = ""
-            own[uid] = stored.Kept(events, said)
+            remark = remarks.get(uid, "")
+            if remark:
+                before = self._base.events_of(source, uid)
+                if not same_events(before, events):
+                    remark = ""
+            own[uid] = stored.Kept(events, remark)
         own.update(dict.fromkeys(dropped))
         for uid in ready:
             self._later.pop(uid, None)
@@ -120,8 +122,11 @@ class _Worklist:
     def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""
         own = self._kept.get(source, {})
-        below = [uid for uid in self._base.uids_of(source) if uid not in own]
-        return [*below, *(uid for uid, kept in own.items() if kept is not None)]
+        uids = [uid for uid in self._base.uids_of(source) if uid not in own]
+        for uid, kept in own.items():
+            if kept is not None:
+                uids.append(uid)
+        return uids
 
     def events_of(self, source: str, uid: str) -> bytes | None:
         """Return the kept events of one UID in one source, packed; None if there are none."""
@@ -129,13 +134,15 @@ class _Worklist:
         if uid not in own:
             return self._base.events_of(source, uid)
         kept = own[uid]
-        return None if kept is None else kept.events
+        if kept is None:
+            return None
+        return kept.events
 
     def kept_of(self, uids: Collection[str]) -> Mapping[str, Mapping[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""
-        found = {
-            source: dict(below) for source, below in self._base.kept_of(uids).items()
-        }
+        found: dict[str, dict[str, Kept]] = {}
+        for source, below in self._base.kept_of(uids).items():
+            found[source] = dict(below)
         wanted = frozenset(uids)
         for source, own in self._kept.items():
             here = found.setdefault(source, {})
@@ -149,33 +156,28 @@ class _Worklist:
 
     def in_several_sources(self, uids: Collection[str]) -> frozenset[str]:
         """Return those of the UIDs of which events of several sources are kept."""
-        sources = Counter(uid for here in self.kept_of(uids).values() for uid in here)
+        sources: Counter[str] = Counter()
+        for here in self.kept_of(uids).values():
+            sources.update(here.keys())
         return frozenset(uid for uid, count in sources.items() if count > 1)
 
     def remarks(self, source: str) -> Mapping[str, str]:
         """Return all remarks on what is kept of a source, by UID."""
         own = self._kept.get(source, {})
-        found = {
-            uid: said
-            for uid, said in self._base.remarks(source).items()
-            if uid not in own
-        }
-        found.update(
-            {
-                uid: kept.remarks
-                for uid, kept in own.items()
-                if kept is not None and kept.remarks
-            }
-        )
+        below = self._base.remarks(source)
+        found = {uid: remark for uid, remark in below.items() if uid not in own}
+        for uid, kept in own.items():
+            if kept is not None and kept.remarks:
+                found[uid] = kept.remarks
         return found
 
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
         own = self._kept.setdefault(source, {})
-        for uid, said in remarks.items():
+        for uid, remark in remarks.items():
             events = self.events_of(source, uid)
             if events is not None:
-                own[uid] = stored.Kept(events, said)
+                own[uid] = stored.Kept(events, remark)
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""
@@ -183,27 +185,29 @@ class _Worklist:
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""
-        near = {
-            uid
-            for uid in self.uids()
-            if uid not in self._later or self._later[uid] <= now
-        }
-        known = self._base.uids()
-        over = {uid for uid in self._asked - known if self._is_over(uid, now)}
-        return frozenset(near - over)
+        only_asked = self._asked - self._base.uids()
+        found: set[str] = set()
+        for uid in self.uids():
+            begins = self._later.get(uid)
+            if begins is not None and begins > now:
+                continue
+            if uid in only_asked and self._is_over(uid, now):
+                continue
+            found.add(uid)
+        return frozenset(found)
 
     def _is_over(self, uid: str, now: datetime) -> bool:
-        """Tell whether a UID is here only because it was asked for."""
-        return all(
-            is_over(unpacked(kept[uid].events), now)
-            for kept in self.kept_of([uid]).values()
-        )
+        """Tell whether nothing of a UID is left in any source."""
+        for kept in self.kept_of([uid]).values():
+            raw_events = unpacked(kept[uid].events)
+            if not is_over(raw_events, now):
+                return False
+        return True
 
     def next_ready(self, now: datetime) -> datetime | None:
         """Return when the next UID is ready."""
-        return min(
-            (moment for moment in self._later.values() if moment > now), default=None
-        )
+        coming = [moment for moment in self._later.values() if moment > now]
+        return min(coming, default=None)
 
     def add_all(
         self, sources: Collection[str] | None = None, *, booked: bool = False
