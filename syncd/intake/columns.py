@@ -32,9 +32,9 @@ class Column:
         """Yield all rows that hold one of these digests, in no order."""
         if len(digests) <= _FEW:
             return chain.from_iterable(map(self.rows_of, digests))
-        return compress(
-            range(len(self)), map(digests.__contains__, cells_of(self.cells))
-        )
+        rows = range(len(self))
+        is_wanted = map(digests.__contains__, cells_of(self.cells))
+        return compress(rows, is_wanted)
 
     def rows_of(self, digest: bytes) -> Iterator[int]:
         """Yield all rows that hold a digest, in order."""
@@ -62,7 +62,6 @@ class Finder:
         if self._searches <= _FEW:
             return next(self._column.rows_of(digest), None)
         if not self._index:
-            self._index = {
-                cell: row for row, cell in enumerate(cells_of(self._column.cells))
-            }
+            cells = cells_of(self._column.cells)
+            self._index = {cell: row for row, cell in enumerate(cells)}
         return self._index.get(digest)

@@ -90,7 +90,8 @@ class DocumentIndex:
 
     def context_at(self, row: int) -> str:
         """Return the key of the context of a row."""
-        return self.calendars[self.calendar_at(row)][1]
+        _, key = self.calendars[self.calendar_at(row)]
+        return key
 
     def calendar_at(self, row: int) -> int:
         """Return the number of the VCALENDAR of a row, among those that have a VEVENT."""
@@ -98,9 +99,10 @@ class DocumentIndex:
 
     def spans(self) -> Iterator[tuple[str, int, int]]:
         """Yield of each VCALENDAR the key of its context, its first row, and the row behind its last."""
-        ends = [start for start, _ in self.calendars[1:]] + [len(self)]
-        for (start, key), end in zip(self.calendars, ends, strict=False):
-            yield key, start, end
+        ends = [first for first, _ in self.calendars[1:]]
+        ends.append(len(self))
+        for (first, key), end in zip(self.calendars, ends, strict=False):
+            yield key, first, end
 
     @functools.cached_property
     def starts(self) -> array[int]:
@@ -112,22 +114,25 @@ class DocumentIndex:
 
     def uids_at(self, row: int) -> tuple[bytes, ...]:
         """Return the digests of the UIDs of a row."""
-        return self.several_uids.get(self.without_dtstamp[row]) or (self.uids[row],)
+        if self.several_uids:
+            several = self.several_uids.get(self.without_dtstamp[row])
+            if several is not None:
+                return several
+        return (self.uids[row],)
 
     def all_uids(self) -> frozenset[bytes]:
         """Return the digests of all UIDs in the document."""
-        several = chain.from_iterable(self.several_uids.values())
-        return frozenset(cells_of(self.uids.cells)).union(several)
+        first_ones = frozenset(cells_of(self.uids.cells))
+        return first_ones.union(*self.several_uids.values())
 
     def rows_of(self, uids: Collection[bytes]) -> list[int]:
         """Return the rows of these UIDs, given as digests, in order."""
         found = set(self.uids.rows_with(uids))
         if self.several_uids:
             wanted = frozenset(uids)
-            events = {
-                event
-                for event, own in self.several_uids.items()
-                if not wanted.isdisjoint(own)
-            }
+            events: set[bytes] = set()
+            for event, own in self.several_uids.items():
+                if not wanted.isdisjoint(own):
+                    events.add(event)
             found.update(self.without_dtstamp.rows_with(events))
         return sorted(found)

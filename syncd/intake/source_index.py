@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import accumulate, chain, pairwise
+from itertools import chain
 from struct import Struct
 from typing import Any
 
@@ -30,6 +30,8 @@ VERSION = 2
 
 # In the byte order of the machine: where it is another one, so is the version.
 _HEAD = Struct("=II8s")
+_WIDTHS = (CELL, CELL, CELL, CELL, 4)
+"""Bytes of a row in each column of a document as it is stored; see `_columns_of`."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,7 @@ class SourceIndex:
     @functools.cached_property
     def contexts(self) -> Mapping[str, Context]:
         """Return the contexts of all documents, by key."""
-        contexts = chain.from_iterable(document.contexts for document in self.documents)
-        return {context.key: context for context in contexts}
+        return {context.key: context for context in self._all_contexts()}
 
     @property
     def event_count(self) -> int:
@@ -72,10 +73,11 @@ class SourceIndex:
         """Tell whether a document has to be read to know what stands in it."""
         if not document.signature:
             return True
-        wanted = (document.name, document.base_url, document.signature)
-        return wanted not in (
-            (known.name, known.base_url, known.signature) for known in self.documents
-        )
+        location = (document.name, document.base_url)
+        for known in self.documents:
+            if known.signature == document.signature and known.location == location:
+                return False
+        return True
 
     def holds(self, uid: str) -> bool:
         """Tell whether there is a VEVENT with a UID, over or not."""
@@ -105,9 +107,11 @@ class SourceIndex:
 
     def line_of(self, event: RawEvent) -> int:
         """Return the line where the BEGIN:VEVENT of an event stands now; where it stood if it is gone."""
-        digest = xxh3_128_digest(without_dtstamp(event_of(event.text)), self.secret)
+        stampless = without_dtstamp(event_of(event.text))
+        digest = xxh3_128_digest(stampless, self.secret)
         for document in self.documents:
-            if all(context.key != event.context for context in document.contexts):
+            keys = [context.key for context in document.contexts]
+            if event.context not in keys:
                 continue
             for row in document.without_dtstamp.rows_of(digest):
                 if document.context_at(row) == event.context:
@@ -116,33 +120,42 @@ class SourceIndex:
 
     @functools.cached_property
     def _uids(self) -> Finder:
-        cells = [document.uids.cells for document in self.documents]
+        """Return where to find the digests of all UIDs."""
+        cells: list[bytes] = []
         for document in self.documents:
+            cells.append(document.uids.cells)
             cells += chain.from_iterable(document.several_uids.values())
         return Finder(Column(b"".join(cells)))
+
+    def _all_contexts(self) -> Iterator[Context]:
+        """Return the contexts of all documents; documents may share one."""
+        return chain.from_iterable(document.contexts for document in self.documents)
 
     def packed(self) -> Sequence[bytes]:
         """Return all of it for the ledger: a list of bytes to be joined, since they may be large.
 
         That is a head with the version and a checksum, a JSON text, and the columns of each document.
         """
-        contexts = chain.from_iterable(document.contexts for document in self.documents)
-        texts = list(dict.fromkeys(context.text.decode() for context in contexts))
-        number_of = {text: number for number, text in enumerate(texts)}
+        number_of: dict[str, int] = {}  # each text is stored once
+        for context in self._all_contexts():
+            number_of.setdefault(context.text.decode(), len(number_of))
         said: dict[str, Any] = {
             "secret": self.secret,
             "rivals": sorted(map(bytes.hex, self.ambiguous)),
-            "texts": texts,
+            "texts": list(number_of),
             "parts": [_as_json(document, number_of) for document in self.documents],
         }
         if self.is_folder:
             said["formers"] = [former.as_json() for former in self.formers]
         about = json.dumps(said).encode()
-        columns = list(chain.from_iterable(map(_columns_of, self.documents)))
-        whole = xxh3_64(about)
+        columns: list[bytes] = []
+        for document in self.documents:
+            columns += _columns_of(document)
+        checksum = xxh3_64(about)
         for column in columns:
-            whole.update(column)
-        return _HEAD.pack(VERSION, len(about), whole.digest()), about, *columns
+            checksum.update(column)
+        head = _HEAD.pack(VERSION, len(about), checksum.digest())
+        return head, about, *columns
 
     @classmethod
     def unpacked(cls, data: bytes) -> SourceIndex:
@@ -157,15 +170,18 @@ class SourceIndex:
         texts = [text.encode() for text in about["texts"]]
         documents: list[DocumentIndex] = []
         for said in about["parts"]:
-            rows = said["events"]
-            ends = list(accumulate([CELL * rows] * 4 + [4 * rows], initial=place))
-            columns = [bytes(rest[start:end]) for start, end in pairwise(ends)]
+            columns: list[bytes] = []
+            for width in _WIDTHS:
+                end = place + width * said["events"]
+                columns.append(bytes(rest[place:end]))
+                place = end
             documents.append(_of_json(said, texts, columns))
-            place = ends[-1]
-        ambiguous = frozenset(map(bytes.fromhex, about["rivals"]))
-        formers = tuple(map(Former.of_json, about.get("formers", ())))
         return cls(
-            about["secret"], tuple(documents), ambiguous, "formers" in about, formers
+            secret=about["secret"],
+            documents=tuple(documents),
+            ambiguous=frozenset(map(bytes.fromhex, about["rivals"])),
+            is_folder="formers" in about,
+            formers=tuple(map(Former.of_json, about.get("formers", ()))),
         )
 
 
@@ -178,13 +194,13 @@ def _columns_of(document: DocumentIndex) -> Iterator[bytes]:
 
 def _as_json(document: DocumentIndex, number_of: Mapping[str, int]) -> dict[str, Any]:
     """Return what stands around the columns of a document; `number_of` are the texts of its contexts."""
-    contexts = [
-        [context.key, number_of[context.text.decode()]] for context in document.contexts
-    ]
-    several = [
-        [event.hex(), *map(bytes.hex, uids)]
-        for event, uids in document.several_uids.items()
-    ]
+    contexts: list[tuple[str, int]] = []
+    for context in document.contexts:
+        text = context.text.decode()
+        contexts.append((context.key, number_of[text]))
+    several: list[list[str]] = []
+    for event, uids in document.several_uids.items():
+        several.append([event.hex(), *map(bytes.hex, uids)])
     return {
         "name": document.name,
         "base_url": document.base_url,
@@ -203,13 +219,17 @@ def _of_json(
     said: Mapping[str, Any], texts: Sequence[bytes], columns: Sequence[bytes]
 ) -> DocumentIndex:
     """Return the index of a document from what `_as_json` and `_columns_of` returned."""
-    name, base_url = said["name"], said["base_url"]
-    contexts = (
-        Context(key, name, base_url, texts[number]) for key, number in said["contexts"]
-    )
+    name = said["name"]
+    base_url = said["base_url"]
+    contexts: list[Context] = []
+    for key, number in said["contexts"]:
+        contexts.append(Context(key, name, base_url, texts[number]))
     *digests, lines = columns
     verbatim, stampless, unrevised, uids = map(Column, digests)
-    several = (tuple(map(bytes.fromhex, cells)) for cells in said["others"])
+    several_uids: dict[bytes, tuple[bytes, ...]] = {}
+    for cells in said["others"]:
+        event, *own = map(bytes.fromhex, cells)
+        several_uids[event] = tuple(own)
     return DocumentIndex(
         name=name,
         base_url=base_url,
@@ -224,5 +244,5 @@ def _of_json(
         without_revision=unrevised,
         uids=uids,
         lines=array("I", lines),
-        several_uids={event: tuple(own) for event, *own in several},
+        several_uids=several_uids,
     )
