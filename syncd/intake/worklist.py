@@ -18,7 +18,7 @@ from syncd.core.booking import Booking
 from syncd.core.changes import Plan
 from syncd.core.totals import Rest
 from syncd.intake.intake import Intake, Readings, program
-from syncd.intake.ports import IntakeLedger
+from syncd.intake.ports import CalendarSource, IntakeLedger
 from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,31 +50,36 @@ class Worklist:
     @cached_property
     def _rules(self) -> str:
         """Return the identity of the configuration as far as it decides anything."""
-        told = [
-            (s.name, s.scope, s.confirmations, s.max_occurrences, s.locale)
-            for s in self._intake.sources
-        ]
-        return _digest((self._decides, told))
+        settings = [_settings_of(source) for source in self._intake.sources]
+        return _digest((self._decides, settings))
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
         """Tell whether what the worklist rests on is still so; otherwise make every UID ready.
 
         `advance` is how far ahead the tenant lets book.
         """
+        facts = self._ledger.facts
         basis = Basis(program(), self._rules, str(advance))
-        known = self._ledger.facts.get(BASIS)
-        deferred_at = self._ledger.facts.get(DEFERRED_AT) or _AT_ONCE
-        set_back = now < max(deferred_at, self._intake.judged_at) - _SET_BACK
+        known = facts.get(BASIS)
+        set_back = self._is_set_back(now)
         if known == basis and not set_back:
             return True
-        if known is None or known.program != basis.program or set_back:
+        only_advance = False
+        if set_back or known is None or known.program != basis.program:
             self._intake.forget(now)
-            self._ledger.facts.set(DEFERRED_AT, now)
-        # How far ahead may be booked means nothing for what has nothing within the horizon yet.
-        only_advance = not set_back and known is not None and known.has_rules_of(basis)
+            facts.set(DEFERRED_AT, now)
+        else:
+            # How far ahead may be booked means nothing for what has nothing within the horizon yet.
+            only_advance = known.has_rules_of(basis)
         self._ledger.worklist.add_all(booked=only_advance)
-        self._ledger.facts.set(BASIS, basis)
+        facts.set(BASIS, basis)
         return False
+
+    def _is_set_back(self, now: datetime) -> bool:
+        """Tell whether the clock went back behind what was done by it before."""
+        deferred_at = self._ledger.facts.get(DEFERRED_AT) or _AT_ONCE
+        latest = max(deferred_at, self._intake.judged_at)
+        return now < latest - _SET_BACK
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that need a look now."""
@@ -97,14 +102,17 @@ class Worklist:
         resting: dict[str, tuple[datetime | None, int]] = {}
         over: list[str] = []
         for uid in ready - said.unheard:
-            rest = decided.at_rest.get(uid, None if uid in known else Rest(None))
+            rest = decided.at_rest.get(uid)
             if rest is None:
-                continue
+                if uid in known:
+                    continue
+                rest = Rest(None)
             following = said.next_start.get(uid)
             if _is_over(rest, following) and uid not in told_of:
                 over.append(uid)
             else:
-                resting[uid] = (self._until(rest, following, now), rest.skipped)
+                until = self._until(rest, following, now)
+                resting[uid] = (until, rest.skipped)
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
 
@@ -115,14 +123,25 @@ class Worklist:
 
         `following` is when the first of its occurrences begins that is not within reach yet.
         """
-        moments = [rest.until, self._people_until(now)]
+        moments: list[datetime] = []
+        if rest.until is not None:
+            moments.append(rest.until)
+        if self._people_kept is not None:
+            moments.append(now + self._people_kept)
         if following is not None:
             moments.append(following - self._horizon)
-        return min((moment for moment in moments if moment is not None), default=None)
+        return min(moments, default=None)
 
-    def _people_until(self, now: datetime) -> datetime | None:
-        """Return until when what the directory said of people is believed; None if it is not asked."""
-        return None if self._people_kept is None else now + self._people_kept
+
+def _settings_of(source: CalendarSource) -> tuple[object, ...]:
+    """Return what is configured of a source and decides about its events."""
+    return (
+        source.name,
+        source.scope,
+        source.confirmations,
+        source.max_occurrences,
+        source.locale,
+    )
 
 
 def _is_over(rest: Rest, following: datetime | None) -> bool:
@@ -131,18 +150,19 @@ def _is_over(rest: Rest, following: datetime | None) -> bool:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(
-        repr(_canonical(value)).encode("utf-8", "surrogatepass")
-    ).hexdigest()[:32]
+    text = repr(_canonical(value))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 def _canonical(value: object) -> object:
     """Return what is equal for equal values in every process: sets have no order, some values no text."""
     if is_dataclass(value):
-        return [
-            type(value).__name__,
-            *((f.name, _canonical(getattr(value, f.name))) for f in fields(value)),
-        ]
+        parts: list[object] = [type(value).__name__]
+        for field in fields(value):
+            own = getattr(value, field.name)
+            parts.append((field.name, _canonical(own)))
+        return parts
     match value:
         case Mapping():
             return sorted([repr(key), _canonical(item)] for key, item in value.items())
