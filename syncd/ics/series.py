@@ -8,29 +8,16 @@ Knows no documents as a whole: whether they are complete is judged where they ar
 
 from __future__ import annotations
 
-import contextlib
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
-from math import ceil
 
-from syncd.core.bounds import (
-    DATE_S,
-    ITEM_LENGTH,
-    ITEM_S,
-    MAX_DATES_PASSED,
-    MAX_ITEMS,
-    MAX_OCCURRENCES,
-)
+from syncd.core.bounds import DATE_S, ITEM_S, MAX_OCCURRENCES
 from syncd.core.occurrence import (
-    LONGEST_LEAD,
-    Alarm,
     Authority,
     Days,
     Defect,
-    Inline,
     Moment,
     Occurrence,
     OccurrenceKey,
@@ -39,6 +26,7 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Note, Reason
+from syncd.ics.absolute_alarms import alarms_by_date
 from syncd.ics.component import Component, parse_component
 from syncd.ics.content import (
     BrokenComponent,
@@ -49,8 +37,9 @@ from syncd.ics.content import (
 )
 from syncd.ics.contexts import Contexts, Locale, charset_unknown
 from syncd.ics.copies import Copy, copies_of, differ_without_revision
+from syncd.ics.limits import DateLimits, check_items, items_of
 from syncd.ics.plain import is_plain
-from syncd.ics.recurrence import Instance, begin_of
+from syncd.ics.recurrence import Instance
 from syncd.ics.times import out_of_range
 from syncd.ics.vevent import Context, RawEvent
 from syncd.ics.zones import ONE_DAY
@@ -92,21 +81,7 @@ class ParsedSeries:
     @property
     def items(self) -> int:
         """Return how many attendees, alarms, attachments and pieces of text its occurrences have in all."""
-        # The dates of a series share what hangs on them.
-        known: dict[tuple[int, ...], int] = {}
-        total = 0
-        for occurrence in self.occurrences:
-            shared = (
-                occurrence.attendees,
-                occurrence.alarms,
-                occurrence.attachments,
-                occurrence.description,
-            )
-            key = tuple(map(id, shared))
-            if key not in known:
-                known[key] = _items_of(occurrence)
-            total += known[key]
-        return total
+        return items_of(self.occurrences)
 
     @property
     def cost_s(self) -> float:
@@ -210,23 +185,16 @@ class SeriesParser:
         occurrences = self._with_notes(whole.occurrences, raw_events)
         presence = _presence(whole.copies, occurrences, found.defects)
         if differ_without_revision(whole.copies):
-            first = components[0]
-            found.defects.append(
-                Defect(
-                    uid,
-                    first.line,
-                    Reason.BROKEN_PROPERTY,
-                    _SEVERAL_DATES,
-                    first.document,
-                )
-            )
+            error = BrokenComponent(Reason.BROKEN_PROPERTY, _SEVERAL_DATES)
+            found.defects.append(_defect(uid, components, error))
             occurrences = [
                 replace(occurrence, contested=True) for occurrence in occurrences
             ]
             presence = Presence.QUARANTINED
+        occurrences.sort(key=lambda occurrence: occurrence.key)
         return ParsedSeries(
             uid=uid,
-            occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
+            occurrences=tuple(occurrences),
             presence=presence,
             defects=tuple(found.defects),
             next_start=whole.next_start,
@@ -234,16 +202,24 @@ class SeriesParser:
 
     def _parse_components(self, uid: str, raw_events: Sequence[RawEvent]) -> _Sorted:
         """Return the VEVENTs that say what the meeting is, parsed in the order of their documents."""
-        found = _Sorted(
-            [one for one in raw_events if not self._contexts.says_nothing(one.context)]
-        )
-        for raw_event in found.raw_events:
+        telling = [
+            raw_event
+            for raw_event in raw_events
+            if not self._contexts.says_nothing(raw_event.context)
+        ]
+        found = _Sorted(telling)
+        for raw_event in telling:
             try:
                 component = self._component(uid, raw_event)
             except BrokenComponent as error:
-                document = self.document_of(raw_event)
                 found.defects.append(
-                    Defect(uid, raw_event.line, error.reason, error.detail, document)
+                    Defect(
+                        uid=uid,
+                        line=raw_event.line,
+                        reason=error.reason,
+                        detail=error.detail,
+                        document=self.document_of(raw_event),
+                    )
                 )
                 found.broken.add(raw_event.vcalendar)
             else:
@@ -265,12 +241,12 @@ class SeriesParser:
             raise BrokenComponent(
                 Reason.NO_UID, "the event has no UID, so it cannot be followed"
             )
-        component = parse_component(raw, self._contexts.parsed(raw_event.context))
-        return (
-            replace(component, calendar=raw_event.vcalendar)
-            if raw_event.calendar
-            else component
-        )
+        context = self._contexts.parsed(raw_event.context)
+        component = parse_component(raw, context)
+        if raw_event.calendar:
+            # One of several VCALENDARs with this context.
+            return replace(component, calendar=raw_event.vcalendar)
+        return component
 
     def _whole_copies(self, found: _Sorted) -> list[Component]:
         """Return the components of VCALENDARs without defects; none if a broken one is that which decides.
@@ -283,7 +259,8 @@ class SeriesParser:
         owners: set[str] = set()
         for raw_event in found.raw_events:
             if raw_event.vcalendar in found.broken:
-                owners.update(self._contexts.parsed(raw_event.context).owners)
+                context = self._contexts.parsed(raw_event.context)
+                owners.update(context.owners)
         whole = [
             component
             for component in found.components
@@ -300,14 +277,14 @@ class SeriesParser:
         try:
             copies = copies_of(components)
             occurrences: list[Occurrence] = []
-            for one in copies:
-                occurrences += self._occurrences(uid, one, window)
+            for copy in copies:
+                occurrences += self._occurrences(uid, copy, window)
             check_items(occurrences)
-            starts = [one.next_start(window.reach) for one in copies]
+            starts = [copy.next_start(window.reach) for copy in copies]
         except (BrokenComponent, OverflowError) as error:
             return _defect(uid, components, error)
-        found = (start for start in starts if start is not None)
-        return _Whole(copies, occurrences, min(found, default=None))
+        next_starts = [start for start in starts if start is not None]
+        return _Whole(copies, occurrences, min(next_starts, default=None))
 
     def _sort_out_broken(
         self,
@@ -323,14 +300,19 @@ class SeriesParser:
         """
         by_calendar: dict[str, list[Component]] = {}
         for component in components:
-            by_calendar.setdefault(component.calendar, []).append(component)
+            own = by_calendar.setdefault(component.calendar, [])
+            own.append(component)
         unclear: dict[str, Defect] = {}
         for calendar, own in by_calendar.items():
             whole = self._whole(uid, own, window)
             if isinstance(whole, Defect):
                 unclear[calendar] = whole
-        found.defects += unclear.values() or [defect]
-        found.broken |= unclear.keys() or by_calendar.keys()
+        if unclear:
+            found.defects += unclear.values()
+            found.broken |= unclear.keys()
+        else:
+            found.defects.append(defect)
+            found.broken |= by_calendar.keys()
 
     def _occurrences(
         self, uid: str, copy: Copy, window: Window
@@ -338,16 +320,13 @@ class SeriesParser:
         """Yield the occurrences of a copy that are not over; raises `BrokenComponent`."""
         templates: dict[int, Occurrence] = {}
         for component in (*copy.chosen, *copy.added):
-            notes = (
-                *copy.notes,
-                *component.template.notes,
-                *_zone_notes(component, window),
-            )
-            explicit = component.recurrence_id is not None
+            template = component.template
             templates[id(component)] = replace(
-                component.template, notes=notes, explicit=explicit
+                template,
+                notes=(*copy.notes, *template.notes, *_zone_notes(component, window)),
+                explicit=component.recurrence_id is not None,
             )
-        limits = _DateLimits(self._max_occurrences, window)
+        limits = DateLimits(self._max_occurrences, window)
         instances: list[Instance] = []
         for instance in copy.instances(window):
             if touches(instance, window):
@@ -355,12 +334,16 @@ class SeriesParser:
                 instances.append(instance)
             else:
                 limits.pass_over()
-        alarms_of_dates = _alarms_of_single_dates(instances, copy)
+        own_alarms = alarms_by_date(instances, copy)
         for instance in instances:
-            key = OccurrenceKey(self._scope, uid, instance.recurrence_id)
+            recurrence_id = instance.recurrence_id
             template = templates[id(instance.component)]
-            alarms = alarms_of_dates.get(instance.recurrence_id, template.alarms)
-            yield replace(template, key=key, when=instance.when, alarms=alarms)
+            yield replace(
+                template,
+                key=OccurrenceKey(self._scope, uid, recurrence_id),
+                when=instance.when,
+                alarms=own_alarms.get(recurrence_id, template.alarms),
+            )
 
     def _with_notes(
         self, occurrences: list[Occurrence], raw_events: Sequence[RawEvent]
@@ -386,74 +369,19 @@ def lines_of(raw_event: RawEvent) -> Iterator[str]:
         yield line
 
 
-class _DateLimits:
-    """How many dates one UID may still have: within the horizon, behind it, and before it."""
-
-    def __init__(self, most: int, window: Window) -> None:
-        self._most, self._end = most, window.end
-        horizon = max(window.end - window.start, ONE_DAY)
-        self._left = most
-        self._left_behind = most * (1 + ceil((window.reach - window.end) / horizon))
-        self._left_outside = MAX_DATES_PASSED
-
-    def pass_over(self) -> None:
-        """Count a date that is over; raises `BrokenComponent` if there are too many to look at."""
-        self._left_outside -= 1
-        if self._left_outside < 0:
-            raise BrokenComponent(
-                Reason.TOO_MANY_OCCURRENCES,
-                f"the event has more than {MAX_DATES_PASSED} dates just before the horizon; give its rule a "
-                "longer interval",
-            )
-
-    def add(self, instance: Instance) -> None:
-        """Count a date; raises `BrokenComponent` if there are too many."""
-        within = instance.starts_before(self._end)
-        self._left -= within
-        self._left_behind -= not within
-        if self._left < 0 or self._left_behind < 0:
-            raise BrokenComponent(
-                Reason.TOO_MANY_OCCURRENCES,
-                f"the event has more than {self._most} dates within the horizon; "
-                "raise calendar.max_occurrences if that is right",
-            )
-
-
-def _items_of(occurrence: Occurrence) -> int:
-    """Return how many attendees, alarms and attachments there are, with text and data counted by length."""
-    texts = (
-        occurrence.summary,
-        occurrence.description,
-        occurrence.location,
-        occurrence.joining_link,
-    )
-    length = sum(map(len, texts))
-    for attachment in occurrence.attachments:
-        if isinstance(attachment, Inline) and attachment.data:
-            length += len(attachment.data)
-    listed = (
-        len(occurrence.attendees) + len(occurrence.alarms) + len(occurrence.attachments)
-    )
-    return listed + length // ITEM_LENGTH
-
-
-def check_items(occurrences: Sequence[Occurrence]) -> None:
-    """Raise `BrokenComponent` for a series that would be costly after it was parsed."""
-    if ParsedSeries("", tuple(occurrences)).items > MAX_ITEMS:
-        raise BrokenComponent(
-            Reason.TOO_COSTLY,
-            f"its {len(occurrences)} dates hold more than {MAX_ITEMS} attendees, alarms, attachments and "
-            "pieces of text in all; shorten what stands in the event, or its series",
-        )
-
-
 def _defect(
     uid: str, components: Sequence[Component], error: BrokenComponent | OverflowError
 ) -> Defect:
     """Return what is wrong with some components, told at the first of them."""
     told = error if isinstance(error, BrokenComponent) else out_of_range()
     first = components[0]
-    return Defect(uid, first.line, told.reason, told.detail, first.document)
+    return Defect(
+        uid=uid,
+        line=first.line,
+        reason=told.reason,
+        detail=told.detail,
+        document=first.document,
+    )
 
 
 def _quarantined(uid: str, defects: Sequence[Defect]) -> ParsedSeries:
@@ -470,10 +398,13 @@ def _presence(
     """
     if not copies:
         return Presence.QUARANTINED if defects else None
-    if defects and not any(o.authority is Authority.ORGANIZER for o in occurrences):
-        return Presence.QUARANTINED
-    stands = {copy.presence for copy in copies}
-    return Presence.SERIES if Presence.SERIES in stands else Presence.DETACHED
+    if defects:
+        authorities = {occurrence.authority for occurrence in occurrences}
+        if Authority.ORGANIZER not in authorities:
+            return Presence.QUARANTINED
+    if any(copy.presence is Presence.SERIES for copy in copies):
+        return Presence.SERIES
+    return Presence.DETACHED
 
 
 def _zone_notes(component: Component, window: Window) -> Iterator[Note]:
@@ -481,47 +412,6 @@ def _zone_notes(component: Component, window: Window) -> Iterator[Note]:
     detail = component.zones.contradiction(component.start.tzid, window.start)
     if detail:
         yield Note(Reason.TIMEZONE_CONTRADICTS, detail)
-
-
-def _alarms_of_single_dates(
-    instances: Sequence[Instance], copy: Copy
-) -> dict[str | None, tuple[Alarm, ...]]:
-    """Return the alarms, by recurrence id, of dates whose series has some at an absolute time.
-
-    Such an alarm fires once (RFC 5545 section 3.8.6.3), so it belongs to the next date after it alone.
-    """
-    concerned = [
-        instance for instance in instances if _may_share_alarms(instance.component)
-    ]
-    if not concerned:
-        return {}
-    begins = [begin_of(instance) for instance in concerned]
-    window = Window(min(begins) - LONGEST_LEAD, max(begins), max(begins))
-    known = sorted({*begins, *_begins(copy, window)})
-    found: dict[str | None, tuple[Alarm, ...]] = {}
-    for instance, begin in zip(concerned, begins, strict=True):
-        place = bisect_left(known, begin)
-        since = known[place - 1] if place else begin - LONGEST_LEAD
-        alarms = instance.component.template.alarms
-        own = (
-            alarm for alarm in alarms if alarm.at is None or since < alarm.at <= begin
-        )
-        found[instance.recurrence_id] = tuple(own)
-    return found
-
-
-def _may_share_alarms(component: Component) -> bool:
-    """Tell whether several dates may have one alarm at an absolute time."""
-    if not component.recurs and not component.this_and_future:
-        return False
-    return any(alarm.at is not None for alarm in component.template.alarms)
-
-
-def _begins(copy: Copy, window: Window) -> set[datetime]:
-    """Return when the dates around a window begin, none where they are too many."""
-    with contextlib.suppress(BrokenComponent):
-        return {begin_of(instance) for instance in copy.instances(window)}
-    return set()
 
 
 def touches(instance: Instance, window: Window) -> bool:
