@@ -14,6 +14,7 @@ from syncd.ics.zones import Zones
 
 # What can be counted with; the mapper decides how far before is sensible.
 _FARTHEST = timedelta(days=3660)
+_RELATED_TO_END = re.compile(r';RELATED="?END\b')
 
 
 def alarms_of(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
@@ -22,21 +23,28 @@ def alarms_of(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
     ACTION:NONE does nothing, and with PROXIMITY (RFC 9074 section 8) a place triggers it and no time.
     """
     for alarm in raw.subcomponents("VALARM"):
-        does_nothing = (alarm.first("ACTION") or "").strip().upper() == "NONE"
-        if does_nothing or alarm.first("PROXIMITY") is not None:
+        if _does_nothing(alarm) or alarm.first("PROXIMITY") is not None:
             continue
-        for parameters, written in alarm.values("TRIGGER"):
+        for parameters, value in alarm.values("TRIGGER"):
             with contextlib.suppress(ValueError, OverflowError):
-                yield _trigger(parameters.upper(), written.strip().upper(), zones)
+                yield _alarm(parameters.upper(), value.strip().upper(), zones)
 
 
-def _trigger(parameters: str, written: str, zones: Zones) -> Alarm:
-    """Return one TRIGGER in upper case (RFC 5545 section 3.8.6.3); raises `ValueError` or `OverflowError`."""
-    if written[:1].isdigit():
-        wall = datetime.strptime(written, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
+def _does_nothing(alarm: RawComponent) -> bool:
+    action = alarm.first("ACTION") or ""
+    return action.strip().upper() == "NONE"
+
+
+def _alarm(parameters: str, value: str, zones: Zones) -> Alarm:
+    """Return the alarm of one TRIGGER in upper case (RFC 5545 section 3.8.6.3).
+
+    Raises `ValueError` or `OverflowError` for one that cannot be read or counted with.
+    """
+    if value[:1].isdigit():
+        wall = datetime.strptime(value, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # its zone is the Z
         return Alarm(at=zones.instant(wall, "UTC"))
-    from_end = re.search(r';RELATED="?END\b', parameters) is not None
-    offset = parse_duration(written).rough
+    offset = parse_duration(value).rough
     if abs(offset) > _FARTHEST:
         raise ValueError
+    from_end = _RELATED_TO_END.search(parameters) is not None
     return Alarm(offset=offset, from_end=from_end)

@@ -51,12 +51,17 @@ def template_of(event: Properties, start: Start, context: ParsedContext) -> Occu
     status = event.text_of("STATUS").upper()
     busy = event.text_of("X-MICROSOFT-CDO-BUSYSTATUS").upper()
     transparency = event.text_of("TRANSP").upper()
-    organizers = [_person(value) for value in event.values("ORGANIZER")]
-    organizer = organizers[0] if len(organizers) == 1 else None
-    attendees = tuple(_attendee(value) for value in event.values("ATTENDEE"))
-    description = event.text_of("DESCRIPTION") or _unescaped_text(
-        event.text_of("X-ALT-DESC")
-    )
+    organizer = _organizer(event)
+    attendees = tuple(map(_attendee, event.values("ATTENDEE")))
+    description = event.text_of("DESCRIPTION")
+    if not description:
+        description = _unescaped_text(event.text_of("X-ALT-DESC"))
+    is_tentative = status == "TENTATIVE"
+    if not status:
+        is_tentative = busy == "TENTATIVE"
+    is_transparent = transparency == "TRANSPARENT"
+    if not transparency:
+        is_transparent = busy == "FREE"
     by_method = context.method == "CANCEL"
     return Occurrence(
         key=OccurrenceKey("", event.raw.uid, None),
@@ -73,9 +78,8 @@ def template_of(event: Properties, start: Start, context: ParsedContext) -> Occu
         attachments=tuple(_attachments(event)),
         base_url=context.base_url,
         cancelled=by_method or status == "CANCELLED",
-        tentative=status == "TENTATIVE" or (not status and busy == "TENTATIVE"),
-        transparent=transparency == "TRANSPARENT"
-        or (not transparency and busy == "FREE"),
+        tentative=is_tentative,
+        transparent=is_transparent,
         private=event.text_of("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"},
         zone=_zone_name(start, zones),
         sequence=_integer(event, "SEQUENCE"),
@@ -102,9 +106,9 @@ def _authority(
     """Return whose copy of the meeting it is, by its organizer and whose calendar it stands in."""
     if organizer is None:
         return Authority.GUEST if attendees else Authority.NOBODY
-    if any(address in context.owners for address in organizer.addresses):
+    if not context.owners.isdisjoint(organizer.addresses):
         return Authority.ORGANIZER
-    if any(address in context.claims for address in organizer.addresses):
+    if not context.claims.isdisjoint(organizer.addresses):
         return Authority.CLAIMED
     return Authority.GUEST
 
@@ -113,22 +117,23 @@ def _unreadable_people(event: Properties) -> Iterator[Note]:
     """Yield a note for each organizer and attendee of whom no address can be read."""
     for name, who in (("ORGANIZER", "organizer"), ("ATTENDEE", "attendee")):
         for line in event.unreadable(name):
-            detail = (
-                f"An {who} cannot be read and was left out: {fold_space(line)[:200]}"
+            shown = fold_space(line)[:200]
+            yield Note(
+                Reason.UNREADABLE_PERSON,
+                f"An {who} cannot be read and was left out: {shown}",
             )
-            yield Note(Reason.UNREADABLE_PERSON, detail)
 
 
 def _places(raw: RawComponent) -> Iterator[str]:
     """Yield the names of the places and rooms that stand in components of their own (RFC 9073)."""
+    begins = [line.upper() for line in raw.lines if line[:1] in "Bb"]
     for kind in ("VLOCATION", "VRESOURCE"):
-        begins = (line.upper() for line in raw.lines if line[:1] in "Bb")
         if not any(kind in begin for begin in begins):
             continue
         for place in raw.subcomponents(kind):
-            kind_of_place = (place.first("RESOURCE-TYPE") or "ROOM").strip().upper()
             name = _unescaped_text(place.first("NAME") or "").strip()
-            if name and kind_of_place == "ROOM":
+            resource_type = place.first("RESOURCE-TYPE") or "ROOM"
+            if name and resource_type.strip().upper() == "ROOM":
                 yield name
 
 
@@ -161,7 +166,8 @@ def _joining_link(event: Properties) -> str:
     ranked: list[tuple[int, str]] = []
     of_moderator: set[str] = set()
     for line in event.written("CONFERENCE"):
-        link, features = line.value.strip(), _features_of(line.parameters)
+        link = line.value.strip()
+        features = _features_of(line.parameters)
         ranked.append((_rank_of_conference(features), link))
         if "MODERATOR" in features:
             of_moderator.add(link)
@@ -175,20 +181,29 @@ def _joining_link(event: Properties) -> str:
 
 
 _LINKS_OF_VENDORS = ("X-GOOGLE-CONFERENCE", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "URL")
-_WAYS_TO_JOIN = (frozenset({"VIDEO"}), frozenset({"SCREEN", "AUDIO"}), frozenset({""}))
+_WAYS_TO_JOIN = (
+    frozenset({"VIDEO"}),
+    frozenset({"SCREEN", "AUDIO"}),
+    frozenset({""}),
+)
+"""Values of FEATURE by which people can join a meeting, the best first; the empty one stands for none."""
 
 
 def _features_of(parameters: str) -> frozenset[str]:
     """Return the values of FEATURE (RFC 7986 section 6.3) in upper case; one empty value if none is named."""
-    listed = ",".join(_FEATURE.findall(parameters.upper()))
-    names = (name.strip(' "') for name in listed.split(","))
-    return frozenset(filter(None, names)) or frozenset({""})
+    features: set[str] = set()
+    for listed in _FEATURE.findall(parameters.upper()):
+        features.update(name.strip(' "') for name in listed.split(","))
+    features.discard("")
+    return frozenset(features or {""})
 
 
 def _rank_of_conference(features: frozenset[str]) -> int:
     """Return how well a conference serves who joins, 0 for best; PHONE, CHAT and FEED alone come last."""
-    ranks = (rank for rank, wanted in enumerate(_WAYS_TO_JOIN) if wanted & features)
-    return next(ranks, len(_WAYS_TO_JOIN))
+    for rank, wanted in enumerate(_WAYS_TO_JOIN):
+        if wanted & features:
+            return rank
+    return len(_WAYS_TO_JOIN)
 
 
 def address_of(text: str) -> str:
@@ -199,7 +214,12 @@ def address_of(text: str) -> str:
     return address.strip().strip("<>").lower()
 
 
-def _person(value: object) -> Person:
+def _organizer(event: Properties) -> Person | None:
+    """Return the organizer; None without one, or where several are named."""
+    values = event.values("ORGANIZER")
+    if len(values) != 1:
+        return None
+    (value,) = values
     return _person_of(
         str(value), parameter_of(value, "EMAIL"), parameter_of(value, "CN")
     )
@@ -221,18 +241,22 @@ def _attendee(value: object) -> Attendee:
 def _addresses_in(value: object, name: str) -> tuple[str, ...]:
     """Return the addresses that a parameter of a person lists; none without it."""
     parameters = getattr(value, "params", None)
-    listed: str | Sequence[str] = parameters.get(name, ()) if parameters else ()
+    if not parameters:
+        return ()
+    listed: str | Sequence[str] = parameters.get(name, "")
+    if not isinstance(listed, str):
+        listed = ",".join(listed)
     if not listed:
         return ()
-    whole = listed if isinstance(listed, str) else ",".join(listed)
-    addresses = map(address_of, whole.split(","))
+    addresses = map(address_of, listed.split(","))
     return tuple(filter(None, addresses))
 
 
 @functools.lru_cache(maxsize=4096)  # the same people meet again and again
 def _person_of(text: str, email: str, name: str) -> Person:
-    addresses = [address_of(text), address_of(email)]
-    return Person(tuple(dict.fromkeys(a for a in addresses if a)), name)
+    addresses = filter(None, (address_of(text), address_of(email)))
+    different = dict.fromkeys(addresses)
+    return Person(tuple(different), name)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -246,7 +270,9 @@ def _attendee_of(
     delegated_to: tuple[str, ...],
     delegated_from: tuple[str, ...],
 ) -> Attendee:
-    kind, role, status = kind.upper(), role.upper(), status.upper()
+    kind = kind.upper()
+    role = role.upper()
+    status = status.upper()
     known_role = Role(role) if role in _ROLES else Role.REQUIRED
     return Attendee(
         person=_person_of(text, email, name),
@@ -263,25 +289,29 @@ def _attendee_of(
 def _attachments(event: Properties) -> Iterator[Attach]:
     """Yield ATTACH in file order, those that cannot be read too, because leaving them out has to be told."""
     for value in event.all_values("ATTACH"):
-        name = (
-            parameter_of(value, "FILENAME") or parameter_of(value, "X-FILENAME") or None
-        )
+        name = parameter_of(value, "FILENAME") or parameter_of(value, "X-FILENAME")
         media_type = parameter_of(value, "FMTTYPE") or None
         if is_broken(value):
-            yield Inline(data=None, name=name, media_type=media_type)
+            data = None
         elif is_binary(value):
-            yield Inline(data=value.bytes, name=name, media_type=media_type)
+            data = value.bytes
         elif parameter_of(value, "ENCODING").upper() == "BASE64":
             # Without VALUE=BINARY, which some writers forget.
-            yield Inline(data=decoded(str(value)), name=name, media_type=media_type)
+            data = decoded(str(value))
         else:
-            uri = str(value).strip()
             yield Link(
-                uri, name=name, size_bytes=_size_of(value), media_type=media_type
+                uri=str(value).strip(),
+                name=name or None,
+                size_bytes=_size_of(value),
+                media_type=media_type,
             )
+            continue
+        yield Inline(data=data, name=name or None, media_type=media_type)
 
 
 def _size_of(value: object) -> int | None:
     """Return SIZE of a linked attachment (RFC 8607 section 4.1) in bytes; None if it is not told."""
     size = parameter_of(value, "SIZE")
-    return int(size) if size.isdecimal() and len(size) < 20 else None
+    if size.isdecimal() and len(size) < 20:
+        return int(size)
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from syncd.ics.zones import Zones
@@ -61,5 +60,5 @@ class ParsedContext:
     base_url: str
     zones: Zones
     method: str
-    owners: Collection[str]
-    claims: Collection[str]
+    owners: frozenset[str]
+    claims: frozenset[str]
