@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -27,6 +27,7 @@ _ASKS = (
     "REFRESH-INTERVAL",
     "X-PUBLISHED-TTL",
 )
+_ENDING = re.compile(r"\.ics$", re.IGNORECASE)
 _OWNS = ("X-WR-CALNAME", "X-OWNER", "X-WR-RELCALID")
 _TEXT_AROUND = "text around the calendar in {} was left out; look at what makes it"
 
@@ -47,13 +48,14 @@ class Locale:
 
     def zones_of(self, calendar: RawCalendar) -> Zones:
         """Return the zones of one VCALENDAR."""
-        definitions = (
+        definitions = [
             component
             for component in calendar.components
             if component.name == "VTIMEZONE"
-        )
+        ]
         said = calendar.properties.get("X-WR-TIMEZONE", "")
-        return Zones(definitions, self.aliases, self.floating or said or self.default)
+        floating = self.floating or said or self.default
+        return Zones(definitions, self.aliases, floating)
 
 
 class Contexts:
@@ -106,8 +108,11 @@ class Contexts:
         """Return how long the calendars ask to be left alone; the longest of them counts."""
         asked: list[timedelta] = []
         for key, context in self._contexts.items():
-            if any(f"{name}:".encode() in context.text for name in _ASKS):
-                asked += _refresh_after(self._calendar(key))
+            if not any(f"{name}:".encode() in context.text for name in _ASKS):
+                continue
+            interval = _refresh_after(self._calendar(key))
+            if interval is not None:
+                asked.append(interval)
         return max(asked, default=None)
 
     @property
@@ -115,16 +120,16 @@ class Contexts:
         """Return what is to be said of whole documents although they were read."""
         notes: set[Note] = set()
         for context in self._contexts.values():
-            if f"\r\n{BESIDE}\r\n".encode() in context.text:
-                notes.add(
-                    Note(Reason.TEXT_AROUND, _TEXT_AROUND.format(context.document))
-                )
-            if f"\r\n{GUESSED}\r\n".encode() in context.text:
+            if _has_line(context, BESIDE):
+                detail = _TEXT_AROUND.format(context.document)
+                notes.add(Note(Reason.TEXT_AROUND, detail))
+            if _has_line(context, GUESSED):
                 notes.add(charset_unknown(context.document))
         return frozenset(notes)
 
     def _parse(self, key: str) -> ParsedContext:
-        context, calendar = self._contexts[key], self._calendar(key)
+        context = self._contexts[key]
+        calendar = self._calendar(key)
         return ParsedContext(
             source=self.source,
             document=context.document,
@@ -141,8 +146,8 @@ class Contexts:
 
         A name of a file that is an address says so for that file, else the `owner` of the source does.
         """
-        name = re.sub(r"\.ics$", "", document.rpartition("/")[2], flags=re.IGNORECASE)
-        address = address_of(name)
+        _, _, file_name = document.rpartition("/")
+        address = address_of(_ENDING.sub("", file_name))
         if _ADDRESS.fullmatch(address):
             return frozenset({address})
         owner = self.locale.owner
@@ -150,8 +155,13 @@ class Contexts:
 
     def _calendar(self, key: str) -> RawCalendar:
         if key not in self._calendars:
-            (self._calendars[key],) = split(self._contexts[key].text)
+            context = self._contexts[key]
+            (self._calendars[key],) = split(context.text)
         return self._calendars[key]
+
+
+def _has_line(context: Context, line: str) -> bool:
+    return f"\r\n{line}\r\n".encode() in context.text
 
 
 def _method(calendar: RawCalendar) -> str:
@@ -168,14 +178,15 @@ def charset_unknown(document: str) -> Note:
     )
 
 
-def _refresh_after(calendar: RawCalendar) -> Iterator[timedelta]:
-    """Yield how long a calendar asks to be left alone, a day at most; nothing if it does not."""
+def _refresh_after(calendar: RawCalendar) -> timedelta | None:
+    """Return how long a calendar asks to be left alone, a day at most; None if it does not."""
     for name in _ASKS:
         with contextlib.suppress(BrokenComponent, OverflowError):
-            interval = parse_duration(calendar.properties.get(name, "")).rough
+            written = calendar.properties.get(name, "")
+            interval = parse_duration(written).rough
             if interval > timedelta():
-                yield min(interval, ONE_DAY)
-                return
+                return min(interval, ONE_DAY)
+    return None
 
 
 def _claims(calendar: RawCalendar) -> frozenset[str]:
@@ -183,5 +194,9 @@ def _claims(calendar: RawCalendar) -> frozenset[str]:
 
     Google and Nextcloud write them into X-WR-CALNAME, Apple and Zimbra into X-OWNER or X-WR-RELCALID.
     """
-    addresses = [address_of(calendar.properties.get(name, "")) for name in _OWNS]
-    return frozenset(address for address in addresses if _ADDRESS.fullmatch(address))
+    claims: set[str] = set()
+    for name in _OWNS:
+        address = address_of(calendar.properties.get(name, ""))
+        if _ADDRESS.fullmatch(address):
+            claims.add(address)
+    return frozenset(claims)

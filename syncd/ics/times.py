@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
-from itertools import chain
 from typing import Any
 
 from syncd.core.reasons import Reason
 from syncd.ics.content import BrokenComponent, tzid_of
 from syncd.ics.duration import Duration, parse_duration
 from syncd.ics.properties import Properties
+from syncd.ics.quirks import Property
 from syncd.ics.zones import ONE_DAY, Zones, midnight, wall_clock
 
 _IS_DATE = re.compile(r";VALUE=DATE(?=;|$)", re.IGNORECASE)
@@ -28,7 +28,8 @@ _WHOLE_DAY_FLAGS = (
 
 # Programs put dates that they do not know into year 1 (.NET), and years of two digits into the first century;
 # birthdays without a year stand in 1604 (Apple), 1601 or 1899. At the end Python needs a year of room.
-FIRST_YEAR, _LAST_YEAR = 1000, 9998
+FIRST_YEAR = 1000
+_LAST_YEAR = 9998
 
 
 def out_of_range() -> BrokenComponent:
@@ -41,8 +42,9 @@ def out_of_range() -> BrokenComponent:
 
 def check_years(*moments: date) -> None:
     """Raise `BrokenComponent` for the ends of time, where programs put dates that they do not know."""
-    if any(not FIRST_YEAR <= moment.year <= _LAST_YEAR for moment in moments):
-        raise out_of_range()
+    for moment in moments:
+        if not FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise out_of_range()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,10 @@ def single_start(event: Properties, name: str) -> Start | None:
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY, f"{name} stands more than once in the event"
         )
-    parameters = next((line.parameters for line in event.written(name)), None)
-    if parameters is None:
+    written = event.written(name)
+    if not written:
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
+    parameters = written[0].parameters
     moment = getattr(values[0], "dt", None)
     if isinstance(moment, datetime) and _IS_DATE.search(parameters):
         raise BrokenComponent(
@@ -116,12 +119,14 @@ def recurrence_dates(
         if not isinstance(moment, tuple):
             yield _start(moment, "RDATE", parameters), None
             continue
-        begin = _start(moment[0], "RDATE", parameters)
-        if isinstance(moment[1], timedelta):
-            length = parse_duration(text.partition("/")[2])
+        first, last = moment
+        begin = _start(first, "RDATE", parameters)
+        if isinstance(last, timedelta):
+            _, _, written_length = text.partition("/")
+            length = parse_duration(written_length)
         else:
-            end = _start(moment[1], "RDATE", parameters)
-            length = Duration(exact=end.instant(zones) - begin.instant(zones))
+            end = _start(last, "RDATE", parameters)
+            length = _time_between(begin, end, zones)
         if length.rough <= timedelta():
             raise BrokenComponent(
                 Reason.END_BEFORE_START, "a period in RDATE has no length"
@@ -131,18 +136,24 @@ def recurrence_dates(
 
 def _listed(event: Properties, name: str) -> Iterator[tuple[Any, str, str]]:
     """Yield each date of a list property with the raw parameters of its line, and its text."""
-    values, written = event.values(name), event.written(name)
-    lines = list(zip(values, written, strict=False))
-    are_all_read = len(values) == len(written)
-    for value, line in lines:
-        if len(_dates_in(value)) != line.value.count(",") + 1:
-            are_all_read = False
-    if not are_all_read:
+    values = event.values(name)
+    written = event.written(name)
+    if not _are_all_read(values, written):
         raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} cannot be read")
-    for value, line in lines:
+    for value, line in zip(values, written, strict=True):
         texts = line.value.split(",")
         for entry, text in zip(_dates_in(value), texts, strict=True):
             yield entry.dt, line.parameters, text
+
+
+def _are_all_read(values: Sequence[object], written: Sequence[Property]) -> bool:
+    """Tell whether there is a value for each date of the lines of a list property."""
+    if len(values) != len(written):
+        return False
+    for value, line in zip(values, written, strict=True):
+        if len(_dates_in(value)) != line.value.count(",") + 1:
+            return False
+    return True
 
 
 def _dates_in(value: object) -> Sequence[Any]:
@@ -158,17 +169,21 @@ def start_and_end(event: Properties, zones: Zones) -> tuple[Start | None, Start 
     """
     start = single_start(event, "DTSTART")
     end = single_start(event, "DTEND")
-    is_timed = (
-        start is not None and not start.is_date and (end is None or not end.is_date)
-    )
-    if start is None or not is_timed or not _is_flagged_whole_day(event):
+    if start is None or start.is_date:
+        return start, end
+    if end is not None and end.is_date:
+        return start, end
+    if not _is_flagged_whole_day(event):
         return start, end
     return _as_whole_days(start, end, zones)
 
 
 def _is_flagged_whole_day(event: Properties) -> bool:
-    flags = chain.from_iterable(event.written(name) for name in _WHOLE_DAY_FLAGS)
-    return any(flag.value.strip().upper() == "TRUE" for flag in flags)
+    for name in _WHOLE_DAY_FLAGS:
+        for flag in event.written(name):
+            if flag.value.strip().upper() == "TRUE":
+                return True
+    return False
 
 
 def _as_whole_days(
@@ -178,21 +193,29 @@ def _as_whole_days(
 
     Tried are the zone of either, the calendar's, and UTC: programs turn local midnights into any of these.
     """
-    written = [start] if end is None else [start, end]
-    named = [found.tzid for found in written if found.tzid not in {None, "UTC"}]
+    candidates = [start.tzid]
+    if end is not None:
+        candidates.append(end.tzid)
+    named = [tzid for tzid in candidates if tzid not in {None, "UTC"}]
     for tzid in (*named, None, "UTC"):
         zone = zones.zone(tzid)
-        days = [_day_at_midnight(found, zone, zones) for found in written]
-        first, last = days[0], days[-1]
-        if first is not None and last is not None:
-            return (first, None) if end is None else (first, last)
+        first = _day_at_midnight(start, zone, zones)
+        if first is None:
+            continue
+        if end is None:
+            return first, None
+        last = _day_at_midnight(end, zone, zones)
+        if last is not None:
+            return first, last
     return start, end
 
 
 def _day_at_midnight(start: Start, zone: tzinfo, zones: Zones) -> Start | None:
     """Return the day that begins with a time in a zone; None if none does."""
     wall = wall_clock(start.instant(zones), zone)
-    return Start(wall, is_date=True) if wall.time() == time() else None
+    if wall.time() != time():
+        return None
+    return Start(wall, is_date=True)
 
 
 def length_of(
@@ -222,6 +245,10 @@ def _length_between(start: Start, end: Start, zones: Zones) -> Duration:
         )
     if start.is_date:
         return Duration(days=(end.wall - start.wall).days)
+    return _time_between(start, end, zones)
+
+
+def _time_between(start: Start, end: Start, zones: Zones) -> Duration:
     return Duration(exact=end.instant(zones) - start.instant(zones))
 
 
