@@ -17,7 +17,14 @@ from syncd.core.occurrence import Authority, Occurrence, Presence, Window
 from syncd.core.reasons import Note, Reason
 from syncd.ics.component import Component
 from syncd.ics.content import BrokenComponent
-from syncd.ics.recurrence import Instance, excludes, expand, next_start, original_start
+from syncd.ics.recurrence import (
+    Instance,
+    excludes,
+    expand,
+    master_of,
+    next_start,
+    original_start,
+)
 
 SAYS_NOTHING = frozenset({"REPLY", "COUNTER", "DECLINECOUNTER", "REFRESH"})
 """METHODs by which a guest answers or asks; none of them says what a meeting is (RFC 5546 section 1.4)."""
@@ -47,10 +54,9 @@ class Copy:
             seen.add(instance.recurrence_id)
             yield instance
         for component in self.added:
+            single = component.recurrence_id_at(component.start)
             for instance in expand([component], window):
-                date = instance.recurrence_id or component.recurrence_id_at(
-                    component.start
-                )
+                date = instance.recurrence_id or single
                 # It adds dates and replaces none (RFC 5546 section 3.2.4).
                 if date not in seen:
                     seen.add(date)
@@ -58,9 +64,13 @@ class Copy:
 
     def next_start(self, after: datetime) -> datetime | None:
         """Return when the next occurrence begins at or after a moment, or earlier; None if there is none."""
-        starts = [next_start(self.chosen, after)]
-        starts += [next_start([component], after) for component in self.added]
-        return min((start for start in starts if start is not None), default=None)
+        starts: list[datetime] = []
+        by_themselves = [(component,) for component in self.added]
+        for components in (self.chosen, *by_themselves):
+            start = next_start(components, after)
+            if start is not None:
+                starts.append(start)
+        return min(starts, default=None)
 
 
 def copies_of(components: Iterable[Component]) -> list[Copy]:
@@ -82,14 +92,14 @@ def _by_sender(components: Iterable[Component]) -> list[list[Component]]:
     sender_of: dict[str, object] = {}
     for component in components:
         sender: object = component.calendar
-        if component.method in _OF_THE_ORGANIZER and component.organizer:
-            known = [
-                sender_of[address]
-                for address in component.organizer
-                if address in sender_of
-            ]
-            sender = known[0] if known else component.organizer
-            for address in component.organizer:
+        addresses = component.organizer
+        if addresses and component.method in _OF_THE_ORGANIZER:
+            sender = addresses
+            for address in addresses:
+                if address in sender_of:
+                    sender = sender_of[address]
+                    break
+            for address in addresses:
                 sender_of.setdefault(address, sender)
         groups.setdefault(sender, []).append(component)
     return list(groups.values())
@@ -99,25 +109,26 @@ def _copies_of_one_sender(
     components: Sequence[Component], masters: Sequence[Component]
 ) -> Iterator[Copy]:
     """Yield what one sender says of the event, and apart from it for which guests it is cancelled."""
-    added = [c for c in components if c.method == "ADD" and c.recurrence_id is None]
-    events = [
-        component
-        for component in components
-        if component.method not in {"ADD", "CANCEL"}
-    ]
+    added: list[Component] = []
+    events: list[Component] = []
+    for component in components:
+        if component.method not in {"ADD", "CANCEL"}:
+            events.append(component)
+        elif component.method == "ADD" and component.recurrence_id is None:
+            added.append(component)
     if not events:
         events = [master for master in masters if master.method != "CANCEL"]
     cancels = _Cancels(components, events)
-    partial = cancels.partial
-    apart = {id(component) for component in (*added, *partial, *cancels.carried_out)}
+    set_apart = (*added, *cancels.partial, *cancels.carried_out)
+    apart = {id(component) for component in set_apart}
     rest = [component for component in components if id(component) not in apart]
     if rest or added:
         yield _copy(rest, added, masters)
-    if partial:
-        marked = [
-            _with_template(cancels.timed(c), uninvites=True, cancelled=False)
-            for c in partial
-        ]
+    if cancels.partial:
+        marked: list[Component] = []
+        for cancel in cancels.partial:
+            timed = cancels.timed(cancel)
+            marked.append(_with_template(timed, uninvites=True, cancelled=False))
         yield _copy(marked, [], masters)
 
 
@@ -143,7 +154,8 @@ class _Cancels:
         together: dict[tuple[str, int], list[Component]] = {}
         for component in components:
             if component.method == "CANCEL" and component.guests:
-                about = (self._date(component), component.template.sequence)
+                date = self._date(component)
+                about = (date, component.template.sequence)
                 together.setdefault(about, []).append(component)
         for (date, sequence), cancels in together.items():
             self._sort_out(self._event(date), sequence, cancels)
@@ -170,25 +182,24 @@ class _Cancels:
         """Record cancels of one SEQUENCE about one date that name some guests only, or were carried out."""
         if event is None or not event.guests:
             return
-        named = frozenset().union(*(cancel.guests for cancel in cancels))
+        named: set[str] = set()
+        for cancel in cancels:
+            named |= cancel.guests
         invited = event.guests - event.organizer
         if invited <= named:
             return
-        if event.template.sequence >= sequence and not invited & named:
+        if event.template.sequence >= sequence and invited.isdisjoint(named):
             self.carried_out += cancels
-        else:
-            self.partial += [cancel for cancel in cancels if not cancel.says_cancelled]
+            return
+        self.partial += [cancel for cancel in cancels if not cancel.says_cancelled]
 
     def _date(self, component: Component) -> str:
         return _identity(component, self._series)
 
     def _event(self, date: str) -> Component | None:
         """Return the newest event about a date: its own, else the series."""
-        own = [
-            event
-            for event in self._events
-            if event.recurrence_id and self._date(event) == date
-        ]
+        overrides = [event for event in self._events if event.recurrence_id]
+        own = [event for event in overrides if self._date(event) == date]
         return max(own, key=lambda event: event.revision, default=self._series)
 
 
@@ -205,27 +216,29 @@ def _copy(
     """Return the copy that these components of one sender are; raises `BrokenComponent`."""
     groups = _by_identity(components, masters)
     chosen = [_newest(group) for group in groups]
-    master = next(
-        (component for component in chosen if component.recurrence_id is None), None
-    )
+    master = master_of(chosen)
     if master is not None:
-        valid = [c for c in chosen if c is master or not _is_outdated(c, master)]
-        chosen = [_inheriting(component, master) for component in valid]
+        chosen = _valid_beside(master, chosen)
     chosen.sort(key=lambda component: (component.document, component.line))
     whole = (*components, *added)
-    authority = max(component.template.authority for component in whole)
-    organizer = tuple(sorted(event_organizer(whole)))
+    of_copy = {
+        "authority": max(component.template.authority for component in whole),
+        "copy_organizer": tuple(sorted(event_organizer(whole))),
+    }
     return Copy(
-        chosen=tuple(
-            _with_template(c, authority=authority, copy_organizer=organizer)
-            for c in chosen
-        ),
-        added=tuple(
-            _with_template(c, authority=authority, copy_organizer=organizer)
-            for c in added
-        ),
+        chosen=tuple(_with_template(component, **of_copy) for component in chosen),
+        added=tuple(_with_template(component, **of_copy) for component in added),
         notes=_notes(groups),
     )
+
+
+def _valid_beside(
+    master: Component, components: Sequence[Component]
+) -> list[Component]:
+    """Return a series and its overrides that count, with what they leave unsaid."""
+    overrides = [component for component in components if component is not master]
+    valid = [override for override in overrides if not _is_outdated(override, master)]
+    return [master, *(_inheriting(override, master) for override in valid)]
 
 
 def _with_template(component: Component, **changes: object) -> Component:
@@ -238,28 +251,29 @@ def _is_outdated(override: Component, master: Component) -> bool:
 
     Where neither SEQUENCE nor LAST-MODIFIED tells, the override counts: some programs move a date by both.
     """
-    ours, theirs = override.template.sequence, master.template.sequence
-    older = ours < theirs
+    ours = override.template.sequence
+    theirs = master.template.sequence
+    is_older = ours < theirs
     if ours == theirs and override.modified and master.modified:
-        older = override.modified < master.modified
-    return older and excludes(master, override)
+        is_older = override.modified < master.modified
+    return is_older and excludes(master, override)
 
 
-def _inheriting(component: Component, master: Component) -> Component:
+def _inheriting(override: Component, master: Component) -> Component:
     """Return an override with what it leaves unsaid as the series of its own VCALENDAR has it.
 
     Most programs repeat everything in an override. Exchange and some exporters write only what changed, and
     then the meeting would lose its room and its title.
     """
-    if component is master or component.calendar != master.calendar:
-        return component
-    own = component.template
-    if not component.event.written("CLASS"):
+    if override.calendar != master.calendar:
+        return override
+    own = override.template
+    if not override.event.written("CLASS"):
         own = replace(own, private=master.template.private)
-    if not any(component.event.written(name) for name in _INHERITED):
+    if not any(override.event.written(name) for name in _INHERITED):
         own = _with_details_of(own, master.template)
-    inheriting = replace(component, template=own)
-    if component.duration is None and component.start.is_date == master.start.is_date:
+    inheriting = replace(override, template=own)
+    if override.duration is None and override.start.is_date == master.start.is_date:
         return replace(inheriting, duration=master.duration)
     return inheriting
 
@@ -294,24 +308,28 @@ def _by_identity(
     series = _newest(own) if own else next(iter(masters), None)
     groups: dict[str, list[Component]] = {}
     for component in components:
-        groups.setdefault(_identity(component, series), []).append(component)
+        identity = _identity(component, series)
+        groups.setdefault(identity, []).append(component)
     return list(groups.values())
 
 
 def _identity(component: Component, series: Component | None) -> str:
     """Return the recurrence id of the date that a component is about, empty for the event as a whole."""
-    return original_start(component, series) if component.recurrence_id else ""
+    if component.recurrence_id is None:
+        return ""
+    return original_start(component, series)
 
 
 def _notes(groups: Iterable[Sequence[Component]]) -> tuple[Note, ...]:
     """Return a note if components were left out that say another thing about the same date."""
-    count = 0
+    left_out = 0
     for group in groups:
         if len(group) > 1:
-            count += len({component.text for component in group}) - 1
-    if not count:
+            different = {component.text for component in group}
+            left_out += len(different) - 1
+    if not left_out:
         return ()
-    detail = f"{count + 1} components have this UID and date; the newest by SEQUENCE was taken"
+    detail = f"{left_out + 1} components have this UID and date; the newest by SEQUENCE was taken"
     return (Note(Reason.DUPLICATE_COMPONENT, detail),)
 
 
@@ -348,11 +366,20 @@ def differ_without_revision(copies: Sequence[Copy]) -> bool:
     masters = [component for component in chosen if _puts_event(component)]
     ranks = {component.template.authority for component in masters}
     if Authority.ORGANIZER in ranks:
-        masters = [c for c in masters if c.template.authority is Authority.ORGANIZER]
-    elif ranks != {Authority.NOBODY}:
-        masters = [c for c in masters if c.template.authority is not Authority.NOBODY]
-    states = {(c.template.authority, c.revision): c.timing for c in masters}
-    return any(states[c.template.authority, c.revision] != c.timing for c in masters)
+        counting = {Authority.ORGANIZER}
+    elif ranks == {Authority.NOBODY}:
+        counting = ranks
+    else:
+        counting = ranks - {Authority.NOBODY}
+    timings: dict[tuple[object, ...], object] = {}
+    for component in masters:
+        authority = component.template.authority
+        if authority not in counting:
+            continue
+        timing = component.timing
+        if timings.setdefault((authority, component.revision), timing) != timing:
+            return True
+    return False
 
 
 def _puts_event(component: Component) -> bool:

@@ -64,7 +64,7 @@ def expand(
     `in_series`: the event recurs although nothing of these components says so.
     A single event or override is yielded wherever it lies: it costs nothing, and it may have been moved.
     """
-    master = _master(components)
+    master = master_of(components)
     overrides: dict[str, Component] = {}
     for component in components:
         if component.recurrence_id is not None:
@@ -78,7 +78,7 @@ def expand(
         yield _as_written(recurrence_id, override)
 
 
-def _master(components: Sequence[Component]) -> Component | None:
+def master_of(components: Sequence[Component]) -> Component | None:
     """Return the component that is the event as a whole; None among overrides alone."""
     for component in components:
         if component.recurrence_id is None:
@@ -99,7 +99,7 @@ def next_start(components: Sequence[Component], after: datetime) -> datetime | N
     A series is looked through for `_LOOK_AHEAD` only; the end of what was looked at is then the answer.
     `components` are those of `expand`, and so is what it raises.
     """
-    master = _master(components)
+    master = master_of(components)
     looked_at = after
     for ahead in _LOOK_AHEAD:
         until = after + ahead
