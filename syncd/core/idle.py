@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from syncd.core.booking import Booking
 from syncd.core.changes import Change, Skip, Wait, uid_of
@@ -24,7 +25,6 @@ _A_MOMENT = timedelta(milliseconds=1)
 
 def at_rest(
     draft: Draft,
-    wishes: Sequence[Booking],
     bookings: Sequence[Booking],
     seen: Seen,
     policy: Policy,
@@ -32,8 +32,7 @@ def at_rest(
 ) -> dict[str, Rest]:
     """Return the UIDs that need no look for a while, each with how it rests.
 
-    `bookings` are the current ones after the plan, `wishes` are new records, and `seen` has all occurrences
-    with what was made of them.
+    `bookings` are the current ones after the plan, and `seen` has all occurrences with what was made of them.
     A UID rests if nothing is done or noted about it, and each of its bookings has its occurrence in all the
     sources that ever showed it.
     """
@@ -47,7 +46,7 @@ def at_rest(
         moments = found[key.uid].moments
         moments += _turns(witnessed.occurrence, result, policy)
         moments += witnessed.ends
-    restless = _restless(draft, wishes, bookings, seen)
+    restless = _restless(draft, bookings, seen)
     resting: dict[str, Rest] = {}
     for uid, gathered in found.items():
         if uid not in restless:
@@ -55,12 +54,11 @@ def at_rest(
     return resting
 
 
-def _restless(
-    draft: Draft, wishes: Iterable[Booking], bookings: Iterable[Booking], seen: Seen
-) -> set[str]:
+def _restless(draft: Draft, bookings: Iterable[Booking], seen: Seen) -> set[str]:
     """Return the UIDs about which something is done, noted or open."""
-    noted = (*draft.amended.values(), *draft.closed, *wishes)
-    restless = {booking.key.uid for booking in noted}
+    restless: set[str] = set()
+    for booking in chain(draft.amended.values(), draft.closed, draft.noted):
+        restless.add(booking.key.uid)
     for change in draft.changes:
         if not _lasts(change, seen):
             restless.add(uid_of(change))

@@ -61,12 +61,12 @@ def plan(
     `mapped` has an entry for each occurrence of `witnessed`; `bookings` are the current ones.
     UIDs that are at rest may be left out of all of these, each as a whole: `resting` stands for them.
     """
-    occurrences = {
-        seen.occurrence.key: (seen, mapped[seen.occurrence.key]) for seen in witnessed
-    }
-    return _Planner(occurrences, readings, policy, now, resting or Resting()).run(
-        bookings
-    )
+    occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
+    for seen in witnessed:
+        key = seen.occurrence.key
+        occurrences[key] = (seen, mapped[key])
+    planner = _Planner(occurrences, readings, policy, now, resting or Resting())
+    return planner.run(bookings)
 
 
 class _Planner:
@@ -107,41 +107,45 @@ class _Planner:
             settled, doubtful, self.cancels.absence, self.resting.totals.known
         )
         self._take_stock(current)
-        for key in sorted((current.keys() | meetings.keys()) - doubtful):
-            self._decide(key, meetings.get(key, []), current.get(key, []))
+        all_keys = current.keys() | meetings.keys()
+        for key in sorted(all_keys - doubtful):
+            wanted = meetings.get(key, [])
+            booked = current.get(key, [])
+            self._decide(key, wanted, booked)
         self._report_quarantined(current)
         released = self.cancels.conclude()
         self._retry_freed_rooms()
         self._ration_calls()
-        unchanged = self.draft.unchanged
-        # Each reservation of a UID at rest is as its meeting wants it.
-        resting_unchanged = sum(
-            self.resting.totals.live[name] for name in self.readings
-        )
+        return self._concluded(current, rekeying, released)
+
+    def _concluded(
+        self, current: _Current, rekeying: Rekeying, released: str | None
+    ) -> Plan:
+        """Return the plan, now that everything is decided."""
+        draft = self.draft
+        unchanged = len(draft.unchanged)
+        for name in self.readings:
+            # Each reservation of a UID at rest is as its meeting wants it.
+            unchanged += self.resting.totals.live[name]
+        bookings = list(_all_of(current))
         return Plan(
             mode=self.policy.mode,
-            changes=writing_order(self.draft.changes),
-            unchanged=len(unchanged) + resting_unchanged,
-            kept=tuple(self.draft.kept),
-            amended=(*self.draft.amended.values(), *self.draft.noted),
-            closed=tuple(self.draft.closed),
+            changes=writing_order(draft.changes),
+            unchanged=unchanged,
+            kept=tuple(draft.kept),
+            amended=(*draft.amended.values(), *draft.noted),
+            closed=tuple(draft.closed),
             rekeyed=rekeying.count,
             renamed=rekeying.renamed,
             released=released,
-            at_rest=at_rest(
-                self.draft,
-                self.draft.noted,
-                list(_all_of(current)),
-                self.occurrences,
-                self.policy,
-                self.now,
-            ),
+            at_rest=at_rest(draft, bookings, self.occurrences, self.policy, self.now),
         )
 
     # What there is
 
     def _meetings(self) -> _Meetings:
         """Return the meetings to come by occurrence; add the rows of occurrences that a rule skips."""
+        now = self.now
         meetings: _Meetings = {}
         for key, (witnessed, mapped) in self.occurrences.items():
             occurrence = witnessed.occurrence
@@ -150,8 +154,11 @@ class _Planner:
             if isinstance(mapped, Skipped):
                 self._report_skipped(occurrence, mapped)
                 continue
-            meetings[key] = [
-                Meeting(
+            to_come: list[Meeting] = []
+            for spec in mapped.specs:
+                if spec.end <= now:
+                    continue
+                meeting = Meeting(
                     occurrence,
                     witnessed.witnesses,
                     spec,
@@ -159,9 +166,8 @@ class _Planner:
                     mapped.publications,
                     mapped.rejected,
                 )
-                for spec in mapped.specs
-                if spec.end > self.now
-            ]
+                to_come.append(meeting)
+            meetings[key] = to_come
         return meetings
 
     def _report_skipped(self, occurrence: Occurrence, skipped: Skipped) -> None:
@@ -179,7 +185,7 @@ class _Planner:
         current: _Current = {}
         doubtful: set[OccurrenceKey] = set()
         scopes = {key.scope for key in meetings}
-        for booking in sorted(bookings, key=lambda b: (b.key, b.room_id or "", b.row)):
+        for booking in sorted(bookings, key=_by_key):
             if booking.reservation_id and booking.may_hold:
                 self.holders[booking.reservation_id] = booking
             is_over = booking.spec.end <= self.now
@@ -192,17 +198,17 @@ class _Planner:
             elif is_over and not goes_on:
                 self.draft.close(booking, BookingState.ENDED)
             else:
-                current.setdefault(booking.key, []).append(self._not_missed(booking))
+                of_key = current.setdefault(booking.key, [])
+                of_key.append(self._not_missed(booking))
         return current, doubtful
 
     def _not_missed(self, booking: Booking) -> Booking:
         """Return a booking, without its count of readings that lack it if its source has it again."""
         known = self.occurrences.get(booking.key)
-        if (
-            not booking.missed
-            or known is None
-            or booking.source not in known[0].witnesses
-        ):
+        if not booking.missed or known is None:
+            return booking
+        witnessed, _ = known
+        if booking.source not in witnessed.witnesses:
             return booking
         seen = replace(booking, missed=0, missed_in="")
         self.draft.amend(seen)
@@ -210,10 +216,10 @@ class _Planner:
 
     def _is_unread(self, booking: Booking) -> bool:
         """Tell whether the source of a booking could not be read, so that its meeting may still be there."""
+        if booking.source not in self.policy.configured:
+            return False
         reading = self.readings.get(booking.source)
-        return booking.source in self.policy.configured and (
-            reading is None or not reading.readable
-        )
+        return reading is None or not reading.readable
 
     def _take_stock(self, current: _Current) -> None:
         self.cancels.take_stock(_all_of(current))
@@ -234,18 +240,17 @@ class _Planner:
 
     def _pair(self, meetings: list[Meeting], booked: list[Booking]) -> None:
         """Compare each meeting with the booking in its room, else with one that can move, else book it."""
-        left = sorted(booked, key=lambda b: (b.state not in HOLDING_STATES, b.row))
-        roomless: list[Meeting] = []
+        left = sorted(booked, key=_holding_first)
+        elsewhere: list[Meeting] = []
         for meeting in meetings:
-            same_room = next(
-                (b for b in left if b.room_id == meeting.spec.room_id), None
-            )
+            room_id = meeting.spec.room_id
+            same_room = next((b for b in left if b.room_id == room_id), None)
             if same_room is None:
-                roomless.append(meeting)
+                elsewhere.append(meeting)
             else:
                 left.remove(same_room)
                 self.wanted.compare(meeting, same_room)
-        for meeting in roomless:
+        for meeting in elsewhere:
             movable = next((b for b in left if b.state in HOLDING_STATES), None)
             if movable is None:
                 self.wanted.book(meeting, None)
@@ -262,24 +267,22 @@ class _Planner:
         draft = self.draft
         freeing = [c for c in draft.changes if isinstance(c, Cancel | Update)]
         while freeing:
-            waiting = [
-                c
-                for c in draft.changes
-                if isinstance(c, Wait) and c.reason is Reason.ROOM_CONFLICT
-            ]
-            free = [wait for wait in waiting if _is_freed(wait.meeting.spec, freeing)]
+            waiting = [c for c in draft.changes if isinstance(c, Wait)]
+            free = [wait for wait in waiting if _is_freed(wait, freeing)]
             draft.remove(free)
             decided = len(draft.changes)
             for wait in free:
                 assert wait.booking is not None  # a conflict stands in a record
                 self.wanted.try_for_room(wait.meeting, wait.booking)
-            freeing = [c for c in draft.changes[decided:] if isinstance(c, Update)]
+            new = draft.changes[decided:]
+            freeing = [change for change in new if isinstance(change, Update)]
 
     def _ration_calls(self) -> None:
         """Let those changes wait that the API calls of the month do not pay for."""
-        if self.policy.calls is None:
+        calls = self.policy.calls
+        if calls is None:
             return
-        put_off = self.policy.calls.put_off(self.draft.changes, self.now)
+        put_off = calls.put_off(self.draft.changes, self.now)
         self.draft.remove(put_off)
         reason = Reason.CALL_BUDGET
         detail = "The API calls of this month run short, and nearer meetings get them; see api.monthly_calls."
@@ -288,26 +291,32 @@ class _Planner:
 
     def _report_quarantined(self, current: _Current) -> None:
         """Add a row for each event that cannot be understood, once for its source."""
-        booked = {
-            booking.key.uid: booking.reservation_id for booking in _all_of(current)
-        }
+        booked: dict[str, str | None] = {}
+        for booking in _all_of(current):
+            booked[booking.key.uid] = booking.reservation_id
         said: set[tuple[str, str]] = set()
         for reading in self.readings.values():
+            source = reading.source
             for defect in reading.defects:
-                once = (
-                    reading.source,
-                    defect.uid or f"{defect.document}:{defect.line}",
-                )
-                if once not in said:
-                    said.add(once)
-                    self.draft.add(
-                        _quarantined(reading.source, defect, booked.get(defect.uid))
-                    )
+                event = defect.uid or f"{defect.document}:{defect.line}"
+                if (source, event) in said:
+                    continue
+                said.add((source, event))
+                reservation_id = booked.get(defect.uid)
+                self.draft.add(_quarantined(source, defect, reservation_id))
 
 
 def _all_of(current: _Current) -> Iterator[Booking]:
     for booked in current.values():
         yield from booked
+
+
+def _by_key(booking: Booking) -> tuple[OccurrenceKey, str, int]:
+    return (booking.key, booking.room_id or "", booking.row)
+
+
+def _holding_first(booking: Booking) -> tuple[bool, int]:
+    return (booking.state not in HOLDING_STATES, booking.row)
 
 
 def _elsewhere(
@@ -329,15 +338,21 @@ def _shows(meetings: Iterable[Meeting], booking: Booking) -> bool:
     return any(looks_alike(meeting.spec, booking.spec) for meeting in meetings)
 
 
-def _is_freed(spec: ReservationSpec, freeing: Iterable[Cancel | Update]) -> bool:
-    """Tell whether one of these changes gives up a slot that is in the way of a spec."""
+def _is_freed(wait: Wait, freeing: Iterable[Cancel | Update]) -> bool:
+    """Tell whether one of these changes gives up the slot for want of which a meeting waits."""
+    if wait.reason is not Reason.ROOM_CONFLICT:
+        return False
+    spec = wait.meeting.spec
     return any(_frees(change, spec) for change in freeing)
 
 
 def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
+    """Tell whether a change gives up a slot that is in the way of a spec."""
     if not change.booking.spec.in_the_way_of(spec):
         return False
-    return isinstance(change, Cancel) or not change.meeting.spec.in_the_way_of(spec)
+    if isinstance(change, Cancel):
+        return True
+    return not change.meeting.spec.in_the_way_of(spec)
 
 
 def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:

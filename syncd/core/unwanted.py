@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Cancels
@@ -18,6 +19,9 @@ from syncd.core.occurrence import Occurrence, OccurrenceKey, Reading
 from syncd.core.policy import Policy
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.rekey import AT_ONCE
+
+_Event: TypeAlias = tuple[str, str | None]
+"""UID and original start: the same event whatever its scope."""
 
 
 class UnwantedBookings:
@@ -42,19 +46,19 @@ class UnwantedBookings:
         """Decide about a booking whose occurrence asks for no reservation, or is nowhere."""
         if self._hold_if_open(booking):
             return
-        known = self._occurrences.get(booking.key)
+        key = booking.key
+        known = self._occurrences.get(key)
         if known is not None:
             witnessed, mapped = known
             self._not_bookable(booking, witnessed.occurrence, mapped)
-        elif booking.source in self._sources_of.get(
-            (booking.key.uid, booking.key.recurrence_id), ()
-        ):
+            return
+        sources = self._sources_of.get((key.uid, key.recurrence_id), ())
+        if booking.source in sources:
             detail = "The uid_scope of its source changed, not the event."
-            self._conclude_absence(
-                booking, Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail)
-            )
+            judged = Absence(Evidence.INFERRED, Reason.RULES_CHANGED, detail)
         else:
-            self._conclude_absence(booking, self._cancels.absence(booking))
+            judged = self._cancels.absence(booking)
+        self._conclude_absence(booking, judged)
 
     def give_room_up(self, booking: Booking, occurrence: Occurrence) -> None:
         """Decide about a booking whose occurrence wants other rooms than the one that it has."""
@@ -77,18 +81,24 @@ class UnwantedBookings:
         The copies that others show, or other files of the same source, may be older ones, so nothing follows
         where they differ. Return whether it was left.
         """
-        if key not in self._occurrences:
+        known = self._occurrences.get(key)
+        if known is None:
             return False
-        witnesses = self._occurrences[key][0].witnesses
-        made = [b for b in booked if _was_made_or_given_up(b)]
+        witnesses = known[0].witnesses
+        made = [booking for booking in booked if _was_made_or_given_up(booking)]
         silent: dict[int, Absence] = {}
         for booking in made:
             name = self._silent_source(booking, witnesses)
-            if name is not None:
-                absence = self._missed_by(name, booking)
-                if absence.evidence is None:
-                    silent[booking.row] = absence
-        if not silent or {b.spec for b in made} == {m.spec for m in meetings}:
+            if name is None:
+                continue
+            absence = self._missed_by(name, booking)
+            if absence.evidence is None:
+                silent[booking.row] = absence
+        if not silent:
+            return False
+        booked_specs = {booking.spec for booking in made}
+        wanted_specs = {meeting.spec for meeting in meetings}
+        if booked_specs == wanted_specs:
             return False
         why = next(iter(silent.values()))
         for booking in booked:
@@ -110,24 +120,28 @@ class UnwantedBookings:
             return None
         if booking.source not in witnesses:
             return booking.source
+        uid = booking.key.uid
         for name in (booking.source, *booking.witnesses):
-            if self._cancels.awaited_file(booking.key.uid, [name]) is not None:
+            awaited = self._cancels.awaited_file(uid, [name])
+            if awaited is not None:
                 return name
         return None
 
     def _missed_by(self, name: str, booking: Booking) -> Absence:
         """Judge that a source does not show a booking's occurrence."""
         absence = self._cancels.absence_in(booking, name)
-        if (
-            absence.reason is not Reason.EVENT_GONE
-            or booking.reason is Reason.SOURCE_EMPTY
-        ):
-            return absence  # for what an empty calendar lacked, the other copy counts already
-        return confirmed(booking, absence, [self._readings[name]], self._policy.safety)
+        if absence.reason is not Reason.EVENT_GONE:
+            return absence
+        if booking.reason is Reason.SOURCE_EMPTY:
+            # For what an empty calendar lacked, the other copy counts already.
+            return absence
+        readings = [self._readings[name]]
+        return confirmed(booking, absence, readings, self._policy.safety)
 
     def _hold_for_its_source(
         self, booking: Booking, why: Absence, witnesses: Collection[str]
     ) -> None:
+        """Hold a reservation, or keep a record, that other copies than the awaited one show otherwise."""
         self._count(booking, why)
         where = "Another file" if booking.source in witnesses else "Another source"
         detail = f"{where} shows it otherwise. {why.detail}"
@@ -182,10 +196,10 @@ class UnwantedBookings:
 
     def _count(self, booking: Booking, judged: Absence) -> None:
         """Record the readings that lack an event, while more of them are needed."""
-        if judged.counted_in and judged.counted_in != booking.missed_in:
-            self._draft.amend(
-                replace(booking, missed=judged.missed, missed_in=judged.counted_in)
-            )
+        counted_in = judged.counted_in
+        if counted_in and counted_in != booking.missed_in:
+            counted = replace(booking, missed=judged.missed, missed_in=counted_in)
+            self._draft.amend(counted)
 
     def _not_bookable(
         self, booking: Booking, occurrence: Occurrence, mapped: Mapped
@@ -223,12 +237,15 @@ class UnwantedBookings:
 
         A cancel by another copy takes the place of its word no sooner.
         """
+        witnessed, _ = self._occurrences[booking.key]
         if booking.source not in self._policy.configured:
             return None
-        if booking.source in self._occurrences[booking.key][0].witnesses:
+        if booking.source in witnessed.witnesses:
             return None
         absence = self._cancels.absence_in(booking, booking.source)
-        return absence if absence.evidence is Evidence.INFERRED else None
+        if absence.evidence is not Evidence.INFERRED:
+            return None
+        return absence
 
 
 def _was_made_or_given_up(booking: Booking) -> bool:
@@ -236,14 +253,16 @@ def _was_made_or_given_up(booking: Booking) -> bool:
 
     An older copy takes the place of neither: it would undo an edit, or book again what a person ended.
     """
-    return booking.reservation_id is not None or booking.reason is Reason.DROPPED
+    if booking.reservation_id is not None:
+        return True
+    return booking.reason is Reason.DROPPED
 
 
 def _sources_by_event(
     occurrences: Mapping[OccurrenceKey, tuple[Witnessed, Mapped]],
-) -> Mapping[tuple[str, str | None], set[str]]:
-    """Return the sources that show each event, by UID and original start, whatever its scope."""
-    sources: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
+) -> Mapping[_Event, set[str]]:
+    """Return the sources that show each event."""
+    sources: defaultdict[_Event, set[str]] = defaultdict(set)
     for key, (witnessed, _) in occurrences.items():
         sources[key.uid, key.recurrence_id].update(witnessed.witnesses)
     return sources
