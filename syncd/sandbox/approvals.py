@@ -22,8 +22,15 @@ from syncd.sandbox.call import (
 )
 from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, REJECTED, StoredReservation
 
-PENDING, FINISHED = 0, 1
-IN_PROGRESS, NODE_REJECTED, NODE_APPROVED, NOT_NEEDED = 0, 1, 2, 3
+PENDING = 0
+FINISHED = 1
+
+IN_PROGRESS = 0
+NODE_REJECTED = 1
+NODE_APPROVED = 2
+NOT_NEEDED = 3
+Approval = dict[str, Json]
+
 _STEM: Final = "/v2.0/iot-03/meeting-approvals"
 _SHOWN_ON_A_PAGE: Final = (
     "id",
@@ -45,22 +52,18 @@ def needs_approval(call: Call, room_id: str) -> bool:
 def open_approval(call: Call, reservation: StoredReservation) -> None:
     """Ask the approvers of the room, anew when they were asked before."""
     close_approvals(call, reservation)
-    room = call.store.get("room", reservation.room_id) or {}
-    setting = (
-        call.store.get("approval-setting", room.get("approval_process_id", "")) or {}
-    )
-    approval_id = str(call.store.mint(call.now))
-    nodes = [
-        {
+    setting = _setting_of(call, reservation.room_id)
+    nodes: list[Json] = []
+    for uid in setting.get("approval_uids", []):
+        node = {
             "id": uid,
             "status": IN_PROGRESS,
             "gmt_create": call.now,
             "gmt_modified": call.now,
         }
-        for uid in setting.get("approval_uids", [])
-    ]
+        nodes.append(node)
     approval = {
-        "id": approval_id,
+        "id": str(call.store.mint(call.now)),
         "title": reservation.topic,
         "current_step": 1,
         "reservation_id": str(reservation.reservation_id),
@@ -69,53 +72,64 @@ def open_approval(call: Call, reservation: StoredReservation) -> None:
         "approval_type": setting.get("approval_type", "anyOneSign"),
         "nodes": nodes,
     }
-    call.store.put(
-        "approval", approval_id, approval, parent=str(reservation.reservation_id)
-    )
+    _save(call, approval)
+
+
+def _setting_of(call: Call, room_id: str) -> dict[str, Json]:
+    """Return who approves meetings in a room; nothing if the room or its setting is gone."""
+    room = call.store.get("room", room_id)
+    if room is None:
+        return {}
+    setting_id = room.get("approval_process_id", "")
+    return call.store.get("approval-setting", setting_id) or {}
 
 
 def close_approvals(call: Call, reservation: StoredReservation) -> None:
     """Finish the pending approvals of a meeting, about which nobody needs to decide any more."""
-    for approval in call.store.all("approval", parent=str(reservation.reservation_id)):
+    reservation_id = str(reservation.reservation_id)
+    for approval in call.store.all("approval", parent=reservation_id):
         if approval["status"] == PENDING:
             _finish(call, approval)
 
 
-def _finish(call: Call, approval: dict[str, Json]) -> None:
+def _finish(call: Call, approval: Approval) -> None:
     for node in approval["nodes"]:
         if node["status"] == IN_PROGRESS:
-            node.update(status=NOT_NEEDED, gmt_modified=call.now)
+            node["status"] = NOT_NEEDED
+            node["gmt_modified"] = call.now
     approval["status"] = FINISHED
-    call.store.put(
-        "approval", approval["id"], approval, parent=approval["reservation_id"]
-    )
+    _save(call, approval)
+
+
+def _save(call: Call, approval: Approval) -> None:
+    reservation_id = approval["reservation_id"]
+    call.store.put("approval", approval["id"], approval, parent=reservation_id)
 
 
 def _submit(call: Call) -> Json:
-    uid = call.body.need("uid", call.body.identifier)
-    action = call.body.need("action", call.body.one_of("pass", "reject"))
+    body = call.body
+    uid = body.need("uid", body.identifier)
+    action = body.need("action", body.one_of("pass", "reject"))
     approval = _approval(call)
     if approval["status"] == FINISHED:
         raise ApiError(STATE_FORBIDS, "the approval is finished")
     passed = action == "pass"
     node = _open_node(approval, uid)
-    node.update(
-        status=NODE_APPROVED if passed else NODE_REJECTED, gmt_modified=call.now
-    )
+    node["status"] = NODE_APPROVED if passed else NODE_REJECTED
+    node["gmt_modified"] = call.now
     if passed and _waits_for_others(approval):
-        call.store.put(
-            "approval", approval["id"], approval, parent=approval["reservation_id"]
-        )
+        _save(call, approval)
         return True
     _finish(call, approval)
     reservation = call.store.reservation(approval["reservation_id"])
     if reservation is not None and reservation.status == AWAITING_APPROVAL:
         status = NORMAL if passed else REJECTED
-        call.store.save(replace(reservation, status=status, gmt_modified=call.now))
+        decided = replace(reservation, status=status, gmt_modified=call.now)
+        call.store.save(decided)
     return True
 
 
-def _open_node(approval: dict[str, Json], uid: str) -> dict[str, Json]:
+def _open_node(approval: Approval, uid: str) -> dict[str, Json]:
     """Return the node on which a user has to decide; raise `ApiError` if there is none."""
     for node in approval["nodes"]:
         if node["id"] == uid and node["status"] == IN_PROGRESS:
@@ -124,13 +138,13 @@ def _open_node(approval: dict[str, Json], uid: str) -> dict[str, Json]:
     raise ApiError(DENIED, "this user has nothing to decide here")
 
 
-def _waits_for_others(approval: dict[str, Json]) -> bool:
+def _waits_for_others(approval: Approval) -> bool:
     if approval["approval_type"] != "allMustSign":
         return False
     return any(node["status"] != NODE_APPROVED for node in approval["nodes"])
 
 
-def _approval(call: Call) -> dict[str, Json]:
+def _approval(call: Call) -> Approval:
     approval = call.store.get("approval", call.path["approval_id"])
     if approval is None:
         raise ApiError(NOT_FOUND, "the approval does not exist")
@@ -138,29 +152,34 @@ def _approval(call: Call) -> dict[str, Json]:
 
 
 def _page(call: Call) -> Json:
-    kind = call.query.need("type", call.query.one_of("0", "1"))
-    uid = call.query.need("uid", call.query.identifier)
-    decided = kind == "1"
+    query = call.query
+    kind = query.need("type", query.one_of("0", "1"))
+    uid = query.need("uid", query.identifier)
+    wants_decided = kind == "1"
     found: list[Json] = []
     for approval in call.store.all("approval"):
-        shown = {name: approval[name] for name in _SHOWN_ON_A_PAGE}
-        statuses = [node["status"] for node in approval["nodes"] if node["id"] == uid]
-        found += [shown for status in statuses if (status != IN_PROGRESS) == decided]
+        for node in approval["nodes"]:
+            if node["id"] != uid:
+                continue
+            is_decided = node["status"] != IN_PROGRESS
+            if is_decided == wants_decided:
+                shown = {name: approval[name] for name in _SHOWN_ON_A_PAGE}
+                found.append(shown)
     return call.paged(found)
 
 
 def _one(call: Call) -> Json:
     call.query.need("uid", call.query.identifier)
     approval = _approval(call)
-    return {name: approval[name] for name in (*_SHOWN_ON_A_PAGE, "status")}
+    shown = (*_SHOWN_ON_A_PAGE, "status")
+    return {name: approval[name] for name in shown}
 
 
 def _nodes(call: Call) -> Json:
     reservation_id = call.query.need("reservation_id", call.query.identifier)
-    return [
-        {"approval_type": approval["approval_type"], "nodes": approval["nodes"]}
-        for approval in call.store.all("approval", parent=reservation_id)
-    ]
+    found = call.store.all("approval", parent=reservation_id)
+    shown = ("approval_type", "nodes")
+    return [{name: approval[name] for name in shown} for approval in found]
 
 
 OPERATIONS = (

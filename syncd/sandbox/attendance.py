@@ -17,73 +17,85 @@ from syncd.sandbox.reservations import find
 from syncd.sandbox.store import AWAITING_APPROVAL, NORMAL, StoredReservation
 
 _ONE: Final = "/v2.0/iot-03/meeting-reservations/{reservation_id}"
+_MINUTE_MS: Final = 60_000
 
 
 def _invite(call: Call) -> Json:
-    participant = call.body.need("participant_id", call.body.identifier)
-    status = call.body.need("status", call.body.one_of("accept", "reject"))
-    reservation_id = find(call).reservation_id
-    invitations = call.store.all("invitation", parent=str(reservation_id))
-    known = [
-        invitation for invitation in invitations if invitation["of"] == participant
-    ]
-    invitation_id: int = known[0]["id"] if known else call.store.mint(call.now)
-    invitation = {"id": invitation_id, "of": participant, "status": status}
-    call.store.put(
-        "invitation", str(invitation_id), invitation, parent=str(reservation_id)
-    )
+    body = call.body
+    participant = body.need("participant_id", body.identifier)
+    status = body.need("status", body.one_of("accept", "reject"))
+    reservation_id = str(find(call).reservation_id)
+    invitation_id = _invitation_id(call, reservation_id, participant)
+    invitation = {
+        "id": invitation_id,
+        "of": participant,
+        "status": status,
+    }
+    call.store.put("invitation", str(invitation_id), invitation, parent=reservation_id)
     return invitation_id
+
+
+def _invitation_id(call: Call, reservation_id: str, participant: str) -> int:
+    """Return the id of a person's invitation to a meeting, a new one if there was none."""
+    for invitation in call.store.all("invitation", parent=reservation_id):
+        if invitation["of"] == participant:
+            known: int = invitation["id"]
+            return known
+    return call.store.mint(call.now)
 
 
 def _invitations(call: Call) -> Json:
     reservation_id = find(call).reservation_id
     participant = call.query.text("participant_id")
     status = call.query.text("status")
-    found = call.store.all("invitation", parent=str(reservation_id))
-    found = [
-        invitation for invitation in found if participant in (None, invitation["of"])
-    ]
-    found = [
-        invitation for invitation in found if status in (None, invitation["status"])
-    ]
-    shown = [
+    shown: list[Json] = []
+    for invitation in call.store.all("invitation", parent=str(reservation_id)):
+        if participant is not None and participant != invitation["of"]:
+            continue
+        if status is not None and status != invitation["status"]:
+            continue
         # The page calls this reservation_id "invitation ID", but it is the reservation's, and a Long.
-        {
+        told = {
             "reservation_id": reservation_id,
-            "participant_id": one["of"],
-            "status": one["status"],
+            "participant_id": invitation["of"],
+            "status": invitation["status"],
         }
-        for one in found
-    ]
+        shown.append(told)
     return call.paged(shown)
 
 
 def _sign_in(call: Call) -> Json:
-    uid = call.body.need("uid", call.body.identifier)
+    body = call.body
+    uid = body.need("uid", body.identifier)
     reservation = find(call)
     if reservation.status not in (NORMAL, AWAITING_APPROVAL):
         raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
     sign_id = call.store.mint(call.now)
+    reservation_id = str(reservation.reservation_id)
     sign = {
-        "reservation_id": str(reservation.reservation_id),
+        "reservation_id": reservation_id,
         "uid": uid,
         "type": "signIn",
         "sign_time": call.now,
     }
-    call.store.put("sign", str(sign_id), sign, parent=str(reservation.reservation_id))
+    call.store.put("sign", str(sign_id), sign, parent=reservation_id)
     return sign_id
 
 
 def _sign_records(call: Call) -> Json:
-    kind = call.query.one_of("signIn", "signOut")("type")
-    records = call.store.all("sign", parent=str(find(call).reservation_id))
-    shown = [record for record in records if kind in (None, "", record["type"])]
-    return call.paged(shown)
+    read_kind = call.query.one_of("signIn", "signOut")
+    kind = read_kind("type")
+    reservation_id = str(find(call).reservation_id)
+    records = call.store.all("sign", parent=reservation_id)
+    if kind:
+        records = [record for record in records if record["type"] == kind]
+    return call.paged(records)
 
 
 def _daily_reports(call: Call) -> Json:
-    start = call.query.need("start_time", call.query.integer)
-    end = call.query.need("end_time", call.query.integer)
+    query = call.query
+    start = query.need("start_time", query.integer)
+    end = query.need("end_time", query.integer)
     if end < start:
         raise ApiError(ILLEGAL, "end_time is before start_time")
     _, meetings = call.store.list_reservations(
@@ -106,24 +118,28 @@ def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:
     """Return the report of one day, with times in minutes."""
     released = [meeting for meeting in meetings if meeting.ended_by == "release"]
     seized = [meeting for meeting in meetings if meeting.made_by == "seize"]
-    release_time = _minutes(
-        meeting.planned_end - meeting.end_time for meeting in released
-    )
-    reuse_time = _minutes(meeting.end_time - meeting.start_time for meeting in seized)
-    reuse_rate = round(reuse_time / release_time, 4) if release_time else 0
-    signs = [
-        call.store.all("sign", parent=str(meeting.reservation_id))
-        for meeting in meetings
-    ]
+    total_time = _minutes_of(meetings)
+    released_ms = sum(meeting.planned_end - meeting.end_time for meeting in released)
+    release_time = released_ms // _MINUTE_MS
+    reuse_time = _minutes_of(seized)
+    reuse_rate: float = 0
+    if release_time:
+        reuse_rate = round(reuse_time / release_time, 4)
+    participants = 0
+    recipients = 0
+    signs = 0
+    for meeting in meetings:
+        participants += len(meeting.participants)
+        recipients += len(meeting.cc_participants)
+        records = call.store.all("sign", parent=str(meeting.reservation_id))
+        signs += len(records)
     return {
         "report_time": int(day.strftime("%Y%m%d")),
         "meeting_total": len(meetings),
-        "participants_total": sum(len(meeting.participants) for meeting in meetings),
-        "recipient_total": sum(len(meeting.cc_participants) for meeting in meetings),
-        "sign_total": sum(map(len, signs)),
-        "total_time": _minutes(
-            meeting.end_time - meeting.start_time for meeting in meetings
-        ),
+        "participants_total": participants,
+        "recipient_total": recipients,
+        "sign_total": signs,
+        "total_time": total_time,
         "release_time": release_time,
         "release_total": len(released),
         "rseize_total": len(seized),
@@ -133,8 +149,10 @@ def _report(call: Call, day: date, meetings: list[StoredReservation]) -> Json:
     }
 
 
-def _minutes(milliseconds: Iterable[int]) -> int:
-    return sum(milliseconds) // 60_000
+def _minutes_of(meetings: Iterable[StoredReservation]) -> int:
+    """Return how many minutes meetings last together."""
+    milliseconds = sum(meeting.end_time - meeting.start_time for meeting in meetings)
+    return milliseconds // _MINUTE_MS
 
 
 OPERATIONS = (

@@ -73,8 +73,9 @@ class Fields:
         """Return a required field, read with a method below; raise `ApiError` if it is missing or empty."""
         value = read(name)
         if value is None:
-            code, what = (NULL, "null") if name in self._values else (EMPTY, "missing")
-            raise ApiError(code, f"parameter {name} is {what}")
+            if name in self._values:
+                raise ApiError(NULL, f"parameter {name} is null")
+            raise ApiError(EMPTY, f"parameter {name} is missing")
         if isinstance(value, (str, list)) and not value and not may_be_empty:
             raise ApiError(EMPTY, f"parameter {name} is empty")
         return value
@@ -96,12 +97,15 @@ class Fields:
         if self._textual and isinstance(value, str):
             if not value:
                 return None
-            number = int(value) if re.fullmatch(r"-?[0-9]{1,19}", value) else None
+            if not re.fullmatch(r"-?[0-9]{1,19}", value):
+                raise ApiError(WRONG_TYPE, f"parameter {name} is not a Long")
+            number = int(value)
         else:
-            number = self._read(name, int, "Long")
-            if number is None:
+            read = self._read(name, int, "Long")
+            if read is None:
                 return None
-        if number is None or not -(2**63) <= number < 2**63:
+            number = read
+        if not -(2**63) <= number < 2**63:
             raise ApiError(WRONG_TYPE, f"parameter {name} is not a Long")
         return number
 
@@ -118,7 +122,8 @@ class Fields:
         """Return a List of Strings; in a query they are separated by commas."""
         value = self._values.get(name)
         if self._textual and isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
+            parts = [part.strip() for part in value.split(",")]
+            return [part for part in parts if part]
         listed: list[str] | None = self._read(name, list, "List")
         if listed is not None and not all(isinstance(part, str) for part in listed):
             raise ApiError(WRONG_TYPE, f"parameter {name} is not a List of Strings")
@@ -144,9 +149,8 @@ class Fields:
         def read(name: str) -> str | None:
             value = self.identifier(name)
             if value and value not in allowed:
-                raise ApiError(
-                    ILLEGAL, f"parameter {name} is not one of {', '.join(allowed)}"
-                )
+                known = ", ".join(allowed)
+                raise ApiError(ILLEGAL, f"parameter {name} is not one of {known}")
             return value
 
         return read
@@ -156,10 +160,10 @@ class Fields:
 
         def read(name: str) -> str | None:
             value = self.text(name)
-            if (
-                value is not None
-                and len(value.encode("utf-16-le", "surrogatepass")) > 2 * limit
-            ):
+            if value is None:
+                return None
+            size = len(value.encode("utf-16-le", "surrogatepass"))
+            if size > 2 * limit:
                 raise ApiError(
                     OUT_OF_RANGE, f"parameter {name} is longer than {limit} characters"
                 )
@@ -172,9 +176,8 @@ class Fields:
         if value is None:
             return None
         # A Boolean is no Long, although Python says so.
-        if not isinstance(value, kind) or (
-            isinstance(value, bool) and kind is not bool
-        ):
+        is_boolean = isinstance(value, bool)
+        if not isinstance(value, kind) or (is_boolean and kind is not bool):
             raise ApiError(WRONG_TYPE, f"parameter {name} is not a {printed}")
         return value
 
@@ -211,7 +214,8 @@ class Call:
         """Return the asked page of a whole list, as JSON."""
         number, size = self.page()
         end = number * size
-        return page_of(items[end - size : end], len(items), number, size)
+        start = end - size
+        return page_of(items[start:end], len(items), number, size)
 
     def from_cursor(self, items: Sequence[Json]) -> Json:
         """Return what follows `last_row_key` in a list, as the user list and the daily report page."""
@@ -221,19 +225,23 @@ class Call:
             raise ApiError(
                 ILLEGAL, "parameter last_row_key is not one that was handed out"
             )
-        end = int(key) + size
-        more = end < len(items)
-        following = str(end) if more else ""
+        start = int(key)
+        end = start + size
+        has_more = end < len(items)
         return {
-            "has_more": more,
-            "last_row_key": following,
-            "list": list(items[int(key) : end]),
+            "has_more": has_more,
+            "last_row_key": str(end) if has_more else "",
+            "list": list(items[start:end]),
         }
 
 
 def page_of(items: Sequence[Json], total: int, number: int, size: int) -> Json:
     """Return a page as JSON: `total`, `has_more`, `list`."""
-    return {"total": total, "has_more": number * size < total, "list": list(items)}
+    return {
+        "total": total,
+        "has_more": number * size < total,
+        "list": list(items),
+    }
 
 
 @dataclass(frozen=True)
@@ -248,4 +256,9 @@ class Operation:
 
 
 def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), name)
+    return re.sub(r"(?<=[a-z])[A-Z]", _lowered, name)
+
+
+def _lowered(capital: re.Match[str]) -> str:
+    letter = capital[0].lower()
+    return f"_{letter}"

@@ -61,17 +61,19 @@ class RequestCheck:
         headers = received.headers
         self._check_client(headers)
         _check_time(headers["t"], switches, now)
-        access_token = (
-            "" if operation.is_token_call else headers.get("access_token", "")
-        )
-        if not operation.is_token_call and not access_token:
-            raise ApiError(TOKEN_NULL, "access_token is null")
-        self._check_signature(received, access_token)
-        if not operation.is_token_call:
+        if operation.is_token_call:
+            self._check_signature(received, access_token="")
+        else:
+            access_token = headers.get("access_token", "")
+            if not access_token:
+                raise ApiError(TOKEN_NULL, "access_token is null")
+            self._check_signature(received, access_token)
             self._check_token(access_token, switches, now)
         if not switches.nonce_repeated:
-            self._check_nonce(headers.get("nonce", ""))
-        if received.body and "application/json" not in headers.get("content-type", ""):
+            nonce = headers.get("nonce", "")
+            self._check_nonce(nonce)
+        content_type = headers.get("content-type", "")
+        if received.body and "application/json" not in content_type:
             raise ApiError(CONTENT_TYPE, "the content type is not application/json")
 
     def _check_client(self, headers: Mapping[str, str]) -> None:
@@ -83,12 +85,16 @@ class RequestCheck:
 
     def _check_signature(self, received: Received, access_token: str) -> None:
         headers = received.headers
-        block = signature.header_block(headers.get("signature-headers", ""), headers)
+        signed_headers = headers.get("signature-headers", "")
+        block = signature.header_block(signed_headers, headers)
         url = signature.signed_url(received.path, received.query)
-        text = signature.string_to_sign(received.method, url, received.body, block)
-        nonce = headers.get("nonce", "")
         expected = signature.sign(
-            self.client_secret, self.client_id, headers["t"], nonce, text, access_token
+            secret=self.client_secret,
+            client_id=self.client_id,
+            t=headers["t"],
+            nonce=headers.get("nonce", ""),
+            text=signature.string_to_sign(received.method, url, received.body, block),
+            access_token=access_token,
         )
         if headers["sign_method"] != "HMAC-SHA256" or headers["sign"] != expected:
             raise ApiError(SIGN_INVALID, "sign is invalid")
@@ -109,13 +115,17 @@ class RequestCheck:
 
 
 def _check_time(t: str, switches: Switches, now: int) -> None:
-    is_time = len(t) == 13 and t.isdecimal()
-    if not is_time or abs(int(t) - now) > switches.time_window * 1000:
-        raise ApiError(TIME_INVALID, "request time is invalid")
+    invalid = ApiError(TIME_INVALID, "request time is invalid")
+    if len(t) != 13 or not t.isdecimal():
+        raise invalid
+    apart_ms = abs(int(t) - now)
+    if apart_ms > switches.time_window * 1000:
+        raise invalid
 
 
 def _grant(call: Call) -> Json:
-    if call.query.need("grant_type", call.query.text) != "1":
+    grant_type = call.query.need("grant_type", call.query.text)
+    if grant_type != "1":
         raise ApiError(GRANT_TYPE_INVALID, "grant type is invalid")
     if call.switches.grant_kills_previous:
         call.store.end_all_pairs()
@@ -123,7 +133,8 @@ def _grant(call: Call) -> Json:
 
 
 def _refresh(call: Call) -> Json:
-    if not call.store.end_pair(call.path["refresh_token"]):
+    was_good = call.store.end_pair(call.path["refresh_token"])
+    if not was_good:
         raise ApiError(TOKEN_INVALID, "token is invalid")
     return _pair(call)
 

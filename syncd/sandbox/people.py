@@ -12,8 +12,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from syncd.sandbox.call import ILLEGAL, USER_UNKNOWN, ApiError, Call, Json, Operation
+from syncd.sandbox.call import (
+    ILLEGAL,
+    USER_UNKNOWN,
+    ApiError,
+    Call,
+    Fields,
+    Json,
+    Operation,
+)
 from syncd.sandbox.switches import Match
+
+User = dict[str, Json]
 
 _STEM: Final = "/v1.0/iot-03/users"
 _ONE: Final = f"{_STEM}/{{uid}}"
@@ -33,15 +43,15 @@ _TEXTS: Final = (
     "gender",
 )
 _FILTERS: Final = ("name", "mobile", "email", "user_no")
-DISABLED, ENABLED = 0, 1
+_NO_LIMITS: Final[Mapping[str, int]] = MappingProxyType({})
+DISABLED = 0
+ENABLED = 1
 _LETTERS: Final = string.ascii_letters + string.digits
 
 
-def _read(
-    call: Call, limits: Mapping[str, int] = MappingProxyType({})
-) -> dict[str, Json]:
-    body = call.body
-    read: dict[str, Json] = {}
+def _read(body: Fields, limits: Mapping[str, int] = _NO_LIMITS) -> User:
+    """Return the fields of a user that the body holds; raise `ApiError`."""
+    read: User = {}
     for name in _TEXTS:
         read_text = body.within(limits.get(name, 255))
         read[name] = read_text(name)
@@ -51,23 +61,36 @@ def _read(
     return {name: value for name, value in read.items() if value is not None}
 
 
-def _shown(user: dict[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in user.items() if name != "org_ids"}
+def _shown(user: User) -> User:
+    """Return a user as the API shows it: its organisations have a call of their own."""
+    shown = dict(user)
+    del shown["org_ids"]
+    return shown
 
 
 def _add(call: Call) -> Json:
-    call.body.need("name", call.body.text)
-    # The shape of the ids in the documentation's examples: prefix, creation time, four characters.
-    letters = "".join(secrets.choice(_LETTERS) for _ in range(4))
-    uid = f"bay{call.now}{letters}"
-    user: dict[str, Json] = {"id": uid, "status": ENABLED, "org_ids": []}
+    body = call.body
+    body.need("name", body.text)
+    uid = _new_uid(call.now)
+    user: User = {
+        "id": uid,
+        "status": ENABLED,
+        "org_ids": [],
+    }
     user |= dict.fromkeys(_TEXTS, "")
-    user |= _read(call)
+    user |= _read(body)
     call.store.put("user", uid, user)
     return uid
 
 
-def _user(call: Call) -> dict[str, Json]:
+def _new_uid(now: int) -> str:
+    """Return an id as the documentation's examples have it: prefix, creation time, four characters."""
+    letters = "".join(secrets.choice(_LETTERS) for _ in range(4))
+    return f"bay{now}{letters}"
+
+
+def _user(call: Call) -> User:
+    """Return the user that the path names; raise `ApiError` if there is none."""
     user = call.store.get("user", call.path["uid"])
     if user is None:
         raise ApiError(USER_UNKNOWN, "the user does not exist")
@@ -75,47 +98,61 @@ def _user(call: Call) -> dict[str, Json]:
 
 
 def _one(call: Call) -> Json:
-    return _shown(_user(call))
+    user = _user(call)
+    return _shown(user)
 
 
 def _modify(call: Call) -> Json:
-    user = {**_user(call), **_read(call, _LIMITS_OF_MODIFY)}
+    user = _user(call)
+    user |= _read(call.body, _LIMITS_OF_MODIFY)
     call.store.put("user", user["id"], user)
     return True
 
 
 def _delete(call: Call) -> Json:
-    return call.store.delete("user", _user(call)["id"])
+    user = _user(call)
+    return call.store.delete("user", user["id"])
 
 
 def _set_status(call: Call) -> Json:
-    status = call.body.need("status", call.body.identifier)
+    body = call.body
+    status = body.need("status", body.identifier)
     if status not in (str(DISABLED), str(ENABLED)):
         raise ApiError(ILLEGAL, "parameter status is not 0 or 1")
-    user = {**_user(call), "status": int(status)}
+    user = _user(call)
+    user["status"] = int(status)
     call.store.put("user", user["id"], user)
     return True
 
 
 def _organizations(call: Call) -> Json:
-    return [{"org_id": org_id} for org_id in _user(call)["org_ids"]]
+    user = _user(call)
+    return [{"org_id": org_id} for org_id in user["org_ids"]]
 
 
 def _list(call: Call) -> Json:
+    query = call.query
     is_exact = call.switches.user_match is Match.EXACT
-    texts = {name: call.query.text(name) for name in _FILTERS}
-    wanted = {name: text for name, text in texts.items() if text}
-    org_id = call.query.text("org_id")
+    org_id = query.text("org_id")
+    wanted: dict[str, str] = {}
+    for name in _FILTERS:
+        text = query.text(name)
+        if text:
+            wanted[name] = text
 
-    def matches(user: dict[str, Json]) -> bool:
+    def matches(user: User) -> bool:
         if org_id and org_id not in user["org_ids"]:
             return False
-        if is_exact:
-            return all(user[name] == text for name, text in wanted.items())
-        return all(text in user[name] for name, text in wanted.items())
+        for name, text in wanted.items():
+            if text not in user[name]:
+                return False
+            if is_exact and text != user[name]:
+                return False
+        return True
 
     found = filter(matches, call.store.all("user"))
-    return call.from_cursor([_shown(user) for user in found])
+    shown = [_shown(user) for user in found]
+    return call.from_cursor(shown)
 
 
 OPERATIONS = (

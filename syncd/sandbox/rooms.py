@@ -25,7 +25,9 @@ _ROOMS: Final = "/v2.0/iot-03/meeting-rooms"
 _TAGS: Final = "/v1.0/iot-03/tags"
 _ASSETS: Final = "/v1.0/iot-03/assets"
 
-_REQUIRED: Final = (
+Room = dict[str, Json]
+
+_REQUIRED_TEXTS: Final = (
     "name",
     "type",
     "address",
@@ -35,7 +37,6 @@ _REQUIRED: Final = (
     "reservation_approved",
     "preemptible",
     "system_release",
-    "space",
 )
 _FILTERS: Final = (
     "parent_asset_id",
@@ -47,10 +48,10 @@ _FILTERS: Final = (
 _ONLY_IN_ONE: Final = ("image_urls", "range_ids", "tag_codes")
 
 
-def _read(body: Fields) -> dict[str, Json]:
+def _read(body: Fields) -> Room:
     """Return the fields of a room that the body holds; raise `ApiError`."""
     yes_or_no = body.one_of("Y", "N")
-    read: dict[str, Json] = {
+    read: Room = {
         "name": body.within(50)("name"),
         "image_urls": _at_most(3, "image_urls", body),
         "type": body.one_of("normal", "vip")("type"),
@@ -75,13 +76,14 @@ def _read(body: Fields) -> dict[str, Json]:
 
 
 def _at_most(limit: int, name: str, body: Fields) -> list[str] | None:
+    """Return a List of Strings; raise `ApiError` if it is too long."""
     values = body.texts(name)
     if values is not None and len(values) > limit:
         raise ApiError(OUT_OF_RANGE, f"parameter {name} has more than {limit} entries")
     return values
 
 
-def _check(call: Call, room: dict[str, Json]) -> None:
+def _check(call: Call, room: Room) -> None:
     """Raise `ApiError` if a room lacks a field that another one demands."""
     if room["range_type"] == "personnel" and not room["range_ids"]:
         raise ApiError(EMPTY, "parameter range_ids is missing")
@@ -94,18 +96,22 @@ def _check(call: Call, room: dict[str, Json]) -> None:
 
 
 def _add(call: Call) -> Json:
-    for name in _REQUIRED:
-        read = call.body.integer if name == "space" else call.body.identifier
-        call.body.need(name, read)
+    body = call.body
+    for name in _REQUIRED_TEXTS:
+        body.need(name, body.identifier)
+    body.need("space", body.integer)
     room_id = str(call.store.mint(call.now))
-    room: dict[str, Json] = {"id": room_id, **{name: [] for name in _ONLY_IN_ONE}}
-    room |= _read(call.body)
+    room: Room = {"id": room_id}
+    for name in _ONLY_IN_ONE:
+        room[name] = []
+    room |= _read(body)
     _check(call, room)
     call.store.put("room", room_id, room)
     return room_id
 
 
-def _room(call: Call) -> dict[str, Json]:
+def _room(call: Call) -> Room:
+    """Return the room that the path names; raise `ApiError` if there is none."""
     room = call.store.get("room", call.path["room_id"])
     if room is None:
         raise ApiError(NOT_FOUND, "the meeting room does not exist")
@@ -115,39 +121,52 @@ def _room(call: Call) -> dict[str, Json]:
 def _modify(call: Call) -> Json:
     changed = _read(call.body)
     changed.pop("parent_asset_id", None)
-    room = {**_room(call), **changed}
+    room = _room(call)
+    room |= changed
     _check(call, room)
     call.store.put("room", room["id"], room)
     return True
 
 
 def _delete(call: Call) -> Json:
-    return call.store.delete("room", _room(call)["id"])
+    room = _room(call)
+    return call.store.delete("room", room["id"])
 
 
 def _page(call: Call) -> Json:
     query = call.query
-    wanted = {field: query.text(field) for field in _FILTERS}
+    wanted: dict[str, str] = {}
+    for field in _FILTERS:
+        value = query.text(field)
+        if value:
+            wanted[field] = value
     name = query.text("name") or ""
     space = query.integer("space")
     tags = set(query.texts("tag_codes") or ())
 
-    def matches(room: dict[str, Json]) -> bool:
-        return (
-            all(value in (None, "", room.get(field)) for field, value in wanted.items())
-            and name in room["name"]
-            and space in (None, room["space"])
-            and tags <= set(room["tag_codes"])
-        )
+    def matches(room: Room) -> bool:
+        for field, value in wanted.items():
+            if room.get(field) != value:
+                return False
+        if name not in room["name"]:
+            return False
+        if space is not None and space != room["space"]:
+            return False
+        return tags <= set(room["tag_codes"])
 
     found = filter(matches, call.store.all("room"))
-    return call.paged([_summary(room) for room in found])
+    shown = [_summary(room) for room in found]
+    return call.paged(shown)
 
 
-def _summary(room: dict[str, Json]) -> dict[str, Json]:
+def _summary(room: Room) -> Room:
     """Return a room as the list shows it: one image, and neither people nor tags."""
-    shown = {name: value for name, value in room.items() if name not in _ONLY_IN_ONE}
-    return {**shown, "image_url": (room["image_urls"] or [""])[0]}
+    images = room["image_urls"]
+    shown = dict(room)
+    for name in _ONLY_IN_ONE:
+        del shown[name]
+    shown["image_url"] = images[0] if images else ""
+    return shown
 
 
 def _tags(call: Call) -> Json:
@@ -155,47 +174,57 @@ def _tags(call: Call) -> Json:
 
 
 def _add_tag(call: Call) -> Json:
-    code = call.body.need("code", call.body.text)
-    name = call.body.need("name", call.body.text)
+    body = call.body
+    code = body.need("code", body.text)
+    name = body.need("name", body.text)
     if call.store.get("tag", code) is not None:
         raise ApiError(ILLEGAL, "the tag exists already")
-    call.store.put("tag", code, {"code": code, "name": name})
+    tag = {"code": code, "name": name}
+    call.store.put("tag", code, tag)
     return True
 
 
 def _modify_tag(call: Call) -> Json:
-    name = call.body.need("name", call.body.text)
-    code = call.path["code"]
-    _require_tag(call)
-    call.store.put("tag", code, {"code": code, "name": name})
+    body = call.body
+    name = body.need("name", body.text)
+    code = _known_tag(call)
+    tag = {"code": code, "name": name}
+    call.store.put("tag", code, tag)
     return True
 
 
 def _delete_tag(call: Call) -> Json:
-    _require_tag(call)
-    return call.store.delete("tag", call.path["code"])
+    code = _known_tag(call)
+    return call.store.delete("tag", code)
 
 
-def _require_tag(call: Call) -> None:
-    if call.store.get("tag", call.path["code"]) is None:
+def _known_tag(call: Call) -> str:
+    """Return the code of the tag that the path names; raise `ApiError` if there is none."""
+    code = call.path["code"]
+    if call.store.get("tag", code) is None:
         raise ApiError(NOT_FOUND, "the tag does not exist")
+    return code
 
 
 def _add_asset(call: Call) -> Json:
     body = call.body
+    asset_id = str(call.store.mint(call.now))
+    name = body.need("asset_name", body.text)
+    parent_id = body.identifier("parent_asset_id") or ""
     asset: dict[str, Json] = {
-        "asset_id": str(call.store.mint(call.now)),
-        "asset_name": body.need("asset_name", body.text),
-        "parent_asset_id": body.identifier("parent_asset_id") or "",
+        "asset_id": asset_id,
+        "asset_name": name,
+        "parent_asset_id": parent_id,
         "asset_image": body.text("asset_image") or "",
         "asset_type": body.text("asset_type") or "",
     }
-    call.store.put("asset", asset["asset_id"], asset, parent=asset["parent_asset_id"])
-    return asset["asset_id"]
+    call.store.put("asset", asset_id, asset, parent=parent_id)
+    return asset_id
 
 
 def _assets(call: Call) -> Json:
-    return call.paged(call.store.all("asset"))
+    found = call.store.all("asset")
+    return call.paged(found)
 
 
 def _asset(call: Call) -> Json:
@@ -206,7 +235,9 @@ def _asset(call: Call) -> Json:
 
 
 def _sub_assets(call: Call) -> Json:
-    return call.paged(call.store.all("asset", parent=_asset(call)["asset_id"]))
+    asset_id = _asset(call)["asset_id"]
+    found = call.store.all("asset", parent=asset_id)
+    return call.paged(found)
 
 
 OPERATIONS = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 
 def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
@@ -17,25 +18,36 @@ def header_block(signature_headers: str, headers: Mapping[str, str]) -> str:
 
     The names are joined by colons; a header that was not sent counts as empty.
     """
-    names = [name for name in signature_headers.split(":") if name]
-    return "".join(f"{name}:{headers.get(name.lower(), '')}\n" for name in names)
+    block = ""
+    for name in signature_headers.split(":"):
+        if name:
+            value = headers.get(name.lower(), "")
+            block += f"{name}:{value}\n"
+    return block
 
 
 def signed_url(path: str, query: Iterable[tuple[str, str]]) -> str:
     """Return path and parameters, sorted by name, their values as plain text (not percent-encoded)."""
-    by_name = sorted(query, key=lambda pair: pair[0])
+    by_name = sorted(query, key=itemgetter(0))
     pairs = "&".join(f"{name}={value}" for name, value in by_name)
-    return f"{path}?{pairs}" if pairs else path
+    if not pairs:
+        return path
+    return f"{path}?{pairs}"
 
 
 def string_to_sign(method: str, url: str, body: bytes, headers: str = "") -> str:
     """Return `stringToSign` of the sign page; `headers` is the block with its own final newline."""
     digest = hashlib.sha256(body).hexdigest()
-    return "\n".join((method, digest, headers, url))
+    return f"{method}\n{digest}\n{headers}\n{url}"
 
 
 def sign(
-    secret: str, client_id: str, t: str, nonce: str, text: str, access_token: str = ""
+    secret: str,
+    client_id: str,
+    t: str,
+    nonce: str,
+    text: str,
+    access_token: str = "",
 ) -> str:
     """Return the upper-case hexadecimal HMAC-SHA256 of a request; without an access token for token calls."""
     message = client_id + access_token + t + nonce + text
