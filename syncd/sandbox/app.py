@@ -74,16 +74,13 @@ class Application:
 
     def asgi(self) -> Starlette:
         """Return the ASGI application: the routes of the API, and those of the control side."""
-        routes = [
-            Route(
-                operation.path,
-                partial(self._answer, operation),
-                methods=[operation.method],
-            )
-            for operation in OPERATIONS
-        ]
+        routes = self._control.routes()
+        for operation in OPERATIONS:
+            answer = partial(self._answer, operation)
+            route = Route(operation.path, answer, methods=[operation.method])
+            routes.append(route)
         application = Starlette(
-            routes=[*routes, *self._control.routes()],
+            routes=routes,
             # An unknown path and a wrong method look alike to clients of the real API.
             exception_handlers={HTTPException: self._no_such_path},
         )
@@ -92,11 +89,16 @@ class Application:
 
     async def _no_such_path(self, request: Request, _error: Exception) -> Response:
         entry = self._control.note(
-            request.method, _as_sent(request), "", Strikes(()), ""
+            method=request.method,
+            path=_as_sent(request),
+            operation="",
+            strikes=Strikes(()),
+            reservation_id="",
         )
         refusal = ApiError(URI_INVALID, "uri path invalid")
         entry.code = refusal.code
-        return self._reply(entry, JSONResponse(_failure(refusal, clock())))
+        envelope = _failure(refusal, clock())
+        return self._reply(entry, JSONResponse(envelope))
 
     async def _answer(self, operation: Operation, request: Request) -> Response:
         path = {name: str(value) for name, value in request.path_params.items()}
@@ -106,11 +108,11 @@ class Application:
         # A refresh token is a secret: its path is shown as a template.
         shown = operation.path if "refresh_token" in path else _as_sent(request)
         entry = self._control.note(
-            operation.method,
-            shown,
-            operation.name,
-            strikes,
-            path.get("reservation_id", ""),
+            method=operation.method,
+            path=shown,
+            operation=operation.name,
+            strikes=strikes,
+            reservation_id=path.get("reservation_id", ""),
         )
         stopped = await self._interrupted(strikes.seconds(Kind.LATE), faults)
         if stopped or strikes.of(Kind.CLOSED):
@@ -122,10 +124,11 @@ class Application:
             envelope: dict[str, Json] = {}
             if not _spares_the_work(strikes):
                 call = self._call(received, path, strikes, now)
-                envelope = _success(self._work(operation, call, strikes), now)
+                result = self._work(operation, call, strikes)
+                envelope = _success(result, now)
                 entry.code = 0
                 if operation.name in _MAKES_RESERVATION:
-                    entry.reservation_id = envelope["result"]
+                    entry.reservation_id = result
         except ApiError as error:
             envelope = _failure(error, now)
             entry.code = error.code
@@ -148,12 +151,14 @@ class Application:
     def _call(
         self, received: Received, path: Mapping[str, str], strikes: Strikes, now: int
     ) -> Call:
-        lag_s = strikes.seconds(Kind.LAG)
-        as_of = clock() - int(lag_s * 1000) if lag_s else None
+        lag_ms = int(strikes.seconds(Kind.LAG) * 1000)
+        as_of = clock() - lag_ms if lag_ms else None
+        query = dict(received.query)
+        body = _object(received.body)
         return Call(
             path=path,
-            query=Fields(dict(received.query), textual=True),
-            body=Fields(_object(received.body)),
+            query=Fields(query, textual=True),
+            body=Fields(body),
             store=self._store,
             switches=self._control.switches,
             now=now,
@@ -177,13 +182,15 @@ class Application:
         """Wait so long, or until the faults are removed; return whether the sandbox stopped meanwhile."""
         if not seconds:
             return False
-        ends = [
-            asyncio.create_task(event.wait())
-            for event in (self._stopping, faults.lifted)
-        ]
-        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
+        stopping = asyncio.create_task(self._stopping.wait())
+        lifted = asyncio.create_task(faults.lifted.wait())
+        await asyncio.wait(
+            (stopping, lifted),
+            timeout=seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        stopping.cancel()
+        lifted.cancel()
         return self._stopping.is_set()
 
     def _hang_up(self, entry: LoggedCall) -> Response:
@@ -203,22 +210,23 @@ class Application:
 
 async def _received(request: Request) -> Received:
     query = request.scope["query_string"].decode("latin-1")
-    headers = [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in request.headers.raw
-    ]
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in request.headers.raw:
+        name = raw_name.decode("latin-1")
+        headers[name] = raw_value.decode("latin-1")
     return Received(
         method=request.method,
         path=request.scope["path"],
         query=parse_qsl(query, keep_blank_values=True),
-        headers=dict(headers),
+        headers=headers,
         body=await request.body(),
     )
 
 
 def _as_sent(request: Request) -> str:
     """Return the path with its percent-encoding: one line, whatever is in it."""
-    return bytes(request.scope["raw_path"]).decode("ascii")
+    raw_path = bytes(request.scope["raw_path"])
+    return raw_path.decode("ascii")
 
 
 def _spares_the_work(strikes: Strikes) -> bool:
@@ -233,22 +241,26 @@ def _disguise(strikes: Strikes, envelope: Json, now: int) -> Response:
         return JSONResponse(envelope)
     match fault.kind:
         case Kind.ERROR:
-            return JSONResponse(_failure(ApiError(fault.code, "system error"), now))
+            error = ApiError(fault.code, "system error")
+            return JSONResponse(_failure(error, now))
         case Kind.GATEWAY:
-            return HTMLResponse(
-                "<html><body><h1>502 Bad Gateway</h1></body></html>", 502
-            )
+            page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+            return HTMLResponse(page, 502)
         case Kind.FALSE:
             return JSONResponse(_success(False, now))
         case _:
-            return Response(
-                '{"success":true,"result":"14101488', media_type="application/json"
-            )
+            cut = '{"success":true,"result":"14101488'
+            return Response(cut, media_type="application/json")
 
 
 def _success(result: Json, now: int) -> dict[str, Json]:
     content = {"code": 200} if result is NO_RESULT else {"result": result}
-    return {**content, "success": True, "t": now, "tid": uuid.uuid4().hex}
+    return {
+        **content,
+        "success": True,
+        "t": now,
+        "tid": uuid.uuid4().hex,
+    }
 
 
 def _failure(error: ApiError, now: int) -> dict[str, Json]:

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from syncd.sandbox.call import Json
-from syncd.sandbox.faults import Faults, Strikes, parse_fault
+from syncd.sandbox.faults import Fault, Faults, Strikes, parse_fault
 from syncd.sandbox.store import Store, StoredReservation, clock
 from syncd.sandbox.switches import Switches
 
@@ -66,7 +66,12 @@ class Control:
         """Log a call as it arrives, and return its entry."""
         self._number += 1
         entry = LoggedCall(
-            self._number, method, path, operation, str(strikes), reservation_id
+            number=self._number,
+            method=method,
+            path=path,
+            operation=operation,
+            fault=str(strikes),
+            reservation_id=reservation_id,
         )
         self._entries.append(entry)
         return entry
@@ -86,12 +91,12 @@ class Control:
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":
             self._entries.clear()
-        return JSONResponse([asdict(entry) for entry in self._entries])
+        shown = [asdict(entry) for entry in self._entries]
+        return JSONResponse(shown)
 
     async def _reservations(self, _request: Request) -> Response:
-        return JSONResponse(
-            [_raw(reservation) for reservation in self.store.all_reservations()]
-        )
+        found = self.store.all_reservations()
+        return JSONResponse([_raw(reservation) for reservation in found])
 
     async def _edit(self, request: Request) -> Response:
         reservation = self.store.reservation(request.path_params["reservation_id"])
@@ -108,22 +113,15 @@ class Control:
     async def _faults(self, request: Request) -> Response:
         if request.method == "POST":
             try:
-                given = await request.json()
-                if not isinstance(given, dict) or not isinstance(
-                    given.get("faults"), list
-                ):
-                    return _mistake(
-                        'faults are given as {"faults": ["kind:key=value", ...]}'
-                    )
-                self.faults = Faults(parse_fault(str(text)) for text in given["faults"])
+                self.faults = Faults(_faults_in(await request.json()))
             except ValueError as error:
                 return _mistake(str(error))
         elif request.method == "DELETE":
             self.faults.lifted.set()
             self.faults = Faults(())
-        shown = [
-            {**asdict(fault), "seen": seen} for fault, seen in self.faults.counts()
-        ]
+        shown: list[dict[str, Json]] = []
+        for fault, seen in self.faults.counts():
+            shown.append({**asdict(fault), "seen": seen})
         return JSONResponse(shown)
 
     async def _switches(self, request: Request) -> Response:
@@ -138,13 +136,25 @@ class Control:
         return JSONResponse(self.switches.texts())
 
 
+def _faults_in(given: object) -> list[Fault]:
+    """Return the faults that a request gives; raise `ValueError` for anything else."""
+    texts = given.get("faults") if isinstance(given, dict) else None
+    if not isinstance(texts, list):
+        raise ValueError('faults are given as {"faults": ["kind:key=value", ...]}')  # noqa: TRY004  # a mistake in a request
+    return [parse_fault(str(text)) for text in texts]
+
+
 def _raw(reservation: StoredReservation) -> dict[str, Json]:
-    return {**asdict(reservation), "reservation_id": str(reservation.reservation_id)}
+    """Return a meeting as it is stored, with its id as the text that the API shows."""
+    shown = asdict(reservation)
+    shown["reservation_id"] = str(reservation.reservation_id)
+    return shown
 
 
 def _edited(reservation: StoredReservation, given: object) -> StoredReservation:
     """Return a meeting with fields set by hand; raise `ValueError` for names and types that it has not."""
-    editable = [f.name for f in fields(StoredReservation) if f.name != "reservation_id"]
+    editable = [field.name for field in fields(StoredReservation)]
+    editable.remove("reservation_id")
     if not isinstance(given, Mapping) or not set(given) <= set(editable):
         raise ValueError(f"the fields that can be set are {', '.join(editable)}")
     values: dict[str, Any] = {}
@@ -155,7 +165,8 @@ def _edited(reservation: StoredReservation, given: object) -> StoredReservation:
         if type(new) is not type(now) and not may_be_new:
             raise ValueError(f"{name} has to be of the type that it has now")
         values[name] = new
-    edited = replace(reservation, **{"gmt_modified": clock(), **values})
+    values.setdefault("gmt_modified", clock())
+    edited = replace(reservation, **values)
     if edited.end_time <= edited.start_time:
         raise ValueError("the meeting would end before it starts")
     return edited

@@ -139,7 +139,9 @@ class Fault:
     def strikes(self, count: int) -> bool:
         """Tell whether the fault strikes the `count`th (from 1) of the calls that it concerns."""
         turn, rest = divmod(count - self.after, self.every)
-        return turn > 0 and rest == 0 and (self.times is None or turn <= self.times)
+        if turn < 1 or rest != 0:
+            return False
+        return self.times is None or turn <= self.times
 
 
 def parse_fault(text: str) -> Fault:
@@ -154,18 +156,20 @@ def parse_fault(text: str) -> Fault:
             f"there is no fault {name!r}; the faults are {', '.join(Kind)}"
         )
     kind = Kind(name)
-    own = dict(pair.split("=") for pair in KINDS[kind][0].split())
-    fault = Fault(kind, on=_LISTS if kind is Kind.LAG else ("any",))
+    defaults, _ = KINDS[kind]
+    own = dict(pair.split("=") for pair in defaults.split())
+    fault = Fault(kind, on=_LISTS) if kind is Kind.LAG else Fault(kind)
     for key, value in own.items():
         fault = _with(fault, key, value)
+    allowed = ("on", *_COUNTS, *own)
     for pair in filter(None, rest.split(",")):
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        allowed = ("on", *_COUNTS, *own)
+        written_key, equals, value = pair.partition("=")
+        key = written_key.strip()
         if key not in allowed or not equals:
             raise ValueError(
                 f"fault {kind} takes {', '.join(allowed)} as key=value, got {pair!r}"
             )
-        fault = _with(fault, key, value)
+        fault = _with(fault, key, value.strip())
     return fault
 
 
@@ -202,7 +206,11 @@ def _operation_names(value: str) -> tuple[str, ...]:
 
 
 def _with_seconds(fault: Fault, seconds: float, written: str) -> Fault:
-    lowest, highest = (-1e9, 1e9) if fault.kind is Kind.CLOCK else (0, 3600)
+    lowest: float = 0
+    highest: float = 3600
+    if fault.kind is Kind.CLOCK:
+        lowest = -1e9
+        highest = 1e9
     if not lowest <= seconds <= highest:
         raise ValueError(
             f"seconds is from {lowest:g} to {highest:g} here, got {written!r}"
@@ -241,15 +249,17 @@ class Faults:
         Of the faults that replace the answer only the first strikes; it hides the call from the others.
         """
         striking: list[Fault] = []
+        answered = False
         for index, (fault, seen) in enumerate(self._seen):
-            answered = any(one.kind in _REPLACE_ANSWER for one in striking)
-            if not fault.concerns(operation) or (
-                answered and fault.kind in _REPLACE_ANSWER
-            ):
+            if not fault.concerns(operation):
+                continue
+            replaces_answer = fault.kind in _REPLACE_ANSWER
+            if replaces_answer and answered:
                 continue
             self._seen[index] = (fault, seen + 1)
             if fault.strikes(seen + 1):
                 striking.append(fault)
+                answered = answered or replaces_answer
         return Strikes(striking)
 
     def counts(self) -> list[tuple[Fault, int]]:

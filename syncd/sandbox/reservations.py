@@ -7,6 +7,7 @@ What the pages leave open is decided by `switches`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -99,9 +100,8 @@ def release_unused(call: Call, minutes: int) -> None:
     """End each meeting that nobody signed in to `minutes` after its start."""
     grace_ms = minutes * 60_000
     for reservation in call.store.unused_since(call.now - grace_ms):
-        released = reservation.ended(
-            reservation.start_time + grace_ms, "release", call.now
-        )
+        ends_at = reservation.start_time + grace_ms
+        released = reservation.ended(ends_at, "release", call.now)
         call.store.save(released)
 
 
@@ -115,7 +115,9 @@ def _content(call: Call) -> dict[str, Any]:
         "participants": tuple(body.need("participants", body.texts)),
         "notice": body.need("notice", body.flag),
     }
-    if not 0 <= content["start_time"] < content["end_time"] < 10**13:
+    start = content["start_time"]
+    end = content["end_time"]
+    if not 0 <= start < end < 10**13:
         raise ApiError(
             ILLEGAL,
             "start_time and end_time are 13-digit times, and the end is after the start",
@@ -131,7 +133,8 @@ def _content(call: Call) -> dict[str, Any]:
     for name, value in optional.items():
         if value is not None:
             content[name] = tuple(value) if isinstance(value, list) else value
-    if (content.get("notice_time") or 0) < 0:
+    notice_time = content.get("notice_time", 0)
+    if notice_time < 0:
         raise ApiError(OUT_OF_RANGE, "parameter notice_time is negative")
     return content
 
@@ -149,23 +152,30 @@ def _attachments(call: Call) -> list[dict[str, str]] | None:
     objects = call.body.objects("attachments")
     if objects is None:
         return None
-    if len(objects) > call.switches.max_attachments:
-        raise ApiError(
-            OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments"
-        )
-    attachments = []
-    for entry in objects:
-        texts = {name: entry.text(name) for name in ("name", "url", "size", "type")}
-        attachments.append(
-            {name: text for name, text in texts.items() if text is not None}
-        )
+    _check_number(call, objects)
+    attachments: list[dict[str, str]] = []
+    for fields in objects:
+        attachment: dict[str, str] = {}
+        for name in ("name", "url", "size", "type"):
+            text = fields.text(name)
+            if text is not None:
+                attachment[name] = text
+        attachments.append(attachment)
     return attachments
+
+
+def _check_number(call: Call, attachments: Sequence[object]) -> None:
+    """Raise `ApiError` for more attachments than a meeting may have."""
+    most = call.switches.max_attachments
+    if len(attachments) > most:
+        raise ApiError(OUT_OF_RANGE, f"more than {most} attachments")
 
 
 def _check(call: Call, wanted: StoredReservation) -> None:
     """Refuse a meeting that may not be, whether it is new or modified."""
     if not call.switches.unknown_users:
-        for uid in (*wanted.participants, *wanted.cc_participants, wanted.creator):
+        uids = (*wanted.participants, *wanted.cc_participants, wanted.creator)
+        for uid in uids:
             if call.store.get("user", uid) is None:
                 raise ApiError(USER_UNKNOWN, "a user does not exist")
     check_rules(call, wanted.room_id, wanted.start_time, wanted.end_time)
@@ -194,14 +204,14 @@ def _others(call: Call, wanted: StoredReservation) -> list[StoredReservation]:
         wanted.end_time,
         touching=call.switches.touching_conflicts,
     )
-    return [
-        holder for holder in holders if holder.reservation_id != wanted.reservation_id
-    ]
+    own_id = wanted.reservation_id
+    return [holder for holder in holders if holder.reservation_id != own_id]
 
 
 def _wanted(call: Call) -> StoredReservation:
     """Return the new meeting that the body asks for; raise `ApiError`."""
-    creator = call.body.need("creator", call.body.identifier)
+    body = call.body
+    creator = body.need("creator", body.identifier)
     content = {**_CLEARED, **_content(call)}
     return StoredReservation(
         reservation_id=call.store.mint(call.now),
@@ -215,7 +225,8 @@ def _wanted(call: Call) -> StoredReservation:
 
 
 def _add(call: Call) -> Json:
-    return _book(call, _wanted(call))
+    wanted = _wanted(call)
+    return _book(call, wanted)
 
 
 def _book(call: Call, wanted: StoredReservation) -> str:
@@ -228,12 +239,13 @@ def _book(call: Call, wanted: StoredReservation) -> str:
 
 
 def _modify(call: Call) -> Json:
-    modifier = call.body.need("modifier", call.body.identifier)
+    body = call.body
+    modifier = body.need("modifier", body.identifier)
     # Optional on adding only.
-    call.body.need("description", call.body.text, may_be_empty=True)
+    body.need("description", body.text, may_be_empty=True)
     before = find(call)
-    if before.status in (CANCELLED, REJECTED) and not call.switches.modify_cancelled:
-        raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+    if not call.switches.modify_cancelled:
+        _require_alive(before)
     content = _content(call)
     if call.switches.omitted is Omitted.CLEARED:
         content = {**_CLEARED, **content}
@@ -252,6 +264,12 @@ def _modify(call: Call) -> Json:
     return True
 
 
+def _require_alive(reservation: StoredReservation) -> None:
+    """Raise `ApiError` for a meeting that is cancelled or rejected."""
+    if reservation.status in (CANCELLED, REJECTED):
+        raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+
+
 def _restart_approval(
     call: Call, before: StoredReservation, wanted: StoredReservation
 ) -> StoredReservation:
@@ -259,8 +277,9 @@ def _restart_approval(
 
     So says the page of the call.
     """
+    slot = (wanted.start_time, wanted.end_time, wanted.room_id)
     slot_before = (before.start_time, before.end_time, before.room_id)
-    if slot_before == (wanted.start_time, wanted.end_time, wanted.room_id):
+    if slot == slot_before:
         return wanted
     if needs_approval(call, wanted.room_id):
         open_approval(call, wanted)
@@ -270,21 +289,26 @@ def _restart_approval(
 
 
 def _set_status(call: Call) -> Json:
-    status = int(call.body.need("status", call.body.one_of(*_STATUSES)))
+    body = call.body
+    status = int(body.need("status", body.one_of(*_STATUSES)))
     before = find(call)
     if status == CANCELLED == before.status:
-        if call.switches.cancel_cancelled is Repeat.REFUSE:
+        result = call.switches.cancel_cancelled
+        if result is Repeat.REFUSE:
             raise ApiError(STATE_FORBIDS, "the reservation is cancelled already")
-        return call.switches.cancel_cancelled is Repeat.TRUE
-    if before.status in (CANCELLED, REJECTED) and status in (NORMAL, AWAITING_APPROVAL):
+        return result is Repeat.TRUE
+    was_alive = before.status in (NORMAL, AWAITING_APPROVAL)
+    is_alive = status in (NORMAL, AWAITING_APPROVAL)
+    if is_alive and not was_alive:
         if not call.switches.revive:
-            raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+            _require_alive(before)
         _check(call, before)
     if status != AWAITING_APPROVAL:
         close_approvals(call, before)
     elif before.status != AWAITING_APPROVAL:
         open_approval(call, before)
-    call.store.save(replace(before, status=status, gmt_modified=call.now))
+    changed = replace(before, status=status, gmt_modified=call.now)
+    call.store.save(changed)
     return True
 
 
@@ -296,35 +320,33 @@ def _finish(call: Call) -> Json:
     if call.now <= before.start_time:
         raise ApiError(STATE_FORBIDS, "the meeting has not begun")
     if call.now < before.end_time:
-        call.store.save(before.ended(call.now, "manual", call.now))
+        ended = before.ended(call.now, "manual", call.now)
+        call.store.save(ended)
     return True
 
 
 def _add_participant(call: Call) -> Json:
-    participant = call.body.need("participant_id", call.body.identifier)
+    body = call.body
+    participant = body.need("participant_id", body.identifier)
     before = find(call)
-    if before.status in (CANCELLED, REJECTED):
-        raise ApiError(STATE_FORBIDS, "the reservation is cancelled or rejected")
+    _require_alive(before)
     if participant not in before.participants:
         participants = (*before.participants, participant)
-        call.store.save(
-            replace(before, participants=participants, gmt_modified=call.now)
-        )
+        joined = replace(before, participants=participants, gmt_modified=call.now)
+        call.store.save(joined)
     return True
 
 
 def _seize(call: Call) -> Json:
     """Take a preemptible room from meetings that nobody signed in to: they end where this one starts."""
-    room_id = call.body.need("meeting_room_id", call.body.identifier)
+    body = call.body
+    room_id = body.need("meeting_room_id", body.identifier)
     room = call.store.get("room", room_id)
     if room is not None and room["preemptible"] != "Y":
         raise ApiError(STATE_FORBIDS, "the meeting room is not preemptible")
     # This page has a list of URLs where the others have objects.
-    urls = call.body.texts("attachment_url") or []
-    if len(urls) > call.switches.max_attachments:
-        raise ApiError(
-            OUT_OF_RANGE, f"more than {call.switches.max_attachments} attachments"
-        )
+    urls = body.texts("attachment_url") or []
+    _check_number(call, urls)
     attachments = tuple({"url": url} for url in urls)
     wanted = replace(_wanted(call), made_by="seize", attachments=attachments)
     for holder in _others(call, wanted):
@@ -333,33 +355,43 @@ def _seize(call: Call) -> Json:
             raise ApiError(
                 ROOM_TAKEN, "the meeting room is in use, or its meeting has not begun"
             )
-        if holder.start_time < wanted.start_time:
-            call.store.save(holder.ended(wanted.start_time, "seize", call.now))
-        else:
-            close_approvals(call, holder)
-            cancelled = replace(
-                holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now
-            )
-            call.store.save(cancelled)
+        _give_way(call, holder, wanted.start_time)
     return _book(call, wanted)
 
 
+def _give_way(call: Call, holder: StoredReservation, at: int) -> None:
+    """End a meeting at a time; cancel it if nothing of it would be left."""
+    if holder.start_time < at:
+        ended = holder.ended(at, "seize", call.now)
+        call.store.save(ended)
+        return
+    close_approvals(call, holder)
+    cancelled = replace(
+        holder, status=CANCELLED, ended_by="seize", gmt_modified=call.now
+    )
+    call.store.save(cancelled)
+
+
 def _one(call: Call) -> Json:
-    return as_answer(find(call))
+    reservation = find(call)
+    return as_answer(reservation)
 
 
 def _list(call: Call) -> Json:
     query = call.query
-    clauses, values = [], {}
+    clauses: list[str] = []
+    values: dict[str, Any] = {}
     if topic := query.text("topic"):
         is_exact = call.switches.topic_match is Match.EXACT
         comparison = "topic = :topic" if is_exact else "instr(topic, :topic) > 0"
         clauses.append(comparison)
         values["topic"] = topic
     if rooms := query.texts("meeting_room_ids"):
-        names = [f"room{number}" for number in range(len(rooms))]
-        clauses.append(f"room_id IN ({', '.join(':' + name for name in names)})")
-        values.update(zip(names, rooms, strict=True))
+        places: list[str] = []
+        for number, room_id in enumerate(rooms):
+            values[f"room{number}"] = room_id
+            places.append(f":room{number}")
+        clauses.append(f"room_id IN ({', '.join(places)})")
     if creator := query.text("creator"):
         clauses.append("creator = :creator")
         values["creator"] = creator
@@ -375,7 +407,8 @@ def _of_participant(call: Call) -> Json:
         clauses[0] += (
             " OR EXISTS (SELECT 1 FROM json_each(participants) WHERE value = :person)"
         )
-    if finished := query.one_of("1", "2")("meeting_status"):
+    read_status = query.one_of("1", "2")
+    if finished := read_status("meeting_status"):
         comparison = "end_time > :now" if finished == "1" else "end_time <= :now"
         clauses.append(comparison)
         values["now"] = call.now
@@ -393,19 +426,22 @@ def _listed(call: Call, clauses: list[str], values: dict[str, Any]) -> Json:
         if not set(statuses) <= set(_STATUSES):
             raise ApiError(ILLEGAL, "parameter status is not one of 1, 2, 3, 4")
         clauses.append(f"status IN ({', '.join(statuses)})")
-    page = call.page()
-    lag_ms = int(call.switches.list_lag * 1000)
+    switches = call.switches
+    number, size = call.page()
+    lag_ms = int(switches.list_lag * 1000)
     as_of = call.as_of
     if as_of is None and lag_ms:
         as_of = clock() - lag_ms
+    in_window = _WINDOWS[switches.list_window]
     total, found = call.store.list_reservations(
-        [*_WINDOWS[call.switches.list_window], *clauses],
+        [*in_window, *clauses],
         {**values, "start": start, "end": end},
-        order=_ORDERS[call.switches.list_order],
-        page=page,
+        order=_ORDERS[switches.list_order],
+        page=(number, size),
         as_of=as_of,
     )
-    return page_of([as_answer(reservation) for reservation in found], total, *page)
+    shown = [as_answer(reservation) for reservation in found]
+    return page_of(shown, total, number, size)
 
 
 _ONE: Final = f"{_STEM}/{{reservation_id}}"

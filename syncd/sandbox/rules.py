@@ -25,6 +25,8 @@ from syncd.sandbox.call import (
     Operation,
 )
 
+_DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
 WEEKDAYS = (
     "Monday",
     "Tuesday",
@@ -52,33 +54,32 @@ def check_rules(call: Call, room_id: str, start: int, end: int) -> None:
     rules = _rules_for(call, room_id)
     if not switches.past_start and start < call.now:
         raise ApiError(RULE_BROKEN, "the meeting starts in the past")
-    advance_limited = (
-        switches.advance_limit if room_id else switches.advance_limit_roomless
-    )
-    if advance_limited and start > call.now + rules["max_day"] * 86_400_000:
-        raise ApiError(
-            RULE_BROKEN, f"the meeting is more than {rules['max_day']} days ahead"
-        )
+    is_limited = switches.advance_limit if room_id else switches.advance_limit_roomless
+    max_day = rules["max_day"]
+    latest_start = call.now + max_day * _DAY_MS
+    if is_limited and start > latest_start:
+        raise ApiError(RULE_BROKEN, f"the meeting is more than {max_day} days ahead")
     if not room_id:
         return
     if switches.length_limits:
-        minutes = (end - start) / 60_000
-        if minutes < rules["min_minute"]:
-            raise ApiError(
-                RULE_BROKEN,
-                f"the meeting is shorter than {rules['min_minute']} minutes",
-            )
-        if minutes > rules["max_hour"] * 60:
-            raise ApiError(
-                RULE_BROKEN, f"the meeting is longer than {rules['max_hour']} hours"
-            )
-    if switches.opening_hours and not _is_open(
-        rules, start, end, ZoneInfo(switches.time_zone)
-    ):
-        raise ApiError(
-            RULE_BROKEN,
-            f"rooms are open from {rules['start_time']} to {rules['end_time']}",
-        )
+        minutes = (end - start) / _MINUTE_MS
+        _check_length(rules, minutes)
+    if switches.opening_hours:
+        zone = ZoneInfo(switches.time_zone)
+        if not _is_open(rules, start, end, zone):
+            opens = rules["start_time"]
+            closes = rules["end_time"]
+            raise ApiError(RULE_BROKEN, f"rooms are open from {opens} to {closes}")
+
+
+def _check_length(rules: Mapping[str, Any], minutes: float) -> None:
+    """Refuse a meeting that is too short or too long."""
+    min_minute = rules["min_minute"]
+    max_hour = rules["max_hour"]
+    if minutes < min_minute:
+        raise ApiError(RULE_BROKEN, f"the meeting is shorter than {min_minute} minutes")
+    if minutes > max_hour * 60:
+        raise ApiError(RULE_BROKEN, f"the meeting is longer than {max_hour} hours")
 
 
 def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> bool:
@@ -86,31 +87,36 @@ def _is_open(rules: Mapping[str, Any], start: int, end: int, zone: ZoneInfo) -> 
     # The last instant that belongs to the meeting: one that ends at midnight ends on its own day.
     last = datetime.fromtimestamp(end / 1000, UTC) - timedelta(milliseconds=1)
     ends = last.astimezone(zone)
+    if begins.date() != ends.date():
+        return False
+    if WEEKDAYS[begins.weekday()] not in rules["booking_date"]:
+        return False
     opens = _minute_of_day(rules["start_time"])
     closes = _minute_of_day(rules["end_time"])
-    return (
-        begins.date() == ends.date()
-        and WEEKDAYS[begins.weekday()] in rules["booking_date"]
-        and begins.hour * 60 + begins.minute >= opens
-        and ends.hour * 60 + ends.minute < closes
-    )
+    if begins.hour * 60 + begins.minute < opens:
+        return False
+    return ends.hour * 60 + ends.minute < closes
 
 
 def _rules_for(call: Call, room_id: str) -> dict[str, Json]:
-    assigned = call.store.get("template-of-room", room_id) if room_id else None
-    template = call.store.get("template", assigned["template_id"]) if assigned else None
-    if template is not None:
-        config: dict[str, Json] = template["reservation_config"]
-        return config
-    return call.store.get("settings", "reservations") or DEFAULT_RULES
+    """Return the rules of the template of a room; the global ones where there is none."""
+    if room_id:
+        assigned = call.store.get("template-of-room", room_id)
+        if assigned is not None:
+            template = call.store.get("template", assigned["template_id"])
+            if template is not None:
+                config: dict[str, Json] = template["reservation_config"]
+                return config
+    return _global_rules(call)
 
 
-def _get_rules(call: Call) -> Json:
+def _global_rules(call: Call) -> dict[str, Json]:
     return call.store.get("settings", "reservations") or DEFAULT_RULES
 
 
 def _set_rules(call: Call) -> Json:
-    call.store.put("settings", "reservations", _read_rules(call.body))
+    rules = _read_rules(call.body)
+    call.store.put("settings", "reservations", rules)
     return True
 
 
@@ -119,7 +125,8 @@ def _get_signs(call: Call) -> Json:
 
 
 def _set_signs(call: Call) -> Json:
-    call.store.put("settings", "signs", _read_signs(call.body))
+    signs = _read_signs(call.body)
+    call.store.put("settings", "signs", signs)
     return True
 
 
@@ -130,21 +137,25 @@ def _minute_of_day(text: str) -> int:
 
 def _read_rules(fields: Fields) -> dict[str, Json]:
     days = fields.need("booking_date", fields.texts)
-    if unknown := set(days) - set(WEEKDAYS):
-        raise ApiError(
-            ILLEGAL, f"booking_date holds {min(unknown)!r}, which is no weekday"
-        )
+    unknown = set(days) - set(WEEKDAYS)
+    if unknown:
+        first = min(unknown)
+        raise ApiError(ILLEGAL, f"booking_date holds {first!r}, which is no weekday")
     rules: dict[str, Json] = {"booking_date": days}
     for name in ("start_time", "end_time"):
         text = fields.need(name, fields.text)
-        try:
-            datetime.strptime(text, "%H:%M").replace(tzinfo=UTC)
-        except ValueError:
-            raise ApiError(ILLEGAL, f"parameter {name} is not written HH:MM") from None
+        _require_clock_time(name, text)
         rules[name] = text
     for name in ("min_minute", "max_hour", "max_day", "release_time"):
         rules[name] = _number(fields, name)
     return rules
+
+
+def _require_clock_time(name: str, text: str) -> None:
+    try:
+        datetime.strptime(text, "%H:%M").replace(tzinfo=UTC)
+    except ValueError:
+        raise ApiError(ILLEGAL, f"parameter {name} is not written HH:MM") from None
 
 
 def _number(fields: Fields, name: str) -> int:
@@ -164,23 +175,27 @@ def _read_signs(fields: Fields) -> dict[str, Json]:
 
 
 def _read_template(fields: Fields) -> dict[str, Json]:
+    name = fields.need("template_name", fields.text)
+    rules = fields.need("reservation_config", fields.object)
     template: dict[str, Json] = {
-        "template_name": fields.need("template_name", fields.text),
-        "reservation_config": _read_rules(
-            fields.need("reservation_config", fields.object)
-        ),
+        "template_name": name,
+        "reservation_config": _read_rules(rules),
         "default_config": fields.flag("default_config") or False,
     }
     if signs := fields.object("sign_config"):
         template["sign_config"] = _read_signs(signs)
     if blacklist := fields.object("blacklist_config"):
-        enabled = blacklist.need("enable_blacklist", blacklist.one_of("Y", "N"))
-        limits: dict[str, Json] = {"enable_blacklist": enabled}
-        for name in ("blacklist_days", "blacklist_times", "blacklist_disabled_days"):
-            if name in blacklist:
-                limits[name] = _number(blacklist, name)
-        template["blacklist_config"] = limits
+        template["blacklist_config"] = _read_blacklist(blacklist)
     return template
+
+
+def _read_blacklist(fields: Fields) -> dict[str, Json]:
+    enabled = fields.need("enable_blacklist", fields.one_of("Y", "N"))
+    blacklist: dict[str, Json] = {"enable_blacklist": enabled}
+    for name in ("blacklist_days", "blacklist_times", "blacklist_disabled_days"):
+        if name in fields:
+            blacklist[name] = _number(fields, name)
+    return blacklist
 
 
 def _template(call: Call) -> dict[str, Json]:
@@ -192,37 +207,43 @@ def _template(call: Call) -> dict[str, Json]:
 
 def _add_template(call: Call) -> Json:
     template_id = str(call.store.mint(call.now))
-    template = _read_template(call.body)
-    call.store.put("template", template_id, {"template_id": template_id, **template})
+    _save_template(call, template_id)
     return template_id
 
 
 def _modify_template(call: Call) -> Json:
     template_id = _template(call)["template_id"]
-    template = _read_template(call.body)
-    call.store.put("template", template_id, {"template_id": template_id, **template})
+    _save_template(call, template_id)
     return True
 
 
+def _save_template(call: Call, template_id: str) -> None:
+    """Store the template that the body holds."""
+    template = {"template_id": template_id, **_read_template(call.body)}
+    call.store.put("template", template_id, template)
+
+
 def _delete_template(call: Call) -> Json:
-    return call.store.delete("template", _template(call)["template_id"])
+    template_id = _template(call)["template_id"]
+    return call.store.delete("template", template_id)
 
 
 def _page_templates(call: Call) -> Json:
     name = call.query.text("template_name") or ""
-    found = [
-        template
-        for template in call.store.all("template")
-        if name in template["template_name"]
-    ]
-    if call.query.text("only_default") == "Y":
-        found = [template for template in found if template["default_config"]]
+    only_default = call.query.text("only_default") == "Y"
+    found: list[Json] = []
+    for template in call.store.all("template"):
+        if name not in template["template_name"]:
+            continue
+        if template["default_config"] or not only_default:
+            found.append(template)
     return call.paged(found)
 
 
 def _assign_template(call: Call) -> Json:
-    room_id = call.body.need("room_id", call.body.identifier)
-    template_id = call.body.need("template_id", call.body.identifier)
+    body = call.body
+    room_id = body.need("room_id", body.identifier)
+    template_id = body.need("template_id", body.identifier)
     if call.store.get("template", template_id) is None:
         raise ApiError(NOT_FOUND, "the template does not exist")
     call.store.put("template-of-room", room_id, {"template_id": template_id})
@@ -230,22 +251,23 @@ def _assign_template(call: Call) -> Json:
 
 
 def _add_approver(call: Call) -> Json:
-    kind = call.body.need(
-        "approval_type", call.body.one_of("allMustSign", "anyOneSign")
-    )
-    uids = call.body.need("approval_uids", call.body.texts)
+    body = call.body
+    kind = body.need("approval_type", body.one_of("allMustSign", "anyOneSign"))
+    uids = body.need("approval_uids", body.texts)
     setting_id = str(call.store.mint(call.now))
-    call.store.put(
-        "approval-setting",
-        setting_id,
-        {"id": setting_id, "approval_type": kind, "approval_uids": uids},
-    )
+    setting = {
+        "id": setting_id,
+        "approval_type": kind,
+        "approval_uids": uids,
+    }
+    call.store.put("approval-setting", setting_id, setting)
     return setting_id
 
 
 def _page_approvers(call: Call) -> Json:
+    query = call.query
     for name in ("page_no", "page_size"):
-        call.query.need(name, call.query.integer)
+        query.need(name, query.integer)
     shown = [
         {"id": setting["id"], "approval_type": setting["approval_type"]}
         for setting in call.store.all("approval-setting")
@@ -263,7 +285,7 @@ _SETTINGS = "/v2.0/iot-03/meeting-settings"
 _TEMPLATES = "/v2.0/iot-03/meeting/config-templates"
 
 OPERATIONS = (
-    Operation("get_rules", "GET", f"{_SETTINGS}/reservations", _get_rules),
+    Operation("get_rules", "GET", f"{_SETTINGS}/reservations", _global_rules),
     Operation("set_rules", "POST", f"{_SETTINGS}/reservations", _set_rules),
     Operation("get_signs", "GET", f"{_SETTINGS}/signs", _get_signs),
     Operation("set_signs", "POST", f"{_SETTINGS}/signs", _set_signs),

@@ -25,7 +25,10 @@ SNOWFLAKE_EPOCH_MS: Final = 1288834974657
 
 KEEP_VERSIONS_MS: Final = 3600_000
 
-NORMAL, AWAITING_APPROVAL, CANCELLED, REJECTED = 1, 2, 3, 4
+NORMAL = 1
+AWAITING_APPROVAL = 2
+CANCELLED = 3
+REJECTED = 4
 
 
 class SandboxUnusable(Exception):
@@ -141,7 +144,8 @@ class Store:
 
     def mint(self, now: int) -> int:
         """Return a new snowflake id: the time (epoch ms) above 22 low bits, above all ids before."""
-        self._last_id = max((now - SNOWFLAKE_EPOCH_MS) << 22, self._last_id + 1)
+        of_the_time = (now - SNOWFLAKE_EPOCH_MS) << 22
+        self._last_id = max(of_the_time, self._last_id + 1)
         return self._last_id
 
     # Reservations
@@ -215,9 +219,11 @@ class Store:
         source = _source(clauses, as_of)
         everything = f"SELECT count(*) FROM ({source})"  # noqa: S608  # clauses are constants of this package
         row = self._database.execute(everything, {**values, "as_of": as_of}).fetchone()
+        total: int = row[0]
         number, size = page
         before = (number - 1) * size
-        return row[0], self._select(clauses, values, as_of, order, size, before)
+        found = self._select(clauses, values, as_of, order, size, before)
+        return total, found
 
     def all_reservations(self) -> list[StoredReservation]:
         """Return every reservation, in order of creation."""
@@ -241,8 +247,14 @@ class Store:
         query = (
             f"{_source(clauses, as_of)} ORDER BY {order} LIMIT :limit OFFSET :offset"
         )
-        values = {**values, "as_of": as_of, "limit": limit, "offset": offset}
-        return [_to_reservation(row) for row in self._database.execute(query, values)]
+        values = {
+            **values,
+            "as_of": as_of,
+            "limit": limit,
+            "offset": offset,
+        }
+        found = self._database.execute(query, values)
+        return [_to_reservation(row) for row in found]
 
     # Documents: rooms, users, settings, approvals, ...
 
@@ -266,25 +278,30 @@ class Store:
     def all(self, kind: str, parent: str | None = None) -> list[dict[str, Any]]:
         """Return the documents of a kind (and of a parent), in order of creation."""
         query = "SELECT body FROM documents WHERE kind = ? ORDER BY number"
+        arguments: tuple[str, ...] = (kind,)
         if parent is not None:
             query = "SELECT body FROM documents WHERE kind = ? AND parent = ? ORDER BY number"
-        arguments = (kind,) if parent is None else (kind, parent)
-        return [json.loads(row[0]) for row in self._database.execute(query, arguments)]
+            arguments = (kind, parent)
+        found = self._database.execute(query, arguments)
+        return [json.loads(body) for (body,) in found]
 
     def delete(self, kind: str, document_id: str) -> bool:
         """Remove a document; return whether it was there."""
         query = "DELETE FROM documents WHERE kind = ? AND id = ?"
-        return self._database.execute(query, (kind, document_id)).rowcount > 0
+        removed = self._database.execute(query, (kind, document_id))
+        return removed.rowcount > 0
 
     # Tokens and credentials
 
     def grant(self, expires_at: int) -> tuple[str, str]:
         """Store a new access token with its refresh token, and return both."""
-        pair = secrets.token_hex(16), secrets.token_hex(16)
+        access_token = secrets.token_hex(16)
+        refresh_token = secrets.token_hex(16)
         self._database.execute(
-            "INSERT INTO tokens VALUES (?, ?, ?, 0)", (*pair, expires_at)
+            "INSERT INTO tokens VALUES (?, ?, ?, 0)",
+            (access_token, refresh_token, expires_at),
         )
-        return pair
+        return access_token, refresh_token
 
     def token_expiry(self, access_token: str) -> int | None:
         """Return when a token ends (epoch ms), 0 when it was ended; None if it was never issued."""
@@ -303,7 +320,8 @@ class Store:
     def end_pair(self, refresh_token: str) -> bool:
         """End a refresh token and the access token that came with it; return whether it was good."""
         query = "UPDATE tokens SET ended = 1 WHERE refresh_token = ? AND NOT ended"
-        return self._database.execute(query, (refresh_token,)).rowcount > 0
+        ended = self._database.execute(query, (refresh_token,))
+        return ended.rowcount > 0
 
     def end_all_pairs(self) -> None:
         """End every token."""
@@ -358,7 +376,8 @@ def _to_column(value: object) -> object:
 
 def _to_reservation(row: Sequence[Any]) -> StoredReservation:
     values = dict(zip(_COLUMNS, row, strict=True))
-    values.update({name: tuple(json.loads(values[name])) for name in _LISTS})
+    for name in _LISTS:
+        values[name] = tuple(json.loads(values[name]))
     values["notice"] = bool(values["notice"])
     return StoredReservation(**values)
 
