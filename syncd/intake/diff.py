@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress, count
+from itertools import chain, compress, count
 from typing import TypeAlias
 
 from syncd.core.document import Document
@@ -84,8 +84,9 @@ def diff_source(
             told.append(f"{document.name} {error}")
         except SourceError as error:
             told.append(str(error))
+    comparison = _Comparison(parent, seen, new, indexer, is_current, tracked)
     try:
-        return _Comparison(parent, seen, new, indexer, is_current, tracked).diff(told)
+        return comparison.diff(told)
     except SourceError as error:
         return SourceDiff(parent, {}, {}, (*told, str(error)))
 
@@ -103,11 +104,13 @@ class _Parents:
 
         Raises `Incomplete` if it is not whole, and `SourceError` if it cannot be had.
         """
-        left = self._left.get((document.name, document.base_url), [])
-        same = [index for index in left if index.signature == document.signature != ""]
-        if same:
-            left.remove(same[0])
-            return same[0]
+        location = (document.name, document.base_url)
+        left = self._left.get(location, [])
+        if document.signature:
+            for known in left:
+                if known.signature == document.signature:
+                    left.remove(known)
+                    return known
         parent = left.pop(0) if left else DocumentIndex(document.name)
         return indexer.index_document(document, parent)
 
@@ -157,7 +160,9 @@ class _Comparison:
         self._parent = parent
         self._seen = seen
         self._documents = tuple(index for _, index in seen)
-        here, there = set(self._documents), set(parent.documents)
+        here = set(self._documents)
+        there = set(parent.documents)
+        # Documents that are as they were need no look.
         self._before = [index for index in parent.documents if index not in here]
         self._after = [index for index in self._documents if index not in there]
         self._new = new
@@ -169,51 +174,39 @@ class _Comparison:
     def _kept(self) -> dict[bytes, str]:
         """Return the UIDs of which the caller keeps events, by their digests."""
         names = list(self._tracked.uids())
-        return dict(
-            zip(
-                self._indexer.digests(name.encode() for name in names),
-                names,
-                strict=True,
-            )
-        )
+        digests = self._indexer.digests(name.encode() for name in names)
+        return dict(zip(digests, names, strict=True))
 
     def diff(self, problems: Sequence[str]) -> SourceDiff:
         """Return what is different; raises `SourceError` if a document cannot be read a second time."""
-        changed = self._changed_uids()
-        places = self._places_of_known(changed)
-        live = {
-            uid: own for uid, own in places.items() if own and self._matters(uid, own)
-        }
-        gone = {
-            self._kept[uid]: ()
-            for uid in places
-            if uid not in live and uid in self._kept
-        }
+        uids = self._changed_uids()
+        changed: dict[str, tuple[RawEvent, ...]] = {}
+        live: dict[bytes, list[_Place]] = {}
+        for uid, places in self._places_of_known(uids).items():
+            if places and self._matters(uid, places):
+                live[uid] = places
+            elif uid in self._kept:
+                changed[self._kept[uid]] = ()
         self._load_missing_texts(chain.from_iterable(live.values()))
-        events = {uid: self._events_at(own) for uid, own in live.items()}
-        shared = frozenset(
-            uid for uid, own in events.items() if _may_share_identity(own)
-        )
-        ambiguous = self._parent.ambiguous.difference(changed) | shared
-        restamped = self._restamped(live, self._parent.ambiguous | ambiguous)
-        return SourceDiff(
-            self._index(ambiguous),
-            gone
-            | {
-                self._name(uid): own
-                for uid, own in events.items()
-                if uid not in restamped
-            },
-            {self._name(uid): own for uid, own in events.items() if uid in restamped},
-            tuple(problems),
-        )
+        events = {uid: self._events_at(places) for uid, places in live.items()}
+        shared = [uid for uid, own in events.items() if _may_share_identity(own)]
+        ambiguous = self._parent.ambiguous.difference(uids).union(shared)
+        only_revised = self._only_revised(live, self._parent.ambiguous | ambiguous)
+        restamped: dict[str, tuple[RawEvent, ...]] = {}
+        for uid, own in events.items():
+            name = self._name(uid)
+            if uid in only_revised:
+                restamped[name] = own
+            else:
+                changed[name] = own
+        return SourceDiff(self._index(ambiguous), changed, restamped, tuple(problems))
 
     def _changed_uids(self) -> dict[bytes, None]:
         """Return the UIDs that have another multiset of events; of ambiguous ones DTSTAMP counts, too."""
         changed = dict.fromkeys(_uids_unlike(self._before, self._after))
-        changed |= dict.fromkeys(
-            _uids_restamped(self._before, self._after, self._parent.ambiguous)
-        )
+        ambiguous = self._parent.ambiguous
+        restamped = _uids_restamped(self._before, self._after, ambiguous)
+        changed |= dict.fromkeys(restamped)
         if not self._parent.documents:
             # Nothing else tells what is gone since it was kept.
             changed |= dict.fromkeys(self._kept)
@@ -239,20 +232,19 @@ class _Comparison:
         name = self._name(uid)
         rows = [(self._documents[number], row) for number, row in places]
         verbatim = {index.verbatim[row] for index, row in rows}
-        # The caller may have to look up all that it knows to tell what is tracked.
-        matters = not self._new.current.isdisjoint(
-            verbatim
-        ) or self._tracked.is_tracked(name)
+        is_current = not self._new.current.isdisjoint(verbatim)
+        # Asked last: the caller may have to look up all that it knows to tell what is tracked.
+        matters = is_current or self._tracked.is_tracked(name)
         if verbatim <= self._new.texts.keys() or uid not in self._kept:
             return matters
         unrevised = {index.without_revision[row] for index, row in rows}
         for kept in self._tracked.events_of(name):
             event = event_of(kept.text)
-            as_written, revised = self._indexer.digests(
-                (event, without_revision(without_dtstamp(event)))
-            )
-            if not matters and revised in unrevised:
-                matters = self._is_current(kept.text)
+            if not matters:
+                without = without_revision(without_dtstamp(event))
+                if self._indexer.digest(without) in unrevised:
+                    matters = self._is_current(kept.text)
+            as_written = self._indexer.digest(event)
             if as_written in verbatim:
                 self._new.texts[as_written] = kept.text
         return matters
@@ -266,9 +258,8 @@ class _Comparison:
         for number, rows in missing.items():
             document, index = self._seen[number]
             texts = self._indexer.texts_at(rows, index, document)
-            self._new.texts.update(
-                (index.verbatim[row], text) for row, text in texts.items()
-            )
+            for row, text in texts.items():
+                self._new.texts[index.verbatim[row]] = text
 
     def _events_at(self, places: Sequence[_Place]) -> tuple[RawEvent, ...]:
         """Return the events of one UID, which stand at these places."""
@@ -277,41 +268,48 @@ class _Comparison:
         for document, row in places:
             index = self._documents[document]
             calendar = index.calendar_at(row)
-            context = index.calendars[calendar][1]
-            number = _number(calendar, numbers.setdefault((document, context), {}))
+            _, context = index.calendars[calendar]
+            own_numbers = numbers.setdefault((document, context), {})
+            number = _number(calendar, own_numbers)
             text = self._new.texts[index.verbatim[row]]
             events.append(RawEvent(context, index.starts[row], text, number))
         return tuple(events)
 
-    def _restamped(
+    def _only_revised(
         self, uids: Collection[bytes], ambiguous: Collection[bytes]
     ) -> frozenset[bytes]:
         """Return those of the UIDs of which only the revision is another one; never an ambiguous one."""
-        old, new = (
-            _without_revisions(self._before, uids),
-            _without_revisions(self._after, uids),
-        )
-        return frozenset(
-            uid for uid in uids if uid not in ambiguous and old.get(uid) == new.get(uid)
-        )
+        old = _without_revisions(self._before, uids)
+        new = _without_revisions(self._after, uids)
+        found: set[bytes] = set()
+        for uid in uids:
+            if uid not in ambiguous and old.get(uid) == new.get(uid):
+                found.add(uid)
+        return frozenset(found)
 
     def _index(self, ambiguous: frozenset[bytes]) -> SourceIndex:
         """Return the index of the source as it is now; the parent itself if nothing is different."""
-        if (
-            self._documents == self._parent.documents
-            and ambiguous == self._parent.ambiguous
-        ):
-            return self._parent
+        parent = self._parent
+        if self._documents == parent.documents and ambiguous == parent.ambiguous:
+            return parent
         return SourceIndex(self._indexer.secret, self._documents, ambiguous)
 
     def _name(self, uid: bytes) -> str:
-        return self._new.names[uid] if uid in self._new.names else self._kept[uid]
+        """Return the UID of a digest, which is new or kept."""
+        name = self._new.names.get(uid)
+        if name is None:
+            name = self._kept[uid]
+        return name
 
 
 def _may_share_identity(events: Sequence[RawEvent]) -> bool:
     """Tell whether two events of a UID may be about the same occurrence, so that DTSTAMP may decide."""
+    if len(events) < 2:
+        return False
     calendars = {(event.context, event.calendar) for event in events}
-    return len(calendars) > 1 or may_share_identity([event.text for event in events])
+    if len(calendars) > 1:
+        return True
+    return may_share_identity([event.text for event in events])
 
 
 def _without_revisions(
@@ -323,10 +321,10 @@ def _without_revisions(
         return found
     for index in documents:
         for row in index.rows_of(uids):
+            event = (index.context_at(row), index.without_revision[row])
             for uid in index.uids_at(row):
-                found.setdefault(uid, Counter())[
-                    index.context_at(row), index.without_revision[row]
-                ] += 1
+                own = found.setdefault(uid, Counter())
+                own[event] += 1
     return found
 
 
@@ -339,14 +337,21 @@ def _uids_unlike(
     before: Iterable[DocumentIndex], after: Iterable[DocumentIndex]
 ) -> Iterator[bytes]:
     """Yield the UIDs of which an event is new, gone, or there another number of times, but for DTSTAMP."""
-    contexts: dict[str, tuple[list[_Span], list[_Span]]] = {}
-    for side, documents in enumerate((before, after)):
-        for index in documents:
-            for key, first, last in index.spans():
-                contexts.setdefault(key, ([], []))[side].append((index, first, last))
-    for old, new in contexts.values():
-        for index, row in _unlike(old, new):
+    old = _spans_by_context(before)
+    new = _spans_by_context(after)
+    for context in old | new:
+        unlike = _unlike(old.get(context, ()), new.get(context, ()))
+        for index, row in unlike:
             yield from index.uids_at(row)
+
+
+def _spans_by_context(documents: Iterable[DocumentIndex]) -> dict[str, list[_Span]]:
+    """Return the rows of each VCALENDAR in any of the documents, by the key of its context."""
+    spans: dict[str, list[_Span]] = {}
+    for index in documents:
+        for context, first, last in index.spans():
+            spans.setdefault(context, []).append((index, first, last))
+    return spans
 
 
 def _uids_restamped(
@@ -371,12 +376,13 @@ def _as_written(
     index: DocumentIndex, uids: frozenset[bytes]
 ) -> Iterator[tuple[str, int, bytes, bytes]]:
     """Yield of each event of these UIDs context, number of the VCALENDAR, verbatim digest, and UID."""
-    calendars: dict[tuple[bytes, str], dict[int, int]] = {}
+    numbers: dict[tuple[bytes, str], dict[int, int]] = {}
     for row in index.rows_of(uids):
         calendar = index.calendar_at(row)
-        context = index.calendars[calendar][1]
+        _, context = index.calendars[calendar]
         for uid in uids.intersection(index.uids_at(row)):
-            number = _number(calendar, calendars.setdefault((uid, context), {}))
+            own_numbers = numbers.setdefault((uid, context), {})
+            number = _number(calendar, own_numbers)
             yield context, number, index.verbatim[row], uid
 
 
@@ -384,20 +390,30 @@ def _unlike(
     old: Sequence[_Span], new: Sequence[_Span]
 ) -> Iterator[tuple[DocumentIndex, int]]:
     """Yield the rows that have no counterpart in the other spans, or not as often."""
-    left, right = _cells(old), _cells(new)
+    left = _cells(old)
+    right = _cells(new)
     begin, end = _alike(left, right)
-    columns = [
-        column[begin * CELL : len(column) - end * CELL] for column in (left, right)
-    ]
-    balance = Counter(cells_of(columns[0]))
-    balance.subtract(cells_of(columns[1]))
+    left = left[begin * CELL : len(left) - end * CELL]
+    right = right[begin * CELL : len(right) - end * CELL]
+    balance = Counter(cells_of(left))
+    balance.subtract(cells_of(right))
     uneven = {digest for digest, times in balance.items() if times}
-    for spans, column in zip((old, new), columns, strict=True):
-        starts = list(accumulate((last - first for _, first, last in spans), initial=0))
-        for place in compress(count(begin), map(uneven.__contains__, cells_of(column))):
-            number = bisect_right(starts, place) - 1
-            index, first, _ = spans[number]
-            yield index, first + place - starts[number]
+    yield from _rows_with(uneven, old, left, begin)
+    yield from _rows_with(uneven, new, right, begin)
+
+
+def _rows_with(
+    digests: Collection[bytes], spans: Sequence[_Span], cells: bytes, begin: int
+) -> Iterator[tuple[DocumentIndex, int]]:
+    """Yield the rows of these spans that hold one of the digests; `cells` are theirs from number `begin` on."""
+    starts = [0]
+    for _, first, last in spans:
+        starts.append(starts[-1] + last - first)
+    is_wanted = map(digests.__contains__, cells_of(cells))
+    for place in compress(count(begin), is_wanted):
+        number = bisect_right(starts, place) - 1
+        index, first, _ = spans[number]
+        yield index, first + place - starts[number]
 
 
 def _cells(spans: Iterable[_Span]) -> bytes:
@@ -410,11 +426,15 @@ def _cells(spans: Iterable[_Span]) -> bytes:
 
 def _alike(left: bytes, right: bytes) -> tuple[int, int]:
     """Return how many digests both columns begin with, and how many of the others they end with."""
+
+    def begins_otherwise(rows: int) -> bool:
+        return not left.startswith(right[: rows * CELL])
+
+    def ends_otherwise(rows: int) -> bool:
+        return not left.endswith(right[-rows * CELL :])
+
     most = min(len(left), len(right)) // CELL
-    begin = bisect_right(
-        range(1, most + 1), False, key=lambda n: not left.startswith(right[: n * CELL])
-    )
-    rest = range(1, most - begin + 1)
-    return begin, bisect_right(
-        rest, False, key=lambda n: not left.endswith(right[-n * CELL :])
-    )
+    begin = bisect_right(range(1, most + 1), False, key=begins_otherwise)
+    rest = most - begin
+    end = bisect_right(range(1, rest + 1), False, key=ends_otherwise)
+    return begin, end
