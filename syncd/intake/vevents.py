@@ -76,13 +76,16 @@ def split_blocks(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
         if seam >= 0:
             whole = b"".join(held)
             yield [whole[: len(whole) - len(edge) + seam]]
-            held, rest, edge = [], block[seam + len(_NEXT) - len(edge) :], b""
+            rest = block[seam + len(_NEXT) - len(edge) :]
+            held = []
+            edge = b""
         first, *others = rest.split(_NEXT)
         held.append(first)
         if others:
             yield [b"".join(held), *others[:-1]]
             held = [others[-1]]
-        edge = (edge + rest[1 - len(_NEXT) :])[1 - len(_NEXT) :]
+        edge += rest[1 - len(_NEXT) :]
+        edge = edge[1 - len(_NEXT) :]
     yield [b"".join(held).removesuffix(b"\n")]
 
 
@@ -94,10 +97,11 @@ def split_event(stretch: bytes) -> tuple[bytes, bytes]:
     if stretch.endswith(_ENDS):
         return stretch, b""
     whole = stretch + b"\n"
-    end = _END.search(whole)
-    if end is None:
+    found = _END.search(whole)
+    if found is None:
         raise NotPlain
-    return whole[: end.end() - 1], whole[end.end() :]
+    end = found.end()
+    return whole[: end - 1], whole[end:]
 
 
 def event_text(event: bytes) -> bytes:
@@ -107,7 +111,9 @@ def event_text(event: bytes) -> bytes:
 
 def event_of(text: bytes) -> bytes:
     """Return the event as it would stand in a stretch; the whole text if it never stood in one."""
-    return text[len(_BEGIN) : -1] if text.startswith(_BEGIN) else text
+    if text.startswith(_BEGIN):
+        return text[len(_BEGIN) : -1]
+    return text
 
 
 def uids_of(text: bytes) -> tuple[str, ...]:
@@ -118,12 +124,15 @@ def uids_of(text: bytes) -> tuple[str, ...]:
     if b"\0" in text:
         raise NotPlain  # what zeros mean depends on the whole document
     uid = _plain_uid(text)
-    return _uids_by_split(text) if uid is None else (uid,)
+    if uid is None:
+        return _uids_by_split(text)
+    return (uid,)
 
 
 def _plain_uid(text: bytes) -> str | None:
     """Return the UID of a VEVENT of plain lines with one UID; None if it is any other text."""
-    plain = _PLAIN.fullmatch(b"".join(_NOTABLE.findall(text)))
+    notable = b"".join(_NOTABLE.findall(text))
+    plain = _PLAIN.fullmatch(notable)
     if plain is None or not _PLAIN_BEGIN.match(text) or _BARE_RETURN.search(text):
         return None
     try:
@@ -134,10 +143,9 @@ def _plain_uid(text: bytes) -> str | None:
 
 def _uids_by_split(text: bytes) -> tuple[str, ...]:
     """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_of`."""
+    document = b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n"))
     try:
-        calendars = split(
-            b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n"))
-        )
+        calendars = split(document)
     except Incomplete:
         raise NotPlain from None
     if len(calendars) != 1 or len(calendars[0].components) != 1:
@@ -151,27 +159,32 @@ def _uids_by_split(text: bytes) -> tuple[str, ...]:
 
 def count_lines(text: bytes) -> int:
     """Return how many line ends a text has, as `split` counts them."""
-    return (
-        len(_LINE_END.findall(text)) if _BARE_RETURN.search(text) else text.count(b"\n")
-    )
+    if _BARE_RETURN.search(text):
+        return len(_LINE_END.findall(text))
+    return text.count(b"\n")
 
 
 def without_dtstamp(event: bytes) -> bytes:
     """Return an event without the value of its DTSTAMP, which many servers write anew at every download."""
     start = event.find(b"\nDTSTAMP:")
-    stamp = _STAMP.match(event, start) if start >= 0 else None
+    if start < 0:
+        return event
+    stamp = _STAMP.match(event, start)
     if stamp is None:
         return event
-    return event[: stamp.start(1)] + event[stamp.end(1) :]
+    begin, end = stamp.span(1)
+    return event[:begin] + event[end:]
 
 
 def without_revision(event: bytes) -> bytes:
     """Return an event without its lines SEQUENCE, LAST-MODIFIED and CREATED (RFC 5545 section 3.8.7)."""
     for name, line in _REVISIONS:
         start = event.find(name)
-        found = line.match(event, start) if start >= 0 else None
+        if start < 0:
+            continue
+        found = line.match(event, start)
         if found:
-            event = event[: found.start()] + event[found.end() :]
+            event = event[:start] + event[found.end() :]
     return event
 
 
@@ -190,12 +203,16 @@ def may_share_identity(texts: Sequence[bytes]) -> bool:
         found = _RECURRENCE_ID.findall(own)
         if len(_PERHAPS_RECURRENCE_ID.findall(text)) != len(found):
             return True
-        # A time in UTC may stand for a whole day elsewhere, so there the hour must be the same, too.
-        forms.update(
-            (zone, b"" if _LOCAL.fullmatch(rest) else rest) for zone, _, rest in found
-        )
-        days.extend([day for _, day, _ in found] or [b""])
-    return len(forms) > 1 or len(set(days)) < len(days)
+        if not found:
+            days.append(b"")  # a master
+        for zone, day, rest in found:
+            # A time in UTC may stand for a whole day elsewhere, so there the hour must be the same, too.
+            hour = b"" if _LOCAL.fullmatch(rest) else rest
+            forms.add((zone, hour))
+            days.append(day)
+    are_written_alike = len(forms) <= 1
+    are_of_different_days = len(set(days)) == len(days)
+    return not (are_written_alike and are_of_different_days)
 
 
 def skeleton_of(texts: Sequence[bytes]) -> bytes:
@@ -221,7 +238,8 @@ def contexts_in(
         names = [component.name for component in calendar.components]
         events = names.count("VEVENT")
         if events:
-            keys += [context.key, *[None] * (events - 1)]
+            keys.append(context.key)
+            keys += [None] * (events - 1)
     if len(keys) != gaps:
         raise NotPlain  # there is one that was not seen as bytes
     return tuple(contexts), keys
@@ -237,23 +255,24 @@ def split_document(
     body = document.body
     for calendar in split(body):
         context = _context(calendar, document, is_guessed=is_guessed(body))
-        events = [
-            component for component in calendar.components if component.name == "VEVENT"
-        ]
-        for event in events:
-            if len(event.uids) > MAX_UIDS_OF_EVENT:
+        events: list[tuple[RawEvent, tuple[str, ...]]] = []
+        for component in calendar.components:
+            if component.name != "VEVENT":
+                continue
+            uids = component.uids or ("",)
+            if len(uids) > MAX_UIDS_OF_EVENT:
                 raise Incomplete(
-                    f"is damaged: the event in line {event.line} has {len(event.uids)} UIDs, so lines "
+                    f"is damaged: the event in line {component.line} has {len(uids)} UIDs, so lines "
                     "between events are lost"
                 )
-        raw_events = (
-            RawEvent(context.key, event.line, _written(event)) for event in events
-        )
-        uids = (event.uids or ("",) for event in events)
-        yield context, list(zip(raw_events, uids, strict=True))
+            text = _written(component)
+            raw_event = RawEvent(context.key, component.line, text)
+            events.append((raw_event, uids))
+        yield context, events
 
 
 def _written(component: RawComponent) -> bytes:
+    """Return the content lines of a component as a text."""
     return "".join(f"{line}\r\n" for line in component.lines).encode()
 
 
@@ -263,27 +282,30 @@ def _context(
     """Return what stands around the VEVENTs of a VCALENDAR; its key is of what means something to them."""
     said = calendar.properties
     meant = _properties(said, _FOR_EVENTS)
-    # Whose calendar it is tells only an address, so another title means nothing.
-    owners = [
-        name for name in _MAY_NAME_OWNER if re.search("@|%40", said.get(name, ""))
-    ]
-    meant += _properties(said, owners)
-    zones = (
-        component for component in calendar.components if component.name == "VTIMEZONE"
-    )
-    meant += sorted(set(map(_zone_text, zones)))
-    identity = hashlib.sha256(repr((document.name, document.base_url, meant)).encode())
+    for name in _MAY_NAME_OWNER:
+        # Whose calendar it is tells only an address, so another title means nothing.
+        if re.search("@|%40", said.get(name, "")):
+            meant += _properties(said, [name])
+    zones: set[str] = set()
+    for component in calendar.components:
+        if component.name == "VTIMEZONE":
+            zones.add(_zone_text(component))
+    meant += sorted(zones)
     lines = ["BEGIN:VCALENDAR"]
     if calendar.beside:
         lines.append(BESIDE)
     if is_guessed:
         lines.append(GUESSED)
-    lines += [*_properties(said, _FOR_THE_READING), *meant, "END:VCALENDAR", ""]
+    lines += _properties(said, _FOR_THE_READING)
+    lines += meant
+    lines += ["END:VCALENDAR", ""]
+    identity = repr((document.name, document.base_url, meant))
+    digest = hashlib.sha256(identity.encode())
     return Context(
-        identity.hexdigest()[:32],
-        document.name,
-        document.base_url,
-        "\r\n".join(lines).encode(),
+        key=digest.hexdigest()[:32],
+        document=document.name,
+        base_url=document.base_url,
+        text="\r\n".join(lines).encode(),
     )
 
 
@@ -294,6 +316,5 @@ def _properties(said: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 def _zone_text(component: RawComponent) -> str:
     """Return a VTIMEZONE without the lines that mean nothing to a time."""
-    return "\r\n".join(
-        line for line in component.lines if not _SAYS_NOTHING.match(line)
-    )
+    meant = [line for line in component.lines if not _SAYS_NOTHING.match(line)]
+    return "\r\n".join(meant)
