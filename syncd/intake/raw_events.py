@@ -36,13 +36,8 @@ def unpacked(kept: bytes) -> tuple[RawEvent, ...]:
         context, _, number = vcalendar.decode().partition("+")
         start = head_end + 1
         place = start + int(length)
-        event = RawEvent(
-            context=context,
-            line=int(line),
-            text=kept[start:place],
-            calendar=int(number or 0),
-        )
-        found.append(event)
+        text = kept[start:place]
+        found.append(RawEvent(context, int(line), text, int(number or 0)))
     return tuple(found)
 
 
