@@ -69,18 +69,24 @@ class ClockCheck:
         """Say a change: that the clock is off, by how much otherwise, or that it is right again."""
         self.sentence = _sentence(ahead)
         known = self._ledger.facts.get(CLOCK_OFFSET) or timedelta()
-        if bool(known) != bool(ahead) or abs(known - ahead) > SAID:
+        if _is_another(known, ahead):
             self._ledger.facts.set(CLOCK_OFFSET, ahead or None)
-        if bool(self._said) != bool(ahead) or abs(self._said - ahead) > SAID:
-            if ahead:
-                log.warning(
-                    "clock", ahead_s=round(ahead.total_seconds()), told=self.sentence
-                )
-            else:
-                log.info(
-                    "clock", ahead_s=0, told="The clock of this machine is right again."
-                )
-            self._said = ahead
+        if not _is_another(self._said, ahead):
+            return
+        self._said = ahead
+        if ahead:
+            ahead_s = round(ahead.total_seconds())
+            log.warning("clock", ahead_s=ahead_s, told=self.sentence)
+        else:
+            told = "The clock of this machine is right again."
+            log.info("clock", ahead_s=0, told=told)
+
+
+def _is_another(before: timedelta, ahead: timedelta) -> bool:
+    """Tell whether an offset of the clock is worth to be said after another one."""
+    if bool(before) != bool(ahead):
+        return True
+    return abs(before - ahead) > SAID
 
 
 def clock_told(facts: FactStore) -> tuple[str, bool]:
@@ -92,7 +98,8 @@ def clock_told(facts: FactStore) -> tuple[str, bool]:
 def _sentence(ahead: timedelta) -> str:
     if not ahead:
         return ""
-    off = f"{_amount(abs(ahead))} {'ahead of' if ahead > timedelta() else 'behind'} that of the API"
+    direction = "ahead of" if ahead > timedelta() else "behind"
+    off = f"{_amount(abs(ahead))} {direction} that of the API"
     if abs(ahead) > FARTHEST:
         return f"The clock of this machine is {off}, so nothing is written until it is right: {_CURE}."
     return f"The clock of this machine is {off}: {_CURE}."

@@ -51,11 +51,12 @@ class Desired:
         found: list[Meeting] = []
         for seen in self.witnessed:
             mapped = self.mapped[seen.occurrence.key]
-            if isinstance(mapped, Wanted):
-                near = (spec for spec in mapped.specs if spec.start < before)
-                found += (
-                    Meeting(seen.occurrence, seen.witnesses, spec) for spec in near
-                )
+            if not isinstance(mapped, Wanted):
+                continue
+            near = [spec for spec in mapped.specs if spec.start < before]
+            for spec in near:
+                meeting = Meeting(seen.occurrence, seen.witnesses, spec)
+                found.append(meeting)
         return found
 
 
@@ -84,7 +85,8 @@ class InputGatherer:
         alive: Callable[[], object],
     ) -> None:
         self._alive = alive
-        self._sources = tuple(sources)
+        self._names = tuple(source.name for source in sources)
+        self._confirmations = {source.name: source.confirmations for source in sources}
         self._api = api
         self._ledger = ledger
         self._settings = settings
@@ -114,7 +116,8 @@ class InputGatherer:
         """Return what each occurrence asks for; while that is found out, its event counts as under way."""
         mapped: dict[OccurrenceKey, Mapped] = {}
         former: tuple[str, str] | None = None
-        for occurrence in (seen.occurrence for seen in witnessed):
+        for seen in witnessed:
+            occurrence = seen.occurrence
             event = (occurrence.source, occurrence.key.uid)
             if event != former:
                 former = event
@@ -142,11 +145,12 @@ class InputGatherer:
         Without `ask` only as far as the ledger tells.
         """
         if ask and not remember and self._ledger.bookings.fresh:
-            bookings = (*bookings, *self._to_be_adopted(desired, bookings, now))
+            adopted = self._to_be_adopted(desired, bookings, now)
+            bookings = (*bookings, *adopted)
         policy = Policy(
             mode=self._settings.mode,
             window=Window.ahead(now, self._settings.horizon),
-            configured=tuple(source.name for source in self._sources),
+            configured=self._names,
             safety=self._safety(now),
             advance=self._advance(now, remember=remember, ask=ask),
             approved=self._ledger.people.approved(),
@@ -162,7 +166,7 @@ class InputGatherer:
         policy = Policy(
             mode=self._settings.mode,
             window=Window.ahead(now, self._settings.horizon),
-            configured=tuple(source.name for source in self._sources),
+            configured=self._names,
             advance=self._advance(now, remember=True, ask=True),
         )
         return PlanInputs(Desired((), {}), (), policy)
@@ -187,12 +191,12 @@ class InputGatherer:
     ) -> list[Booking]:
         """Return what a cycle would adopt first, because this ledger proves nothing; it is not stored."""
         found = self.recognised(desired, bookings, now).adopted
-        # Rows tell bookings apart while planning.
-        return [
-            replace(b, row=-number)
-            for number, b in enumerate(found, start=1)
-            if not b.row
-        ]
+        adopted: list[Booking] = []
+        for number, booking in enumerate(found, start=1):
+            if not booking.row:
+                # Rows tell bookings apart while planning.
+                adopted.append(replace(booking, row=-number))
+        return adopted
 
     def _with_directory(
         self,
@@ -204,13 +208,13 @@ class InputGatherer:
         ask: bool,
     ) -> Mapper:
         """Ask the tenant's directory for addresses that the people file does not know, each once."""
+        people = self._ledger.people
+        addresses: set[str] = set()
+        for seen in witnessed:
+            addresses.update(mapper.addresses(seen.occurrence))
         found: dict[str, str] = {}
-        for address in sorted(
-            {a for seen in witnessed for a in mapper.addresses(seen.occurrence)}
-        ):
-            known, user = self._ledger.people.user_of(
-                address, not_before=now - ANSWER_KEPT
-            )
+        for address in sorted(addresses):
+            known, user = people.user_of(address, not_before=now - ANSWER_KEPT)
             if not known and ask:
                 try:
                     user = self._api.find_user(address)
@@ -219,15 +223,20 @@ class InputGatherer:
                     log.warning("directory", error=str(error))
                     break
                 if remember:
-                    self._ledger.people.record_user(address, user, now)
+                    people.record_user(address, user, now)
             if user is not None:
                 found[address] = user
         rules = self._settings.mapping
         return Mapper(replace(rules, people={**found, **rules.people}))
 
     def _safety(self, now: datetime) -> Safety:
+        """Return the bounds of cancels, with what was cancelled of late."""
         settings = self._settings
-        recent = self._ledger.bookings.cancels_since(now - settings.cancel_window)
+        recent: Counter[str] = Counter()
+        since = now - settings.cancel_window
+        for cancel in self._ledger.bookings.cancels_since(since):
+            if cancel.evidence == Evidence.SHOWN:
+                recent[cancel.source] += 1
         return Safety(
             cancel_share=settings.cancel_share,
             cancel_floor=settings.cancel_floor,
@@ -235,12 +244,8 @@ class InputGatherer:
             told_share=settings.told_share,
             told_floor=settings.told_floor,
             file_grace=settings.file_grace,
-            confirmations={
-                source.name: source.confirmations for source in self._sources
-            },
-            cancelled_recently=Counter(
-                c.source for c in recent if c.evidence == Evidence.SHOWN
-            ),
+            confirmations=self._confirmations,
+            cancelled_recently=recent,
         )
 
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
@@ -272,19 +277,23 @@ class InputGatherer:
         if monthly == 0:
             return None
         used = self._ledger.calls.in_month(now)
-        short = monthly - used < monthly // 2 and forecast(used, now) > monthly
-        return CallBudget(max(0, monthly - used - monthly // _RESERVE), short)
+        left = monthly - used
+        is_short = left < monthly // 2 and forecast(used, now) > monthly
+        reserve = monthly // _RESERVE
+        return CallBudget(max(0, left - reserve), is_short)
 
 
 def _limit(known: MaxDay | None) -> timedelta | None:
     """Return how far ahead a tenant lets book; None without a limit that makes sense."""
-    if known is None or known.days is None or not 0 <= known.days <= _MOST_DAYS:
+    if known is None or known.days is None:
+        return None
+    if not 0 <= known.days <= _MOST_DAYS:
         return None
     return timedelta(days=known.days)
 
 
 def forecast(used: int, now: datetime) -> int:
     """Return the API calls until the end of the month at this pace; the first day counts as a whole one."""
-    days = calendar.monthrange(now.year, now.month)[1]
+    _first_weekday, days = calendar.monthrange(now.year, now.month)
     elapsed = max(1.0, now.day - 1 + now.hour / 24)
     return round(used * days / elapsed)

@@ -66,7 +66,8 @@ def plan_for(
         change.meeting.key for change in decided.writes if isinstance(change, Create)
     }
     if keys:
-        decided = decided.numbered(ledger.bookings.next_generations(keys))
+        generations = ledger.bookings.next_generations(keys)
+        decided = decided.numbered(generations)
     log.info(
         "plan",
         checksum=decided.checksum,
@@ -100,9 +101,8 @@ class Planning:
         if former is not None and ready <= former.ready:
             return former
         said = self._intake.readings_of(ready, now)
-        return Batch(
-            ready, said, self._gatherer.desired(said.readings, now, remember=True)
-        )
+        desired = self._gatherer.desired(said.readings, now, remember=True)
+        return Batch(ready, said, desired)
 
     def decide(self, batch: Batch) -> Decided:
         """Return the plan for a batch, and for what became ready meanwhile."""

@@ -22,10 +22,10 @@ from syncd.intake.intake import Intake
 from syncd.intake.ports import IntakeLedger
 from syncd.ledger.facts import HELD, Held
 from syncd.reconciler.clock import ClockCheck
-from syncd.reconciler.inputs import InputGatherer
+from syncd.reconciler.inputs import InputGatherer, PlanInputs
 from syncd.reconciler.planning import plan_for
 from syncd.reconciler.ports import Ledger
-from syncd.reconciler.report import Adoption, Examination, Preview, noted
+from syncd.reconciler.report import Adoption, Examination, Preview, SourceReport, noted
 from syncd.reconciler.source_records import SourceRecords
 
 UNPROVEN = (
@@ -79,15 +79,14 @@ class Previewer:
         self._api.begin()
         bookings = self._ledger.bookings.current()
         readings = self._read_anew(only, bookings, now).readings
-        desired = self._gatherer.desired(readings, now, remember=False)
-        inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
+        inputs = self._inputs(readings, bookings, now, ask=True)
         decided = plan_for(readings, inputs, self._ledger, now)
         if is_unproven(self._ledger):
-            decided = decided.put_off(
-                self._gatherer.unproven, Reason.UNPROVEN, UNPROVEN
-            )
-        reports = noted(map(self._records.report, readings.values()), decided)
-        return Preview(decided, reports, oddities=self._api.current_oddities())
+            hidden = self._gatherer.unproven
+            decided = decided.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
+        reports = noted(self._reports(readings), decided)
+        oddities = self._api.current_oddities()
+        return Preview(decided, reports, oddities=oddities)
 
     def examine(self, uid: str) -> Examination:
         """Return what a cycle would do now and why, with excerpts of one UID.
@@ -99,20 +98,15 @@ class Previewer:
         now = self._clock()
         bookings = self._ledger.bookings.current()
         anew = self._read_anew(None, bookings, now, asked=uid)
+        readings = anew.readings
         unasked = None
         try:
-            desired = self._gatherer.desired(anew.readings, now, remember=False)
-            inputs = self._gatherer.inputs(desired, bookings, now, remember=False)
+            inputs = self._inputs(readings, bookings, now, ask=True)
         except (ApiUnusable, ReservationError) as error:
             unasked = str(error)
-            desired = self._gatherer.desired(
-                anew.readings, now, remember=False, ask=False
-            )
-            inputs = self._gatherer.inputs(
-                desired, bookings, now, remember=False, ask=False
-            )
-        decided = plan_for(anew.readings, inputs, self._ledger, now)
-        return Examination(now, anew.readings, inputs, decided, anew.excerpts, unasked)
+            inputs = self._inputs(readings, bookings, now, ask=False)
+        decided = plan_for(readings, inputs, self._ledger, now)
+        return Examination(now, readings, inputs, decided, anew.excerpts, unasked)
 
     def held_now(self, checksum: str) -> Held:
         """Return the checksum and number of the cancellations that are held now.
@@ -145,12 +139,30 @@ class Previewer:
             remember(found.adopted, found, self._ledger, now)
             if not self._api.troubled_lists():
                 self._ledger.bookings.mark_adopted(now)
-        reports = map(self._records.report, readings.values())
-        unreadable = tuple(report for report in reports if report.error)
-        odd = self._api.current_oddities()
+        reports = self._reports(readings)
         return Adoption(
-            found.adopted, found.strays, len(found.duplicates), unreadable, odd
+            adopted=found.adopted,
+            strays=found.strays,
+            duplicates=len(found.duplicates),
+            unreadable=tuple(report for report in reports if report.error),
+            oddities=self._api.current_oddities(),
         )
+
+    def _inputs(
+        self,
+        readings: Mapping[str, Reading],
+        bookings: tuple[Booking, ...],
+        now: datetime,
+        *,
+        ask: bool,
+    ) -> PlanInputs:
+        """Return what a plan for these readings rests on; nothing of it is remembered."""
+        gatherer = self._gatherer
+        desired = gatherer.desired(readings, now, remember=False, ask=ask)
+        return gatherer.inputs(desired, bookings, now, remember=False, ask=ask)
+
+    def _reports(self, readings: Mapping[str, Reading]) -> list[SourceReport]:
+        return [self._records.report(reading) for reading in readings.values()]
 
     def _read_anew(
         self,
@@ -163,12 +175,14 @@ class Previewer:
 
         Every UID is ready, those of the `bookings` too; of the one `asked` for, what is over is read as well.
         """
-        overlay = Overlay(self._ledger, () if asked is None else [asked])
+        kept_whole = [] if asked is None else [asked]
+        overlay = Overlay(self._ledger, kept_whole)
         intake = self._intake_over(ledger=overlay)
         intake.forget(now)
         intake.update(only, now)
-        ready = overlay.worklist.ready(now) | {booking.key.uid for booking in bookings}
+        booked = {booking.key.uid for booking in bookings}
+        ready = overlay.worklist.ready(now) | booked
         readings = intake.readings_of(ready, now).readings
-        return _Anew(
-            readings, {} if asked is None else intake.excerpts(asked, readings)
-        )
+        if asked is None:
+            return _Anew(readings, {})
+        return _Anew(readings, intake.excerpts(asked, readings))

@@ -44,13 +44,13 @@ class Preview:
     @property
     def needs_person(self) -> bool:
         """Tell whether something in it is a matter for a person."""
-        return (
-            self.error is not None
-            or bool(self.oddities)
-            or bool(self.plan.held)
-            or any(source.error or source.postponed for source in self.sources)
-            or any(_concerns_a_person(change) for change in self.plan.changes)
-        )
+        if self.error is not None:
+            return True
+        if self.oddities or self.plan.held:
+            return True
+        if _is_any_unread(self.sources):
+            return True
+        return any(_concerns_a_person(change) for change in self.plan.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,16 @@ class CycleReport:
         if self.error is not None:
             return "failed"
         concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
-        unread = any(source.error or source.postponed for source in self.sources)
-        if self.oddities or unread or any(self.counts[name] for name in concerns):
+        if self.oddities or _is_any_unread(self.sources):
+            return "attention"
+        if any(self.counts[name] for name in concerns):
             return "attention"
         return "ok"
+
+
+def _is_any_unread(sources: Iterable[SourceReport]) -> bool:
+    """Tell whether a source could not be read, or not as a whole."""
+    return any(source.error or source.postponed for source in sources)
 
 
 def _concerns_a_person(change: object) -> bool:
@@ -137,10 +143,12 @@ def counts_of(
 
     `open_ones` are the bookings that are not simply booked; `plan` and `at_rest` are None if none was made.
     """
-    skips = (
-        [change for change in plan.changes if isinstance(change, Skip)] if plan else []
-    )
-    skipped = sum(not skip.needs_person for skip in skips)
+    skipped = 0
+    if plan is not None:
+        skips = [change for change in plan.changes if isinstance(change, Skip)]
+        skipped += sum(not skip.needs_person for skip in skips)
+    if at_rest is not None:
+        skipped += at_rest.skipped
     return {
         "created": applied["created"],
         "updated": applied["updated"],
@@ -153,7 +161,7 @@ def counts_of(
         "vanished": sum(booking.is_vanished for booking in open_ones),
         "quarantined": quarantined,
         "waiting": waiting,
-        "skipped": skipped + (at_rest.skipped if at_rest else 0),
+        "skipped": skipped,
     }
 
 
@@ -161,15 +169,17 @@ def noted(
     reports: Iterable[SourceReport], decided: Plan | None
 ) -> tuple[SourceReport, ...]:
     """Return the reports with what the plan found out about their sources."""
-    said = (
-        {renamed.source: (str(renamed),) for renamed in decided.renamed}
-        if decided
-        else {}
-    )
-    return tuple(
-        replace(report, notes=report.notes + said.get(report.name, ()))
-        for report in reports
-    )
+    said: dict[str, str] = {}
+    if decided is not None:
+        for renamed in decided.renamed:
+            said[renamed.source] = str(renamed)
+    with_notes: list[SourceReport] = []
+    for report in reports:
+        notes = list(report.notes)
+        if report.name in said:
+            notes.append(said[report.name])
+        with_notes.append(replace(report, notes=tuple(notes)))
+    return tuple(with_notes)
 
 
 def is_refused(booking: Booking) -> bool:

@@ -13,7 +13,7 @@ from syncd.apply.applier import Applier
 from syncd.apply.drift import last_compared
 from syncd.apply.questions import all_oddities
 from syncd.core.booking import Booking
-from syncd.core.occurrence import count_quarantined
+from syncd.core.occurrence import Defect, count_quarantined
 from syncd.intake.intake import Intake
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.planning import Batch, Decided
@@ -23,10 +23,8 @@ from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
 log = structlog.get_logger(__name__)
 
 # At what is in doubt.
-_FIRST_LOOK, _LAST_LOOK = (
-    timedelta(seconds=2),
-    timedelta(minutes=1),
-)
+_FIRST_LOOK = timedelta(seconds=2)
+_LAST_LOOK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,9 @@ class Reporter:
         return report
 
     def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
-        readings = outcome.batch.said.readings.values()
+        defects: list[Defect] = []
+        for reading in outcome.batch.said.readings.values():
+            defects += reading.defects
         decided = outcome.decided
         return counts_of(
             plan=decided.plan if decided else None,
@@ -106,9 +106,7 @@ class Reporter:
             applied=outcome.applier.records.counts,
             open_ones=open_ones,
             waiting=self._ledger.bookings.waiting(),
-            quarantined=count_quarantined(
-                defect for reading in readings for defect in reading.defects
-            ),
+            quarantined=count_quarantined(defects),
         )
 
     def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
@@ -116,14 +114,16 @@ class Reporter:
         now = self._clock()
         moments = [last_compared(self._ledger, now) + self._drift_check]
         moments += [now + left for left in self._intake.awaited().values()]
-        moments += [
-            b.retry_at for b in open_ones if b.retry_at is not None and not b.in_doubt
-        ]
-        if any(booking.in_doubt or booking.is_tried_again for booking in open_ones):
+        is_looked_at = False
+        for booking in open_ones:
+            if booking.in_doubt or booking.is_tried_again:
+                is_looked_at = True
+            if booking.retry_at is not None and not booking.in_doubt:
+                moments.append(booking.retry_at)
+        if is_looked_at:
             self._looks += 1
-            moments.append(
-                now + min(_FIRST_LOOK * 2 ** min(self._looks, 10), _LAST_LOOK)
-            )
+            pause = _FIRST_LOOK * 2 ** min(self._looks, 10)
+            moments.append(now + min(pause, _LAST_LOOK))
         else:
             self._looks = 0
         ready_at = self._ledger.worklist.next_ready(now)
@@ -133,6 +133,7 @@ class Reporter:
 
 
 def _log(report: CycleReport) -> None:
+    calls = {f"calls_{method.lower()}": n for method, n in report.calls.items()}
     log.info(
         "cycle",
         outcome=report.outcome,
@@ -140,7 +141,5 @@ def _log(report: CycleReport) -> None:
         rekeyed=report.plan.rekeyed if report.plan else 0,
         left=report.left,
         **report.counts,
-        **{
-            f"calls_{method.lower()}": number for method, number in report.calls.items()
-        },
+        **calls,
     )

@@ -39,9 +39,8 @@ class SourceRecords:
         self._digests: dict[str, str] = {}  # by source, of the last complete reading
         # By source, as the ledger has them.
         self._defects: dict[str, frozenset[Defect]] = {}
-        self._missing: dict[str, list[str]] | None = (
-            None  # files that are gone for a moment, by source
-        )
+        # Files that are gone for a moment, by source; None before the ledger was asked.
+        self._missing: dict[str, list[str]] | None = None
 
     def report(self, reading: Reading) -> SourceReport:
         """Return what became of a source, compared with its last reading."""
@@ -66,7 +65,8 @@ class SourceRecords:
         reports = tuple(self.report(reading) for reading in fresh)
         for reading, report in zip(fresh, reports, strict=True):
             self._store_reading(reading, report)
-        for name in sorted(readings.keys() - fetched):
+        others = readings.keys() - fetched
+        for name in sorted(others):
             self._store_defects(readings[name])
         self._store_missing(fresh)
         return reports
@@ -76,9 +76,9 @@ class SourceRecords:
             return "unreadable"
         if not reading.complete:
             return "read"
-        known = self._digests.get(reading.source) or self._ledger.sources.digest_of(
-            reading.source
-        )
+        known = self._digests.get(reading.source)
+        if not known:
+            known = self._ledger.sources.digest_of(reading.source)
         return "unchanged" if reading.digest == known else "read"
 
     def _awaited(self, reading: Reading) -> list[str]:
@@ -104,7 +104,9 @@ class SourceRecords:
             self._defects[reading.source] = frozenset(reading.defects)
         if reading.complete:
             self._digests[reading.source] = reading.digest
-        error = _ADDRESS.sub("…", reading.error) if reading.error else None
+        error = None
+        if reading.error:
+            error = _ADDRESS.sub("…", reading.error)
         log.info(
             "source",
             source=reading.source,

@@ -1,0 +1,104 @@
+"""Compares the ledger with the API: when that is due, and before the first creates of a process.
+
+How it is done says `syncd.apply.drift`; here is when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from syncd.apply.applier import Applier
+from syncd.apply.drift import DriftCheck, is_due, is_unproven
+from syncd.apply.questions import Questions, count_leftovers
+from syncd.core.changes import Create, Plan
+from syncd.core.meeting import Meeting
+from syncd.core.occurrence import Window
+from syncd.core.reasons import Reason
+from syncd.core.settings import Settings
+from syncd.reconciler.planning import Batch, Decided, Planning
+from syncd.reconciler.ports import Ledger
+from syncd.reconciler.preview import UNPROVEN
+
+
+class Comparison:
+    """The comparisons of one process; `was_made` tells whether there was one yet."""
+
+    def __init__(
+        self,
+        *,
+        api: Questions,
+        ledger: Ledger,
+        settings: Settings,
+        planning: Planning,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._ledger = ledger
+        self._settings = settings
+        self._planning = planning
+        self._clock = clock
+        self.was_made = False
+        self._latest: datetime | None = None  # the latest present that a cycle saw
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether to compare; remember the present.
+
+        A clock that ran ahead may have taken meetings for over that are still to come.
+        """
+        was_set_back = self._latest is not None and now < self._latest
+        self._latest = now
+        return was_set_back or is_due(self._ledger, now, self._settings.drift_check)
+
+    def run(self, batch: Batch, applier: Applier) -> None:
+        """Compare everything; raise `ApiUnusable`."""
+        self.was_made = True
+        now = self._clock()
+        window = Window.ahead(now, self._settings.horizon)
+        meetings = batch.desired.meetings(window.reach)
+        self._drift_check(applier).inspect(meetings, now)
+
+    def without_what_is_booked(
+        self, decided: Decided, applier: Applier, *, compared: bool
+    ) -> Decided:
+        """Return a plan that creates nothing that the API has, and nothing that has to be proven first.
+
+        `compared` tells whether this cycle compared everything.
+        A state that was put back whole, from a backup or with its machine, looks like the latest one; so a
+        process looks before its first creates.
+        While there are strays, one may be of a meeting that a source shows again after it could not be read.
+        """
+        is_proven = not is_unproven(self._ledger)
+        if not _wanted(decided.plan):
+            return decided
+        strays, _duplicates = count_leftovers(self._ledger.facts)
+        if strays and not compared:
+            self.run(decided.batch, applier)
+            decided = self._planning.decide(decided.batch)
+        wanted = _wanted(decided.plan)
+        if not wanted or (self.was_made and is_proven):
+            return decided
+        drift_check = self._drift_check(applier)
+        found, hidden = drift_check.look_for(wanted, self._clock())
+        self.was_made = True
+        if found:
+            decided = self._planning.decide(decided.batch)
+        if is_proven:
+            return decided
+        plan = decided.plan.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
+        return replace(decided, plan=plan)
+
+    def _drift_check(self, applier: Applier) -> DriftCheck:
+        return DriftCheck(
+            api=self._api,
+            ledger=self._ledger,
+            settings=self._settings,
+            records=applier.records,
+            canceller=applier.canceller,
+        )
+
+
+def _wanted(plan: Plan) -> list[Meeting]:
+    """Return the meetings that a plan books."""
+    return [change.meeting for change in plan.writes if isinstance(change, Create)]
