@@ -63,7 +63,9 @@ class ClockCheck:
         now = self._clock()
         if now > known.latest:
             return now - known.latest
-        return min(timedelta(), now - known.earliest)
+        if now < known.earliest:
+            return now - known.earliest
+        return timedelta()
 
     def _say(self, ahead: timedelta) -> None:
         """Say a change: that the clock is off, by how much otherwise, or that it is right again."""
@@ -92,15 +94,17 @@ def _is_another(before: timedelta, ahead: timedelta) -> bool:
 def clock_told(facts: FactStore) -> tuple[str, bool]:
     """Return what was said of the clock last, empty when it was right, and whether nothing is written."""
     ahead = facts.get(CLOCK_OFFSET) or timedelta()
-    return _sentence(ahead), abs(ahead) > FARTHEST
+    is_too_far = abs(ahead) > FARTHEST
+    return _sentence(ahead), is_too_far
 
 
 def _sentence(ahead: timedelta) -> str:
     if not ahead:
         return ""
+    amount = abs(ahead)
     direction = "ahead of" if ahead > timedelta() else "behind"
-    off = f"{_amount(abs(ahead))} {direction} that of the API"
-    if abs(ahead) > FARTHEST:
+    off = f"{_amount(amount)} {direction} that of the API"
+    if amount > FARTHEST:
         return f"The clock of this machine is {off}, so nothing is written until it is right: {_CURE}."
     return f"The clock of this machine is {off}: {_CURE}."
 

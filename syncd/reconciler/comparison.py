@@ -47,9 +47,11 @@ class Comparison:
 
         A clock that ran ahead may have taken meetings for over that are still to come.
         """
-        was_set_back = self._latest is not None and now < self._latest
+        latest = self._latest
         self._latest = now
-        return was_set_back or is_due(self._ledger, now, self._settings.drift_check)
+        if latest is not None and now < latest:
+            return True
+        return is_due(self._ledger, now, self._settings.drift_check)
 
     def run(self, batch: Batch, applier: Applier) -> None:
         """Compare everything; raise `ApiUnusable`."""

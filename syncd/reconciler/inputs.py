@@ -108,7 +108,8 @@ class InputGatherer:
             mapper = self._with_directory(
                 mapper, witnessed, now, remember=remember, ask=ask
             )
-        return Desired(witnessed, self._mapped(witnessed, mapper))
+        mapped = self._mapped(witnessed, mapper)
+        return Desired(witnessed, mapped)
 
     def _mapped(
         self, witnessed: Sequence[Witnessed], mapper: Mapper
@@ -147,15 +148,16 @@ class InputGatherer:
         if ask and not remember and self._ledger.bookings.fresh:
             adopted = self._to_be_adopted(desired, bookings, now)
             bookings = (*bookings, *adopted)
+        settings = self._settings
         policy = Policy(
-            mode=self._settings.mode,
-            window=Window.ahead(now, self._settings.horizon),
+            mode=settings.mode,
+            window=Window.ahead(now, settings.horizon),
             configured=self._names,
             safety=self._safety(now),
             advance=self._advance(now, remember=remember, ask=ask),
             approved=self._ledger.people.approved(),
-            on_change=self._settings.on_change,
-            on_cancel=self._settings.on_cancel,
+            on_change=settings.on_change,
+            on_cancel=settings.on_cancel,
             calls=self._calls(now),
             repairs=repairs(self._ledger.facts),
         )
@@ -163,13 +165,15 @@ class InputGatherer:
 
     def idle(self, now: datetime) -> PlanInputs:
         """Return what a plan with no UIDs rests on; the tenant's rules are asked when it is time."""
+        settings = self._settings
         policy = Policy(
-            mode=self._settings.mode,
-            window=Window.ahead(now, self._settings.horizon),
+            mode=settings.mode,
+            window=Window.ahead(now, settings.horizon),
             configured=self._names,
             advance=self._advance(now, remember=True, ask=True),
         )
-        return PlanInputs(Desired((), {}), (), policy)
+        nothing = Desired((), {})
+        return PlanInputs(nothing, (), policy)
 
     def recognised(
         self, desired: Desired, bookings: Sequence[Booking], now: datetime
@@ -178,12 +182,13 @@ class InputGatherer:
 
         Raises `ApiUnusable`.
         """
-        reach = Window.ahead(now, self._settings.horizon).reach
-        meetings = desired.meetings(reach)
-        listing = list_everything(self._api, bookings, meetings, now, reach)
-        self.unproven = unproven(meetings, listing, self._settings)
+        settings = self._settings
+        window = Window.ahead(now, settings.horizon)
+        meetings = desired.meetings(window.reach)
+        listing = list_everything(self._api, bookings, meetings, now, window.reach)
+        self.unproven = unproven(meetings, listing, settings)
         return recognise(
-            listing.reservations, meetings, bookings, self._settings.instance, now
+            listing.reservations, meetings, bookings, settings.instance, now
         )
 
     def _to_be_adopted(
@@ -209,12 +214,13 @@ class InputGatherer:
     ) -> Mapper:
         """Ask the tenant's directory for addresses that the people file does not know, each once."""
         people = self._ledger.people
+        not_before = now - ANSWER_KEPT
         addresses: set[str] = set()
         for seen in witnessed:
             addresses.update(mapper.addresses(seen.occurrence))
         found: dict[str, str] = {}
         for address in sorted(addresses):
-            known, user = people.user_of(address, not_before=now - ANSWER_KEPT)
+            known, user = people.user_of(address, not_before)
             if not known and ask:
                 try:
                     user = self._api.find_user(address)
@@ -227,14 +233,17 @@ class InputGatherer:
             if user is not None:
                 found[address] = user
         rules = self._settings.mapping
-        return Mapper(replace(rules, people={**found, **rules.people}))
+        # What the configuration says of an address goes before the directory.
+        people_known = {**found, **rules.people}
+        return Mapper(replace(rules, people=people_known))
 
     def _safety(self, now: datetime) -> Safety:
         """Return the bounds of cancels, with what was cancelled of late."""
         settings = self._settings
         recent: Counter[str] = Counter()
         since = now - settings.cancel_window
-        for cancel in self._ledger.bookings.cancels_since(since):
+        cancels = self._ledger.bookings.cancels_since(since)
+        for cancel in cancels:
             if cancel.evidence == Evidence.SHOWN:
                 recent[cancel.source] += 1
         return Safety(
@@ -251,17 +260,25 @@ class InputGatherer:
     def _advance(self, now: datetime, *, remember: bool, ask: bool) -> timedelta | None:
         """Return how far ahead the tenant lets book; asked rarely, because rules change rarely."""
         known = self._ledger.facts.get(MAX_DAY)
-        if ask and (known is None or now - known.asked_at >= _RULES_KEPT):
+        if known is not None and now - known.asked_at < _RULES_KEPT:
+            return _limit(known)
+        if not ask:
+            return _limit(known)
+        asked = self._ask_rules(known, now)
+        if remember:
+            self._ledger.facts.set(MAX_DAY, asked)
+        return _limit(asked)
+
+    def _ask_rules(self, known: MaxDay | None, now: datetime) -> MaxDay:
+        """Ask for the tenant's rules; without an answer what was known goes on."""
+        try:
+            rules = self._api.rules()
+        except Unanswered as error:
+            log.warning("booking rules", error=str(error))
             days = None if known is None else known.days
-            try:
-                known = MaxDay(self._api.rules().max_day, now)
-            except Unanswered as error:
-                # What was known goes on, and they are asked again before they would be out of date.
-                log.warning("booking rules", error=str(error))
-                known = MaxDay(days, now - _RULES_KEPT + _RULES_AGAIN)
-            if remember:
-                self._ledger.facts.set(MAX_DAY, known)
-        return _limit(known)
+            # They are asked again before they would be out of date.
+            return MaxDay(days, now - _RULES_KEPT + _RULES_AGAIN)
+        return MaxDay(rules.max_day, now)
 
     def known_advance(self) -> timedelta | None:
         """Return how far ahead the tenant let book when it was last asked; None without a limit."""
@@ -278,9 +295,11 @@ class InputGatherer:
             return None
         used = self._ledger.calls.in_month(now)
         left = monthly - used
-        is_short = left < monthly // 2 and forecast(used, now) > monthly
         reserve = monthly // _RESERVE
-        return CallBudget(max(0, left - reserve), is_short)
+        for_writes = max(0, left - reserve)
+        is_half_spent = left < monthly // 2
+        is_short = is_half_spent and forecast(used, now) > monthly
+        return CallBudget(for_writes, is_short)
 
 
 def _limit(known: MaxDay | None) -> timedelta | None:
@@ -295,5 +314,6 @@ def _limit(known: MaxDay | None) -> timedelta | None:
 def forecast(used: int, now: datetime) -> int:
     """Return the API calls until the end of the month at this pace; the first day counts as a whole one."""
     _first_weekday, days = calendar.monthrange(now.year, now.month)
-    elapsed = max(1.0, now.day - 1 + now.hour / 24)
+    elapsed = now.day - 1 + now.hour / 24
+    elapsed = max(1.0, elapsed)
     return round(used * days / elapsed)

@@ -57,11 +57,11 @@ class PlanRecords:
             self._ledger.people.spend_approval(checksum)
 
     def _record_held(self, plan: Plan) -> None:
+        facts = self._ledger.facts
         held = Held(plan.held_checksum, len(plan.held))
-        if self._ledger.facts.get(HELD) == held:
-            return
-        self._ledger.facts.set(HELD, held)
-        _log_held(plan)
+        if facts.get(HELD) != held:
+            facts.set(HELD, held)
+            _log_held(plan)
 
 
 def _log_held(plan: Plan) -> None:

@@ -117,7 +117,8 @@ class Planning:
             booking.blocked_by for booking in inputs.bookings if booking.blocked_by
         }
         holders = self._ledger.bookings.holders(blockers)
-        resting = Resting(self._ledger.bookings.totals(now, batch.ready), holders)
+        totals = self._ledger.bookings.totals(now, batch.ready)
+        resting = Resting(totals, holders)
         return self._decided(batch, inputs, resting, now)
 
     def decide_idle(self, batch: Batch, now: datetime) -> Decided | None:
@@ -128,7 +129,8 @@ class Planning:
         inputs = self._gatherer.idle(now)
         if not self._worklist.check(inputs.policy.advance, now):
             return None
-        resting = Resting(self._ledger.bookings.totals(now, batch.ready))
+        totals = self._ledger.bookings.totals(now, batch.ready)
+        resting = Resting(totals)
         return self._decided(batch, inputs, resting, now)
 
     def defer(self, decided: Decided) -> None:

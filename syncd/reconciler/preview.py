@@ -78,7 +78,8 @@ class Previewer:
         now = self._clock()
         self._api.begin()
         bookings = self._ledger.bookings.current()
-        readings = self._read_anew(only, bookings, now).readings
+        anew = self._read_anew(only, bookings, now)
+        readings = anew.readings
         inputs = self._inputs(readings, bookings, now, ask=True)
         decided = plan_for(readings, inputs, self._ledger, now)
         if is_unproven(self._ledger):
@@ -106,7 +107,14 @@ class Previewer:
             unasked = str(error)
             inputs = self._inputs(readings, bookings, now, ask=False)
         decided = plan_for(readings, inputs, self._ledger, now)
-        return Examination(now, readings, inputs, decided, anew.excerpts, unasked)
+        return Examination(
+            now=now,
+            readings=readings,
+            inputs=inputs,
+            plan=decided,
+            excerpts=anew.excerpts,
+            unasked=unasked,
+        )
 
     def held_now(self, checksum: str) -> Held:
         """Return the checksum and number of the cancellations that are held now.
@@ -114,7 +122,9 @@ class Previewer:
         What the last cycle held is looked at first; else the plan of this moment, as `preview` shows it, or
         without the API if that cannot be used.
         """
-        known = self._ledger.facts.get(HELD) or Held()
+        known = self._ledger.facts.get(HELD)
+        if known is None:
+            known = Held()
         if known.checksum == checksum:
             return known
         try:
@@ -132,19 +142,20 @@ class Previewer:
             self._clock_check.judge(ask=True)
         now = self._clock()
         bookings = self._ledger.bookings.current()
-        readings = self._read_anew(None, bookings, now).readings
-        desired = self._gatherer.desired(readings, now, remember=apply)
+        anew = self._read_anew(None, bookings, now)
+        desired = self._gatherer.desired(anew.readings, now, remember=apply)
         found = self._gatherer.recognised(desired, bookings, now)
         if apply:
             remember(found.adopted, found, self._ledger, now)
             if not self._api.troubled_lists():
                 self._ledger.bookings.mark_adopted(now)
-        reports = self._reports(readings)
+        reports = self._reports(anew.readings)
+        unreadable = tuple(report for report in reports if report.error)
         return Adoption(
             adopted=found.adopted,
             strays=found.strays,
             duplicates=len(found.duplicates),
-            unreadable=tuple(report for report in reports if report.error),
+            unreadable=unreadable,
             oddities=self._api.current_oddities(),
         )
 

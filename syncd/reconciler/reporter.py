@@ -22,6 +22,7 @@ from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
 
 log = structlog.get_logger(__name__)
 
+_METHODS = ("GET", "POST", "PUT")
 # At what is in doubt.
 _FIRST_LOOK = timedelta(seconds=2)
 _LAST_LOOK = timedelta(minutes=1)
@@ -83,7 +84,7 @@ class Reporter:
             plan=plan,
             counts=self._counts(outcome, open_ones),
             sources=noted(outcome.sources, plan),
-            calls={method: outcome.calls[method] for method in ("GET", "POST", "PUT")},
+            calls={method: outcome.calls[method] for method in _METHODS},
             seconds=round(outcome.seconds, 3),
             error=outcome.error,
             interrupted=interrupted,
@@ -112,8 +113,10 @@ class Reporter:
     def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
         """Return when a cycle has something to do although no source says anything new."""
         now = self._clock()
-        moments = [last_compared(self._ledger, now) + self._drift_check]
-        moments += [now + left for left in self._intake.awaited().values()]
+        compared_at = last_compared(self._ledger, now)
+        moments = [compared_at + self._drift_check]
+        awaited = self._intake.awaited()
+        moments += [now + left for left in awaited.values()]
         is_looked_at = False
         for booking in open_ones:
             if booking.in_doubt or booking.is_tried_again:

@@ -45,15 +45,19 @@ class SourceRecords:
     def report(self, reading: Reading) -> SourceReport:
         """Return what became of a source, compared with its last reading."""
         notes = [note.detail for note in reading.notes]
-        notes += [missing_told(file) for file in self._awaited(reading)]
+        notes += map(missing_told, self._awaited(reading))
         later = len(reading.postponed)
         if later:
             notes.append(
                 f"{later} events take long to understand; they are read in the next cycles."
             )
-        state = self._state_of(reading)
         return SourceReport(
-            reading.source, state, reading.events, reading.error, tuple(notes), later
+            name=reading.source,
+            state=self._state_of(reading),
+            events=reading.events,
+            error=reading.error,
+            notes=tuple(notes),
+            postponed=later,
         )
 
     def store(
@@ -119,12 +123,14 @@ class SourceRecords:
 
     def _store_defects(self, reading: Reading) -> None:
         """Record what is quarantined of a source whose events were parsed after it was looked at."""
+        if not reading.readable:
+            return
+        source = reading.source
         defects = frozenset(reading.defects)
-        if reading.readable and self._defects.get(reading.source) != defects:
-            self._ledger.sources.record_defects(
-                reading.source, reading.defects, at=self._clock()
-            )
-            self._defects[reading.source] = defects
+        if self._defects.get(source) == defects:
+            return
+        self._ledger.sources.record_defects(source, reading.defects, at=self._clock())
+        self._defects[source] = defects
 
     def _store_missing(self, readings: Iterable[Reading]) -> None:
         """Record, for `status` and the log, which files of directories are gone for a moment."""
@@ -138,7 +144,8 @@ class SourceRecords:
                 known[reading.source] = awaited
         if known == self._missing:
             return
-        for source in known.keys() - self._missing.keys():
+        newly_missing = known.keys() - self._missing.keys()
+        for source in newly_missing:
             log.warning(
                 "files missing",
                 source=source,
