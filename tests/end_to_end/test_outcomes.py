@@ -194,7 +194,8 @@ def test_a_refusal_whose_cause_cannot_be_asked_is_a_refusal(
     office.forget_requests()
     for _ in range(RUNS):
         with at_work(office.folder / "syncd.toml") as reconciler:
-            reconciler._comparison.was_made = True  # what a process looks at before its first create is another matter
+            # What a process looks at before its first create is another matter.
+            reconciler._comparison.was_made = True
             report = reconciler.cycle()
         assert (
             report.outcome,
