@@ -106,17 +106,13 @@ class FateTeller:
         self._words = words
 
     def title(self, fate: Fate) -> str:
-        when = (
-            self._words.span(fate.start, fate.end)
-            if fate.start and fate.end
-            else "No time is known"
-        )
-        unasked = (
-            fate.room_id is None
-            and fate.booking is None
-            and fate.action in {"skip", "none"}
-        )
-        return when if unasked else f"{when}, {self._words.room(fate.room_id)}"
+        when = "No time is known"
+        if fate.start and fate.end:
+            when = self._words.span(fate.start, fate.end)
+        is_about_a_room = fate.room_id is not None or fate.booking is not None
+        if not is_about_a_room and fate.action in {"skip", "none"}:
+            return when
+        return f"{when}, {self._words.room(fate.room_id)}"
 
     def lines(self, fate: Fate) -> Iterator[Line]:
         """Yield the lines about one occurrence."""
@@ -134,10 +130,9 @@ class FateTeller:
                     once=True,
                 )
         for note in fate.notes:
-            if (
-                note.reason,
-                fate.reason,
-            ) not in _TOLD_ELSEWHERE and note.reason not in TOLD_WITH_SOURCE:
+            if note.reason in TOLD_WITH_SOURCE:
+                continue
+            if (note.reason, fate.reason) not in _TOLD_ELSEWHERE:
                 yield Line(f"Besides: {note.detail}", style="yellow")
         yield from self._history(fate.history)
 
@@ -157,7 +152,8 @@ class FateTeller:
     def _elsewhere(self, fate: Fate, booking: Booking) -> str:
         """Say where a reservation is now, if the calendar wants it elsewhere."""
         spec = booking.spec
-        if (spec.start, spec.end, spec.room_id) == (fate.start, fate.end, fate.room_id):
+        same_time = spec.start == fate.start and spec.end == fate.end
+        if same_time and spec.room_id == fate.room_id:
             return ""
         return f", now {self._words.span(spec.start, spec.end)}, {self._words.room(spec.room_id)}"
 
@@ -167,30 +163,25 @@ class FateTeller:
         readings = self._examined.readings
         places: dict[str, None] = {}
         for name in seen.witnesses:
-            copies = [o for o in readings[name].occurrences if o.key == chosen.key]
-            places |= dict.fromkeys(_place(copy) for copy in copies)
+            for occurrence in readings[name].occurrences:
+                if occurrence.key == chosen.key:
+                    places[_place(occurrence)] = None
         return f"Copies in {listed(list(places))} show it; that in {_place(chosen)} decides. {seen.why}"
 
     def _moved(self, fate: Fate) -> Iterator[str]:
         """Say where the date was before, and whether its reservation came from another key."""
         original = _instant_of(fate.key.recurrence_id)
-        if (
-            original is not None
-            and fate.start is not None
-            and original != fate.start
-            and not fate.closed
-        ):
+        is_known = original is not None and fate.start is not None
+        if is_known and original != fate.start and not fate.closed:
             yield f"The series has it at {self._words.at(original)}; this date was moved."
         former = fate.moved_from
         if former is not None and former.uid != fate.key.uid:
             yield f"Its reservation came from UID {former.uid}: the calendar gave the meeting another UID."
         elif former is not None:
             was = _instant_of(former.recurrence_id)
-            date = (
-                self._words.at(was)
-                if was
-                else former.recurrence_id or "the event before it recurred"
-            )
+            date = former.recurrence_id or "the event before it recurred"
+            if was is not None:
+                date = self._words.at(was)
             yield f"Its reservation was made for another date of the series ({date}) and follows it."
         elif fate.booking is not None and _has_followed(
             fate.booking, self._story.instance

@@ -29,9 +29,9 @@ class Words:
 
     def room(self, room_id: str | None) -> str:
         """Return the name of a room."""
-        return (
-            "no room" if room_id is None else self.rooms.get(room_id, f"room {room_id}")
-        )
+        if room_id is None:
+            return "no room"
+        return self.rooms.get(room_id, f"room {room_id}")
 
     def at(self, moment: datetime | None) -> str:
         """Return a moment as people write it."""
@@ -41,7 +41,8 @@ class Words:
 
     def span(self, start: datetime, end: datetime) -> str:
         """Return two moments as people write them, as short as the days allow."""
-        begins, ends = start.astimezone(self.zone), end.astimezone(self.zone)
+        begins = start.astimezone(self.zone)
+        ends = end.astimezone(self.zone)
         if ends - begins < timedelta(minutes=1):
             return f"{begins:%a %d %b %Y %H:%M}"
         if begins.time() == ends.time() == time():
@@ -89,8 +90,12 @@ def told_part(part: WrittenComponent, *, several: bool) -> str:
 
 
 def _marks(part: WrittenComponent) -> tuple[tuple[str, str], ...]:
-    method = part.method if part.method not in {"", "PUBLISH"} else ""
-    return (("SEQUENCE", part.sequence), ("STATUS", part.status), ("METHOD", method))
+    method = "" if part.method == "PUBLISH" else part.method
+    return (
+        ("SEQUENCE", part.sequence),
+        ("STATUS", part.status),
+        ("METHOD", method),
+    )
 
 
 def told_zone(zone: ZoneUse) -> str:
@@ -102,17 +107,17 @@ def told_zone(zone: ZoneUse) -> str:
         return f"{times} cannot be placed: {zone.because}."
     if zone.tzid is None:
         return f"Times without zone are taken for {zone.zone}: {zone.because}."
-    taken = (
-        zone.zone
-        if zone.zone == zone.tzid
-        else f'"{zone.tzid}", which is taken for {zone.zone}'
-    )
+    taken = zone.zone
+    if zone.zone != zone.tzid:
+        taken = f'"{zone.tzid}", which is taken for {zone.zone}'
     return f"Times are in {taken}: {zone.because}. {zone.contradiction}".strip()
 
 
 def sentence(text: str) -> str:
     """Return a text with a full stop, if it has none."""
-    return text if not text or text.endswith((".", "!", "?", "…")) else f"{text}."
+    if not text or text.endswith((".", "!", "?", "…")):
+        return text
+    return f"{text}."
 
 
 def joined(first: str, second: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
+from itertools import islice
 
 from syncd.assembly import Service, mapping_rules
 from syncd.core.booking import Booking
@@ -14,9 +15,9 @@ from syncd.core.occurrence import Defect, Occurrence, Reading
 from syncd.core.resolve import Decision
 from syncd.explain.verdicts import Fate, fates_of, later_occurrence, topic_of
 from syncd.intake import SourceExcerpt
-from syncd.ledger import Ledger, SourceRecord
+from syncd.ledger import HistoryEntry, Ledger, SourceRecord
 from syncd.reconciler import Examination
-from syncd.views.documents import change_document, iso
+from syncd.views.documents import change_document, iso, notes_document
 
 _FEW = 5  # UIDs that are suggested
 
@@ -102,51 +103,60 @@ class Story:
     @property
     def needs_person(self) -> bool:
         """Return whether something about it is a matter for a person."""
-        return (
-            not self.known
-            or bool(self.unreadable)
-            or any(where.defects for where in self.where)
-            or any(fate.needs_person for fate in self.fates)
-        )
+        if not self.known or self.unreadable:
+            return True
+        if any(where.defects for where in self.where):
+            return True
+        return any(fate.needs_person for fate in self.fates)
 
     def room_by(self, fate: Fate) -> str:
         """Return a clause that says which rule chose the room of an occurrence; empty if none did."""
         if fate.seen is None or fate.room_id is None:
             return ""
-        return self.mapper.rooms_told(fate.seen.occurrence).get(fate.room_id, "")
+        by_room = self.mapper.rooms_told(fate.seen.occurrence)
+        return by_room.get(fate.room_id, "")
 
     def document(self) -> dict[str, object]:
         """Return the document of `explain --json`."""
-        excerpts = [where.excerpt for where in self.where if where.excerpt is not None]
-        counted = max(
-            (a for a in excerpts if a.past is not None),
-            key=lambda a: a.past or 0,
-            default=None,
-        )
+        plan = self.examined.plan
+        unasked = self.examined.unasked
         return {
             "uid": self.uid,
             "known": self.known,
             "topic": self.topic,
             "needs_person": self.needs_person,
-            "mode": self.examined.plan.mode.value,
+            "mode": plan.mode.value,
             "api": {
-                "asked": self.examined.unasked is None,
-                "error": self.examined.unasked,
+                "asked": unasked is None,
+                "error": unasked,
             },
             "sources": [_source(where) for where in self.where],
             "searched": [_searched(where.reading) for where in self.searched],
             "occurrences": [self._occurrence(fate) for fate in self.fates],
-            "totals": {
-                "past": counted.past if counted else None,
-                "past_since": iso(counted.past_since) if counted else None,
-                "now": iso(self.examined.now),
-                "horizon": iso(self.examined.inputs.policy.window.end),
-            },
+            "totals": self._totals(),
             "held": {
-                "checksum": self.examined.plan.held_checksum,
-                "cancellations": len(self.examined.plan.held),
+                "checksum": plan.held_checksum,
+                "cancellations": len(plan.held),
             },
             "suggestions": [asdict(suggestion) for suggestion in self.suggestions],
+        }
+
+    def _totals(self) -> dict[str, object]:
+        """Return how many dates are over, by the source that has most of them, and what is looked at."""
+        past: int | None = None
+        past_since: datetime | None = None
+        for where in self.where:
+            excerpt = where.excerpt
+            if excerpt is None or excerpt.past is None:
+                continue
+            if past is None or excerpt.past > past:
+                past = excerpt.past
+                past_since = excerpt.past_since
+        return {
+            "past": past,
+            "past_since": iso(past_since),
+            "now": iso(self.examined.now),
+            "horizon": iso(self.examined.inputs.policy.window.end),
         }
 
     def _occurrence(self, fate: Fate) -> dict[str, object]:
@@ -154,6 +164,9 @@ class Story:
         planned: Mapping[str, object] = {}
         if fate.change is not None:
             planned = change_document(fate.change, self.instance, self.marker)
+        evidence = planned.get("evidence")
+        if not evidence and fate.booking is not None:
+            evidence = fate.booking.evidence
         return {
             "recurrence_id": fate.key.recurrence_id,
             "scope": fate.key.scope,
@@ -169,23 +182,16 @@ class Story:
             "payload": planned.get("payload"),
             "changed": planned.get("changed", []),
             "wanted": fate.wanted.comparable() if fate.wanted else None,
-            "evidence": planned.get("evidence")
-            or (fate.booking and fate.booking.evidence),
+            "evidence": evidence,
             "approve": self.examined.plan.held_checksum if fate.approvable else None,
             **_shown_by(fate),
             "decides": _decides(fate),
             "room_by": self.room_by(fate) or None,
-            "notes": [
-                {"reason": note.reason.value, "detail": note.detail}
-                for note in fate.notes
-            ],
+            "notes": notes_document(fate.notes),
             "moved_from": _moved_from(fate),
             "booking": _booking(fate.booking),
             "decision": _decision(fate.decision),
-            "history": [
-                {"at": iso(e.at), "what": e.what, "detail": e.detail}
-                for e in fate.history
-            ],
+            "history": [_history_entry(entry) for entry in fate.history],
         }
 
 
@@ -218,11 +224,20 @@ def _shown_by(fate: Fate) -> dict[str, object]:
     return {"source": None, "witnesses": [], "line": None}
 
 
+def _history_entry(entry: HistoryEntry) -> dict[str, object]:
+    return {
+        "at": iso(entry.at),
+        "what": entry.what,
+        "detail": entry.detail,
+    }
+
+
 def _moved_from(fate: Fate) -> dict[str, object] | None:
     """Return the key that a booking has in the ledger, if it follows its meeting to another."""
-    if fate.moved_from is None:
+    former = fate.moved_from
+    if former is None:
         return None
-    return {"uid": fate.moved_from.uid, "recurrence_id": fate.moved_from.recurrence_id}
+    return {"uid": former.uid, "recurrence_id": former.recurrence_id}
 
 
 def _booking(booking: Booking | None) -> dict[str, object] | None:
@@ -257,7 +272,8 @@ def _decision(decision: Decision | None) -> dict[str, object] | None:
 
 def story_of(uid: str, parts: Service) -> Story:
     """Find everything about a UID, which is compared exactly; raises `LedgerError`."""
-    config, ledger = parts.config, parts.ledger
+    config = parts.config
+    ledger = parts.ledger
     examined = parts.reconciler.previewer.examine(uid)
     later = later_occurrence(examined)
     mapper = Mapper(mapping_rules(config))
@@ -266,10 +282,14 @@ def story_of(uid: str, parts: Service) -> Story:
     records = ledger.sources.all()
     searched: list[Where] = []
     for name, reading in examined.readings.items():
-        defects = tuple(defect for defect in reading.defects if defect.uid == uid)
-        searched.append(
-            Where(reading, records.get(name), examined.excerpts.get(name), defects)
+        defects = [defect for defect in reading.defects if defect.uid == uid]
+        where = Where(
+            reading=reading,
+            record=records.get(name),
+            excerpt=examined.excerpts.get(name),
+            defects=tuple(defects),
         )
+        searched.append(where)
     suggestions: tuple[Suggestion, ...] = ()
     if not examined.excerpts and not fates:
         suggestions = tuple(_suggestions(uid, examined, ledger))
@@ -298,7 +318,8 @@ def _searched(reading: Reading) -> dict[str, object]:
 
 
 def _source(where: Where) -> dict[str, object]:
-    excerpt, record = where.excerpt, where.record
+    record = where.record
+    excerpt = where.excerpt
     assert excerpt is not None  # only sources that hold the UID are told of
     return {
         "name": where.name,
@@ -329,7 +350,8 @@ def _decides(fate: Fate) -> dict[str, object] | None:
     """Return which copy decides about an occurrence, and why; None if none is there."""
     if fate.seen is None:
         return None
-    occurrence, other = fate.seen.occurrence, fate.seen.told_off
+    occurrence = fate.seen.occurrence
+    other = fate.seen.told_off
     told_off_by = None
     if other is not None:
         told_off_by = {"source": other.source, "document": other.document}
@@ -350,19 +372,19 @@ def _suggestions(
     known: set[str] = {booking.key.uid for booking in bookings}
     for reading in examined.readings.values():
         known.update(reading.presence)
-    occurrences = [
-        witnessed.occurrence for witnessed in examined.inputs.desired.witnessed
-    ]
-    found: dict[str, Suggestion] = {}
-    for suggestion in (
+    witnessed = examined.inputs.desired.witnessed
+    occurrences = [seen.occurrence for seen in witnessed]
+    suggestions = [
         *_of_other_spelling(asked, known),
         *_of_reservation(asked, bookings),
         *_of_topic(asked, occurrences),
-    ):
-        found.setdefault(suggestion.uid, suggestion)
-    if not found:
-        found = {suggestion.uid: suggestion for suggestion in _alike(asked, known)}
-    yield from list(found.values())[:_FEW]
+    ]
+    if not suggestions:
+        suggestions = list(_alike(asked, known))
+    by_uid: dict[str, Suggestion] = {}
+    for suggestion in suggestions:
+        by_uid.setdefault(suggestion.uid, suggestion)
+    yield from islice(by_uid.values(), _FEW)
 
 
 def _of_other_spelling(asked: str, known: Collection[str]) -> Iterator[Suggestion]:

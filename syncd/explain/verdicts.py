@@ -79,7 +79,9 @@ class Fate:
         """Tell whether the API said no, and nothing is done about it but to try again."""
         settled = self.action in {"create", "update", "cancel", "close"}
         refused = booking.state is BookingState.REFUSED or booking.reason in REFUSALS
-        return refused and (not settled or self.reason is Reason.ROOM_FREE_AGAIN)
+        if not refused:
+            return False
+        return not settled or self.reason is Reason.ROOM_FREE_AGAIN
 
 
 def fates_of(
@@ -92,17 +94,21 @@ def fates_of(
 
 def later_occurrence(examined: Examination) -> Occurrence | None:
     """Return the first occurrence beyond the horizon in any source; None if there is none."""
-    ahead = [
-        excerpt.later
-        for excerpt in examined.excerpts.values()
-        if excerpt.later is not None
-    ]
-    return min(ahead, key=lambda o: (extent(o)[0], o.key), default=None)
+    later = [excerpt.later for excerpt in examined.excerpts.values()]
+    ahead = [occurrence for occurrence in later if occurrence is not None]
+    return min(ahead, key=_start_and_key, default=None)
+
+
+def _start_and_key(occurrence: Occurrence) -> tuple[datetime, OccurrenceKey]:
+    start, _ = extent(occurrence)
+    return start, occurrence.key
 
 
 def topic_of(occurrence: Occurrence) -> str:
     """Return the topic for people to see: that of a private event stays its own."""
-    return "Private meeting" if occurrence.private else fold_space(occurrence.summary)
+    if occurrence.private:
+        return "Private meeting"
+    return fold_space(occurrence.summary)
 
 
 class _Search:
@@ -115,16 +121,21 @@ class _Search:
         self.policy = examined.inputs.policy
         self.mapped = examined.inputs.desired.mapped
         self.ledger = ledger
-        self.amended = {b.row: b for b in self.plan.amended if b.row}
-        self.closing = {b.row: b for b in self.plan.closed}
+        self.closing = {booking.row: booking for booking in self.plan.closed}
         self.kept = {keep.booking.row: keep for keep in self.plan.kept}
+        self.amended: dict[int, Booking] = {}
+        for booking in self.plan.amended:
+            if booking.row:
+                self.amended[booking.row] = booking
         self.seen: dict[OccurrenceKey, Witnessed] = {}
         for witnessed in examined.inputs.desired.witnessed:
-            if witnessed.occurrence.key.uid == uid:
-                self.seen[witnessed.occurrence.key] = witnessed
+            key = witnessed.occurrence.key
+            if key.uid == uid:
+                self.seen[key] = witnessed
         self.bookings: dict[int, Booking] = {}
         for booking in examined.inputs.bookings:
-            if uid in {booking.key.uid, self._latest(booking).key.uid}:
+            latest = self._latest(booking)
+            if uid in {booking.key.uid, latest.key.uid}:
                 self.bookings[booking.row] = booking
 
     def run(self, later: Mapped | None) -> Iterator[Fate]:
@@ -132,18 +143,18 @@ class _Search:
         booked, unbooked = self._current()
         booked_keys = {fate.key for fate in booked}
         # Why an occurrence is not booked by rule stands in what becomes of its reservation, if it has one.
-        live = [*booked, *(fate for fate in unbooked if fate.key not in booked_keys)]
+        rest = [fate for fate in unbooked if fate.key not in booked_keys]
+        live = [*booked, *rest]
         # A date that is cancelled in the calendar has its story in the reservation that it had.
-        former = [
-            self._former(b)
-            for b in self.ledger.bookings.of(self.uid)
-            if b.state in CLOSED_STATES
-        ]
+        recorded = self.ledger.bookings.of(self.uid)
+        closed = [booking for booking in recorded if booking.state in CLOSED_STATES]
+        former = [self._former(booking) for booking in closed]
         live_keys = {fate.key for fate in live}
-        told_of = live_keys | {fate.key for fate in former}
-        decisions = {
-            decision.booking: decision for decision in self.ledger.people.decisions()
-        }
+        former_keys = {fate.key for fate in former}
+        told_of = live_keys | former_keys
+        decisions: dict[int, Decision] = {}
+        for decision in self.ledger.people.decisions():
+            decisions[decision.booking] = decision
         for fate in (
             *live,
             *former,
@@ -162,17 +173,22 @@ class _Search:
 
     def _current(self) -> tuple[list[Fate], list[Fate]]:
         """Return the fates of bookings, and those of occurrences and events without one."""
-        planned = [
-            self._planned(change)
-            for change in self.plan.changes
-            if _key(change).uid == self.uid
-        ]
-        booked = [fate for fate in planned if fate.booking is not None]
-        told_of = {fate.booking.row for fate in booked if fate.booking is not None}
-        settled = [
-            self._settled(b) for row, b in self.bookings.items() if row not in told_of
-        ]
-        return [*booked, *settled], [fate for fate in planned if fate.booking is None]
+        booked: list[Fate] = []
+        unbooked: list[Fate] = []
+        told_of: set[int] = set()
+        for change in self.plan.changes:
+            if _key(change).uid != self.uid:
+                continue
+            fate = self._planned(change)
+            if fate.booking is None:
+                unbooked.append(fate)
+            else:
+                booked.append(fate)
+                told_of.add(fate.booking.row)
+        for row, booking in self.bookings.items():
+            if row not in told_of:
+                booked.append(self._settled(booking))
+        return booked, unbooked
 
     def _planned(self, change: Change) -> Fate:
         """Return the fate that a row of the plan tells of."""
@@ -203,8 +219,12 @@ class _Search:
         self, fate: Fate, spec: ReservationSpec, booking: Booking | None
     ) -> Fate:
         """Return a fate with the content to show, and the record as the ledger has it."""
-        known = self.bookings.get(booking.row) if booking is not None else None
-        moved = known is not None and known.key != fate.key
+        known = None
+        moved_from = None
+        if booking is not None:
+            known = self.bookings.get(booking.row)
+        if known is not None and known.key != fate.key:
+            moved_from = known.key
         return replace(
             fate,
             room_id=spec.room_id,
@@ -212,7 +232,7 @@ class _Search:
             end=spec.end,
             topic=spec.topic,
             booking=known,
-            moved_from=known.key if known is not None and moved else None,
+            moved_from=moved_from,
         )
 
     def _skipped(self, fate: Fate, skip: Skip) -> Fate:
@@ -225,11 +245,10 @@ class _Search:
             wanted=self._wanted(skip.key, skip.room_id),
             notes=self._notes(skip.key),
         )
-        return (
-            fate
-            if skip.span is None
-            else replace(fate, start=skip.span.start, end=skip.span.end)
-        )
+        span = skip.span
+        if span is None:
+            return fate
+        return replace(fate, start=span.start, end=span.end)
 
     def _booking_of(self, skip: Skip) -> Booking | None:
         """Return the record that a skipped row is about; a quarantined UID may have several, none its own."""
@@ -238,11 +257,10 @@ class _Search:
         for booking in self.bookings.values():
             if booking.reservation_id != skip.reservation_id:
                 continue
-            same_place = (self._latest(booking).key, booking.room_id) == (
-                skip.key,
-                skip.room_id,
-            )
-            if skip.reservation_id or same_place:
+            if skip.reservation_id:
+                return booking
+            key = self._latest(booking).key
+            if key == skip.key and booking.room_id == skip.room_id:
                 return booking
         return None
 
@@ -255,12 +273,18 @@ class _Search:
     ) -> ReservationSpec | None:
         """Return what the occurrence asks for in a room; None if nothing."""
         mapped = self.mapped.get(key)
-        specs = mapped.specs if isinstance(mapped, Wanted) else ()
-        return next((spec for spec in specs if spec.room_id == room_id), None)
+        if not isinstance(mapped, Wanted):
+            return None
+        for spec in mapped.specs:
+            if spec.room_id == room_id:
+                return spec
+        return None
 
     def _notes(self, key: OccurrenceKey) -> tuple[Note, ...]:
         mapped = self.mapped.get(key)
-        return mapped.notes if mapped is not None else ()
+        if mapped is None:
+            return ()
+        return mapped.notes
 
     def _settled(self, booking: Booking) -> Fate:
         """Return the fate of a booking without a row: its record ends, it goes on elsewhere, or it stays."""
@@ -278,11 +302,12 @@ class _Search:
             notes=self._notes(key),
         )
         if closing is not None:
-            return replace(
-                fate, action="close", reason=closing.reason, detail=_why_closed(closing)
-            )
+            why = _why_closed(closing)
+            return replace(fate, action="close", reason=closing.reason, detail=why)
         keep = self.kept.get(booking.row)
-        return fate if keep is None else _kept(fate, keep)
+        if keep is None:
+            return fate
+        return _kept(fate, keep)
 
     def _former(self, booking: Booking) -> Fate:
         """Return a reservation as its record tells of it."""

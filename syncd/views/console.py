@@ -15,7 +15,7 @@ from syncd.apply import Oddity
 from syncd.config import Config
 from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
-from syncd.core.occurrence import Timespan
+from syncd.core.occurrence import OccurrenceKey, Timespan
 from syncd.core.reasons import Reason
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
 from syncd.views.documents import iso
@@ -244,12 +244,9 @@ class Tables:
     def bookings(self, bookings: Iterable[Booking]) -> RenderableType:
         """Return a table of bookings by time."""
         table = _table("when", "room", "meeting", "state", "reservation")
-        for booking in sorted(
-            bookings, key=lambda b: (b.spec.start, b.room_id or "", b.key)
-        ):
-            state = words(
-                booking.state.value, style=_STYLES.get(booking.state.value, "")
-            )
+        for booking in sorted(bookings, key=_by_time):
+            style = _STYLES.get(booking.state.value, "")
+            state = words(booking.state.value, style=style)
             if booking.detail:
                 state = Text.assemble(state, words(f" {booking.detail}", "dim"))
             table.add_row(
@@ -276,7 +273,8 @@ class Tables:
         """Return from when until when, in the time zone of the tables; empty if that is not known."""
         if start is None or end is None:
             return words("")
-        begins, ends = start.astimezone(self._zone), end.astimezone(self._zone)
+        begins = start.astimezone(self._zone)
+        ends = end.astimezone(self._zone)
         if begins.time() == ends.time() == time():
             return words(f"{_days(begins, ends - timedelta(days=1))}, all day")
         if begins.date() == ends.date():
@@ -350,15 +348,11 @@ def _why(change: Change) -> str:
     if isinstance(change, Update):
         return f"{change.reason.value}: {', '.join(change.changed)}"
     if isinstance(change, Create) and change.reason is Reason.NEW:
-        return (
-            "; ".join(note.detail for note in change.meeting.notes)
-            or change.reason.value
-        )
-    return (
-        f"{change.reason.value}: {change.detail}"
-        if change.detail
-        else change.reason.value
-    )
+        notes = "; ".join(note.detail for note in change.meeting.notes)
+        return notes or change.reason.value
+    if not change.detail:
+        return change.reason.value
+    return f"{change.reason.value}: {change.detail}"
 
 
 def _sameness(change: Change) -> tuple[str, str, str] | None:
@@ -400,20 +394,30 @@ def few_of_each(
             seen[name] += 1
         if name is None or seen[name] <= few(name):
             shown.append(row)
-    return shown, [
-        (name, count - few(name)) for name, count in seen.items() if count > few(name)
-    ]
+    more: list[tuple[_Kind, int]] = []
+    for name, count in seen.items():
+        left_out = count - few(name)
+        if left_out > 0:
+            more.append((name, left_out))
+    return shown, more
 
 
 def _trouble_of(booking: Booking) -> tuple[str, str] | None:
     """Return what makes rows of bookings say the same; None for one that says nothing."""
-    return (booking.state.value, booking.detail) if booking.detail else None
+    if not booking.detail:
+        return None
+    return booking.state.value, booking.detail
+
+
+def _by_time(booking: Booking) -> tuple[datetime, str, OccurrenceKey]:
+    """Return what bookings are sorted by."""
+    room_id = booking.room_id or ""
+    return booking.spec.start, room_id, booking.key
 
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for header in headers:
-        table.add_column(
-            header, no_wrap=header in {"", "when", "reservation"}, overflow="fold"
-        )
+        in_one_line = header in {"", "when", "reservation"}
+        table.add_column(header, no_wrap=in_one_line, overflow="fold")
     return table

@@ -13,15 +13,19 @@ from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Plan, Skip, Update, Wait
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
+from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Note
-from syncd.reconciler import Adoption, CycleReport
+from syncd.core.reservation import Reservation
+from syncd.reconciler import Adoption, CycleReport, SourceReport
 from syncd.tuya import payload
 from syncd.views.status import SourceStatus, Status
 
 
 def iso(moment: datetime | None) -> str | None:
     """Return an instant as the documents write it: UTC, to the second."""
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment is None:
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plan_document(
@@ -31,13 +35,18 @@ def plan_document(
     changes = [change_document(change, instance, marker) for change in plan.changes]
     counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
     for change in changes:
-        counts[str(change["action"])] += 1
+        action = str(change["action"])
+        counts[action] += 1
+    counts["unchanged"] = plan.unchanged
     return {
         "checksum": plan.checksum,
         "mode": plan.mode.value,
         "changes": changes,
-        "held": {"checksum": plan.held_checksum, "cancellations": len(plan.held)},
-        "counts": {**counts, "unchanged": plan.unchanged},
+        "held": {
+            "checksum": plan.held_checksum,
+            "cancellations": len(plan.held),
+        },
+        "counts": counts,
         "rekeyed": plan.rekeyed,
         "oddities": [oddity.document() for oddity in oddities],
     }
@@ -47,17 +56,20 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
     """Return one row of `plan --json`; with `marker` the payload of a create carries its mark."""
     match change:
         case Create(meeting=meeting, generation=generation):
-            mark = Mark.of(instance, meeting.key, generation) if marker else None
+            mark = None
+            if marker:
+                mark = Mark.of(instance, meeting.key, generation)
             return {
                 **_meeting(change, "create", meeting),
                 "payload": payload(meeting.spec, mark),
             }
         case Update(meeting=meeting, booking=booking):
+            spec = meeting.spec
             mark = Mark.find(booking.mark) if booking.mark else None
             return {
                 **_meeting(change, "update", meeting),
                 "reservation_id": booking.reservation_id,
-                "payload": payload(meeting.spec, mark, modifier=meeting.spec.creator),
+                "payload": payload(spec, mark, modifier=spec.creator),
                 "changed": list(change.changed),
             }
         case Wait(meeting=meeting, booking=booking):
@@ -80,13 +92,12 @@ def change_document(change: Change, instance: str, marker: bool) -> dict[str, ob
             return _skip(change)
 
 
-def _row(
-    change: Change, action: str, uid: str, recurrence_id: str | None
-) -> dict[str, object]:
+def _row(change: Change, action: str, key: OccurrenceKey) -> dict[str, object]:
+    """Return a row with all its keys, and the values that every change has."""
     return {
         "action": action,
-        "uid": uid,
-        "recurrence_id": recurrence_id,
+        "uid": key.uid,
+        "recurrence_id": key.recurrence_id,
         "room_id": None,
         "source": "",
         "reason": change.reason.value,
@@ -101,45 +112,49 @@ def _row(
 
 
 def _meeting(change: Change, action: str, meeting: Meeting) -> dict[str, object]:
+    spec = meeting.spec
     return {
-        **_row(change, action, meeting.key.uid, meeting.key.recurrence_id),
-        "room_id": meeting.spec.room_id,
+        **_row(change, action, meeting.key),
+        "room_id": spec.room_id,
         "source": meeting.occurrence.source,
-        "topic": meeting.spec.topic,
-        "start": iso(meeting.spec.start),
-        "end": iso(meeting.spec.end),
-        "notes": _notes(meeting.notes),
+        "topic": spec.topic,
+        "start": iso(spec.start),
+        "end": iso(spec.end),
+        "notes": notes_document(meeting.notes),
     }
 
 
-def _notes(notes: Iterable[Note]) -> list[dict[str, str]]:
+def notes_document(notes: Iterable[Note]) -> list[dict[str, str]]:
+    """Return what is to be said besides about a meeting."""
     return [{"reason": note.reason.value, "detail": note.detail} for note in notes]
 
 
 def _booking(change: Change, action: str, booking: Booking) -> dict[str, object]:
+    spec = booking.spec
     return {
-        **_row(change, action, booking.key.uid, booking.key.recurrence_id),
+        **_row(change, action, booking.key),
         "room_id": booking.room_id,
         "source": booking.source,
         "reservation_id": booking.reservation_id,
-        "topic": booking.spec.topic,
-        "start": iso(booking.spec.start),
-        "end": iso(booking.spec.end),
+        "topic": spec.topic,
+        "start": iso(spec.start),
+        "end": iso(spec.end),
     }
 
 
 def _skip(change: Skip) -> dict[str, object]:
-    start, end = (change.span.start, change.span.end) if change.span else (None, None)
-    return {
-        **_row(change, "skip", change.key.uid, change.key.recurrence_id),
+    row = {
+        **_row(change, "skip", change.key),
         "room_id": change.room_id,
         "source": change.source,
         "reservation_id": change.reservation_id,
         "topic": change.topic,
-        "start": iso(start),
-        "end": iso(end),
-        "notes": _notes(change.notes),
+        "notes": notes_document(change.notes),
     }
+    if change.span is not None:
+        row["start"] = iso(change.span.start)
+        row["end"] = iso(change.span.end)
+    return row
 
 
 def cycle_document(report: CycleReport) -> dict[str, object]:
@@ -147,22 +162,23 @@ def cycle_document(report: CycleReport) -> dict[str, object]:
     return {
         "outcome": report.outcome,
         "counts": dict(report.counts),
-        "sources": [
-            {
-                "name": s.name,
-                "state": s.state,
-                "events": s.events,
-                "error": s.error,
-                "notes": list(s.notes),
-            }
-            for s in report.sources
-        ],
+        "sources": [_source_report(source) for source in report.sources],
         "calls": dict(report.calls),
         "seconds": report.seconds,
         "oddities": [oddity.document() for oddity in report.oddities],
         "error": report.error,
         "interrupted": report.interrupted,
         "clock": report.clock,
+    }
+
+
+def _source_report(source: SourceReport) -> dict[str, object]:
+    return {
+        "name": source.name,
+        "state": source.state,
+        "events": source.events,
+        "error": source.error,
+        "notes": list(source.notes),
     }
 
 
@@ -174,12 +190,18 @@ def status_document(status: Status) -> dict[str, object]:
         "in_doubt": status.in_doubt,
         "vanished": status.vanished,
         "sources": [_source(source) for source in status.sources],
-        "held": {"checksum": held.checksum, "cancellations": held.cancellations},
+        "held": {
+            "checksum": held.checksum,
+            "cancellations": held.cancellations,
+        },
         "missing_files": status.missing_files,
         "calls_this_month": status.calls_this_month,
         "calls_forecast": status.calls_forecast,
         "monthly_calls": status.monthly_calls,
-        "leftovers": {"strays": status.strays, "duplicates": status.duplicates},
+        "leftovers": {
+            "strays": status.strays,
+            "duplicates": status.duplicates,
+        },
         "oddities": [oddity.document() for oddity in status.oddities],
         "mode": status.mode,
         "clock": status.clock or None,
@@ -227,15 +249,19 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
         "applied": applied,
         "adopted": [booking_document(booking) for booking in adoption.adopted],
         "duplicates": adoption.duplicates,
-        "strays": [
-            {
-                "reservation_id": s.reservation_id,
-                "topic": s.topic,
-                "start": iso(s.start),
-                "end": iso(s.end),
-            }
-            for s in adoption.strays
+        "strays": [_stray(reservation) for reservation in adoption.strays],
+        "sources": [
+            {"name": source.name, "error": source.error}
+            for source in adoption.unreadable
         ],
-        "sources": [{"name": s.name, "error": s.error} for s in adoption.unreadable],
         "oddities": [oddity.document() for oddity in adoption.oddities],
+    }
+
+
+def _stray(reservation: Reservation) -> dict[str, object]:
+    return {
+        "reservation_id": reservation.reservation_id,
+        "topic": reservation.topic,
+        "start": iso(reservation.start),
+        "end": iso(reservation.end),
     }
