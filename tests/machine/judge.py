@@ -468,6 +468,8 @@ class Judge:
         number = booking.reservation_id or ""
         if booking.state is BookingState.RELEASED and self.put_back:
             return True  # the ledger does not know any more who cancelled it
+        if booking.drifted and self.put_back and self.world.rules.on_change != "repair":
+            return True  # nor who changed it: a person, or we ourselves
         touched = self.touched.get(number)
         if touched is None:
             return False
