@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from syncd.core.policy import Repaired
 from syncd.ledger import tables
@@ -52,7 +52,9 @@ class Facts:
     def __init__(self, database: Database, gate: WritingGate, *, cached: bool) -> None:
         self._database = database
         self._gate = gate
-        self._cache: dict[str, str] | None = self._all() if cached else None
+        self._cache: dict[str, str] | None = None
+        if cached:
+            self._cache = self._all()
 
     def get(self, fact: Fact[T]) -> T | None:
         """Return the value of a fact; None if it has none."""
@@ -85,8 +87,7 @@ class Facts:
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
-        of_the_name = tables.facts.c.name == name
-        self._gate.execute(delete(tables.facts).where(of_the_name))
+        self._gate.remove(tables.facts, {"name": name})
         if self._cache is not None:
             self._cache.pop(name, None)
 
@@ -104,7 +105,9 @@ class Facts:
 
 def put_fact(connection: Connection, fact: Fact[T], value: T | None) -> str:
     """Write a fact in the transaction of another store; returns its text, to be told to `Facts.note`."""
-    text = "" if value is None else fact.encode(value)
+    text = ""
+    if value is not None:
+        text = fact.encode(value)
     of_the_name = {"name": fact.name}
     tables.put(connection, tables.facts, of_the_name, {"value": text})
     return text

@@ -89,8 +89,7 @@ class People:
 
     def drop_decision(self, booking: int) -> None:
         """Forget the decision about a booking, because it was carried out."""
-        of_the_booking = _DECISION.booking == booking
-        self._gate.execute(delete(tables.decisions).where(of_the_booking))
+        self._gate.remove(tables.decisions, {"booking": booking})
 
     # The directory
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
 
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, count_quarantined
@@ -128,10 +128,9 @@ class Sources:
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
         with self._gate.writing() as connection:
-            connection.execute(delete(tables.sources).where(_SOURCE.name == name))
+            tables.remove(connection, tables.sources, {"name": name})
             for table in (tables.quarantine, tables.snapshots):
-                of_the_source = table.c.source == name
-                connection.execute(delete(table).where(of_the_source))
+                tables.remove(connection, table, {"source": name})
             _replace_body(connection, name, None)
             worklist.forget_source(connection, name)
 
@@ -223,10 +222,9 @@ def _replace_quarantine(
 ) -> None:
     """Make `defects` those of a source; one that was there before keeps the time when it was first seen."""
     c = tables.quarantine.c
-    of_the_source = c.source == source
     query = (
         select(tables.quarantine)
-        .where(of_the_source)
+        .where(c.source == source)
         .order_by(c.first_seen_at, text("rowid"))
     )
     stored = connection.execute(query).all()
@@ -251,15 +249,14 @@ def _replace_quarantine(
     known = [row._asdict() for row in stored]
     if known == wanted:
         return
-    connection.execute(delete(tables.quarantine).where(of_the_source))
+    tables.remove(connection, tables.quarantine, {"source": source})
     if wanted:
         connection.execute(insert(tables.quarantine), wanted)
 
 
 def _replace_body(connection: Connection, source: str, body: Body | None) -> None:
     """Make a body that of the feed of a source; None: it has none."""
-    of_the_source = tables.bodies.c.source == source
-    connection.execute(delete(tables.bodies).where(of_the_source))
+    tables.remove(connection, tables.bodies, {"source": source})
     if body is None:
         return
     for number, block in enumerate(tables.in_blocks([body.packed])):

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     column,
+    delete,
     insert,
     table,
     text,
@@ -259,6 +260,14 @@ def put(
     if at_first is not None:
         of_new_row = {**at_first, **of_new_row}
     connection.execute(insert(into).values(of_new_row))
+
+
+def remove(
+    connection: Connection, from_table: TableClause, key: Mapping[str, object]
+) -> None:
+    """Delete the rows with a key."""
+    have_key = [from_table.c[name] == value for name, value in key.items()]
+    connection.execute(delete(from_table).where(*have_key))
 
 
 def in_chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

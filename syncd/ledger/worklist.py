@@ -269,8 +269,7 @@ def forget_source(connection: Connection, name: str) -> None:
     uids = connection.execute(of_the_source).scalars()
     add_uids(connection, uids)
     for table in (tables.kept, tables.inventories, tables.inventory_parts):
-        rows_of_source = table.c.source == name
-        connection.execute(delete(table).where(rows_of_source))
+        tables.remove(connection, table, {"source": name})
 
 
 def _replace_index(
@@ -278,8 +277,7 @@ def _replace_index(
 ) -> None:
     """Make a packed index that of a source."""
     blocks = tables.inventory_parts
-    of_the_source = blocks.c.source == source
-    connection.execute(delete(blocks).where(of_the_source))
+    tables.remove(connection, blocks, {"source": source})
     for number, block in enumerate(tables.in_blocks(packed)):
         row = {
             "source": source,
