@@ -87,7 +87,8 @@ class Facts:
 
     def drop(self, name: str) -> None:
         """Forget a fact."""
-        self._gate.remove(tables.facts, {"name": name})
+        with self._gate.writing() as connection:
+            tables.remove(connection, tables.facts, {"name": name})
         if self._cache is not None:
             self._cache.pop(name, None)
 

@@ -111,11 +111,6 @@ class WritingGate:
         with self.writing() as connection:
             tables.put(connection, into, key, values)
 
-    def remove(self, from_table: TableClause, key: Mapping[str, object]) -> None:
-        """Delete the rows with a key, as a transaction."""
-        with self.writing() as connection:
-            tables.remove(connection, from_table, key)
-
 
 def prune_calls(connection: Connection, before: datetime) -> None:
     """Forget the calls of the months before that of a moment."""

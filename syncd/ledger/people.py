@@ -89,7 +89,8 @@ class People:
 
     def drop_decision(self, booking: int) -> None:
         """Forget the decision about a booking, because it was carried out."""
-        self._gate.remove(tables.decisions, {"booking": booking})
+        with self._gate.writing() as connection:
+            tables.remove(connection, tables.decisions, {"booking": booking})
 
     # The directory
 
