@@ -23,7 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from syncd import assembly, log
+# First, as in the program: it keeps structlog from loading what draws tracebacks, which is 5 MB.
+from syncd import log  # isort: split
+
+from syncd import assembly
 from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.ics import ParsedSeries, ParserPool, RawEvent
