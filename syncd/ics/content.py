@@ -79,6 +79,7 @@ _OF_A_CALENDAR = re.compile(
     r"|TZ(?:ID|NAME|OFFSETFROM|OFFSETTO)|ATTACH|PRIORITY)[;:]",
     re.IGNORECASE,
 )
+_NEVER_INSIDE = frozenset({"VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE"})
 _MOST_AROUND = 16_000  # characters
 _FILLING = re.compile(rb"(?<![\0\x1a])[\0\x1a][\0\x1a \t\r\n]*\Z")
 _MOST_FILLING = 65_536  # bytes: a block of a file system, at most
@@ -136,7 +137,7 @@ class RawComponent:
                 continue
             inside.append(text)
             if depth == 2 and name == "END":
-                if split_content_line(text, len(name))[1].strip().upper() == kind:
+                if _kind(text, len(name)) == kind:
                     yield RawComponent(kind, self.line, tuple(inside))
                 inside = []
 
@@ -223,7 +224,7 @@ def decode(body: bytes) -> str:
     only they: one wrong byte changes no letter of another event.
     Raises `Incomplete` for what is no text.
     """
-    wide = next((name for start, name in _WIDE.items() if start.match(body)), None)
+    wide = _wide_encoding(body)
     if wide is not None:
         try:
             return body.decode(wide)
@@ -234,10 +235,12 @@ def decode(body: bytes) -> str:
     # What fills the last block of a file, or ends it on old systems, says nothing.
     body = body.removeprefix(codecs.BOM_UTF8)
     filling = _FILLING.search(body, max(0, len(body) - _MOST_FILLING))
-    body = body[: filling.start()] if filling is not None and filling.start() else body
+    if filling is not None and filling.start() > 0:
+        body = body[: filling.start()]
     if b"\0" in body:
         # One zero is a stray character of a text; several are a hole, in which events may be missing.
-        if b"\0\0" in body or not body.lstrip().upper().startswith(b"BEGIN:VCALENDAR"):
+        is_calendar = body.lstrip().upper().startswith(b"BEGIN:VCALENDAR")
+        if b"\0\0" in body or not is_calendar:
             raise Incomplete(
                 "is binary data, not a calendar, or has a hole of zero bytes"
             )
@@ -247,9 +250,18 @@ def decode(body: bytes) -> str:
 
 def is_guessed(body: bytes) -> bool:
     """Tell whether some bytes of a text were read as Windows-1252 because they are nothing else."""
-    if body.isascii() or any(start.match(body) for start in _WIDE):
+    if body.isascii() or _wide_encoding(body) is not None:
         return False
-    return text_of(body.removeprefix(codecs.BOM_UTF8))[1]
+    _, guessed = text_of(body.removeprefix(codecs.BOM_UTF8))
+    return guessed
+
+
+def _wide_encoding(body: bytes) -> str | None:
+    """Return the encoding of a calendar with two or four bytes for a character; None for any other."""
+    for start, name in _WIDE.items():
+        if start.match(body):
+            return name
+    return None
 
 
 def content_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -360,7 +372,8 @@ class _CalendarBuilder:
 
     def add_property(self, name: str, line: str, name_end: int) -> None:
         """Record a property of the open VCALENDAR itself; the first of a name counts."""
-        self._properties.setdefault(name, split_content_line(line, name_end)[1].strip())
+        _, value = split_content_line(line, name_end)
+        self._properties.setdefault(name, value.strip())
 
     def finish(self) -> tuple[RawCalendar, ...]:
         """Return the calendars; raises `Incomplete` if one is cut off, none is there, or all say nothing."""
@@ -476,13 +489,7 @@ def _check_nesting(kind: str, stack: list[tuple[str, int]], number: int) -> None
         raise Incomplete(
             f"is damaged: a second VCALENDAR begins in line {number} inside the first"
         )
-    if len(stack) >= 2 and kind in {
-        "VEVENT",
-        "VTODO",
-        "VJOURNAL",
-        "VFREEBUSY",
-        "VTIMEZONE",
-    }:
+    if len(stack) >= 2 and kind in _NEVER_INSIDE:
         raise Incomplete(
             f"is damaged: {kind} begins in line {number} inside {stack[-1][0]}"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -88,8 +88,10 @@ class Rule:
     @property
     def several_a_day(self) -> bool:
         """Tell whether it may give several times on one day."""
+        if self.frequency in _BELOW_A_DAY:
+            return True
         lists = (self.hours, self.minutes, self.seconds)
-        return self.frequency in _BELOW_A_DAY or any(len(times) > 1 for times in lists)
+        return any(len(times) > 1 for times in lists)
 
     @property
     def has_numbered_weekdays(self) -> bool:
@@ -106,7 +108,10 @@ class Rule:
                 f"a rule with FREQ={self.frequency} cannot repeat whole days"
             )
         return replace(
-            self, hours=frozenset(), minutes=frozenset(), seconds=frozenset()
+            self,
+            hours=frozenset(),
+            minutes=frozenset(),
+            seconds=frozenset(),
         )
 
 
@@ -147,15 +152,19 @@ def _parse(text: str) -> Rule:
         skip=_choice(ShortMonth, "SKIP", parts.get("SKIP", "OMIT")),
     )
     _check_combination(rule, has_scale="RSCALE" in parts)
-    return rule if rule.skip is ShortMonth.OMIT else _with_clear_skip(rule)
+    if rule.skip is ShortMonth.OMIT:
+        return rule
+    return _with_clear_skip(rule)
 
 
 def _parts(text: str) -> dict[str, str]:
     """Return the parts of a RECUR value by upper-case name; raises `BrokenRule`."""
     parts: dict[str, str] = {}
     for part in text.upper().split(";"):
-        name, equals, value = (word.strip() for word in part.partition("="))
-        if not name or not equals or not value:
+        name, _, value = part.partition("=")
+        name = name.strip()
+        value = value.strip()
+        if not name or not value:
             raise BrokenRule(f"the rule has a broken part {part[:32]!r}")
         if name in parts:
             raise BrokenRule(f"the rule says {name[:32]} more than once")
@@ -206,14 +215,14 @@ def _number_lists(parts: Mapping[str, str]) -> dict[str, frozenset[int]]:
     for name, (field, *_) in _RANGES.items():
         if name in parts:
             lists[field] = _numbers(name, parts[name])
-    if "seconds" in lists:
-        lists["seconds"] = frozenset(min(second, 59) for second in lists["seconds"])
+    if 60 in lists.get("seconds", ()):
+        lists["seconds"] = lists["seconds"] - {60} | {59}
     return lists
 
 
 def _numbers(name: str, value: str) -> frozenset[int]:
-    numbers = (_number(name, text.strip()) for text in value.split(","))
-    return frozenset(numbers)
+    texts = value.split(",")
+    return frozenset(_number(name, text.strip()) for text in texts)
 
 
 def _number(name: str, text: str) -> int:
@@ -233,18 +242,20 @@ def _number(name: str, text: str) -> int:
 def _weekdays(value: str | None) -> frozenset[tuple[int, int]]:
     if value is None:
         return frozenset()
-    return frozenset(_weekday("BYDAY", text.strip()) for text in value.split(","))
+    texts = value.split(",")
+    return frozenset(_weekday("BYDAY", text.strip()) for text in texts)
 
 
 def _weekday(name: str, text: str) -> tuple[int, int]:
     """Return `(ordinal, weekday)` of a text such as -1SU; raises `BrokenRule`. WKST has no ordinal."""
     match = _WEEKDAY.fullmatch(text)
     if match is not None:
-        ordinal, weekday = match[1], _WEEKDAYS.index(match[2])
-        if not ordinal:
+        weekday = _WEEKDAYS.index(match[2])
+        if not match[1]:
             return 0, weekday
-        if name == "BYDAY" and 1 <= abs(int(ordinal)) <= 53:
-            return int(ordinal), weekday
+        ordinal = int(match[1])
+        if name == "BYDAY" and 1 <= abs(ordinal) <= 53:
+            return ordinal, weekday
     raise BrokenRule(f"{name} of the rule has {text[:32]!r}, which is no weekday")
 
 
@@ -255,28 +266,28 @@ def _until(value: str | None) -> Until | None:
     try:
         if match is None:
             raise ValueError
-        wall = datetime.strptime(match[1] + (match[2] or "000000"), "%Y%m%d%H%M%S")  # noqa: DTZ007  # wall clock
+        day, time, utc = match.groups()
+        digits = day + (time or "000000")
+        wall = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007  # wall clock
     except ValueError:
         raise BrokenRule(f"UNTIL={value[:32]} is not a date or a time") from None
-    return Until(wall, is_date=match[2] is None, is_utc=match[3] == "Z")
+    return Until(wall, is_date=time is None, is_utc=utc == "Z")
 
 
 _NOT_YEARLY = frozenset(Frequency) - {Frequency.YEARLY}
+_BELOW_A_MONTH = _NOT_YEARLY - {Frequency.MONTHLY}
 _DAYS_TO_MONTHS = frozenset({Frequency.DAILY, Frequency.WEEKLY, Frequency.MONTHLY})
 
 
 def _check_combination(rule: Rule, *, has_scale: bool) -> None:
     """Raise `BrokenRule` for parts that section 3.3.10 forbids together and nobody can give a meaning."""
-    for part, stands, forbidden in (
+    limited: tuple[tuple[str, object, Collection[Frequency]], ...] = (
         ("BYWEEKNO", rule.week_numbers, _NOT_YEARLY),
         ("BYYEARDAY", rule.year_days, _DAYS_TO_MONTHS),
         ("BYMONTHDAY", rule.month_days, {Frequency.WEEKLY}),
-        (
-            "a number in BYDAY",
-            rule.has_numbered_weekdays,
-            _NOT_YEARLY - {Frequency.MONTHLY},
-        ),
-    ):
+        ("a number in BYDAY", rule.has_numbered_weekdays, _BELOW_A_MONTH),
+    )
+    for part, stands, forbidden in limited:
         if stands and rule.frequency in forbidden:
             raise BrokenRule(
                 f"{part} cannot stand in a rule with FREQ={rule.frequency}"
@@ -290,7 +301,11 @@ def _check_combination(rule: Rule, *, has_scale: bool) -> None:
         rule.month_days,
         rule.weekdays,
     )
-    times = (rule.hours, rule.minutes, rule.seconds)
+    times = (
+        rule.hours,
+        rule.minutes,
+        rule.seconds,
+    )
     if rule.positions and not any((*days, *times)):
         raise BrokenRule("BYSETPOS of the rule has no other BY part to choose from")
     if rule.skip is not ShortMonth.OMIT and not has_scale:
@@ -305,12 +320,16 @@ def _with_clear_skip(rule: Rule) -> Rule:
     if rule.frequency not in {Frequency.MONTHLY, Frequency.YEARLY}:
         # Shorter periods never give a day that is not there.
         return replace(rule, skip=ShortMonth.OMIT)
-    unclear = (
-        rule.month_days and (rule.week_numbers or rule.year_days),
-        not rule.year_days.isdisjoint({366, -366})
-        and (rule.week_numbers or rule.months),
-        rule.positions and rule.several_a_day,
-    )
-    if any(unclear):
+    if _has_unclear_skip(rule):
         raise BrokenRule("SKIP stands beside parts that make its meaning unclear")
     return rule
+
+
+def _has_unclear_skip(rule: Rule) -> bool:
+    """Tell whether a rule has other parts that count the days, or choose among them, before or after SKIP."""
+    if rule.month_days and (rule.week_numbers or rule.year_days):
+        return True
+    counts_leap_day = not rule.year_days.isdisjoint({366, -366})
+    if counts_leap_day and (rule.week_numbers or rule.months):
+        return True
+    return bool(rule.positions) and rule.several_a_day

@@ -21,8 +21,10 @@ _SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
 _BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
 _NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
 _LONGEST_NAME = 64
-# Folders of the system that hold the zones again, one with leap seconds.
-_COPIES = (
+# Paths of files, and folders of the system that hold the zones again, one with leap seconds.
+_NO_NAMES = (
+    "/",
+    ".",
     "posix/",
     "right/",
 )
@@ -65,7 +67,7 @@ def iana(name: str) -> ZoneInfo | None:
     """Return the IANA zone of a name exactly as it is written, or None."""
     if not name or len(name) > _LONGEST_NAME:
         return None
-    if name.startswith(("/", ".", *_COPIES)) or name.lower() in _NAMES_OF_FILES:
+    if name.startswith(_NO_NAMES) or name.lower() in _NAMES_OF_FILES:
         return None
     try:
         return ZoneInfo(name)
@@ -87,11 +89,13 @@ def _without_prefix(
     `/Europe/Berlin` and `/freeassociation.sourceforge.net/Tzfile/Europe/Berlin` are Europe/Berlin; where no
     slash stands in front, what is left must have two parts.
     """
+    zone = find(name)
+    if zone is not None:
+        return zone
     parts = name.split("/")
     fewest = 1 if name.startswith("/") else 2
-    ends = ("/".join(parts[n:]) for n in range(1, len(parts) - fewest + 1))
-    for candidate in (name, *ends):
-        zone = find(candidate)
+    for first in range(1, len(parts) - fewest + 1):
+        zone = find("/".join(parts[first:]))
         if zone is not None:
             return zone
     return None
@@ -117,9 +121,8 @@ class Zones:
     ) -> None:
         self._definitions: dict[str, list[RawComponent]] = {}
         for definition in definitions:
-            known = self._definitions.setdefault(
-                _bare(unescaped(definition.first("TZID") or "")), []
-            )
+            tzid = unescaped(definition.first("TZID") or "")
+            known = self._definitions.setdefault(_bare(tzid), [])
             if all(definition.lines != other.lines for other in known):
                 known.append(definition)
         self._aliases = aliases
@@ -167,9 +170,11 @@ class Zones:
         definition = self._definition(name)
         if definition is None:
             return None
-        return _own_rules(definition, name) or iana(
-            (definition.first("X-LIC-LOCATION") or "").strip()
-        )
+        own = _own_rules(definition, name)
+        if own is not None:
+            return own
+        place = definition.first("X-LIC-LOCATION") or ""
+        return iana(place.strip())
 
     def _definition(self, name: str) -> RawComponent | None:
         """Return the VTIMEZONE of a name, or None; the letter case matters only if there are several.
@@ -178,17 +183,21 @@ class Zones:
         """
         found = self._definitions.get(name)
         if found is None:
+            folded = name.casefold()
             found = []
             for other, definitions in self._definitions.items():
-                if other.casefold() == name.casefold():
+                if other.casefold() == folded:
                     found += definitions
+        if not found:
+            return None
         if len(found) > 1:
             raise UnknownZone(name)
-        return found[0] if found else None
+        return found[0]
 
     def meaning(self, tzid: str) -> tuple[str, str]:
         """Return the zone that a TZID is taken for, and a clause that says why; raises `UnknownZone`."""
-        name, zone = _bare(tzid), self.resolve(tzid)
+        name = _bare(tzid)
+        zone = self.resolve(tzid)
         if not isinstance(zone, ZoneInfo):
             return name, "the calendar defines it in a VTIMEZONE of its own"
         if iana(name) is not None:
@@ -215,10 +224,10 @@ class Zones:
         """
         name = _bare(tzid or "")
         registered = _as_written(name)
-        definitions = self._definitions.get(name, []) if registered else []
-        if not any(
-            _differs(definition, registered, at.date()) for definition in definitions
-        ):
+        if registered is None:
+            return ""
+        definitions = self._definitions.get(name, ())
+        if not any(_differs(own, registered, at.date()) for own in definitions):
             return ""
         return f'The calendar defines the time zone "{name}" otherwise than that name says; the name counts.'
 
@@ -227,17 +236,16 @@ class Zones:
 
         In a gap the offset before it counts, in an overlap the first of the two (RFC 5545 section 3.3.5).
         """
-        return wall.replace(tzinfo=self.zone(tzid), fold=0).astimezone(UTC)
+        local = wall.replace(tzinfo=self.zone(tzid), fold=0)
+        return local.astimezone(UTC)
 
     def zone(self, tzid: str | None) -> tzinfo:
         """Return the rules of a TZID, those of floating times for None; raises `UnknownZone`."""
         if tzid is not None:
             return self.resolve(tzid)
-        return (
-            self.resolve(self._floating)
-            if isinstance(self._floating, str)
-            else self._floating
-        )
+        if isinstance(self._floating, str):
+            return self.resolve(self._floating)
+        return self._floating
 
 
 def _windows_names() -> dict[str, str]:
@@ -253,15 +261,18 @@ def _of_vendor(name: str) -> ZoneInfo | None:
 
     Known are IANA names in other letter case, Windows names, and the lists of cities that Exchange shows.
     """
-    zone = _without_prefix(name, _iana_in_any_case) or iana(
-        _windows_names().get(name, "")
-    )
+    zone = _without_prefix(name, _iana_in_any_case)
+    if zone is not None:
+        return zone
+    zone = iana(_windows_names().get(name, ""))
     if zone is not None:
         return zone
     if name.lower() == "tzone://microsoft/utc":
         return iana("UTC")
     shown = _SHOWN.fullmatch(name)
-    return _of_shown_name(*shown.groups()) if shown else None
+    if shown is None:
+        return None
+    return _of_shown_name(*shown.groups())
 
 
 def _of_shown_name(
@@ -274,20 +285,28 @@ def _of_shown_name(
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     if sign == "-":
         offset = -offset
+    clocks: dict[tuple[timedelta, ...], ZoneInfo] = {}
+    for name in _names_of_cities(places):
+        zone = ZoneInfo(name)
+        clock = _clock(zone)
+        if min(clock) == offset:
+            clocks.setdefault(clock, zone)
+    if len(clocks) != 1:
+        return None
+    (zone,) = clocks.values()
+    return zone
+
+
+def _names_of_cities(places: str) -> list[str]:
+    """Return the IANA names, in order, of the cities of a list."""
     listed = _BETWEEN_CITIES.split(unescaped(places))
     cities = {city.strip().replace(" ", "_") for city in listed}
-    named = sorted(
-        name
-        for name in available_timezones()
-        if name.rpartition("/")[2] in cities and "/" in name
-    )
-    clocks = {
-        name: _clock(ZoneInfo(name)) for name in named if not name.startswith("Etc/")
-    }
-    clocks = {name: clock for name, clock in clocks.items() if min(clock) == offset}
-    if len(set(clocks.values())) != 1:
-        return None
-    return ZoneInfo(next(iter(clocks)))
+    names: list[str] = []
+    for name in sorted(available_timezones()):
+        area, _, city = name.rpartition("/")
+        if city in cities and area and not name.startswith("Etc/"):
+            names.append(name)
+    return names
 
 
 def _clock(zone: ZoneInfo) -> tuple[timedelta, ...]:
@@ -302,19 +321,21 @@ def _bare(tzid: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)  # directories hold one definition thousands of times
-def _differs(definition: RawComponent, registered: ZoneInfo | None, day: date) -> bool:
+def _differs(definition: RawComponent, registered: ZoneInfo, day: date) -> bool:
     """Tell whether a definition contradicts a registered zone in a year, as far as it says anything."""
     own = _own_rules(definition, "")
     if own is None:
         return False
     begin, until = _validity(definition, own)
-    noons = (midnight(day) + timedelta(weeks=week, hours=12) for week in range(53))
-    return any(
-        noon.replace(tzinfo=own).utcoffset()
-        != noon.replace(tzinfo=registered).utcoffset()
-        for noon in noons
-        if begin <= noon <= until
-    )
+    noon = midnight(day) + timedelta(hours=12)
+    for week in range(53):
+        wall = noon + timedelta(weeks=week)
+        if not begin <= wall <= until:
+            continue
+        offset = wall.replace(tzinfo=registered).utcoffset()
+        if wall.replace(tzinfo=own).utcoffset() != offset:
+            return True
+    return False
 
 
 def _validity(definition: RawComponent, own: OwnZone) -> tuple[datetime, datetime]:
