@@ -1,8 +1,7 @@
 """The dates of a recurrence rule: wall clock times from a first one on (RFC 5545 section 3.3.10).
 
-A rule is a filter on days (`syncd.ics.rule_days`), and its frequency says how days are grouped for INTERVAL
-and BYSETPOS.
-Below a day it is a pattern of seconds within the day, whose phase follows from INTERVAL by arithmetic.
+A rule is a filter on days (`syncd.ics.rule_days`) and on times (`syncd.ics.rule_times`), and its frequency
+says how days are grouped for INTERVAL and BYSETPOS.
 So any stretch of time is looked at without what lies before it, and a rule that never matches ends: the
 work is bounded by the days between the two bounds, also where COUNT has to be counted from the start.
 Knows no zones: the caller turns UNTIL into wall clock time, and the results into instants.
@@ -11,23 +10,16 @@ Knows no zones: the caller turns UNTIL into wall clock time, and the results int
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from itertools import product
 from typing import overload
 
 from syncd.ics.rule import Frequency, Rule, ShortMonth
-from syncd.ics.rule_days import RuleDays, from_start
+from syncd.ics.rule_days import RuleDays
+from syncd.ics.rule_times import DAY, RuleTimes, chosen_places
 
-_DAY = 86_400  # seconds
 _LAST_ORDINAL = date.max.toordinal()
 _PERIODS_KEPT = 4  # a month or a year each, for `holds`
-# Seconds.
-_UNIT = {
-    Frequency.HOURLY: 3600,
-    Frequency.MINUTELY: 60,
-    Frequency.SECONDLY: 1,
-}
 
 
 class Recurrence:
@@ -46,14 +38,11 @@ class Recurrence:
         self._first_month = _month_number(first)
         self._end = _seconds_of(end)
         self._days_allowed = RuleDays(rule, first)
+        self._times_allowed = RuleTimes(rule, first)
         days_into_week = (first.weekday() - rule.week_start) % 7
         self._first_week = self._first_day - days_into_week  # by its first day
-        self._patterns: dict[int, Sequence[int]] = {}
         self._skips = rule.skip is not ShortMonth.OMIT
         self._kept: dict[int, Sequence[int]] = {}
-        self._unit = _UNIT.get(rule.frequency, 0)
-        self._limits = self._limits_of_periods()
-        self._within = self._times_within_period()
         if rule.count is not None:
             self._end = self._end_by_count(rule.count)
 
@@ -122,15 +111,15 @@ class Recurrence:
         """Tell whether every period has as many dates as any other."""
         rule = self._rule
         if rule.frequency is Frequency.DAILY:
-            return bool(self._within) and not self._days_allowed.restricts
+            return not self._days_allowed.restricts
         return bool(self._days_allowed.fixed_week) and not rule.positions
 
     # Periods: those of FREQ and INTERVAL, numbered from that of DTSTART; below a day each day is one.
 
     def _periods(self, low: int, high: int) -> range:
         """Return the numbers of the periods in which the dates between two moments, both included, may stand."""
-        first = self._index(low // _DAY)
-        last = self._index(high // _DAY)
+        first = self._index(low // DAY)
+        last = self._index(high // DAY)
         if self._skips:
             # A day that SKIP moved stands in the period before or behind its own.
             return range(max(0, first - 1), last + 2)
@@ -167,9 +156,10 @@ class Recurrence:
         days = self._days(index)
         if not days:
             return _NONE
-        if self._unit:
-            return _Members(days, self._pattern(index))
-        return _Members(days, self._within, self._rule.positions)
+        times = self._times_allowed
+        if times.is_below_a_day:
+            return _Members(days, times.of_day(index))
+        return _Members(days, times.within, self._rule.positions)
 
     def _days(self, index: int) -> Sequence[int]:
         """Return the days of one period on which the rule may give dates, as ordinals in order."""
@@ -206,75 +196,6 @@ class Recurrence:
             return (day,)
         return ()
 
-    # Times
-
-    def _times_within_period(self) -> tuple[int, ...]:
-        """Return the times in each period: of the day, or, for periods below a day, of the hour or minute."""
-        rule = self._rule
-        first = self._first_wall
-        longer = not self._unit
-        hours: Collection[int] = {0}
-        minutes: Collection[int] = {0}
-        seconds: Collection[int] = {0}
-        if longer:
-            hours = rule.hours or {first.hour}
-        if longer or self._unit > 60:
-            minutes = rule.minutes or {first.minute}
-        if longer or self._unit > 1:
-            seconds = rule.seconds or {first.second}
-        within: list[int] = []
-        for hour, minute, second in product(
-            sorted(hours), sorted(minutes), sorted(seconds)
-        ):
-            within.append(3600 * hour + 60 * minute + second)
-        if longer or not rule.positions:
-            return tuple(within)
-        return tuple(_Members((0,), within, rule.positions))
-
-    def _pattern(self, index: int) -> Sequence[int]:
-        """Return the seconds of the day that an hourly, minutely or secondly rule gives on a day.
-
-        Days with one phase are alike, and all phases together have at most one entry for each second.
-        """
-        interval = self._rule.interval
-        slots = _DAY // self._unit
-        first_slot = self._first % _DAY // self._unit
-        phase = (first_slot - index * slots) % interval
-        if phase >= slots or not self._within:
-            return ()
-        if phase not in self._patterns:
-            taken = range(phase, slots, interval)
-            self._patterns[phase] = self._pattern_of(taken)
-        return self._patterns[phase]
-
-    def _pattern_of(self, slots: range) -> Sequence[int]:
-        """Return the seconds of the day in these hours, minutes or seconds, as far as BYxxx parts allow."""
-        unit = self._unit
-        within = self._within
-        step = slots.step * unit
-        begins: Sequence[int] = range(slots.start * unit, slots.stop * unit, step)
-        for length, size, allowed in self._limits:
-            begins = [second for second in begins if second // length % size in allowed]
-        if not self._limits and len(within) == 1:
-            return range(begins[0] + within[0], _DAY, step)
-        pattern: list[int] = []
-        for second in begins:
-            pattern += [second + offset for offset in within]
-        return pattern
-
-    def _limits_of_periods(self) -> list[tuple[int, int, frozenset[int]]]:
-        """Return which periods below a day BYHOUR, BYMINUTE and BYSECOND allow.
-
-        Each limit is the length of a unit in seconds, how many of it make the next one, and their numbers.
-        """
-        rule = self._rule
-        limits = [(3600, 24, rule.hours)]
-        if self._unit <= 60:
-            limits.append((60, 60, rule.minutes))
-        if self._unit == 1:
-            limits.append((1, 60, rule.seconds))
-        return [limit for limit in limits if limit[2]]
-
 
 class _Members(Sequence[int]):
     """The dates of one period, computed when asked for: days times times of day, by BYSETPOS some of them."""
@@ -292,8 +213,7 @@ class _Members(Sequence[int]):
         size = len(days) * len(times)
         self._chosen: Sequence[int] = range(size)
         if positions:
-            places = {from_start(position, size) - 1 for position in positions}
-            self._chosen = sorted(place for place in places if 0 <= place < size)
+            self._chosen = chosen_places(positions, size)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -307,7 +227,7 @@ class _Members(Sequence[int]):
             places = range(len(self))[index]
             return [self[place] for place in places]
         day, time = divmod(self._chosen[index], len(self._times))
-        return self._days[day] * _DAY + self._times[time]
+        return self._days[day] * DAY + self._times[time]
 
 
 _NONE = _Members((), ())
@@ -320,11 +240,11 @@ def _contains(members: Sequence[int], moment: int) -> bool:
 
 def _seconds_of(wall: datetime) -> int:
     of_day = wall.hour * 3600 + wall.minute * 60 + wall.second
-    return wall.toordinal() * _DAY + of_day
+    return wall.toordinal() * DAY + of_day
 
 
 def _wall_of(moment: int) -> datetime:
-    day, second = divmod(moment, _DAY)
+    day, second = divmod(moment, DAY)
     return datetime.fromordinal(day) + timedelta(seconds=second)
 
 
