@@ -33,10 +33,8 @@ _ZONED = re.compile(
 _PLAIN_ZONE = re.compile(rf"{TZID_PARAMETER}$")
 # Without what has a meaning there: escapes, RFC 6868, lists, blanks around, and the library's own marks.
 _PARAMETER = r';([A-Z-]+)=(?:"([^"\x00-\x1f\x7f\\^%]*)"|((?! )[^";:,=\x00-\x1f\x7f\\^%]*)(?<! ))(?=;|$)'
-_PLAIN_PARAMETER, _PLAIN_PARAMETERS = (
-    re.compile(_PARAMETER),
-    re.compile(f"(?:{_PARAMETER})*"),
-)
+_PLAIN_PARAMETER = re.compile(_PARAMETER)
+_PLAIN_PARAMETERS = re.compile(f"(?:{_PARAMETER})*")
 _PLAIN_TIME = re.compile(r"[0-9]{8}T(?:[01][0-9]|2[0-3])[0-9]{4}Z?")
 _PLAIN_DAY = re.compile(r"[0-9]{8}")
 _PLAIN_LENGTH = re.compile(r"P(?:[0-9]{1,4}[WD]|T[0-9]{1,4}[HMS])")
@@ -129,20 +127,14 @@ class Properties:
 
     def unreadable(self, name: str) -> list[str]:
         """Return the lines of that name of which no value could be made, as they are written."""
-        if name not in self._of_library and not self._event.unreadable:
+        without_value = self._event.unreadable
+        if name not in self._of_library and not without_value:
             return []
-        lost = [
-            line
-            for line in self._event.unreadable
-            if line.upper().startswith(f"{name};")
-        ]
-        if len(self.values(name)) < len(self.written(name)):
-            lines = self.written(name)
-            lost += [
-                f"{name}{line.parameters}:{line.value}"
-                for line in lines
-                if not _is_readable(line)
-            ]
+        prefix = f"{name};"
+        lost = [line for line in without_value if line.upper().startswith(prefix)]
+        lines = self.written(name)
+        if len(self.values(name)) < len(lines):
+            lost += [str(line) for line in lines if not _is_readable(line)]
         return lost
 
     @property
@@ -161,7 +153,8 @@ class Properties:
 
     def values(self, name: str) -> list[Any]:
         """Return the values of a property that can be read."""
-        return [value for value in self._values.get(name, ()) if not is_broken(value)]
+        values = self._values.get(name, ())
+        return [value for value in values if not is_broken(value)]
 
     def text_of(self, name: str) -> str:
         """Return the first value of a property as text; empty if there is none that can be read."""
@@ -177,19 +170,17 @@ def _check_unreadable(lines: Sequence[str]) -> None:
     """Raise `BrokenComponent` if a line without a value is that of a property that decides time."""
     for line in lines:
         match = _NAME.match(line)
-        if match and match[0].upper() in DECIDES_TIME:
-            raise BrokenComponent(
-                Reason.BROKEN_PROPERTY, f"{match[0].upper()} has no value"
-            )
+        if match is None:
+            continue
+        name = match[0].upper()
+        if name in DECIDES_TIME:
+            raise BrokenComponent(Reason.BROKEN_PROPERTY, f"{name} has no value")
 
 
 def _library_event(lines: Sequence[Property]) -> Any:
     """Return what the library makes of a VEVENT of these lines; None if it cannot be parsed."""
     # Without zones: it would guess about them, and answer from what other documents defined.
-    text = (
-        _ZONED.sub(r"\1", f"{line.name}{line.parameters}:{line.value}")
-        for line in lines
-    )
+    text = [_ZONED.sub(r"\1", str(line)) for line in lines]
     body = "\r\n".join(("BEGIN:VEVENT", *text, "END:VEVENT", ""))
     import icalendar  # a tenth of a second, for lines that few calendars have
 
@@ -203,7 +194,9 @@ def _library_event(lines: Sequence[Property]) -> Any:
 def _is_readable(line: Property) -> bool:
     """Tell whether the library makes a value of a line that stands alone."""
     event = _library_event([line])
-    return event is not None and line.name in event and not is_broken(event[line.name])
+    if event is None or line.name not in event:
+        return False
+    return not is_broken(event[line.name])
 
 
 def parameter_of(value: object, name: str) -> str:
@@ -284,9 +277,10 @@ def _with_parameters(line: Property, value: str) -> _Text | None:
 def _plain_parameters(text: str) -> Mapping[str, str] | None:
     if not _PLAIN_PARAMETERS.fullmatch(text):
         return None
-    return {
-        name: quoted or bare for name, quoted, bare in _PLAIN_PARAMETER.findall(text)
-    }
+    parameters: dict[str, str] = {}
+    for name, quoted, bare in _PLAIN_PARAMETER.findall(text):
+        parameters[name] = quoted or bare
+    return parameters
 
 
 def _time(line: Property) -> _Time | None:
@@ -296,9 +290,13 @@ def _time(line: Property) -> _Time | None:
 
 def _times(line: Property) -> _Times | None:
     parameters = _PLAIN_ZONE.sub("", line.parameters)
-    moments = [_moment(value, parameters) for value in line.value.split(",")]
-    found = [_Time(moment) for moment in moments if moment is not None]
-    return _Times(found) if len(found) == len(moments) else None
+    found: list[_Time] = []
+    for value in line.value.split(","):
+        moment = _moment(value, parameters)
+        if moment is None:
+            return None
+        found.append(_Time(moment))
+    return _Times(found)
 
 
 def _moment(value: str, parameters: str) -> date | None:
@@ -314,19 +312,15 @@ def _moment(value: str, parameters: str) -> date | None:
 
 
 def _number(line: Property) -> _Text | None:
-    return (
-        _with_parameters(line, line.value)
-        if _PLAIN_NUMBER.fullmatch(line.value)
-        else None
-    )
+    if not _PLAIN_NUMBER.fullmatch(line.value):
+        return None
+    return _with_parameters(line, line.value)
 
 
 def _length(line: Property) -> _Text | None:
-    return (
-        _with_parameters(line, line.value)
-        if _PLAIN_LENGTH.fullmatch(line.value)
-        else None
-    )
+    if not _PLAIN_LENGTH.fullmatch(line.value):
+        return None
+    return _with_parameters(line, line.value)
 
 
 def _rule(line: Property) -> _Text | None:
@@ -334,11 +328,9 @@ def _rule(line: Property) -> _Text | None:
         Rule.parse(line.value)
     except BrokenRule:
         return None
-    return (
-        _with_parameters(line, line.value)
-        if _PLAIN_RULE.fullmatch(line.value)
-        else None
-    )
+    if not _PLAIN_RULE.fullmatch(line.value):
+        return None
+    return _with_parameters(line, line.value)
 
 
 # The order is that in which a property that cannot be read is told.

@@ -48,6 +48,7 @@ _ISO_TIME = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d)(?::?(\d\d)(?:[.,]0+)?)?(Z|[+-]\d\d:?\d\d)?"
 )
 _LOCAL_TIME = re.compile(r"(T\d{6})(?=[,/]|$)")
+_MIDNIGHT = re.compile(r"(?<=\d{8})T000000Z?(?=,|$)")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
 _QUOTED_PRINTABLE = re.compile(
@@ -71,6 +72,7 @@ _LOOSE_PARAMETER = re.compile(
 _NO_PART_OF_A_VALUE = re.compile(r'\\?"|[\x00-\x1f\x7f]')
 _ADDRESS_AT_THE_END = re.compile(r":\s*([^\s:;,\"<>]+@[^\s:;,\"<>]+)\s*$")
 _NO_LENGTH = re.compile(r"\A\s*[+-]?PT?\s*\Z", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _ENCODED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _COUNT_OF_NOTHING = re.compile(r"\s*COUNT\s*=\s*(?:-\d+|[+-]?0+)\s*", re.IGNORECASE)
 _DECIMALS = re.compile(r"\.0+$")
@@ -83,6 +85,9 @@ class Property(NamedTuple):
     name: str
     parameters: str
     value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.parameters}:{self.value}"
 
 
 Properties: TypeAlias = dict[str, list[Property]]
@@ -100,10 +105,12 @@ class RepairedEvent:
     @property
     def text(self) -> str:
         """Return all of it; equal for two that say the same in the same words."""
-        lines: list[str] = []
+        own_lines: list[str] = []
         for found in self.properties.values():
-            lines += (f"{line.name}{line.parameters}:{line.value}" for line in found)
-        return "\n".join(self.raw.with_own_lines((*lines, *self.unreadable)).lines)
+            own_lines += map(str, found)
+        own_lines += self.unreadable
+        repaired_raw = self.raw.with_own_lines(own_lines)
+        return "\n".join(repaired_raw.lines)
 
 
 def repaired(raw: RawComponent) -> RepairedEvent:
@@ -119,9 +126,8 @@ def repaired(raw: RawComponent) -> RepairedEvent:
             continue
         name = match[1].upper()
         parameters, value = split_content_line(line, match.end())
-        properties.setdefault(name, []).append(
-            Property(name, parameters.strip(), value)
-        )
+        found = Property(name, parameters.strip(), value)
+        properties.setdefault(name, []).append(found)
     for repair in REPAIRS:
         repair(properties)
     return RepairedEvent(raw, properties, tuple(unreadable))
@@ -163,15 +169,18 @@ def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
             yield begun  # the break was the last sign of a value that is cut
             begun = ""
         whole = begun + line
-        if whole.endswith("=") and (
-            begun or _QUOTED_PRINTABLE.search(_parameters_of(line))
-        ):
+        if whole.endswith("=") and (begun or _may_have_soft_breaks(line)):
             begun = whole[:-1]
         else:
             begun = ""
             yield whole
     if begun:
         yield begun
+
+
+def _may_have_soft_breaks(line: str) -> bool:
+    parameters = _parameters_of(line)
+    return _QUOTED_PRINTABLE.search(parameters) is not None
 
 
 def _parameters_of(line: str) -> str:
@@ -199,9 +208,9 @@ def quoted_printable(properties: Properties) -> None:
     """Decode quoted-printable (RFC 2045), which writers of vCalendar 1.0 and some of 2.0 use for texts."""
     for found in properties.values():
         for place, line in enumerate(found):
-            if "PRINTABLE" in line.parameters.upper() and _QUOTED_PRINTABLE.search(
-                line.parameters
-            ):
+            if "PRINTABLE" not in line.parameters.upper():
+                continue
+            if _QUOTED_PRINTABLE.search(line.parameters):
                 found[place] = _decoded(line)
 
 
@@ -210,9 +219,10 @@ def _decoded(line: Property) -> Property:
     charset = _CHARSET.search(line.parameters)
     name = charset[1].strip() if charset else ""
     text = _text_of_quoted_printable(line.value, name)
-    parameters = _CHARSET.sub("", _QUOTED_PRINTABLE.sub("", line.parameters))
+    parameters = _QUOTED_PRINTABLE.sub("", line.parameters)
     return line._replace(
-        parameters=parameters, value="\\n".join(re.split(r"\r\n|\n|\r", text))
+        parameters=_CHARSET.sub("", parameters),
+        value=_LINE_END.sub(r"\\n", text),
     )
 
 
@@ -227,7 +237,8 @@ def _text_of_quoted_printable(written: str, charset: str) -> str:
 
 def _text_of_run(run: re.Match[str]) -> str:
     """Return the text of encoded bytes that follow each other, in UTF-8 or else Windows-1252."""
-    text, _ = text_of(bytes.fromhex(run[0].replace("=", "")))
+    digits = run[0].replace("=", "")
+    text, _ = text_of(bytes.fromhex(digits))
     return text
 
 
@@ -238,7 +249,8 @@ def people_with_broken_parameters(properties: Properties) -> None:
     """
     for name in _PEOPLE:
         for place, found in enumerate(properties.get(name, ())):
-            if not _are_whole(found.parameters) or ":mailto:" in found.value.lower():
+            is_behind_others = ":mailto:" in found.value.lower()
+            if is_behind_others or not _are_whole(found.parameters):
                 properties[name][place] = _with_whole_parameters(found)
 
 
@@ -259,17 +271,16 @@ def _with_whole_parameters(found: Property) -> Property:
     else:
         return found
     parts = _LOOSE_PARAMETER.findall(parameters)
-    return found._replace(
-        parameters="".join(f";{name}={_quoted(text)}" for name, text in parts),
-        value=value,
-    )
+    quoted = [f";{name}={_quoted(text)}" for name, text in parts]
+    return found._replace(parameters="".join(quoted), value=value)
 
 
 def _quoted(value: str) -> str:
     """Return the value of a parameter in quotes, without those that stand inside."""
     if re.fullmatch(_QUOTED_VALUES, value):
         return value
-    return f'"{_NO_PART_OF_A_VALUE.sub("", value).strip()}"'
+    allowed = _NO_PART_OF_A_VALUE.sub("", value)
+    return f'"{allowed.strip()}"'
 
 
 def repeated_lines(properties: Properties) -> None:
@@ -294,15 +305,16 @@ def times_of_iso_8601(properties: Properties) -> None:
     def basic(value: str) -> str:
         if _PLAIN_TIME.fullmatch(value):
             return value
-        periods = (entry.strip().upper() for entry in value.split(","))
-        return ",".join(map(_basic_period, periods))
+        entries = value.split(",")
+        return ",".join(_basic_period(entry.strip().upper()) for entry in entries)
 
     _change_values(properties, _TIMES, basic)
 
 
 def _basic_period(text: str) -> str:
     """Return a time, or the two ends of a period, in the basic form."""
-    return "/".join(map(_basic_time, text.split("/")))
+    ends = text.split("/")
+    return "/".join(map(_basic_time, ends))
 
 
 def _basic_time(text: str) -> str:
@@ -315,10 +327,10 @@ def _basic_time(text: str) -> str:
     if zone is None or zone == "Z":
         return basic + (zone or "")
     try:
-        moment = datetime.strptime(f"{basic}{zone}", "%Y%m%dT%H%M%S%z").astimezone(UTC)
+        moment = datetime.strptime(basic + zone, "%Y%m%dT%H%M%S%z")
+        return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     except (ValueError, OverflowError):
         return text
-    return f"{moment:%Y%m%dT%H%M%SZ}"
 
 
 def date_with_midnight(properties: Properties) -> None:
@@ -326,7 +338,7 @@ def date_with_midnight(properties: Properties) -> None:
     for name in _TIMES:
         for place, found in enumerate(properties.get(name, ())):
             if "T000000" in found.value and _IS_DATE.search(found.parameters):
-                value = re.sub(r"(?<=\d{8})T000000Z?(?=,|$)", "", found.value)
+                value = _MIDNIGHT.sub("", found.value)
                 properties[name][place] = found._replace(value=value)
 
 
@@ -335,22 +347,27 @@ def empty_entries(properties: Properties) -> None:
 
     An RDATE or RRULE without anything stays as it is, because something may be lost.
     """
-    names = ("EXDATE", "RDATE")
-    _change_values(
-        properties, names, lambda value: ",".join(filter(None, value.split(",")))
-    )
-    if "EXDATE" in properties:
-        properties["EXDATE"] = [found for found in properties["EXDATE"] if found.value]
+
+    def without_empty(value: str) -> str:
+        entries = filter(None, value.split(","))
+        return ",".join(entries)
+
+    _change_values(properties, ("EXDATE", "RDATE"), without_empty)
+    excluded = properties.get("EXDATE")
+    if excluded is not None:
+        properties["EXDATE"] = [found for found in excluded if found.value]
 
 
 def loose_ends_of_rules(properties: Properties) -> None:
     """Drop the semicolon at the end of a rule (Lotus Notes), and empty lists such as BYDAY (web forms)."""
 
     def tidy(value: str) -> str:
-        parts = (part.strip() for part in value.split(";"))
-        return ";".join(
-            part for part in parts if part and not _EMPTY_LIST.fullmatch(part)
-        )
+        kept: list[str] = []
+        for part in value.split(";"):
+            text = part.strip()
+            if text and not _EMPTY_LIST.fullmatch(text):
+                kept.append(text)
+        return ";".join(kept)
 
     _change_values(properties, ("RRULE", "EXRULE"), tidy)
 
@@ -359,10 +376,15 @@ def count_of_nothing(properties: Properties) -> None:
     """Drop `COUNT=-1` or `COUNT=0` beside UNTIL, by which scripts mean none; UNTIL ends the series."""
 
     def without(value: str) -> str:
-        parts = value.split(";")
-        kept = [part for part in parts if not _COUNT_OF_NOTHING.fullmatch(part)]
-        ends = any(part.strip().upper().startswith("UNTIL") for part in kept)
-        return ";".join(kept) if ends and len(kept) < len(parts) else value
+        kept: list[str] = []
+        has_until = False
+        for part in value.split(";"):
+            if _COUNT_OF_NOTHING.fullmatch(part):
+                continue
+            kept.append(part)
+            if part.strip().upper().startswith("UNTIL"):
+                has_until = True
+        return ";".join(kept) if has_until else value
 
     _change_values(properties, ("RRULE", "EXRULE"), without)
 
@@ -373,9 +395,10 @@ def zone_of_the_start(properties: Properties) -> None:
     RFC 5545 section 3.8.5.1 wants the form of DTSTART, and only in its zone such a time names a date of the
     series.
     """
-    start = next(iter(properties.get("DTSTART", ())), None)
-    if start is None:
+    starts = properties.get("DTSTART")
+    if not starts:
         return
+    start = starts[0]
     tzid = tzid_of(start.parameters)
     for name in _OF_THE_SERIES:
         for place, found in enumerate(properties.get(name, ())):
@@ -394,17 +417,21 @@ def empty_lengths(properties: Properties) -> None:
 
     `DURATION:P` alone is a length without any part, which is none.
     """
-    if "DTEND" not in properties or "DURATION" not in properties:
-        _change_values(
-            properties, ("DURATION",), lambda value: _NO_LENGTH.sub("PT0S", value)
-        )
+    ends = properties.get("DTEND")
+    lengths = properties.get("DURATION")
+    if ends is None or lengths is None:
+        _change_values(properties, ("DURATION",), _without_parts_as_zero)
         return
-    ends = [found for found in properties["DTEND"] if found.value]
-    lengths = [found for found in properties["DURATION"] if _says_length(found.value)]
-    if ends and not lengths:
+    has_end = any(found.value for found in ends)
+    has_length = any(_says_length(found.value) for found in lengths)
+    if has_end and not has_length:
         properties["DURATION"] = []
-    elif lengths and not ends:
+    elif has_length and not has_end:
         properties["DTEND"] = []
+
+
+def _without_parts_as_zero(duration: str) -> str:
+    return _NO_LENGTH.sub("PT0S", duration)
 
 
 def _says_length(duration: str) -> bool:
@@ -413,23 +440,29 @@ def _says_length(duration: str) -> bool:
 
 def letter_case(properties: Properties) -> None:
     """Write words such as ` Cancelled` and `DURATION:pt1h` of scripts in upper case without blanks."""
-    _change_values(properties, _WORDS, lambda value: value.strip().upper())
+
+    def upper(value: str) -> str:
+        return value.strip().upper()
+
+    _change_values(properties, _WORDS, upper)
 
 
 def american_cancel(properties: Properties) -> None:
     """Write `STATUS:CANCELED` of scripts and ticket systems with two L."""
-    _change_values(
-        properties,
-        ("STATUS",),
-        lambda value: "CANCELLED" if value == "CANCELED" else value,
-    )
+
+    def with_two_l(value: str) -> str:
+        return "CANCELLED" if value == "CANCELED" else value
+
+    _change_values(properties, ("STATUS",), with_two_l)
 
 
 def decimal_sequence(properties: Properties) -> None:
     """Drop the decimals of `SEQUENCE:1.0`, which spreadsheets and JavaScript write."""
-    _change_values(
-        properties, ("SEQUENCE",), lambda value: _DECIMALS.sub("", value.strip())
-    )
+
+    def without_decimals(value: str) -> str:
+        return _DECIMALS.sub("", value.strip())
+
+    _change_values(properties, ("SEQUENCE",), without_decimals)
 
 
 def _change_values(
