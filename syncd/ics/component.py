@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from itertools import chain
 
 from syncd.core.occurrence import (
@@ -29,6 +29,7 @@ from syncd.ics.quirks import repaired
 from syncd.ics.rule import BrokenRule, Rule
 from syncd.ics.times import (
     FIRST_YEAR,
+    ListedDate,
     Start,
     check_years,
     excluded_dates,
@@ -64,7 +65,7 @@ class Component:
     this_and_future: bool
     rules: tuple[Rule, ...]
     excluded_rules: tuple[Rule, ...]
-    dates: tuple[tuple[Start, Duration | None], ...]
+    dates: tuple[ListedDate, ...]
     excluded: tuple[Start, ...]
     says_cancelled: bool
     event: Properties
@@ -73,6 +74,11 @@ class Component:
     def text(self) -> str:
         """Return all that it says; equal for two that say the same in the same words."""
         return self.event.text
+
+    @property
+    def zone(self) -> tzinfo:
+        """Return the rules of the zone of its start."""
+        return self.zones.zone(self.start.tzid)
 
     @property
     def recurs(self) -> bool:
@@ -140,9 +146,10 @@ class Component:
         check_years(instant)
         if duration is None or not duration.rough:
             return Moment(instant)
-        nominal = self.zones.instant(start.wall + duration.days * ONE_DAY, start.tzid)
-        check_years(nominal + duration.exact)
-        return Timespan(instant, nominal + duration.exact)
+        nominal_end = start.wall + duration.days * ONE_DAY
+        end = self.zones.instant(nominal_end, start.tzid) + duration.exact
+        check_years(end)
+        return Timespan(instant, end)
 
     def recurrence_id_at(self, start: Start) -> str:
         """Return the canonical recurrence id of an original start of this component's series."""
@@ -169,7 +176,8 @@ def _component(event: Properties, context: ParsedContext) -> Component:
     start = written_start or _start_of_cancel(recurrence_id, context)
     excluded = tuple(excluded_dates(event))
     dates = tuple(recurrence_dates(event, zones))
-    _check_times(start, recurrence_id, excluded, [entry for entry, _ in dates], zones)
+    added = [entry for entry, _ in dates]
+    _check_times(start, recurrence_id, excluded, added, zones)
     return Component(
         uid=event.raw.uid,
         line=event.raw.line,
@@ -198,7 +206,10 @@ def _start_of_cancel(recurrence_id: Start | None, context: ParsedContext) -> Sta
     """
     if context.method != "CANCEL":
         raise BrokenComponent(Reason.BROKEN_PROPERTY, "the event has no DTSTART")
-    return recurrence_id or Start(midnight(date(FIRST_YEAR, 1, 1)), is_date=True)
+    if recurrence_id is not None:
+        return recurrence_id
+    long_ago = date(FIRST_YEAR, 1, 1)
+    return Start(midnight(long_ago), is_date=True)
 
 
 def _check_times(
@@ -222,14 +233,18 @@ def _check_times(
 def _is_this_and_future(event: Properties) -> bool:
     """Tell whether RECURRENCE-ID has RANGE=THISANDFUTURE (RFC 5545 section 3.2.13)."""
     values = event.values("RECURRENCE-ID")
-    return bool(values) and "THISANDFUTURE" in parameter_of(values[0], "RANGE").upper()
+    if not values:
+        return False
+    return "THISANDFUTURE" in parameter_of(values[0], "RANGE").upper()
 
 
 def _rules(event: Properties, name: str, start: Start) -> tuple[Rule, ...]:
     try:
-        rules = tuple(Rule.parse(line.value) for line in event.written(name))
-        return tuple(rule.of_whole_days() for rule in rules) if start.is_date else rules
+        rules = [Rule.parse(line.value) for line in event.written(name)]
+        if start.is_date:
+            rules = [rule.of_whole_days() for rule in rules]
     except BrokenRule as error:
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY, f"{name} cannot be read: {error}"
         ) from None
+    return tuple(rules)

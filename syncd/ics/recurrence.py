@@ -20,16 +20,19 @@ from syncd.core.occurrence import Days, Moment, Timespan, When, Window
 from syncd.core.reasons import Reason
 from syncd.ics.component import Component
 from syncd.ics.content import BrokenComponent
-from syncd.ics.duration import Duration
 from syncd.ics.rule import Rule, Until
 from syncd.ics.rule_dates import Recurrence
-from syncd.ics.times import Start
+from syncd.ics.times import ListedDate, Start
 from syncd.ics.zones import ONE_DAY, midnight, wall_clock
 
 _LOOK_AHEAD_DATES = 1_000
 """Dates that are looked at for the next one; of a series with more of them the first is near."""
 
-_LOOK_AHEAD = (timedelta(days=8), timedelta(days=40), timedelta(days=400))
+_LOOK_AHEAD = (
+    timedelta(days=8),
+    timedelta(days=40),
+    timedelta(days=400),
+)
 """How far a next date is looked for: one of a week, of a month, of a year, or not at all."""
 
 _LARGEST_COUNT = 1_000_000  # up to which the dates of a count are told apart in gaps; bounds the work
@@ -155,8 +158,7 @@ def original_start(override: Component, master: Component | None) -> str:
         return override.recurrence_id_at(original)
     if original.is_date:
         # Some writers give a date for a timed series; it then means the occurrence of that day.
-        day = original.wall.date()
-        wall = datetime.combine(day, master.start.wall.time())
+        wall = _at_time_of_start(original.wall.date(), master)
     else:
         wall = midnight(_day_of(original, master))
     return master.recurrence_id_at(master.start.at(wall))
@@ -246,7 +248,9 @@ class _Excluded:
 
     def holds(self, original: Start, recurrence_id: str) -> bool:
         """Tell whether a date of the series is excluded."""
-        if recurrence_id in self._instants or original.wall.date() in self._days:
+        if recurrence_id in self._instants:
+            return True
+        if original.wall.date() in self._days:
             return True
         return any(rule.holds(original.wall) for rule in self._rules)
 
@@ -297,7 +301,7 @@ def _utc_wall(moment: datetime) -> datetime:
 
 def _original_starts(
     master: Component, low: datetime, high: datetime
-) -> Iterator[tuple[Start, Duration | None]]:
+) -> Iterator[ListedDate]:
     """Yield DTSTART, RRULE and RDATE within the bounds; a date may come several times."""
     start = master.start
     if low <= start.wall < high and not _ended_before_start(master):
@@ -323,13 +327,15 @@ def _ended_before_start(master: Component) -> bool:
 
 def _wall_of_date(entry: Start, master: Component) -> datetime:
     """Return a date of RDATE on the wall clock of its series; a day alone has the time of DTSTART."""
-    start = master.start
     if entry.is_date:
-        return datetime.combine(entry.wall.date(), start.wall.time())
-    if start.is_date:
-        return datetime.combine(_day_of(entry, master), start.wall.time())
-    zone = master.zones.zone(start.tzid)
-    return wall_clock(entry.instant(master.zones), zone)
+        return _at_time_of_start(entry.wall.date(), master)
+    if master.start.is_date:
+        return midnight(_day_of(entry, master))
+    return wall_clock(entry.instant(master.zones), master.zone)
+
+
+def _at_time_of_start(day: date, master: Component) -> datetime:
+    return datetime.combine(day, master.start.wall.time())
 
 
 def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
@@ -344,13 +350,13 @@ def _laid_out(rule: Rule, master: Component, high: datetime) -> Recurrence:
     if master.start.is_date or not rule.several_a_day:
         return found
     # COUNT counts dates, and two times of the wall clock are one where one of them lies in a gap.
-    zone = master.zones.zone(master.start.tzid)
     known = 0
-    doubled = _doubled(found, first, zone)
+    doubled = _doubled(found, first, master.zone)
     while doubled > known:
         known = doubled
-        found = Recurrence(replace(rule, count=rule.count + known), first, end)
-        doubled = _doubled(found, first, zone)
+        longer = replace(rule, count=rule.count + known)
+        found = Recurrence(longer, first, end)
+        doubled = _doubled(found, first, master.zone)
     return found
 
 
@@ -409,8 +415,7 @@ def _last_wall(until: Until, master: Component) -> datetime:
         meant = Start(until.wall, "UTC" if until.is_utc else None)
         return _end_of(_day_of(meant, master))
     if until.is_utc:
-        zone = master.zones.zone(master.start.tzid)
-        return wall_clock(until.wall.replace(tzinfo=UTC), zone)
+        return wall_clock(until.wall.replace(tzinfo=UTC), master.zone)
     return until.wall
 
 

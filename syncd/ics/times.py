@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeAlias
 
 from syncd.core.reasons import Reason
 from syncd.ics.content import BrokenComponent, tzid_of
@@ -67,6 +67,10 @@ class Start:
         return zones.instant(self.wall, self.tzid)
 
 
+ListedDate: TypeAlias = tuple[Start, Duration | None]
+"""A date that a series names one by one, and its length where it has one of its own."""
+
+
 def _start(value: object, name: str, parameters: str) -> Start:
     """Return a date or time that was read without its zone, which stands in the raw `parameters`.
 
@@ -108,9 +112,7 @@ def excluded_dates(event: Properties) -> Iterator[Start]:
         yield _start(moment, "EXDATE", parameters)
 
 
-def recurrence_dates(
-    event: Properties, zones: Zones
-) -> Iterator[tuple[Start, Duration | None]]:
+def recurrence_dates(event: Properties, zones: Zones) -> Iterator[ListedDate]:
     """Yield the dates of RDATE (RFC 5545 section 3.8.5.2), a period with its length.
 
     Raises `BrokenComponent` or `UnknownZone`.
