@@ -75,7 +75,9 @@ class CpuAllowance:
     @property
     def is_spent(self) -> bool:
         """Tell whether nothing more is to be begun."""
-        if self._left_s <= 0 or (self._parent is not None and self._parent.is_spent):
+        if self._left_s <= 0:
+            return True
+        if self._parent is not None and self._parent.is_spent:
             return True
         return self._begun and self._others_wait()
 
@@ -100,9 +102,8 @@ class _Batch:
 
     def instructions(self, uids: Sequence[str]) -> Instructions:
         """Return what a worker has to know before it gets any of these UIDs."""
-        return Instructions(
-            self.parser.for_work(self.work[uid] for uid in uids), self.window
-        )
+        events = (self.work[uid] for uid in uids)
+        return Instructions(self.parser.for_work(events), self.window)
 
     def shares(self, uids: Sequence[str]) -> Iterator[Share]:
         """Yield these UIDs with their VEVENTs, some at a time."""
@@ -146,9 +147,11 @@ class ParserPool:
         `under_way` is told which UID is begun, where that is known, and None when it is done.
         """
         batch = _Batch(work, parser, window, alive, under_way)
-        plain = [uid for uid, raw_events in work.items() if parser.is_plain(raw_events)]
-        known = frozenset(plain)
-        costly = [uid for uid in work if uid not in known]
+        plain: list[str] = []
+        costly: list[str] = []
+        for uid, raw_events in work.items():
+            group = plain if parser.is_plain(raw_events) else costly
+            group.append(uid)
         seconds = SOURCE_CPU_S if allowance else math.inf
         for_plain = CpuAllowance(seconds)
         if plain and len(work) >= PARALLEL_FROM and self._most > 1:
@@ -156,9 +159,8 @@ class ParserPool:
         else:
             yield from _parse_here(batch, plain, for_plain)
         if costly:
-            yield from self._parse_one_by_one(
-                batch, costly, allowance or CpuAllowance(math.inf)
-            )
+            for_costly = allowance or CpuAllowance(math.inf)
+            yield from self._parse_one_by_one(batch, costly, for_costly)
 
     def __enter__(self) -> ParserPool:
         return self
@@ -185,7 +187,8 @@ class ParserPool:
         left = list(reversed(uids))
         try:
             while left and not allowance.is_spent:
-                uid, attempts = left[-1], attempts + 1
+                uid = left[-1]
+                attempts += 1
                 raw_events = batch.work[uid]
                 batch.alive()
                 batch.under_way(uid, raw_events)
@@ -247,7 +250,8 @@ class ParserPool:
                 batch.alive()
                 for key, _ in busy.select(LOOK_S):
                     worker = key.data
-                    share, answer = worker.share, worker.answer()
+                    share = worker.share
+                    answer = worker.answer()
                     # Before anything is made of the answer, so that the worker does not wait for that.
                     may_go_on = answer is not None and not allowance.is_spent
                     more = next(shares, None) if may_go_on else None
@@ -279,7 +283,9 @@ def _answered(
     batch: _Batch, share: Share, answer: bytes | None, allowance: CpuAllowance
 ) -> Iterator[ParsedSeries]:
     """Yield what a worker said of a share of plain UIDs; without an answer they are parsed right here."""
-    answers: list[ParsedSeries] = pickle.loads(answer) if answer is not None else []  # noqa: S301  # our own worker's
+    answers: list[ParsedSeries] = []
+    if answer is not None:
+        answers = pickle.loads(answer)  # noqa: S301  # our own worker's
     for place, (uid, _) in enumerate(share):
         batch.alive()
         one = answers[place] if answers else batch.parse(uid)

@@ -43,10 +43,10 @@ _PLAIN_ONSET = re.compile(
 
 def is_plain(raw_events: Sequence[RawEvent]) -> bool:
     """Tell whether the VEVENTs of one UID are certain to cost little, apart from what stands around them."""
-    if (
-        len(raw_events) > _MOST_EVENTS
-        or sum(len(raw_event.text) for raw_event in raw_events) > PLAIN_BYTES
-    ):
+    if len(raw_events) > _MOST_EVENTS:
+        return False
+    size = sum(len(raw_event.text) for raw_event in raw_events)
+    if size > PLAIN_BYTES:
         return False
     return all(_is_plain_event(raw_event.text) for raw_event in raw_events)
 
@@ -55,10 +55,13 @@ def _is_plain_event(text: bytes) -> bool:
     if _ODD.search(text) or _COSTLY.search(text):
         return False
     rules = _RULE.findall(text)
-    if len(rules) > 1 or not all(map(_PLAIN_RULE.fullmatch, rules)):
+    if len(rules) > 1:
         return False
-    if any(b"COUNT=" in rule for rule in rules) and not _RECENT.search(text):
-        return False  # all its dates have to be counted from the first one on
+    for rule in rules:
+        if not _PLAIN_RULE.fullmatch(rule):
+            return False
+        if b"COUNT=" in rule and not _RECENT.search(text):
+            return False  # all its dates have to be counted from the first one on
     return all(map(_PLAIN_ZONE.match, _DATED.findall(text)))
 
 
@@ -67,4 +70,6 @@ def is_plain_context(text: bytes) -> bool:
     if len(text) > PLAIN_CONTEXT_BYTES or _ODD.search(text):
         return False
     rules = _RULE.findall(text)
-    return len(rules) <= _MOST_ONSETS and all(map(_PLAIN_ONSET.fullmatch, rules))
+    if len(rules) > _MOST_ONSETS:
+        return False
+    return all(map(_PLAIN_ONSET.fullmatch, rules))

@@ -93,7 +93,13 @@ def _defective(
 ) -> ParsedSeries:
     """Return a UID as quarantined, told at the first of its VEVENTs."""
     first = min(raw_events, key=lambda raw_event: raw_event.line)
-    defect = Defect(uid, first.line, reason, detail, parser.document_of(first))
+    defect = Defect(
+        uid=uid,
+        line=first.line,
+        reason=reason,
+        detail=detail,
+        document=parser.document_of(first),
+    )
     presence = Presence.QUARANTINED if uid else None
     return ParsedSeries(uid, presence=presence, defects=(defect,))
 
@@ -143,7 +149,8 @@ class Worker:
         """Send it a share, which it answers; return whether there was one."""
         if share is None:
             return False
-        self.share, self.is_free = share, False
+        self.share = share
+        self.is_free = False
         self._send(share)
         return True
 
@@ -217,7 +224,8 @@ def _is_readable(pipe: IO[bytes], seconds: float) -> bool:
 def run() -> None:
     """Answer shares until the process that started this one is gone, or has had nothing for it for long."""
     # Without a buffer, where what was read ahead would not be seen by the poll.
-    requests, answers = open(0, "rb", buffering=0), sys.stdout.buffer  # noqa: SIM115  # to the end
+    requests = open(0, "rb", buffering=0)  # noqa: SIM115  # to the end
+    answers = sys.stdout.buffer
     # Where that is forbidden, the service's own limit holds.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (UID_MEMORY, UID_MEMORY))
