@@ -72,7 +72,8 @@ def recognise(
     marks = _OurMarks.among(reservations, instance, now)
     if not marks.of:
         return Recognised((), (), (), {})
-    return _Recognition(marks, _cases(meetings, bookings), instance).run()
+    cases = _cases(meetings, bookings)
+    return _Recognition(marks, cases, instance).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,14 @@ class _Recognition:
         self._every_mark = frozenset(marks.of.values())
         self._live_by_mark: defaultdict[str, list[Reservation]] = defaultdict(list)
         for reservation in marks.live:
-            self._live_by_mark[marks.of[reservation.reservation_id]].append(reservation)
+            mark = marks.of[reservation.reservation_id]
+            self._live_by_mark[mark].append(reservation)
         self._carried: dict[str, OccurrenceKey] = {}  # marks of records
         self._held: set[str | None] = set()  # ids of reservations that a record holds
         for key, case in cases.items():
-            self._carried |= {
-                record.mark: key for record in case.records if record.mark
-            }
+            for record in case.records:
+                if record.mark:
+                    self._carried[record.mark] = key
             self._held |= case.held
         # Where records carry all marks, nobody needs all marks that a key may have.
         self._explained = self._every_mark <= self._carried.keys()
@@ -151,7 +153,8 @@ class _Recognition:
         for key, case in self._cases.items():
             self._look_into(key, case)
         found = self._found
-        strays = sorted((*found.strays, *self._unclaimed()), key=Reservation.age_key)
+        found.strays += self._unclaimed()
+        strays = sorted(found.strays, key=Reservation.age_key)
         return Recognised(
             tuple(found.adopted),
             tuple(found.duplicates),
@@ -162,30 +165,32 @@ class _Recognition:
     def _look_into(self, key: OccurrenceKey, case: _Case) -> None:
         """Find out what the reservations with marks of one occurrence are."""
         marks = self._generations_by_mark(key, case)
-        seen = [
-            generation for mark, generation in marks.items() if mark in self._every_mark
-        ]
+        seen = [mark for mark in marks if mark in self._every_mark]
         if not seen:
             return
-        self._found.generations[key] = max(seen)
-        # The mark of a booking that followed its meeting to another key means that meeting.
-        own = {
-            mark: g for mark, g in marks.items() if self._carried.get(mark, key) == key
-        }
+        self._found.generations[key] = max(marks[mark] for mark in seen)
+        own: dict[str, int] = {}
+        for mark, generation in marks.items():
+            # The mark of a booking that followed its meeting to another key means that meeting.
+            meant = self._carried.get(mark, key)
+            if meant == key:
+                own[mark] = generation
         self._claimed.update(own)
         if not case.is_unanswered:
-            case.judge(self._free_for(case, own), own, self._marks.of, self._found)
+            free = self._free_for(case, own)
+            case.judge(free, own, self._marks.of, self._found)
 
     def _generations_by_mark(self, key: OccurrenceKey, case: _Case) -> dict[str, int]:
         """Return the marks that an occurrence may have, each with the generation that it stands for."""
         marks: dict[str, int] = {}
         if not self._explained:
-            marks = {
-                str(Mark.of(self._instance, key, g)): g for g in range(GENERATIONS)
-            }
-        return marks | {
-            record.mark: record.generation for record in case.records if record.mark
-        }
+            for generation in range(GENERATIONS):
+                mark = Mark.of(self._instance, key, generation)
+                marks[str(mark)] = generation
+        for record in case.records:
+            if record.mark:
+                marks[record.mark] = record.generation
+        return marks
 
     def _free_for(self, case: _Case, marks: Iterable[str]) -> list[Reservation]:
         """Return the live reservations with these marks that no record of another occurrence holds."""
@@ -199,11 +204,9 @@ class _Recognition:
     def _unclaimed(self) -> Iterator[Reservation]:
         """Yield the live reservations whose mark means no occurrence, and that no record holds."""
         for reservation in self._marks.live:
-            mark = self._marks.of[reservation.reservation_id]
-            if (
-                mark not in self._claimed
-                and reservation.reservation_id not in self._held
-            ):
+            reservation_id = reservation.reservation_id
+            mark = self._marks.of[reservation_id]
+            if mark not in self._claimed and reservation_id not in self._held:
                 yield reservation
 
 
@@ -231,7 +234,9 @@ class _Case:
 
     @property
     def _specs(self) -> list[ReservationSpec]:
-        return [m.spec for m in self.meetings] or [b.spec for b in self.records]
+        if self.meetings:
+            return [meeting.spec for meeting in self.meetings]
+        return [record.spec for record in self.records]
 
     def judge(
         self,
@@ -278,28 +283,27 @@ class _Case:
         creators |= {record.spec.creator for record in self.records}
         candidates: list[Reservation] = []
         for reservation in there:
-            if reservation.reservation_id in held or any(
-                map(reservation.is_by, creators)
-            ):
+            is_held = reservation.reservation_id in held
+            if is_held or any(map(reservation.is_by, creators)):
                 candidates.append(reservation)
             else:
                 found.strays.append(reservation)
 
-        def rank(reservation: Reservation) -> tuple[bool, bool, tuple[int, str]]:
-            in_place = any(map(reservation.is_in_place_of, wanted))
-            return (
-                reservation.reservation_id not in held,
-                not in_place,
-                reservation.age_key(),
-            )
+        def rank(reservation: Reservation) -> tuple[object, ...]:
+            is_held = reservation.reservation_id in held
+            is_in_place = any(map(reservation.is_in_place_of, wanted))
+            return (not is_held, not is_in_place, reservation.age_key())
 
         return sorted(candidates, key=rank)
 
     def _is_held(self, reservation: Reservation, mark: str) -> bool:
         """Tell whether a record holds another reservation, which is not listed, in the place of this one."""
-        return any(
-            b.mark == mark or b.room_id == reservation.room_id for b in self.holding
-        )
+        for record in self.holding:
+            if record.mark == mark:
+                return True
+            if record.room_id == reservation.room_id:
+                return True
+        return False
 
     def _adopted(
         self,
@@ -309,18 +313,19 @@ class _Case:
     ) -> Iterator[Booking]:
         """Yield bookings for reservations that no record holds, in place of records that wait for them."""
         free = [b for b in self.records if b.state not in HOLDING_STATES]
-        taken = {b.room_id for b in self.holding}
-        carrying = {b.mark for b in free}
+        taken = {record.room_id for record in self.holding}
+        carried = {record.mark for record in free}
+
+        def is_carried_by_none(reservation: Reservation) -> bool:
+            return mark_of[reservation.reservation_id] not in carried
+
         # First those whose mark a record has: a mark stands in one record.
-        for reservation in sorted(
-            new, key=lambda r: mark_of[r.reservation_id] not in carrying
-        ):
+        for reservation in sorted(new, key=is_carried_by_none):
             mark = mark_of[reservation.reservation_id]
+            room_id = reservation.room_id
             record = next((b for b in free if b.mark == mark), None)
             if record is None:
-                record = next(
-                    (b for b in free if b.room_id == reservation.room_id), None
-                )
+                record = next((b for b in free if b.room_id == room_id), None)
             if record is not None:
                 free.remove(record)
             elif self.meetings and not self._has_record(reservation, taken):
@@ -333,22 +338,26 @@ class _Case:
     def _has_record(
         self, reservation: Reservation, taken: Collection[str | None]
     ) -> bool:
-        rooms = {b.room_id for b in self.records} | set(taken)
-        return "room_id" not in reservation.unsaid and reservation.room_id in rooms
+        """Tell whether the room of a reservation has a record, or was given one by now."""
+        if "room_id" in reservation.unsaid:
+            return False
+        if reservation.room_id in taken:
+            return True
+        return any(record.room_id == reservation.room_id for record in self.records)
 
     def _new_record(
         self, reservation: Reservation, taken: Collection[str | None]
     ) -> Booking:
         """Return a record of a meeting without one: of the reservation's room, or the first that is left."""
-        left = [
-            m for m in self.meetings if m.spec.room_id not in taken
-        ] or self.meetings
-        meeting = next(
-            (m for m in left if m.spec.room_id == reservation.room_id), left[0]
-        )
-        unknown = "room_id" in reservation.unsaid
+        room_id = reservation.room_id
+        left = [m for m in self.meetings if m.spec.room_id not in taken]
+        if not left:
+            left = self.meetings
+        meeting = next((m for m in left if m.spec.room_id == room_id), left[0])
         record = Booking.of(meeting)
-        return record if unknown else replace(record, room_id=reservation.room_id)
+        if "room_id" in reservation.unsaid:
+            return record
+        return replace(record, room_id=room_id)
 
 
 def _booking_of(
@@ -367,20 +376,23 @@ def made_by(
     One with its mark that another creator made is somebody's copy.
     `known_ids` belong to other bookings already, so they are never claimed twice.
     """
-    pending, attempted = booking.pending, booking.attempted_at
+    pending = booking.pending
+    attempted = booking.attempted_at
     assert pending is not None  # a booking in doubt has it
     assert attempted is not None  # a booking in doubt has it
-    free = [
-        r
-        for r in reservations
-        if r.reservation_id not in known_ids and r.is_by(pending.creator)
-    ]
+    unknown = [r for r in reservations if r.reservation_id not in known_ids]
+    free = [r for r in unknown if r.is_by(pending.creator)]
     found: list[Reservation] = []
     if booking.mark is not None:
         found = [r for r in free if str(r.mark) == booking.mark]
     if not found:
         found = [r for r in free if _looks_made(r, pending, attempted)]
-    return sorted(found, key=lambda r: (not r.is_in_place_of(pending), r.age_key()))
+
+    def rank(reservation: Reservation) -> tuple[object, ...]:
+        is_in_place = reservation.is_in_place_of(pending)
+        return (not is_in_place, reservation.age_key())
+
+    return sorted(found, key=rank)
 
 
 def _looks_made(
@@ -389,11 +401,10 @@ def _looks_made(
     """Tell whether a reservation without a mark looks as if a request of that time had made it."""
     if reservation.mark is not None or not reservation.is_in_place_of(pending):
         return False
-    is_new = (
-        reservation.created_at is None
-        or reservation.created_at >= attempted - CLOCK_SKEW
-    )
-    return is_new and same_text(reservation.topic, pending.topic)
+    created = reservation.created_at
+    if created is not None and created < attempted - CLOCK_SKEW:
+        return False
+    return same_text(reservation.topic, pending.topic)
 
 
 def adopted_from(
@@ -408,9 +419,8 @@ def adopted_from(
     asked = booking.pending or booking.spec
     there = reservation.onto(asked)
     approval = reservation.status is ReservationStatus.AWAITING_APPROVAL
-    found = replace(booking, pending=there or asked).booked(
-        reservation.reservation_id, approval=approval
-    )
+    confirmed = replace(booking, pending=there or asked)
+    found = confirmed.booked(reservation.reservation_id, approval=approval)
     if there is None:
         found = found.unclear(reservation.oddity)
     if keep_room or found.spec.room_id != asked.room_id:
@@ -422,9 +432,11 @@ def search_window(
     bookings: Iterable[Booking], margin: timedelta
 ) -> tuple[datetime, datetime]:
     """Return a window in which all these bookings would be listed, whatever the API's window means."""
-    specs: list[ReservationSpec] = []
+    starts: list[datetime] = []
+    ends: list[datetime] = []
     for booking in bookings:
-        specs += [
-            spec for spec in (booking.pending, booking.content) if spec is not None
-        ]
-    return min(s.start for s in specs) - margin, max(s.end for s in specs) + margin
+        for spec in (booking.pending, booking.content):
+            if spec is not None:
+                starts.append(spec.start)
+                ends.append(spec.end)
+    return min(starts) - margin, max(ends) + margin
