@@ -6,6 +6,7 @@ decision waits.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -111,18 +112,18 @@ class Decisions:
             return self._drop_in_doubt(now, detail)
         if retry:
             self._retry_refused(now, detail)
-        elif now.state in {BookingState.WAITING, *HOLDING_STATES} and not _is_made(
-            booking, now
-        ):
-            self._drop(
-                replace(now, pending=booking.pending, origin=booking.origin), detail
-            )
+            return True
+        can_be_given_up = now.state in {BookingState.WAITING, *HOLDING_STATES}
+        if can_be_given_up and not _is_made(booking, now):
+            asked_for = replace(now, pending=booking.pending, origin=booking.origin)
+            self._drop(asked_for, detail)
         return True
 
     def _retry_in_doubt(self, booking: Booking, found: Listing, detail: str) -> bool:
         if booking.state is BookingState.CANCELLING:
             # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
-            self._records.record(replace(booking, attempts=0), "resolve: retry", detail)
+            anew = replace(booking, attempts=0)
+            self._records.record(anew, "resolve: retry", detail)
             return True
         if self._may_arrive(booking):
             return False
@@ -139,7 +140,8 @@ class Decisions:
 
     def _may_arrive(self, booking: Booking) -> bool:
         """Tell whether the request in doubt may still arrive."""
-        return self._api.time().earliest < self._settler.settled_at(booking)
+        present = self._api.time()
+        return present.earliest < self._settler.settled_at(booking)
 
     # Settled by now, or refused
 
@@ -166,12 +168,14 @@ class Decisions:
         self, booking: Booking, decision: Decision, found: Listing, detail: str
     ) -> bool:
         """Look first, since it may be there again; else it is booked again, or was ended for good."""
-        if any(r.live and r.reservation_id == booking.reservation_id for r in found):
+        live = {there.reservation_id for there in found if there.live}
+        if booking.reservation_id in live:
             self._records.record(booking.settled(), "there again", detail)
             return True
         if decision.verdict is Verdict.RETRY:
             return self._book_again(booking, found, detail)
-        self._drop(booking.with_state(BookingState.RELEASED), detail)
+        released = booking.with_state(BookingState.RELEASED)
+        self._drop(released, detail)
         return True
 
     def _book_again(self, booking: Booking, found: Listing, detail: str) -> bool:
@@ -179,20 +183,12 @@ class Decisions:
 
         Return False when the API's list does not tell whether it has, so that the decision waits.
         """
-        known = self._bookings.recorded({r.reservation_id for r in found})
-        asked = replace(
-            booking,
-            pending=booking.pending or booking.content,
-            attempted_at=booking.attempted_at or _EPOCH,
-        )
-        own = [r for r in found if r.reservation_id == booking.reservation_id]
-        by_mark = made_by(asked, found, known)
-        by_content = made_by(replace(asked, mark=None), found, known)
-        live = [r for r in (*own, *by_mark, *by_content) if r.live]
-        if live:
-            self._records.adopt(
-                adopted_from(booking, live[0]), f"{detail}; found by looking"
-            )
+        ids = {there.reservation_id for there in found}
+        known = self._bookings.recorded(ids)
+        live = _live_one_of(booking, found, known)
+        if live is not None:
+            adopted = adopted_from(booking, live)
+            self._records.adopt(adopted, f"{detail}; found by looking")
         elif not found.lacks(booking.mark, booking.spec.creator, known):
             return False
         elif booking.reservation_id is None:
@@ -213,16 +209,16 @@ class Decisions:
         there = self._api.get(reservation_id)
         why_not = self._why_not_adopted(booking, there, reservation_id)
         if why_not or there is None:
-            told = replace(
-                booking, detail=f"Not adopted: {reservation_id} {why_not}; {RESOLVE}."
-            )
-            self._records.record(told, "resolve: adopt", told.detail)
+            sentence = f"Not adopted: {reservation_id} {why_not}; {RESOLVE}."
+            told = replace(booking, detail=sentence)
+            self._records.record(told, "resolve: adopt", sentence)
             log.warning("not adopted", reservation_id=reservation_id)
             return True
         is_the_lost_one = there.mark is not None and str(there.mark) == booking.mark
         if booking.in_doubt and self._may_arrive(booking) and not is_the_lost_one:
             return False  # it would come beside this one, or change it
-        self._records.adopt(adopted_from(booking, there), detail)
+        adopted = adopted_from(booking, there)
+        self._records.adopt(adopted, detail)
         return True
 
     def _why_not_adopted(
@@ -234,20 +230,25 @@ class Decisions:
         holders = self._bookings.holders([reservation_id]).values()
         if any(holder.row != booking.row for holder in holders):
             return "belongs to another booking"
-        return f"makes no sense ({there.oddity})" if there.oddity else ""
+        if there.oddity:
+            return f"makes no sense ({there.oddity})"
+        return ""
 
     def _drop(self, booking: Booking, detail: str) -> None:
         """Give up what was asked for: the booking stays as the API last confirmed it."""
-        state, content = booking.state, None
-        if state in UNANSWERED_STATES or state is BookingState.WAITING:
-            state = (
-                BookingState.BOOKED if booking.reservation_id else BookingState.REFUSED
-            )
+        state = booking.state
+        is_open = state in UNANSWERED_STATES or state is BookingState.WAITING
+        if is_open and booking.reservation_id:
+            state = BookingState.BOOKED
+        elif is_open:
+            state = BookingState.REFUSED
+        content = None
         if booking.reservation_id:
             content = booking.content or booking.pending
         was_cancel = booking.state is BookingState.CANCELLING
+        given_up = booking.with_state(state, Reason.DROPPED, f"Given up, {detail}.")
         dropped = replace(
-            booking.with_state(state, Reason.DROPPED, f"Given up, {detail}."),
+            given_up,
             content=content,
             pending=None if was_cancel else booking.pending,
             evidence=None,
@@ -261,13 +262,12 @@ class Decisions:
 
 def _is_looked_for(booking: Booking, decision: Decision) -> bool:
     """Tell whether a decision needs to know what the API has in the time of a booking."""
+    if decision.verdict is Verdict.ADOPT:
+        return False  # the person names it
     if booking.is_vanished:
-        return decision.verdict is not Verdict.ADOPT
-    if decision.verdict is Verdict.ADOPT or booking.state in {
-        BookingState.CANCELLING,
-        *HOLDING_STATES,
-    }:
-        return False
+        return True
+    if booking.state in {BookingState.CANCELLING, *HOLDING_STATES}:
+        return False  # it is asked for by its id
     if booking.in_doubt:
         return booking.reservation_id is None
     return decision.verdict is Verdict.RETRY
@@ -275,4 +275,28 @@ def _is_looked_for(booking: Booking, decision: Decision) -> bool:
 
 def _is_made(before: Booking, now: Booking) -> bool:
     """Tell whether what was pending is what the reservation holds now."""
-    return now.content is not None and now.content == before.pending
+    if now.content is None:
+        return False
+    return now.content == before.pending
+
+
+def _live_one_of(
+    booking: Booking, found: Listing, known: Collection[str]
+) -> Reservation | None:
+    """Return the live reservation of a booking: its own, or one that a request for it made.
+
+    `known` are the ids that appear in any booking.
+    """
+    asked = replace(
+        booking,
+        pending=booking.pending or booking.content,
+        attempted_at=booking.attempted_at or _EPOCH,
+    )
+    without_mark = replace(asked, mark=None)
+    own = [there for there in found if there.reservation_id == booking.reservation_id]
+    by_mark = made_by(asked, found, known)
+    by_content = made_by(without_mark, found, known)
+    for there in (*own, *by_mark, *by_content):
+        if there.live:
+            return there
+    return None

@@ -44,9 +44,8 @@ class Dispatcher:
         self._tasks: TaskGroup[Write | None] = TaskGroup()
         self._attempts = 0
         self._lost_in_a_row = 0
-        self._lost_until = (
-            0  # the last attempt that was begun when an answer was known to be lost
-        )
+        # The last attempt that was begun when an answer was known to be lost.
+        self._lost_until = 0
 
     def __enter__(self) -> Self:
         self._tasks.__enter__()
@@ -64,8 +63,12 @@ class Dispatcher:
         # What was answered is recorded before more is asked.
         while self._tasks.resume_next(0):
             pass
-        while (pause_s := self._wait_s(change, alone=alone)) > 0 and not self._ending():
-            self._tasks.resume_next(min(pause_s, _LONGEST_PAUSE_S))
+        while True:
+            pause_s = self._wait_s(change, alone=alone)
+            if pause_s <= 0 or self._ending():
+                return
+            pause_s = min(pause_s, _LONGEST_PAUSE_S)
+            self._tasks.resume_next(pause_s)
 
     def start(self, task: Task[None], change: Write | None = None) -> None:
         """Start the task of a change, or one that conflicts with none; raise what it raises."""
@@ -109,9 +112,9 @@ class Dispatcher:
         """Return the seconds until a change may begin; infinity if that depends on what is under way."""
         if self._tasks and (alone or self._lost_in_a_row):
             return math.inf
-        underway = [other for other in self._tasks.subjects if other is not None]
-        if any(_conflict(change, other) for other in underway):
-            return math.inf
+        for other in self._tasks.subjects:
+            if other is not None and _conflict(change, other):
+                return math.inf
         return self._pause_s(len(self._tasks))
 
 
@@ -126,18 +129,17 @@ def split_by_priority(
     """
     writes = plan.writes
     if plan.released:
+        # Creates come last.
         creates = [change for change in writes if isinstance(change, Create)]
-        return writes[: len(writes) - len(creates)], creates  # which come last
+        released = writes[: len(writes) - len(creates)]
+        return released, creates
     if not left:
         return (), writes
     new: list[Write] = []
     others = _Claims()
     for change in writes:
-        if (
-            uid_of(change) in left
-            or _begins_swap(change)
-            or others.conflict_with(change)
-        ):
+        was_left = uid_of(change) in left
+        if was_left or _begins_swap(change) or others.conflict_with(change):
             others.add(change)
             continue
         new.append(change)
@@ -164,10 +166,11 @@ class _Claims:
         """Tell whether a change concerns a meeting, or a room and time, of one of these."""
         if _key_of(change) in self._keys:
             return True
-        return any(
-            _is_contested(place, self._places[place.room_id])
-            for place in _places_of(change)
-        )
+        for place in _places_of(change):
+            theirs = self._places[place.room_id]
+            if _is_contested(place, theirs):
+                return True
+        return False
 
 
 def _begins_swap(change: Write) -> bool:
@@ -178,8 +181,9 @@ def _conflict(one: Write, other: Write) -> bool:
     """Tell whether two changes concern one meeting, or a room at one time: then their order matters."""
     if _key_of(one) == _key_of(other):
         return True
+    ours = _places_of(one)
     theirs = _places_of(other)
-    return any(_is_contested(place, theirs) for place in _places_of(one))
+    return any(_is_contested(place, theirs) for place in ours)
 
 
 def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -> bool:
@@ -187,7 +191,9 @@ def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -
 
 
 def _key_of(change: Write) -> OccurrenceKey:
-    return change.booking.key if isinstance(change, Cancel) else change.meeting.key
+    if isinstance(change, Cancel):
+        return change.booking.key
+    return change.meeting.key
 
 
 def _places_of(change: Write) -> list[ReservationSpec]:

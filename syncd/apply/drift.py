@@ -40,8 +40,12 @@ log = structlog.get_logger(__name__)
 
 def is_due(ledger: BookingLedger, now: datetime, every: timedelta) -> bool:
     """Tell whether to compare: `every` has passed, a clock was set back, or the ledger proves nothing."""
-    last = ledger.facts.get(UNPROVEN_AT if ledger.bookings.fresh else COMPARED_AT)
-    return last is None or not timedelta() <= now - last < every
+    fact = UNPROVEN_AT if ledger.bookings.fresh else COMPARED_AT
+    last = ledger.facts.get(fact)
+    if last is None:
+        return True
+    age = now - last
+    return not timedelta() <= age < every
 
 
 def is_unproven(ledger: BookingLedger) -> bool:
@@ -49,12 +53,17 @@ def is_unproven(ledger: BookingLedger) -> bool:
 
     It is fresh, or what it was compared with first proved nothing.
     """
-    return ledger.bookings.fresh or ledger.facts.get(UNPROVEN_AT) is not None
+    if ledger.bookings.fresh:
+        return True
+    return ledger.facts.get(UNPROVEN_AT) is not None
 
 
 def last_compared(ledger: BookingLedger, now: datetime) -> datetime:
     """Return when ledger and API were compared last; `now` if never, or if that lies ahead."""
-    return min(ledger.facts.get(COMPARED_AT) or now, now)
+    last = ledger.facts.get(COMPARED_AT)
+    if last is None:
+        return now
+    return min(last, now)
 
 
 def remember(
@@ -101,9 +110,9 @@ class DriftCheck:
         ledger has lost; it cancels duplicates where the mode allows it.
         """
         known = self._bookings.current()
-        reach = Window.ahead(now, self._settings.horizon).reach
-        listing = list_everything(self._api, known, meetings, now, reach)
-        found = {r.reservation_id: r for r in listing}
+        window = Window.ahead(now, self._settings.horizon)
+        listing = list_everything(self._api, known, meetings, now, window.reach)
+        found = {there.reservation_id: there for there in listing}
         if forget_vanished(known, found, self._ledger, now):
             known = self._bookings.current()
         if self._take_over_changes(known, listing, found, now):
@@ -120,16 +129,18 @@ class DriftCheck:
         meetings.
         Returns whether anything was taken over, and the meetings that may be booked unseen.
         """
+        settings = self._settings
         listing = list_around_meetings(meetings, self._api)
-        marks = {str(r.mark) for r in listing if r.mark}
+        marks = {str(there.mark) for there in listing if there.mark}
         uids = {meeting.key.uid for meeting in meetings}
         known = self._bookings.concerned(uids, marks)
         recognised = recognise(
-            listing.reservations, meetings, known, self._settings.instance, now
+            listing.reservations, meetings, known, settings.instance, now
         )
-        adopted = [b for b in recognised.adopted if self._is_live(b)]
+        adopted = [found for found in recognised.adopted if self._is_live(found)]
         self._adopt(adopted, recognised, now)
-        return bool(adopted), unproven(meetings, listing, self._settings)
+        hidden = unproven(meetings, listing, settings)
+        return bool(adopted), hidden
 
     def _take_over_changes(
         self,
@@ -143,22 +154,22 @@ class DriftCheck:
         Of those that are gone with too many others at once a person decides.
         """
         compared = [booking for booking in known if _is_compared(booking, now)]
-        otherwise = [
-            booking
-            for booking in compared
-            if not _as_expected(booking, _find(booking, found))
-        ]
+        otherwise: list[Booking] = []
+        absent: list[Booking] = []
+        for booking in compared:
+            there = found.get(booking.reservation_id or "")
+            if _as_expected(booking, there):
+                continue
+            otherwise.append(booking)
+            if seems_gone(booking, there, now):
+                absent.append(booking)
         self._forget_repairs(known, otherwise)
-        absent = [
-            booking
-            for booking in otherwise
-            if seems_gone(booking, _find(booking, found), now)
-        ]
         check = AbsenceCheck(self._api, self._settings, listing, len(compared))
         absences = check.run(absent)
-        gone = len(absences.vanished) + sum(b.is_vanished for b in absent)
+        gone_before = sum(booking.is_vanished for booking in absent)
+        gone = len(absences.vanished) + gone_before
         hold_vanished(absences.vanished, gone, len(compared), self._ledger, now)
-        unseen = {b.row for b in absent} - absences.told.keys()
+        unseen = {booking.row for booking in absent} - absences.told.keys()
         for booking in otherwise:
             if booking.row in unseen:
                 continue  # it vanished, or the list proves nothing and others are asked for first
@@ -172,10 +183,12 @@ class DriftCheck:
     def _forget_repairs(
         self, known: Sequence[Booking], otherwise: Sequence[Booking]
     ) -> None:
+        """Forget the repairs of the bookings that are as they should be."""
         rows = {booking.row for booking in known}
         changed = {booking.row for booking in otherwise}
         drifted = {booking.row for booking in known if booking.drifted}
-        forget_repairs(self._ledger.facts, rows - changed - drifted, rows)
+        lasting = rows - changed - drifted
+        forget_repairs(self._ledger.facts, lasting, rows)
 
     def _take_over(
         self, booking: Booking, there: Reservation | None, now: datetime
@@ -197,11 +210,9 @@ class DriftCheck:
                 reservation_id=booking.reservation_id,
                 state=booking.state.value,
             )
-        if (
-            there is not None
-            and booking.state in HOLDING_STATES
-            and not _is_same_content(booking, there)
-        ):
+        if there is None or booking.state not in HOLDING_STATES:
+            return
+        if not _is_same_content(booking, there):
             self._records.take_change(booking, there)
 
     def _note_trouble(self, booking: Booking, there: Reservation) -> Booking:
@@ -220,22 +231,30 @@ class DriftCheck:
     ) -> None:
         """Take over reservations with our mark that no booking has, and sort out what is superfluous."""
         # That marks of what is over were given is known, if they are of reservations that are recorded.
-        ended = {r.reservation_id for r in listing if r.is_over(now) or not r.live}
+        ended: set[str] = set()
+        for there in listing:
+            if there.is_over(now) or not there.live:
+                ended.add(there.reservation_id)
         recorded = self._bookings.recorded(ended)
-        in_question = [r for r in listing if r.reservation_id not in recorded]
+        in_question = [
+            there for there in listing if there.reservation_id not in recorded
+        ]
         recognised = recognise(
             in_question, meetings, known, self._settings.instance, now
         )
         # Where nothing was cancelled, there is nothing that a list might still show.
-        certain = not listing.doubt and not any(b.reservation_id for b in known)
-        adopted = [b for b in recognised.adopted if certain or self._is_live(b)]
+        was_anything_booked = any(booking.reservation_id for booking in known)
+        certain = not listing.doubt and not was_anything_booked
+        adopted = list(recognised.adopted)
+        if not certain:
+            adopted = [booking for booking in adopted if self._is_live(booking)]
         self._adopt(adopted, recognised, now)
-        left = [
-            d for d in recognised.duplicates if not self._canceller.cancel_duplicate(d)
-        ]
-        self._api.compared(
-            recognised.strays, [duplicate.reservation for duplicate in left]
-        )
+        left: list[Reservation] = []
+        for duplicate in recognised.duplicates:
+            is_gone = self._canceller.cancel_duplicate(duplicate)
+            if not is_gone:
+                left.append(duplicate.reservation)
+        self._api.compared(recognised.strays, left)
         for stray in recognised.strays:
             log.warning("stray", reservation_id=stray.reservation_id)
 
@@ -263,17 +282,19 @@ class DriftCheck:
 
 
 def _is_compared(booking: Booking, now: datetime) -> bool:
-    return booking.state in HOLDING_STATES and booking.spec.end > now
-
-
-def _find(booking: Booking, found: Mapping[str, Reservation]) -> Reservation | None:
-    return found.get(booking.reservation_id or "")
+    if booking.state not in HOLDING_STATES:
+        return False
+    return booking.spec.end > now
 
 
 def _as_expected(booking: Booking, there: Reservation | None) -> bool:
-    if there is None or there.gaps or booking.reason is Reason.UNCLEAR_IN_TUYA:
+    if there is None or there.gaps:
         return False
-    return there.status is _status_of(booking) and _is_same_content(booking, there)
+    if booking.reason is Reason.UNCLEAR_IN_TUYA:
+        return False  # it makes sense again, which is to be recorded
+    if there.status is not _status_of(booking):
+        return False
+    return _is_same_content(booking, there)
 
 
 def _is_same_state(booking: Booking, there: Reservation | None, now: datetime) -> bool:
@@ -283,12 +304,17 @@ def _is_same_state(booking: Booking, there: Reservation | None, now: datetime) -
 
 
 def _status_of(booking: Booking) -> ReservationStatus:
-    approval = booking.state is BookingState.APPROVAL
-    return ReservationStatus.AWAITING_APPROVAL if approval else ReservationStatus.NORMAL
+    if booking.state is BookingState.APPROVAL:
+        return ReservationStatus.AWAITING_APPROVAL
+    return ReservationStatus.NORMAL
 
 
 def _is_same_content(booking: Booking, there: Reservation) -> bool:
     shown = there.onto(booking.spec)
-    return shown is not None and (
-        shown == booking.spec or shown.fingerprint == booking.echo
-    )
+    if shown is None:
+        return False
+    if shown == booking.spec:
+        return True
+    return (
+        shown.fingerprint == booking.echo
+    )  # as the API made of it when it was written

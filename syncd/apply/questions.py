@@ -7,7 +7,7 @@ What is kept is named by `status` without asking anybody, until it is answered w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +25,9 @@ from syncd.ledger.facts import Fact, FactStore
 
 log = structlog.get_logger(__name__)
 
-ALL_LISTS, RULES, DIRECTORY = (
-    "the list of reservations",
-    "the booking rules",
-    "the directory",
-)
+ALL_LISTS = "the list of reservations"
+RULES = "the booking rules"
+DIRECTORY = "the directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,9 @@ class Oddity:
     @property
     def reservation_id(self) -> str | None:
         """Return the id of the reservation that it is about; None if it is about a question."""
-        return None if self.reason is Reason.QUESTION_REFUSED else self.about
+        if self.reason is Reason.QUESTION_REFUSED:
+            return None
+        return self.about
 
     def document(self) -> dict[str, object]:
         """Return it as `status --json` and `once --json` have it."""
@@ -59,16 +59,16 @@ class Oddity:
 
 
 def _encode_oddities(found: tuple[Oddity, ...]) -> str:
-    return json.dumps(
-        [[oddity.reason.value, oddity.about, oddity.detail] for oddity in found]
-    )
+    rows = [(oddity.reason.value, oddity.about, oddity.detail) for oddity in found]
+    return json.dumps(rows)
 
 
 def _decode_oddities(text: str) -> tuple[Oddity, ...]:
-    return tuple(
-        Oddity(Reason(reason), about, detail)
-        for reason, about, detail in json.loads(text)
-    )
+    found: list[Oddity] = []
+    for code, about, detail in json.loads(text):
+        oddity = Oddity(Reason(code), about, detail)
+        found.append(oddity)
+    return tuple(found)
 
 
 _ODDITIES = Fact("oddities", _encode_oddities, _decode_oddities)
@@ -87,13 +87,13 @@ def all_oddities(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity,
     }
     told: list[Oddity] = []
     for booking in bookings:
-        reason, reservation_id = booking.reason, booking.reservation_id
-        if (
-            reason not in {Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN}
-            or reservation_id is None
-        ):
+        reason = booking.reason
+        if reason is not Reason.UNCLEAR_IN_TUYA and reason is not Reason.REPAIR_IN_VAIN:
             continue
-        if booking.state in HOLDING_STATES and reservation_id not in named:
+        reservation_id = booking.reservation_id
+        if reservation_id is None or reservation_id in named:
+            continue
+        if booking.state in HOLDING_STATES:
             told.append(Oddity(reason, reservation_id, booking.detail))
     return (*found, *told)
 
@@ -121,11 +121,9 @@ class Questions:
         self.create = api.create
         self.modify = api.modify
         self.pause_s = api.pause_s
-        self.time, self.ask_time, self.time_if_known = (
-            api.time,
-            api.ask_time,
-            api.time_if_known,
-        )
+        self.time = api.time
+        self.ask_time = api.ask_time
+        self.time_if_known = api.time_if_known
 
     @property
     def calls(self) -> Mapping[str, int]:
@@ -145,7 +143,8 @@ class Questions:
         """Return one reservation, None if it does not exist; note what makes no sense in it."""
         there = self._api.get(reservation_id)
         self._asked.add(reservation_id)
-        self.note(reservation_id, self._trouble(there))
+        trouble = self._trouble(there)
+        self.note(reservation_id, trouble)
         return there
 
     def find(
@@ -158,7 +157,9 @@ class Questions:
     ) -> Listing:
         """Return the reservations of a time; note what makes no sense in them, and why a list is in doubt."""
         listing = self._api.find(start, end, creator=creator, room_ids=room_ids)
-        about = f"the list of room {', '.join(room_ids)}" if room_ids else ALL_LISTS
+        about = ALL_LISTS
+        if room_ids:
+            about = f"the list of room {', '.join(room_ids)}"
         self._note_list(about, listing)
         return listing
 
@@ -212,7 +213,8 @@ class Questions:
 
     def current_oddities(self) -> tuple[Oddity, ...]:
         """Return what is known now: what is remembered, with what was asked since."""
-        return self._kept(oddities(self._facts))
+        known = oddities(self._facts)
+        return self._kept(known)
 
     def remember(self) -> None:
         """Store what was found out since the last time."""
@@ -222,41 +224,35 @@ class Questions:
         self, strays: Iterable[Reservation], duplicates: Iterable[Reservation]
     ) -> None:
         """Store what a comparison of ledger and API found, in place of all that was known of reservations."""
-        found = [Oddity(Reason.STRAY, r.reservation_id, _STRAY) for r in strays]
-        found += [
-            Oddity(Reason.DUPLICATE, r.reservation_id, _DUPLICATE) for r in duplicates
-        ]
-        once = dict.fromkeys(found)
+        # By the oddity, because one may be named twice.
+        once: dict[Oddity, None] = {}
+        for stray in strays:
+            oddity = Oddity(Reason.STRAY, stray.reservation_id, _STRAY)
+            once[oddity] = None
+        for duplicate in duplicates:
+            oddity = Oddity(Reason.DUPLICATE, duplicate.reservation_id, _DUPLICATE)
+            once[oddity] = None
         rules = [oddity for oddity in oddities(self._facts) if oddity.about == RULES]
         self._store((*self._kept(rules), *once))
 
     def _kept(self, known: Collection[Oddity]) -> tuple[Oddity, ...]:
         """Return what is known without what was answered since, with what was answered badly since."""
-        kept = [o for o in known if not self._is_answered(o)]
-        said = sorted(self._said.items())
-        kept += [
-            Oddity(Reason.UNCLEAR_IN_TUYA, about, detail)
-            for about, detail in said
-            if detail
-        ]
-        asked = sorted(self._questions.items())
-        kept += [
-            Oddity(Reason.QUESTION_REFUSED, about, detail)
-            for about, detail in asked
-            if detail
-        ]
+        kept = [oddity for oddity in known if not self._is_answered(oddity)]
+        kept += _oddities_of(Reason.UNCLEAR_IN_TUYA, self._said)
+        kept += _oddities_of(Reason.QUESTION_REFUSED, self._questions)
         return tuple(kept)
 
     def _is_answered(self, oddity: Oddity) -> bool:
         if oddity.reason is Reason.UNCLEAR_IN_TUYA:
             return oddity.about in self._said
-        return (
-            oddity.reason is Reason.QUESTION_REFUSED and oddity.about in self._questions
-        )
+        if oddity.reason is Reason.QUESTION_REFUSED:
+            return oddity.about in self._questions
+        return False
 
     def _store(self, found: tuple[Oddity, ...]) -> None:
-        if oddities(self._facts) != found:
-            self._facts.set(_ODDITIES, found or None)
+        if oddities(self._facts) == found:
+            return
+        self._facts.set(_ODDITIES, found or None)
 
     def _note_list(self, about: str, listing: Listing) -> None:
         remembered = {oddity.about for oddity in oddities(self._facts)}
@@ -275,7 +271,10 @@ class Questions:
         self._questions[about] = trouble or self._questions.get(about, "")
 
     def _trouble(self, there: Reservation | None) -> str:
-        if there is None or not there.live or there.is_over(self._clock()):
+        """Return what makes no sense in a reservation that is to come; empty if nothing."""
+        if there is None or not there.live:
+            return ""
+        if there.is_over(self._clock()):
             return ""
         return there.oddity
 
@@ -285,6 +284,13 @@ _STRAY = (
     "or take the mark off its description."
 )
 _DUPLICATE = "It is booked twice, and this one is superfluous; mode full cancels it."
+
+
+def _oddities_of(reason: Reason, answers: Mapping[str, str]) -> Iterator[Oddity]:
+    """Yield what is odd in answers, which are empty where nothing is, by what they are about."""
+    for about, detail in sorted(answers.items()):
+        if detail:
+            yield Oddity(reason, about, detail)
 
 
 def _sentence(error: Unanswered) -> str:

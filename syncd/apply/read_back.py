@@ -38,28 +38,35 @@ def look_up(
     page_days = _ON_A_PAGE / density  # with its nights; all by day it is shorter
     page = timedelta(days=max(page_days / _CROWDED, page_days - _NIGHT_DAYS))
     for group in _groups(bookings, page):
-        listed = None
+        told: Sequence[Reservation] | None = None
         if lists_pay and len(group) > _FEW:
-            listed = _listed(group, api)
-            lists_pay = listed is not None
-        if listed is None:
-            listed = _asked_one_by_one(group, api)
-        for reservation in listed:
+            told = _listed(group, api)
+            lists_pay = told is not None
+        if told is None:
+            told = _asked_one_by_one(group, api)
+        for reservation in told:
             found[reservation.reservation_id] = reservation
     return found
 
 
-def _asked_one_by_one(group: Iterable[Booking], api: Api) -> tuple[Reservation, ...]:
-    ids = [booking.reservation_id for booking in group if booking.reservation_id]
-    asked = [api.get(reservation_id) for reservation_id in ids]
-    return tuple(reservation for reservation in asked if reservation is not None)
+def _asked_one_by_one(group: Iterable[Booking], api: Api) -> Sequence[Reservation]:
+    """Return the reservations of a group that exist, with a call for each."""
+    there: list[Reservation] = []
+    for booking in group:
+        if not booking.reservation_id:
+            continue
+        reservation = api.get(booking.reservation_id)
+        if reservation is not None:
+            there.append(reservation)
+    return there
 
 
 def _groups(bookings: Iterable[Booking], page: timedelta) -> list[list[Booking]]:
     """Group bookings so that listing a group takes no more calls than reading each."""
     groups: list[list[Booking]] = []
     until = _LONG_AGO
-    for booking in sorted(bookings, key=lambda b: b.spec.start):
+    in_order = sorted(bookings, key=lambda booking: booking.spec.start)
+    for booking in in_order:
         spec = booking.spec
         if spec.start > until + page:
             groups.append([])
@@ -68,17 +75,20 @@ def _groups(bookings: Iterable[Booking], page: timedelta) -> list[list[Booking]]
     return groups
 
 
-def _listed(group: Sequence[Booking], api: Api) -> tuple[Reservation, ...] | None:
+def _listed(group: Sequence[Booking], api: Api) -> Sequence[Reservation] | None:
     """Return all reservations of the time of a group; None if it takes fewer calls to ask for each.
 
     None too if a list is refused or contradicts itself. While other changes are written, a list of several
     pages changes between two of them and may leave some out: these are asked for.
     """
-    start = min(booking.spec.start for booking in group) - _MARGIN
-    end = max(booking.spec.end for booking in group) + _MARGIN
-    creators = {booking.spec.creator for booking in group}
-    # What others booked there fills pages too.
-    creator = creators.pop() if len(creators) == 1 else None
+    specs = [booking.spec for booking in group]
+    start = min(spec.start for spec in specs) - _MARGIN
+    end = max(spec.end for spec in specs) + _MARGIN
+    creators = {spec.creator for spec in specs}
+    creator = None
+    if len(creators) == 1:
+        # What others booked there fills pages too.
+        creator = creators.pop()
     listing = api.find_within(len(group), start, end, creator=creator)
     if listing is None:
         return None

@@ -71,7 +71,8 @@ class BookingRecords:
     def latest(self, booking: Booking) -> Booking:
         """Return a booking as the ledger has it now."""
         of_uid = self._bookings.of(booking.key.uid)
-        return next(stored for stored in of_uid if stored.row == booking.row)
+        by_row = {stored.row: stored for stored in of_uid}
+        return by_row[booking.row]
 
     # After its answer
 
@@ -92,7 +93,9 @@ class BookingRecords:
 
     def confirm_cancelled(self, intent: Booking) -> None:
         """Record that a cancel took effect."""
-        detail = MEANINGS[intent.reason] if intent.reason else ""
+        detail = ""
+        if intent.reason:
+            detail = MEANINGS[intent.reason]
         done = intent.called_off(detail)
         self.record(done, "cancelled", detail)
         self.counts["cancelled"] += 1
@@ -106,10 +109,12 @@ class BookingRecords:
 
     def refuse_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
         """Record that a reservation stays, because the API does not cancel it."""
-        waits = there.status is ReservationStatus.AWAITING_APPROVAL
-        state = BookingState.APPROVAL if waits else BookingState.BOOKED
+        state = BookingState.BOOKED
+        if there.status is ReservationStatus.AWAITING_APPROVAL:
+            state = BookingState.APPROVAL
+        refused = intent.with_state(state, Reason.REFUSED, detail)
         kept = replace(
-            intent.with_state(state, Reason.REFUSED, detail),
+            refused,
             content=intent.content or intent.pending,
             pending=None,
             attempted_at=None,
@@ -122,16 +127,19 @@ class BookingRecords:
     def doubt(self, intent: Booking, error: ReservationError) -> None:
         """Record that it is not known what became of a request, and until when it may still arrive."""
         now = self._clock()
+        said = str(error)
         self._doubtful.add(intent.row)
-        reason = Reason.REFUSED if isinstance(error, NotDone) else Reason.IN_DOUBT
+        reason = Reason.IN_DOUBT
+        if isinstance(error, NotDone):
+            reason = Reason.REFUSED
         if intent.state is BookingState.CANCELLING and intent.reason is not None:
             reason = intent.reason  # what a cancel rests on stays with it
-        detail = f"{str(error).rstrip('.')}. It is settled by looking."
-        settled_at = self._api.time().latest + self._settings.request_validity + GRACE
-        doubt = replace(
-            intent.with_state(intent.state, reason, detail), retry_at=settled_at
-        )
-        self._bookings.record(doubt, at=now, what="in doubt", detail=str(error))
+        detail = f"{said.rstrip('.')}. It is settled by looking."
+        present = self._api.time()
+        settled_at = present.latest + self._settings.request_validity + GRACE
+        doubt = intent.with_state(intent.state, reason, detail)
+        doubt = replace(doubt, retry_at=settled_at)
+        self._bookings.record(doubt, at=now, what="in doubt", detail=said)
         log.warning("in doubt", **log_fields(doubt))
 
     def became_doubtful(self, booking: Booking) -> bool:
@@ -147,7 +155,8 @@ class BookingRecords:
 
     def take_unread(self) -> Sequence[Booking]:
         """Return the bookings that were confirmed since the last time, as they were stored."""
-        unread, self._unread = self._unread, []
+        unread = self._unread
+        self._unread = []
         return unread
 
     # What the API knows otherwise
@@ -160,35 +169,22 @@ class BookingRecords:
         return self.record(seen, seen.state.value, seen.detail)
 
     def _as_seen(self, booking: Booking, reservation: Reservation | None) -> Booking:
-        match reservation.status if reservation else None:
-            case ReservationStatus.NORMAL if ended_early(
-                booking, reservation, self._clock()
-            ):
-                detail = "It was ended early in Tuya; booked again when the calendar changes."
-                return booking.with_state(
-                    BookingState.RELEASED, Reason.RELEASED, detail
-                )
+        """Return a booking in the state that its reservation has in the API."""
+        if reservation is None or reservation.status is None:
+            return _released(booking, "It no longer exists in Tuya")
+        match reservation.status:
             case ReservationStatus.NORMAL:
+                if ended_early(booking, reservation, self._clock()):
+                    return _released(booking, "It was ended early in Tuya")
                 return booking.with_state(BookingState.BOOKED)
             case ReservationStatus.AWAITING_APPROVAL:
-                return booking.with_state(
-                    BookingState.APPROVAL, None, "It waits for approval in Tuya."
-                )
+                detail = "It waits for approval in Tuya."
+                return booking.with_state(BookingState.APPROVAL, None, detail)
             case ReservationStatus.REJECTED:
                 detail = "The approval was rejected in Tuya."
                 return booking.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
             case ReservationStatus.CANCELLED:
-                detail = (
-                    "It was cancelled in Tuya; booked again when the calendar changes."
-                )
-                return booking.with_state(
-                    BookingState.RELEASED, Reason.RELEASED, detail
-                )
-            case None:
-                detail = "It no longer exists in Tuya; booked again when the calendar changes."
-                return booking.with_state(
-                    BookingState.RELEASED, Reason.RELEASED, detail
-                )
+                return _released(booking, "It was cancelled in Tuya")
 
     def take_change(self, booking: Booking, reservation: Reservation) -> None:
         """Record that somebody changed a reservation in Tuya; what follows is for the plan to decide."""
@@ -196,8 +192,9 @@ class BookingRecords:
         if content is None:
             return
         fields = content.changed_from(booking.spec)
+        what_changed = ", ".join(fields) or "nothing"
         changed = booking.changed_in_tuya(content)
-        self.record(changed, "changed in Tuya", ", ".join(fields) or "nothing")
+        self.record(changed, "changed in Tuya", what_changed)
         log.info("changed in the API", fields=list(fields), **log_fields(changed))
 
     def leave_unclear(self, booking: Booking, oddity: str) -> Booking:
@@ -210,18 +207,27 @@ class BookingRecords:
             return booking
         if not oddity and booking.reason is None:
             return booking
-        left = booking.unclear(oddity) if oddity else booking.with_state(booking.state)
-        if (left.reason, left.detail) == (booking.reason, booking.detail):
+        if oddity:
+            left = booking.unclear(oddity)
+            what = "makes no sense in Tuya"
+        else:
+            left = booking.with_state(booking.state)
+            what = "makes sense again"
+        if left.reason is booking.reason and left.detail == booking.detail:
             return booking
-        what = "makes no sense in Tuya" if oddity else "makes sense again"
         return self.record(left, what, oddity)
 
     def lose(self, booking: Booking) -> None:
         """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""
-        self.doubt(
-            booking.lost(self._clock()),
-            OutcomeUnknown("the API gave the id of somebody else's"),
-        )
+        lost = booking.lost(self._clock())
+        why = OutcomeUnknown("the API gave the id of somebody else's")
+        self.doubt(lost, why)
+
+
+def _released(booking: Booking, what: str) -> Booking:
+    """Return a booking whose reservation ended in the API; `what` begins the sentence that says how."""
+    detail = f"{what}; booked again when the calendar changes."
+    return booking.with_state(BookingState.RELEASED, Reason.RELEASED, detail)
 
 
 def ended_early(

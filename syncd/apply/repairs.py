@@ -19,13 +19,15 @@ def repairs(facts: FactStore) -> Mapping[int, Repaired]:
 
 def count_repair(facts: FactStore, change: Update) -> None:
     """Remember that a repair is about to be sent."""
-    known, row = repairs(facts), change.booking.row
+    known = dict(repairs(facts))
+    row = change.booking.row
     origin = change.meeting.occurrence.fingerprint
     before = known.get(row)
     times = 1
     if before is not None and before.is_of(origin, change.changed):
         times = before.times + 1
-    _store(facts, {**known, row: Repaired(origin, change.changed, times)})
+    known[row] = Repaired(origin, change.changed, times)
+    _store(facts, known)
 
 
 def forget_repairs(
@@ -33,14 +35,14 @@ def forget_repairs(
 ) -> None:
     """Forget the repairs of bookings that are as they should be, or are no longer current."""
     known = repairs(facts)
-    if known:
-        in_question = set(current).difference(lasting)
-        _store(
-            facts,
-            {row: repaired for row, repaired in known.items() if row in in_question},
-        )
+    if not known:
+        return
+    in_question = set(current).difference(lasting)
+    kept = {row: known[row] for row in known if row in in_question}
+    _store(facts, kept)
 
 
 def _store(facts: FactStore, known: Mapping[int, Repaired]) -> None:
-    if repairs(facts) != known:
-        facts.set(REPAIRS, known or None)
+    if repairs(facts) == known:
+        return
+    facts.set(REPAIRS, known or None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from syncd.apply.ports import Api, BookingStore
 from syncd.apply.vanished import MOST_ASKED
@@ -23,6 +24,8 @@ from syncd.core.settings import Settings
 
 MARGIN = timedelta(days=1)
 """Around a slot when the API is searched: what its window means (start, overlap) is not documented."""
+
+_Window: TypeAlias = tuple[datetime, datetime]
 
 
 def list_everything(
@@ -39,21 +42,28 @@ def list_everything(
     Raises `ApiUnusable`.
     """
     start = now
-    end = max([until, *(meeting.spec.end for meeting in meetings)])
-    held = [b for b in bookings if b.state in HOLDING_STATES and b.spec.end > now]
+    end = until
+    specs = [meeting.spec for meeting in meetings]
+    for spec in specs:
+        end = max(end, spec.end)
+    holding = [booking for booking in bookings if booking.state in HOLDING_STATES]
+    held = [booking for booking in holding if booking.spec.end > now]
     if held:
         first, last = search_window(held, timedelta())
-        start, end = min(start, first), max(end, last)
+        start = min(start, first)
+        end = max(end, last)
     listing = api.find(start - MARGIN, end + MARGIN)
     known_ids = {b.reservation_id for b in bookings if b.reservation_id}
-    return with_marks(listing, [m.spec for m in meetings], api, known_ids)
+    return with_marks(listing, specs, api, known_ids)
 
 
 def list_around_meetings(meetings: Sequence[Meeting], api: Api) -> Listing:
     """Return what the API has in the time around these meetings alone; raise `ApiUnusable`."""
-    listings = [api.find(start, end) for start, end in _windows_around(meetings)]
+    windows = _windows_around(meetings)
+    listings = [api.find(start, end) for start, end in windows]
+    listing = Listing.joined(listings)
     specs = [meeting.spec for meeting in meetings]
-    return with_marks(Listing.joined(listings), specs, api, ())
+    return with_marks(listing, specs, api, ())
 
 
 def list_around_bookings(
@@ -63,9 +73,12 @@ def list_around_bookings(
     start, end = search_window(bookings, MARGIN)
     specs = [booking.spec for booking in bookings]
     creators = {spec.creator for spec in specs}
-    creator = creators.pop() if len(creators) == 1 else None
+    creator = None
+    if len(creators) == 1:
+        creator = creators.pop()
     listing = api.find(start, end, creator=creator)
-    known_ids = store.recorded({r.reservation_id for r in listing})
+    ids = {reservation.reservation_id for reservation in listing}
+    known_ids = store.recorded(ids)
     return with_marks(listing, specs, api, known_ids)
 
 
@@ -87,28 +100,39 @@ def with_marks(
     def may_be_wanted(reservation: Reservation) -> bool:
         if "description" not in reservation.unsaid or not reservation.live:
             return False
-        return (
-            reservation.reservation_id not in known_ids
-            and reservation.creator in creators
-        )
+        if reservation.reservation_id in known_ids:
+            return False
+        return reservation.creator in creators
+
+    def stands_elsewhere(reservation: Reservation) -> bool:
+        place = (reservation.creator, reservation.start, reservation.end)
+        return place not in places
 
     without_mark = [r for r in listing if may_be_wanted(r)]
-    without_mark.sort(key=lambda r: (r.creator, r.start, r.end) not in places)
+    without_mark.sort(key=stands_elsewhere)
     asked: dict[str, Reservation | None] = {}
     for reservation in without_mark[:MOST_ASKED]:
         reservation_id = reservation.reservation_id
         asked[reservation_id] = api.get(reservation_id)
-    whole = tuple(asked.get(r.reservation_id) or r for r in listing)
-    return replace(listing, reservations=whole)
+    whole: list[Reservation] = []
+    for reservation in listing:
+        told = asked.get(reservation.reservation_id)
+        whole.append(told or reservation)
+    return replace(listing, reservations=tuple(whole))
 
 
 def unproven(
     meetings: Iterable[Meeting], listing: Listing, settings: Settings
 ) -> frozenset[OccurrenceKey]:
     """Return the meetings that may be booked although a list does not show them."""
-    if not listing.trouble and not any("description" in r.unsaid for r in listing):
+    leaves_out_marks = any("description" in r.unsaid for r in listing)
+    if not listing.trouble and not leaves_out_marks:
         return frozenset()
-    return frozenset(m.key for m in meetings if not _is_lacking(m, listing, settings))
+    unseen: set[OccurrenceKey] = set()
+    for meeting in meetings:
+        if not _is_lacking(meeting, listing, settings):
+            unseen.add(meeting.key)
+    return frozenset(unseen)
 
 
 def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
@@ -120,9 +144,13 @@ def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
     return True
 
 
-def _windows_around(meetings: Iterable[Meeting]) -> Iterator[tuple[datetime, datetime]]:
+def _windows_around(meetings: Iterable[Meeting]) -> Iterator[_Window]:
     """Yield windows in which these meetings would be listed; what lies far from all of them is in none."""
-    spans = sorted((m.spec.start - MARGIN, m.spec.end + MARGIN) for m in meetings)
+    spans: list[_Window] = []
+    for meeting in meetings:
+        spec = meeting.spec
+        spans.append((spec.start - MARGIN, spec.end + MARGIN))
+    spans.sort()
     start, end = spans[0]
     for begins, ends in spans:
         if begins > end:

@@ -52,7 +52,8 @@ class RoomSwap:
     def __init__(self, *, modifier: Modifier, records: BookingRecords) -> None:
         self._modifier = modifier
         self._records = records
-        self._vacating: dict[int, Booking] = {}  # as they were, by row
+        # As they were, by row.
+        self._vacating: dict[int, Booking] = {}
         # As they were, by row, in the order of their moves.
         self._moved: dict[int, Booking] = {}
         self._touched: set[int] = set()  # rows of both, also when they were put back
@@ -74,7 +75,9 @@ class RoomSwap:
 
     def latest(self, booking: Booking) -> Booking:
         """Return a booking of the plan as this cycle has left it."""
-        return self._records.latest(booking) if self.has_touched(booking) else booking
+        if not self.has_touched(booking):
+            return booking
+        return self._records.latest(booking)
 
     def vacate(self, booking: Booking) -> None:
         """Give up a room for a moment; nobody is notified.
@@ -82,12 +85,12 @@ class RoomSwap:
         If the API refuses it, the meetings that swap their rooms stay where they are.
         Raises `OutcomeUnknown` and `ApiUnusable`.
         """
+        without_room = replace(booking.spec, room_id=None, notice=False)
         try:
-            self._modifier.move(
-                booking, replace(booking.spec, room_id=None, notice=False), "step aside"
-            )
+            self._modifier.move(booking, without_room, "step aside")
         except (Refused, NotDone) as no:
-            log.warning("does not step aside", error=str(no), **log_fields(booking))
+            fields = log_fields(booking)
+            log.warning("does not step aside", error=str(no), **fields)
         else:
             self._vacating[booking.row] = booking
             self._touched.add(booking.row)
@@ -98,31 +101,37 @@ class RoomSwap:
         So a circle of moves of which one fails leaves nobody without a room.
         """
         before = self._vacating.pop(row, None)
-        if before is not None:
-            self._make_room(before)
-            self._put_back(self.latest(before), before)
+        if before is None:
+            return
+        self._make_room(before)
+        moved = self.latest(before)
+        self._put_back(moved, before)
 
     def _make_room(self, claimant: Booking) -> None:
         """Take back the moves of this cycle that entered the former place of a booking."""
         for row, before in list(self._moved.items()):
             moved = self.latest(before)
-            if row not in self._moved or not moved.spec.in_the_way_of(claimant.spec):
+            if row not in self._moved:
+                continue  # taken back on the way
+            if not moved.spec.in_the_way_of(claimant.spec):
                 continue
             del self._moved[row]
             self._make_room(before)
             back = self._put_back(moved, before)
-            if back is not None:
-                detail = "It could not take its new place, because a meeting that is there could not leave."
-                waiting = back.with_state(back.state, Reason.ROOM_CONFLICT, detail)
-                waiting = replace(
-                    waiting, pending=moved.spec, blocked_by=claimant.reservation_id
-                )
-                self._records.refuse(waiting)
+            if back is None:
+                continue
+            detail = "It could not take its new place, because a meeting that is there could not leave."
+            waiting = back.with_state(back.state, Reason.ROOM_CONFLICT, detail)
+            waiting = replace(
+                waiting, pending=moved.spec, blocked_by=claimant.reservation_id
+            )
+            self._records.refuse(waiting)
 
     def _put_back(self, moved: Booking, before: Booking) -> Booking | None:
         """Give a booking its former content; return it, or None if the API refuses that."""
         try:
             return self._modifier.move(moved, before.spec, "step back")
         except (Refused, NotDone) as no:
-            log.warning("does not step back", error=str(no), **log_fields(moved))
+            fields = log_fields(moved)
+            log.warning("does not step back", error=str(no), **fields)
             return None

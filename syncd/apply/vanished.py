@@ -67,20 +67,26 @@ class AbsenceCheck:
         new = [booking for booking in absent if not booking.is_vanished]
         many = self._exceeds(len(absent))
         if new and many and self._sound:
-            sample = _spread(new, min(self._settings.vanish_floor + 1, MOST_ASKED))
+            size = min(self._settings.vanish_floor + 1, MOST_ASKED)
+            sample = _spread(new, size)
             self._ask(sample)
             if len(self._gone_of(sample)) == len(sample):
                 return Absences(tuple(new), {})
-        # A list that is contradicted lags behind, and proves as little as one that contradicts itself.
-        self._ask(new if self._certain and not many else _nearest(new))
+        if self._certain and not many:
+            self._ask(new)
+        else:
+            # A list that is contradicted lags behind, and proves as little as one that contradicts itself.
+            self._ask(_nearest(new))
         gone = self._gone_of(new)
         # What was not asked for is taken to be like what was.
-        likely_new = len(new) * len(gone) / max(1, len(self._told))
+        asked = max(1, len(self._told))
+        likely_new = len(new) * len(gone) / asked
         known_before = len(absent) - len(new)
         if not self._exceeds(known_before + likely_new):
             return Absences((), self._told)
-        vanished = {booking.row for booking in gone}
-        told = {row: there for row, there in self._told.items() if row not in vanished}
+        told = dict(self._told)
+        for booking in gone:
+            del told[booking.row]
         return Absences(tuple(gone), told)
 
     def _exceeds(self, count: float) -> bool:
@@ -90,14 +96,23 @@ class AbsenceCheck:
         )
 
     def _ask(self, bookings: Iterable[Booking]) -> None:
+        """Ask for each of these reservations that was not asked for yet."""
         for booking in bookings:
-            if booking.row not in self._told:
-                self._told[booking.row] = self._api.get(booking.reservation_id or "")
+            if booking.row in self._told:
+                continue
+            there = self._api.get(booking.reservation_id or "")
+            self._told[booking.row] = there
 
     def _gone_of(self, bookings: Iterable[Booking]) -> list[Booking]:
         """Return those that were asked for and are gone."""
-        asked = [booking for booking in bookings if booking.row in self._told]
-        return [booking for booking in asked if self._is_gone(self._told[booking.row])]
+        gone: list[Booking] = []
+        for booking in bookings:
+            if booking.row not in self._told:
+                continue
+            there = self._told[booking.row]
+            if self._is_gone(there):
+                gone.append(booking)
+        return gone
 
     def _is_gone(self, there: Reservation | None) -> bool:
         """Tell whether an answer confirms that a reservation is gone.
@@ -150,17 +165,22 @@ def forget_vanished(
     """Forget of those that a list shows alive again that they were gone; return whether there were any."""
     back: list[Booking] = []
     for booking in bookings:
-        there = found.get(booking.reservation_id or "") if booking.is_vanished else None
+        if not booking.is_vanished:
+            continue
+        there = found.get(booking.reservation_id or "")
         if there is not None and there.live:
             back.append(booking.settled())
-    if back:
-        ledger.bookings.record(*back, at=now, what="there again")
-        log.info("there again", bookings=len(back))
-    return bool(back)
+    if not back:
+        return False
+    ledger.bookings.record(*back, at=now, what="there again")
+    log.info("there again", bookings=len(back))
+    return True
 
 
 def _nearest(bookings: Iterable[Booking]) -> list[Booking]:
-    return sorted(bookings, key=lambda b: b.spec.start)[:MOST_ASKED]
+    """Return the bookings that begin first, as many as may be asked for."""
+    in_order = sorted(bookings, key=lambda booking: booking.spec.start)
+    return in_order[:MOST_ASKED]
 
 
 def _spread(bookings: Iterable[Booking], count: int) -> list[Booking]:
@@ -168,9 +188,10 @@ def _spread(bookings: Iterable[Booking], count: int) -> list[Booking]:
 
     What was made last is what a list that lags behind lacks.
     """
-    newest_first = sorted(bookings, key=lambda b: -b.row)
+    newest_first = sorted(bookings, key=lambda booking: -booking.row)
     step = len(newest_first) / count
-    return [
-        newest_first[int(place * step)]
-        for place in range(min(count, len(newest_first)))
-    ]
+    chosen: list[Booking] = []
+    for number in range(min(count, len(newest_first))):
+        place = int(number * step)
+        chosen.append(newest_first[place])
+    return chosen
