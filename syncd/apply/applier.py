@@ -109,9 +109,8 @@ class Applier:
         first, others = split_by_priority(plan, left_before)
         writes = (*first, *others)
         self._progress.begin(len(writes))
-        self._density = (plan.unchanged + len(writes)) / (
-            self._settings.horizon / timedelta(days=1)
-        )
+        days = self._settings.horizon / timedelta(days=1)
+        self._density = (plan.unchanged + len(writes)) / days
         with self._dispatcher as dispatcher:
             try:
                 for number, change in enumerate(writes):
@@ -129,11 +128,8 @@ class Applier:
                     if self.records.unread >= _READ_BACK:
                         dispatcher.start(self._read_back())
                 dispatcher.finish()
-            # The latter of a question, not of a change.
-            except (
-                ApiUnusable,
-                ReservationError,
-            ):
+            except (ApiUnusable, ReservationError):
+                # The latter of a question, not of a change.
                 dispatcher.give_up()
                 with suppress(ApiUnusable, ReservationError):
                     run_task(self._read_back())
@@ -142,7 +138,9 @@ class Applier:
 
     def _ends(self) -> bool:
         """Tell whether no other change is to begin, because of a stop or to give way where it may."""
-        if self._may_give_way and not self._has_given_way and not self._swap.is_open:
+        if self._has_given_way:
+            return True
+        if self._may_give_way and not self._swap.is_open:
             self._has_given_way = self._gives_way()
         return self._has_given_way or self._stopping()
 
@@ -194,14 +192,15 @@ class Applier:
             return
         there = reservation.onto(booking.spec)
         if there is None:
-            self.records.leave_unclear(
-                booking, reservation.oddity if reservation.live else ""
-            )
+            oddity = reservation.oddity if reservation.live else ""
+            self.records.leave_unclear(booking, oddity)
             return
         differs = there.changed_from(booking.spec)
         if differs:
             log.warning("kept otherwise", fields=list(differs), **log_fields(booking))
-            self.records.amend(replace(booking, echo=there.fingerprint))
-        expected = booking.state is BookingState.BOOKED
-        if (reservation.status is ReservationStatus.NORMAL) != expected:
+            kept = replace(booking, echo=there.fingerprint)
+            self.records.amend(kept)
+        is_normal = reservation.status is ReservationStatus.NORMAL
+        is_booked = booking.state is BookingState.BOOKED
+        if is_normal != is_booked:
             self.records.take_over(booking, reservation)

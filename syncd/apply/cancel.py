@@ -80,11 +80,13 @@ class Canceller:
         booking = change.booking
         approved = self._approved.get(booking.row)
         if approved is not None:
-            yield from self._send(approved, self._api.time())
+            asked = self._api.time()
+            yield from self._send(approved, asked)
             return
         asked = self._api.time()
         what_for = f"{change.reason} ({change.evidence})"
-        intent = self._records.record(_intent(change, asked), "cancel", what_for)
+        intent = _intent(change, asked)
+        intent = self._records.record(intent, "cancel", what_for)
         yield from self._send(intent, asked, booking)
 
     def repeat(self, intent: Booking) -> None:
@@ -119,7 +121,8 @@ class Canceller:
             return True
         if kept is None or not kept.live:
             return False  # the list was late: there is only one
-        if not (there.is_in_place_of(kept) and kept.is_in_place_of(there)):
+        both_say_so = there.is_in_place_of(kept) and kept.is_in_place_of(there)
+        if not both_say_so:
             log.warning("stray", reservation_id=reservation_id)
             return False
         try:
@@ -147,7 +150,8 @@ class Canceller:
             raise
         except (NotExecuted, ApiUnusable) as error:
             if back is not None:
-                self._records.record(replace(back, row=intent.row), "not sent")
+                back = replace(back, row=intent.row)
+                self._records.record(back, "not sent")
             raise ApiUnusable(str(error)) from None
         else:
             self._records.confirm_cancelled(intent)
@@ -161,9 +165,8 @@ class Canceller:
             detail = f"The API refused the cancel with code {no.code}: {no.message}"
             self._records.refuse_cancel(intent, there, detail)
         elif intent.attempts >= MAX_TRIES:
-            self._records.refuse_cancel(
-                intent, there, after_tries(str(no), intent.attempts)
-            )
+            detail = after_tries(str(no), intent.attempts)
+            self._records.refuse_cancel(intent, there, detail)
         else:
             self._records.doubt(intent, no)
 

@@ -61,7 +61,8 @@ class Creator:
 
         Raises `OutcomeUnknown`, with the doubt recorded, and `ApiUnusable`.
         """
-        meeting, former = change.meeting, change.booking
+        meeting = change.meeting
+        former = change.booking
         if change.reason is Reason.ROOM_FREE_AGAIN and former is not None:
             still_taken = yield from self._refusals.is_still_taken(meeting.spec, former)
             if still_taken:
@@ -81,10 +82,10 @@ class Creator:
         self, change: Create, meeting: Meeting, mark: Mark | None, asked: ApiTime
     ) -> Booking:
         """Record the intent, in place of a former record without reservation; return it as it is stored."""
-        now, former = self._clock(), change.booking
-        record = Booking.of(
-            meeting, generation=change.generation, mark=str(mark) if mark else None
-        )
+        now = self._clock()
+        former = change.booking
+        marked = str(mark) if mark else None
+        record = Booking.of(meeting, generation=change.generation, mark=marked)
         intent = record.sending(
             meeting.spec, meeting.occurrence.fingerprint, asked.latest
         )
@@ -98,8 +99,9 @@ class Creator:
                 what="replaced",
                 detail="The calendar changed after it ended in Tuya; it is booked anew.",
             )
-        detail = f"mark {intent.mark}"
-        (stored,) = self._bookings.record(intent, at=now, what="create", detail=detail)
+        (stored,) = self._bookings.record(
+            intent, at=now, what="create", detail=f"mark {intent.mark}"
+        )
         return stored
 
     def _send(
@@ -127,12 +129,10 @@ class Creator:
             # No page says what it means here, so it proves nothing: looked for like one without an answer.
             self._records.doubt(intent, error)
         except ApiUnusable:
-            waiting = intent.with_state(
-                BookingState.WAITING, None, "Not sent: the API could not be used."
-            )
-            self._records.record(
-                replace(waiting, attempts=intent.attempts - 1), "not sent"
-            )
+            detail = "Not sent: the API could not be used."
+            waiting = intent.with_state(BookingState.WAITING, None, detail)
+            waiting = replace(waiting, attempts=intent.attempts - 1)
+            self._records.record(waiting, "not sent")
             raise
         else:
             self._records.confirm(intent.booked(reservation_id), "created")
@@ -170,10 +170,10 @@ class Creator:
             if isinstance(error, ApiUnusable):
                 raise
             return
-        known = self._bookings.recorded({r.reservation_id for r in found})
-        ours = [
-            r for r in made_by(intent, found, known) if r.live and r.mark is not None
-        ]
+        ids = {reservation.reservation_id for reservation in found}
+        known = self._bookings.recorded(ids)
+        made = made_by(intent, found, known)
+        ours = [there for there in made if there.live and there.mark is not None]
         blocker = blocker_of(spec, found)
         if found.doubt and not ours and blocker is None:
             self._records.refuse(unexplained(intent, BookingState.REFUSED, refusal))
@@ -188,11 +188,11 @@ class Creator:
         refusal: Refused,
     ) -> None:
         if ours:
-            self._records.confirm(adopted_from(intent, ours[0]), "adopted")
+            adopted = adopted_from(intent, ours[0])
+            self._records.confirm(adopted, "adopted")
         elif blocker is not None:
             self._refusals.record_conflict(intent, blocker, BookingState.REFUSED)
         else:
             detail = f"The API refused it with code {refusal.code}: {refusal.message}"
-            self._records.refuse(
-                intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
-            )
+            refused = intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
+            self._records.refuse(refused)

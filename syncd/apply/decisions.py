@@ -50,11 +50,13 @@ class Decisions:
         due = self._due()
         if not due:
             return
-        with left_in_doubt([booking for booking, _ in due]):
+        bookings = [booking for booking, _decision in due]
+        with left_in_doubt(bookings):
             found = self._list_for(due)
             for booking, decision in due:
                 with left_in_doubt([booking]):
-                    if self._carry_out(booking, decision, found):
+                    is_done = self._carry_out(booking, decision, found)
+                    if is_done:
                         self._decisions.drop_decision(decision.booking)
 
     def _due(self) -> list[tuple[Booking, Decision]]:
@@ -62,7 +64,8 @@ class Decisions:
         decisions = self._decisions.decisions()
         if not decisions:
             return []
-        by_row = {booking.row: booking for booking in self._bookings.current()}
+        current = self._bookings.current()
+        by_row = {booking.row: booking for booking in current}
         due: list[tuple[Booking, Decision]] = []
         for decision in decisions:
             booking = by_row.get(decision.booking)
@@ -74,9 +77,10 @@ class Decisions:
 
     def _list_for(self, due: list[tuple[Booking, Decision]]) -> Listing:
         """Return all that the API has in the time of the bookings that are looked for."""
-        bookings = [
-            booking for booking, decision in due if _is_looked_for(booking, decision)
-        ]
+        bookings: list[Booking] = []
+        for booking, decision in due:
+            if _is_looked_for(booking, decision):
+                bookings.append(booking)
         if not bookings:
             return Listing()
         return list_around_bookings(bookings, self._api, self._bookings)
@@ -214,7 +218,9 @@ class Decisions:
             self._records.record(told, "resolve: adopt", sentence)
             log.warning("not adopted", reservation_id=reservation_id)
             return True
-        is_the_lost_one = there.mark is not None and str(there.mark) == booking.mark
+        is_the_lost_one = False
+        if there.mark is not None:
+            is_the_lost_one = str(there.mark) == booking.mark
         if booking.in_doubt and self._may_arrive(booking) and not is_the_lost_one:
             return False  # it would come beside this one, or change it
         adopted = adopted_from(booking, there)
@@ -227,9 +233,10 @@ class Decisions:
         """Say why a reservation cannot be that of a booking, as the end of a sentence; empty if it can."""
         if there is None or not there.live:
             return "is not live in Tuya"
-        holders = self._bookings.holders([reservation_id]).values()
-        if any(holder.row != booking.row for holder in holders):
-            return "belongs to another booking"
+        holders = self._bookings.holders([reservation_id])
+        for holder in holders.values():
+            if holder.row != booking.row:
+                return "belongs to another booking"
         if there.oddity:
             return f"makes no sense ({there.oddity})"
         return ""
@@ -293,7 +300,8 @@ def _live_one_of(
         attempted_at=booking.attempted_at or _EPOCH,
     )
     without_mark = replace(asked, mark=None)
-    own = [there for there in found if there.reservation_id == booking.reservation_id]
+    own_id = booking.reservation_id
+    own = [there for there in found if there.reservation_id == own_id]
     by_mark = made_by(asked, found, known)
     by_content = made_by(without_mark, found, known)
     for there in (*own, *by_mark, *by_content):

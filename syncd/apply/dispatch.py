@@ -110,7 +110,8 @@ class Dispatcher:
 
     def _wait_s(self, change: Write, *, alone: bool) -> float:
         """Return the seconds until a change may begin; infinity if that depends on what is under way."""
-        if self._tasks and (alone or self._lost_in_a_row):
+        one_at_a_time = alone or self._lost_in_a_row > 0
+        if one_at_a_time and self._tasks:
             return math.inf
         for other in self._tasks.subjects:
             if other is not None and _conflict(change, other):
@@ -174,16 +175,17 @@ class _Claims:
 
 
 def _begins_swap(change: Write) -> bool:
-    return isinstance(change, Update) and bool(change.vacating)
+    if not isinstance(change, Update):
+        return False
+    return bool(change.vacating)
 
 
 def _conflict(one: Write, other: Write) -> bool:
     """Tell whether two changes concern one meeting, or a room at one time: then their order matters."""
     if _key_of(one) == _key_of(other):
         return True
-    ours = _places_of(one)
     theirs = _places_of(other)
-    return any(_is_contested(place, theirs) for place in ours)
+    return any(_is_contested(place, theirs) for place in _places_of(one))
 
 
 def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -> bool:

@@ -164,12 +164,14 @@ class DriftCheck:
             if seems_gone(booking, there, now):
                 absent.append(booking)
         self._forget_repairs(known, otherwise)
-        check = AbsenceCheck(self._api, self._settings, listing, len(compared))
+        count = len(compared)
+        check = AbsenceCheck(self._api, self._settings, listing, count)
         absences = check.run(absent)
         gone_before = sum(booking.is_vanished for booking in absent)
         gone = len(absences.vanished) + gone_before
-        hold_vanished(absences.vanished, gone, len(compared), self._ledger, now)
-        unseen = {booking.row for booking in absent} - absences.told.keys()
+        hold_vanished(absences.vanished, gone, count, self._ledger, now)
+        absent_rows = {booking.row for booking in absent}
+        unseen = absent_rows - absences.told.keys()
         for booking in otherwise:
             if booking.row in unseen:
                 continue  # it vanished, or the list proves nothing and others are asked for first
@@ -298,7 +300,9 @@ def _as_expected(booking: Booking, there: Reservation | None) -> bool:
 
 
 def _is_same_state(booking: Booking, there: Reservation | None, now: datetime) -> bool:
-    if there is None or there.status is not _status_of(booking):
+    if there is None:
+        return False
+    if there.status is not _status_of(booking):
         return False
     return not ended_early(booking, there, now)
 

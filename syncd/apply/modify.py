@@ -30,10 +30,13 @@ class Modifier:
 
         Raises `Refused`, `NotDone` (after a look), `OutcomeUnknown` (with the doubt recorded), `ApiUnusable`.
         """
-        wanted, reservation_id = intent.pending, intent.reservation_id
+        wanted = intent.pending
+        reservation_id = intent.reservation_id
         assert wanted is not None  # an intent has it
         assert reservation_id is not None  # only bookings that have one are updated
-        mark = Mark.find(intent.mark) if intent.mark else None
+        mark = None
+        if intent.mark:
+            mark = Mark.find(intent.mark)
         try:
             yield from call(
                 self._api.modify,
@@ -65,9 +68,8 @@ class Modifier:
         `ApiUnusable`.
         """
         asked = self._api.time()
-        intent = self._records.record(
-            booking.sending(spec, booking.origin, asked.latest), what
-        )
+        intent = booking.sending(spec, booking.origin, asked.latest)
+        intent = self._records.record(intent, what)
         try:
             run_task(self.send(intent, booking, asked))
         except (Refused, NotDone) as no:

@@ -20,6 +20,7 @@ from syncd.apply.ports import PublishedStore
 from syncd.core.attachments import Publication
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
+from syncd.core.reservation import Attachment
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +45,13 @@ def publish(
             )
     if not missing:
         return meeting
-    kept = tuple(
-        a for a in meeting.spec.attachments if a.url.rpartition("/")[2] not in missing
-    )
-    return replace(meeting, spec=replace(meeting.spec, attachments=kept))
+    kept: list[Attachment] = []
+    for attachment in meeting.spec.attachments:
+        _folder, _slash, filename = attachment.url.rpartition("/")
+        if filename not in missing:
+            kept.append(attachment)
+    spec = replace(meeting.spec, attachments=tuple(kept))
+    return replace(meeting, spec=spec)
 
 
 def remove_unneeded(published: PublishedStore, folder: Path | None, mode: int) -> None:
@@ -79,7 +83,8 @@ def _publish(
     noted = published.folders().get(publication.filename)
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size != len(publication.data):
+        is_file = stat.S_ISREG(found.st_mode)
+        if not is_file or found.st_size != len(publication.data):
             raise FileExistsError(errno.EEXIST, "there is something else of this name")
         return
     _make_folder(folder, mode)
@@ -91,24 +96,32 @@ def _publish(
 
 def _keep(path: Path, folder: Path, mode: int, published: PublishedStore) -> None:
     """Move a file to the directory that is configured now, and give it the mode that is."""
-    if path.parent != folder and not (folder / path.name).exists():
+    target = folder / path.name
+    if path.parent != folder and not target.exists():
         _make_folder(folder, mode)
-        _write_file(folder / path.name, path.read_bytes(), mode)
+        _write_file(target, path.read_bytes(), mode)
         path.unlink()
         published.note(path.name, str(folder))
         return
+    if path.parent != folder:
+        return
     with contextlib.suppress(FileNotFoundError):
-        if path.parent == folder and stat.S_IMODE(path.lstat().st_mode) != mode:
+        status = path.lstat()
+        if stat.S_IMODE(status.st_mode) != mode:
             path.chmod(mode)
 
 
 def _make_folder(folder: Path, mode: int) -> None:
     """Create a directory and those above it that are missing: who may read the files may enter them."""
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    readable = mode & 0o044
+    enterable = readable >> 2
+    # Whatever the umask: the owner writes, and whoever reads a file finds it.
+    folder_mode = 0o700 | readable | enterable
+    way = (folder, *folder.parents)
+    missing = [parent for parent in way if not parent.exists()]
     for parent in reversed(missing):
         parent.mkdir(exist_ok=True)
-        # Whatever the umask: the owner writes, and whoever reads a file finds it.
-        parent.chmod(0o700 | (mode & 0o044) | ((mode & 0o044) >> 2))
+        parent.chmod(folder_mode)
 
 
 def _write_file(path: Path, data: bytes, mode: int) -> None:

@@ -50,16 +50,20 @@ class Oddity:
 
     def document(self) -> dict[str, object]:
         """Return it as `status --json` and `once --json` have it."""
+        about = "reservation" if self.reservation_id else self.about
         return {
             "reservation_id": self.reservation_id,
-            "about": "reservation" if self.reservation_id else self.about,
+            "about": about,
             "reason": self.reason.value,
             "detail": self.detail,
         }
 
 
 def _encode_oddities(found: tuple[Oddity, ...]) -> str:
-    rows = [(oddity.reason.value, oddity.about, oddity.detail) for oddity in found]
+    rows: list[tuple[str, str, str]] = []
+    for oddity in found:
+        row = (oddity.reason.value, oddity.about, oddity.detail)
+        rows.append(row)
     return json.dumps(rows)
 
 
@@ -101,7 +105,9 @@ def all_oddities(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity,
 def count_leftovers(facts: FactStore) -> tuple[int, int]:
     """Return how many strays and how many duplicates with our mark the last comparison left."""
     reasons = [oddity.reason for oddity in oddities(facts)]
-    return reasons.count(Reason.STRAY), reasons.count(Reason.DUPLICATE)
+    strays = reasons.count(Reason.STRAY)
+    duplicates = reasons.count(Reason.DUPLICATE)
+    return strays, duplicates
 
 
 class Questions:
@@ -232,8 +238,10 @@ class Questions:
         for duplicate in duplicates:
             oddity = Oddity(Reason.DUPLICATE, duplicate.reservation_id, _DUPLICATE)
             once[oddity] = None
-        rules = [oddity for oddity in oddities(self._facts) if oddity.about == RULES]
-        self._store((*self._kept(rules), *once))
+        known = oddities(self._facts)
+        rules = [oddity for oddity in known if oddity.about == RULES]
+        kept = self._kept(rules)
+        self._store((*kept, *once))
 
     def _kept(self, known: Collection[Oddity]) -> tuple[Oddity, ...]:
         """Return what is known without what was answered since, with what was answered badly since."""
@@ -255,20 +263,23 @@ class Questions:
         self._facts.set(_ODDITIES, found or None)
 
     def _note_list(self, about: str, listing: Listing) -> None:
-        remembered = {oddity.about for oddity in oddities(self._facts)}
+        known = oddities(self._facts)
+        remembered = {oddity.about for oddity in known}
         for reservation in listing:
             reservation_id = reservation.reservation_id
             if reservation_id in self._asked:
                 continue  # what it says by itself counts
             trouble = self._trouble(reservation)
-            if trouble or reservation_id in self._said or reservation_id in remembered:
+            was_said = reservation_id in self._said or reservation_id in remembered
+            if trouble or was_said:
                 self.note(reservation_id, trouble)
         self._note_question(about, listing.trouble)
 
     def _note_question(self, about: str, trouble: str) -> None:
-        if trouble and not self._questions.get(about):
+        before = self._questions.get(about, "")
+        if trouble and not before:
             log.warning("question without answer", about=about, detail=trouble)
-        self._questions[about] = trouble or self._questions.get(about, "")
+        self._questions[about] = trouble or before
 
     def _trouble(self, there: Reservation | None) -> str:
         """Return what makes no sense in a reservation that is to come; empty if nothing."""

@@ -36,7 +36,9 @@ def look_up(
     found: dict[str, Reservation] = {}
     lists_pay = True
     page_days = _ON_A_PAGE / density  # with its nights; all by day it is shorter
-    page = timedelta(days=max(page_days / _CROWDED, page_days - _NIGHT_DAYS))
+    shortest_days = page_days / _CROWDED
+    page_days = max(shortest_days, page_days - _NIGHT_DAYS)
+    page = timedelta(days=page_days)
     for group in _groups(bookings, page):
         told: Sequence[Reservation] | None = None
         if lists_pay and len(group) > _FEW:

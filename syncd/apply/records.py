@@ -58,9 +58,8 @@ class BookingRecords:
 
     def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
         """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
-        (stored,) = self._bookings.record(
-            booking, at=self._clock(), what=what, detail=detail
-        )
+        now = self._clock()
+        (stored,) = self._bookings.record(booking, at=now, what=what, detail=detail)
         return stored
 
     def amend(self, booking: Booking) -> Booking:
@@ -164,9 +163,10 @@ class BookingRecords:
     def take_over(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Record the status that a reservation has in the API, None if it is gone; return the booking."""
         seen = self._as_seen(booking, reservation)
-        if reservation is not None and reservation.status is ReservationStatus.REJECTED:
+        if seen.state is BookingState.REFUSED:
             self.counts["refused"] += 1
-        return self.record(seen, seen.state.value, seen.detail)
+        what = seen.state.value
+        return self.record(seen, what, seen.detail)
 
     def _as_seen(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Return a booking in the state that its reservation has in the API."""
@@ -203,9 +203,10 @@ class BookingRecords:
         A booking that says already why it is not as it should be goes on saying that.
         Returns the booking as it is stored.
         """
-        if booking.reason not in (None, Reason.UNCLEAR_IN_TUYA):
+        is_sound = booking.reason is None
+        if not is_sound and booking.reason is not Reason.UNCLEAR_IN_TUYA:
             return booking
-        if not oddity and booking.reason is None:
+        if is_sound and not oddity:
             return booking
         if oddity:
             left = booking.unclear(oddity)
@@ -234,18 +235,22 @@ def ended_early(
     booking: Booking, reservation: Reservation | None, now: datetime
 ) -> bool:
     """Tell whether a reservation is over before the time that was booked."""
-    if reservation is None or reservation.oddity or reservation.end is None:
+    if reservation is None or reservation.oddity:
+        return False
+    if reservation.end is None:
         return False
     return reservation.end <= now < booking.spec.end
 
 
 def log_fields(booking: Booking) -> dict[str, object]:
     """Return what a log line says of a booking: identifiers, never content."""
+    key = booking.key
+    reason = booking.reason
     return {
         "source": booking.source,
-        "uid": booking.key.uid,
-        "recurrence_id": booking.key.recurrence_id,
+        "uid": key.uid,
+        "recurrence_id": key.recurrence_id,
         "room_id": booking.room_id,
         "reservation_id": booking.reservation_id,
-        "reason": booking.reason.value if booking.reason else None,
+        "reason": None if reason is None else reason.value,
     }

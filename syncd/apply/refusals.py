@@ -46,13 +46,13 @@ class RefusalInquiry:
 
     def list_around(self, spec: ReservationSpec) -> Task[Listing]:
         """Return what the API has around the slot of a spec: in its room or, without one, by its creator."""
-        start, end = spec.start - MARGIN, spec.end + MARGIN
+        find = self._api.find
+        start = spec.start - MARGIN
+        end = spec.end + MARGIN
         if spec.room_id:
-            listing = yield from call(
-                self._api.find, start, end, room_ids=[spec.room_id]
-            )
+            listing = yield from call(find, start, end, room_ids=[spec.room_id])
         else:
-            listing = yield from call(self._api.find, start, end, creator=spec.creator)
+            listing = yield from call(find, start, end, creator=spec.creator)
         return listing
 
     def is_still_taken(self, spec: ReservationSpec, booking: Booking) -> Task[bool]:
@@ -68,23 +68,24 @@ class RefusalInquiry:
         self, booking: Booking, blocker: Reservation, state: BookingState
     ) -> None:
         """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
-        holder = self._bookings.holders([blocker.reservation_id]).get(
-            blocker.reservation_id
-        )
+        blocker_id = blocker.reservation_id
+        holder = self._bookings.holders([blocker_id]).get(blocker_id)
+        wanted = booking.pending or booking.spec
+        is_ours = False
         # Of one that ended or stands elsewhere, as far as we know, we do not learn when it leaves.
-        ours = (
-            holder is not None
-            and holder.may_hold
-            and holder.spec.in_the_way_of(booking.pending or booking.spec)
-        )
-        taken_by = f"reservation {blocker.reservation_id} ({blocker.topic})"
+        if holder is not None and holder.may_hold:
+            is_ours = holder.spec.in_the_way_of(wanted)
+        look_again_at = None
+        if not is_ours:
+            look_again_at = self._clock() + self._settings.drift_check
+        taken_by = f"reservation {blocker_id} ({blocker.topic})"
         detail = f"The room is taken{_when(blocker)} by {taken_by}."
         if blocker.oddity:
             detail = f"{detail} {blocker.oddity} Mend or cancel it in Tuya if it is in the way."
         refused = replace(
             booking.with_state(state, Reason.ROOM_CONFLICT, detail),
-            blocked_by=blocker.reservation_id,
-            retry_at=None if ours else self._clock() + self._settings.drift_check,
+            blocked_by=blocker_id,
+            retry_at=look_again_at,
             attempted_at=None,
         )
         self._records.refuse(refused)
@@ -113,16 +114,23 @@ def blocker_of(
     spec: ReservationSpec, found: Iterable[Reservation], own_id: str | None = None
 ) -> Reservation | None:
     """Return the reservation of somebody else that is in the way of a spec, first one that makes sense."""
-    in_the_way = [r for r in found if r.reservation_id != own_id and _blocks(r, spec)]
-    return min(in_the_way, key=lambda r: bool(r.oddity), default=None)
+    odd: Reservation | None = None
+    for reservation in found:
+        if reservation.reservation_id == own_id or not _blocks(reservation, spec):
+            continue
+        if not reservation.oddity:
+            return reservation
+        if odd is None:
+            odd = reservation
+    return odd
 
 
 def _blocks(reservation: Reservation, spec: ReservationSpec) -> bool:
     if spec.room_id is None or not reservation.live:
         return False
     # One that does not say its room is in the one whose list shows it.
-    same_room = reservation.room_id == spec.room_id or "room_id" in reservation.unsaid
-    return same_room and reservation.overlaps(spec.start, spec.end)
+    is_there = reservation.room_id == spec.room_id or "room_id" in reservation.unsaid
+    return is_there and reservation.overlaps(spec.start, spec.end)
 
 
 def _when(blocker: Reservation) -> str:
@@ -140,10 +148,11 @@ def unexplained(booking: Booking, state: BookingState, refusal: Refused) -> Book
 
 def tried(booking: Booking, attempts: int, state: BookingState, said: str) -> Booking:
     """Return a booking whose request came to nothing: it is tried again or, after `MAX_TRIES`, refused."""
-    refused = booking.with_state(state, Reason.REFUSED, after_tries(said, attempts))
-    return replace(
-        refused, attempts=attempts if attempts < MAX_TRIES else 0, retry_at=None
-    )
+    detail = after_tries(said, attempts)
+    refused = booking.with_state(state, Reason.REFUSED, detail)
+    if attempts >= MAX_TRIES:
+        attempts = 0
+    return replace(refused, attempts=attempts, retry_at=None)
 
 
 def after_tries(said: str, attempts: int) -> str:

@@ -98,7 +98,9 @@ def with_marks(
     places = {(spec.creator, spec.start, spec.end) for spec in specs}
 
     def may_be_wanted(reservation: Reservation) -> bool:
-        if "description" not in reservation.unsaid or not reservation.live:
+        if "description" not in reservation.unsaid:
+            return False
+        if not reservation.live:
             return False
         if reservation.reservation_id in known_ids:
             return False
@@ -137,9 +139,10 @@ def unproven(
 
 def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
     """Tell whether a list proves that no generation of a meeting is booked."""
+    creator = meeting.spec.creator
     for generation in range(GENERATIONS):
         mark = Mark.of(settings.instance, meeting.key, generation)
-        if not listing.lacks(str(mark), meeting.spec.creator):
+        if not listing.lacks(str(mark), creator):
             return False
     return True
 
@@ -148,8 +151,9 @@ def _windows_around(meetings: Iterable[Meeting]) -> Iterator[_Window]:
     """Yield windows in which these meetings would be listed; what lies far from all of them is in none."""
     spans: list[_Window] = []
     for meeting in meetings:
-        spec = meeting.spec
-        spans.append((spec.start - MARGIN, spec.end + MARGIN))
+        begins = meeting.spec.start - MARGIN
+        ends = meeting.spec.end + MARGIN
+        spans.append((begins, ends))
     spans.sort()
     start, end = spans[0]
     for begins, ends in spans:

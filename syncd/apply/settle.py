@@ -108,8 +108,7 @@ class Settler:
         elif booking.reservation_id is not None:
             self._settle_update(booking)
         else:
-            known = self._bookings.recorded({r.reservation_id for r in found})
-            self._settle_create(booking, found, known)
+            self._settle_creates([booking], found)
 
     def settled_at(self, booking: Booking) -> datetime:
         """Return when the request in doubt can no longer arrive, by the API's clock."""
@@ -150,7 +149,8 @@ class Settler:
         creates = [booking for booking in sending if booking.reservation_id is None]
         if creates:
             with left_in_doubt(creates):
-                self._settle_creates(creates)
+                found = list_around_bookings(creates, self._api, self._bookings)
+                self._settle_creates(creates, found)
         for booking in doubtful:
             with left_in_doubt([booking]):
                 if booking.state is BookingState.CANCELLING:
@@ -176,9 +176,10 @@ class Settler:
 
     # Creates
 
-    def _settle_creates(self, creates: Sequence[Booking]) -> None:
-        found = list_around_bookings(creates, self._api, self._bookings)
-        known = self._bookings.recorded({r.reservation_id for r in found})
+    def _settle_creates(self, creates: Sequence[Booking], found: Listing) -> None:
+        """Settle creates; `found` is what the API has around them."""
+        ids = {reservation.reservation_id for reservation in found}
+        known = self._bookings.recorded(ids)
         for booking in creates:
             self._settle_create(booking, found, known)
 
@@ -187,17 +188,17 @@ class Settler:
     ) -> None:
         """Settle a create; `known` are the ids that appear in any booking."""
         made = made_by(booking, listing, known)
-        live = [r for r in made if r.live]
+        live = [reservation for reservation in made if reservation.live]
         if booking.mark is None and len(live) > 1:
-            ids = ", ".join(r.reservation_id for r in live)
-            self._wait(
-                booking, f"Several reservations look like it ({ids}); {RESOLVE}."
-            )
+            ids = ", ".join(reservation.reservation_id for reservation in live)
+            detail = f"Several reservations look like it ({ids}); {RESOLVE}."
+            self._wait(booking, detail)
         elif live:
             self._adopt(booking, live)
         elif made:
             # It was made, and a person or an approver ended it since.
-            self._records.take_over(adopted_from(booking, made[-1]), made[-1])
+            last = made[-1]
+            self._records.take_over(adopted_from(booking, last), last)
         elif not listing.lacks(booking.mark, booking.spec.creator, known):
             self._wait(
                 booking,
@@ -209,9 +210,12 @@ class Settler:
 
     def _adopt(self, booking: Booking, live: Sequence[Reservation]) -> None:
         """Record the first of the reservations that a create made, and cancel the others."""
-        self._records.adopt(adopted_from(booking, live[0]), "found by looking")
-        for reservation in live[1:]:
-            self._canceller.cancel_duplicate(Duplicate(reservation, live[0]))
+        first, *others = live
+        adopted = adopted_from(booking, first)
+        self._records.adopt(adopted, "found by looking")
+        for reservation in others:
+            duplicate = Duplicate(reservation, first)
+            self._canceller.cancel_duplicate(duplicate)
 
     def _conclude_absence(self, booking: Booking) -> None:
         """Record what follows from a create that is not found: a wait, another try, or a refusal."""
@@ -247,9 +251,14 @@ class Settler:
             )
 
     def _wait(self, booking: Booking, detail: str) -> None:
-        reason = Reason.REFUSED if booking.reason is Reason.REFUSED else Reason.IN_DOUBT
-        if booking.detail != detail:
-            self._records.amend(replace(booking, reason=reason, detail=detail))
+        """Leave a booking in doubt, and say why if that is something new."""
+        if booking.detail == detail:
+            return
+        reason = Reason.IN_DOUBT
+        if booking.reason is Reason.REFUSED:
+            reason = Reason.REFUSED
+        waiting = replace(booking, reason=reason, detail=detail)
+        self._records.amend(waiting)
 
     def _refuse(self, booking: Booking, detail: str) -> None:
         """Record that a create is certainly not made, and is not tried again."""
@@ -271,7 +280,9 @@ class Settler:
             return
         # Whatever it holds is what is confirmed; if that is not what is wanted, the plan changes it again.
         # Of one that makes no sense nothing is confirmed, and to send it again is the way to make it right.
-        asked = replace(booking, pending=booking.spec) if there.oddity else booking
+        asked = booking
+        if there.oddity:
+            asked = replace(booking, pending=booking.spec)
         settled = adopted_from(asked, there)
         if there.oddity or settled.content != booking.pending:
             settled = self._not_made(booking, settled)
@@ -285,9 +296,8 @@ class Settler:
             ended = booking.booked(booking.reservation_id)
         else:
             # A change that it does not show came after its end, so the calendar counts again.
-            ended = replace(booking, pending=booking.spec).booked(
-                booking.reservation_id
-            )
+            unchanged = replace(booking, pending=booking.spec)
+            ended = unchanged.booked(booking.reservation_id)
             ended = replace(ended, origin="")
         self._records.take_over(ended, there)
 

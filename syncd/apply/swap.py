@@ -121,9 +121,10 @@ class RoomSwap:
             if back is None:
                 continue
             detail = "It could not take its new place, because a meeting that is there could not leave."
-            waiting = back.with_state(back.state, Reason.ROOM_CONFLICT, detail)
             waiting = replace(
-                waiting, pending=moved.spec, blocked_by=claimant.reservation_id
+                back.with_state(back.state, Reason.ROOM_CONFLICT, detail),
+                pending=moved.spec,
+                blocked_by=claimant.reservation_id,
             )
             self._records.refuse(waiting)
 

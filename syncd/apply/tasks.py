@@ -25,6 +25,10 @@ Call: TypeAlias = Callable[[], Any]
 Task: TypeAlias = Generator[Call, Any, _Result]
 """Work: what it yields is called, what that returns or raises is what the yield returns or raises."""
 
+_Work: TypeAlias = tuple[Task[None], Call]
+_Answered: TypeAlias = tuple[Task[None], object, BaseException | None]
+"""A task, with what its call returned or else raised."""
+
 
 def call(
     function: Callable[_Arguments, _Result],
@@ -45,15 +49,23 @@ def run_task(task: Task[_Result]) -> _Result:
     failure: SyncdError | None = None
     while True:
         try:
-            request = task.send(answer) if failure is None else task.throw(failure)
+            request = _go_on(task, answer, failure)
         except StopIteration as end:
             result: _Result = end.value
             return result
-        answer = failure = None
+        answer = None
+        failure = None
         try:
             answer = request()
         except SyncdError as error:
             failure = error
+
+
+def _go_on(task: Task[_Result], answer: object, failure: BaseException | None) -> Call:
+    """Run a task up to its next call and return that; raise `StopIteration` at its end."""
+    if failure is not None:
+        return task.throw(failure)
+    return task.send(answer)
 
 
 class TaskGroup(Generic[_Subject]):
@@ -61,10 +73,8 @@ class TaskGroup(Generic[_Subject]):
 
     def __init__(self) -> None:
         self._underway: dict[Task[None], _Subject] = {}
-        self._to_call: SimpleQueue[tuple[Task[None], Call] | None] = SimpleQueue()
-        self._answered: SimpleQueue[tuple[Task[None], object, BaseException | None]] = (
-            SimpleQueue()
-        )
+        self._to_call: SimpleQueue[_Work | None] = SimpleQueue()
+        self._answered: SimpleQueue[_Answered] = SimpleQueue()
         self._threads = 0
 
     def __enter__(self) -> Self:
@@ -105,7 +115,7 @@ class TaskGroup(Generic[_Subject]):
     ) -> None:
         request = None
         try:
-            request = task.send(answer) if failure is None else task.throw(failure)
+            request = _go_on(task, answer, failure)
         except StopIteration:
             return
         finally:
@@ -114,11 +124,16 @@ class TaskGroup(Generic[_Subject]):
         if self._threads < len(self._underway):
             self._threads += 1
             # A daemon, since a call whose answer nobody waits for must not hold up the end of the process.
-            threading.Thread(target=self._make_calls, name="call", daemon=True).start()
+            thread = threading.Thread(target=self._make_calls, name="call", daemon=True)
+            thread.start()
         self._to_call.put((task, request))
 
     def _make_calls(self) -> None:
-        while (work := self._to_call.get()) is not None:
+        """Make calls, in a thread of the group, until there are none to come."""
+        while True:
+            work = self._to_call.get()
+            if work is None:
+                return
             task, request = work
             try:
                 answer = request()

@@ -52,24 +52,21 @@ class Updater:
             return  # vacating its room got no answer; the next cycle goes on from what is found
         for booking in change.vacating:
             self._swap.vacate(booking)
-        meeting, booking = change.meeting, self._swap.latest(change.booking)
+        wanted = change.meeting
+        booking = self._swap.latest(change.booking)
         if change.reason is Reason.ROOM_FREE_AGAIN:
-            still_taken = yield from self._refusals.is_still_taken(
-                meeting.spec, booking
-            )
+            still_taken = yield from self._refusals.is_still_taken(wanted.spec, booking)
             if still_taken:
                 self._swap.restore(booking.row)
                 return
         settings = self._settings
-        wanted = meeting
         meeting = publish(
             wanted, self._published, settings.publish_dir, settings.publish_mode
         )
-        if (
-            meeting is not wanted
-            and meeting.spec.comparable() == booking.spec.comparable()
-        ):
-            return  # all that differs are attachments that still cannot be published
+        if meeting is not wanted:
+            booked = booking.spec.comparable()
+            if meeting.spec.comparable() == booked:
+                return  # all that differs are attachments that still cannot be published
         yield from self._send(change, meeting, booking)
 
     def _send(self, change: Update, meeting: Meeting, booking: Booking) -> Task[None]:
@@ -82,7 +79,8 @@ class Updater:
         )
         if change.reason is Reason.REPAIRED:
             count_repair(self._facts, change)
-        intent = self._records.record(intent, "update", ", ".join(change.changed))
+        fields = ", ".join(change.changed)
+        intent = self._records.record(intent, "update", fields)
         back = replace(booking, row=intent.row)
         try:
             yield from self._modifier.send(intent, back, asked)
@@ -93,11 +91,13 @@ class Updater:
             kept = replace(
                 back, pending=intent.pending, origin=intent.origin, attempted_at=None
             )
-            self._records.refuse(tried(kept, intent.attempts, back.state, str(error)))
+            refused = tried(kept, intent.attempts, back.state, str(error))
+            self._records.refuse(refused)
             self._swap.restore(booking.row)
         else:
             self._swap.note_move(change.booking)
-            self._records.confirm(intent.booked(booking.reservation_id), "updated")
+            done = intent.booked(booking.reservation_id)
+            self._records.confirm(done, "updated")
 
     def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""
@@ -112,14 +112,16 @@ class Updater:
             attempts=0,
         )
         to_retry = replace(kept, attempts=intent.attempts)
+        not_told = unexplained(to_retry, kept.state, refusal)
         try:
             there = yield from call(self._api.get, intent.reservation_id)
             if there is None or not there.live:
-                self._records.take_over(replace(back, pending=None, attempts=0), there)
+                ended = replace(back, pending=None, attempts=0)
+                self._records.take_over(ended, there)
                 return
             found = yield from self._refusals.list_around(intent.pending)
         except (ReservationError, ApiUnusable) as error:
-            self._records.refuse(unexplained(to_retry, kept.state, refusal))
+            self._records.refuse(not_told)
             if isinstance(error, ApiUnusable):
                 raise
             return
@@ -127,7 +129,8 @@ class Updater:
         if blocker is not None:
             self._refusals.record_conflict(kept, blocker, kept.state)
         elif found.doubt:
-            self._records.refuse(unexplained(to_retry, kept.state, refusal))
+            self._records.refuse(not_told)
         else:
             detail = f"The API refused the change with code {refusal.code}: {refusal.message}"
-            self._records.refuse(kept.with_state(kept.state, Reason.REFUSED, detail))
+            refused = kept.with_state(kept.state, Reason.REFUSED, detail)
+            self._records.refuse(refused)

@@ -131,7 +131,9 @@ def seems_gone(booking: Booking, there: Reservation | None, now: datetime) -> bo
     """
     if there is None or booking.is_vanished:
         return True
-    return there.status is ReservationStatus.CANCELLED and booking.spec.start > now
+    if there.status is not ReservationStatus.CANCELLED:
+        return False
+    return booking.spec.start > now
 
 
 def hold_vanished(
