@@ -68,7 +68,8 @@ class Safety:
     def allowed(self, live: int) -> int:
         """Return how many *shown* cancels a source with so many live bookings may make in the window."""
         # Rounded first, because 0.29 * 100 is 28.999999999999996.
-        return max(self.cancel_floor, int(round(self.cancel_share * live, 6)))
+        share = round(self.cancel_share * live, 6)
+        return max(self.cancel_floor, int(share))
 
     def is_flood(self, told: int, live: int) -> bool:
         """Tell whether a source with so many live future bookings tells too many of them off at once.
@@ -108,22 +109,22 @@ def absence(
             Reason.SOURCE_REMOVED,
             f"The source {booking.source!r} is no longer in the configuration.",
         )
-    answers = {
-        name: absence_in(
-            booking, name, readings.get(name), safety, coverages.get(name, Coverage())
-        )
-        for name in witnesses
-    }
+    answers: dict[str, Absence] = {}
+    for name in witnesses:
+        reading = readings.get(name)
+        coverage = coverages.get(name, Coverage())
+        answers[name] = absence_in(booking, name, reading, safety, coverage)
     own = answers.get(booking.source)
     if own is not None and own.evidence is Evidence.TOLD:
         return own
     for grade in (None, Evidence.INFERRED):
-        weakest = next((a for a in answers.values() if a.evidence is grade), None)
-        if weakest is not None:
-            return weakest
-    gone = next((a for a in answers.values() if a.reason is Reason.EVENT_GONE), None)
-    if gone is not None:
-        return confirmed(booking, gone, [readings[name] for name in witnesses], safety)
+        for answer in answers.values():
+            if answer.evidence is grade:
+                return answer
+    for answer in answers.values():
+        if answer.reason is Reason.EVENT_GONE:
+            without = [readings[name] for name in witnesses]
+            return confirmed(booking, answer, without, safety)
     return answers[witnesses[0]]
 
 
@@ -171,12 +172,12 @@ def _is_whole(booking: Booking, reading: Reading) -> bool:
     """Tell whether the document that decided about a booking has its series; another one is broken then."""
     if booking.key.recurrence_id is None:
         return False
-    return any(
-        occurrence.key.uid == booking.key.uid
-        and occurrence.document == booking.document
-        and not occurrence.explicit
-        for occurrence in reading.occurrences
-    )
+    uid = booking.key.uid
+    for occurrence in reading.occurrences:
+        same_document = occurrence.document == booking.document
+        if same_document and occurrence.key.uid == uid and not occurrence.explicit:
+            return True
+    return False
 
 
 def _without_date(booking: Booking, name: str, reading: Reading) -> Absence:
@@ -237,7 +238,10 @@ def _without_event(
 
 def awaited_file(missing: Iterable[Missing], safety: Safety) -> Missing | None:
     """Return a file that is gone for so short a time that it may be written anew; None if there is none."""
-    return next((file for file in missing if file.is_awaited(safety.file_grace)), None)
+    for file in missing:
+        if file.is_awaited(safety.file_grace):
+            return file
+    return None
 
 
 def _file_with_others(missing: Iterable[Missing]) -> Missing | None:
@@ -259,32 +263,32 @@ def confirmed(
     A round counts when every source that has to lack the event was read anew since the last one, and the
     rounds of other sources do not count for these.
     """
-    needed = max(safety.confirmations.get(reading.source, 1) for reading in without)
+    confirmations = safety.confirmations
+    needed = max(confirmations.get(reading.source, 1) for reading in without)
     counted = _read_in(booking.missed_in)
-    before = (
-        booking.missed
-        if counted.keys() == {reading.source for reading in without}
-        else 0
-    )
+    same_sources = counted.keys() == {reading.source for reading in without}
+    seen = booking.missed if same_sources else 0
     anew = all(counted.get(reading.source) != reading.identity for reading in without)
-    seen = before + anew
+    if anew:
+        seen += 1
     if seen >= needed:
         return shown
+    reason = Reason.UNCONFIRMED
     detail = f"The event is missing in {seen} of the {needed} complete readings that are needed."
     if not anew:
-        return Absence(
-            None, Reason.UNCONFIRMED, detail, booking.missed, booking.missed_in
-        )
-    counted_in = "\n".join(
-        sorted(f"{reading.identity} {reading.source}" for reading in without)
-    )
-    return Absence(None, Reason.UNCONFIRMED, detail, seen, counted_in)
+        return Absence(None, reason, detail, booking.missed, booking.missed_in)
+    lines = [f"{reading.identity} {reading.source}" for reading in without]
+    lines.sort()
+    return Absence(None, reason, detail, seen, "\n".join(lines))
 
 
 def _read_in(counted_in: str) -> dict[str, str]:
     """Return the identity of the reading of each source that was counted last; names may have blanks."""
-    lines = (line.partition(" ") for line in counted_in.split("\n"))
-    return {source: identity for identity, _, source in lines}
+    identities: dict[str, str] = {}
+    for line in counted_in.split("\n"):
+        identity, _, source = line.partition(" ")
+        identities[source] = identity
+    return identities
 
 
 def within_budget(
@@ -294,15 +298,20 @@ def within_budget(
     affordable: set[str] = set()
     for name, count in shown.items():
         recently = safety.cancelled_recently.get(name, 0)
-        if count + recently <= safety.allowed(live_of_source.get(name, 0) + recently):
+        live_before = live_of_source.get(name, 0) + recently
+        if count + recently <= safety.allowed(live_before):
             affordable.add(name)
     return affordable
 
 
 def held_checksum(held: Iterable[Booking]) -> str | None:
     """Return the identity of a set of held cancellations, 12 hexadecimal digits; None for the empty set."""
-    rows = sorted(
-        [b.key.scope, b.key.uid, b.key.recurrence_id or "", b.reservation_id or ""]
-        for b in held
-    )
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12] if rows else None
+    rows: list[list[str]] = []
+    for booking in held:
+        key = booking.key
+        reservation_id = booking.reservation_id or ""
+        rows.append([key.scope, key.uid, key.recurrence_id or "", reservation_id])
+    if not rows:
+        return None
+    text = json.dumps(sorted(rows))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -89,11 +89,8 @@ class Rooms:
         """
         found, declined = self._of_attendees(occurrence, notes)
         if not found:
-            found = [
-                room
-                for room in self._of_location(occurrence, notes)
-                if room not in declined
-            ]
+            named = self._of_location(occurrence, notes)
+            found = [room_id for room_id in named if room_id not in declined]
         if not found and default is not None and default not in declined:
             found = [default]
         self._note_places(occurrence, found, notes)
@@ -101,39 +98,31 @@ class Rooms:
 
     def told(self, occurrence: Occurrence, default: str | None) -> dict[str, str]:
         """Return for each room of `of` a clause that says which rule chose it."""
-        chosen = self.of(occurrence, default, [])
         said: dict[str, str] = {}
         for attendee in without_delegators(occurrence.attendees):
             rule = self.of_attendee(attendee)
-            if rule is not None and not attendee.declined:
-                address = next(
-                    a for a in attendee.person.addresses if a in rule.addresses
-                )
-                said.setdefault(rule.room_id, f"its address {address} is invited")
+            if rule is None or attendee.declined:
+                continue
+            addresses = attendee.person.addresses
+            address = next(a for a in addresses if a in rule.addresses)
+            said.setdefault(rule.room_id, f"its address {address} is invited")
         if not said:
-            known, _ = self._named(normal_form(occurrence.location))
-            said = {
-                rule.room_id: self._told_by_location(rule, occurrence.location)
-                for rule in known
-            }
-        return {
-            room: said.get(
-                room, "it is the room of the source, and the event names none"
-            )
-            for room in chosen
-        }
+            location = occurrence.location
+            known, _ = self._named(normal_form(location))
+            for rule in known:
+                said[rule.room_id] = self._told_by_location(rule, location)
+        by_source = "it is the room of the source, and the event names none"
+        chosen = self.of(occurrence, default, [])
+        return {room_id: said.get(room_id, by_source) for room_id in chosen}
 
     def _told_by_location(self, rule: RoomRule, written: str) -> str:
         """Return by which of the names and expressions of a room LOCATION names it."""
         parts = (written, *self._parts(normal_form(written), _SEPARATORS))
-        names = (
-            self._written.get(fold_name(part), "")
-            for part in parts
-            if fold_name(part) in rule.texts
-        )
-        name = next(names, None)
-        if name is not None:
-            return f"LOCATION names {name!r}"
+        for part in parts:
+            folded = fold_name(part)
+            if folded in rule.texts:
+                name = self._written.get(folded, "")
+                return f"LOCATION names {name!r}"
         spellings = (*map(fold_space, parts), *map(fold_name, parts))
         for expression in rule.expressions:
             if any(map(expression.search, spellings)):
@@ -150,25 +139,19 @@ class Rooms:
             rule = self.of_attendee(attendee)
             if rule is None:
                 if attendee.is_resource:
+                    name = _name_of(attendee)
                     what = "room" if attendee.is_room else "resource"
-                    notes.append(
-                        self._unknown(
-                            _name_of(attendee), what, private=occurrence.private
-                        )
-                    )
+                    note = self._unknown(name, what, private=occurrence.private)
+                    notes.append(note)
             elif attendee.declined:
                 declined[rule.room_id] = rule
             else:
                 invited.append(rule.room_id)
         for room_id in invited:
             declined.pop(room_id, None)  # asked twice, and one answer is no
-        notes.extend(
-            Note(
-                Reason.ROOM_DECLINED,
-                f"The room {rule.name or rule.room_id!r} declined.",
-            )
-            for rule in declined.values()
-        )
+        for rule in declined.values():
+            detail = f"The room {rule.name or rule.room_id!r} declined."
+            notes.append(Note(Reason.ROOM_DECLINED, detail))
         return invited, set(declined)
 
     # LOCATION
@@ -178,11 +161,14 @@ class Rooms:
         written = occurrence.location
         if not written or written.isspace():
             return []
+        private = occurrence.private
         known, unknown = self._named(normal_form(written))
-        if not known and is_place(written):
-            notes.append(self._unknown(written, private=occurrence.private))
-        almost = [part for part in unknown if known and self._nearest_to(part, _ALMOST)]
-        notes.extend(self._unknown(part, private=occurrence.private) for part in almost)
+        if not known:
+            if is_place(written):
+                notes.append(self._unknown(written, private=private))
+            return []
+        almost = [part for part in unknown if self._nearest_to(part, _ALMOST)]
+        notes += [self._unknown(part, private=private) for part in almost]
         return [rule.room_id for rule in known]
 
     def _named(self, text: str) -> tuple[list[RoomRule], list[str]]:
@@ -198,8 +184,10 @@ class Rooms:
                 known.append(rule)
             elif fold_space(part):
                 unknown.append(part)
-        if not known and (rule := self._match(text)) is not None:
-            known.append(rule)
+        if not known:
+            rule = self._match(text)
+            if rule is not None:
+                known.append(rule)
         return known, unknown
 
     def _parts(self, text: str, separators: Sequence[re.Pattern[str]]) -> Iterator[str]:
@@ -218,10 +206,10 @@ class Rooms:
 
     def _match(self, text: str) -> RoomRule | None:
         """Return the first room one of whose expressions is found in a text, as written or case-folded."""
-        spellings = dict.fromkeys((fold_space(text), fold_name(text)))
+        spellings = {fold_space(text), fold_name(text)}
         for rule in self._rules:
             for expression in rule.expressions:
-                if any(expression.search(spelling) for spelling in spellings):
+                if any(map(expression.search, spellings)):
                     return rule
         return None
 
@@ -236,18 +224,18 @@ class Rooms:
         booked = set(found)
         said = fold_name(occurrence.location)
         for place in dict.fromkeys(occurrence.places):
+            if fold_name(place) == said or not is_place(place):
+                continue
             known, _ = self._named(normal_form(place))
-            there = known and all(rule.room_id in booked for rule in known)
-            if not there and fold_name(place) != said and is_place(place):
+            are_booked = all(rule.room_id in booked for rule in known)
+            if not known or not are_booked:
                 notes.append(self._unknown(place, private=occurrence.private))
 
     def _unknown(self, written: str, what: str = "room", *, private: bool) -> Note:
         """Return the note about a name that is no room of the configuration."""
         if private:
-            return Note(
-                Reason.UNKNOWN_ROOM,
-                "The event names a room that the configuration does not know.",
-            )
+            detail = "The event names a room that the configuration does not know."
+            return Note(Reason.UNKNOWN_ROOM, detail)
         shown = fold_space(written)[:_LONGEST]
         sentence = f"The {what} {shown!r} is no room of the configuration"
         nearest = self._nearest_to(written, _LIKE)
@@ -258,22 +246,26 @@ class Rooms:
     def _nearest_to(self, written: str, likeness: float) -> str:
         """Return the known name that is nearest to a text or to one of its parts, empty if none is near."""
         text = normal_form(written[:_LONGEST])
-        if (text, likeness) not in self._nearest:
-            if len(self._nearest) >= _REMEMBERED:
-                self._nearest.clear()
-            parts = (text, *self._parts(text, _SEPARATORS))
-            self._nearest[text, likeness] = self._nearest_of(parts, likeness)
-        return self._nearest[text, likeness]
+        question = (text, likeness)
+        known = self._nearest.get(question)
+        if known is not None:
+            return known
+        if len(self._nearest) >= _REMEMBERED:
+            self._nearest.clear()
+        parts = (text, *self._parts(text, _SEPARATORS))
+        answer = self._nearest_of(parts, likeness)
+        self._nearest[question] = answer
+        return answer
 
     def _nearest_of(self, parts: Iterable[str], likeness: float) -> str:
-        for part in dict.fromkeys(fold_name(part) for part in parts):
-            found = (
-                get_close_matches(part, self._by_text, n=1, cutoff=likeness)
-                if part
-                else []
-            )
+        """Return the known name that is nearest to the first part that has one; empty if none has."""
+        for part in dict.fromkeys(map(fold_name, parts)):
+            if not part:
+                continue
+            found = get_close_matches(part, self._by_text, n=1, cutoff=likeness)
             if found:
-                return self._written.get(found[0], found[0])
+                nearest = found[0]
+                return self._written.get(nearest, nearest)
         return ""
 
 
@@ -286,27 +278,35 @@ def without_delegators(attendees: Sequence[Attendee]) -> Sequence[Attendee]:
     for attendee in attendees:
         listed.update(attendee.person.addresses)
         sent_by.update(attendee.delegated_from)
-    return [
-        attendee
-        for attendee in attendees
-        if not _is_represented(attendee, listed, sent_by)
-    ]
+    going: list[Attendee] = []
+    for attendee in attendees:
+        represented = _is_represented(attendee, listed, sent_by)
+        if not represented:
+            going.append(attendee)
+    return going
 
 
 def _is_represented(attendee: Attendee, listed: set[str], sent_by: set[str]) -> bool:
-    """Return whether an attendee said that somebody goes instead who is among the attendees."""
+    """Tell whether an attendee said that somebody goes instead who is among the attendees."""
+    if not attendee.delegated:
+        return False
     own = set(attendee.person.addresses)
-    names_delegate = bool(listed.intersection(attendee.delegated_to) - own)
-    return attendee.delegated and (names_delegate or not own.isdisjoint(sent_by))
+    if not own.isdisjoint(sent_by):
+        return True
+    delegates = listed.intersection(attendee.delegated_to) - own
+    return bool(delegates)
 
 
 def is_place(text: str) -> bool:
-    """Return whether a LOCATION may be meant as a place: more than links, numbers and words for none."""
-    words = _WORD.findall(_LINK.sub(" ", normal_form(text)[:_LONGEST]))
+    """Tell whether a LOCATION may be meant as a place: more than links, numbers and words for none."""
+    written = normal_form(text)[:_LONGEST]
+    without_links = _LINK.sub(" ", written)
+    words = _WORD.findall(without_links)
     return any(word.casefold() not in _PLACELESS for word in words)
 
 
 def _name_of(attendee: Attendee) -> str:
-    return (
-        attendee.person.name or ", ".join(attendee.person.addresses) or "without name"
-    )
+    person = attendee.person
+    if person.name:
+        return person.name
+    return ", ".join(person.addresses) or "without name"
