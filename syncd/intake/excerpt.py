@@ -6,13 +6,14 @@ Nothing in here decides what is booked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from syncd.core.occurrence import Moment, Occurrence, Window, extent_of
+from syncd.core.occurrence import Moment, Occurrence, OccurrenceKey, Window, extent_of
 from syncd.ics.content import RawCalendar, RawComponent, split, tzid_of, unescaped
 from syncd.ics.contexts import Locale
 from syncd.ics.quirks import repaired
@@ -94,24 +95,27 @@ def excerpt_of(
     for event in raw_events:
         context = index.contexts[event.context]
         (calendar,) = split(context.text)
+        method = calendar.properties.get("METHOD", "").upper()
         raw = RawComponent("VEVENT", index.line_of(event), tuple(lines_of(event)))
-        parts.append(
-            _written(
-                raw, context.document, calendar.properties.get("METHOD", "").upper()
-            )
+        parts.append(_written(raw, context.document, method))
+        for use in _zone_uses(raw, calendar, locale, window):
+            zones[use] = None
+    if quarantined:
+        return SourceExcerpt(
+            tuple(parts), tuple(zones), later=None, past=None, past_since=None
         )
-        zones.update(dict.fromkeys(_zone_uses(raw, calendar, locale, window)))
 
     def parse(start: datetime, reach: datetime) -> ParsedSeries:
-        return parser.parse(
-            uid, raw_events, Window(start=start, end=reach, reach=reach)
-        )
+        between = Window(start=start, end=reach, reach=reach)
+        return parser.parse(uid, raw_events, between)
 
-    if quarantined:
-        return SourceExcerpt(tuple(parts), tuple(zones), None, None, None)
     past, past_since = _past(parse, window.start)
     return SourceExcerpt(
-        tuple(parts), tuple(zones), _later(parse, window.end), past, past_since
+        parts=tuple(parts),
+        zones=tuple(zones),
+        later=_later(parse, window.end),
+        past=past,
+        past_since=past_since,
     )
 
 
@@ -124,24 +128,37 @@ def extent(occurrence: Occurrence) -> tuple[datetime, datetime]:
 
 
 def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
+    """Return a component as it is written, found in a document with a METHOD."""
+
     def first(name: str) -> str:
         return (raw.first(name) or "").strip()
 
-    summary = repaired(raw).properties.get("SUMMARY", ())
-    hidden = first("CLASS").upper() in {"PRIVATE", "CONFIDENTIAL"}
+    excluded = 0
+    for _, dates in raw.values("EXDATE"):
+        excluded += len(dates.split(","))
+    topic = ""
+    if first("CLASS").upper() not in {"PRIVATE", "CONFIDENTIAL"}:
+        topic = _topic(raw)
     return WrittenComponent(
         document=document,
         line=raw.line,
         start=first("DTSTART"),
         recurrence_id=first("RECURRENCE-ID") or None,
         recurs=bool(first("RRULE") or first("RDATE")),
-        excluded=sum(len(value.split(",")) for _, value in raw.values("EXDATE")),
+        excluded=excluded,
         sequence=first("SEQUENCE"),
         last_modified=first("LAST-MODIFIED"),
         status=first("STATUS").upper(),
         method=method,
-        topic="" if hidden else unescaped(next((p.value.strip() for p in summary), "")),
+        topic=topic,
     )
+
+
+def _topic(raw: RawComponent) -> str:
+    """Return the first SUMMARY of a component, empty if there is none."""
+    for summary in repaired(raw).properties.get("SUMMARY", ()):
+        return unescaped(summary.value.strip())
+    return ""
 
 
 # Zones
@@ -155,8 +172,8 @@ def _zone_uses(
     for name in _DATED:
         for parameters, value in raw.values(name):
             tzid = (tzid_of(parameters) or "").strip('" ')
-            first = value.split(",")[0].partition("/")[0].strip().upper()
-            if first.endswith("Z"):
+            first, *_ = re.split("[,/]", value)  # of several times, or of a period
+            if first.strip().upper().endswith("Z"):
                 yield ZoneUse("UTC", "UTC", "the times end with a Z")
             elif tzid:
                 yield _named(tzid, zones, window)
@@ -165,18 +182,18 @@ def _zone_uses(
 
 
 def _named(tzid: str, zones: Zones, window: Window) -> ZoneUse:
+    """Return how a TZID is understood."""
     try:
         zone, because = zones.meaning(tzid)
     except UnknownZone:
-        return ZoneUse(
-            tzid,
-            None,
-            "nobody knows this name; name its zone under [calendar.timezones]",
-        )
-    return ZoneUse(tzid, zone, because, zones.contradiction(tzid, window.start))
+        because = "nobody knows this name; name its zone under [calendar.timezones]"
+        return ZoneUse(tzid, None, because)
+    contradiction = zones.contradiction(tzid, window.start)
+    return ZoneUse(tzid, zone, because, contradiction)
 
 
 def _floating(zones: Zones, properties: Mapping[str, str], locale: Locale) -> ZoneUse:
+    """Return how times that carry no TZID are understood."""
     if locale.floating is not None:
         rule = "timezone of the source says so"
     elif properties.get("X-WR-TIMEZONE"):
@@ -185,10 +202,11 @@ def _floating(zones: Zones, properties: Mapping[str, str], locale: Locale) -> Zo
         rule = "calendar.timezone says so"
     try:
         zone = zones.zone(None)
-        name = zone.key if isinstance(zone, ZoneInfo) else properties["X-WR-TIMEZONE"]
-        return ZoneUse(None, name, rule)
     except UnknownZone as error:
         return ZoneUse(None, None, str(error))
+    if isinstance(zone, ZoneInfo):
+        return ZoneUse(None, zone.key, rule)
+    return ZoneUse(None, properties["X-WR-TIMEZONE"], rule)
 
 
 # Beyond the window
@@ -198,24 +216,31 @@ def _past(parse: _Parses, now: datetime) -> tuple[int | None, datetime | None]:
     """Return how many occurrences are over, and since when they were counted; a parser takes only so many."""
     for years in (100, 1):
         since = now - years * _YEAR
-        past = parse(since, now)
-        if not past.defects:
-            count = sum(
-                not o.cancelled and extent(o)[1] <= now for o in past.occurrences
-            )
-            return (count, since) if years == 1 else (count, None)
+        series = parse(since, now)
+        if series.defects:
+            continue
+        count = 0
+        for occurrence in series.occurrences:
+            _, end = extent(occurrence)
+            if end <= now and not occurrence.cancelled:
+                count += 1
+        if years == 100:
+            return count, None
+        return count, since
     return None, None
 
 
 def _later(parse: _Parses, horizon: datetime) -> Occurrence | None:
     """Return the first occurrence that begins beyond the horizon, looked for farther and farther away."""
     for years in (0.25, 1, 10):
-        ahead = parse(horizon, horizon + years * _YEAR)
-        found = [
-            o for o in ahead.occurrences if not o.cancelled and extent(o)[0] >= horizon
-        ]
-        if found:
-            return min(found, key=lambda o: (extent(o)[0], o.key))
-        if ahead.defects:
+        series = parse(horizon, horizon + years * _YEAR)
+        by_begin: dict[tuple[datetime, OccurrenceKey], Occurrence] = {}
+        for occurrence in series.occurrences:
+            begin, _ = extent(occurrence)
+            if begin >= horizon and not occurrence.cancelled:
+                by_begin.setdefault((begin, occurrence.key), occurrence)
+        if by_begin:
+            return by_begin[min(by_begin)]
+        if series.defects:
             break
     return None
