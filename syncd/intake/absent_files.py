@@ -49,11 +49,9 @@ class AbsentFiles:
     ) -> SourceIndex:
         """Return what was found with the files that are gone since it was known, each with its time."""
         if not glance.fetched.is_folder:
-            return (
-                replace(found, is_folder=False, formers=())
-                if found.is_folder
-                else found
-            )
+            if not found.is_folder:
+                return found
+            return replace(found, is_folder=False, formers=())
         formers: tuple[Former, ...] = ()
         if known.is_folder and known.secret == found.secret:
             named = {document.name for document in glance.fetched.documents}
@@ -67,16 +65,19 @@ class AbsentFiles:
 
     def missing(self, glance: Glance, index: SourceIndex) -> tuple[Missing, ...]:
         """Return the files that are gone as a reading tells them."""
-        return tuple(
-            Missing(
-                former.name,
-                self._away(glance, former.name, former.missed_at),
-                former.held == 1,
-                _Holds(index, former),
+        missing: list[Missing] = []
+        for former in index.formers:
+            if former.missed_at is None:
+                continue
+            missing.append(
+                Missing(
+                    document=former.name,
+                    away=self._away(glance, former.name, former.missed_at),
+                    alone=former.held == 1,
+                    holds=_Holds(index, former),
+                )
             )
-            for former in index.formers
-            if former.missed_at is not None
-        )
+        return tuple(missing)
 
     def watch(
         self,
@@ -87,21 +88,21 @@ class AbsentFiles:
         complete: bool,
     ) -> None:
         """Remember when a source has to be looked at again, because a file was gone for long enough then."""
-        here = {
-            (glance.source, former.name, former.missed_at) for former in index.formers
-        }
-        self._since = {
-            key: at_s
-            for key, at_s in self._since.items()
-            if key[0] != glance.source or key in here
-        }
+        source = glance.source
+        here = {(source, former.name, former.missed_at) for former in index.formers}
+        since: dict[tuple[str, str, datetime], float] = {}
+        for key, at_s in self._since.items():
+            is_own = key[0] == source
+            if not is_own or key in here:
+                since[key] = at_s
+        self._since = since
         left = [
             self.grace - file.away for file in missing if file.is_awaited(self.grace)
         ]
         if left and complete:
-            self._judged_in[glance.source] = glance.at_s + min(left).total_seconds()
+            self._judged_in[source] = glance.at_s + min(left).total_seconds()
         else:
-            self.forget(glance.source)
+            self.forget(source)
 
     def forget(self, source: str) -> None:
         """Wait for nothing of a source: it cannot be read now."""
@@ -110,24 +111,22 @@ class AbsentFiles:
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long each source is to be looked at again where a file is gone."""
         now_s = self.elapsed()
-        return {
-            name: timedelta(seconds=at_s - now_s)
-            for name, at_s in self._judged_in.items()
-        }
+        awaited: dict[str, timedelta] = {}
+        for name, at_s in self._judged_in.items():
+            awaited[name] = timedelta(seconds=at_s - now_s)
+        return awaited
 
     def _dated(self, glance: Glance, former: Former) -> Former:
         """Return the file with the moment at which it was missed first, by the clock as it goes now."""
         if former.missed_at is None:
-            dated = replace(former, missed_at=glance.at)
-        else:
-            away = self._away(glance, former.name, former.missed_at)
-            if abs(glance.at - away - former.missed_at) <= _STEPPED:
-                return former
-            dated = replace(former, missed_at=glance.at - away)
-            self._since[glance.source, former.name, glance.at - away] = (
-                glance.at_s - away.total_seconds()
-            )
-        return dated
+            return replace(former, missed_at=glance.at)
+        away = self._away(glance, former.name, former.missed_at)
+        missed_at = glance.at - away
+        if abs(missed_at - former.missed_at) <= _STEPPED:
+            return former
+        key = (glance.source, former.name, missed_at)
+        self._since[key] = glance.at_s - away.total_seconds()
+        return replace(former, missed_at=missed_at)
 
     def _away(self, glance: Glance, name: str, missed_at: datetime) -> timedelta:
         """Return for how long a file was gone when its source was looked at."""
@@ -144,14 +143,19 @@ class AbsentFiles:
         over = [former for former in formers if self._is_over(glance, former)]
         if not over:
             return formers
-        unsettled = frozenset(map(found.digest_of, self.worklist.ready(glance.at)))
-        left = [
-            replace(former, uids=former.uids & unsettled) if former in over else former
-            for former in formers
-        ]
-        return tuple(former for former in left if former.uids)
+        ready = self.worklist.ready(glance.at)
+        unsettled = frozenset(map(found.digest_of, ready))
+        left: list[Former] = []
+        for former in formers:
+            uids = former.uids
+            if former in over:
+                uids &= unsettled
+            if uids:
+                left.append(replace(former, uids=uids))
+        return tuple(left)
 
     def _is_over(self, glance: Glance, former: Former) -> bool:
+        """Tell whether a file was gone for long enough."""
         if former.missed_at is None:
             return False
         return self._away(glance, former.name, former.missed_at) >= self.grace

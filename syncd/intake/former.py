@@ -48,14 +48,14 @@ class Former:
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Former:
         """Return the file that `as_json` wrote; raises KeyError or ValueError for anything else."""
-        missed_at = (
-            datetime.fromisoformat(said["missed_at"]) if said["missed_at"] else None
-        )
+        missed_at: datetime | None = None
+        if said["missed_at"]:
+            missed_at = datetime.fromisoformat(said["missed_at"])
         return cls(
-            said["name"],
-            frozenset(map(bytes.fromhex, said["uids"])),
-            said["held"],
-            missed_at,
+            name=said["name"],
+            uids=frozenset(map(bytes.fromhex, said["uids"])),
+            held=said["held"],
+            missed_at=missed_at,
         )
 
 
@@ -74,14 +74,22 @@ def formers_after(
     before.update(former.name for former in formers)
     there = Counter(document.name for document in found)
     arrived = [document.all_uids() for document in found if document.name not in before]
-    # Files below a glob may share a name: then all of them are back when there are as many as ever.
-    away = [f for f in formers if not 0 < before[f.name] <= there[f.name]]
-    away += [Former.of(document) for document in _left(known, found)]
+    away: list[Former] = []
+    for former in formers:
+        # Files below a glob may share a name: then all of them are back when there are as many as ever.
+        is_back = 0 < before[former.name] <= there[former.name]
+        if not is_back:
+            away.append(former)
+    away += map(Former.of, _left(known, found))
     left: list[Former] = []
     for former in away:
-        if not former.uids or any(former.uids <= uids for uids in arrived):
+        is_renamed = any(former.uids <= uids for uids in arrived)
+        if not former.uids or is_renamed:
             continue
-        left.append(replace(former, missed_at=None) if former.name in named else former)
+        if former.name in named:
+            left.append(replace(former, missed_at=None))
+        else:
+            left.append(former)
     return tuple(left)
 
 
@@ -102,16 +110,14 @@ def _left(
     for document in found:
         if document.name in lost:
             here[document.name] |= document.all_uids()
+
+    def uids_gone_with(document: DocumentIndex) -> int:
+        return len(document.all_uids() - here[document.name])
+
+    others = [document for document in known if document not in same]
     left: list[DocumentIndex] = []
     for name, count in lost.items():
-        own = [
-            document
-            for document in known
-            if document.name == name and document not in same
-        ]
-        own.sort(
-            key=lambda document: len(document.all_uids() - here[document.name]),
-            reverse=True,
-        )
+        own = [document for document in others if document.name == name]
+        own.sort(key=uids_gone_with, reverse=True)
         left += own[:count]
     return left
