@@ -71,14 +71,17 @@ class Scan:
     @property
     def is_large(self) -> bool:
         """Tell whether it takes so long that others should not wait for it."""
-        new = (d.size for d in self.fetched.documents if self.known.index.lacks(d))
-        return sum(new) > _LARGE
+        known = self.known.index
+        size = 0
+        for document in self.fetched.documents:
+            if known.lacks(document):
+                size += document.size
+        return size > _LARGE
 
     def run(self) -> ScanResult:
         """Compare the documents with what is known, and return what was found."""
-        with self._ledger.under_way.working(
-            self._source.name, digest_of_documents(self.fetched)
-        ):
+        digest = digest_of_documents(self.fetched)
+        with self._ledger.under_way.working(self._source.name, digest):
             return self._run()
 
     def _run(self) -> ScanResult:
@@ -93,11 +96,15 @@ class Scan:
         )
         if diff.index == known:
             return ScanResult(diff, self.known.parser)
-        new = {**diff.restamped, **diff.changed}
+        kept: dict[str, bytes] = {}
+        for new in (diff.restamped, diff.changed):
+            for uid, raw_events in new.items():
+                if raw_events:
+                    kept[uid] = packed(raw_events)
         return ScanResult(
             diff,
             parser_of(self._source, diff.index),
-            kept={uid: packed(events) for uid, events in new.items() if events},
+            kept=kept,
             earliest=_begins(diff.changed),
         )
 
@@ -105,22 +112,25 @@ class Scan:
         """Scan in another thread, and parse what is new; `found` has the result once it has `ended`."""
         try:
             found = self.run()
-            new = {uid: events for uid, events in found.diff.changed.items() if events}
-            self.found = replace(found, parsed=bounded.parse(new, found.parser, window))
+            changed = found.diff.changed
+            work = {uid: events for uid, events in changed.items() if events}
+            parsed = bounded.parse(work, found.parser, window)
+            self.found = replace(found, parsed=parsed)
         finally:
             self.ended = True
 
     def take_in(self, found: ScanResult, standing: str, window: Window) -> None:
         """Store what was found, and put the UIDs that say something new on the worklist."""
         diff = found.diff
-        later = {
-            uid: begins - (window.end - window.start)
-            for uid, begins in found.earliest.items()
-            if begins > window.reach and not self._tracked.is_tracked(uid)
-        }
-        several = self._worklist.in_several_sources(diff.restamped)
+        horizon = window.end - window.start
+        later: dict[str, datetime] = {}
+        for uid, begins in found.earliest.items():
+            if begins > window.reach and not self._tracked.is_tracked(uid):
+                later[uid] = begins - horizon
+        ready = set(diff.changed)
+        ready |= self._worklist.in_several_sources(diff.restamped)
         # The lines may have moved in which they stand.
-        remarked = self._worklist.remarks(self._source.name)
+        ready.update(self._worklist.remarks(self._source.name))
         self._ledger.facts.set(JUDGED_AT, self.at)
         self._worklist.record_scan(
             self._source.name,
@@ -128,7 +138,7 @@ class Scan:
             standing,
             kept=found.kept,
             dropped=[uid for uid, events in diff.changed.items() if not events],
-            ready={*diff.changed, *several, *remarked} - later.keys(),
+            ready=ready - later.keys(),
             later=later,
         )
 
@@ -159,19 +169,26 @@ class _Tracked:
     def events_of(self, uid: str) -> Sequence[RawEvent]:
         """Return the events of a UID that are kept of this source."""
         kept = self._worklist.events_of(self._source, uid)
-        return unpacked(kept) if kept is not None else ()
+        if kept is None:
+            return ()
+        return unpacked(kept)
 
 
 def digest_of_documents(fetched: Fetched) -> str:
     """Return the identity of what the documents of a source look like from outside, 32 hexadecimal digits."""
-    looks = [
-        (d.name, d.base_url, d.looks or d.signature or str(d.size))
-        for d in fetched.documents
-    ]
-    return hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    looks: list[tuple[str, str, str]] = []
+    for document in fetched.documents:
+        look = document.looks or document.signature or str(document.size)
+        looks.append((document.name, document.base_url, look))
+    digest = hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 def _begins(changed: Mapping[str, Sequence[RawEvent]]) -> dict[str, datetime]:
     """Return when each of these UIDs begins at the earliest, where that can be told."""
-    found = {uid: earliest(raw_events) for uid, raw_events in changed.items()}
-    return {uid: at for uid, at in found.items() if at is not None}
+    found: dict[str, datetime] = {}
+    for uid, raw_events in changed.items():
+        begins = earliest(raw_events)
+        if begins is not None:
+            found[uid] = begins
+    return found
