@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from syncd.core.backoff import backed_off
-from syncd.intake.ports import IntakeLedger
+from syncd.intake.ports import IntakeLedger, WorkItem
 from syncd.ledger.facts import Fact
 
 log = structlog.get_logger(__name__)
 
 _DEATHS = 2  # in the same place, from which on it is set aside
-_FIRST_WAIT, _LONGEST_WAIT = timedelta(hours=1), timedelta(days=1)
+_FIRST_WAIT = timedelta(hours=1)
+_LONGEST_WAIT = timedelta(days=1)
 _CHANGES = 3  # deaths from which on a changed text is not read at once either: it may change at every reading
 
 
@@ -66,31 +67,40 @@ class Poison:
         }
         left = ledger.under_way.take_left()
         for item in left:
-            known = self._suspects.get((item.source, item.uid))
-            deaths = known.deaths + 1 if known else 1
-            digest = item.digest or (known.digest if known else "")
-            suspect = _Suspect(item.source, item.uid, digest, deaths, now.isoformat())
-            self._suspects[item.source, item.uid] = suspect
-            aside = (
-                {"set_aside_until": suspect.until.isoformat()}
-                if deaths >= _DEATHS
-                else {}
-            )
+            suspect = self._suspect(item, now)
+            aside: dict[str, str] = {}
+            if suspect.deaths >= _DEATHS:
+                aside["set_aside_until"] = suspect.until.isoformat()
             log.warning(
                 "ended while reading",
-                source=item.source,
-                uid=item.uid,
-                deaths=deaths,
+                source=suspect.source,
+                uid=suspect.uid,
+                deaths=suspect.deaths,
                 **aside,
             )
         if left:
             self._store()
 
+    def _suspect(self, item: WorkItem, now: datetime) -> _Suspect:
+        """Count a death of the process while it did some work; return who is suspected of it."""
+        key = (item.source, item.uid)
+        deaths = 1
+        digest = item.digest
+        known = self._suspects.get(key)
+        if known is not None:
+            deaths += known.deaths
+            digest = digest or known.digest
+        suspect = _Suspect(item.source, item.uid, digest, deaths, now.isoformat())
+        self._suspects[key] = suspect
+        return suspect
+
     def why_not(
         self, source: str, uid: str, digest: str, now: datetime
     ) -> tuple[str, datetime] | None:
         """Return why a source (`uid` empty) or a UID is not read now, and until when; None if it is read."""
-        suspect = self._suspects.get((source, uid[:500])) if self._suspects else None
+        if not self._suspects:
+            return None
+        suspect = self._suspects.get((source, uid[:500]))
         if suspect is None or suspect.deaths < _DEATHS or now >= suspect.until:
             return None
         changed = bool(suspect.digest) and suspect.digest != digest
@@ -125,13 +135,12 @@ class Poison:
     def forget(self) -> None:
         """Read everything again: a person asked for it."""
         self._suspects = {
-            key: replace(s, deaths=1) for key, s in self._suspects.items()
+            key: replace(suspect, deaths=1) for key, suspect in self._suspects.items()
         }
 
     def _is_aside(self, suspect: _Suspect, now: datetime) -> bool:
-        return (
-            self.why_not(suspect.source, suspect.uid, suspect.digest, now) is not None
-        )
+        why = self.why_not(suspect.source, suspect.uid, suspect.digest, now)
+        return why is not None
 
     def _store(self) -> None:
         self._ledger.facts.set(_SET_ASIDE, list(self._suspects.values()))

@@ -24,16 +24,19 @@ class Presences(Mapping[str, Presence]):
     def __init__(
         self, parsed: Mapping[str, Presence | None], index: SourceIndex
     ) -> None:
-        self._parsed = {
-            uid: there for uid, there in parsed.items() if there is not None
-        }
+        self._parsed: dict[str, Presence] = {}
+        for uid, presence in parsed.items():
+            if presence is not None:
+                self._parsed[uid] = presence
         self._index = index
 
     def __getitem__(self, uid: str) -> Presence:
         known = self._parsed.get(uid)
-        if known is None and (not uid or not self._index.holds(uid)):
-            raise KeyError(uid)
-        return known or Presence.SERIES
+        if known is not None:
+            return known
+        if uid and self._index.holds(uid):
+            return Presence.SERIES
+        raise KeyError(uid)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parsed)
@@ -59,12 +62,13 @@ def reading_of(
     occurrences: list[Occurrence] = []
     for series in parsed.values():
         occurrences += series.occurrences
+    uids = sorted(remarks)
     defects: list[Defect] = []
-    for uid in sorted(remarks):
+    for uid in uids:
         defects += defects_of(uid, remarks[uid])
     notes = sorted(state.parser.notes, key=lambda note: note.detail)
     notes += [Note(Reason.SERVER_ODD, note) for note in state.notes]
-    notes += notes_of(remarks[uid] for uid in sorted(remarks))
+    notes += notes_of(remarks[uid] for uid in uids)
     presence = {uid: series.presence for uid, series in parsed.items()}
     # Nothing follows from them now.
     presence |= dict.fromkeys(postponed, Presence.QUARANTINED)
@@ -75,11 +79,7 @@ def reading_of(
         digest=state.index.digest,
         occurrences=tuple(sorted(occurrences, key=lambda occurrence: occurrence.key)),
         presence=Presences(presence, state.index),
-        defects=tuple(
-            sorted(
-                defects, key=lambda defect: (defect.document, defect.line, defect.uid)
-            )
-        ),
+        defects=tuple(sorted(defects, key=_place_of)),
         notes=tuple(dict.fromkeys(notes)),
         error=state.error,
         documents=len(state.index.documents),
@@ -87,6 +87,11 @@ def reading_of(
         postponed=postponed,
         missing=state.missing,
     )
+
+
+def _place_of(defect: Defect) -> tuple[str, int, str]:
+    """Return where a defect stands, for the order in which defects are told."""
+    return defect.document, defect.line, defect.uid
 
 
 def defects_as_of_now(
@@ -104,12 +109,11 @@ def defects_as_of_now(
     begins = earliest(raw_events)
     is_costly = any(defect.reason is Reason.TOO_COSTLY for defect in series.defects)
     if begins is not None and begins > window.reach and not is_costly:
-        return replace(
-            series, defects=(), next_start=min(begins, series.next_start or begins)
-        )
-    lines = {event.line: index.line_of(event) for event in raw_events}
-    defects = (
-        replace(defect, line=lines.get(defect.line, defect.line))
-        for defect in series.defects
-    )
+        next_start = min(begins, series.next_start or begins)
+        return replace(series, defects=(), next_start=next_start)
+    line_now = {event.line: index.line_of(event) for event in raw_events}
+    defects: list[Defect] = []
+    for defect in series.defects:
+        line = line_now.get(defect.line, defect.line)
+        defects.append(replace(defect, line=line))
     return replace(series, defects=tuple(defects))

@@ -51,7 +51,8 @@ _ENDING_RULE = re.compile(
     rb":(?:%b;)*UNTIL=(\d{8}(?:T\d{6})?)Z?(?:;%b)*\r?" % (_PART, _PART)
 )
 # Room for the margins within what Python can count.
-_FIRST, _LAST = datetime(1, 2, 1, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1, 2, 1, tzinfo=UTC)
+_LAST = datetime(9990, 1, 1, tzinfo=UTC)
 
 
 def span_of(text: bytes) -> Span:
@@ -89,21 +90,25 @@ def _span(lines: dict[bytes, bytes]) -> Span:
     original = lines.get(b"RECURRENCE-ID")
     if original is not None:
         _wall(original)  # what moves later dates too, RANGE=THISANDFUTURE, is not plain
-    earliest, latest, margin = start - _MARGIN, start, _MARGIN
+    earliest = start - _MARGIN
     if original is not None and b"DTEND" not in lines and b"DURATION" not in lines:
         return Span(earliest, None)  # it is as long as its series says
+    last_start = start
+    margin = _MARGIN
     rule = lines.get(b"RRULE")
     if rule is not None:
         match = _ENDING_RULE.fullmatch(rule)
         if match is None:
             return Span(earliest, None)
-        latest, margin = max(start, _moment(match[1])), _MARGIN_OF_SERIES
-    return Span(earliest, latest + _length(lines, start, is_date) + margin)
+        last_start = max(start, _moment(match[1]))
+        margin = _MARGIN_OF_SERIES
+    return Span(earliest, last_start + _length(lines, start, is_date) + margin)
 
 
 def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timedelta:
     """Return how long a VEVENT lasts at most; raises `ValueError` for whatever is not plain."""
-    end, duration = lines.get(b"DTEND"), lines.get(b"DURATION")
+    end = lines.get(b"DTEND")
+    duration = lines.get(b"DURATION")
     if end is not None:
         wall, of_kind = _wall(end)
         if duration is not None or wall < start or of_kind != is_date:
@@ -132,6 +137,7 @@ def _wall(rest: bytes) -> tuple[datetime, bool]:
 
 
 def _moment(text: bytes) -> datetime:
+    """Return a time or the begin of a day, as if in UTC; raises `ValueError` if it is out of bounds."""
     if text.startswith(b"0000"):
         return _FIRST  # before any year that Python counts
     moment = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC)

@@ -10,8 +10,11 @@ from syncd.ics import SeriesParser
 from syncd.intake.ports import CalendarSource, WorklistStore
 from syncd.intake.source_index import SourceIndex
 
-UNKNOWN, WHOLE, IN_PART, UNREADABLE = "", "whole", "in part", "unreadable"
-"""How a source stands: never read; as it was found last."""
+# How a source stands.
+UNKNOWN = ""  # never read
+WHOLE = "whole"
+IN_PART = "in part"
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,10 @@ class SourceStates:
     def index_of(self, source: CalendarSource) -> SourceIndex:
         """Return what stood in a source when it was read last, by this process or a former one."""
         state = self._own.get(source.name)
-        return self._stored(source.name)[0] if state is None else state.index
+        if state is not None:
+            return state.index
+        index, _ = self._stored(source.name)
+        return index
 
     def forget(self) -> None:
         """Forget how this process found the sources."""
