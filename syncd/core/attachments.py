@@ -146,36 +146,40 @@ def _absolute(uri: str, base_url: str) -> str | None:
     try:
         url = urljoin(base_url, uri) if base_url else uri
         parts = urlsplit(url)
-        return (
-            url
-            if parts.scheme.lower() in {"http", "https"} and parts.hostname
-            else None
-        )
+        has_host = bool(parts.hostname)
     except ValueError:
         return None
+    if not has_host or parts.scheme.lower() not in {"http", "https"}:
+        return None
+    return url
 
 
 def _linked(link: Link, url: str) -> Attachment:
-    last = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
-    name = fold_space(link.name or last) or None
+    """Return the attachment that a link is, named by the end of its path if it has no name."""
+    path = urlsplit(url).path.rstrip("/")
+    _, _, last = path.rpartition("/")
+    name = fold_space(link.name or unquote(last))
+    size: str | None = None
+    if link.size_bytes is not None:
+        size = _size_text(link.size_bytes)
     return Attachment(
         url=url,
-        name=name,
-        size=None if link.size_bytes is None else _size_text(link.size_bytes),
-        type=_type_of(link.media_type, name or ""),
+        name=name or None,
+        size=size,
+        type=_type_of(link.media_type, name),
     )
 
 
 def _type_of(media_type: str | None, name: str) -> str | None:
-    known = _EXTENSIONS.get((media_type or "").partition(";")[0].strip().lower())
+    """Return the extension that a media type stands for, else that of a name; None if neither tells."""
+    essence, _, _ = (media_type or "").partition(";")
+    known = _EXTENSIONS.get(essence.strip().lower())
     if known:
         return known
-    stem, dot, extension = name.rpartition(".")
-    return (
-        extension.lower()
-        if dot and stem and re.fullmatch(r"[A-Za-z0-9]{1,8}", extension)
-        else None
-    )
+    stem, _, extension = name.rpartition(".")
+    if not stem or not re.fullmatch(r"[A-Za-z0-9]{1,8}", extension):
+        return None
+    return extension.lower()
 
 
 def _size_text(size: int) -> str:
@@ -185,9 +189,11 @@ def _size_text(size: int) -> str:
 
 def _kind_of(attach: Inline) -> str:
     """Return the extension of the file to write, by which a web server will judge it; empty if unknown."""
-    return _type_of(attach.media_type, (attach.name or "").rstrip(". \t")) or ""
+    name = (attach.name or "").rstrip(". \t")
+    return _type_of(attach.media_type, name) or ""
 
 
 def _publication(data: bytes, extension: str) -> Publication:
     """Name a file by its content, so that equal readings give equal links."""
-    return Publication(f"{hashlib.sha256(data).hexdigest()[:32]}.{extension}", data)
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    return Publication(f"{digest}.{extension}", data)

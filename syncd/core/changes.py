@@ -291,7 +291,9 @@ class Plan:
     def checksum(self) -> str:
         """Return the identity of all rows, 12 hexadecimal digits, free of anything that only time changes."""
         rows = [_row(change) for change in self.changes]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+        text = json.dumps(rows)
+        digest = hashlib.sha256(text.encode())
+        return digest.hexdigest()[:12]
 
 
 def _waiting(
@@ -305,33 +307,28 @@ def _waiting(
 
 
 def _row(change: Change) -> list[str | None]:
+    """Return what of a change counts in the checksum of its plan."""
     match change:
-        case Create(meeting=meeting) | Wait(meeting=meeting):
-            key, room, content = (
-                meeting.key,
-                meeting.spec.room_id,
-                meeting.spec.fingerprint,
-            )
-        case Update(meeting=meeting):
-            key, room, content = (
-                meeting.key,
-                meeting.spec.room_id,
-                meeting.spec.fingerprint,
-            )
-        case Cancel(booking=booking) | Hold(booking=booking):
-            key, room, content = (
-                booking.key,
-                booking.room_id,
-                booking.reservation_id or "",
-            )
+        case Create() | Update() | Wait():
+            meeting = change.meeting
+            key = meeting.key
+            room_id = meeting.spec.room_id
+            content = meeting.spec.fingerprint
+        case Cancel() | Hold():
+            booking = change.booking
+            key = booking.key
+            room_id = booking.room_id
+            content = booking.reservation_id or ""
         case Skip():
-            key, room, content = change.key, change.room_id, change.reservation_id or ""
+            key = change.key
+            room_id = change.room_id
+            content = change.reservation_id or ""
     return [
         type(change).__name__,
         key.scope,
         key.uid,
         key.recurrence_id,
-        room,
+        room_id,
         content,
         change.reason.value,
     ]

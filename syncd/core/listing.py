@@ -35,13 +35,14 @@ class Listing:
         """Join what several lists show: each reservation once, and the first doubt."""
         found: dict[str, Reservation] = {}
         nameless: list[Reservation] = []
-        doubts: list[str] = []
+        doubt = ""
         for listing in listings:
-            found |= {r.reservation_id: r for r in listing.reservations}
+            for reservation in listing.reservations:
+                found[reservation.reservation_id] = reservation
             nameless += listing.nameless
-            doubts.append(listing.doubt)
+            doubt = doubt or listing.doubt
         oldest_first = sorted(found.values(), key=Reservation.age_key)
-        return cls(tuple(oldest_first), tuple(nameless), next(filter(None, doubts), ""))
+        return cls(tuple(oldest_first), tuple(nameless), doubt)
 
     @property
     def trouble(self) -> str:
@@ -61,16 +62,21 @@ class Listing:
         be it.
         `known_ids` are those that are known to be something else.
         """
-        if self.doubt or any(_may_be(item, mark, creator) for item in self.nameless):
+        if self.doubt:
             return False
-        return not any(
-            "description" in item.unsaid and mark is not None and item.is_by(creator)
-            for item in self.reservations
-            if item.reservation_id not in known_ids
-        )
+        if any(_may_be(item, mark, creator) for item in self.nameless):
+            return False
+        if mark is None:
+            return True
+        for item in self.reservations:
+            hides_its_mark = "description" in item.unsaid and item.is_by(creator)
+            if hides_its_mark and item.reservation_id not in known_ids:
+                return False
+        return True
 
 
 def _may_be(item: Reservation, mark: str | None, creator: str) -> bool:
+    """Tell whether an item without an id may be what a creator made with this mark."""
     if mark is None or "description" in item.unsaid:
         return item.is_by(creator)
     return str(item.mark) == mark

@@ -133,18 +133,17 @@ class Mapper:
         if skipped is not None:
             return skipped
         if isinstance(occurrence.when, Moment):
-            return Skipped(
-                Reason.NO_DURATION, "The event has neither an end nor a duration."
-            )
+            detail = "The event has neither an end nor a duration."
+            return Skipped(Reason.NO_DURATION, detail)
         if isinstance(occurrence.when, Days) and rules.all_day == "skip":
             return Skipped(Reason.ALL_DAY, "The event lasts whole days.")
         span = self._span(occurrence.when, occurrence.zone)
         if span is None:
-            return Skipped(
-                Reason.NO_DURATION, "A clock change leaves the event no length."
-            )
+            detail = "A clock change leaves the event no length."
+            return Skipped(Reason.NO_DURATION, detail)
         notes: list[Note] = []
-        rooms = self._rooms.of(occurrence, self._of_source(occurrence).room_id, notes)
+        default = self._of_source(occurrence).room_id
+        rooms = self._rooms.of(occurrence, default, notes)
         if not rooms and rules.roomless == "skip":
             said = " ".join(note.detail for note in notes)
             detail = said or "The event names no room of the configuration."
@@ -186,10 +185,8 @@ class Mapper:
             description="",
             creator=creator,
         )
-        return Wanted(
-            _per_room(spec, rooms),
-            tuple(note for note in notes if note.reason in _OF_ROOMS),
-        )
+        of_rooms = tuple(note for note in notes if note.reason in _OF_ROOMS)
+        return Wanted(_per_room(spec, rooms), of_rooms)
 
     def _shown(
         self,
@@ -202,11 +199,11 @@ class Mapper:
         rules = self._rules
         creator = self._creator(occurrence)
         people = self._people(occurrence)
-        notes.extend(
-            Note(Reason.UNMAPPED_ATTENDEE, f"No user id is known for {name}.")
-            for name in people.unmapped
-        )
+        for name in people.unmapped:
+            detail = f"No user id is known for {name}."
+            notes.append(Note(Reason.UNMAPPED_ATTENDEE, detail))
         present = tuple(people.participants) or (creator,)
+        informed = [user for user in people.informed if user not in present]
         attachments, publications = attachments_of(
             occurrence, rules.publish_base_url, rules.publish_types, notes
         )
@@ -216,18 +213,18 @@ class Mapper:
             end=span.end,
             room_id=None,
             participants=present,
-            cc_participants=tuple(
-                user for user in people.informed if user not in present
-            ),
+            cc_participants=tuple(informed),
             notice=rules.notice,
             notice_time_s=self._notice_time(occurrence, span),
             description=self._description(occurrence, notes),
             creator=creator,
             attachments=attachments,
         )
-        rejected = self._rejected(people)
         return Wanted(
-            _per_room(spec, rooms), (*occurrence.notes, *notes), publications, rejected
+            _per_room(spec, rooms),
+            (*occurrence.notes, *notes),
+            publications,
+            self._rejected(people),
         )
 
     def _span(self, when: Timespan | Days, zone_name: str) -> Timespan | None:
@@ -236,15 +233,19 @@ class Mapper:
             return when
         zone = ZoneInfo(zone_name)
         if self._rules.all_day == "whole-day":
-            begins = datetime.combine(when.start, time(), zone).astimezone(UTC)
-            ends = datetime.combine(when.end, time(), zone).astimezone(UTC)
+            begins = datetime.combine(when.start, time(), zone)
+            ends = datetime.combine(when.end, time(), zone)
         else:
             opening, closing = self._rules.working_hours
-            begins = datetime.combine(when.start, opening, zone).astimezone(UTC)
-            ends = datetime.combine(
-                when.end - timedelta(days=1), closing, zone
-            ).astimezone(UTC)
-        return Timespan(begins, ends) if begins < ends else None
+            last_day = when.end - timedelta(days=1)
+            begins = datetime.combine(when.start, opening, zone)
+            ends = datetime.combine(last_day, closing, zone)
+        # Compared as instants, since a clock change may put the end before the start.
+        start = begins.astimezone(UTC)
+        end = ends.astimezone(UTC)
+        if start >= end:
+            return None
+        return Timespan(start, end)
 
     # People
 
@@ -253,12 +254,12 @@ class Mapper:
 
     def _guests(self, occurrence: Occurrence) -> list[Attendee]:
         """Return the people among the attendees, without those who sent a delegate that is invited too."""
-        present = without_delegators(occurrence.attendees)
-        return [
-            a
-            for a in present
-            if not a.is_resource and self._rooms.of_attendee(a) is None
-        ]
+        guests: list[Attendee] = []
+        for attendee in without_delegators(occurrence.attendees):
+            is_room = self._rooms.of_attendee(attendee) is not None
+            if not is_room and not attendee.is_resource:
+                guests.append(attendee)
+        return guests
 
     def _user_of(self, person: Person) -> str | None:
         for address in person.addresses:
@@ -267,10 +268,12 @@ class Mapper:
         return None
 
     def _creator(self, occurrence: Occurrence) -> str:
-        organizer = (
-            self._user_of(occurrence.organizer) if occurrence.organizer else None
-        )
-        return organizer or self._of_source(occurrence).creator or self._rules.creator
+        """Return the user id of the organizer, else the creator of the source, else that of all."""
+        if occurrence.organizer is not None:
+            user = self._user_of(occurrence.organizer)
+            if user:
+                return user
+        return self._of_source(occurrence).creator or self._rules.creator
 
     def _people(self, occurrence: Occurrence) -> _People:
         """Sort the guests of an event, and those who are always in copy, by what the rules make of them."""
@@ -336,30 +339,27 @@ class Mapper:
         text = plain(occurrence.description)
         link = fold_space(occurrence.joining_link)
         if link and utf16_length(link) > limit:
-            notes.append(
-                Note(
-                    Reason.TEXT_CUT,
-                    "The joining link is longer than a description may be.",
-                )
-            )
+            detail = "The joining link is longer than a description may be."
+            notes.append(Note(Reason.TEXT_CUT, detail))
             link = ""
-        if not link or link in cut(text, limit):
-            fitted = shortened = cut(text, limit)
-        else:
+        shortened = cut(text, limit)
+        fitted = shortened
+        if link and link not in shortened:
             text = text.replace(link, " ").strip()
             shortened = cut(text, limit - utf16_length(link) - 1)
-            fitted = f"{shortened}\n{link}" if shortened.strip("…") else link
+            fitted = link
+            if shortened.strip("…"):
+                fitted = f"{shortened}\n{link}"
         if shortened != text:
-            notes.append(
-                Note(
-                    Reason.TEXT_CUT,
-                    f"The description was cut to {DESCRIPTION_LIMIT} characters.",
-                )
-            )
+            detail = f"The description was cut to {DESCRIPTION_LIMIT} characters."
+            notes.append(Note(Reason.TEXT_CUT, detail))
         return fitted
 
 
 def _per_room(
     spec: ReservationSpec, rooms: tuple[str, ...]
 ) -> tuple[ReservationSpec, ...]:
-    return tuple(spec.in_room(room) for room in rooms) if rooms else (spec,)
+    """Return a spec for each room, or the one without a room where there is none."""
+    if not rooms:
+        return (spec,)
+    return tuple(spec.in_room(room) for room in rooms)

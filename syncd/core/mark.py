@@ -16,10 +16,15 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no letter 
 
 
 def _short_hash(text: str, length: int) -> str:
-    number = int.from_bytes(
-        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big"
-    )
-    return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(length))
+    """Return the last bits of a hash, five in each character, the lowest first."""
+    data = text.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(data).digest()
+    number = int.from_bytes(digest, "big")
+    characters: list[str] = []
+    for _ in range(length):
+        characters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return "".join(characters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,9 @@ class Mark:
 
         The room is left out on purpose: a reservation keeps its mark when its meeting changes rooms.
         """
-        identity = json.dumps(
-            [instance, key.scope, key.uid, key.recurrence_id, generation]
-        )
-        return cls(
-            instance=cls.instance_code(instance), token=_short_hash(identity, 10)
-        )
+        parts = [instance, key.scope, key.uid, key.recurrence_id, generation]
+        token = _short_hash(json.dumps(parts), 10)
+        return cls(cls.instance_code(instance), token)
 
     @staticmethod
     @cache
@@ -59,7 +61,10 @@ class Mark:
     def find(cls, description: str) -> Mark | None:
         """Return the last mark in a text, whoever made it; None if there is none."""
         found = _MARK.findall(description)
-        return cls(*found[-1]) if found else None
+        if not found:
+            return None
+        instance, token = found[-1]
+        return cls(instance, token)
 
     @staticmethod
     def strip(description: str) -> str:
@@ -68,4 +73,6 @@ class Mark:
 
     def append_to(self, description: str) -> str:
         """Return a description with the mark at its end, as it is sent."""
-        return f"{description}\n{self}" if description else str(self)
+        if not description:
+            return str(self)
+        return f"{description}\n{self}"

@@ -104,8 +104,9 @@ class ReservationSpec:
 
     def changed_from(self, other: ReservationSpec) -> tuple[str, ...]:
         """Return the API's names of the fields in which the two differ, in the API's order."""
-        mine, theirs = self.comparable(), other.comparable()
-        return tuple(name for name, value in mine.items() if value != theirs[name])
+        mine = self.comparable()
+        theirs = other.comparable()
+        return tuple(name for name in mine if mine[name] != theirs[name])
 
 
 class ReservationStatus(IntEnum):
@@ -192,11 +193,11 @@ class Reservation:
         if self.flaw:
             return self.flaw
         if self.start is None or self.end is None:
-            lacking = [
-                name
-                for name, at in (("start", self.start), ("end", self.end))
-                if at is None
-            ]
+            lacking: list[str] = []
+            if self.start is None:
+                lacking.append("start")
+            if self.end is None:
+                lacking.append("end")
             return f"It has no {' and no '.join(lacking)} that makes sense."
         if self.end <= self.start:
             return "It does not end after its start."
@@ -208,7 +209,9 @@ class Reservation:
     def gaps(self) -> str:
         """Return what every reservation has and this one does not say, as a sentence; empty if nothing."""
         lacking = [name for name in _ESSENTIAL if name in self.unsaid]
-        return f"It says nothing of its {', '.join(lacking)}." if lacking else ""
+        if not lacking:
+            return ""
+        return f"It says nothing of its {', '.join(lacking)}."
 
     @property
     def mark(self) -> Mark | None:
@@ -224,14 +227,14 @@ class Reservation:
         if self.oddity or self.start is None or self.end is None:
             return None
         organizer = self.creator or spec.creator
+        present = self.participants or (organizer,)
+        description = Mark.strip(self.description)
         said: dict[str, Any] = {
             "topic": _in_form_of(spec.topic, self.topic),
             "room_id": self.room_id,
-            "participants": _in_order_of(
-                spec.participants, self.participants or (organizer,)
-            ),
+            "participants": _in_order_of(spec.participants, present),
             "cc_participants": _in_order_of(spec.cc_participants, self.cc_participants),
-            "description": _in_form_of(spec.description, Mark.strip(self.description)),
+            "description": _in_form_of(spec.description, description),
             "creator": self.creator,
             "attachments": self.attachments or spec.attachments,
         }
@@ -239,7 +242,8 @@ class Reservation:
             said["notice"] = self.notice
         if self.notice_time_s is not None:
             said["notice_time_s"] = self.notice_time_s
-        said = {name: value for name, value in said.items() if name not in self.unsaid}
+        for name in self.unsaid:
+            said.pop(name, None)
         return replace(spec, start=self.start, end=self.end, **said)
 
     def is_by(self, creator: str) -> bool:
@@ -255,23 +259,22 @@ class Reservation:
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether all its time has passed, as far as that is known."""
-        return (
-            self.end is not None
-            and self.end <= now
-            and (self.start is None or self.start <= now)
-        )
+        if self.end is None or self.end > now:
+            return False
+        return self.start is None or self.start <= now
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Tell whether it shares time with the half-open interval, as far as its times are known.
 
         Without an end that makes sense it takes all time from its start on.
         """
+        begins = self.start
         ends = self.end
-        if self.start is not None and ends is not None and ends <= self.start:
+        if begins is not None and ends is not None and ends <= begins:
             ends = None
-        return (self.start is None or self.start < end) and (
-            ends is None or start < ends
-        )
+        if begins is not None and begins >= end:
+            return False
+        return ends is None or start < ends
 
     def age_key(self) -> tuple[int, str]:
         """Return what sorts the oldest first: ids are snowflakes, so the lower number was made earlier."""
@@ -293,11 +296,17 @@ def _form(text: str) -> str:
 
 
 def _in_form_of(known: str, text: str) -> str:
-    return known if same_text(known, text) else text
+    """Return a text, as it is known if it differs in form alone."""
+    if same_text(known, text):
+        return known
+    return text
 
 
 def _in_order_of(known: tuple[str, ...], people: tuple[str, ...]) -> tuple[str, ...]:
-    return known if sorted(known) == sorted(people) else people
+    """Return people, in the order in which they are known if they are the same ones."""
+    if sorted(known) == sorted(people):
+        return known
+    return people
 
 
 def epoch_ms(moment: datetime) -> int:

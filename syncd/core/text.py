@@ -106,11 +106,15 @@ def shortened(text: str) -> str:
     if len(text) <= TEXT_READ:
         return text
     begin = text[:TEXT_READ]
-    if not (_LOOKS_LIKE_HTML.search(begin) or _HIDING.match(begin.lstrip())):
+    looks_like_html = _LOOKS_LIKE_HTML.search(begin)
+    if not looks_like_html and not _HIDING.match(begin.lstrip()):
         return begin
     begin = _without_hidden(text)[:TEXT_READ]
     opened = begin.rfind("<")
-    return begin[:opened] if opened > begin.rfind(">") else begin
+    closed = begin.rfind(">")
+    if opened > closed:  # in the middle of a tag
+        return begin[:opened]
+    return begin
 
 
 def _without_hidden(text: str) -> str:
@@ -126,12 +130,13 @@ def _without_hidden(text: str) -> str:
             end = _END_OF_HIDDEN[kind].search(text, found.end())
         if end is None:
             endless.add(kind)
-            shown, following = text[place : found.end()], found.end()
+            shown = text[place : found.end()]
+            place = found.end()
         else:
-            shown, following = text[place : found.start()], end.end()
+            shown = text[place : found.start()]
+            place = end.end()
         kept.append(shown)
         length += len(shown)
-        place = following
     kept.append(text[place : place + TEXT_READ])
     return "".join(kept)
 
@@ -142,10 +147,12 @@ def plain(text: str) -> str:
     text = shortened(text)
     if _LOOKS_LIKE_HTML.search(text):
         # An address in brackets is text, not a tag.
-        text = _Reducer(_BRACKETED.sub(r"&lt;\1&gt;", text)).reduce()
+        html = _BRACKETED.sub(r"&lt;\1&gt;", text)
+        text = _Reducer(html).reduce()
     text = _without_controls(_LINE_END.sub("\n", text))
     lines = [line.rstrip() for line in text.split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    text = "\n".join(lines)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def cut(text: str, limit: int) -> str:
@@ -168,7 +175,8 @@ def cut(text: str, limit: int) -> str:
 
 def _breaks_between(text: str, index: int) -> bool:
     """Tell whether a grapheme cluster may end before `text[index]`."""
-    before, after = text[index - 1], text[index]
+    before = text[index - 1]
+    after = text[index]
     if before == "\r" and after == "\n":
         return False
     if before == _ZERO_WIDTH_JOINER or _extends(after):
@@ -195,9 +203,10 @@ def _extends(character: str) -> bool:
 
 def _is_even_run_of_regional(text: str, index: int) -> bool:
     """Tell whether whole flags stand before `text[index]`: two regional indicators make one."""
-    run = 0
-    while index - 1 - run >= 0 and _is_regional(text[index - 1 - run]):
-        run += 1
+    begin = index
+    while begin > 0 and _is_regional(text[begin - 1]):
+        begin -= 1
+    run = index - begin
     return run % 2 == 0
 
 
@@ -239,7 +248,8 @@ class _Reducer:
 
     def reduce(self) -> str:
         """Return the text, with runs of blanks and line ends reduced."""
-        text, place = self._text, 0
+        text = self._text
+        place = 0
         while (begin := text.find("<", place)) >= 0:
             self._add(text[place:begin])
             place = self._markup(begin)
@@ -254,10 +264,9 @@ class _Reducer:
             end = text.find("-->", begin + 4)
             return end + 3 if end >= 0 else len(text)
         match = _TAG.match(text, begin)
+        is_declaration = text.startswith(("!", "?"), begin + 1)
         end = text.find(">", begin) + 1
-        if end == 0 or (
-            match is None and text[begin + 1 : begin + 2] not in ("!", "?")
-        ):
+        if end == 0 or (match is None and not is_declaration):
             self._add("<", markup=False)
             return begin + 1
         if match is None:
@@ -277,6 +286,7 @@ class _Reducer:
         return end
 
     def _start(self, tag: str, attributes: str) -> None:
+        """Note what the begin of an element means for what follows."""
         if tag in _HIDDEN:
             self._hidden += 1
         elif tag == "body":
@@ -285,23 +295,30 @@ class _Reducer:
             self._parts.append("\n")
         elif tag == "a":
             found = _HREF.search(attributes)
-            self._link = unescape(found[1].strip("\"'")) if found else ""
+            self._link = ""
+            if found:
+                target = found[1].strip("\"'")
+                self._link = unescape(target)
             self._link_text = len(self._parts)
 
     def _end(self, tag: str) -> None:
+        """Note what the end of an element means for what stands before and after it."""
         if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
         elif tag in _BREAKS and tag != "br":
             self._parts.append("\n")
         elif tag == "a" and self._link:
-            shown = "".join(self._parts[self._link_text :])
-            if (
-                self._link.lower().startswith(("http://", "https://"))
-                and self._link not in shown
-            ):
-                separator = " " if shown.strip() else ""
-                self._parts.append(f"{separator}{self._link}")
+            self._add_target()
             self._link = ""
+
+    def _add_target(self) -> None:
+        """Add where a link leads, if that is a page and its text does not show it."""
+        link = self._link
+        shown = "".join(self._parts[self._link_text :])
+        is_page = link.lower().startswith(("http://", "https://"))
+        if is_page and link not in shown:
+            separator = " " if shown.strip() else ""
+            self._parts.append(f"{separator}{link}")
 
     def _add(self, data: str, *, markup: bool = True) -> None:
         if not data or self._hidden:

@@ -76,7 +76,8 @@ def json_text(
     if ascii_only:
         # Characters below U+0020 are always escaped; what is left is the line ends of the indentation.
         return written.replace("\x7f", "\\u007f")
-    return "\n".join(_HARMFUL.sub(_escaped, line) for line in written.split("\n"))
+    lines = [_HARMFUL.sub(_escaped, line) for line in written.split("\n")]
+    return "\n".join(lines)
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -100,10 +101,10 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _joins(text: str, at: int) -> bool:
     """Tell whether a joiner does its work: between letters that need it, or between pictures."""
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    before = text[at - 1 : at]
+    after = text[at + 1 : at + 2]
     if not before or not after:
         return False
-    return (
-        unicodedata.category(before) in _JOINED
-        and unicodedata.category(after) in _JOINED
-    )
+    if unicodedata.category(before) not in _JOINED:
+        return False
+    return unicodedata.category(after) in _JOINED
