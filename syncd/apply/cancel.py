@@ -61,12 +61,13 @@ class Canceller:
         Then the approval may be spent: after a kill, or when the API cannot be used, they are settled
         without asking again.
         """
-        cancels = [change for change in plan.writes if isinstance(change, Cancel)]
-        approved = [
-            cancel for cancel in cancels if cancel.evidence is Evidence.APPROVED
-        ]
         asked = self._api.time()
-        intents = [_intent(cancel, asked) for cancel in approved]
+        intents: list[Booking] = []
+        for change in plan.writes:
+            if not isinstance(change, Cancel):
+                continue
+            if change.evidence is Evidence.APPROVED:
+                intents.append(_intent(change, asked))
         stored = self._bookings.record(
             *intents, at=self._clock(), what="cancel", detail="approved"
         )

@@ -131,7 +131,9 @@ class Decisions:
             return True
         if self._may_arrive(booking):
             return False
-        if not found.lacks(booking.mark, booking.spec.creator, ()):
+        creator = booking.spec.creator
+        is_lacking = found.lacks(booking.mark, creator, ())
+        if not is_lacking:
             return False  # the list does not tell
         self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
         return True
@@ -154,7 +156,8 @@ class Decisions:
         if booking.reason is not Reason.REFUSED:
             return
         if booking.state in HOLDING_STATES:
-            self._records.record(booking.settled(), "resolve: retry", detail)
+            settled = booking.settled()
+            self._records.record(settled, "resolve: retry", detail)
         elif booking.reservation_id is None:
             self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
 
@@ -174,7 +177,8 @@ class Decisions:
         """Look first, since it may be there again; else it is booked again, or was ended for good."""
         live = {there.reservation_id for there in found if there.live}
         if booking.reservation_id in live:
-            self._records.record(booking.settled(), "there again", detail)
+            settled = booking.settled()
+            self._records.record(settled, "there again", detail)
             return True
         if decision.verdict is Verdict.RETRY:
             return self._book_again(booking, found, detail)
@@ -253,7 +257,8 @@ class Decisions:
         if booking.reservation_id:
             content = booking.content or booking.pending
         was_cancel = booking.state is BookingState.CANCELLING
-        given_up = booking.with_state(state, Reason.DROPPED, f"Given up, {detail}.")
+        told = f"Given up, {detail}."
+        given_up = booking.with_state(state, Reason.DROPPED, told)
         dropped = replace(
             given_up,
             content=content,

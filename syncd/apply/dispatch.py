@@ -114,7 +114,9 @@ class Dispatcher:
         if one_at_a_time and self._tasks:
             return math.inf
         for other in self._tasks.subjects:
-            if other is not None and _conflict(change, other):
+            if other is None:
+                continue  # it conflicts with nothing
+            if _conflict(change, other):
                 return math.inf
         return self._pause_s(len(self._tasks))
 
@@ -140,7 +142,8 @@ def split_by_priority(
     others = _Claims()
     for change in writes:
         was_left = uid_of(change) in left
-        if was_left or _begins_swap(change) or others.conflict_with(change):
+        has_to_wait = was_left or _begins_swap(change)
+        if has_to_wait or others.conflict_with(change):
             others.add(change)
             continue
         new.append(change)

@@ -113,9 +113,11 @@ class DriftCheck:
         window = Window.ahead(now, self._settings.horizon)
         listing = list_everything(self._api, known, meetings, now, window.reach)
         found = {there.reservation_id: there for there in listing}
-        if forget_vanished(known, found, self._ledger, now):
+        are_there_again = forget_vanished(known, found, self._ledger, now)
+        if are_there_again:
             known = self._bookings.current()
-        if self._take_over_changes(known, listing, found, now):
+        are_changed = self._take_over_changes(known, listing, found, now)
+        if are_changed:
             known = self._bookings.current()
         self._take_over_lost(known, listing, meetings, now)
         self._note_comparison(listing, now)

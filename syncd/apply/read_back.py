@@ -91,7 +91,8 @@ def _listed(group: Sequence[Booking], api: Api) -> Sequence[Reservation] | None:
     if len(creators) == 1:
         # What others booked there fills pages too.
         creator = creators.pop()
-    listing = api.find_within(len(group), start, end, creator=creator)
+    most_calls = len(group)
+    listing = api.find_within(most_calls, start, end, creator=creator)
     if listing is None:
         return None
     if not listing.doubt:
@@ -100,4 +101,5 @@ def _listed(group: Sequence[Booking], api: Api) -> Sequence[Reservation] | None:
         return None
     shown = {reservation.reservation_id for reservation in listing}
     left_out = [booking for booking in group if booking.reservation_id not in shown]
-    return (*listing.reservations, *_asked_one_by_one(left_out, api))
+    others = _asked_one_by_one(left_out, api)
+    return (*listing.reservations, *others)

@@ -131,7 +131,8 @@ class BookingRecords:
         reason = Reason.IN_DOUBT
         if isinstance(error, NotDone):
             reason = Reason.REFUSED
-        if intent.state is BookingState.CANCELLING and intent.reason is not None:
+        is_cancel = intent.state is BookingState.CANCELLING
+        if is_cancel and intent.reason is not None:
             reason = intent.reason  # what a cancel rests on stays with it
         detail = f"{said.rstrip('.')}. It is settled by looking."
         present = self._api.time()
@@ -214,7 +215,8 @@ class BookingRecords:
         else:
             left = booking.with_state(booking.state)
             what = "makes sense again"
-        if left.reason is booking.reason and left.detail == booking.detail:
+        says_the_same = left.detail == booking.detail
+        if says_the_same and left.reason is booking.reason:
             return booking
         return self.record(left, what, oddity)
 

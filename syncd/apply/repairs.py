@@ -22,11 +22,12 @@ def count_repair(facts: FactStore, change: Update) -> None:
     known = dict(repairs(facts))
     row = change.booking.row
     origin = change.meeting.occurrence.fingerprint
+    fields = change.changed
     before = known.get(row)
     times = 1
-    if before is not None and before.is_of(origin, change.changed):
+    if before is not None and before.is_of(origin, fields):
         times = before.times + 1
-    known[row] = Repaired(origin, change.changed, times)
+    known[row] = Repaired(origin, fields, times)
     _store(facts, known)
 
 

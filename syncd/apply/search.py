@@ -26,6 +26,8 @@ MARGIN = timedelta(days=1)
 """Around a slot when the API is searched: what its window means (start, overlap) is not documented."""
 
 _Window: TypeAlias = tuple[datetime, datetime]
+_Place: TypeAlias = tuple[str | None, datetime | None, datetime | None]
+"""Whose reservation stands at which time, as far as it says so."""
 
 
 def list_everything(
@@ -46,8 +48,12 @@ def list_everything(
     specs = [meeting.spec for meeting in meetings]
     for spec in specs:
         end = max(end, spec.end)
-    holding = [booking for booking in bookings if booking.state in HOLDING_STATES]
-    held = [booking for booking in holding if booking.spec.end > now]
+    held: list[Booking] = []
+    for booking in bookings:
+        if booking.state not in HOLDING_STATES:
+            continue
+        if booking.spec.end > now:
+            held.append(booking)
     if held:
         first, last = search_window(held, timedelta())
         start = min(start, first)
@@ -59,8 +65,10 @@ def list_everything(
 
 def list_around_meetings(meetings: Sequence[Meeting], api: Api) -> Listing:
     """Return what the API has in the time around these meetings alone; raise `ApiUnusable`."""
-    windows = _windows_around(meetings)
-    listings = [api.find(start, end) for start, end in windows]
+    listings: list[Listing] = []
+    for start, end in _windows_around(meetings):
+        part = api.find(start, end)
+        listings.append(part)
     listing = Listing.joined(listings)
     specs = [meeting.spec for meeting in meetings]
     return with_marks(listing, specs, api, ())
@@ -94,8 +102,11 @@ def with_marks(
     `known_ids` are of reservations that are somebody's already.
     """
     specs = list(wanted)
-    creators = {spec.creator for spec in specs}
-    places = {(spec.creator, spec.start, spec.end) for spec in specs}
+    creators: set[str] = set()
+    places: set[_Place] = set()
+    for spec in specs:
+        creators.add(spec.creator)
+        places.add((spec.creator, spec.start, spec.end))
 
     def may_be_wanted(reservation: Reservation) -> bool:
         if "description" not in reservation.unsaid:
@@ -142,7 +153,8 @@ def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
     creator = meeting.spec.creator
     for generation in range(GENERATIONS):
         mark = Mark.of(settings.instance, meeting.key, generation)
-        if not listing.lacks(str(mark), creator):
+        is_lacking = listing.lacks(str(mark), creator)
+        if not is_lacking:
             return False
     return True
 

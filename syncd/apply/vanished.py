@@ -70,7 +70,8 @@ class AbsenceCheck:
             size = min(self._settings.vanish_floor + 1, MOST_ASKED)
             sample = _spread(new, size)
             self._ask(sample)
-            if len(self._gone_of(sample)) == len(sample):
+            gone = self._gone_of(sample)
+            if len(gone) == len(sample):
                 return Absences(tuple(new), {})
         if self._certain and not many:
             self._ask(new)

@@ -64,7 +64,8 @@ def run_daemon(path: Path) -> None:
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
         ledger = stack.enter_context(open_ledger(config, owner=True, patience=patience))
-        daemon = stack.enter_context(Daemon(path, config, ledger, notifier).running())
+        daemon = Daemon(path, config, ledger, notifier)
+        stack.enter_context(daemon.running())
         wait.daemon = daemon
         notifier.ready(daemon.status)
         log.info("ready", sources=len(config.sources), mode=config.mode)
@@ -187,7 +188,8 @@ class Daemon:
         ):
             self._watcher = watcher
             self._scheduler = scheduler
-            threading.Thread(target=self._end_calls, name="stop", daemon=True).start()
+            thread = threading.Thread(target=self._end_calls, name="stop", daemon=True)
+            thread.start()
             try:
                 self._follow(self._config)
                 if early.reload_wished:

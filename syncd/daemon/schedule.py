@@ -178,7 +178,8 @@ class Scheduler:
 
     def _forget(self, name: str) -> None:
         self._postponed.pop(name, None)
-        if self._jobs.get_job(name) is not None:
+        job = self._jobs.get_job(name)
+        if job is not None:
             self._jobs.remove_job(name)
 
     def _place_anew(self, name: str) -> None:
@@ -256,9 +257,10 @@ class _Places(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         self, previous: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the first place after the present and the last run, even if the clock was set back."""
-        if previous is None or previous < now:
-            return self._entry.after(self._name, now)
-        return self._entry.after(self._name, previous)
+        last = now
+        if previous is not None and previous > now:
+            last = previous
+        return self._entry.after(self._name, last)
 
 
 def _cron(expression: str, zone: tzinfo) -> CronTrigger:

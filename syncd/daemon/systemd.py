@@ -51,16 +51,18 @@ class Notifier:
         What they hold is the manager's matter: anything else than is documented counts as absent.
         """
         address: str | None = environment.get("NOTIFY_SOCKET", "")
-        if not address or address[0] not in "/@" or address in ("/", "@"):
+        if not address or address[0] not in "/@":
             address = None
+        elif address in ("/", "@"):
+            address = None  # the name is missing
         microseconds = environment.get("WATCHDOG_USEC", "")
-        is_number = (
-            microseconds.isascii() and microseconds.isdigit() and int(microseconds) > 0
-        )
+        is_number = microseconds.isascii() and microseconds.isdigit()
         own_pid = str(os.getpid())
         is_meant = environment.get("WATCHDOG_PID", own_pid) == own_pid
-        watchdog_s = int(microseconds) / 1e6 if is_number and is_meant else None
-        return cls(address, watchdog_s)
+        if not is_number or not is_meant:
+            return cls(address)
+        watchdog_s = int(microseconds) / 1e6
+        return cls(address, watchdog_s or None)
 
     def ready(self, status: str) -> None:
         """Tell that the start, or a reload, is over; `status` is what `systemctl status` shows."""
