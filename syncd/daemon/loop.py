@@ -63,7 +63,8 @@ def run_daemon(path: Path) -> None:
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
-        ledger = stack.enter_context(open_ledger(config, owner=True, patience=patience))
+        opened = open_ledger(config, owner=True, patience=patience)
+        ledger = stack.enter_context(opened)
         daemon = Daemon(path, config, ledger, notifier)
         stack.enter_context(daemon.running())
         wait.daemon = daemon
@@ -111,7 +112,9 @@ class _LedgerWait:
             self._notifier.extend_timeout(_START_S)
         if status != self._told:
             self._told = status
-            before = self.daemon.status if self.daemon is not None else "starting"
+            before = "starting"
+            if self.daemon is not None:
+                before = self.daemon.status
             self._notifier.status(status or before)
 
 
@@ -139,7 +142,9 @@ class _ApiRest:
     @property
     def is_going_on(self) -> bool:
         """Return whether the API is left alone now."""
-        return self.until is not None and utc_now() < self.until
+        if self.until is None:
+            return False
+        return utc_now() < self.until
 
 
 class Daemon:
@@ -177,14 +182,22 @@ class Daemon:
     @contextmanager
     def running(self) -> Iterator[Daemon]:
         """Watch, schedule and listen to signals while the context lasts."""
+        wake = self._wakes.wake
+
+        def read_everything() -> None:
+            wake(_EVERYTHING, "signal")
+
+        def reload() -> None:
+            wake(_CONFIGURATION, "signal")
+
         with (
-            Watcher(lambda name: self._wakes.wake(name, "file")) as watcher,
-            Scheduler(lambda name: self._wakes.wake(name, "schedule")) as scheduler,
+            Watcher(lambda name: wake(name, "file")) as watcher,
+            Scheduler(lambda name: wake(name, "schedule")) as scheduler,
             self._background,
             self._parsers,
             self._stop.on_signals(),
-            _handled(signal.SIGHUP, lambda: self._wakes.wake(_CONFIGURATION, "signal")),
-            _handled(signal.SIGUSR1, lambda: self._wakes.wake(_EVERYTHING, "signal")),
+            _handled(signal.SIGHUP, reload),
+            _handled(signal.SIGUSR1, read_everything),
         ):
             self._watcher = watcher
             self._scheduler = scheduler
@@ -193,7 +206,7 @@ class Daemon:
             try:
                 self._follow(self._config)
                 if early.reload_wished:
-                    self._wakes.wake(_CONFIGURATION, "signal")
+                    reload()
                 yield self
             finally:
                 self._stop.wished = True  # what is being fetched ends soon
@@ -242,7 +255,8 @@ class Daemon:
             self._writing_since = now
         until_writing_s = self._writing_since - self._began
         least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
-        return self._has_work() and now - self._writing_since >= least_s
+        has_written_s = now - self._writing_since
+        return self._has_work() and has_written_s >= least_s
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""
@@ -349,7 +363,8 @@ class Daemon:
         self._notifier.reloading()
         try:
             config = self._file.load_beside(self._config)
-            self._take_over(config, self._assembled(config))
+            parts = self._assembled(config)
+            self._take_over(config, parts)
         except ConfigError as error:
             log.warning("configuration refused", problems=list(error.problems))
             count = len(error.problems)
@@ -452,7 +467,8 @@ _SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quaranti
 def _summary(report: CycleReport) -> str:
     """Return the outcome of a cycle in a line, for `systemctl status`."""
     counts = report.counts
-    booked = counts["unchanged"] + counts["created"] + counts["updated"]
+    written = counts["created"] + counts["updated"]
+    booked = counts["unchanged"] + written
     told = [f"{booked} booked"]
     if report.left:
         told.append(f"{report.left} still to write")
