@@ -112,7 +112,9 @@ class Recurrence:
         rule = self._rule
         if rule.frequency is Frequency.DAILY:
             return not self._days_allowed.restricts
-        return bool(self._days_allowed.fixed_week) and not rule.positions
+        if rule.positions:
+            return False
+        return bool(self._days_allowed.fixed_week)
 
     # Periods: those of FREQ and INTERVAL, numbered from that of DTSTART; below a day each day is one.
 
@@ -183,8 +185,7 @@ class Recurrence:
             return [begin + offset for offset in fixed]
         low = max(1, begin)
         high = min(begin + 7, _LAST_ORDINAL + 1)
-        allows = self._days_allowed.allows
-        return [day for day in range(low, high) if allows(date.fromordinal(day))]
+        return self._days_allowed.allowed_among(range(low, high))
 
     def _day_alone(self, day: int) -> tuple[int, ...]:
         """Return a day, or none if a BYxxx part forbids it or no calendar has it."""
@@ -235,7 +236,9 @@ _NONE = _Members((), ())
 
 def _contains(members: Sequence[int], moment: int) -> bool:
     place = bisect_left(members, moment)
-    return place < len(members) and members[place] == moment
+    if place == len(members):
+        return False
+    return members[place] == moment
 
 
 def _seconds_of(wall: datetime) -> int:

@@ -7,7 +7,7 @@ A rule is a filter on days (RFC 5545 section 3.3.10); SKIP moves those that a mo
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -66,7 +66,7 @@ class RuleDays:
             # Ordinal 1 was a Monday.
             days = [day for day in days if (day - 1) % 7 in wanted]
         if self._asks_each_day:
-            days = [day for day in days if self.allows(date.fromordinal(day))]
+            return self.allowed_among(days)
         return days
 
     def _numbers_by_month_day(self, length: int) -> Sequence[int]:
@@ -109,6 +109,10 @@ class RuleDays:
             return 0 if number < 1 else length
         return 1 if number < 1 else length + 1
 
+    def allowed_among(self, days: Iterable[int]) -> list[int]:
+        """Return those of some days that are among those of every BYxxx part that there is."""
+        return [day for day in days if self.allows(date.fromordinal(day))]
+
     def allows(self, day: date) -> bool:
         """Tell whether a day is among those of every BYxxx part that there is."""
         rule = self._rule
@@ -138,7 +142,8 @@ class RuleDays:
         weekday = day.weekday()
         if (0, weekday) in self._weekdays:
             return True
-        if self._rule.frequency is Frequency.YEARLY and not self._rule.months:
+        counts_in_year = self._rule.frequency is Frequency.YEARLY
+        if counts_in_year and not self._rule.months:
             number = _day_of_year(day)
             length = _length_of_year(day.year)
         else:
@@ -163,7 +168,9 @@ class RuleDays:
             year += 1
         begin = self._first_week_of(year)
         end = self._first_week_of(year + 1)
-        return (ordinal - begin) // 7 + 1, (ordinal - end) // 7
+        from_start_of_year = (ordinal - begin) // 7 + 1
+        from_end_of_year = (ordinal - end) // 7
+        return from_start_of_year, from_end_of_year
 
     def _first_week_of(self, year: int) -> int:
         """Return the ordinal at which week 1 begins, the first with four days or more in the year."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import product
+from typing import NamedTuple
 
 from syncd.ics.rule import Frequency, Rule
 from syncd.ics.rule_days import from_start
@@ -22,6 +23,14 @@ _UNITS = {
     Frequency.MINUTELY: 60,
     Frequency.SECONDLY: 1,
 }
+
+
+class _Limit(NamedTuple):
+    """Which hours, minutes or seconds count: they are `length` seconds long and counted from 0 up to `size`."""
+
+    length: int
+    size: int
+    allowed: frozenset[int]
 
 
 class RuleTimes:
@@ -93,18 +102,15 @@ def _times_within(rule: Rule, first: datetime, unit: int) -> tuple[int, ...]:
     return tuple(within)
 
 
-def _limits(rule: Rule, unit: int) -> list[tuple[int, int, frozenset[int]]]:
-    """Return which periods below a day BYHOUR, BYMINUTE and BYSECOND allow.
-
-    Each limit is the length of a unit in seconds, how many of it make the next one, and their numbers.
-    """
-    limits: list[tuple[int, int, frozenset[int]]] = []
+def _limits(rule: Rule, unit: int) -> list[_Limit]:
+    """Return which periods of so many seconds BYHOUR, BYMINUTE and BYSECOND allow."""
+    limits: list[_Limit] = []
     if rule.hours:
-        limits.append((3600, 24, rule.hours))
+        limits.append(_Limit(3600, 24, rule.hours))
     if rule.minutes and unit <= 60:
-        limits.append((60, 60, rule.minutes))
+        limits.append(_Limit(60, 60, rule.minutes))
     if rule.seconds and unit == 1:
-        limits.append((1, 60, rule.seconds))
+        limits.append(_Limit(1, 60, rule.seconds))
     return limits
 
 
