@@ -30,11 +30,13 @@ def alarms_by_date(
     first = min(begins)
     last = max(begins)
     around = Window(first - LONGEST_LEAD, last, last)
-    known = sorted({*begins, *_begins(copy, around)})
+    known = sorted(_begins(copy, around).union(begins))
     found: dict[str | None, tuple[Alarm, ...]] = {}
     for instance, begin in zip(concerned, begins, strict=True):
         place = bisect_left(known, begin)
-        since = known[place - 1] if place else begin - LONGEST_LEAD
+        since = begin - LONGEST_LEAD
+        if place > 0:
+            since = known[place - 1]
         alarms = instance.component.template.alarms
         found[instance.recurrence_id] = tuple(_between(alarms, since, begin))
     return found

@@ -27,7 +27,7 @@ def alarms_of(raw: RawComponent, zones: Zones) -> Iterator[Alarm]:
             continue
         for parameters, value in alarm.values("TRIGGER"):
             with contextlib.suppress(ValueError, OverflowError):
-                yield _alarm(parameters.upper(), value.strip().upper(), zones)
+                yield _alarm(parameters, value.strip().upper(), zones)
 
 
 def _does_nothing(alarm: RawComponent) -> bool:
@@ -36,7 +36,7 @@ def _does_nothing(alarm: RawComponent) -> bool:
 
 
 def _alarm(parameters: str, value: str, zones: Zones) -> Alarm:
-    """Return the alarm of one TRIGGER in upper case (RFC 5545 section 3.8.6.3).
+    """Return the alarm of one TRIGGER (RFC 5545 section 3.8.6.3), whose value is in upper case.
 
     Raises `ValueError` or `OverflowError` for one that cannot be read or counted with.
     """
@@ -46,5 +46,5 @@ def _alarm(parameters: str, value: str, zones: Zones) -> Alarm:
     offset = parse_duration(value).rough
     if abs(offset) > _FARTHEST:
         raise ValueError
-    from_end = _RELATED_TO_END.search(parameters) is not None
+    from_end = _RELATED_TO_END.search(parameters.upper()) is not None
     return Alarm(offset=offset, from_end=from_end)

@@ -98,13 +98,17 @@ class Component:
     def modified(self) -> float:
         """Return LAST-MODIFIED in epoch seconds; 0 if it is not told."""
         modified = self.template.last_modified
-        return modified.timestamp() if modified else 0.0
+        if modified is None:
+            return 0.0
+        return modified.timestamp()
 
     @property
     def organizer(self) -> frozenset[str]:
         """Return the addresses of the organizer; empty if there is none."""
         organizer = self.template.organizer
-        return frozenset(organizer.addresses) if organizer else frozenset()
+        if organizer is None:
+            return frozenset()
+        return frozenset(organizer.addresses)
 
     @property
     def guests(self) -> frozenset[str]:

@@ -93,7 +93,8 @@ class Contexts:
     def is_plain(self, key: str) -> bool:
         """Tell whether parsing a context is certain to cost little; see `syncd.ics.plain`."""
         if key not in self._plain:
-            self._plain[key] = is_plain_context(self._contexts[key].text)
+            context = self._contexts[key]
+            self._plain[key] = is_plain_context(context.text)
         return self._plain[key]
 
     def says_nothing(self, key: str) -> bool:
@@ -150,8 +151,9 @@ class Contexts:
         address = address_of(_ENDING.sub("", file_name))
         if _ADDRESS.fullmatch(address):
             return frozenset({address})
-        owner = self.locale.owner
-        return frozenset({owner}) if owner else frozenset()
+        if self.locale.owner:
+            return frozenset({self.locale.owner})
+        return frozenset()
 
     def _calendar(self, key: str) -> RawCalendar:
         if key not in self._calendars:
@@ -166,7 +168,8 @@ def _has_line(context: Context, line: str) -> bool:
 
 def _method(calendar: RawCalendar) -> str:
     """Return METHOD in upper case (RFC 5545 section 3.7.2); empty if there is none."""
-    return calendar.properties.get("METHOD", "").strip().upper()
+    method = calendar.properties.get("METHOD", "")
+    return method.strip().upper()
 
 
 def charset_unknown(document: str) -> Note:

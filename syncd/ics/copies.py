@@ -64,13 +64,10 @@ class Copy:
 
     def next_start(self, after: datetime) -> datetime | None:
         """Return when the next occurrence begins at or after a moment, or earlier; None if there is none."""
-        starts: list[datetime] = []
-        by_themselves = [(component,) for component in self.added]
-        for components in (self.chosen, *by_themselves):
-            start = next_start(components, after)
-            if start is not None:
-                starts.append(start)
-        return min(starts, default=None)
+        starts = [next_start(self.chosen, after)]
+        starts += [next_start([component], after) for component in self.added]
+        known = [start for start in starts if start is not None]
+        return min(known, default=None)
 
 
 def copies_of(components: Iterable[Component]) -> list[Copy]:
@@ -205,7 +202,10 @@ class _Cancels:
 
 def event_organizer(events: Sequence[Component]) -> frozenset[str]:
     """Return the addresses of the organizer of these components of one event."""
-    return frozenset().union(*(event.organizer for event in events))
+    addresses: set[str] = set()
+    for event in events:
+        addresses |= event.organizer
+    return frozenset(addresses)
 
 
 def _copy(
@@ -273,7 +273,8 @@ def _inheriting(override: Component, master: Component) -> Component:
     if not any(override.event.written(name) for name in _INHERITED):
         own = _with_details_of(own, master.template)
     inheriting = replace(override, template=own)
-    if override.duration is None and override.start.is_date == master.start.is_date:
+    is_alike = override.start.is_date == master.start.is_date
+    if override.duration is None and is_alike:
         return replace(inheriting, duration=master.duration)
     return inheriting
 
@@ -305,7 +306,11 @@ def _by_identity(
     `masters` are those of all copies, since an override may come in a message of its own.
     """
     own = [component for component in components if component.recurrence_id is None]
-    series = _newest(own) if own else next(iter(masters), None)
+    series: Component | None = None
+    if own:
+        series = _newest(own)
+    elif masters:
+        series = masters[0]
     groups: dict[str, list[Component]] = {}
     for component in components:
         identity = _identity(component, series)
@@ -345,9 +350,9 @@ def _newest(components: Sequence[Component]) -> Component:
         return components[0]
     highest = max(component.revision for component in components)
     newest = [component for component in components if component.revision == highest]
-    if newest[0].method == "CANCEL":  # whatever time it names, the meeting is off
-        return max(newest, key=lambda component: component.text)
-    if any(component.timing != newest[0].timing for component in newest):
+    first = newest[0]
+    is_off = first.method == "CANCEL"  # whatever time it names
+    if not is_off and any(other.timing != first.timing for other in newest):
         raise BrokenComponent(
             Reason.BROKEN_PROPERTY,
             f"{len(components)} components have this UID at different times, and neither SEQUENCE nor "
@@ -384,9 +389,7 @@ def differ_without_revision(copies: Sequence[Copy]) -> bool:
 
 def _puts_event(component: Component) -> bool:
     """Tell whether a component says when a series or a single event takes place."""
+    if component.recurrence_id is not None:
+        return False
     template = component.template
-    return (
-        component.recurrence_id is None
-        and not template.cancelled
-        and not template.uninvites
-    )
+    return not (template.cancelled or template.uninvites)

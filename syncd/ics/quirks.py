@@ -188,7 +188,8 @@ def _parameters_of(line: str) -> str:
     match = _NAME.match(line)
     if match is None or line[match.end()] != ";":
         return ""
-    return split_content_line(line, match.end())[0]
+    parameters, _ = split_content_line(line, match.end())
+    return parameters
 
 
 def _is_property(line: str) -> bool:
@@ -200,8 +201,10 @@ def _is_property(line: str) -> bool:
         return False
     if match[1].isupper():
         return True
-    value = split_content_line(line, match.end())[1]
-    return not value.startswith(" ") or _VALUE_OF_TIME.match(value) is not None
+    _, value = split_content_line(line, match.end())
+    if not value.startswith(" "):
+        return True
+    return _VALUE_OF_TIME.match(value) is not None
 
 
 def quoted_printable(properties: Properties) -> None:
@@ -286,8 +289,10 @@ def _quoted(value: str) -> str:
 def repeated_lines(properties: Properties) -> None:
     """Drop a DTSTART or STATUS that is written twice alike, as scripts do that merge calendars."""
     for name in _ONCE:
-        if len(properties.get(name, ())) > 1:
-            properties[name] = list(dict.fromkeys(properties[name]))
+        found = properties.get(name, ())
+        if len(found) > 1:
+            different = dict.fromkeys(found)
+            properties[name] = list(different)
 
 
 def unquoted_tzone(properties: Properties) -> None:
@@ -402,7 +407,9 @@ def zone_of_the_start(properties: Properties) -> None:
     tzid = tzid_of(start.parameters)
     for name in _OF_THE_SERIES:
         for place, found in enumerate(properties.get(name, ())):
-            if "T" not in found.value or tzid_of(found.parameters) is not None:
+            if "T" not in found.value:
+                continue
+            if tzid_of(found.parameters) is not None:
                 continue
             if start.value.endswith("Z"):
                 value = _LOCAL_TIME.sub(r"\1Z", found.value)
@@ -435,7 +442,9 @@ def _without_parts_as_zero(duration: str) -> str:
 
 
 def _says_length(duration: str) -> bool:
-    return bool(duration.strip()) and not _NO_LENGTH.match(duration)
+    if not duration.strip():
+        return False
+    return _NO_LENGTH.match(duration) is None
 
 
 def letter_case(properties: Properties) -> None:

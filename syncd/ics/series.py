@@ -86,7 +86,9 @@ class ParsedSeries:
     @property
     def cost_s(self) -> float:
         """Return about how much CPU it takes in all: parsed, and then mapped, planned and recorded."""
-        return self.cpu_s + len(self.occurrences) * DATE_S + self.items * ITEM_S
+        dates_s = len(self.occurrences) * DATE_S
+        items_s = self.items * ITEM_S
+        return self.cpu_s + dates_s + items_s
 
     @property
     def contradictions(self) -> frozenset[Note]:
@@ -232,7 +234,8 @@ class SeriesParser:
 
     def _component(self, uid: str, raw_event: RawEvent) -> Component | None:
         """Return a VEVENT as values, None if its UIDs have defects of their own; raises `BrokenComponent`."""
-        raw = RawComponent("VEVENT", raw_event.line, tuple(lines_of(raw_event)))
+        lines = tuple(lines_of(raw_event))
+        raw = RawComponent("VEVENT", raw_event.line, lines)
         if len(raw.uids) > 1:
             if not uid:
                 return None
@@ -321,9 +324,10 @@ class SeriesParser:
         templates: dict[int, Occurrence] = {}
         for component in (*copy.chosen, *copy.added):
             template = component.template
+            zone_notes = _zone_notes(component, window)
             templates[id(component)] = replace(
                 template,
-                notes=(*copy.notes, *template.notes, *_zone_notes(component, window)),
+                notes=(*copy.notes, *template.notes, *zone_notes),
                 explicit=component.recurrence_id is not None,
             )
         limits = DateLimits(self._max_occurrences, window)

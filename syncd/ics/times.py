@@ -262,7 +262,8 @@ def _written_length(event: Properties, start: Start) -> Duration | None:
     length = parse_duration(written[0].value)
     if not start.is_date:
         return length
-    was_time = "T" in event.written("DTSTART")[0].value
+    written_start = event.written("DTSTART")[0]
+    was_time = "T" in written_start.value
     if was_time and not length.exact % ONE_DAY:
         length = Duration(days=length.days + length.exact // ONE_DAY)
     if length.exact:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from operator import attrgetter
 from typing import NamedTuple
 
 from syncd.ics.content import RawComponent
@@ -107,7 +108,7 @@ class OwnZone(tzinfo):
             raise UnusableZone
         self._observances = [_observance(part) for part in parts]
         self._changes_by_year: dict[int, list[_Change]] = {}
-        first = min(self._observances, key=lambda observance: observance.first)
+        first = min(self._observances, key=attrgetter("first"))
         self._at_first = first.before
         self.begin = first.first
 

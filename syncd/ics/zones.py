@@ -312,8 +312,11 @@ def _names_of_cities(places: str) -> list[str]:
 def _clock(zone: ZoneInfo) -> tuple[timedelta, ...]:
     """Return the offsets of a zone through one recent year; the least of them is its standard time."""
     first = datetime(2026, 1, 1, 12, tzinfo=zone)
-    noons = (first + timedelta(days=day) for day in range(365))
-    return tuple(noon.utcoffset() or timedelta() for noon in noons)
+    offsets: list[timedelta] = []
+    for day in range(365):
+        noon = first + timedelta(days=day)
+        offsets.append(noon.utcoffset() or timedelta())
+    return tuple(offsets)
 
 
 def _bare(tzid: str) -> str:
@@ -344,9 +347,9 @@ def _validity(definition: RawComponent, own: OwnZone) -> tuple[datetime, datetim
     Some servers cut it to the time that its event needs, at both ends, and say so (TZUNTIL, RFC 7808 section
     7.1). Any other holds always: before its first onset by the offset that it names for then.
     """
-    said = (definition.first("TZUNTIL") or "").strip().upper()
+    said = definition.first("TZUNTIL") or ""
     try:
-        until = datetime.strptime(said, "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # wall clock on purpose
+        until = datetime.strptime(said.strip().upper(), "%Y%m%dT%H%M%SZ")  # noqa: DTZ007  # wall clock on purpose
     except ValueError:
         return datetime.min, datetime.max  # noqa: DTZ901  # wall clock on purpose
     return own.begin, until - ONE_DAY
