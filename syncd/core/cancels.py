@@ -158,14 +158,20 @@ class Cancels:
         """Spend the budget and carry out what was approved; return the checksum of that held set, if any."""
         self._stop_floods()
         self._spend_budget()
-        held = [c for c in self._draft.changes if isinstance(c, Hold) and c.approvable]
+        holds = [change for change in self._draft.changes if isinstance(change, Hold)]
+        held = [hold for hold in holds if hold.approvable]
         checksum = held_checksum(hold.booking for hold in held)
         if checksum not in self._policy.approved:
             return None
         self._draft.remove(held)
         for hold in held:
-            cancel = Cancel(hold.booking, hold.reason, Evidence.APPROVED, hold.detail)
-            self._draft.add(self._instead.get(hold.booking.row, cancel))
+            booking = hold.booking
+            update = self._instead.get(booking.row)
+            if update is not None:
+                self._draft.add(update)
+                continue
+            cancel = Cancel(booking, hold.reason, Evidence.APPROVED, hold.detail)
+            self._draft.add(cancel)
         return checksum
 
     def _stop_floods(self) -> None:
@@ -173,16 +179,18 @@ class Cancels:
 
         What was held for it before stays held, and does not count again.
         """
-        new = Counter(
-            c.booking.source
-            for c in self._told
-            if c.booking.reason is not Reason.TOLD_FLOOD
-        )
+        safety = self._policy.safety
+        new: Counter[str] = Counter()
         for change in self._told:
-            name = change.booking.source
+            if change.booking.reason is not Reason.TOLD_FLOOD:
+                new[change.booking.source] += 1
+        for change in self._told:
+            booking = change.booking
+            name = booking.source
             live = self._live_of_source[name]
-            is_flood = self._policy.safety.is_flood(new[name], live)
-            if change.booking.reason is not Reason.TOLD_FLOOD and not is_flood:
+            is_flood = safety.is_flood(new[name], live)
+            was_held = booking.reason is Reason.TOLD_FLOOD
+            if not is_flood and not was_held:
                 self._draft.add(change)
                 continue
             detail = (
@@ -190,21 +198,23 @@ class Cancels:
                 "than safety.told_share and told_floor allow."
             )
             instead = change if isinstance(change, Update) else None
-            self.hold(change.booking, Reason.TOLD_FLOOD, detail, instead)
+            self.hold(booking, Reason.TOLD_FLOOD, detail, instead)
 
     def _spend_budget(self) -> None:
         count = Counter(cancel.booking.source for cancel in self._shown)
         affordable = within_budget(count, self._live_of_source, self._policy.safety)
         for cancel in self._shown:
-            name = cancel.booking.source
-            if name in affordable and cancel.booking.reason is not Reason.OVER_BUDGET:
+            booking = cancel.booking
+            name = booking.source
+            was_held = booking.reason is Reason.OVER_BUDGET
+            if name in affordable and not was_held:
                 self._draft.add(cancel)
-            else:
-                detail = (
-                    f"{count[name]} of the {self._live_of_source[name]} live bookings of {name!r} would be "
-                    "cancelled, more than safety.cancel_share and cancel_floor allow."
-                )
-                self.hold(cancel.booking, Reason.OVER_BUDGET, detail)
+                continue
+            detail = (
+                f"{count[name]} of the {self._live_of_source[name]} live bookings of {name!r} would be "
+                "cancelled, more than safety.cancel_share and cancel_floor allow."
+            )
+            self.hold(booking, Reason.OVER_BUDGET, detail)
 
     def _skip(self, booking: Booking, reason: Reason, detail: str) -> None:
         self._draft.add(Skip.of_booking(booking, reason, detail))

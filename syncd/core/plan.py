@@ -172,7 +172,8 @@ class _Planner:
 
     def _report_skipped(self, occurrence: Occurrence, skipped: Skipped) -> None:
         extent = extent_of(occurrence)
-        if extent.start < self.policy.window.end and extent.end > self.now:
+        is_over = extent.end <= self.now
+        if not is_over and extent.start < self.policy.window.end:
             self.draft.add(_skip(occurrence, skipped, extent))
 
     def _current(
@@ -243,15 +244,14 @@ class _Planner:
         left = sorted(booked, key=_holding_first)
         elsewhere: list[Meeting] = []
         for meeting in meetings:
-            room_id = meeting.spec.room_id
-            same_room = next((b for b in left if b.room_id == room_id), None)
+            same_room = _first_in_room(left, meeting.spec.room_id)
             if same_room is None:
                 elsewhere.append(meeting)
             else:
                 left.remove(same_room)
                 self.wanted.compare(meeting, same_room)
         for meeting in elsewhere:
-            movable = next((b for b in left if b.state in HOLDING_STATES), None)
+            movable = _first_holding(left)
             if movable is None:
                 self.wanted.book(meeting, None)
             else:
@@ -317,6 +317,21 @@ def _by_key(booking: Booking) -> tuple[OccurrenceKey, str, int]:
 
 def _holding_first(booking: Booking) -> tuple[bool, int]:
     return (booking.state not in HOLDING_STATES, booking.row)
+
+
+def _first_in_room(bookings: Iterable[Booking], room_id: str | None) -> Booking | None:
+    for booking in bookings:
+        if booking.room_id == room_id:
+            return booking
+    return None
+
+
+def _first_holding(bookings: Iterable[Booking]) -> Booking | None:
+    """Return the first booking that holds a slot; None if none does."""
+    for booking in bookings:
+        if booking.state in HOLDING_STATES:
+            return booking
+    return None
 
 
 def _elsewhere(

@@ -298,12 +298,10 @@ class _Case:
 
     def _is_held(self, reservation: Reservation, mark: str) -> bool:
         """Tell whether a record holds another reservation, which is not listed, in the place of this one."""
-        for record in self.holding:
-            if record.mark == mark:
-                return True
-            if record.room_id == reservation.room_id:
-                return True
-        return False
+        holding = self.holding
+        if _with_mark(holding, mark) is not None:
+            return True
+        return _in_room(holding, reservation.room_id) is not None
 
     def _adopted(
         self,
@@ -322,10 +320,7 @@ class _Case:
         # First those whose mark a record has: a mark stands in one record.
         for reservation in sorted(new, key=is_carried_by_none):
             mark = mark_of[reservation.reservation_id]
-            room_id = reservation.room_id
-            record = next((b for b in free if b.mark == mark), None)
-            if record is None:
-                record = next((b for b in free if b.room_id == room_id), None)
+            record = _with_mark(free, mark) or _in_room(free, reservation.room_id)
             if record is not None:
                 free.remove(record)
             elif self.meetings and not self._has_record(reservation, taken):
@@ -343,7 +338,7 @@ class _Case:
             return False
         if reservation.room_id in taken:
             return True
-        return any(record.room_id == reservation.room_id for record in self.records)
+        return _in_room(self.records, reservation.room_id) is not None
 
     def _new_record(
         self, reservation: Reservation, taken: Collection[str | None]
@@ -358,6 +353,20 @@ class _Case:
         if "room_id" in reservation.unsaid:
             return record
         return replace(record, room_id=room_id)
+
+
+def _with_mark(records: Iterable[Booking], mark: str) -> Booking | None:
+    for record in records:
+        if record.mark == mark:
+            return record
+    return None
+
+
+def _in_room(records: Iterable[Booking], room_id: str | None) -> Booking | None:
+    for record in records:
+        if record.room_id == room_id:
+            return record
+    return None
 
 
 def _booking_of(

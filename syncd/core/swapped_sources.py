@@ -122,10 +122,17 @@ def _match_those_that_go_along(
         wanted = list(unmatched.meetings)
         for booking in unmatched.bookings:
             led_to = leads.get(booking.key.scope)
-            there = next((m for m in wanted if m.key.scope == led_to), None)
+            there = _first_of_scope(wanted, led_to)
             if there is not None:
                 wanted.remove(there)
                 moves[booking.row] = booking, there
+
+
+def _first_of_scope(meetings: Iterable[Meeting], scope: str | None) -> Meeting | None:
+    for meeting in meetings:
+        if meeting.key.scope == scope:
+            return meeting
+    return None
 
 
 def _most_went_to(moves: _Moves, stayed: Mapping[str, int]) -> dict[str, str]:
