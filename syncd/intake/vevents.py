@@ -148,11 +148,13 @@ def _uids_by_split(text: bytes) -> tuple[str, ...]:
         calendars = split(document)
     except Incomplete:
         raise NotPlain from None
-    if len(calendars) != 1 or len(calendars[0].components) != 1:
+    components = [one for calendar in calendars for one in calendar.components]
+    if len(calendars) != 1 or len(components) != 1:
         raise NotPlain
-    (component,) = calendars[0].components
-    is_event = component.name == "VEVENT" and component.line == 2
-    if not is_event or len(component.uids) > MAX_UIDS_OF_EVENT:
+    (component,) = components
+    if component.name != "VEVENT" or component.line != 2:
+        raise NotPlain
+    if len(component.uids) > MAX_UIDS_OF_EVENT:
         raise NotPlain
     return component.uids or ("",)
 
@@ -172,8 +174,7 @@ def without_dtstamp(event: bytes) -> bytes:
     stamp = _STAMP.match(event, start)
     if stamp is None:
         return event
-    begin, end = stamp.span(1)
-    return event[:begin] + event[end:]
+    return event[: stamp.start(1)] + event[stamp.end(1) :]
 
 
 def without_revision(event: bytes) -> bytes:
