@@ -7,7 +7,7 @@ import functools
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 
 from xxhash import xxh3_128_digest
 
@@ -79,14 +79,15 @@ class DocumentIndexer:
         with contextlib.suppress(NotPlain, Incomplete):
             texts.update(_texts(rows, document, index.plain))
         for row in rows:
-            if (
-                row not in texts
-                or self.digest(event_of(texts[row])) != index.verbatim[row]
-            ):
-                raise SourceUnavailable(
-                    document.name,
-                    f"{document.name} is being written to; it is read in the next cycle",
-                )
+            text = texts.get(row)
+            if text is not None:
+                digest = self.digest(event_of(text))
+                if digest == index.verbatim[row]:
+                    continue
+            raise SourceUnavailable(
+                document.name,
+                f"{document.name} is being written to; it is read in the next cycle",
+            )
         return texts
 
     def _index_by_bytes(
@@ -109,11 +110,10 @@ class DocumentIndexer:
         else:
             contexts, keys = contexts_in(skeleton, len(around.texts) - 1, document)
         gaps = tuple(around.gaps)
-        calendars = (
-            (row, key)
-            for (row, _), key in zip(gaps, keys, strict=False)
-            if key is not None
-        )
+        calendars: list[tuple[int, str]] = []
+        for (row, _), key in zip(gaps, keys, strict=False):
+            if key is not None:
+                calendars.append((row, key))
         return rows.index(
             document,
             contexts=contexts,
@@ -160,7 +160,8 @@ class DocumentIndexer:
         line = 1
         for context, events in split_document(document):
             contexts.append(context)
-            whole.update(repr((context.key, context.text)).encode())
+            identity = repr((context.key, context.text))
+            whole.update(identity.encode())
             if events:
                 calendars.append((len(rows), context.key))
             for event, uids in events:
@@ -205,14 +206,18 @@ class DocumentIndexer:
         uids: tuple[str, ...] | None = None,
     ) -> None:
         """Add a row for an event that the parent does not have as it is; raises `NotPlain`."""
+        secret = self.secret
         stampless = without_dtstamp(event_of(text))
-        cells = (verbatim, *self.digests((stampless, without_revision(stampless))))
-        revised = rows.uids_if_revised(cells[2], expected)
-        if revised:
-            rows.add(cells, revised, count_lines(text))
+        unrevised = xxh3_128_digest(without_revision(stampless), secret)
+        cells = (verbatim, xxh3_128_digest(stampless, secret), unrevised)
+        lines = count_lines(text)
+        known = rows.uids_if_revised(unrevised, expected)
+        if known:
+            rows.add(cells, known, lines)
             return
-        names = {self.digest(uid.encode()): uid for uid in uids or uids_of(text)}
-        rows.add(cells, tuple(names), count_lines(text))
+        own = uids or uids_of(text)
+        names = {xxh3_128_digest(uid.encode(), secret): uid for uid in own}
+        rows.add(cells, tuple(names), lines)
         self._on_new(verbatim, names, text)
 
 
@@ -221,17 +226,17 @@ def _texts(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield some rows of a document with the texts of their events; raises `NotPlain` and `Incomplete`."""
     if plain:
-        stretches = islice(
-            chain.from_iterable(split_blocks(document.blocks())), 1, None
-        )
+        stretches = chain.from_iterable(split_blocks(document.blocks()))
+        next(stretches)  # what stands before all events
         for row, stretch in enumerate(stretches):
             if row in rows:
-                yield row, event_text(split_event(stretch)[0])
+                event, _ = split_event(stretch)
+                yield row, event_text(event)
     else:
         events = chain.from_iterable(events for _, events in split_document(document))
-        for row, (event, _) in enumerate(events):
+        for row, (raw_event, _) in enumerate(events):
             if row in rows:
-                yield row, event.text
+                yield row, raw_event.text
 
 
 def _runs(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | None]]:
@@ -241,12 +246,12 @@ def _runs(rows: Sequence[int | None]) -> Iterator[tuple[int, int, int | None]]:
     """
     first = 0
     while first < len(rows):
-        row, last = rows[first], first + 1
+        row = rows[first]
+        last = first + 1
         if row is not None:
-            rest = len(rows) - first
-            if rows[-1] == row + rest - 1 and rows[first:] == list(
-                range(row, row + rest)
-            ):
+            end = row + len(rows) - first
+            # Most often all that are left follow one another, which is told at once.
+            if rows[-1] == end - 1 and rows[first:] == list(range(row, end)):
                 last = len(rows)
             while last < len(rows) and rows[last] == row + last - first:
                 last += 1
@@ -331,28 +336,26 @@ class _Rows:
     ) -> list[int | None]:
         """Return for each event the row where it is expected if it stands there as written, else None."""
         rows: list[int | None] = [None] * len(digests)
-        there = self.parent.verbatim.cells[
-            expected * CELL : (expected + len(digests)) * CELL
-        ]
-        for place, (digest, cell) in enumerate(
-            zip(digests, cells_of(there), strict=False)
-        ):
+        end = expected + len(digests)
+        there = self.parent.verbatim.cells[expected * CELL : end * CELL]
+        pairs = zip(digests, cells_of(there), strict=False)
+        for row, (digest, cell) in enumerate(pairs, expected):
             if digest == cell:
-                rows[place] = expected + place
+                rows[row - expected] = row
         return rows
 
     def _row_of_moved(self, digest: bytes) -> int | None:
         """Return a row of the parent for an event that stands elsewhere, once there are many of them."""
         self._moved += 1
-        return self._by_digest.get(digest) if self._moved > _FEW_MOVED else None
+        if self._moved <= _FEW_MOVED:
+            return None
+        return self._by_digest.get(digest)
 
     @functools.cached_property
     def _by_digest(self) -> dict[bytes, int]:
         """Return the rows of the parent by their digests without DTSTAMP."""
-        return {
-            digest: row
-            for row, digest in enumerate(cells_of(self.parent.without_dtstamp.cells))
-        }
+        digests = cells_of(self.parent.without_dtstamp.cells)
+        return {digest: row for row, digest in enumerate(digests)}
 
     def uids_if_revised(self, digest: bytes, expected: int) -> tuple[bytes, ...]:
         """Return the UIDs of the expected row if only its revision is another one; else nothing.
@@ -377,19 +380,21 @@ class _Rows:
         """Add a row that the parent does not have; `cells` are its digests in the order of the columns."""
         verbatim, without_dtstamp, without_revision = cells
         self._verbatim += verbatim
-        row = len(self.parent) + self._new.add(
-            without_dtstamp, without_revision, uids[0], lines
-        )
+        number = self._new.add(without_dtstamp, without_revision, uids[0], lines)
+        row = len(self.parent) + number
         self._put(row, row + 1)
         if len(uids) > 1:
             self._several_uids[without_dtstamp] = uids
 
     def _put(self, first: int, behind: int) -> None:
+        """Append rows, from the first to behind the last."""
         self._count += behind - first
-        if self._runs and self._runs[-1] == first != len(self.parent):
-            self._runs[-1] = behind
+        runs = self._runs
+        # A run is of rows of the parent or of new ones, never of both.
+        if runs and runs[-1] == first != len(self.parent):
+            runs[-1] = behind
         else:
-            self._runs.extend((first, behind))
+            runs.extend((first, behind))
 
     def index(
         self,
@@ -402,19 +407,16 @@ class _Rows:
         plain: bool = True,
     ) -> DocumentIndex:
         """Return the index of all rows, with what stands around them."""
-        parent, new = self.parent, self._new
+        parent = self.parent
+        new = self._new
         verbatim = Column(bytes(self._verbatim))
         if verbatim.cells == parent.verbatim.cells:
             verbatim = parent.verbatim
-        stampless = Column(
-            self._joined(parent.without_dtstamp.cells, new.without_dtstamp)
-        )
-        with_several = (
-            stampless[row] for row in sorted(stampless.rows_with(self._several_uids))
-        )
-        lines = self._joined(
-            parent.lines.tobytes(), new.lines.tobytes(), parent.lines.itemsize
-        )
+        stampless = self._joined(parent.without_dtstamp.cells, new.without_dtstamp)
+        unrevised = self._joined(parent.without_revision.cells, new.without_revision)
+        uids = self._joined(parent.uids.cells, new.uids)
+        width = parent.lines.itemsize
+        lines = self._joined(parent.lines.tobytes(), new.lines.tobytes(), width)
         return DocumentIndex(
             name=document.name,
             base_url=document.base_url,
@@ -425,28 +427,34 @@ class _Rows:
             gaps=gaps,
             calendars=calendars,
             verbatim=verbatim,
-            without_dtstamp=stampless,
-            without_revision=Column(
-                self._joined(parent.without_revision.cells, new.without_revision)
-            ),
-            uids=Column(self._joined(parent.uids.cells, new.uids)),
+            without_dtstamp=Column(stampless),
+            without_revision=Column(unrevised),
+            uids=Column(uids),
             lines=array("I", lines),
-            several_uids={
-                digest: self._several_uids[digest] for digest in with_several
-            },
+            several_uids=self._several_uids_in(Column(stampless)),
         )
+
+    def _several_uids_in(self, stampless: Column) -> dict[bytes, tuple[bytes, ...]]:
+        """Return all UIDs of the events with several that are in a column, in its order."""
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for row in sorted(stampless.rows_with(self._several_uids)):
+            digest = stampless[row]
+            found[digest] = self._several_uids[digest]
+        return found
 
     def _joined(self, known: bytes, new: bytes | bytearray, size: int = CELL) -> bytes:
         """Return a column whose cells have so many bytes; the very same if nothing of it changed."""
         behind = len(self.parent)
         if list(self._runs[:3]) == [0, behind]:
             return known
+        firsts = self._runs[::2]
+        ends = self._runs[1::2]
         cells = bytearray()
-        for first, last in zip(self._runs[::2], self._runs[1::2], strict=True):
-            if last <= behind:
-                cells += known[first * size : last * size]
+        for first, end in zip(firsts, ends, strict=True):
+            if end <= behind:
+                cells += known[first * size : end * size]
             else:
-                cells += new[(first - behind) * size : (last - behind) * size]
+                cells += new[(first - behind) * size : (end - behind) * size]
         return bytes(cells)
 
 
