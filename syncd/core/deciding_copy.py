@@ -54,7 +54,9 @@ def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
 
     def latest_last(booking: Booking) -> tuple[bool, float, int]:
         is_open = booking.state not in CLOSED_STATES
-        at = booking.updated_at.timestamp() if booking.updated_at else 0.0
+        at = 0.0
+        if booking.updated_at is not None:
+            at = booking.updated_at.timestamp()
         return (is_open, at, booking.row)
 
     deciders: dict[OccurrenceKey, Decider] = {}
@@ -92,8 +94,10 @@ def decide(
         return None
     if len(copies) == 1:
         return DecidingCopy(copies[0], None, "")
-    chosen, why = _Choice(stating, decider, owners).made()
-    return DecidingCopy(chosen, _told_off(chosen, copies), why)
+    choice = _Choice(stating, decider, owners)
+    chosen, why = choice.made()
+    told_off = _told_off(chosen, copies)
+    return DecidingCopy(chosen, told_off, why)
 
 
 @dataclass(slots=True)
@@ -182,8 +186,9 @@ class _Choice:
         if not copy.cancelled:
             return False
         for other in self.copies:
-            is_signed = bool(_organizer(other))
-            if is_signed and not other.cancelled and not share_organizer(copy, other):
+            if other.cancelled or not other.copy_organizer:
+                continue
+            if not share_organizer(copy, other):
                 return True
         return False
 

@@ -90,8 +90,9 @@ class Rekeying:
         lost: dict[int, Booking] = {}
         known: defaultdict[str, set[str]] = defaultdict(set)
         for booking in self._bookings():
-            known[booking.source].add(booking.key.uid)
-            if booking.key not in settled:
+            key = booking.key
+            known[booking.source].add(key.uid)
+            if key not in settled:
                 lost[booking.row] = booking
         fresh: list[Meeting] = []
         for key, meetings in self._meetings.items():
@@ -164,8 +165,10 @@ class _Candidates:
         self._by_uid: defaultdict[str, list[int]] = defaultdict(list)
         self._by_content: defaultdict[_Looks, list[int]] = defaultdict(list)
         for index, meeting in enumerate(fresh):
-            self._by_uid[meeting.key.uid].append(index)
-            self._by_content[_looks(meeting.spec)].append(index)
+            uid = meeting.key.uid
+            self._by_uid[uid].append(index)
+            looks = _looks(meeting.spec)
+            self._by_content[looks].append(index)
 
     def of(
         self, booking: Booking, judge: Callable[[Booking], Absence]

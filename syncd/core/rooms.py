@@ -70,7 +70,8 @@ class Rooms:
         for rule in rules:
             self._by_address |= dict.fromkeys(rule.addresses, rule)
             self._by_text |= dict.fromkeys(rule.texts, rule)
-            self._written |= {fold_name(text): text for text in rule.written}
+            for text in rule.written:
+                self._written[fold_name(text)] = text
         self._nearest: dict[tuple[str, float], str] = {}
 
     def of_attendee(self, attendee: Attendee) -> RoomRule | None:
@@ -123,7 +124,8 @@ class Rooms:
             if folded in rule.texts:
                 name = self._written.get(folded, "")
                 return f"LOCATION names {name!r}"
-        spellings = (*map(fold_space, parts), *map(fold_name, parts))
+        spellings = [fold_space(part) for part in parts]
+        spellings += [fold_name(part) for part in parts]
         for expression in rule.expressions:
             if any(map(expression.search, spellings)):
                 return f"LOCATION matches the expression {expression.pattern!r}"
@@ -199,10 +201,14 @@ class Rooms:
             yield from self._parts(part, separators[1:])
 
     def _of_text(self, text: str) -> RoomRule | None:
+        """Return the room that one part of a text names; None if it names none."""
         folded = fold_name(text)
         if not folded:
             return None
-        return self._by_text.get(folded) or self._match(text)
+        rule = self._by_text.get(folded)
+        if rule is not None:
+            return rule
+        return self._match(text)
 
     def _match(self, text: str) -> RoomRule | None:
         """Return the first room one of whose expressions is found in a text, as written or case-folded."""

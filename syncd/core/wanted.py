@@ -77,14 +77,16 @@ class WantedMeetings:
         start = meeting.spec.start
         if start >= self._policy.window.end:
             if booking is not None:
-                self._draft.keep(booking, None, self._policy.beyond_horizon(start))
+                detail = self._policy.beyond_horizon(start)
+                self._draft.keep(booking, None, detail)
             return
         if meeting.rejected:
             self._reject(meeting, booking)
             return
         if self._is_too_early(meeting.spec):
-            assert self._policy.advance is not None  # else nothing is too early
-            detail = f"The tenant lets book {self._policy.advance.days} days ahead."
+            advance = self._policy.advance
+            assert advance is not None  # else nothing is too early
+            detail = f"The tenant lets book {advance.days} days ahead."
             self._draft.wait(meeting, Reason.TOO_EARLY, detail, booking)
             return
         awaited = self._cancels.awaited_file(meeting.key.uid, meeting.witnesses)
@@ -170,10 +172,13 @@ class WantedMeetings:
     def _while_one_is_late(self, meeting: Meeting, booking: Booking) -> None:
         """Repeat a change that got no answer and may still arrive, or hold what could undo another one."""
         assert booking.pending is not None  # what is late
-        if booking.pending == meeting.spec and booking.attempts < REPEATS:
-            self._updates.propose(meeting, booking, Reason.IN_DOUBT, booking.detail)
+        reason = Reason.IN_DOUBT
+        detail = booking.detail
+        is_the_same = booking.pending == meeting.spec
+        if is_the_same and booking.attempts < REPEATS:
+            self._updates.propose(meeting, booking, reason, detail)
         else:
-            self._draft.add(Hold(booking, Reason.IN_DOUBT, booking.detail))
+            self._draft.add(Hold(booking, reason, detail))
 
     def _while_it_is_vanished(self, meeting: Meeting, booking: Booking) -> None:
         """Leave to a person what was gone from Tuya with many others, until the event itself changes.
@@ -236,8 +241,11 @@ class WantedMeetings:
         draft.record_unbooked(meeting, booking, BookingState.REFUSED, reason, detail)
 
     def _is_too_early(self, spec: ReservationSpec) -> bool:
+        """Tell whether a meeting begins later than the tenant lets book; it never does without a limit."""
         advance = self._policy.advance
-        return advance is not None and spec.start > self._now + advance
+        if advance is None:
+            return False
+        return spec.start > self._now + advance
 
     def _witnesses(self, booking: Booking, meeting: Meeting) -> tuple[str, ...]:
         """Return who shows the meeting, and who did before and does not credibly lack it now."""
@@ -248,6 +256,7 @@ class WantedMeetings:
         return tuple(witnesses)
 
     def _may_have_it_still(self, source: str, booking: Booking) -> bool:
+        """Tell whether it proves nothing that a source does not show a meeting which it showed before."""
         if source not in self._policy.configured:
             return False
         absence = self._cancels.absence_in(booking, source)
