@@ -7,18 +7,15 @@ decides time and cannot be read then quarantines its event.
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import functools
-import quopri
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from syncd.core.document import text_of
 from syncd.ics.content import DECIDES_TIME, RawComponent, split_content_line, tzid_of
+from syncd.ics.quoted_printable import decode_quoted_printable, is_quoted_printable
 
 _TIMES = ("DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE")
 _ONCE = (
@@ -51,10 +48,6 @@ _LOCAL_TIME = re.compile(r"(T\d{6})(?=[,/]|$)")
 _MIDNIGHT = re.compile(r"(?<=\d{8})T000000Z?(?=,|$)")
 _PLAIN_TIME = re.compile(r"\d{8}(?:T\d{6}Z?)?")
 _UNQUOTED_TZONE = re.compile(r";TZID=(tzone://[^;:\"]*)", re.IGNORECASE)
-_QUOTED_PRINTABLE = re.compile(
-    r';\s*(?:ENCODING\s*=\s*)?"?QUOTED-PRINTABLE"?\s*(?=;|$)', re.IGNORECASE
-)
-_CHARSET = re.compile(r';\s*CHARSET\s*=\s*"?([^";:]*)"?\s*(?=;|$)', re.IGNORECASE)
 _KNOWN = re.compile(
     r"(?:BEGIN|END|UID|DTSTAMP|DTSTART|DTEND|DURATION|RRULE|RDATE|EXDATE|EXRULE|RECURRENCE-ID|SUMMARY|LOCATION"
     r"|DESCRIPTION|ORGANIZER|ATTENDEE|STATUS|CLASS|TRANSP|SEQUENCE|CREATED|LAST-MODIFIED|CATEGORIES|PRIORITY"
@@ -72,8 +65,6 @@ _LOOSE_PARAMETER = re.compile(
 _NO_PART_OF_A_VALUE = re.compile(r'\\?"|[\x00-\x1f\x7f]')
 _ADDRESS_AT_THE_END = re.compile(r":\s*([^\s:;,\"<>]+@[^\s:;,\"<>]+)\s*$")
 _NO_LENGTH = re.compile(r"\A\s*[+-]?PT?\s*\Z", re.IGNORECASE)
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_ENCODED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _COUNT_OF_NOTHING = re.compile(r"\s*COUNT\s*=\s*(?:-\d+|[+-]?0+)\s*", re.IGNORECASE)
 _DECIMALS = re.compile(r"\.0+$")
 _EMPTY_LIST = re.compile(r"(?:BY[A-Z]+|WKST)\s*=\s*", re.IGNORECASE)
@@ -169,18 +160,13 @@ def _with_soft_breaks(lines: Iterable[str]) -> Iterator[str]:
             yield begun  # the break was the last sign of a value that is cut
             begun = ""
         whole = begun + line
-        if whole.endswith("=") and (begun or _may_have_soft_breaks(line)):
+        if whole.endswith("=") and (begun or is_quoted_printable(_parameters_of(line))):
             begun = whole[:-1]
         else:
             begun = ""
             yield whole
     if begun:
         yield begun
-
-
-def _may_have_soft_breaks(line: str) -> bool:
-    parameters = _parameters_of(line)
-    return _QUOTED_PRINTABLE.search(parameters) is not None
 
 
 def _parameters_of(line: str) -> str:
@@ -213,36 +199,9 @@ def quoted_printable(properties: Properties) -> None:
         for place, line in enumerate(found):
             if "PRINTABLE" not in line.parameters.upper():
                 continue
-            if _QUOTED_PRINTABLE.search(line.parameters):
-                found[place] = _decoded(line)
-
-
-def _decoded(line: Property) -> Property:
-    """Return the property with its text, in which line ends are written as escapes."""
-    charset = _CHARSET.search(line.parameters)
-    name = charset[1].strip() if charset else ""
-    text = _text_of_quoted_printable(line.value, name)
-    parameters = _QUOTED_PRINTABLE.sub("", line.parameters)
-    return line._replace(
-        parameters=_CHARSET.sub("", parameters),
-        value=_LINE_END.sub(r"\\n", text),
-    )
-
-
-def _text_of_quoted_printable(written: str, charset: str) -> str:
-    """Decode a value; a break whose line end an unfolding took away is a lone `=`, which says nothing."""
-    encoded = re.sub(r"=(?![0-9A-Fa-f]{2})", "", written)
-    if charset and encoded.isascii():
-        with contextlib.suppress(LookupError, UnicodeError, ValueError):
-            return codecs.decode(quopri.decodestring(encoded.encode()), charset)
-    return _ENCODED.sub(_text_of_run, encoded)
-
-
-def _text_of_run(run: re.Match[str]) -> str:
-    """Return the text of encoded bytes that follow each other, in UTF-8 or else Windows-1252."""
-    digits = run[0].replace("=", "")
-    text, _ = text_of(bytes.fromhex(digits))
-    return text
+            if is_quoted_printable(line.parameters):
+                parameters, value = decode_quoted_printable(line.parameters, line.value)
+                found[place] = Property(line.name, parameters, value)
 
 
 def people_with_broken_parameters(properties: Properties) -> None:
@@ -268,9 +227,11 @@ def _with_whole_parameters(found: Property) -> Property:
     at = line.lower().rfind("mailto:")
     before = line[: max(at, 0)].rstrip()
     if before.endswith(":"):
-        parameters, value = before[:-1], line[at:]
+        parameters = before[:-1]
+        value = line[at:]
     elif match := _ADDRESS_AT_THE_END.search(line):
-        parameters, value = line[: match.start()], match[1]
+        parameters = line[: match.start()]
+        value = match[1]
     else:
         return found
     parts = _LOOSE_PARAMETER.findall(parameters)
