@@ -143,9 +143,9 @@ class Component:
         if start.is_date:
             length = duration.days if duration is not None else 1
             day = start.wall.date()
-            days = Days(day, day + max(1, length) * ONE_DAY)
-            check_years(days.start, days.end)
-            return days
+            end_day = day + max(1, length) * ONE_DAY
+            check_years(day, end_day)
+            return Days(day, end_day)
         instant = start.instant(self.zones)
         check_years(instant)
         if duration is None or not duration.rough:
@@ -228,7 +228,8 @@ def _check_times(
     An unknown zone quarantines wherever it decides time, in EXDATE and RDATE too.
     """
     own = [start] if recurrence_id is None else [start, recurrence_id]
-    check_years(*(found.wall for found in (*own, *dates)))
+    walls = [found.wall for found in (*own, *dates)]
+    check_years(*walls)
     for found in (*own, *excluded, *dates):
         if found.tzid is not None:
             zones.resolve(found.tzid)

@@ -125,8 +125,9 @@ class RawComponent:
 
     def with_own_lines(self, lines: Iterable[str]) -> RawComponent:
         """Return the component with other properties of its own and the same subcomponents."""
-        inside = (text for depth, _, text in self._nested if depth > 1)
-        begin, end = self.lines[0], self.lines[-1]
+        inside = [text for depth, _, text in self._nested if depth > 1]
+        begin = self.lines[0]
+        end = self.lines[-1]
         return replace(self, lines=(begin, *lines, *inside, end))
 
     def subcomponents(self, kind: str) -> Iterator[RawComponent]:
@@ -355,9 +356,8 @@ class _CalendarBuilder:
         """Close the innermost component at its END line; raises `Incomplete` if another one is open."""
         kind = _kind(line, name_end)
         if not self.open or self.open[-1][0] != kind:
-            raise Incomplete(
-                f"is damaged: END:{kind} in line {number} where {self._what_is_open()}"
-            )
+            found = self._what_is_open()
+            raise Incomplete(f"is damaged: END:{kind} in line {number} where {found}")
         _, started = self.open.pop()
         if not self.open:
             calendar = RawCalendar(

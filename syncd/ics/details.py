@@ -171,7 +171,7 @@ def _joining_link(event: Properties) -> str:
         ranked.append((_rank_of_conference(features), link))
         if "MODERATOR" in features:
             of_moderator.add(link)
-    ranked.sort(key=lambda found: found[0])
+    ranked.sort(key=lambda ranked_link: ranked_link[0])
     candidates = [link for rank, link in ranked if rank < len(_WAYS_TO_JOIN)]
     candidates += [event.text_of(name).strip() for name in _LINKS_OF_VENDORS]
     for link in candidates:

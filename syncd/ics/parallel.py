@@ -125,7 +125,9 @@ class ParserPool:
 
     def __init__(self, workers: int | None = None, *, keep: bool = True) -> None:
         self._keep = keep
-        self._most = len(os.sched_getaffinity(0)) if workers is None else workers
+        if workers is None:
+            workers = len(os.sched_getaffinity(0))
+        self._most = workers
         self._idle: list[Worker] = []
         self._guard = threading.Lock()
         self._closed = False
@@ -225,7 +227,8 @@ class ParserPool:
     def _give_back(self, worker: Worker) -> None:
         """Keep one worker for the next time, and end any other, and one that is still at work."""
         with self._guard:
-            if worker.is_free and self._keep and not self._closed and not self._idle:
+            may_keep = self._keep and not self._closed and not self._idle
+            if may_keep and worker.is_free:
                 self._idle.append(worker)
                 return
         worker.end()

@@ -202,7 +202,9 @@ def _is_readable(line: Property) -> bool:
 def parameter_of(value: object, name: str) -> str:
     """Return a parameter of a value, the first of several; empty if it has none."""
     parameters = getattr(value, "params", None)
-    found = parameters.get(name, "") if parameters else ""
+    if not parameters:
+        return ""
+    found = parameters.get(name, "")
     if type(found) is str:
         return found
     if isinstance(found, list) and found:
@@ -258,10 +260,13 @@ def _attachment(line: Property) -> _Text | _Bytes | None:
     parameters = _plain_parameters(line.parameters)
     if parameters is None:
         return None
-    if parameters.get("VALUE") != "BINARY" or parameters.get("ENCODING") != "BASE64":
+    kind = (parameters.get("VALUE"), parameters.get("ENCODING"))
+    if kind != ("BINARY", "BASE64"):
         return _without_escapes(line)
     content = decoded(line.value)
-    return None if content is None else _Bytes(content, parameters)
+    if content is None:
+        return None
+    return _Bytes(content, parameters)
 
 
 def _with_parameters(line: Property, value: str) -> _Text | None:
@@ -284,8 +289,11 @@ def _plain_parameters(text: str) -> Mapping[str, str] | None:
 
 
 def _time(line: Property) -> _Time | None:
-    moment = _moment(line.value, _PLAIN_ZONE.sub("", line.parameters))
-    return None if moment is None else _Time(moment)
+    parameters = _PLAIN_ZONE.sub("", line.parameters)
+    moment = _moment(line.value, parameters)
+    if moment is None:
+        return None
+    return _Time(moment)
 
 
 def _times(line: Property) -> _Times | None:

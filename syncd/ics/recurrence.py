@@ -133,7 +133,8 @@ def begin_of(instance: Instance) -> datetime:
     match instance.when:
         case Days(start=day):
             zone = ZoneInfo(instance.component.template.zone)
-            return datetime.combine(day, time(), zone).astimezone(UTC)
+            begin = datetime.combine(day, time(), zone)
+            return begin.astimezone(UTC)
         case Moment(start=start) | Timespan(start=start):
             return start
 
@@ -304,10 +305,12 @@ def _original_starts(
 ) -> Iterator[ListedDate]:
     """Yield DTSTART, RRULE and RDATE within the bounds; a date may come several times."""
     start = master.start
-    if low <= start.wall < high and not _ended_before_start(master):
+    is_near = low <= start.wall < high
+    if is_near and not _ended_before_start(master):
         yield start, None
     for rule in dict.fromkeys(master.rules):
-        for wall in _laid_out(rule, master, high).since(low):
+        dates = _laid_out(rule, master, high)
+        for wall in dates.since(low):
             yield start.at(wall), None
     for entry, length in master.dates:
         wall = _wall_of_date(entry, master)
