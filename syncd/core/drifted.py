@@ -31,11 +31,13 @@ class DriftedReservations:
         """Decide by `drift.on_change` about what somebody changed in Tuya."""
         self._draft.remember(booking, meeting)
         on_change = self._policy.on_change
-        has_begun = min(meeting.spec.start, booking.spec.start) <= self._now
+        first_start = min(meeting.spec.start, booking.spec.start)
+        has_begun = first_start <= self._now
         if on_change is OnChange.REPAIR and not has_begun:
             self._repair(meeting, booking)
         elif on_change is OnChange.REPORT:
-            fields = ", ".join(booking.spec.changed_from(meeting.spec))
+            changed = booking.spec.changed_from(meeting.spec)
+            fields = ", ".join(changed)
             detail = f"Somebody changed it in Tuya ({fields}); it stays so until the calendar changes."
             self._draft.skip(meeting, Reason.CHANGED_IN_TUYA, detail, booking)
         else:
@@ -49,10 +51,12 @@ class DriftedReservations:
             Reason.NOT_THE_ORGANIZER,
             Reason.DROPPED,
         }
-        rebooks = self._policy.on_cancel is OnCancel.REBOOK and not given_up_by_a_person
+        rebooks = self._policy.on_cancel is OnCancel.REBOOK
+        has_begun = meeting.spec.start <= self._now
         detail = booking.detail
-        if rebooks and meeting.spec.start > self._now:
-            self._draft.add(Create(meeting, Reason.REBOOKED, detail, booking))
+        if rebooks and not given_up_by_a_person and not has_begun:
+            create = Create(meeting, Reason.REBOOKED, detail, booking)
+            self._draft.add(create)
             return
         if not detail:
             detail = "It was ended in Tuya; booked again when the calendar changes."
@@ -75,7 +79,8 @@ class DriftedReservations:
 
     def _give_up_repair(self, meeting: Meeting, booking: Booking) -> None:
         """Leave a difference to a person that comes back after each repair."""
-        fields = ", ".join(meeting.spec.changed_from(booking.spec))
+        changed = meeting.spec.changed_from(booking.spec)
+        fields = ", ".join(changed)
         detail = (
             f"It was repaired {REPAIRS} times in a row, and Tuya shows another {fields} again; "
             "it stays so until the calendar changes: find out who changes it there."

@@ -318,11 +318,13 @@ def _speaker(
     is_alone = len(own_documents) == 1
     is_whole = is_alone and reading.presence.get(uid) is Presence.SERIES
     if not is_whole:
-        own = [copy for copy in said if _voice(copy) == _voice(newest)]
+        voice = _voice(newest)
+        own = [copy for copy in said if _voice(copy) == voice]
         is_whole = not all(copy.explicit for copy in own)
     if not is_whole or not reading.complete or reading.missing_with(uid):
         return _Speaker(newest, "")
-    return _Speaker(newest, recurrence_id_of(reading.window.reach))
+    until = recurrence_id_of(reading.window.reach)
+    return _Speaker(newest, until)
 
 
 def _witnessed(
@@ -341,5 +343,9 @@ def _witnessed(
     if len(copies) > 1:
         ends = tuple(extent_of(copy).end for copy in copies)
     return Witnessed(
-        decision.occurrence, witnesses, ends, decision.told_off, decision.why
+        occurrence=decision.occurrence,
+        witnesses=witnesses,
+        ends=ends,
+        told_off=decision.told_off,
+        why=decision.why,
     )

@@ -159,12 +159,12 @@ class _Planner:
                 if spec.end <= now:
                     continue
                 meeting = Meeting(
-                    occurrence,
-                    witnessed.witnesses,
-                    spec,
-                    mapped.notes,
-                    mapped.publications,
-                    mapped.rejected,
+                    occurrence=occurrence,
+                    witnesses=witnessed.witnesses,
+                    spec=spec,
+                    notes=mapped.notes,
+                    publications=mapped.publications,
+                    rejected=mapped.rejected,
                 )
                 to_come.append(meeting)
             meetings[key] = to_come

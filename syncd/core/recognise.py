@@ -266,7 +266,7 @@ class _Case:
                 kept.append(reservation)
                 kept_by_mark.setdefault(mark, reservation)
                 kept_by_room.setdefault(reservation.room_id, reservation)
-            elif rival and reservation.is_in_place_of(rival) and (twin or is_alone):
+            elif rival and (twin or is_alone) and reservation.is_in_place_of(rival):
                 found.duplicates.append(Duplicate(reservation, rival))
             else:
                 found.strays.append(reservation)
@@ -348,7 +348,8 @@ class _Case:
         left = [m for m in self.meetings if m.spec.room_id not in taken]
         if not left:
             left = self.meetings
-        meeting = next((m for m in left if m.spec.room_id == room_id), left[0])
+        of_its_room = [m for m in left if m.spec.room_id == room_id]
+        meeting = of_its_room[0] if of_its_room else left[0]
         record = Booking.of(meeting)
         if "room_id" in reservation.unsaid:
             return record
