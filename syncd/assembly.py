@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.apply import Progress
-from syncd.config import Config, Source, sources
+from syncd.config import Config, Room, Source, sources
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.feed import Body, Snapshot
 from syncd.core.mapper import MappingRules, SourceRules
@@ -342,7 +342,8 @@ def _api(
     def budget_left() -> int | None:
         if settings.monthly_calls == 0:
             return None
-        return max(0, settings.monthly_calls - ledger.calls.in_month(utc_now()))
+        made = ledger.calls.in_month(utc_now())
+        return max(0, settings.monthly_calls - made)
 
     return TuyaApi(
         endpoint=settings.endpoint or REGIONS[settings.region or ""],
@@ -368,12 +369,15 @@ class _PathMemory(Memory):
     def recall(self) -> str:
         """Return what was kept of this path last."""
         known = self._ledger.facts.get(self._fact)
-        return known.word if known is not None and known.path == self._path else ""
+        if known is None or known.path != self._path:
+            return ""
+        return known.word
 
     def keep(self, word: str) -> None:
         """Remember a word unless it is known; without ownership of the ledger remember nothing."""
         if self._owner and self.recall() != word:
-            self._ledger.facts.set(self._fact, PathWord(word, self._path))
+            known = PathWord(word, self._path)
+            self._ledger.facts.set(self._fact, known)
 
 
 def _source(
@@ -459,17 +463,7 @@ def mapping_rules(config: Config) -> MappingRules:
         unmapped=people.unmapped,
         optional=people.optional,
         declined=people.declined,
-        rooms=tuple(
-            RoomRule(
-                room.id,
-                frozenset(room.addresses),
-                room.texts,
-                room.expressions,
-                room.name or "",
-                room.written,
-            )
-            for room in config.rooms
-        ),
+        rooms=tuple(_room_rule(room) for room in config.rooms),
         people=people.directory,
         sources={
             source.name: SourceRules(source.room, source.creator, source.cc)
@@ -477,4 +471,15 @@ def mapping_rules(config: Config) -> MappingRules:
         },
         publish_base_url=config.attachments.base_url or "",
         publish_types=frozenset(config.attachments.types),
+    )
+
+
+def _room_rule(room: Room) -> RoomRule:
+    return RoomRule(
+        room_id=room.id,
+        addresses=frozenset(room.addresses),
+        texts=room.texts,
+        expressions=room.expressions,
+        name=room.name or "",
+        written=room.written,
     )

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from syncd.core.visible import json_text, visible, visible_lines
 
 _OUTPUT, _ERRORS = 1, 2  # descriptors
+_KEPT_BYTES = 1 << 16  # of standard output before they are written
 _QUEUED_BYTES = 1 << 20  # of standard error that wait for a reader
 _WRITTEN_AT_ONCE = (
     4096  # PIPE_BUF of Linux: what is not longer is not mixed with the lines of others
@@ -197,15 +198,17 @@ class Results:
         if self._broken:
             return
         self._kept += data
-        if len(self._kept) > 1 << 16 or os.isatty(self._descriptor):
+        if len(self._kept) > _KEPT_BYTES or os.isatty(self._descriptor):
             self.flush()
 
     def flush(self) -> None:
         """Write what is kept, waiting for the reader; note a failure in `failure`."""
-        data, self._kept = bytes(self._kept), bytearray()
+        data = bytes(self._kept)
+        self._kept = bytearray()
         try:
             while data and not self._broken:
-                data = data[_write_some(self._descriptor, data) :]
+                written = _write_some(self._descriptor, data)
+                data = data[written:]
         except OSError as error:
             self._broken = True
             if error.errno != errno.EPIPE:
@@ -256,7 +259,8 @@ class Lines:
         except RuntimeError:
             data = bytes(self._queue[:_WRITTEN_AT_ONCE])
             self._queue.clear()
-            if select.select([], [self._descriptor], [], 0)[1]:
+            _, writable, _ = select.select([], [self._descriptor], [], 0)
+            if writable:
                 with contextlib.suppress(OSError):
                     os.write(self._descriptor, data)
         else:
@@ -268,12 +272,15 @@ class Lines:
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._queue)
-                data, lost = bytes(self._queue), self._lost
+                data = bytes(self._queue)
+                lost = self._lost
                 self._queue.clear()
-                self._lost, self._busy = 0, True
+                self._lost = 0
+                self._busy = True
             unwritten = self._written(data)
             if not unwritten and lost:
-                told = visible_lines(self.notice(lost)).encode("ascii", _REPLACED)
+                notice = visible_lines(self.notice(lost))
+                told = notice.encode("ascii", _REPLACED)
                 # What is left of a notice is not counted as a line of its own.
                 unwritten = lost if self._written(told) else 0
             elif unwritten:
@@ -351,7 +358,8 @@ def take_over() -> None:
     """Put these streams in the place of Python's; from now on all that is printed passes them."""
     if sys.stdout is output:
         return
-    sys.stdout, sys.stderr = output, errors
+    sys.stdout = output
+    sys.stderr = errors
     for name in ("COLUMNS", "LINES"):
         # What cannot be a size is as if nothing was said; libraries take it at its word.
         if name in os.environ and not _is_size(os.environ[name]):

@@ -260,11 +260,12 @@ def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
         present = tree.get(section)
         tables = present if isinstance(present, list) else [present]
         for n, values in enumerate(tables):
-            if isinstance(values, dict) and values.get(key, "") not in _NO_EFFECT:
-                location = (
-                    (section, n, key) if isinstance(present, list) else (section, key)
-                )
-                yield f"{_dotted(location, tree)}: {sentence}"
+            if not isinstance(values, dict) or values.get(key, "") in _NO_EFFECT:
+                continue
+            location: _Location = (section, key)
+            if isinstance(present, list):
+                location = (section, n, key)
+            yield f"{_dotted(location, tree)}: {sentence}"
 
 
 def _dotted(location: _Location, tree: _Tree) -> str:

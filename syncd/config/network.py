@@ -32,9 +32,7 @@ def _split(value: object, schemes: tuple[str, ...]) -> SplitResult:
         well_formed = bool(parts.hostname) and parts.port != 0
     except ValueError:
         well_formed = False
-    if not well_formed or any(
-        character.isspace() or character == "\\" for character in url
-    ):
+    if not well_formed or re.search(r"[\s\\]", url):
         raise problem(f"must be a URL that starts with {allowed} and is without blanks")
     if parts.scheme not in schemes:
         raise problem(f"must start with {allowed}")
@@ -57,11 +55,13 @@ def masked_url(url: str) -> str:
 
 
 def _web_url(value: object) -> str:
-    return _split(value, ("http", "https")).geturl()
+    parts = _split(value, ("http", "https"))
+    return parts.geturl()
 
 
 def _feed_url(value: object) -> str:
-    return _split(value, ("https", "http", "webcal", "webcals")).geturl()
+    parts = _split(value, ("https", "http", "webcal", "webcals"))
+    return parts.geturl()
 
 
 def _endpoint(value: object) -> str:
@@ -88,12 +88,14 @@ _HOST_NAME = re.compile(
 
 
 def _host(value: object) -> str:
-    host = require_text(value, "calendar.example.com").lower().rstrip(".")
+    written = require_text(value, "calendar.example.com")
+    host = written.lower().rstrip(".")
     try:
         return str(ip_address(host))
     except ValueError:
         # Digits and dots alone are a mistyped address, never a name (RFC 1123 section 2.1).
-        if _HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host):
+        is_digits = re.fullmatch(r"[0-9.]+", host)
+        if _HOST_NAME.fullmatch(host) and not is_digits:
             return host
     raise problem("must be a host name or an IP address")
 
@@ -119,9 +121,13 @@ def split_listen(listen: str) -> tuple[str, int] | None:
     found = re.fullmatch(
         r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", listen
     )
-    if found is None or not 1 <= int(found[3]) <= 65535:
+    if found is None:
         return None
-    return found[1] or found[2], int(found[3])
+    host = found[1] or found[2]
+    port = int(found[3])
+    if not 1 <= port <= 65535:
+        return None
+    return host, port
 
 
 def _listen(value: object) -> str:

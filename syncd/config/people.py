@@ -88,22 +88,24 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     """Read a people list; return user ids by lower-case address, and a sentence for each wrong line."""
     try:
         text = read_small(path).decode("utf-8-sig")
-        lines = csv.reader(
-            io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True
-        )
-        header = [name.strip().lower() for name in next(lines, [])]
+        file = io.StringIO(text, newline="")
+        lines = csv.reader(file, delimiter=_delimiter(text), strict=True)
+        first_row = next(lines, [])
+        header = [name.strip().lower() for name in first_row]
         if any(header.count(name) != 1 for name in _COLUMNS):
             return {}, [
                 f"{path.name} line 1: must be a header with the columns address,user_id"
             ]
         address, user_id = (header.index(name) for name in _COLUMNS)
-        entries = []
-        problems = []
+        last_column = max(address, user_id)
+        entries: list[tuple[str, str, str]] = []
+        problems: list[str] = []
         for row in lines:
             where = f"{path.name} line {lines.line_num}"
-            if not any(cell.strip() for cell in row):
+            is_blank = not any(cell.strip() for cell in row)
+            if is_blank:
                 continue
-            if len(row) <= max(address, user_id):
+            if len(row) <= last_column:
                 problems.append(f"{where}: must have an address and a user id")
             else:
                 entries.append((where, row[address], row[user_id]))
@@ -149,5 +151,5 @@ def collect(
 
 
 def _delimiter(text: str) -> str:
-    header = text.partition("\n")[0]
+    header, _, _ = text.partition("\n")
     return max(",;\t", key=header.count)

@@ -280,8 +280,9 @@ class State(Table):
         if value is not None:
             return value
         # systemd.exec(5): several directories are separated by colons; the first is ours.
-        directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        return f"sqlite:///{Path(directory) / 'state.db'}"
+        directory, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
+        file = Path(directory) / "state.db"
+        return f"sqlite:///{file}"
 
 
 class Web(Table):
@@ -414,19 +415,18 @@ class Config(Table):
             (("sources", n), "name", source.get("name")) for n, source in sources
         ]
         ids: list[_Claim] = [(("rooms", n), "id", room.get("id")) for n, room in rooms]
-        yield from _claimed_twice(names)
-        yield from _claimed_twice(ids)
-        yield from _claimed_twice(_claims_of_rooms(rooms, ["addresses"], _address))
-        yield from _claimed_twice(
-            _claims_of_rooms(rooms, ["name", "locations"], fold_name)
-        )
-        known = {room["id"] for _, room in rooms if isinstance(room.get("id"), str)}
+        addresses = _claims_of_rooms(rooms, ["addresses"], _address)
+        locations = _claims_of_rooms(rooms, ["name", "locations"], fold_name)
+        for claims in (names, ids, addresses, locations):
+            yield from _claimed_twice(claims)
+        known = {room_id for _, _, room_id in ids if isinstance(room_id, str)}
         for n, source in sources:
-            if isinstance(room := source.get("room"), str) and room not in known:
+            wanted = source.get("room")
+            if isinstance(wanted, str) and wanted not in known:
                 yield Problem(
                     ("sources", n, "room"),
-                    f"is not the id of one of [[rooms]]{nearest(room, known)}",
-                    True,
+                    f"is not the id of one of [[rooms]]{nearest(wanted, known)}",
+                    incomplete=True,
                 )
 
     def interval_of(self, source: Source) -> timedelta:
@@ -477,7 +477,8 @@ def _claimed_twice(claims: Iterable[_Claim]) -> Iterator[Problem]:
             continue
         first = owners.setdefault(claim, owner)
         if first != owner:
+            table, n = first
             yield Problem(
                 (*owner, name),
-                f"stands twice: entry {first[1] + 1} of [[{first[0]}]] has the same; each may stand once",
+                f"stands twice: entry {n + 1} of [[{table}]] has the same; each may stand once",
             )

@@ -82,7 +82,10 @@ class Story:
         for where in self.where:
             if where.excerpt is not None:
                 topics += [part.topic for part in where.excerpt.parts]
-        return next(filter(None, topics), "")
+        for topic in topics:
+            if topic:
+                return topic
+        return ""
 
     @property
     def unreadable(self) -> tuple[Where, ...]:
