@@ -134,7 +134,8 @@ class AbsentFiles:
         if key not in self._since:
             before = max(timedelta(), glance.at - missed_at)
             self._since[key] = glance.at_s - before.total_seconds()
-        return timedelta(seconds=round(glance.at_s - self._since[key], 3))
+        away_s = glance.at_s - self._since[key]
+        return timedelta(seconds=round(away_s, 3))
 
     def _that_matter(
         self, glance: Glance, formers: tuple[Former, ...], found: SourceIndex

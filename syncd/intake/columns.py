@@ -13,7 +13,8 @@ _FEW = 25  # searches of a column before it gets an index, which costs as much, 
 
 def cells_of(column: bytes) -> Iterator[bytes]:
     """Yield the digests of a packed column, one for each row."""
-    return (column[place : place + CELL] for place in range(0, len(column), CELL))
+    starts = range(0, len(column), CELL)
+    return (column[start : start + CELL] for start in starts)
 
 
 class Column:

@@ -199,7 +199,12 @@ class _Comparison:
                 restamped[name] = own
             else:
                 changed[name] = own
-        return SourceDiff(self._index(ambiguous), changed, restamped, tuple(problems))
+        return SourceDiff(
+            index=self._index(ambiguous),
+            changed=changed,
+            restamped=restamped,
+            problems=tuple(problems),
+        )
 
     def _changed_uids(self) -> dict[bytes, None]:
         """Return the UIDs that have another multiset of events; of ambiguous ones DTSTAMP counts, too."""
@@ -252,14 +257,16 @@ class _Comparison:
     def _load_missing_texts(self, places: Iterable[_Place]) -> None:
         """Read again the documents with events of which nobody has the text; raises `SourceError`."""
         missing: dict[int, set[int]] = {}
+        texts = self._new.texts
         for number, row in places:
-            if self._documents[number].verbatim[row] not in self._new.texts:
+            verbatim = self._documents[number].verbatim[row]
+            if verbatim not in texts:
                 missing.setdefault(number, set()).add(row)
         for number, rows in missing.items():
             document, index = self._seen[number]
-            texts = self._indexer.texts_at(rows, index, document)
-            for row, text in texts.items():
-                self._new.texts[index.verbatim[row]] = text
+            loaded = self._indexer.texts_at(rows, index, document)
+            for row, text in loaded.items():
+                texts[index.verbatim[row]] = text
 
     def _events_at(self, places: Sequence[_Place]) -> tuple[RawEvent, ...]:
         """Return the events of one UID, which stand at these places."""
@@ -340,8 +347,9 @@ def _uids_unlike(
     old = _spans_by_context(before)
     new = _spans_by_context(after)
     for context in old | new:
-        unlike = _unlike(old.get(context, ()), new.get(context, ()))
-        for index, row in unlike:
+        before_here = old.get(context, ())
+        after_here = new.get(context, ())
+        for index, row in _unlike(before_here, after_here):
             yield from index.uids_at(row)
 
 

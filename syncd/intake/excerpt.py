@@ -102,7 +102,11 @@ def excerpt_of(
             zones[use] = None
     if quarantined:
         return SourceExcerpt(
-            tuple(parts), tuple(zones), later=None, past=None, past_since=None
+            parts=tuple(parts),
+            zones=tuple(zones),
+            later=None,
+            past=None,
+            past_since=None,
         )
 
     def parse(start: datetime, reach: datetime) -> ParsedSeries:

@@ -31,6 +31,7 @@ from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scan import Scan, ScanResult, digest_of_documents
+from syncd.intake.source_index import SourceIndex
 from syncd.intake.state import (
     IN_PART,
     UNKNOWN,
@@ -163,7 +164,8 @@ class Intake:
             self._aside[source.name] = scan
             bounded = self._parser.bounds_aside(source, now)
             window = Window.ahead(now, self._horizon)
-            self._elsewhere(source.name, partial(scan.run_aside, window, bounded))
+            work = partial(scan.run_aside, window, bounded)
+            self._elsewhere(source.name, work)
             return False
         self._take_in(source, scan, scan.run())
         return True
@@ -174,9 +176,14 @@ class Intake:
         with self._ledger.under_way.working(source.name):
             fetched = source.fetch()
         self._refuse_poison(source, digest_of_documents(fetched), now)
-        known = self._states.last(source)
         return Scan(
-            source, fetched, known, self._ledger, self._salt, now, self._elapsed()
+            source=source,
+            fetched=fetched,
+            known=self._states.last(source),
+            ledger=self._ledger,
+            salt=self._salt,
+            at=now,
+            at_s=self._elapsed(),
         )
 
     def _refuse_poison(
@@ -185,7 +192,8 @@ class Intake:
         """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
         why = self._poison.why_not(source.name, "", digest, now)
         if why is not None:
-            raise SourceUnavailable(source.name, why[0])
+            sentence, _ = why
+            raise SourceUnavailable(source.name, sentence)
 
     def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> None:
         """Store what a scan found, and remember how the source stands."""
@@ -200,7 +208,8 @@ class Intake:
         index = self._absent.noted(
             glance, known.index, result.diff.index, complete=complete
         )
-        result = replace(result, diff=replace(result.diff, index=index))
+        diff = replace(result.diff, index=index)
+        result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=complete)
         if index != known.index or standing != known.standing:
@@ -233,10 +242,10 @@ class Intake:
 
     def forget(self, now: datetime) -> None:
         """Look at everything as if for the first time: what was known may rest on something else."""
-        unread = {
-            source.name: self._states.index_of(source).unread()
-            for source in self.sources
-        }
+        unread: dict[str, SourceIndex] = {}
+        for source in self.sources:
+            known = self._states.index_of(source)
+            unread[source.name] = known.unread()
         self._states.forget()
         self._parser.let_go()
         self._worklist.forget_indexes()
@@ -288,7 +297,8 @@ class Intake:
                 readings[source.name] = reading
             if reading is None or not reading.readable:
                 unheard.append(source.name)
-        shelved = kept.keys() - {source.name for source in self.sources}
+        configured = {source.name for source in self.sources}
+        shelved = kept.keys() - configured
         return Readings(
             readings=readings,
             next_start=_next_starts(parsed.values()),

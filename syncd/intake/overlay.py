@@ -181,7 +181,8 @@ class _Worklist:
 
     def uids(self) -> frozenset[str]:
         """Return all UIDs that matter."""
-        return self._base.uids().union(self._asked, *self._kept.values())
+        uids = self._base.uids() | self._asked
+        return uids.union(*self._kept.values())
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""

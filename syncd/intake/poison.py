@@ -90,7 +90,13 @@ class Poison:
         if known is not None:
             deaths += known.deaths
             digest = digest or known.digest
-        suspect = _Suspect(item.source, item.uid, digest, deaths, now.isoformat())
+        suspect = _Suspect(
+            source=item.source,
+            uid=item.uid,
+            digest=digest,
+            deaths=deaths,
+            at=now.isoformat(),
+        )
         self._suspects[key] = suspect
         return suspect
 

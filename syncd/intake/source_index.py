@@ -176,12 +176,13 @@ class SourceIndex:
                 columns.append(bytes(rest[place:end]))
                 place = end
             documents.append(_of_json(said, texts, columns))
+        formers = about.get("formers")
         return cls(
             secret=about["secret"],
             documents=tuple(documents),
             ambiguous=frozenset(map(bytes.fromhex, about["rivals"])),
-            is_folder="formers" in about,
-            formers=tuple(map(Former.of_json, about.get("formers", ()))),
+            is_folder=formers is not None,
+            formers=tuple(map(Former.of_json, formers or ())),
         )
 
 

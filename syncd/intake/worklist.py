@@ -165,7 +165,8 @@ def _canonical(value: object) -> object:
         return parts
     match value:
         case Mapping():
-            return sorted([repr(key), _canonical(item)] for key, item in value.items())
+            items = [[repr(key), _canonical(item)] for key, item in value.items()]
+            return sorted(items)
         case frozenset() | set():
             return sorted(repr(_canonical(item)) for item in value)
         case list() | tuple():
