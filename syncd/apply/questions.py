@@ -29,6 +29,9 @@ ALL_LISTS = "the list of reservations"
 RULES = "the booking rules"
 DIRECTORY = "the directory"
 
+# Why a booking says itself that its reservation is odd.
+_REASONS_OF_RECORDS = frozenset({Reason.UNCLEAR_IN_TUYA, Reason.REPAIR_IN_VAIN})
+
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
@@ -86,19 +89,21 @@ def oddities(facts: FactStore) -> tuple[Oddity, ...]:
 def all_oddities(facts: FactStore, bookings: Iterable[Booking]) -> tuple[Oddity, ...]:
     """Return the same with what the records of these bookings say of their reservations."""
     found = oddities(facts)
-    named = {
-        oddity.about for oddity in found if oddity.reason is Reason.UNCLEAR_IN_TUYA
-    }
+    named: set[str] = set()
+    for oddity in found:
+        if oddity.reason is Reason.UNCLEAR_IN_TUYA:
+            named.add(oddity.about)
     told: list[Oddity] = []
     for booking in bookings:
         reason = booking.reason
-        if reason is not Reason.UNCLEAR_IN_TUYA and reason is not Reason.REPAIR_IN_VAIN:
-            continue
         reservation_id = booking.reservation_id
-        if reservation_id is None or reservation_id in named:
+        if reason is None or reservation_id is None:
+            continue
+        if reason not in _REASONS_OF_RECORDS or reservation_id in named:
             continue
         if booking.state in HOLDING_STATES:
-            told.append(Oddity(reason, reservation_id, booking.detail))
+            oddity = Oddity(reason, reservation_id, booking.detail)
+            told.append(oddity)
     return (*found, *told)
 
 
@@ -183,7 +188,8 @@ class Questions:
         try:
             rules = self._api.rules()
         except Unanswered as error:
-            self._note_question(RULES, _sentence(error))
+            why = _sentence(error)
+            self._note_question(RULES, why)
             raise
         self._note_question(RULES, "")
         return rules
@@ -193,7 +199,8 @@ class Questions:
         try:
             user = self._api.find_user(address)
         except Unanswered as error:
-            self._note_question(DIRECTORY, _sentence(error))
+            why = _sentence(error)
+            self._note_question(DIRECTORY, why)
             raise
         self._questions.setdefault(DIRECTORY, "")
         return user
@@ -208,7 +215,8 @@ class Questions:
 
     def note(self, reservation_id: str, oddity: str) -> None:
         """Note what makes no sense in a reservation; empty: it is sound."""
-        if oddity and not self._said.get(reservation_id):
+        before = self._said.get(reservation_id)
+        if oddity and not before:
             log.warning("odd reservation", reservation_id=reservation_id, detail=oddity)
         self._said[reservation_id] = oddity
 
@@ -270,8 +278,8 @@ class Questions:
             if reservation_id in self._asked:
                 continue  # what it says by itself counts
             trouble = self._trouble(reservation)
-            was_said = reservation_id in self._said or reservation_id in remembered
-            if trouble or was_said:
+            was_odd = reservation_id in self._said or reservation_id in remembered
+            if trouble or was_odd:
                 self.note(reservation_id, trouble)
         self._note_question(about, listing.trouble)
 

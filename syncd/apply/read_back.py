@@ -84,15 +84,17 @@ def _listed(group: Sequence[Booking], api: Api) -> Sequence[Reservation] | None:
     pages changes between two of them and may leave some out: these are asked for.
     """
     specs = [booking.spec for booking in group]
-    start = min(spec.start for spec in specs) - _MARGIN
-    end = max(spec.end for spec in specs) + _MARGIN
+    first = min(spec.start for spec in specs)
+    last = max(spec.end for spec in specs)
     creators = {spec.creator for spec in specs}
     creator = None
     if len(creators) == 1:
         # What others booked there fills pages too.
         creator = creators.pop()
     most_calls = len(group)
-    listing = api.find_within(most_calls, start, end, creator=creator)
+    listing = api.find_within(
+        most_calls, first - _MARGIN, last + _MARGIN, creator=creator
+    )
     if listing is None:
         return None
     if not listing.doubt:

@@ -222,7 +222,8 @@ class BookingRecords:
 
     def lose(self, booking: Booking) -> None:
         """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""
-        lost = booking.lost(self._clock())
+        now = self._clock()
+        lost = booking.lost(now)
         why = OutcomeUnknown("the API gave the id of somebody else's")
         self.doubt(lost, why)
 

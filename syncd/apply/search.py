@@ -139,7 +139,8 @@ def unproven(
 ) -> frozenset[OccurrenceKey]:
     """Return the meetings that may be booked although a list does not show them."""
     leaves_out_marks = any("description" in r.unsaid for r in listing)
-    if not listing.trouble and not leaves_out_marks:
+    proves_all = not listing.trouble and not leaves_out_marks
+    if proves_all:
         return frozenset()
     unseen: set[OccurrenceKey] = set()
     for meeting in meetings:
@@ -153,8 +154,7 @@ def _is_lacking(meeting: Meeting, listing: Listing, settings: Settings) -> bool:
     creator = meeting.spec.creator
     for generation in range(GENERATIONS):
         mark = Mark.of(settings.instance, meeting.key, generation)
-        is_lacking = listing.lacks(str(mark), creator)
-        if not is_lacking:
+        if not listing.lacks(str(mark), creator):
             return False
     return True
 

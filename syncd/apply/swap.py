@@ -65,9 +65,10 @@ class RoomSwap:
 
     def note_move(self, before: Booking) -> None:
         """Remember a booking, as it was, that was given its new place."""
-        self._vacating.pop(before.row, None)
-        self._moved[before.row] = before
-        self._touched.add(before.row)
+        row = before.row
+        self._vacating.pop(row, None)
+        self._moved[row] = before
+        self._touched.add(row)
 
     def has_touched(self, booking: Booking) -> bool:
         """Tell whether a booking is no longer as the plan knows it."""
@@ -92,8 +93,9 @@ class RoomSwap:
             fields = log_fields(booking)
             log.warning("does not step aside", error=str(no), **fields)
         else:
-            self._vacating[booking.row] = booking
-            self._touched.add(booking.row)
+            row = booking.row
+            self._vacating[row] = booking
+            self._touched.add(row)
 
     def restore(self, row: int) -> None:
         """Put a booking that vacated its room back there, and before that those that took its place.
