@@ -57,7 +57,8 @@ class Judge:
         self.put_back = False  # an old ledger, or none
         self.unrecognised = False  # one that could not be told from the present one
         self.delivered_twice = False
-        self.shown: list[tuple[datetime, str]] = []
+        # When a cancel on what a source shows was decided, by source and reservation.
+        self.shown: list[tuple[datetime, str, str]] = []
 
     # What happens beside the program
 
@@ -264,7 +265,7 @@ class Judge:
                 )
             condemned.add(number)
             if booking.evidence is Evidence.SHOWN:
-                self.shown.append((self.world.now, booking.source))
+                self.shown.append((self.world.now, booking.source, number))
         self._check_budget(done, heard)
         for number in set(done.cancelled) - condemned:
             assert self.world.rules.marker, "without marks nothing is there twice"
@@ -303,9 +304,10 @@ class Judge:
         shown = Counter(
             b.source for b in done.intents.values() if b.evidence is Evidence.SHOWN
         )
-        recent = Counter(
-            name for at, name in self.shown if at > self.world.now - timedelta(hours=24)
-        )
+        since = self.world.now - timedelta(hours=24)
+        # One that the API did not take is decided again, and cancels no other.
+        decided = {(name, number) for at, name, number in self.shown if at > since}
+        recent = Counter(name for name, _ in decided)
         for name, count in shown.items():
             known = len(self.bookings())
             assert recent[name] <= max(3, 0.3 * known), "more than the budget"
