@@ -249,9 +249,7 @@ class TuyaApi:
         query = {} if creator is None else {"creator": creator}
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
-        if pages.too_many:
-            return None
-        return replace(listing, moved=pages.moved)
+        return None if pages.too_many else replace(listing, moved=pages.moved)
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
         """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
