@@ -122,11 +122,16 @@ def _copies_of_one_sender(
     if rest or added:
         yield _copy(rest, added, masters)
     if cancels.partial:
-        marked: list[Component] = []
-        for cancel in cancels.partial:
-            timed = cancels.timed(cancel)
-            marked.append(_with_template(timed, uninvites=True, cancelled=False))
-        yield _copy(marked, [], masters)
+        yield _copy(_taking_guests_off(cancels), [], masters)
+
+
+def _taking_guests_off(cancels: _Cancels) -> list[Component]:
+    """Return the cancels that name some guests only, marked as calling the meeting off for these alone."""
+    marked: list[Component] = []
+    for cancel in cancels.partial:
+        timed = cancels.timed(cancel)
+        marked.append(_with_template(timed, uninvites=True, cancelled=False))
+    return marked
 
 
 class _Cancels:
