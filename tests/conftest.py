@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import syncd
 from syncd.sandbox import Sandbox, SandboxSettings, parse_fault, parse_switch
 from tests.raw_api import CLIENT_ID, CLIENT_SECRET, RawApi
 
@@ -33,6 +36,13 @@ settings.register_profile("default", _THE_SAME_EACH_TIME)
 settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=300)
 settings.register_profile("long", _ANY_MACHINE, max_examples=5000)
 settings.load_profile("default")
+
+# Hypothesis draws, among others, constants of those modules of ours that are loaded by then. Which these are
+# would depend on the tests that a worker ran before; with all of them one state draws the same everywhere.
+_RUN_BY_ALEMBIC = "syncd.migrations.env"
+for _module in pkgutil.walk_packages(syncd.__path__, "syncd."):
+    if not _module.name.endswith("__main__") and _module.name != _RUN_BY_ALEMBIC:
+        import_module(_module.name)
 
 HANG_S = 300.0
 """Only against a hang: how long a test waits for anything that has to come, on a machine however busy."""
