@@ -179,7 +179,7 @@ class Questions:
     ) -> Listing | None:
         """Return the same if it takes no more than so many calls, else None."""
         listing = self._api.find_within(calls, start, end, creator=creator)
-        if listing is not None:
+        if listing is not None and not listing.moved:
             self._note_list(ALL_LISTS, listing)
         return listing
 

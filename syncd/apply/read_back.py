@@ -30,7 +30,7 @@ def look_up(
     """Return what the API has of the reservations of these bookings, by id; raise `ApiUnusable`.
 
     `density` is how many reservations of ours there are in a day.
-    At most as many calls as bookings; one more where others fill the first list.
+    At most as many calls as bookings; more where others fill the first list, and where lists move.
     What a list lacks that may lag behind is left out.
     """
     found: dict[str, Reservation] = {}
@@ -103,5 +103,7 @@ def _listed(group: Sequence[Booking], api: Api) -> Sequence[Reservation] | None:
         return None
     shown = {reservation.reservation_id for reservation in listing}
     left_out = [booking for booking in group if booking.reservation_id not in shown]
+    if len(left_out) > len(group) / 2:
+        return None
     others = _asked_one_by_one(left_out, api)
     return (*listing.reservations, *others)

@@ -62,6 +62,9 @@ def _restless(draft: Draft, bookings: Iterable[Booking], seen: Seen) -> set[str]
     for change in draft.changes:
         if not _lasts(change, seen):
             restless.add(uid_of(change))
+    for keep in draft.kept:
+        if not keep.unchanged and keep.reason is not None:
+            restless.add(keep.booking.key.uid)
     for booking in bookings:
         if _needs_a_look(booking) or not _is_wanted(booking, seen):
             restless.add(booking.key.uid)

@@ -190,8 +190,10 @@ class _Speaker:
 class _Standing:
     """Whose word counts about the dates of one event of which there are several copies.
 
-    `former` are the voices that decided about any of its dates until now, `deciding` those that decide which
-    dates there are: the organizer's own, else the former. `newest` is the newest word of each voice.
+    `former` are the voices that decided about any of its dates until now; what is over tells that only where
+    nothing goes on. `deciding` are those that decide which dates there are: the organizer's own, else the
+    former; of those that decided about what is over, the latest revision. `newest` is the newest word of each
+    voice.
     """
 
     former: frozenset[_Voice]
@@ -211,12 +213,14 @@ class _Standing:
             voice = _voice(copy)
             before = newest.setdefault(voice, copy)
             newest[voice] = max(before, copy, key=revision)
-        former = _former(known, said, newest)
+        live = [decider for decider in known if not decider.past]
+        former = _voices_of(live or known, said)
         organizers: set[str] = set()
         for copy in said:
             if _voice(copy) in former:
                 organizers.update(copy.copy_organizer)
-        deciding = _of_the_organizer(said, organizers) or former
+        standing = former if live else _latest(former, newest)
+        deciding = _of_the_organizer(said, organizers) or standing
         speakers: dict[_Voice, _Speaker] = {}
         for voice in deciding:
             speakers[voice] = _speaker(newest[voice], said, newest, readings)
@@ -246,25 +250,19 @@ def _voice(copy: Occurrence) -> _Voice:
     return (copy.source, copy.document)
 
 
-def _former(
-    known: Sequence[Decider],
-    said: Sequence[Occurrence],
-    newest: Mapping[_Voice, Occurrence],
+def _latest(
+    voices: frozenset[_Voice], newest: Mapping[_Voice, Occurrence]
 ) -> frozenset[_Voice]:
-    """Return the voices that decided about an event until now, by the bookings that are known.
+    """Return the voices of which no other one is a later revision.
 
-    What is over tells who decided only where nothing goes on, and then the latest revision alone: of a single
-    meeting that became a series, and the series was called off, an old copy does not make a meeting again.
+    Where nothing goes on these alone tell which dates there are: of a single meeting that became a series,
+    and the series was called off, an old copy does not make a meeting again.
     """
-    live = [decider for decider in known if not decider.past]
-    if live:
-        return _voices_of(live, said)
-    past = _voices_of(known, said)
     outdated: set[_Voice] = set()
-    for voice in past:
-        if any(is_later(newest[other], newest[voice]) for other in past):
+    for voice in voices:
+        if any(is_later(newest[other], newest[voice]) for other in voices):
             outdated.add(voice)
-    return past - outdated
+    return voices - outdated
 
 
 def _voices_of(

@@ -96,10 +96,11 @@ class UnwantedBookings:
                 silent[booking.row] = absence
         if not silent:
             return False
-        booked_specs = {booking.spec for booking in made}
+        made_specs = {booking.spec for booking in made}
         wanted_specs = {meeting.spec for meeting in meetings}
-        if booked_specs == wanted_specs:
-            return False
+        recorded_specs = {booking.spec for booking in booked}
+        if made_specs <= wanted_specs <= recorded_specs:
+            return False  # nothing is shown otherwise
         why = next(iter(silent.values()))
         for booking in booked:
             if booking.row in silent:

@@ -193,10 +193,11 @@ class Watcher:
         if unannounced:
             self._subscriptions.renew()
         for name in self._subscriptions.follow(targets):
-            # Something may have changed there before events could tell; that is no sign of a deaf watch.
             target = targets[name]
             target.look_at = 0.0
-            target.announced = True
+            # What changed there before events could tell is no sign of a deaf watch; what was seen before is.
+            if not target.is_changing:
+                target.announced = True
 
 
 @dataclass(slots=True)
@@ -222,6 +223,11 @@ class _Target:
 
     def __post_init__(self) -> None:
         self._seen = self._told = self._survey()
+
+    @property
+    def is_changing(self) -> bool:
+        """Return whether a change was seen that is not finished yet."""
+        return bool(self._quiet_at)
 
     def look(self) -> bool:
         """Look at the files and return whether to wake now; otherwise `look_at` says when to look again."""

@@ -257,13 +257,13 @@ def _time_between(start: Start, end: Start, zones: Zones) -> Duration:
 def _written_length(event: Properties, start: Start) -> Duration | None:
     """Return DURATION; in days where Outlook's flag made a date of the start. Raises `BrokenComponent`."""
     written = event.written("DURATION")
-    if not written:
-        return None
+    written_start = event.written("DTSTART")
+    if not written or not written_start:
+        return None  # of a cancellation without DTSTART the length says nothing
     length = parse_duration(written[0].value)
     if not start.is_date:
         return length
-    written_start = event.written("DTSTART")[0]
-    was_time = "T" in written_start.value
+    was_time = "T" in written_start[0].value
     if was_time and not length.exact % ONE_DAY:
         length = Duration(days=length.days + length.exact // ONE_DAY)
     if length.exact:

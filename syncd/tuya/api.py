@@ -33,7 +33,7 @@ from syncd.errors import (
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady
 from syncd.tuya.content import AnswerFields, BookingRules, Room
-from syncd.tuya.pages import MOST_PAGES, Pages
+from syncd.tuya.pages import CHANGES_ITS_TOTAL, MOST_PAGES, Pages
 
 if TYPE_CHECKING:
     from syncd.tuya.channel import Channel
@@ -249,7 +249,11 @@ class TuyaApi:
         query = {} if creator is None else {"creator": creator}
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
-        return None if pages.too_many else replace(listing, moved=pages.moved)
+        return (
+            None
+            if pages.too_many
+            else replace(listing, moved=pages.moved and not pages.doubt)
+        )
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
         """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
@@ -381,6 +385,8 @@ def _listed(pages: Pages) -> Listing:
         repeated |= item.reservation_id in found
         found[item.reservation_id] = item
     doubt = pages.doubt
+    if pages.moved and not doubt:
+        doubt = CHANGES_ITS_TOTAL
     if repeated and not doubt:
         doubt = "The API's list shows a reservation twice."
     oldest_first = sorted(found.values(), key=Reservation.age_key)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syncd.tuya.channel import Channel
 
 MOST_PAGES = 1000
+CHANGES_ITS_TOTAL = "The API's list changes its total from page to page."
 _PAGE_SIZE = 50  # the largest that an example shows; no page states the maximum
 
 
@@ -31,8 +32,9 @@ class Pages:
     """The items of a list, page by page as they are asked for.
 
     When it is exhausted, `doubt` says in a sentence why the list may lack something, empty if it does not;
-    `refusal` is the refusal that ended it, `too_many` whether it has more pages than `most`, `moved` whether
-    it is in doubt because its total became another number between two pages, as when somebody books.
+    `moved` tells whether its total became another number between two pages, as when somebody books
+    meanwhile, so that it may lack something, too; `refusal` is the refusal that ended it, `too_many` whether
+    it has more pages than `most`.
     """
 
     def __init__(
@@ -103,9 +105,10 @@ class Pages:
         """
         total = page.integer("total")
         if number > 1 and total != self._total:
-            known = total is not None and self._total is not None
-            self.moved |= known and not self.doubt
-            self._suspect("The API's list changes its total from page to page.")
+            if total is None or self._total is None:
+                self._suspect(CHANGES_ITS_TOTAL)
+            else:
+                self.moved = True
         self._total = total
         more = page.boolean("has_more")
         if more is None:
@@ -114,7 +117,7 @@ class Pages:
             self._suspect("The API's list says that it goes on, and shows nothing new.")
             return False
         complete = total == self._count
-        if total is not None and more == complete:
+        if total is not None and more == complete and not self.moved:
             said = "goes on" if more else "ends"
             self._suspect(
                 f"The API's list {said} after {self._count} items and says that it has {total}."
@@ -127,7 +130,7 @@ class Pages:
             return news
         if total == self._count:
             return False
-        if not news:
+        if not news and not self.moved:
             self._suspect(
                 f"The API's list shows {self._count} items and says that it has {total}."
             )

@@ -383,6 +383,23 @@ def test_when_all_is_over_the_latest_revision_tells_what_there_is(
     assert (None in {seen.occurrence.key.recurrence_id for seen in found}) is shown
 
 
+def test_when_all_is_over_nobody_else_takes_a_date_over() -> None:
+    """Who decided before decides about further dates, though a later revision speaks of a single one."""
+    first = series("first", FIRST, SECOND, THIRD, sequence=2)
+    moved = copy("moved", sequence=5, explicit=True)
+    moved = replace(moved, key=OccurrenceKey("", "meeting", SECOND))
+    later = replace(reading("moved", moved), presence={"meeting": Presence.DETACHED})
+    stranger = series("stranger", THIRD, sequence=9, organizer="mallory@example.com")
+    said = (first, later, stranger)
+    known = {
+        o.key: Decider(o.source, o.fingerprint, o.document, past=True)
+        for o in (first.occurrences[0], moved)
+    }
+    found = merge({r.source: r for r in said}, lambda _uids: known)
+    deciding = {seen.occurrence.key.recurrence_id: seen.occurrence for seen in found}
+    assert deciding[THIRD].source == "first"
+
+
 def test_the_organizers_own_calendar_decides_the_dates() -> None:
     """What stands in it is not doubted by a higher SEQUENCE, whoever decided until now."""
     hers = series("hers", FIRST, sequence=1, authority=HERS)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.core.booking import BookingState
 from syncd.core.evidence import Coverage, Safety, absence
 from syncd.core.occurrence import Missing, Presence, Reading
 from syncd.core.reasons import Evidence, Reason
@@ -113,6 +114,19 @@ def test_an_older_copy_in_another_file_changes_nothing_meanwhile() -> None:
         ).changes
         == ()
     )
+
+
+def test_what_a_person_ended_is_looked_at_until_its_file_is_back_or_given_up() -> None:
+    """Another file of the directory shows the meeting otherwise: nothing follows, and it does not rest."""
+    office = Office()
+    booking = office.book(event("x", 2), event("z", 3))[0]
+    office.store(booking.with_state(BookingState.RELEASED))
+    older = office.reading(event("x", 1), event("z", 3))
+    meanwhile = office.cycle(without(older, gone(SHORT)))
+    assert meanwhile.changes == ()
+    assert "x" not in meanwhile.at_rest
+    given_up = office.cycle(without(older, gone(LONG)))
+    assert told(given_up) == [("create", "x", "new")]
 
 
 def test_the_copy_of_another_source_changes_nothing_while_a_newer_one_is_awaited() -> (

@@ -263,6 +263,22 @@ def test_what_a_person_ended_is_not_booked_by_an_older_copy(
         assert told(moved) == [("create", "x", "new")]
 
 
+def test_one_room_that_a_person_ended_keeps_no_other_from_being_tried() -> None:
+    """While the source that decided is silent, a copy that says the same shows nothing otherwise."""
+    office = Office(sources=("one", "two"))
+    meeting = event("x", rooms="a, b")
+    office.cycle(office.reading(meeting), office.reading(meeting, source="two"))
+    in_room = {b.room_id: b for b in office.live}
+    office.store(in_room["room-a"].with_state(BookingState.RELEASED))
+    office.conflict(in_room["room-b"])
+    office.now += HOUR
+    decided = office.plan(office.unreadable(), office.reading(meeting, source="two"))
+    assert told(decided) == [
+        ("create", "x", "room_free_again"),
+        ("skip", "x", "released"),
+    ]
+
+
 def test_what_a_person_ended_is_remembered_while_its_meeting_waits() -> None:
     """A released meeting that moves too far ahead waits, and its record still tells what was ended."""
     office = Office(advance=5 * DAY)

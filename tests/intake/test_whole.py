@@ -1242,9 +1242,11 @@ class TestCancellation:
         ]
         assert only(reading(*(bodies[::-1] if reverse else bodies))).cancelled
 
-    def test_without_start(self) -> None:
-        """A cancellation may leave DTSTART out: the UID is there, with no date left."""
-        said = reading(calendar(vevent("SEQUENCE:1"), head=("METHOD:CANCEL",)))
+    @pytest.mark.parametrize("length", ["", "DURATION:PT1H", "DURATION:P1D"])
+    def test_without_start(self, length: str) -> None:
+        """A cancellation may leave DTSTART out: the UID is there, with no date left, however long it was."""
+        lines = ["SEQUENCE:1", length] if length else ["SEQUENCE:1"]
+        said = reading(calendar(vevent(*lines), head=("METHOD:CANCEL",)))
         assert (said.occurrences, said.defects) == ((), ())
         assert said.presence == {"meeting": Presence.SERIES}
 
