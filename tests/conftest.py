@@ -37,19 +37,13 @@ settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=300)
 settings.register_profile("long", _ANY_MACHINE, max_examples=5000)
 settings.load_profile("default")
 
-# Hypothesis draws, among others, constants of those modules of ours that are loaded by then. Which these are
-# would depend on the tests that a worker ran before; with all of them one state draws the same everywhere.
-_RUN_BY_ALEMBIC = "syncd.migrations.env"
-for _module in pkgutil.walk_packages(syncd.__path__, "syncd."):
-    if not _module.name.endswith("__main__") and _module.name != _RUN_BY_ALEMBIC:
-        import_module(_module.name)
-
 HANG_S = 300.0
 """Only against a hang: how long a test waits for anything that has to come, on a machine however busy."""
 
 # A run that was started in the background may ignore Ctrl-C, and so would the programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_RUN_BY_ALEMBIC = "syncd.migrations.env"
 _MARKERS = {
     "slow": "takes seconds to minutes, and a few of its kind run always; run by .ci/run",
     "long": "takes minutes to hours; run by the commands that tests/README.md names",
@@ -63,12 +57,25 @@ def examples(default: int, *, thorough: int, long: int | None = None) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of tests that do not always run."""
+    """Register the markers of tests that do not always run, and load the whole program."""
+    _load_all()
     for name, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line(
         "markers", "first(n): of the cases of this test all but the first n are slow"
     )
+
+
+def _load_all() -> None:
+    """Load all modules of the program.
+
+    Hypothesis draws, among others, constants of those modules of ours that are loaded by then. Which these
+    are would depend on the tests that a worker ran before; with all of them one state draws the same
+    everywhere.
+    """
+    for module in pkgutil.walk_packages(syncd.__path__, "syncd."):
+        if not module.name.endswith("__main__") and module.name != _RUN_BY_ALEMBIC:
+            import_module(module.name)
 
 
 def pytest_xdist_auto_num_workers() -> int:
