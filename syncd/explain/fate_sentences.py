@@ -284,7 +284,7 @@ class FateTeller:
         ours = [
             b
             for b in self._examined.inputs.bookings
-            if b.reservation_id == fate.booking.blocked_by
+            if b.reservation_id == fate.booking.blocked_by and b.may_hold
         ]
         if ours:
             return f"That one is of UID {ours[0].key.uid}; it is tried again when that leaves the room."
