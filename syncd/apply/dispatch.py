@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Self, TypeAlias
 
 from syncd.apply.tasks import Task, TaskGroup
-from syncd.core.changes import Cancel, Create, Plan, Update, uid_of
+from syncd.core.changes import Cancel, Create, Plan, Update
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
 from syncd.errors import ApiUnusable, ReservationError
@@ -141,7 +141,7 @@ def split_by_priority(
     new: list[Write] = []
     others = _Claims()
     for change in writes:
-        was_left = uid_of(change) in left
+        was_left = change.key.uid in left
         has_to_wait = was_left or _begins_swap(change)
         if has_to_wait or others.conflict_with(change):
             others.add(change)
@@ -162,13 +162,13 @@ class _Claims:
 
     def add(self, change: Write) -> None:
         self.changes.append(change)
-        self._keys.add(_key_of(change))
+        self._keys.add(change.key)
         for place in _places_of(change):
             self._places[place.room_id].append(place)
 
     def conflict_with(self, change: Write) -> bool:
         """Tell whether a change concerns a meeting, or a room and time, of one of these."""
-        if _key_of(change) in self._keys:
+        if change.key in self._keys:
             return True
         for place in _places_of(change):
             theirs = self._places[place.room_id]
@@ -185,7 +185,7 @@ def _begins_swap(change: Write) -> bool:
 
 def _conflict(one: Write, other: Write) -> bool:
     """Tell whether two changes concern one meeting, or a room at one time: then their order matters."""
-    if _key_of(one) == _key_of(other):
+    if one.key == other.key:
         return True
     theirs = _places_of(other)
     return any(_is_contested(place, theirs) for place in _places_of(one))
@@ -193,12 +193,6 @@ def _conflict(one: Write, other: Write) -> bool:
 
 def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -> bool:
     return any(place.in_the_way_of(other) for other in others)
-
-
-def _key_of(change: Write) -> OccurrenceKey:
-    if isinstance(change, Cancel):
-        return change.booking.key
-    return change.meeting.key
 
 
 def _places_of(change: Write) -> list[ReservationSpec]:

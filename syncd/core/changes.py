@@ -14,6 +14,7 @@ from syncd.core.evidence import held_checksum
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey, Timespan
 from syncd.core.reasons import FOR_A_PERSON, Evidence, Note, Reason
+from syncd.core.reservation import ReservationSpec
 from syncd.core.totals import Rest
 
 
@@ -52,13 +53,56 @@ class OnCancel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class _OfMeeting:
+    """A change that is about a meeting."""
+
+    meeting: Meeting
+
+    @property
+    def key(self) -> OccurrenceKey:
+        """Return which occurrence it is about."""
+        return self.meeting.key
+
+    @property
+    def spec(self) -> ReservationSpec:
+        """Return the content to show: what the meeting wants."""
+        return self.meeting.spec
+
+    @property
+    def room_id(self) -> str | None:
+        """Return the room that the meeting wants; None for none."""
+        return self.meeting.spec.room_id
+
+
+@dataclass(frozen=True, slots=True)
+class _OfBooking:
+    """A change that is about a booking."""
+
+    booking: Booking
+
+    @property
+    def key(self) -> OccurrenceKey:
+        """Return which occurrence it is about."""
+        return self.booking.key
+
+    @property
+    def spec(self) -> ReservationSpec:
+        """Return the content to show: what the booking has."""
+        return self.booking.spec
+
+    @property
+    def room_id(self) -> str | None:
+        """Return the room of the booking; None for none."""
+        return self.booking.room_id
+
+
+@dataclass(frozen=True, slots=True)
+class Create(_OfMeeting):
     """Book a meeting; `booking` is the record that waits for it or was refused or released before.
 
     `generation` counts the reservations ever made for the occurrence; it is part of the mark.
     """
 
-    meeting: Meeting
     reason: Reason
     detail: str = ""
     booking: Booking | None = None
@@ -66,14 +110,13 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Update(_OfMeeting):
     """Change a reservation in place; `changed` are the API's names of the fields that differ.
 
     `vacating` are bookings that give up their room for a moment before this is sent, because meetings take
     each other's places; each has an update of its own later in the plan.
     """
 
-    meeting: Meeting
     booking: Booking
     changed: tuple[str, ...]
     reason: Reason = Reason.CHANGED
@@ -82,33 +125,30 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(_OfBooking):
     """Cancel a reservation, and what that rests on."""
 
-    booking: Booking
     reason: Reason
     evidence: Evidence
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(_OfBooking):
     """A booking left as it is although something speaks against it.
 
     `approvable` cancellations form the held set that `approve` releases; the others settle by themselves.
     """
 
-    booking: Booking
     reason: Reason
     detail: str
     approvable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(_OfMeeting):
     """A meeting that is wanted and cannot be booked yet; `booking` is its record, if there is one."""
 
-    meeting: Meeting
     reason: Reason
     detail: str
     booking: Booking | None = None
@@ -184,17 +224,6 @@ class Keep:
 
 
 Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
-
-
-def uid_of(change: Change) -> str:
-    """Return the UID that a change is about; empty for an event without one."""
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.key.uid
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.key.uid
-        case Skip(key=key):
-            return key.uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,25 +339,18 @@ def _row(change: Change) -> list[str | None]:
     """Return what of a change counts in the checksum of its plan."""
     match change:
         case Create() | Update() | Wait():
-            meeting = change.meeting
-            key = meeting.key
-            room_id = meeting.spec.room_id
-            content = meeting.spec.fingerprint
+            content = change.spec.fingerprint
         case Cancel() | Hold():
-            booking = change.booking
-            key = booking.key
-            room_id = booking.room_id
-            content = booking.reservation_id or ""
+            content = change.booking.reservation_id or ""
         case Skip():
-            key = change.key
-            room_id = change.room_id
             content = change.reservation_id or ""
+    key = change.key
     return [
         type(change).__name__,
         key.scope,
         key.uid,
         key.recurrence_id,
-        room_id,
+        change.room_id,
         content,
         change.reason.value,
     ]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from syncd.core.booking import Booking
-from syncd.core.changes import Change, Skip, Wait, uid_of
+from syncd.core.changes import Change, Skip, Wait
 from syncd.core.draft import Draft
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.merge import Witnessed
@@ -41,7 +41,7 @@ def at_rest(
         found[booking.key.uid].add_booking(booking)
     for change in draft.changes:
         if isinstance(change, Skip):
-            found[uid_of(change)].skipped += 1
+            found[change.key.uid].skipped += 1
     for key, (witnessed, result) in seen.items():
         moments = found[key.uid].moments
         moments += _turns(witnessed.occurrence, result, policy)
@@ -61,7 +61,7 @@ def _restless(draft: Draft, bookings: Iterable[Booking], seen: Seen) -> set[str]
         restless.add(booking.key.uid)
     for change in draft.changes:
         if not _lasts(change, seen):
-            restless.add(uid_of(change))
+            restless.add(change.key.uid)
     for keep in draft.kept:
         if not keep.unchanged and keep.reason is not None:
             restless.add(keep.booking.key.uid)

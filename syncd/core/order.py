@@ -52,32 +52,20 @@ def writing_order(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 def _position(change: Change) -> tuple[object, ...]:
     """Return what sorts changes of one kind: the nearest first, and otherwise in a fixed order."""
+    key = change.key
     told = ""
-    match change:
-        case Create() | Update() | Wait():
-            meeting = change.meeting
-            key = meeting.key
-            start = meeting.spec.start
-            room_id = meeting.spec.room_id
-        case Cancel() | Hold():
-            booking = change.booking
-            key = booking.key
-            start = booking.spec.start
-            room_id = booking.room_id
-        case Skip():
-            key = change.key
-            room_id = change.room_id
-            start = _NEVER
-            if change.span is not None:
-                start = change.span.start
-            # Of several events without UID nothing else differs.
-            told = f"{change.source} {change.detail}"
+    if isinstance(change, Skip):
+        start = change.span.start if change.span else _NEVER
+        # Of several events without UID nothing else differs.
+        told = f"{change.source} {change.detail}"
+    else:
+        start = change.spec.start
     return (
         start,
         key.scope,
         key.uid,
         key.recurrence_id or "",
-        room_id or "",
+        change.room_id or "",
         change.reason.value,
         told,
     )

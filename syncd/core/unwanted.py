@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -86,6 +86,21 @@ class UnwantedBookings:
             return False
         witnesses = known[0].witnesses
         made = [booking for booking in booked if _was_made_or_given_up(booking)]
+        silent = self._silences(made, witnesses)
+        if not silent or _says_the_same(meetings, made, booked):
+            return False
+        why = next(iter(silent.values()))
+        for booking in booked:
+            if booking.row in silent:
+                self._hold_for_its_source(booking, silent[booking.row], witnesses)
+            else:
+                self._draft.keep(booking, why.reason, why.detail)
+        return True
+
+    def _silences(
+        self, made: Iterable[Booking], witnesses: Collection[str]
+    ) -> dict[int, Absence]:
+        """Return the rows of the records of which a source may show more than it does, each with why."""
         silent: dict[int, Absence] = {}
         for booking in made:
             name = self._silent_source(booking, witnesses)
@@ -94,20 +109,7 @@ class UnwantedBookings:
             absence = self._missed_by(name, booking)
             if absence.evidence is None:
                 silent[booking.row] = absence
-        if not silent:
-            return False
-        made_specs = {booking.spec for booking in made}
-        wanted_specs = {meeting.spec for meeting in meetings}
-        recorded_specs = {booking.spec for booking in booked}
-        if made_specs <= wanted_specs <= recorded_specs:
-            return False  # nothing is shown otherwise
-        why = next(iter(silent.values()))
-        for booking in booked:
-            if booking.row in silent:
-                self._hold_for_its_source(booking, silent[booking.row], witnesses)
-            else:
-                self._draft.keep(booking, why.reason, why.detail)
-        return True
+        return silent
 
     def _silent_source(
         self, booking: Booking, witnesses: Collection[str]
@@ -247,6 +249,16 @@ class UnwantedBookings:
         if absence.evidence is not Evidence.INFERRED:
             return None
         return absence
+
+
+def _says_the_same(
+    meetings: Iterable[Meeting], made: Iterable[Booking], booked: Iterable[Booking]
+) -> bool:
+    """Tell whether meetings ask for what was `made` of them, and for nothing that no record has."""
+    made_specs = {booking.spec for booking in made}
+    wanted_specs = {meeting.spec for meeting in meetings}
+    recorded_specs = {booking.spec for booking in booked}
+    return made_specs <= wanted_specs <= recorded_specs
 
 
 def _was_made_or_given_up(booking: Booking) -> bool:

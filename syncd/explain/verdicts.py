@@ -177,7 +177,7 @@ class _Search:
         unbooked: list[Fate] = []
         told_of: set[int] = set()
         for change in self.plan.changes:
-            if _key(change).uid != self.uid:
+            if change.key.uid != self.uid:
                 continue
             fate = self._planned(change)
             if fate.booking is None:
@@ -193,12 +193,12 @@ class _Search:
     def _planned(self, change: Change) -> Fate:
         """Return the fate that a row of the plan tells of."""
         fate = Fate(
-            key=_key(change),
+            key=change.key,
             action=type(change).__name__.lower(),
             reason=change.reason,
             detail=change.detail,
             change=change,
-            seen=self.seen.get(_key(change)),
+            seen=self.seen.get(change.key),
         )
         match change:
             case (
@@ -391,16 +391,6 @@ def _why_closed(booking: Booking) -> str:
     if booking.detail or booking.reason is None:
         return booking.detail
     return MEANINGS[booking.reason]
-
-
-def _key(change: Change) -> OccurrenceKey:
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.key
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.key
-        case Skip(key=key):
-            return key
 
 
 def _position(fate: Fate) -> tuple[bool, float, str, bool, str, int]:

@@ -71,9 +71,9 @@ class Comparison:
         process looks before its first creates.
         While there are strays, one may be of a meeting that a source shows again after it could not be read.
         """
-        is_proven = not is_unproven(self._ledger)
         if not _wanted(decided.plan):
             return decided
+        is_proven = not is_unproven(self._ledger)
         strays, _duplicates = count_leftovers(self._ledger.facts)
         if strays and not compared:
             self.run(decided.batch, applier)

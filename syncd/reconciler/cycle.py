@@ -20,7 +20,7 @@ from syncd.apply.decisions import Decisions
 from syncd.apply.ports import Api, Progress
 from syncd.apply.questions import Questions
 from syncd.apply.settle import Settler
-from syncd.core.changes import Mode, uid_of
+from syncd.core.changes import Mode
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
@@ -183,7 +183,7 @@ class Reconciler:
             # The latter of a question, not of a change.
             error = str(unusable)
         self._api.remember()
-        self._left = {uid_of(change) for change in applier.left}
+        self._left = {change.key.uid for change in applier.left}
         if not self._left:
             self._intake.let_go()
         outcome = Outcome(

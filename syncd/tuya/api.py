@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -249,11 +248,7 @@ class TuyaApi:
         query = {} if creator is None else {"creator": creator}
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
-        return (
-            None
-            if pages.too_many
-            else replace(listing, moved=pages.moved and not pages.doubt)
-        )
+        return None if pages.too_many else listing
 
     def _listing(self, query: Mapping[str, str]) -> Listing:
         """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
@@ -384,13 +379,12 @@ def _listed(pages: Pages) -> Listing:
             continue
         repeated |= item.reservation_id in found
         found[item.reservation_id] = item
-    doubt = pages.doubt
-    if pages.moved and not doubt:
-        doubt = CHANGES_ITS_TOTAL
+    moved = pages.moved and not pages.doubt
+    doubt = CHANGES_ITS_TOTAL if moved else pages.doubt
     if repeated and not doubt:
         doubt = "The API's list shows a reservation twice."
     oldest_first = sorted(found.values(), key=Reservation.age_key)
-    return Listing(tuple(oldest_first), tuple(nameless), doubt)
+    return Listing(tuple(oldest_first), tuple(nameless), doubt, moved)
 
 
 def _unanswered(what: str, refusal: Refused) -> Unanswered:

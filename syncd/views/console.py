@@ -15,7 +15,7 @@ from syncd.apply import Oddity
 from syncd.config import Config
 from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
-from syncd.core.occurrence import OccurrenceKey, Timespan
+from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Reason
 from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
 from syncd.views.documents import iso
@@ -87,7 +87,7 @@ class Tables:
             table.add_row(
                 words(action, style=_STYLES[action]),
                 self._span(*_times(change)),
-                self._room(_room_id(change)),
+                self._room(change.room_id),
                 words(_name(change)),
                 words(_why(change)),
             )
@@ -312,36 +312,16 @@ def _action(change: Change) -> str:
 
 
 def _times(change: Change) -> tuple[datetime | None, datetime | None]:
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.spec.start, meeting.spec.end
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.spec.start, booking.spec.end
-        case Skip(span=Timespan(start=start, end=end)):
-            return start, end
-        case Skip():
-            return None, None
-
-
-def _room_id(change: Change) -> str | None:
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.spec.room_id
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.room_id
-        case Skip(room_id=room_id):
-            return room_id
+    span = change.span if isinstance(change, Skip) else change.spec
+    if span is None:
+        return None, None
+    return span.start, span.end
 
 
 def _name(change: Change) -> str:
     """Return the topic of a change, or its UID."""
-    match change:
-        case Create(meeting=meeting) | Update(meeting=meeting) | Wait(meeting=meeting):
-            return meeting.spec.topic or meeting.key.uid
-        case Cancel(booking=booking) | Hold(booking=booking):
-            return booking.spec.topic or booking.key.uid
-        case Skip(topic=topic, key=key):
-            return topic or key.uid
+    topic = change.topic if isinstance(change, Skip) else change.spec.topic
+    return topic or change.key.uid
 
 
 def _why(change: Change) -> str:
