@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from syncd.core.meeting import Meeting
-from syncd.core.occurrence import OccurrenceKey
+from syncd.core.occurrence import Occurrence, OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Reservation, ReservationSpec
 
@@ -143,6 +143,16 @@ class Booking:
             document=meeting.occurrence.document,
             witnesses=meeting.witnesses,
             origin=self.origin if origin is None else origin,
+        )
+
+    def called_off_by(self, copy: Occurrence) -> Booking:
+        """Return the booking with the copy that decides to call its meeting off.
+
+        That copy decides from then on. Of several bookings of a meeting each may remember another one, and
+        the copy of that one, which still shows the meeting, would make it again.
+        """
+        return replace(
+            self, source=copy.source, document=copy.document, origin=copy.fingerprint
         )
 
     @property

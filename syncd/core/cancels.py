@@ -187,7 +187,8 @@ class Cancels:
         for change in self._told:
             booking = change.booking
             name = booking.source
-            live = self._live_of_source[name]
+            # A source may tell of meetings that another one decided about until now.
+            live = max(self._live_of_source[name], new[name])
             is_flood = safety.is_flood(new[name], live)
             was_held = booking.reason is Reason.TOLD_FLOOD
             if not is_flood and not was_held:

@@ -210,7 +210,9 @@ class UnwantedBookings:
         """Decide about a booking whose occurrence is in the calendar and asks for no reservation."""
         if booking.state not in HOLDING_STATES:
             self._draft.close(
-                booking, BookingState.CANCELLED, Reason.NO_LONGER_BOOKABLE
+                booking.called_off_by(occurrence),
+                BookingState.CANCELLED,
+                Reason.NO_LONGER_BOOKABLE,
             )
         elif occurrence.cancelled:
             self._told_off(booking)
@@ -228,10 +230,12 @@ class UnwantedBookings:
 
     def _told_off(self, booking: Booking) -> None:
         """Cancel what the calendar cancels; hold it where the copy that decided may only seem to be gone."""
+        witnessed, _ = self._occurrences[booking.key]
         doubt = self._only_inferred(booking)
         if doubt is not None:
             self._cancels.hold(booking, doubt.reason, doubt.detail)
             return
+        booking = booking.called_off_by(witnessed.occurrence)
         detail = "The calendar says that the meeting is cancelled."
         self._cancels.propose(booking, Reason.EVENT_CANCELLED, Evidence.TOLD, detail)
 

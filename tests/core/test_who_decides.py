@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from syncd.core.booking import BookingState
 from syncd.core.changes import Hold, OnCancel, Plan
 from syncd.core.occurrence import Authority, Occurrence
@@ -113,3 +116,21 @@ def test_the_organizers_own_calendar_changes_and_cancels_at_once() -> None:
     assert told(cycle(office, hers)) == [("update", "x", "changed")]
     off = event("x", 6, authority=Authority.ORGANIZER, cancelled=True)
     assert told(cycle(office, off)) == [("cancel", "x", "event_cancelled")]
+
+
+def test_the_copy_that_calls_a_meeting_off_is_remembered_by_all_its_bookings() -> None:
+    """Two rooms were booked on the word of different copies; the older copy does not book one again."""
+    office = Office(sources=("one", "two"))
+    newer, older = event("x", rooms="a, b", sequence=2), event("x", organizer="")
+    office.cycle(office.reading(newer, NEIGHBOUR), office.reading(older, source="two"))
+    first, second, _ = sorted(office.live, key=lambda booking: booking.row)
+    (copy,) = office.reading(older, source="two").occurrences
+    office.store(second.called_off_by(copy))
+    office.now += timedelta(minutes=1)
+    office.store(first)
+    called_off = replace(newer, cancelled=True)
+    assert told(cycle(office, older, called_off)) == [
+        ("cancel", "x", "event_cancelled"),
+        ("cancel", "x", "event_cancelled"),
+    ]
+    assert told(cycle(office, older, called_off)) == []

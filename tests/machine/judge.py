@@ -77,11 +77,14 @@ class Judge:
 
     def note_touch(self, number: str, *, ended: str = "") -> None:
         """A person did something to a reservation; to one that had ended before it means nothing more."""
-        if not self._is_ended(number):
-            self._note_touch(number, self.bookings().get(number), self.planned, ended)
+        booking = self.bookings().get(number)
+        if not self._is_ended(number, booking):
+            self._note_touch(number, booking, self.planned, ended)
 
-    def _is_ended(self, number: str) -> bool:
-        """Whether a person or the building ended a reservation before."""
+    def _is_ended(self, number: str, booking: Booking | None) -> bool:
+        """Whether a person or the building ended a reservation before, or its meeting was over."""
+        if booking is not None and booking.state is BookingState.ENDED:
+            return True
         return number in self.touched and self.touched[number].ended != ""
 
     def _note_touch(
