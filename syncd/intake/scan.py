@@ -71,12 +71,8 @@ class Scan:
     @property
     def is_large(self) -> bool:
         """Tell whether it takes so long that others should not wait for it."""
-        known = self.known.index
-        size = 0
-        for document in self.fetched.documents:
-            if known.lacks(document):
-                size += document.size
-        return size > _LARGE
+        unread = self.known.index.to_read(self.fetched.documents)
+        return sum(document.size for document in unread) > _LARGE
 
     def run(self) -> ScanResult:
         """Compare the documents with what is known, and return what was found."""

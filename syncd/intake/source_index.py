@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
@@ -69,15 +69,17 @@ class SourceIndex:
             whole.update(sha256(document.verbatim.cells).digest())
         return whole.hexdigest()[:32]
 
-    def lacks(self, document: Document) -> bool:
-        """Tell whether a document has to be read to know what stands in it."""
-        if not document.signature:
-            return True
-        location = (document.name, document.base_url)
-        for known in self.documents:
-            if known.signature == document.signature and known.location == location:
-                return False
-        return True
+    def to_read(self, documents: Iterable[Document]) -> list[Document]:
+        """Return those of the documents that have to be read to know what stands in them."""
+        known: set[tuple[str, str, str]] = set()
+        for index in self.documents:
+            known.add((index.name, index.base_url, index.signature))
+        unread: list[Document] = []
+        for document in documents:
+            looks = (document.name, document.base_url, document.signature)
+            if not document.signature or looks not in known:
+                unread.append(document)
+        return unread
 
     def holds(self, uid: str) -> bool:
         """Tell whether there is a VEVENT with a UID, over or not."""

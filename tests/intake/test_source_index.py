@@ -365,6 +365,42 @@ def test_unchanged_is_not_read(body: bytes) -> None:
     assert len(keeper.read) == 5
 
 
+class CountedSignature(str):
+    """A signature that counts how often one is compared with another."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedSignature.compared += 1
+        return str.__eq__(self, str(other))
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+
+def test_many_documents_are_not_compared_each_with_each() -> None:
+    """What has to be read of many documents is told by one comparison of each, with the one of its name."""
+    bodies = [calendar(event(f"event {number}")) for number in range(300)]
+
+    def documents(edited: int) -> list[Document]:
+        return [
+            Document(
+                f"{number}.ics",
+                body,
+                signature=CountedSignature(f"{number}-{number == edited}"),
+            )
+            for number, body in enumerate(bodies)
+        ]
+
+    keeper = Keeper()
+    keeper.look(*documents(-1))
+    CountedSignature.compared = 0
+    (unread,) = keeper.index.to_read(documents(7))
+    assert unread.name == "7.ics"
+    assert CountedSignature.compared <= len(bodies)
+
+
 def test_signature_of_what_is_not_whole() -> None:
     """A document that broke off is read again although its signature is the same."""
     keeper = Keeper()
