@@ -466,6 +466,9 @@ class Judge:
                 and ms(meeting.start) < r["end_time"]
                 for i, r in everything.items()
             )
+        if booking.reason is Reason.NOT_THE_ORGANIZER:
+            # A person gave it up on the word of another copy; that this is gone by now brings it not back.
+            return booking.spec.topic == meeting.topic
         return self._person_decides(booking)
 
     def _person_decides(self, booking: Booking) -> bool:
