@@ -1,4 +1,4 @@
-"""The command: `python -m tests.benchmarks`; `latency`, `rate` and `profile` are measured apart."""
+"""The command: `python -m tests.benchmarks`; what else it measures is named by its first argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from syncd import log
-from tests.benchmarks import latency, rate
+from tests.benchmarks import fleet, fleet_results, latency, rate
 from tests.benchmarks.cases import COLD, FRESH, LIVING, WARM, Bench, measure
 from tests.benchmarks.measuring import Figures, middle, run_measured
 from tests.benchmarks.peers import Peers, hashing
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("cycles", "latency", "rate", "profile"),
+        choices=("cycles", "latency", "rate", "profile", "fleet"),
         default="cycles",
     )
     parser.add_argument(
@@ -41,11 +41,22 @@ def main() -> None:
     )
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
+        "--feeds",
+        default="20,50,100,200,500,1000",
+        help="fleet: numbers of calendars",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=(fleet.FEEDS, fleet.FILES, fleet.DIRECTORY),
+        default=fleet.FEEDS,
+        help="fleet: what the calendars are",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("benchmark-results"), metavar="DIR"
     )
     wanted = parser.parse_args()
     log.configure("console", "warning")
-    sizes = sorted({int(size) for size in wanted.sizes.split(",")})
+    sizes = _numbers(wanted.sizes)
     output: Path = wanted.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     match wanted.what:
@@ -57,8 +68,15 @@ def main() -> None:
             _keep(output / "rate.json", found)
         case "profile":
             _profile(output, sizes[-1])
+        case "fleet":
+            _fleet(output, _numbers(wanted.feeds), wanted.kind)
         case _:
             _cycles(output, sizes, wanted.rounds, peers=wanted.peers)
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers of a list with commas, the smallest first."""
+    return sorted({int(number) for number in text.split(",")})
 
 
 def monday(now: datetime) -> datetime:
@@ -160,6 +178,26 @@ def picture(results: Results) -> str:
     if synchronised:
         lines.append(Line("vdirsyncer, nothing changed", synchronised, peer=True))
     return svg("What a cycle costs", lines)
+
+
+def _fleet(output: Path, sizes: list[int], kind: str) -> None:
+    """What so many calendars cost; written after each number, since the large ones take long."""
+    now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    found: list[fleet.Figures] = []
+    for figures in fleet.measure(output / "fleet", sizes, kind, now, _say):
+        found.append(figures)
+        told = {"began": datetime.now(UTC), "versions": versions()}
+        _keep(output / f"{kind}.json", {**told, **fleet_results.document(found)})
+        (output / f"{kind}.md").write_text(fleet_results.markdown(found))
+        picture_of_it = svg(
+            f"What many {kind} cost",
+            fleet_results.lines(found),
+            across=kind,
+            up="seconds",
+        )
+        (output / f"{kind}.svg").write_text(picture_of_it)
+    sys.stdout.write(fleet_results.markdown(found))
+    _say(f"written to {output}: {kind}.json, {kind}.md, {kind}.svg")
 
 
 def _profile(output: Path, size: int) -> None:

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from tests.benchmarks import process_tree
 
 _SAMPLE_S = 0.02
 
@@ -85,22 +87,7 @@ class Peak:
 
     def _sample(self) -> None:
         while not self._ended.wait(_SAMPLE_S):
-            self.bytes = max(self.bytes, sum(map(_resident, _family(self._pid))))
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory that a process has; none if it is gone."""
-    with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-    return 0
+            self.bytes = max(self.bytes, process_tree.rss(self._pid))
 
 
 def run_measured(command: Sequence[str | Path]) -> tuple[Figures, str]:

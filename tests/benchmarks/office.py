@@ -86,7 +86,7 @@ class Office:
         for file in self._state():  # of a run that was ended early
             file.unlink()
         with self.sandbox() as running:
-            _set_rules(running)
+            set_rules(running)
         self.keep("empty")
 
     @property
@@ -160,7 +160,7 @@ def place(calendar: Path, at: Path) -> None:
     os.link(calendar, at)
 
 
-def _set_rules(running: Running) -> None:
+def set_rules(running: Running) -> None:
     """Let the tenant book as far ahead as any case looks."""
     channel = Channel(
         endpoint=running.url,

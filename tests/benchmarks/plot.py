@@ -35,8 +35,14 @@ class Line:
     peer: bool = False
 
 
-def svg(title: str, lines: Sequence[Line]) -> str:
-    """The picture as the text of a file."""
+def svg(
+    title: str,
+    lines: Sequence[Line],
+    *,
+    across: str = "events in the calendar",
+    up: str = "time of a cycle",
+) -> str:
+    """The picture as the text of a file; `across` and `up` are written along the axes."""
     points = [point for line in lines for point in line.seconds.items()]
     scale = _Scale(
         (min(size for size, _ in points), max(size for size, _ in points)),
@@ -50,7 +56,7 @@ def svg(title: str, lines: Sequence[Line]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style>",
             f'<text class="title" x="{_LEFT}" y="26">{escape(title)}</text>',
-            *_axes(scale, sorted({size for size, _ in points})),
+            *_axes(scale, sorted({size for size, _ in points}), across, up),
             *_drawn(scale, lines),
             "</svg>\n",
         ]
@@ -75,7 +81,7 @@ class _Scale:
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def _axes(scale: _Scale, sizes: Sequence[int]) -> Iterator[str]:
+def _axes(scale: _Scale, sizes: Sequence[int], across: str, up: str) -> Iterator[str]:
     left, right, top, bottom = _LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM
     for decade in range(scale.decades[0], scale.decades[1] + 1):
         y = scale.y(10.0**decade)
@@ -86,9 +92,9 @@ def _axes(scale: _Scale, sizes: Sequence[int]) -> Iterator[str]:
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
         yield f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{size:,}</text>'
     yield f'<rect class="frame" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
-    across, down = (left + right) / 2, (top + bottom) / 2
-    yield f'<text x="{across}" y="{bottom + 42}" text-anchor="middle">events in the calendar</text>'
-    yield f'<text transform="translate(18 {down}) rotate(-90)" text-anchor="middle">time of a cycle</text>'
+    x, y = (left + right) / 2, (top + bottom) / 2
+    yield f'<text x="{x}" y="{bottom + 42}" text-anchor="middle">{escape(across)}</text>'
+    yield f'<text transform="translate(18 {y}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'
 
 
 def _named(decade: int) -> str:
