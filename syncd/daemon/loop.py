@@ -284,6 +284,7 @@ class Daemon:
         self._began = time.monotonic()
         self._writing_since = None
         report = self._parts.reconciler.cycle(names)
+        self._owed |= set(self._parts.reconciler.put_off)
         summary = _summary(report)
         self._api_rest.note(failed=bool(report.error))
         for name in names:

@@ -9,11 +9,12 @@ Nothing in here knows the API, or what is booked.
 from syncd.intake.diff import SourceDiff, diff_source
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of, extent
 from syncd.intake.former import Former
-from syncd.intake.intake import Elsewhere, Intake, Prepare
+from syncd.intake.intake import Intake, Prepare
 from syncd.intake.overlay import Overlay
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, TrackedSeries
 from syncd.intake.reading import Presences
+from syncd.intake.scanner import Elsewhere
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.span import span_of
 

@@ -66,6 +66,8 @@ class AbsentFiles:
     def missing(self, glance: Glance, index: SourceIndex) -> tuple[Missing, ...]:
         """Return the files that are gone as a reading tells them."""
         missing: list[Missing] = []
+        # Of an index its key alone, so that the others need not stay in memory.
+        digests = SourceIndex(index.secret)
         for former in index.formers:
             if former.missed_at is None:
                 continue
@@ -74,7 +76,7 @@ class AbsentFiles:
                     document=former.name,
                     away=self._away(glance, former.name, former.missed_at),
                     alone=former.held == 1,
-                    holds=_Holds(index, former),
+                    holds=_Holds(digests, former),
                 )
             )
         return tuple(missing)
@@ -164,10 +166,10 @@ class AbsentFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Holds:
-    """Tells whether a file that is gone held an event with a UID."""
+    """Tells whether a file that is gone held an event with a UID; `digests` has the key of the index."""
 
-    index: SourceIndex
+    digests: SourceIndex
     former: Former
 
     def __call__(self, uid: str) -> bool:
-        return self.index.digest_of(uid) in self.former.uids
+        return self.digests.digest_of(uid) in self.former.uids

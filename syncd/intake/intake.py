@@ -9,45 +9,46 @@ Unreadable is never empty: of a source that cannot be read everything stays as i
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import chain
 
 from syncd import __version__
 from syncd.core.bounds import COSTLY_S
 from syncd.core.occurrence import Presence, Reading, Window
-from syncd.errors import SourceError, SourceUnavailable
 from syncd.ics import ParsedSeries, ParserPool
-from syncd.intake.absent_files import AbsentFiles, Glance
+from syncd.intake.absent_files import AbsentFiles
 from syncd.intake.excerpt import SourceExcerpt, excerpt_of
+from syncd.intake.known import AT_HAND, KnownSources
 from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
-from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
+from syncd.intake.ports import (
+    CalendarSource,
+    IntakeLedger,
+    Kept,
+    WorklistStore,
+)
 from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import reading_of
 from syncd.intake.remarks import Remarks
-from syncd.intake.scan import Scan, ScanResult, digest_of_documents
+from syncd.intake.scanner import Elsewhere, Scanner
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.state import (
-    IN_PART,
     UNKNOWN,
-    UNREADABLE,
-    WHOLE,
     SourceState,
-    SourceStates,
 )
 from syncd.intake.turns import Turns
-from syncd.ledger.facts import JUDGED_AT, SALT
+from syncd.ledger.facts import JUDGED_AT
 
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
 
-Elsewhere = Callable[[str, Callable[[], None]], None]
-"""Does work of the named source in another thread, and wakes the source when it is done."""
+PORTION = 1_000
+"""UIDs that say something new, after which a cycle takes in no other source; each takes about 20 kB of memory
+until its changes are under way, so that a first reading of many calendars takes no more than that of one."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -72,8 +73,10 @@ class Readings:
 class Intake:
     """Reads some or all sources at a time.
 
-    What a source said last stays at hand, for cycles in which only others are due.
-    With `elsewhere` a large source is scanned aside, and its readings follow when that is done.
+    How each source stands stays in memory, for cycles in which only others are due; of what is known of them
+    `at_hand` bytes do, and the rest is read from the ledger when it is due.
+    With `elsewhere` a large source is scanned aside, and its readings follow when that is done; and sources
+    are put off to the next cycle once `portion` UIDs say something new.
     `pool` parses what may be costly; `alive` is called at each step.
     `others_wait` tells whether something else is due meanwhile; what is costly then gives way to it.
     `elapsed` is a steady clock, by which a file of a directory that is gone has `file_grace`.
@@ -93,17 +96,19 @@ class Intake:
         poison: Poison,
         file_grace: timedelta,
         elapsed: Callable[[], float],
+        at_hand: int = AT_HAND,
+        portion: int = PORTION,
     ) -> None:
         self.sources = tuple(sources)
         self._ledger = ledger
         self._worklist: WorklistStore = ledger.worklist
         self._horizon = horizon
         self._prepare = prepare
-        self._elsewhere = elsewhere
         self._alive = alive
         self._poison = poison
-        self._elapsed = elapsed
         self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
+        self._takes_portions = elsewhere is not None
+        self._portion = portion
         self._turns = Turns(puts_off=elsewhere is not None, others_wait=others_wait)
         self._remarks = Remarks(self._worklist, horizon, program())
         self._parser = UidParser(
@@ -113,15 +118,26 @@ class Intake:
             under_way=ledger.under_way,
             alive=alive,
         )
-        self._states = SourceStates(self._worklist)
-        self._aside: dict[str, Scan] = {}
+        self._known = KnownSources(self._worklist, at_hand)
+        self._scanner = Scanner(
+            ledger=ledger,
+            known=self._known,
+            absent=self._absent,
+            remarks=self._remarks,
+            parser=self._parser,
+            poison=poison,
+            horizon=horizon,
+            elsewhere=elsewhere,
+            elapsed=elapsed,
+        )
+        self.put_off = frozenset[str]()
 
     def refresh_after(self, name: str) -> timedelta | None:
         """Return how long the calendars of a source ask to be left alone (RFC 7986 section 5.7)."""
-        state = self._states.get(name)
+        state = self._scanner.state_of(name)
         if state is None or not state.readable:
             return None
-        return state.parser.refresh_after
+        return state.outline.refresh_after
 
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long sources are to be read again, because files of them are gone, by name."""
@@ -132,104 +148,28 @@ class Intake:
     def update(
         self, names: Collection[str] | None, now: datetime, *, force: bool = False
     ) -> tuple[str, ...]:
-        """Find out what the sources say anew, and put it on the worklist; return the names of those read."""
+        """Find out what the sources say anew, and put it on the worklist; return the names of those read.
+
+        In a daemon sources are `put_off` once others said so much that parsing and planning it takes enough
+        memory; they are to be read in the next cycle, before others.
+        """
         self._parser.anew = force
         if force:
             self._poison.forget()
         read: list[str] = []
+        put_off: list[str] = []
+        news = 0
         for source in self._wanted(names, force=force):
+            if self._takes_portions and news >= self._portion:
+                put_off.append(source.name)
+                continue
             self._alive()
-            if self._update_source(source, now):
+            changed = self._scanner.scan(source, now)
+            if changed is not None:
                 read.append(source.name)
+                news += changed
+        self.put_off = frozenset(put_off)
         return tuple(read)
-
-    def _update_source(self, source: CalendarSource, now: datetime) -> bool:
-        """Find out what a source says anew; return False while another thread does."""
-        aside = self._aside.get(source.name)
-        if aside is not None:
-            if not aside.ended:
-                aside.again = True  # its end wakes the source
-                return False
-            del self._aside[source.name]
-            if aside.found is not None:
-                self._take_in(source, aside, aside.found)
-                if not aside.again:
-                    return True
-        try:
-            scan = self._begin_scan(source, now)
-        except SourceError as error:
-            self._unreadable(source, str(error), now)
-            return True
-        if self._elsewhere is not None and scan.is_large:
-            self._aside[source.name] = scan
-            bounded = self._parser.bounds_aside(source, now)
-            window = Window.ahead(now, self._horizon)
-            work = partial(scan.run_aside, window, bounded)
-            self._elsewhere(source.name, work)
-            return False
-        self._take_in(source, scan, scan.run())
-        return True
-
-    def _begin_scan(self, source: CalendarSource, now: datetime) -> Scan:
-        """Fetch the documents of a source; raises `SourceError` also if it is set aside."""
-        self._refuse_poison(source, "", now)
-        with self._ledger.under_way.working(source.name):
-            fetched = source.fetch()
-        self._refuse_poison(source, digest_of_documents(fetched), now)
-        return Scan(
-            source=source,
-            fetched=fetched,
-            known=self._states.last(source),
-            ledger=self._ledger,
-            salt=self._salt,
-            at=now,
-            at_s=self._elapsed(),
-        )
-
-    def _refuse_poison(
-        self, source: CalendarSource, digest: str, now: datetime
-    ) -> None:
-        """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
-        why = self._poison.why_not(source.name, "", digest, now)
-        if why is not None:
-            sentence, _ = why
-            raise SourceUnavailable(source.name, sentence)
-
-    def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> None:
-        """Store what a scan found, and remember how the source stands."""
-        problems = "; ".join(result.diff.problems)
-        if problems and result.diff.index.event_count == 0:
-            self._unreadable(source, problems, scan.at)
-            return
-        complete = not problems
-        standing = WHOLE if complete else IN_PART
-        known = scan.known
-        glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
-        index = self._absent.noted(
-            glance, known.index, result.diff.index, complete=complete
-        )
-        diff = replace(result.diff, index=index)
-        result = replace(result, diff=diff)
-        missing = self._absent.missing(glance, index)
-        self._absent.watch(glance, index, missing, complete=complete)
-        if index != known.index or standing != known.standing:
-            window = Window.ahead(scan.at, self._horizon)
-            scan.take_in(result, standing, window)
-            self._remarks.forget(source.name)
-        if known.standing not in {standing, UNKNOWN}:
-            self._worklist.add_all([source.name])
-        self._states[source.name] = SourceState(
-            at=scan.at,
-            index=index,
-            parser=result.parser,
-            standing=standing,
-            error=problems or None,
-            notes=scan.fetched.notes,
-            missing=missing,
-        )
-        self._parser.remember(source.name, scan.at, result.parsed)
-        if complete:
-            scan.fetched.accept()
 
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""
@@ -244,9 +184,9 @@ class Intake:
         """Look at everything as if for the first time: what was known may rest on something else."""
         unread: dict[str, SourceIndex] = {}
         for source in self.sources:
-            known = self._states.index_of(source)
-            unread[source.name] = known.unread()
-        self._states.forget()
+            unread[source.name] = self._known.of(source).index.unread()
+        self._known.forget()
+        self._scanner.forget()
         self._parser.let_go()
         self._worklist.forget_indexes()
         for name, index in unread.items():
@@ -264,18 +204,22 @@ class Intake:
         found: dict[str, Reading] = {}
         for source in self._turns.in_order(self.sources):
             name = source.name
-            state = self._states.get(name)
+            state = self._scanner.state_of(name)
             if state is None:
                 continue
             if not state.readable:
                 found[name] = _unreadable_reading(name, state, window)
                 continue
             own = kept.get(name, {})
-            series = self._parser.parse_kept(source, state, own, window, allowance)
+            known = partial(self._known.of, source)
+            series = self._parser.parse_kept(source, known, own, window, allowance)
             remarks = self._remarks.update(source, own, series)
             postponed = frozenset(own.keys() - series.keys())
             parsed[name] = series
-            found[name] = reading_of(name, state, series, remarks, window, postponed)
+            holds = partial(self._known.holds, source)
+            found[name] = reading_of(
+                name, state, holds, series, remarks, window, postponed
+            )
         left = _left_to_next_cycle(found.values())
         costly = [name for name, series in parsed.items() if _was_costly(series)]
         self._turns.end(left, costly)
@@ -318,16 +262,17 @@ class Intake:
         kept = self._worklist.kept_of([uid])
         found: dict[str, SourceExcerpt] = {}
         for source in self.sources:
-            state = self._states.get(source.name)
+            state = self._scanner.state_of(source.name)
             if state is None or not state.readable or source.name not in kept:
                 continue
             reading = readings[source.name]
             own = kept[source.name][uid]
+            known = self._known.of(source)
             found[source.name] = excerpt_of(
                 uid,
                 unpacked(own.events),
-                state.index,
-                parser=state.parser,
+                known.index,
+                parser=known.parser,
                 locale=source.locale,
                 window=reading.window,
                 quarantined=reading.presence.get(uid) is Presence.QUARANTINED,
@@ -337,36 +282,16 @@ class Intake:
     def _wanted(
         self, names: Collection[str] | None, *, force: bool
     ) -> Iterator[CalendarSource]:
-        """Yield the sources of these names (None: all), once they are prepared."""
+        """Yield the sources of these names (None: all), once they are prepared; those put off come first."""
         wanted = [
             source for source in self.sources if names is None or source.name in names
         ]
+        wanted.sort(key=lambda source: source.name not in self.put_off)
         self._prepare([source.name for source in wanted], force)
         yield from wanted
 
-    def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
-        """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""
-        self._absent.forget(source.name)
-        known = self._states.last(source)
-        self._states[source.name] = replace(
-            known, at=now, error=error, standing=UNREADABLE
-        )
-        if known.standing != UNREADABLE:
-            self._worklist.set_standing(source.name, UNREADABLE)
-            self._worklist.add_all([source.name])
-
-    @cached_property
-    def _salt(self) -> int:
-        """Return the key of the digests, which this installation has for good."""
-        salt = self._ledger.facts.get(SALT)
-        if salt is None:
-            salt = secrets.randbits(64)
-            self._ledger.facts.set(SALT, salt)
-        return salt
-
 
 def _unreadable_reading(source: str, state: SourceState, window: Window) -> Reading:
-    assert state.at is not None  # this process tried to read it
     return Reading.unreadable(source, state.at, window, state.error or "")
 
 

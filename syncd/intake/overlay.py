@@ -71,16 +71,25 @@ class _Worklist:
         self._base = base
         self._asked = frozenset(asked)
         self._forgotten = False
-        self._indexes: dict[str, tuple[bytes, str]] = {}
+        self._indexes: dict[str, bytes] = {}
+        self._standings: dict[str, str] = {}
         # By source and UID; None: nothing any more.
         self._kept: dict[str, dict[str, Kept | None]] = {}
         self._later: dict[str, datetime] = {}
 
-    def index_of(self, source: str) -> tuple[bytes, str] | None:
-        """Return the packed index of a source and how the source stood; None if it was never read."""
-        if source in self._indexes or self._forgotten:
-            return self._indexes.get(source)
-        return self._base.index_of(source)
+    def index_of(self, source: str) -> bytes:
+        """Return the packed index of a source; empty if it was never read."""
+        own = self._indexes.get(source)
+        if own is not None:
+            return own
+        return b"" if self._forgotten else self._base.index_of(source)
+
+    def standing_of(self, source: str) -> str:
+        """Return how a source stood when it was read last; empty if it never was."""
+        own = self._standings.get(source)
+        if own is not None:
+            return own
+        return "" if self._forgotten else self._base.standing_of(source)
 
     def record_scan(
         self,
@@ -94,7 +103,8 @@ class _Worklist:
         later: Mapping[str, datetime] | None = None,
     ) -> None:
         """Remember what was found in a source; remarks on events that are as they were stay."""
-        self._indexes[source] = (b"".join(index), standing)
+        self._indexes[source] = b"".join(index)
+        self._standings[source] = standing
         own = self._kept.setdefault(source, {})
         remarks = self._base.remarks(source)
         for uid, events in kept.items():
@@ -111,13 +121,13 @@ class _Worklist:
 
     def set_standing(self, source: str, standing: str) -> None:
         """Remember how a source stands of which nothing could be read."""
-        packed, _ = self.index_of(source) or (b"", "")
-        self._indexes[source] = (packed, standing)
+        self._standings[source] = standing
 
     def forget_indexes(self) -> None:
         """Look through all sources as if for the first time."""
         self._forgotten = True
         self._indexes = {}
+        self._standings = {}
 
     def uids_of(self, source: str) -> Sequence[str]:
         """Return the UIDs of a source of which events are kept."""

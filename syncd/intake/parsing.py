@@ -11,12 +11,12 @@ from syncd.core.occurrence import Window
 from syncd.ics.parallel import CpuAllowance, OnBegin, ParserPool
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import RawEvent
+from syncd.intake.known import Known
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, Kept, UnderWay
 from syncd.intake.raw_events import digest_of_events, unpacked
 from syncd.intake.reading import defects_as_of_now
 from syncd.intake.remarks import Remarks
-from syncd.intake.state import SourceState
 
 # For parsing, which looks much farther ahead than is booked.
 _AS_GOOD_AS_NOW = timedelta(minutes=10)
@@ -103,7 +103,10 @@ class UidParser:
         self, source: str, at: datetime, parsed: Mapping[str, ParsedSeries]
     ) -> None:
         """Have at hand what was parsed of a source at a moment, instead of all that was before."""
-        self._ahead[source] = _ParsedAhead(at, parsed)
+        if parsed:
+            self._ahead[source] = _ParsedAhead(at, parsed)
+        else:
+            self._ahead.pop(source, None)
 
     def let_go(self) -> None:
         """Drop what was parsed."""
@@ -112,27 +115,33 @@ class UidParser:
     def parse_kept(
         self,
         source: CalendarSource,
-        state: SourceState,
+        known: Callable[[], Known],
         kept: Mapping[str, Kept],
         window: Window,
         allowance: CpuAllowance,
     ) -> dict[str, ParsedSeries]:
-        """Return what the source says of these UIDs; those that have to wait are left out."""
+        """Return what the source says of these UIDs; those that have to wait are left out.
+
+        `known` gives what is known of the source, and is called only if something has to be parsed.
+        """
         ahead = self._ahead_of(source.name, window.start)
         parsed: dict[str, ParsedSeries] = {}
         work: dict[str, Sequence[RawEvent]] = {}
         for uid, own in kept.items():
-            known = ahead.parsed.get(uid)
-            if known is None:
+            before = ahead.parsed.get(uid)
+            if before is None:
                 work[uid] = unpacked(own.events)
             else:
-                parsed[uid] = known
-        bounded = self._bounded(source, allowance, self._alive, window.start, kept)
-        parsed |= bounded.parse(work, state.parser, window)
+                parsed[uid] = before
+        if work:
+            bounded = self._bounded(source, allowance, self._alive, window.start, kept)
+            parsed |= bounded.parse(work, known().parser, window)
         for uid, series in parsed.items():
             if series.defects:
                 raw_events = unpacked(kept[uid].events)
-                parsed[uid] = defects_as_of_now(series, raw_events, state.index, window)
+                parsed[uid] = defects_as_of_now(
+                    series, raw_events, known().index, window
+                )
         self.remember(source.name, ahead.at, parsed)
         return parsed
 

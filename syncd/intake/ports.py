@@ -73,7 +73,8 @@ class Kept(Protocol):
 class WorklistStore(Protocol):
     """What sources said, as far as it matters, and which UIDs need a look when."""
 
-    def index_of(self, source: str) -> tuple[bytes, str] | None: ...
+    def index_of(self, source: str) -> bytes: ...
+    def standing_of(self, source: str) -> str: ...
     def record_scan(
         self,
         source: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from syncd.core.occurrence import Defect, Occurrence, Presence, Reading, Window
@@ -18,23 +18,26 @@ from syncd.intake.state import SourceState
 class Presences(Mapping[str, Presence]):
     """How UIDs stand in a reading; those that nobody looked at are known by being there, and are not listed.
 
-    `parsed` has None for a UID of which nothing that counts was found; `index` tells which UIDs are there.
+    `parsed` has None for a UID of which nothing that counts was found; `holds` tells of any other
+    whether it is there.
     """
 
     def __init__(
-        self, parsed: Mapping[str, Presence | None], index: SourceIndex
+        self,
+        parsed: Mapping[str, Presence | None],
+        holds: Callable[[str], bool],
     ) -> None:
         self._parsed: dict[str, Presence] = {}
         for uid, presence in parsed.items():
             if presence is not None:
                 self._parsed[uid] = presence
-        self._index = index
+        self._holds = holds
 
     def __getitem__(self, uid: str) -> Presence:
         known = self._parsed.get(uid)
         if known is not None:
             return known
-        if uid and self._index.holds(uid):
+        if uid and self._holds(uid):
             return Presence.SERIES
         raise KeyError(uid)
 
@@ -48,6 +51,7 @@ class Presences(Mapping[str, Presence]):
 def reading_of(
     source: str,
     state: SourceState,
+    holds: Callable[[str], bool],
     parsed: Mapping[str, ParsedSeries],
     remarks: Mapping[str, str],
     window: Window,
@@ -56,9 +60,8 @@ def reading_of(
     """Return the reading of a source that this process read.
 
     `parsed` are the UIDs that were looked at, `postponed` those that come in the next cycle; `remarks` are
-    all that the source has, by UID.
+    all that the source has, by UID. `holds` tells of any UID whether it is there.
     """
-    assert state.at is not None  # this process read it
     occurrences: list[Occurrence] = []
     for series in parsed.values():
         occurrences += series.occurrences
@@ -66,7 +69,8 @@ def reading_of(
     defects: list[Defect] = []
     for uid in uids:
         defects += defects_of(uid, remarks[uid])
-    notes = sorted(state.parser.notes, key=lambda note: note.detail)
+    outline = state.outline
+    notes = list(outline.notes)
     notes += [Note(Reason.SERVER_ODD, note) for note in state.notes]
     notes += notes_of(remarks[uid] for uid in uids)
     presence = {uid: series.presence for uid, series in parsed.items()}
@@ -76,14 +80,14 @@ def reading_of(
         source=source,
         at=state.at,
         window=window,
-        digest=state.index.digest,
+        digest=outline.digest,
         occurrences=tuple(sorted(occurrences, key=lambda occurrence: occurrence.key)),
-        presence=Presences(presence, state.index),
+        presence=Presences(presence, holds),
         defects=tuple(sorted(defects, key=_place_of)),
         notes=tuple(dict.fromkeys(notes)),
         error=state.error,
-        documents=len(state.index.documents),
-        events=state.index.event_count,
+        documents=outline.documents,
+        events=outline.events,
         postponed=postponed,
         missing=state.missing,
     )

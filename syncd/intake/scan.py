@@ -14,11 +14,11 @@ from functools import cached_property
 from syncd.core.occurrence import Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
 from syncd.intake.diff import SourceDiff, diff_source
+from syncd.intake.known import Known, parser_of
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
 from syncd.intake.raw_events import earliest, packed, unpacked
 from syncd.intake.span import span_of
-from syncd.intake.state import SourceState, parser_of
 from syncd.ledger.facts import JUDGED_AT
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
@@ -40,7 +40,7 @@ class ScanResult:
 
 
 class Scan:
-    """A scan of a source at a moment; `known` is what it is compared with.
+    """A scan of a source at a moment; `known` is what it is compared with, `standing` how it stood then.
 
     `at_s` is the same moment on a steady clock.
     """
@@ -49,7 +49,8 @@ class Scan:
         self,
         source: CalendarSource,
         fetched: Fetched,
-        known: SourceState,
+        known: Known,
+        standing: str,
         ledger: IntakeLedger,
         salt: int,
         at: datetime,
@@ -57,6 +58,7 @@ class Scan:
     ) -> None:
         self.fetched = fetched
         self.known = known
+        self.standing = standing
         self.at = at
         self.at_s = at_s
         self.ended = False
@@ -168,6 +170,18 @@ class _Tracked:
         if kept is None:
             return ()
         return unpacked(kept)
+
+
+def signature_of_documents(fetched: Fetched) -> str:
+    """Return what tells whether a source has these documents still; empty if looking inside alone does."""
+    signatures: list[tuple[str, str, str]] = []
+    for document in fetched.documents:
+        if not document.signature:
+            return ""
+        signatures.append((document.name, document.base_url, document.signature))
+    told = repr((fetched.is_folder, signatures))
+    digest = hashlib.sha256(told.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 def digest_of_documents(fetched: Fetched) -> str:

@@ -28,6 +28,11 @@ from syncd.intake.vevents import event_of, without_dtstamp
 VERSION = 2
 """Of the packed form and of what its digests mean; another one is read as an empty index."""
 
+# Bytes in memory, about: of a row with what finds its UID, and of what stands around the rows.
+_OF_AN_EVENT = 84
+_OF_A_DOCUMENT = 3_000
+_OF_A_UID = 100
+
 # In the byte order of the machine: where it is another one, so is the version.
 _HEAD = Struct("=II8s")
 _WIDTHS = (CELL, CELL, CELL, CELL, 4)
@@ -59,6 +64,16 @@ class SourceIndex:
     def event_count(self) -> int:
         """Return the number of VEVENTs in all documents."""
         return sum(map(len, self.documents))
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes it takes in memory, about."""
+        formers = sum(len(former.uids) for former in self.formers)
+        return (
+            _OF_A_DOCUMENT * len(self.documents)
+            + _OF_AN_EVENT * self.event_count
+            + _OF_A_UID * formers
+        )
 
     @functools.cached_property
     def digest(self) -> str:

@@ -1,14 +1,18 @@
-"""How sources were found when they were read last."""
+"""How sources were found when they were read last, without what stood in them.
+
+This is held in memory for every source as long as the process lives, so it is small: a source of any size
+takes about a kilobyte. What stood there is in `syncd.intake.known`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Self
 
 from syncd.core.occurrence import Missing
-from syncd.ics import SeriesParser
-from syncd.intake.ports import CalendarSource, WorklistStore
-from syncd.intake.source_index import SourceIndex
+from syncd.core.reasons import Note
+from syncd.intake.known import Known
 
 # How a source stands.
 UNKNOWN = ""  # never read
@@ -18,16 +22,47 @@ UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class SourceState:
-    """How a source was found; `at` is None if a former process read it.
+class Outline:
+    """What every cycle asks of a source, whether anything of it is ready or not.
 
+    `digest` is the identity of all that was read, `documents` and `events` are counts.
+    `refresh_after` is how long the calendars ask to be left alone, `notes` are about whole documents.
+    """
+
+    digest: str
+    documents: int
+    events: int
+    refresh_after: timedelta | None
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(cls, known: Known) -> Self:
+        """Return the outline of what is known of a source."""
+        return cls(
+            digest=known.index.digest,
+            documents=len(known.index.documents),
+            events=known.index.event_count,
+            refresh_after=known.parser.refresh_after,
+            notes=tuple(sorted(known.parser.notes, key=lambda note: note.detail)),
+        )
+
+
+NOTHING_READ = Outline("", documents=0, events=0, refresh_after=None, notes=())
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How this process found a source, `at` a moment.
+
+    `signature` is what its documents looked like from outside, if that tells whether they are still the same
+    and nothing else is to be looked at; else it is empty.
     `missing` are the files of a directory that were gone then, as it told them.
     """
 
-    at: datetime | None
-    index: SourceIndex
-    parser: SeriesParser
+    at: datetime
+    outline: Outline
     standing: str
+    signature: str = ""
     error: str | None = None
     notes: tuple[str, ...] = ()
     missing: tuple[Missing, ...] = ()
@@ -36,57 +71,3 @@ class SourceState:
     def readable(self) -> bool:
         """Tell whether anything is known of what it says now."""
         return self.standing != UNREADABLE
-
-
-def parser_of(source: CalendarSource, index: SourceIndex) -> SeriesParser:
-    """Return the parser for the events of a source, with the contexts that its documents have now."""
-    return SeriesParser(
-        index.contexts,
-        source=source.name,
-        scope=source.scope,
-        locale=source.locale,
-        max_occurrences=source.max_occurrences,
-    )
-
-
-class SourceStates:
-    """How the sources were found last: by this process, by name, or by a former one, as the ledger has it."""
-
-    def __init__(self, worklist: WorklistStore) -> None:
-        self._worklist = worklist
-        self._own: dict[str, SourceState] = {}
-
-    def __setitem__(self, name: str, state: SourceState) -> None:
-        self._own[name] = state
-
-    def get(self, name: str) -> SourceState | None:
-        """Return how this process found a source last; None if it did not read it."""
-        return self._own.get(name)
-
-    def last(self, source: CalendarSource) -> SourceState:
-        """Return how a source was found last, by this process or a former one."""
-        state = self._own.get(source.name)
-        if state is not None:
-            return state
-        index, standing = self._stored(source.name)
-        return SourceState(None, index, parser_of(source, index), standing)
-
-    def index_of(self, source: CalendarSource) -> SourceIndex:
-        """Return what stood in a source when it was read last, by this process or a former one."""
-        state = self._own.get(source.name)
-        if state is not None:
-            return state.index
-        index, _ = self._stored(source.name)
-        return index
-
-    def forget(self) -> None:
-        """Forget how this process found the sources."""
-        self._own = {}
-
-    def _stored(self, name: str) -> tuple[SourceIndex, str]:
-        """Return the index and the standing of a source as the ledger has them."""
-        stored = self._worklist.index_of(name)
-        if stored is None:
-            return SourceIndex(), UNKNOWN
-        packed, standing = stored
-        return SourceIndex.unpacked(packed), standing

@@ -73,19 +73,18 @@ class Worklist:
 
     # What sources said
 
-    def index_of(self, source: str) -> tuple[bytes, str] | None:
-        """Return the packed index of a source and how it stood; None if it was never looked through."""
-        indexes = tables.inventories.c
+    def index_of(self, source: str) -> bytes:
+        """Return the packed index of a source; empty if it was never looked through."""
         blocks = tables.inventory_parts.c
-        standing_of = select(indexes.standing).where(indexes.source == source)
         packed_of = select(blocks.packed).where(blocks.source == source)
-        with self._database.reading() as connection:
-            standing = connection.execute(standing_of).scalar()
-            if standing is None:
-                return None
-            in_order = packed_of.order_by(blocks.number)
-            packed = b"".join(connection.execute(in_order).scalars())
-        return packed, standing
+        in_order = packed_of.order_by(blocks.number)
+        return b"".join(self._database.scalars(in_order))
+
+    def standing_of(self, source: str) -> str:
+        """Return how a source stood when it was looked through last; empty if it never was."""
+        indexes = tables.inventories.c
+        standing_of = select(indexes.standing).where(indexes.source == source)
+        return self._database.scalar(standing_of) or ""
 
     def record_scan(
         self,

@@ -24,9 +24,11 @@ from syncd.core.changes import Mode
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
 from syncd.ics import ParserPool
-from syncd.intake.intake import Elsewhere, Intake, Prepare
+from syncd.intake.intake import PORTION, Intake, Prepare
+from syncd.intake.known import AT_HAND
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource
+from syncd.intake.scanner import Elsewhere
 from syncd.intake.worklist import Worklist
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.comparison import Comparison
@@ -52,6 +54,7 @@ class Reconciler:
     `pool` parses what may be costly; `alive` is called at each step.
     `others_wait` tells, while that goes on, whether a source is due meanwhile.
     `elapsed` is a clock in seconds that nobody sets.
+    `at_hand` and `portion` bound the memory that reading takes; see `syncd.intake.intake`.
     `previewer` says what a cycle would do.
     """
 
@@ -72,6 +75,8 @@ class Reconciler:
         alive: Callable[[], object] = lambda: None,
         others_wait: Callable[[], bool] = lambda: False,
         elapsed: Callable[[], float] = time.monotonic,
+        at_hand: int = AT_HAND,
+        portion: int = PORTION,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
@@ -91,6 +96,8 @@ class Reconciler:
             poison=self._poison,
             file_grace=settings.file_grace,
             elapsed=elapsed,
+            at_hand=at_hand,
+            portion=portion,
         )
         self._intake = intake_over(
             ledger=ledger, elsewhere=elsewhere, others_wait=others_wait
@@ -202,6 +209,11 @@ class Reconciler:
     def due_at(self) -> datetime | None:
         """Return when a cycle is due although no source is; None before the first one."""
         return self._reporter.due_at
+
+    @property
+    def put_off(self) -> Collection[str]:
+        """Return the sources that the last cycle was to read and left to the next one."""
+        return self._intake.put_off
 
     # The steps of a cycle
 

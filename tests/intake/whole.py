@@ -71,7 +71,7 @@ def read(
         window=window,
         digest=found.index.digest,
         occurrences=tuple(sorted(occurrences, key=lambda o: o.key)),
-        presence=Presences(presence, found.index),
+        presence=Presences(presence, found.index.holds),
         defects=tuple(sorted(defects, key=lambda d: (d.document, d.line, d.uid))),
         notes=tuple(sorted(notes, key=lambda note: note.detail)),
         error="; ".join(found.problems) or None,

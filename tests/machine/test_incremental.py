@@ -26,6 +26,7 @@ from syncd.core.booking import Booking
 from syncd.core.changes import Change, Create, Plan, Skip, Update, Wait
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
+from syncd.intake.known import AT_HAND
 from tests.conftest import examples
 from tests.machine.calendars import DAMAGES, FILES, Calendars, Event
 from tests.machine.calendars import Meeting as Written
@@ -112,13 +113,17 @@ class TwoWays(RuleBasedStateMachine):
     @initialize(
         there=st.lists(st.tuples(sources, uids, starts, rooms), max_size=6),
         gives_way_after=st.sampled_from([None, 0, 1]),
+        at_hand=st.sampled_from([0, AT_HAND]),
     )
-    def begin(self, there: list[Any], gives_way_after: int | None) -> None:
+    def begin(
+        self, there: list[Any], gives_way_after: int | None, at_hand: int
+    ) -> None:
         self.gives_way_after = gives_way_after
         shared_memory = Path("/dev/shm")
         where = shared_memory if shared_memory.is_dir() else None
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=where))
         self.world = World(Path(folder), Rules())
+        self.world.at_hand = at_hand
         self._stack.callback(self.world.close)
         self.calendars = Calendars(Path(folder))
         for source, uid, start, room in there:

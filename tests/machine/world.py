@@ -182,6 +182,8 @@ class World:
     ) -> None:
         self.folder = folder
         self.rules = rules
+        # Of what is known of the sources, in bytes: of none but the last one.
+        self.at_hand = 0
         self.now = FIRST_DAY + timedelta(hours=8)
         self.letters: list[Letter] = []
         self._lists_show: float | None = None
@@ -522,6 +524,7 @@ class _Life:
             gives_way=self._gives_way,
             progress=assembly.NoProgress(),
             elapsed=world._epoch_seconds,
+            at_hand=world.at_hand,
         )
 
     def end(self) -> None:

@@ -1,0 +1,228 @@
+"""Looks at one source after the other, and remembers how each stands."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+
+from syncd.core.occurrence import Window
+from syncd.errors import SourceError, SourceUnavailable
+from syncd.intake.absent_files import AbsentFiles, Glance
+from syncd.intake.known import Known, KnownSources
+from syncd.intake.parsing import UidParser
+from syncd.intake.poison import Poison
+from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger
+from syncd.intake.remarks import Remarks
+from syncd.intake.scan import (
+    Scan,
+    ScanResult,
+    digest_of_documents,
+    signature_of_documents,
+)
+from syncd.intake.state import (
+    IN_PART,
+    NOTHING_READ,
+    UNKNOWN,
+    UNREADABLE,
+    WHOLE,
+    Outline,
+    SourceState,
+)
+from syncd.ledger.facts import SALT
+
+Elsewhere = Callable[[str, Callable[[], None]], None]
+"""Does work of the named source in another thread, and wakes the source when it is done."""
+
+
+class Scanner:
+    """Scans sources, and knows how those stand that this process tried to read.
+
+    With `elsewhere` a large source is scanned aside.
+    `elapsed` is a steady clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: IntakeLedger,
+        known: KnownSources,
+        absent: AbsentFiles,
+        remarks: Remarks,
+        parser: UidParser,
+        poison: Poison,
+        horizon: timedelta,
+        elsewhere: Elsewhere | None,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._worklist = ledger.worklist
+        self._known = known
+        self._absent = absent
+        self._remarks = remarks
+        self._parser = parser
+        self._poison = poison
+        self._horizon = horizon
+        self._elsewhere = elsewhere
+        self._elapsed = elapsed
+        self._states: dict[str, SourceState] = {}
+        self._aside: dict[str, Scan] = {}
+
+    def state_of(self, name: str) -> SourceState | None:
+        """Return how this process found a source last; None if it did not try to read it."""
+        return self._states.get(name)
+
+    def forget(self) -> None:
+        """Forget how the sources stand."""
+        self._states = {}
+
+    def scan(self, source: CalendarSource, now: datetime) -> int | None:
+        """Find out what a source says anew, and put it on the worklist; return how many UIDs do.
+
+        Return None while another thread finds that out.
+        """
+        aside = self._aside.get(source.name)
+        if aside is not None:
+            if not aside.ended:
+                aside.again = True  # its end wakes the source
+                return None
+            del self._aside[source.name]
+            if aside.found is not None:
+                changed = self._take_in(source, aside, aside.found)
+                if not aside.again:
+                    return changed
+        try:
+            fetched = self._fetch(source, now)
+        except SourceError as error:
+            self._unreadable(source, str(error), now)
+            return 0
+        if self._is_as_it_was(source, fetched, now):
+            return 0
+        scan = self._begin_scan(source, fetched, now)
+        if self._elsewhere is not None and scan.is_large:
+            self._aside[source.name] = scan
+            bounded = self._parser.bounds_aside(source, now)
+            window = Window.ahead(now, self._horizon)
+            work = partial(scan.run_aside, window, bounded)
+            self._elsewhere(source.name, work)
+            return None
+        return self._take_in(source, scan, scan.run())
+
+    def _fetch(self, source: CalendarSource, now: datetime) -> Fetched:
+        """Return the documents of a source; raises `SourceError` also if it is set aside."""
+        self._refuse_poison(source, "", now)
+        with self._ledger.under_way.working(source.name):
+            fetched = source.fetch()
+        self._refuse_poison(source, digest_of_documents(fetched), now)
+        return fetched
+
+    def _is_as_it_was(
+        self, source: CalendarSource, fetched: Fetched, now: datetime
+    ) -> bool:
+        """Tell whether all documents are seen to be those that this process read last; note it if so.
+
+        Then nothing has to be compared, and nothing that is known of the source is loaded.
+        """
+        state = self._states.get(source.name)
+        if state is None or not state.signature or fetched.problems:
+            return False
+        if signature_of_documents(fetched) != state.signature:
+            return False
+        self._states[source.name] = replace(state, at=now, notes=fetched.notes)
+        fetched.accept()
+        return True
+
+    def _begin_scan(
+        self, source: CalendarSource, fetched: Fetched, now: datetime
+    ) -> Scan:
+        """Return a scan of documents, to be compared with what is known of their source."""
+        return Scan(
+            source=source,
+            fetched=fetched,
+            known=self._known.of(source),
+            standing=self._standing_of(source.name),
+            ledger=self._ledger,
+            salt=self._salt,
+            at=now,
+            at_s=self._elapsed(),
+        )
+
+    def _standing_of(self, name: str) -> str:
+        """Return how a source stood when it was read last, by this process or a former one."""
+        state = self._states.get(name)
+        if state is not None:
+            return state.standing
+        return self._worklist.standing_of(name)
+
+    def _refuse_poison(
+        self, source: CalendarSource, digest: str, now: datetime
+    ) -> None:
+        """Raise `SourceUnavailable` if reading a source ended the process, or fetching it (no digest)."""
+        why = self._poison.why_not(source.name, "", digest, now)
+        if why is not None:
+            sentence, _ = why
+            raise SourceUnavailable(source.name, sentence)
+
+    def _take_in(self, source: CalendarSource, scan: Scan, result: ScanResult) -> int:
+        """Store what a scan found, and remember how the source stands; return how many UIDs changed."""
+        problems = "; ".join(result.diff.problems)
+        if problems and result.diff.index.event_count == 0:
+            self._unreadable(source, problems, scan.at)
+            return 0
+        complete = not problems
+        standing = WHOLE if complete else IN_PART
+        glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
+        former = scan.known.index
+        index = self._absent.noted(glance, former, result.diff.index, complete=complete)
+        diff = replace(result.diff, index=index)
+        result = replace(result, diff=diff)
+        missing = self._absent.missing(glance, index)
+        self._absent.watch(glance, index, missing, complete=complete)
+        if index != former or standing != scan.standing:
+            window = Window.ahead(scan.at, self._horizon)
+            scan.take_in(result, standing, window)
+            self._remarks.forget(source.name)
+        if scan.standing not in {standing, UNKNOWN}:
+            self._worklist.add_all([source.name])
+        known = Known(index, result.parser)
+        self._known.keep(source.name, known)
+        signature = ""
+        if complete and not index.formers:
+            signature = signature_of_documents(scan.fetched)
+        self._states[source.name] = SourceState(
+            at=scan.at,
+            outline=Outline.of(known),
+            standing=standing,
+            signature=signature,
+            error=problems or None,
+            notes=scan.fetched.notes,
+            missing=missing,
+        )
+        self._parser.remember(source.name, scan.at, result.parsed)
+        if complete:
+            scan.fetched.accept()
+        return len(result.diff.changed)
+
+    def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
+        """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""
+        self._absent.forget(source.name)
+        former = self._standing_of(source.name)
+        known = self._states.get(source.name)
+        outline = NOTHING_READ if known is None else known.outline
+        self._states[source.name] = SourceState(
+            at=now, outline=outline, standing=UNREADABLE, error=error
+        )
+        if former != UNREADABLE:
+            self._worklist.set_standing(source.name, UNREADABLE)
+            self._worklist.add_all([source.name])
+
+    @cached_property
+    def _salt(self) -> int:
+        """Return the key of the digests, which this installation has for good."""
+        salt = self._ledger.facts.get(SALT)
+        if salt is None:
+            salt = secrets.randbits(64)
+            self._ledger.facts.set(SALT, salt)
+        return salt
