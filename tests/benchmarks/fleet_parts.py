@@ -20,7 +20,7 @@ import httpx
 
 from syncd.sandbox import Running
 from tests.benchmarks import process_tree
-from tests.benchmarks.feed_server import LOG
+from tests.benchmarks.feed_server import AT_ONCE, LOG
 
 _POLL_S = 0.2
 _STOP_S = 20.0
@@ -57,6 +57,10 @@ class FeedServer:
         sent = self._log()["whole"]
         return [moment for moment, feed in sent if not name or feed == name]
 
+    def answer_at_once(self) -> None:
+        """Let no calendar take a while any longer."""
+        self._client.get(AT_ONCE)
+
     def _log(self) -> dict[str, Any]:
         found: dict[str, Any] = self._client.get(LOG).json()
         return found
@@ -67,9 +71,10 @@ class FeedServer:
 
 
 @contextmanager
-def feed_server(folder: Path) -> Iterator[FeedServer]:
-    """Serve the files of a folder while the context lasts."""
+def feed_server(folder: Path, delay_s: float) -> Iterator[FeedServer]:
+    """Serve the files of a folder while the context lasts; each takes so long in the mean."""
     command = [sys.executable, "-m", "tests.benchmarks.feed_server", str(folder)]
+    command += ["--delay", str(delay_s)]
     with _child(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # it is a pipe
         server = FeedServer(process.stdout.readline().strip())
@@ -134,6 +139,15 @@ class Daemon:
     def log_bytes(self) -> int:
         """Bytes that it logged until now."""
         return self.log.stat().st_size
+
+    @property
+    def left(self) -> int | None:
+        """How many changes its last cycle left to the next one, as logged; None before its first cycle."""
+        last = None
+        for line in self.log.read_text().splitlines():
+            if '"event": "cycle"' in line:
+                last = int(json.loads(line)["left"])
+        return last
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
