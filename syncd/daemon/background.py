@@ -6,21 +6,18 @@ Must not: use the ledger, or decide what is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Self
 
 import structlog
 
 from syncd.daemon.schedule import Wakes
 from syncd.sources.feeds import Subscriptions
-from syncd.sources.http import Feed, Validators
+from syncd.sources.http import Feed, equal_feeds_together
 from syncd.sources.http.lanes import Lanes
-
-_Requests: TypeAlias = Mapping[Feed, Validators | None]
 
 _log = structlog.get_logger(__name__)
 
@@ -49,12 +46,13 @@ class BackgroundReads:
         """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived."""
         idle = [name for name in names if name not in self._fetching]
         requests = subscriptions.requests(idle)
-        for group in _equal_ones_together(requests):
-            for feed in group:
-                self._fetching.add(feed.name)
-            fetch = partial(subscriptions.fetch, group)
-            fetched = partial(self._fetched, subscriptions, tuple(group))
-            future = self._lanes.submit(fetch)
+        for group in equal_feeds_together(requests):
+            feeds = tuple(group)
+            self._fetching.update(feed.name for feed in feeds)
+            fetch = partial(subscriptions.fetch_equal, group)
+            fetched = partial(self._fetched, subscriptions, feeds)
+            first = feeds[0]
+            future = self._lanes.submit(fetch, name=first.place.target, host=first.host)
             future.add_done_callback(fetched)
 
     def arrived(self, subscriptions: Subscriptions) -> frozenset[str]:
@@ -96,13 +94,3 @@ class BackgroundReads:
 
 def _log_defect(error: BaseException) -> None:
     _log.critical("defect of syncd; please report this line", exc_info=error)
-
-
-def _equal_ones_together(requests: _Requests) -> Iterable[_Requests]:
-    """Return the requests in groups, each for feeds that differ in their names alone."""
-    groups: dict[Feed, dict[Feed, Validators | None]] = {}
-    for feed, validators in requests.items():
-        nameless = replace(feed, name="")
-        group = groups.setdefault(nameless, {})
-        group[feed] = validators
-    return groups.values()

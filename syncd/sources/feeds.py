@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol, assert_never
@@ -33,6 +33,8 @@ from syncd.sources.http.feed import (
 
 if TYPE_CHECKING:
     from syncd.sources.http.fetcher import Fetcher
+
+_Answer = Fresh | NotModified | SourceUnavailable | SourceMalformed
 
 UNCONDITIONAL_EVERY = timedelta(days=7)
 """A server that wrongly goes on saying "not modified" is found out after so long."""
@@ -57,10 +59,9 @@ class Subscription:
 
     feed: Feed
     interval: timedelta
+    _settings: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def identity(self) -> str:
-        """Return a digest of all that a person can change, secrets too: a new one is asked for at once."""
+    def __post_init__(self) -> None:
         feed = self.feed
         settings = (
             feed.url,
@@ -70,7 +71,12 @@ class Subscription:
             feed.tls,
             self.interval,
         )
-        told = repr((settings, _told(feed.auth)))
+        object.__setattr__(self, "_settings", repr(settings))
+
+    @property
+    def identity(self) -> str:
+        """Return a digest of all that a person can change, secrets too: a new one is asked for at once."""
+        told = f"({self._settings}, {_told(self.feed.auth)!r})"
         return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
@@ -94,6 +100,33 @@ def _trace_of(secret: Secret) -> str:
     except SyncdError:
         return ""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:4]
+
+
+class _Snapshots:
+    """The snapshots in a store, each read once and again after it was written.
+
+    Nobody else writes them while the process lasts.
+    Nothing is remembered of a write itself, so that one which is undone leaves no trace here.
+    """
+
+    def __init__(self, store: FeedStore) -> None:
+        self._store = store
+        # What looks through a body in another thread may find that it is damaged.
+        self._guard = threading.Lock()
+        self._read: dict[str, Snapshot | None] = {}
+
+    def of(self, source: str) -> Snapshot | None:
+        """Return the snapshot of a source; None if it was never asked."""
+        with self._guard:
+            if source not in self._read:
+                self._read[source] = self._store.snapshot(source)
+            return self._read[source]
+
+    def keep(self, source: str, snapshot: Snapshot, body: Body | None = None) -> None:
+        """Store a snapshot and its body, in one step."""
+        with self._guard:
+            self._read.pop(source, None)
+            self._store.keep_snapshot(source, snapshot, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +161,10 @@ class Subscriptions:
         self._subscriptions = dict(subscriptions)
         self._fetcher = cache(fetcher)
         self._store = store
+        self._snapshots = _Snapshots(store)
         self._clock = clock
         self._guard = threading.Lock()
-        self._arrived: dict[
-            str, Fresh | NotModified | SourceUnavailable | SourceMalformed
-        ] = {}
+        self._arrived: dict[str, _Answer] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._subscriptions
@@ -140,7 +172,9 @@ class Subscriptions:
     def waits_until(self, name: str) -> datetime | None:
         """Return until when a feed is left alone; None if it may be asked now."""
         until = self._known(name).wait_until
-        return until if until is not None and until > self._clock() else None
+        if until is None or until <= self._clock():
+            return None
+        return until
 
     def requests(
         self, names: Iterable[str], *, force: bool = False
@@ -153,11 +187,12 @@ class Subscriptions:
         now = self._clock()
         asked: dict[Feed, Validators | None] = {}
         for name in names:
-            if name not in self._subscriptions or (
-                self.waits_until(name) and not force
-            ):
+            if name not in self._subscriptions:
                 continue
             known = self._known(name)
+            waits = known.wait_until is not None and known.wait_until > now
+            if waits and not force:
+                continue
             recent = (
                 known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
             )
@@ -171,13 +206,12 @@ class Subscriptions:
 
     def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
         """Ask feeds in parallel, and keep their answers until they are taken; for any thread."""
-        if not asked:
-            return
-        with self._guard:
-            fetcher = self._fetcher()
-        for feed, answer in fetcher.fetch_all(asked).items():
-            with self._guard:
-                self._arrived[feed.name] = answer
+        if asked:
+            self._arrive(self._one_fetcher().fetch_all(asked))
+
+    def fetch_equal(self, asked: Mapping[Feed, Validators | None]) -> None:
+        """Ask for feeds that differ in their names alone, in this thread; keep the answer of each."""
+        self._arrive(self._one_fetcher().fetch_equal(asked))
 
     def fail(self, asked: Iterable[Feed], error: BaseException) -> None:
         """Record for feeds that asking them met an error that nobody foresaw."""
@@ -190,6 +224,15 @@ class Subscriptions:
         """Return the names of the feeds whose answers were not taken yet."""
         with self._guard:
             return frozenset(self._arrived)
+
+    def _one_fetcher(self) -> Fetcher:
+        with self._guard:
+            return self._fetcher()
+
+    def _arrive(self, answers: Mapping[Feed, _Answer]) -> None:
+        with self._guard:
+            for feed, answer in answers.items():
+                self._arrived[feed.name] = answer
 
     def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
@@ -204,14 +247,14 @@ class Subscriptions:
                 retry_at = (
                     answer.retry_at if isinstance(answer, SourceUnavailable) else None
                 )
-                self._store.keep_snapshot(
+                self._snapshots.keep(
                     name,
                     known.failed(now, self._subscriptions[name].interval, retry_at),
                 )
                 raise answer
             case NotModified():
                 if known.failures or known.wait_until:
-                    self._store.keep_snapshot(name, known.answered())
+                    self._snapshots.keep(name, known.answered())
                 kept = partial(self._kept, name, known.digest)
                 document = Document(known.document, kept, known.base_url, known.digest)
                 return FetchedFeed((document,), _nothing)
@@ -233,7 +276,7 @@ class Subscriptions:
                 nothing = replace(
                     answered, digest="", etag="", last_modified="", target=""
                 )
-                self._store.keep_snapshot(name, nothing)
+                self._snapshots.keep(name, nothing)
             case Validators(etag, last_modified, target):
                 digest = fresh.body.digest
                 kept = replace(
@@ -243,7 +286,7 @@ class Subscriptions:
                     last_modified=last_modified,
                     target=target,
                 )
-                self._store.keep_snapshot(name, kept, fresh.body)
+                self._snapshots.keep(name, kept, fresh.body)
 
     def _kept(self, name: str, digest: str) -> Iterator[bytes]:
         """Yield the blocks of the stored body; one that is damaged is forgotten: `SourceUnavailable`."""
@@ -253,7 +296,7 @@ class Subscriptions:
                 raise ValueError(digest)
             yield from body.blocks()
         except ValueError:
-            self._store.keep_snapshot(name, replace(self._known(name), digest=""))
+            self._snapshots.keep(name, replace(self._known(name), digest=""))
             raise SourceUnavailable(
                 name,
                 "what was kept of it is damaged or was replaced just now; it is read as a whole next time",
@@ -261,12 +304,10 @@ class Subscriptions:
 
     def _known(self, name: str) -> Snapshot:
         identity = self._subscriptions[name].identity
-        known = self._store.snapshot(name)
-        return (
-            known
-            if known is not None and known.identity == identity
-            else Snapshot(identity)
-        )
+        known = self._snapshots.of(name)
+        if known is None or known.identity != identity:
+            return Snapshot(identity)
+        return known
 
     def _left_alone(self, name: str, known: Snapshot) -> SourceError:
         if known.wait_until is None:

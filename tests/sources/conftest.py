@@ -19,6 +19,13 @@ def feed_server() -> Iterator[FeedServer]:
         yield server
 
 
+@pytest.fixture
+def keeping_server() -> Iterator[FeedServer]:
+    """Over http, on 127.0.0.1, with connections that last."""
+    with FeedServer(keeps=True).running() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     """A certificate authority that nobody knows."""

@@ -2,7 +2,8 @@
 
 `FeedServer().running()` listens on a free port of 127.0.0.1, with TLS if it is given a context.
 `pages` maps a path to a behaviour, which may be exchanged at any time; `requests` is what arrived.
-One request per connection, each on a thread of its own; leaving the context ends them all.
+One request per connection, or one after the other with `keeps`, each connection on a thread of its own;
+leaving the context ends them all.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Exchange:
     request: Request
     connection: socket.socket
     closing: threading.Event
+    keeps: bool = False
 
     def send(self, data: bytes) -> None:
         """Send some bytes."""
@@ -59,9 +61,10 @@ class Exchange:
         if "transfer-encoding" not in named and status not in {204, 304}:
             named.setdefault("content-length", str(len(body)))
         named.setdefault("date", http_date(datetime.now(UTC)))
+        if not self.keeps:
+            named.setdefault("connection", "close")
         lines = [
             f"HTTP/1.1 {status} Status",
-            "Connection: close",
             *(f"{n}: {v}" for n, v in named.items()),
         ]
         self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
@@ -76,12 +79,18 @@ Behaviour = Callable[[Exchange], None]
 
 @dataclass
 class FeedServer:
-    """Serves `pages` by path (without query); anything else is 404."""
+    """Serves `pages` by path (without query); anything else is 404.
+
+    `keeps` connections for further requests; `accepted` counts connections, `opened` are those that last.
+    """
 
     context: ssl.SSLContext | None = None
     pages: dict[str, Behaviour] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     port: int = 0
+    keeps: bool = False
+    accepted: int = 0
+    opened: set[socket.socket] = field(default_factory=set)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -112,6 +121,7 @@ class FeedServer:
                 while not closing.is_set():
                     with suppress(OSError):
                         connection, _ = listener.accept()
+                        self.accepted += 1
                         thread = threading.Thread(
                             target=self._serve, args=(connection, closing), daemon=True
                         )
@@ -126,24 +136,36 @@ class FeedServer:
                 closing.set()
                 with suppress(OSError):
                     listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+                for connection in self.opened.copy() if self.keeps else ():
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)  # wakes what reads
                 for thread in (acceptor, *threads):
                     thread.join(HANG_S)
 
     def _serve(self, connection: socket.socket, closing: threading.Event) -> None:
         connection.settimeout(HANG_S)
-        with suppress(OSError):
-            if self.context is not None:
-                try:
-                    connection = self.context.wrap_socket(connection, server_side=True)
-                except OSError:
-                    connection.close()
-                    return
-            with connection:
-                request = _request(connection)
-                if request is not None:
-                    self.requests.append(request)
-                    page = self.pages.get(request.path.partition("?")[0], status(404))
-                    page(Exchange(request, connection, closing))
+        if self.context is not None:
+            try:
+                connection = self.context.wrap_socket(connection, server_side=True)
+            except OSError:
+                connection.close()
+                return
+        self.opened.add(connection)
+        try:
+            with suppress(OSError), connection:
+                self._serve_requests(connection, closing)
+        finally:
+            self.opened.discard(connection)
+
+    def _serve_requests(
+        self, connection: socket.socket, closing: threading.Event
+    ) -> None:
+        while (request := _request(connection)) is not None:
+            self.requests.append(request)
+            page = self.pages.get(request.path.partition("?")[0], status(404))
+            page(Exchange(request, connection, closing, self.keeps))
+            if not self.keeps:
+                return
 
 
 def _request(connection: socket.socket) -> Request | None:
@@ -302,6 +324,7 @@ def silent(exchange: Exchange) -> None:
 
 def hang_up(exchange: Exchange) -> None:
     """Closes without an answer."""
+    exchange.connection.shutdown(socket.SHUT_RDWR)
 
 
 def reset(exchange: Exchange) -> None:

@@ -302,6 +302,34 @@ def test_one_lookup_at_a_time(
     assert threading.active_count() <= before + 1
 
 
+def test_lookups_are_bounded(
+    feed_server: FeedServer, hanging_lookup: Callable[[str, int], Addresses]
+) -> None:
+    """However many hosts a dead resolver is asked for, some threads hang in it and no more."""
+    before = set(threading.enumerate())
+    slow = fetcher(lookup=hanging_lookup)
+    for number in range(40):
+        host = f"calendar-{number}.example.com"
+        one = feed(feed_server, host=host, timeout_s=0.02)
+        assert "timeout" in str(failure_of(lambda one=one: slow.fetch(one)))  # type: ignore[misc]
+    begun = set(threading.enumerate()) - before
+    assert 1 <= len(begun) <= 16
+
+
+def test_an_address_is_not_looked_up(feed_server: FeedServer) -> None:
+    """A host that is an address is asked without a resolver."""
+    feed_server.pages[PAGE] = published()
+    asked = []
+
+    def lookup(host: str, port: int) -> Addresses:
+        asked.append(host)
+        return loopback(host, port)
+
+    answer = fetcher(lookup=lookup).fetch(feed(feed_server, host="127.0.0.1"))
+    assert isinstance(answer, Fresh)
+    assert not asked
+
+
 def test_total_time_of_tls(authority: trustme.CA, tmp_path: Path) -> None:
     """A server that accepts and never shakes hands holds a reading to its timeout."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -740,7 +740,8 @@ def test_a_slow_one_delays_nobody(feed_server: FeedServer) -> None:
     threading.Thread(target=count, daemon=True).start()
     for number in range(30):
         feed_server.pages[f"/{number}"] = waiting if number < 7 else well
-        feeds.append(feed(feed_server, f"/{number}", name=str(number)))
+        host = f"calendar-{number}.example.com"
+        feeds.append(feed(feed_server, f"/{number}", name=str(number), host=host))
     answers = fetcher().fetch_all(dict.fromkeys(feeds))
     assert read.is_set()
     assert [isinstance(answer, Fresh) for answer in answers.values()] == [
@@ -767,7 +768,8 @@ def test_eight_at_a_time(feed_server: FeedServer) -> None:
     feeds = []
     for number in range(24):
         feed_server.pages[f"/{number}"] = page
-        feeds.append(feed(feed_server, f"/{number}", name=str(number)))
+        host = f"calendar-{number % 3}.example.com"
+        feeds.append(feed(feed_server, f"/{number}", name=str(number), host=host))
     answers = fetcher().fetch_all(dict.fromkeys(feeds))
     assert all(isinstance(answer, Fresh) for answer in answers.values())
     assert most == 8

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from itertools import count
 
 import pytest
 
 from syncd.sources.http import Fresh
-from syncd.sources.http.lanes import MOST, QUICK, Lanes
+from syncd.sources.http.lanes import (
+    AT_ONE_HOST,
+    MOST,
+    QUICK,
+    SLOW_AT_ONE_HOST,
+    Lanes,
+)
 from tests.sources.fetching import feed, fetcher
 from tests.sources.server import Exchange, FeedServer, published
 
@@ -32,7 +39,13 @@ def test_slow_work_makes_room(feed_server: FeedServer) -> None:
     feed_server.pages["/drip"] = dripping
     feed_server.pages["/good"] = good
     feeds = [
-        feed(feed_server, f"/drip?{n}", name=f"drip-{n}", timeout_s=60)
+        feed(
+            feed_server,
+            f"/drip?{n}",
+            name=f"drip-{n}",
+            host=f"drip-{n}.example.com",
+            timeout_s=60,
+        )
         for n in range(DRIPPING)
     ]
     feeds.append(feed(feed_server, "/good", name="good", timeout_s=60))
@@ -106,3 +119,108 @@ def test_what_did_not_begin_is_dropped() -> None:
         threading.Timer(0.1, go_on.set).start()
     assert first.done()
     assert second.cancelled()
+
+
+def test_threads_are_kept() -> None:
+    """A thousand short pieces of work, one after the other and many at once, take few threads."""
+    threads: set[threading.Thread] = set()
+
+    def work() -> None:
+        threads.add(threading.current_thread())
+
+    with Lanes() as lanes:
+        for _ in range(500):
+            lanes.submit(work).result(60)
+        for outcome in [lanes.submit(work) for _ in range(500)]:
+            outcome.result(60)
+    assert len(threads) <= QUICK + 1
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_slow_ones_leave_the_others_their_turn() -> None:
+    """Twice as many slow pieces of work as there are threads take no turn from the good ones beside them.
+
+    They are known for slow from the round before; their second round lasts until ten rounds of the others are
+    over.
+    """
+    over = threading.Event()
+    slow_began = threading.Semaphore(0)
+
+    def slow() -> None:
+        slow_began.release()
+        over.wait(60)
+
+    def slow_at_first() -> None:
+        threading.Event().wait(0.1)
+
+    rounds = 0
+    with Lanes(patience_s=0.05) as lanes:
+        names = [f"slow-{number}" for number in range(2 * MOST)]
+        for outcome in [lanes.submit(slow_at_first, name=name) for name in names]:
+            outcome.result(60)
+        for name in names:
+            lanes.submit(slow, name=name)
+        for _ in range(MOST - QUICK):
+            assert slow_began.acquire(timeout=60)
+        for _ in range(10):
+            # Without a name, so that none is taken for slow where the machine is.
+            good = [lanes.submit(partial(int, "1")) for _ in range(100)]
+            assert sum(outcome.result(60) for outcome in good) == 100
+            rounds += 1
+        assert not slow_began.acquire(blocking=False)
+        over.set()
+    assert rounds == 10
+
+
+def test_slow_ones_leave_half_of_their_host() -> None:
+    """Where some feeds of a host are slow, its good ones are asked beside them, and never too many at once."""
+    over = threading.Event()
+    lock = threading.Lock()
+    now, most, number = 0, 0, count()
+
+    def counted(seconds: float) -> int:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        if seconds:
+            over.wait(seconds)
+        with lock:
+            now -= 1
+        return next(number)
+
+    with Lanes(patience_s=0.05) as lanes:
+        names = [f"slow-{place}" for place in range(6)]
+        first = [
+            lanes.submit(partial(counted, 0.1), name=name, host="h") for name in names
+        ]
+        for outcome in first:
+            outcome.result(60)
+        held = [
+            lanes.submit(partial(counted, 60), name=name, host="h") for name in names
+        ]
+        good = [lanes.submit(partial(counted, 0), host="h") for _ in range(50)]
+        for outcome in good:
+            outcome.result(60)
+        running = [outcome for outcome in held if not outcome.done()]
+        over.set()
+    assert len(running) == 6
+    assert most <= AT_ONE_HOST
+    assert SLOW_AT_ONE_HOST < AT_ONE_HOST
+
+
+def test_a_full_host_takes_no_thread_from_others() -> None:
+    """A hundred pieces of work that wait for one host leave the places to those of other hosts."""
+    over = threading.Event()
+    with Lanes(patience_s=60) as lanes:
+        held = [lanes.submit(partial(over.wait, 60), host="h") for _ in range(100)]
+        others = [
+            lanes.submit(partial(int, "1"), host=place % 5) for place in range(100)
+        ]
+        assert sum(outcome.result(60) for outcome in others) == 100
+        assert not any(outcome.done() for outcome in held)
+        over.set()
+        for outcome in held:
+            outcome.result(60)

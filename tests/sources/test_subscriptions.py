@@ -126,6 +126,16 @@ def test_not_modified_loads_nothing(following: Following) -> None:
         document.body  # noqa: B018  # reading is what fails
 
 
+def test_what_was_said_last_is_read_once(following: Following) -> None:
+    """A feed that goes on saying "not modified" is asked with its validators without asking the ledger."""
+    following.serve(etag='"1"')
+    following.document()
+    following.document()
+    following.sql("DELETE FROM snapshots")
+    following.document()
+    assert following.conditions == [None, '"1"', '"1"']
+
+
 def test_an_equal_body_is_not_written_again(following: Following) -> None:
     """When only the validators are new, only they are stored."""
     following.serve(etag='"1"')

@@ -22,6 +22,7 @@ from syncd.sources.http.feed import (
     Secret,
     Tls,
     Validators,
+    equal_feeds_together,
 )
 from syncd.sources.http.lanes import Lanes
 
@@ -39,4 +40,5 @@ __all__ = [
     "Secret",
     "Tls",
     "Validators",
+    "equal_feeds_together",
 ]

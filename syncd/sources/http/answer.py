@@ -15,7 +15,8 @@ import httpx
 
 from syncd.core.feed import Body
 from syncd.sources.http.charset import in_utf8
-from syncd.sources.http.connection import Deadline, Response
+from syncd.sources.http.connection import Response
+from syncd.sources.http.deadline import Deadline
 from syncd.sources.http.decoding import (
     DECODING_ERRORS,
     Decoding,

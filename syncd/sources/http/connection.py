@@ -1,8 +1,9 @@
-"""One request over one connection of its own: lookup, address check, TLS, and a limit on the time of it all.
+"""One connection to the origin of a URL, and the requests that it carries one after the other.
 
-Promises: a name is looked up once per connection and what was checked is what is connected to, before any
-byte is sent; nothing waits longer than the deadline, nor much longer than a wish to stop.
-Must not: know what is asked for or answered, or reuse a connection.
+Promises: what was checked is what is connected to, before any byte is sent; nothing waits longer than the
+deadline of the request, nor much longer than a wish to stop; a connection that is kept ended its last answer
+exactly where that said.
+Must not: know what is asked for or answered.
 """
 
 from __future__ import annotations
@@ -12,134 +13,50 @@ import os
 import select
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
 import httpcore
 import httpx
 
 from syncd.sources.http.addresses import Address, Allowed, as_address, not_public
+from syncd.sources.http.deadline import Deadline
 from syncd.sources.http.fault import FeedFault
+from syncd.sources.http.feed import Auth
 from syncd.sources.http.head import Head
+from syncd.sources.http.resolver import Resolver, SocketAddress
 
-_SLICE_S = 0.25  # how late a wish to stop may be noticed
 _CONNECT_S = 10.0  # per address; a first packet was repeated three times by then
+_WITHOUT_BODY = frozenset({204, 304})
 
 _Result = TypeVar("_Result")
-SocketAddress = tuple[Any, ...]
-Lookup = Callable[[str, int], Iterable[tuple[int, SocketAddress]]]
-"""Family and socket address of each address of a host; raise OSError (or ValueError for an odd name)."""
 
 
-def system_lookup(host: str, port: int) -> list[tuple[int, SocketAddress]]:
-    """Ask the resolver of the system; return family and address of each, in the order of RFC 6724."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a connection is for: only requests with an equal one may share it; `host` is as it goes to DNS.
 
-
-class Deadline:
-    """The moment at which a reading has to be over; `who` in its sentences is the host that is waited for."""
-
-    def __init__(self, timeout_s: float, stopping: Callable[[], bool]) -> None:
-        self._timeout_s = timeout_s
-        self._until = time.monotonic() + timeout_s
-        self._stopping = stopping
-
-    def slice_s(self, who: str) -> float:
-        """Return how long to wait before asking again, always above 0; raise `FeedFault` when it is over."""
-        if self._stopping():
-            raise FeedFault(
-                f"{who} was not read because syncd is stopping; it is read after the next start"
-            )
-        left_s = self.left_s
-        if left_s <= 0:
-            raise FeedFault(
-                f"{who} was not read within its timeout of {self._timeout_s:g} s; "
-                "raise timeout if the calendar is large or its server slow"
-            )
-        return min(left_s, _SLICE_S)
-
-    @property
-    def left_s(self) -> float:
-        """Return the seconds that are left; not above 0 when the deadline is over."""
-        return self._until - time.monotonic()
-
-
-class Resolver:
-    """A resolver of host names whose lookups can be waited for with a deadline.
-
-    The system's resolver cannot be interrupted, so it runs beside, at most once per host at a time.
+    `context` is for https; `allowed` says to which addresses it may lead; `auth` is whose requests it carries,
+    because there are servers that take a connection, and not a request, for authenticated (RFC 4559).
     """
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._lock = threading.Lock()
-        self._underway: dict[
-            tuple[str, int], Future[list[tuple[int, SocketAddress]]]
-        ] = {}
+    scheme: str
+    host: str
+    port: int
+    context: ssl.SSLContext | None
+    allowed: Allowed
+    auth: Auth | None
 
-    def addresses(
-        self, host: str, port: int, who: str, deadline: Deadline
-    ) -> list[tuple[int, SocketAddress]]:
-        """Look up a host; return at least one address, families in turn (RFC 8305 section 4).
 
-        In turn, so that a family that does not work delays nothing; raises `FeedFault`.
-        """
-        with self._lock:
-            answer = self._underway.get((host, port))
-            if answer is None:
-                answer = self._underway[host, port] = Future()
-                threading.Thread(
-                    target=self._answer,
-                    args=(host, port, answer),
-                    name="feed-lookup",
-                    daemon=True,
-                ).start()
-        while not wait([answer], deadline.slice_s(who)).done:
-            pass
-        try:
-            found = answer.result()
-        except (OSError, ValueError) as error:
-            reason = (
-                f" ({error.strerror})"
-                if isinstance(error, OSError) and error.strerror
-                else ""
-            )
-            raise FeedFault(
-                f"the name {who} cannot be resolved{reason}; check the host in url, and DNS"
-            ) from None
-        if not found:
-            raise FeedFault(
-                f"the name {who} has no address; check the host in url, and DNS"
-            )
-        family = found[0][0]
-        preferred = [one for one in found if one[0] == family]
-        others = [one for one in found if one[0] != family]
-        in_turn = chain.from_iterable(zip_longest(preferred, others))
-        return [one for one in in_turn if one is not None]
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request, as far as its connection has to know: `who` is asked, in sentences, and until when."""
 
-    def _answer(
-        self, host: str, port: int, answer: Future[list[tuple[int, SocketAddress]]]
-    ) -> None:
-        found: list[tuple[int, SocketAddress]] | OSError | ValueError
-        try:
-            found = list(self._lookup(host, port))
-        except (OSError, ValueError) as error:
-            found = error
-        with self._lock:
-            # Before the answer, or who asks after it would be given it too.
-            del self._underway[host, port]
-        if isinstance(found, list):
-            answer.set_result(found)
-        else:
-            answer.set_exception(found)
+    who: str
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,54 +64,104 @@ class Response:
     """Status and headers of an answer, and its body as it arrives, still encoded."""
 
     status: int
-    headers: httpx.Headers
+    fields: list[tuple[bytes, bytes]]
     chunks: Iterator[bytes]
 
+    @property
+    def headers(self) -> httpx.Headers:
+        """Return the headers by name."""
+        return httpx.Headers(self.fields)
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """The means to reach a host; `who` names it in sentences, `context` is for https."""
+    @property
+    def sets_cookies(self) -> bool:
+        """Return whether the server wants something to be sent back."""
+        return any(name.lower() == b"set-cookie" for name, _ in self.fields)
 
-    who: str
-    resolver: Resolver
-    allowed: Allowed
-    deadline: Deadline
-    context: ssl.SSLContext | None
 
-    @contextmanager
-    def send(self, request: httpx.Request) -> Iterator[Response]:
-        """Send a request, yield its answer, valid in the `with`; raise `FeedFault`, also during reading."""
+class Stale(Exception):
+    """A connection that was kept gave no answer: its server closed it meanwhile, or lost count of it."""
+
+
+class _Broken(FeedFault):
+    """The connection broke."""
+
+
+class _Line:
+    """The errand that is under way on a connection, and the head of its answer.
+
+    `has_served`: there was an errand before.
+    """
+
+    def __init__(self, errand: Errand) -> None:
+        self.has_served = False
+        self.begin(errand)
+
+    def begin(self, errand: Errand) -> None:
+        """Take the next errand."""
+        self.who = errand.who
+        self.deadline = errand.deadline
+        self.head = Head(errand.who)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether what came is not the answer, but nothing or the rest of a former one."""
+        return self.has_served and not self.head.is_http
+
+    def require_answer(self) -> None:
+        """Raise `_Broken` when what came after a former answer begins no other."""
+        if self.head.ended and self.is_lost:
+            raise _Broken("bytes of a former answer came, or its end")
+
+
+class Connection:
+    """A connection that carries one request at a time, opened by the first one.
+
+    `opened_at` is on the monotonic clock.
+    """
+
+    def __init__(self, way: Way, resolver: Resolver, errand: Errand) -> None:
+        self.way = way
+        self.opened_at = time.monotonic()
+        self._line = _Line(errand)
+        self._http = httpcore.HTTPConnection(
+            origin=httpcore.Origin(way.scheme.encode(), way.host.encode(), way.port),
+            ssl_context=way.context,
+            network_backend=_Backend(way.allowed, resolver, self._line),
+        )
+        self._answer: httpcore.Response | None = None
+        self._is_read = False  # or begun to be
+
+    def send(self, request: httpx.Request, errand: Errand) -> Response:
+        """Send a request; return its answer; raise `FeedFault`, also while the body is read, or `Stale`."""
+        line = self._line
+        line.begin(errand)
+        self._is_read = False
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
             port=request.url.port,
             target=request.url.raw_path,
         )
-        head = Head(self.who)
-        connection = httpcore.HTTPConnection(
-            origin=url.origin,
-            ssl_context=self.context,
-            network_backend=_Backend(self, head),
-        )
-        with connection:
-            try:
-                answer = connection.handle_request(
-                    httpcore.Request(request.method, url, headers=request.headers.raw)
-                )
-            except httpcore.LocalProtocolError:
-                raise FeedFault(
-                    f"the request for {self.who} cannot be written; look for characters in its url or auth "
-                    "that no header may hold"
-                ) from None
-            except httpcore.RemoteProtocolError:
-                raise FeedFault(
-                    _no_answer(self.who, head), by_condition=not head.received
-                ) from None
-            yield Response(
-                answer.status, httpx.Headers(answer.headers), self._chunks(answer)
-            )
+        asked = httpcore.Request(request.method, url, headers=request.headers.raw)
+        try:
+            self._answer = answer = self._http.handle_request(asked)
+        except httpcore.LocalProtocolError:
+            raise FeedFault(
+                f"the request for {line.who} cannot be written; look for characters in its url or auth "
+                "that no header may hold"
+            ) from None
+        except httpcore.RemoteProtocolError:
+            raise FeedFault(
+                _no_answer(line.who, line.head), by_condition=not line.head.received
+            ) from None
+        except _Broken:
+            if line.is_lost:
+                raise Stale from None
+            raise
+        return Response(answer.status, answer.headers, self._chunks(answer))
 
     def _chunks(self, answer: httpcore.Response) -> Iterator[bytes]:
+        self._is_read = True
         received = 0
         try:
             for chunk in answer.iter_stream():
@@ -205,15 +172,57 @@ class Way:
                 why = f"cut its answer off after {received} bytes; it is tried again"
             else:
                 why = "sends a body that is not what its headers say (Transfer-Encoding); ask its administrator"
-            raise FeedFault(f"{self.who} {why}") from None
+            raise FeedFault(f"{self._line.who} {why}") from None
+
+    def has_ended(self) -> bool:
+        """End the answer; return whether the connection may carry another request.
+
+        Only where the bytes that came are just those that the head announced: bytes too many would be taken
+        for the answer to the next request.
+        """
+        answer = self._answer
+        self._answer = None
+        if answer is None or self._line.head.behind != _announced(answer):
+            return False
+        if not self._is_read:
+            for _ in answer.iter_stream():
+                pass  # all of it is here already
+        answer.close()
+        self._line.has_served = True
+        return self._http.is_idle()
+
+    @property
+    def is_usable(self) -> bool:
+        """Return whether nothing came since the last answer, neither bytes nor the end."""
+        return self._http.is_idle() and not self._http.has_expired()
+
+    def close(self) -> None:
+        """Close it; an answer that is not read to its end is given up."""
+        self._http.close()
+
+
+def _announced(answer: httpcore.Response) -> int | None:
+    """Return how many bytes the body of an answer has by its head; None if that does not tell."""
+    lengths: list[int] = []
+    for name, value in answer.headers:
+        match name.lower():
+            case b"content-length":
+                lengths.append(int(value))
+            case b"transfer-encoding":
+                return None
+    if answer.status in _WITHOUT_BODY:
+        # One that names a length may send a body nevertheless.
+        return None if any(lengths) else 0
+    return lengths[0] if lengths else None
 
 
 class _Backend(httpcore.NetworkBackend):
     """Connections for httpcore; its own timeouts are none, because the deadline is above them."""
 
-    def __init__(self, way: Way, head: Head) -> None:
-        self._way = way
-        self._head = head
+    def __init__(self, allowed: Allowed, resolver: Resolver, line: _Line) -> None:
+        self._allowed = allowed
+        self._resolver = resolver
+        self._line = line
 
     def connect_tcp(
         self,
@@ -223,24 +232,24 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        way = self._way
-        found = way.resolver.addresses(host, port, way.who, way.deadline)
+        who, deadline = self._line.who, self._line.deadline
+        found = self._resolver.addresses(host, port, who, deadline)
         permitted = [
-            one for one in found if way.allowed.permits(host, _address_of(one))
+            one for one in found if self._allowed.permits(host, _address_of(one))
         ]
         if not permitted:
-            raise FeedFault(_refusal(way.who, host, _address_of(found[0])))
+            raise FeedFault(_refusal(who, host, _address_of(found[0])))
         reason = ""
         for number, (family, address) in enumerate(permitted):
-            share_s = way.deadline.left_s / (len(permitted) - number)
+            share_s = deadline.left_s / (len(permitted) - number)
             try:
                 connected = self._connect(family, address, min(_CONNECT_S, share_s))
             except OSError as error:
                 reason = error.strerror or "no answer"
             else:
-                return _Stream(connected, way, self._head)
+                return _Stream(connected, self._line)
         raise FeedFault(
-            f"{way.who} cannot be reached ({reason}); check the network, and the host in url"
+            f"{who} cannot be reached ({reason}); check the network, and the host in url"
         )
 
     def _connect(
@@ -254,7 +263,7 @@ class _Backend(httpcore.NetworkBackend):
             if failed == errno.EINPROGRESS:
                 ready = select.poll()
                 ready.register(connecting, select.POLLOUT)
-                while not ready.poll(1000 * self._way.deadline.slice_s(self._way.who)):
+                while not ready.poll(1000 * self._slice_s()):
                     if time.monotonic() > until:
                         raise TimeoutError
                 failed = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -265,32 +274,38 @@ class _Backend(httpcore.NetworkBackend):
             raise
         return connecting
 
+    def _slice_s(self) -> float:
+        return self._line.deadline.slice_s(self._line.who)
+
 
 class _Stream(httpcore.NetworkStream):
     """A connected socket that waits in slices."""
 
-    def __init__(self, connected: socket.socket, way: Way, head: Head) -> None:
+    def __init__(self, connected: socket.socket, line: _Line) -> None:
         self._socket = connected
-        self._way = way
-        self._head = head
+        self._line = line
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        while not self._head.ended:
+        head = self._line.head
+        while not head.ended:
             data = self._received(max_bytes)
-            ready = self._head.take(data)
+            ready = head.take(data)
+            self._line.require_answer()
             if ready or not data:
                 return ready
-        return self._received(max_bytes)
+        data = self._received(max_bytes)
+        head.behind += len(data)
+        return data
 
     def _received(self, max_bytes: int) -> bytes:
         try:
             return self._sliced(partial(self._socket.recv, max_bytes))
         except ssl.SSLError as error:
-            raise FeedFault(_broken_tls(self._way.who, error)) from None
+            raise _Broken(_broken_tls(self._line.who, error)) from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise FeedFault(
-                f"the connection to {self._way.who} broke ({reason}); it is tried again; check the network"
+            raise _Broken(
+                f"the connection to {self._line.who} broke ({reason}); it is tried again; check the network"
             ) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
@@ -316,7 +331,7 @@ class _Stream(httpcore.NetworkStream):
             self._sliced(secured.do_handshake)
         except (OSError, ValueError) as error:
             self.close()
-            raise FeedFault(_broken_tls(self._way.who, error)) from None
+            raise FeedFault(_broken_tls(self._line.who, error)) from None
         except FeedFault:
             self.close()
             raise
@@ -326,15 +341,24 @@ class _Stream(httpcore.NetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        return (
-            self._socket
-            if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket)
-            else None
-        )
+        match info:
+            case "ssl_object" if isinstance(self._socket, ssl.SSLSocket):
+                return self._socket
+            case "is_readable":
+                return self._is_readable()
+        return None
+
+    def _is_readable(self) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
+        return bool(ready.poll(0))
 
     def _sliced(self, operation: Callable[[], _Result]) -> _Result:
+        line = self._line
         while True:
-            self._socket.settimeout(self._way.deadline.slice_s(self._way.who))
+            self._socket.settimeout(line.deadline.slice_s(line.who))
             try:
                 return operation()
             except TimeoutError:

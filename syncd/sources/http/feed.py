@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -85,6 +86,38 @@ class Tls:
             raise ValueError("a key is of use with its certificate only")
 
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A URL with what is asked of it again and again, computed once.
+
+    `raw_host` is the host as it goes to DNS, `target` a digest for the URL where that itself, which may hold a
+    secret, must not be.
+    """
+
+    url: httpx.URL = field(repr=False)
+    scheme: str
+    host: str
+    raw_host: str
+    port: int
+    target: str
+
+    @classmethod
+    def of(cls, url: httpx.URL) -> Place:
+        """Return the place that a URL of the web names."""
+        target = hashlib.sha256(str(url).encode()).hexdigest()[:32]
+        port = url.port or _DEFAULT_PORTS[url.scheme]
+        raw_host = url.raw_host.decode("ascii")
+        return cls(url, url.scheme, url.host, raw_host, port, target)
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Return scheme, host and port (RFC 6454)."""
+        return self.scheme, self.host, self.port
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """One calendar behind a URL, named after its source.
@@ -101,6 +134,8 @@ class Feed:
     allow_hosts: tuple[str, ...] = ()
     auth: Auth | None = None
     tls: Tls = Tls()
+    place: Place = field(init=False, repr=False, compare=False)
+    allowed: Allowed = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         url = web_url(self.url)
@@ -114,8 +149,26 @@ class Feed:
             )
         if self.timeout_s <= 0 or self.max_bytes <= 0:
             raise ValueError("a feed has time and room to be read")
-        Allowed.of(self.allow_hosts)
+        object.__setattr__(self, "allowed", Allowed.of(self.allow_hosts))
         object.__setattr__(self, "url", str(url))
+        object.__setattr__(self, "place", Place.of(url))
+
+    @property
+    def host(self) -> tuple[str, int]:
+        """Return the host and the port that are asked."""
+        return self.place.host, self.place.port
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """Return all but the name: feeds that are equal in it are read once."""
+        return (
+            self.url,
+            self.timeout_s,
+            self.max_bytes,
+            self.allow_hosts,
+            self.auth,
+            self.tls,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +199,7 @@ class Validators:
             last_modified = ""
         if not (etag or last_modified):
             return None
-        return cls(etag, last_modified, target_of(url))
-
-
-def target_of(url: httpx.URL) -> str:
-    """Return a digest for a URL where the URL itself, which may hold a secret, must not be."""
-    return hashlib.sha256(str(url).encode()).hexdigest()[:32]
+        return cls(etag, last_modified, Place.of(url).target)
 
 
 def _fits_a_header(text: str) -> bool:
@@ -194,3 +242,14 @@ class NotModified:
 
 
 Answer = Fresh | NotModified
+
+
+def equal_feeds_together(
+    requests: Mapping[Feed, Validators | None],
+) -> list[dict[Feed, Validators | None]]:
+    """Return requests in groups, each for feeds that differ in their names alone."""
+    groups: dict[tuple[object, ...], dict[Feed, Validators | None]] = {}
+    for feed, validators in requests.items():
+        group = groups.setdefault(feed.content, {})
+        group[feed] = validators
+    return list(groups.values())

@@ -24,13 +24,15 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 class Head:
     """A filter for the bytes of an answer: takes what arrives, and gives on a head that is put right.
 
-    `received` counts all bytes; `is_http`: they begin as an answer does; `ended`: the head is over.
+    `received` counts all bytes; `is_http`: they begin as an answer does; `ended`: the head is over; `behind`
+    counts the bytes behind it, also those that are no longer taken here.
     """
 
     def __init__(self, who: str) -> None:
         self._who = who
         self._held = b""
         self.received = 0
+        self.behind = 0
         self.is_http = False
         self.ended = False
 
@@ -68,6 +70,7 @@ class Head:
     def _rest(self) -> bytes:
         self.ended = True
         held, self._held = self._held, b""
+        self.behind += len(held)
         return held
 
     def _put_right(self, status: re.Match[bytes], lines: bytes) -> bytes:
