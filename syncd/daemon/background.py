@@ -30,7 +30,8 @@ class BackgroundReads:
     def __init__(self, wakes: Wakes) -> None:
         self._wakes = wakes
         self._pool = ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="read")
-        self._lanes = Lanes()
+        self._lanes = Lanes(may_begin=self._has_room)
+        self._subscriptions: Subscriptions | None = None  # of the present configuration
         self._fetching: set[str] = set()
         self._opened = ExitStack()
 
@@ -43,7 +44,11 @@ class BackgroundReads:
         self._opened.close()
 
     def fetch(self, subscriptions: Subscriptions, names: Iterable[str]) -> None:
-        """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived."""
+        """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived.
+
+        While much of what arrived waits to be taken, they wait too: memory is bounded, however many there are.
+        """
+        self._subscriptions = subscriptions
         idle = [name for name in names if name not in self._fetching]
         requests = subscriptions.requests(idle)
         for group in equal_feeds_together(requests):
@@ -54,6 +59,7 @@ class BackgroundReads:
             first = feeds[0]
             future = self._lanes.submit(fetch, name=first.place.target, host=first.host)
             future.add_done_callback(fetched)
+        self._lanes.begin_waiting()
 
     def arrived(self, subscriptions: Subscriptions) -> frozenset[str]:
         """Return the feeds whose answers are there to be taken; they may be asked again."""
@@ -64,6 +70,9 @@ class BackgroundReads:
     def forget(self) -> None:
         """Forget what is being fetched for a former configuration, so that the same can be asked anew."""
         self._fetching = set()
+
+    def _has_room(self) -> bool:
+        return self._subscriptions is None or self._subscriptions.has_room
 
     def read(self, name: str, work: Callable[[], None]) -> None:
         """Read a large source in another thread; a wake says when that is done."""

@@ -39,6 +39,10 @@ _Answer = Fresh | NotModified | SourceUnavailable | SourceMalformed
 UNCONDITIONAL_EVERY = timedelta(days=7)
 """A server that wrongly goes on saying "not modified" is found out after so long."""
 
+WAITING_BYTES = 8 << 20
+"""Compressed bytes of bodies that wait to be taken, after which no further feed is asked. Those that are being
+asked then come on top, at most 48."""
+
 WITHOUT_CONDITION = timedelta(days=7)
 """So long a server is asked without condition when it failed on one."""
 
@@ -148,6 +152,7 @@ class Subscriptions:
 
     `fetcher` makes what reads them, when one is asked for the first time.
     `clock` gives the present; `store` keeps snapshots, and only one thread uses it (`requests`, `take`).
+    Once so many `waiting_bytes` of bodies wait to be taken, there is no room for more.
     """
 
     def __init__(
@@ -157,7 +162,9 @@ class Subscriptions:
         fetcher: Callable[[], Fetcher],
         store: FeedStore,
         clock: Callable[[], datetime],
+        waiting_bytes: int = WAITING_BYTES,
     ) -> None:
+        self._waiting_bytes = waiting_bytes
         self._subscriptions = dict(subscriptions)
         self._fetcher = cache(fetcher)
         self._store = store
@@ -165,6 +172,7 @@ class Subscriptions:
         self._clock = clock
         self._guard = threading.Lock()
         self._arrived: dict[str, _Answer] = {}
+        self._arrived_bytes = 0
 
     def __contains__(self, name: object) -> bool:
         return name in self._subscriptions
@@ -218,7 +226,12 @@ class Subscriptions:
         for feed in asked:
             sentence = f"reading it met a defect of syncd ({type(error).__name__}); please report it"
             with self._guard:
-                self._arrived[feed.name] = SourceMalformed(feed.name, sentence)
+                self._put(feed.name, SourceMalformed(feed.name, sentence))
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether more may be asked: of what arrived not much waits to be taken."""
+        return self._arrived_bytes < self._waiting_bytes
 
     def arrived(self) -> frozenset[str]:
         """Return the names of the feeds whose answers were not taken yet."""
@@ -232,12 +245,21 @@ class Subscriptions:
     def _arrive(self, answers: Mapping[Feed, _Answer]) -> None:
         with self._guard:
             for feed, answer in answers.items():
-                self._arrived[feed.name] = answer
+                self._put(feed.name, answer)
+
+    def _put(self, name: str, answer: _Answer | None) -> _Answer | None:
+        """Replace what waits of a feed, under the lock; return what did."""
+        former = self._arrived.pop(name, None)
+        self._arrived_bytes -= _size_of(former)
+        if answer is not None:
+            self._arrived[name] = answer
+            self._arrived_bytes += _size_of(answer)
+        return former
 
     def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
         with self._guard:
-            answer = self._arrived.pop(name, None)
+            answer = self._put(name, None)
         known = self._known(name)
         now = self._clock()
         match answer:
@@ -321,6 +343,11 @@ class Subscriptions:
             "syncd once --force asks it at once",
             known.wait_until,
         )
+
+
+def _size_of(answer: _Answer | None) -> int:
+    """Return how many bytes an answer takes that waits to be taken, beside the few that each takes."""
+    return len(answer.body.packed) if isinstance(answer, Fresh) else 0
 
 
 def _validators(known: Snapshot) -> Validators | None:

@@ -16,6 +16,7 @@ from syncd.sources.http.lanes import (
     SLOW_AT_ONE_HOST,
     Lanes,
 )
+from tests.conftest import HANG_S
 from tests.sources.fetching import feed, fetcher
 from tests.sources.server import Exchange, FeedServer, published
 
@@ -224,3 +225,19 @@ def test_a_full_host_takes_no_thread_from_others() -> None:
         over.set()
         for outcome in held:
             outcome.result(60)
+
+
+def test_nothing_begins_while_it_may_not() -> None:
+    """What is submitted meanwhile waits, and begins when it is said that it may; nothing is lost."""
+    done: list[int] = []
+    may_begin = threading.Event()
+    with Lanes(may_begin=may_begin.is_set) as lanes:
+        outcomes = [lanes.submit(partial(done.append, n)) for n in range(20)]
+        lanes.begin_waiting()
+        assert not done
+        may_begin.set()
+        assert not done
+        lanes.begin_waiting()
+        for outcome in outcomes:
+            outcome.result(HANG_S)
+    assert sorted(done) == list(range(20))

@@ -87,11 +87,20 @@ class _Queue:
 
 
 class Lanes:
-    """Threads for work that waits; leaving the context waits for what runs and drops the rest."""
+    """Threads for work that waits; leaving the context waits for what runs and drops the rest.
+
+    While `may_begin` says no, nothing more is begun; `begin_waiting` is called when it may say otherwise.
+    """
 
     def __init__(
-        self, *, quick: int = QUICK, most: int = MOST, patience_s: float = PATIENCE_S
+        self,
+        *,
+        quick: int = QUICK,
+        most: int = MOST,
+        patience_s: float = PATIENCE_S,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_begin = may_begin
         self._quick = quick
         self._most = most
         self._most_slow = max(most - quick, 1)
@@ -149,6 +158,11 @@ class Lanes:
                 self._wake_starter()
         return job.future
 
+    def begin_waiting(self) -> None:
+        """Begin what waits, as far as it may begin now."""
+        with self._changed:
+            self._begin_jobs()
+
     # What may begin; all under the lock
 
     def _begin_jobs(self) -> None:
@@ -163,6 +177,8 @@ class Lanes:
         """Return the job that may begin now, counted among the running ones; None if there is none."""
         running = len(self._running)
         if running >= self._most or not (self._waiting or self._waiting_slow):
+            return None
+        if not self._may_begin():
             return None
         slow = running - len(self._quick_since())
         job = None
