@@ -301,11 +301,12 @@ class Daemon:
         if name not in subscriptions:
             return
         until = subscriptions.waits_until(name)
-        floor = self._parts.reconciler.refresh_after(name)
-        if until is None and floor is not None:
-            until = utc_now() + floor
         if until is not None:
             self._scheduler.postpone(name, until)
+            return
+        floor = self._parts.reconciler.refresh_after(name)
+        if floor is not None:
+            self._scheduler.leave_out(name, utc_now() + floor)
 
     def _pause_s(self) -> float:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""

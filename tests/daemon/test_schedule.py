@@ -283,6 +283,54 @@ class TestScheduler:
             assert again is not None
             assert again <= datetime.now(UTC) + 2 * HOUR
 
+    def test_many_that_wait_for_one_moment_do_not_come_in_it(self) -> None:
+        """After a failure they come within the jitter, after a floor at their places; the same after a restart."""
+        entry = Entry(FIVE_MINUTES, jitter=0.1)
+        names = [f"source {number}" for number in range(200)]
+        until = datetime.now(UTC) + HOUR
+        failed: list[list[datetime]] = []
+        floored: list[list[datetime]] = []
+        for _ in range(2):
+            with scheduling(**dict.fromkeys(names, entry)) as (_, scheduler):
+                for found, wait in (
+                    (failed, scheduler.postpone),
+                    (floored, scheduler.leave_out),
+                ):
+                    dues = []
+                    for name in names:
+                        wait(name, until)
+                        due = scheduler.next_run(name)
+                        assert due is not None
+                        dues.append(due)
+                    found.append(dues)
+        assert failed[0] == failed[1]
+        assert floored[0] == floored[1]
+        for dues, spread in ((failed[0], 0.1), (floored[0], 1.1)):
+            assert min(dues) >= until
+            assert max(dues) <= until + FIVE_MINUTES * spread
+            slices = [int((due - until) / (FIVE_MINUTES * spread) * 30) for due in dues]
+            assert max(slices.count(number) for number in set(slices)) <= 20
+
+    def test_what_is_left_out_is_left_out(self) -> None:
+        """The next run is the first place that is not left out; an earlier moment takes that back."""
+        entry = Entry(HOUR)
+        with scheduling(feed=entry, cron=Entry(HOUR, cron="0 12 * * *")) as (
+            _,
+            scheduler,
+        ):
+            due = scheduler.next_run("feed")
+            assert due is not None
+            scheduler.leave_out("feed", due)
+            assert scheduler.next_run("feed") == due
+            scheduler.leave_out("feed", due + timedelta(minutes=1))
+            assert scheduler.next_run("feed") == due + HOUR
+            scheduler.leave_out("feed", due)
+            assert scheduler.next_run("feed") == due
+            scheduler.leave_out("cron", NOON + timedelta(days=36500))
+            assert scheduler.next_run("cron") == NOON + timedelta(days=36500)
+            scheduler.leave_out("unknown", NOON + timedelta(days=36500))
+            assert scheduler.next_run("unknown") is None
+
     def test_unknown_names_cannot_be_postponed_for_later(self) -> None:
         """A postponement of a name that went away does not meet a new source of the same name."""
         with scheduling() as (_, scheduler):
@@ -298,10 +346,9 @@ class TestScheduler:
             years = timedelta(days=1500)
             wrong = datetime.now(UTC) + years
             scheduler.postpone("waiting", wrong + timedelta(hours=3))
-            scheduler._jobs.modify_job(
-                "regular", next_run_time=wrong + timedelta(minutes=30)
-            )
-            scheduler._clock_was_set(-years)
+            with scheduler._guard:
+                scheduler._place("regular", wrong + timedelta(minutes=30))
+                scheduler._clock_was_set(-years)
             regular, waiting = (
                 scheduler.next_run("regular"),
                 scheduler.next_run("waiting"),
