@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from tests.benchmarks import process_tree
 from tests.benchmarks.fleet_parts import (
@@ -34,8 +35,18 @@ from tests.benchmarks.fleet_parts import (
 from tests.benchmarks.generator import PEOPLE, Archive, Edit
 from tests.benchmarks.office import set_rules
 
-EVENTS = 500
-"""Of each calendar."""
+
+class Effort(NamedTuple):
+    """How much is measured: `events` in each calendar, seconds, looks with SIGUSR1, edits at most."""
+
+    events: int = 500
+    alone_s: float = 90.0
+    idle_s: float = 20.0
+    looks: int = 1000
+    edits: int = 12
+
+
+USUAL = Effort()
 
 FEEDS, FILES, DIRECTORY = "feeds", "files", "directory"
 """Kinds of sources: a feed each, a file each, or all of them in one directory."""
@@ -52,12 +63,8 @@ QUIET_INTERVAL_S = 300
 _UNKNOWN = process_tree.Memory(0, 0)
 _EDITED = "edited"
 _LONG = "240h"  # an interval in which no look comes by itself
-_LOOKS = 1000
-_ALONE_S = 90.0
 _ROUNDS = (2, 20)  # of looks at all at once: the fewest and the most
-_IDLE_S = 20.0
 _ANSWERED_AFTER_S = 1.0
-_EDITS = 12
 _LULL_S = 2.0  # without a create: the first booking is over
 _RESTING = Rest(window_s=2.0, share=0.15)
 _BETWEEN_ROUNDS = Rest(window_s=0.5, share=0.1)
@@ -130,9 +137,10 @@ def measure(
     kind: str,
     now: datetime,
     say: Callable[[str], None],
+    effort: Effort = USUAL,
 ) -> Iterator[Figures]:
     """Yield the figures for each number of calendars, as soon as they are there."""
-    fleet = Fleet(folder, max(sizes), kind, now)
+    fleet = Fleet(folder, max(sizes), kind, now, effort)
     say(f"writing {max(sizes)} calendars")
     fleet.write()
     try:
@@ -149,15 +157,18 @@ def measure(
 class Fleet:
     """The calendars, and a folder with configuration and state for each daemon."""
 
-    def __init__(self, folder: Path, most: int, kind: str, now: datetime) -> None:
+    def __init__(
+        self, folder: Path, most: int, kind: str, now: datetime, effort: Effort
+    ) -> None:
+        self.effort = effort
         self.folder = folder.absolute()
         self.kind = kind
         self.calendars = self.folder / "calendars"
         self.archives = [
-            Archive(EVENTS, now, seed=number, name=f"f{number}")
+            Archive(effort.events, now, seed=number, name=f"f{number}")
             for number in range(most)
         ]
-        self.edited = Archive(EVENTS, now, seed=most, name=_EDITED)
+        self.edited = Archive(effort.events, now, seed=most, name=_EDITED)
 
     def write(self) -> None:
         """Write every calendar."""
@@ -310,13 +321,13 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
                 f"CPU {figures.booking_cpu_s:.1f} s, {figures.meeting_s * 1000:.1f} ms each; "
                 f"memory {figures.rest.rss / 1e6:.0f} MB, at most {figures.peak.rss / 1e6:.0f} MB"
             )
-            _looks_alone(service, server, figures)
+            _looks_alone(fleet.effort, service, server, figures)
             _without_looks(service, server, office, size)
-            _idle(service, figures)
-            _looks_together(service, server, figures)
+            _idle(fleet.effort, service, figures)
+            _looks_together(fleet.effort, service, server, figures)
             figures.looked = process_tree.memory(service.pid)
             if server is not None:
-                figures.bare_s = _bare(office.urls)
+                figures.bare_s = _bare(office.urls, 2 * fleet.effort.looks)
             bare = (
                 f", bare httpx {figures.bare_s * 1000:.2f} ms" if figures.bare_s else ""
             )
@@ -347,20 +358,20 @@ def _until_booked(service: Daemon, server: FeedServer | None, size: int) -> Sett
             raise RuntimeError(f"after {patience_s:.0f} s not every meeting is booked")
 
 
-def _idle(service: Daemon, figures: Figures) -> None:
+def _idle(effort: Effort, service: Daemon, figures: Figures) -> None:
     """Measure what a daemon uses to which nothing comes."""
     before_s = service.cpu_s
-    time.sleep(_IDLE_S)
-    figures.idle_share = (service.cpu_s - before_s) / _IDLE_S
+    time.sleep(effort.idle_s)
+    figures.idle_share = (service.cpu_s - before_s) / effort.idle_s
 
 
 def _looks_together(
-    service: Daemon, server: FeedServer | None, figures: Figures
+    effort: Effort, service: Daemon, server: FeedServer | None, figures: Figures
 ) -> None:
     """Measure looks at all sources at once, as SIGUSR1 asks for them, round after round."""
     size = figures.feeds
     fewest, most = _ROUNDS
-    rounds = min(max(_LOOKS // size, fewest), most)
+    rounds = min(max(effort.looks // size, fewest), most)
     log_bytes, before_s = service.log_bytes, service.cpu_s
     for _ in range(rounds):
         answered = server.not_modified if server is not None else 0
@@ -380,11 +391,13 @@ def _until_answered(service: Daemon, server: FeedServer, count: int) -> None:
     )
 
 
-def _looks_alone(service: Daemon, server: FeedServer | None, figures: Figures) -> None:
+def _looks_alone(
+    effort: Effort, service: Daemon, server: FeedServer | None, figures: Figures
+) -> None:
     """Measure looks that come one after the other, each at its own time."""
     log_bytes, before_s, began = service.log_bytes, service.cpu_s, time.monotonic()
     before = server.not_modified if server is not None else 0
-    time.sleep(_ALONE_S)
+    time.sleep(effort.alone_s)
     if server is not None:
         figures.alone_looks = server.not_modified - before
     else:
@@ -414,9 +427,9 @@ def _without_looks(
     service.settled(patience_s, _RESTING)
 
 
-def _bare(urls: Sequence[str]) -> float:
+def _bare(urls: Sequence[str], count: int) -> float:
     """Return the CPU of a conditional request of a bare client, for the same feeds."""
-    command = [sys.executable, "-m", "tests.benchmarks.bare_client", str(2 * _LOOKS)]
+    command = [sys.executable, "-m", "tests.benchmarks.bare_client", str(count)]
     asked = subprocess.run(
         [*command, *urls], capture_output=True, text=True, check=True
     )
@@ -432,7 +445,7 @@ def _edit_beside(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -> 
         log = office.folder / "syncd.log"
         with daemon(office.configuration, log) as service:
             _until_booked(service, server, 1)
-            booked = len(running.calls)
+            booked = len(running.moments("POST"))
             office.configure(_spread(size), edited=True)
             service.signal(signal.SIGHUP)
             service.until(
@@ -455,7 +468,7 @@ def _edits(
     """Edit one event after the other; return the seconds of those beside which others were booked."""
     found: list[tuple[float, float]] = []
     coming = fleet.edited.coming()[1:]  # today's first may have begun
-    for count in range(1, min(_EDITS, len(coming)) + 1):
+    for count in range(1, min(fleet.effort.edits, len(coming)) + 1):
         new = fleet.folder / "edited.new"
         fleet.edited.write(new, Edit(changed=frozenset(coming[-count:])))
         began = time.monotonic()

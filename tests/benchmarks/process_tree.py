@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -19,8 +19,7 @@ _SAMPLES_A_PSS = 10
 _TIMES = slice(11, 15)
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """Bytes of a tree: `rss` counts a page in each process that has it, `pss` in equal shares."""
 
     rss: int
