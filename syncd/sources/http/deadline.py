@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from syncd.sources.http.fault import FeedFault
 
-_SLICE_S = 0.25  # how late a wish to stop may be noticed
+_SLICE_S = 0.5  # how late a wish to stop may be noticed
 
 
 class Deadline:
