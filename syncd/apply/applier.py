@@ -8,7 +8,7 @@ A failure of one change is an outcome, not the end of the cycle; only an API tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,9 +16,10 @@ from typing import assert_never
 
 import structlog
 
+from syncd.apply.backlog import Backlog, begins_swap
 from syncd.apply.cancel import Canceller
 from syncd.apply.create import Creator
-from syncd.apply.dispatch import Dispatcher, Write, split_by_priority
+from syncd.apply.dispatch import Dispatcher
 from syncd.apply.modify import Modifier
 from syncd.apply.ports import Api, BookingLedger, Progress
 from syncd.apply.read_back import look_up
@@ -28,7 +29,7 @@ from syncd.apply.swap import RoomSwap
 from syncd.apply.tasks import Task, call, run_task
 from syncd.apply.update import Updater
 from syncd.core.booking import Booking, BookingState
-from syncd.core.changes import Cancel, Create, Plan, Update
+from syncd.core.changes import Cancel, Create, Plan, Update, Write
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
@@ -42,7 +43,7 @@ class Applier:
     """The writing of one cycle: its changes in order, and reading back what was written.
 
     `records` and `canceller` serve those too who settle what is in doubt or compare with the API.
-    `left` holds what is not begun, after a stop or when it gave way.
+    What is not begun stays in the backlog; `unbegun` counts what was to go first and a stop left out.
     """
 
     def __init__(
@@ -98,35 +99,21 @@ class Applier:
         self._may_give_way = False
         self._has_given_way = False
         self._done = 0
-        self.left: Sequence[Write] = ()
+        self.unbegun = 0
 
-    def apply(self, plan: Plan, left_before: Collection[str] = ()) -> None:
-        """Carry out all writes of a plan, or as many as are made before a stop or before it gives way.
+    def apply(self, plan: Plan, backlog: Backlog) -> None:
+        """Carry out what waits and the writes of a plan, or as many as are made before a stop or a giving way.
 
-        What is new goes before what was left before, by UID, if it is little.
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
-        first, others = split_by_priority(plan, left_before)
-        writes = (*first, *others)
-        self._progress.begin(len(writes))
+        first = backlog.take(plan)
+        to_write = len(first) + len(backlog)
+        self._progress.begin(to_write)
         days = self._settings.horizon / timedelta(days=1)
-        self._density = (plan.unchanged + len(writes)) / days
+        self._density = (plan.unchanged + to_write) / days
         with self._dispatcher as dispatcher:
             try:
-                for number, change in enumerate(writes):
-                    # Not before one of the others is begun, so that each cycle comes further.
-                    self._may_give_way = number > len(first)
-                    alone = self._is_part_of_swap(change)
-                    dispatcher.wait_for_turn(change, alone=alone)
-                    if self._ends():
-                        self.left = writes[number:]
-                        break
-                    if alone:
-                        run_task(self._write(change))
-                    else:
-                        dispatcher.start(self._write(change), change)
-                    if self.records.unread >= _READ_BACK:
-                        dispatcher.start(self._read_back())
+                self._begin_all(first, backlog)
                 dispatcher.finish()
             except (ApiUnusable, ReservationError):
                 # The latter of a question, not of a change.
@@ -135,6 +122,34 @@ class Applier:
                     run_task(self._read_back())
                 raise
         run_task(self._read_back())
+
+    def _begin_all(self, first: Sequence[Write], backlog: Backlog) -> None:
+        """Begin one change after another: those that go first, then what waits, until that ends."""
+        for number, change in enumerate(first):
+            if not self._begin(change):
+                self.unbegun = len(first) - number
+                return
+        self._may_give_way = any(map(begins_swap, first))
+        while (waiting := backlog.next()) is not None:
+            if not self._begin(waiting):
+                return
+            backlog.begin(waiting)
+            # Not before one of these is begun, so that each cycle comes further.
+            self._may_give_way = True
+
+    def _begin(self, change: Write) -> bool:
+        """Begin a change when it is its turn; return False, with nothing begun, if none is to begin any more."""
+        alone = self._is_part_of_swap(change)
+        self._dispatcher.wait_for_turn(change, alone=alone)
+        if self._ends():
+            return False
+        if alone:
+            run_task(self._write(change))
+        else:
+            self._dispatcher.start(self._write(change), change)
+        if self.records.unread >= _READ_BACK:
+            self._dispatcher.start(self._read_back())
+        return True
 
     def _ends(self) -> bool:
         """Tell whether no other change is to begin, because of a stop or to give way where it may."""

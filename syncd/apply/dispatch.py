@@ -1,7 +1,6 @@
 """Which changes of a plan are under way together.
 
-They begin in the order of the plan, as many as the pace of the API needs; only what is new and little goes
-before what a cycle left that gave way, as far as they do not conflict.
+They begin in the order in which they come, as many as the pace of the API needs.
 A change that conflicts with one under way (the same meeting, or the same room at one time) waits until that
 is done, and so does all after it.
 So whatever frees a place is done before what takes it, and of two that want one place the first gets it.
@@ -11,21 +10,16 @@ An API that loses an answer is asked one thing at a time until it answers again.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Self, TypeAlias
+from typing import Self
 
 from syncd.apply.tasks import Task, TaskGroup
-from syncd.core.changes import Cancel, Create, Plan, Update
-from syncd.core.occurrence import OccurrenceKey
+from syncd.core.changes import Cancel, Write
 from syncd.core.reservation import ReservationSpec
 from syncd.errors import ApiUnusable, ReservationError
 
-Write: TypeAlias = Create | Update | Cancel
-
 _MAX_LOST = 3  # answers in a row before the API counts as unusable
-_FEW = 20  # changes; more have to wait like others
 _LONGEST_PAUSE_S = 0.5  # between two looks whether to end
 
 
@@ -116,86 +110,24 @@ class Dispatcher:
         for other in self._tasks.subjects:
             if other is None:
                 continue  # it conflicts with nothing
-            if _conflict(change, other):
+            if conflict(change, other):
                 return math.inf
         return self._pause_s(len(self._tasks))
 
 
-def split_by_priority(
-    plan: Plan, left: Collection[str]
-) -> tuple[Sequence[Write], Sequence[Write]]:
-    """Return the changes of a plan that go first and in one go, and the others.
-
-    First goes what a person released, because the approval for it is spent; or what is new and little, when
-    changes of the UIDs `left` were left over by the cycle before.
-    Of two changes that conflict the order stays; meetings that swap their rooms stay together.
-    """
-    writes = plan.writes
-    if plan.released:
-        # Creates come last.
-        creates = [change for change in writes if isinstance(change, Create)]
-        released = writes[: len(writes) - len(creates)]
-        return released, creates
-    if not left:
-        return (), writes
-    new: list[Write] = []
-    others = _Claims()
-    for change in writes:
-        was_left = change.key.uid in left
-        has_to_wait = was_left or _begins_swap(change)
-        if has_to_wait or others.conflict_with(change):
-            others.add(change)
-            continue
-        new.append(change)
-        if len(new) > _FEW:
-            return (), writes
-    return new, others.changes
-
-
-class _Claims:
-    """Changes with the meetings they concern and the places they leave or take, by room."""
-
-    def __init__(self) -> None:
-        self.changes: list[Write] = []
-        self._keys: set[OccurrenceKey] = set()
-        self._places: defaultdict[str | None, list[ReservationSpec]] = defaultdict(list)
-
-    def add(self, change: Write) -> None:
-        self.changes.append(change)
-        self._keys.add(change.key)
-        for place in _places_of(change):
-            self._places[place.room_id].append(place)
-
-    def conflict_with(self, change: Write) -> bool:
-        """Tell whether a change concerns a meeting, or a room and time, of one of these."""
-        if change.key in self._keys:
-            return True
-        for place in _places_of(change):
-            theirs = self._places[place.room_id]
-            if _is_contested(place, theirs):
-                return True
-        return False
-
-
-def _begins_swap(change: Write) -> bool:
-    if not isinstance(change, Update):
-        return False
-    return bool(change.vacating)
-
-
-def _conflict(one: Write, other: Write) -> bool:
+def conflict(one: Write, other: Write) -> bool:
     """Tell whether two changes concern one meeting, or a room at one time: then their order matters."""
     if one.key == other.key:
         return True
-    theirs = _places_of(other)
-    return any(_is_contested(place, theirs) for place in _places_of(one))
+    theirs = places_of(other)
+    return any(_is_contested(place, theirs) for place in places_of(one))
 
 
 def _is_contested(place: ReservationSpec, others: Collection[ReservationSpec]) -> bool:
     return any(place.in_the_way_of(other) for other in others)
 
 
-def _places_of(change: Write) -> list[ReservationSpec]:
+def places_of(change: Write) -> list[ReservationSpec]:
     """Return the places that a change leaves, and the one that it takes."""
     places: list[ReservationSpec | None] = []
     if not isinstance(change, Cancel):

@@ -55,6 +55,8 @@ class BookingRecords:
         self._doubtful: set[int] = set()  # rows
         self._unread: list[Booking] = []
         self.counts: Counter[str] = Counter()
+        # Changes that were made as they were meant, by UID.
+        self.written: Counter[str] = Counter()
 
     def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
         """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
@@ -79,6 +81,8 @@ class BookingRecords:
         """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
         stored = self.record(booking, what)
         self.counts[what] += 1
+        if what != "adopted":
+            self.written[stored.key.uid] += 1
         self._unread.append(stored)
         log.info(what, **log_fields(stored))
 

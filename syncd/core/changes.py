@@ -223,7 +223,10 @@ class Keep:
     unchanged: bool = False
 
 
-Change: TypeAlias = Create | Update | Cancel | Hold | Wait | Skip
+Write: TypeAlias = Create | Update | Cancel
+"""A change that sends a mutating request."""
+
+Change: TypeAlias = Write | Hold | Wait | Skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,8 @@ class Plan:
     `rekeyed` counts the bookings that follow their meeting to another key, `renamed` says which sources
     gave their meetings other UIDs.
     `released` is the checksum of the approved held set that this plan carries out.
-    `at_rest` are the UIDs that need no look for a while.
+    `at_rest` are the UIDs that need no look for a while, `at_rest_once_written` those that will need none when
+    each of their writes is made.
     """
 
     mode: Mode
@@ -263,6 +267,9 @@ class Plan:
     renamed: tuple[Renamed, ...] = ()
     released: str | None = None
     at_rest: Mapping[str, Rest] = field(default_factory=dict, compare=False, repr=False)
+    at_rest_once_written: Mapping[str, Rest] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def numbered(self, following: Mapping[OccurrenceKey, int]) -> Plan:
         """Return the plan with the generation of each create; two rooms of one occurrence get two.
@@ -297,10 +304,21 @@ class Plan:
                 noted.append(_waiting(change.meeting, reason, detail, change.booking))
         rows = {record.row for record in noted if record.row}
         amended = [record for record in self.amended if record.row not in rows]
-        return replace(self, changes=tuple(changes), amended=(*amended, *noted))
+        put_off = {key.uid for key in keys}
+        once_written = {
+            uid: rest
+            for uid, rest in self.at_rest_once_written.items()
+            if uid not in put_off
+        }
+        return replace(
+            self,
+            changes=tuple(changes),
+            amended=(*amended, *noted),
+            at_rest_once_written=once_written,
+        )
 
     @property
-    def writes(self) -> tuple[Create | Update | Cancel, ...]:
+    def writes(self) -> tuple[Write, ...]:
         """Return the changes that send a mutating request."""
         return tuple(c for c in self.changes if isinstance(c, Create | Update | Cancel))
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from syncd.core.booking import Booking
-from syncd.core.changes import Change, Skip, Wait
+from syncd.core.changes import Change, Create, Skip, Update, Wait
 from syncd.core.draft import Draft
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.merge import Witnessed
@@ -29,12 +29,13 @@ def at_rest(
     seen: Seen,
     policy: Policy,
     now: datetime,
-) -> dict[str, Rest]:
-    """Return the UIDs that need no look for a while, each with how it rests.
+) -> tuple[dict[str, Rest], dict[str, Rest]]:
+    """Return the UIDs that need no look for a while, and those that need none once they are written.
 
+    Each comes with how it rests.
     `bookings` are the current ones after the plan, and `seen` has all occurrences with what was made of them.
     A UID rests if nothing is done or noted about it, and each of its bookings has its occurrence in all the
-    sources that ever showed it.
+    sources that ever showed it. It will rest if nothing is to be done but to book and to change meetings.
     """
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
@@ -46,21 +47,31 @@ def at_rest(
         moments = found[key.uid].moments
         moments += _turns(witnessed.occurrence, result, policy)
         moments += witnessed.ends
+    written: set[str] = set()
+    for change in draft.changes:
+        if isinstance(change, Create | Update):
+            written.add(change.key.uid)
+            found[change.key.uid].is_booked = True
     restless = _restless(draft, bookings, seen)
     resting: dict[str, Rest] = {}
+    once_written: dict[str, Rest] = {}
     for uid, gathered in found.items():
-        if uid not in restless:
+        if uid in restless:
+            continue
+        if uid in written:
+            once_written[uid] = gathered.rest(now)
+        else:
             resting[uid] = gathered.rest(now)
-    return resting
+    return resting, once_written
 
 
 def _restless(draft: Draft, bookings: Iterable[Booking], seen: Seen) -> set[str]:
-    """Return the UIDs about which something is done, noted or open."""
+    """Return the UIDs about which something is done or noted beside writing, or open."""
     restless: set[str] = set()
     for booking in chain(draft.amended.values(), draft.closed, draft.noted):
         restless.add(booking.key.uid)
     for change in draft.changes:
-        if not _lasts(change, seen):
+        if not _is_written_only(change) and not _lasts(change, seen):
             restless.add(change.key.uid)
     for keep in draft.kept:
         if not keep.unchanged and keep.reason is not None:
@@ -69,6 +80,13 @@ def _restless(draft: Draft, bookings: Iterable[Booking], seen: Seen) -> set[str]
         if _needs_a_look(booking) or not _is_wanted(booking, seen):
             restless.add(booking.key.uid)
     return restless
+
+
+def _is_written_only(change: Change) -> bool:
+    """Tell whether nothing is left to do for a change once it is made; attachments may be published later."""
+    if not isinstance(change, Create | Update):
+        return False
+    return not change.meeting.publications
 
 
 def _lasts(change: Change, seen: Seen) -> bool:

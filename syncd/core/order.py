@@ -162,12 +162,11 @@ def _created_first(creates: Sequence[Create]) -> Iterator[_Pair]:
     for one, other in _overlapping(specs, specs):
         if one == other:
             continue
-        seniority = _seniority(creates[one].meeting)
-        if seniority < _seniority(creates[other].meeting):
+        if seniority(creates[one].meeting) < seniority(creates[other].meeting):
             yield one, other
 
 
-def _seniority(meeting: Meeting) -> tuple[object, ...]:
+def seniority(meeting: Meeting) -> tuple[object, ...]:
     """Return what sorts meetings that want one slot: the one that was made first comes first."""
     key = meeting.key
     return (

@@ -128,6 +128,9 @@ class _Planner:
             # Each reservation of a UID at rest is as its meeting wants it.
             unchanged += self.resting.totals.live[name]
         bookings = list(_all_of(current))
+        resting, once_written = at_rest(
+            draft, bookings, self.occurrences, self.policy, self.now
+        )
         return Plan(
             mode=self.policy.mode,
             changes=writing_order(draft.changes),
@@ -138,7 +141,8 @@ class _Planner:
             rekeyed=rekeying.count,
             renamed=rekeying.renamed,
             released=released,
-            at_rest=at_rest(draft, bookings, self.occurrences, self.policy, self.now),
+            at_rest=resting,
+            at_rest_once_written=once_written,
         )
 
     # What there is

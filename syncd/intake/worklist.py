@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from syncd.core.booking import Booking
@@ -20,6 +21,9 @@ from syncd.core.totals import Rest
 from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import CalendarSource, IntakeLedger
 from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
+
+Deferred: TypeAlias = tuple[datetime | None, int]
+"""Until when a UID is deferred (None: until it changes), and how many of its occurrences are skipped."""
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
@@ -99,7 +103,7 @@ class Worklist:
         for reading in said.readings.values():
             known.update(occurrence.key.uid for occurrence in reading.occurrences)
             told_of.update(defect.uid for defect in reading.defects)
-        resting: dict[str, tuple[datetime | None, int]] = {}
+        resting: dict[str, Deferred] = {}
         over: list[str] = []
         for uid in ready - said.unheard:
             rest = decided.at_rest.get(uid)
@@ -115,6 +119,18 @@ class Worklist:
                 resting[uid] = (until, rest.skipped)
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
+
+    def deferred(
+        self, rests: Mapping[str, Rest], said: Readings, now: datetime
+    ) -> dict[str, Deferred]:
+        """Return until when UIDs rest; those are left out that also stand in a source that is not heard."""
+        lines: dict[str, Deferred] = {}
+        for uid, rest in rests.items():
+            if uid in said.unheard:
+                continue
+            until = self._until(rest, said.next_start.get(uid), now)
+            lines[uid] = (until, rest.skipped)
+        return lines
 
     def _until(
         self, rest: Rest, following: datetime | None, now: datetime

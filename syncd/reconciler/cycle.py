@@ -18,7 +18,7 @@ import structlog
 from syncd.apply.applier import Applier
 from syncd.apply.decisions import Decisions
 from syncd.apply.ports import Api, Progress
-from syncd.apply.questions import Questions
+from syncd.apply.questions import Questions, count_leftovers
 from syncd.apply.settle import Settler
 from syncd.core.changes import Mode
 from syncd.core.settings import Settings
@@ -40,6 +40,7 @@ from syncd.reconciler.preview import Previewer
 from syncd.reconciler.report import CycleReport
 from syncd.reconciler.reporter import Outcome, Reporter
 from syncd.reconciler.source_records import SourceRecords
+from syncd.reconciler.unwritten import Unwritten
 from syncd.reconciler.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,6 @@ class Reconciler:
         self._stopping = stopping
         self._gives_way = gives_way
         self._progress = progress
-        self._left: Collection[str] = ()  # UIDs of changes that the last cycle left
         self._poison = Poison(ledger, clock())
         intake_over = partial(
             Intake,
@@ -136,6 +136,7 @@ class Reconciler:
             planning=self._planning,
             clock=clock,
         )
+        self._unwritten = Unwritten(ledger, self._worklist, clock)
         self._plan_records = PlanRecords(ledger, len(self._intake.sources), clock)
         self._upkeep = Upkeep(ledger, settings)
         self.previewer = Previewer(
@@ -169,6 +170,10 @@ class Reconciler:
             self._gatherer.forget_rules()
             self._ledger.worklist.add_all()
         self._worklist.check(self._gatherer.known_advance(), now)
+        compares = self._comparison.is_due(now) or force
+        strays, _duplicates = count_leftovers(self._ledger.facts)
+        # What is compared or looked for has to be known whole.
+        self._unwritten.begin_cycle(anew=compares or strays > 0)
         names = self._with_overdue_files(only)
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
@@ -179,24 +184,25 @@ class Reconciler:
         error: str | None = None
         clock_wrong = False
         try:
-            decided = self._settle_and_write(batch, applier, force=force)
+            decided = self._settle_and_write(batch, applier, compare=compares)
             self._upkeep.remove_attachments(decided.plan)
             if self._clock_check.is_judged:
                 self._upkeep.prune_once_a_day(now)
         except ClockWrong as wrong:
+            self._unwritten.give_up()
             error = str(wrong)
             clock_wrong = True
         except (ApiUnusable, ReservationError) as unusable:
             # The latter of a question, not of a change.
+            self._unwritten.give_up()
             error = str(unusable)
         self._api.remember()
-        self._left = {change.key.uid for change in applier.left}
-        if not self._left:
-            self._intake.let_go()
+        self._intake.let_go()
         outcome = Outcome(
             batch=batch,
             decided=decided,
             applier=applier,
+            left=len(self._unwritten.backlog) + applier.unbegun,
             sources=reports,
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
@@ -230,14 +236,13 @@ class Reconciler:
         return names
 
     def _settle_and_write(
-        self, batch: Batch, applier: Applier, *, force: bool
+        self, batch: Batch, applier: Applier, *, compare: bool
     ) -> Decided:
         """Settle what is in doubt, compare with the API when that is due, plan, and carry the plan out."""
         now = self._clock()
-        compare = self._comparison.is_due(now) or force
         self._clock_check.judge(ask=False)
         decisions = self._ledger.people.decisions()
-        if not (compare or batch.ready or decisions):
+        if not (compare or batch.ready or decisions or self._unwritten.backlog):
             idle = self._idle(batch, now)
             if idle is not None:
                 return idle
@@ -267,6 +272,7 @@ class Reconciler:
             decided = self._comparison.without_what_is_booked(
                 decided, applier, compared=compare
             )
+            decided = self._unwritten.beside(decided)
             self._carry_out(decided, approved, applier, settler)
         return decided
 
@@ -303,17 +309,19 @@ class Reconciler:
             self._clock_check.judge(ask=True)
         self._plan_records.record(plan)
         self._planning.defer(decided)
+        self._unwritten.note(decided)
         if plan.released is not None:
             applier.canceller.intend_approved(plan)
             self._ledger.people.spend_approval(plan.released)
         unused = approved - {plan.released}
         self._plan_records.expire_approvals(unused, decided.batch)
         try:
-            applier.apply(plan, self._left)
+            applier.apply(plan, self._unwritten.backlog)
         except (ApiUnusable, ReservationError):
             self._look_once_more(settler)
             raise
         self._look_once_more(settler)
+        self._unwritten.settle(decided, applier.records.written)
 
     def _look_once_more(self, settler: Settler) -> None:
         """Look at what is in doubt; most lost answers are settled at the end of the cycle that lost them."""

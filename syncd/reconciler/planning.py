@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from syncd.core.changes import Create, Plan
+from syncd.core.changes import Create, Plan, Write
 from syncd.core.occurrence import Reading
 from syncd.core.plan import plan
 from syncd.core.totals import Resting
@@ -36,12 +36,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A plan with all that it was decided from."""
+    """A plan with all that it was decided from.
+
+    `waiting` are changes of former plans that are not made yet.
+    """
 
     batch: Batch
     inputs: PlanInputs
     resting: Resting
     plan: Plan
+    waiting: tuple[Write, ...] = ()
 
 
 def plan_for(

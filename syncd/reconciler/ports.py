@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from syncd.apply.ports import BookingLedger, BookingStore, DecisionStore
 from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Totals
-from syncd.intake.ports import IntakeLedger
+from syncd.intake.ports import IntakeLedger, WorklistStore
 
 
 class RecentCancel(Protocol):
@@ -30,6 +30,14 @@ class CycleBookings(BookingStore, Protocol):
     def waiting(self) -> int: ...
     def unsettled(self, now: datetime) -> tuple[Booking, ...]: ...
     def cancels_since(self, since: datetime) -> Iterable[RecentCancel]: ...
+
+
+class CycleWorklist(WorklistStore, Protocol):
+    """Which UIDs need a look when, and those that are held back."""
+
+    def make_ready(self, uids: Collection[str]) -> None: ...
+    def hold_back(self, skipped: Mapping[str, int]) -> None: ...
+    def give_back(self) -> None: ...
 
 
 class SourceStore(Protocol):
@@ -75,6 +83,8 @@ class Ledger(BookingLedger, IntakeLedger, Protocol):
 
     @property
     def bookings(self) -> CycleBookings: ...
+    @property
+    def worklist(self) -> CycleWorklist: ...
     @property
     def sources(self) -> SourceStore: ...
     @property

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from syncd.apply.questions import Oddity
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
-from syncd.core.changes import Plan, Skip, Wait
+from syncd.core.changes import Plan, Skip, Wait, Write
 from syncd.core.occurrence import Reading
 from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Reservation
@@ -73,6 +73,7 @@ class Examination:
 class CycleReport:
     """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next.
 
+    `waiting` are the changes of former plans that were not made yet when it planned.
     `clock` says that the clock of this machine is off, `clock_wrong` that nothing was written because of it.
     """
 
@@ -84,6 +85,7 @@ class CycleReport:
     error: str | None = None
     interrupted: bool = False
     left: int = 0
+    waiting: tuple[Write, ...] = ()
     oddities: tuple[Oddity, ...] = ()
     clock: str | None = None
     clock_wrong: bool = False

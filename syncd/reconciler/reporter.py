@@ -30,11 +30,15 @@ _LAST_LOOK = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a cycle did, as its parts tell it; `decided` is None if it ended before there was a plan."""
+    """What a cycle did, as its parts tell it; `decided` is None if it ended before there was a plan.
+
+    `left` counts the changes that it left to the next one.
+    """
 
     batch: Batch
     decided: Decided | None
     applier: Applier
+    left: int
     sources: tuple[SourceReport, ...]
     calls: Counter[str]
     seconds: float
@@ -44,11 +48,9 @@ class Outcome:
     @property
     def left_nothing_open(self) -> bool:
         """Tell whether no UID was ready and nothing was written, so that no booking became open."""
-        return (
-            self.decided is not None
-            and not self.decided.batch.ready
-            and not self.decided.plan.writes
-        )
+        if self.decided is None or self.decided.batch.ready or self.left:
+            return False
+        return not self.decided.plan.writes and not self.applier.records.written
 
 
 class Reporter:
@@ -72,7 +74,7 @@ class Reporter:
 
     def report(self, outcome: Outcome, *, interrupted: bool) -> CycleReport:
         """Return the report of a cycle and log it; set when the next one is due."""
-        left = len(outcome.applier.left)
+        left = outcome.left
         open_ones: Sequence[Booking] = ()
         if not outcome.left_nothing_open:
             open_ones = self._ledger.bookings.unsettled(self._clock())
@@ -89,6 +91,7 @@ class Reporter:
             error=outcome.error,
             interrupted=interrupted,
             left=left,
+            waiting=outcome.decided.waiting if outcome.decided else (),
             oddities=all_oddities(self._ledger.facts, open_ones),
             clock=self._clock_check.sentence or None,
             clock_wrong=outcome.clock_wrong,

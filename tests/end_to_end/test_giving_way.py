@@ -176,3 +176,68 @@ def test_wakes_without_end_do_not_keep_it_from_coming_further(office: Office) ->
         cycles = until_nothing_is_left(reconciler, edit)
     assert cycles <= 8, "one of what was left in each"
     assert made(office) == {"restless": 1} | {f"m{n}": 1 for n in range(8)}
+
+
+def test_each_meeting_is_decided_once_however_often_others_wait(office: Office) -> None:
+    """What waits stays decided: the plans of all cycles together write each meeting once."""
+    series = event("daily", ahead(2), 15, "RRULE:FREQ=DAILY;COUNT=4", room=None)
+    office.write(series, *(event(f"m{n}", soon(n), room=None) for n in range(6)))
+    planned: Counter[str] = Counter()
+    with at_once(office) as reconciler:
+        for _ in range(20):
+            report = reconciler.cycle()
+            assert report.plan is not None
+            planned.update(change.key.uid for change in report.plan.writes)
+            if not report.left:
+                break
+        assert report.left == 0
+        idle = reconciler.cycle()
+        assert idle.plan is not None
+        assert idle.plan.kept == (), "what was written rests without another look"
+        assert idle.counts["unchanged"] == 10
+    assert planned == {"daily": 4} | {f"m{n}": 1 for n in range(6)}
+    assert made(office) == {"daily": 4} | {f"m{n}": 1 for n in range(6)}
+
+
+def test_an_edit_of_what_waits_is_decided_anew(office: Office) -> None:
+    """A meeting that changes before its turn comes is booked once, as it is then; one taken off is not."""
+    others = [event(f"m{n}", soon(n), room=None) for n in range(4)]
+    office.write(*others, event("moved", LAST, room=None), event("off", LAST))
+    with at_once(office) as reconciler:
+        assert reconciler.cycle().left == 5
+        moved = event("moved", LAST + timedelta(hours=1), room=None)
+        office.write(*others, moved)
+        until_nothing_is_left(reconciler)
+    assert made(office) == {"moved": 1} | {f"m{n}": 1 for n in range(4)}
+    starts = {r["topic"]: r["start_time"] for r in office.reservations()}
+    assert starts["Meeting moved"] == 1000 * int(
+        (LAST + timedelta(hours=1)).timestamp()
+    )
+
+
+def test_another_process_decides_anew_what_waited(office: Office) -> None:
+    """What a process left when it ended is booked by the next one, each meeting once."""
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(5)))
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        assert reconciler.cycle().left == 3
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        report = reconciler.cycle()
+        assert (report.counts["created"], report.left) == (3, 0)
+    assert made(office) == {f"m{n}": 1 for n in range(5)}
+
+
+def test_a_date_that_is_refused_does_not_keep_the_others_of_its_series(
+    office: Office,
+) -> None:
+    """Of a series whose dates wait one meets a conflict; it is told, and the others are booked once."""
+    taken = event("taken", ahead(2), 30, "CREATED:20260101T000000Z")
+    series = event(
+        "daily", ahead(2), 30, "RRULE:FREQ=DAILY;COUNT=4", "CREATED:20260102T000000Z"
+    )
+    office.write(taken, series)
+    with at_once(office) as reconciler:
+        until_nothing_is_left(reconciler)
+        report = reconciler.cycle()
+    assert made(office) == {"taken": 1, "daily": 3}
+    assert report.counts["refused"] == 1
