@@ -3,7 +3,7 @@
 The index of a source tells what it held when it was last looked through; the events of the UIDs that matter
 are kept, so that they can be read again without the calendar.
 The worklist has a line for each UID that matters: it is *ready*, *deferred* to a moment or until it changes,
-or *held back* while what was decided about it waits to be carried out.
+or *planned* while what was decided about it waits to be carried out.
 Whatever is written about a booking adds its UID, in the same transaction.
 """
 
@@ -43,18 +43,18 @@ _ADD_AT: TextClause = text(
     "ON CONFLICT (uid) DO UPDATE SET due_at = CASE WHEN agenda.due_at < excluded.due_at "
     "THEN agenda.due_at ELSE excluded.due_at END"
 )
-HELD_BACK = datetime(9999, 12, 31, tzinfo=UTC)
+PLANNED = datetime(9999, 12, 31, tzinfo=UTC)
 """Until then a UID is deferred whose changes wait in the process that owns the ledger."""
 
 _LINE = tables.agenda.c
 _KEPT = tables.kept.c
-_HOLD_BACK = (
+_MARK_PLANNED = (
     update(tables.agenda)
     .where(_LINE.uid == bindparam("of"))
-    .values(due_at=HELD_BACK, skipped=bindparam("count"))
+    .values(due_at=PLANNED, skipped=bindparam("count"))
 )
-_GIVE_BACK = (
-    update(tables.agenda).where(_LINE.due_at == HELD_BACK).values(due_at=tables.EPOCH)
+_MAKE_PLANNED_READY = (
+    update(tables.agenda).where(_LINE.due_at == PLANNED).values(due_at=tables.EPOCH)
 )
 _DEFER = (
     update(tables.agenda)
@@ -64,7 +64,7 @@ _DEFER = (
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(
-    _LINE.due_at > bindparam("now"), _LINE.due_at < HELD_BACK
+    _LINE.due_at > bindparam("now"), _LINE.due_at < PLANNED
 )
 
 
@@ -227,19 +227,19 @@ class Worklist:
                 add_uids(connection, uids)
                 self._gate.changes += 1
 
-    def hold_back(self, skipped: Mapping[str, int]) -> None:
-        """Let UIDs not be ready, because what was decided about them waits to be carried out.
+    def mark_planned(self, skipped: Mapping[str, int]) -> None:
+        """Let UIDs count as planned: what was decided about them waits to be carried out.
 
         Each comes with how many of its occurrences ask for no reservation.
         """
         if skipped:
             lines = [{"of": uid, "count": count} for uid, count in skipped.items()]
-            self._gate.execute(_HOLD_BACK, lines)
+            self._gate.execute(_MARK_PLANNED, lines)
             self._gate.changes += 1
 
-    def give_back(self) -> None:
-        """Make all UIDs ready that are held back, by this process or by one that ended."""
-        self._gate.execute(_GIVE_BACK)
+    def make_planned_ready(self) -> None:
+        """Make all UIDs ready that are planned, by this process or by one that ended."""
+        self._gate.execute(_MAKE_PLANNED_READY)
         self._gate.changes += 1
 
     def defer(

@@ -1,11 +1,12 @@
 """What was decided and is not written yet, and how the worklist counts its UIDs meanwhile.
 
-A UID whose changes wait is *held back*: it is not ready, so the next cycles do not plan it again. Whatever
+A UID whose changes wait is *planned*: it is not ready, so the next cycles do not plan it again. Whatever
 happens to it, a source that says something new or a record of it, makes it ready, and its changes are dropped.
-The other changes of its own plan make it ready as well; where these were made as they were meant, it is held
-back again, and when the last of them is made it rests without being planned once more.
+The other changes of its own plan make it ready as well; where these were made as they were meant, it is
+planned again, and when the last of them is made it rests without another look.
 
-Held back is said in the ledger for this process alone: the first cycle of another one makes all of it ready.
+That a UID is planned counts for the process alone that has its changes: the first cycle of another one makes
+all of them ready.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ class Unwritten:
         self._worklist = worklist
         self._clock = clock
         self.backlog = Backlog()
-        self._is_known = False  # what is held back in the ledger
+        self._is_known = False  # what the ledger says is planned
         # How UIDs rest once their changes are made, and how many of these are not made yet.
         self._rests: dict[str, Deferred] = {}
         self._to_write: Counter[str] = Counter()
 
     def begin_cycle(self, *, anew: bool) -> None:
-        """Make ready what is to be planned in a cycle; `anew`: all that is held back."""
+        """Make ready the UIDs whose turn comes to be planned once more; `anew`: all that are planned."""
         if anew or not self._is_known:
             self.backlog = Backlog()
             self._rests = {}
             self._to_write = Counter()
-            self._lines.give_back()
+            self._lines.make_planned_ready()
             self._is_known = True
             return
         due = [*self.backlog.due(), *self.backlog.over(self._clock())]
@@ -84,7 +85,7 @@ class Unwritten:
                 self._to_write[change.key.uid] += 1
 
     def settle(self, decided: Decided, written: Mapping[str, int]) -> None:
-        """Hold back the UIDs whose changes wait, and let those rest whose changes are all made.
+        """Let the UIDs whose changes wait count as planned, and those rest whose changes are all made.
 
         `written` counts the changes that were made as they were meant, by UID.
         """
@@ -95,7 +96,7 @@ class Unwritten:
         open_ones = self._ledger.bookings.unsettled(self._clock())
         disturbed = {booking.key.uid for booking in open_ones if _is_open(booking)}
         waiting = self.backlog.uids
-        held_back: dict[str, int] = {}
+        planned: dict[str, int] = {}
         resting: dict[str, Deferred] = {}
         for uid in concerned & self._rests.keys():
             self._to_write[uid] -= written.get(uid, 0)
@@ -103,14 +104,14 @@ class Unwritten:
                 self._forget(uid)
             elif uid in waiting:
                 _, skipped = self._rests[uid]
-                held_back[uid] = skipped
+                planned[uid] = skipped
             else:
                 if self._to_write[uid] == 0:
                     resting[uid] = self._rests[uid]
                 self._forget(uid)
         if resting:
             self._lines.defer(resting, over=(), at=self._clock())
-        self._lines.hold_back(held_back)
+        self._lines.mark_planned(planned)
         self.backlog.bound()
 
     def _forget(self, uid: str) -> None:
