@@ -56,7 +56,7 @@ class Backlog:
     """The changes that wait for their turn; from one cycle to the next at most about `most`, and UIDs."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._most = most
+        self.most = most
         # The changes of each plan in its order, the plan whose turn is next first (a heap).
         self._runs: list[tuple[_Turn, int, deque[_Waiting]]] = []
         self._plans = 0
@@ -124,7 +124,7 @@ class Backlog:
 
     def bound(self) -> None:
         """Keep only the nearest changes as they were decided, and of the others the UIDs."""
-        if self._count <= self._most:
+        if self._count <= self.most:
             return
         nearest: list[tuple[datetime, str]] = []
         for uid, all_of_uid in self._of_uid.items():
@@ -132,7 +132,7 @@ class Backlog:
                 begins = min(waiting.change.spec.start for waiting in all_of_uid)
                 nearest.append((begins, uid))
         for begins, uid in sorted(nearest, reverse=True):
-            if self._count <= self._most:
+            if self._count <= self.most:
                 return
             count = self.drop([uid])
             heapq.heappush(self._further, (begins, uid, count))
@@ -141,7 +141,7 @@ class Backlog:
     def due(self) -> list[str]:
         """Return the UIDs whose turn it is to be planned once more, and keep them no longer."""
         uids: list[str] = []
-        room = self._most // 2 - self._count
+        room = self.most // 2 - self._count
         while self._further and room > 0:
             _, uid, count = heapq.heappop(self._further)
             self._count_further -= count
