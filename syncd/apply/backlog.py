@@ -63,6 +63,7 @@ class Backlog:
         self._of_uid: defaultdict[str, list[_Waiting]] = defaultdict(list)
         self._places = _Places()
         self._count = 0
+        self._begun: set[str] = set()
         # When the nearest meeting of a UID is, and how many changes it has (a heap).
         self._further: list[tuple[datetime, str, int]] = []
         self._count_further = 0
@@ -108,10 +109,17 @@ class Backlog:
 
     def begin(self, change: Write) -> None:
         """Note that a change waits no longer."""
+        self._begun.add(change.key.uid)
         for waiting in self._of_uid[change.key.uid]:
             if waiting.change is change:
                 self._forget([waiting])
                 return
+
+    def take_begun(self) -> Set[str]:
+        """Return the UIDs of which changes were begun since the last time."""
+        begun = self._begun
+        self._begun = set()
+        return begun
 
     def drop(self, uids: Iterable[str]) -> int:
         """Drop the changes of UIDs that are planned anew; return how many there were."""

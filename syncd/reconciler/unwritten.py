@@ -87,10 +87,12 @@ class Unwritten:
     def settle(self, decided: Decided, written: Mapping[str, int]) -> None:
         """Let the UIDs whose changes wait count as planned, and those rest whose changes are all made.
 
-        `written` counts the changes that were made as they were meant, by UID.
+        `written` counts the changes that were made as they were meant, by UID. A UID of which something is
+        open, or of which a change was not made after all, is planned anew.
         """
         concerned = {change.key.uid for change in decided.plan.writes}
-        concerned.update(written)
+        concerned |= self.backlog.take_begun()
+        concerned &= self._rests.keys()
         if not concerned:
             return
         open_ones = self._ledger.bookings.unsettled(self._clock())
@@ -98,20 +100,22 @@ class Unwritten:
         waiting = self.backlog.uids
         planned: dict[str, int] = {}
         resting: dict[str, Deferred] = {}
-        for uid in concerned & self._rests.keys():
+        anew: list[str] = []
+        for uid in concerned:
             self._to_write[uid] -= written.get(uid, 0)
-            if uid in disturbed:
-                self._forget(uid)
-            elif uid in waiting:
-                _, skipped = self._rests[uid]
+            until, skipped = self._rests[uid]
+            if uid in waiting and uid not in disturbed:
                 planned[uid] = skipped
+                continue
+            self._forget(uid)
+            if uid in disturbed or self._to_write[uid] > 0:
+                anew.append(uid)
             else:
-                if self._to_write[uid] == 0:
-                    resting[uid] = self._rests[uid]
-                self._forget(uid)
+                resting[uid] = (until, skipped)
         if resting:
             self._lines.defer(resting, over=(), at=self._clock())
         self._lines.mark_planned(planned)
+        self._lines.make_ready(anew)
         self.backlog.bound()
 
     def _forget(self, uid: str) -> None:
