@@ -47,7 +47,7 @@ _LONGEST_PAUSE_S = 2.0
 # Of an API that cannot be used.
 _FIRST_REST = timedelta(seconds=15)
 _LONGEST_REST = timedelta(minutes=15)
-_LEAST_WRITING_S = 0.2  # before a cycle gives way
+_LEAST_WRITING_S = 0.5  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 # That another program may keep on the ledger; a backup takes minutes.
 _LONGEST_LOCK_S = 3600.0

@@ -50,6 +50,9 @@ PORTION = 1_000
 """UIDs that say something new, after which a cycle takes in no other source; each takes about 20 kB of memory
 until its changes are under way, so that a first reading of many calendars takes no more than that of one."""
 
+_FIRST_READINGS_S = 0.3
+"""After so long a cycle begins no other first reading of a source, so that an edit waits no longer."""
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -107,6 +110,7 @@ class Intake:
         self._alive = alive
         self._poison = poison
         self._absent = AbsentFiles(self._worklist, file_grace, elapsed)
+        self._elapsed = elapsed
         self._takes_portions = elsewhere is not None
         self._portion = portion
         self._turns = Turns(puts_off=elsewhere is not None, others_wait=others_wait)
@@ -150,8 +154,9 @@ class Intake:
     ) -> tuple[str, ...]:
         """Find out what the sources say anew, and put it on the worklist; return the names of those read.
 
-        In a daemon sources are `put_off` once others said so much that parsing and planning it takes enough
-        memory; they are to be read in the next cycle, before others.
+        In a daemon sources are `put_off` to the next cycle once others said so much that parsing and planning
+        it takes enough memory. Those that this process reads for the first time come last, and are put off
+        as well once that took long enough: an edit does not wait for them.
         """
         self._parser.anew = force
         if force:
@@ -159,17 +164,27 @@ class Intake:
         read: list[str] = []
         put_off: list[str] = []
         news = 0
+        first_ones_s = 0.0
         for source in self._wanted(names, force=force):
-            if self._takes_portions and news >= self._portion:
+            is_first = self._is_first(source)
+            takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
+            if self._takes_portions and (takes_long or news >= self._portion):
                 put_off.append(source.name)
                 continue
             self._alive()
+            began_s = self._elapsed()
             changed = self._scanner.scan(source, now)
             if changed is not None:
                 read.append(source.name)
                 news += changed
+            if is_first:
+                first_ones_s += self._elapsed() - began_s
         self.put_off = frozenset(put_off)
         return tuple(read)
+
+    def _is_first(self, source: CalendarSource) -> bool:
+        """Tell whether this process did not read a source before."""
+        return self._scanner.state_of(source.name) is None
 
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""
@@ -282,13 +297,20 @@ class Intake:
     def _wanted(
         self, names: Collection[str] | None, *, force: bool
     ) -> Iterator[CalendarSource]:
-        """Yield the sources of these names (None: all), once they are prepared; those put off come first."""
+        """Yield the sources of these names (None: all), once they are prepared.
+
+        Those that were read before come first, and of the others those that were put off.
+        """
         wanted = [
             source for source in self.sources if names is None or source.name in names
         ]
-        wanted.sort(key=lambda source: source.name not in self.put_off)
+        wanted.sort(key=self._place)
         self._prepare([source.name for source in wanted], force)
         yield from wanted
+
+    def _place(self, source: CalendarSource) -> tuple[bool, bool]:
+        """Return what sorts sources by whose turn it is."""
+        return self._is_first(source), source.name not in self.put_off
 
 
 def _unreadable_reading(source: str, state: SourceState, window: Window) -> Reading:
