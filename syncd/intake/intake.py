@@ -299,12 +299,18 @@ class Intake:
     ) -> Iterator[CalendarSource]:
         """Yield the sources of these names (None: all), once they are prepared.
 
-        Those that were read before come first, and of the others those that were put off.
+        One that was put off comes first; then those that were read before, because an edit does not wait for
+        first readings; then what was put off and the rest.
         """
         wanted = [
             source for source in self.sources if names is None or source.name in names
         ]
         wanted.sort(key=self._place)
+        put_off = [source for source in wanted if source.name in self.put_off]
+        if put_off:
+            # It waited once; whatever else is new, it does not wait for ever.
+            wanted.remove(put_off[0])
+            wanted.insert(0, put_off[0])
         self._prepare([source.name for source in wanted], force)
         yield from wanted
 
