@@ -1064,6 +1064,43 @@ def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> Non
         ) == [(0,)]
 
 
+def test_an_index_of_an_earlier_version_is_kept(file: Path) -> None:
+    """An upgrade moves what is known of a source to one bucket, and forgets nothing of it."""
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "syncd:migrations")
+        command.upgrade(config, "0009")
+    engine.dispose()
+    raw(file, "INSERT INTO inventories VALUES ('folder', 'whole')")
+    raw(file, "INSERT INTO inventory_parts VALUES ('folder', 1, x'02')")
+    raw(file, "INSERT INTO inventory_parts VALUES ('folder', 0, x'01')")
+    with open_as_owner(file) as ledger:
+        assert ledger.worklist.index_of("folder") == {0: b"\x01\x02"}
+        assert ledger.worklist.standing_of("folder") == "whole"
+
+
+def test_buckets_of_an_index_are_replaced_one_by_one(file: Path) -> None:
+    """A bucket that did not change is not written again, an empty one is dropped, and no other source's."""
+    with open_as_owner(file) as ledger:
+        record = ledger.worklist.record_scan
+        for source in ("a", "b"):
+            stored = {0: [b"0"], 1: [b"1"], 2: [b"2", b"!"]}
+            record(source, stored, "whole", whole=True, kept={})
+        rows = "SELECT rowid FROM inventory_buckets WHERE source = 'a' AND bucket = 2"
+        before = raw(file, rows)
+        record("a", {1: (), 3: [b"3"]}, "in part", whole=False, kept={})
+        assert raw(file, rows) == before
+        index_of = ledger.worklist.index_of
+        assert index_of("a") == {0: b"0", 2: b"2!", 3: b"3"}
+        record("a", {0: [b"new"]}, "whole", whole=True, kept={})
+        assert index_of("a") == {0: b"new"}
+        assert index_of("b") == {0: b"0", 1: b"1", 2: b"2!"}
+
+
 # SQLite: what can be wrong
 
 

@@ -41,10 +41,15 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import accumulate, chain
+
+from xxhash import xxh3_64_intdigest
 
 from syncd.ics.vevent import Context
 from syncd.intake.columns import Column, cells_of
+
+_BUCKETS = 256  # with ten thousand files some forty documents are stored together
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +87,19 @@ class DocumentIndex:
     def location(self) -> tuple[str, str]:
         """Return the name and the base URL, which tell which document it is of."""
         return self.name, self.base_url
+
+    @functools.cached_property
+    def identity(self) -> bytes:
+        """Return a digest of all that was read."""
+        whole = sha256(self.around)
+        whole.update(sha256(self.verbatim.cells).digest())
+        return whole.digest()
+
+    @functools.cached_property
+    def bucket(self) -> int:
+        """Return the number of the bucket in which it is stored, from 1; see `syncd.intake.packed_index`."""
+        location = "\0".join(self.location)
+        return 1 + xxh3_64_intdigest(location.encode()) % _BUCKETS
 
     @property
     def columns(self) -> tuple[Column, Column, Column, Column]:

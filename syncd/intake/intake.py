@@ -207,7 +207,8 @@ class Intake:
         for name, index in unread.items():
             # A file may be gone just now, and its bookings are not to go with it.
             if index.formers:
-                self._worklist.record_scan(name, index.packed(), UNKNOWN, kept={})
+                buckets = index.packed()
+                self._worklist.record_scan(name, buckets, UNKNOWN, whole=True, kept={})
         self._ledger.facts.set(JUDGED_AT, now)
 
     def readings_of(self, uids: Collection[str], now: datetime) -> Readings:

@@ -12,6 +12,7 @@ with it (`syncd.intake.scan`) and by this process alone.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syncd.ics import SeriesParser
@@ -29,15 +30,21 @@ _TIMES_PARSED = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The index of a source, and the parser for its events, with the contexts that its documents have."""
+    """The index of a source, and the parser for its events, with the contexts that its documents have.
+
+    `is_stored`: the ledger has the index bucket by bucket, so that one that changed can be replaced alone.
+    """
 
     index: SourceIndex
     parser: SeriesParser
+    is_stored: bool
 
     @classmethod
-    def of(cls, source: CalendarSource, index: SourceIndex) -> Known:
-        """Return what is known of a source from its index."""
-        return cls(index, parser_of(source, index))
+    def of(cls, source: CalendarSource, buckets: Mapping[int, bytes]) -> Known:
+        """Return what is known of a source from its index as the ledger has it."""
+        index = SourceIndex.unpacked(buckets)
+        is_stored = index.is_packed_in(buckets)
+        return cls(index, parser_of(source, index), is_stored)
 
     @property
     def size(self) -> int:
@@ -78,7 +85,7 @@ class KnownSources:
             self._at_hand.move_to_end(source.name)
             known, _ = held
             return known
-        known = Known.of(source, self._stored_index(source.name))
+        known = Known.of(source, self._worklist.index_of(source.name))
         self.keep(source.name, known)
         return known
 
@@ -106,7 +113,3 @@ class KnownSources:
         if held is not None:
             _, size = held
             self._size -= size
-
-    def _stored_index(self, name: str) -> SourceIndex:
-        """Return the index of a source as the ledger has it."""
-        return SourceIndex.unpacked(self._worklist.index_of(name))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
@@ -71,18 +71,18 @@ class _Worklist:
         self._base = base
         self._asked = frozenset(asked)
         self._forgotten = False
-        self._indexes: dict[str, bytes] = {}
+        self._indexes: dict[str, Mapping[int, bytes]] = {}
         self._standings: dict[str, str] = {}
         # By source and UID; None: nothing any more.
         self._kept: dict[str, dict[str, Kept | None]] = {}
         self._later: dict[str, datetime] = {}
 
-    def index_of(self, source: str) -> bytes:
-        """Return the packed index of a source; empty if it was never read."""
+    def index_of(self, source: str) -> Mapping[int, bytes]:
+        """Return the buckets of the index of a source; none if it was never read."""
         own = self._indexes.get(source)
         if own is not None:
             return own
-        return b"" if self._forgotten else self._base.index_of(source)
+        return {} if self._forgotten else self._base.index_of(source)
 
     def standing_of(self, source: str) -> str:
         """Return how a source stood when it was read last; empty if it never was."""
@@ -94,16 +94,24 @@ class _Worklist:
     def record_scan(
         self,
         source: str,
-        index: Iterable[bytes],
+        buckets: Mapping[int, Sequence[bytes]],
         standing: str,
         *,
+        whole: bool,
         kept: Mapping[str, bytes],
         dropped: Collection[str] = (),
         ready: Collection[str] = (),
         later: Mapping[str, datetime] | None = None,
     ) -> None:
         """Remember what was found in a source; remarks on events that are as they were stay."""
-        self._indexes[source] = b"".join(index)
+        merged: dict[int, bytes] = {}
+        if not whole:
+            merged.update(self.index_of(source))
+        for number, pieces in buckets.items():
+            merged[number] = b"".join(pieces)
+        self._indexes[source] = {
+            number: packed for number, packed in merged.items() if packed
+        }
         self._standings[source] = standing
         own = self._kept.setdefault(source, {})
         remarks = self._base.remarks(source)

@@ -73,14 +73,15 @@ class Kept(Protocol):
 class WorklistStore(Protocol):
     """What sources said, as far as it matters, and which UIDs need a look when."""
 
-    def index_of(self, source: str) -> bytes: ...
+    def index_of(self, source: str) -> Mapping[int, bytes]: ...
     def standing_of(self, source: str) -> str: ...
     def record_scan(
         self,
         source: str,
-        index: Iterable[bytes],
+        buckets: Mapping[int, Sequence[bytes]],
         standing: str,
         *,
+        whole: bool,
         kept: Mapping[str, bytes],
         dropped: Collection[str] = (),
         ready: Collection[str] = (),

@@ -58,6 +58,7 @@ class Scan:
     ) -> None:
         self.fetched = fetched
         self.known = known
+        self.is_stored = known.is_stored  # until the ledger forgets it
         self.standing = standing
         self.at = at
         self.at_s = at_s
@@ -130,10 +131,12 @@ class Scan:
         # The lines may have moved in which they stand.
         ready.update(self._worklist.remarks(self._source.name))
         self._ledger.facts.set(JUDGED_AT, self.at)
+        stored = self.known.index if self.is_stored else None
         self._worklist.record_scan(
             self._source.name,
-            diff.index.packed(),
+            diff.index.packed(stored),
             standing,
+            whole=not self.is_stored,
             kept=found.kept,
             dropped=[uid for uid, events in diff.changed.items() if not events],
             ready=ready - later.keys(),

@@ -75,8 +75,10 @@ class Scanner:
         return self._states.get(name)
 
     def forget(self) -> None:
-        """Forget how the sources stand."""
+        """Forget how the sources stand; the ledger has no index of any by now."""
         self._states = {}
+        for scan in self._aside.values():
+            scan.is_stored = False
 
     def scan(self, source: CalendarSource, now: datetime) -> int | None:
         """Find out what a source says anew, and put it on the worklist; return how many UIDs do.
@@ -183,10 +185,11 @@ class Scanner:
         if index != former or standing != scan.standing:
             window = Window.ahead(scan.at, self._horizon)
             scan.take_in(result, standing, window)
+            scan.is_stored = True
             self._remarks.forget(source.name)
         if scan.standing not in {standing, UNKNOWN}:
             self._worklist.add_all([source.name])
-        known = Known(index, result.parser)
+        known = Known(index, result.parser, scan.is_stored)
         self._known.keep(source.name, known)
         signature = ""
         if complete and not index.formers:

@@ -7,36 +7,29 @@ calendar stays in memory but what still matters; see `syncd.intake.document_inde
 from __future__ import annotations
 
 import functools
-import json
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
-from struct import Struct
 from typing import Any
 
-from xxhash import xxh3_64, xxh3_64_digest, xxh3_128_digest
+from xxhash import xxh3_128_digest
 
 from syncd.core.document import Document
 from syncd.ics.vevent import Context, RawEvent
-from syncd.intake.columns import CELL, Column, Finder
+from syncd.intake.columns import Column, Finder
 from syncd.intake.document_index import DocumentIndex
 from syncd.intake.former import Former, formers_after
+from syncd.intake.packed_index import pack, unpack
 from syncd.intake.vevents import event_of, without_dtstamp
 
-VERSION = 2
-"""Of the packed form and of what its digests mean; another one is read as an empty index."""
+ABOUT_ALL = 0
+"""The number that is no bucket of documents: it holds what is about all of them."""
 
 # Bytes in memory, about: of a row with what finds its UID, and of what stands around the rows.
 _OF_AN_EVENT = 84
 _OF_A_DOCUMENT = 3_000
 _OF_A_UID = 100
-
-# In the byte order of the machine: where it is another one, so is the version.
-_HEAD = Struct("=II8s")
-_WIDTHS = (CELL, CELL, CELL, CELL, 4)
-"""Bytes of a row in each column of a document as it is stored; see `_columns_of`."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +71,9 @@ class SourceIndex:
     @functools.cached_property
     def digest(self) -> str:
         """Return the identity of all that was read, 32 hexadecimal digits."""
-        whole = sha256()
-        for document in self.documents:
-            whole.update(document.around)
-            whole.update(sha256(document.verbatim.cells).digest())
-        return whole.hexdigest()[:32]
+        # In whatever order files are listed, they say the same.
+        identities = sorted(document.identity for document in self.documents)
+        return sha256(b"".join(identities)).hexdigest()[:32]
 
     def to_read(self, documents: Iterable[Document]) -> list[Document]:
         """Return those of the documents that have to be read to know what stands in them."""
@@ -148,51 +139,57 @@ class SourceIndex:
         """Return the contexts of all documents; documents may share one."""
         return chain.from_iterable(document.contexts for document in self.documents)
 
-    def packed(self) -> Sequence[bytes]:
-        """Return all of it for the ledger: a list of bytes to be joined, since they may be large.
+    def packed(self, former: SourceIndex | None = None) -> dict[int, Sequence[bytes]]:
+        """Return it for the ledger, by the numbers of buckets; see `syncd.intake.packed_index`.
 
-        That is a head with the version and a checksum, a JSON text, and the columns of each document.
+        What a former index has likewise is left out; a bucket of which nothing is left is empty.
         """
-        number_of: dict[str, int] = {}  # each text is stored once
-        for context in self._all_contexts():
-            number_of.setdefault(context.text.decode(), len(number_of))
-        said: dict[str, Any] = {
-            "secret": self.secret,
-            "rivals": sorted(map(bytes.hex, self.ambiguous)),
-            "texts": list(number_of),
-            "parts": [_as_json(document, number_of) for document in self.documents],
-        }
-        if self.is_folder:
-            said["formers"] = [former.as_json() for former in self.formers]
-        about = json.dumps(said).encode()
-        columns: list[bytes] = []
+        about = _about(self)
+        unlike = set(self.documents)
+        if former is not None:
+            unlike.symmetric_difference_update(former.documents)
+        buckets = self._buckets({document.bucket for document in unlike})
+        if former is None or about != _about(former):
+            buckets[ABOUT_ALL] = pack(about)
+        return buckets
+
+    def _buckets(self, numbers: Collection[int]) -> dict[int, Sequence[bytes]]:
+        """Return what these buckets hold, packed."""
+        held: dict[int, list[DocumentIndex]] = {number: [] for number in numbers}
         for document in self.documents:
-            columns += _columns_of(document)
-        checksum = xxh3_64(about)
-        for column in columns:
-            checksum.update(column)
-        head = _HEAD.pack(VERSION, len(about), checksum.digest())
-        return head, about, *columns
+            bucket = held.get(document.bucket)
+            if bucket is not None:
+                bucket.append(document)
+        packed: dict[int, Sequence[bytes]] = {}
+        for number, documents in held.items():
+            documents.sort(key=_place_in_order)
+            packed[number] = ()
+            if documents:
+                packed[number] = pack({}, documents)
+        return packed
+
+    def is_packed_in(self, buckets: Collection[int]) -> bool:
+        """Tell whether these are the numbers of its buckets; a former version had all in one."""
+        numbers = {document.bucket for document in self.documents}
+        return numbers | {ABOUT_ALL} == set(buckets)
 
     @classmethod
-    def unpacked(cls, data: bytes) -> SourceIndex:
+    def unpacked(cls, buckets: Mapping[int, bytes]) -> SourceIndex:
         """Return what was packed; an empty index if that was by another version, or is not whole."""
-        if len(data) < _HEAD.size:
+        if ABOUT_ALL not in buckets:
             return cls()
-        rest = memoryview(data)[_HEAD.size :]
-        version, place, checksum = _HEAD.unpack_from(data)
-        if version != VERSION or checksum != xxh3_64_digest(rest):
+        try:
+            about, documents = unpack(buckets[ABOUT_ALL])
+            for number, data in buckets.items():
+                if number != ABOUT_ALL:
+                    _, some = unpack(data)
+                    documents += some
+        except ValueError:
             return cls()
-        about = json.loads(bytes(rest[:place]))
-        texts = [text.encode() for text in about["texts"]]
-        documents: list[DocumentIndex] = []
-        for said in about["parts"]:
-            columns: list[bytes] = []
-            for width in _WIDTHS:
-                end = place + width * said["events"]
-                columns.append(bytes(rest[place:end]))
-                place = end
-            documents.append(_of_json(said, texts, columns))
+        # A ledger of former versions has them all with what is about all, and does not count them.
+        if len(documents) != about.get("documents", len(documents)):
+            return cls()
+        documents.sort(key=_place_in_order)
         formers = about.get("formers")
         return cls(
             secret=about["secret"],
@@ -203,64 +200,18 @@ class SourceIndex:
         )
 
 
-def _columns_of(document: DocumentIndex) -> Iterator[bytes]:
-    """Yield the columns of a document as they are stored: four of digests, then the counts of lines."""
-    for column in document.columns:
-        yield column.cells
-    yield document.lines.tobytes()
-
-
-def _as_json(document: DocumentIndex, number_of: Mapping[str, int]) -> dict[str, Any]:
-    """Return what stands around the columns of a document; `number_of` are the texts of its contexts."""
-    contexts: list[tuple[str, int]] = []
-    for context in document.contexts:
-        text = context.text.decode()
-        contexts.append((context.key, number_of[text]))
-    several: list[list[str]] = []
-    for event, uids in document.several_uids.items():
-        several.append([event.hex(), *map(bytes.hex, uids)])
-    return {
-        "name": document.name,
-        "base_url": document.base_url,
-        "signature": document.signature,
-        "plain": document.plain,
-        "around": document.around.hex(),
-        "contexts": contexts,
-        "gaps": document.gaps,
-        "runs": document.calendars,
-        "others": several,
-        "events": len(document),
+def _about(index: SourceIndex) -> dict[str, Any]:
+    """Return what is stored of an index beside the documents, as JSON values."""
+    said: dict[str, Any] = {
+        "secret": index.secret,
+        "rivals": sorted(map(bytes.hex, index.ambiguous)),
+        "documents": len(index.documents),
     }
+    if index.is_folder:
+        said["formers"] = [former.as_json() for former in index.formers]
+    return said
 
 
-def _of_json(
-    said: Mapping[str, Any], texts: Sequence[bytes], columns: Sequence[bytes]
-) -> DocumentIndex:
-    """Return the index of a document from what `_as_json` and `_columns_of` returned."""
-    name = said["name"]
-    base_url = said["base_url"]
-    contexts: list[Context] = []
-    for key, number in said["contexts"]:
-        contexts.append(Context(key, name, base_url, texts[number]))
-    *digests, lines = columns
-    verbatim, stampless, unrevised, uids = map(Column, digests)
-    several_uids: dict[bytes, tuple[bytes, ...]] = {}
-    for cells in said["others"]:
-        event, *own = map(bytes.fromhex, cells)
-        several_uids[event] = tuple(own)
-    return DocumentIndex(
-        name=name,
-        base_url=base_url,
-        signature=said["signature"],
-        plain=said["plain"],
-        around=bytes.fromhex(said["around"]),
-        contexts=tuple(contexts),
-        gaps=tuple((row, count) for row, count in said["gaps"]),
-        calendars=tuple((row, key) for row, key in said["runs"]),
-        verbatim=verbatim,
-        without_dtstamp=stampless,
-        without_revision=unrevised,
-        uids=uids,
-        lines=array("I", lines),
-        several_uids=several_uids,
-    )
+def _place_in_order(document: DocumentIndex) -> tuple[str, str, str, bytes]:
+    """Return what documents are ordered by, those of one name too, in whatever order they were listed."""
+    return *document.location, document.signature, document.verbatim.cells

@@ -203,9 +203,10 @@ inventories = _table(
     source=Text,
     standing=Text,
 )
-inventory_parts = _table(
-    "inventory_parts",
+inventory_buckets = _table(
+    "inventory_buckets",
     source=Text,
+    bucket=Integer,
     number=Integer,
     packed=LargeBinary,
 )

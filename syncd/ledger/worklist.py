@@ -56,6 +56,7 @@ _MARK_PLANNED = (
 _MAKE_PLANNED_READY = (
     update(tables.agenda).where(_LINE.due_at == PLANNED).values(due_at=tables.EPOCH)
 )
+_BLOCK = tables.inventory_buckets.c
 _DEFER = (
     update(tables.agenda)
     .where(_LINE.uid == bindparam("of"))
@@ -86,12 +87,14 @@ class Worklist:
 
     # What sources said
 
-    def index_of(self, source: str) -> bytes:
-        """Return the packed index of a source; empty if it was never looked through."""
-        blocks = tables.inventory_parts.c
-        packed_of = select(blocks.packed).where(blocks.source == source)
-        in_order = packed_of.order_by(blocks.number)
-        return b"".join(self._database.scalars(in_order))
+    def index_of(self, source: str) -> dict[int, bytes]:
+        """Return the buckets of the index of a source; none if it was never looked through."""
+        blocks_of = select(_BLOCK.bucket, _BLOCK.packed).where(_BLOCK.source == source)
+        in_order = blocks_of.order_by(_BLOCK.bucket, _BLOCK.number)
+        blocks: dict[int, list[bytes]] = {}
+        for row in self._database.rows(in_order):
+            blocks.setdefault(row.bucket, []).append(row.packed)
+        return {number: b"".join(own) for number, own in blocks.items()}
 
     def standing_of(self, source: str) -> str:
         """Return how a source stood when it was looked through last; empty if it never was."""
@@ -102,9 +105,10 @@ class Worklist:
     def record_scan(
         self,
         source: str,
-        index: Iterable[bytes],
+        buckets: Mapping[int, Sequence[bytes]],
         standing: str,
         *,
+        whole: bool,
         kept: Mapping[str, bytes],
         dropped: Collection[str] = (),
         ready: Collection[str] = (),
@@ -112,7 +116,8 @@ class Worklist:
     ) -> None:
         """Store what looking through a source found, all or nothing.
 
-        `index` is packed, in pieces.
+        `buckets` are those of its index that changed, packed, in pieces; an empty one is dropped.
+        `whole`: so are all others.
         `kept` are packed VEVENTs by UID, `dropped` the UIDs of which nothing is left.
         `ready` need a look now, `later` ones not before a moment, unless they are ready before.
         """
@@ -120,7 +125,9 @@ class Worklist:
         values = {"standing": standing}
         with self._gate.writing() as connection:
             tables.put(connection, tables.inventories, of_the_source, values)
-            _replace_index(connection, source, index)
+            if whole:
+                tables.remove(connection, tables.inventory_buckets, of_the_source)
+            _replace_buckets(connection, source, buckets)
             _replace_kept(connection, source, kept, dropped)
             add_uids(connection, ready)
             if later:
@@ -136,7 +143,7 @@ class Worklist:
         """Drop the indexes, so that all sources are looked through as if for the first time."""
         with self._gate.writing() as connection:
             connection.execute(delete(tables.inventories))
-            connection.execute(delete(tables.inventory_parts))
+            connection.execute(delete(tables.inventory_buckets))
 
     # Kept events
 
@@ -302,23 +309,28 @@ def forget_source(connection: Connection, name: str) -> None:
     of_the_source = select(_KEPT.uid).where(_KEPT.source == name)
     uids = connection.execute(of_the_source).scalars()
     add_uids(connection, uids)
-    for table in (tables.kept, tables.inventories, tables.inventory_parts):
+    for table in (tables.kept, tables.inventories, tables.inventory_buckets):
         tables.remove(connection, table, {"source": name})
 
 
-def _replace_index(
-    connection: Connection, source: str, packed: Iterable[bytes]
+def _replace_buckets(
+    connection: Connection, source: str, buckets: Mapping[int, Sequence[bytes]]
 ) -> None:
-    """Make a packed index that of a source."""
-    blocks = tables.inventory_parts
-    tables.remove(connection, blocks, {"source": source})
-    for number, block in enumerate(tables.in_blocks(packed)):
-        row = {
-            "source": source,
-            "number": number,
-            "packed": block,
-        }
-        connection.execute(insert(blocks).values(row))
+    """Replace some buckets of the index of a source; nothing is left of an empty one."""
+    of_the_source = delete(tables.inventory_buckets).where(_BLOCK.source == source)
+    of_one = of_the_source.where(_BLOCK.bucket == bindparam("of"))
+    former = [{"of": number} for number in buckets]
+    if former:
+        connection.execute(of_one, former)
+    for bucket, pieces in buckets.items():
+        for number, block in enumerate(tables.in_blocks(pieces)):
+            row = {
+                "source": source,
+                "bucket": bucket,
+                "number": number,
+                "packed": block,
+            }
+            connection.execute(insert(tables.inventory_buckets), row)
 
 
 def _replace_kept(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from syncd.assembly import service, utc_now
 from syncd.config import load
 from tests.conftest import Office, ahead, event
 from tests.end_to_end.killed import Clock, at_work
+from tests.end_to_end.opened import opened_files
 
 _GROWING = (
     "bookings",
@@ -27,7 +27,7 @@ _GROWING = (
     "generations",
     "kept",
     "agenda",
-    "inventory_parts",
+    "inventory_buckets",
     "bodies",
 )
 
@@ -52,17 +52,6 @@ def _statements() -> Iterator[list[tuple[str, Any]]]:
         yield asked
     finally:
         sql_event.remove(Engine, "before_cursor_execute", note)
-
-
-_opened: list[str] | None = None
-
-
-def _note_opened(what: str, arguments: tuple[Any, ...]) -> None:
-    if _opened is not None and what == "open" and isinstance(arguments[0], str):
-        _opened.append(arguments[0])
-
-
-sys.addaudithook(_note_opened)
 
 
 def _age(office: Office) -> None:
@@ -95,14 +84,11 @@ def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(
     settled: Office,
 ) -> None:
     """An unchanged file costs a stat; what is read of the ledger is found by an index."""
-    global _opened  # noqa: PLW0603  # audit hooks stay for the life of a process
     clock = Clock()
     with at_work(settled.folder / "syncd.toml", clock) as reconciler:
         first = reconciler.cycle()
-        _opened = []
-        with _statements() as asked:
+        with opened_files() as opened, _statements() as asked:
             second = reconciler.cycle()
-        opened, _opened = _opened, None
     assert first.counts == second.counts
     assert second.counts["unchanged"] > 20
     assert not any(second.calls.values())
@@ -196,14 +182,12 @@ def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(
     settled: Office,
 ) -> None:
     """A later date of a series comes by its time, although its file is not opened again."""
-    global _opened  # noqa: PLW0603
     clock = Clock()
     with at_work(settled.folder / "syncd.toml", clock) as reconciler:
         reconciler.cycle()
         clock.later = timedelta(days=2)
-        _opened = []
-        report = reconciler.cycle()
-        opened, _opened = _opened, None
+        with opened_files() as opened:
+            report = reconciler.cycle()
     assert report.plan is not None
     assert report.plan.closed  # what was over by then
     assert not [name for name in opened if name.endswith(".ics")]

@@ -179,7 +179,9 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
             is_current=lambda _text: True,
             tracked=Tracked(kept=dict.fromkeys(uids, ())),
         )
-        known = SourceIndex.unpacked(b"".join(found.index.packed()))
+        buckets = found.index.packed()
+        stored = {number: b"".join(pieces) for number, pieces in buckets.items()}
+        known = SourceIndex.unpacked(stored)
         said = SeriesParser(
             known.contexts,
             source="office",

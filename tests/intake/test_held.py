@@ -20,7 +20,7 @@ from sqlalchemy import event
 from syncd.core.occurrence import Presence, Reading
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Intake
-from syncd.intake.known import AT_HAND, Known, KnownSources
+from syncd.intake.known import AT_HAND, KnownSources
 from syncd.intake.poison import Poison
 from syncd.ledger import Ledger
 from syncd.ledger.facts import SALT
@@ -113,7 +113,7 @@ class Office:
         def note(
             _c: object, _cursor: object, statement: str, values: object, *_: object
         ) -> None:
-            if statement.startswith("SELECT inventory_parts.packed"):
+            if statement.startswith("SELECT inventory_buckets.bucket"):
                 assert isinstance(values, tuple)
                 read.append(str(values[0]))
 
@@ -267,7 +267,7 @@ def test_what_was_asked_for_last_stays(office: Office) -> None:
     intake = office.intake()
     intake.update(None, NOW)
     first, second, third, *_ = intake.sources
-    size = Known.of(first, intake._known.of(first).index).size
+    size = intake._known.of(first).size
     known = KnownSources(office.ledger.worklist, most=2 * size)
     for source in (first, second, first, third):
         known.of(source)

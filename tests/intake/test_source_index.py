@@ -19,7 +19,9 @@ from syncd.errors import SourceMalformed, SourceUnavailable
 from syncd.ics.content import Incomplete, RawCalendar, split
 from syncd.ics.vevent import RawEvent
 from syncd.intake import SourceDiff, SourceIndex, diff_source
-from syncd.intake.source_index import VERSION
+from syncd.intake.former import Former
+from syncd.intake.packed_index import VERSION, pack
+from syncd.intake.source_index import ABOUT_ALL
 from syncd.intake.vevents import split_blocks, without_dtstamp
 from tests.fuzz.calendars import corpus, made
 from tests.fuzz.damage import apply, cut, edits, respelled
@@ -83,6 +85,7 @@ class Keeper:
     booked: set[str] = field(default_factory=set)
     secret: int = SECRET
     index: SourceIndex = field(default_factory=SourceIndex)
+    stored: dict[int, bytes] = field(default_factory=dict)
     kept: dict[str, tuple[RawEvent, ...]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
     asked: int = 0
@@ -109,7 +112,11 @@ class Keeper:
                 self.kept[uid] = pieces
             else:
                 del self.kept[uid]  # what was never kept cannot be gone
-        self.index = SourceIndex.unpacked(b"".join(found.index.packed()))
+        buckets = found.index.packed(self.index if self.stored else None)
+        stored = {**self.stored, **joined(buckets)}
+        self.stored = {number: data for number, data in stored.items() if data}
+        assert self.stored == joined(found.index.packed())
+        self.index = SourceIndex.unpacked(self.stored)
         assert self.index.packed() == found.index.packed()
         return found
 
@@ -149,6 +156,11 @@ class Keeper:
             yield from document.blocks()
 
         return Document(document.name, blocks, document.base_url, document.signature)
+
+
+def joined(buckets: Mapping[int, Sequence[bytes]]) -> dict[int, bytes]:
+    """The buckets of an index as one value each."""
+    return {number: b"".join(pieces) for number, pieces in buckets.items()}
 
 
 def uids(found: SourceDiff) -> dict[str, int]:
@@ -1140,7 +1152,8 @@ def test_packed_size() -> None:
         event(f"secret {number}", "SUMMARY:secret " + "x" * 2000)
         for number in range(500)
     ]
-    packed = b"".join(Keeper().look(calendar(*texts)).index.packed())
+    index = Keeper().look(calendar(*texts)).index
+    packed = b"".join(joined(index.packed()).values())
     assert len(packed) < 75 * 500
     assert b"secret " not in packed
 
@@ -1161,13 +1174,74 @@ def test_packed_size() -> None:
         ),
     ],
 )
-def test_packed_otherwise(damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("which", ["about all", "documents"])
+def test_packed_otherwise(damage: Callable[[bytes], bytes], which: str) -> None:
     """What another version packed, or what was damaged, is nothing; then all is told, also what is gone."""
     keeper = Keeper()
     keeper.look(calendar(A, B))
-    keeper.index = SourceIndex.unpacked(damage(b"".join(keeper.index.packed())))
+    number = ABOUT_ALL if which == "about all" else max(keeper.stored)
+    damaged = {**keeper.stored, number: damage(keeper.stored[number])}
+    keeper.index = SourceIndex.unpacked(damaged)
+    keeper.stored = {}
     assert (keeper.index.event_count, len(keeper.index.documents)) == (0, 0)
     assert uids(keeper.look(calendar(A, event("c")))) == {"a": 1, "b": 0, "c": 1}
+
+
+def test_one_document_of_many_is_packed_with_few() -> None:
+    """What is different in one of many documents is a bucket of few; in none, nothing; in all, everything."""
+    bodies = [calendar(event(f"event {number}")) for number in range(2000)]
+
+    def documents(round_of: Callable[[int], int]) -> list[Document]:
+        return [
+            Document(f"{number}.ics", body, signature=f"{number}-{round_of(number)}")
+            for number, body in enumerate(bodies)
+        ]
+
+    keeper = Keeper()
+    first = keeper.look(*documents(lambda _number: 0)).index
+    known = keeper.index
+    whole = sum(map(len, joined(first.packed()).values()))
+    assert keeper.look(*documents(lambda _number: 0)).index.packed(known) == {}
+    known = keeper.index
+    edited = keeper.look(*documents(lambda number: int(number == 7))).index
+    (packed,) = joined(edited.packed(known)).values()
+    assert b'"7-1"' in packed
+    assert len(packed) < whole / 50
+    known = keeper.index
+    all_edited = keeper.look(*documents(lambda _number: 2)).index
+    buckets = {document.bucket for document in all_edited.documents}
+    assert all_edited.packed(known).keys() == buckets
+
+
+def test_a_bucket_that_is_lost_makes_all_unknown() -> None:
+    """An index of which some is missing is none: a file that is not in it must not look like a new one."""
+    keeper = Keeper()
+    keeper.look(*(Document(f"{n}.ics", calendar(event(f"{n}"))) for n in range(9)))
+    for number in keeper.stored:
+        others = {**keeper.stored}
+        del others[number]
+        assert SourceIndex.unpacked(others) == SourceIndex()
+
+
+def test_what_a_former_version_packed_as_one_is_read() -> None:
+    """All documents in one piece are known, and so are the files that were gone; they are to be replaced."""
+    keeper = Keeper()
+    keeper.look(*(Document(f"{n}.ics", calendar(event(f"{n}"))) for n in range(9)))
+    documents = keeper.index.documents
+    said = {
+        "secret": SECRET,
+        "rivals": [],
+        "formers": [Former.of(documents[0]).as_json()],
+    }
+    whole = {ABOUT_ALL: b"".join(pack(said, documents[1:]))}
+    index = SourceIndex.unpacked(whole)
+    assert [document.name for document in index.documents] == [
+        document.name for document in documents[1:]
+    ]
+    assert [former.name for former in index.formers] == ["0.ics"]
+    assert len(index.unread().formers) == 9
+    assert not index.is_packed_in(whole)
+    assert keeper.index.is_packed_in(keeper.stored)
 
 
 def test_another_secret() -> None:
