@@ -119,7 +119,7 @@ class _Batch:
 class ParserPool:
     """The workers of a process; several threads may ask.
 
-    `workers` is how many there may be for one piece of work: None for one on each core.
+    `workers`, then `most`, is how many there may be for one piece of work: None for one on each core.
     Without `keep` they end with each piece of work.
     """
 
@@ -127,7 +127,7 @@ class ParserPool:
         self._keep = keep
         if workers is None:
             workers = len(os.sched_getaffinity(0))
-        self._most = workers
+        self.most = workers
         self._idle: list[Worker] = []
         self._guard = threading.Lock()
         self._closed = False
@@ -156,7 +156,7 @@ class ParserPool:
             group.append(uid)
         seconds = SOURCE_CPU_S if allowance else math.inf
         for_plain = CpuAllowance(seconds)
-        if plain and len(work) >= PARALLEL_FROM and self._most > 1:
+        if plain and len(work) >= PARALLEL_FROM and self.most > 1:
             yield from self._parse_in_shares(batch, plain, for_plain)
         else:
             yield from _parse_here(batch, plain, for_plain)
@@ -178,6 +178,26 @@ class ParserPool:
         for worker in idle:
             worker.end()
 
+    def hire(self, instructions: Instructions) -> Worker:
+        """Return a worker that has its instructions. Raises `OSError` if none can be had."""
+        while True:
+            with self._guard:
+                worker = self._idle.pop() if self._idle else None
+            is_fresh = worker is None
+            worker = worker or Worker()
+            if worker.instruct(instructions) or is_fresh:
+                return worker
+            worker.end()
+
+    def give_back(self, worker: Worker) -> None:
+        """Keep one worker for the next time, and end any other, and one that is still at work."""
+        with self._guard:
+            may_keep = self._keep and not self._closed and not self._idle
+            if may_keep and worker.is_free:
+                self._idle.append(worker)
+                return
+        worker.end()
+
     # Costly ones: one worker, one UID at a time, so that it is known which one ended it
 
     def _parse_one_by_one(
@@ -194,7 +214,7 @@ class ParserPool:
                 raw_events = batch.work[uid]
                 batch.alive()
                 batch.under_way(uid, raw_events)
-                worker = worker or self._worker(instructions)
+                worker = worker or self.hire(instructions)
                 one = worker.parse(uid, raw_events, batch.alive)
                 batch.under_way(None, ())
                 if one is None:
@@ -211,27 +231,7 @@ class ParserPool:
             return  # no process is to be had now: what is left comes in the next cycle
         finally:
             if worker is not None:
-                self._give_back(worker)
-
-    def _worker(self, instructions: Instructions) -> Worker:
-        """Return a worker that has its instructions. Raises `OSError` if none can be had."""
-        while True:
-            with self._guard:
-                worker = self._idle.pop() if self._idle else None
-            is_fresh = worker is None
-            worker = worker or Worker()
-            if worker.instruct(instructions) or is_fresh:
-                return worker
-            worker.end()
-
-    def _give_back(self, worker: Worker) -> None:
-        """Keep one worker for the next time, and end any other, and one that is still at work."""
-        with self._guard:
-            may_keep = self._keep and not self._closed and not self._idle
-            if may_keep and worker.is_free:
-                self._idle.append(worker)
-                return
-        worker.end()
+                self.give_back(worker)
 
     # Very many plain ones: shares of them, for one worker on each core
 
@@ -241,12 +241,12 @@ class ParserPool:
         shares = batch.shares(uids)
         instructions = batch.instructions(uids)
         with contextlib.ExitStack() as stack, selectors.DefaultSelector() as busy:
-            for _ in range(self._most):
+            for _ in range(self.most):
                 try:
-                    worker = self._worker(instructions)
+                    worker = self.hire(instructions)
                 except OSError:
                     break  # no process more is to be had: fewer do, or none
-                stack.callback(self._give_back, worker)
+                stack.callback(self.give_back, worker)
                 if worker.take(next(shares, None)):
                     busy.register(worker.answers, selectors.EVENT_READ, worker)
             while busy.get_map():

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import IO, Any, NamedTuple, TypeAlias
 
@@ -160,17 +160,24 @@ class Worker:
         """Return what one UID says; None if it is gone, or does not answer for very long."""
         self.take([(uid, raw_events)])
         deadline = time.monotonic() + UID_WALL_S
-        while not _is_readable(self.answers, LOOK_S):
+        while not wait_for_any([self], LOOK_S):
             alive()
             if time.monotonic() > deadline:
                 self._is_overdue = True
                 return None
-        answer = self.answer()
-        if answer is None:
+        found = self.answers_to_share()
+        if found is None:
             self._process.wait()  # by itself, so that it is known how
             return None
-        found: list[ParsedSeries] = pickle.loads(answer)  # noqa: S301  # from our own worker
         return found[0]
+
+    def answers_to_share(self) -> Sequence[ParsedSeries] | None:
+        """Return what it says of each UID of its share, None if it is gone; waits for the answer."""
+        answer = self.answer()
+        if answer is None:
+            return None
+        found: list[ParsedSeries] = pickle.loads(answer)  # noqa: S301  # from our own worker
+        return found
 
     def _send(self, message: object) -> bool:
         """Send a message; return False if it is gone, which is also seen where it does not answer."""
@@ -187,6 +194,11 @@ class Worker:
             self.is_free = True
             return answer
         return None
+
+
+def wait_for_any(workers: Iterable[Worker], seconds: float) -> bool:
+    """Tell whether one of these workers has answered, or is gone, within a time."""
+    return _is_readable([worker.answers for worker in workers], seconds)
 
 
 def _write(pipe: IO[bytes], message: object) -> None:
@@ -214,10 +226,11 @@ def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
     return b"".join(parts)
 
 
-def _is_readable(pipe: IO[bytes], seconds: float) -> bool:
-    """Tell whether there is something to read, or the other side is gone, within a time."""
+def _is_readable(pipes: Iterable[IO[bytes]], seconds: float) -> bool:
+    """Tell whether one of them has something to read, or lost its other side, within a time."""
     poll = select.poll()  # which has no bound on the number of a descriptor
-    poll.register(pipe, select.POLLIN)
+    for pipe in pipes:
+        poll.register(pipe, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
 
 
@@ -232,7 +245,7 @@ def run() -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     instructions: Instructions | None = None
     try:
-        while _is_readable(requests, _IDLE_S):
+        while _is_readable([requests], _IDLE_S):
             message = pickle.loads(_read(requests))  # noqa: S301  # from the process that started this one
             if isinstance(message, Instructions):
                 instructions = message

@@ -31,6 +31,9 @@ from syncd.intake.vevents import (
     without_revision,
 )
 
+OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
+"""Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
+
 _Span: TypeAlias = tuple[DocumentIndex, int, int]
 """Rows of a document, from the first to behind the last."""
 
@@ -62,17 +65,19 @@ def diff_source(
     is_current: Callable[[bytes], bool],
     tracked: TrackedSeries,
     problems: Sequence[str] = (),
+    on_current: OnCurrent = lambda _uid, _text, _line: None,
 ) -> SourceDiff:
     """Compare the documents of a source with their index of last time; return what is different.
 
     `secret` (64 bits) is the key of the digests.
     `is_current` tells of the text of an event whether it can have an occurrence that is not over.
     `problems` are sentences about documents that could not be had at all.
+    `on_current` is told of new events of UIDs that matter, as soon as that is seen.
     A document that changes while it is read makes all of the diff void, until the next time.
     """
     if parent.secret != secret:
         parent = SourceIndex(secret)
-    new = _NewEvents(is_current, tracked)
+    new = _NewEvents(is_current, tracked, on_current)
     indexer = DocumentIndexer(secret, new.add)
     parents = _Parents(parent)
     told = list(problems)
@@ -124,15 +129,21 @@ class _NewEvents:
     """
 
     def __init__(
-        self, is_current: Callable[[bytes], bool], tracked: TrackedSeries
+        self,
+        is_current: Callable[[bytes], bool],
+        tracked: TrackedSeries,
+        on_current: OnCurrent,
     ) -> None:
         self._is_current = is_current
         self._tracked = tracked
+        self._on_current = on_current
         self.names: dict[bytes, str] = {}
         self.current: set[bytes] = set()
         self.texts: dict[bytes, bytes] = {}
 
-    def add(self, verbatim: bytes, names: Mapping[bytes, str], text: bytes) -> None:
+    def add(
+        self, verbatim: bytes, names: Mapping[bytes, str], text: bytes, line: int
+    ) -> None:
         """Look at an event; keep its text if one of its UIDs is seen to matter by now."""
         if self._is_current(text):
             self.current.add(verbatim)
@@ -143,6 +154,8 @@ class _NewEvents:
                     self.names[uid] = name
         if not self.names.keys().isdisjoint(names):
             self.texts[verbatim] = text
+            for name in names.values():
+                self._on_current(name, text, line)
 
 
 class _Comparison:

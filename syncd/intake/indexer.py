@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain, repeat
+from typing import TypeAlias
 
 from xxhash import xxh3_128_digest
 
@@ -35,16 +36,18 @@ from syncd.intake.vevents import (
 _FEW_MOVED = 500  # events are looked into anew before an index shows which of them only stand elsewhere
 
 
+OnNew: TypeAlias = Callable[[bytes, Mapping[bytes, str], bytes, int], None]
+"""Called with the verbatim digest of a VEVENT, its UIDs by their digests, its text, and the line where it
+begins, if all before it are new as well."""
+
+
 class DocumentIndexer:
     """Indexes documents with one key.
 
-    `on_new` is told each VEVENT that says something unknown: its verbatim digest, its UIDs by their digests,
-    and its text.
+    `on_new` is told each VEVENT that says something unknown.
     """
 
-    def __init__(
-        self, secret: int, on_new: Callable[[bytes, Mapping[bytes, str], bytes], None]
-    ) -> None:
+    def __init__(self, secret: int, on_new: OnNew) -> None:
         self.secret = secret
         self._on_new = on_new
 
@@ -98,7 +101,7 @@ class DocumentIndexer:
         around = _Around()
         for block in split_blocks(document.blocks()):
             if not around.texts:
-                around.add(block.pop(0) + b"\n", before=0)
+                rows.line += around.add(block.pop(0) + b"\n", before=0)
             self._index_block(block, rows, around)
         around.end(len(rows))
         skeleton = skeleton_of(around.texts)
@@ -141,7 +144,7 @@ class DocumentIndexer:
             event, behind = split_event(stretches[first])
             if behind:
                 self._look_up(event_text(event), rows, expected + first)
-                around.add(behind, before=len(rows))
+                rows.line += around.add(behind, before=len(rows))
             else:
                 self._add(event_text(event), digests[first], rows, expected + first)
         if known:
@@ -168,6 +171,7 @@ class DocumentIndexer:
                 if event.line != line:
                     gaps.append((len(rows), event.line - line))
                 line = event.line + count_lines(event.text)
+                rows.line = event.line
                 self._look_up(event.text, rows, len(rows), uids)
         return rows.index(
             document,
@@ -211,6 +215,7 @@ class DocumentIndexer:
         unrevised = xxh3_128_digest(without_revision(stampless), secret)
         cells = (verbatim, xxh3_128_digest(stampless, secret), unrevised)
         lines = count_lines(text)
+        line = rows.line
         known = rows.uids_if_revised(unrevised, expected)
         if known:
             rows.add(cells, known, lines)
@@ -218,7 +223,7 @@ class DocumentIndexer:
         own = uids or uids_of(text)
         names = {xxh3_128_digest(uid.encode(), secret): uid for uid in own}
         rows.add(cells, tuple(names), lines)
-        self._on_new(verbatim, names, text)
+        self._on_new(verbatim, names, text, line)
 
 
 def _texts(
@@ -266,10 +271,12 @@ class _Around:
         self.texts: list[bytes] = []
         self.gaps: list[tuple[int, int]] = []
 
-    def add(self, text: bytes, before: int) -> None:
-        """Add a text that stands before a row."""
+    def add(self, text: bytes, before: int) -> int:
+        """Add a text that stands before a row; return how many lines it has."""
+        lines = count_lines(text)
         self.texts.append(text)
-        self.gaps.append((before, count_lines(text)))
+        self.gaps.append((before, lines))
+        return lines
 
     def end(self, rows: int) -> None:
         """Close the last gap if events stand behind it; `rows` is how many there are in all."""
@@ -282,11 +289,13 @@ class _Rows:
 
     What is as it was is not copied: rows are told by their number in the parent, or behind it for new ones.
     `expected` is the row of the parent that comes next if the document goes on as it did then.
+    `line` is where the next event begins, if all rows so far are new.
     """
 
     def __init__(self, parent: DocumentIndex, indexer: DocumentIndexer) -> None:
         self.parent = parent
         self.expected = 0
+        self.line = 1
         self._indexer = indexer
         self._moved = 0  # events that do not stand where they are expected, if they were there at all
         self._verbatim = bytearray()
@@ -380,6 +389,7 @@ class _Rows:
         """Add a row that the parent does not have; `cells` are its digests in the order of the columns."""
         verbatim, without_dtstamp, without_revision = cells
         self._verbatim += verbatim
+        self.line += lines
         number = self._new.add(without_dtstamp, without_revision, uids[0], lines)
         row = len(self.parent) + number
         self._put(row, row + 1)

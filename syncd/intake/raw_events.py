@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from syncd.ics import RawEvent
-from syncd.intake.span import span_of
+from syncd.intake.span import Span, span_of
 
 
 def packed(raw_events: Sequence[RawEvent]) -> bytes:
@@ -66,12 +66,36 @@ def is_over(raw_events: Iterable[RawEvent], moment: datetime) -> bool:
     return all(span_of(event.text).is_over(moment) for event in raw_events)
 
 
-def earliest(raw_events: Sequence[RawEvent]) -> datetime | None:
+def earliest(
+    raw_events: Sequence[RawEvent], spans: Spans | None = None
+) -> datetime | None:
     """Return when the first occurrence of these begins at the earliest; None if that cannot be told."""
+    told = spans.of if spans else span_of
     begins: list[datetime] = []
     for event in raw_events:
-        moment = span_of(event.text).earliest
+        moment = told(event.text).earliest
         if moment is None:
             return None
         begins.append(moment)
     return min(begins, default=None)
+
+
+class Spans:
+    """When events can occur, each told once as long as it is not over at a moment."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+        self._current: dict[bytes, Span] = {}
+
+    def is_current(self, text: bytes) -> bool:
+        """Tell whether an event may have an occurrence that is not over."""
+        span = span_of(text)
+        if span.is_over(self._moment):
+            return False
+        self._current[text] = span
+        return True
+
+    def of(self, text: bytes) -> Span:
+        """Return when an event can occur."""
+        span = self._current.get(text)
+        return span_of(text) if span is None else span

@@ -11,17 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
+from syncd.core.document import Document
 from syncd.core.occurrence import Window
 from syncd.ics import ParsedSeries, RawEvent, SeriesParser
-from syncd.intake.diff import SourceDiff, diff_source
+from syncd.intake.diff import OnCurrent, SourceDiff, diff_source
 from syncd.intake.known import Known, parser_of
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
-from syncd.intake.raw_events import earliest, packed, unpacked
-from syncd.intake.span import span_of
+from syncd.intake.raw_events import Spans, earliest, packed, unpacked
+from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.ledger.facts import JUDGED_AT
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
+
+
+def _nothing(_uid: str, _text: bytes, _line: int) -> None:
+    """Do nothing: nobody wants to know before all is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Scan:
         self._worklist = ledger.worklist
         self._salt = salt
         self._tracked = _Tracked(ledger.worklist, source.name)
+        self._spans = Spans(at)
 
     @property
     def is_large(self) -> bool:
@@ -77,21 +83,41 @@ class Scan:
         unread = self.known.index.to_read(self.fetched.documents)
         return sum(document.size for document in unread) > _LARGE
 
-    def run(self) -> ScanResult:
-        """Compare the documents with what is known, and return what was found."""
-        digest = digest_of_documents(self.fetched)
-        with self._ledger.under_way.working(self._source.name, digest):
-            return self._run()
+    def run(self, window: Window, bounded: Bounded) -> ScanResult:
+        """Compare the documents with what is known, and return what was found.
 
-    def _run(self) -> ScanResult:
+        A part of it is parsed on the way if a document is very large, and nothing of it was known.
+        """
+        digest = digest_of_documents(self.fetched)
+        working = self._ledger.under_way.working(self._source.name, digest)
+        document = self._document_ahead()
+        if document is None:
+            with working:
+                return self._run()
+        with SeriesAhead(document, self._source, bounded, window, self._spans) as ahead:
+            with working:
+                found = self._run(ahead.add)
+            parsed = ahead.finish(found.diff.index, found.diff.changed)
+        return replace(found, parsed=parsed)
+
+    def _document_ahead(self) -> Document | None:
+        """Return the document of which series are parsed while it is looked through, if there is one."""
+        documents = self.fetched.documents
+        if len(documents) != 1 or self.known.index.documents:
+            return None
+        (document,) = documents
+        return document if document.size >= AHEAD_FROM else None
+
+    def _run(self, on_current: OnCurrent = _nothing) -> ScanResult:
         known = self.known.index
         diff = diff_source(
             self.fetched.documents,
             known,
             secret=self._salt,
-            is_current=self._is_current,
+            is_current=self._spans.is_current,
             tracked=self._tracked,
             problems=self.fetched.problems,
+            on_current=on_current,
         )
         if diff.index == known:
             return ScanResult(diff, self.known.parser)
@@ -104,28 +130,29 @@ class Scan:
             diff,
             parser_of(self._source, diff.index),
             kept=kept,
-            earliest=_begins(diff.changed),
+            earliest=self._begins(diff.changed),
         )
 
     def run_aside(self, window: Window, bounded: Bounded) -> None:
         """Scan in another thread, and parse what is new; `found` has the result once it has `ended`."""
         try:
-            found = self.run()
-            changed = found.diff.changed
-            work = {uid: events for uid, events in changed.items() if events}
+            found = self.run(window, bounded)
+            later = self._later(found, window)
+            done = later.keys() | found.parsed.keys()
+            work = {
+                uid: raw_events
+                for uid, raw_events in found.diff.changed.items()
+                if raw_events and uid not in done
+            }
             parsed = bounded.parse(work, found.parser, window)
-            self.found = replace(found, parsed=parsed)
+            self.found = replace(found, parsed={**found.parsed, **parsed})
         finally:
             self.ended = True
 
     def take_in(self, found: ScanResult, standing: str, window: Window) -> None:
         """Store what was found, and put the UIDs that say something new on the worklist."""
         diff = found.diff
-        horizon = window.end - window.start
-        later: dict[str, datetime] = {}
-        for uid, begins in found.earliest.items():
-            if begins > window.reach and not self._tracked.is_tracked(uid):
-                later[uid] = begins - horizon
+        later = self._later(found, window)
         ready = set(diff.changed)
         ready |= self._worklist.in_several_sources(diff.restamped)
         # The lines may have moved in which they stand.
@@ -143,9 +170,23 @@ class Scan:
             later=later,
         )
 
-    def _is_current(self, text: bytes) -> bool:
-        """Tell whether an event may have an occurrence that is not over."""
-        return not span_of(text).is_over(self.at)
+    def _later(self, found: ScanResult, window: Window) -> dict[str, datetime]:
+        """Return the UIDs that need no look before a moment, with that moment."""
+        horizon = window.end - window.start
+        later: dict[str, datetime] = {}
+        for uid, begins in found.earliest.items():
+            if begins > window.reach and not self._tracked.is_tracked(uid):
+                later[uid] = begins - horizon
+        return later
+
+    def _begins(self, changed: Mapping[str, Sequence[RawEvent]]) -> dict[str, datetime]:
+        """Return when each of these UIDs begins at the earliest, where that can be told."""
+        found: dict[str, datetime] = {}
+        for uid, raw_events in changed.items():
+            begins = earliest(raw_events, self._spans)
+            if begins is not None:
+                found[uid] = begins
+        return found
 
 
 class _Tracked:
@@ -195,13 +236,3 @@ def digest_of_documents(fetched: Fetched) -> str:
         looks.append((document.name, document.base_url, look))
     digest = hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
-
-
-def _begins(changed: Mapping[str, Sequence[RawEvent]]) -> dict[str, datetime]:
-    """Return when each of these UIDs begins at the earliest, where that can be told."""
-    found: dict[str, datetime] = {}
-    for uid, raw_events in changed.items():
-        begins = earliest(raw_events)
-        if begins is not None:
-            found[uid] = begins
-    return found

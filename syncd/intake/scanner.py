@@ -103,14 +103,14 @@ class Scanner:
         if self._is_as_it_was(source, fetched, now):
             return 0
         scan = self._begin_scan(source, fetched, now)
+        bounded = self._parser.bounds_aside(source, now)
+        window = Window.ahead(now, self._horizon)
         if self._elsewhere is not None and scan.is_large:
             self._aside[source.name] = scan
-            bounded = self._parser.bounds_aside(source, now)
-            window = Window.ahead(now, self._horizon)
             work = partial(scan.run_aside, window, bounded)
             self._elsewhere(source.name, work)
             return None
-        return self._take_in(source, scan, scan.run())
+        return self._take_in(source, scan, scan.run(window, bounded))
 
     def _fetch(self, source: CalendarSource, now: datetime) -> Fetched:
         """Return the documents of a source; raises `SourceError` also if it is set aside."""

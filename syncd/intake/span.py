@@ -52,7 +52,8 @@ _ENDING_RULE = re.compile(
 )
 # Room for the margins within what Python can count.
 _FIRST = datetime(1, 2, 1, tzinfo=UTC)
-_LAST = datetime(9990, 1, 1, tzinfo=UTC)
+_EARLY = b"0002"  # years from which on all is behind it
+_BEHIND = b"9990"
 
 
 def span_of(text: bytes) -> Span:
@@ -138,9 +139,10 @@ def _wall(rest: bytes) -> tuple[datetime, bool]:
 
 def _moment(text: bytes) -> datetime:
     """Return a time or the begin of a day, as if in UTC; raises `ValueError` if it is out of bounds."""
+    if text >= _BEHIND:
+        raise ValueError
     if text.startswith(b"0000"):
         return _FIRST  # before any year that Python counts
-    moment = datetime.fromisoformat(text.decode()).replace(tzinfo=UTC)
-    if moment >= _LAST:
-        raise ValueError
-    return max(moment, _FIRST)
+    in_utc = "Z" if b"T" in text else "T00Z"
+    moment = datetime.fromisoformat(text.decode() + in_utc)
+    return max(moment, _FIRST) if text < _EARLY else moment

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from syncd.core.bounds import MAX_UIDS_OF_EVENT
 from syncd.core.document import Document
+from syncd.errors import SourceError
 from syncd.ics.content import Incomplete, RawCalendar, RawComponent, is_guessed, split
 from syncd.ics.vevent import BESIDE, GUESSED, Context, RawEvent
 
@@ -244,6 +245,23 @@ def contexts_in(
     if len(keys) != gaps:
         raise NotPlain  # there is one that was not seen as bytes
     return tuple(contexts), keys
+
+
+def context_at_begin(document: Document) -> Context | None:
+    """Return the context that the first VEVENTs of a document have if all that means something is before them.
+
+    None if the first block does not tell, or cannot be had.
+    """
+    try:
+        first = next(document.blocks(), b"")
+        head, begin, _ = first.partition(_NEXT)
+        if not begin:
+            return None
+        skeleton = skeleton_of((head + b"\n", b"END:VCALENDAR\r\n"))
+        contexts, _ = contexts_in(skeleton, 1, document)
+    except (SourceError, NotPlain):
+        return None
+    return contexts[-1]
 
 
 def split_document(

@@ -30,6 +30,7 @@ from syncd import assembly
 from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.ics import ParsedSeries, ParserPool, RawEvent
+from syncd.ics.ahead import ParsingAhead
 from syncd.ledger.facts import COMPARED_AT
 from syncd.tuya import TuyaApi
 
@@ -80,8 +81,20 @@ class Understandings:
             self.count += len(work)
             return parse_all(pool, work, *given, **named)
 
+        finish = ParsingAhead.finish
+
+        def counted_ahead(
+            ahead: ParsingAhead,
+            wanted: Mapping[str, Sequence[RawEvent]],
+            *given: Any,
+        ) -> Mapping[str, ParsedSeries]:
+            found = finish(ahead, wanted, *given)
+            self.count += len(found)
+            return found
+
         # What is handed to worker processes cannot be counted in them.
         ParserPool.parse_all = counted  # type: ignore[assignment,method-assign]  # to count
+        ParsingAhead.finish = counted_ahead  # type: ignore[assignment,method-assign]  # to count
 
 
 def main() -> None:
