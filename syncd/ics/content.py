@@ -111,7 +111,7 @@ class RawComponent:
         """Return the UID without escapes, so that all its spellings are one; empty if there is none."""
         return next(iter(self.uids), "")
 
-    @property
+    @functools.cached_property
     def uids(self) -> tuple[str, ...]:
         """Return the different UIDs that stand in it; two show that lines between two events were lost."""
         uids = (unescaped(value).strip() for _, value in self.values("UID"))

@@ -325,11 +325,11 @@ class SeriesParser:
         for component in (*copy.chosen, *copy.added):
             template = component.template
             zone_notes = _zone_notes(component, window)
-            templates[id(component)] = replace(
-                template,
-                notes=(*copy.notes, *template.notes, *zone_notes),
-                explicit=component.recurrence_id is not None,
-            )
+            notes = (*copy.notes, *template.notes, *zone_notes)
+            explicit = component.recurrence_id is not None
+            if (notes, explicit) != (template.notes, template.explicit):
+                template = replace(template, notes=notes, explicit=explicit)
+            templates[id(component)] = template
         limits = DateLimits(self._max_occurrences, window)
         instances: list[Instance] = []
         for instance in copy.instances(window):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, TypeAlias
 
@@ -60,7 +60,7 @@ class Start:
 
     def at(self, wall: datetime) -> Start:
         """Return another time of the same kind in the same zone."""
-        return replace(self, wall=wall)
+        return Start(wall, self.tzid, self.is_date)
 
     def instant(self, zones: Zones) -> datetime:
         """Return the UTC instant that it means; raises `UnknownZone`."""

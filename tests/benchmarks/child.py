@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import inspect
 import json
 import resource
@@ -117,6 +118,7 @@ def main() -> None:
     )
     parser.add_argument("--profile", type=Path)
     wanted = parser.parse_args()
+    gc.set_threshold(20_000)  # as in the program
     config = load(wanted.configuration)
     log.configure("json", "info")
     began = time.monotonic()
