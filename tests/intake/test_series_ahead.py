@@ -16,7 +16,7 @@ from syncd.core.document import Document
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool, RawEvent
 from syncd.ics.ahead import ParsingAhead
 from syncd.ics.worker import Instructions
-from syncd.intake import Bounded, CalendarSource, SourceIndex
+from syncd.intake import Bounded, CalendarSource
 from syncd.intake.known import Known
 from syncd.intake.scan import Scan, ScanResult
 from syncd.intake.series_ahead import AHEAD_FROM
@@ -79,7 +79,7 @@ class Scanner:
         scan = Scan(
             source,
             fetched,
-            Known.of(source, SourceIndex()),
+            Known.of(source, {}),
             UNKNOWN,
             self.ledger,
             salt=7,
