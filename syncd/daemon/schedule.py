@@ -25,6 +25,9 @@ from apscheduler.triggers.cron import CronTrigger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST_SLACK = timedelta(seconds=1)
+_LEAST_HEAP = 64
+
 CLOCK_WAS_SET_S = 1.0
 """A clock that is only slewed by NTP stays far below this between two looks."""
 
@@ -34,7 +37,8 @@ class Entry:
     """The schedule of a name: due at each match of `cron`, if given, otherwise every `interval`.
 
     `cron` has five fields, in `zone`; weekdays go by name, because APScheduler counts them from Monday.
-    A run by interval comes up to the share `jitter` of it later than its place; one by cron is on the minute.
+    A run by interval comes up to the share `jitter` of it later than its place, and may be woken for up to a
+    second after that; one by cron is on the minute.
     """
 
     interval: timedelta
@@ -75,6 +79,13 @@ class Entry:
                 return due
             number += 1
 
+    @property
+    def slack(self) -> timedelta:
+        """Return by how much a run may be later than it is due, to come together with others."""
+        if self.cron is not None:
+            return timedelta()
+        return min(self.interval * self.jitter, _MOST_SLACK)
+
     def delay(self, name: str) -> timedelta:
         """Return by how much `name` comes later than others that wait for the same moment; always the same."""
         if self.cron is not None:
@@ -98,6 +109,10 @@ class Scheduler:
     costs 1.6 times the CPU, planning a name 6 times and postponing it twice.
     That thread would also need another one beside it, which compares the clock; so only the cron expressions of
     APScheduler are used.
+
+    What is due within the same second is woken for together, where the jitter allows it: most of what a single
+    look costs is that threads wake, each on a processor that did something else meanwhile.
+    systemd does the same with its timers (AccuracySec=), and so does the kernel (timer slack).
     """
 
     def __init__(self, wake: Callable[[str], None], *, tick_s: float = 10.0) -> None:
@@ -110,8 +125,8 @@ class Scheduler:
         self._postponed: dict[str, datetime] = {}
         # When each name is due; those that never are have none.
         self._due: dict[str, datetime] = {}
-        # The same in order, and below that places that no longer count.
-        self._heap: list[tuple[datetime, str]] = []
+        # The next moments to wake in order, each with what is due then; some of it no longer counts.
+        self._heap: list[tuple[datetime, datetime, str]] = []
         self._waits_until = _EPOCH
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
@@ -138,8 +153,8 @@ class Scheduler:
             for name, entry in entries.items():
                 if self._entries.get(name) != entry:
                     self._forget(name)
+                    self._entries[name] = entry
                     self._place(name, entry.after(name, now))
-            self._entries = dict(entries)
 
     def postpone(self, name: str, until: datetime) -> None:
         """Wake for a name at `until` (aware) and not before, once for all the runs that are left out.
@@ -181,15 +196,20 @@ class Scheduler:
         if due is None or self._due.get(name) == due:
             return
         self._due[name] = due
-        if len(self._heap) > 2 * len(self._due) + 8:
-            self._heap = [(due, name) for name, due in self._due.items()]
+        # On a grid that all names share.
+        slack = self._entries[name].slack
+        wake_at = due
+        if slack:
+            wake_at = due + (_EPOCH - due) % slack
+        heapq.heappush(self._heap, (wake_at, due, name))
+        if len(self._heap) > 2 * len(self._due) + _LEAST_HEAP:
+            self._heap = [one for one in self._heap if self._due.get(one[2]) == one[1]]
             heapq.heapify(self._heap)
-        else:
-            heapq.heappush(self._heap, (due, name))
-        if due < self._waits_until:
+        if wake_at < self._waits_until:
             self._earlier.put(None)
 
     def _forget(self, name: str) -> None:
+        self._entries.pop(name, None)
         self._postponed.pop(name, None)
         self._due.pop(name, None)
 
@@ -219,13 +239,13 @@ class Scheduler:
         """Wake for each name that is due; return the seconds until the next one, or the next tick."""
         now = datetime.now(UTC)
         while self._heap and self._heap[0][0] <= now:
-            due, name = heapq.heappop(self._heap)
+            _, due, name = heapq.heappop(self._heap)
             if self._due.get(name) != due:
                 continue  # it was placed anew, or forgotten
             # However many places were missed, the next one is ahead.
             following = self._entries[name].after(name, now)
             if following is None:
-                self._forget(name)
+                del self._due[name]
             else:
                 self._place(name, following)
             self._wake(name)
