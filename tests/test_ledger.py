@@ -36,6 +36,7 @@ from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger, facts
 from syncd.ledger.booking_rows import decode_spec, encode_spec
 from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
+from syncd.ledger.sources import ReadingRecord, UnchangedLook
 from tests.conftest import HANG_S
 
 FILES = [
@@ -416,8 +417,8 @@ class LedgerContract:
         """A failed reading keeps what the last complete one found, and failures in a row are counted."""
 
         def read(minute: int, *, ok: bool) -> None:
-            ledger.sources.record_reading(
-                "office",
+            reading = ReadingRecord(
+                source="office",
                 at=NOW + minute * MINUTE,
                 state="read" if ok else "unreadable",
                 complete=ok,
@@ -428,10 +429,11 @@ class LedgerContract:
                 if ok
                 else [],
             )
+            ledger.sources.record_readings([reading])
 
         assert ledger.sources.digest_of("office") is None
         read(0, ok=True)
-        ledger.sources.record_next_run("office", NOW + 9 * MINUTE)
+        ledger.sources.record_next_runs({"office": NOW + 9 * MINUTE})
         read(1, ok=False)
         read(2, ok=False)
         record = ledger.sources.all()["office"]
@@ -454,6 +456,36 @@ class LedgerContract:
         assert ledger.sources.all() == {}
         assert ledger.sources.quarantine() == ()
 
+    def test_looks_that_found_nothing(self, ledger: Ledger) -> None:
+        """They move the times of the sources, together and of known ones alone; what was found stays."""
+        for name in ("office", "sales"):
+            reading = ReadingRecord(
+                source=name,
+                at=NOW,
+                state="read",
+                complete=True,
+                events=7,
+                digest="digest",
+                error=None,
+                defects=[Defect("bad", 3, Reason.BROKEN_PROPERTY, "RRULE")],
+            )
+            ledger.sources.record_readings([reading])
+        later, due = NOW + MINUTE, NOW + 2 * MINUTE
+        ledger.sources.record_looks(
+            UnchangedLook(name, later, due) for name in ("office", "unknown")
+        )
+        records = ledger.sources.all()
+        office = records["office"]
+        assert records.keys() == {"office", "sales"}
+        assert (office.state, office.last_read_at, office.last_ok_at) == (
+            "unchanged",
+            later,
+            later,
+        )
+        assert office.next_run_at == due
+        assert (office.events, office.quarantined, office.digest) == (7, 1, "digest")
+        assert (records["sales"].state, records["sales"].last_read_at) == ("read", NOW)
+
     def test_quarantine_keeps_the_first_time(self, ledger: Ledger) -> None:
         """A defect that is still there keeps its date though its line moved; a repaired one goes."""
         old = Defect("old", 3, Reason.BROKEN_PROPERTY, "RRULE", "a.ics")
@@ -463,8 +495,8 @@ class LedgerContract:
             Defect("new", 5, Reason.UNKNOWN_TIMEZONE, "half \ud800"),
         )
         for minute, defects in enumerate([(old, repaired), (moved, new)]):
-            ledger.sources.record_reading(
-                "office",
+            reading = ReadingRecord(
+                source="office",
                 at=NOW + minute * MINUTE,
                 state="read",
                 complete=True,
@@ -473,6 +505,7 @@ class LedgerContract:
                 error=None,
                 defects=defects,
             )
+            ledger.sources.record_readings([reading])
         assert [(q.defect, q.first_seen_at) for q in ledger.sources.quarantine()] == [
             (replace(new, detail="half ?"), NOW + MINUTE),
             (moved, NOW),
@@ -770,8 +803,8 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
 
     def write(ledger: Ledger, source: str) -> None:
         for number in range(50):
-            ledger.sources.record_reading(
-                source,
+            reading = ReadingRecord(
+                source=source,
                 at=NOW,
                 state="unreadable",
                 complete=False,
@@ -780,6 +813,7 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
                 error=f"{number}",
                 defects=[],
             )
+            ledger.sources.record_readings([reading])
 
     with (
         open_as_owner(file) as ledger,

@@ -282,6 +282,16 @@ def confirmed(
     return Absence(None, reason, detail, seen, "\n".join(lines))
 
 
+def counting_sources(booking: Booking) -> frozenset[str]:
+    """Return the sources whose next complete readings count for the absence of a booking's event.
+
+    They count even when they say the same as the last ones; empty if no absence is being counted.
+    """
+    if not booking.missed:
+        return frozenset()
+    return frozenset(_read_in(booking.missed_in))
+
+
 def _read_in(counted_in: str) -> dict[str, str]:
     """Return the identity of the reading of each source that was counted last; names may have blanks."""
     identities: dict[str, str] = {}

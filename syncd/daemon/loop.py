@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -24,16 +25,18 @@ from syncd import early
 from syncd import log as logs
 from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.config import Config, load
-from syncd.core.backoff import backed_off
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
+from syncd.daemon.duties import Duties
+from syncd.daemon.looks import UnchangedLooks
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
+from syncd.daemon.status_line import status_line
+from syncd.daemon.sums import Sums
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
-from syncd.reconciler import CycleReport
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +45,6 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-# Between looks at what persons left in the ledger, and signs of life.
-_LONGEST_PAUSE_S = 2.0
-# Of an API that cannot be used.
-_FIRST_REST = timedelta(seconds=15)
-_LONGEST_REST = timedelta(minutes=15)
 _LEAST_WRITING_S = 0.5  # before a cycle gives way
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 # That another program may keep on the ledger; a backup takes minutes.
@@ -54,7 +52,15 @@ _LONGEST_LOCK_S = 3600.0
 _START_S = 90.0  # a ledger of years may take as long to be converted
 
 
-def run_daemon(path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """How often the daemon tells what it did: the ledger of looks that found nothing, the log of its sums."""
+
+    looks: timedelta = timedelta(minutes=1)
+    sums: timedelta = timedelta(hours=1)
+
+
+def run_daemon(path: Path, periods: Periods = Periods()) -> None:
     """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
     notifier = Notifier.from_environment()
     notifier.extend_timeout(_START_S)
@@ -65,7 +71,7 @@ def run_daemon(path: Path) -> None:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
         opened = open_ledger(config, owner=True, patience=patience)
         ledger = stack.enter_context(opened)
-        daemon = Daemon(path, config, ledger, notifier)
+        daemon = Daemon(path, config, ledger, notifier, periods)
         stack.enter_context(daemon.running())
         wait.daemon = daemon
         notifier.ready(daemon.status)
@@ -118,40 +124,16 @@ class _LedgerWait:
             self._notifier.status(status or before)
 
 
-class _ApiRest:
-    """The time for which the API is left alone, because it could not be used."""
-
-    def __init__(self) -> None:
-        self._failures = 0  # in a row
-        self.until: datetime | None = None
-
-    def note(self, *, failed: bool) -> None:
-        """Note how a cycle ended; after each failure in a row the rest is longer."""
-        self.until = None
-        if not failed:
-            self._failures = 0
-            return
-        self._failures += 1
-        rest = backed_off(_FIRST_REST, self._failures, _LONGEST_REST)
-        self.until = utc_now() + rest
-
-    def end(self) -> None:
-        """Let the API be used at once."""
-        self.until = None
-
-    @property
-    def is_going_on(self) -> bool:
-        """Return whether the API is left alone now."""
-        if self.until is None:
-            return False
-        return utc_now() < self.until
-
-
 class Daemon:
     """One running daemon on an open ledger."""
 
     def __init__(
-        self, path: Path, config: Config, ledger: Ledger, notifier: Notifier
+        self,
+        path: Path,
+        config: Config,
+        ledger: Ledger,
+        notifier: Notifier,
+        periods: Periods = Periods(),
     ) -> None:
         self._file = ConfigurationFile(path)
         self._ledger = ledger
@@ -165,13 +147,15 @@ class Daemon:
         self._background = BackgroundReads(self._wakes)
         self._config = config
         self._parts: Service = self._assembled(config)
+        self._names: frozenset[str] = frozenset()  # of the sources
         # Sources to read in the next cycle, when the API can be used.
         self._owed: set[str] = set()
         self._to_reload = False
         self._began = 0.0  # the cycle, on the monotonic clock
         self._writing_since: float | None = None
-        self._api_rest = _ApiRest()
-        self._orders: object = None  # approvals and decisions that the last cycle knew
+        self._duties = Duties(ledger.people)
+        self._looks = UnchangedLooks(ledger.sources, periods.looks)
+        self._sums = Sums(periods.sums)
         self.status = "starting"
 
     @property
@@ -216,32 +200,50 @@ class Daemon:
     def work(self) -> None:
         """Run cycles and reloads as they become due, until the daemon is told to stop."""
         while not self._stop():
-            self._notifier.alive()
-            self._take_wakes(self._pause_s())
-            if self._stop():
-                return
-            if self._to_reload or self._is_mended():
-                self._to_reload = False
-                self._reload()
-            if self._is_due() and not self._api_rest.is_going_on:
-                names = self._owed
-                self._owed = set()
-                self._cycle(names)
+            self._step()
+        self._looks.write(self._scheduler)
+
+    def _step(self) -> None:
+        """Wait until something may be due, and do what is."""
+        self._notifier.alive()
+        self._take_wakes(self._pause_s())
+        if self._stop():
+            return
+        self._looks.write_when_due(self._scheduler)
+        self._sums.tell_when_due()
+        if self._to_reload or self._is_mended():
+            self._to_reload = False
+            self._reload()
+        is_due = bool(self._owed) or self._duties.is_any_due()
+        if is_due and not self._duties.api_rest.is_going_on:
+            names = self._owed
+            self._owed = set()
+            self._cycle(names)
 
     def _take_wakes(self, pause_s: float) -> None:
         """Wait so long for wakes, ask the feeds among them, and note what is to be done about the others."""
         due = self._wakes.wait(pause_s)
         self._to_reload |= _CONFIGURATION in due
-        names = set(self._names())
+        names = self._names
         if _EVERYTHING not in due:
-            names &= due.keys()
+            names = names.intersection(due)
         subscriptions = self._parts.subscriptions
         arrived = self._background.arrived(subscriptions)
         self._background.fetch(subscriptions, names - arrived)
         self._owed |= {name for name in names if name not in subscriptions}
-        self._owed |= arrived
+        self._owed |= arrived - self._pass_over(arrived)
         if _EVERYTHING in due:
-            self._api_rest.end()
+            self._duties.api_rest.end()
+
+    def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
+        """Return the feeds for which no cycle is run, because their answers say nothing new."""
+        # What other answers of theirs said is still to be taken.
+        waiting = self._owed.union(self._parts.reconciler.put_off)
+        unchanged = self._looks.take(self._parts, arrived - waiting)
+        self._sums.add_unchanged(len(unchanged))
+        for name in unchanged:
+            self._postpone_feed(name)
+        return unchanged
 
     def _gives_way(self) -> bool:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
@@ -280,17 +282,20 @@ class Daemon:
     # Cycles
 
     def _cycle(self, names: Collection[str]) -> None:
-        self._orders = self._orders_now()
+        self._duties.begin_cycle()
         self._began = time.monotonic()
         self._writing_since = None
         report = self._parts.reconciler.cycle(names)
         self._owed |= set(self._parts.reconciler.put_off)
-        summary = _summary(report)
-        self._api_rest.note(failed=bool(report.error))
+        summary = status_line(report)
+        self._sums.add_cycle(report)
+        self._duties.api_rest.note(failed=bool(report.error))
+        self._duties.due_at = self._parts.reconciler.due_at
+        self._looks.drop(source.name for source in report.sources)
         for name in names:
             self._postpone_feed(name)
-            next_run = self._scheduler.next_run(name)
-            self._ledger.sources.record_next_run(name, next_run)
+        next_runs = {name: self._scheduler.next_run(name) for name in names}
+        self._ledger.sources.record_next_runs(next_runs)
         if self._file.complaint:
             summary += f"; {self._file.complaint}"
         self._say(summary)
@@ -312,37 +317,11 @@ class Daemon:
         """Return how long to sleep without wakes: until something is due, or the next sign of life."""
         if self._to_reload:
             return 0.0
-        if self._owed and not self._api_rest.is_going_on:
+        if self._owed and not self._duties.api_rest.is_going_on:
             return 0.0
-        due = self._due_at
-        if due is None:
-            return _LONGEST_PAUSE_S
-        pause_s = (due - utc_now()).total_seconds()
-        return min(max(pause_s, 0.0), _LONGEST_PAUSE_S)
-
-    @property
-    def _due_at(self) -> datetime | None:
-        """Return when a cycle is due for another reason than a source, also after a failure; or None."""
-        return self._api_rest.until or self._parts.reconciler.due_at
-
-    def _is_due(self) -> bool:
-        """Return whether a cycle has something to do: for a source, by the clock, or for a person."""
-        if self._owed:
-            return True
-        due = self._due_at
-        if due is not None and due <= utc_now():
-            return True
-        return self._orders != self._orders_now()
-
-    def _orders_now(self) -> object:
-        """Return what persons left for the next cycle, with `approve` and `resolve`."""
-        people = self._ledger.people
-        return people.approved(), people.decisions()
+        return self._duties.pause_s()
 
     # Configuration
-
-    def _names(self) -> Collection[str]:
-        return {source.name for source in self._config.sources}
 
     def _assembled(self, config: Config) -> Service:
         return assemble(
@@ -408,7 +387,8 @@ class Daemon:
             parts.api.close()
             raise
         former_parts.api.close()
-        self._api_rest.end()
+        self._duties.api_rest.end()
+        self._duties.due_at = None
 
     def _refuse(self, why: str) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
@@ -428,8 +408,10 @@ class Daemon:
 
     def _follow(self, config: Config) -> None:
         """Watch and schedule what the configuration names, forget what it no longer names, read it all."""
-        names = self._names()
-        self._watcher.watch(self._targets(config))
+        names = frozenset(source.name for source in config.sources)
+        self._names = names
+        targets = {_CONFIGURATION: self._file.watched_paths(config)}
+        self._watcher.watch(targets | _paths(config))
         self._scheduler.plan(_entries(config))
         for name in names:
             self._postpone_feed(name)
@@ -438,16 +420,18 @@ class Daemon:
             self._ledger.sources.forget(gone)
         self._wakes.wake(_EVERYTHING, "start")
 
-    def _targets(self, config: Config) -> dict[str, list[Path]]:
-        targets = {_CONFIGURATION: self._file.watched_paths(config)}
-        for source in config.sources:
-            if source.path is not None:
-                targets[source.name] = [source.path]
-        return targets
-
     def _say(self, status: str) -> None:
         self.status = status
         self._notifier.status(status)
+
+
+def _paths(config: Config) -> dict[str, list[Path]]:
+    """Return where the files of the sources of a configuration are."""
+    return {
+        source.name: [source.path]
+        for source in config.sources
+        if source.path is not None
+    }
 
 
 def _entries(config: Config) -> dict[str, Entry]:
@@ -461,30 +445,6 @@ def _entries(config: Config) -> dict[str, Entry]:
             jitter=config.schedule.jitter,
         )
     return entries
-
-
-_SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
-
-
-def _summary(report: CycleReport) -> str:
-    """Return the outcome of a cycle in a line, for `systemctl status`."""
-    counts = report.counts
-    written = counts["created"] + counts["updated"]
-    booked = counts["unchanged"] + written
-    told = [f"{booked} booked"]
-    if report.left:
-        told.append(f"{report.left} still to write")
-    for name in _SHOWN_COUNTS:
-        if counts[name]:
-            words = name.replace("_", " ")
-            told.append(f"{counts[name]} {words}")
-    unreadable = [source.name for source in report.sources if source.error]
-    if unreadable:
-        told.append(f"unreadable: {', '.join(unreadable)}")
-    trouble = report.error or report.clock
-    if trouble:
-        told.append(trouble)
-    return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"
 
 
 @contextmanager

@@ -143,6 +143,10 @@ class Intake:
             return None
         return state.outline.refresh_after
 
+    def knows_whole(self, name: str) -> bool:
+        """Tell whether this process knows all that a source said last, and is not reading it just now."""
+        return self._scanner.knows_whole(name)
+
     def awaited(self) -> Mapping[str, timedelta]:
         """Return in how long sources are to be read again, because files of them are gone, by name."""
         return self._absent.awaited()
@@ -151,9 +155,10 @@ class Intake:
 
     def update(
         self, names: Collection[str] | None, now: datetime, *, force: bool = False
-    ) -> tuple[str, ...]:
-        """Find out what the sources say anew, and put it on the worklist; return the names of those read.
+    ) -> Mapping[str, int]:
+        """Find out what the sources say anew, and put it on the worklist.
 
+        Return, by source, how many UIDs say something new in those that were read.
         In a daemon sources are `put_off` to the next cycle once others said so much that parsing and planning
         it takes enough memory. Those that this process reads for the first time come last, and are put off
         as well once that took long enough: an edit does not wait for them.
@@ -161,7 +166,7 @@ class Intake:
         self._parser.anew = force
         if force:
             self._poison.forget()
-        read: list[str] = []
+        read: dict[str, int] = {}
         put_off: list[str] = []
         news = 0
         first_ones_s = 0.0
@@ -175,12 +180,12 @@ class Intake:
             began_s = self._elapsed()
             changed = self._scanner.scan(source, now)
             if changed is not None:
-                read.append(source.name)
+                read[source.name] = changed
                 news += changed
             if is_first:
                 first_ones_s += self._elapsed() - began_s
         self.put_off = frozenset(put_off)
-        return tuple(read)
+        return read
 
     def _is_first(self, source: CalendarSource) -> bool:
         """Tell whether this process did not read a source before."""

@@ -74,6 +74,13 @@ class Scanner:
         """Return how this process found a source last; None if it did not try to read it."""
         return self._states.get(name)
 
+    def knows_whole(self, name: str) -> bool:
+        """Tell whether all that a source said last is known, and it is not being read."""
+        state = self._states.get(name)
+        if state is None or name in self._aside:
+            return False
+        return state.standing == WHOLE
+
     def forget(self) -> None:
         """Forget how the sources stand; the ledger has no index of any by now."""
         self._states = {}

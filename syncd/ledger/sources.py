@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,14 @@ from syncd.ledger.gate import WritingGate
 _SOURCE = tables.sources.c
 _BEFORE = select(_SOURCE.failures, _SOURCE.quarantined).where(
     _SOURCE.name == bindparam("source")
+)
+_OF_THE_NAME = update(tables.sources).where(_SOURCE.name == bindparam("of"))
+_NEXT_RUN = _OF_THE_NAME.values(next_run_at=bindparam("due"))
+_UNCHANGED = _OF_THE_NAME.values(
+    state="unchanged",
+    last_read_at=bindparam("at"),
+    last_ok_at=bindparam("at"),
+    next_run_at=bindparam("due"),
 )
 # Nobody asks for documents any more.
 _UNREAD = {
@@ -47,6 +55,49 @@ class SourceRecord:
     failures: int = 0
     digest: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingRecord:
+    """How a reading of a source went, and the defects that it found."""
+
+    source: str
+    at: datetime
+    state: str
+    complete: bool
+    events: int
+    digest: str
+    error: str | None
+    defects: Sequence[Defect]
+
+    def values(self) -> dict[str, object]:
+        """Return the columns that are known from the reading alone."""
+        values: dict[str, object] = {
+            "state": self.state,
+            "last_read_at": self.at,
+            "error": self.error,
+        }
+        if self.complete:
+            values["last_ok_at"] = self.at
+            values["digest"] = self.digest
+        if self.is_read:
+            values["events"] = self.events
+            values["quarantined"] = count_quarantined(self.defects)
+        return values
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether anything could be read."""
+        return self.state != "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedLook:
+    """A look at a source that says the same as before, and when the next one is due."""
+
+    source: str
+    at: datetime
+    next_run_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +133,26 @@ class Sources:
         query = select(_SOURCE.digest).where(_SOURCE.name == source)
         return self._database.scalar(query)
 
-    def record_reading(
-        self,
-        source: str,
-        *,
-        at: datetime,
-        state: str,
-        complete: bool,
-        events: int,
-        digest: str,
-        error: str | None,
-        defects: Sequence[Defect],
-    ) -> None:
-        """Store how a reading went and the defects that it found; a defect seen before keeps its date."""
-        values: dict[str, object] = {
-            "state": state,
-            "last_read_at": at,
-            "error": error,
-        }
-        if complete:
-            values["last_ok_at"] = at
-            values["digest"] = digest
-        is_read = state != "unreadable"
-        if is_read:
-            values["events"] = events
-            values["quarantined"] = count_quarantined(defects)
+    def record_readings(self, readings: Iterable[ReadingRecord]) -> None:
+        """Store how readings went and the defects that they found; a defect seen before keeps its date."""
         with self._gate.writing() as connection:
-            before = connection.execute(_BEFORE, {"source": source}).first()
-            failures = 0
-            had_defects = False
-            if before is not None:
-                failures = before.failures
-                had_defects = before.quarantined > 0
-            values["failures"] = 0 if complete else failures + 1
-            if is_read and (defects or had_defects):
-                _replace_quarantine(connection, source, defects, at)
-            of_the_name = {"name": source}
-            tables.put(connection, tables.sources, of_the_name, values, _UNREAD)
+            for reading in readings:
+                _record_reading(connection, reading)
 
-    def record_next_run(self, source: str, at: datetime | None) -> None:
-        """Store when a source is due again, for those who ask; nothing for a source never looked at."""
-        of_the_name = update(tables.sources).where(_SOURCE.name == source)
-        self._gate.execute(of_the_name.values(next_run_at=at))
+    def record_looks(self, looks: Iterable[UnchangedLook]) -> None:
+        """Store that complete readings found nothing new; nothing for a source never looked at."""
+        lines = [
+            {"of": look.source, "at": look.at, "due": look.next_run_at}
+            for look in looks
+        ]
+        if lines:
+            self._gate.execute(_UNCHANGED, lines)
+
+    def record_next_runs(self, due: Mapping[str, datetime | None]) -> None:
+        """Store when sources are due again, for those who ask; nothing for a source never looked at."""
+        lines = [{"of": source, "due": at} for source, at in due.items()]
+        if lines:
+            self._gate.execute(_NEXT_RUN, lines)
 
     def forget(self, name: str) -> None:
         """Drop all that is known of a source; its bookings stay."""
@@ -204,6 +233,21 @@ class Sources:
                 _replace_body(connection, source, body)
             of_the_source = {"source": source}
             tables.put(connection, tables.snapshots, of_the_source, values)
+
+
+def _record_reading(connection: Connection, reading: ReadingRecord) -> None:
+    before = connection.execute(_BEFORE, {"source": reading.source}).first()
+    failures = 0
+    had_defects = False
+    if before is not None:
+        failures = before.failures
+        had_defects = before.quarantined > 0
+    values = reading.values()
+    values["failures"] = 0 if reading.complete else failures + 1
+    if reading.is_read and (reading.defects or had_defects):
+        _replace_quarantine(connection, reading.source, reading.defects, reading.at)
+    of_the_name = {"name": reading.source}
+    tables.put(connection, tables.sources, of_the_name, values, _UNREAD)
 
 
 def _quarantined(row: Row[Any]) -> Quarantined:

@@ -211,6 +211,13 @@ class Reconciler:
         )
         return self._reporter.report(outcome, interrupted=self._stopping())
 
+    def knows(self, name: str) -> bool:
+        """Tell whether a source that says the same as last time needs no cycle.
+
+        Its last complete reading is known to this process, and one more of the same proves nothing new.
+        """
+        return self._intake.knows_whole(name) and name not in self._reporter.counting
+
     @property
     def due_at(self) -> datetime | None:
         """Return when a cycle is due although no source is; None before the first one."""

@@ -72,7 +72,7 @@ def plan_for(
     if keys:
         generations = ledger.bookings.next_generations(keys)
         decided = decided.numbered(generations)
-    log.info(
+    log.debug(
         "plan",
         checksum=decided.checksum,
         writes=len(decided.writes),

@@ -11,6 +11,7 @@ from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Totals
 from syncd.intake.ports import IntakeLedger, WorklistStore
+from syncd.ledger.sources import ReadingRecord
 
 
 class RecentCancel(Protocol):
@@ -44,18 +45,7 @@ class SourceStore(Protocol):
     """How the sources stood when they were looked at last."""
 
     def digest_of(self, source: str) -> str | None: ...
-    def record_reading(
-        self,
-        source: str,
-        *,
-        at: datetime,
-        state: str,
-        complete: bool,
-        events: int,
-        digest: str,
-        error: str | None,
-        defects: Sequence[Defect],
-    ) -> None: ...
+    def record_readings(self, readings: Iterable[ReadingRecord]) -> None: ...
     def record_defects(
         self, source: str, defects: Sequence[Defect], *, at: datetime
     ) -> None: ...

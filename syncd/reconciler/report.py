@@ -21,6 +21,7 @@ from syncd.reconciler.inputs import PlanInputs
 class SourceReport:
     """What became of one source in a cycle, as `once --json` names it; `notes` are sentences for people.
 
+    `changed` counts the UIDs that say something new.
     `postponed` counts events that are read in the next cycle, because others took enough in this one.
     """
 
@@ -28,6 +29,7 @@ class SourceReport:
     state: str
     events: int
     error: str | None
+    changed: int = 0
     notes: tuple[str, ...] = ()
     postponed: int = 0
 

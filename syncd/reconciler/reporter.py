@@ -1,31 +1,33 @@
-"""What a cycle came to: its report, the line in the log, and when the next one is due."""
+"""What a cycle came to: its report, its line in the log, and when and why the next one is due."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-import structlog
+from datetime import UTC, datetime, time, timedelta
 
 from syncd.apply.applier import Applier
 from syncd.apply.drift import last_compared
 from syncd.apply.questions import all_oddities
 from syncd.core.booking import Booking
+from syncd.core.changes import Change, Wait
+from syncd.core.evidence import counting_sources
 from syncd.core.occurrence import Defect, count_quarantined
+from syncd.core.reasons import Reason
 from syncd.intake.intake import Intake
 from syncd.reconciler.clock import ClockCheck
+from syncd.reconciler.cycle_log import CycleLog
 from syncd.reconciler.planning import Batch, Decided
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
-
-log = structlog.get_logger(__name__)
 
 _METHODS = ("GET", "POST", "PUT")
 # At what is in doubt.
 _FIRST_LOOK = timedelta(seconds=2)
 _LAST_LOOK = timedelta(minutes=1)
+# At what stays ready without a moment of its own: a budget that is free again, a disk that has room again.
+_ANOTHER_TRY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,19 @@ class Outcome:
             return False
         return not self.decided.plan.writes and not self.applier.records.written
 
+    @property
+    def may_free_a_room(self) -> bool:
+        """Tell whether something was written, while a meeting waits for a room that it may have freed."""
+        if self.decided is None or not self.decided.plan.writes:
+            return False
+        return any(map(_waits_for_a_room, self.decided.plan.changes))
+
 
 class Reporter:
-    """Reports cycles, and says after each when the next one is due although no source is."""
+    """Reports cycles, and says after each when the next one is due although no source is.
+
+    Of the sources that are `counting` the next reading is evidence even if it says the same as the last.
+    """
 
     def __init__(
         self,
@@ -65,6 +77,8 @@ class Reporter:
         clock: Callable[[], datetime],
     ) -> None:
         self.due_at: datetime | None = None
+        self.counting: frozenset[str] = frozenset()
+        self._log = CycleLog()
         self._ledger = ledger
         self._intake = intake
         self._clock_check = clock_check
@@ -78,7 +92,9 @@ class Reporter:
         open_ones: Sequence[Booking] = ()
         if not outcome.left_nothing_open:
             open_ones = self._ledger.bookings.unsettled(self._clock())
-        self.due_at = self._next_due(open_ones)
+        self.due_at = self._next_due(outcome, open_ones)
+        if outcome.decided is not None:
+            self.counting = _counting(outcome.decided)
         if left or any(source.postponed for source in outcome.sources):
             self.due_at = self._clock()
         plan = outcome.decided.plan if outcome.decided else None
@@ -96,7 +112,7 @@ class Reporter:
             clock=self._clock_check.sentence or None,
             clock_wrong=outcome.clock_wrong,
         )
-        _log(report)
+        self._log.tell(report)
         return report
 
     def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
@@ -113,11 +129,11 @@ class Reporter:
             quarantined=count_quarantined(defects),
         )
 
-    def _next_due(self, open_ones: Sequence[Booking]) -> datetime:
+    def _next_due(self, outcome: Outcome, open_ones: Sequence[Booking]) -> datetime:
         """Return when a cycle has something to do although no source says anything new."""
         now = self._clock()
         compared_at = last_compared(self._ledger, now)
-        moments = [compared_at + self._drift_check]
+        moments = [compared_at + self._drift_check, _next_day(now)]
         awaited = self._intake.awaited()
         moments += [now + left for left in awaited.values()]
         is_looked_at = False
@@ -135,17 +151,26 @@ class Reporter:
         ready_at = self._ledger.worklist.next_ready(now)
         if ready_at is not None:
             moments.append(ready_at)
+        if outcome.may_free_a_room:
+            moments.append(now + _FIRST_LOOK)
+        elif outcome.batch.ready:
+            moments.append(now + _ANOTHER_TRY)
         return max(min(moments), now + _FIRST_LOOK)
 
 
-def _log(report: CycleReport) -> None:
-    calls = {f"calls_{method.lower()}": n for method, n in report.calls.items()}
-    log.info(
-        "cycle",
-        outcome=report.outcome,
-        seconds=report.seconds,
-        rekeyed=report.plan.rekeyed if report.plan else 0,
-        left=report.left,
-        **report.counts,
-        **calls,
-    )
+def _waits_for_a_room(change: Change) -> bool:
+    return isinstance(change, Wait) and change.reason is Reason.ROOM_CONFLICT
+
+
+def _counting(decided: Decided) -> frozenset[str]:
+    """Return the sources whose readings are counted for the absence of an event, as of a plan."""
+    bookings = {booking.row: booking for booking in decided.inputs.bookings}
+    for booking in decided.plan.amended:
+        bookings[booking.row] = booking
+    return frozenset().union(*map(counting_sources, bookings.values()))
+
+
+def _next_day(now: datetime) -> datetime:
+    """Return when the next day begins, with what is done once a day (UTC)."""
+    tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, UTC)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -11,12 +10,12 @@ import structlog
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.ledger.facts import MISSING_FILES
+from syncd.ledger.sources import ReadingRecord
+from syncd.reconciler.cycle_log import SourceLog
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.report import SourceReport
 
 log = structlog.get_logger(__name__)
-
-_ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 
 
 def missing_told(file: str) -> str:
@@ -41,9 +40,13 @@ class SourceRecords:
         self._defects: dict[str, frozenset[Defect]] = {}
         # Files that are gone for a moment, by source; None before the ledger was asked.
         self._missing: dict[str, list[str]] | None = None
+        self._log = SourceLog()
 
-    def report(self, reading: Reading) -> SourceReport:
-        """Return what became of a source, compared with its last reading."""
+    def report(self, reading: Reading, changed: int = 0) -> SourceReport:
+        """Return what became of a source, compared with its last reading.
+
+        `changed` is how many UIDs say something new in it.
+        """
         notes = [note.detail for note in reading.notes]
         notes += map(missing_told, self._awaited(reading))
         later = len(reading.postponed)
@@ -56,24 +59,28 @@ class SourceRecords:
             state=self._state_of(reading),
             events=reading.events,
             error=reading.error,
+            changed=changed,
             notes=tuple(notes),
             postponed=later,
         )
 
     def store(
-        self, readings: Mapping[str, Reading], looked_at: Iterable[str]
+        self,
+        readings: Mapping[str, Reading],
+        looked_at: Mapping[str, int],
     ) -> tuple[SourceReport, ...]:
-        """Record the readings of a cycle; return reports of the sources that were looked at in it."""
-        fetched = frozenset(looked_at)
-        fresh = [reading for name, reading in readings.items() if name in fetched]
-        reports = tuple(self.report(reading) for reading in fresh)
-        for reading, report in zip(fresh, reports, strict=True):
-            self._store_reading(reading, report)
-        others = readings.keys() - fetched
+        """Record the readings of a cycle; return reports of the sources that were looked at in it.
+
+        These are given by name, with how many UIDs say something new in them.
+        """
+        fresh = [reading for name, reading in readings.items() if name in looked_at]
+        reports = [self.report(reading, looked_at[reading.source]) for reading in fresh]
+        self._store_fresh(fresh, reports)
+        others = readings.keys() - looked_at.keys()
         for name in sorted(others):
             self._store_defects(readings[name])
         self._store_missing(fresh)
-        return reports
+        return tuple(reports)
 
     def _state_of(self, reading: Reading) -> str:
         if not reading.readable:
@@ -93,33 +100,20 @@ class SourceRecords:
             if file.is_awaited(self._file_grace)
         ]
 
-    def _store_reading(self, reading: Reading, report: SourceReport) -> None:
-        self._ledger.sources.record_reading(
-            reading.source,
-            at=reading.at,
-            state=report.state,
-            complete=reading.complete,
-            events=reading.events,
-            digest=reading.digest,
-            error=reading.error,
-            defects=reading.defects,
-        )
-        if reading.readable:
-            self._defects[reading.source] = frozenset(reading.defects)
-        if reading.complete:
-            self._digests[reading.source] = reading.digest
-        error = None
-        if reading.error:
-            error = _ADDRESS.sub("…", reading.error)
-        log.info(
-            "source",
-            source=reading.source,
-            state=report.state,
-            events=reading.events,
-            occurrences=len(reading.occurrences),
-            quarantined=len(reading.defects),
-            error=error,
-        )
+    def _store_fresh(
+        self, readings: Sequence[Reading], reports: Sequence[SourceReport]
+    ) -> None:
+        """Record readings together, and log each."""
+        if not readings:
+            return
+        pairs = list(zip(readings, reports, strict=True))
+        self._ledger.sources.record_readings(_record(*pair) for pair in pairs)
+        for reading, report in pairs:
+            if reading.readable:
+                self._defects[reading.source] = frozenset(reading.defects)
+            if reading.complete:
+                self._digests[reading.source] = reading.digest
+            self._log.tell(reading, report)
 
     def _store_defects(self, reading: Reading) -> None:
         """Record what is quarantined of a source whose events were parsed after it was looked at."""
@@ -155,3 +149,17 @@ class SourceRecords:
             )
         self._missing = known
         self._ledger.facts.set(MISSING_FILES, known)
+
+
+def _record(reading: Reading, report: SourceReport) -> ReadingRecord:
+    """Return what the ledger keeps of a reading."""
+    return ReadingRecord(
+        source=reading.source,
+        at=reading.at,
+        state=report.state,
+        complete=reading.complete,
+        events=reading.events,
+        digest=reading.digest,
+        error=reading.error,
+        defects=reading.defects,
+    )

@@ -173,6 +173,8 @@ class Subscriptions:
         self._guard = threading.Lock()
         self._arrived: dict[str, _Answer] = {}
         self._arrived_bytes = 0
+        # Feeds that were read as a whole from what is kept of them, and did not fail since.
+        self._whole: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         return name in self._subscriptions
@@ -256,10 +258,30 @@ class Subscriptions:
             self._arrived_bytes += _size_of(answer)
         return former
 
+    def unchanged(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those feeds whose answers say that they still are as they were read as a whole before.
+
+        The answers to the others say more, or have not come.
+        """
+        with self._guard:
+            return frozenset(
+                name
+                for name in self._whole.intersection(names)
+                if isinstance(self._arrived.get(name), NotModified)
+            )
+
+    def pass_over(self, names: Iterable[str]) -> None:
+        """Drop the answers of feeds that are `unchanged`, as if they had been taken."""
+        with self._guard:
+            for name in names:
+                if isinstance(self._arrived.get(name), NotModified):
+                    self._put(name, None)
+
     def take(self, name: str) -> FetchedFeed:
         """Return the answer of a feed since the last time; raise `SourceUnavailable` or `SourceMalformed`."""
         with self._guard:
             answer = self._put(name, None)
+        self._whole.discard(name)
         known = self._known(name)
         now = self._clock()
         match answer:
@@ -279,7 +301,8 @@ class Subscriptions:
                     self._snapshots.keep(name, known.answered())
                 kept = partial(self._kept, name, known.digest)
                 document = Document(known.document, kept, known.base_url, known.digest)
-                return FetchedFeed((document,), _nothing)
+                read = partial(self._whole.add, name)
+                return FetchedFeed((document,), read)
             case Fresh():
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
@@ -309,6 +332,7 @@ class Subscriptions:
                     target=target,
                 )
                 self._snapshots.keep(name, kept, fresh.body)
+                self._whole.add(name)
 
     def _kept(self, name: str, digest: str) -> Iterator[bytes]:
         """Yield the blocks of the stored body; one that is damaged is forgotten: `SourceUnavailable`."""
@@ -367,7 +391,3 @@ def _notes(known: Snapshot, fresh: Fresh, now: datetime) -> tuple[str, ...]:
             "administrator can mend that"
         )
     return tuple(notes)
-
-
-def _nothing() -> None:
-    """Do nothing: a 304 leaves the stored body as it is."""

@@ -79,6 +79,11 @@ class Manager:
         return sum(field in message for message in self.messages)
 
     @property
+    def cycles(self) -> int:
+        """How many cycles ended, also those that found nothing and that the log does not tell."""
+        return sum("last cycle" in m.get("STATUS", "") for m in self.messages)
+
+    @property
     def status(self) -> str:
         """What `systemctl status` would show."""
         return next((m["STATUS"] for m in reversed(self.messages) if "STATUS" in m), "")
@@ -95,14 +100,7 @@ class Daemon:
         self.lines: list[str] = []
         ours, theirs = pty.openpty() if options.terminal else os.pipe()
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "syncd",
-                "--config",
-                str(office.folder / "syncd.toml"),
-                "run",
-            ],
+            options.command(office.folder / "syncd.toml"),
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
@@ -156,12 +154,11 @@ class Daemon:
             )
             time.sleep(0.03)
 
-    def settle(self) -> int:
-        """Wait until it has read all its sources once more, and return how many cycles it has run."""
-        before = len(self.logged("cycle"))
+    def settle(self) -> None:
+        """Wait until it has read its files once more."""
+        before = self.manager.cycles
         self.send(signal.SIGUSR1)
-        self.until(lambda: len(self.logged("cycle")) > before, "a cycle")
-        return len(self.logged("cycle"))
+        self.until(lambda: self.manager.cycles > before, "a cycle")
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -180,21 +177,43 @@ class Daemon:
 class Options:
     """How a daemon is started."""
 
-    def __init__(self, *, watchdog_s: float = 60.0, terminal: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        watchdog_s: float = 60.0,
+        terminal: bool = False,
+        periods_s: tuple[float, float] | None = None,
+    ) -> None:
         self.watchdog_s = watchdog_s
         self.terminal = terminal
+        self.periods_s = periods_s
+
+    def command(self, configuration: Path) -> list[str]:
+        """The program that is started, and its arguments."""
+        if self.periods_s is None:
+            arguments = ["syncd", "--config", str(configuration), "run"]
+        else:
+            periods = map(str, self.periods_s)
+            arguments = ["tests.daemon.told_often", str(configuration), *periods]
+        return [sys.executable, "-m", *arguments]
 
 
 @contextmanager
 def running(
-    office: Office, *, watchdog_s: float = 60.0, terminal: bool = False
+    office: Office,
+    *,
+    watchdog_s: float = 60.0,
+    terminal: bool = False,
+    periods_s: tuple[float, float] | None = None,
 ) -> Iterator[Daemon]:
-    """A daemon from READY=1 on; one that is still there at the end is killed."""
+    """A daemon from READY=1 on; one that is still there at the end is killed.
+
+    `periods_s` are those of its notes of looks and of its sums, if they are to be others than usual.
+    """
     address = office.folder / f"notify-{time.monotonic_ns()}"
     manager = Manager(address)
-    daemon = Daemon(
-        office, manager, address, Options(watchdog_s=watchdog_s, terminal=terminal)
-    )
+    options = Options(watchdog_s=watchdog_s, terminal=terminal, periods_s=periods_s)
+    daemon = Daemon(office, manager, address, options)
     try:
         daemon.until(lambda: manager.count("READY"), "READY=1")
         yield daemon
@@ -203,6 +222,11 @@ def running(
             daemon.process.kill()
             daemon.process.wait(HANG_S)
         manager.close()
+
+
+def watch_closely(office: Office) -> None:
+    """Let a daemon of this office log also what found nothing: each reading and each cycle."""
+    office.change(("[calendar]", '[log]\nlevel = "debug"\n[calendar]'))
 
 
 def feed(name: str, url: str, *more: str, allow: bool = True) -> str:

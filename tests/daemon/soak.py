@@ -131,7 +131,7 @@ class Soak:
                     self._chance.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
                 )
                 daemon.process.wait(15)
-                self.cycles += len(daemon.logged("cycle"))
+                self.cycles += daemon.manager.cycles
         return self._comes_to_rest()
 
     def _disturb(self, daemon: Daemon, until: float) -> None:
@@ -202,7 +202,7 @@ class Soak:
                 time.sleep(_STEP_S)
             self._show(daemon)
             daemon.stop()
-            self.cycles += len(daemon.logged("cycle"))
+            self.cycles += daemon.manager.cycles
         booked = {r["topic"] for r in self._office.reservations()}
         print(
             f"{self.cycles} cycles; in the end {len(booked)} of {len(wanted)} meetings are booked, "

@@ -10,7 +10,7 @@ import pytest
 
 from syncd.sandbox import Sandbox
 from tests.conftest import Office, ahead, calendar, event
-from tests.daemon.running import Daemon, feed, files, follow, running
+from tests.daemon.running import Daemon, feed, files, follow, running, watch_closely
 from tests.sources.server import FeedServer, published
 
 
@@ -34,6 +34,7 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
         calendar(*(meeting(f"emptied-{n}") for n in range(5)))
     )
     shared_office.write(meeting("file"))
+    watch_closely(shared_office)
     follow(
         shared_office,
         files("office", "office.ics", 'interval = "6h"'),

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.conftest import Office, ahead, calendar, event
-from tests.daemon.running import Daemon, feed, files, follow, running
+from tests.daemon.running import Daemon, feed, files, follow, running, watch_closely
 from tests.sources.server import (
     Behaviour,
     FeedServer,
@@ -53,6 +53,7 @@ def test_after_a_restart_not_modified_is_enough(
         etag='"v1"',
         last_modified=http_date(datetime.now(UTC) - timedelta(minutes=1)),
     )
+    watch_closely(office)
     follow(office, feed("kept", feed_server.url("/kept"), 'interval = "1h"'))
     with running(office) as daemon:
         daemon.until(lambda: topics(office) == ["Meeting one"], "booked")
@@ -92,6 +93,7 @@ def test_an_answer_that_is_no_calendar_is_neither_kept_nor_believed(
     for name, body in bodies.items():
         feed_server.pages[f"/{name}"] = published(body, etag='"good"')
     often = ('interval = "1s"', "confirmations = 1")
+    watch_closely(office)
     follow(
         office, *(feed(name, feed_server.url(f"/{name}"), *often) for name in faults)
     )
@@ -245,6 +247,7 @@ def daemon(shared_office: Office, feed_server: FeedServer) -> Iterator[Daemon]:
         calendar(event("common", ahead(2), room=None))
     )
     feed_server.pages["/drip"] = drip
+    watch_closely(shared_office)
     follow(
         shared_office,
         feed("well", feed_server.url("/well"), often),

@@ -283,7 +283,7 @@ def test_a_daemon_takes_in_portions(office: Office) -> None:
     taken: list[tuple[str, ...]] = []
     due = set(office.names)
     while due:
-        looked_at = intake.update(due, NOW)
+        looked_at = tuple(intake.update(due, NOW))
         taken.append(looked_at)
         assert intake.put_off == due - set(looked_at)
         # All UIDs of a source come together, so there may be some more.
@@ -307,5 +307,5 @@ def test_a_daemon_takes_in_portions(office: Office) -> None:
 def test_one_go_takes_in_all(office: Office) -> None:
     """`once` has no next cycle."""
     intake = office.intake(portion=1)
-    assert intake.update(None, NOW) == tuple(office.names)
+    assert tuple(intake.update(None, NOW)) == tuple(office.names)
     assert not intake.put_off

@@ -65,7 +65,7 @@ _EFFECTS = frozenset(
             "bookings.mark_adopted",
             "bookings.raise_generation",
         ),
-        *("facts.set", "sources.record_reading", "prune"),
+        *("facts.set", "sources.record_readings", "prune"),
         *("people.spend_approval", "people.drop_decision"),
         *("worklist.record_scan", "worklist.set_standing", "worklist.remark"),
         *("worklist.add_all", "worklist.defer", "worklist.forget_indexes"),

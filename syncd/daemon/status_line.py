@@ -1,0 +1,29 @@
+"""The outcome of a cycle in a line, for `systemctl status`."""
+
+from __future__ import annotations
+
+from syncd.assembly import utc_now
+from syncd.reconciler import CycleReport
+
+_SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
+
+
+def status_line(report: CycleReport) -> str:
+    """Return the outcome of a cycle that ended just now, in a line."""
+    counts = report.counts
+    written = counts["created"] + counts["updated"]
+    booked = counts["unchanged"] + written
+    told = [f"{booked} booked"]
+    if report.left:
+        told.append(f"{report.left} still to write")
+    for name in _SHOWN_COUNTS:
+        if counts[name]:
+            words = name.replace("_", " ")
+            told.append(f"{counts[name]} {words}")
+    unreadable = [source.name for source in report.sources if source.error]
+    if unreadable:
+        told.append(f"unreadable: {', '.join(unreadable)}")
+    trouble = report.error or report.clock
+    if trouble:
+        told.append(trouble)
+    return f"{'; '.join(told)}; last cycle {utc_now():%H:%M:%S} UTC: {report.outcome}"

@@ -1,0 +1,116 @@
+"""The lines of the log about sources and cycles: at info for what is new, and for nothing else.
+
+What goes wrong is told as a warning, once while it stays the same, and told again when it is over.
+All the rest is for who looks closely, at debug.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import structlog
+
+from syncd.core.occurrence import Reading
+from syncd.reconciler.report import CycleReport, SourceReport
+
+log = structlog.get_logger(__name__)
+
+# What is done once, and how things stand until somebody or something changes that.
+_DONE = ("created", "updated", "cancelled", "adopted")
+_STANDING = ("held", "refused", "in_doubt", "vanished", "quarantined", "waiting")
+
+
+_ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
+
+
+class SourceLog:
+    """Logs the readings of one process, each by what is new in it."""
+
+    def __init__(self) -> None:
+        # What was wrong when a source was told of last (None: nothing), by source.
+        self._errors: dict[str, str | None] = {}
+
+    def tell(self, reading: Reading, report: SourceReport) -> None:
+        """Log a reading."""
+        error = None
+        if reading.error:
+            error = _ADDRESS.sub("…", reading.error)
+        log.log(
+            self._level_of(report, error),
+            "source",
+            source=reading.source,
+            state=report.state,
+            events=reading.events,
+            changed=report.changed,
+            occurrences=len(reading.occurrences),
+            quarantined=len(reading.defects),
+            error=error,
+        )
+
+    def _level_of(self, report: SourceReport, error: str | None) -> int:
+        """Return the level for a reading, and take note of what is wrong."""
+        is_first = report.name not in self._errors
+        former = self._errors.get(report.name)
+        self._errors[report.name] = error
+        if error is not None and error != former:
+            return logging.WARNING
+        is_over = former is not None and error is None
+        if is_over or report.changed:
+            return logging.INFO
+        if is_first and report.state == "read":
+            return logging.INFO
+        return logging.DEBUG
+
+
+class CycleLog:
+    """Logs the cycles of one process, each by what it did or found.
+
+    The first one says how things stand.
+    """
+
+    def __init__(self) -> None:
+        self._standing: dict[str, int] | None = None
+        self._error: str | None = None
+
+    def tell(self, report: CycleReport) -> None:
+        """Log a cycle."""
+        calls = {f"calls_{method.lower()}": n for method, n in report.calls.items()}
+        log.log(
+            self._level_of(report),
+            "cycle",
+            outcome=report.outcome,
+            seconds=report.seconds,
+            rekeyed=report.plan.rekeyed if report.plan else 0,
+            left=report.left,
+            error=report.error,
+            **report.counts,
+            **calls,
+        )
+
+    def _level_of(self, report: CycleReport) -> int:
+        """Return the level for a cycle, and take note of how things stand after it."""
+        is_other_error = report.error != self._error
+        self._error = report.error
+        if report.error is not None:
+            # What stands is not counted without a plan.
+            return logging.WARNING if is_other_error else logging.DEBUG
+        standing = {name: report.counts[name] for name in _STANDING}
+        is_other = standing != self._standing
+        self._standing = standing
+        if is_other or is_other_error or _did_something(report):
+            return logging.INFO
+        if any(map(_says_something_new, report.sources)):
+            return logging.INFO
+        return logging.DEBUG
+
+
+def _did_something(report: CycleReport) -> bool:
+    """Tell whether anything was written, or is still to be."""
+    if report.left or any(report.counts[name] for name in _DONE):
+        return True
+    return report.plan is not None and report.plan.rekeyed > 0
+
+
+def _says_something_new(source: SourceReport) -> bool:
+    return source.changed > 0
