@@ -70,17 +70,12 @@ def formers_after(
     `known` were whole at the last look, `formers` were not; `named` are the names of all files that stand
     there, whole or not. A file is back under its own name, or under a new one that holds all its events.
     """
-    before = Counter(document.name for document in known)
+    away = [*_not_back(known, formers, found), *map(Former.of, _left(known, found))]
+    if not away:
+        return ()
+    before = {document.name for document in known}
     before.update(former.name for former in formers)
-    there = Counter(document.name for document in found)
     arrived = [document.all_uids() for document in found if document.name not in before]
-    away: list[Former] = []
-    for former in formers:
-        # Files below a glob may share a name: then all of them are back when there are as many as ever.
-        is_back = 0 < before[former.name] <= there[former.name]
-        if not is_back:
-            away.append(former)
-    away += map(Former.of, _left(known, found))
     left: list[Former] = []
     for former in away:
         is_renamed = any(former.uids <= uids for uids in arrived)
@@ -93,6 +88,21 @@ def formers_after(
     return tuple(left)
 
 
+def _not_back(
+    known: Sequence[DocumentIndex],
+    formers: Sequence[Former],
+    found: Sequence[DocumentIndex],
+) -> list[Former]:
+    """Return the files that were gone before and are not back under their names."""
+    if not formers:
+        return []
+    before = Counter(document.name for document in known)
+    before.update(former.name for former in formers)
+    there = Counter(document.name for document in found)
+    # Files below a glob may share a name: then all of them are back when there are as many as ever.
+    return [former for former in formers if there[former.name] < before[former.name]]
+
+
 def _left(
     known: Sequence[DocumentIndex], found: Sequence[DocumentIndex]
 ) -> list[DocumentIndex]:
@@ -100,12 +110,15 @@ def _left(
 
     Files below a glob may share a name; those of which the least is left are taken for the ones that went.
     """
-    fewer = Counter(document.name for document in known)
-    fewer.subtract(document.name for document in found)
+    same = set(found)
+    others = [document for document in known if document not in same]
+    same.difference_update(known)
+    # All others are as they were.
+    fewer = Counter(document.name for document in others)
+    fewer.subtract(document.name for document in same)
     lost = {name: count for name, count in fewer.items() if count > 0}
     if not lost:
         return []
-    same = set(found)
     here: dict[str, set[bytes]] = {name: set() for name in lost}
     for document in found:
         if document.name in lost:
@@ -114,7 +127,6 @@ def _left(
     def uids_gone_with(document: DocumentIndex) -> int:
         return len(document.all_uids() - here[document.name])
 
-    others = [document for document in known if document not in same]
     left: list[DocumentIndex] = []
     for name, count in lost.items():
         own = [document for document in others if document.name == name]

@@ -20,6 +20,7 @@ from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, IntakeLedger, WorklistStore
 from syncd.intake.raw_events import Spans, earliest, packed, unpacked
 from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
+from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
@@ -155,8 +156,7 @@ class Scan:
         later = self._later(found, window)
         ready = set(diff.changed)
         ready |= self._worklist.in_several_sources(diff.restamped)
-        # The lines may have moved in which they stand.
-        ready.update(self._worklist.remarks(self._source.name))
+        ready |= self._perhaps_moved(diff.index)
         self._ledger.facts.set(JUDGED_AT, self.at)
         stored = self.known.index if self.is_stored else None
         self._worklist.record_scan(
@@ -187,6 +187,17 @@ class Scan:
             if begins is not None:
                 found[uid] = begins
         return found
+
+    def _perhaps_moved(self, index: SourceIndex) -> set[str]:
+        """Return the UIDs that have remarks, and stand in documents in which lines may have moved."""
+        remarked = self._worklist.remarks(self._source.name)
+        if not remarked:
+            return set()
+        changed = set(index.documents).difference(self.known.index.documents)
+        standing_there = frozenset[bytes]().union(
+            *(document.all_uids() for document in changed)
+        )
+        return {uid for uid in remarked if index.digest_of(uid) in standing_there}
 
 
 class _Tracked:

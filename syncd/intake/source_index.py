@@ -77,9 +77,9 @@ class SourceIndex:
 
     def to_read(self, documents: Iterable[Document]) -> list[Document]:
         """Return those of the documents that have to be read to know what stands in them."""
-        known: set[tuple[str, str, str]] = set()
-        for index in self.documents:
-            known.add((index.name, index.base_url, index.signature))
+        known = {
+            (index.name, index.base_url, index.signature) for index in self.documents
+        }
         unread: list[Document] = []
         for document in documents:
             looks = (document.name, document.base_url, document.signature)

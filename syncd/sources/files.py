@@ -127,11 +127,12 @@ class FileSource:
                 raise self._unavailable(str(folder), error) from None
         documents: list[Document] = []
         problems: list[str] = []
+        beginning = os.path.join(folder, "")  # noqa: PTH118  # of the paths of all members
         for member in self._members(folder, pattern):
             try:
                 status = member.stat()
                 if not stat.S_ISDIR(status.st_mode):
-                    name = os.path.relpath(member, folder)
+                    name = _name_below(beginning, os.fspath(member))
                     documents.append(self._document(member, name, status, now))
             except OSError as error:
                 problems.append(str(self._unavailable(os.fspath(member), error)))
@@ -251,6 +252,13 @@ class FileSource:
                 told = os.strerror(error.errno) if error.errno else type(error).__name__
                 reason = f"cannot be read ({told})"
         return SourceUnavailable(self.name, f"{what} {reason}")
+
+
+def _name_below(beginning: str, path: str) -> str:
+    """Return the name of a file below a directory, whose path with a slash is `beginning`."""
+    if path.startswith(beginning) and "/../" not in path:
+        return path[len(beginning) :]
+    return os.path.relpath(path, beginning)
 
 
 def _is_calendar(name: str) -> bool:
