@@ -51,6 +51,7 @@ class ParsingAhead:
         self._instructions = instructions
         self._allowance = allowance
         self._waiting: deque[tuple[str, Sequence[RawEvent]]] = deque()
+        self._wanted: Mapping[str, Sequence[RawEvent]] = {}
         self._workers: list[Worker] = []
         # This process is busy, too. One that ended is not replaced.
         self._may_hire = pool.most - 1
@@ -70,33 +71,33 @@ class ParsingAhead:
             self._pool.give_back(worker)
         self._workers = []
 
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether it will soon have nothing to do."""
-        return len(self._waiting) < _SHARE
-
     def put(self, uid: str, raw_events: Sequence[RawEvent]) -> None:
         """Have a plain UID parsed; returns at once."""
         self._waiting.append((uid, raw_events))
-        if not self.is_idle:
-            self._hand_out()
 
-    def finish(
-        self,
-        wanted: Mapping[str, Sequence[RawEvent]],
-        alive: Callable[[], object],
-        under_way: OnBegin,
-    ) -> dict[str, ParsedSeries]:
-        """Return what these plain UIDs say, which are all that are wanted; some may be missing.
+    def wants_more(self) -> bool:
+        """Give the workers what there is, and tell whether they will soon have nothing to do."""
+        self._hand_out()
+        return len(self._waiting) < _SHARE
 
-        What was not parsed by now, or with other events, is parsed by the workers and right here.
-        `alive` and `under_way` are as in `ParserPool.parse_all`.
-        """
+    def settle(self, wanted: Mapping[str, Sequence[RawEvent]]) -> None:
+        """Learn which UIDs are wanted, all of them plain, with which events; others will not be parsed."""
         self._waiting.clear()
+        self._wanted = wanted
         known = self._handed_out()
         for uid, raw_events in wanted.items():
             if known.get(uid) != raw_events:
                 self._waiting.append((uid, raw_events))
+        self._hand_out()
+
+    def finish(
+        self, alive: Callable[[], object], under_way: OnBegin
+    ) -> dict[str, ParsedSeries]:
+        """Return what the UIDs say that are wanted; some may be missing.
+
+        What was not parsed by now, or with other events, is parsed by the workers and right here.
+        `alive` and `under_way` are as in `ParserPool.parse_all`.
+        """
         deadline = time.monotonic() + UID_WALL_S
         while time.monotonic() < deadline:
             alive()
@@ -115,7 +116,7 @@ class ParsingAhead:
         under_way(None, ())
         found: dict[str, ParsedSeries] = {}
         for raw_events, series in self._found:
-            if wanted.get(series.uid) == raw_events:
+            if self._wanted.get(series.uid) == raw_events:
                 found[series.uid] = series
         return found
 
@@ -130,12 +131,11 @@ class ParsingAhead:
     def _hand_out(self) -> None:
         """Take the answers that are there, and give more to each worker that is free."""
         for worker in tuple(self._workers):
-            if not worker.is_free and wait_for_any([worker], 0):
+            if not worker.is_free and worker.has_answered:
                 self._take_answer(worker)
-        for worker in self._workers:
             if worker.is_free:
                 worker.take(self._next_share())
-        if self._may_hire and not self.is_idle:
+        if self._may_hire and len(self._waiting) >= _SHARE:
             self._may_hire -= 1
             self._hire()
 

@@ -145,6 +145,8 @@ class Worker:
         assert self._process.stdout is not None
         self._requests = self._process.stdin
         self.answers = self._process.stdout
+        self._poll = select.poll()  # which has no bound on the number of a descriptor
+        self._poll.register(self.answers, select.POLLIN)
         self.share: Share = []
         self.is_free = True
         self._is_overdue = False
@@ -203,6 +205,11 @@ class Worker:
         except BrokenPipeError:
             return False
         return True
+
+    @property
+    def has_answered(self) -> bool:
+        """Tell whether its answer is there, or it is gone."""
+        return bool(self._poll.poll(0))
 
     def answer(self) -> bytes | None:
         """Return the pickled answer to its share, None if it is gone."""

@@ -314,6 +314,8 @@ class _Comparison:
         self, uids: Collection[bytes], ambiguous: Collection[bytes]
     ) -> frozenset[bytes]:
         """Return those of the UIDs of which only the revision is another one; never an ambiguous one."""
+        if not self._before:
+            return frozenset()
         old = _without_revisions(self._before, uids)
         new = _without_revisions(self._after, uids)
         found: set[bytes] = set()
@@ -369,9 +371,13 @@ def _number(calendar: int, known: dict[int, int]) -> int:
 
 
 def _uids_unlike(
-    before: Iterable[DocumentIndex], after: Iterable[DocumentIndex]
+    before: Sequence[DocumentIndex], after: Sequence[DocumentIndex]
 ) -> Iterator[bytes]:
     """Yield the UIDs of which an event is new, gone, or there another number of times, but for DTSTAMP."""
+    if not before:
+        for index in after:
+            yield from index.each_uid()
+        return
     old = _spans_by_context(before)
     new = _spans_by_context(after)
     for context in old | new:

@@ -138,6 +138,13 @@ class DocumentIndex:
                 return several
         return (self.uids[row],)
 
+    def each_uid(self) -> Iterator[bytes]:
+        """Yield the digests of the UIDs of all rows, in order."""
+        if self.several_uids:
+            rows = range(len(self))
+            return chain.from_iterable(map(self.uids_at, rows))
+        return cells_of(self.uids.cells)
+
     def all_uids(self) -> frozenset[bytes]:
         """Return the digests of all UIDs in the document."""
         first_ones = frozenset(cells_of(self.uids.cells))

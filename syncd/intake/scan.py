@@ -6,7 +6,7 @@ A large one may be made in another thread; whatever it finds is taken in by the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -24,10 +24,6 @@ from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
-
-
-def _nothing(_uid: str, _text: bytes, _line: int) -> None:
-    """Do nothing: nobody wants to know before all is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +90,13 @@ class Scan:
         document = self._document_ahead()
         if document is None:
             with working:
-                return self._run()
+                return self._result(self._diff())
         with SeriesAhead(document, self._source, bounded, window, self._spans) as ahead:
             with working:
-                found = self._run(ahead.add)
-            parsed = ahead.finish(found.diff.index, found.diff.changed)
+                diff = self._diff(ahead.add)
+                ahead.settle(diff.index, diff.changed)
+                found = self._result(diff, ahead.go_on)
+            parsed = ahead.finish()
         return replace(found, parsed=parsed)
 
     def _document_ahead(self) -> Document | None:
@@ -109,24 +107,32 @@ class Scan:
         (document,) = documents
         return document if document.size >= AHEAD_FROM else None
 
-    def _run(self, on_current: OnCurrent = _nothing) -> ScanResult:
-        known = self.known.index
-        diff = diff_source(
+    def _diff(
+        self, on_current: OnCurrent = lambda _uid, _text, _line: None
+    ) -> SourceDiff:
+        """Return what the documents say otherwise; `on_current` is that of `diff_source`."""
+        return diff_source(
             self.fetched.documents,
-            known,
+            self.known.index,
             secret=self._salt,
             is_current=self._spans.is_current,
             tracked=self._tracked,
             problems=self.fetched.problems,
             on_current=on_current,
         )
-        if diff.index == known:
+
+    def _result(
+        self, diff: SourceDiff, meanwhile: Callable[[], object] = lambda: None
+    ) -> ScanResult:
+        """Return what was found, as it is kept; `meanwhile` is called now and then."""
+        if diff.index == self.known.index:
             return ScanResult(diff, self.known.parser)
         kept: dict[str, bytes] = {}
         for new in (diff.restamped, diff.changed):
             for uid, raw_events in new.items():
                 if raw_events:
                     kept[uid] = packed(raw_events)
+                    meanwhile()
         return ScanResult(
             diff,
             parser_of(self._source, diff.index),

@@ -92,25 +92,31 @@ class SeriesAhead:
                 self._held[uid] = [raw_event]
             else:
                 self._parse(uid, (raw_event,))
-        if len(self._held) > _HELD and self._parsing.is_idle:
+        if self._parsing.wants_more() and len(self._held) > _HELD:
             oldest = next(iter(self._held))
             self._parse(oldest, tuple(self._held.pop(oldest)))
 
-    def finish(
+    def settle(
         self, index: SourceIndex, changed: Mapping[str, Sequence[RawEvent]]
-    ) -> dict[str, ParsedSeries]:
-        """Return what those of the UIDs that changed say that are worth it; some may be missing."""
+    ) -> None:
+        """Learn what the source turned out to say, and which UIDs of it changed."""
         context = self._context
-        if context is None or index.contexts.get(context.key) != context:
-            return {}
-        wanted = {
-            uid: raw_events
-            for uid, raw_events in changed.items()
-            if self._put.get(uid) == raw_events or self._is_worth(uid, raw_events)
-        }
-        return self._parsing.finish(
-            wanted, self._bounded.alive, self._bounded.under_way
-        )
+        wanted: dict[str, Sequence[RawEvent]] = {}
+        if context is not None and index.contexts.get(context.key) == context:
+            wanted = {
+                uid: raw_events
+                for uid, raw_events in changed.items()
+                if self._put.get(uid) == raw_events or self._is_worth(uid, raw_events)
+            }
+        self._parsing.settle(wanted)
+
+    def go_on(self) -> None:
+        """Give the workers more to do; to be called now and then while there is something else to do."""
+        self._parsing.wants_more()
+
+    def finish(self) -> dict[str, ParsedSeries]:
+        """Return what those of the UIDs that changed say that are worth it; some may be missing."""
+        return self._parsing.finish(self._bounded.alive, self._bounded.under_way)
 
     def _stop(self) -> None:
         """Have nothing more parsed."""

@@ -84,12 +84,8 @@ class Understandings:
 
         finish = ParsingAhead.finish
 
-        def counted_ahead(
-            ahead: ParsingAhead,
-            wanted: Mapping[str, Sequence[RawEvent]],
-            *given: Any,
-        ) -> Mapping[str, ParsedSeries]:
-            found = finish(ahead, wanted, *given)
+        def counted_ahead(ahead: ParsingAhead, *given: Any) -> dict[str, ParsedSeries]:
+            found = finish(ahead, *given)
             self.count += len(found)
             return found
 

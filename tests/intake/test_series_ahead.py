@@ -225,7 +225,8 @@ class TestParsingAhead:
         ahead: ParsingAhead, wanted: dict[str, tuple[RawEvent, ...]]
     ) -> dict[str, ParsedSeries]:
         """What it says of these."""
-        return ahead.finish(wanted, lambda: None, lambda _uid, _events: None)
+        ahead.settle(wanted)
+        return ahead.finish(lambda: None, lambda _uid, _events: None)
 
     @pytest.mark.parametrize("killed", [False, True])
     def test_every_uid(self, killed: bool) -> None:
@@ -236,6 +237,7 @@ class TestParsingAhead:
         with ParserPool(2) as pool, self.begun(pool) as ahead:
             for uid, own in events.items():
                 ahead.put(uid, own)
+                ahead.wants_more()
             assert len(children()) == 1
             if killed:
                 os.kill(children()[0], signal.SIGKILL)
@@ -253,6 +255,7 @@ class TestParsingAhead:
         with ParserPool(2) as pool, self.begun(pool) as ahead:
             for uid, own in before.items():
                 ahead.put(uid, own)
+                ahead.wants_more()
             found = self.finished(ahead, wanted)
         assert found == {
             uid: parser.parse(uid, own, WINDOW) for uid, own in wanted.items()
@@ -264,6 +267,7 @@ class TestParsingAhead:
         with ParserPool(1) as pool, self.begun(pool) as ahead:
             for uid, own in events.items():
                 ahead.put(uid, own)
+                ahead.wants_more()
             assert children() == []
             assert self.finished(ahead, dict(events)).keys() == events.keys()
 
@@ -281,6 +285,7 @@ class TestParsingAhead:
             with self.begun(pool) as ahead:
                 for uid, own in events.items():
                     ahead.put(uid, own)
+                ahead.wants_more()
                 assert len(children()) == 1
             assert len(children()) <= 1
         assert children() == []
