@@ -351,6 +351,37 @@ class LedgerContract:
         assert _next_generation(ledger, key) == 5
         assert _next_generation(ledger, replace(key, recurrence_id=None)) == 0
 
+    def test_generations_go_with_the_last_booking_long_after_the_meeting(
+        self, ledger: Ledger
+    ) -> None:
+        """What a year of meetings leaves behind is forgotten, generations too; none before its time."""
+        over, again, ahead = (
+            OccurrenceKey("", "a", f"202612{day:02}T090000Z") for day in (1, 2, 3)
+        )
+        much_later = replace(SPEC, end=SPEC.end + timedelta(days=400))
+        for key, spec in ((over, SPEC), (again, SPEC), (ahead, much_later)):
+            (stored,) = ledger.bookings.record(
+                booked("a", key=key, content=spec), at=NOW, what="test"
+            )
+            ledger.bookings.record(cancelled(stored, None), at=NOW, what="over")
+        live = booked("a", "r2", key=again, generation=1)
+        ledger.bookings.record(live, at=NOW, what="test")
+        year = timedelta(days=365)
+        assert ledger.prune(NOW + year) == 3
+        assert [_next_generation(ledger, k) for k in (over, again, ahead)] == [0, 2, 1]
+
+    def test_generations_stay_while_lists_show_the_meeting(
+        self, ledger: Ledger
+    ) -> None:
+        """With a short retention a meeting is forgotten on the same day; its mark is not given again."""
+        key = OccurrenceKey("", "a", None)
+        (stored,) = ledger.bookings.record(booked("a", key=key), at=NOW, what="test")
+        ledger.bookings.record(cancelled(stored, None), at=NOW, what="over")
+        now = SPEC.end + 2 * MINUTE
+        yesterday = now - timedelta(days=1)
+        assert ledger.prune(now - MINUTE, unseen_before=yesterday) == 1
+        assert _next_generation(ledger, key) == 1
+
     def test_history(self, ledger: Ledger) -> None:
         """Each record leaves one line for each booking, in order; bookkeeping leaves none."""
         (stored,) = ledger.bookings.record(

@@ -71,14 +71,15 @@ class Ledger:
             owner=owner,
         )
 
-    def prune(self, before: datetime) -> int:
+    def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.
 
         That is closed bookings with their history, counts of calls, approvals, answers of the directory.
-        Generations stay, so that no mark is ever given twice.
+        The generation of an occurrence goes with its last booking, but stays if its meetings were not over
+        `unseen_before`: as long as anybody may find a reservation by its mark, that is not given twice.
         """
         with self._gate.writing() as connection:
-            forgotten = prune_bookings(connection, before)
+            forgotten = prune_bookings(connection, before, unseen_before or before)
             prune_calls(connection, before)
             prune_people(connection, before)
         self.bookings.note_progress()

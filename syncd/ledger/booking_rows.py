@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, text, update
 
 from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
@@ -71,6 +72,27 @@ def booking_of(row: Row[Any]) -> Booking:
     )
 
 
+KEYS_AND_CONTENTS: Select[Any] = select(
+    bookings.c.scope,
+    bookings.c.uid,
+    bookings.c.recurrence_id,
+    bookings.c.content,
+    bookings.c.pending,
+)
+"""The query for what `key_and_end` reads."""
+
+
+def key_and_end(row: Row[Any]) -> tuple[OccurrenceKey, datetime | None]:
+    """Return the occurrence of a booking and the latest end that it has; None if that makes no sense."""
+    key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
+    try:
+        specs = (_spec_of(row.content), _spec_of(row.pending))
+        ends = [spec.end for spec in specs if spec is not None]
+    except (ValueError, KeyError, TypeError):
+        return key, None
+    return key, max(ends, default=None)
+
+
 def _text_of(spec: ReservationSpec | None) -> str | None:
     return None if spec is None else encode_spec(spec)
 
@@ -119,6 +141,12 @@ _RAISE = text(
     "DO UPDATE SET highest = excluded.highest WHERE generations.highest < excluded.highest"
 )
 
+_FORGET = text(
+    "DELETE FROM generations WHERE scope = :scope AND uid = :uid AND recurrence_id = :recurrence_id "
+    "AND NOT EXISTS (SELECT 1 FROM bookings WHERE bookings.uid = :uid AND bookings.scope = :scope "
+    "AND bookings.recurrence_id = :recurrence_id)"
+)
+
 
 def store(
     connection: Connection, wanted: Sequence[Booking], also: Mapping[str, object]
@@ -165,6 +193,13 @@ def raise_generation(
     """Record a generation of an occurrence if it is the highest so far."""
     of_the_key = _key_columns(key)
     connection.execute(_RAISE, {**of_the_key, "highest": generation})
+
+
+def forget_generations(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
+    """Forget the generations of those occurrences that have no booking any more."""
+    rows = [_key_columns(key) for key in keys]
+    if rows:
+        connection.execute(_FORGET, rows)
 
 
 def _key_columns(key: OccurrenceKey) -> dict[str, object]:

@@ -79,7 +79,7 @@ class Bookings:
     def fresh(self) -> bool:
         """Return whether the ledger proves nothing about what it does not hold.
 
-        No booking was ever recorded and none was looked for; or it is an old copy that was put back.
+        No booking is remembered and none was looked for; or it is an old copy that was put back.
         """
         if self._is_old_copy:
             return True
@@ -199,7 +199,7 @@ class Bookings:
     ) -> dict[OccurrenceKey, int]:
         """Return for each occurrence one more than its highest generation ever recorded; 0 at first.
 
-        Generations of bookings that were pruned count as well.
+        Generations of bookings that were pruned count as well, until their meetings are long over.
         """
         found = dict.fromkeys(keys, 0)
         # The scopes as well, because the index begins with them.
@@ -381,12 +381,27 @@ def _skipped(connection: Connection, now: datetime) -> int:
     return int(number or 0)
 
 
-def prune_bookings(connection: Connection, before: datetime) -> int:
-    """Forget closed bookings that changed last before a moment, with their history; returns how many."""
+def prune_bookings(
+    connection: Connection, before: datetime, unseen_before: datetime
+) -> int:
+    """Forget closed bookings that changed last before a moment, with their history; returns how many.
+
+    With the last booking of an occurrence its generation goes too, if its meetings were over at both moments.
+    """
     is_closed = _BOOKING.state.in_(sorted(CLOSED_STATES))
     is_old = _BOOKING.updated_at < before
+    known = booking_rows.KEYS_AND_CONTENTS.where(is_closed, is_old)
+    over_before = min(before, unseen_before)
+    are_over: dict[OccurrenceKey, bool] = {}
+    for row in connection.execute(known):
+        key, end = booking_rows.key_and_end(row)
+        is_over = end is not None and end < over_before
+        are_over[key] = is_over and are_over.get(key, True)
     forget = delete(tables.bookings).where(is_closed, is_old)
-    return connection.execute(forget).rowcount
+    forgotten = connection.execute(forget).rowcount
+    over = [key for key, is_over in are_over.items() if is_over]
+    booking_rows.forget_generations(connection, over)
+    return forgotten
 
 
 def _ready(now: datetime) -> Select[Any]:

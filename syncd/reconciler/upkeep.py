@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from syncd.apply.publish import remove_unneeded
 from syncd.core.changes import Mode, Plan
 from syncd.core.settings import Settings
 from syncd.ledger.facts import PRUNED_ON
 from syncd.reconciler.ports import Ledger
+
+_SEEN_FOR = timedelta(days=2)
+"""So long after its end a reservation is in no list any more by which the API is searched for a mark."""
 
 
 class Upkeep:
@@ -37,5 +40,6 @@ class Upkeep:
         today = now.date()
         if self._ledger.facts.get(PRUNED_ON) == today:
             return
-        self._ledger.prune(now - self._settings.retention)
+        before = now - self._settings.retention
+        self._ledger.prune(before, unseen_before=now - _SEEN_FOR)
         self._ledger.facts.set(PRUNED_ON, today)

@@ -105,7 +105,7 @@ def upgrade() -> None:
     )
     op.create_index("history_by_booking", "history", ["booking"])
 
-    # Outlives the bookings that it counts: a mark is never given twice.
+    # Outlives the bookings that it counts until their meetings are long over: no mark is given twice.
     op.create_table(
         "generations",
         sa.Column("scope", sa.Text, primary_key=True),
