@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from syncd import log
-from tests.benchmarks import fleet, fleet_results, latency, rate
+from tests.benchmarks import fleet, fleet_results, latency, rate, year
 from tests.benchmarks.cases import COLD, FRESH, LIVING, WARM, Bench, measure
 from tests.benchmarks.measuring import Figures, middle, run_measured
 from tests.benchmarks.peers import Peers, hashing
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("cycles", "latency", "rate", "profile", "fleet"),
+        choices=("cycles", "latency", "rate", "profile", "fleet", "year"),
         default="cycles",
     )
     parser.add_argument(
@@ -52,6 +52,9 @@ def main() -> None:
         help="fleet: what the calendars are",
     )
     parser.add_argument(
+        "--calendars", type=int, default=20, help="year: how many there are"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("benchmark-results"), metavar="DIR"
     )
     wanted = parser.parse_args()
@@ -70,6 +73,8 @@ def main() -> None:
             _profile(output, sizes[-1])
         case "fleet":
             _fleet(output, _numbers(wanted.feeds), wanted.kind)
+        case "year":
+            _year(output, wanted.calendars)
         case _:
             _cycles(output, sizes, wanted.rounds, peers=wanted.peers)
 
@@ -182,9 +187,8 @@ def picture(results: Results) -> str:
 
 def _fleet(output: Path, sizes: list[int], kind: str) -> None:
     """What so many calendars cost; written after each number, since the large ones take long."""
-    now = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     found: list[fleet.Figures] = []
-    for figures in fleet.measure(output / "fleet", sizes, kind, now, _say):
+    for figures in fleet.measure(output / "fleet", sizes, kind, _midnight(), _say):
         found.append(figures)
         told = {"began": datetime.now(UTC), "versions": versions()}
         _keep(output / f"{kind}.json", {**told, **fleet_results.document(found)})
@@ -198,6 +202,24 @@ def _fleet(output: Path, sizes: list[int], kind: str) -> None:
         (output / f"{kind}.svg").write_text(picture_of_it)
     sys.stdout.write(fleet_results.markdown(found))
     _say(f"written to {output}: {kind}.json, {kind}.md, {kind}.svg")
+
+
+def _year(output: Path, calendars: int) -> None:
+    """What a year of edits leaves behind; written after each month."""
+    found: list[year.Month] = []
+    for month in year.measure(output / "year", calendars, _midnight(), _say):
+        found.append(month)
+        told = {"calendars": calendars, "versions": versions()}
+        _keep(output / "year.json", {**told, **year.document(found)})
+        (output / "year.md").write_text(year.markdown(found))
+    sys.stdout.write(year.markdown(found))
+    _say(f"written to {output}: year.json, year.md")
+
+
+def _midnight() -> datetime:
+    """When today began, in UTC."""
+    now = datetime.now(UTC)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _profile(output: Path, size: int) -> None:

@@ -38,6 +38,7 @@ _SINGLES_IN_A_PLACE, _SERIES_IN_A_PLACE = (
     5,
 )
 _PEOPLE = 400
+_HEAD = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//syncd//benchmark//EN\r\n"
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
@@ -201,6 +202,7 @@ class _Times(NamedTuple):
     rule: str = ""
     original: datetime = datetime.min  # noqa: DTZ901  # of no series
     without: tuple[datetime, ...] = ()
+    lasts: timedelta = timedelta()  # from the first date of a series to its last one
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,36 @@ class Archive:
         ]
         return [n for start, n in sorted(found) if first < start.date() < last]
 
+    @cached_property
+    def _spans(self) -> list[tuple[datetime, datetime]]:
+        """The first and the last day of each event; of an override those of its series."""
+        spans: list[tuple[datetime, datetime]] = []
+        for number in range(self.events):
+            owner = number - self.series if self._is_override(number) else number
+            times = self._times(owner)
+            begins = times.start.replace(tzinfo=self.now.tzinfo)
+            spans.append((begins, begins + times.lasts))
+        return spans
+
+    def between(self, first: datetime, last: datetime) -> list[int]:
+        """Numbers of the events that take place between two moments, overrides beside their series."""
+        return [
+            number
+            for number, (begins, ends) in enumerate(self._spans)
+            if begins <= last and ends >= first
+        ]
+
+    def head(self) -> str:
+        """What stands before the events."""
+        zones = "".join(f"{definition}\r\n" for _, definition in _ZONES)
+        return f"{_HEAD}X-WR-CALNAME:{AS_IT_IS.title}\r\n{zones}"
+
+    def vevent(self, number: int, *, changed: bool = False) -> str:
+        """One VEVENT, as it is or with another summary and a later end."""
+        stamp = self.now - timedelta(days=1)
+        before, after = self._event(number, changed=changed)
+        return f"{before}DTSTAMP:{stamp:%Y%m%dT%H%M%SZ}\r\n{after}"
+
     def write(self, path: Path, edit: Edit = AS_IT_IS) -> None:
         """Write the calendar to a file."""
         self.write_versions({path: edit})
@@ -273,9 +305,7 @@ class Archive:
         order = list(range(self.events))
         random.Random(self.seed + shuffled).shuffle(order)
         for file, edit in files:
-            file.write(
-                "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//syncd//benchmark//EN\r\n"
-            )
+            file.write(_HEAD)
             file.write(f"X-WR-CALNAME:{edit.title}\r\n")
             file.writelines(f"{definition}\r\n" for _, definition in _ZONES)
         stamps = {False: self.now - timedelta(days=1), True: self.now}
@@ -420,6 +450,7 @@ class Archive:
             rule,
             start + step * chance.randrange(1, 4),
             (start + 2 * step,) if left_out else (),
+            timedelta(lasts),
         )
 
     def _begins(self, owner: int, midnight: datetime) -> datetime:
