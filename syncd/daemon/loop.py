@@ -296,8 +296,9 @@ class Daemon:
             self._postpone_feed(name)
         next_runs = {name: self._scheduler.next_run(name) for name in names}
         self._ledger.sources.record_next_runs(next_runs)
-        if self._file.complaint:
-            summary += f"; {self._file.complaint}"
+        for complaint in (self._file.complaint, self._watcher.complaint):
+            if complaint:
+                summary += f"; {complaint}"
         self._say(summary)
 
     def _postpone_feed(self, name: str) -> None:

@@ -68,7 +68,10 @@ _CURES = {
     errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files (LimitNOFILE=)",
     errno.ENFILE: "raise the sysctl fs.file-max",
     errno.EAGAIN: "raise the limits of threads and memory (TasksMax=, MemoryMax=)",
+    errno.ENOBUFS: "raise the sysctl fs.inotify.max_queued_events",
 }
+# In which watchdog says that events were lost, and nowhere else.
+_OVERFLOWS = logging.getLogger("watchdog.observers.inotify_c")
 
 
 class Watcher:
@@ -123,6 +126,11 @@ class Watcher:
             self._targets = made
             self._changed.notify()
 
+    @property
+    def complaint(self) -> str:
+        """Return why changes are seen late, with the cure; empty if they are not."""
+        return self._subscriptions.complaint
+
     def close(self) -> None:
         """Stop; return within two seconds even if a network file system does not answer."""
         with self._changed:
@@ -162,7 +170,7 @@ class Watcher:
                 rest_s = min(100 * (ended - began), _LONGEST_RESCAN_S)
                 rescan_at = ended + max(self._rescan_s, rest_s)
         finally:
-            self._subscriptions.close()
+            self._subscriptions.end()
 
     def _wait_until_due(self, rescan_at: float) -> _Targets | None:
         """Wait for the next look or rescan; return all targets then, None when the watcher is closed."""
@@ -301,7 +309,21 @@ class _Subscriptions(FileSystemEventHandler):
         self._followed: dict[str, _Followed] = {}
         self._near: _NamesByPlace = {}
         self._said: set[int] = set()
-        self._try_at = 0.0  # on the monotonic clock
+        # On the monotonic clock, of each limit that was met.
+        self._met_until: dict[int, float] = {}
+        self._try_at = 0.0
+        self._lost_events = _LostEvents(self._look_everywhere)
+        _OVERFLOWS.addFilter(self._lost_events)
+
+    @property
+    def complaint(self) -> str:
+        """Return why changes are seen late, with the cure, for an hour after a limit was met; else nothing."""
+        now = time.monotonic()
+        limits = list(self._met_until.items())
+        cures = [_CURES[number] for number, until in limits if now < until]
+        if not cures:
+            return ""
+        return f"changes of files are seen late: {', and '.join(cures)}"
 
     def follow(self, targets: _Targets) -> set[str]:
         """Subscribe to exactly the places of targets; return the names of those that have new ones."""
@@ -346,6 +368,19 @@ class _Subscriptions(FileSystemEventHandler):
             observer.stop()
             observer.join(_CLOSING_S)
 
+    def end(self) -> None:
+        """End all subscriptions for good."""
+        self.close()
+        _OVERFLOWS.removeFilter(self._lost_events)
+
+    def _look_everywhere(self) -> None:
+        """Announce all targets: of some of them events were lost, which came faster than they were read."""
+        self._complain(errno.ENOBUFS)
+        names: set[str] = set()
+        for patterns in self._near.values():
+            names.update(*patterns.values())
+        self._announce(names)
+
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Announce the targets near an event; called by watchdog."""
         names: set[str] = set()
@@ -389,6 +424,7 @@ class _Subscriptions(FileSystemEventHandler):
 
     def _complain(self, number: int) -> None:
         """Warn once about each limit that is met, with its cure."""
+        self._met_until[number] = time.monotonic() + _EXHAUSTED_S
         if number in self._said:
             return
         self._said.add(number)
@@ -397,6 +433,21 @@ class _Subscriptions(FileSystemEventHandler):
             + _CURES[number],
             error=os.strerror(number),
         )
+
+
+class _LostEvents(logging.Filter):
+    """Hears from the log of watchdog that the kernel's queue overflowed, and keeps that out of ours."""
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        super().__init__()
+        self._lost = lost
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line of the log is about something else."""
+        if "overflowed" not in record.getMessage():
+            return True
+        self._lost()
+        return False
 
 
 def _due_at(targets: _Targets, moment: float) -> _Targets:
