@@ -18,28 +18,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import structlog
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
 )
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from syncd.daemon.path_walk import PathWalk, Signature, has_wildcard
 
 _log = structlog.get_logger(__name__)
-# It calls an orderly end an error when an event comes at the same moment.
-logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
+# That events were lost is said here, with a cure.
+logging.getLogger("watchdog.observers.inotify_c").setLevel(logging.ERROR)
 
 # A file that is gone may be half of its replacement by a program that deletes first.
 _GONE_S = 1.0
@@ -52,17 +48,16 @@ _LONGEST_RESCAN_S = 60.0
 _CLOSING_S = 2.0
 # How long the kernel is left alone after one of its limits was met; each attempt may cost descriptors.
 _EXHAUSTED_S = 3600.0
-# The same for every directory: watches of one directory may share one mask in the kernel, the last one's.
+# The same for every directory: watches of one directory share one mask in the kernel, the last one's.
 # Without modifications, which come for each write of a file that is not finished.
-_EVENTS: list[type[FileSystemEvent]] = [
-    FileCreatedEvent,
-    FileClosedEvent,
-    FileMovedEvent,
-    FileDeletedEvent,
-    DirCreatedEvent,
-    DirMovedEvent,
-    DirDeletedEvent,
-]
+_EVENTS = Mask(
+    InotifyConstants.IN_CREATE
+    | InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_MOVE
+    | InotifyConstants.IN_DELETE
+    | InotifyConstants.IN_DONT_FOLLOW
+    | InotifyConstants.IN_ONLYDIR
+)
 _CURES = {
     errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
     errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances, or the limit of open files (LimitNOFILE=)",
@@ -70,8 +65,6 @@ _CURES = {
     errno.EAGAIN: "raise the limits of threads and memory (TasksMax=, MemoryMax=)",
     errno.ENOBUFS: "raise the sysctl fs.inotify.max_queued_events",
 }
-# In which watchdog says that events were lost, and nowhere else.
-_OVERFLOWS = logging.getLogger("watchdog.observers.inotify_c")
 
 
 class Watcher:
@@ -170,7 +163,7 @@ class Watcher:
                 rest_s = min(100 * (ended - began), _LONGEST_RESCAN_S)
                 rescan_at = ended + max(self._rescan_s, rest_s)
         finally:
-            self._subscriptions.end()
+            self._subscriptions.close()
 
     def _wait_until_due(self, rescan_at: float) -> _Targets | None:
         """Wait for the next look or rescan; return all targets then, None when the watcher is closed."""
@@ -290,30 +283,55 @@ _Identity: TypeAlias = tuple[int, int]
 """Device and inode of a directory."""
 
 
-class _Followed(NamedTuple):
-    """A directory that is watched: which one it was then, and the watch."""
+class _Followed(WatchCallback):
+    """A directory that is watched, with what its watch calls, from a thread of watchdog.
 
-    identity: _Identity
-    watch: ObservedWatch
+    `identity` is which directory it was then; `is_alive` until it is gone, and its watch with it.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        identity: _Identity,
+        heard: Callable[[str, str | None], None],
+    ) -> None:
+        self.identity = identity
+        self.is_alive = True
+        self.watch: WatchDescriptor | None = None
+        self._directory = directory
+        self._heard = heard
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Tell of an event in the directory, with the name of the entry."""
+        self._heard(self._directory, os.fsdecode(event.name))
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:  # noqa: ARG002  # as its protocol
+        """Note that nothing more is heard of the directory."""
+        self.is_alive = False
+
+    def on_queue_overflow(self) -> None:
+        """Tell that events were lost, perhaps of any entry."""
+        self._heard(self._directory, None)
 
 
-class _Subscriptions(FileSystemEventHandler):
+class _Subscriptions:
     """The inotify watches of the directories that count, as far as the kernel's limits reach.
 
     `announce` is called with the names near which something happened, from a thread of watchdog.
+
+    Of watchdog the descriptor is used that its observers share, and no observer: that starts a thread for
+    each directory, and a source of nested directories may have more of them than a service may have threads.
     """
 
     def __init__(self, announce: Callable[[Iterable[str]], None]) -> None:
         self._announce = announce
-        self._observer: BaseObserver | None = None
+        self._inotify: InotifyFD | None = None
         self._followed: dict[str, _Followed] = {}
         self._near: _NamesByPlace = {}
         self._said: set[int] = set()
         # On the monotonic clock, of each limit that was met.
         self._met_until: dict[int, float] = {}
         self._try_at = 0.0
-        self._lost_events = _LostEvents(self._look_everywhere)
-        _OVERFLOWS.addFilter(self._lost_events)
 
     @property
     def complaint(self) -> str:
@@ -341,14 +359,10 @@ class _Subscriptions(FileSystemEventHandler):
 
     def _unsubscribe_all_but(self, wanted: Mapping[str, _Identity | None]) -> None:
         """End the subscriptions to directories that are not wanted, became others, or send nothing more."""
-        if self._observer is None:
-            return  # nothing is followed
         # A watch ends with its directory; the next directory may have the same name and the same inode.
-        emitters = self._observer.emitters
-        alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
         for directory, followed in list(self._followed.items()):
             is_same = wanted.get(directory) == followed.identity
-            if not is_same or followed.watch not in alive:
+            if not is_same or not followed.is_alive:
                 self._unsubscribe(directory)
 
     def renew(self) -> None:
@@ -361,35 +375,21 @@ class _Subscriptions(FileSystemEventHandler):
 
     def close(self) -> None:
         """End all subscriptions; `follow` begins anew."""
-        observer = self._observer
-        self._observer = None
+        inotify = self._inotify
+        self._inotify = None
         self._followed = {}
-        if observer is not None:
-            observer.stop()
-            observer.join(_CLOSING_S)
+        if inotify is not None:
+            inotify.stop()
+            inotify.join(_CLOSING_S)
 
-    def end(self) -> None:
-        """End all subscriptions for good."""
-        self.close()
-        _OVERFLOWS.removeFilter(self._lost_events)
-
-    def _look_everywhere(self) -> None:
-        """Announce all targets: of some of them events were lost, which came faster than they were read."""
-        self._complain(errno.ENOBUFS)
+    def _heard(self, directory: str, entry: str | None) -> None:
+        """Announce the targets near an event; without an entry those near the directory: events were lost."""
+        if entry is None:
+            self._complain(errno.ENOBUFS)
         names: set[str] = set()
-        for patterns in self._near.values():
-            names.update(*patterns.values())
-        self._announce(names)
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Announce the targets near an event; called by watchdog."""
-        names: set[str] = set()
-        for path in (event.src_path, event.dest_path):
-            directory, entry = os.path.split(os.fsdecode(path))
-            patterns = self._near.get(directory, {})
-            for pattern, near in patterns.items():
-                if _matches(entry, pattern):
-                    names |= near
+        for pattern, near in self._near.get(directory, {}).items():
+            if entry is None or _matches(entry, pattern):
+                names |= near
         if names:
             self._announce(names)
 
@@ -397,26 +397,32 @@ class _Subscriptions(FileSystemEventHandler):
         """Add a watch of a directory; return whether there is one now."""
         if self._rests():
             return False
+        followed = _Followed(directory, identity, self._heard)
         try:
-            if self._observer is None:
-                observer = Observer()
-                observer.start()
-                self._observer = observer
-            watch = self._observer.schedule(self, directory, event_filter=_EVENTS)
+            if self._inotify is None:
+                inotify = InotifyFD()
+                inotify.start()
+                self._inotify = inotify
+            followed.watch = self._inotify.add_callback(
+                os.fsencode(directory), _EVENTS, followed, CallbackId(id(followed))
+            )
         except (OSError, RuntimeError) as error:
             # Python raises `RuntimeError` for a thread that cannot be started.
             number = error.errno if isinstance(error, OSError) else errno.EAGAIN
             if number in _CURES:
                 self._try_at = time.monotonic() + _EXHAUSTED_S
                 self._complain(number)
-            return False  # otherwise it is gone again, or may not be read: rescans see to it
-        self._followed[directory] = _Followed(identity, watch)
-        return True
+            return False  # otherwise it is gone again: rescans see to it
+        self._followed[directory] = followed
+        if followed.watch < 0:  # it may not be read
+            self._unsubscribe(directory)
+        return directory in self._followed
 
     def _unsubscribe(self, directory: str) -> None:
         followed = self._followed.pop(directory)
-        assert self._observer is not None
-        self._observer.unschedule(followed.watch)
+        assert self._inotify is not None
+        assert followed.watch is not None
+        self._inotify.remove_callbacks([(followed.watch, CallbackId(id(followed)))])
 
     def _rests(self) -> bool:
         """Return whether a limit was met not long ago, so that no watch is added."""
@@ -433,21 +439,6 @@ class _Subscriptions(FileSystemEventHandler):
             + _CURES[number],
             error=os.strerror(number),
         )
-
-
-class _LostEvents(logging.Filter):
-    """Hears from the log of watchdog that the kernel's queue overflowed, and keeps that out of ours."""
-
-    def __init__(self, lost: Callable[[], None]) -> None:
-        super().__init__()
-        self._lost = lost
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line of the log is about something else."""
-        if "overflowed" not in record.getMessage():
-            return True
-        self._lost()
-        return False
 
 
 def _due_at(targets: _Targets, moment: float) -> _Targets:

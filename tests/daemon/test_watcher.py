@@ -581,6 +581,29 @@ def test_events_that_were_lost_are_made_good_by_a_look(tmp_path: Path) -> None:
     assert said.count("fs.inotify.max_queued_events") == 1
 
 
+def test_many_directories_take_one_thread(tmp_path: Path) -> None:
+    """Directories below a pattern are heard by one thread, of however many changes are told."""
+    found, _ = in_child(
+        """
+        def threads():
+            return len(list(Path("/proc/self/task").iterdir()))
+        def count(directories):
+            for number in range(directories):
+                (folder / str(number)).mkdir(exist_ok=True)
+            with Watcher(rung.append, quiet_s=0.1, rescan_s=10**6) as watcher:
+                watcher.watch({"office": [folder / "*" / "*.ics"]})
+                time.sleep(0.5)
+                rung.clear()
+                (folder / str(directories - 1) / "office.ics").write_text(str(directories))
+                assert rings("office")
+                return threads()
+        print(json.dumps({"same": count(2) == count(300)}))
+        """,
+        tmp_path,
+    )
+    assert found == {"same": True}
+
+
 def test_without_threads_rescans_go_on(tmp_path: Path) -> None:
     """Where watchdog can start no thread changes still ring, and one warning names the cure."""
     found, said = in_child(
