@@ -25,7 +25,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MOST_SLACK = timedelta(seconds=1)
+_MOST_SLACK = timedelta(seconds=3)
 _LEAST_HEAP = 64
 
 CLOCK_WAS_SET_S = 1.0
@@ -37,8 +37,8 @@ class Entry:
     """The schedule of a name: due at each match of `cron`, if given, otherwise every `interval`.
 
     `cron` has five fields, in `zone`; weekdays go by name, because APScheduler counts them from Monday.
-    A run by interval comes up to the share `jitter` of it later than its place, and may be woken for up to a
-    second after that; one by cron is on the minute.
+    A run by interval comes up to the share `jitter` of it later than its place, and may be woken for up to as much
+    after that, but three seconds at most; one by cron is on the minute.
     """
 
     interval: timedelta
@@ -110,7 +110,7 @@ class Scheduler:
     That thread would also need another one beside it, which compares the clock; so only the cron expressions of
     APScheduler are used.
 
-    What is due within the same second is woken for together, where the jitter allows it: most of what a single
+    What is due within some seconds is woken for together, where the jitter allows it: most of what a single
     look costs is that threads wake, each on a processor that did something else meanwhile.
     systemd does the same with its timers (AccuracySec=), and so does the kernel (timer slack).
     """

@@ -311,8 +311,8 @@ class TestScheduler:
             slices = [int((due - until) / (FIVE_MINUTES * spread) * 30) for due in dues]
             assert max(slices.count(number) for number in set(slices)) <= 20
 
-    def test_what_is_due_in_the_same_second_comes_together(self) -> None:
-        """A thousand names wake the machine once a second at most, none of them early or a second late."""
+    def test_what_is_due_within_some_seconds_comes_together(self) -> None:
+        """A thousand names wake the machine every three seconds at most, none early or so much late."""
         names = [f"source {number}" for number in range(1000)]
         regular = dict.fromkeys(names, Entry(FIVE_MINUTES, jitter=0.1))
         exact = {"exact": Entry(FIVE_MINUTES), "cron": Entry(HOUR, cron="* * * * *")}
@@ -321,10 +321,10 @@ class TestScheduler:
         assert {name for _, _, name in planned} == {*regular, *exact}
         for wake_at, due, name in planned:
             if name in regular:
-                assert due <= wake_at < due + timedelta(seconds=1)
+                assert due <= wake_at < due + timedelta(seconds=3)
             else:
                 assert wake_at == due
-        assert len({wake_at for wake_at, _, _ in planned}) <= 334
+        assert len({wake_at for wake_at, _, _ in planned}) <= 114
 
     def test_what_is_left_out_is_left_out(self) -> None:
         """The next run is the first place that is not left out; an earlier moment takes that back."""
