@@ -25,6 +25,7 @@ from syncd import early
 from syncd import log as logs
 from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.config import Config, load
+from syncd.daemon.allocator import share_heaps
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
@@ -62,6 +63,7 @@ class Periods:
 
 def run_daemon(path: Path, periods: Periods = Periods()) -> None:
     """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
+    share_heaps()
     notifier = Notifier.from_environment()
     notifier.extend_timeout(_START_S)
     config = load(path)

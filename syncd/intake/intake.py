@@ -46,7 +46,7 @@ from syncd.ledger.facts import JUDGED_AT
 Prepare = Callable[[Collection[str], bool], None]
 """Begins to fetch the named sources, where that takes time; the flag says to ask anew whatever is kept."""
 
-PORTION = 1_000
+PORTION = 500
 """UIDs that say something new, after which a cycle takes in no other source; each takes about 20 kB of memory
 until its changes are under way, so that a first reading of many calendars takes no more than that of one."""
 

@@ -19,8 +19,8 @@ from syncd.ics import SeriesParser
 from syncd.intake.ports import CalendarSource, WorklistStore
 from syncd.intake.source_index import SourceIndex
 
-AT_HAND = 16 << 20
-"""Bytes that stay at hand, about; the index of one calendar of 100,000 events takes half of it."""
+AT_HAND = 4 << 20
+"""Bytes that stay at hand, about: fifty calendars of 500 events, or one of any size."""
 
 _PARSER = 24 << 10  # bytes of a parser with the zones of one calendar, about
 _TIMES_PARSED = (
