@@ -52,6 +52,12 @@ def main() -> None:
         help="fleet: what the calendars are",
     )
     parser.add_argument(
+        "--events",
+        type=int,
+        default=fleet.USUAL.events,
+        help="fleet: how many each calendar has",
+    )
+    parser.add_argument(
         "--calendars", type=int, default=20, help="year: how many there are"
     )
     parser.add_argument(
@@ -72,7 +78,7 @@ def main() -> None:
         case "profile":
             _profile(output, sizes[-1])
         case "fleet":
-            _fleet(output, _numbers(wanted.feeds), wanted.kind)
+            _fleet(output, _numbers(wanted.feeds), wanted.kind, wanted.events)
         case "year":
             _year(output, wanted.calendars)
         case _:
@@ -185,10 +191,12 @@ def picture(results: Results) -> str:
     return svg("What a cycle costs", lines)
 
 
-def _fleet(output: Path, sizes: list[int], kind: str) -> None:
+def _fleet(output: Path, sizes: list[int], kind: str, events: int) -> None:
     """What so many calendars cost; written after each number, since the large ones take long."""
     found: list[fleet.Figures] = []
-    for figures in fleet.measure(output / "fleet", sizes, kind, _midnight(), _say):
+    effort = fleet.USUAL._replace(events=events)
+    folder = output / "fleet"
+    for figures in fleet.measure(folder, sizes, kind, _midnight(), _say, effort):
         found.append(figures)
         told = {"began": datetime.now(UTC), "versions": versions()}
         _keep(output / f"{kind}.json", {**told, **fleet_results.document(found)})

@@ -65,6 +65,7 @@ _EDITED = "edited"
 _LONG = "240h"  # an interval in which no look comes by itself
 _ROUNDS = (2, 20)  # of looks at all at once: the fewest and the most
 _ANSWERED_AFTER_S = 1.0
+_EDITS_AT_REST = 4
 _LULL_S = 2.0  # without a create: the first booking is over
 _RESTING = Rest(window_s=2.0, share=0.15)
 _BETWEEN_ROUNDS = Rest(window_s=0.5, share=0.1)
@@ -93,7 +94,10 @@ file = "people.csv"
 
 @dataclass
 class Figures:
-    """What one number of calendars took: CPU in seconds, memory in bytes, the rest as it is named."""
+    """What one number of calendars took: CPU in seconds, memory in bytes, the rest as it is named.
+
+    `looked` and `later_peak` are of the end of all looks; `rest_edits` are those of files at rest.
+    """
 
     feeds: int
     kind: str
@@ -106,6 +110,9 @@ class Figures:
     peak: process_tree.Memory = _UNKNOWN
     idle_share: float = 0.0
     looked: process_tree.Memory = _UNKNOWN
+    later_peak: process_tree.Memory = _UNKNOWN
+    rest_edits_s: list[float] = field(default_factory=list)
+    rest_edits_cpu_s: float = 0.0
     together_looks: int = 0
     together_s: float = 0.0
     together_log_bytes: int = 0
@@ -168,7 +175,7 @@ class Fleet:
             Archive(effort.events, now, seed=number, name=f"f{number}")
             for number in range(most)
         ]
-        self.edited = Archive(effort.events, now, seed=most, name=_EDITED)
+        self.edited = Archive(USUAL.events, now, seed=most, name=_EDITED)
 
     def write(self) -> None:
         """Write every calendar."""
@@ -272,12 +279,18 @@ class Office:
             'allow_hosts = ["127.0.0.1"]\n'
         )
 
+    def file_of(self, name: str) -> Path:
+        """Return the file in which this daemon finds a calendar."""
+        if self._fleet.kind == DIRECTORY:
+            return self.folder / "calendars" / f"{name}.ics"
+        return self._fleet.file_of(name)
+
     def _directory(self) -> str:
         """Return the table of a directory with all calendars, as links to their files."""
         directory = self.folder / "calendars"
         directory.mkdir(exist_ok=True)
         for archive in self._archives:
-            file = directory / f"{archive.name}.ics"
+            file = self.file_of(archive.name)
             if not file.exists():
                 file.hardlink_to(self._fleet.file_of(archive.name))
         return f'[[sources]]\nname = "directory"\npath = "{directory}"\n'
@@ -314,8 +327,8 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
             figures.booking_wall_s = creates[-1] - began
             figures.booking_log_bytes = service.log_bytes
             figures.state_bytes = office.state_bytes
-            figures.peak = process_tree.Memory(peak.rss, peak.pss)
             figures.rest = process_tree.memory(service.pid)
+            figures.peak = peak.memory.or_more(figures.rest)
             say(
                 f"{figures.meetings} meetings in {figures.booking_wall_s:.0f} s, "
                 f"CPU {figures.booking_cpu_s:.1f} s, {figures.meeting_s * 1000:.1f} ms each; "
@@ -326,6 +339,7 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
             _idle(fleet.effort, service, figures)
             _looks_together(fleet.effort, service, server, figures)
             figures.looked = process_tree.memory(service.pid)
+            figures.later_peak = peak.memory.or_more(figures.looked)
             if server is not None:
                 figures.bare_s = _bare(office.urls, 2 * fleet.effort.looks)
             bare = (
@@ -427,6 +441,39 @@ def _without_looks(
     service.settled(patience_s, _RESTING)
 
 
+def _edits_at_rest(
+    fleet: Fleet, office: Office, service: Daemon, running: Api, figures: Figures
+) -> None:
+    """Measure edits of a file while nothing else is to do: from its rename to the call, and their CPU."""
+    archive = next((a for a in fleet.archives[: figures.feeds] if a.coming()), None)
+    if archive is None:
+        return
+    file = office.file_of(archive.name)
+    one_event = frozenset(archive.coming()[-1:])
+    before_s = service.cpu_s
+    # There and back, so that each is a change and the calendar is as before in the end.
+    for number in range(2 * _EDITS_AT_REST):
+        changed = frozenset() if number % 2 else one_event
+        archive.write(fleet.folder / "edited.new", Edit(changed=changed))
+        began = time.monotonic()
+        (fleet.folder / "edited.new").rename(file)
+        _until_put(service, running, began)
+        called = min(at for at in running.moments("PUT") if at > began)
+        figures.rest_edits_s.append(called - began)
+        service.settled(_PATIENCE_S, _BETWEEN_ROUNDS)
+    used_s = service.cpu_s - before_s
+    figures.rest_edits_cpu_s = used_s / len(figures.rest_edits_s)
+
+
+def _until_put(service: Daemon, running: Api, began: float) -> None:
+    """Wait until a meeting was changed in the API since a moment."""
+    service.until(
+        lambda: any(at > began for at in running.moments("PUT")),
+        "an edit in the API",
+        _PATIENCE_S,
+    )
+
+
 def _bare(urls: Sequence[str], count: int) -> float:
     """Return the CPU of a conditional request of a bare client, for the same feeds."""
     command = [sys.executable, "-m", "tests.benchmarks.bare_client", str(count)]
@@ -473,11 +520,7 @@ def _edits(
         fleet.edited.write(new, Edit(changed=frozenset(coming[-count:])))
         began = time.monotonic()
         new.rename(fleet.file_of(_EDITED))
-
-        def is_written(began: float = began) -> bool:
-            return any(at > began for at in running.moments("PUT"))
-
-        service.until(is_written, "an edit in the API", _PATIENCE_S)
+        _until_put(service, running, began)
         called = min(at for at in running.moments("PUT") if at > began)
         looked = began
         if server is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from statistics import linear_regression
+from statistics import linear_regression, median
 from typing import Any
 
 from tests.benchmarks.fleet import DIRECTORY, QUIET_INTERVAL_S, Figures
@@ -82,7 +82,8 @@ def markdown(found: Sequence[Figures]) -> str:
         _row("---:", *["---:"] * 15),
     ]
     rows += [_told(figures) for figures in found]
-    return "\n".join([*rows, "", *_slopes(found)]) + "\n"
+    lines = [*_slopes(found), *_edits_at_rest(found)]
+    return "\n".join([*rows, "", *lines]) + "\n"
 
 
 def _told(figures: Figures) -> str:
@@ -117,6 +118,21 @@ def _edit(figures: Figures) -> str:
         return ""
     middle_s, worst_s = figures.edit_s
     return f"{middle_s * 1000:.0f} ms ({worst_s * 1000:.0f})"
+
+
+def _edits_at_rest(found: Sequence[Figures]) -> list[str]:
+    """Return a line for each number of files of which one was edited at rest."""
+    told: list[str] = []
+    for figures in found:
+        if figures.rest_edits_s:
+            middle_ms = median(figures.rest_edits_s) * 1000
+            worst_ms = max(figures.rest_edits_s) * 1000
+            cpu_ms = figures.rest_edits_cpu_s * 1000
+            told.append(
+                f"* {figures.feeds:,} {figures.kind}: an edit at rest is in the API {middle_ms:.0f} ms "
+                f"after its rename (worst {worst_ms:.0f}), for {cpu_ms:.0f} ms of CPU."
+            )
+    return told
 
 
 def _slopes(found: Sequence[Figures]) -> list[str]:

@@ -25,6 +25,10 @@ class Memory(NamedTuple):
     rss: int
     pss: int
 
+    def or_more(self, other: Memory) -> Memory:
+        """Return the larger of both, each figure by itself."""
+        return Memory(max(self.rss, other.rss), max(self.pss, other.pss))
+
 
 def tree(pid: int) -> Iterator[int]:
     """Yield a process and all that descend from it; those that ended meanwhile may be among them."""
@@ -84,8 +88,7 @@ class MemoryPeak:
     """The most that a tree had at one moment, as sampled while the context lasts."""
 
     def __init__(self, pid: int) -> None:
-        self.rss = 0
-        self.pss = 0
+        self.memory = Memory(0, 0)
         self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -101,7 +104,7 @@ class MemoryPeak:
     def _sample(self) -> None:
         number = 0
         while not self._ended.wait(_SAMPLE_S):
-            self.rss = max(self.rss, rss(self._pid))
-            if number % _SAMPLES_A_PSS == 0:
-                self.pss = max(self.pss, pss(self._pid))
+            asks_pss = number % _SAMPLES_A_PSS == 0
+            found = Memory(rss(self._pid), pss(self._pid) if asks_pss else 0)
+            self.memory = self.memory.or_more(found)
             number += 1

@@ -145,9 +145,9 @@ def test_the_memory_of_a_tree_has_that_of_its_children() -> None:
         held = process_tree.memory(process.pid)
         assert min(held) > 50_000_000
         assert held.pss <= held.rss
-        while peak.rss < held.rss or peak.pss < 50_000_000:
+        while min(peak.memory) < 50_000_000:
             pass  # until a sample was taken
-    assert peak.rss >= held.rss
+    assert peak.memory.rss >= peak.memory.pss > 50_000_000
     assert process_tree.memory(process.pid) == (0, 0)
 
 
@@ -216,7 +216,7 @@ def test_a_small_fleet_is_measured(tmp_path: Path, kind: str) -> None:
     (figures,) = fleet.measure(tmp_path / "f", [2], kind, NOW, said.append, effort)
     assert figures.meetings > 0
     assert figures.booking_cpu_s > 0
-    assert figures.peak.rss >= figures.rest.rss > 20_000_000
+    assert figures.later_peak.rss >= figures.peak.rss >= figures.rest.rss > 20_000_000
     assert figures.alone_looks > 0
     assert figures.together_looks == 4
     assert figures.state_bytes > 0
