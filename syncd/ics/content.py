@@ -44,7 +44,7 @@ _WIDE = {
 # END_DATE and UID.X are other names than END and UID.
 _PROPERTY_NAME = re.compile(r"([A-Za-z0-9-]++)(?![\w.])")
 _BLANK = " \t\r\n\x0b\x0c\x1a\ufeff"
-_NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
+NO_PART_OF_A_LINE = "\ufeff\x0b\x0c\x1a\x1c\x1d\x1e\x85"
 _PLAIN_LINE = re.compile(r'([^":]*)(?<!(?i:tzone)):')
 _SCHEME = ";tzid=tzone"  # Exchange leaves TZID=tzone://Microsoft/Utc unquoted
 _END_AND_MORE = re.compile(
@@ -274,7 +274,7 @@ def content_lines(text: str) -> Iterator[tuple[int, str]]:
     started = 0
     parts: list[str] = []
     for written in _written_lines(text):
-        line = written.lstrip(_NO_PART_OF_A_LINE)
+        line = written.lstrip(NO_PART_OF_A_LINE)
         number += 1
         if line[:1] in {" ", "\t"} and parts:
             parts.append(line[1:])

@@ -29,6 +29,7 @@ from syncd.core.reasons import Note, Reason
 from syncd.ics.absolute_alarms import alarms_by_date
 from syncd.ics.component import Component, parse_component
 from syncd.ics.content import (
+    NO_PART_OF_A_LINE,
     BrokenComponent,
     RawComponent,
     content_lines,
@@ -44,6 +45,8 @@ from syncd.ics.times import out_of_range
 from syncd.ics.vevent import Context, RawEvent
 from syncd.ics.zones import ONE_DAY
 
+# Without these, lines are unfolded all at once, which takes a fifth of the time.
+_NOT_PLAIN = ("\r", "\n\n", *NO_PART_OF_A_LINE)
 _SEVERAL_DATES = (
     "the event stands in several calendars at different times, and neither SEQUENCE nor LAST-MODIFIED tells "
     "which is the newest"
@@ -367,10 +370,14 @@ class SeriesParser:
         ]
 
 
-def lines_of(raw_event: RawEvent) -> Iterator[str]:
-    """Yield the content lines of an event, unfolded."""
-    for _, line in content_lines(decode(raw_event.text)):
-        yield line
+def lines_of(raw_event: RawEvent) -> Sequence[str]:
+    """Return the content lines of an event, unfolded."""
+    text = decode(raw_event.text)
+    plain = text.replace("\r\n", "\n")
+    if any(map(plain.__contains__, _NOT_PLAIN)) or plain.startswith((" ", "\t", "\n")):
+        return [line for _, line in content_lines(text)]
+    unfolded = plain.replace("\n ", "").replace("\n\t", "")
+    return unfolded.removesuffix("\n").split("\n")
 
 
 def _defect(

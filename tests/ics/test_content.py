@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.ics.content import Incomplete, RawComponent, content_lines, decode, split
+from syncd.ics.series import lines_of
+from syncd.ics.vevent import RawEvent
 
 ALARM = ("BEGIN:VALARM", "TRIGGER:-PT5M", "DESCRIPTION:inner", "END:VALARM")
 EVENT = (
@@ -137,3 +139,24 @@ def test_lost_lines_are_named(lines: tuple[str, ...], said: str) -> None:
     """Damage is said in words that name the line."""
     with pytest.raises(Incomplete, match=said):
         split(body(*lines))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *"\r\n\t :;a\x0b\x0c\x1a\x1c\x1e\x85\ufeff",
+                "\r\n",
+                "\r\n ",
+                "\n\t",
+                "UID:x",
+            ]
+        ),
+        max_size=30,
+    )
+)
+def test_lines_of_an_event(parts: list[str]) -> None:
+    """The lines of one event are those that it has in a document, wherever blanks and line ends stand."""
+    text = "".join(("BEGIN:VEVENT", *parts))
+    found = list(lines_of(RawEvent("", 1, text.encode())))
+    assert found == [line for _, line in content_lines(decode(text.encode()))]
