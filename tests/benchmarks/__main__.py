@@ -58,7 +58,7 @@ def main() -> None:
         help="fleet: how many each calendar has",
     )
     parser.add_argument(
-        "--calendars", type=int, default=20, help="year: how many there are"
+        "--calendars", type=int, default=10, help="year: how many there are"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("benchmark-results"), metavar="DIR"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import linear_regression, median
 from typing import Any
 
@@ -156,19 +156,23 @@ def _slopes(found: Sequence[Figures]) -> list[str]:
 
 
 def lines(found: Sequence[Figures]) -> list[Line]:
-    """Return the lines of the picture: seconds by number of calendars."""
-    shown = [
+    """Return the lines of the picture: seconds by number of calendars, where there are any."""
+    edits = {f.feeds: f.edit_s[0] for f in found if f.edit_s is not None}
+    bare = {f.feeds: f.bare_s for f in found if f.bare_s is not None}
+    all_lines = [
         Line("CPU a meeting, first booking", _by_size(found, lambda f: f.meeting_s)),
         Line("CPU a look that finds nothing", _by_size(found, lambda f: f.alone_s)),
         Line("the same, many at once", _by_size(found, lambda f: f.together_s)),
+        Line("an edit to its call, beside it", edits),
+        Line("CPU a look, bare httpx", bare, peer=True),
     ]
-    edits = {f.feeds: f.edit_s[0] for f in found if f.edit_s is not None}
-    if edits:
-        shown.append(Line("an edit to its call, beside it", edits))
-    bare = {f.feeds: f.bare_s for f in found if f.bare_s is not None}
-    if bare:
-        shown.append(Line("CPU a look, bare httpx", bare, peer=True))
-    return shown
+    # What took no tick of the kernel has no place on a logarithmic axis.
+    drawn = [replace(line, seconds=_positive(line.seconds)) for line in all_lines]
+    return [line for line in drawn if line.seconds]
+
+
+def _positive(seconds: Mapping[int, float]) -> dict[int, float]:
+    return {size: taken for size, taken in seconds.items() if taken > 0}
 
 
 def _by_size(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -16,7 +17,8 @@ from tests.benchmarks import fleet, process_tree
 from tests.benchmarks.bare_client import seconds_a_request
 from tests.benchmarks.fleet import DIRECTORY, FEEDS, FILES, Effort, Figures
 from tests.benchmarks.fleet_parts import Daemon, FeedServer, feed_server
-from tests.benchmarks.fleet_results import document, exponent, growth, markdown
+from tests.benchmarks.fleet_results import document, exponent, growth, lines, markdown
+from tests.benchmarks.plot import svg
 
 NOW = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -192,6 +194,20 @@ def test_figures_follow_from_what_was_measured() -> None:
     rows = markdown([figures]).splitlines()
     assert [row.count("|") for row in rows[:3]] == [17, 17, 17]
     assert "8.0 ms" in rows[2]
+
+
+def test_the_picture_has_a_line_for_each_figure() -> None:
+    """What was not measured, or took no tick, has none; the picture is well-formed and names its axes."""
+    found = [
+        Figures(size, FEEDS, meetings=10, booking_cpu_s=1.0, alone_s=0.01, bare_s=0.001)
+        for size in (20, 50)
+    ]
+    shown = lines(found)
+    assert len(shown) == 3
+    assert all(set(line.seconds) == {20, 50} for line in shown)
+    picture = svg("What many feeds cost", shown, across="feeds & files", up="seconds")
+    texts = [element.text for element in ElementTree.fromstring(picture).iter()]
+    assert {"feeds & files", "seconds", "CPU a look, bare httpx"} <= set(texts)
 
 
 def test_what_is_left_is_that_of_the_last_cycle(tmp_path: Path) -> None:
