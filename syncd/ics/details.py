@@ -252,14 +252,14 @@ def _addresses_in(value: object, name: str) -> tuple[str, ...]:
     return tuple(filter(None, addresses))
 
 
-@functools.lru_cache(maxsize=4096)  # the same people meet again and again
+@functools.lru_cache(maxsize=2048)  # the same people meet again and again
 def _person_of(text: str, email: str, name: str) -> Person:
     addresses = filter(None, (address_of(text), address_of(email)))
     different = dict.fromkeys(addresses)
     return Person(tuple(different), name)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=2048)
 def _attendee_of(
     text: str,
     email: str,

@@ -278,7 +278,7 @@ def _with_parameters(line: Property, value: str) -> _Text | None:
     return text
 
 
-@functools.lru_cache(maxsize=4096)  # the same people are invited again and again
+@functools.lru_cache(maxsize=2048)  # the same people are invited again and again
 def _plain_parameters(text: str) -> Mapping[str, str] | None:
     if not _PLAIN_PARAMETERS.fullmatch(text):
         return None

@@ -216,7 +216,7 @@ def people_with_broken_parameters(properties: Properties) -> None:
                 properties[name][place] = _with_whole_parameters(found)
 
 
-@functools.lru_cache(maxsize=4096)  # the same people are invited again and again
+@functools.lru_cache(maxsize=2048)  # the same people are invited again and again
 def _are_whole(parameters: str) -> bool:
     return _PARAMETERS.fullmatch(parameters) is not None
 

@@ -21,6 +21,7 @@ _SHOWN = re.compile(r"\((?:UTC|GMT)(?:([+-])(\d{1,2})[:.]?(\d\d))?\)\s*(.+)")
 _BETWEEN_CITIES = re.compile(r"\s*[,/]\s*")
 _NAMES_OF_FILES = frozenset({"posixrules", "localtime", "factory"})
 _LONGEST_NAME = 64
+_NAMES_KNOWN = 1024  # spellings of zones whose meaning is remembered; calendars may invent any number
 # Paths of files, and folders of the system that hold the zones again, one with leap seconds.
 _NO_NAMES = (
     "/",
@@ -62,7 +63,7 @@ def _lower_case_names() -> dict[str, str]:
     }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_NAMES_KNOWN)
 def iana(name: str) -> ZoneInfo | None:
     """Return the IANA zone of a name exactly as it is written, or None."""
     if not name or len(name) > _LONGEST_NAME:
@@ -101,7 +102,7 @@ def _without_prefix(
     return None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_NAMES_KNOWN)
 def _as_written(name: str) -> ZoneInfo | None:
     return _without_prefix(name, iana)
 
@@ -255,7 +256,7 @@ def _windows_names() -> dict[str, str]:
     return WINDOWS_TO_OLSON
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_NAMES_KNOWN)
 def _of_vendor(name: str) -> ZoneInfo | None:
     """Return what a spelling means that is no IANA name, or None.
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +17,7 @@ from syncd.core.reasons import Reason
 from syncd.core.text import plain
 from syncd.ics import CpuAllowance, ParsedSeries, ParserPool
 from syncd.ics.plain import is_plain, is_plain_context
+from syncd.ics.zones import UnknownZone, Zones, _as_written, _of_vendor, iana
 from tests.ics.test_series import children, taken_apart
 from tests.intake.test_whole import calendar, vevent
 
@@ -437,3 +439,14 @@ def test_lines_are_read_in_one_pass(pool: ParserPool, line: str) -> None:
     )
     assert set(found) == {"long", "other"}
     assert not any(one.defects for one in found.values())
+
+
+def test_names_of_zones_that_nobody_knows_are_forgotten() -> None:
+    """Calendars invent any number of TZIDs over the months; what each means is remembered of the latest."""
+    for number in range(3_000):
+        zones = Zones([], {}, ZoneInfo("UTC"))
+        with pytest.raises(UnknownZone):
+            zones.resolve(f"Office {number}")
+        assert zones.resolve("Europe/Berlin") == ZoneInfo("Europe/Berlin")
+    for remembers in (iana, _as_written, _of_vendor):
+        assert remembers.cache_info().currsize <= 1024
