@@ -35,6 +35,9 @@ from syncd.ics.worker import (
 )
 
 _SHARE = 20  # UIDs at a time: with their answer they fit into a pipe, so that nobody waits to write
+_MOST_WORKERS = (
+    3  # one process does not find more in the same time than so many can parse
+)
 
 
 class ParsingAhead:
@@ -54,7 +57,7 @@ class ParsingAhead:
         self._wanted: Mapping[str, Sequence[RawEvent]] = {}
         self._workers: list[Worker] = []
         # This process is busy, too. One that ended is not replaced.
-        self._may_hire = pool.most - 1
+        self._may_hire = min(pool.most - 1, _MOST_WORKERS)
         # With the events that were parsed, which may not be all of their UID.
         self._found: list[tuple[Sequence[RawEvent], ParsedSeries]] = []
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from syncd.intake import Bounded, CalendarSource
 from syncd.intake.known import Known
 from syncd.intake.scan import Scan, ScanResult
 from syncd.intake.series_ahead import AHEAD_FROM
-from syncd.intake.state import UNKNOWN
+from syncd.intake.state import UNKNOWN, WHOLE
 from syncd.ledger import Ledger
 from tests.ics.test_calendars import Calendar, each_whole
 from tests.ics.test_series import BERLIN, WINDOW, children, taken_apart
@@ -151,6 +152,20 @@ def test_what_a_cycle_asks_for(scanner: Scanner) -> None:
     assert found.parsed.keys() == numbered("event", range(MANY))
 
 
+def test_booked_before(scanner: Scanner, tmp_path: Path) -> None:
+    """What is over and booked is parsed as what is not over, because a cycle asks for it."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    with Ledger.open(url, owner=True) as ledger:
+        ledger.worklist.record_scan(
+            "other", {}, WHOLE, whole=True, kept={}, ready=["over 3", "later 4"]
+        )
+        later = [vevent(*LATER, uid=f"later {n}") for n in range(MANY)]
+        over = [vevent(*OVER, uid=f"over {n}") for n in range(MANY)]
+        body = calendar(*over, *ONE_BY_ONE, *later)
+        found = replace(scanner, ledger=ledger).check(body)
+    assert found.parsed.keys() == {"over 3"} | numbered("event", range(MANY))
+
+
 def test_set_aside(scanner: Scanner) -> None:
     """What is known to be set aside is not parsed ahead."""
     aside = ParsedSeries("event 3")
@@ -260,6 +275,17 @@ class TestParsingAhead:
         assert found == {
             uid: parser.parse(uid, own, WINDOW) for uid, own in wanted.items()
         }
+
+    def test_few_processes(self) -> None:
+        """However many cores there are, it starts three processes at most."""
+        _, events = taken_apart(calendar(*ONE_BY_ONE))
+        with ParserPool(64) as pool, self.begun(pool) as ahead:
+            for name in "abcdefgh":
+                for uid, own in events.items():
+                    ahead.put(name + uid, own)
+                ahead.wants_more()
+                assert len(children()) <= 3
+        assert children() == []
 
     def test_no_second_process(self) -> None:
         """Where one process is all that may be, nothing is started, and everything is said."""
