@@ -199,19 +199,13 @@ class Subscriptions:
         for name in names:
             if name not in self._subscriptions:
                 continue
-            known = self._known(name)
-            waits = known.wait_until is not None and known.wait_until > now
-            if waits and not force:
+            feed = self._subscriptions[name].feed
+            if force:
+                asked[feed] = None
                 continue
-            recent = (
-                known.read_at is not None and now - known.read_at < UNCONDITIONAL_EVERY
-            )
-            # What goes wrong again and again, a timeout say, may be for the condition.
-            left_out = known.failures > 1 or (known.unconditional_until or now) > now
-            conditional = recent and not force and not left_out and known.digest
-            asked[self._subscriptions[name].feed] = (
-                _validators(known) if conditional else None
-            )
+            known = self._known(name)
+            if known.wait_until is None or known.wait_until <= now:
+                asked[feed] = _condition(known, now)
         return asked
 
     def fetch(self, asked: Mapping[Feed, Validators | None]) -> None:
@@ -374,7 +368,15 @@ def _size_of(answer: _Answer | None) -> int:
     return len(answer.body.packed) if isinstance(answer, Fresh) else 0
 
 
-def _validators(known: Snapshot) -> Validators | None:
+def _condition(known: Snapshot, now: datetime) -> Validators | None:
+    """Return the validators with which a feed is asked; None: without any."""
+    if known.read_at is None or now - known.read_at >= UNCONDITIONAL_EVERY:
+        return None
+    # What goes wrong again and again, a timeout say, may be for the condition.
+    if known.failures > 1 or not known.digest:
+        return None
+    if known.unconditional_until is not None and known.unconditional_until > now:
+        return None
     if not (known.etag or known.last_modified):
         return None
     return Validators(known.etag, known.last_modified, known.target)
