@@ -40,8 +40,8 @@ class Effort(NamedTuple):
     """How much is measured: `events` in each calendar, seconds, looks with SIGUSR1, edits at most."""
 
     events: int = 500
-    alone_s: float = 90.0
-    idle_s: float = 20.0
+    alone_s: float = 120.0
+    idle_s: float = 60.0
     looks: int = 1000
     edits: int = 12
 
@@ -65,6 +65,7 @@ _EDITED = "edited"
 _LONG = "240h"  # an interval in which no look comes by itself
 _ROUNDS = (2, 20)  # of looks at all at once: the fewest and the most
 _ANSWERED_AFTER_S = 1.0
+_RESCAN_S = 10  # between two looks at a directory
 _EDITS_AT_REST = 4
 _LULL_S = 2.0  # without a create: the first booking is over
 _RESTING = Rest(window_s=2.0, share=0.15)
@@ -118,6 +119,7 @@ class Figures:
     together_log_bytes: int = 0
     alone_looks: int = 0
     alone_s: float = 0.0
+    alone_wall_s: float = 0.0
     alone_log_bytes: int = 0
     bare_s: float | None = None
     edits_s: list[float] = field(default_factory=list)
@@ -128,9 +130,15 @@ class Figures:
         return self.booking_cpu_s / self.meetings
 
     @property
+    def alone_net_s(self) -> float:
+        """CPU of a look that comes alone, without what the daemon uses in that time anyway."""
+        anyway_s = self.idle_share * self.alone_wall_s / self.alone_looks
+        return max(0.0, self.alone_s - anyway_s)
+
+    @property
     def quiet_share(self) -> float:
         """Share of a core at the usual interval: that without looks, and each look as if it came alone."""
-        return self.idle_share + self.feeds / QUIET_INTERVAL_S * self.alone_s
+        return self.idle_share + self.feeds / QUIET_INTERVAL_S * self.alone_net_s
 
     @property
     def edit_s(self) -> tuple[float, float] | None:
@@ -187,6 +195,12 @@ class Fleet:
     def clear(self) -> None:
         """Remove what only the measuring needs; logs and figures stay."""
         shutil.rmtree(self.calendars)
+
+    def interval_s(self, size: int) -> int:
+        """Return the interval with which so many sources have `LOOKS_A_SECOND`; that of a directory is short."""
+        if self.kind == DIRECTORY:
+            return _RESCAN_S
+        return max(1, round(size / LOOKS_A_SECOND))
 
     def file_of(self, name: str) -> Path:
         """Return the file of a calendar."""
@@ -301,11 +315,6 @@ class Office:
         return sum(file.stat().st_size for file in self.folder.glob("state.db*"))
 
 
-def _spread(size: int) -> str:
-    """Return the interval with which so many sources have `LOOKS_A_SECOND`."""
-    return f"{max(1, round(size / LOOKS_A_SECOND))}s"
-
-
 # The phases of one measurement
 
 
@@ -314,7 +323,7 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
     size = figures.feeds
     with fleet.server() as server, api() as running:
         office = fleet.office(f"{fleet.kind}-{size}", size, running, server)
-        office.configure(_spread(size))
+        office.configure(f"{fleet.interval_s(size)}s")
         began = time.monotonic()
         with (
             daemon(office.configuration, office.folder / "syncd.log") as service,
@@ -334,7 +343,7 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
                 f"CPU {figures.booking_cpu_s:.1f} s, {figures.meeting_s * 1000:.1f} ms each; "
                 f"memory {figures.rest.rss / 1e6:.0f} MB, at most {figures.peak.rss / 1e6:.0f} MB"
             )
-            _looks_alone(fleet.effort, service, server, figures)
+            _looks_alone(fleet, service, server, figures)
             _without_looks(service, server, office, size)
             _idle(fleet.effort, service, figures)
             _looks_together(fleet.effort, service, server, figures)
@@ -406,19 +415,20 @@ def _until_answered(service: Daemon, server: FeedServer, count: int) -> None:
 
 
 def _looks_alone(
-    effort: Effort, service: Daemon, server: FeedServer | None, figures: Figures
+    fleet: Fleet, service: Daemon, server: FeedServer | None, figures: Figures
 ) -> None:
     """Measure looks that come one after the other, each at its own time."""
     log_bytes, before_s, began = service.log_bytes, service.cpu_s, time.monotonic()
     before = server.not_modified if server is not None else 0
-    time.sleep(effort.alone_s)
+    time.sleep(fleet.effort.alone_s)
+    figures.alone_wall_s = time.monotonic() - began
+    used_s = service.cpu_s - before_s
     if server is not None:
         figures.alone_looks = server.not_modified - before
     else:
         # Nobody sees a look at a file; so many are due.
-        lasted_s = time.monotonic() - began
-        figures.alone_looks = round(lasted_s * LOOKS_A_SECOND)
-    used_s = service.cpu_s - before_s
+        rounds = figures.alone_wall_s / fleet.interval_s(figures.feeds)
+        figures.alone_looks = round(rounds * figures.feeds)
     figures.alone_s = used_s / figures.alone_looks
     figures.alone_log_bytes = service.log_bytes - log_bytes
 
@@ -493,7 +503,7 @@ def _edit_beside(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -> 
         with daemon(office.configuration, log) as service:
             _until_booked(service, server, 1)
             booked = len(running.moments("POST"))
-            office.configure(_spread(size), edited=True)
+            office.configure(f"{fleet.interval_s(size)}s", edited=True)
             service.signal(signal.SIGHUP)
             service.until(
                 lambda: len(running.moments("POST")) > booked,

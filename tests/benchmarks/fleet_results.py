@@ -52,7 +52,9 @@ def _derived(figures: Figures) -> dict[str, Any]:
         **asdict(figures),
         "meeting_s": figures.meeting_s,
         "quiet_share": figures.quiet_share,
+        "alone_net_s": figures.alone_net_s,
         "alone_x_bare": _ratio(figures.alone_s, figures.bare_s),
+        "alone_net_x_bare": _ratio(figures.alone_net_s, figures.bare_s),
         "together_x_bare": _ratio(figures.together_s, figures.bare_s),
     }
 
@@ -69,7 +71,7 @@ def markdown(found: Sequence[Figures]) -> str:
             "wall",
             "at rest, RSS (PSS)",
             "peak",
-            "a look alone",
+            "a look alone (net)",
             "many at once",
             "bare httpx",
             "x bare",
@@ -89,10 +91,6 @@ def markdown(found: Sequence[Figures]) -> str:
 def _told(figures: Figures) -> str:
     """Return the row of one number of calendars."""
     rest, peak = figures.rest, figures.peak
-    alone, together = (
-        _ratio(figures.alone_s, figures.bare_s),
-        _ratio(figures.together_s, figures.bare_s),
-    )
     return _row(
         f"{figures.feeds:,}",
         f"{figures.meetings:,}",
@@ -101,16 +99,27 @@ def _told(figures: Figures) -> str:
         f"{figures.booking_wall_s:.0f} s",
         f"{rest.rss / _MB:.0f} MB ({rest.pss / _MB:.0f})",
         f"{peak.rss / _MB:.0f} MB ({peak.pss / _MB:.0f})",
-        f"{figures.alone_s * 1000:.2f} ms",
+        f"{figures.alone_s * 1000:.2f} ms ({figures.alone_net_s * 1000:.2f})",
         f"{figures.together_s * 1000:.2f} ms",
         f"{figures.bare_s * 1000:.2f} ms" if figures.bare_s else "",
-        f"{alone:.1f}, {together:.1f}" if alone and together else "",
+        _against_bare(figures),
         f"{figures.quiet_share:.2%}",
         _edit(figures),
         f"{figures.booking_log_bytes / _MB:.2f} MB",
         f"{figures.alone_log_bytes / figures.alone_looks:.0f} B",
         f"{figures.state_bytes / _MB:.1f} MB",
     )
+
+
+def _against_bare(figures: Figures) -> str:
+    """Return how often a look costs a bare one: alone, its net, and together with others."""
+    if figures.bare_s is None:
+        return ""
+    alone, net, together = (
+        taken / figures.bare_s
+        for taken in (figures.alone_s, figures.alone_net_s, figures.together_s)
+    )
+    return f"{alone:.1f} ({net:.1f}), {together:.1f}"
 
 
 def _edit(figures: Figures) -> str:

@@ -182,12 +182,14 @@ def test_figures_follow_from_what_was_measured() -> None:
         idle_share=0.01,
         alone_looks=100,
         alone_s=0.005,
+        alone_wall_s=20.0,
         together_s=0.002,
         bare_s=0.001,
         edits_s=[0.3, 0.1, 0.9],
     )
     assert figures.meeting_s == 0.008
-    assert figures.quiet_share == pytest.approx(0.01 + 2 * 0.005)
+    assert figures.alone_net_s == pytest.approx(0.003)
+    assert figures.quiet_share == pytest.approx(0.01 + 2 * 0.003)
     assert figures.edit_s == (0.3, 0.9)
     told = document([figures])["sizes"][0]
     assert (told["alone_x_bare"], told["together_x_bare"]) == (5.0, 2.0)
