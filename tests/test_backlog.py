@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -165,6 +166,16 @@ class Turns(RuleBasedStateMachine):
         now = NOW + DAY + timedelta(hours=hours)
         for uid in self.backlog.over(now):
             self.open[uid] = 0
+
+    @invariant()
+    def nothing_is_kept_of_what_does_not_wait(self) -> None:
+        """A daemon lives for months, and each day has other rooms and dates."""
+        waiting = self.backlog.changes()
+        places = self.backlog._places
+        assert places._keys == Counter(change.key for change in waiting)
+        assert all(places._at.values())
+        if not waiting:
+            assert not places._at
 
     @invariant()
     def nothing_is_lost(self) -> None:

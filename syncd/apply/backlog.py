@@ -255,10 +255,15 @@ class _Places:
 
     def remove(self, waiting: _Waiting) -> None:
         """Remove a change that was added."""
-        self._keys[waiting.change.key] -= 1
+        key = waiting.change.key
+        self._keys[key] -= 1
+        if not self._keys[key]:
+            del self._keys[key]
         for place in places_of(waiting.change):
             for cell in _cells_of(place):
                 self._at[cell].remove(waiting)
+                if not self._at[cell]:
+                    del self._at[cell]
 
     def conflict(self, change: Write) -> bool:
         """Tell whether a change is about a meeting, or a room and time, of one of these."""
