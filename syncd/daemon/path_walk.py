@@ -32,11 +32,16 @@ class PathWalk:
 
     `files` are the signatures of what is there, by name and not by where links lead: a switched link is a
     changed file. `places` are all directories on the way, those of links too.
+    Of a directory that only lists files `entry` tells what one of its names means, without the walk.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, Signature] = {}
         self.places: defaultdict[str, set[str]] = defaultdict(set)
+        # By directory: by which names it was come to, each with the pattern of the files that count in it.
+        self._listings: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        # Directories of which an entry decides where the walk goes on.
+        self._ways: set[str] = set()
         # Whether something exists under exactly the name that is walked.
         self._literal = False
 
@@ -47,6 +52,32 @@ class PathWalk:
             parts = [_CALENDARS]
         self._literal = os.path.lexists(path)
         self._walk(root, root, parts, calendars=True)
+
+    def entry(self, directory: str, name: str) -> dict[str, Signature | None] | None:
+        """Return the signatures of the files that a name in a directory stands for now; None for one that is gone.
+
+        None instead of all: that takes a walk, because more than a file may have changed.
+        """
+        path = os.path.join(directory, name)
+        if directory in self._ways or path in self.places:
+            return None
+        signature: Signature | None = None
+        try:
+            status = os.lstat(path)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            signature = _signature(status)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return None
+        files: dict[str, Signature | None] = {}
+        for named, pattern in self._listings.get(directory, ()):
+            if name == pattern:
+                return None  # what looked like a pattern may be a name
+            if fnmatch.fnmatchcase(name, pattern) and not name.startswith("."):
+                files[os.path.join(named, name)] = signature
+        return files
 
     def _walk(
         self, named: str, directory: str, parts: list[str], *, calendars: bool
@@ -61,6 +92,10 @@ class PathWalk:
             self._walk_deep(named, directory, rest)
             return
         self.places[directory].add(part)
+        if is_pattern and not rest:
+            self._listings[directory].append((named, part))
+        else:
+            self._ways.add(directory)
         if not is_pattern:
             self._walk_into(named, directory, part, rest, calendars=calendars)
             return
@@ -146,6 +181,7 @@ class PathWalk:
                 continue
             if links:
                 self.places[directory].add(part)
+                self._ways.add(directory)
             path = os.path.join(directory, part)
             status = os.lstat(path)
             if not stat.S_ISLNK(status.st_mode):

@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -31,18 +30,13 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-from syncd.daemon.path_walk import PathWalk, Signature, has_wildcard
+from syncd.daemon.path_walk import has_wildcard
+from syncd.daemon.target import Entry, Target
 
 _log = structlog.get_logger(__name__)
 # That events were lost is said here, with a cure.
 logging.getLogger("watchdog.observers.inotify_c").setLevel(logging.ERROR)
 
-# A file that is gone may be half of its replacement by a program that deletes first.
-_GONE_S = 1.0
-# A finished file waits no longer than this for others of its target that are still being written.
-_PATIENCE_S = 1.0
-# So long after it began, a change counts even if the writing never ends.
-_FOREVER_S = 5.0
 # One answer that a network file system kept back must not end the rescans.
 _LONGEST_RESCAN_S = 60.0
 _CLOSING_S = 2.0
@@ -86,7 +80,7 @@ class Watcher:
         self._quiet_s = quiet_s
         self._rescan_s = rescan_s
         self._changed = threading.Condition()
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, Target] = {}
         self._closing = False
         self._subscriptions = _Subscriptions(self._announce)
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -107,13 +101,13 @@ class Watcher:
         with self._changed:
             known = self._targets
         # Looked at here and without the lock, so that nothing can change unseen after the return.
-        made: dict[str, _Target] = {}
+        made: dict[str, Target] = {}
         for name, named_paths in targets.items():
             paths = tuple(path.absolute() for path in named_paths)
             target = known.get(name)
             if target is None or target.paths != paths:
                 now = time.monotonic()
-                target = _Target(paths, self._quiet_s, look_at=now)
+                target = Target(paths, self._quiet_s, look_at=now)
             made[name] = target
         with self._changed:
             self._targets = made
@@ -131,8 +125,11 @@ class Watcher:
             self._changed.notify()
         self._thread.join(_CLOSING_S)
 
-    def _announce(self, names: Iterable[str]) -> None:
-        """Plan a look at these targets soon after an event near them, one for all events of a burst."""
+    def _announce(self, names: Iterable[str], at: Entry | None) -> None:
+        """Plan a look at these targets soon after an event near them, one for all events of a burst.
+
+        `at` is where it was; None: perhaps anywhere.
+        """
         now = time.monotonic()
         with self._changed:
             for name in names:
@@ -140,6 +137,7 @@ class Watcher:
                 if target is None:
                     continue
                 target.announced = True
+                target.note(at)
                 # Later where looking is slow, so that a burst in a large directory is not all looking.
                 pause_s = max(self._quiet_s / 3, 5 * target.took_s)
                 target.look_at = min(target.look_at, now + pause_s)
@@ -181,9 +179,16 @@ class Watcher:
     def _look(self, due: _Targets, targets: _Targets) -> None:
         """Look at some of the targets, wake for those that are finished, follow where their paths lead."""
         unannounced = False
+        goes_on = False
         for name, target in due.items():
             announced = target.announced
-            if not target.look():
+            with self._changed:
+                near = target.take_near()
+            if due is targets:
+                near = None  # the rescan
+            has_changed = target.look(near)
+            goes_on |= target.was_walked
+            if not has_changed:
                 continue
             unannounced |= not announced
             with self._changed:
@@ -191,92 +196,21 @@ class Watcher:
                 is_wanted = is_current and not self._closing
             if is_wanted:
                 self._wake(name)
+        if not goes_on:
+            return  # no place is another one
         if unannounced:
             self._subscriptions.renew()
         for name in self._subscriptions.follow(targets):
             target = targets[name]
             target.look_at = 0.0
+            with self._changed:
+                target.note(None)
             # What changed there before events could tell is no sign of a deaf watch; what was seen before is.
             if not target.is_changing:
                 target.announced = True
 
 
-@dataclass(slots=True)
-class _Target:
-    """The state of the files of one name: what was told of, what was seen last, what is changing.
-
-    `look_at` is when to look next without a rescan, on the monotonic clock.
-    `took_s` is how long the last look lasted; `announced` whether an event told of the change going on, or
-    could not have.
-    `places` are the directories that decide where the paths lead, with the names or patterns that count.
-    """
-
-    paths: tuple[Path, ...]
-    quiet_s: float
-    look_at: float
-    announced: bool = False
-    took_s: float = 0.0
-    places: Mapping[str, Iterable[str]] = field(init=False)
-    _told: dict[str, Signature] = field(init=False)
-    _seen: dict[str, Signature] = field(init=False)
-    _quiet_at: dict[str, float] = field(default_factory=dict, init=False)
-    _began: float = field(default=0.0, init=False)
-
-    def __post_init__(self) -> None:
-        self._seen = self._told = self._survey()
-
-    @property
-    def is_changing(self) -> bool:
-        """Return whether a change was seen that is not finished yet."""
-        return bool(self._quiet_at)
-
-    def look(self) -> bool:
-        """Look at the files and return whether to wake now; otherwise `look_at` says when to look again."""
-        self.look_at = float("inf")
-        began = time.monotonic()
-        former = self._seen
-        self._seen = self._survey()
-        now = time.monotonic()
-        self.took_s = now - began
-        for path in former.keys() | self._seen.keys():
-            seen = self._seen.get(path)
-            if former.get(path) == seen:
-                continue
-            quiet_s = _GONE_S if seen is None else self.quiet_s
-            self._quiet_at[path] = now + quiet_s
-        for path in list(self._quiet_at):
-            if self._seen.get(path) == self._told.get(path):
-                del self._quiet_at[path]  # it is again as it was
-        if not self._quiet_at:
-            self._begin_anew()
-            return False
-        self._began = self._began or now
-        first = min(self._quiet_at.values())
-        last = max(self._quiet_at.values())
-        wake_at = min(last, first + _PATIENCE_S, self._began + _FOREVER_S)
-        if now < wake_at:
-            # An event may have come meanwhile.
-            self.look_at = min(self.look_at, wake_at)
-            return False
-        self._told = self._seen
-        self._quiet_at.clear()
-        self._begin_anew()
-        return True
-
-    def _begin_anew(self) -> None:
-        """Forget the change that went on: it is over, or there was none."""
-        self._began = 0.0
-        self.announced = False
-
-    def _survey(self) -> dict[str, Signature]:
-        walk = PathWalk()
-        for path in self.paths:
-            walk.follow(path)
-        self.places = walk.places
-        return walk.files
-
-
-_Targets: TypeAlias = Mapping[str, _Target]
+_Targets: TypeAlias = Mapping[str, Target]
 _NamesByPlace: TypeAlias = Mapping[str, Mapping[str, set[str]]]
 """By directory and by the pattern that counts in it: the names of the targets it decides."""
 _Identity: TypeAlias = tuple[int, int]
@@ -317,13 +251,14 @@ class _Followed(WatchCallback):
 class _Subscriptions:
     """The inotify watches of the directories that count, as far as the kernel's limits reach.
 
-    `announce` is called with the names near which something happened, from a thread of watchdog.
+    `announce` is called with the names near which something happened, and where that was, from a thread of
+    watchdog.
 
     Of watchdog the descriptor is used that its observers share, and no observer: that starts a thread for
     each directory, and a source of nested directories may have more of them than a service may have threads.
     """
 
-    def __init__(self, announce: Callable[[Iterable[str]], None]) -> None:
+    def __init__(self, announce: Callable[[Iterable[str], Entry | None], None]) -> None:
         self._announce = announce
         self._inotify: InotifyFD | None = None
         self._followed: dict[str, _Followed] = {}
@@ -391,7 +326,8 @@ class _Subscriptions:
             if entry is None or _matches(entry, pattern):
                 names |= near
         if names:
-            self._announce(names)
+            at = None if entry is None else (directory, entry)
+            self._announce(names, at)
 
     def _subscribe(self, directory: str, identity: _Identity) -> bool:
         """Add a watch of a directory; return whether there is one now."""

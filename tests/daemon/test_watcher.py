@@ -604,6 +604,35 @@ def test_many_directories_take_one_thread(tmp_path: Path) -> None:
     assert found == {"same": True}
 
 
+def test_an_event_in_a_large_directory_looks_at_its_file_alone(tmp_path: Path) -> None:
+    """After an edit of one of many files, or when one comes or goes, the directory is not listed.
+
+    Listings are told by the interpreter itself; its hooks stay for the life of the process.
+    """
+    for number in range(50):
+        (tmp_path / f"{number}.ics").write_text("as it was")
+    listed: list[str] = []
+
+    def note(what: str, arguments: tuple[object, ...]) -> None:
+        if what in {"os.listdir", "os.scandir"}:
+            listed.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    for path in (tmp_path, tmp_path / "*.ics"):
+        with watching({"office": [path]}) as (bell, _):
+            listed.clear()
+            for change in (replace_file, Path.write_text):
+                change(tmp_path / "7.ics", f"another, by {change.__name__}, for {path}")
+                assert bell.rings()
+                bell.forget()
+            (tmp_path / "8.ics").unlink()
+            assert bell.rings()
+            bell.forget()
+            (tmp_path / "8.ics").write_text("new")
+            assert bell.rings()
+            assert str(tmp_path) not in listed
+
+
 def test_without_threads_rescans_go_on(tmp_path: Path) -> None:
     """Where watchdog can start no thread changes still ring, and one warning names the cure."""
     found, said = in_child(
