@@ -7,6 +7,7 @@ that shows another time what is due and what is over is something else, and it m
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -61,20 +62,24 @@ class Duties:
     """What the last cycle took into account, and whether another one is due since.
 
     `due_at` is when the next one is due by the clock, as the last one said.
+    `clock_offset_s` tells how far that clock is ahead of a steady one.
     """
 
-    def __init__(self, people: OrderStore) -> None:
+    def __init__(
+        self, people: OrderStore, clock_offset_s: Callable[[], float] = clock_offset_s
+    ) -> None:
         self.api_rest = ApiRest()
         self.due_at: datetime | None = None
         self._people = people
         self._orders: object = None  # approvals and decisions that the last cycle knew
         self._look_again_at_s = 0.0  # at them, on the monotonic clock
+        self._offset_of_now_s = clock_offset_s
         self._clock_offset_s = clock_offset_s()
 
     def begin_cycle(self) -> None:
         """Note what a cycle that begins now takes into account."""
         self._orders = self._orders_now()
-        self._clock_offset_s = clock_offset_s()
+        self._clock_offset_s = self._offset_of_now_s()
 
     def is_any_due(self) -> bool:
         """Return whether a cycle is due: by the clock, for a person, or because the clock was set."""
@@ -103,7 +108,7 @@ class Duties:
         return due is not None and due <= utc_now()
 
     def _was_clock_set(self) -> bool:
-        set_by_s = clock_offset_s() - self._clock_offset_s
+        set_by_s = self._offset_of_now_s() - self._clock_offset_s
         return abs(set_by_s) > CLOCK_WAS_SET_S
 
     def _orders_now(self) -> object:

@@ -96,6 +96,7 @@ class CycleLog:
             # What stands is not counted without a plan.
             return logging.WARNING if is_other_error else logging.DEBUG
         standing = {name: report.counts[name] for name in _STANDING}
+        standing["left"] = report.left
         is_other = standing != self._standing
         self._standing = standing
         if is_other or is_other_error or _did_something(report):
@@ -106,8 +107,8 @@ class CycleLog:
 
 
 def _did_something(report: CycleReport) -> bool:
-    """Tell whether anything was written, or is still to be."""
-    if report.left or any(report.counts[name] for name in _DONE):
+    """Tell whether anything was written."""
+    if any(report.counts[name] for name in _DONE):
         return True
     return report.plan is not None and report.plan.rekeyed > 0
 

@@ -14,7 +14,7 @@ import pytest
 from syncd.ledger import Ledger
 from syncd.ledger.facts import Fact
 from tests.conftest import Office, ahead, calendar, event
-from tests.daemon.running import files, follow, running, until
+from tests.daemon.running import files, follow, running, until, watch_closely
 
 SUSPECTS: Fact[list[dict[str, Any]]] = Fact("set_aside", json.dumps, json.loads)
 SETTLED_S = 3.0  # after which the time of a file is taken for proof that it is the same
@@ -144,6 +144,7 @@ def test_once_is_not_enough(office: Office) -> None:
 def test_a_stop_is_no_death(office: Office) -> None:
     """Whoever stops the daemon in the middle of an event, however often, sets nothing aside."""
     prepare(office, calendar(event("slow", ahead(2), 60, *COSTLY)))
+    watch_closely(office)
     for _ in range(2):
         with running(office) as daemon:
             daemon.until(

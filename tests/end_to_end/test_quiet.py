@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,10 +17,12 @@ from sqlalchemy.engine import Engine
 
 from syncd.assembly import service, utc_now
 from syncd.config import load
-from tests.conftest import Office, ahead, event
+from tests.conftest import Office, ahead, calendar, event
+from tests.daemon.running import files, follow
 from tests.end_to_end.killed import Clock, at_work
 from tests.end_to_end.opened import opened_files
 
+_RARELY_COMPARED = '[schedule]\ndrift_check = "30d"\n[people.addresses]'
 _GROWING = (
     "bookings",
     "history",
@@ -55,11 +57,9 @@ def _statements() -> Iterator[list[tuple[str, Any]]]:
 
 
 def _age(office: Office) -> None:
-    """As if the calendar had been written a while ago: a file just written proves nothing by its times."""
-    os.utime(
-        office.calendar_file,
-        ns=(office.calendar_file.stat().st_atime_ns, time.time_ns() - 10**10),
-    )
+    """As if the calendars had been written a while ago: a file just written proves nothing by its times."""
+    for file in office.folder.glob("*.ics"):
+        os.utime(file, ns=(file.stat().st_atime_ns, time.time_ns() - 10**10))
     time.sleep(2.1)
 
 
@@ -215,6 +215,62 @@ def test_each_state_has_a_key_of_its_own(settled: Office) -> None:
         file.unlink()
     settled.once()
     assert key() != first
+
+
+def test_a_cycle_over_many_sources_writes_as_often_as_over_one(office: Office) -> None:
+    """How the sources stand is stored together, however many were read; unchanged ones write nothing else."""
+    names = [f"s{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        meeting = event(name, ahead(1 + number), room=None)
+        (office.folder / f"{name}.ics").write_bytes(calendar(meeting))
+    _age(office)
+    follow(office, *(files(name, f"{name}.ics") for name in names))
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        for _ in range(3):
+            reconciler.cycle()
+        written: list[int] = []
+        for some in (names[:1], names):
+            with _statements() as asked:
+                report = reconciler.cycle(some)
+            assert {source.state for source in report.sources} == {"unchanged"}
+            begun = [text for text, _ in asked if text == "BEGIN IMMEDIATE"]
+            written.append(len(begun))
+    assert written == [1, 1]
+
+
+def test_what_is_done_once_a_day_waits_for_no_news(settled: Office) -> None:
+    """A ledger forgets what is long over each day, although no source says anything and nothing is compared."""
+    settled.change(("[people.addresses]", _RARELY_COMPARED))
+    clock = Clock()
+    with at_work(settled.folder / "syncd.toml", clock) as reconciler:
+        today = clock().date()
+        midnight = datetime.combine(today, datetime.min.time(), UTC) + timedelta(days=1)
+        reconciler.cycle()
+        while clock().date() == today:
+            due = reconciler.due_at
+            assert due is not None
+            assert due <= midnight
+            clock.later += max(due - clock(), timedelta(minutes=1))
+            reconciler.cycle([])
+    with closing(sqlite3.connect(settled.folder / "state.db")) as ledger:
+        pruned = ledger.execute("SELECT value FROM facts WHERE name = 'pruned'")
+        assert pruned.fetchall() == [(clock().date().isoformat(),)]
+
+
+def test_what_stays_open_is_looked_at_again_without_news(office: Office) -> None:
+    """What is held, or waits for what no clock tells, comes to its turn within minutes."""
+    office.write(*(event(f"e{n}", ahead(1 + n), room=None) for n in range(5)))
+    clock = Clock()
+    with at_work(office.folder / "syncd.toml", clock) as reconciler:
+        reconciler.cycle()
+        office.write()
+        assert reconciler.cycle().counts["held"] == 5
+        for _ in range(3):
+            due = reconciler.due_at
+            assert due is not None
+            assert due - clock() <= timedelta(minutes=5)
+            clock.later += timedelta(minutes=5)
+            assert reconciler.cycle([]).counts["held"] == 5
 
 
 def test_observing_takes_no_word_of_a_person(settled: Office) -> None:
