@@ -462,7 +462,7 @@ class LedgerContract:
             )
             ledger.sources.record_readings([reading])
 
-        assert ledger.sources.digest_of("office") is None
+        assert ledger.sources.digests() == {}
         read(0, ok=True)
         ledger.sources.record_next_runs({"office": NOW + 9 * MINUTE})
         read(1, ok=False)
@@ -476,7 +476,7 @@ class LedgerContract:
         assert (record.events, record.quarantined) == (7, 1)
         assert (record.last_ok_at, record.last_read_at) == (NOW, NOW + 2 * MINUTE)
         assert record.next_run_at == NOW + 9 * MINUTE
-        assert ledger.sources.digest_of("office") == "digest 0"
+        assert ledger.sources.digests() == {"office": "digest 0"}
         assert len(ledger.sources.quarantine("office")) == 1
         read(3, ok=True)
         assert (

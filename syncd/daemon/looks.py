@@ -40,7 +40,7 @@ class UnchangedLooks:
         return known
 
     def drop(self, names: Iterable[str]) -> None:
-        """Forget the looks at sources of which the ledger knows a later one."""
+        """Forget the looks at sources of which a later one is recorded in another way."""
         for name in names:
             self._at.pop(name, None)
 

@@ -285,6 +285,7 @@ class Daemon:
 
     def _cycle(self, names: Collection[str]) -> None:
         self._duties.begin_cycle()
+        self._looks.drop(names)
         self._began = time.monotonic()
         self._writing_since = None
         report = self._parts.reconciler.cycle(names)
@@ -293,7 +294,6 @@ class Daemon:
         self._sums.add_cycle(report)
         self._duties.api_rest.note(failed=bool(report.error))
         self._duties.due_at = self._parts.reconciler.due_at
-        self._looks.drop(source.name for source in report.sources)
         for name in names:
             self._postpone_feed(name)
         next_runs = {name: self._scheduler.next_run(name) for name in names}

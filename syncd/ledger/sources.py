@@ -128,10 +128,10 @@ class Sources:
             records[record.name] = record
         return records
 
-    def digest_of(self, source: str) -> str | None:
-        """Return what identifies the bytes of a source's last complete reading; None if there was none."""
-        query = select(_SOURCE.digest).where(_SOURCE.name == source)
-        return self._database.scalar(query)
+    def digests(self) -> dict[str, str]:
+        """Return what identifies the bytes of the last complete readings, by source."""
+        query = select(_SOURCE.name, _SOURCE.digest).where(_SOURCE.digest.is_not(None))
+        return {row.name: row.digest for row in self._database.rows(query)}
 
     def record_readings(self, readings: Iterable[ReadingRecord]) -> None:
         """Store how readings went and the defects that they found; a defect seen before keeps its date."""

@@ -35,7 +35,8 @@ class SourceRecords:
         self._ledger = ledger
         self._file_grace = file_grace
         self._clock = clock
-        self._digests: dict[str, str] = {}  # by source, of the last complete reading
+        # By source, of the last complete reading; None before the ledger was asked.
+        self._digests: dict[str, str] | None = None
         # By source, as the ledger has them.
         self._defects: dict[str, frozenset[Defect]] = {}
         # Files that are gone for a moment, by source; None before the ledger was asked.
@@ -87,9 +88,9 @@ class SourceRecords:
             return "unreadable"
         if not reading.complete:
             return "read"
+        if self._digests is None:
+            self._digests = dict(self._ledger.sources.digests())
         known = self._digests.get(reading.source)
-        if not known:
-            known = self._ledger.sources.digest_of(reading.source)
         return "unchanged" if reading.digest == known else "read"
 
     def _awaited(self, reading: Reading) -> list[str]:
@@ -111,7 +112,7 @@ class SourceRecords:
         for reading, report in pairs:
             if reading.readable:
                 self._defects[reading.source] = frozenset(reading.defects)
-            if reading.complete:
+            if reading.complete and self._digests is not None:
                 self._digests[reading.source] = reading.digest
             self._log.tell(reading, report)
 
