@@ -56,6 +56,14 @@ class Following:
         self._subscriptions.fetch(self._subscriptions.requests(["sales"], force=force))
         return self._subscriptions.take("sales")
 
+    def is_unchanged(self) -> bool:
+        """Whether the answer of one more round need not be looked at; if so, it is passed over."""
+        self._subscriptions.fetch(self._subscriptions.requests(["sales"]))
+        unchanged = self._subscriptions.unchanged(["sales", "other"])
+        self._subscriptions.pass_over(unchanged)
+        assert self._subscriptions.arrived() == {"sales"} - unchanged
+        return bool(unchanged)
+
     def document(self, *, force: bool = False) -> Document:
         """One round whose document is accepted."""
         arrived = self.ask(force=force)
@@ -103,6 +111,47 @@ def test_what_did_not_change_looks_the_same(following: Following) -> None:
     assert (
         b"".join(documents[1].blocks()) == b"".join(documents[1].blocks()) == CALENDAR
     )
+
+
+def test_an_answer_that_says_nothing_new_need_not_be_looked_at(
+    following: Following,
+) -> None:
+    """A 304 for a body that this process read as a whole, and no failure since; not before it did."""
+    following.serve(etag='"1"')
+    assert not following.is_unchanged()
+    fresh = following.ask()
+    assert not following.is_unchanged()
+    fresh.accept()
+    assert following.is_unchanged()
+    assert following.is_unchanged()
+    following.server.pages["/calendar.ics"] = status(500)
+    assert not following.is_unchanged()
+    with pytest.raises(SourceUnavailable):
+        following.ask()
+    following.serve(etag='"1"')
+    following.now += timedelta(hours=1)
+    assert not following.is_unchanged()
+    following.ask().accept()
+    assert following.is_unchanged()
+    following.serve(OTHER, etag='"2"')
+    assert not following.is_unchanged()
+    following.document()
+    assert following.is_unchanged()
+
+
+def test_a_new_process_looks_at_what_a_former_one_read(
+    following: Following, tmp_path: Path
+) -> None:
+    """What is kept is known to be whole only to who read it."""
+    following.serve(etag='"1"')
+    following.document()
+    following.ledger.close()
+    again = Following(following.server, tmp_path / "state.db")
+    assert not again.is_unchanged()
+    again.ask().accept()
+    assert again.is_unchanged()
+    again.ledger.close()
+    assert following.conditions[1:] == ['"1"'] * 3
 
 
 def test_another_body_looks_different(following: Following) -> None:
