@@ -28,7 +28,7 @@ from syncd.intake.vevents import (
     split_blocks,
     split_document,
     split_event,
-    uids_of,
+    uids_and_lines_of,
     without_dtstamp,
     without_revision,
 )
@@ -214,13 +214,16 @@ class DocumentIndexer:
         stampless = without_dtstamp(event_of(text))
         unrevised = xxh3_128_digest(without_revision(stampless), secret)
         cells = (verbatim, xxh3_128_digest(stampless, secret), unrevised)
-        lines = count_lines(text)
-        line = rows.line
         known = rows.uids_if_revised(unrevised, expected)
         if known:
-            rows.add(cells, known, lines)
+            rows.add(cells, known, count_lines(text))
             return
-        own = uids or uids_of(text)
+        line = rows.line
+        if uids:
+            own = uids
+            lines = count_lines(text)
+        else:
+            own, lines = uids_and_lines_of(text)
         names = {xxh3_128_digest(uid.encode(), secret): uid for uid in own}
         rows.add(cells, tuple(names), lines)
         self._on_new(verbatim, names, text, line)

@@ -117,24 +117,34 @@ def event_of(text: bytes) -> bytes:
     return text
 
 
-def uids_of(text: bytes) -> tuple[str, ...]:
-    """Return the UIDs of a raw event, "" for none.
+def uids_and_lines_of(text: bytes) -> tuple[tuple[str, ...], int]:
+    """Return the UIDs of a raw event, "" for none, and how many line ends it has.
 
     Raises `NotPlain` unless the text is exactly one VEVENT in whatever document it stands.
     """
+    # Looked for once for both, because that takes longer than counting lines.
+    if _BARE_RETURN.search(text):
+        return _uids_of(text, None), len(_LINE_END.findall(text))
+    return _uids_of(text, _plain_uid(text)), text.count(b"\n")
+
+
+def _uids_of(text: bytes, uid: str | None) -> tuple[str, ...]:
+    """Return the UIDs of a raw event, or the one UID that plain lines tell; raises `NotPlain`."""
     if b"\0" in text:
         raise NotPlain  # what zeros mean depends on the whole document
-    uid = _plain_uid(text)
     if uid is None:
         return _uids_by_split(text)
     return (uid,)
 
 
 def _plain_uid(text: bytes) -> str | None:
-    """Return the UID of a VEVENT of plain lines with one UID; None if it is any other text."""
+    """Return the UID of a VEVENT of plain lines with one UID; None if it is any other text.
+
+    The text has no bare return.
+    """
     notable = b"".join(_NOTABLE.findall(text))
     plain = _PLAIN.fullmatch(notable)
-    if plain is None or not _PLAIN_BEGIN.match(text) or _BARE_RETURN.search(text):
+    if plain is None or not _PLAIN_BEGIN.match(text):
         return None
     try:
         return _FOLD.sub(b"", plain[1]).decode().strip()
@@ -143,7 +153,7 @@ def _plain_uid(text: bytes) -> str | None:
 
 
 def _uids_by_split(text: bytes) -> tuple[str, ...]:
-    """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_of`."""
+    """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_and_lines_of`."""
     document = b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n"))
     try:
         calendars = split(document)
