@@ -351,6 +351,8 @@ def _book_and_look(fleet: Fleet, figures: Figures, say: Callable[[str], None]) -
             figures.later_peak = peak.memory.or_more(figures.looked)
             if server is not None:
                 figures.bare_s = _bare(office.urls, 2 * fleet.effort.looks)
+            else:
+                _edits_at_rest(fleet, office, service, running, figures)
             bare = (
                 f", bare httpx {figures.bare_s * 1000:.2f} ms" if figures.bare_s else ""
             )

@@ -229,7 +229,7 @@ def test_what_is_left_is_that_of_the_last_cycle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [FEEDS, FILES, DIRECTORY])
 def test_a_small_fleet_is_measured(tmp_path: Path, kind: str) -> None:
     """Each phase comes to its end with two calendars, and every figure is there."""
-    effort = Effort(events=100, alone_s=3.0, idle_s=1.0, looks=4, edits=2)
+    effort = Effort(events=300, alone_s=3.0, idle_s=1.0, looks=4, edits=2)
     said: list[str] = []
     (figures,) = fleet.measure(tmp_path / "f", [2], kind, NOW, said.append, effort)
     assert figures.meetings > 0
@@ -239,4 +239,5 @@ def test_a_small_fleet_is_measured(tmp_path: Path, kind: str) -> None:
     assert figures.together_looks == 4
     assert figures.state_bytes > 0
     assert (figures.bare_s is not None) == (kind == FEEDS)
+    assert bool(figures.rest_edits_s) == (kind != FEEDS)
     assert f"{figures.meetings}" in markdown([figures])
