@@ -67,7 +67,7 @@ _ROUNDS = (2, 20)  # of looks at all at once: the fewest and the most
 _ANSWERED_AFTER_S = 1.0
 _RESCAN_S = 10  # between two looks at a directory
 _EDITS_AT_REST = 4
-_LULL_S = 2.0  # without a create: the first booking is over
+_LULL_S = 10.0  # without a create: the first booking is over
 _RESTING = Rest(window_s=2.0, share=0.15)
 _BETWEEN_ROUNDS = Rest(window_s=0.5, share=0.1)
 _READ = {"read", "unchanged"}  # states of sources

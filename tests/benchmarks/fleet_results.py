@@ -8,10 +8,11 @@ from dataclasses import asdict, replace
 from statistics import linear_regression, median
 from typing import Any
 
-from tests.benchmarks.fleet import DIRECTORY, QUIET_INTERVAL_S, Figures
+from tests.benchmarks.fleet import DIRECTORY, FEEDS, FILES, QUIET_INTERVAL_S, Figures
 from tests.benchmarks.plot import Line
 
 _MB, _KB = 1e6, 1e3
+_IN_WORDS = {FEEDS: "feeds", FILES: "files", DIRECTORY: "files in a directory"}
 
 
 def exponent(by_size: Mapping[int, float]) -> float | None:
@@ -61,7 +62,7 @@ def _derived(figures: Figures) -> dict[str, Any]:
 
 def markdown(found: Sequence[Figures]) -> str:
     """Return the table, and a sentence for each slope."""
-    kind = found[0].kind
+    kind = _IN_WORDS[found[0].kind]
     rows = [
         _row(
             kind,
@@ -138,7 +139,7 @@ def _edits_at_rest(found: Sequence[Figures]) -> list[str]:
             worst_ms = max(figures.rest_edits_s) * 1000
             cpu_ms = figures.rest_edits_cpu_s * 1000
             told.append(
-                f"* {figures.feeds:,} {figures.kind}: an edit at rest is in the API {middle_ms:.0f} ms "
+                f"* {figures.feeds:,} {_IN_WORDS[figures.kind]}: an edit at rest is in the API {middle_ms:.0f} ms "
                 f"after its rename (worst {worst_ms:.0f}), for {cpu_ms:.0f} ms of CPU."
             )
     return told
@@ -151,8 +152,8 @@ def _slopes(found: Sequence[Figures]) -> list[str]:
         return []
     first, last = found[0], found[-1]
     lines = [
-        f"* CPU a meeting grows with the number of {first.kind} to the power {said['meeting_cpu']:.2f}; "
-        f"{last.feeds:,} take {last.meeting_s / first.meeting_s:.2f} x what {first.feeds:,} take.",
+        f"* CPU a meeting grows with the number of {_IN_WORDS[first.kind]} to the power "
+        f"{said['meeting_cpu']:.2f}; {last.feeds:,} take {last.meeting_s / first.meeting_s:.2f} x what {first.feeds:,} take.",
         f"* Memory: {said['rest_bytes_a_feed'] / _KB:.0f} kB for each at rest, "
         f"{said['peak_bytes_a_feed'] / _KB:.0f} kB at the peak.",
     ]
