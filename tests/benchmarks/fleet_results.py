@@ -151,9 +151,10 @@ def _slopes(found: Sequence[Figures]) -> list[str]:
     if said["meeting_cpu"] is None:
         return []
     first, last = found[0], found[-1]
+    against_first = last.meeting_s / first.meeting_s
     lines = [
         f"* CPU a meeting grows with the number of {_IN_WORDS[first.kind]} to the power "
-        f"{said['meeting_cpu']:.2f}; {last.feeds:,} take {last.meeting_s / first.meeting_s:.2f} x what {first.feeds:,} take.",
+        f"{said['meeting_cpu']:.2f}; {last.feeds:,} take {against_first:.2f} x what {first.feeds:,} take.",
         f"* Memory: {said['rest_bytes_a_feed'] / _KB:.0f} kB for each at rest, "
         f"{said['peak_bytes_a_feed'] / _KB:.0f} kB at the peak.",
     ]
