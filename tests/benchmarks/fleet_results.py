@@ -158,7 +158,8 @@ def _slopes(found: Sequence[Figures]) -> list[str]:
         f"* Memory: {said['rest_bytes_a_feed'] / _KB:.0f} kB for each at rest, "
         f"{said['peak_bytes_a_feed'] / _KB:.0f} kB at the peak.",
     ]
-    if first.kind != DIRECTORY:
+    is_known = said["look_alone"] is not None and said["look_together"] is not None
+    if first.kind != DIRECTORY and is_known:
         lines.append(
             f"* CPU of a look: to the power {said['look_alone']:.2f} alone, "
             f"{said['look_together']:.2f} many at once."

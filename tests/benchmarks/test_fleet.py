@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -196,6 +197,19 @@ def test_figures_follow_from_what_was_measured() -> None:
     rows = markdown([figures]).splitlines()
     assert [row.count("|") for row in rows[:3]] == [17, 17, 17]
     assert "8.0 ms" in rows[2]
+
+
+def test_slopes_are_told_of_what_was_measured() -> None:
+    """A meeting's CPU has its slope in the text; looks that took no tick of the kernel have none, and no error."""
+    found = [
+        Figures(size, FILES, meetings=10, booking_cpu_s=1.0, alone_looks=9)
+        for size in (20, 50)
+    ]
+    told = markdown(found)
+    assert "to the power 0.00; 50 take 1.00 x what 20 take" in told
+    assert "CPU of a look" not in told
+    with_looks = [replace(one, alone_s=0.1, together_s=0.1) for one in found]
+    assert "CPU of a look: to the power 0.00 alone" in markdown(with_looks)
 
 
 def test_the_picture_has_a_line_for_each_figure() -> None:
