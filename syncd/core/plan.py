@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Cancels
-from syncd.core.changes import Cancel, Hold, Plan, Skip, Update, Wait
+from syncd.core.changes import Cancel, Change, Hold, Plan, Skip, Update, Wait
 from syncd.core.draft import Draft
 from syncd.core.idle import at_rest
 from syncd.core.mapper import Mapped, Skipped
@@ -131,9 +131,13 @@ class _Planner:
         resting, once_written = at_rest(
             draft, bookings, self.occurrences, self.policy, self.now
         )
+        ordered = writing_order(draft.changes)
+        for uid in _in_swaps(ordered):
+            # What moved in a swap may be put back before it ends.
+            once_written.pop(uid, None)
         return Plan(
             mode=self.policy.mode,
-            changes=writing_order(draft.changes),
+            changes=ordered,
             unchanged=unchanged,
             kept=tuple(draft.kept),
             amended=(*draft.amended.values(), *draft.noted),
@@ -355,6 +359,14 @@ def _elsewhere(
 
 def _shows(meetings: Iterable[Meeting], booking: Booking) -> bool:
     return any(looks_alike(meeting.spec, booking.spec) for meeting in meetings)
+
+
+def _in_swaps(changes: Iterable[Change]) -> Iterator[str]:
+    """Yield the UIDs of the updates of a plan, if any of them has others vacate their rooms."""
+    updates = [change for change in changes if isinstance(change, Update)]
+    if any(update.vacating for update in updates):
+        for update in updates:
+            yield update.key.uid
 
 
 def _is_freed(wait: Wait, freeing: Iterable[Cancel | Update]) -> bool:

@@ -104,14 +104,15 @@ class Unwritten:
         for uid in concerned:
             self._to_write[uid] -= written.get(uid, 0)
             until, skipped = self._rests[uid]
+            is_made = self._to_write[uid] == 0
             if uid in waiting and uid not in disturbed:
                 planned[uid] = skipped
                 continue
             self._forget(uid)
-            if uid in disturbed or self._to_write[uid] > 0:
-                anew.append(uid)
-            else:
+            if is_made and uid not in disturbed:
                 resting[uid] = (until, skipped)
+            else:
+                anew.append(uid)
         if resting:
             self._lines.defer(resting, over=(), at=self._clock())
         self._lines.mark_planned(planned)
