@@ -171,7 +171,13 @@ class Lanes:
             if job is None:
                 return
             work = partial(self._work, job)
-            self._workers.run(work)
+            try:
+                self._workers.run(work)
+            except RuntimeError:
+                # There is no thread for it, and nobody is to wait for its end.
+                self._end(job)
+                job.future.cancel()
+                raise
 
     def _next_job(self) -> _Job[object] | None:
         """Return the job that may begin now, counted among the running ones; None if there is none."""

@@ -29,15 +29,29 @@ class Workers:
         self._threads = 0
 
     def run(self, work: _Work) -> None:
-        """Run some work in a thread, as soon as one is free."""
+        """Run some work in a thread, as soon as one is free.
+
+        Raises `RuntimeError` if there is none and none can be started; the work is not run then.
+        """
+        if not self._idle.acquire(blocking=False):
+            self._start_thread()
         self._work.put(work)
-        if self._idle.acquire(blocking=False):
-            return
+
+    def _start_thread(self) -> None:
+        """Start a thread unless there are enough; where that fails others have to do, if there are any."""
         with self._guard:
             if self._threads >= self._most:
                 return
             self._threads += 1
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._guard:
+                self._threads -= 1
+                if self._threads > 0:
+                    return
+            raise
 
     def close(self) -> None:
         """Let the threads end when they have nothing to do; nothing may be handed over any more."""
