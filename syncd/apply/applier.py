@@ -106,6 +106,8 @@ class Applier:
 
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
+        self.records.resume(backlog.unread)
+        backlog.unread = ()
         first = backlog.take(plan)
         to_write = len(first) + len(backlog)
         self._progress.begin(to_write)
@@ -121,7 +123,11 @@ class Applier:
                 with suppress(ApiUnusable, ReservationError):
                     run_task(self._read_back())
                 raise
-        run_task(self._read_back())
+        if self._has_given_way and self.records.unread < _READ_BACK:
+            # A list of many costs hardly more than that of a few.
+            backlog.unread = self.records.take_unread()
+        else:
+            run_task(self._read_back())
 
     def _begin_all(self, first: Sequence[Write], backlog: Backlog) -> None:
         """Begin one change after another: those that go first, then what waits, until that ends."""

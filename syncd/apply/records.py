@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from syncd.apply.ports import Api, BookingLedger
-from syncd.core.booking import Booking, BookingState
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
@@ -156,6 +156,15 @@ class BookingRecords:
     def unread(self) -> int:
         """Return how many bookings were confirmed and not read back yet."""
         return len(self._unread)
+
+    def resume(self, unread: Sequence[Booking]) -> None:
+        """Take over bookings that a former cycle left to be read back, as far as they still hold a slot."""
+        ids = [booking.reservation_id for booking in unread if booking.reservation_id]
+        if not ids:
+            return
+        for booking in self._bookings.holders(ids).values():
+            if booking.state in HOLDING_STATES:
+                self._unread.append(booking)
 
     def take_unread(self) -> Sequence[Booking]:
         """Return the bookings that were confirmed since the last time, as they were stored."""

@@ -47,6 +47,7 @@ _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
 _LEAST_WRITING_S = 0.5  # before a cycle gives way
+_BETWEEN_FIRST_READINGS_S = 2.0  # for which a cycle writes while nothing else waits
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 # That another program may keep on the ledger; a backup takes minutes.
 _LONGEST_LOCK_S = 3600.0
@@ -251,7 +252,8 @@ class Daemon:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
 
         Not before it has written for a quarter of the time that it took to come to that: so it comes further
-        even if wakes never end.
+        even if wakes never end. Where all that waits is read for the first time it may write for longer: what
+        a cycle costs beside writing then counts for more sources.
         """
         self._take_wakes(0)
         now = time.monotonic()
@@ -259,8 +261,14 @@ class Daemon:
             self._writing_since = now
         until_writing_s = self._writing_since - self._began
         least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
+        if not self._is_urgent():
+            least_s = max(least_s, _BETWEEN_FIRST_READINGS_S)
         has_written_s = now - self._writing_since
         return self._has_work() and has_written_s >= least_s
+
+    def _is_urgent(self) -> bool:
+        """Return whether a reload waits, or a source that was read before and may have been edited."""
+        return self._to_reload or any(map(self._parts.reconciler.was_read, self._owed))
 
     def _others_wait(self) -> bool:
         """Return whether something is due beside what is being read."""

@@ -50,7 +50,7 @@ PORTION = 500
 """UIDs that say something new, after which a cycle takes in no other source; each takes about 20 kB of memory
 until its changes are under way, so that a first reading of many calendars takes no more than that of one."""
 
-_FIRST_READINGS_S = 0.3
+_FIRST_READINGS_S = 0.5
 """After so long a cycle begins no other first reading of a source, so that an edit waits no longer."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,6 +170,7 @@ class Intake:
         put_off: list[str] = []
         news = 0
         first_ones_s = 0.0
+        self._scanner.begin()
         for source in self._wanted(names, force=force):
             is_first = self._is_first(source)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
@@ -187,9 +188,12 @@ class Intake:
         self.put_off = frozenset(put_off)
         return read
 
+    def was_read(self, name: str) -> bool:
+        """Tell whether this process tried to read a source before."""
+        return self._scanner.state_of(name) is not None
+
     def _is_first(self, source: CalendarSource) -> bool:
-        """Tell whether this process did not read a source before."""
-        return self._scanner.state_of(source.name) is None
+        return not self.was_read(source.name)
 
     def let_go(self) -> None:
         """Drop what was parsed: no cycle will soon ask for the same again."""

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 
 from syncd.core.document import Document
 from syncd.core.occurrence import Window
@@ -57,6 +56,7 @@ class Scan:
         salt: int,
         at: datetime,
         at_s: float,
+        tracked_uids: TrackedUids,
     ) -> None:
         self.fetched = fetched
         self.known = known
@@ -71,7 +71,8 @@ class Scan:
         self._ledger = ledger
         self._worklist = ledger.worklist
         self._salt = salt
-        self._tracked = _Tracked(ledger.worklist, source.name)
+        self._tracked_uids = tracked_uids
+        self._tracked = _Tracked(ledger.worklist, source.name, tracked_uids)
         self._spans = Spans(at)
 
     @property
@@ -142,6 +143,10 @@ class Scan:
 
     def run_aside(self, window: Window, bounded: Bounded) -> None:
         """Scan in another thread, and parse what is new; `found` has the result once it has `ended`."""
+        # The scans of the other thread go on meanwhile.
+        alone = TrackedUids(self._worklist)
+        self._tracked_uids = alone
+        self._tracked = _Tracked(self._worklist, self._source.name, alone)
         try:
             found = self.run(window, bounded)
             later = self._later(found, window)
@@ -175,6 +180,7 @@ class Scan:
             ready=ready - later.keys(),
             later=later,
         )
+        self._tracked_uids.add(ready)
 
     def _later(self, found: ScanResult, window: Window) -> dict[str, datetime]:
         """Return the UIDs that need no look before a moment, with that moment."""
@@ -206,20 +212,41 @@ class Scan:
         return {uid for uid in remarked if index.digest_of(uid) in standing_there}
 
 
+class TrackedUids:
+    """All UIDs that matter, asked of the ledger once for several scans that one thread makes in a row."""
+
+    def __init__(self, worklist: WorklistStore) -> None:
+        self._worklist = worklist
+        self._found: set[str] | None = None
+
+    def forget(self) -> None:
+        """Ask again the next time: others may have written since."""
+        self._found = None
+
+    def add(self, uids: Iterable[str]) -> None:
+        """Note UIDs that a scan put on the worklist."""
+        if self._found is not None:
+            self._found.update(uids)
+
+    def __contains__(self, uid: object) -> bool:
+        if self._found is None:
+            self._found = set(self._worklist.uids())
+        return uid in self._found
+
+
 class _Tracked:
     """The series of a source that matter, as the ledger knows them; see `TrackedSeries`."""
 
-    def __init__(self, worklist: WorklistStore, source: str) -> None:
+    def __init__(
+        self, worklist: WorklistStore, source: str, tracked_uids: TrackedUids
+    ) -> None:
         self._worklist = worklist
         self._source = source
-
-    @cached_property
-    def _all(self) -> frozenset[str]:
-        return self._worklist.uids()
+        self._tracked_uids = tracked_uids
 
     def is_tracked(self, uid: str) -> bool:
         """Tell whether a UID is booked, or matters for something else already."""
-        return uid in self._all
+        return uid in self._tracked_uids
 
     def uids(self) -> Iterable[str]:
         """Return the UIDs of which events of this source are kept."""

@@ -19,6 +19,7 @@ from syncd.intake.remarks import Remarks
 from syncd.intake.scan import (
     Scan,
     ScanResult,
+    TrackedUids,
     digest_of_documents,
     signature_of_documents,
 )
@@ -69,6 +70,11 @@ class Scanner:
         self._elapsed = elapsed
         self._states: dict[str, SourceState] = {}
         self._aside: dict[str, Scan] = {}
+        self._tracked_uids = TrackedUids(self._worklist)
+
+    def begin(self) -> None:
+        """Begin scans in a row: what is asked once for all of them is asked anew."""
+        self._tracked_uids.forget()
 
     def state_of(self, name: str) -> SourceState | None:
         """Return how this process found a source last; None if it did not try to read it."""
@@ -100,6 +106,7 @@ class Scanner:
             del self._aside[source.name]
             if aside.found is not None:
                 changed = self._take_in(source, aside, aside.found)
+                self._tracked_uids.forget()
                 if not aside.again:
                     return changed
         try:
@@ -156,6 +163,7 @@ class Scanner:
             salt=self._salt,
             at=now,
             at_s=self._elapsed(),
+            tracked_uids=self._tracked_uids,
         )
 
     def _standing_of(self, name: str) -> str:

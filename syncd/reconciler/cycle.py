@@ -211,6 +211,10 @@ class Reconciler:
         )
         return self._reporter.report(outcome, interrupted=self._stopping())
 
+    def was_read(self, name: str) -> bool:
+        """Tell whether this process tried to read a source before."""
+        return self._intake.was_read(name)
+
     def knows(self, name: str) -> bool:
         """Tell whether a source that says the same as last time needs no cycle.
 

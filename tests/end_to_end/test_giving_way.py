@@ -241,3 +241,15 @@ def test_a_date_that_is_refused_does_not_keep_the_others_of_its_series(
         report = reconciler.cycle()
     assert made(office) == {"taken": 1, "daily": 3}
     assert report.counts["refused"] == 1
+
+
+def test_what_many_cycles_made_is_read_back_together(office: Office) -> None:
+    """A cycle that gives way leaves what it made to be read back with what the next ones make."""
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(6)))
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        office.forget_requests()
+        until_nothing_is_left(reconciler)
+    made = office.control("requests")
+    asked = [entry for entry in made if entry["method"] == "GET"]
+    assert len(asked) < len(office.writes()) == 5

@@ -19,7 +19,7 @@ from syncd.ics.ahead import ParsingAhead
 from syncd.ics.worker import Instructions
 from syncd.intake import Bounded, CalendarSource
 from syncd.intake.known import Known
-from syncd.intake.scan import Scan, ScanResult
+from syncd.intake.scan import Scan, ScanResult, TrackedUids
 from syncd.intake.series_ahead import AHEAD_FROM
 from syncd.intake.state import UNKNOWN, WHOLE
 from syncd.ledger import Ledger
@@ -86,6 +86,7 @@ class Scanner:
             salt=7,
             at=WINDOW.start,
             at_s=0.0,
+            tracked_uids=TrackedUids(self.ledger.worklist),
         )
         return scan.run(WINDOW, bounded or Bounded(self.pool, CpuAllowance(4.0)))
 
