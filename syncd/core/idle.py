@@ -35,7 +35,8 @@ def at_rest(
     Each comes with how it rests.
     `bookings` are the current ones after the plan, and `seen` has all occurrences with what was made of them.
     A UID rests if nothing is done or noted about it, and each of its bookings has its occurrence in all the
-    sources that ever showed it. It will rest if nothing is to be done but to book and to change meetings.
+    sources that ever showed it. It will rest if nothing is to be done but to book and to change meetings of
+    which there is one copy: another one may still say what a person has to judge.
     """
     found: defaultdict[str, _Gathered] = defaultdict(_Gathered)
     for booking in bookings:
@@ -52,16 +53,17 @@ def at_rest(
         if isinstance(change, Create | Update):
             written.add(change.key.uid)
             found[change.key.uid].is_booked = True
+    several = {key.uid for key, (witnessed, _) in seen.items() if witnessed.ends}
     restless = _restless(draft, bookings, seen)
     resting: dict[str, Rest] = {}
     once_written: dict[str, Rest] = {}
     for uid, gathered in found.items():
         if uid in restless:
             continue
-        if uid in written:
-            once_written[uid] = gathered.rest(now)
-        else:
+        if uid not in written:
             resting[uid] = gathered.rest(now)
+        elif uid not in several:
+            once_written[uid] = gathered.rest(now)
     return resting, once_written
 
 
