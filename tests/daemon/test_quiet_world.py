@@ -148,6 +148,7 @@ def test_the_first_look_after_a_start_is_a_cycle(
         assert set(told[1:]) <= {"debug"}
 
 
+@pytest.mark.slow
 def test_looks_that_found_nothing_are_told_together(
     quiet: Office, feed_server: FeedServer
 ) -> None:
@@ -176,6 +177,7 @@ def test_looks_that_found_nothing_are_told_together(
     assert told()
 
 
+@pytest.mark.slow
 def test_an_absence_is_confirmed_by_a_look_that_says_the_same(
     quiet: Office, feed_server: FeedServer
 ) -> None:
@@ -196,6 +198,7 @@ def test_an_absence_is_confirmed_by_a_look_that_says_the_same(
         assert daemon.manager.cycles == cycles
 
 
+@pytest.mark.slow
 def test_a_feed_that_fails_is_told_once_and_again_when_it_is_well(
     quiet: Office, feed_server: FeedServer
 ) -> None:
@@ -222,6 +225,7 @@ def test_a_feed_that_fails_is_told_once_and_again_when_it_is_well(
     assert not daemon.logged("cancelled")
 
 
+@pytest.mark.slow
 def test_persons_are_heard_while_nothing_changes(
     office: Office, feed_server: FeedServer
 ) -> None:
@@ -252,6 +256,7 @@ def test_persons_are_heard_while_nothing_changes(
         daemon.until(lambda: topics(office) == {"Meeting other"}, "cancelled")
 
 
+@pytest.mark.slow
 def test_a_wish_to_be_left_alone_outlives_looks_that_find_nothing(
     quiet: Office, feed_server: FeedServer
 ) -> None:

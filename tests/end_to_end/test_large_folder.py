@@ -58,6 +58,7 @@ def _names(opened: Collection[str]) -> set[str]:
     return {Path(name).name for name in opened if name.endswith(".ics")}
 
 
+@pytest.mark.slow
 def test_an_edit_costs_what_it_changed(office: Office, folder: Path) -> None:
     """One file is opened, one event is changed, and little of the index is written."""
     with at_work(office.folder / "syncd.toml") as reconciler:
@@ -75,6 +76,7 @@ def test_an_edit_costs_what_it_changed(office: Office, folder: Path) -> None:
     assert len(written[0]) < sum(map(len, after.values())) / 50
 
 
+@pytest.mark.slow
 def test_files_that_come_and_go_cost_what_they_are(
     office: Office, folder: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_files_that_come_and_go_cost_what_they_are(
     assert any(b"0299.ics" in packed for packed in written)
 
 
+@pytest.mark.slow
 def test_what_was_edited_is_known_after_a_restart(office: Office, folder: Path) -> None:
     """What was written in parts is read as a whole: the next process opens no file and writes nothing."""
     with at_work(office.folder / "syncd.toml") as reconciler:
