@@ -112,7 +112,8 @@ class Applier:
         to_write = len(first) + len(backlog)
         self._progress.begin(to_write)
         days = self._settings.horizon / timedelta(days=1)
-        self._density = (plan.unchanged + to_write) / days
+        known = plan.unchanged + to_write + self.records.unread
+        self._density = known / days
         with self._dispatcher as dispatcher:
             try:
                 self._begin_all(first, backlog)

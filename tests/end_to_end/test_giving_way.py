@@ -253,3 +253,12 @@ def test_what_many_cycles_made_is_read_back_together(office: Office) -> None:
     made = office.control("requests")
     asked = [entry for entry in made if entry["method"] == "GET"]
     assert len(asked) < len(office.writes()) == 5
+
+
+def test_what_was_made_is_read_back_though_nothing_is_left(office: Office) -> None:
+    """The last cycle of a backlog has to read back only what a former one made, and nothing to write."""
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(2)))
+    with at_once(office) as reconciler:
+        assert reconciler.cycle().left == 1
+        office.write()
+        assert reconciler.cycle().left == 0
