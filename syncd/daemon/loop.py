@@ -127,6 +127,35 @@ class _LedgerWait:
             self._notifier.status(status or before)
 
 
+class _WritingTurn:
+    """How long the cycle under way has written, and whether that is enough while others wait."""
+
+    def __init__(self) -> None:
+        # On the monotonic clock.
+        self._began_s = 0.0
+        self._writing_since_s: float | None = None
+
+    def begin(self) -> None:
+        """Begin a cycle."""
+        self._began_s = time.monotonic()
+        self._writing_since_s = None
+
+    def is_over(self, *, urgent: bool) -> bool:
+        """Tell whether it has written for long enough; the first call is made when it begins to write.
+
+        That is for a quarter of the time that it took to come to that: so it comes further even if wakes
+        never end; for longer where what waits is not `urgent`.
+        """
+        now_s = time.monotonic()
+        if self._writing_since_s is None:
+            self._writing_since_s = now_s
+        until_writing_s = self._writing_since_s - self._began_s
+        least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
+        if not urgent:
+            least_s = max(least_s, _BETWEEN_FIRST_READINGS_S)
+        return now_s - self._writing_since_s >= least_s
+
+
 class Daemon:
     """One running daemon on an open ledger."""
 
@@ -154,8 +183,7 @@ class Daemon:
         # Sources to read in the next cycle, when the API can be used.
         self._owed: set[str] = set()
         self._to_reload = False
-        self._began = 0.0  # the cycle, on the monotonic clock
-        self._writing_since: float | None = None
+        self._turn = _WritingTurn()
         self._duties = Duties(ledger.people)
         self._looks = UnchangedLooks(ledger.sources, periods.looks)
         self._sums = Sums(periods.sums)
@@ -251,20 +279,12 @@ class Daemon:
     def _gives_way(self) -> bool:
         """Return whether a cycle leaves what it has not yet written to the next one, because others wait.
 
-        Not before it has written for a quarter of the time that it took to come to that: so it comes further
-        even if wakes never end. Where all that waits is read for the first time it may write for longer: what
-        a cycle costs beside writing then counts for more sources.
+        Where all that waits is read for the first time it may write for longer: what a cycle costs beside
+        writing then counts for more sources.
         """
         self._take_wakes(0)
-        now = time.monotonic()
-        if self._writing_since is None:
-            self._writing_since = now
-        until_writing_s = self._writing_since - self._began
-        least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
-        if not self._is_urgent():
-            least_s = max(least_s, _BETWEEN_FIRST_READINGS_S)
-        has_written_s = now - self._writing_since
-        return self._has_work() and has_written_s >= least_s
+        is_over = self._turn.is_over(urgent=self._is_urgent())
+        return self._has_work() and is_over
 
     def _is_urgent(self) -> bool:
         """Return whether a reload waits, or a source that was read before and may have been edited."""
@@ -294,8 +314,7 @@ class Daemon:
     def _cycle(self, names: Collection[str]) -> None:
         self._duties.begin_cycle()
         self._looks.drop(names)
-        self._began = time.monotonic()
-        self._writing_since = None
+        self._turn.begin()
         report = self._parts.reconciler.cycle(names)
         self._owed |= set(self._parts.reconciler.put_off)
         summary = status_line(report)

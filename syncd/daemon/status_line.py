@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from syncd.assembly import utc_now
-from syncd.reconciler import CycleReport
+from syncd.reconciler import CONCERNS, CycleReport
 
-_SHOWN_COUNTS = ("waiting", "held", "refused", "in_doubt", "vanished", "quarantined")
+_SHOWN_COUNTS = ("waiting", *CONCERNS)
 
 
 def status_line(report: CycleReport) -> str:

@@ -8,12 +8,11 @@ from datetime import timedelta
 
 import structlog
 
-from syncd.reconciler import CycleReport, SourceReport
+from syncd.reconciler import DONE, CycleReport, SourceReport
 
 log = structlog.get_logger(__name__)
 
-_DONE = ("created", "updated", "cancelled", "adopted")
-_NAMES = ("looks", "unchanged", "changed", "failed", "cycles", *_DONE)
+_NAMES = ("looks", "unchanged", "changed", "failed", "cycles", *DONE)
 
 
 class Sums:
@@ -35,7 +34,7 @@ class Sums:
     def add_cycle(self, report: CycleReport) -> None:
         """Count a cycle, and the looks that it is about."""
         self._counts["cycles"] += 1
-        for name in _DONE:
+        for name in DONE:
             self._counts[name] += report.counts[name]
         for method, number in report.calls.items():
             self._counts[f"calls_{method.lower()}"] += number

@@ -25,21 +25,13 @@ from syncd.intake.excerpt import SourceExcerpt, excerpt_of
 from syncd.intake.known import AT_HAND, KnownSources
 from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
-from syncd.intake.ports import (
-    CalendarSource,
-    IntakeLedger,
-    Kept,
-    WorklistStore,
-)
+from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
 from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scanner import Elsewhere, Scanner
 from syncd.intake.source_index import SourceIndex
-from syncd.intake.state import (
-    UNKNOWN,
-    SourceState,
-)
+from syncd.intake.state import UNKNOWN, SourceState
 from syncd.intake.turns import Turns
 from syncd.ledger.facts import JUDGED_AT
 

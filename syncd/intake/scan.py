@@ -267,9 +267,7 @@ def signature_of_documents(fetched: Fetched) -> str:
         if not document.signature:
             return ""
         signatures.append((document.name, document.base_url, document.signature))
-    told = repr((fetched.is_folder, signatures))
-    digest = hashlib.sha256(told.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:32]
+    return _digest((fetched.is_folder, signatures))
 
 
 def digest_of_documents(fetched: Fetched) -> str:
@@ -278,5 +276,10 @@ def digest_of_documents(fetched: Fetched) -> str:
     for document in fetched.documents:
         look = document.looks or document.signature or str(document.size)
         looks.append((document.name, document.base_url, look))
-    digest = hashlib.sha256(repr(looks).encode("utf-8", "surrogatepass"))
+    return _digest(looks)
+
+
+def _digest(told: object) -> str:
+    """Return 32 hexadecimal digits that are the same for the same plain values."""
+    digest = hashlib.sha256(repr(told).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]

@@ -115,8 +115,7 @@ class Worklist:
             if _is_over(rest, following) and uid not in told_of:
                 over.append(uid)
             else:
-                until = self._until(rest, following, now)
-                resting[uid] = (until, rest.skipped)
+                resting[uid] = self._deferred(rest, following, now)
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
 
@@ -128,14 +127,13 @@ class Worklist:
         for uid, rest in rests.items():
             if uid in said.unheard:
                 continue
-            until = self._until(rest, said.next_start.get(uid), now)
-            lines[uid] = (until, rest.skipped)
+            lines[uid] = self._deferred(rest, said.next_start.get(uid), now)
         return lines
 
-    def _until(
+    def _deferred(
         self, rest: Rest, following: datetime | None, now: datetime
-    ) -> datetime | None:
-        """Return when a UID needs a look again; None: when it changes.
+    ) -> Deferred:
+        """Return until when a UID is deferred that rests so.
 
         `following` is when the first of its occurrences begins that is not within reach yet.
         """
@@ -146,7 +144,7 @@ class Worklist:
             moments.append(now + self._people_kept)
         if following is not None:
             moments.append(following - self._horizon)
-        return min(moments, default=None)
+        return min(moments, default=None), rest.skipped
 
 
 def _settings_of(source: CalendarSource) -> tuple[object, ...]:

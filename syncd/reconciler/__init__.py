@@ -9,6 +9,8 @@ from syncd.reconciler.cycle import Reconciler
 from syncd.reconciler.inputs import forecast
 from syncd.reconciler.ports import Ledger
 from syncd.reconciler.report import (
+    CONCERNS,
+    DONE,
     Adoption,
     CycleReport,
     Examination,
@@ -18,6 +20,8 @@ from syncd.reconciler.report import (
 from syncd.reconciler.source_records import missing_told
 
 __all__ = [
+    "CONCERNS",
+    "DONE",
     "Adoption",
     "CycleReport",
     "Examination",

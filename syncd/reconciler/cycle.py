@@ -188,14 +188,11 @@ class Reconciler:
             self._upkeep.remove_attachments(decided.plan)
             if self._clock_check.is_judged:
                 self._upkeep.prune_once_a_day(now)
-        except ClockWrong as wrong:
+        except (ClockWrong, ApiUnusable, ReservationError) as ended:
+            # The last of a question, not of a change.
             self._unwritten.give_up()
-            error = str(wrong)
-            clock_wrong = True
-        except (ApiUnusable, ReservationError) as unusable:
-            # The latter of a question, not of a change.
-            self._unwritten.give_up()
-            error = str(unusable)
+            error = str(ended)
+            clock_wrong = isinstance(ended, ClockWrong)
         self._api.remember()
         self._intake.let_go()
         outcome = Outcome(

@@ -12,14 +12,12 @@ import re
 import structlog
 
 from syncd.core.occurrence import Reading
-from syncd.reconciler.report import CycleReport, SourceReport
+from syncd.reconciler.report import CONCERNS, DONE, CycleReport, SourceReport
 
 log = structlog.get_logger(__name__)
 
-# What is done once, and how things stand until somebody or something changes that.
-_DONE = ("created", "updated", "cancelled", "adopted")
-_STANDING = ("held", "refused", "in_doubt", "vanished", "quarantined", "waiting")
-
+# How things stand until somebody or something changes that.
+_STANDING = (*CONCERNS, "waiting")
 
 _ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 
@@ -108,7 +106,7 @@ class CycleLog:
 
 def _did_something(report: CycleReport) -> bool:
     """Tell whether anything was written."""
-    if any(report.counts[name] for name in _DONE):
+    if any(report.counts[name] for name in DONE):
         return True
     return report.plan is not None and report.plan.rekeyed > 0
 

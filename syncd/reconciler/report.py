@@ -16,6 +16,12 @@ from syncd.core.totals import Totals
 from syncd.intake import SourceExcerpt
 from syncd.reconciler.inputs import PlanInputs
 
+DONE = ("created", "updated", "cancelled", "adopted")
+"""Counts of a cycle that say what it did."""
+
+CONCERNS = ("held", "refused", "in_doubt", "vanished", "quarantined")
+"""Counts of a cycle that say what a person has to look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
@@ -97,10 +103,9 @@ class CycleReport:
         """`ok`, `attention` (a person has to look) or `failed` (the API cannot be used)."""
         if self.error is not None:
             return "failed"
-        concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
         if self.oddities or _is_any_unread(self.sources):
             return "attention"
-        if any(self.counts[name] for name in concerns):
+        if any(self.counts[name] for name in CONCERNS):
             return "attention"
         return "ok"
 

@@ -17,7 +17,15 @@ from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Reason
-from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport, missing_told
+from syncd.reconciler import (
+    CONCERNS,
+    DONE,
+    Adoption,
+    CycleReport,
+    Preview,
+    SourceReport,
+    missing_told,
+)
 from syncd.views.documents import iso
 from syncd.views.screen import Screen, screen, words
 from syncd.views.status import SourceStatus, Status
@@ -112,21 +120,12 @@ class Tables:
 
     def cycle(self, report: CycleReport) -> None:
         """Print what a cycle did."""
-        done = (
-            "created",
-            "updated",
-            "cancelled",
-            "adopted",
-            "unchanged",
-            "waiting",
-            "skipped",
-        )
-        concerns = ("held", "refused", "in_doubt", "vanished", "quarantined")
+        done = (*DONE, "unchanged", "waiting", "skipped")
         said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
         self._console.print(
             f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s."
         )
-        for name in concerns:
+        for name in CONCERNS:
             count = report.counts[name]
             if count:
                 sentence = f"{count} {name.replace('_', ' ')}: see syncd status and syncd plan."
