@@ -33,12 +33,14 @@ class Touched:
     """What a person or the building did to a reservation, and what its meeting was for the program then.
 
     `ended` says how it ended, if it did: cancelled, rejected or released; or, of one that was gone with many
-    others, what a person decided: to have it again, or not.
+    others, what a person decided: to have it again, or not. `is_current` is whether the reservation held
+    what was meant: who ends one that holds an older text says nothing about the new one.
     """
 
     ended: str
     key: Key | None
     meant: Meeting | None
+    is_current: bool
     edits: int
 
 
@@ -99,6 +101,7 @@ class Judge:
             ended=ended,
             key=key,
             meant=planned.get(key) if key else None,
+            is_current=_is_current(booking, planned),
             edits=self.edits[key] if key else 0,
         )
 
@@ -438,7 +441,7 @@ class Judge:
             if t.ended
             and not self._fought(t)
             and t.key
-            and t.meant
+            and t.is_current
             and t.meant == truth.get(t.key)
             and t.edits == self.edits[t.key]
         )
@@ -524,6 +527,16 @@ def _shown(bookings: Iterable[Booking]) -> dict[str, set[str]]:
             if booking.reason is Reason.SOURCE_EMPTY:
                 held.setdefault(name, set()).add(booking.key.uid)
     return shown | held
+
+
+def _is_current(booking: Booking | None, planned: Mapping[Key, Meeting]) -> bool:
+    """Whether a reservation holds what its meeting is; not where the mode left an edit unwritten."""
+    meeting = planned.get(_key(booking)) if booking else None
+    if booking is None or meeting is None:
+        return False
+    spec = booking.spec
+    held = (spec.topic, spec.start, spec.end)
+    return held == (meeting.topic, meeting.start, meeting.end)
 
 
 def _key(booking: Booking) -> Key:
