@@ -20,9 +20,11 @@ from syncd.core.booking import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Running, Sandbox, SandboxSettings
-from syncd.views.console import tables_of
+from syncd.views.booking_table import booking_table
+from syncd.views.cycle_table import print_cycle
 from syncd.views.progress import ProgressBar
 from syncd.views.screen import Screen, screen
+from syncd.views.sheet import sheet_of
 
 
 def run_demo(keep: Path | None) -> int:
@@ -108,10 +110,11 @@ def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> 
 
 
 def _show(console: Screen, parts: Service, done: CycleReport) -> None:
-    tables = tables_of(parts.config)
+    sheet = sheet_of(parts.config)
     bookings = parts.ledger.bookings.current()
-    console.print(tables.bookings(b for b in bookings if b.state in HOLDING_STATES))
-    tables.cycle(done)
+    held = [b for b in bookings if b.state in HOLDING_STATES]
+    sheet.say(booking_table(sheet, held))
+    print_cycle(sheet, done)
     waiting = [b for b in bookings if b.state is BookingState.WAITING]
     if waiting:
         console.print(f"{len(waiting)} later meetings wait: {waiting[0].detail}")

@@ -26,8 +26,8 @@ from syncd.explain.phrases import (
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
 from syncd.intake import SourceExcerpt
-from syncd.views.console import few_of_each
 from syncd.views.screen import Screen, words
+from syncd.views.sheet import few_of_each
 
 _SPACE = re.compile("[ \t\r\n]+")  # other controls are shown as what they are
 _MOST_PARTS = 6

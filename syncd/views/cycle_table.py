@@ -1,0 +1,82 @@
+"""What a cycle did, and what was adopted, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from syncd.apply import Oddity
+from syncd.reconciler import CONCERNS, DONE, Adoption, CycleReport, SourceReport
+from syncd.views.booking_table import booking_table
+from syncd.views.sheet import Sheet
+
+
+def print_cycle(sheet: Sheet, report: CycleReport) -> None:
+    """Print what a cycle did."""
+    done = (*DONE, "unchanged", "waiting", "skipped")
+    said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
+    sheet.say(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
+    for name in CONCERNS:
+        count = report.counts[name]
+        if count:
+            sentence = (
+                f"{count} {name.replace('_', ' ')}: see syncd status and syncd plan."
+            )
+            sheet.say(sentence, style="red")
+    print_source_reports(sheet, report.sources)
+    print_oddities(sheet, report.oddities)
+    if report.interrupted:
+        sheet.say(
+            "Stopped before the end; what was done is recorded, and the next run goes on from here.",
+            style="yellow",
+        )
+    if report.clock and not report.clock_wrong:
+        sheet.say(report.clock, style="yellow", soft_wrap=True)
+    if report.error:
+        sheet.say(report.error, style="red")
+
+
+def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
+    """Print what was found in the API by its mark."""
+    if adoption.adopted:
+        sheet.say(booking_table(sheet, adoption.adopted))
+    said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
+    sheet.say(f"{len(adoption.adopted)} reservations {said}.")
+    if adoption.duplicates:
+        sheet.say(
+            f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
+            style="yellow",
+        )
+    for stray in adoption.strays:
+        sheet.say(
+            f"Reservation {stray.reservation_id} ({stray.topic}, {sheet.span(stray.start, stray.end)}) "
+            "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
+            style="yellow",
+        )
+    print_source_reports(sheet, adoption.unreadable)
+    print_oddities(sheet, adoption.oddities)
+
+
+def print_source_reports(sheet: Sheet, sources: Sequence[SourceReport]) -> None:
+    """Print what could not be read, and what is to be said besides."""
+    for source in sources:
+        if source.error:
+            sheet.say(f"Source {source.name}: {source.error}.", style="red")
+        for note in source.notes:
+            sheet.say(f"Source {source.name}: {note}", style="yellow")
+
+
+def print_oddities(sheet: Sheet, oddities: Iterable[Oddity]) -> None:
+    """Print what stands at the API that a person should look at, a line each."""
+    for oddity in oddities:
+        reservation = oddity.reservation_id
+        named = (
+            f"reservation {reservation}"
+            if reservation
+            else _decapitalised(oddity.about)
+        )
+        sentence = f"In Tuya, {named} ({oddity.reason.value}): {oddity.detail}"
+        sheet.say(sentence, style="red", markup=False)
+
+
+def _decapitalised(words: str) -> str:
+    return f"{words[0].lower()}{words[1:]}"

@@ -1,0 +1,123 @@
+"""What commands say to people: a sheet with a time zone, names of rooms, tables and sentences.
+
+What is printed about a plan, a cycle or the status is in modules of their own beside this one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, time, timedelta, tzinfo
+from typing import Any, TypeVar
+
+from rich.table import Table
+from rich.text import Text
+
+from syncd.config import Config
+from syncd.views.screen import Screen, screen, words
+
+STYLES = {
+    "create": "green",
+    "update": "yellow",
+    "cancel": "red",
+    "hold": "magenta",
+    "wait": "cyan",
+    "skip": "dim",
+    "booked": "green",
+    "approval": "yellow",
+    "sending": "magenta",
+    "cancelling": "magenta",
+    "refused": "red",
+    "waiting": "cyan",
+}
+"""The style of each action and state."""
+
+MANY = 200
+"""The rows of a table for people; the JSON document has all."""
+
+
+def sheet_of(config: Config) -> Sheet:
+    """Return the sheet that a configuration wants: in its time zone, with its names of rooms."""
+    names = {room.id: room.name or room.id for room in config.rooms}
+    return Sheet(screen(), config.calendar.timezone, names)
+
+
+class Sheet:
+    """Standard output for people: times in `zone`, rooms by name."""
+
+    def __init__(
+        self, console: Screen, zone: tzinfo, room_names: dict[str, str]
+    ) -> None:
+        self._console = console
+        self._zone = zone
+        self._rooms = room_names
+
+    def say(self, *shown: Any, **options: Any) -> None:
+        """Print tables, texts and sentences, each on lines of its own; options are those of rich."""
+        self._console.print(*shown, **options)
+
+    def say_more(self, count: int) -> None:
+        """Print how many rows are left out of a table that would have `count`, if any are."""
+        if count > MANY:
+            self.say(f"… and {count - MANY} more; --json has all.", style="dim")
+
+    def room(self, room_id: object) -> Text:
+        """Return the name of a room, or its id; a dash for none."""
+        if room_id is None:
+            return words("–", style="dim")
+        return words(self._rooms.get(str(room_id), str(room_id)))
+
+    def span(self, start: datetime | None, end: datetime | None) -> Text:
+        """Return from when until when, in the time zone of the tables; empty if that is not known."""
+        if start is None or end is None:
+            return words("")
+        begins = start.astimezone(self._zone)
+        ends = end.astimezone(self._zone)
+        if begins.time() == ends.time() == time():
+            return words(f"{_days(begins, ends - timedelta(days=1))}, all day")
+        if begins.date() == ends.date():
+            return words(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
+        return words(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
+
+
+def _days(first: datetime, last: datetime) -> str:
+    if first.date() == last.date():
+        return f"{first:%a %d %b}"
+    return f"{first:%a %d %b} – {last:%a %d %b}"
+
+
+_Row = TypeVar("_Row")
+_Kind = TypeVar("_Kind")
+FEW = 3
+"""The rows that are shown of those that say the same."""
+
+
+def few_of_each(
+    rows: Sequence[_Row],
+    kind: Callable[[_Row], _Kind | None],
+    few: Callable[[_Kind], int] = lambda _: FEW,
+) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
+    """Return the rows without a kind and the first few of each, and how many more there are of each."""
+    seen: Counter[_Kind] = Counter()
+    shown: list[_Row] = []
+    for row in rows:
+        name = kind(row)
+        if name is not None:
+            seen[name] += 1
+        if name is None or seen[name] <= few(name):
+            shown.append(row)
+    more: list[tuple[_Kind, int]] = []
+    for name, count in seen.items():
+        left_out = count - few(name)
+        if left_out > 0:
+            more.append((name, left_out))
+    return shown, more
+
+
+def plain_table(*headers: str) -> Table:
+    """Return an empty table without lines; times and ids are never broken."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for header in headers:
+        in_one_line = header in {"", "when", "reservation"}
+        table.add_column(header, no_wrap=in_one_line, overflow="fold")
+    return table
