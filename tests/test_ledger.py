@@ -1224,7 +1224,7 @@ def test_a_row_that_makes_no_sense(file: Path) -> None:
             ledger.bookings.current()
         raw(
             file,
-            "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0)",
+            "INSERT INTO quarantine VALUES ('office', '', 'a', 1, 'unheard of', '', 0, '', '')",
         )
         with pytest.raises(LedgerError, match="The quarantine of the ledger"):
             ledger.sources.quarantine()

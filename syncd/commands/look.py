@@ -9,6 +9,7 @@ import typer
 from syncd import streams
 from syncd.arguments import JsonOption
 from syncd.commands.common import Commands, ended, load_config
+from syncd.exits import Exit
 
 commands = Commands()
 
@@ -22,13 +23,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 
     config = load_config(context)
     with open_ledger(config, owner=False) as ledger:
-        found = Status.of(
-            ledger,
-            mode=config.mode,
-            configured=[source.name for source in config.sources],
-            monthly_calls=config.api.monthly_calls,
-            now=utc_now(),
-        )
+        found = Status.of(ledger, config, now=utc_now(), with_bookings=as_json)
     if as_json:
         streams.say_json(documents.status_document(found))
     else:
@@ -36,6 +31,8 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         from syncd.views.status_page import print_status
 
         print_status(sheet_of(config), found)
+    if found.api_trouble is not None:
+        raise typer.Exit(Exit.API)
     raise ended(attention=found.needs_attention)
 
 

@@ -257,6 +257,7 @@ class Defect:
     """Something in a calendar that cannot be understood; its UID is quarantined.
 
     `line` counts from 1 within `document`; `uid` is empty when the component has none.
+    `topic` is what the event is called as far as that can be read, `fingerprint` tells its text from others.
     """
 
     uid: str
@@ -264,6 +265,8 @@ class Defect:
     reason: Reason
     detail: str
     document: str = ""
+    topic: str = ""
+    fingerprint: str = ""
 
 
 def count_quarantined(defects: Iterable[Defect]) -> int:

@@ -29,6 +29,7 @@ from syncd.daemon.allocator import share_heaps
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
+from syncd.daemon.heartbeat import Heartbeat
 from syncd.daemon.looks import UnchangedLooks
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.status_line import status_line
@@ -38,6 +39,7 @@ from syncd.daemon.watcher import Watcher
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
+from syncd.ledger.operation import BEAT_EVERY, note_next_try
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +58,11 @@ _START_S = 90.0  # a ledger of years may take as long to be converted
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """How often the daemon tells what it did: the ledger of looks that found nothing, the log of its sums."""
+    """How often the daemon writes looks that found nothing and that it works, and logs its sums."""
 
     looks: timedelta = timedelta(minutes=1)
     sums: timedelta = timedelta(hours=1)
+    beats: timedelta = BEAT_EVERY
 
 
 def run_daemon(path: Path, periods: Periods = Periods()) -> None:
@@ -79,8 +82,11 @@ def run_daemon(path: Path, periods: Periods = Periods()) -> None:
         wait.daemon = daemon
         notifier.ready(daemon.status)
         log.info("ready", sources=len(config.sources), mode=config.mode)
+        heartbeat = Heartbeat(
+            ledger.operation, path, lambda: notifier.lived_at_s, periods.beats
+        )
         try:
-            with notifier.between_steps():
+            with heartbeat, notifier.between_steps():
                 daemon.work()
         except LedgerBusy as error:
             if not daemon.is_stopping:
@@ -320,6 +326,7 @@ class Daemon:
         summary = status_line(report)
         self._sums.add_cycle(report)
         self._duties.api_rest.note(failed=bool(report.error))
+        note_next_try(self._ledger.facts, self._duties.api_rest.until)
         self._duties.due_at = self._parts.reconciler.due_at
         for name in names:
             self._postpone_feed(name)

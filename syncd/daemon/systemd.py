@@ -92,12 +92,15 @@ class Notifier:
 
     def alive(self) -> None:
         """Tell that the work goes on; may be called as often as one likes, and sends now and then."""
-        if self._watchdog_s is None:
-            return
         now = self._lived_at = time.monotonic()
-        if now >= self._next_sign:
+        if self._watchdog_s is not None and now >= self._next_sign:
             self._next_sign = now + self._every_s
             self._send("WATCHDOG=1")
+
+    @property
+    def lived_at_s(self) -> float:
+        """Return when the work said last that it goes on, on the monotonic clock."""
+        return self._lived_at
 
     @property
     def _every_s(self) -> float:

@@ -19,19 +19,27 @@ from syncd.ledger.bookings import Bookings, HistoryEntry, prune_bookings
 from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
-from syncd.ledger.people import Approval, People, prune_people
+from syncd.ledger.operation import Operation
+from syncd.ledger.people import Acknowledgement, Approval, People, prune_people
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
 from syncd.ledger.underway import UnderWay
 from syncd.ledger.worklist import Worklist
 
-__all__ = ["Approval", "HistoryEntry", "Ledger", "Quarantined", "SourceRecord"]
+__all__ = [
+    "Acknowledgement",
+    "Approval",
+    "HistoryEntry",
+    "Ledger",
+    "Quarantined",
+    "SourceRecord",
+]
 
 
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `sources`, `worklist`, `people`, `published`, `facts` and `calls` are its stores;
+    `bookings`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and `calls` are its stores;
     `under_way` is what this process is working on.
     """
 
@@ -45,6 +53,7 @@ class Ledger:
         self.sources = Sources(database, self._gate)
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)
+        self.operation = Operation(database, self._gate)
         self.published = PublishedFiles(database, self.facts)
         kept_beside = database.companion(".underway") if owner else None
         self.under_way = UnderWay(kept_beside)

@@ -43,6 +43,11 @@ from syncd.ledger.worklist import add_uids, ready_uids
 _ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
 _BOOKING = tables.bookings.c
+_IS_OPEN = or_(
+    _BOOKING.state != BookingState.BOOKED,
+    _BOOKING.reason.is_not(None),
+    _BOOKING.retry_at.is_not(None),
+)
 
 T = TypeVar("T")
 
@@ -104,17 +109,27 @@ class Bookings:
         """Return the current bookings of the UIDs that are ready on the worklist."""
         return self._select(_ready(now))
 
+    def open(self) -> tuple[Booking, ...]:
+        """Return the current bookings that are not simply booked, whether or not they are ready."""
+        return self._where(and_(tables.CURRENT, _IS_OPEN))
+
+    def count_by_state(self) -> dict[BookingState, int]:
+        """Return how many current bookings there are in each state that has any."""
+        number = func.count().label("number")
+        query = (
+            select(_BOOKING.state, number)
+            .where(tables.CURRENT)
+            .group_by(_BOOKING.state)
+        )
+        rows = self._database.rows(query)
+        return {BookingState(row.state): row.number for row in rows}
+
     def unsettled(self, now: datetime) -> tuple[Booking, ...]:
         """Return those of `ready` that are not simply booked.
 
         They wait, or are in doubt, refused or ended in Tuya.
         """
-        is_unsettled = or_(
-            _BOOKING.state != BookingState.BOOKED,
-            _BOOKING.reason.is_not(None),
-            _BOOKING.retry_at.is_not(None),
-        )
-        return self._select(_ready(now).where(is_unsettled))
+        return self._select(_ready(now).where(_IS_OPEN))
 
     def totals(self, now: datetime, ready: frozenset[str]) -> Totals:
         """Return the counts over the UIDs that are not ready; `ready` are those that are.

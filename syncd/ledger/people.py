@@ -30,8 +30,21 @@ class Approval:
     spent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """That a person has seen what is wrong with an event; it counts until the event changes.
+
+    `subject` is the KEY of a booking or the UID of a quarantined event, `fingerprint` that of the event then.
+    """
+
+    subject: str
+    fingerprint: str
+    acknowledged_by: str
+    at: datetime
+
+
 class People:
-    """The store of approvals, of decisions, and of answers of the directory."""
+    """The store of approvals, decisions, acknowledgements, and of answers of the directory."""
 
     def __init__(self, database: Database, gate: WritingGate) -> None:
         self._database = database
@@ -92,6 +105,23 @@ class People:
         with self._gate.writing() as connection:
             tables.remove(connection, tables.decisions, {"booking": booking})
 
+    # Acknowledgements
+
+    def acknowledge(self, seen: Acknowledgement) -> None:
+        """Record that a person has seen what is wrong with an event; in place of one before."""
+        values = {
+            "fingerprint": seen.fingerprint,
+            "acknowledged_by": seen.acknowledged_by,
+            "at": seen.at,
+        }
+        self._gate.put(tables.acknowledgements, {"subject": seen.subject}, values)
+
+    def acknowledgements(self) -> dict[str, Acknowledgement]:
+        """Return what persons have seen, by its subject."""
+        found = self._database.mappings(select(tables.acknowledgements))
+        seen = [Acknowledgement(**values) for values in found]
+        return {one.subject: one for one in seen}
+
     # The directory
 
     def user_of(self, address: str, not_before: datetime) -> tuple[bool, str | None]:
@@ -119,7 +149,7 @@ def _decision_of(row: Row[Any]) -> Decision:
 
 
 def prune_people(connection: Connection, before: datetime) -> None:
-    """Forget approvals and answers of the directory from before a moment."""
-    for table in (tables.approvals, tables.people):
+    """Forget approvals, acknowledgements and answers of the directory from before a moment."""
+    for table in (tables.approvals, tables.acknowledgements, tables.people):
         is_old = table.c.at < before
         connection.execute(delete(table).where(is_old))

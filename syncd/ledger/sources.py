@@ -257,6 +257,8 @@ def _quarantined(row: Row[Any]) -> Quarantined:
         reason=Reason(row.reason),
         detail=row.detail,
         document=row.document,
+        topic=row.topic,
+        fingerprint=row.fingerprint,
     )
     return Quarantined(row.source, defect, row.first_seen_at)
 
@@ -288,6 +290,8 @@ def _replace_quarantine(
             "reason": defect.reason,
             "detail": defect.detail,
             "first_seen_at": since.get(same, at),
+            "topic": defect.topic,
+            "fingerprint": defect.fingerprint,
         }
         wanted.append(row_of_defect)
     known = [row._asdict() for row in stored]

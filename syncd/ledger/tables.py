@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Connection,
     Dialect,
+    Float,
     Integer,
     LargeBinary,
     TableClause,
@@ -123,6 +124,37 @@ history = _table(
     at=_Instant,
     what=Text,
     detail=_Prose,
+    source=Text,
+    reason=Text,
+    evidence=Text,
+    decided_by=_Prose,
+)
+daemons = _table(
+    "daemons",
+    name=Text,
+    pid=Integer,
+    version=Text,
+    configuration=_Name,
+    started_at=_Instant,
+    beat_at=_Instant,
+    stopped_at=_Instant,
+)
+cycles = _table(
+    "cycles",
+    id=Integer,
+    ended_at=_Instant,
+    seconds=Float,
+    outcome=Text,
+    counts=Text,
+    calls=Integer,
+    error=_Prose,
+)
+acknowledgements = _table(
+    "acknowledgements",
+    subject=_Name,
+    fingerprint=Text,
+    acknowledged_by=_Prose,
+    at=_Instant,
 )
 generations = _table(
     "generations",
@@ -154,6 +186,8 @@ quarantine = _table(
     reason=Text,
     detail=_Prose,
     first_seen_at=_Instant,
+    topic=_Prose,
+    fingerprint=Text,
 )
 calls = _table(
     "calls",

@@ -11,6 +11,7 @@ from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Totals
 from syncd.intake.ports import IntakeLedger, WorklistStore
+from syncd.ledger.operation import CycleRecord
 from syncd.ledger.sources import ReadingRecord
 
 
@@ -68,6 +69,12 @@ class CallCount(Protocol):
     def in_month(self, at: datetime) -> int: ...
 
 
+class OperationStore(Protocol):
+    """What is remembered of the cycles."""
+
+    def record_cycle(self, cycle: CycleRecord) -> None: ...
+
+
 class Ledger(BookingLedger, IntakeLedger, Protocol):
     """What is remembered; see `syncd.ledger`."""
 
@@ -81,6 +88,8 @@ class Ledger(BookingLedger, IntakeLedger, Protocol):
     def people(self) -> PeopleStore: ...
     @property
     def calls(self) -> CallCount: ...
+    @property
+    def operation(self) -> OperationStore: ...
     def prune(
         self, before: datetime, *, unseen_before: datetime | None = None
     ) -> int: ...

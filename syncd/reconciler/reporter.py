@@ -16,6 +16,7 @@ from syncd.core.evidence import counting_sources
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.intake.intake import Intake
+from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.cycle_log import CycleLog
 from syncd.reconciler.planning import Batch, Decided
@@ -113,7 +114,29 @@ class Reporter:
             clock_wrong=outcome.clock_wrong,
         )
         self._log.tell(report)
+        self._remember(report)
         return report
+
+    def _remember(self, report: CycleReport) -> None:
+        """Record what the cycle came to, and whether the API can be used as far as it was asked."""
+        now = self._clock()
+        calls = sum(report.calls.values())
+        cycle = CycleRecord(
+            ended_at=now,
+            seconds=report.seconds,
+            outcome=report.outcome,
+            counts=report.counts,
+            calls=calls,
+            error=report.error,
+        )
+        self._ledger.operation.record_cycle(cycle)
+        former = self._ledger.facts.get(API_TROUBLE)
+        if report.error is not None and not report.clock_wrong:
+            since = former.since if former else now
+            trouble = ApiTrouble(since, report.error)
+            self._ledger.facts.set(API_TROUBLE, trouble)
+        elif former is not None and calls:
+            self._ledger.facts.set(API_TROUBLE, None)
 
     def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
         defects: list[Defect] = []

@@ -16,8 +16,10 @@ from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Note
 from syncd.core.reservation import Reservation
+from syncd.ledger.operation import ApiTrouble, CycleRecord, DaemonRecord
 from syncd.reconciler import Adoption, CycleReport, SourceReport
 from syncd.tuya import payload
+from syncd.views.concerns import Concern
 from syncd.views.status import SourceStatus, Status
 
 
@@ -186,10 +188,19 @@ def status_document(status: Status) -> dict[str, object]:
     """Return the document of `status --json`."""
     held = status.held
     return {
-        "bookings": [booking_document(booking) for booking in status.bookings],
+        "as_of": iso(status.now),
+        "running": status.is_running,
+        "daemon": _daemon(status.daemon),
+        "last_cycle": _cycle(status.last_cycle),
+        "api": _api(status.api_trouble),
+        "needs_attention": status.needs_attention,
+        "concerns": [concern_document(concern) for concern in status.concerns],
+        "acknowledged": [concern_document(concern) for concern in status.seen],
+        "bookings": [booking_document(booking) for booking in status.bookings or ()],
+        "counts": {state.value: number for state, number in status.counts.items()},
         "in_doubt": status.in_doubt,
         "vanished": status.vanished,
-        "sources": [_source(source) for source in status.sources],
+        "sources": [source_document(source) for source in status.sources],
         "held": {
             "checksum": held.checksum,
             "cancellations": held.cancellations,
@@ -209,7 +220,68 @@ def status_document(status: Status) -> dict[str, object]:
     }
 
 
-def _source(source: SourceStatus) -> dict[str, object]:
+def _daemon(daemon: DaemonRecord | None) -> dict[str, object] | None:
+    if daemon is None:
+        return None
+    return {
+        "name": daemon.name,
+        "pid": daemon.pid,
+        "version": daemon.version,
+        "configuration": daemon.configuration,
+        "started_at": iso(daemon.started_at),
+        "beat_at": iso(daemon.beat_at),
+        "stopped_at": iso(daemon.stopped_at),
+    }
+
+
+def _cycle(cycle: CycleRecord | None) -> dict[str, object] | None:
+    if cycle is None:
+        return None
+    return {
+        "ended_at": iso(cycle.ended_at),
+        "seconds": cycle.seconds,
+        "outcome": cycle.outcome,
+        "counts": dict(cycle.counts),
+        "calls": cycle.calls,
+        "error": cycle.error,
+    }
+
+
+def _api(trouble: ApiTrouble | None) -> dict[str, object]:
+    if trouble is None:
+        return {"usable": True, "error": None, "since": None, "next_try_at": None}
+    return {
+        "usable": False,
+        "error": trouble.sentence,
+        "since": iso(trouble.since),
+        "next_try_at": iso(trouble.next_try_at),
+    }
+
+
+def concern_document(concern: Concern) -> dict[str, object]:
+    """Return one thing that needs a person, with the command to type."""
+    return {
+        "kind": concern.kind.value,
+        "title": concern.title,
+        "detail": concern.detail,
+        "command": concern.command,
+        "since": iso(concern.since),
+        "key": concern.key,
+        "uid": concern.uid,
+        "source": concern.source,
+        "document": concern.document,
+        "line": concern.line,
+        "room_id": concern.room_id,
+        "start": iso(concern.start),
+        "end": iso(concern.end),
+        "reason": concern.reason or None,
+        "critical": concern.is_critical,
+        "acknowledged_by": concern.seen_by,
+    }
+
+
+def source_document(source: SourceStatus) -> dict[str, object]:
+    """Return how a source stands, as `status --json` lists it."""
     return {
         "name": source.name,
         "state": source.state,
@@ -217,6 +289,7 @@ def _source(source: SourceStatus) -> dict[str, object]:
         "last_ok_at": iso(source.last_ok_at),
         "events": source.events,
         "quarantined": source.quarantined,
+        "failures": source.failures,
         "error": source.error,
         "next_run_at": iso(source.next_run_at),
     }

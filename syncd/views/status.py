@@ -1,54 +1,69 @@
-"""What the ledger knows of the present, in one value that tables and documents render."""
+"""What the ledger knows of the present, in one value that tables, documents and checks render."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from syncd.apply import Oddity, all_oddities, count_leftovers
-from syncd.core.booking import CLOSED_STATES, Booking, BookingState
-from syncd.core.reasons import REFUSALS, Reason
+from syncd.config import Config
+from syncd.core.booking import Booking, BookingState
 from syncd.ledger import Ledger, SourceRecord
-from syncd.ledger.facts import HELD, MISSING_FILES, Held
+from syncd.ledger.facts import HELD, MISSING_FILES, Held, MissingFiles
+from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord, DaemonRecord
 from syncd.reconciler import clock_told, forecast
+from syncd.views import concerns
+from syncd.views.concerns import Concern, ConcernKind
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a configured source stood when it was last looked at; `state` is unread if it never was."""
+    """How a configured source stood when it was last looked at; `state` is unread if it never was.
+
+    `failures` counts incomplete readings in a row; `interval` is how often it is read.
+    """
 
     name: str
+    interval: timedelta
     state: str = "unread"
     last_read_at: datetime | None = None
     last_ok_at: datetime | None = None
     events: int = 0
     quarantined: int = 0
+    failures: int = 0
     error: str | None = None
     next_run_at: datetime | None = None
 
     @classmethod
-    def of(cls, name: str, record: SourceRecord | None) -> SourceStatus:
+    def of(
+        cls, name: str, interval: timedelta, record: SourceRecord | None
+    ) -> SourceStatus:
         """Return the status of a source by its record; None: it has none."""
         if record is None:
-            return cls(name)
+            return cls(name, interval)
         return cls(
             name,
+            interval,
             record.state,
             record.last_read_at,
             record.last_ok_at,
             record.events,
             record.quarantined,
+            record.failures,
             record.error,
             record.next_run_at,
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What is booked, how the sources stand, and what waits for a person.
+    """Whether syncd works, how the sources stand, and what needs a person.
 
-    `bookings` are all that are remembered, closed ones too, by key and room.
+    `daemon` is the one that began last on this state, `last_cycle` may be that of a `syncd once`.
+    `counts` are the current bookings by state.
+    `concerns` need a person, the most urgent first; `seen` were acknowledged and count for nothing.
+    `bookings` are all that are remembered, closed ones too, by key and room; None unless they were asked for.
     `strays` and `duplicates` count reservations with our mark that are nobody's.
     `missing_files` are gone for a moment, by source.
     `calls_forecast` is how many calls the month will have at its end; `monthly_calls` may be made, 0: any.
@@ -56,11 +71,20 @@ class Status:
     nothing is written.
     """
 
+    now: datetime
     mode: str
-    bookings: tuple[Booking, ...]
+    daemon: DaemonRecord | None
+    last_cycle: CycleRecord | None
+    api_trouble: ApiTrouble | None
     sources: tuple[SourceStatus, ...]
+    counts: Mapping[BookingState, int]
+    in_doubt: int
+    vanished: int
+    concerns: tuple[Concern, ...]
+    seen: tuple[Concern, ...]
+    bookings: tuple[Booking, ...] | None
     held: Held
-    missing_files: Mapping[str, Sequence[str]]
+    missing_files: MissingFiles
     oddities: tuple[Oddity, ...]
     strays: int
     duplicates: int
@@ -72,73 +96,96 @@ class Status:
 
     @classmethod
     def of(
-        cls,
-        ledger: Ledger,
-        *,
-        mode: str,
-        configured: Iterable[str],
-        monthly_calls: int,
-        now: datetime,
+        cls, ledger: Ledger, config: Config, *, now: datetime, with_bookings: bool
     ) -> Status:
         """Return what the ledger knows, without asking anybody; raises `LedgerError`."""
         records = ledger.sources.all()
-        bookings = ledger.bookings.all()
+        sources = tuple(
+            SourceStatus.of(
+                source.name, config.interval_of(source), records.get(source.name)
+            )
+            for source in config.sources
+        )
+        open_ones = ledger.bookings.open()
         used = ledger.calls.in_month(now)
         strays, duplicates = count_leftovers(ledger.facts)
         clock, clock_wrong = clock_told(ledger.facts)
-        missing_files = ledger.facts.get(MISSING_FILES)
+        found = sorted(_concerns(ledger, config, sources, open_ones, now), key=_urgency)
+        cycles = ledger.operation.cycles(1)
         return cls(
-            mode=mode,
-            bookings=bookings,
-            sources=tuple(
-                SourceStatus.of(name, records.get(name)) for name in configured
-            ),
+            now=now,
+            mode=config.mode,
+            daemon=ledger.operation.daemon(),
+            last_cycle=cycles[0] if cycles else None,
+            api_trouble=ledger.facts.get(API_TROUBLE),
+            sources=sources,
+            counts=ledger.bookings.count_by_state(),
+            in_doubt=sum(booking.in_doubt for booking in open_ones),
+            vanished=sum(booking.is_vanished for booking in open_ones),
+            concerns=tuple(one for one in found if one.seen_by is None),
+            seen=tuple(one for one in found if one.seen_by is not None),
+            bookings=ledger.bookings.all() if with_bookings else None,
             held=ledger.facts.get(HELD) or Held(),
-            missing_files=missing_files or {},
-            oddities=all_oddities(ledger.facts, bookings),
+            missing_files=ledger.facts.get(MISSING_FILES) or {},
+            oddities=all_oddities(ledger.facts, open_ones),
             strays=strays,
             duplicates=duplicates,
             calls_this_month=used,
             calls_forecast=forecast(used, now),
-            monthly_calls=monthly_calls,
+            monthly_calls=config.api.monthly_calls,
             clock=clock,
             clock_wrong=clock_wrong,
         )
 
     @property
-    def current(self) -> tuple[Booking, ...]:
-        """Return the bookings that are neither cancelled nor ended."""
-        return tuple(
-            booking for booking in self.bookings if booking.state not in CLOSED_STATES
-        )
-
-    @property
-    def in_doubt(self) -> int:
-        """Return of how many bookings it is not certain what became of a request."""
-        return sum(booking.in_doubt for booking in self.bookings)
-
-    @property
-    def vanished(self) -> int:
-        """Return how many bookings vanished from Tuya at once."""
-        return sum(booking.is_vanished for booking in self.bookings)
+    def is_running(self) -> bool:
+        """Return whether a daemon works on this state."""
+        return self.daemon is not None and self.daemon.is_running(self.now)
 
     @property
     def needs_attention(self) -> bool:
-        """Return whether something waits for a person, or for what is to be found out."""
-        return (
-            self.held.checksum is not None
-            or bool(self.oddities)
-            or self.clock_wrong
-            or self.vanished > 0
-            or any(_is_open(booking) for booking in self.current)
-            or any(source.error or source.quarantined for source in self.sources)
-        )
+        """Return whether nothing runs, or something needs a person."""
+        return not self.is_running or bool(self.concerns)
 
 
-def _is_open(booking: Booking) -> bool:
-    """Return whether a booking waits for a person, or for what is to be found out."""
-    if booking.in_doubt or booking.reason in REFUSALS:
-        return True
-    return (
-        booking.state is BookingState.REFUSED and booking.reason is not Reason.DROPPED
+def _concerns(
+    ledger: Ledger,
+    config: Config,
+    sources: Iterable[SourceStatus],
+    open_ones: Sequence[Booking],
+    now: datetime,
+) -> Iterator[Concern]:
+    """Yield all that may need a person, also what somebody acknowledged."""
+    facts = ledger.facts
+    seen = ledger.people.acknowledgements()
+    clock, is_clock_wrong = clock_told(facts)
+    yield from concerns.of_api(facts.get(API_TROUBLE))
+    yield from concerns.of_clock(clock, is_wrong=is_clock_wrong)
+    yield from concerns.of_held(facts.get(HELD) or Held())
+    yield from concerns.of_bookings(
+        open_ones, seen, request_validity=config.api.request_validity, now=now
     )
+    for source in sources:
+        yield from concerns.of_source(
+            source.name,
+            source.error,
+            source.last_ok_at,
+            source.last_read_at,
+            source.interval,
+            now,
+        )
+    configured = {source.name for source in config.sources}
+    defects = [
+        defect for defect in ledger.sources.quarantine() if defect.source in configured
+    ]
+    yield from concerns.of_quarantine(defects, seen)
+    yield from concerns.of_oddities(all_oddities(facts, open_ones))
+
+
+_ORDER = {kind: number for number, kind in enumerate(ConcernKind)}
+
+
+def _urgency(concern: Concern) -> tuple[int, float]:
+    """Return what concerns are sorted by: their kind, then the nearest meeting."""
+    start = concern.start.timestamp() if concern.start else float("inf")
+    return _ORDER[concern.kind], start

@@ -1,26 +1,27 @@
-"""The front page of the terminal: what is booked, how the sources stand, and what needs a person."""
+"""The front page of the terminal: whether syncd works, how the sources stand, and what needs a person."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from syncd.core.booking import Booking
 from syncd.reconciler import missing_told
-from syncd.views.booking_table import booking_table
-from syncd.views.cycle_table import print_oddities
+from syncd.views.concerns import Concern
 from syncd.views.documents import iso
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, Sheet, few_of_each, plain_table
+from syncd.views.sheet import Sheet, plain_table
 from syncd.views.status import SourceStatus, Status
 
 
 def print_status(sheet: Sheet, status: Status) -> None:
-    """Print what is booked and what needs attention."""
-    _print_current(sheet, status.current)
+    """Print whether syncd works, the sources, and what needs a person."""
+    sheet.say(_running_told(status))
     _print_sources(sheet, status.sources)
-    _print_attention(sheet, status)
-    print_oddities(sheet, status.oddities)
-    if status.clock:
+    for concern in status.concerns:
+        _print_concern(sheet, concern)
+    for source, files in status.missing_files.items():
+        for file in files:
+            sheet.say(f"Source {source}: {missing_told(file)}", style="yellow")
+    if status.clock and not status.clock_wrong:
         sheet.say(status.clock, style="yellow", soft_wrap=True)
     allowed = f" of {status.monthly_calls}" if status.monthly_calls else ""
     sheet.say(
@@ -29,17 +30,18 @@ def print_status(sheet: Sheet, status: Status) -> None:
     )
 
 
-def _print_current(sheet: Sheet, bookings: Sequence[Booking]) -> None:
-    """Print a table of what is booked, and of those that say the same how many more there are."""
-    if not bookings:
-        sheet.say("Nothing is booked.")
-        return
-    by_start = sorted(bookings, key=lambda booking: booking.spec.start)
-    few, alike = few_of_each(by_start, _trouble_of)
-    sheet.say(booking_table(sheet, few[:MANY]))
-    sheet.say_more(len(few))
-    for (state, detail), count in alike:
-        sheet.say(f"… and {count} more are {state}: {detail}", style="dim")
+def _running_told(status: Status) -> str:
+    daemon = status.daemon
+    if daemon is None:
+        return "syncd is NOT RUNNING: no daemon has used this state yet."
+    if status.is_running:
+        return f"syncd is running since {iso(daemon.started_at)}."
+    return f"syncd is NOT RUNNING since {iso(daemon.gone_since)}."
+
+
+def _print_concern(sheet: Sheet, concern: Concern) -> None:
+    sheet.say(f"{concern.kind.value}: {concern.title}: {concern.detail}", style="red")
+    sheet.say(f"  {concern.command}", soft_wrap=True)
 
 
 def _print_sources(sheet: Sheet, sources: Iterable[SourceStatus]) -> None:
@@ -56,35 +58,3 @@ def _print_sources(sheet: Sheet, sources: Iterable[SourceStatus]) -> None:
             words(source.error or "", style="red"),
         )
     sheet.say(table)
-
-
-def _print_attention(sheet: Sheet, status: Status) -> None:
-    """Print a sentence for each kind of thing that waits."""
-    if status.in_doubt:
-        sheet.say(
-            f"{status.in_doubt} in doubt: a request was sent, and its outcome is not certain yet.",
-            style="magenta",
-        )
-    if status.vanished:
-        sheet.say(
-            f"{status.vanished} vanished from Tuya at once, so nothing is decided about them: "
-            "syncd resolve --all vanished --retry books them again, --drop accepts it.",
-            style="magenta",
-            soft_wrap=True,
-        )
-    for source, files in status.missing_files.items():
-        for file in files:
-            sheet.say(f"Source {source}: {missing_told(file)}", style="yellow")
-    held = status.held
-    if held.checksum:
-        sheet.say(
-            f"{held.cancellations} cancellations are held: syncd approve {held.checksum}",
-            style="magenta",
-        )
-
-
-def _trouble_of(booking: Booking) -> tuple[str, str] | None:
-    """Return what makes rows of bookings say the same; None for one that says nothing."""
-    if not booking.detail:
-        return None
-    return booking.state.value, booking.detail

@@ -1,7 +1,8 @@
 """A daemon that tells what it did after other times than usual.
 
 `python -m tests.daemon.told_often CONFIG LOOKS_S SUMS_S`: `syncd run` whose looks that found nothing are
-written into the ledger every so many seconds, and whose sums are logged every so many seconds.
+written into the ledger every so many seconds, and whose sums are logged every so many seconds; it writes no
+heartbeat but the first, so that whatever else is written can be counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ def main() -> None:
     """Run the daemon."""
     config, *periods_s = sys.argv[1:]
     looks, sums = (timedelta(seconds=float(period_s)) for period_s in periods_s)
-    run_daemon(Path(config), Periods(looks=looks, sums=sums))
+    periods = Periods(looks=looks, sums=sums, beats=timedelta(days=1))
+    run_daemon(Path(config), periods)
 
 
 if __name__ == "__main__":

@@ -237,13 +237,7 @@ def _cycle_with_modes_obeyed(office: Office) -> Seen:
 
 
 def _status(config: Config, ledger: Ledger) -> Mapping[str, Any]:
-    status = Status.of(
-        ledger,
-        mode=config.mode,
-        configured=[source.name for source in config.sources],
-        monthly_calls=config.api.monthly_calls,
-        now=utc_now(),
-    )
+    status = Status.of(ledger, config, now=utc_now(), with_bookings=True)
     return status_document(status)
 
 

@@ -1,0 +1,291 @@
+"""What needs a person, one entry each, with the reason and the command to type.
+
+Tables, documents and checks render these entries; none of them decides by itself what needs somebody.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from syncd.apply import Oddity
+from syncd.core.booking import CLOSED_STATES, Booking, BookingState
+from syncd.core.reasons import REFUSALS, Reason
+from syncd.core.resolve import full_name
+from syncd.ledger import Acknowledgement, Quarantined
+from syncd.ledger.facts import Held
+from syncd.ledger.operation import ApiTrouble
+
+_LEAST_STALE = timedelta(hours=1)
+_INTERVALS_UNTIL_STALE = 3
+
+
+class ConcernKind(StrEnum):
+    """What can need a person, the most urgent first."""
+
+    API = "api_unusable"
+    CLOCK = "clock_wrong"
+    DOUBT = "in_doubt"
+    VANISHED = "vanished"
+    HELD = "held"
+    REFUSED = "refused"
+    SOURCE = "failing_source"
+    QUARANTINED = "quarantined"
+    IN_TUYA = "in_tuya"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """One thing that needs a person: what, why in a sentence, since when, and the command to type.
+
+    `title` is the topic of a meeting or a clause; `room_id`, `start` and `end` are those of a meeting.
+    `key` is what `resolve` and `ack` take; `line` is where an event stands in `document` of its source.
+    `is_critical` is what must not wait: monitoring tells it from what may.
+    `seen_by` is who acknowledged it, if somebody did: then it counts for nothing.
+    """
+
+    kind: ConcernKind
+    title: str
+    detail: str
+    command: str
+    since: datetime | None = None
+    key: str | None = None
+    uid: str | None = None
+    source: str | None = None
+    document: str = ""
+    line: int | None = None
+    room_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    reason: str = ""
+    is_critical: bool = False
+    seen_by: str | None = None
+
+
+Seen = Mapping[str, Acknowledgement]
+"""What persons have acknowledged, by its subject."""
+
+
+def of_api(trouble: ApiTrouble | None) -> Iterator[Concern]:
+    """Yield that the API cannot be used, if it cannot."""
+    if trouble is not None:
+        yield Concern(
+            kind=ConcernKind.API,
+            title="The API cannot be used",
+            detail=trouble.sentence,
+            command="syncd doctor",
+            since=trouble.since,
+            is_critical=True,
+        )
+
+
+def of_clock(sentence: str, *, is_wrong: bool) -> Iterator[Concern]:
+    """Yield that the clock of this machine keeps everything from being written, if it does."""
+    if is_wrong:
+        yield Concern(
+            kind=ConcernKind.CLOCK,
+            title="The clock of this machine is wrong",
+            detail=sentence,
+            command="timedatectl set-ntp true",
+            is_critical=True,
+        )
+
+
+def of_held(held: Held) -> Iterator[Concern]:
+    """Yield the cancellations that wait for an approval, if there are any."""
+    if held.checksum is None:
+        return
+    noun = "cancellation is" if held.cancellations == 1 else "cancellations are"
+    yield Concern(
+        kind=ConcernKind.HELD,
+        title=f"{held.cancellations} {noun} held",
+        detail="Look at them with syncd plan --held; approve them, or mend the calendar.",
+        command=f"syncd approve {held.checksum}",
+        key=held.checksum,
+        is_critical=True,
+    )
+
+
+def of_bookings(
+    bookings: Iterable[Booking],
+    seen: Seen,
+    *,
+    request_validity: timedelta,
+    now: datetime,
+) -> Iterator[Concern]:
+    """Yield the bookings that are in doubt or refused, and those that vanished as one concern."""
+    vanished = 0
+    for booking in bookings:
+        if booking.in_doubt:
+            yield _in_doubt(booking, request_validity, now)
+        elif booking.is_vanished:
+            vanished += 1
+        elif is_turned_down(booking):
+            yield _refused(booking, seen)
+    if vanished:
+        yield _vanished(vanished)
+
+
+def is_turned_down(booking: Booking) -> bool:
+    """Tell whether the API said no to a booking, or to a change of it, and nobody gave it up."""
+    if booking.state in CLOSED_STATES:
+        return False
+    if booking.reason in REFUSALS:
+        return True
+    is_refused = booking.state is BookingState.REFUSED
+    return is_refused and booking.reason is not Reason.DROPPED
+
+
+def _in_doubt(booking: Booking, request_validity: timedelta, now: datetime) -> Concern:
+    sent_at = booking.attempted_at or now
+    key = full_name(booking)
+    return _of_booking(
+        booking,
+        ConcernKind.DOUBT,
+        "A request was sent and its answer was lost; syncd settles it by looking in Tuya.",
+        f"syncd resolve {shlex.quote(key)} --retry",
+        since=booking.attempted_at,
+        is_critical=now - sent_at > request_validity,
+    )
+
+
+def _refused(booking: Booking, seen: Seen) -> Concern:
+    known = seen.get(full_name(booking)) or seen.get(booking.key.uid)
+    seen_by = None
+    if known is not None and known.fingerprint == booking.origin:
+        seen_by = known.acknowledged_by
+    return _of_booking(
+        booking,
+        ConcernKind.REFUSED,
+        booking.detail or "The API refused it.",
+        f"syncd explain {shlex.quote(booking.key.uid)}",
+        since=booking.updated_at,
+        seen_by=seen_by,
+    )
+
+
+def _of_booking(
+    booking: Booking,
+    kind: ConcernKind,
+    detail: str,
+    command: str,
+    *,
+    since: datetime | None,
+    is_critical: bool = False,
+    seen_by: str | None = None,
+) -> Concern:
+    spec = booking.spec
+    return Concern(
+        kind=kind,
+        title=spec.topic,
+        detail=detail,
+        command=command,
+        since=since,
+        key=full_name(booking),
+        uid=booking.key.uid,
+        source=booking.source,
+        room_id=booking.room_id,
+        start=spec.start,
+        end=spec.end,
+        reason=booking.reason.value if booking.reason else "",
+        is_critical=is_critical,
+        seen_by=seen_by,
+    )
+
+
+def _vanished(number: int) -> Concern:
+    noun = "reservation is" if number == 1 else "reservations are"
+    return Concern(
+        kind=ConcernKind.VANISHED,
+        title=f"{number} {noun} gone from Tuya at once",
+        detail=(
+            "So many at once look like another project or a wipe, so nothing is decided about them: "
+            "--retry books them again, --drop accepts it."
+        ),
+        command="syncd resolve --all vanished --retry",
+        is_critical=True,
+    )
+
+
+def of_quarantine(defects: Iterable[Quarantined], seen: Seen) -> Iterator[Concern]:
+    """Yield the events that cannot be understood; one with several defects once."""
+    told: set[tuple[str, str, str, int]] = set()
+    for quarantined in defects:
+        defect = quarantined.defect
+        line = 0 if defect.uid else defect.line
+        event = (quarantined.source, defect.document, defect.uid, line)
+        if event not in told:
+            told.add(event)
+            yield _quarantined(quarantined, seen)
+
+
+def _quarantined(quarantined: Quarantined, seen: Seen) -> Concern:
+    defect = quarantined.defect
+    command = "syncd plan"
+    if defect.uid:
+        command = f"syncd explain {shlex.quote(defect.uid)}"
+    return Concern(
+        kind=ConcernKind.QUARANTINED,
+        title=defect.topic or defect.uid or "An event without UID",
+        detail=defect.detail,
+        command=command,
+        since=quarantined.first_seen_at,
+        key=defect.uid or None,
+        uid=defect.uid or None,
+        source=quarantined.source,
+        document=defect.document,
+        line=defect.line,
+        reason=defect.reason.value,
+        seen_by=_seen_by(quarantined, seen),
+    )
+
+
+def _seen_by(quarantined: Quarantined, seen: Seen) -> str | None:
+    defect = quarantined.defect
+    known = seen.get(defect.uid)
+    if known is None or known.fingerprint != defect.fingerprint:
+        return None
+    return known.acknowledged_by
+
+
+def of_source(
+    name: str,
+    error: str | None,
+    last_ok_at: datetime | None,
+    first_tried_at: datetime | None,
+    interval: timedelta,
+    now: datetime,
+) -> Iterator[Concern]:
+    """Yield that a source cannot be read, if it cannot; critical is what was not read for long."""
+    if error is None:
+        return
+    since = last_ok_at or first_tried_at
+    longest = max(_LEAST_STALE, interval * _INTERVALS_UNTIL_STALE)
+    yield Concern(
+        kind=ConcernKind.SOURCE,
+        title=f"Source {name} cannot be read",
+        detail=f"{error}. Its bookings stay as they are.",
+        command=f"syncd doctor --source {shlex.quote(name)}",
+        since=since,
+        source=name,
+        is_critical=since is None or now - since > longest,
+    )
+
+
+def of_oddities(oddities: Iterable[Oddity]) -> Iterator[Concern]:
+    """Yield what stands in Tuya that a person should look at."""
+    for oddity in oddities:
+        title = oddity.about[:1].upper() + oddity.about[1:]
+        if oddity.reservation_id:
+            title = f"Reservation {oddity.reservation_id}"
+        yield Concern(
+            kind=ConcernKind.IN_TUYA,
+            title=title,
+            detail=oddity.detail,
+            command="syncd plan",
+            key=oddity.reservation_id,
+            reason=oddity.reason.value,
+        )
