@@ -43,14 +43,22 @@ class BackgroundReads:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
-    def fetch(self, subscriptions: Subscriptions, names: Iterable[str]) -> None:
+    def fetch(
+        self,
+        subscriptions: Subscriptions,
+        names: Iterable[str],
+        *,
+        force: bool = False,
+    ) -> None:
         """Ask the feeds that are not being asked, equal ones together; a wake says when they arrived.
+
+        With `force` also those that are left alone for a while, and without conditions.
 
         While much of what arrived waits to be taken, they wait too: memory is bounded, however many there are.
         """
         self._subscriptions = subscriptions
         idle = [name for name in names if name not in self._fetching]
-        requests = subscriptions.requests(idle)
+        requests = subscriptions.requests(idle, force=force)
         for group in equal_feeds_together(requests):
             feeds = tuple(group)
             self._fetching.update(feed.name for feed in feeds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,11 +30,13 @@ from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
 from syncd.daemon.heartbeat import Heartbeat
 from syncd.daemon.looks import UnchangedLooks
+from syncd.daemon.refreshes import Refreshes
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.status_line import status_line
 from syncd.daemon.sums import Sums
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
+from syncd.daemon.writing_turn import WritingTurn
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
@@ -48,8 +49,6 @@ _CONFIGURATION = "\0configuration"
 _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
-_LEAST_WRITING_S = 0.5  # before a cycle gives way
-_BETWEEN_FIRST_READINGS_S = 2.0  # for which a cycle writes while nothing else waits
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
 # That another program may keep on the ledger; a backup takes minutes.
 _LONGEST_LOCK_S = 3600.0
@@ -133,35 +132,6 @@ class _LedgerWait:
             self._notifier.status(status or before)
 
 
-class _WritingTurn:
-    """How long the cycle under way has written, and whether that is enough while others wait."""
-
-    def __init__(self) -> None:
-        # On the monotonic clock.
-        self._began_s = 0.0
-        self._writing_since_s: float | None = None
-
-    def begin(self) -> None:
-        """Begin a cycle."""
-        self._began_s = time.monotonic()
-        self._writing_since_s = None
-
-    def is_over(self, *, urgent: bool) -> bool:
-        """Tell whether it has written for long enough; the first call is made when it begins to write.
-
-        That is for a quarter of the time that it took to come to that: so it comes further even if wakes
-        never end; for longer where what waits is not `urgent`.
-        """
-        now_s = time.monotonic()
-        if self._writing_since_s is None:
-            self._writing_since_s = now_s
-        until_writing_s = self._writing_since_s - self._began_s
-        least_s = max(_LEAST_WRITING_S, until_writing_s / 4)
-        if not urgent:
-            least_s = max(least_s, _BETWEEN_FIRST_READINGS_S)
-        return now_s - self._writing_since_s >= least_s
-
-
 class Daemon:
     """One running daemon on an open ledger."""
 
@@ -189,8 +159,9 @@ class Daemon:
         # Sources to read in the next cycle, when the API can be used.
         self._owed: set[str] = set()
         self._to_reload = False
-        self._turn = _WritingTurn()
+        self._turn = WritingTurn()
         self._duties = Duties(ledger.people)
+        self._refreshes = Refreshes(ledger.people)
         self._looks = UnchangedLooks(ledger.sources, periods.looks)
         self._sums = Sums(periods.sums)
         self.status = "starting"
@@ -246,6 +217,7 @@ class Daemon:
         self._take_wakes(self._pause_s())
         if self._stop():
             return
+        self._hear_refreshes()
         self._looks.write_when_due(self._scheduler)
         self._sums.tell_when_due()
         if self._to_reload or self._is_mended():
@@ -271,6 +243,25 @@ class Daemon:
         self._owed |= arrived - self._pass_over(arrived)
         if _EVERYTHING in due:
             self._duties.api_rest.end()
+
+    def _hear_refreshes(self) -> None:
+        """Note the sources that a person wants to be read now, and ask the feeds among them.
+
+        Whoever forces it ends what a feed is left alone for; that a source is no longer there is no matter.
+        """
+        wishes = [wish for wish in self._refreshes.take() if wish.source in self._names]
+        if not wishes:
+            return
+        subscriptions = self._parts.subscriptions
+        log.info("a person asked for a reading", sources=len(wishes))
+        for wish in wishes:
+            if wish.source not in subscriptions:
+                self._owed.add(wish.source)
+                continue
+            if wish.forced:
+                self._scheduler.postpone(wish.source, utc_now())
+            self._background.fetch(subscriptions, [wish.source], force=wish.forced)
+        self._duties.api_rest.end()
 
     def _pass_over(self, arrived: frozenset[str]) -> frozenset[str]:
         """Return the feeds for which no cycle is run, because their answers say nothing new."""

@@ -3,7 +3,7 @@
 Every method of a store that writes is one transaction that is on disk when it returns; none stays open
 across calls, and all of them pass one gate.
 So a booking whose intent was recorded survives a kill at any instruction.
-One process owns the ledger; others read it, and may leave approvals and decisions, while the owner runs.
+One process owns the ledger; others read it, and may leave approvals, decisions and wishes, while the owner runs.
 No error of the database or of the file system leaves this package: each becomes a `LedgerError`.
 The schema with its constraints is in `syncd.migrations`.
 """
@@ -20,7 +20,13 @@ from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.operation import Operation
-from syncd.ledger.people import Acknowledgement, Approval, People, prune_people
+from syncd.ledger.people import (
+    Acknowledgement,
+    Approval,
+    People,
+    Refresh,
+    prune_people,
+)
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
 from syncd.ledger.underway import UnderWay
@@ -32,6 +38,7 @@ __all__ = [
     "HistoryEntry",
     "Ledger",
     "Quarantined",
+    "Refresh",
     "SourceRecord",
 ]
 

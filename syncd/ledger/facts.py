@@ -124,6 +124,9 @@ def _moment(name: str) -> Fact[datetime]:
 ADOPTED_AT = _moment("adopted")
 """When a ledger without history was compared with the API."""
 
+BACKED_UP_AT = _moment("backed_up")
+"""When a copy of a ledger was made, in the copy alone, until what it says was compared with the API."""
+
 COMPARED_AT = _moment("inspected")
 """When ledger and API were compared last."""
 

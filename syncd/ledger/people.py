@@ -43,8 +43,18 @@ class Acknowledgement:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A person's wish that the daemon reads a source now; `forced`: also a feed that is left alone."""
+
+    source: str
+    forced: bool
+    asked_by: str
+    at: datetime
+
+
 class People:
-    """The store of approvals, decisions, acknowledgements, and of answers of the directory."""
+    """The store of approvals, decisions, acknowledgements, wishes to read, and of answers of the directory."""
 
     def __init__(self, database: Database, gate: WritingGate) -> None:
         self._database = database
@@ -121,6 +131,29 @@ class People:
         found = self._database.mappings(select(tables.acknowledgements))
         seen = [Acknowledgement(**values) for values in found]
         return {one.subject: one for one in seen}
+
+    # Wishes to read
+
+    def ask_refresh(self, *wishes: Refresh) -> None:
+        """Leave wishes that sources be read now to the daemon, each in place of one before: all or none."""
+        with self._gate.writing() as connection:
+            for wish in wishes:
+                values = {
+                    "forced": wish.forced,
+                    "asked_by": wish.asked_by,
+                    "at": wish.at,
+                }
+                of_the_source = {"source": wish.source}
+                tables.put(connection, tables.refreshes, of_the_source, values)
+
+    def take_refreshes(self) -> tuple[Refresh, ...]:
+        """Return the wishes that were left, and forget them; writes nothing when there are none."""
+        if not self._database.rows(select(tables.refreshes)):
+            return ()
+        with self._gate.writing() as connection:
+            rows = connection.execute(select(tables.refreshes)).mappings().all()
+            connection.execute(delete(tables.refreshes))
+        return tuple(Refresh(**values) for values in rows)
 
     # The directory
 

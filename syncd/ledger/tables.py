@@ -156,6 +156,13 @@ acknowledgements = _table(
     acknowledged_by=_Prose,
     at=_Instant,
 )
+refreshes = _table(
+    "refreshes",
+    source=Text,
+    forced=Boolean,
+    asked_by=_Prose,
+    at=_Instant,
+)
 generations = _table(
     "generations",
     scope=Text,

@@ -37,6 +37,14 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("subject"),
     )
+    op.create_table(
+        "refreshes",
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("forced", sa.Boolean, nullable=False),
+        sa.Column("asked_by", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+    )
     with op.batch_alter_table("history") as history:
         history.add_column(sa.Column("source", sa.Text))
         history.add_column(sa.Column("reason", sa.Text))
