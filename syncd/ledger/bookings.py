@@ -36,7 +36,7 @@ from syncd.core.totals import Totals
 from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, tables
 from syncd.ledger.database import Database
-from syncd.ledger.facts import ADOPTED_AT, Facts
+from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
 from syncd.ledger.gate import WritingGate
 from syncd.ledger.worklist import add_uids, ready_uids
 
@@ -74,11 +74,12 @@ class Bookings:
         # What was counted last, by its name, with what it depends on.
         self._counts: dict[str, tuple[object, Any]] = {}
         # The progress stands beside the database too: a copy that knows less than was known is an old one,
-        # and one without it came from elsewhere.
+        # and one without it came from elsewhere; a backup says so itself.
         progress = database.progress
         latest = self._latest_history()
         came_from_elsewhere = latest > 0 and progress == 0
-        self._is_old_copy = progress > latest or came_from_elsewhere
+        is_backup = facts.get(BACKED_UP_AT) is not None
+        self._is_old_copy = progress > latest or came_from_elsewhere or is_backup
 
     @property
     def fresh(self) -> bool:
@@ -96,6 +97,8 @@ class Bookings:
     def mark_adopted(self, at: datetime) -> None:
         """Record that the API was asked what is booked already."""
         self._facts.set(ADOPTED_AT, at)
+        if self._facts.get(BACKED_UP_AT) is not None:
+            self._facts.drop(BACKED_UP_AT.name)
         self._database.progress = self._latest_history()
         self._is_old_copy = False
 
