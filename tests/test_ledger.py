@@ -28,12 +28,14 @@ from syncd import ledger as ledger_package
 from syncd import migrations
 from syncd.core.booking import Booking, BookingState
 from syncd.core.feed import Body, Snapshot
+from syncd.core.cause import Cause
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.policy import Repaired
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger, facts
+from syncd.ledger.history import StepFilter
 from syncd.ledger.booking_rows import decode_spec, encode_spec
 from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
 from syncd.ledger.sources import ReadingRecord, UnchangedLook
@@ -392,12 +394,60 @@ class LedgerContract:
         )
         ledger.bookings.amend(replace(confirmed, missed=1, missed_in="d", witnesses=()))
         assert ledger.bookings.history(confirmed.row) == (
-            HistoryEntry(NOW, "create", "mark m"),
-            HistoryEntry(NOW + MINUTE, "created", ""),
+            HistoryEntry(NOW, "create", "mark m", "office", by="syncd"),
+            HistoryEntry(NOW + MINUTE, "created", "", "office", by="syncd"),
         )
         assert len(ledger.bookings.history(other.row)) == 1
         kept = {b.row: b for b in ledger.bookings.current()}[confirmed.row]
         assert kept == replace(confirmed, missed=1, missed_in="d", witnesses=())
+
+    def test_a_step_tells_why_and_who_decided(self, ledger: Ledger) -> None:
+        """Each step has its cause; the end of a cancel that was approved has the person who approved it."""
+        (stored,) = ledger.bookings.record(
+            booked(), at=NOW, what="created", cause=Cause(Reason.NEW)
+        )
+        cancelling = stored.cancelling(
+            Reason.OVER_BUDGET, Evidence.APPROVED, "too many", NOW
+        )
+        (sent,) = ledger.bookings.record(
+            cancelling, at=NOW + MINUTE, what="cancel", cause=Cause(by="erika")
+        )
+        over = sent.called_off("too many")
+        ledger.bookings.record(over, at=NOW + 2 * MINUTE, what="cancelled")
+        created, request, done = ledger.bookings.history(stored.row)
+        assert (created.reason, created.evidence, created.by) == (
+            Reason.NEW,
+            None,
+            "syncd",
+        )
+        why = (Reason.OVER_BUDGET, Evidence.APPROVED, "erika")
+        assert (request.reason, request.evidence, request.by) == why
+        assert (done.reason, done.evidence, done.by) == why
+        told = ledger.history.steps(StepFilter())
+        assert [step.entry.what for step in told] == ["created", "cancelled"]
+
+    def test_steps_of_a_time_a_source_a_room_and_an_event(self, ledger: Ledger) -> None:
+        """Steps are found by when they were, and by source, room and UID as these were then."""
+        (one,) = ledger.bookings.record(booked("a", "r1"), at=NOW, what="created")
+        moved = replace(one, room_id="r2", content=replace(SPEC, room_id="r2"))
+        ledger.bookings.record(moved, at=NOW + MINUTE, what="updated")
+        other = replace(booked("b", "r1"), source="sales")
+        ledger.bookings.record(other, at=NOW + 2 * MINUTE, what="created")
+
+        def found(**wanted: Any) -> list[tuple[str | None, str]]:
+            steps = ledger.history.steps(StepFilter(**wanted))
+            return [(step.uid, step.entry.what) for step in steps]
+
+        first, second, third = ("a", "created"), ("a", "updated"), ("b", "created")
+        assert found() == [first, second, third]
+        assert found(since=NOW + MINUTE) == [second, third]
+        assert found(until=NOW + MINUTE) == [first]
+        assert found(room_id="r1") == [first, third]
+        assert found(room_id="r2") == [second]
+        assert found(source="sales") == [third]
+        assert found(uid="a", since=NOW) == [first, second]
+        latest = ledger.history.steps(StepFilter(), latest=2)
+        assert [step.uid for step in latest] == ["a", "b"]
 
     def test_only_what_is_recorded_is_amended(self, ledger: Ledger) -> None:
         """A booking without a row, or whose row is gone, is not amended."""
@@ -894,6 +944,16 @@ def test_the_newest_migration_is_the_head() -> None:
             {"autoindex_generations"},
         ),
         (lambda ledger: ledger.bookings.history(1), {"history_by_booking"}),
+        (
+            lambda ledger: ledger.history.steps(
+                StepFilter(NOW, NOW + MINUTE, source="s", room_id="r")
+            ),
+            {"history_by_time", "history_by_booking"},
+        ),
+        (
+            lambda ledger: ledger.history.steps(StepFilter(since=NOW, uid="a")),
+            {"bookings_by_uid", "history_by_booking"},
+        ),
         (lambda ledger: ledger.prune(NOW), {"bookings_by_state", "SEARCH history"}),
     ],
     ids=[
@@ -905,6 +965,8 @@ def test_the_newest_migration_is_the_head() -> None:
         "cancels",
         "generation",
         "history",
+        "steps of a time",
+        "steps of an event",
         "prune",
     ],
 )

@@ -17,6 +17,7 @@ from syncd.apply.refusals import MAX_TRIES, RefusalInquiry, after_tries
 from syncd.apply.tasks import Task, call, run_task
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking
+from syncd.core.cause import Cause
 from syncd.core.changes import Cancel, Mode, Plan
 from syncd.core.reasons import Evidence
 from syncd.core.recognise import Duplicate
@@ -48,6 +49,7 @@ class Canceller:
     ) -> None:
         self._api = api
         self._bookings = ledger.bookings
+        self._people = ledger.people
         self._settings = settings
         self._records = records
         self._refusals = refusals
@@ -68,10 +70,21 @@ class Canceller:
                 continue
             if change.evidence is Evidence.APPROVED:
                 intents.append(_intent(change, asked))
+        self._records.approver = self._approver(plan)
         stored = self._bookings.record(
-            *intents, at=self._clock(), what="cancel", detail="approved"
+            *intents,
+            at=self._clock(),
+            what="cancel",
+            detail="approved",
+            cause=Cause(by=self._records.approver),
         )
         self._approved = {intent.row: intent for intent in stored}
+
+    def _approver(self, plan: Plan) -> str | None:
+        """Return who released what a plan carries out of what was held."""
+        if plan.released is None:
+            return None
+        return self._people.approver(plan.released)
 
     def cancel(self, change: Cancel) -> Task[None]:
         """Cancel a reservation: record the intent unless that is done, send the request, record its answer.

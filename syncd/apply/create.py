@@ -17,6 +17,7 @@ from syncd.apply.refusals import RefusalInquiry, blocker_of, unexplained
 from syncd.apply.tasks import Task, call
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking, BookingState
+from syncd.core.cause import SYNCD, Cause
 from syncd.core.changes import Create
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
@@ -76,7 +77,8 @@ class Creator:
         if settings.mapping.marker:
             mark = Mark.of(settings.instance, meeting.key, change.generation)
         intent = self._intend(change, meeting, mark, asked)
-        yield from self._send(intent, meeting.spec, mark, asked)
+        cause = Cause(change.reason)
+        yield from self._send(intent, meeting.spec, mark, asked, cause)
 
     def _intend(
         self, change: Create, meeting: Meeting, mark: Mark | None, asked: ApiTime
@@ -98,14 +100,24 @@ class Creator:
                 at=now,
                 what="replaced",
                 detail="The calendar changed after it ended in Tuya; it is booked anew.",
+                cause=Cause(by=SYNCD),
             )
         (stored,) = self._bookings.record(
-            intent, at=now, what="create", detail=f"mark {intent.mark}"
+            intent,
+            at=now,
+            what="create",
+            detail=f"mark {intent.mark}",
+            cause=Cause(change.reason),
         )
         return stored
 
     def _send(
-        self, intent: Booking, spec: ReservationSpec, mark: Mark | None, asked: ApiTime
+        self,
+        intent: Booking,
+        spec: ReservationSpec,
+        mark: Mark | None,
+        asked: ApiTime,
+        cause: Cause,
     ) -> Task[None]:
         try:
             try:
@@ -135,7 +147,7 @@ class Creator:
             self._records.record(waiting, "not sent")
             raise
         else:
-            self._records.confirm(intent.booked(reservation_id), "created")
+            self._records.confirm(intent.booked(reservation_id), "created", cause)
 
     def _send_again(
         self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime

@@ -17,6 +17,7 @@ from syncd.apply.records import BookingRecords
 from syncd.apply.search import list_around_bookings
 from syncd.apply.settle import RESOLVE, Settler, left_in_doubt
 from syncd.core.booking import HOLDING_STATES, UNANSWERED_STATES, Booking, BookingState
+from syncd.core.cause import Cause
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.recognise import adopted_from, made_by
@@ -87,47 +88,47 @@ class Decisions:
 
     def _carry_out(self, booking: Booking, decision: Decision, found: Listing) -> bool:
         """Carry a decision out; return False if it has to wait."""
-        detail = f"decided by {decision.decided_by}"
+        cause = Cause(by=decision.decided_by)
         if decision.verdict is Verdict.ADOPT:
-            return self._adopt(booking, decision, detail)
+            return self._adopt(booking, decision, cause)
         if booking.in_doubt:
-            return self._decide_in_doubt(booking, decision, found, detail)
+            return self._decide_in_doubt(booking, decision, found, cause)
         if booking.is_vanished:
-            return self._decide_vanished(booking, decision, found, detail)
+            return self._decide_vanished(booking, decision, found, cause)
         if decision.verdict is Verdict.DROP:
-            self._drop(booking, detail)
+            self._drop(booking, cause)
         elif booking.state in HOLDING_STATES:
-            self._change_again(booking, detail)
+            self._change_again(booking, cause)
         else:
-            return self._book_again(booking, found, detail)
+            return self._book_again(booking, found, cause)
         return True
 
     # In doubt
 
     def _decide_in_doubt(
-        self, booking: Booking, decision: Decision, found: Listing, detail: str
+        self, booking: Booking, decision: Decision, found: Listing, cause: Cause
     ) -> bool:
         self._settler.look_at(booking, found)
         now = self._records.latest(booking)
         retry = decision.verdict is Verdict.RETRY
         if now.in_doubt and retry:
-            return self._retry_in_doubt(now, found, detail)
+            return self._retry_in_doubt(now, found, cause)
         if now.in_doubt:
-            return self._drop_in_doubt(now, detail)
+            return self._drop_in_doubt(now, cause)
         if retry:
-            self._retry_refused(now, detail)
+            self._retry_refused(now, cause)
             return True
         can_be_given_up = now.state in {BookingState.WAITING, *HOLDING_STATES}
         if can_be_given_up and not _is_made(booking, now):
             asked_for = replace(now, pending=booking.pending, origin=booking.origin)
-            self._drop(asked_for, detail)
+            self._drop(asked_for, cause)
         return True
 
-    def _retry_in_doubt(self, booking: Booking, found: Listing, detail: str) -> bool:
+    def _retry_in_doubt(self, booking: Booking, found: Listing, cause: Cause) -> bool:
         if booking.state is BookingState.CANCELLING:
             # A cancel sets a state, so sending it again does no harm even if the lost one arrives.
             anew = replace(booking, attempts=0)
-            self._records.record(anew, "resolve: retry", detail)
+            self._records.record(anew, "resolve: retry", _told(cause), cause)
             return True
         if self._may_arrive(booking):
             return False
@@ -135,13 +136,15 @@ class Decisions:
         is_lacking = found.lacks(booking.mark, creator, ())
         if not is_lacking:
             return False  # the list does not tell
-        self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+        self._settler.give_back(
+            booking, "resolve: retry", _told(cause), attempts=0, cause=cause
+        )
         return True
 
-    def _drop_in_doubt(self, booking: Booking, detail: str) -> bool:
+    def _drop_in_doubt(self, booking: Booking, cause: Cause) -> bool:
         if self._may_arrive(booking):
             return False
-        self._drop(booking, detail)
+        self._drop(booking, cause)
         return True
 
     def _may_arrive(self, booking: Booking) -> bool:
@@ -151,17 +154,19 @@ class Decisions:
 
     # Settled by now, or refused
 
-    def _retry_refused(self, booking: Booking, detail: str) -> None:
+    def _retry_refused(self, booking: Booking, cause: Cause) -> None:
         """Leave what looking found to be refused to the plan again."""
         if booking.reason is not Reason.REFUSED:
             return
         if booking.state in HOLDING_STATES:
             settled = booking.settled()
-            self._records.record(settled, "resolve: retry", detail)
+            self._records.record(settled, "resolve: retry", _told(cause), cause)
         elif booking.reservation_id is None:
-            self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+            self._settler.give_back(
+                booking, "resolve: retry", _told(cause), attempts=0, cause=cause
+            )
 
-    def _change_again(self, booking: Booking, detail: str) -> None:
+    def _change_again(self, booking: Booking, cause: Cause) -> None:
         """Leave a change or cancel that was refused or given up to the plan."""
         assert booking.reservation_id is not None  # these states have one
         there = self._api.get(booking.reservation_id)
@@ -169,24 +174,24 @@ class Decisions:
         if there is None or not there.live:
             self._records.take_over(settled, there)
         else:
-            self._records.record(settled, "resolve: retry", detail)
+            self._records.record(settled, "resolve: retry", _told(cause), cause)
 
     def _decide_vanished(
-        self, booking: Booking, decision: Decision, found: Listing, detail: str
+        self, booking: Booking, decision: Decision, found: Listing, cause: Cause
     ) -> bool:
         """Look first, since it may be there again; else it is booked again, or was ended for good."""
         live = {there.reservation_id for there in found if there.live}
         if booking.reservation_id in live:
             settled = booking.settled()
-            self._records.record(settled, "there again", detail)
+            self._records.record(settled, "there again", _told(cause), cause)
             return True
         if decision.verdict is Verdict.RETRY:
-            return self._book_again(booking, found, detail)
+            return self._book_again(booking, found, cause)
         released = booking.with_state(BookingState.RELEASED)
-        self._drop(released, detail)
+        self._drop(released, cause)
         return True
 
-    def _book_again(self, booking: Booking, found: Listing, detail: str) -> bool:
+    def _book_again(self, booking: Booking, found: Listing, cause: Cause) -> bool:
         """Leave a meeting without live reservation to the plan, unless the API has one for it already.
 
         Return False when the API's list does not tell whether it has, so that the decision waits.
@@ -196,22 +201,24 @@ class Decisions:
         live = _live_one_of(booking, found, known)
         if live is not None:
             adopted = adopted_from(booking, live)
-            self._records.adopt(adopted, f"{detail}; found by looking")
+            self._records.adopt(adopted, f"{_told(cause)}; found by looking", cause)
         elif not found.lacks(booking.mark, booking.spec.creator, known):
             return False
         elif booking.reservation_id is None:
-            self._settler.give_back(booking, "resolve: retry", detail, attempts=0)
+            self._settler.give_back(
+                booking, "resolve: retry", _told(cause), attempts=0, cause=cause
+            )
         else:
             # Its record ends here, so that the plan finds a meeting without one.
             former = booking.with_state(
                 BookingState.CANCELLED, booking.reason, booking.detail
             )
-            self._records.record(former, "resolve: retry", detail)
+            self._records.record(former, "resolve: retry", _told(cause), cause)
         return True
 
     # Adopt and drop
 
-    def _adopt(self, booking: Booking, decision: Decision, detail: str) -> bool:
+    def _adopt(self, booking: Booking, decision: Decision, cause: Cause) -> bool:
         """Take the reservation that a person named; return False while the lost request may still arrive."""
         reservation_id = decision.reservation_id or ""
         there = self._api.get(reservation_id)
@@ -219,7 +226,7 @@ class Decisions:
         if why_not or there is None:
             sentence = f"Not adopted: {reservation_id} {why_not}; {RESOLVE}."
             told = replace(booking, detail=sentence)
-            self._records.record(told, "resolve: adopt", sentence)
+            self._records.record(told, "resolve: adopt", sentence, cause)
             log.warning("not adopted", reservation_id=reservation_id)
             return True
         is_the_lost_one = False
@@ -228,7 +235,7 @@ class Decisions:
         if booking.in_doubt and self._may_arrive(booking) and not is_the_lost_one:
             return False  # it would come beside this one, or change it
         adopted = adopted_from(booking, there)
-        self._records.adopt(adopted, detail)
+        self._records.adopt(adopted, _told(cause), cause)
         return True
 
     def _why_not_adopted(
@@ -245,7 +252,7 @@ class Decisions:
             return f"makes no sense ({there.oddity})"
         return ""
 
-    def _drop(self, booking: Booking, detail: str) -> None:
+    def _drop(self, booking: Booking, cause: Cause) -> None:
         """Give up what was asked for: the booking stays as the API last confirmed it."""
         state = booking.state
         is_open = state in UNANSWERED_STATES or state is BookingState.WAITING
@@ -257,7 +264,7 @@ class Decisions:
         if booking.reservation_id:
             content = booking.content or booking.pending
         was_cancel = booking.state is BookingState.CANCELLING
-        told = f"Given up, {detail}."
+        told = f"Given up, {_told(cause)}."
         given_up = booking.with_state(state, Reason.DROPPED, told)
         dropped = replace(
             given_up,
@@ -269,7 +276,12 @@ class Decisions:
             retry_at=None,
             blocked_by=None,
         )
-        self._records.record(dropped, "resolve: drop", detail)
+        self._records.record(dropped, "resolve: drop", _told(cause), cause)
+
+
+def _told(cause: Cause) -> str:
+    """Return who decided, as the end of a sentence."""
+    return f"decided by {cause.by}"
 
 
 def _is_looked_for(booking: Booking, decision: Decision) -> bool:

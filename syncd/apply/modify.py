@@ -10,6 +10,7 @@ from syncd.apply.refusals import RefusalInquiry
 from syncd.apply.tasks import Task, call, run_task
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking
+from syncd.core.cause import IN_TUYA
 from syncd.core.mark import Mark
 from syncd.core.reservation import ReservationSpec
 from syncd.errors import ApiUnusable, NotDone, NotExecuted, OutcomeUnknown, Refused
@@ -73,7 +74,7 @@ class Modifier:
         try:
             run_task(self.send(intent, booking, asked))
         except (Refused, NotDone) as no:
-            self._records.record(booking, "refused", str(no))
+            self._records.record(booking, "refused", str(no), IN_TUYA)
             raise
         done = replace(booking, content=spec, room_id=spec.room_id, attempted_at=None)
         return self._records.record(done, f"{what}: done")

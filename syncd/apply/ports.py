@@ -9,6 +9,7 @@ from typing import Protocol
 
 from syncd.core.apitime import ApiTime
 from syncd.core.booking import Booking
+from syncd.core.cause import Cause
 from syncd.core.listing import Listing
 from syncd.core.mark import Mark
 from syncd.core.occurrence import OccurrenceKey
@@ -89,14 +90,20 @@ class BookingStore(Protocol):
     ) -> Mapping[OccurrenceKey, int]: ...
     def raise_generation(self, key: OccurrenceKey, generation: int) -> None: ...
     def record(
-        self, *bookings: Booking, at: datetime, what: str, detail: str = ""
+        self,
+        *bookings: Booking,
+        at: datetime,
+        what: str,
+        detail: str = "",
+        cause: Cause = ...,
     ) -> tuple[Booking, ...]: ...
     def amend(self, *bookings: Booking) -> None: ...
 
 
 class DecisionStore(Protocol):
-    """What persons decided about bookings."""
+    """What persons decided about bookings, and who approved what was held."""
 
+    def approver(self, checksum: str) -> str | None: ...
     def decisions(self) -> Sequence[Decision]: ...
     def drop_decision(self, booking: int) -> None: ...
 

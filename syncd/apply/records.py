@@ -22,6 +22,7 @@ import structlog
 
 from syncd.apply.ports import Api, BookingLedger
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
+from syncd.core.cause import AS_THE_BOOKING_SAYS, IN_TUYA, TUYA, Cause
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
@@ -55,13 +56,23 @@ class BookingRecords:
         self._doubtful: set[int] = set()  # rows
         self._unread: list[Booking] = []
         self.counts: Counter[str] = Counter()
+        # Who released what was held, if this cycle carries that out.
+        self.approver: str | None = None
         # Changes that were made as they were meant, by UID.
         self.written: Counter[str] = Counter()
 
-    def record(self, booking: Booking, what: str, detail: str = "") -> Booking:
+    def record(
+        self,
+        booking: Booking,
+        what: str,
+        detail: str = "",
+        cause: Cause = AS_THE_BOOKING_SAYS,
+    ) -> Booking:
         """Store a booking, such as an intent, and in its history what happened; return it as it is stored."""
         now = self._clock()
-        (stored,) = self._bookings.record(booking, at=now, what=what, detail=detail)
+        (stored,) = self._bookings.record(
+            booking, at=now, what=what, detail=detail, cause=cause
+        )
         return stored
 
     def amend(self, booking: Booking) -> Booking:
@@ -77,18 +88,22 @@ class BookingRecords:
 
     # After its answer
 
-    def confirm(self, booking: Booking, what: str) -> None:
+    def confirm(
+        self, booking: Booking, what: str, cause: Cause = AS_THE_BOOKING_SAYS
+    ) -> None:
         """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
-        stored = self.record(booking, what)
+        stored = self.record(booking, what, cause=cause)
         self.counts[what] += 1
         if what != "adopted":
             self.written[stored.key.uid] += 1
         self._unread.append(stored)
         log.info(what, **log_fields(stored))
 
-    def adopt(self, booking: Booking, detail: str) -> None:
+    def adopt(
+        self, booking: Booking, detail: str, cause: Cause = AS_THE_BOOKING_SAYS
+    ) -> None:
         """Record that a reservation which was found is the one of a booking; `detail` says how."""
-        self.record(booking, "adopted", detail)
+        self.record(booking, "adopted", detail, cause)
         self.counts["adopted"] += 1
         log.info(
             "adopted", reservation_id=booking.reservation_id, source=booking.source
@@ -106,7 +121,7 @@ class BookingRecords:
 
     def refuse(self, booking: Booking) -> None:
         """Record that what was asked for is not done; the booking says why, and whether it is tried again."""
-        self.record(booking, "refused", booking.detail)
+        self.record(booking, "refused", booking.detail, IN_TUYA)
         self.counts["refused"] += 1
         log.warning("refused", **log_fields(booking))
 
@@ -180,7 +195,7 @@ class BookingRecords:
         if seen.state is BookingState.REFUSED:
             self.counts["refused"] += 1
         what = seen.state.value
-        return self.record(seen, what, seen.detail)
+        return self.record(seen, what, seen.detail, IN_TUYA)
 
     def _as_seen(self, booking: Booking, reservation: Reservation | None) -> Booking:
         """Return a booking in the state that its reservation has in the API."""
@@ -208,7 +223,8 @@ class BookingRecords:
         fields = content.changed_from(booking.spec)
         what_changed = ", ".join(fields) or "nothing"
         changed = booking.changed_in_tuya(content)
-        self.record(changed, "changed in Tuya", what_changed)
+        cause = Cause(Reason.CHANGED_IN_TUYA, by=TUYA)
+        self.record(changed, "changed in Tuya", what_changed, cause)
         log.info("changed in the API", fields=list(fields), **log_fields(changed))
 
     def leave_unclear(self, booking: Booking, oddity: str) -> Booking:
@@ -231,7 +247,7 @@ class BookingRecords:
         says_the_same = left.detail == booking.detail
         if says_the_same and left.reason is booking.reason:
             return booking
-        return self.record(left, what, oddity)
+        return self.record(left, what, oddity, IN_TUYA)
 
     def lose(self, booking: Booking) -> None:
         """Give up a reservation that turns out to be somebody else's; what was booked is looked for."""

@@ -44,6 +44,7 @@ from syncd.apply.records import GRACE, BookingRecords, log_fields
 from syncd.apply.refusals import MAX_TRIES
 from syncd.apply.search import list_around_bookings
 from syncd.core.booking import Booking, BookingState
+from syncd.core.cause import AS_THE_BOOKING_SAYS, IN_TUYA, Cause
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.recognise import Duplicate, adopted_from, made_by
@@ -124,7 +125,13 @@ class Settler:
         return booking.retry_at or latest
 
     def give_back(
-        self, booking: Booking, what: str, detail: str, *, attempts: int
+        self,
+        booking: Booking,
+        what: str,
+        detail: str,
+        *,
+        attempts: int,
+        cause: Cause = AS_THE_BOOKING_SAYS,
     ) -> None:
         """Leave a create to the plan again, as after so many attempts."""
         waiting = replace(
@@ -137,7 +144,7 @@ class Settler:
             detail="",
             reason=None,
         )
-        self._records.record(waiting, what, detail)
+        self._records.record(waiting, what, detail, cause)
 
     def _settle(self, *, repeat: bool) -> None:
         doubtful = self._bookings.in_doubt(self._clock())
@@ -268,7 +275,7 @@ class Settler:
             attempts=0,
             retry_at=None,
         )
-        self._records.record(refused, "refused", detail)
+        self._records.record(refused, "refused", detail, IN_TUYA)
 
     # Updates and cancels
 

@@ -13,9 +13,10 @@ from syncd.apply.repairs import count_repair
 from syncd.apply.swap import RoomSwap
 from syncd.apply.tasks import Task, call
 from syncd.core.booking import Booking
+from syncd.core.cause import Cause
 from syncd.core.changes import Update
 from syncd.core.meeting import Meeting
-from syncd.core.reasons import Reason
+from syncd.core.reasons import Evidence, Reason
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, NotDone, Refused, ReservationError
 
@@ -80,7 +81,10 @@ class Updater:
         if change.reason is Reason.REPAIRED:
             count_repair(self._facts, change)
         fields = ", ".join(change.changed)
-        intent = self._records.record(intent, "update", fields)
+        cause = Cause(change.reason, change.evidence)
+        if change.evidence is Evidence.APPROVED:
+            cause = replace(cause, by=self._records.approver)
+        intent = self._records.record(intent, "update", fields, cause)
         back = replace(booking, row=intent.row)
         try:
             yield from self._modifier.send(intent, back, asked)
@@ -97,7 +101,7 @@ class Updater:
         else:
             self._swap.note_move(change.booking)
             done = intent.booked(booking.reservation_id)
-            self._records.confirm(done, "updated")
+            self._records.confirm(done, "updated", cause)
 
     def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""

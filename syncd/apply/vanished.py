@@ -16,6 +16,7 @@ import structlog
 
 from syncd.apply.ports import Api, BookingLedger
 from syncd.core.booking import Booking
+from syncd.core.cause import IN_TUYA
 from syncd.core.evidence import exceeds
 from syncd.core.listing import Listing
 from syncd.core.reservation import Reservation, ReservationStatus
@@ -150,7 +151,7 @@ def hold_vanished(
     count = f"{gone} of {compared} compared bookings"
     detail = f"{count} are gone from Tuya or cancelled there at once. {_CURE}"
     held = [booking.vanished(detail) for booking in vanished]
-    ledger.bookings.record(*held, at=now, what="vanished", detail=count)
+    ledger.bookings.record(*held, at=now, what="vanished", detail=count, cause=IN_TUYA)
     log.warning(
         "vanished",
         gone=gone,
@@ -175,7 +176,7 @@ def forget_vanished(
             back.append(booking.settled())
     if not back:
         return False
-    ledger.bookings.record(*back, at=now, what="there again")
+    ledger.bookings.record(*back, at=now, what="there again", cause=IN_TUYA)
     log.info("there again", bookings=len(back))
     return True
 

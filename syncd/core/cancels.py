@@ -168,7 +168,7 @@ class Cancels:
             booking = hold.booking
             update = self._instead.get(booking.row)
             if update is not None:
-                self._draft.add(update)
+                self._draft.add(replace(update, evidence=Evidence.APPROVED))
                 continue
             cancel = Cancel(booking, hold.reason, Evidence.APPROVED, hold.detail)
             self._draft.add(cancel)

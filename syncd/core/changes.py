@@ -115,6 +115,7 @@ class Update(_OfMeeting):
 
     `vacating` are bookings that give up their room for a moment before this is sent, because meetings take
     each other's places; each has an update of its own later in the plan.
+    `evidence` is that a person approved it, if it was held before.
     """
 
     booking: Booking
@@ -122,6 +123,7 @@ class Update(_OfMeeting):
     reason: Reason = Reason.CHANGED
     detail: str = ""
     vacating: tuple[Booking, ...] = ()
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from syncd.errors import LedgerBusy, LedgerError
-from syncd.ledger.bookings import Bookings, HistoryEntry, prune_bookings
+from syncd.ledger.bookings import Bookings, prune_bookings
 from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
+from syncd.ledger.history import History, HistoryEntry
 from syncd.ledger.operation import Operation
 from syncd.ledger.people import (
     Acknowledgement,
@@ -46,8 +47,8 @@ __all__ = [
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and `calls` are its stores;
-    `under_way` is what this process is working on.
+    `bookings`, `history`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and `calls` are
+    its stores; `under_way` is what this process is working on.
     """
 
     def __init__(self, database: Database, *, owner: bool) -> None:
@@ -57,6 +58,7 @@ class Ledger:
         # Nobody but the owner sets any, and they are asked for again and again.
         self.facts = Facts(database, self._gate, cached=owner)
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
+        self.history = History(database)
         self.sources = Sources(database, self._gate)
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
@@ -24,13 +23,13 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     true,
 )
 
 from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
+from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.totals import Totals
 from syncd.errors import LedgerError
@@ -38,9 +37,15 @@ from syncd.ledger import booking_rows, tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
 from syncd.ledger.gate import WritingGate
+from syncd.ledger.history import (
+    ENTRIES,
+    HistoryEntry,
+    HistoryStep,
+    add_entries,
+    entry_of,
+)
 from syncd.ledger.worklist import add_uids, ready_uids
 
-_ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
 _BOOKING = tables.bookings.c
 _IS_OPEN = or_(
@@ -50,15 +55,6 @@ _IS_OPEN = or_(
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One step in the life of a booking."""
-
-    at: datetime
-    what: str
-    detail: str
 
 
 class Bookings:
@@ -205,10 +201,10 @@ class Bookings:
 
     def history(self, row: int) -> tuple[HistoryEntry, ...]:
         """Return what happened to the booking with this row number, oldest first."""
-        c = tables.history.c
-        of_the_booking = select(c.at, c.what, c.detail).where(c.booking == row)
-        lines = self._database.mappings(of_the_booking.order_by(c.id))
-        return tuple(HistoryEntry(**line) for line in lines)
+        of_the_booking = tables.history.c.booking == row
+        query = ENTRIES.where(of_the_booking).order_by(tables.history.c.id)
+        with self._database.making_sense("The history"):
+            return tuple(entry_of(line) for line in self._database.rows(query))
 
     # Generations
 
@@ -243,24 +239,28 @@ class Bookings:
     # Writing
 
     def record(
-        self, *bookings: Booking, at: datetime, what: str, detail: str = ""
+        self,
+        *bookings: Booking,
+        at: datetime,
+        what: str,
+        detail: str = "",
+        cause: Cause = AS_THE_BOOKING_SAYS,
     ) -> tuple[Booking, ...]:
         """Store bookings, new ones (row 0) and changed ones, with a line of history each: all or none.
 
+        `cause` says why it was done and who decided it.
         Durable when it returns. Returns them as stored, with row number and `updated_at`, in their order.
         Raises `LedgerError` when another current booking holds the meeting's room, mark or reservation.
         """
         with self._gate.writing() as connection:
             numbers = self._store(connection, bookings, updated_at=at)
-            step = {"at": at, "what": what, "detail": detail}
-            lines = [{"booking": row, **step} for row in numbers]
-            if lines:
-                connection.execute(_ADD_HISTORY, lines)
-            latest = connection.execute(_LATEST).scalar()
             stored: list[Booking] = []
             for row in numbers:
                 found = booking_rows.stored(connection, row)
                 stored.append(self._booking(found))
+            step = HistoryStep(at, what, detail, cause)
+            add_entries(connection, stored, step)
+            latest = connection.execute(_LATEST).scalar()
         if not self._is_old_copy:
             self._database.progress = int(latest or 0)
         return tuple(stored)

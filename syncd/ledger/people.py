@@ -84,6 +84,11 @@ class People:
                 unspent.add(approval.checksum)
         return frozenset(unspent)
 
+    def approver(self, checksum: str) -> str | None:
+        """Return who released the held cancellations under a checksum; None if nobody did."""
+        of_the_set = select(_APPROVAL.approved_by).where(_APPROVAL.checksum == checksum)
+        return self._database.scalar(of_the_set)
+
     def spend_approval(self, checksum: str) -> None:
         """Record that an approval was carried out: it does not count again."""
         of_the_set = update(tables.approvals).where(_APPROVAL.checksum == checksum)

@@ -128,6 +128,10 @@ history = _table(
     reason=Text,
     evidence=Text,
     decided_by=_Prose,
+    document=_Name,
+    room_id=Text,
+    start_at=_Instant,
+    end_at=_Instant,
 )
 daemons = _table(
     "daemons",

@@ -50,6 +50,10 @@ def upgrade() -> None:
         history.add_column(sa.Column("reason", sa.Text))
         history.add_column(sa.Column("evidence", sa.Text))
         history.add_column(sa.Column("decided_by", sa.Text))
+        history.add_column(sa.Column("document", sa.Text))
+        history.add_column(sa.Column("room_id", sa.Text))
+        history.add_column(sa.Column("start_at", sa.BigInteger))
+        history.add_column(sa.Column("end_at", sa.BigInteger))
     op.create_index("history_by_time", "history", ["at"])
     with op.batch_alter_table("quarantine") as quarantine:
         quarantine.add_column(
