@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from syncd import __version__, early, streams
-from syncd.commands import configure, decide, look, operate, trial, work
+from syncd.commands import configure, decide, look, operate, prepare, trial, work
 from syncd.exits import Exit, told_to_people
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it draws would not pass the door of syncd.streams
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (work, look, decide, operate, configure, trial):
+for module in (work, look, decide, operate, prepare, configure, trial):
     app.add_typer(module.commands)
 
 

@@ -880,8 +880,10 @@ def people(home: Path, content: bytes | str, more: str = "") -> Config:
         "\ufeffaddress;user_id\r\nmailto:Ann@Example.com;1\r\n\r\nbob@example.com;2\r\n",
         "User_ID\tname\tAddress\n1\tAnn\tann@example.com\n2\t\tBOB@example.com\n",
         'address,user_id\n"ann@example.com","1"\nbob@example.com, 2 \nann@example.com,1\n',
+        "# Clerks; two\n\naddress,user_id,remark\n#eve@example.com,9,\nann@example.com,1,'a\n# b'\n"
+        'bob@example.com,2\n# "without its pair\n'.replace("'", '"'),
     ],
-    ids=["plain", "spreadsheet", "other columns", "quoted and repeated"],
+    ids=["plain", "spreadsheet", "other columns", "quoted and repeated", "comments"],
 )
 def test_people_file(home: Path, content: str) -> None:
     """The list is read as editors and spreadsheets write it."""
@@ -926,6 +928,12 @@ def test_people_addresses_win(home: Path) -> None:
                 "people.csv line 5: the user id must be text and not empty",
                 "people.csv line 6: a spreadsheet has rounded the user id; format the column as text",
                 "people.csv line 8: the address has another user id at people.csv line 7; keep one of them",
+            ],
+        ),
+        (
+            b"# address,user_id\n\naddress,user_id\n# eve\nann,1\n",
+            [
+                "people.csv line 5: the address must be an address such as room@example.com"
             ],
         ),
         (

@@ -1,7 +1,7 @@
 """`[people]` of the configuration file, and its people list: which address is which user of the tenant.
 
 The list is a CSV file with a header line that names the columns `address` and `user_id`; other columns are
-for people.
+for people, and so are lines that begin with `#`.
 Spreadsheets are welcome: byte order mark, CRLF, and `;` or tab between the columns are understood.
 Promises: every bad line is named by its number, never by what stands in it.
 """
@@ -23,6 +23,7 @@ from syncd.config.validation import Problem, Table, key
 from syncd.config.values import FilePath, Flag, parse_address, problem
 
 _COLUMNS = ("address", "user_id")
+_COMMENT = "#"
 _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]+", re.IGNORECASE)
 
 
@@ -88,19 +89,19 @@ def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     """Read a people list; return user ids by lower-case address, and a sentence for each wrong line."""
     try:
         text = read_small(path).decode("utf-8-sig")
-        file = io.StringIO(text, newline="")
-        lines = csv.reader(file, delimiter=_delimiter(text), strict=True)
-        first_row = next(lines, [])
+        records = _Records(text)
+        lines = csv.reader(records, delimiter=_delimiter(text), strict=True)
+        first_row = next(filter(None, records.each_of(lines)), [])
         header = [name.strip().lower() for name in first_row]
         if any(header.count(name) != 1 for name in _COLUMNS):
             return {}, [
-                f"{path.name} line 1: must be a header with the columns address,user_id"
+                f"{path.name} line {max(1, lines.line_num)}: must be a header with the columns address,user_id"
             ]
         address, user_id = (header.index(name) for name in _COLUMNS)
         last_column = max(address, user_id)
         entries: list[tuple[str, str, str]] = []
         problems: list[str] = []
-        for row in lines:
+        for row in records.each_of(lines):
             where = f"{path.name} line {lines.line_num}"
             is_blank = not any(cell.strip() for cell in row)
             if is_blank:
@@ -150,6 +151,35 @@ def collect(
     return directory, problems
 
 
+class _Records:
+    """The lines of a list for a CSV reader, in which comments are empty.
+
+    A line that begins with `#` within a quoted cell is a part of it, so who begins a record says so.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self._begins = True
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            is_comment = self._begins and line.startswith(_COMMENT)
+            self._begins = False
+            yield "\n" if is_comment else line
+
+    def each_of(self, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Yield the rows that a reader makes of these lines; a comment is an empty one."""
+        while True:
+            self._begins = True
+            row = next(rows, None)
+            if row is None:
+                return
+            yield row
+
+
 def _delimiter(text: str) -> str:
-    header, _, _ = text.partition("\n")
-    return max(",;\t", key=header.count)
+    """Return what stands between the columns of the header, the first line that is no comment."""
+    for line in io.StringIO(text):
+        if line.strip() and not line.startswith(_COMMENT):
+            return max(",;\t", key=line.count)
+    return ","

@@ -97,6 +97,11 @@ class Rooms:
         self._note_places(occurrence, found, notes)
         return tuple(dict.fromkeys(found))
 
+    def knows(self, location: str) -> bool:
+        """Tell whether a LOCATION, as a whole or in parts, names a room."""
+        known, _ = self._named(normal_form(location))
+        return bool(known)
+
     def told(self, occurrence: Occurrence, default: str | None) -> dict[str, str]:
         """Return for each room of `of` a clause that says which rule chose it."""
         said: dict[str, str] = {}
@@ -273,6 +278,15 @@ class Rooms:
                 nearest = found[0]
                 return self._written.get(nearest, nearest)
         return ""
+
+
+def parts_of(location: str) -> tuple[str, ...]:
+    """Return a LOCATION as a whole, and its parts in which rooms are looked for one by one, as written."""
+    parts = [location]
+    for separator in _SEPARATORS:
+        parts = [piece for part in parts for piece in separator.split(part)]
+    shown = map(fold_space, (location, *parts))
+    return tuple(dict.fromkeys(part for part in shown if part))
 
 
 def without_delegators(attendees: Sequence[Attendee]) -> Sequence[Attendee]:

@@ -25,7 +25,14 @@ from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import InputGatherer, PlanInputs
 from syncd.reconciler.planning import plan_for
 from syncd.reconciler.ports import Ledger
-from syncd.reconciler.report import Adoption, Examination, Preview, SourceReport, noted
+from syncd.reconciler.report import (
+    Adoption,
+    Calendars,
+    Examination,
+    Preview,
+    SourceReport,
+    noted,
+)
 from syncd.reconciler.source_records import SourceRecords
 
 UNPROVEN = (
@@ -115,6 +122,14 @@ class Previewer:
             excerpts=anew.excerpts,
             unasked=unasked,
         )
+
+    def calendars(self) -> Calendars:
+        """Return what the calendars ask for now; nothing is kept, and the API is not asked."""
+        now = self._clock()
+        readings = self._read_anew(None, (), now).readings
+        desired = self._gatherer.desired(readings, now, remember=False, ask=False)
+        reports = self._reports(readings)
+        return Calendars(now, desired, tuple(reports))
 
     def held_now(self, checksum: str) -> Held:
         """Return the checksum and number of the cancellations that are held now.

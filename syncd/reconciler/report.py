@@ -14,7 +14,7 @@ from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.reservation import Reservation
 from syncd.core.totals import Totals
 from syncd.intake import SourceExcerpt
-from syncd.reconciler.inputs import PlanInputs
+from syncd.reconciler.inputs import Desired, PlanInputs
 
 DONE = ("created", "updated", "cancelled", "adopted")
 """Counts of a cycle that say what it did."""
@@ -123,6 +123,15 @@ def _concerns_a_person(change: object) -> bool:
             return reason is Reason.ROOM_CONFLICT
         case _:
             return getattr(change, "reason", None) in {Reason.IN_DOUBT, Reason.VANISHED}
+
+
+@dataclass(frozen=True, slots=True)
+class Calendars:
+    """What the calendars ask for at a moment, and how each source stood."""
+
+    now: datetime
+    desired: Desired
+    sources: tuple[SourceReport, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ The channel is not loaded, with the HTTP client below it, before there is a call
 """
 
 from syncd.tuya.api import REGIONS, TuyaApi
-from syncd.tuya.content import BookingRules, Room, payload
+from syncd.tuya.content import BookingRules, Room, User, payload
 from syncd.tuya.pace import LATEST_SIGNING_S
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "BookingRules",
     "Room",
     "TuyaApi",
+    "User",
     "payload",
 ]

@@ -31,7 +31,7 @@ from syncd.errors import (
 )
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady
-from syncd.tuya.content import AnswerFields, BookingRules, Room
+from syncd.tuya.content import AnswerFields, BookingRules, Room, User
 from syncd.tuya.pages import CHANGES_ITS_TOTAL, MOST_PAGES, Pages
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _ROOMS = "/v2.0/iot-03/meeting-rooms"
 _RULES = "/v2.0/iot-03/meeting-settings/reservations"
 _USERS = "/v1.0/iot-03/users"
 
+_USERS_OF_A_PAGE = 50  # no page states the maximum; reservations are listed so
 _MOST_FAILURES = 10  # in a row: then it is no longer the trouble of single reservations
 _LONGEST_WINDOW = timedelta(days=60)  # the example of "Query Meeting List" asks for 61
 # Whether the API finds by start, overlap or containment is not stated: a meeting on a seam is in one of both.
@@ -288,24 +289,53 @@ class TuyaApi:
         Raises `Unanswered`.
         """
         hits: set[str] = set()
-        query = {"email": address}
-        for _ in range(MOST_PAGES):
+        for page in self._user_pages({"email": address}, MOST_PAGES):
+            for user in page:
+                same = user.email.casefold() == address.casefold()
+                if same and user.enabled:
+                    hits.add(user.user_id)
+        return hits.pop() if len(hits) == 1 else None
+
+    def users(self, most_pages: int) -> tuple[tuple[User, ...], bool]:
+        """Return the users of the directory ("Query Users"), and whether these are all of them.
+
+        At most so many pages are asked for. Raises `Unanswered`.
+        """
+        found: dict[str, User] = {}
+        pages = 0
+        query = {"page_size": str(_USERS_OF_A_PAGE)}
+        for page in self._user_pages(query, most_pages):
+            pages += 1
+            found.update({user.user_id: user for user in page})
+        return tuple(found.values()), pages < most_pages
+
+    def has_user(self, user_id: str) -> bool:
+        """Tell whether the directory has a user who is enabled ("Query User"); raise `Unanswered`."""
+        if content.identifier(user_id) is None:
+            return False
+        try:
+            found = content.user(self._channel.read(f"{_USERS}/{user_id}"))
+        except Refused as refusal:
+            if refusal.code in (codes.NOT_FOUND, codes.NO_SUCH_USER):
+                return False
+            raise _unanswered("a user", refusal) from None
+        return found is not None and found.user_id == user_id and found.enabled
+
+    def _user_pages(self, asked: Mapping[str, str], most: int) -> Iterator[list[User]]:
+        """Yield the pages of a list of users, at most so many; raise `Unanswered`."""
+        query = dict(asked)
+        for _ in range(most):
             try:
                 page = AnswerFields(self._channel.read(_USERS, query))
             except Refused as refusal:
                 raise _unanswered("a user", refusal) from None
-            for item in page.items("list"):
-                user = AnswerFields(item)
-                user_id = user.identifier("id", "user_id")
-                same = user.text("email").casefold() == address.casefold()
-                if same and user_id is not None and user.integer("status") != 0:
-                    hits.add(user_id)
+            found = map(content.user, page.items("list"))
+            yield [user for user in found if user is not None]
             last = page.text("last_row_key")
             goes_on = last not in ("", query.get("last_row_key"))
             if not (page.boolean("has_more", "has_next") and goes_on):
-                break
+                return
             query["last_row_key"] = last
-        return hits.pop() if len(hits) == 1 else None
 
     # Writes: `asked` is when they were decided (None: now); held up for long after that they do not leave.
 

@@ -15,6 +15,9 @@ SYSTEM_ERROR = 500
 NOT_FOUND = 1000
 """The data does not exist."""
 
+NO_SUCH_USER = 2006
+"""The user does not exist."""
+
 TOO_FREQUENT = 1199
 """Requests are too frequent; HTTP status 429 is read as this code."""
 

@@ -80,6 +80,16 @@ class Room:
     open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of the tenant's user directory (page "Query Users"); what it does not tell is empty."""
+
+    user_id: str
+    name: str
+    email: str
+    enabled: bool
+
+
 def payload(
     spec: ReservationSpec, mark: Mark | None, *, modifier: str | None = None
 ) -> dict[str, object]:
@@ -263,6 +273,20 @@ def room(value: object) -> Room | None:
         capacity=fields.integer("space"),
         approval=fields.text("reservation_approved") == "Y",
         open=fields.text("room_status") != "stop",
+    )
+
+
+def user(value: object) -> User | None:
+    """Read an item of "Query Users"; return None if it has no usable id."""
+    fields = AnswerFields(value)
+    user_id = fields.identifier("id", "user_id")
+    if user_id is None:
+        return None
+    return User(
+        user_id=user_id,
+        name=fields.text("name"),
+        email=fields.text("email"),
+        enabled=fields.integer("status") != 0,
     )
 
 

@@ -1,0 +1,140 @@
+"""Writes texts of anybody into TOML and CSV so that they are exact and cannot act.
+
+A text in a file that is pasted meets editors, terminals and spreadsheets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from syncd import streams
+from syncd.errors import SyncdError
+
+_LONGEST_REMARK = 60
+_NAMED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+)  # with which a spreadsheet lets a cell begin
+
+
+class FileExists(SyncdError):
+    """A file is there already that was to be made."""
+
+
+def toml_text(text: str, *, ascii_only: bool = False) -> str:
+    """Return a text as a TOML basic string; what nobody sees is written as an escape."""
+    return f'"{"".join(_escaped(character, ascii_only) for character in text)}"'
+
+
+def _escaped(character: str, ascii_only: bool) -> str:
+    if character in _NAMED:
+        return _NAMED[character]
+    if character.isascii() and character.isprintable():
+        return character
+    if character.isprintable() and not ascii_only:
+        return character
+    number = ord(character)
+    if 0xD800 <= number < 0xE000:
+        number = 0xFFFD  # TOML has no lone surrogates
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def toml_value(value: object, *, ascii_only: bool = False) -> str:
+    """Return a text, a list of texts or a table of texts in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        pairs: list[str] = []
+        for name, item in value.items():
+            pairs.append(f"{name} = {toml_value(item, ascii_only=ascii_only)}")
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list | tuple):
+        items = [toml_value(item, ascii_only=ascii_only) for item in value]
+        return f"[{', '.join(items)}]"
+    return toml_text(str(value), ascii_only=ascii_only)
+
+
+def remark(text: str) -> str:
+    """Return a text of anybody in quotes, short and on one line, for a comment."""
+    shown = " ".join(text.split())
+    if len(shown) > _LONGEST_REMARK:
+        shown = shown[: _LONGEST_REMARK - 1] + "…"
+    return toml_text(shown)
+
+
+def csv_row(*cells: str) -> str:
+    """Return a line of a CSV file; a cell that a spreadsheet would compute gets an apostrophe."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(map(_harmless, cells))
+    return out.getvalue().rstrip("\n")
+
+
+def _harmless(cell: str) -> str:
+    shown = " ".join(cell.split())
+    shown = "".join(character for character in shown if character.isprintable())
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
+
+
+def acts_in_a_spreadsheet(cell: str) -> bool:
+    """Tell whether a spreadsheet would compute a cell instead of showing it."""
+    return cell.startswith(_FORMULA)
+
+
+def give(lines: Iterable[str], output: Path | None) -> None:
+    """Print lines, or write them to a new file; raise `FileExists` if there is one of that name."""
+    text = "\n".join([*lines, ""])
+    if output is None:
+        streams.say_lines(text)
+        return
+    write_new(output, text)
+    streams.say(f"Written to {output}.")
+
+
+def refuse_existing(output: Path | None) -> None:
+    """Raise `FileExists` if a file is there that is to be made."""
+    if output is not None and os.path.lexists(output):
+        raise FileExists(
+            f"{output} exists and is left as it is: name another file with --output, or move it away."
+        )
+
+
+def write_new(path: Path, text: str, mode: int = 0o644, group: int = -1) -> None:
+    """Write a file as a whole or not at all; raise `FileExists` if there is one of that name."""
+    refuse_existing(path)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".syncd-", dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(descriptor)
+            if group >= 0:
+                os.fchown(descriptor, -1, group)
+            os.fchmod(descriptor, mode)
+        os.link(name, path)  # fails where another was made meanwhile
+    except FileExistsError:
+        refuse_existing(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        with suppress(OSError):
+            Path(name).unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> SyncdError:
+    return SyncdError(
+        f"{path} cannot be written ({error.strerror}): create its directory, or name another file with --output."
+    )
