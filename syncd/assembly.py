@@ -122,9 +122,11 @@ def service(
     owner: bool,
     stopping: Stop | None = None,
     progress: Progress | None = None,
+    prepare: Prepare | None = None,
 ) -> Iterator[Service]:
     """Open the ledger and build all parts on it; close them at the end of the context.
 
+    `prepare` is as for `assemble`.
     `owner` takes the state for itself (raises `LedgerLocked`); without it nothing may be written.
     """
     stopping = stopping or Stop()
@@ -135,7 +137,13 @@ def service(
     ):
         stopping.tells(ledger.under_way.stops)
         parts = assemble(
-            config, ledger, owner=owner, stopping=stopping, progress=progress, pool=pool
+            config,
+            ledger,
+            owner=owner,
+            stopping=stopping,
+            progress=progress,
+            prepare=prepare,
+            pool=pool,
         )
         try:
             yield parts
@@ -327,6 +335,18 @@ def who() -> str:
 def utc_now() -> datetime:
     """Return the present in UTC."""
     return datetime.now(UTC)
+
+
+def api_client(config: Config) -> TuyaApi:
+    """Return a client of the API for who looks without a ledger; whoever asks for it closes it."""
+    settings = config.api
+    return TuyaApi(
+        endpoint=settings.endpoint or REGIONS[settings.region or ""],
+        client_id=settings.client_id,
+        client_secret=settings.client_secret.reveal,
+        timeout_s=settings.timeout.total_seconds(),
+        requests_per_second=settings.requests_per_second,
+    )
 
 
 def _api(

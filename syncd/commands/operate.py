@@ -2,17 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncd import arguments, streams
-from syncd.arguments import SourceOption
-from syncd.commands.common import Commands, load_config
+from syncd.arguments import JsonOption, SourceOption
+from syncd.commands.common import Commands, config_path, ended, load_config
 from syncd.exits import Exit
 
+if TYPE_CHECKING:
+    from syncd.doctor import Check, Result
+
 commands = Commands()
+
+
+@commands.command()
+def doctor(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", metavar="NAME", help="Only what concerns this source."
+        ),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Make no connection.")
+    ] = False,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Name all checks, and make none.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look whether all is well, and say what is not, with the cure; example: syncd doctor --offline."""
+    from syncd import log
+    from syncd.doctor import (
+        Patient,
+        checks_document,
+        examine,
+        known_checks,
+        print_checks,
+        print_results,
+        results_document,
+    )
+    from syncd.views.screen import screen
+
+    if show_list:
+        if as_json:
+            streams.say_json(checks_document(known_checks()))
+        else:
+            print_checks(screen(), known_checks())
+        return
+    # What a check finds is said by it, and not by the log as well.
+    log.configure("auto", "error")
+    left_out: list[Check] = []
+    with Patient(config_path(context), offline=offline, only=source) as patient:
+        if source is not None and patient.config_if_good is not None:
+            arguments.known_sources(patient.config, [source])
+        results = examine(patient, left_out)
+        if as_json:
+            found = list(results)
+            streams.say_json(results_document(found, left_out))
+        else:
+            found = print_results(screen(), results, left_out)
+        if patient.config_if_good is None:
+            raise typer.Exit(Exit.CONFIG)
+    raise _end_of_examination(found)
+
+
+def _end_of_examination(found: Iterable[Result]) -> typer.Exit:
+    """Return the end that findings ask for: 69 only for what keeps everything from being booked."""
+    from syncd.doctor import UNUSABLE
+
+    ill = [result for result in found if not result.finding.is_well]
+    for result in ill:
+        is_certain = result.finding.verdict == "problem"
+        if is_certain and result.check.title in UNUSABLE:
+            return typer.Exit(Exit.API)
+    return ended(attention=bool(ill))
 
 
 @commands.command()

@@ -61,6 +61,16 @@ def back_up(url: str, target: Path) -> BackupReport:
     return BackupReport(bookings, size)
 
 
+def flaws_in(file: Path) -> str:
+    """Return what SQLite finds wrong in a database, in its words; empty if it is whole."""
+    try:
+        with contextlib.closing(_opened(file, "ro")) as database:
+            (first,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if first == "ok" else str(first)
+
+
 def _copy(file: Path, beside: Path) -> int:
     """Copy a snapshot of a ledger, mark and verify the copy, and return how many bookings it has."""
     with (

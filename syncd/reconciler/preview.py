@@ -96,6 +96,10 @@ class Previewer:
         oddities = self._api.current_oddities()
         return Preview(decided, reports, oddities=oddities)
 
+    def readings(self, only: Collection[str]) -> Mapping[str, Reading]:
+        """Return what these sources say now, by name; nothing is kept, and the API is not asked."""
+        return self._read_anew(only, (), self._clock()).readings
+
     def examine(self, uid: str) -> Examination:
         """Return what a cycle would do now and why, with excerpts of one UID.
 

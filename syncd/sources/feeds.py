@@ -213,6 +213,12 @@ class Subscriptions:
         if asked:
             self._arrive(self._one_fetcher().fetch_all(asked))
 
+    def deliver(
+        self, answers: Mapping[Feed, Fresh | SourceUnavailable | SourceMalformed]
+    ) -> None:
+        """Keep answers that somebody else got until they are taken; for any thread."""
+        self._arrive(answers)
+
     def fetch_equal(self, asked: Mapping[Feed, Validators | None]) -> None:
         """Ask for feeds that differ in their names alone, in this thread; keep the answer of each."""
         self._arrive(self._one_fetcher().fetch_equal(asked))

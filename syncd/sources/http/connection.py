@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -66,11 +67,24 @@ class Response:
     status: int
     fields: list[tuple[bytes, bytes]]
     chunks: Iterator[bytes]
+    stream: httpcore.NetworkStream | None = None
 
     @property
     def headers(self) -> httpx.Headers:
         """Return the headers by name."""
         return httpx.Headers(self.fields)
+
+    @property
+    def certificate_ends_at(self) -> datetime | None:
+        """Return until when the server's certificate is valid; None without TLS."""
+        secured = None
+        if self.stream is not None:
+            secured = self.stream.get_extra_info("ssl_object")
+        certificate = secured.getpeercert() if secured is not None else None
+        if not certificate:
+            return None
+        ends_s = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+        return datetime.fromtimestamp(ends_s, UTC)
 
     @property
     def sets_cookies(self) -> bool:
@@ -158,7 +172,8 @@ class Connection:
             if line.is_lost:
                 raise Stale from None
             raise
-        return Response(answer.status, answer.headers, self._chunks(answer))
+        stream = answer.extensions.get("network_stream")
+        return Response(answer.status, answer.headers, self._chunks(answer), stream)
 
     def _chunks(self, answer: httpcore.Response) -> Iterator[bytes]:
         self._is_read = True

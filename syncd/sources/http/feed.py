@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -218,6 +219,7 @@ class Fresh:
 
     `note` is a sentence about it, or empty; `condition_refused`: its server failed when it was asked with a
     condition, and gave this without one.
+    `moved_to` is the host to which it redirects for good, or empty; `certificate_ends_at` is None without TLS.
     """
 
     host: str
@@ -226,6 +228,8 @@ class Fresh:
     validators: Validators | None
     note: str = ""
     condition_refused: bool = False
+    moved_to: str = ""
+    certificate_ends_at: datetime | None = None
 
     @property
     def document(self) -> Document:

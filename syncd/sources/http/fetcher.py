@@ -234,6 +234,8 @@ class _Visit:
                     answer = self._judge(place, response, at_home=at_home)
                     if moved_to:
                         self.report_move(self.feed, moved_to)
+                        if isinstance(answer, Fresh):
+                            return replace(answer, moved_to=moved_to)
                     return answer
                 target = self._redirect_target(place, response.headers)
                 permanently = permanently and response.status in PERMANENT_REDIRECTS
@@ -257,10 +259,19 @@ class _Visit:
         if response.status == 304 and not self.insistent:
             raise _UnaskedNotModified
         require_whole_answer(response, who, credentials, self.clock())
+        # Of a connection that is not closed yet, as it may be behind the body.
+        ends_at = response.certificate_ends_at
         body, note = read_body(response, who, self.feed.max_bytes, self.deadline)
         validators = validators_of(place.url, response.headers)
         host = self.feed.place.host
-        return Fresh(host, str(place.url), body, validators, note)
+        return Fresh(
+            host,
+            str(place.url),
+            body,
+            validators,
+            note,
+            certificate_ends_at=ends_at,
+        )
 
     @contextmanager
     def _exchange(self, place: Place, *, at_home: bool) -> Iterator[Response]:

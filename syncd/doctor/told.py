@@ -1,0 +1,115 @@
+"""Checks of how people are told: the page and the notices."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from syncd.doctor.configuration import GOOD
+from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
+from syncd.doctor.patient import Patient
+from syncd.errors import LedgerError
+
+_LISTENING = "0A"  # proc(5), /proc/net/tcp
+
+
+def _is_port_free(patient: Patient) -> Iterator[Finding]:
+    address = patient.config.web.address
+    if address is None:
+        yield well("The page is off.")
+        return
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(1)
+        except OSError as error:
+            yield _told(patient, host, port, error)
+            return
+    yield well(f"Port {port} of {host} is free for the page.")
+
+
+def _told(patient: Patient, host: str, port: int, error: OSError) -> Finding:
+    if error.errno == errno.EADDRINUSE:
+        if _is_ours(patient, port):
+            return well(f"The page is served at http://{host}:{port}/.")
+        free = _free_port(host)
+        return wrong(
+            f"Another program listens on {host}:{port}, so the page cannot be served there.",
+            f'listen = "{host}:{free}"',
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return wrong(
+            f"This machine has no address {host}, so the page cannot be served there.",
+            f'listen = "127.0.0.1:{port}"',
+        )
+    return unclear(
+        f"Whether the page can be served at {host}:{port}: {error.strerror}."
+    )
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((host, 0))
+        return int(listener.getsockname()[1])
+
+
+def _is_ours(patient: Patient, port: int) -> bool:
+    """Tell whether the daemon of this state holds the socket that listens on a port."""
+    try:
+        daemon = patient.ledger.operation.daemon()
+    except LedgerError:
+        return False
+    if daemon is None or not daemon.is_running(patient.now):
+        return False
+    sockets = {f"socket:[{number}]" for number in _listening(port)}
+    try:
+        opened = list(Path(f"/proc/{daemon.pid}/fd").iterdir())
+        return any(str(one.readlink()) in sockets for one in opened)
+    except OSError:
+        return False
+
+
+def _listening(port: int) -> Iterator[str]:
+    """Yield the inodes of the sockets that listen on a port."""
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            _, _, number = columns[1].rpartition(":")
+            if columns[3] == _LISTENING and int(number, 16) == port:
+                yield columns[9]
+
+
+def _is_anybody_told(patient: Patient) -> Iterator[Finding]:
+    notices = patient.config.notices
+    channels = [notices.webhook, notices.mail, notices.command, notices.ping]
+    if any(channels):
+        yield well("There is a channel for notices.")
+        return
+    yield note(
+        "No channel for notices is configured: nobody is told when something needs a person.",
+        "let your monitoring run: syncd status --check",
+    )
+
+
+CHECKS_OF_TOLD = (
+    Check(
+        "page", "port", "whether the page can be served", _is_port_free, needs=(GOOD,)
+    ),
+    Check(
+        "notices",
+        "channel",
+        "whether anybody is told",
+        _is_anybody_told,
+        needs=(GOOD,),
+    ),
+)
