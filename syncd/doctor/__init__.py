@@ -9,7 +9,7 @@ ledger is opened as by any command that looks.
 
 from syncd.doctor.api import UNUSABLE
 from syncd.doctor.checks import examine, known_checks
-from syncd.doctor.finding import Check, Finding, Result, Verdict
+from syncd.doctor.finding import Check, Finding, Health, Result
 from syncd.doctor.patient import Patient
 from syncd.doctor.report import (
     checks_document,
@@ -22,9 +22,9 @@ __all__ = [
     "UNUSABLE",
     "Check",
     "Finding",
+    "Health",
     "Patient",
     "Result",
-    "Verdict",
     "checks_document",
     "examine",
     "known_checks",

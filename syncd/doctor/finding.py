@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from syncd.doctor.patient import Patient
 
 
-class Verdict(StrEnum):
+class Health(StrEnum):
     """How a thing stands; a note needs nobody, what is unknown could not be looked at."""
 
     OK = "ok"
@@ -24,34 +24,34 @@ class Verdict(StrEnum):
 class Finding:
     """One thing that a check found; `cure` is a command or a line of configuration, or empty."""
 
-    verdict: Verdict
+    verdict: Health
     sentence: str
     cure: str = ""
 
     @property
     def is_well(self) -> bool:
         """Return whether what rests on it may be looked at."""
-        return self.verdict in {Verdict.OK, Verdict.NOTE}
+        return self.verdict in {Health.OK, Health.NOTE}
 
 
 def well(sentence: str) -> Finding:
     """Return that something is as it should be."""
-    return Finding(Verdict.OK, sentence)
+    return Finding(Health.OK, sentence)
 
 
 def note(sentence: str, cure: str = "") -> Finding:
     """Return what a person may want to know; nothing has to be done."""
-    return Finding(Verdict.NOTE, sentence, cure)
+    return Finding(Health.NOTE, sentence, cure)
 
 
 def wrong(sentence: str, cure: str) -> Finding:
     """Return a problem with its cure."""
-    return Finding(Verdict.PROBLEM, sentence, cure)
+    return Finding(Health.PROBLEM, sentence, cure)
 
 
 def unclear(sentence: str, cure: str = "") -> Finding:
     """Return what could not be looked at."""
-    return Finding(Verdict.UNKNOWN, sentence, cure)
+    return Finding(Health.UNKNOWN, sentence, cure)
 
 
 def some(number: int, noun: str) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from syncd import streams
-from syncd.doctor.finding import Check, Result, Verdict
+from syncd.doctor.finding import Check, Health, Result
 from syncd.views.screen import Screen, words
 
 _STYLES = {
-    Verdict.OK: "green",
-    Verdict.NOTE: "cyan",
-    Verdict.PROBLEM: "red",
-    Verdict.UNKNOWN: "yellow",
+    Health.OK: "green",
+    Health.NOTE: "cyan",
+    Health.PROBLEM: "red",
+    Health.UNKNOWN: "yellow",
 }
 _INDENT = 10
 _NARROWEST = 40
@@ -96,7 +96,7 @@ def _print_unseen(console: Screen, because: str, results: Sequence[Result]) -> N
     """Print in one line which checks of a group could not look for the same reason."""
     names = dict.fromkeys(result.check.name for result in results)
     sentence = f"not looked at, because {because} is not well."
-    _print_told(console, Verdict.UNKNOWN, f"{', '.join(names)}: {sentence}")
+    _print_told(console, Health.UNKNOWN, f"{', '.join(names)}: {sentence}")
 
 
 def _print_result(console: Screen, result: Result) -> None:
@@ -109,7 +109,7 @@ def _print_result(console: Screen, result: Result) -> None:
         )
 
 
-def _print_told(console: Screen, verdict: Verdict, text: str) -> None:
+def _print_told(console: Screen, verdict: Health, text: str) -> None:
     lines = list(_wrapped(console, text, _INDENT))
     first = words(f"  {verdict.value:<7} ", _STYLES[verdict])
     first.append(words(lines[0].strip()))
@@ -124,13 +124,11 @@ def _left_out_told(left_out: Sequence[Check]) -> str:
     return f"Left out, because of --offline: {noun} a connection."
 
 
-def _summary(counted: Counter[Verdict]) -> str:
+def _summary(counted: Counter[Health]) -> str:
     told: list[str] = []
-    for verdict in (Verdict.PROBLEM, Verdict.UNKNOWN, Verdict.NOTE, Verdict.OK):
+    for verdict in (Health.PROBLEM, Health.UNKNOWN, Health.NOTE, Health.OK):
         number = counted[verdict]
-        plural = (
-            "s" if number != 1 and verdict in {Verdict.PROBLEM, Verdict.NOTE} else ""
-        )
+        plural = "s" if number != 1 and verdict in {Health.PROBLEM, Health.NOTE} else ""
         if number:
             told.append(f"{number} {verdict.value}{plural}")
     return ", ".join(told) + "."
