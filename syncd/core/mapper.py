@@ -17,6 +17,7 @@ from syncd.core.attachments import Publication, attachments_of
 from syncd.core.mark import MARK_LENGTH
 from syncd.core.occurrence import (
     LONGEST_LEAD,
+    PRIVATE_TOPIC,
     Attendee,
     Days,
     Moment,
@@ -174,7 +175,7 @@ class Mapper:
         rules = self._rules
         creator = self._creator(occurrence)
         spec = ReservationSpec(
-            topic="Private meeting",
+            topic=PRIVATE_TOPIC,
             start=span.start,
             end=span.end,
             room_id=None,

@@ -137,6 +137,9 @@ class Alarm:
     at: datetime | None = None
 
 
+PRIVATE_TOPIC = "Private meeting"
+"""What a private event is called before people."""
+
 LONGEST_LEAD = timedelta(days=28)
 """Nobody is reminded of a meeting longer before; programs write years for never (RFC 9074 section 8)."""
 
@@ -265,7 +268,7 @@ class Defect:
     reason: Reason
     detail: str
     document: str = ""
-    topic: str = ""
+    topic: str = field(default="", repr=False)  # a text of somebody
     fingerprint: str = ""
 
 

@@ -25,6 +25,7 @@ from syncd.core.mapper import Mapped, Skipped
 from syncd.core.meeting import Meeting
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import (
+    PRIVATE_TOPIC,
     Defect,
     Occurrence,
     OccurrenceKey,
@@ -387,7 +388,7 @@ def _frees(change: Cancel | Update, spec: ReservationSpec) -> bool:
 
 
 def _skip(occurrence: Occurrence, skipped: Skipped, extent: Timespan) -> Skip:
-    topic = "Private meeting" if occurrence.private else fold_space(occurrence.summary)
+    topic = PRIVATE_TOPIC if occurrence.private else fold_space(occurrence.summary)
     return Skip(
         key=occurrence.key,
         source=occurrence.source,

@@ -16,7 +16,7 @@ from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.changes import Cancel, Change, Create, Hold, Keep, Skip, Update, Wait
 from syncd.core.mapper import Mapped, Skipped, Wanted
 from syncd.core.merge import Witnessed
-from syncd.core.occurrence import Occurrence, OccurrenceKey
+from syncd.core.occurrence import PRIVATE_TOPIC, Occurrence, OccurrenceKey
 from syncd.core.reasons import MEANINGS, REFUSALS, Note, Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.resolve import Decision
@@ -107,7 +107,7 @@ def _start_and_key(occurrence: Occurrence) -> tuple[datetime, OccurrenceKey]:
 def topic_of(occurrence: Occurrence) -> str:
     """Return the topic for people to see: that of a private event stays its own."""
     if occurrence.private:
-        return "Private meeting"
+        return PRIVATE_TOPIC
     return fold_space(occurrence.summary)
 
 

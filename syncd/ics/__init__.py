@@ -5,6 +5,7 @@ Nothing in here knows where a text came from, what was read before, the API or t
 """
 
 from syncd.ics.contexts import Locale
+from syncd.ics.event_text import fingerprint_of_events, topic_of_events
 from syncd.ics.parallel import CpuAllowance, ParserPool
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import Context, RawEvent
@@ -17,4 +18,6 @@ __all__ = [
     "ParserPool",
     "RawEvent",
     "SeriesParser",
+    "fingerprint_of_events",
+    "topic_of_events",
 ]

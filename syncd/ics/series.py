@@ -38,6 +38,7 @@ from syncd.ics.content import (
 )
 from syncd.ics.contexts import Contexts, Locale, charset_unknown
 from syncd.ics.copies import Copy, copies_of, differ_without_revision
+from syncd.ics.event_text import identified
 from syncd.ics.limits import DateLimits, check_items, items_of
 from syncd.ics.plain import is_plain
 from syncd.ics.recurrence import Instance
@@ -174,6 +175,16 @@ class SeriesParser:
 
         What cannot be parsed is told with its line and never guessed; one defect quarantines the UID.
         """
+        series = self._parse(uid, raw_events, window)
+        if not series.defects:
+            return series
+        defects = identified(series.defects, raw_events, self.document_of)
+        return replace(series, defects=defects)
+
+    def _parse(
+        self, uid: str, raw_events: Sequence[RawEvent], window: Window
+    ) -> ParsedSeries:
+        """Return what all VEVENTs of one UID say; its defects lack the topic and the fingerprint."""
         found = self._parse_components(uid, raw_events)
         components = self._whole_copies(found)
         if not components:

@@ -40,6 +40,7 @@ from syncd.core.occurrence import (
     Window,
 )
 from syncd.core.reasons import Note, Reason
+from syncd.ics.event_text import identified
 from syncd.ics.series import ParsedSeries, SeriesParser
 from syncd.ics.vevent import RawEvent
 
@@ -118,7 +119,8 @@ def _defective(
         document=parser.document_of(first),
     )
     presence = Presence.QUARANTINED if uid else None
-    return ParsedSeries(uid, presence=presence, defects=(defect,))
+    defects = identified([defect], raw_events, parser.document_of)
+    return ParsedSeries(uid, presence=presence, defects=defects)
 
 
 class Worker:

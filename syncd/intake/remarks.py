@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from syncd.core.occurrence import Defect, Presence
 from syncd.core.reasons import Note, Reason
-from syncd.ics import ParsedSeries, RawEvent
+from syncd.ics import ParsedSeries, RawEvent, fingerprint_of_events, topic_of_events
 from syncd.intake.ports import CalendarSource, Kept, WorklistStore
 
 
@@ -74,7 +74,14 @@ class Remarks:
         self, uid: str, raw_events: Sequence[RawEvent], why: str, until: datetime
     ) -> ParsedSeries:
         """Return what is told of a UID that is not parsed before a moment, when its turn comes again."""
-        defect = Defect(uid, raw_events[0].line, Reason.TOO_COSTLY, why)
+        defect = Defect(
+            uid=uid,
+            line=raw_events[0].line,
+            reason=Reason.TOO_COSTLY,
+            detail=why,
+            topic=topic_of_events(raw_events),
+            fingerprint=fingerprint_of_events(raw_events),
+        )
         return ParsedSeries(
             uid=uid,
             occurrences=(),
@@ -99,10 +106,13 @@ class Remarks:
 
 
 def defects_of(uid: str, remark: str) -> list[Defect]:
-    """Return the defects of a UID that a remark tells."""
+    """Return the defects of a UID that a remark tells.
+
+    Those that were written before syncd knew of topics and fingerprints lack them, until the event is parsed.
+    """
     defects: list[Defect] = []
-    for line, reason, detail, document in json.loads(remark)["defects"]:
-        defects.append(Defect(uid, line, Reason(reason), detail, document))
+    for line, reason, detail, document, *of_event in json.loads(remark)["defects"]:
+        defects.append(Defect(uid, line, Reason(reason), detail, document, *of_event))
     return defects
 
 
@@ -120,7 +130,15 @@ def _remark_on(series: ParsedSeries, judged_by: str) -> str:
     defects: list[list[object]] = []
     is_costly = False
     for defect in series.defects:
-        defects.append([defect.line, defect.reason, defect.detail, defect.document])
+        told = [
+            defect.line,
+            defect.reason,
+            defect.detail,
+            defect.document,
+            defect.topic,
+            defect.fingerprint,
+        ]
+        defects.append(told)
         if defect.reason is Reason.TOO_COSTLY:
             is_costly = True
     notes = sorted([note.reason, note.detail] for note in series.contradictions)
