@@ -14,7 +14,16 @@ from typing import Annotated
 import typer
 
 from syncd import __version__, early, streams
-from syncd.commands import configure, decide, look, operate, prepare, trial, work
+from syncd.commands import (
+    acknowledge,
+    configure,
+    decide,
+    look,
+    operate,
+    prepare,
+    trial,
+    work,
+)
 from syncd.exits import Exit, told_to_people
 
 app = typer.Typer(
@@ -26,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it draws would not pass the door of syncd.streams
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (work, look, decide, operate, prepare, configure, trial):
+for module in (work, look, decide, acknowledge, operate, prepare, configure, trial):
     app.add_typer(module.commands)
 
 
@@ -73,7 +82,7 @@ def main() -> None:
 
 # Commands that do more than to print; what they did is done, wherever the words about it went.
 _AT_WORK = frozenset(
-    {"run", "once", "approve", "resolve", "demo", "sandbox", "backup", "refresh"}
+    {"run", "once", "approve", "resolve", "ack", "demo", "sandbox", "backup", "refresh"}
 )
 
 

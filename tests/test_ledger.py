@@ -26,18 +26,19 @@ from sqlalchemy import create_engine, event
 
 from syncd import ledger as ledger_package
 from syncd import migrations
+from syncd.core.acknowledged import Acknowledgement
 from syncd.core.booking import Booking, BookingState
-from syncd.core.feed import Body, Snapshot
 from syncd.core.cause import Cause
+from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.policy import Repaired
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger, facts
-from syncd.ledger.history import StepFilter
 from syncd.ledger.booking_rows import decode_spec, encode_spec
 from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
+from syncd.ledger.history import StepFilter
 from syncd.ledger.sources import ReadingRecord, UnchangedLook
 from tests.conftest import HANG_S
 
@@ -693,6 +694,40 @@ class LedgerContract:
             None,
         )
         assert ledger.people.user_of("c@example.com", not_before=NOW) == (False, None)
+
+    def test_acknowledgements_last_as_long_as_what_they_are_about(
+        self, ledger: Ledger
+    ) -> None:
+        """One of an event that is still wrong is kept however old it is; of another one it is forgotten."""
+        defect = Defect(
+            "a/b", 3, Reason.BROKEN_PROPERTY, "RRULE", "a.ics", "Topic", "print"
+        )
+        reading = ReadingRecord(
+            source="office",
+            at=NOW,
+            state="read",
+            complete=True,
+            events=1,
+            digest="digest",
+            error=None,
+            defects=[defect],
+        )
+        ledger.sources.record_readings([reading])
+        (found,) = ledger.sources.quarantine()
+        assert (found.defect.topic, found.defect.fingerprint) == ("Topic", "print")
+        for subject, fingerprint in (
+            ("a/b", "print"),
+            ("a/b", "older"),
+            ("gone", "print"),
+        ):
+            seen = Acknowledgement(subject, fingerprint, "alice", NOW - MINUTE)
+            ledger.people.acknowledge(seen)
+        assert ledger.people.acknowledged().of_defect(found.defect) is not None
+        ledger.prune(NOW)
+        (left,) = ledger.people.acknowledgements()
+        assert (left.subject, left.fingerprint) == ("a/b", "print")
+        ledger.people.take_back(["a/b"])
+        assert ledger.people.acknowledged().of_defect(found.defect) is None
 
     def test_prune_forgets_only_what_is_over(self, ledger: Ledger) -> None:
         """Only what was closed before the moment goes, with its history; current ones stay, however old."""

@@ -161,6 +161,7 @@ class Skip:
     """Something that is not booked or not changed, and why.
 
     Exactly as much is known as the reason allows: a quarantined UID has no occurrence.
+    `fingerprint` is that of the event, as far as it is known.
     `alike` is equal for those that a list may tell once with a count: one fault in many events of one file.
     """
 
@@ -173,6 +174,7 @@ class Skip:
     span: Timespan | None = None
     reservation_id: str | None = None
     notes: tuple[Note, ...] = ()
+    fingerprint: str = ""
     alike: str = ""
 
     @property
@@ -194,6 +196,7 @@ class Skip:
             topic=meeting.spec.topic,
             span=Timespan(meeting.spec.start, meeting.spec.end),
             reservation_id=booking.reservation_id if booking else None,
+            fingerprint=meeting.occurrence.fingerprint,
         )
 
     @classmethod

@@ -408,5 +408,6 @@ def _quarantined(source: str, defect: Defect, reservation_id: str | None) -> Ski
         reason=Reason.QUARANTINED if defect.uid else Reason.NO_UID,
         detail=f"{place}: {defect.detail}",
         reservation_id=reservation_id,
+        fingerprint=defect.fingerprint,
         alike=f"{source}, {defect.document}: {defect.detail}",
     )

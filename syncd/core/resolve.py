@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from syncd.core.booking import Booking, BookingState
+from syncd.core.booking import CLOSED_STATES, Booking, BookingState
+from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import REFUSALS, Reason
 
 
@@ -84,8 +85,22 @@ def named(text: str, bookings: Iterable[Booking]) -> list[Booking]:
 
 def full_name(booking: Booking) -> str:
     """Return the KEY that means this booking alone."""
-    return f"{booking.key.uid}/{booking.key.recurrence_id or ''}/{booking.room_id or ''}".rstrip(
-        "/"
+    return key_of(booking.key, booking.room_id)
+
+
+def key_of(key: OccurrenceKey, room_id: str | None) -> str:
+    """Return the KEY that means one occurrence in one room."""
+    return f"{key.uid}/{key.recurrence_id or ''}/{room_id or ''}".rstrip("/")
+
+
+def is_refused(booking: Booking) -> bool:
+    """Tell whether the API said no to a booking, or to a change of it, and nobody gave it up."""
+    if booking.state in CLOSED_STATES:
+        return False
+    if booking.reason in REFUSALS:
+        return True
+    return (
+        booking.state is BookingState.REFUSED and booking.reason is not Reason.DROPPED
     )
 
 

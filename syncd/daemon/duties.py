@@ -27,6 +27,7 @@ class OrderStore(Protocol):
 
     def approved(self) -> object: ...
     def decisions(self) -> object: ...
+    def acknowledgements(self) -> object: ...
 
 
 class ApiRest:
@@ -71,7 +72,7 @@ class Duties:
         self.api_rest = ApiRest()
         self.due_at: datetime | None = None
         self._people = people
-        self._orders: object = None  # approvals and decisions that the last cycle knew
+        self._orders: object = None  # those that the last cycle knew
         self._look_again_at_s = 0.0  # at them, on the monotonic clock
         self._offset_of_now_s = clock_offset_s
         self._clock_offset_s = clock_offset_s()
@@ -112,5 +113,6 @@ class Duties:
         return abs(set_by_s) > CLOCK_WAS_SET_S
 
     def _orders_now(self) -> object:
-        """Return what persons left for the next cycle, with `approve` and `resolve`."""
-        return self._people.approved(), self._people.decisions()
+        """Return what persons left for the next cycle, with `approve`, `resolve` and `ack`."""
+        people = self._people
+        return people.approved(), people.decisions(), people.acknowledgements()

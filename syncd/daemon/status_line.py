@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncd.assembly import utc_now
 from syncd.reconciler import CONCERNS, CycleReport
 
-_SHOWN_COUNTS = ("waiting", *CONCERNS)
+_SHOWN_COUNTS = ("waiting", *CONCERNS, "acknowledged")
 
 
 def status_line(report: CycleReport) -> str:
@@ -17,9 +17,10 @@ def status_line(report: CycleReport) -> str:
     if report.left:
         told.append(f"{report.left} still to write")
     for name in _SHOWN_COUNTS:
-        if counts[name]:
+        count = report.unseen(name)
+        if count:
             words = name.replace("_", " ")
-            told.append(f"{counts[name]} {words}")
+            told.append(f"{count} {words}")
     unreadable = [source.name for source in report.sources if source.error]
     if unreadable:
         told.append(f"unreadable: {', '.join(unreadable)}")

@@ -146,11 +146,10 @@ def _cure_of_content(source: Source, reading: Reading) -> str:
 
 def _is_nothing_quarantined(patient: Patient, source: Source) -> Iterator[Finding]:
     reading = patient.readings[source.name]
-    seen = patient.ledger.people.acknowledgements()
+    acknowledged = patient.ledger.people.acknowledged()
     events: dict[tuple[str, str], Defect] = {}
     for defect in reading.defects:
-        known = seen.get(defect.uid)
-        if known is None or known.fingerprint != defect.fingerprint:
+        if acknowledged.of_defect(defect) is None:
             place = defect.uid or f"{defect.document}:{defect.line}"
             events.setdefault((defect.document, place), defect)
     if not events:

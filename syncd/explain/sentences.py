@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from syncd.core.acknowledged import Acknowledgement
 from syncd.core.reasons import Reason
 from syncd.explain.fate_sentences import FateTeller
 from syncd.explain.phrases import (
@@ -128,6 +129,7 @@ class _Teller:
             )
 
     def _source(self, where: Where) -> Iterator[Line]:
+        story = self._story
         excerpt = where.excerpt
         assert excerpt is not None  # only sources that hold the UID are told of
         documents = list(dict.fromkeys(part.document for part in excerpt.parts))
@@ -158,6 +160,19 @@ class _Teller:
                 2,
                 "red",
             )
+            yield from self._acknowledged(story.acknowledged.of_defect(defect), 2)
+
+    def _acknowledged(
+        self, seen: Acknowledgement | None, indent: int
+    ) -> Iterator[Line]:
+        """Yield who has seen what is wrong, if somebody has."""
+        if seen is not None:
+            yield Line(
+                f"{seen.acknowledged_by} acknowledged that on {self._words.at(seen.at)}; it counts again when "
+                "the event changes.",
+                indent,
+                once=True,
+            )
 
     # Occurrences
 
@@ -173,6 +188,8 @@ class _Teller:
                     continue
                 said.add(line.text)
                 yield replace(line, indent=line.indent + 2)
+            seen = fate.acknowledgement(self._story.acknowledged)
+            yield from self._acknowledged(seen, 2)
         if alike:
             yield Line("")
         for kind, more in alike:

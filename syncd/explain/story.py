@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 from itertools import islice
 
 from syncd.assembly import Service, mapping_rules
+from syncd.core.acknowledged import Acknowledged, Acknowledgement
 from syncd.core.booking import Booking
 from syncd.core.mapper import Mapper
 from syncd.core.occurrence import Defect, Occurrence, Reading
@@ -50,7 +51,7 @@ class Story:
     """All that is known of one UID; `suggestions` only where it is unknown.
 
     `zone` and `rooms` (names by id) are for people, `instance` and `marker` for the payloads; `mapper` has
-    the rules by which rooms are chosen.
+    the rules by which rooms are chosen; `acknowledged` is what persons have seen.
     """
 
     uid: str
@@ -63,6 +64,7 @@ class Story:
     mapper: Mapper
     instance: str
     marker: bool
+    acknowledged: Acknowledged
 
     @property
     def where(self) -> tuple[Where, ...]:
@@ -108,9 +110,13 @@ class Story:
         """Return whether something about it is a matter for a person."""
         if not self.known or self.unreadable:
             return True
-        if any(where.defects for where in self.where):
-            return True
-        return any(fate.needs_person for fate in self.fates)
+        for where in self.where:
+            if any(self.acknowledged.of_defect(one) is None for one in where.defects):
+                return True
+        return any(map(self._needs_person_for, self.fates))
+
+    def _needs_person_for(self, fate: Fate) -> bool:
+        return fate.needs_person and fate.acknowledgement(self.acknowledged) is None
 
     def room_by(self, fate: Fate) -> str:
         """Return a clause that says which rule chose the room of an occurrence; empty if none did."""
@@ -133,7 +139,7 @@ class Story:
                 "asked": unasked is None,
                 "error": unasked,
             },
-            "sources": [_source(where) for where in self.where],
+            "sources": [_source(where, self.acknowledged) for where in self.where],
             "searched": [_searched(where.reading) for where in self.searched],
             "occurrences": [self._occurrence(fate) for fate in self.fates],
             "totals": self._totals(),
@@ -181,7 +187,8 @@ class Story:
             **_standing(fate, planned),
             "reason": fate.reason.value if fate.reason else None,
             "detail": fate.detail,
-            "needs_person": fate.needs_person,
+            "needs_person": self._needs_person_for(fate),
+            **_seen(fate.acknowledgement(self.acknowledged)),
             "payload": planned.get("payload"),
             "changed": planned.get("changed", []),
             "wanted": fate.wanted.comparable() if fate.wanted else None,
@@ -307,6 +314,7 @@ def story_of(uid: str, parts: Service) -> Story:
         mapper=mapper,
         instance=config.reservation.instance,
         marker=config.reservation.marker,
+        acknowledged=ledger.people.acknowledged(),
     )
 
 
@@ -320,7 +328,7 @@ def _searched(reading: Reading) -> dict[str, object]:
     }
 
 
-def _source(where: Where) -> dict[str, object]:
+def _source(where: Where, acknowledged: Acknowledged) -> dict[str, object]:
     record = where.record
     excerpt = where.excerpt
     assert excerpt is not None  # only sources that hold the UID are told of
@@ -328,7 +336,7 @@ def _source(where: Where) -> dict[str, object]:
         "name": where.name,
         "line": excerpt.parts[0].line if excerpt.parts else None,
         "components": len(excerpt.parts),
-        "quarantined": _quarantined(where.defects),
+        "quarantined": _quarantined(where.defects, acknowledged),
         "error": where.reading.error,
         "last_cycle_at": iso(record.last_read_at) if record else None,
         "parts": [asdict(part) for part in excerpt.parts],
@@ -336,7 +344,9 @@ def _source(where: Where) -> dict[str, object]:
     }
 
 
-def _quarantined(defects: Sequence[Defect]) -> dict[str, object] | None:
+def _quarantined(
+    defects: Sequence[Defect], acknowledged: Acknowledged
+) -> dict[str, object] | None:
     """Return the first defect of an event; None if it has none."""
     if not defects:
         return None
@@ -346,7 +356,14 @@ def _quarantined(defects: Sequence[Defect]) -> dict[str, object] | None:
         "reason": first.reason.value,
         "detail": first.detail,
         "document": first.document,
+        **_seen(acknowledged.of_defect(first)),
     }
+
+
+def _seen(seen: Acknowledgement | None) -> dict[str, object]:
+    if seen is None:
+        return {"acknowledged_by": None, "acknowledged_at": None}
+    return {"acknowledged_by": seen.acknowledged_by, "acknowledged_at": iso(seen.at)}
 
 
 def _decides(fate: Fate) -> dict[str, object] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from syncd.core.acknowledged import Acknowledged, Acknowledgement
 from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.changes import Cancel, Change, Create, Hold, Keep, Skip, Update, Wait
 from syncd.core.mapper import Mapped, Skipped, Wanted
@@ -74,6 +75,16 @@ class Fate:
         if self.booking is None or self.closed:
             return False
         return self.booking.in_doubt or self._is_still_refused(self.booking)
+
+    def acknowledgement(self, acknowledged: Acknowledged) -> Acknowledgement | None:
+        """Return who has seen what is wrong with it, if that is something to be acknowledged."""
+        if self.change is not None:
+            by_row = acknowledged.of_change(self.change)
+            if by_row is not None:
+                return by_row
+        if self.booking is None or self.booking.in_doubt or self.approvable:
+            return None
+        return acknowledged.of_booking(self.booking)
 
     def _is_still_refused(self, booking: Booking) -> bool:
         """Tell whether the API said no, and nothing is done about it but to try again."""

@@ -22,7 +22,6 @@ from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
 from syncd.ledger.operation import Operation
 from syncd.ledger.people import (
-    Acknowledgement,
     Approval,
     People,
     Refresh,
@@ -34,7 +33,6 @@ from syncd.ledger.underway import UnderWay
 from syncd.ledger.worklist import Worklist
 
 __all__ = [
-    "Acknowledgement",
     "Approval",
     "HistoryEntry",
     "Ledger",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from syncd.core.acknowledged import Acknowledged, Acknowledgement
 from syncd.core.resolve import Decision, Verdict
 from syncd.ledger import tables
 from syncd.ledger.database import Database
@@ -18,6 +20,10 @@ _APPROVALS = select(tables.approvals).order_by(_APPROVAL.at, _APPROVAL.checksum)
 _DECISION = tables.decisions.c
 _DECISIONS = select(tables.decisions).order_by(_DECISION.at, _DECISION.booking)
 _PERSON = tables.people.c
+_ACKNOWLEDGEMENT = tables.acknowledgements.c
+_ACKNOWLEDGEMENTS = select(tables.acknowledgements).order_by(
+    _ACKNOWLEDGEMENT.at, _ACKNOWLEDGEMENT.subject
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +34,6 @@ class Approval:
     at: datetime
     approved_by: str
     spent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """That a person has seen what is wrong with an event; it counts until the event changes.
-
-    `subject` is the KEY of a booking or the UID of a quarantined event, `fingerprint` that of the event then.
-    """
-
-    subject: str
-    fingerprint: str
-    acknowledged_by: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +115,29 @@ class People:
 
     # Acknowledgements
 
-    def acknowledge(self, seen: Acknowledgement) -> None:
-        """Record that a person has seen what is wrong with an event; in place of one before."""
-        values = {
-            "fingerprint": seen.fingerprint,
-            "acknowledged_by": seen.acknowledged_by,
-            "at": seen.at,
-        }
-        self._gate.put(tables.acknowledgements, {"subject": seen.subject}, values)
+    def acknowledge(self, *seen: Acknowledgement) -> None:
+        """Record that a person has seen what is wrong with events: all or none."""
+        with self._gate.writing() as connection:
+            for one in seen:
+                event = {"subject": one.subject, "fingerprint": one.fingerprint}
+                values = {"acknowledged_by": one.acknowledged_by, "at": one.at}
+                tables.put(connection, tables.acknowledgements, event, values)
 
-    def acknowledgements(self) -> dict[str, Acknowledgement]:
-        """Return what persons have seen, by its subject."""
-        found = self._database.mappings(select(tables.acknowledgements))
-        seen = [Acknowledgement(**values) for values in found]
-        return {one.subject: one for one in seen}
+    def take_back(self, subjects: Iterable[str]) -> None:
+        """Forget what persons have seen of these subjects, as the event is and as it was."""
+        with self._gate.writing() as connection:
+            for subject in subjects:
+                of_the_subject = {"subject": subject}
+                tables.remove(connection, tables.acknowledgements, of_the_subject)
+
+    def acknowledgements(self) -> tuple[Acknowledgement, ...]:
+        """Return what persons have seen, oldest first; also of events that changed since."""
+        found = self._database.mappings(_ACKNOWLEDGEMENTS)
+        return tuple(Acknowledgement(**values) for values in found)
+
+    def acknowledged(self) -> Acknowledged:
+        """Return what persons have seen, to be asked for single events."""
+        return Acknowledged(self.acknowledgements())
 
     # Wishes to read
 
@@ -187,7 +189,33 @@ def _decision_of(row: Row[Any]) -> Decision:
 
 
 def prune_people(connection: Connection, before: datetime) -> None:
-    """Forget approvals, acknowledgements and answers of the directory from before a moment."""
-    for table in (tables.approvals, tables.acknowledgements, tables.people):
+    """Forget approvals, acknowledgements and answers of the directory from before a moment.
+
+    What was acknowledged is kept while the event is as it was, or it would count anew one day.
+    """
+    for table in (tables.approvals, tables.people):
         is_old = table.c.at < before
         connection.execute(delete(table).where(is_old))
+    is_old = _ACKNOWLEDGEMENT.at < before
+    for row in connection.execute(select(tables.acknowledgements).where(is_old)).all():
+        if not _is_wrong(connection, row.subject, row.fingerprint):
+            event = {"subject": row.subject, "fingerprint": row.fingerprint}
+            tables.remove(connection, tables.acknowledgements, event)
+
+
+def _is_wrong(connection: Connection, subject: str, fingerprint: str) -> bool:
+    """Tell whether an event with a fingerprint is quarantined, or has a booking under a KEY."""
+    quarantined = tables.quarantine.c
+    in_quarantine = select(quarantined.uid).where(
+        quarantined.uid == subject, quarantined.fingerprint == fingerprint
+    )
+    if connection.execute(in_quarantine.limit(1)).first() is not None:
+        return True
+    # A KEY is a UID, in which slashes may stand, with a date and a room at most.
+    uid = subject.rsplit("/", 1)[0]
+    uids = {subject, uid, uid.rsplit("/", 1)[0]}
+    booked = tables.bookings.c
+    is_booked = select(booked.row).where(
+        booked.uid.in_(uids), booked.origin == fingerprint, tables.CURRENT
+    )
+    return connection.execute(is_booked.limit(1)).first() is not None

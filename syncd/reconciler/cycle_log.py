@@ -17,7 +17,7 @@ from syncd.reconciler.report import CONCERNS, DONE, CycleReport, SourceReport
 log = structlog.get_logger(__name__)
 
 # How things stand until somebody or something changes that.
-_STANDING = (*CONCERNS, "waiting")
+_STANDING = (*CONCERNS, "waiting", "acknowledged")
 
 _ADDRESS = re.compile(r"\S+@\S+")  # files may be called so
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from syncd.apply.ports import BookingLedger, BookingStore, DecisionStore
+from syncd.core.acknowledged import Acknowledged
 from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Totals
@@ -53,8 +54,9 @@ class SourceStore(Protocol):
 
 
 class PeopleStore(DecisionStore, Protocol):
-    """What persons left for a cycle, and what the directory said of them."""
+    """What persons left for a cycle or have seen, and what the directory said of them."""
 
+    def acknowledged(self) -> Acknowledged: ...
     def approved(self) -> frozenset[str]: ...
     def spend_approval(self, checksum: str) -> None: ...
     def user_of(

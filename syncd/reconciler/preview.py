@@ -94,7 +94,12 @@ class Previewer:
             decided = decided.put_off(hidden, Reason.UNPROVEN, UNPROVEN)
         reports = noted(self._reports(readings), decided)
         oddities = self._api.current_oddities()
-        return Preview(decided, reports, oddities=oddities)
+        return Preview(
+            decided,
+            reports,
+            oddities=oddities,
+            acknowledged=self._ledger.people.acknowledged(),
+        )
 
     def readings(self, only: Collection[str]) -> Mapping[str, Reading]:
         """Return what these sources say now, by name; nothing is kept, and the API is not asked."""

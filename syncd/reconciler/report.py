@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.apply.questions import Oddity
-from syncd.core.booking import HOLDING_STATES, Booking, BookingState
-from syncd.core.changes import Plan, Skip, Wait, Write
-from syncd.core.occurrence import Reading
-from syncd.core.reasons import REFUSALS, Reason
+from syncd.core.acknowledged import Acknowledged
+from syncd.core.booking import Booking
+from syncd.core.changes import Change, Plan, Skip, Wait, Write
+from syncd.core.occurrence import Defect, Reading, count_quarantined
+from syncd.core.reasons import Reason
 from syncd.core.reservation import Reservation
+from syncd.core.resolve import is_refused
 from syncd.core.totals import Totals
 from syncd.intake import SourceExcerpt
 from syncd.reconciler.inputs import Desired, PlanInputs
@@ -42,12 +44,13 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan with what it rests on."""
+    """A plan with what it rests on, and what persons have seen of it."""
 
     plan: Plan
     sources: tuple[SourceReport, ...]
     error: str | None = None
     oddities: tuple[Oddity, ...] = ()
+    acknowledged: Acknowledged = field(default_factory=Acknowledged)
 
     @property
     def needs_person(self) -> bool:
@@ -58,7 +61,19 @@ class Preview:
             return True
         if _is_any_unread(self.sources):
             return True
-        return any(_concerns_a_person(change) for change in self.plan.changes)
+        return any(map(self._needs_person_for, self.plan.changes))
+
+    @property
+    def seen(self) -> int:
+        """Return how many rows would be a matter for a person, had nobody acknowledged them."""
+        for_a_person = filter(_concerns_a_person, self.plan.changes)
+        return sum(map(self._is_seen, for_a_person))
+
+    def _needs_person_for(self, change: Change) -> bool:
+        return _concerns_a_person(change) and not self._is_seen(change)
+
+    def _is_seen(self, change: Change) -> bool:
+        return self.acknowledged.of_change(change) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,7 @@ class Examination:
 class CycleReport:
     """What a cycle did; `counts` has the names of `once --json`, `left` counts what it left to the next.
 
+    `seen` are those of the counts that persons have acknowledged, by the same names.
     `waiting` are the changes of former plans that were not made yet when it planned.
     `clock` says that the clock of this machine is off, `clock_wrong` that nothing was written because of it.
     """
@@ -97,6 +113,11 @@ class CycleReport:
     oddities: tuple[Oddity, ...] = ()
     clock: str | None = None
     clock_wrong: bool = False
+    seen: Mapping[str, int] = field(default_factory=dict)
+
+    def unseen(self, name: str) -> int:
+        """Return one of the counts without what persons have acknowledged of it."""
+        return self.counts[name] - self.seen.get(name, 0)
 
     @property
     def outcome(self) -> str:
@@ -105,7 +126,7 @@ class CycleReport:
             return "failed"
         if self.oddities or _is_any_unread(self.sources):
             return "attention"
-        if any(self.counts[name] for name in CONCERNS):
+        if any(map(self.unseen, CONCERNS)):
             return "attention"
         return "ok"
 
@@ -115,7 +136,7 @@ def _is_any_unread(sources: Iterable[SourceReport]) -> bool:
     return any(source.error or source.postponed for source in sources)
 
 
-def _concerns_a_person(change: object) -> bool:
+def _concerns_a_person(change: Change) -> bool:
     match change:
         case Skip(needs_person=needed):
             return needed
@@ -156,8 +177,9 @@ def counts_of(
     open_ones: Collection[Booking],
     waiting: int,
     quarantined: int,
+    seen: Mapping[str, int],
 ) -> dict[str, int]:
-    """Return the counts of a cycle, by their names in `once --json`.
+    """Return the counts of a cycle, by their names in `once --json`; `seen` are those that were acknowledged.
 
     `open_ones` are the bookings that are not simply booked; `plan` and `at_rest` are None if none was made.
     """
@@ -180,6 +202,18 @@ def counts_of(
         "quarantined": quarantined,
         "waiting": waiting,
         "skipped": skipped,
+        "acknowledged": sum(seen.values()),
+    }
+
+
+def seen_of(
+    acknowledged: Acknowledged, open_ones: Iterable[Booking], defects: Iterable[Defect]
+) -> dict[str, int]:
+    """Return how many refused bookings and quarantined events persons have acknowledged."""
+    bookings = filter(acknowledged.of_booking, open_ones)
+    return {
+        "refused": len(list(bookings)),
+        "quarantined": count_quarantined(filter(acknowledged.of_defect, defects)),
     }
 
 
@@ -198,10 +232,3 @@ def noted(
             notes.append(said[report.name])
         with_notes.append(replace(report, notes=tuple(notes)))
     return tuple(with_notes)
-
-
-def is_refused(booking: Booking) -> bool:
-    """Tell whether a booking, or a change of it, stands refused."""
-    if booking.state is BookingState.REFUSED:
-        return booking.reason is not Reason.DROPPED
-    return booking.state in HOLDING_STATES and booking.reason in REFUSALS

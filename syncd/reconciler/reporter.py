@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
@@ -21,7 +21,13 @@ from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.cycle_log import CycleLog
 from syncd.reconciler.planning import Batch, Decided
 from syncd.reconciler.ports import Ledger
-from syncd.reconciler.report import CycleReport, SourceReport, counts_of, noted
+from syncd.reconciler.report import (
+    CycleReport,
+    SourceReport,
+    counts_of,
+    noted,
+    seen_of,
+)
 
 _METHODS = ("GET", "POST", "PUT")
 # At what is in doubt.
@@ -99,9 +105,12 @@ class Reporter:
         if left or any(source.postponed for source in outcome.sources):
             self.due_at = self._clock()
         plan = outcome.decided.plan if outcome.decided else None
+        defects = _defects_of(outcome)
+        acknowledged = self._ledger.people.acknowledged()
+        seen = seen_of(acknowledged, open_ones, defects)
         report = CycleReport(
             plan=plan,
-            counts=self._counts(outcome, open_ones),
+            counts=self._counts(outcome, open_ones, defects, seen),
             sources=noted(outcome.sources, plan),
             calls={method: outcome.calls[method] for method in _METHODS},
             seconds=round(outcome.seconds, 3),
@@ -112,6 +121,7 @@ class Reporter:
             oddities=all_oddities(self._ledger.facts, open_ones),
             clock=self._clock_check.sentence or None,
             clock_wrong=outcome.clock_wrong,
+            seen=seen,
         )
         self._log.tell(report)
         self._remember(report)
@@ -138,10 +148,13 @@ class Reporter:
         elif former is not None and calls:
             self._ledger.facts.set(API_TROUBLE, None)
 
-    def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
-        defects: list[Defect] = []
-        for reading in outcome.batch.said.readings.values():
-            defects += reading.defects
+    def _counts(
+        self,
+        outcome: Outcome,
+        open_ones: Sequence[Booking],
+        defects: Iterable[Defect],
+        seen: Mapping[str, int],
+    ) -> dict[str, int]:
         decided = outcome.decided
         return counts_of(
             plan=decided.plan if decided else None,
@@ -150,6 +163,7 @@ class Reporter:
             open_ones=open_ones,
             waiting=self._ledger.bookings.waiting(),
             quarantined=count_quarantined(defects),
+            seen=seen,
         )
 
     def _next_due(self, outcome: Outcome, open_ones: Sequence[Booking]) -> datetime:
@@ -179,6 +193,14 @@ class Reporter:
         elif outcome.batch.ready:
             moments.append(now + _ANOTHER_TRY)
         return max(min(moments), now + _FIRST_LOOK)
+
+
+def _defects_of(outcome: Outcome) -> list[Defect]:
+    """Return what is quarantined in all sources."""
+    defects: list[Defect] = []
+    for reading in outcome.batch.said.readings.values():
+        defects += reading.defects
+    return defects
 
 
 def _waits_for_a_room(change: Change) -> bool:

@@ -6,16 +6,17 @@ Tables, documents and checks render these entries; none of them decides by itsel
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypedDict
 
 from syncd.apply import Oddity
-from syncd.core.booking import CLOSED_STATES, Booking, BookingState
-from syncd.core.reasons import REFUSALS, Reason
-from syncd.core.resolve import full_name
-from syncd.ledger import Acknowledgement, Quarantined
+from syncd.core.acknowledged import Acknowledged, Acknowledgement
+from syncd.core.booking import Booking
+from syncd.core.resolve import full_name, is_refused
+from syncd.ledger import Quarantined
 from syncd.ledger.facts import Held
 from syncd.ledger.operation import ApiTrouble
 
@@ -44,7 +45,7 @@ class Concern:
     `title` is the topic of a meeting or a clause; `room_id`, `start` and `end` are those of a meeting.
     `key` is what `resolve` and `ack` take; `line` is where an event stands in `document` of its source.
     `is_critical` is what must not wait: monitoring tells it from what may.
-    `seen_by` is who acknowledged it, if somebody did: then it counts for nothing.
+    `seen_by` is who acknowledged it, and `seen_at` when, if somebody did: then it counts for nothing.
     """
 
     kind: ConcernKind
@@ -63,10 +64,7 @@ class Concern:
     reason: str = ""
     is_critical: bool = False
     seen_by: str | None = None
-
-
-Seen = Mapping[str, Acknowledgement]
-"""What persons have acknowledged, by its subject."""
+    seen_at: datetime | None = None
 
 
 def of_api(trouble: ApiTrouble | None) -> Iterator[Concern]:
@@ -111,7 +109,7 @@ def of_held(held: Held) -> Iterator[Concern]:
 
 def of_bookings(
     bookings: Iterable[Booking],
-    seen: Seen,
+    acknowledged: Acknowledged,
     *,
     request_validity: timedelta,
     now: datetime,
@@ -123,20 +121,10 @@ def of_bookings(
             yield _in_doubt(booking, request_validity, now)
         elif booking.is_vanished:
             vanished += 1
-        elif is_turned_down(booking):
-            yield _refused(booking, seen)
+        elif is_refused(booking):
+            yield _refused(booking, acknowledged.of_booking(booking))
     if vanished:
         yield _vanished(vanished)
-
-
-def is_turned_down(booking: Booking) -> bool:
-    """Tell whether the API said no to a booking, or to a change of it, and nobody gave it up."""
-    if booking.state in CLOSED_STATES:
-        return False
-    if booking.reason in REFUSALS:
-        return True
-    is_refused = booking.state is BookingState.REFUSED
-    return is_refused and booking.reason is not Reason.DROPPED
 
 
 def _in_doubt(booking: Booking, request_validity: timedelta, now: datetime) -> Concern:
@@ -152,18 +140,14 @@ def _in_doubt(booking: Booking, request_validity: timedelta, now: datetime) -> C
     )
 
 
-def _refused(booking: Booking, seen: Seen) -> Concern:
-    known = seen.get(full_name(booking)) or seen.get(booking.key.uid)
-    seen_by = None
-    if known is not None and known.fingerprint == booking.origin:
-        seen_by = known.acknowledged_by
+def _refused(booking: Booking, seen: Acknowledgement | None) -> Concern:
     return _of_booking(
         booking,
         ConcernKind.REFUSED,
         booking.detail or "The API refused it.",
         f"syncd explain {shlex.quote(booking.key.uid)}",
         since=booking.updated_at,
-        seen_by=seen_by,
+        seen=seen,
     )
 
 
@@ -175,7 +159,7 @@ def _of_booking(
     *,
     since: datetime | None,
     is_critical: bool = False,
-    seen_by: str | None = None,
+    seen: Acknowledgement | None = None,
 ) -> Concern:
     spec = booking.spec
     return Concern(
@@ -192,7 +176,7 @@ def _of_booking(
         end=spec.end,
         reason=booking.reason.value if booking.reason else "",
         is_critical=is_critical,
-        seen_by=seen_by,
+        **_seen(seen),
     )
 
 
@@ -210,7 +194,9 @@ def _vanished(number: int) -> Concern:
     )
 
 
-def of_quarantine(defects: Iterable[Quarantined], seen: Seen) -> Iterator[Concern]:
+def of_quarantine(
+    defects: Iterable[Quarantined], acknowledged: Acknowledged
+) -> Iterator[Concern]:
     """Yield the events that cannot be understood; one with several defects once."""
     told: set[tuple[str, str, str, int]] = set()
     for quarantined in defects:
@@ -219,10 +205,10 @@ def of_quarantine(defects: Iterable[Quarantined], seen: Seen) -> Iterator[Concer
         event = (quarantined.source, defect.document, defect.uid, line)
         if event not in told:
             told.add(event)
-            yield _quarantined(quarantined, seen)
+            yield _quarantined(quarantined, acknowledged.of_defect(defect))
 
 
-def _quarantined(quarantined: Quarantined, seen: Seen) -> Concern:
+def _quarantined(quarantined: Quarantined, seen: Acknowledgement | None) -> Concern:
     defect = quarantined.defect
     command = "syncd plan"
     if defect.uid:
@@ -239,16 +225,21 @@ def _quarantined(quarantined: Quarantined, seen: Seen) -> Concern:
         document=defect.document,
         line=defect.line,
         reason=defect.reason.value,
-        seen_by=_seen_by(quarantined, seen),
+        **_seen(seen),
     )
 
 
-def _seen_by(quarantined: Quarantined, seen: Seen) -> str | None:
-    defect = quarantined.defect
-    known = seen.get(defect.uid)
-    if known is None or known.fingerprint != defect.fingerprint:
-        return None
-    return known.acknowledged_by
+class _Seen(TypedDict):
+    """The fields of a concern that say who acknowledged it."""
+
+    seen_by: str | None
+    seen_at: datetime | None
+
+
+def _seen(seen: Acknowledgement | None) -> _Seen:
+    if seen is None:
+        return _Seen(seen_by=None, seen_at=None)
+    return _Seen(seen_by=seen.acknowledged_by, seen_at=seen.at)
 
 
 def of_source(

@@ -16,12 +16,13 @@ def print_cycle(sheet: Sheet, report: CycleReport) -> None:
     said = [f"{report.counts[name]} {name}" for name in done if report.counts[name]]
     sheet.say(f"{', '.join(said) or 'Nothing to do'} in {report.seconds:.1f} s.")
     for name in CONCERNS:
-        count = report.counts[name]
+        count = report.unseen(name)
         if count:
             sentence = (
                 f"{count} {name.replace('_', ' ')}: see syncd status and syncd plan."
             )
             sheet.say(sentence, style="red")
+    print_seen(sheet, report.counts["acknowledged"])
     print_source_reports(sheet, report.sources)
     print_oddities(sheet, report.oddities)
     if report.interrupted:
@@ -33,6 +34,13 @@ def print_cycle(sheet: Sheet, report: CycleReport) -> None:
         sheet.say(report.clock, style="yellow", soft_wrap=True)
     if report.error:
         sheet.say(report.error, style="red")
+
+
+def print_seen(sheet: Sheet, count: int) -> None:
+    """Print how much is left of what persons have acknowledged, if anything is."""
+    if count:
+        are_told = "1 more was" if count == 1 else f"{count} more were"
+        sheet.say(f"{are_told} acknowledged: see syncd ack.", style="dim")
 
 
 def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:

@@ -277,6 +277,7 @@ def concern_document(concern: Concern) -> dict[str, object]:
         "reason": concern.reason or None,
         "critical": concern.is_critical,
         "acknowledged_by": concern.seen_by,
+        "acknowledged_at": iso(concern.seen_at),
     }
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
 from syncd.core.reasons import Reason
 from syncd.reconciler import Preview
-from syncd.views.cycle_table import print_oddities, print_source_reports
+from syncd.views.cycle_table import print_oddities, print_seen, print_source_reports
 from syncd.views.screen import words
 from syncd.views.sheet import FEW, MANY, STYLES, Sheet, few_of_each, plain_table
 
@@ -35,6 +35,7 @@ def print_plan(sheet: Sheet, preview: Preview) -> None:
             f"syncd approve {plan.held_checksum}",
             style="magenta",
         )
+    print_seen(sheet, preview.seen)
     print_source_reports(sheet, preview.sources)
     print_oddities(sheet, preview.oddities)
 

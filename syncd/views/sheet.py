@@ -67,6 +67,10 @@ class Sheet:
             return words("–", style="dim")
         return words(self._rooms.get(str(room_id), str(room_id)))
 
+    def at(self, moment: datetime) -> str:
+        """Return a moment, in the time zone of the tables."""
+        return f"{moment.astimezone(self._zone):%a %d %b %Y %H:%M}"
+
     def span(self, start: datetime | None, end: datetime | None) -> Text:
         """Return from when until when, in the time zone of the tables; empty if that is not known."""
         if start is None or end is None:

@@ -157,13 +157,13 @@ def _concerns(
 ) -> Iterator[Concern]:
     """Yield all that may need a person, also what somebody acknowledged."""
     facts = ledger.facts
-    seen = ledger.people.acknowledgements()
+    acknowledged = ledger.people.acknowledged()
     clock, is_clock_wrong = clock_told(facts)
     yield from concerns.of_api(facts.get(API_TROUBLE))
     yield from concerns.of_clock(clock, is_wrong=is_clock_wrong)
     yield from concerns.of_held(facts.get(HELD) or Held())
     yield from concerns.of_bookings(
-        open_ones, seen, request_validity=config.api.request_validity, now=now
+        open_ones, acknowledged, request_validity=config.api.request_validity, now=now
     )
     for source in sources:
         yield from concerns.of_source(
@@ -178,7 +178,7 @@ def _concerns(
     defects = [
         defect for defect in ledger.sources.quarantine() if defect.source in configured
     ]
-    yield from concerns.of_quarantine(defects, seen)
+    yield from concerns.of_quarantine(defects, acknowledged)
     yield from concerns.of_oddities(all_oddities(facts, open_ones))
 
 

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("acknowledged_by", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("subject"),
+        sa.PrimaryKeyConstraint("subject", "fingerprint"),
     )
     op.create_table(
         "refreshes",
