@@ -22,6 +22,7 @@ from syncd.commands import (
     operate,
     prepare,
     trial,
+    unknown,
     work,
 )
 from syncd.exits import Exit, told_to_people
@@ -35,7 +36,17 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it draws would not pass the door of syncd.streams
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (work, look, decide, acknowledge, operate, prepare, configure, trial):
+for module in (
+    work,
+    look,
+    unknown,
+    decide,
+    acknowledge,
+    operate,
+    prepare,
+    configure,
+    trial,
+):
     app.add_typer(module.commands)
 
 

@@ -260,6 +260,7 @@ class Defect:
     """Something in a calendar that cannot be understood; its UID is quarantined.
 
     `line` counts from 1 within `document`; `uid` is empty when the component has none.
+    `about` is the name that nobody knows, of a time zone.
     `topic` is what the event is called as far as that can be read, `fingerprint` tells its text from others.
     """
 
@@ -270,6 +271,7 @@ class Defect:
     document: str = ""
     topic: str = field(default="", repr=False)  # a text of somebody
     fingerprint: str = ""
+    about: str = field(default="", repr=False)
 
 
 def count_quarantined(defects: Iterable[Defect]) -> int:

@@ -168,7 +168,7 @@ def parse_component(raw: RawComponent, context: ParsedContext) -> Component:
     try:
         return _component(event, context)
     except UnknownZone as error:
-        raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error)) from None
+        raise BrokenComponent(Reason.UNKNOWN_TIMEZONE, str(error), error.tzid) from None
     except OverflowError:
         raise out_of_range() from None
 

@@ -90,11 +90,12 @@ class Incomplete(ValueError):
 
 
 class BrokenComponent(ValueError):
-    """A VEVENT that cannot be parsed: reason code and sentence."""
+    """A VEVENT that cannot be parsed: reason code and sentence; `about` is the name that nobody knows."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, about: str = "") -> None:
         self.reason = reason
         self.detail = detail
+        self.about = about
         super().__init__(detail)
 
 

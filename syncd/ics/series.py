@@ -235,6 +235,7 @@ class SeriesParser:
                         reason=error.reason,
                         detail=error.detail,
                         document=self.document_of(raw_event),
+                        about=error.about,
                     )
                 )
                 found.broken.add(raw_event.vcalendar)
@@ -403,6 +404,7 @@ def _defect(
         reason=told.reason,
         detail=told.detail,
         document=first.document,
+        about=told.about,
     )
 
 

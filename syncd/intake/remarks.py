@@ -137,6 +137,7 @@ def _remark_on(series: ParsedSeries, judged_by: str) -> str:
             defect.document,
             defect.topic,
             defect.fingerprint,
+            defect.about,
         ]
         defects.append(told)
         if defect.reason is Reason.TOO_COSTLY:

@@ -14,7 +14,7 @@ from typing import Protocol
 from syncd.apply.drift import is_unproven, remember
 from syncd.apply.questions import Questions
 from syncd.core.booking import Booking
-from syncd.core.occurrence import Reading
+from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.intake import Overlay, SourceExcerpt
@@ -138,7 +138,10 @@ class Previewer:
         readings = self._read_anew(None, (), now).readings
         desired = self._gatherer.desired(readings, now, remember=False, ask=False)
         reports = self._reports(readings)
-        return Calendars(now, desired, tuple(reports))
+        defects: list[tuple[str, Defect]] = []
+        for name, reading in readings.items():
+            defects += [(name, defect) for defect in reading.defects]
+        return Calendars(now, desired, tuple(reports), tuple(defects))
 
     def held_now(self, checksum: str) -> Held:
         """Return the checksum and number of the cancellations that are held now.

@@ -148,11 +148,12 @@ def _concerns_a_person(change: Change) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Calendars:
-    """What the calendars ask for at a moment, and how each source stood."""
+    """What the calendars ask for at a moment, how each source stood, and what cannot be understood in it."""
 
     now: datetime
     desired: Desired
     sources: tuple[SourceReport, ...]
+    defects: tuple[tuple[str, Defect], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,19 +76,22 @@ class _Gatherer:
         """Count what one meeting names, each name once."""
         example = fold_space(occurrence.summary)
         people: dict[str, Person] = {}
+        has_room = False
         if occurrence.organizer is not None:
             people |= _by_name(occurrence.organizer)
         for attendee in without_delegators(occurrence.attendees):
             if self._rooms.of_attendee(attendee) is not None:
-                continue
-            if attendee.is_resource:
+                has_room = has_room or not attendee.declined
+            elif attendee.is_resource:
                 self._device(attendee, example)
             else:
                 people |= _by_name(attendee.person)
         for name, person in people.items():
             if not self._known.intersection(person.addresses):
                 self._count(self.people, name, person, example)
-        self._location(occurrence.location, example)
+        # Where a room is invited, LOCATION decides nothing.
+        if not has_room:
+            self._location(occurrence.location, example)
 
     def _device(self, attendee: Attendee, example: str) -> None:
         for name, person in _by_name(attendee.person).items():
