@@ -40,7 +40,7 @@ def unknown(
     from syncd.setup.unknown import Unknown
     from syncd.setup.unknown_page import (
         Kind,
-        csv_lines,
+        csv_table,
         print_unknown,
         unknown_document,
     )
@@ -62,7 +62,7 @@ def unknown(
     if as_json:
         streams.say_json(unknown_document(found, kinds, calendars))
     elif as_csv:
-        for line in csv_lines(found, kinds):
+        for line in csv_table(found, kinds):
             streams.say(line)
     else:
         from syncd.views.sheet import sheet_of

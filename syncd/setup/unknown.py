@@ -50,7 +50,7 @@ class UnknownRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownZone:
+class UnknownZoneName:
     """A TZID that nobody knows: how many events cannot be understood because of it, and one of them."""
 
     name: str
@@ -69,7 +69,7 @@ class Unknown:
 
     people: tuple[UnknownPerson, ...]
     rooms: tuple[UnknownRoom, ...]
-    zones: tuple[UnknownZone, ...]
+    zones: tuple[UnknownZoneName, ...]
 
     @classmethod
     def of(
@@ -92,7 +92,7 @@ class Unknown:
         return cls(tuple(people), tuple(unknown_rooms), tuple(_zones_of(defects)))
 
 
-def _zones_of(defects: Iterable[tuple[str, Defect]]) -> Iterator[UnknownZone]:
+def _zones_of(defects: Iterable[tuple[str, Defect]]) -> Iterator[UnknownZoneName]:
     """Yield the zones that nobody knows, most frequent first; an event with several defects counts once."""
     events: dict[str, dict[tuple[str, str, int], str]] = {}
     for source, defect in defects:
@@ -102,7 +102,7 @@ def _zones_of(defects: Iterable[tuple[str, Defect]]) -> Iterator[UnknownZone]:
             same.setdefault((source, defect.uid, line), defect.topic)
     for name, topics in sorted(events.items(), key=lambda item: -len(item[1])):
         example = next(filter(None, topics.values()), "")
-        yield UnknownZone(name, len(topics), example)
+        yield UnknownZoneName(name, len(topics), example)
 
 
 class _Nameable:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from syncd import streams
 from syncd.reconciler import Calendars
 from syncd.setup.room_suggestions import meetings
-from syncd.setup.unknown import Unknown, UnknownPerson, UnknownRoom, UnknownZone
+from syncd.setup.unknown import Unknown, UnknownPerson, UnknownRoom, UnknownZoneName
 from syncd.setup.writing import csv_row, remark
 from syncd.views.sheet import MANY, Sheet
 
@@ -56,7 +56,7 @@ def print_unknown(sheet: Sheet, unknown: Unknown, kinds: Collection[Kind]) -> No
         sheet.say_more(len(rows))
 
 
-def csv_lines(unknown: Unknown, kinds: Sequence[Kind]) -> Iterator[str]:
+def csv_table(unknown: Unknown, kinds: Sequence[Kind]) -> Iterator[str]:
     """Yield a table for spreadsheets; of several kinds in the columns that they share."""
     if len(kinds) > 1:
         yield csv_row("kind", "text", "name", "nearest", "count", "example")
@@ -89,7 +89,7 @@ def unknown_document(
     return document
 
 
-_Row = UnknownPerson | UnknownRoom | UnknownZone
+_Row = UnknownPerson | UnknownRoom | UnknownZoneName
 
 
 def _rows(unknown: Unknown, kind: Kind) -> Sequence[_Row]:
@@ -110,10 +110,10 @@ def _told(row: _Row) -> str:
             who = remark(text)
             if nearest:
                 who = f"{who}, perhaps {remark(nearest)}"
-        case UnknownZone(name=name):
+        case UnknownZoneName(name=name):
             who = remark(name)
     named = meetings(row.count)
-    if isinstance(row, UnknownZone):
+    if isinstance(row, UnknownZoneName):
         named = "1 event" if row.count == 1 else f"{row.count} events"
     such_as = f", such as {remark(row.example)}" if row.example else ""
     return f"{who}: {named}{such_as}"
@@ -127,7 +127,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
             return row.address, row.name, "", count, row.example
         case UnknownRoom():
             return row.text, row.address, row.nearest, count, row.example
-        case UnknownZone():
+        case UnknownZoneName():
             return row.name, "", "", count, row.example
 
 
@@ -138,7 +138,7 @@ def _document(row: _Row) -> dict[str, object]:
         case UnknownRoom():
             own = {"text": row.text, "nearest": row.nearest or None}
             own["address"] = row.address or None
-        case UnknownZone():
+        case UnknownZoneName():
             own = {"name": row.name}
     return {**own, "count": row.count, "example": row.example, "line": row.line}
 
