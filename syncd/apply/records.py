@@ -151,8 +151,11 @@ class BookingRecords:
         if isinstance(error, NotDone):
             reason = Reason.REFUSED
         is_cancel = intent.state is BookingState.CANCELLING
-        if is_cancel and intent.reason is not None:
-            reason = intent.reason  # what a cancel rests on stays with it
+        writes_mark = intent.reason is Reason.TAKEN_OVER
+        if intent.reason is not None and (is_cancel or writes_mark):
+            reason = (
+                intent.reason
+            )  # what a cancel rests on, or a mark is written for, stays with it
         detail = f"{said.rstrip('.')}. It is settled by looking."
         present = self._api.time()
         settled_at = present.latest + self._settings.request_validity + GRACE
@@ -205,8 +208,12 @@ class BookingRecords:
             case ReservationStatus.NORMAL:
                 if ended_early(booking, reservation, self._clock()):
                     return _released(booking, "It was ended early in Tuya")
+                if booking.lacks_mark:
+                    return replace(booking, state=BookingState.BOOKED)
                 return booking.with_state(BookingState.BOOKED)
             case ReservationStatus.AWAITING_APPROVAL:
+                if booking.lacks_mark:
+                    return replace(booking, state=BookingState.APPROVAL)
                 detail = "It waits for approval in Tuya."
                 return booking.with_state(BookingState.APPROVAL, None, detail)
             case ReservationStatus.REJECTED:

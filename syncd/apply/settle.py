@@ -291,7 +291,8 @@ class Settler:
         if there.oddity:
             asked = replace(booking, pending=booking.spec)
         settled = adopted_from(asked, there)
-        if there.oddity or settled.content != booking.pending:
+        lacks_mark = booking.reason is Reason.TAKEN_OVER and there.mark is None
+        if there.oddity or lacks_mark or settled.content != booking.pending:
             settled = self._not_made(booking, settled)
         if booking.is_unanswered or settled != booking:
             self._records.record(settled, "settled", "read back")

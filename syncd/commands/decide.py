@@ -108,23 +108,32 @@ def adopt(
     apply: Annotated[
         bool, typer.Option("--apply", help="Write it into the state.")
     ] = False,
+    by_content: Annotated[
+        bool,
+        typer.Option(
+            "--by-content",
+            help="Take over reservations too that people made by hand and that are meetings of the calendars.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild a lost state from the reservations in the API that carry our mark; shows first."""
-    from syncd.assembly import service
+    from syncd.assembly import service, who
     from syncd.views import documents
 
     config = load_config(context)
     with service(config, owner=apply) as parts:
-        found = parts.reconciler.previewer.adoption(apply=apply)
+        found = parts.reconciler.previewer.adoption(
+            apply=apply, by_content=by_content, by=who()
+        )
     if as_json:
         streams.say_json(documents.adoption_document(found, applied=apply))
     else:
-        from syncd.views.cycle_table import print_adoption
+        from syncd.views.adoption_table import print_adoption
         from syncd.views.sheet import sheet_of
 
         print_adoption(sheet_of(config), found, applied=apply)
-    if found.adopted and not apply:
+    if (found.adopted or found.taken_over) and not apply:
         raise typer.Exit(Exit.CHANGES)
     troubled = found.strays or found.unreadable or found.oddities
-    raise ended(attention=bool(troubled))
+    raise ended(attention=bool(troubled) or found.is_any_ambiguous)

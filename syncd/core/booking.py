@@ -195,6 +195,11 @@ class Booking:
         """Tell whether a request that was refused is made again although the content is the same."""
         return self.reason is Reason.REFUSED and self.attempts > 0
 
+    @property
+    def lacks_mark(self) -> bool:
+        """Tell whether its reservation was made by hand and does not carry the mark of this record yet."""
+        return self.state in HOLDING_STATES and self.reason is Reason.TAKEN_OVER
+
     def is_contradicted_by(self, reservation: Reservation) -> bool:
         """Tell whether a reservation shows neither creator nor mark nor place of this booking.
 
@@ -231,6 +236,8 @@ class Booking:
         """Return the intent to create or to update, which is stored before the request leaves."""
         # What failed is counted for a content; what got no answer for the reservation.
         counted = not self.is_tried_again or self.pending == pending
+        # Until it is answered, that it writes the mark as well has to be known.
+        reason = self.reason if self.lacks_mark else None
         return replace(
             self,
             state=BookingState.SENDING,
@@ -238,7 +245,7 @@ class Booking:
             origin=origin,
             attempted_at=at,
             attempts=self.attempts + 1 if counted else 1,
-            reason=None,
+            reason=reason,
             detail="",
             retry_at=None,
             blocked_by=None,

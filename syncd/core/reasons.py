@@ -19,6 +19,7 @@ class Reason(StrEnum):
     ROOM_FREE_AGAIN = "room_free_again"
     REPAIRED = "repaired"
     REBOOKED = "rebooked"
+    TAKEN_OVER = "taken_over"
     # cancel: told
     EVENT_CANCELLED = "event_cancelled"
     OCCURRENCE_REMOVED = "occurrence_removed"
@@ -90,6 +91,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.ROOM_FREE_AGAIN: "The room was taken before and may be free now.",
     Reason.REPAIRED: "It was changed in Tuya; drift.on_change is repair.",
     Reason.REBOOKED: "It was cancelled in Tuya; drift.on_cancel is rebook.",
+    Reason.TAKEN_OVER: "It was made by hand and taken over; it gets our mark and what the calendar says.",
     Reason.EVENT_CANCELLED: "The calendar says that the meeting is cancelled.",
     Reason.OCCURRENCE_REMOVED: "The series is still in the calendar, without this date.",
     Reason.ROOM_REMOVED: "The meeting no longer asks for this room.",

@@ -13,6 +13,8 @@ from syncd.core.draft import Draft
 from syncd.core.meeting import Meeting
 from syncd.core.reasons import Reason
 
+_MARKED = "description"
+
 
 class Updates:
     """Decides about updates for one draft."""
@@ -37,7 +39,7 @@ class Updates:
         self, meeting: Meeting, booking: Booking, reason: Reason, detail: str = ""
     ) -> None:
         """Add the update of a reservation, or why the mode forbids it."""
-        changed = meeting.spec.changed_from(booking.spec)
+        changed = _changed(meeting, booking)
         if not self._mode.updates:
             fields = ", ".join(changed)
             detail = f"The mode {self._mode} does not change reservations ({fields})."
@@ -49,6 +51,15 @@ class Updates:
             self._cancels.give_room_up(update)
         else:
             self._draft.add(update)
+
+
+def _changed(meeting: Meeting, booking: Booking) -> tuple[str, ...]:
+    """Return the API's names of the fields that an update changes; where a mark is to be written, that too."""
+    changed = meeting.spec.changed_from(booking.spec)
+    if not booking.lacks_mark:
+        return changed
+    in_order = meeting.spec.comparable()
+    return tuple(name for name in in_order if name in {*changed, _MARKED})
 
 
 def _gives_room_up(meeting: Meeting, booking: Booking) -> bool:

@@ -129,6 +129,8 @@ class WantedMeetings:
         elif _is_unclear(meeting, booking):
             draft.skip(meeting, Reason.UNCLEAR_IN_TUYA, detail, booking)
             draft.remember(booking, meeting)
+        elif is_equal and booking.lacks_mark:
+            self._updates.propose(meeting, booking, Reason.TAKEN_OVER)
         elif is_equal:
             draft.keep(booking, reason, detail, unchanged=True)
             draft.remember(booking, meeting, settled=True)
@@ -147,7 +149,8 @@ class WantedMeetings:
             detail = "The meeting moved farther ahead than the tenant lets book; booked again later."
             self._cancels.propose(booking, Reason.TOO_EARLY, Evidence.TOLD, detail)
         else:
-            self._updates.follow(meeting, booking, Reason.CHANGED)
+            reason = Reason.TAKEN_OVER if booking.lacks_mark else Reason.CHANGED
+            self._updates.follow(meeting, booking, reason)
 
     def _told_off(self, meeting: Meeting) -> Occurrence | None:
         """Return the copy of a meeting that calls it off and does not decide; None if there is none."""

@@ -147,6 +147,7 @@ class Reconciler:
             clock_check=self._clock_check,
             gatherer=self._gatherer,
             records=self._records,
+            settings=settings,
         )
 
     def refresh_after(self, name: str) -> timedelta | None:

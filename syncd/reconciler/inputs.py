@@ -16,6 +16,7 @@ from syncd.apply.search import list_everything, unproven
 from syncd.core.booking import Booking
 from syncd.core.deciding_copy import Decider, deciders_of
 from syncd.core.evidence import Safety
+from syncd.core.listing import Listing
 from syncd.core.mapper import Mapped, Mapper, Wanted
 from syncd.core.meeting import Meeting
 from syncd.core.merge import Witnessed, merge
@@ -91,7 +92,9 @@ class InputGatherer:
         self._ledger = ledger
         self._settings = settings
         self._mapper = Mapper(settings.mapping)
-        self.unproven: Collection[OccurrenceKey] = ()  # of what was recognised last
+        # Of what was recognised last.
+        self.unproven: Collection[OccurrenceKey] = ()
+        self.listing = Listing()
 
     def desired(
         self,
@@ -183,13 +186,18 @@ class InputGatherer:
         Raises `ApiUnusable`.
         """
         settings = self._settings
-        window = Window.ahead(now, settings.horizon)
-        meetings = desired.meetings(window.reach)
-        listing = list_everything(self._api, bookings, meetings, now, window.reach)
+        reach = self.reach(now)
+        meetings = desired.meetings(reach)
+        listing = list_everything(self._api, bookings, meetings, now, reach)
+        self.listing = listing
         self.unproven = unproven(meetings, listing, settings)
         return recognise(
             listing.reservations, meetings, bookings, settings.instance, now
         )
+
+    def reach(self, now: datetime) -> datetime:
+        """Return before when a meeting begins that is looked for."""
+        return Window.ahead(now, self._settings.horizon).reach
 
     def _to_be_adopted(
         self, desired: Desired, bookings: Sequence[Booking], now: datetime

@@ -14,13 +14,16 @@ from typing import Protocol
 from syncd.apply.drift import is_unproven, remember
 from syncd.apply.questions import Questions
 from syncd.core.booking import Booking
+from syncd.core.by_content import ByContent
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
+from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.intake import Overlay, SourceExcerpt
 from syncd.intake.intake import Intake
 from syncd.intake.ports import IntakeLedger
 from syncd.ledger.facts import HELD, Held
+from syncd.reconciler.by_hand import HandMadeReservations, with_adopted
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.inputs import InputGatherer, PlanInputs
 from syncd.reconciler.planning import plan_for
@@ -68,6 +71,7 @@ class Previewer:
         clock_check: ClockCheck,
         gatherer: InputGatherer,
         records: SourceRecords,
+        settings: Settings,
     ) -> None:
         self._intake_over = intake_over
         self._api = api
@@ -76,6 +80,7 @@ class Previewer:
         self._clock_check = clock_check
         self._gatherer = gatherer
         self._records = records
+        self._by_hand = HandMadeReservations(api=api, ledger=ledger, settings=settings)
 
     def preview(self, only: Collection[str] | None = None) -> Preview:
         """Return the plan of a cycle that reads the sources named `only` (None: all).
@@ -160,9 +165,12 @@ class Previewer:
             return known
         return Held(decided.held_checksum, len(decided.held))
 
-    def adoption(self, *, apply: bool) -> Adoption:
-        """Return which reservations with our mark the ledger does not know; with `apply` take them over.
+    def adoption(
+        self, *, apply: bool, by_content: bool = False, by: str = ""
+    ) -> Adoption:
+        """Return which reservations of the API the ledger does not know; with `apply` take them over.
 
+        That is those with our mark, and `by_content` those that people made by hand, which `by` decided.
         Nothing is written to the API. Raises `ApiUnusable`, and with `apply` `ClockWrong`.
         """
         if apply:
@@ -172,8 +180,23 @@ class Previewer:
         anew = self._read_anew(None, bookings, now)
         desired = self._gatherer.desired(anew.readings, now, remember=apply)
         found = self._gatherer.recognised(desired, bookings, now)
+        hand_made: ByContent | None = None
+        taken_over: tuple[Booking, ...] = ()
+        if by_content:
+            hand_made = self._by_hand.find(
+                self._gatherer.listing,
+                desired.meetings(self._gatherer.reach(now)),
+                with_adopted(bookings, found.adopted),
+                now,
+                ask=apply,
+            )
         if apply:
             remember(found.adopted, found, self._ledger, now)
+        if hand_made is not None:
+            # Marks are given after those that were found.
+            taken_over = self._by_hand.bookings_of(hand_made)
+        if apply:
+            self._by_hand.take_over(taken_over, now, by)
             if not self._api.troubled_lists():
                 self._ledger.bookings.mark_adopted(now)
         reports = self._reports(anew.readings)
@@ -184,6 +207,8 @@ class Previewer:
             duplicates=len(found.duplicates),
             unreadable=unreadable,
             oddities=self._api.current_oddities(),
+            taken_over=taken_over,
+            hand_made=hand_made,
         )
 
     def _inputs(

@@ -9,6 +9,7 @@ from datetime import datetime
 from syncd.apply.questions import Oddity
 from syncd.core.acknowledged import Acknowledged
 from syncd.core.booking import Booking
+from syncd.core.by_content import ByContent
 from syncd.core.changes import Change, Plan, Skip, Wait, Write
 from syncd.core.occurrence import Defect, Reading, count_quarantined
 from syncd.core.reasons import Reason
@@ -161,6 +162,7 @@ class Adoption:
     """Reservations with our mark that the ledger does not know: bookings for them, and what is left over.
 
     `strays` belong to no meeting of the calendars; `duplicates` counts those that an older one replaces.
+    `hand_made` is what those without a mark are, if that was asked, and `taken_over` the bookings for them.
     """
 
     adopted: tuple[Booking, ...]
@@ -168,6 +170,13 @@ class Adoption:
     duplicates: int
     unreadable: tuple[SourceReport, ...]
     oddities: tuple[Oddity, ...] = ()
+    taken_over: tuple[Booking, ...] = ()
+    hand_made: ByContent | None = None
+
+    @property
+    def is_any_ambiguous(self) -> bool:
+        """Tell whether nobody can tell which hand-made reservation is which meeting."""
+        return self.hand_made is not None and bool(self.hand_made.ambiguous)
 
 
 def counts_of(

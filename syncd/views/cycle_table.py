@@ -1,12 +1,11 @@
-"""What a cycle did, and what was adopted, for people."""
+"""What a cycle did, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from syncd.apply import Oddity
-from syncd.reconciler import CONCERNS, DONE, Adoption, CycleReport, SourceReport
-from syncd.views.booking_table import booking_table
+from syncd.reconciler import CONCERNS, DONE, CycleReport, SourceReport
 from syncd.views.sheet import Sheet
 
 
@@ -41,27 +40,6 @@ def print_seen(sheet: Sheet, count: int) -> None:
     if count:
         are_told = "1 more was" if count == 1 else f"{count} more were"
         sheet.say(f"{are_told} acknowledged: see syncd ack.", style="dim")
-
-
-def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
-    """Print what was found in the API by its mark."""
-    if adoption.adopted:
-        sheet.say(booking_table(sheet, adoption.adopted))
-    said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
-    sheet.say(f"{len(adoption.adopted)} reservations {said}.")
-    if adoption.duplicates:
-        sheet.say(
-            f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
-            style="yellow",
-        )
-    for stray in adoption.strays:
-        sheet.say(
-            f"Reservation {stray.reservation_id} ({stray.topic}, {sheet.span(stray.start, stray.end)}) "
-            "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
-            style="yellow",
-        )
-    print_source_reports(sheet, adoption.unreadable)
-    print_oddities(sheet, adoption.oddities)
 
 
 def print_source_reports(sheet: Sheet, sources: Sequence[SourceReport]) -> None:

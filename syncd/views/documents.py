@@ -10,6 +10,7 @@ from datetime import datetime
 
 from syncd.apply import Oddity
 from syncd.core.booking import Booking
+from syncd.core.by_content import ByContent
 from syncd.core.changes import Cancel, Change, Create, Hold, Plan, Skip, Update, Wait
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
@@ -319,9 +320,11 @@ def booking_document(booking: Booking) -> dict[str, object]:
 
 def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]:
     """Return the document of `adopt --json`."""
-    return {
+    adopted = [{**booking_document(b), "by": "mark"} for b in adoption.adopted]
+    adopted += [{**booking_document(b), "by": "content"} for b in adoption.taken_over]
+    document: dict[str, object] = {
         "applied": applied,
-        "adopted": [booking_document(booking) for booking in adoption.adopted],
+        "adopted": adopted,
         "duplicates": adoption.duplicates,
         "strays": [_stray(reservation) for reservation in adoption.strays],
         "sources": [
@@ -329,6 +332,39 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
             for source in adoption.unreadable
         ],
         "oddities": [oddity.document() for oddity in adoption.oddities],
+    }
+    if adoption.hand_made is not None:
+        document |= _hand_made(adoption.hand_made)
+    return document
+
+
+def _hand_made(found: ByContent) -> dict[str, object]:
+    """Return what of `adopt --by-content` is left to people."""
+    ambiguous = [
+        {
+            "meetings": [_named_meeting(meeting) for meeting in group.meetings],
+            "reservations": [_stray(there) for there in group.reservations],
+        }
+        for group in found.ambiguous
+    ]
+    unmatched: list[dict[str, object]] = []
+    for there in found.unmatched:
+        barred = found.in_the_way.get(there.reservation_id, ())
+        in_the_way_of = [_named_meeting(meeting) for meeting in barred]
+        unmatched.append({**_stray(there), "in_the_way_of": in_the_way_of})
+    return {"ambiguous": ambiguous, "unmatched": unmatched}
+
+
+def _named_meeting(meeting: Meeting) -> dict[str, object]:
+    spec = meeting.spec
+    return {
+        "uid": meeting.key.uid,
+        "recurrence_id": meeting.key.recurrence_id,
+        "room_id": spec.room_id,
+        "source": meeting.occurrence.source,
+        "topic": spec.topic,
+        "start": iso(spec.start),
+        "end": iso(spec.end),
     }
 
 

@@ -1,0 +1,96 @@
+"""What is adopted, by its mark and by its content, for people."""
+
+from __future__ import annotations
+
+from syncd.core.by_content import Ambiguous, ByContent
+from syncd.reconciler import Adoption
+from syncd.views.booking_table import booking_table
+from syncd.views.cycle_table import print_oddities, print_source_reports
+from syncd.views.screen import words
+from syncd.views.sheet import MANY, Sheet, plain_table
+
+
+def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
+    """Print what was found in the API by its mark, and by its content if that was asked."""
+    if adoption.adopted:
+        sheet.say(booking_table(sheet, adoption.adopted))
+    option = "--apply" if adoption.hand_made is None else "--by-content --apply"
+    said = "adopted" if applied else f"would be adopted; syncd adopt {option} does it"
+    noun = _reservations(len(adoption.adopted))
+    by_mark = "" if adoption.hand_made is None else " with our mark"
+    sheet.say(f"{noun}{by_mark} {said}.")
+    if adoption.hand_made is not None:
+        _print_hand_made(sheet, adoption, adoption.hand_made, applied=applied)
+    if adoption.duplicates:
+        sheet.say(
+            f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
+            style="yellow",
+        )
+    for stray in adoption.strays:
+        sheet.say(
+            f"Reservation {stray.reservation_id} ({stray.topic}, {sheet.span(stray.start, stray.end)}) "
+            "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
+            style="yellow",
+        )
+    print_source_reports(sheet, adoption.unreadable)
+    print_oddities(sheet, adoption.oddities)
+
+
+def _print_hand_made(
+    sheet: Sheet, adoption: Adoption, found: ByContent, *, applied: bool
+) -> None:
+    """Print which reservations without a mark are which meetings, and what nobody can tell."""
+    if found.found:
+        table = plain_table("when", "room", "meeting", "reservation")
+        for match in found.found:
+            spec = match.meeting.spec
+            table.add_row(
+                sheet.span(spec.start, spec.end),
+                sheet.room(spec.room_id),
+                words(spec.topic),
+                match.reservation.reservation_id,
+            )
+        sheet.say(table)
+    said = "are taken over" if applied else "would be taken over"
+    noun = _reservations(len(adoption.taken_over))
+    sheet.say(f"{noun} made by hand {said}, as meetings of the calendars.")
+    if applied and found.found:
+        sheet.say(
+            "The next cycle brings content and mark up to date: look at syncd plan."
+        )
+    for group in found.ambiguous:
+        _print_ambiguous(sheet, group)
+    if found.unmatched:
+        noun = _reservations(len(found.unmatched))
+        sheet.say(f"{noun} made by hand: of no meeting of the calendars; left as is.")
+        _print_unmatched(sheet, found)
+
+
+def _print_ambiguous(sheet: Sheet, group: Ambiguous) -> None:
+    first = group.meetings[0].spec
+    ids = ", ".join(there.reservation_id for there in group.reservations)
+    named = ", ".join(meeting.key.uid for meeting in group.meetings)
+    sheet.say(
+        f"Nobody can tell which is which, so all are left: {first.topic}, "
+        f"{sheet.span(first.start, first.end)}; reservations {ids}; meetings {named}.",
+        style="yellow",
+    )
+
+
+def _print_unmatched(sheet: Sheet, found: ByContent) -> None:
+    for there in found.unmatched[:MANY]:
+        barred = found.in_the_way.get(there.reservation_id, ())
+        in_the_way = ", ".join(meeting.spec.topic for meeting in barred)
+        sentence = (
+            f"  {there.reservation_id} {sheet.span(there.start, there.end)} "
+            f"{sheet.room(there.room_id)}: {there.topic}"
+        )
+        if in_the_way:
+            sheet.say(f"{sentence}; in the way of {in_the_way}", style="yellow")
+        else:
+            sheet.say(sentence)
+    sheet.say_more(len(found.unmatched))
+
+
+def _reservations(count: int) -> str:
+    return "1 reservation" if count == 1 else f"{count} reservations"
