@@ -21,6 +21,7 @@ class Totals:
 
     `live` reservations and `known` UIDs count for the source that decided their content; `shown` are live
     reservations by each source that shows them; `skipped` is how many occurrences ask for no reservation.
+    `shown` and `known` have the sources alone that a meeting or a booking of the plan names.
     """
 
     live: Counter[str] = field(default_factory=Counter)

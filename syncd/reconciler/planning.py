@@ -121,7 +121,9 @@ class Planning:
             booking.blocked_by for booking in inputs.bookings if booking.blocked_by
         }
         holders = self._ledger.bookings.holders(blockers)
-        totals = self._ledger.bookings.totals(now, batch.ready)
+        totals = self._ledger.bookings.totals(
+            now, batch.ready, inputs.bookings, _named(batch, inputs)
+        )
         resting = Resting(totals, holders)
         return self._decided(batch, inputs, resting, now)
 
@@ -157,3 +159,14 @@ class Planning:
     def _inputs(self, batch: Batch, now: datetime) -> PlanInputs:
         bookings = self._ledger.bookings.ready(now) if batch.ready else ()
         return self._gatherer.inputs(batch.desired, bookings, now, remember=True)
+
+
+def _named(batch: Batch, inputs: PlanInputs) -> set[str]:
+    """Return the sources that any meeting or booking of a plan names: those of which it asks how many others."""
+    names: set[str] = set()
+    for booking in inputs.bookings:
+        names.add(booking.source)
+        names.update(booking.witnesses)
+    for seen in batch.desired.witnessed:
+        names.update(seen.witnesses)
+    return names
