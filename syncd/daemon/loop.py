@@ -72,7 +72,7 @@ def run_daemon(path: Path, periods: Periods = Periods()) -> None:
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
-        opened = open_ledger(config, owner=True, patience=patience)
+        opened = open_ledger(config, owner=True, patience=patience, converts_aside=True)
         ledger = stack.enter_context(opened)
         daemon = Daemon(path, config, ledger, notifier, periods)
         stack.enter_context(daemon.running())

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncd import migrations
 from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
+from syncd.ledger.conversion import convert_aside
 from syncd.ledger.files import (
     FileIdentity,
     create_private,
@@ -94,9 +95,11 @@ class Database:
         owner: bool,
         patience_s: float,
         patience: Patience | None = None,
+        converts_aside: bool = False,
     ) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
         file = file_of(url)
+        self._file_to_convert = file if owner and converts_aside else None
         self._patience = patience
         if patience is not None:
             patience_s = _ONE_TRY_S
@@ -252,6 +255,11 @@ class Database:
                 f"The ledger {self._where} was written by an earlier version of syncd: "
                 "start this version's `syncd run` or `syncd once` first, which converts it."
             )
+        if self._file_to_convert is not None:
+            convert_aside(self._file_to_convert)
+            with self.reading() as connection:
+                if migrations.revision_of(connection) == migrations.HEAD:
+                    return
         try:
             with self.writing() as connection:
                 migrations.upgrade(connection)
