@@ -158,12 +158,16 @@ class Intake:
         self._parser.anew = force
         if force:
             self._poison.forget()
+        with self._scanner.in_a_row():
+            return self._scan(self._wanted(names, force=force), now)
+
+    def _scan(self, sources: Iterable[CalendarSource], now: datetime) -> dict[str, int]:
+        """Scan sources or put them off; return, by those scanned, how many UIDs say something new."""
         read: dict[str, int] = {}
         put_off: list[str] = []
         news = 0
         first_ones_s = 0.0
-        self._scanner.begin()
-        for source in self._wanted(names, force=force):
+        for source in sources:
             is_first = self._is_first(source)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
             if self._takes_portions and (takes_long or news >= self._portion):

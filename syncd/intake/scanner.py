@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -72,9 +73,13 @@ class Scanner:
         self._aside: dict[str, Scan] = {}
         self._tracked_uids = TrackedUids(self._worklist)
 
-    def begin(self) -> None:
-        """Begin scans in a row: what is asked once for all of them is asked anew."""
-        self._tracked_uids.forget()
+    @contextmanager
+    def in_a_row(self) -> Iterator[None]:
+        """Ask what scans need once for all of this context; nothing of it is held while no scan is made."""
+        try:
+            yield
+        finally:
+            self._tracked_uids.forget()
 
     def state_of(self, name: str) -> SourceState | None:
         """Return how this process found a source last; None if it did not try to read it."""

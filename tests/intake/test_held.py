@@ -5,6 +5,7 @@ The real intake over a real ledger and files; what is counted are reads of an in
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -168,6 +169,20 @@ def test_a_quiet_look_loads_nothing(office: Office) -> None:
     assert loads == []
     assert {reading.at for reading in readings.values()} == {NOW + GRACE}
     assert {reading.events for reading in readings.values()} == {len(UIDS)}
+
+
+def test_no_list_of_all_uids_is_held_between_looks(office: Office) -> None:
+    """Which UIDs matter is asked for the scans of one look; afterwards they are in the ledger alone."""
+    intake = office.intake(at_hand=0)
+    intake.update(None, NOW)
+    at_rest(office)
+    for name in office.names:
+        over = event_of("third", 20).replace("20300305T", "20290305T")
+        office.write(name, calendar_of(event_of(f"first.{name}", 9), over))
+    intake.update(None, NOW)
+    gc.collect()
+    sets = [held for held in gc.get_objects() if isinstance(held, set)]
+    assert [held for held in sets if "first.calendar-0" in held] == []
 
 
 def test_one_edit_loads_one_index(office: Office) -> None:
