@@ -25,7 +25,7 @@ from syncd import early
 from syncd import log as logs
 from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.config import Config, load
-from syncd.daemon.allocator import share_heaps
+from syncd.daemon.allocator import give_back_memory, share_heaps
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
@@ -329,6 +329,7 @@ class Daemon:
             if complaint:
                 summary += f"; {complaint}"
         self._say(summary)
+        give_back_memory()
 
     def _postpone_feed(self, name: str) -> None:
         """Postpone a feed that failed, or that says how often it changes."""
