@@ -906,6 +906,8 @@ def test_the_newest_migration_is_the_head() -> None:
             {"bookings_by_uid", "one_current_mark"},
         ),
         (lambda ledger: ledger.bookings.holders({"7"}), {"one_current_reservation"}),
+        (lambda ledger: ledger.bookings.recorded({"7"}), {"closed_reservations"}),
+        (lambda ledger: ledger.bookings.in_doubt(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.bookings.unsettled(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.bookings.cancels_since(NOW), {"bookings_by_state"}),
         (
@@ -922,6 +924,8 @@ def test_the_newest_migration_is_the_head() -> None:
         "by UID",
         "concerned",
         "holders",
+        "recorded",
+        "in doubt",
         "unsettled",
         "cancels",
         "generation",
@@ -955,6 +959,7 @@ def test_reads_are_indexed(
     assert plans
     for plan in plans:
         assert any(name in plan for name in tables), plan
+        assert "'SCAN bookings'" not in plan, "every row is read"
 
 
 # SQLite: rivals and kills

@@ -26,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 
 from syncd.core.booking import CLOSED_STATES, Booking, BookingState
@@ -189,7 +190,11 @@ class Bookings:
         found: set[str] = set()
         with self._database.reading() as connection:
             for some in tables.in_chunks(list(reservation_ids)):
-                query = select(column).where(column.in_(some))
+                with_one = select(column).where(column.in_(some))
+                # Each by an index of its own: this is asked after every create.
+                current = with_one.where(tables.CURRENT)
+                closed = with_one.where(tables.CLOSED)
+                query = union_all(current, closed)
                 found.update(connection.execute(query).scalars())
         return frozenset(found)
 
