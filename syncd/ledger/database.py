@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from syncd import migrations
 from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
@@ -105,6 +106,7 @@ class Database:
             patience_s = _ONE_TRY_S
         self._where = str(file)
         self._ownership = Ownership(file) if owner else None
+        self._observer: PoolProxiedConnection | None = None
         try:
             if owner:
                 with file_errors(file):
@@ -147,6 +149,9 @@ class Database:
 
     def close(self) -> None:
         """Close it and give up ownership; closing twice does no harm."""
+        if self._observer is not None:
+            self._observer.close()
+            self._observer = None
         self._engine.dispose()
         self._give_up()
 
@@ -182,6 +187,25 @@ class Database:
         writing = self._engine.execution_options(writes=True)
         with self._transaction(writing) as connection:
             yield connection
+
+    def version(self) -> object:
+        """Return a value that equals the one before only if nothing was committed since, by any process.
+
+        It is cheap: SQLite tells it without a transaction, to a connection on which nothing else is done.
+        Raises `LedgerError` when the owner's files are not those of their names.
+        """
+        self.require_in_place()
+        try:
+            if self._observer is None:
+                self._observer = self._engine.raw_connection()
+                self._observer.detach()
+            with contextlib.closing(self._observer.cursor()) as cursor:
+                cursor.execute("PRAGMA data_version")
+                return cursor.fetchall()
+        except (SQLAlchemyError, sqlite3.Error):
+            return (
+                object()
+            )  # whoever reads then meets what is wrong, and can wait for it
 
     def require_in_place(self) -> None:
         """Raise `LedgerError` when the owner's files are no longer those of their names."""
