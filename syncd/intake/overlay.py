@@ -189,6 +189,10 @@ class _Worklist:
                 found[uid] = kept.remarks
         return found
 
+    def remarked_sources(self) -> Collection[str]:
+        """Return the sources of which there may be a remark on anything that is kept."""
+        return {*self._base.remarked_sources(), *self._kept}
+
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
         own = self._kept.setdefault(source, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -84,6 +84,11 @@ class Scanner:
     def state_of(self, name: str) -> SourceState | None:
         """Return how this process found a source last; None if it did not try to read it."""
         return self._states.get(name)
+
+    @property
+    def states(self) -> Mapping[str, SourceState]:
+        """Return how this process found the sources that it tried to read, by name."""
+        return self._states
 
     def knows_whole(self, name: str) -> bool:
         """Tell whether all that a source said last is known, and it is not being read."""

@@ -100,7 +100,7 @@ class Worklist:
         """Let those of the UIDs that are ready rest that a plan leaves at rest, or knows nothing of."""
         known = {booking.key.uid for booking in bookings}
         told_of = set(said.shelved)
-        for reading in said.readings.values():
+        for reading in said.speaking.values():
             known.update(occurrence.key.uid for occurrence in reading.occurrences)
             told_of.update(defect.uid for defect in reading.defects)
         resting: dict[str, Deferred] = {}

@@ -184,6 +184,13 @@ class Worklist:
         rows = self._database.rows(remarked)
         return {row.uid: row.remarks for row in rows}
 
+    def remarked_sources(self) -> Sequence[str]:
+        """Return the sources of which there is a remark on anything that is kept."""
+        remarked = select(_KEPT.source).where(text("remarks IS NOT NULL"))
+        # All of them: a range is what the index of the remarks is searched by.
+        in_order = remarked.where(_KEPT.source > "").distinct()
+        return self._database.scalars(in_order)
+
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
         of_the_source = update(tables.kept).where(_KEPT.source == source)

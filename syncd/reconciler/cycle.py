@@ -180,7 +180,9 @@ class Reconciler:
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
         self._poison.survived(looked_at, batch.heard, now)
-        reports = self._records.store(batch.said.readings, looked_at)
+        in_order = self._intake.in_order(looked_at)
+        changed = {source.name: looked_at[source.name] for source in in_order}
+        reports = self._records.store(batch.said, changed)
         applier = self._applier()
         decided: Decided | None = None
         error: str | None = None

@@ -125,7 +125,7 @@ class Reporter:
 
     def _counts(self, outcome: Outcome, open_ones: Sequence[Booking]) -> dict[str, int]:
         defects: list[Defect] = []
-        for reading in outcome.batch.said.readings.values():
+        for reading in outcome.batch.said.speaking.values():
             defects += reading.defects
         decided = outcome.decided
         return counts_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -89,6 +89,17 @@ class Office:
             )
             for name in self.names
         ]
+        return self.intake_of(sources, at_hand, portion, daemon=daemon)
+
+    def intake_of(
+        self,
+        sources: Iterable[CalendarSource],
+        at_hand: int = AT_HAND,
+        portion: int = 1000,
+        *,
+        daemon: bool = False,
+    ) -> Intake:
+        """An intake of these sources, as a process has it that began just now."""
         return Intake(
             sources,
             ledger=self.ledger,
@@ -135,10 +146,10 @@ def office(tmp_path: Path) -> Iterator[Office]:
         yield made
 
 
-def told(readings: Mapping[str, Reading]) -> dict[str, object]:
+def told(readings: Mapping[str, Reading]) -> dict[str, tuple[Reading, object]]:
     """All that readings say, also of UIDs that are only known to be there."""
     everything = [f"{uid}.calendar-{n}" for uid in UIDS for n in range(SOURCES)]
-    found: dict[str, object] = {}
+    found: dict[str, tuple[Reading, object]] = {}
     for name, reading in readings.items():
         presence = {uid: reading.presence.get(uid) for uid in everything}
         found[name] = (replace(reading, presence={}), presence)
@@ -200,6 +211,31 @@ def test_one_edit_loads_one_index(office: Office) -> None:
     assert occurrence.key.uid == "first.calendar-2"
     presence = readings["calendar-2"].presence
     assert presence.get("second.calendar-2") is None
+
+
+def test_of_the_others_a_reading_is_made_when_it_is_asked_for(office: Office) -> None:
+    """A plan gets those that say something new or have a defect; any other says what it said before."""
+    broken = event_of("broken", 9, "RRULE:FREQ=NEVER\r\n")
+    office.write("calendar-4", calendar_of(broken))
+    intake = office.intake()
+    intake.update(None, NOW)
+    whole = told(read(intake))
+    at_rest(office)
+    ready = frozenset(["first.calendar-2"])
+    said = intake.readings_of(ready, NOW)
+    assert list(said.speaking) == ["calendar-2", "calendar-4"]
+    (defect,) = said.speaking["calendar-4"].defects
+    assert defect.uid == "broken"
+    assert len(said.readings) == SOURCES
+    assert "calendar-1" in said.readings
+    assert "calendar-9" not in said.readings
+    assert said.readings["calendar-1"] is said.readings["calendar-1"]
+    assert list(said.readings) == office.names
+    for name, reading in said.readings.items():
+        at_rest_too = replace(reading, occurrences=())
+        (before, presence) = whole[name]
+        expected = (replace(before, occurrences=(), presence={}), presence)
+        assert told({name: at_rest_too})[name] == expected
 
 
 def test_what_fits_stays_at_hand(office: Office) -> None:

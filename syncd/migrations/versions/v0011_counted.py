@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_index(
         "agenda_skipping",
         "agenda",
-        ["due_at", "skipped"],
+        ["skipped", "due_at"],
         sqlite_where=skipping,
         postgresql_where=skipping,
     )
