@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     TextClause,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -42,6 +43,11 @@ from syncd.ledger.worklist import add_uids, ready_uids
 _ADD_HISTORY = insert(tables.history)
 _LATEST = select(func.max(tables.history.c.id))
 _BOOKING = tables.bookings.c
+_WITH_ID = select(_BOOKING.reservation_id).where(
+    _BOOKING.reservation_id.in_(bindparam("ids", expanding=True))
+)
+# Each half by an index of its own: this is asked after every create.
+_RECORDED = union_all(_WITH_ID.where(tables.CURRENT), _WITH_ID.where(tables.CLOSED))
 
 T = TypeVar("T")
 
@@ -186,16 +192,10 @@ class Bookings:
 
     def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
         """Return those of these reservation ids that stand in any booking, current or closed."""
-        column = _BOOKING.reservation_id
         found: set[str] = set()
         with self._database.reading() as connection:
             for some in tables.in_chunks(list(reservation_ids)):
-                with_one = select(column).where(column.in_(some))
-                # Each by an index of its own: this is asked after every create.
-                current = with_one.where(tables.CURRENT)
-                closed = with_one.where(tables.CLOSED)
-                query = union_all(current, closed)
-                found.update(connection.execute(query).scalars())
+                found.update(connection.execute(_RECORDED, {"ids": some}).scalars())
         return frozenset(found)
 
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:

@@ -107,6 +107,7 @@ class Database:
         self._where = str(file)
         self._ownership = Ownership(file) if owner else None
         self._observer: PoolProxiedConnection | None = None
+        self._writer: Engine | None = None
         try:
             if owner:
                 with file_errors(file):
@@ -184,8 +185,10 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
-        writing = self._engine.execution_options(writes=True)
-        with self._transaction(writing) as connection:
+        if self._writer is None:
+            # Made once: each new one costs as much as a statement.
+            self._writer = self._engine.execution_options(writes=True)
+        with self._transaction(self._writer) as connection:
             yield connection
 
     def version(self) -> object:
