@@ -36,7 +36,7 @@ from typing import TypeAlias
 from syncd.apply.read_back import ON_A_PAGE, pages_between
 from syncd.core.booking import Booking
 
-MOST_WAIT_S = 300.0
+MOST_WAIT_S = 600.0
 """Seconds after which all that waits is read back, also where its lists do not pay yet."""
 
 SPARING = 8
