@@ -174,7 +174,8 @@ class Intake:
         for source in sources:
             is_first = self._is_first(source)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
-            if self._takes_portions and (takes_long or news >= self._portion):
+            is_much = news + self._scanner.made_ready >= self._portion
+            if self._takes_portions and (takes_long or is_much):
                 put_off.append(source.name)
                 continue
             self._alive()

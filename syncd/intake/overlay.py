@@ -232,10 +232,17 @@ class _Worklist:
         coming = [moment for moment in self._later.values() if moment > now]
         return min(coming, default=None)
 
-    def add_all(
-        self, sources: Collection[str] | None = None, *, booked: bool = False
-    ) -> None:
+    def require_anew(self, standing: str, configured: Collection[str]) -> None:
         """Do nothing: all are ready."""
+
+    def add_all(
+        self,
+        sources: Collection[str] | None = None,  # noqa: ARG002  # as its port
+        *,
+        booked: bool = False,  # noqa: ARG002  # as its port
+    ) -> int:
+        """Make none ready, because all are."""
+        return 0
 
     def defer(
         self,

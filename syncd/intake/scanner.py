@@ -72,10 +72,13 @@ class Scanner:
         self._states: dict[str, SourceState] = {}
         self._aside: dict[str, Scan] = {}
         self._tracked_uids = TrackedUids(self._worklist)
+        self.made_ready = 0
+        """UIDs that say nothing new and were made ready in this row of scans."""
 
     @contextmanager
     def in_a_row(self) -> Iterator[None]:
         """Ask what scans need once for all of this context; nothing of it is held while no scan is made."""
+        self.made_ready = 0
         try:
             yield
         finally:
@@ -207,13 +210,14 @@ class Scanner:
         result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=complete)
+        if scan.standing not in {standing, UNKNOWN}:
+            # First, because the standing that tells of it goes with what is taken in.
+            self.made_ready += self._worklist.add_all([source.name])
         if index != former or standing != scan.standing:
             window = Window.ahead(scan.at, self._horizon)
             scan.take_in(result, standing, window)
             scan.is_stored = True
             self._remarks.forget(source.name)
-        if scan.standing not in {standing, UNKNOWN}:
-            self._worklist.add_all([source.name])
         known = Known(index, result.parser, scan.is_stored)
         self._known.keep(source.name, known)
         signature = ""
@@ -243,8 +247,8 @@ class Scanner:
             at=now, outline=outline, standing=UNREADABLE, error=error
         )
         if former != UNREADABLE:
+            self.made_ready += self._worklist.add_all([source.name])
             self._worklist.set_standing(source.name, UNREADABLE)
-            self._worklist.add_all([source.name])
 
     @cached_property
     def _salt(self) -> int:
