@@ -206,6 +206,12 @@ class _Worklist:
         uids = self._base.uids() | self._asked
         return uids.union(*self._kept.values())
 
+    def has_line(self, uid: str) -> bool:
+        """Tell whether a UID matters."""
+        if uid in self._asked or self._base.has_line(uid):
+            return True
+        return any(uid in own for own in self._kept.values())
+
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""
         only_asked = self._asked - self._base.uids()

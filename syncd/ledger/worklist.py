@@ -63,6 +63,7 @@ _DEFER = (
     .values(due_at=bindparam("due"), skipped=bindparam("count"))
 )
 _IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
+_LINE_OF = select(_LINE.uid).where(_LINE.uid == bindparam("uid"))
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(
@@ -211,6 +212,11 @@ class Worklist:
             cursor = connection.connection.cursor()
             cursor.execute("SELECT uid FROM agenda")
             return frozenset(uid for (uid,) in cursor.fetchall())
+
+    def has_line(self, uid: str) -> bool:
+        """Tell whether a UID matters."""
+        found = self._database.scalar(_LINE_OF.params(uid=uid))
+        return found is not None
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that are ready."""

@@ -196,6 +196,31 @@ def test_no_list_of_all_uids_is_held_between_looks(office: Office) -> None:
     assert [held for held in sets if "first.calendar-0" in held] == []
 
 
+def test_an_edit_asks_for_its_own_uids_alone(office: Office) -> None:
+    """Whether a UID matters is looked up for those that are new; all are loaded where a calendar has many."""
+    intake = office.intake()
+    intake.update(None, NOW)
+    at_rest(office)
+    traced: list[str] = []
+    pooled = office.ledger._database._engine.raw_connection()
+    driver = pooled.driver_connection
+    assert driver is not None
+    driver.set_trace_callback(traced.append)
+    pooled.close()
+    loads: list[int] = []
+    for events in (1, 150):
+        over = [
+            event_of(f"over{events}.{n}", 20).replace("20300305T", "20290305T")
+            for n in range(events)
+        ]
+        office.write("calendar-2", calendar_of(*over))
+        traced.clear()
+        intake.update(["calendar-2"], NOW)
+        assert any("WHERE agenda.uid = 'over" in text for text in traced)
+        loads.append(traced.count("SELECT uid FROM agenda"))
+    assert loads == [0, 1]
+
+
 def test_one_edit_loads_one_index(office: Office) -> None:
     """Whatever the number of sources, what is known of the one that changed is read, once."""
     intake = office.intake(at_hand=0)
