@@ -264,15 +264,25 @@ def _auth(auth: sources.Auth | None) -> Auth | None:
 
 
 def open_ledger(
-    config: Config, *, owner: bool, patience: LedgerPatience | None = None
+    config: Config,
+    *,
+    owner: bool,
+    patience: LedgerPatience | None = None,
+    converts_aside: bool = False,
 ) -> Ledger:
     """Open the ledger of a configuration; raise `LedgerError`.
 
     Its owner waits as long as `patience` lasts while another program keeps it locked, others some seconds.
+    Who lives for long `converts_aside`: keeps nothing of what an earlier schema is converted with.
     """
     if not owner:
         patience = None
-    return Ledger.open(config.state.url, owner=owner, patience=patience)
+    return Ledger.open(
+        config.state.url,
+        owner=owner,
+        patience=patience,
+        converts_aside=converts_aside,
+    )
 
 
 _SHORT_WAIT_S = 120.0  # of a run that somebody waits for

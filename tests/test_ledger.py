@@ -952,6 +952,27 @@ def test_the_second_start_needs_no_alembic(file: Path) -> None:
     assert finished(child(file, code)) == (0, "False\n")
 
 
+def test_who_lives_for_long_keeps_nothing_of_a_conversion(file: Path) -> None:
+    """A ledger that is created, or converted, aside is that of its owner, who loads no Alembic for it."""
+    code = """
+        from syncd.ledger import Ledger
+        with Ledger.open(f"sqlite:///{file}", owner=True, converts_aside=True) as ledger:
+            ledger.bookings.record(booked(), at=NOW, what="test")
+        print("alembic" in sys.modules)
+    """
+    assert finished(child(file, code)) == (0, "False\n")
+    with open_as_owner(file) as ledger:
+        assert [booking.key for booking in ledger.bookings.current()] == [booked().key]
+
+
+def test_what_cannot_be_converted_aside_is_told_by_the_owner(file: Path) -> None:
+    """A revision that never was is named as when the owner converts the ledger itself."""
+    open_as_owner(file).close()
+    raw(file, "UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(LedgerError, match="not a ledger of syncd"):
+        Ledger.open(f"sqlite:///{file}", owner=True, converts_aside=True)
+
+
 def test_the_newest_migration_is_the_head() -> None:
     """The revision that is looked for at the start is the one that the migrations lead to."""
     from alembic.script import ScriptDirectory
@@ -970,6 +991,8 @@ def test_the_newest_migration_is_the_head() -> None:
             {"bookings_by_uid", "one_current_mark"},
         ),
         (lambda ledger: ledger.bookings.holders({"7"}), {"one_current_reservation"}),
+        (lambda ledger: ledger.bookings.recorded({"7"}), {"closed_reservations"}),
+        (lambda ledger: ledger.bookings.in_doubt(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.bookings.unsettled(NOW), {"bookings_by_uid"}),
         (lambda ledger: ledger.bookings.cancels_since(NOW), {"bookings_by_state"}),
         (
@@ -996,6 +1019,8 @@ def test_the_newest_migration_is_the_head() -> None:
         "by UID",
         "concerned",
         "holders",
+        "recorded",
+        "in doubt",
         "unsettled",
         "cancels",
         "generation",
@@ -1031,6 +1056,7 @@ def test_reads_are_indexed(
     assert plans
     for plan in plans:
         assert any(name in plan for name in tables), plan
+        assert "'SCAN bookings'" not in plan, "every row is read"
 
 
 # SQLite: rivals and kills

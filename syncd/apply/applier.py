@@ -8,7 +8,7 @@ A failure of one change is an outcome, not the end of the cycle; only an API tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,17 +26,16 @@ from syncd.apply.read_back import look_up
 from syncd.apply.records import BookingRecords, log_fields
 from syncd.apply.refusals import RefusalInquiry
 from syncd.apply.swap import RoomSwap
-from syncd.apply.tasks import Task, call, run_task
+from syncd.apply.tasks import Task, run_task
+from syncd.apply.unread import Unread
 from syncd.apply.update import Updater
-from syncd.core.booking import Booking, BookingState
+from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.changes import Cancel, Create, Plan, Update, Write
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
 
 log = structlog.get_logger(__name__)
-
-_READ_BACK = 100  # reservations that are read back together
 
 
 class Applier:
@@ -56,13 +55,18 @@ class Applier:
         stopping: Callable[[], bool],
         gives_way: Callable[[], bool],
         progress: Progress,
+        unread: Unread,
     ) -> None:
         self._api = api
+        self._bookings = ledger.bookings
         self._settings = settings
         self._stopping = stopping
         self._gives_way = gives_way
         self._progress = progress
-        records = BookingRecords(api=api, ledger=ledger, settings=settings, clock=clock)
+        self._unread = unread
+        records = BookingRecords(
+            api=api, ledger=ledger, settings=settings, unread=unread, clock=clock
+        )
         refusals = RefusalInquiry(
             api=api, ledger=ledger, settings=settings, records=records, clock=clock
         )
@@ -95,7 +99,7 @@ class Applier:
             clock=clock,
         )
         self._dispatcher = Dispatcher(pause_s=api.pause_s, ending=self._ends)
-        self._density = 1.0  # reservations of ours in a day
+        self._is_reading = False
         self._may_give_way = False
         self._has_given_way = False
         self._done = 0
@@ -104,31 +108,36 @@ class Applier:
     def apply(self, plan: Plan, backlog: Backlog) -> None:
         """Carry out what waits and the writes of a plan, or as many as are made before a stop or a giving way.
 
+        What was written is read back as far as `Unread` says, and all of it when nothing is left to write.
         Raises `ApiUnusable` when no further call makes sense; what was done until then is recorded.
         """
-        self.records.resume(backlog.unread)
-        backlog.unread = ()
         first = backlog.take(plan)
         to_write = len(first) + len(backlog)
         self._progress.begin(to_write)
         days = self._settings.horizon / timedelta(days=1)
-        known = plan.unchanged + to_write + self.records.unread
-        self._density = known / days
+        self._unread.density = (plan.unchanged + to_write + len(self._unread)) / days
         with self._dispatcher as dispatcher:
             try:
                 self._begin_all(first, backlog)
                 dispatcher.finish()
+                if not self._has_given_way:
+                    self._begin_reading()
+                    dispatcher.finish()
             except (ApiUnusable, ReservationError):
                 # The latter of a question, not of a change.
                 dispatcher.give_up()
+                self._unread.call_for_all()
                 with suppress(ApiUnusable, ReservationError):
-                    run_task(self._read_back())
+                    run_task(self._read_back(self._unread.take()))
                 raise
-        if self._has_given_way and self.records.unread < _READ_BACK:
-            # A list of many costs hardly more than that of a few.
-            backlog.unread = self.records.take_unread()
-        else:
-            run_task(self._read_back())
+
+    def read_back(self) -> None:
+        """Read back all that former cycles wrote, or begin to before a stop; raise `ApiUnusable`."""
+        self._unread.call_for_all()
+        while portion := self._unread.take():
+            run_task(self._read_back(portion))
+            if self._ends():
+                return
 
     def _begin_all(self, first: Sequence[Write], backlog: Backlog) -> None:
         """Begin one change after another: those that go first, then what waits, until that ends."""
@@ -154,9 +163,20 @@ class Applier:
             run_task(self._write(change))
         else:
             self._dispatcher.start(self._write(change), change)
-        if self.records.unread >= _READ_BACK:
-            self._dispatcher.start(self._read_back())
+        if not self._is_reading and (portion := self._unread.take()):
+            self._dispatcher.start(self._read_back(portion))
         return True
+
+    def _begin_reading(self) -> None:
+        """Begin to read back all that was written, or some of it, where that ends."""
+        self._unread.call_for_all()
+        while portion := self._unread.take():
+            self._dispatcher.wait_for_turn(None)
+            self._dispatcher.start(self._read_back(portion))
+            # Not before some of it is asked about, so that each cycle comes further.
+            self._may_give_way = True
+            if self._ends():
+                return
 
     def _ends(self) -> bool:
         """Tell whether no other change is to begin, because of a stop or to give way where it may."""
@@ -194,18 +214,35 @@ class Applier:
         self._done += 1
         self._progress.advance(self._done)
 
-    def _read_back(self) -> Task[None]:
+    def _read_back(self, ids: Sequence[str]) -> Task[None]:
         """Read what was written: it may wait for approval, and the API may have kept other values."""
-        written = self.records.take_unread()
-        if not written:
-            return
-        latest = [self._swap.latest(booking) for booking in written]
-        found = yield from call(look_up, latest, self._api, self._density)
-        for booking in map(self._swap.latest, written):
-            reservation = found.get(booking.reservation_id or "")
-            # A list may lag behind; the drift check looks again.
-            if reservation is not None:
-                self._compare(booking, reservation)
+        written = self._holding(ids)
+        bookings = list(written.values())
+        density = self._unread.density
+        self._is_reading = True
+        try:
+            answers = yield from look_up(bookings, self._api, density, self._ends)
+        except ApiUnusable:
+            self._unread.put_back(bookings)
+            raise
+        finally:
+            self._is_reading = False
+        self._unread.put_back(answers.unasked)
+        # A list may lag behind; the drift check looks again.
+        shown = written.keys() & answers.found.keys()
+        for reservation_id, booking in self._holding(shown).items():
+            # What was written meanwhile is read anew.
+            if booking == written[reservation_id]:
+                self._compare(booking, answers.found[reservation_id])
+
+    def _holding(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        """Return the bookings that hold these reservations now, by reservation id."""
+        holders = self._bookings.holders(ids)
+        return {
+            name: booking
+            for name, booking in holders.items()
+            if booking.state in HOLDING_STATES
+        }
 
     def _compare(self, booking: Booking, reservation: Reservation) -> None:
         """Record what a reservation that was written just now holds otherwise than it was sent."""

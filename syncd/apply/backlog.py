@@ -27,7 +27,6 @@ from itertools import chain
 from typing import TypeAlias
 
 from syncd.apply.dispatch import conflict, places_of
-from syncd.core.booking import Booking
 from syncd.core.changes import Cancel, Create, Plan, Update, Write
 from syncd.core.order import seniority
 from syncd.core.reservation import ReservationSpec
@@ -65,8 +64,6 @@ class Backlog:
         self._places = _Places()
         self._count = 0
         self._begun: set[str] = set()
-        # What was made and is to be read back with what the next cycle makes.
-        self.unread: Sequence[Booking] = ()
         # When the nearest meeting of a UID is, and how many changes it has (a heap).
         self._further: list[tuple[datetime, str, int]] = []
         self._count_further = 0

@@ -48,10 +48,10 @@ class Dispatcher:
     def __exit__(self, *_: object) -> None:
         self._tasks.__exit__()
 
-    def wait_for_turn(self, change: Write, *, alone: bool = False) -> None:
+    def wait_for_turn(self, change: Write | None, *, alone: bool = False) -> None:
         """Resume what is under way until a change may begin, or until none is to.
 
-        With `alone` it may begin when nothing else is under way.
+        None is what conflicts with nothing. With `alone` it may begin when nothing else is under way.
         Raises what the tasks under way raise.
         """
         # What was answered is recorded before more is asked.
@@ -102,14 +102,14 @@ class Dispatcher:
                 "in the next cycle, nothing is sent twice."
             ) from None
 
-    def _wait_s(self, change: Write, *, alone: bool) -> float:
+    def _wait_s(self, change: Write | None, *, alone: bool) -> float:
         """Return the seconds until a change may begin; infinity if that depends on what is under way."""
         one_at_a_time = alone or self._lost_in_a_row > 0
         if one_at_a_time and self._tasks:
             return math.inf
         for other in self._tasks.subjects:
-            if other is None:
-                continue  # it conflicts with nothing
+            if change is None or other is None:
+                continue  # one of them conflicts with nothing
             if conflict(change, other):
                 return math.inf
         return self._pause_s(len(self._tasks))

@@ -14,14 +14,15 @@ Must not: send a request, or decide whether one is to be sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from syncd.apply.ports import Api, BookingLedger
-from syncd.core.booking import HOLDING_STATES, Booking, BookingState
+from syncd.apply.unread import Unread
+from syncd.core.booking import Booking, BookingState
 from syncd.core.cause import AS_THE_BOOKING_SAYS, IN_TUYA, TUYA, Cause
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Reservation, ReservationStatus
@@ -47,14 +48,15 @@ class BookingRecords:
         api: Api,
         ledger: BookingLedger,
         settings: Settings,
+        unread: Unread,
         clock: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._bookings = ledger.bookings
         self._settings = settings
+        self._unread = unread
         self._clock = clock
         self._doubtful: set[int] = set()  # rows
-        self._unread: list[Booking] = []
         self.counts: Counter[str] = Counter()
         # Who released what was held, if this cycle carries that out.
         self.approver: str | None = None
@@ -96,7 +98,7 @@ class BookingRecords:
         self.counts[what] += 1
         if what != "adopted":
             self.written[stored.key.uid] += 1
-        self._unread.append(stored)
+        self._unread.add(stored)
         log.info(what, **log_fields(stored))
 
     def adopt(
@@ -167,28 +169,6 @@ class BookingRecords:
     def became_doubtful(self, booking: Booking) -> bool:
         """Tell whether a request about a booking came to be in doubt in this cycle."""
         return booking.row in self._doubtful
-
-    # What is to be read back
-
-    @property
-    def unread(self) -> int:
-        """Return how many bookings were confirmed and not read back yet."""
-        return len(self._unread)
-
-    def resume(self, unread: Sequence[Booking]) -> None:
-        """Take over bookings that a former cycle left to be read back, as far as they still hold a slot."""
-        ids = [booking.reservation_id for booking in unread if booking.reservation_id]
-        if not ids:
-            return
-        for booking in self._bookings.holders(ids).values():
-            if booking.state in HOLDING_STATES:
-                self._unread.append(booking)
-
-    def take_unread(self) -> Sequence[Booking]:
-        """Return the bookings that were confirmed since the last time, as they were stored."""
-        unread = self._unread
-        self._unread = []
-        return unread
 
     # What the API knows otherwise
 

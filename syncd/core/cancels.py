@@ -47,19 +47,22 @@ class Cancels:
         self._told: list[Cancel | Update] = []
         self._instead: dict[int, Update] = {}
         self._live_of_source: Counter[str] = Counter()
-        self._coverages: Mapping[str, Coverage] = {}
+        self._coverages: dict[str, Coverage] = {}
 
     def take_stock(self, bookings: Iterable[Booking]) -> None:
         """Count what is live, by the source that decided it and by those that show it; what rests, too."""
-        live = [booking for booking in bookings if booking.state in HOLDING_STATES]
-        resting = self._resting
-        self._live_of_source = (
-            Counter(booking.source for booking in live) + resting.live
-        )
-        shown = resting.shown.copy()
-        present = resting.shown.copy()
-        returned = Counter[str]()
-        for booking in live:
+        live_of_source: Counter[str] = Counter()
+        shown: Counter[str] = Counter()
+        present: Counter[str] = Counter()
+        returned: Counter[str] = Counter()
+        for booking in bookings:
+            # Those that hold no slot are asked about as well.
+            named = (booking.source, *booking.witnesses)
+            shown.update(dict.fromkeys(named, 0))
+            live_of_source[booking.source] += 0
+            if booking.state not in HOLDING_STATES:
+                continue
+            live_of_source[booking.source] += 1
             shown.update(booking.witnesses)
             seen = [
                 name for name in booking.witnesses if self._has_event(name, booking)
@@ -67,10 +70,26 @@ class Cancels:
             present.update(seen)
             if booking.reason is Reason.SOURCE_EMPTY:
                 returned.update(seen)
-        self._coverages = {
-            name: Coverage(count, present[name], returned[name])
-            for name, count in shown.items()
-        }
+        self._count_with_resting(live_of_source, shown, present, returned)
+
+    def _count_with_resting(
+        self,
+        live_of_source: Counter[str],
+        shown: Counter[str],
+        present: Counter[str],
+        returned: Counter[str],
+    ) -> None:
+        """Take note of what was counted, together with what rests in the same sources; it is there."""
+        resting = self._resting
+        for name in live_of_source:
+            live_of_source[name] += resting.live[name]
+        self._live_of_source = live_of_source
+        self._coverages = {}
+        for name, count in shown.items():
+            there = resting.shown[name]
+            self._coverages[name] = Coverage(
+                count + there, present[name] + there, returned[name]
+            )
 
     def _has_event(self, source: str, booking: Booking) -> bool:
         return (

@@ -60,7 +60,8 @@ def plan(
     """Decide what to do about every meeting and every booking.
 
     `mapped` has an entry for each occurrence of `witnessed`; `bookings` are the current ones.
-    UIDs that are at rest may be left out of all of these, each as a whole: `resting` stands for them.
+    UIDs that are at rest may be left out of all of these, each as a whole, and so may be the readings in which
+    there are no others: `resting` stands for them.
     """
     occurrences: dict[OccurrenceKey, tuple[Witnessed, Mapped]] = {}
     for seen in witnessed:
@@ -82,6 +83,9 @@ class _Planner:
         resting: Resting,
     ) -> None:
         self.occurrences = occurrences
+        self.speaking = readings
+        if resting.readings is not None:
+            readings = resting.readings
         self.readings = readings
         self.policy = policy
         self.now = now
@@ -125,9 +129,10 @@ class _Planner:
         """Return the plan, now that everything is decided."""
         draft = self.draft
         unchanged = len(draft.unchanged)
-        for name in self.readings:
+        for name, live in self.resting.totals.live.items():
             # Each reservation of a UID at rest is as its meeting wants it.
-            unchanged += self.resting.totals.live[name]
+            if name in self.readings:
+                unchanged += live
         bookings = list(_all_of(current))
         resting, once_written = at_rest(
             draft, bookings, self.occurrences, self.policy, self.now
@@ -304,7 +309,7 @@ class _Planner:
         for booking in _all_of(current):
             booked[booking.key.uid] = booking.reservation_id
         said: set[tuple[str, str]] = set()
-        for reading in self.readings.values():
+        for reading in self.speaking.values():
             source = reading.source
             for defect in reading.defects:
                 event = defect.uid or f"{defect.document}:{defect.line}"

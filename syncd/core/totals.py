@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.core.booking import Booking
+from syncd.core.occurrence import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Totals:
 
     `live` reservations and `known` UIDs count for the source that decided their content; `shown` are live
     reservations by each source that shows them; `skipped` is how many occurrences ask for no reservation.
+    `shown` and `known` have the sources alone that a meeting or a booking of the plan names.
     """
 
     live: Counter[str] = field(default_factory=Counter)
@@ -47,7 +49,9 @@ class Resting:
     """All that is at rest, as far as planning the others has to know.
 
     `holders` are the bookings, by reservation, for whose slots others were refused, as they are by now.
+    `readings` are those of all sources; None: of none but those of the plan.
     """
 
     totals: Totals = field(default_factory=Totals)
+    readings: Mapping[str, Reading] | None = None
     holders: Mapping[str, Booking] = field(default_factory=dict)

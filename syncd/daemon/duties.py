@@ -25,6 +25,7 @@ _LONGEST_REST = timedelta(minutes=15)
 class OrderStore(Protocol):
     """What keeps the orders of persons for the next cycle; see `syncd.ledger.people`."""
 
+    def version(self) -> object: ...
     def approved(self) -> object: ...
     def decisions(self) -> object: ...
     def acknowledgements(self) -> object: ...
@@ -73,6 +74,10 @@ class Duties:
         self.due_at: datetime | None = None
         self._people = people
         self._orders: object = None  # those that the last cycle knew
+        self._read: object = (
+            None  # those that were read last, from this version of the ledger
+        )
+        self._version: object = None
         self._look_again_at_s = 0.0  # at them, on the monotonic clock
         self._offset_of_now_s = clock_offset_s
         self._clock_offset_s = clock_offset_s()
@@ -115,4 +120,12 @@ class Duties:
     def _orders_now(self) -> object:
         """Return what persons left for the next cycle, with `approve`, `resolve` and `ack`."""
         people = self._people
-        return people.approved(), people.decisions(), people.acknowledgements()
+        version = people.version()
+        if version != self._version:
+            self._read = (
+                people.approved(),
+                people.decisions(),
+                people.acknowledgements(),
+            )
+            self._version = version
+        return self._read

@@ -24,7 +24,7 @@ from syncd import early
 from syncd import log as logs
 from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
 from syncd.config import Config, load
-from syncd.daemon.allocator import share_heaps
+from syncd.daemon.allocator import give_back_memory, share_heaps
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
@@ -74,7 +74,7 @@ def run_daemon(path: Path, periods: Periods = Periods()) -> None:
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
-        opened = open_ledger(config, owner=True, patience=patience)
+        opened = open_ledger(config, owner=True, patience=patience, converts_aside=True)
         ledger = stack.enter_context(opened)
         daemon = Daemon(path, config, ledger, notifier, periods)
         stack.enter_context(daemon.running())
@@ -327,6 +327,7 @@ class Daemon:
             if complaint:
                 summary += f"; {complaint}"
         self._say(summary)
+        give_back_memory()
 
     def _postpone_feed(self, name: str) -> None:
         """Postpone a feed that failed, or that says how often it changes."""

@@ -105,10 +105,11 @@ class Scheduler:
     `wake` must return at once and call nothing of the scheduler; `Wakes.wake` is made for it.
     The clock is compared every `tick_s` seconds, which bounds how late a run is after the machine slept.
 
-    One heap of the names that are due next, and no job of APScheduler for each: with a thousand of those, a run
-    costs 1.6 times the CPU, planning a name 6 times and postponing it twice.
-    That thread would also need another one beside it, which compares the clock; so only the cron expressions of
-    APScheduler are used.
+    One heap of the names that are due next, and no job of APScheduler for each. With a thousand names on one grid
+    a job each takes 20 us of CPU a run in place of 11, and 28 us in place of 8 to plan: that would be borne, of a
+    look of 600 us. But APScheduler waits by the wall clock and does not see that it was set; that, the places
+    that outlive a restart, postponements and the grid would remain here, and its list of jobs would save the
+    heap alone. So only its cron expressions are used.
 
     What is due within some seconds is woken for together, where the jitter allows it: most of what a single
     look costs is that threads wake, each on a processor that did something else meanwhile.

@@ -27,7 +27,7 @@ from syncd.intake.parsing import UidParser
 from syncd.intake.poison import Poison
 from syncd.intake.ports import CalendarSource, IntakeLedger, Kept, WorklistStore
 from syncd.intake.raw_events import unpacked
-from syncd.intake.reading import reading_of
+from syncd.intake.reading import ReadingsByName, reading_of
 from syncd.intake.remarks import Remarks
 from syncd.intake.scanner import Elsewhere, Scanner
 from syncd.intake.source_index import SourceIndex
@@ -52,6 +52,8 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class Readings:
     """What the sources say of some UIDs: readings by source, in the order of the configuration.
 
+    `readings` are of all sources that were read; the `speaking` ones are those that say something of these
+    UIDs, or of which something is always to be told.
     `next_start`, by UID, is when something of it comes into reach of a reading, at the latest.
     `postponed` are UIDs that come in the next cycle, because what was looked at took enough, by source.
     `unheard` are the UIDs that also stand in a source of which nothing is known now, `shelved` those in one
@@ -59,6 +61,7 @@ class Readings:
     """
 
     readings: Mapping[str, Reading]
+    speaking: Mapping[str, Reading]
     next_start: Mapping[str, datetime]
     postponed: Mapping[str, frozenset[str]]
     unheard: frozenset[str]
@@ -95,6 +98,7 @@ class Intake:
         portion: int = PORTION,
     ) -> None:
         self.sources = tuple(sources)
+        self._places = {source.name: place for place, source in enumerate(self.sources)}
         self._ledger = ledger
         self._worklist: WorklistStore = ledger.worklist
         self._horizon = horizon
@@ -158,15 +162,20 @@ class Intake:
         self._parser.anew = force
         if force:
             self._poison.forget()
+        with self._scanner.in_a_row():
+            return self._scan(self._wanted(names, force=force), now)
+
+    def _scan(self, sources: Iterable[CalendarSource], now: datetime) -> dict[str, int]:
+        """Scan sources or put them off; return, by those scanned, how many UIDs say something new."""
         read: dict[str, int] = {}
         put_off: list[str] = []
         news = 0
         first_ones_s = 0.0
-        self._scanner.begin()
-        for source in self._wanted(names, force=force):
+        for source in sources:
             is_first = self._is_first(source)
             takes_long = is_first and first_ones_s >= _FIRST_READINGS_S
-            if self._takes_portions and (takes_long or news >= self._portion):
+            is_much = news + self._scanner.made_ready >= self._portion
+            if self._takes_portions and (takes_long or is_much):
                 put_off.append(source.name)
                 continue
             self._alive()
@@ -219,7 +228,8 @@ class Intake:
         allowance = self._turns.begin(uids)
         parsed: dict[str, Mapping[str, ParsedSeries]] = {}
         found: dict[str, Reading] = {}
-        for source in self._turns.in_order(self.sources):
+        names = kept.keys() | self._worklist.remarked_sources()
+        for source in self._turns.in_order(self.in_order(names)):
             name = source.name
             state = self._scanner.state_of(name)
             if state is None:
@@ -240,32 +250,46 @@ class Intake:
         left = _left_to_next_cycle(found.values())
         costly = [name for name, series in parsed.items() if _was_costly(series)]
         self._turns.end(left, costly)
-        return self._readings(kept, found, parsed, left)
+        speaking = {source.name: found[source.name] for source in self.in_order(found)}
+        return self._readings(kept, speaking, window, parsed, left)
+
+    def _silent_reading(self, name: str, state: SourceState, window: Window) -> Reading:
+        """Return the reading of a source in which nothing is to be looked at, and of which nothing is told."""
+        if not state.readable:
+            return _unreadable_reading(name, state, window)
+        source = self.sources[self._places[name]]
+        holds = partial(self._known.holds, source)
+        return reading_of(name, state, holds, {}, {}, window, frozenset())
 
     def _readings(
         self,
         kept: Mapping[str, Mapping[str, Kept]],
-        found: Mapping[str, Reading],
+        speaking: Mapping[str, Reading],
+        window: Window,
         parsed: Mapping[str, Mapping[str, ParsedSeries]],
         left: frozenset[str],
     ) -> Readings:
-        """Return what was found and parsed by source; `left` are the UIDs that were postponed in any."""
-        readings: dict[str, Reading] = {}
+        """Return what was parsed and said by source; `left` are the UIDs that were postponed in any."""
         unheard: list[str] = []
-        for source in self.sources:
-            reading = found.get(source.name)
-            if reading is not None:
-                readings[source.name] = reading
-            if reading is None or not reading.readable:
-                unheard.append(source.name)
-        configured = {source.name for source in self.sources}
-        shelved = kept.keys() - configured
+        shelved: list[str] = []
+        for name in kept:
+            reading = speaking.get(name)
+            if name not in self._places:
+                shelved.append(name)
+            elif reading is None or not reading.readable:
+                unheard.append(name)
         return Readings(
-            readings=readings,
+            readings=ReadingsByName(
+                speaking,
+                self._scanner.states,
+                self._places,
+                partial(self._silent_reading, window=window),
+            ),
+            speaking=speaking,
             next_start=_next_starts(parsed.values()),
             postponed={
                 name: reading.postponed
-                for name, reading in found.items()
+                for name, reading in speaking.items()
                 if reading.postponed
             },
             unheard=_uids_in(kept, unheard) | left,
@@ -304,9 +328,7 @@ class Intake:
         One that was put off comes first; then those that were read before, because an edit does not wait for
         first readings; then what was put off and the rest.
         """
-        wanted = [
-            source for source in self.sources if names is None or source.name in names
-        ]
+        wanted = list(self.sources if names is None else self.in_order(names))
         wanted.sort(key=self._place)
         put_off = [source for source in wanted if source.name in self.put_off]
         if put_off:
@@ -315,6 +337,11 @@ class Intake:
             wanted.insert(0, put_off[0])
         self._prepare([source.name for source in wanted], force)
         yield from wanted
+
+    def in_order(self, names: Iterable[str]) -> list[CalendarSource]:
+        """Return the configured ones of these sources, in the order of the configuration."""
+        places = [self._places[name] for name in names if name in self._places]
+        return [self.sources[place] for place in sorted(places)]
 
     def _place(self, source: CalendarSource) -> tuple[bool, bool]:
         """Return what sorts sources by whose turn it is."""

@@ -189,6 +189,10 @@ class _Worklist:
                 found[uid] = kept.remarks
         return found
 
+    def remarked_sources(self) -> Collection[str]:
+        """Return the sources of which there may be a remark on anything that is kept."""
+        return {*self._base.remarked_sources(), *self._kept}
+
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
         own = self._kept.setdefault(source, {})
@@ -201,6 +205,12 @@ class _Worklist:
         """Return all UIDs that matter."""
         uids = self._base.uids() | self._asked
         return uids.union(*self._kept.values())
+
+    def has_line(self, uid: str) -> bool:
+        """Tell whether a UID matters."""
+        if uid in self._asked or self._base.has_line(uid):
+            return True
+        return any(uid in own for own in self._kept.values())
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""
@@ -228,10 +238,17 @@ class _Worklist:
         coming = [moment for moment in self._later.values() if moment > now]
         return min(coming, default=None)
 
-    def add_all(
-        self, sources: Collection[str] | None = None, *, booked: bool = False
-    ) -> None:
+    def require_anew(self, standing: str, configured: Collection[str]) -> None:
         """Do nothing: all are ready."""
+
+    def add_all(
+        self,
+        sources: Collection[str] | None = None,  # noqa: ARG002  # as its port
+        *,
+        booked: bool = False,  # noqa: ARG002  # as its port
+    ) -> int:
+        """Make none ready, because all are."""
+        return 0
 
     def defer(
         self,

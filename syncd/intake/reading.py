@@ -48,6 +48,42 @@ class Presences(Mapping[str, Presence]):
         return len(self._parsed)
 
 
+class ReadingsByName(Mapping[str, Reading]):
+    """The readings of all sources that were read, in the order of the configuration.
+
+    Those that are `speaking` are there. Any other, in which nothing is to be looked at, is made when it is
+    asked for, and once: most plans ask for none, and a cycle over a thousand sources of which one changed
+    costs as much as one over ten.
+    `states` are those of all sources that were read, `places` gives the order, and `make` the reading of one.
+    """
+
+    def __init__(
+        self,
+        speaking: Mapping[str, Reading],
+        states: Mapping[str, SourceState],
+        places: Mapping[str, int],
+        make: Callable[[str, SourceState], Reading],
+    ) -> None:
+        self._made = dict(speaking)
+        self._states = states
+        self._places = places
+        self._make = make
+
+    def __getitem__(self, name: str) -> Reading:
+        if name not in self._made:
+            self._made[name] = self._make(name, self._states[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._states
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._states, key=self._places.__getitem__))
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
 def reading_of(
     source: str,
     state: SourceState,

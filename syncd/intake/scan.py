@@ -22,6 +22,9 @@ from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
+_ASKED_ONE_BY_ONE = 100
+"""UIDs; asking for so many takes about as long as loading ten thousand."""
+
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
 
 
@@ -213,25 +216,40 @@ class Scan:
 
 
 class TrackedUids:
-    """All UIDs that matter, asked of the ledger once for several scans that one thread makes in a row."""
+    """All UIDs that matter, for several scans that one thread makes in a row.
+
+    An edit asks for a few of them, which the ledger finds one by one; the first reading of a calendar asks
+    for each event that is over, so that it is quicker to load all.
+    """
 
     def __init__(self, worklist: WorklistStore) -> None:
         self._worklist = worklist
-        self._found: set[str] | None = None
+        # What was asked one by one, with the answer.
+        self._asked: dict[str, bool] = {}
+        self._all: set[str] | None = None
 
     def forget(self) -> None:
         """Ask again the next time: others may have written since."""
-        self._found = None
+        self._asked = {}
+        self._all = None
 
     def add(self, uids: Iterable[str]) -> None:
         """Note UIDs that a scan put on the worklist."""
-        if self._found is not None:
-            self._found.update(uids)
+        if self._all is not None:
+            self._all.update(uids)
+        else:
+            for uid in self._asked.keys() & set(uids):
+                self._asked[uid] = True
 
-    def __contains__(self, uid: object) -> bool:
-        if self._found is None:
-            self._found = set(self._worklist.uids())
-        return uid in self._found
+    def __contains__(self, uid: str) -> bool:
+        if self._all is None and uid in self._asked:
+            return self._asked[uid]
+        if self._all is None and len(self._asked) < _ASKED_ONE_BY_ONE:
+            self._asked[uid] = self._worklist.has_line(uid)
+            return self._asked[uid]
+        if self._all is None:
+            self._all = set(self._worklist.uids())
+        return uid in self._all
 
 
 class _Tracked:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -71,14 +72,26 @@ class Scanner:
         self._states: dict[str, SourceState] = {}
         self._aside: dict[str, Scan] = {}
         self._tracked_uids = TrackedUids(self._worklist)
+        self.made_ready = 0
+        """UIDs that say nothing new and were made ready in this row of scans."""
 
-    def begin(self) -> None:
-        """Begin scans in a row: what is asked once for all of them is asked anew."""
-        self._tracked_uids.forget()
+    @contextmanager
+    def in_a_row(self) -> Iterator[None]:
+        """Ask what scans need once for all of this context; nothing of it is held while no scan is made."""
+        self.made_ready = 0
+        try:
+            yield
+        finally:
+            self._tracked_uids.forget()
 
     def state_of(self, name: str) -> SourceState | None:
         """Return how this process found a source last; None if it did not try to read it."""
         return self._states.get(name)
+
+    @property
+    def states(self) -> Mapping[str, SourceState]:
+        """Return how this process found the sources that it tried to read, by name."""
+        return self._states
 
     def knows_whole(self, name: str) -> bool:
         """Tell whether all that a source said last is known, and it is not being read."""
@@ -197,13 +210,14 @@ class Scanner:
         result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
         self._absent.watch(glance, index, missing, complete=complete)
+        if scan.standing not in {standing, UNKNOWN}:
+            # First, because the standing that tells of it goes with what is taken in.
+            self.made_ready += self._worklist.add_all([source.name])
         if index != former or standing != scan.standing:
             window = Window.ahead(scan.at, self._horizon)
             scan.take_in(result, standing, window)
             scan.is_stored = True
             self._remarks.forget(source.name)
-        if scan.standing not in {standing, UNKNOWN}:
-            self._worklist.add_all([source.name])
         known = Known(index, result.parser, scan.is_stored)
         self._known.keep(source.name, known)
         signature = ""
@@ -233,8 +247,8 @@ class Scanner:
             at=now, outline=outline, standing=UNREADABLE, error=error
         )
         if former != UNREADABLE:
+            self.made_ready += self._worklist.add_all([source.name])
             self._worklist.set_standing(source.name, UNREADABLE)
-            self._worklist.add_all([source.name])
 
     @cached_property
     def _salt(self) -> int:

@@ -19,6 +19,7 @@ UNKNOWN = ""  # never read
 WHOLE = "whole"
 IN_PART = "in part"
 UNREADABLE = "unreadable"
+ANEW = "anew"  # read, but what a plan rests on changed since: all of it needs a look
 
 
 @dataclass(frozen=True, slots=True)

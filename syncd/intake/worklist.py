@@ -20,6 +20,7 @@ from syncd.core.changes import Plan
 from syncd.core.totals import Rest
 from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import CalendarSource, IntakeLedger
+from syncd.intake.state import ANEW
 from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
 
 Deferred: TypeAlias = tuple[datetime | None, int]
@@ -58,8 +59,10 @@ class Worklist:
         return _digest((self._decides, settings))
 
     def check(self, advance: timedelta | None, now: datetime) -> bool:
-        """Tell whether what the worklist rests on is still so; otherwise make every UID ready.
+        """Tell whether what the worklist rests on is still so; otherwise see to it that every UID is looked at.
 
+        Where the program or the rules changed, the UIDs of a source become ready when it is heard: a thousand
+        sources are heard over many cycles, and each of these would load all that is ready.
         `advance` is how far ahead the tenant lets book.
         """
         facts = self._ledger.facts
@@ -68,14 +71,18 @@ class Worklist:
         set_back = self._is_set_back(now)
         if known == basis and not set_back:
             return True
-        only_advance = False
-        if set_back or known is None or known.program != basis.program:
+        is_other_program = known is None or known.program != basis.program
+        if set_back or is_other_program:
             self._intake.forget(now)
             facts.set(DEFERRED_AT, now)
-        else:
+        if set_back:
+            self._ledger.worklist.add_all()
+        elif known is not None and known.has_rules_of(basis):
             # How far ahead may be booked means nothing for what has nothing within the horizon yet.
-            only_advance = known.has_rules_of(basis)
-        self._ledger.worklist.add_all(booked=only_advance)
+            self._ledger.worklist.add_all(booked=True)
+        else:
+            names = [source.name for source in self._intake.sources]
+            self._ledger.worklist.require_anew(ANEW, names)
         facts.set(BASIS, basis)
         return False
 
@@ -100,7 +107,7 @@ class Worklist:
         """Let those of the UIDs that are ready rest that a plan leaves at rest, or knows nothing of."""
         known = {booking.key.uid for booking in bookings}
         told_of = set(said.shelved)
-        for reading in said.readings.values():
+        for reading in said.speaking.values():
             known.update(occurrence.key.uid for occurrence in reading.occurrences)
             told_of.update(defect.uid for defect in reading.defects)
         resting: dict[str, Deferred] = {}

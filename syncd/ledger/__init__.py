@@ -73,6 +73,7 @@ class Ledger:
         owner: bool,
         patience_s: float = 5.0,
         patience: Patience | None = None,
+        converts_aside: bool = False,
     ) -> Ledger:
         """Open the ledger at a database URL (`sqlite:////var/lib/syncd/state.db`).
 
@@ -80,12 +81,17 @@ class Ledger:
         Others see it as it is: an absent one is empty, nothing is created, and what they write is lost.
         A write waits `patience_s` seconds for that of another process, or as long as `patience` lasts;
         then it raises `LedgerBusy`.
+        `converts_aside`: another process brings it to the current schema, because this one lives for long.
         Raises `LedgerLocked` naming the owner, `LedgerTooNew`, else `LedgerError`.
         """
-        return cls(
-            Database(url, owner=owner, patience_s=patience_s, patience=patience),
+        database = Database(
+            url,
             owner=owner,
+            patience_s=patience_s,
+            patience=patience,
+            converts_aside=converts_aside,
         )
+        return cls(database, owner=owner)
 
     def prune(self, before: datetime, *, unseen_before: datetime | None = None) -> int:
         """Forget what has been over since before a moment; returns the number of bookings forgotten.

@@ -6,8 +6,6 @@ is refused by constraints of the database.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -21,19 +19,21 @@ from sqlalchemy import (
     Select,
     TextClause,
     and_,
+    bindparam,
     delete,
     func,
     or_,
     select,
     true,
+    union_all,
 )
 
-from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
+from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.totals import Totals
 from syncd.errors import LedgerError
-from syncd.ledger import booking_rows, tables
+from syncd.ledger import booking_rows, counts, tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
 from syncd.ledger.gate import WritingGate
@@ -53,6 +53,11 @@ _IS_OPEN = or_(
     _BOOKING.reason.is_not(None),
     _BOOKING.retry_at.is_not(None),
 )
+_WITH_ID = select(_BOOKING.reservation_id).where(
+    _BOOKING.reservation_id.in_(bindparam("ids", expanding=True))
+)
+# Each half by an index of its own: this is asked after every create.
+_RECORDED = union_all(_WITH_ID.where(tables.CURRENT), _WITH_ID.where(tables.CLOSED))
 
 T = TypeVar("T")
 
@@ -130,20 +135,38 @@ class Bookings:
         """
         return self._select(_ready(now).where(_IS_OPEN))
 
-    def totals(self, now: datetime, ready: frozenset[str]) -> Totals:
-        """Return the counts over the UIDs that are not ready; `ready` are those that are.
+    def totals(
+        self,
+        now: datetime,
+        ready: frozenset[str],
+        bookings: Collection[Booking] = (),
+        sources: Collection[str] = (),
+    ) -> Totals:
+        """Return the counts over the UIDs that are not ready.
 
-        What was counted last is returned as long as nothing was written that it depends on.
+        `ready` are those that are, `bookings` the current ones of these; `shown` and `known` are counted for
+        the `sources` alone, because that is what a plan over these bookings asks for.
+        What was counted last of all is returned as long as nothing was written that it depends on.
         """
 
-        def count(connection: Connection) -> Totals:
-            return _totals_of(connection, now)
+        def count_skipped(connection: Connection) -> int:
+            return counts.count_skipped(connection, now)
 
-        return self._counted("totals", ready, count)
+        live = self._counted("live", None, counts.count_live)
+        skipped = self._counted("skipped", ready, count_skipped)
+        live = live - counts.live_of(bookings)
+        if not sources:
+            return Totals(live, skipped=skipped)
+        with self._database.reading() as connection:
+            shown = counts.count_shown(connection, sources)
+            known = counts.count_uids(connection, sources)
+        shown -= counts.shown_of(bookings)
+        known -= counts.uids_of(bookings)
+        return Totals(live, shown, known, skipped)
 
     def waiting(self) -> int:
         """Return how many meetings wait to be booked."""
-        return self._counted("waiting", None, _count_waiting)
+        return self._counted("waiting", None, counts.count_waiting)
 
     def in_doubt(self, now: datetime) -> tuple[Booking, ...]:
         """Return the bookings that are `in_doubt`; what is in doubt is never deferred."""
@@ -183,12 +206,10 @@ class Bookings:
 
     def recorded(self, reservation_ids: Collection[str]) -> frozenset[str]:
         """Return those of these reservation ids that stand in any booking, current or closed."""
-        column = _BOOKING.reservation_id
         found: set[str] = set()
         with self._database.reading() as connection:
             for some in tables.in_chunks(list(reservation_ids)):
-                query = select(column).where(column.in_(some))
-                found.update(connection.execute(query).scalars())
+                found.update(connection.execute(_RECORDED, {"ids": some}).scalars())
         return frozenset(found)
 
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
@@ -340,63 +361,6 @@ class Bookings:
             return booking_rows.booking_of(found)
         except (ValueError, KeyError, TypeError) as error:
             raise self._database.unreadable(f"Booking {found.row}") from error
-
-
-def _count_waiting(connection: Connection) -> int:
-    """Return how many meetings wait to be booked."""
-    query = select(func.count()).where(_BOOKING.state == BookingState.WAITING)
-    number = connection.execute(query).scalar()
-    return int(number or 0)
-
-
-def _totals_of(connection: Connection, now: datetime) -> Totals:
-    """Return the counts over the UIDs that are not ready at a moment."""
-    is_deferred = _BOOKING.uid.not_in(ready_uids(now))
-    at_rest = and_(tables.CURRENT, is_deferred)
-    live, shown = _reservations_of(connection, at_rest)
-    known = _uids_by_source(connection, at_rest)
-    return Totals(live, shown, known, _skipped(connection, now))
-
-
-def _reservations_of(
-    connection: Connection, at_rest: ColumnElement[bool]
-) -> tuple[Counter[str], Counter[str]]:
-    """Return how many reservations the sources have, and how many each of them shows."""
-    holds_one = _BOOKING.state.in_(sorted(HOLDING_STATES))
-    number = func.count().label("number")
-    query = (
-        select(_BOOKING.source, _BOOKING.witnesses, number)
-        .where(at_rest, holds_one)
-        .group_by(_BOOKING.source, _BOOKING.witnesses)
-    )
-    live: Counter[str] = Counter()
-    shown: Counter[str] = Counter()
-    for row in connection.execute(query):
-        live[row.source] += row.number
-        witnesses = json.loads(row.witnesses)
-        shown.update(dict.fromkeys(witnesses, row.number))
-    return live, shown
-
-
-def _uids_by_source(
-    connection: Connection, at_rest: ColumnElement[bool]
-) -> Counter[str]:
-    """Return how many UIDs of each source have bookings."""
-    number = func.count(_BOOKING.uid.distinct()).label("number")
-    of_bookings = select(_BOOKING.source, number).where(at_rest)
-    known: Counter[str] = Counter()
-    for row in connection.execute(of_bookings.group_by(_BOOKING.source)):
-        known[row.source] = row.number
-    return known
-
-
-def _skipped(connection: Connection, now: datetime) -> int:
-    """Return how many occurrences of the UIDs at rest ask for no reservation."""
-    line = tables.agenda.c
-    at_rest = or_(line.due_at > now, line.due_at.is_(None))
-    query = select(func.sum(line.skipped)).where(at_rest)
-    number = connection.execute(query).scalar()
-    return int(number or 0)
 
 
 def prune_bookings(

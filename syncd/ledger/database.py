@@ -14,9 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from syncd import migrations
 from syncd.errors import LedgerBusy, LedgerError, LedgerMisplaced, LedgerTooNew
+from syncd.ledger.conversion import convert_aside
 from syncd.ledger.files import (
     FileIdentity,
     create_private,
@@ -94,14 +96,18 @@ class Database:
         owner: bool,
         patience_s: float,
         patience: Patience | None = None,
+        converts_aside: bool = False,
     ) -> None:
         """Open it; see `syncd.ledger.Ledger.open`."""
         file = file_of(url)
+        self._file_to_convert = file if owner and converts_aside else None
         self._patience = patience
         if patience is not None:
             patience_s = _ONE_TRY_S
         self._where = str(file)
         self._ownership = Ownership(file) if owner else None
+        self._observer: PoolProxiedConnection | None = None
+        self._writer: Engine | None = None
         try:
             if owner:
                 with file_errors(file):
@@ -144,6 +150,9 @@ class Database:
 
     def close(self) -> None:
         """Close it and give up ownership; closing twice does no harm."""
+        if self._observer is not None:
+            self._observer.close()
+            self._observer = None
         self._engine.dispose()
         self._give_up()
 
@@ -176,9 +185,30 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is durable when the block ends, and undone when it raises."""
-        writing = self._engine.execution_options(writes=True)
-        with self._transaction(writing) as connection:
+        if self._writer is None:
+            # Made once: each new one costs as much as a statement.
+            self._writer = self._engine.execution_options(writes=True)
+        with self._transaction(self._writer) as connection:
             yield connection
+
+    def version(self) -> object:
+        """Return a value that equals the one before only if nothing was committed since, by any process.
+
+        It is cheap: SQLite tells it without a transaction, to a connection on which nothing else is done.
+        Raises `LedgerError` when the owner's files are not those of their names.
+        """
+        self.require_in_place()
+        try:
+            if self._observer is None:
+                self._observer = self._engine.raw_connection()
+                self._observer.detach()
+            with contextlib.closing(self._observer.cursor()) as cursor:
+                cursor.execute("PRAGMA data_version")
+                return cursor.fetchall()
+        except (SQLAlchemyError, sqlite3.Error):
+            return (
+                object()
+            )  # whoever reads then meets what is wrong, and can wait for it
 
     def require_in_place(self) -> None:
         """Raise `LedgerError` when the owner's files are no longer those of their names."""
@@ -252,6 +282,11 @@ class Database:
                 f"The ledger {self._where} was written by an earlier version of syncd: "
                 "start this version's `syncd run` or `syncd once` first, which converts it."
             )
+        if self._file_to_convert is not None:
+            convert_aside(self._file_to_convert)
+            with self.reading() as connection:
+                if migrations.revision_of(connection) == migrations.HEAD:
+                    return
         try:
             with self.writing() as connection:
                 migrations.upgrade(connection)

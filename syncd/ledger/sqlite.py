@@ -41,9 +41,14 @@ def _configure(engine: Engine, *, owner: bool) -> None:
     @event.listens_for(engine, "begin")
     def lock(connection: Connection) -> None:
         # A write takes its lock at once: one that began as a read could not wait for it.
-        writes = connection.get_execution_options().get("writes", False)
-        statement = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        statement = "BEGIN IMMEDIATE" if _writes(connection) else "BEGIN"
         connection.exec_driver_sql(statement)
+
+
+def _writes(connection: Connection) -> bool:
+    """Tell whether a transaction is to write, so that its lock is taken at its beginning anyway."""
+    writes: bool = connection.get_execution_options().get("writes", False)
+    return writes
 
 
 def begin_transaction(engine: Engine, *, look: bool) -> Connection:
@@ -51,7 +56,7 @@ def begin_transaction(engine: Engine, *, look: bool) -> Connection:
     connection = engine.connect()
     try:
         connection.begin()
-        if look:
+        if look and not _writes(connection):
             cursor = connection.connection.cursor()
             cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")
             cursor.close()

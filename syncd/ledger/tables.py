@@ -282,9 +282,11 @@ people = _table(
 
 # Literally the condition of the partial indexes, or they would not be used.
 CURRENT = text("state NOT IN ('cancelled', 'ended')")
+CLOSED = text("state IN ('cancelled', 'ended')")
 
+# The index by state is kept from the second half (`|| ''`): most bookings are in these states.
 IN_DOUBT = text(
-    "(state IN ('sending', 'cancelling') OR (state IN ('booked', 'approval') AND reason = 'in_doubt'))"
+    "(state IN ('sending', 'cancelling') OR (reason = 'in_doubt' AND state || '' IN ('booked', 'approval')))"
 )
 """The condition of `Booking.in_doubt` on a row."""
 

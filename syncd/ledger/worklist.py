@@ -62,6 +62,8 @@ _DEFER = (
     .where(_LINE.uid == bindparam("of"))
     .values(due_at=bindparam("due"), skipped=bindparam("count"))
 )
+_IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
+_LINE_OF = select(_LINE.uid).where(_LINE.uid == bindparam("uid"))
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(
@@ -184,6 +186,13 @@ class Worklist:
         rows = self._database.rows(remarked)
         return {row.uid: row.remarks for row in rows}
 
+    def remarked_sources(self) -> Sequence[str]:
+        """Return the sources of which there is a remark on anything that is kept."""
+        remarked = select(_KEPT.source).where(text("remarks IS NOT NULL"))
+        # All of them: a range is what the index of the remarks is searched by.
+        in_order = remarked.where(_KEPT.source > "").distinct()
+        return self._database.scalars(in_order)
+
     def remark(self, source: str, remarks: Mapping[str, str]) -> None:
         """Replace the remarks on what is kept of these UIDs; an empty one is none."""
         of_the_source = update(tables.kept).where(_KEPT.source == source)
@@ -204,6 +213,11 @@ class Worklist:
             cursor.execute("SELECT uid FROM agenda")
             return frozenset(uid for (uid,) in cursor.fetchall())
 
+    def has_line(self, uid: str) -> bool:
+        """Tell whether a UID matters."""
+        found = self._database.scalar(_LINE_OF.params(uid=uid))
+        return found is not None
+
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that are ready."""
         found = self._database.scalars(_READY.params(now=now))
@@ -213,22 +227,35 @@ class Worklist:
         """Return when the next UID is ready that is deferred to a moment; None if there is none."""
         return self._database.scalar(_NEXT_READY.params(now=now))
 
+    def require_anew(self, standing: str, configured: Collection[str]) -> None:
+        """Give all sources this standing, and make the UIDs ready of which none of these keeps events.
+
+        The UIDs of the others are made ready source by source, as each is heard.
+        """
+        has_events = select(_KEPT.uid).where(_KEPT.uid == _LINE.uid).exists()
+        with self._gate.writing() as connection:
+            connection.execute(update(tables.inventories).values(standing=standing))
+            unkept = update(tables.agenda).where(_IS_DEFERRED, ~has_events)
+            connection.execute(unkept.values(due_at=tables.EPOCH))
+        kept_of = self._database.scalars(select(_KEPT.source).distinct())
+        self.add_all(frozenset(kept_of).difference(configured))
+
     def add_all(
         self, sources: Collection[str] | None = None, *, booked: bool = False
-    ) -> None:
-        """Make all UIDs ready, or those of which events of some sources are kept.
+    ) -> int:
+        """Make all UIDs ready, or those of which events of some sources are kept; return how many were not.
 
         `booked`: only those that have current bookings.
         """
-        deferred = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
-        change = update(tables.agenda).where(deferred)
+        change = update(tables.agenda).where(_IS_DEFERRED)
         if booked:
             known = select(tables.bookings.c.uid).where(tables.CURRENT)
             change = change.where(_LINE.uid.in_(known))
         if sources is not None:
             kept = select(_KEPT.uid).where(_KEPT.source.in_(sources))
             change = change.where(_LINE.uid.in_(kept))
-        self._gate.execute(change.values(due_at=tables.EPOCH))
+        with self._gate.writing() as connection:
+            return connection.execute(change.values(due_at=tables.EPOCH)).rowcount
 
     def make_ready(self, uids: Collection[str]) -> None:
         """Make UIDs ready."""

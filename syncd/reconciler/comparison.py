@@ -54,7 +54,11 @@ class Comparison:
         return is_due(self._ledger, now, self._settings.drift_check)
 
     def run(self, batch: Batch, applier: Applier) -> None:
-        """Compare everything; raise `ApiUnusable`."""
+        """Compare everything; raise `ApiUnusable`.
+
+        What was written is read back before: what the API made of it is no change of a person.
+        """
+        applier.read_back()
         self.was_made = True
         now = self._clock()
         window = Window.ahead(now, self._settings.horizon)

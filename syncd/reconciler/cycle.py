@@ -20,6 +20,7 @@ from syncd.apply.decisions import Decisions
 from syncd.apply.ports import Api, Progress
 from syncd.apply.questions import Questions, count_leftovers
 from syncd.apply.settle import Settler
+from syncd.apply.unread import Unread
 from syncd.core.changes import Mode
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, ClockWrong, ReservationError
@@ -136,6 +137,7 @@ class Reconciler:
             planning=self._planning,
             clock=clock,
         )
+        self._unread = Unread(elapsed)
         self._unwritten = Unwritten(ledger, self._worklist, clock)
         self._plan_records = PlanRecords(ledger, len(self._intake.sources), clock)
         self._upkeep = Upkeep(ledger, settings)
@@ -179,7 +181,9 @@ class Reconciler:
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
         self._poison.survived(looked_at, batch.heard, now)
-        reports = self._records.store(batch.said.readings, looked_at)
+        in_order = self._intake.in_order(looked_at)
+        changed = {source.name: looked_at[source.name] for source in in_order}
+        reports = self._records.store(batch.said, changed)
         applier = self._applier()
         decided: Decided | None = None
         error: str | None = None
@@ -201,6 +205,7 @@ class Reconciler:
             decided=decided,
             applier=applier,
             left=len(self._unwritten.backlog) + applier.unbegun,
+            unread=len(self._unread),
             sources=reports,
             calls=Counter(self._api.calls) - calls_before,
             seconds=time.monotonic() - began,
@@ -251,7 +256,8 @@ class Reconciler:
         now = self._clock()
         self._clock_check.judge(ask=False)
         decisions = self._ledger.people.decisions()
-        if not (compare or batch.ready or decisions or self._unwritten.backlog):
+        goes_on = self._unwritten.backlog or self._unread
+        if not (compare or batch.ready or decisions or goes_on):
             idle = self._idle(batch, now)
             if idle is not None:
                 return idle
@@ -348,4 +354,5 @@ class Reconciler:
             stopping=self._stopping,
             gives_way=self._gives_way,
             progress=self._progress,
+            unread=self._unread,
         )

@@ -55,7 +55,10 @@ def plan_for(
     now: datetime,
     resting: Resting | None = None,
 ) -> Plan:
-    """Return the plan for these readings, with the generation of the mark of each create."""
+    """Return the plan for these readings, with the generation of the mark of each create.
+
+    `resting` stands for all that is not planned; None: everything is.
+    """
     desired = inputs.desired
     decided = plan(
         desired.witnessed,
@@ -105,7 +108,7 @@ class Planning:
         if former is not None and ready <= former.ready:
             return former
         said = self._intake.readings_of(ready, now)
-        desired = self._gatherer.desired(said.readings, now, remember=True)
+        desired = self._gatherer.desired(said.speaking, now, remember=True)
         return Batch(ready, said, desired)
 
     def decide(self, batch: Batch) -> Decided:
@@ -121,8 +124,10 @@ class Planning:
             booking.blocked_by for booking in inputs.bookings if booking.blocked_by
         }
         holders = self._ledger.bookings.holders(blockers)
-        totals = self._ledger.bookings.totals(now, batch.ready)
-        resting = Resting(totals, holders)
+        totals = self._ledger.bookings.totals(
+            now, batch.ready, inputs.bookings, _named(batch, inputs)
+        )
+        resting = Resting(totals, batch.said.readings, holders)
         return self._decided(batch, inputs, resting, now)
 
     def decide_idle(self, batch: Batch, now: datetime) -> Decided | None:
@@ -134,7 +139,7 @@ class Planning:
         if not self._worklist.check(inputs.policy.advance, now):
             return None
         totals = self._ledger.bookings.totals(now, batch.ready)
-        resting = Resting(totals)
+        resting = Resting(totals, batch.said.readings)
         return self._decided(batch, inputs, resting, now)
 
     def defer(self, decided: Decided) -> None:
@@ -151,9 +156,20 @@ class Planning:
     def _decided(
         self, batch: Batch, inputs: PlanInputs, resting: Resting, now: datetime
     ) -> Decided:
-        decided = plan_for(batch.said.readings, inputs, self._ledger, now, resting)
+        decided = plan_for(batch.said.speaking, inputs, self._ledger, now, resting)
         return Decided(batch, inputs, resting, decided)
 
     def _inputs(self, batch: Batch, now: datetime) -> PlanInputs:
         bookings = self._ledger.bookings.ready(now) if batch.ready else ()
         return self._gatherer.inputs(batch.desired, bookings, now, remember=True)
+
+
+def _named(batch: Batch, inputs: PlanInputs) -> set[str]:
+    """Return the sources that any meeting or booking of a plan names: those of which it asks how many others."""
+    names: set[str] = set()
+    for booking in inputs.bookings:
+        names.add(booking.source)
+        names.update(booking.witnesses)
+    for seen in batch.desired.witnessed:
+        names.update(seen.witnesses)
+    return names

@@ -245,7 +245,7 @@ class Previewer:
         intake.update(only, now)
         booked = {booking.key.uid for booking in bookings}
         ready = overlay.worklist.ready(now) | booked
-        readings = intake.readings_of(ready, now).readings
+        readings = dict(intake.readings_of(ready, now).readings)
         if asked is None:
             return _Anew(readings, {})
         return _Anew(readings, intake.excerpts(asked, readings))

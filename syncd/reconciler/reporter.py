@@ -41,13 +41,14 @@ _ANOTHER_TRY = timedelta(minutes=5)
 class Outcome:
     """What a cycle did, as its parts tell it; `decided` is None if it ended before there was a plan.
 
-    `left` counts the changes that it left to the next one.
+    `left` counts the changes that it left to the next one, `unread` what is to be read back.
     """
 
     batch: Batch
     decided: Decided | None
     applier: Applier
     left: int
+    unread: int
     sources: tuple[SourceReport, ...]
     calls: Counter[str]
     seconds: float
@@ -60,6 +61,13 @@ class Outcome:
         if self.decided is None or self.decided.batch.ready or self.left:
             return False
         return not self.decided.plan.writes and not self.applier.records.written
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether the next cycle is due at once, to go on with what this one left."""
+        if self.left or any(source.postponed for source in self.sources):
+            return True
+        return self.unread > 0 and self.error is None
 
     @property
     def may_free_a_room(self) -> bool:
@@ -102,7 +110,7 @@ class Reporter:
         self.due_at = self._next_due(outcome, open_ones)
         if outcome.decided is not None:
             self.counting = _counting(outcome.decided)
-        if left or any(source.postponed for source in outcome.sources):
+        if outcome.goes_on:
             self.due_at = self._clock()
         plan = outcome.decided.plan if outcome.decided else None
         defects = _defects_of(outcome)
@@ -198,7 +206,7 @@ class Reporter:
 def _defects_of(outcome: Outcome) -> list[Defect]:
     """Return what is quarantined in all sources."""
     defects: list[Defect] = []
-    for reading in outcome.batch.said.readings.values():
+    for reading in outcome.batch.said.speaking.values():
         defects += reading.defects
     return defects
 

@@ -9,6 +9,7 @@ import structlog
 
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import MEANINGS, Reason
+from syncd.intake.intake import Readings
 from syncd.ledger.facts import MISSING_FILES
 from syncd.ledger.sources import ReadingRecord
 from syncd.reconciler.cycle_log import SourceLog
@@ -67,19 +68,19 @@ class SourceRecords:
 
     def store(
         self,
-        readings: Mapping[str, Reading],
+        said: Readings,
         looked_at: Mapping[str, int],
     ) -> tuple[SourceReport, ...]:
-        """Record the readings of a cycle; return reports of the sources that were looked at in it.
+        """Record what was said in a cycle; return reports of the sources that were looked at in it.
 
         These are given by name, with how many UIDs say something new in them.
         """
-        fresh = [reading for name, reading in readings.items() if name in looked_at]
+        fresh = [said.readings[name] for name in looked_at]
         reports = [self.report(reading, looked_at[reading.source]) for reading in fresh]
         self._store_fresh(fresh, reports)
-        others = readings.keys() - looked_at.keys()
+        others = said.speaking.keys() - looked_at.keys()
         for name in sorted(others):
-            self._store_defects(readings[name])
+            self._store_defects(said.speaking[name])
         self._store_missing(fresh)
         return tuple(reports)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from syncd.daemon.duties import Duties
 from syncd.ledger import Ledger
@@ -88,3 +89,25 @@ def test_the_word_of_a_person_is_a_cycle(ledger: Ledger) -> None:
     again = Duties(ledger.people)
     again.begin_cycle()
     assert not again.is_any_due()
+
+
+def test_what_persons_left_is_read_when_something_was_written(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """As long as nobody writes to the ledger nothing of it is read again; what anybody writes is noticed."""
+    statements: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            statements.append(statement)
+
+    event.listen(ledger._database._engine, "before_cursor_execute", note)
+    duties = Duties(ledger.people)
+    duties.begin_cycle()
+    duties.begin_cycle()
+    assert len(statements) == 3  # approvals, decisions, acknowledgements
+    with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=False) as beside:
+        beside.people.approve("9f2c", NOW, "alice")
+    assert duties.is_any_due()
+    duties.begin_cycle()
+    assert len(statements) == 6

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
+from syncd.apply.unread import MOST_WAIT_S
 from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.reconciler import Reconciler
-from tests.conftest import Office, ahead, event
-from tests.end_to_end.killed import at_work
+from tests.conftest import SMALL_ROOM, Office, ahead, event
+from tests.end_to_end.killed import Clock, at_work
+from tests.end_to_end.test_neighbours import as_tenant, room_with_approval
 
 LAST = ahead(6)
 """As far ahead as can be booked."""
@@ -262,3 +265,108 @@ def test_what_was_made_is_read_back_though_nothing_is_left(office: Office) -> No
         assert reconciler.cycle().left == 1
         office.write()
         assert reconciler.cycle().left == 0
+
+
+def reads(office: Office) -> list[str]:
+    """The questions for reservations since calls were last forgotten, by operation name."""
+    asked = [entry["operation"] for entry in office.control("requests")]
+    return [operation for operation in asked if operation in {"get", "list"}]
+
+
+def states(reconciler: Reconciler) -> Counter[str]:
+    """How many bookings there are in each state."""
+    return Counter(booking.state for booking in reconciler._ledger.bookings.current())
+
+
+def test_a_booking_in_many_portions_is_read_back_by_few_lists(office: Office) -> None:
+    """However often it gives way and more calendars come, a list tells of many, and of each in the end."""
+    office.change((SMALL_ROOM, room_with_approval(as_tenant(office))))
+    turns = count()
+    calendars = 6
+    events: list[str] = []
+    config = office.folder / "syncd.toml"
+    with at_work(config, gives_way=lambda: next(turns) % 20 == 19) as reconciler:
+        office.forget_requests()
+        for number in range(calendars):
+            for n in range(40):
+                room = "small" if n % calendars == number else None
+                events.append(event(f"c{number}m{n}", soon(2 * n), room=room))
+            office.write(*events)
+            assert reconciler.cycle().left > 0
+        assert until_nothing_is_left(reconciler) > 1
+        told = states(reconciler)
+    assert told == {"approval": 40, "booked": len(events) - 40}
+    assert len(reads(office)) < len(events) / 8
+
+
+def test_reading_back_gives_way_as_writing_does(office: Office) -> None:
+    """Each cycle reads some of what is left, and the next one is due at once, until all of it is read."""
+    office.write(*(event(f"m{n}", soon(n // 4), room=None) for n in range(240)))
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        reconciler.cycle()
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        for booking in reconciler._ledger.bookings.current():
+            reconciler._unread.add(booking)
+        asked: list[int] = []
+        while reconciler._unread:
+            office.forget_requests()
+            report = reconciler.cycle()
+            asked.append(len(reads(office)))
+            assert (report.left, report.outcome) == (0, "ok")
+            assert reconciler.due_at is not None
+            is_due = reconciler.due_at <= datetime.now(UTC)
+            assert is_due == bool(reconciler._unread)
+    assert len(asked) > 1
+    assert all(calls > 0 for calls in asked)
+
+
+def test_what_waits_to_be_read_back_waits_for_minutes_at_most(office: Office) -> None:
+    """While there is always something to write, what is written is read back after some minutes."""
+    clock = Clock()
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(8)))
+    config = office.folder / "syncd.toml"
+    with at_work(config, clock, gives_way=lambda: True) as reconciler:
+        reconciler.cycle()
+        reconciler.cycle()
+        office.forget_requests()
+        clock.later = timedelta(seconds=MOST_WAIT_S / 2)
+        reconciler.cycle()
+        assert reads(office) == []
+        clock.later = timedelta(seconds=MOST_WAIT_S + 1)
+        assert reconciler.cycle().left == 4
+        assert len(reads(office)) > 0
+
+
+def test_what_is_edited_before_it_was_read_back_is_written_once(office: Office) -> None:
+    """What is read back is compared with what was written last, not with what was before the edit."""
+    others = [event("other", soon(1), room=None)]
+    office.write(event("first", ahead(1), room=None), *others)
+    with at_once(office) as reconciler:
+        assert reconciler.cycle().counts["created"] == 1
+        edited = event("first", ahead(1), 30, room=None)
+        office.write(edited, *others)
+        until_nothing_is_left(reconciler)
+        office.forget_requests()
+        office.write(edited, *others, event("new", LAST, room=None))
+        reconciler.cycle()
+        assert office.writes() == ["create"]
+        (first,) = reconciler._ledger.bookings.of("first")
+    assert first.spec.end == ahead(1) + timedelta(minutes=30)
+    assert first.echo == ""
+
+
+def test_what_the_api_kept_otherwise_is_told_from_what_a_person_changed(
+    office: Office,
+) -> None:
+    """What is not read back yet is so before the comparison, which would take it for a person's change."""
+    office.write(*(event(f"m{n}", soon(n), room=None) for n in range(3)))
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        (made,) = office.reservations()
+        office.control(f"reservations/{made['reservation_id']}", {"topic": "Cut"})
+        reconciler.cycle(force=True)
+        (first,) = reconciler._ledger.bookings.of("m0")
+    assert first.echo
+    assert not first.drifted
+    assert first.spec.topic == "Meeting m0"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.apply.read_back import look_up
+from syncd.apply.tasks import run_task
 from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import ReservationSpec
@@ -77,7 +78,7 @@ def _book(api: TuyaApi, start: datetime, creator: str = "3") -> Booking:
 def _found(api: TuyaApi, bookings: Sequence[Booking], density: float) -> int:
     """The calls that it takes to find them all."""
     before = api.calls["GET"]
-    found = look_up(bookings, api, density)
+    found = run_task(look_up(bookings, api, density)).found
     for booking in bookings:
         assert booking.reservation_id is not None
         assert found[booking.reservation_id].start == booking.spec.start
@@ -168,7 +169,7 @@ def test_a_reservation_that_is_gone_is_left_out(connect: Connect) -> None:
     api, other = connect(), connect()
     here = [_book(api, ahead(2) + n * HOUR) for n in range(5)]
     for bookings in (here, here[:1]):
-        assert look_up(bookings, other, MANY) == {}
+        assert run_task(look_up(bookings, other, MANY)).found == {}
 
 
 def test_meetings_far_apart_are_looked_for_without_what_lies_between(

@@ -22,14 +22,13 @@ def as_tenant(office: Office) -> TuyaOpenAPI:
     return client
 
 
-def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
-    """A booking waits for approval, and is booked when the approver passes it."""
-    tenant = as_tenant(office)
+def room_with_approval(tenant: TuyaOpenAPI) -> str:
+    """Add a room whose bookings wait until the boss passes them; return its id."""
     setting = tenant.post(
         "/v2.0/iot-03/meeting-settings/approvals",
         {"approval_type": "anyOneSign", "approval_uids": ["boss"]},
     )["result"]
-    room = tenant.post(
+    room: str = tenant.post(
         "/v2.0/iot-03/meeting-rooms",
         {
             "name": "Court",
@@ -45,6 +44,13 @@ def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
             "space": 8,
         },
     )["result"]
+    return room
+
+
+def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
+    """A booking waits for approval, and is booked when the approver passes it."""
+    tenant = as_tenant(office)
+    room = room_with_approval(tenant)
     office.change((SMALL_ROOM, room))
     office.write(event("m", ahead(1)))
     assert office.once()["counts"]["created"] == 1

@@ -238,6 +238,41 @@ def test_a_cycle_over_many_sources_writes_as_often_as_over_one(office: Office) -
     assert written == [2, 2]
 
 
+def test_what_one_source_costs_does_not_grow_with_the_others(office: Office) -> None:
+    """A look at one source, and an edit of it, ask the ledger as much among many sources as among few."""
+    names = [f"s{number}" for number in range(24)]
+    files_of = [files(name, f"{name}.ics") for name in names]
+    for number, name in enumerate(names):
+        meeting = event(name, ahead(1 + number % 5, 8 + number % 9), room=None)
+        (office.folder / f"{name}.ics").write_bytes(calendar(meeting))
+    asked_of: list[list[tuple[str, int]]] = []
+    for number, some in enumerate((3, len(names))):
+        _age(office)
+        follow(office, *files_of[:some])
+        with at_work(office.folder / "syncd.toml") as reconciler:
+            for _ in range(3):
+                reconciler.cycle()
+            with _statements() as asked:
+                reconciler.cycle(["s1"])
+                edited = event("s1", ahead(2, 9), 60, f"SUMMARY:v{number}", room=None)
+                (office.folder / "s1.ics").write_bytes(calendar(edited))
+                report = reconciler.cycle(["s1"])
+            assert report.counts["updated"] == 1
+            assert report.counts["unchanged"] == some - 1
+        asked_of.append(list(_rows(office, asked)))
+    assert asked_of[0] == asked_of[1]
+
+
+def _rows(office: Office, asked: list[tuple[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Each statement, with how many rows it finds in the ledger of an office; what is counted loads none."""
+    with closing(sqlite3.connect(office.folder / "state.db")) as ledger:
+        for statement, parameters in asked:
+            rows = 0
+            if statement.startswith("SELECT") and "count(*)" not in statement:
+                rows = len(ledger.execute(statement, parameters).fetchall())
+            yield statement, rows
+
+
 def test_what_is_done_once_a_day_waits_for_no_news(settled: Office) -> None:
     """A ledger forgets what is long over each day, although no source says anything and nothing is compared."""
     settled.change(("[people.addresses]", _RARELY_COMPARED))

@@ -29,8 +29,8 @@ def test_a_remark_on_another_file_is_not_looked_at(office: Office) -> None:
     for number, text in enumerate(broken):
         (folder / f"{number}.ics").write_bytes(calendar_of(text))
     source = FileSource("files", folder, 1 << 20, clock=an_hour_later)
-    intake = office.intake()
-    intake.sources = (replace(intake.sources[0], name="files", fetch=source.fetch),)
+    first = office.intake().sources[0]
+    intake = office.intake_of([replace(first, name="files", fetch=source.fetch)])
     intake.update(None, NOW)
     (reading,) = read(intake).values()
     assert [defect.line for defect in reading.defects] == [3, 3]

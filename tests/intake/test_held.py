@@ -5,8 +5,9 @@ The real intake over a real ledger and files; what is counted are reads of an in
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,17 @@ class Office:
             )
             for name in self.names
         ]
+        return self.intake_of(sources, at_hand, portion, daemon=daemon)
+
+    def intake_of(
+        self,
+        sources: Iterable[CalendarSource],
+        at_hand: int = AT_HAND,
+        portion: int = 1000,
+        *,
+        daemon: bool = False,
+    ) -> Intake:
+        """An intake of these sources, as a process has it that began just now."""
         return Intake(
             sources,
             ledger=self.ledger,
@@ -134,10 +146,10 @@ def office(tmp_path: Path) -> Iterator[Office]:
         yield made
 
 
-def told(readings: Mapping[str, Reading]) -> dict[str, object]:
+def told(readings: Mapping[str, Reading]) -> dict[str, tuple[Reading, object]]:
     """All that readings say, also of UIDs that are only known to be there."""
     everything = [f"{uid}.calendar-{n}" for uid in UIDS for n in range(SOURCES)]
-    found: dict[str, object] = {}
+    found: dict[str, tuple[Reading, object]] = {}
     for name, reading in readings.items():
         presence = {uid: reading.presence.get(uid) for uid in everything}
         found[name] = (replace(reading, presence={}), presence)
@@ -170,6 +182,45 @@ def test_a_quiet_look_loads_nothing(office: Office) -> None:
     assert {reading.events for reading in readings.values()} == {len(UIDS)}
 
 
+def test_no_list_of_all_uids_is_held_between_looks(office: Office) -> None:
+    """Which UIDs matter is asked for the scans of one look; afterwards they are in the ledger alone."""
+    intake = office.intake(at_hand=0)
+    intake.update(None, NOW)
+    at_rest(office)
+    for name in office.names:
+        over = event_of("third", 20).replace("20300305T", "20290305T")
+        office.write(name, calendar_of(event_of(f"first.{name}", 9), over))
+    intake.update(None, NOW)
+    gc.collect()
+    sets = [held for held in gc.get_objects() if isinstance(held, set)]
+    assert [held for held in sets if "first.calendar-0" in held] == []
+
+
+def test_an_edit_asks_for_its_own_uids_alone(office: Office) -> None:
+    """Whether a UID matters is looked up for those that are new; all are loaded where a calendar has many."""
+    intake = office.intake()
+    intake.update(None, NOW)
+    at_rest(office)
+    traced: list[str] = []
+    pooled = office.ledger._database._engine.raw_connection()
+    driver = pooled.driver_connection
+    assert driver is not None
+    driver.set_trace_callback(traced.append)
+    pooled.close()
+    loads: list[int] = []
+    for events in (1, 150):
+        over = [
+            event_of(f"over{events}.{n}", 20).replace("20300305T", "20290305T")
+            for n in range(events)
+        ]
+        office.write("calendar-2", calendar_of(*over))
+        traced.clear()
+        intake.update(["calendar-2"], NOW)
+        assert any("WHERE agenda.uid = 'over" in text for text in traced)
+        loads.append(traced.count("SELECT uid FROM agenda"))
+    assert loads == [0, 1]
+
+
 def test_one_edit_loads_one_index(office: Office) -> None:
     """Whatever the number of sources, what is known of the one that changed is read, once."""
     intake = office.intake(at_hand=0)
@@ -185,6 +236,31 @@ def test_one_edit_loads_one_index(office: Office) -> None:
     assert occurrence.key.uid == "first.calendar-2"
     presence = readings["calendar-2"].presence
     assert presence.get("second.calendar-2") is None
+
+
+def test_of_the_others_a_reading_is_made_when_it_is_asked_for(office: Office) -> None:
+    """A plan gets those that say something new or have a defect; any other says what it said before."""
+    broken = event_of("broken", 9, "RRULE:FREQ=NEVER\r\n")
+    office.write("calendar-4", calendar_of(broken))
+    intake = office.intake()
+    intake.update(None, NOW)
+    whole = told(read(intake))
+    at_rest(office)
+    ready = frozenset(["first.calendar-2"])
+    said = intake.readings_of(ready, NOW)
+    assert list(said.speaking) == ["calendar-2", "calendar-4"]
+    (defect,) = said.speaking["calendar-4"].defects
+    assert defect.uid == "broken"
+    assert len(said.readings) == SOURCES
+    assert "calendar-1" in said.readings
+    assert "calendar-9" not in said.readings
+    assert said.readings["calendar-1"] is said.readings["calendar-1"]
+    assert list(said.readings) == office.names
+    for name, reading in said.readings.items():
+        at_rest_too = replace(reading, occurrences=())
+        (before, presence) = whole[name]
+        expected = (replace(before, occurrences=(), presence={}), presence)
+        assert told({name: at_rest_too})[name] == expected
 
 
 def test_what_fits_stays_at_hand(office: Office) -> None:

@@ -256,7 +256,8 @@ class Judge:
                 too_early = booking.reason is Reason.TOO_EARLY and not self._near(
                     meeting
                 )
-                assert too_early or not self._wanted(meeting, booking.room_id), (
+                is_wanted = self._wanted(meeting, booking.room_id)
+                assert too_early or not is_wanted or self._is_dropped(key), (
                     booking,
                     meeting,
                 )
@@ -339,10 +340,17 @@ class Judge:
         shown = (self.calendars.events[source] for source in self.world.rules.sources)
         copies = [events[key[0]] for events in shown if key[0] in events]
         said = [dict(event.dates()) for event in copies]
-        newest = max(
-            said, key=lambda dates: max((m.revision for m in dates.values()), default=0)
-        )
-        return key[1] not in newest
+        return key[1] not in max(said, key=_revision)
+
+    def _is_dropped(self, key: Key) -> bool:
+        """Whether the newest copy of an event that was heard has it without a date; an older one may show it."""
+        uid, date = key
+        heard: list[dict[str | None, Meeting]] = []
+        for source in self.world.rules.sources:
+            believed = self.calendars.memory[source].believed
+            heard.append({d: m for (u, d), m in believed.items() if u == uid})
+        newest = max(heard, key=_revision)
+        return bool(newest) and date not in newest
 
     def _room_ids(self, meeting: Meeting) -> list[str | None]:
         """What the configuration makes of its rooms: those that it knows, else none."""
@@ -527,6 +535,11 @@ def _shown(bookings: Iterable[Booking]) -> dict[str, set[str]]:
             if booking.reason is Reason.SOURCE_EMPTY:
                 held.setdefault(name, set()).add(booking.key.uid)
     return shown | held
+
+
+def _revision(dates: Mapping[str | None, Meeting]) -> int:
+    """The revision of a copy of an event, by its dates."""
+    return max((meeting.revision for meeting in dates.values()), default=0)
 
 
 def _is_current(booking: Booking | None, planned: Mapping[Key, Meeting]) -> bool:

@@ -68,7 +68,8 @@ _EFFECTS = frozenset(
         *("facts.set", "sources.record_readings", "prune"),
         *("people.spend_approval", "people.drop_decision"),
         *("worklist.record_scan", "worklist.set_standing", "worklist.remark"),
-        *("worklist.add_all", "worklist.defer", "worklist.forget_indexes"),
+        *("worklist.add_all", "worklist.require_anew"),
+        *("worklist.defer", "worklist.forget_indexes"),
     }
 )
 _STORES = ("bookings", "sources", "worklist", "people", "published", "facts", "calls")

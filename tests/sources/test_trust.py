@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from syncd.errors import ConfigError
 from syncd.sources.http import BearerAuth, HeaderAuth, Tls
+from syncd.sources.http.credentials import TlsContexts
 from syncd.trust import verifying_context
 from syncd.tuya.transport import Gate
 from tests.sources.fetching import HOST, OTHER_HOST, TEXTS, Text, failure, read
@@ -88,6 +89,12 @@ def test_flags_do_not_depend_on_the_version_of_python() -> None:
     assert context.check_hostname
     assert not context.verify_flags & ssl.VerifyFlags.VERIFY_X509_STRICT
     assert context.verify_flags & ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+
+
+def test_feeds_share_the_authorities_of_the_system() -> None:
+    """One context for all feeds that name no authorities of their own, however many there are."""
+    contexts = TlsContexts()
+    assert len({id(contexts.of(Tls())) for _ in range(20)}) == 1
 
 
 @pytest.mark.parametrize("constraints", [True, False])

@@ -1,0 +1,104 @@
+"""What is counted over all bookings and the whole worklist: by the database, from its indexes.
+
+Each count reads a few bytes of a row and loads none, so that a million of them take a moment.
+Nothing is stored: a sum that is kept beside what it sums can be wrong, and another process may write too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, func, or_, select, text
+
+from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
+from syncd.ledger import tables
+
+_BOOKING = tables.bookings.c
+_LINE = tables.agenda.c
+_NUMBER = func.count().label("number")
+_HOLDS_ONE = _BOOKING.state.in_(sorted(HOLDING_STATES))
+_IS_CURRENT = _BOOKING.state.in_(sorted(set(BookingState) - CLOSED_STATES))
+_FEW = 4
+"""Sources, up to which those that show a booking are picked by the database; of more it tells all."""
+
+# Literally the condition of the partial index, or it would not be used.
+_IS_SKIPPING = text("skipped > 0")
+
+
+def count_waiting(connection: Connection) -> int:
+    """Return how many meetings wait to be booked."""
+    query = select(func.count()).where(_BOOKING.state == BookingState.WAITING)
+    number = connection.execute(query).scalar()
+    return int(number or 0)
+
+
+def count_live(connection: Connection) -> Counter[str]:
+    """Return how many reservations each source has."""
+    # By state first, as the index does, or the database would sort.
+    query = select(_BOOKING.source, _NUMBER).where(_HOLDS_ONE)
+    by_state = query.group_by(_BOOKING.state, _BOOKING.source)
+    live: Counter[str] = Counter()
+    for source, number in connection.execute(by_state):
+        live[source] += number
+    return live
+
+
+def count_shown(connection: Connection, sources: Collection[str]) -> Counter[str]:
+    """Return how many reservations each of these sources shows, whichever source decided them."""
+    query = select(_BOOKING.witnesses, _NUMBER).where(_HOLDS_ONE)
+    if len(sources) <= _FEW:
+        names = [json.dumps(name) for name in sources]
+        shows_one = [
+            _BOOKING.witnesses.contains(name, autoescape=True) for name in names
+        ]
+        query = query.where(or_(*shows_one))
+    shown: Counter[str] = Counter()
+    for witnesses, number in connection.execute(query.group_by(_BOOKING.witnesses)):
+        names = json.loads(witnesses)
+        shown.update(dict.fromkeys(names, number))
+    return Counter({name: shown[name] for name in sources})
+
+
+def count_uids(connection: Connection, sources: Collection[str]) -> Counter[str]:
+    """Return how many UIDs of each of these sources have current bookings."""
+    number = func.count(_BOOKING.uid.distinct())
+    known: Counter[str] = Counter()
+    for some in tables.in_chunks(sorted(sources)):
+        query = select(_BOOKING.source, number).where(_IS_CURRENT)
+        of_some = query.where(_BOOKING.source.in_(some)).group_by(_BOOKING.source)
+        for source, uids in connection.execute(of_some):
+            known[source] = uids
+    return known
+
+
+def count_skipped(connection: Connection, now: datetime) -> int:
+    """Return how many occurrences ask for no reservation, of the UIDs that are not ready at a moment."""
+    is_deferred = or_(_LINE.due_at > now, _LINE.due_at.is_(None))
+    query = select(func.sum(_LINE.skipped)).where(_IS_SKIPPING, is_deferred)
+    number = connection.execute(query).scalar()
+    return int(number or 0)
+
+
+def live_of(bookings: Iterable[Booking]) -> Counter[str]:
+    """Return how many of these bookings are reservations, by the source that decided them."""
+    return Counter(
+        booking.source for booking in bookings if booking.state in HOLDING_STATES
+    )
+
+
+def shown_of(bookings: Iterable[Booking]) -> Counter[str]:
+    """Return how many of these bookings are reservations, by each source that shows them."""
+    shown: Counter[str] = Counter()
+    for booking in bookings:
+        if booking.state in HOLDING_STATES:
+            shown.update(set(booking.witnesses))
+    return shown
+
+
+def uids_of(bookings: Iterable[Booking]) -> Counter[str]:
+    """Return how many UIDs these bookings have, by the source that decided them."""
+    pairs = {(booking.source, booking.key.uid) for booking in bookings}
+    return Counter(source for source, _ in pairs)
