@@ -1,5 +1,7 @@
 """Logs: structlog events on standard error, JSON unless a person reads them.
 
+A line begins with a sentence, and under systemd's journal with the priority that its level has there.
+
 An event carries names, counts and identifiers; topics, descriptions, addresses, secrets and URLs are
 never given to a logger.
 Libraries go the same way, from warnings up, without the values that they would fill into their texts.
@@ -24,6 +26,7 @@ from types import ModuleType, TracebackType
 from typing import TextIO, cast
 
 from syncd import streams
+from syncd.core.log_sentences import sentence_of
 from syncd.core.visible import json_text, visible_values
 
 
@@ -79,6 +82,28 @@ def _without_controls(
     return shown
 
 
+def _with_sentence(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Return an event that begins with a sentence: its own, else that which is known for it."""
+    said = event.pop("message", None)
+    if not said:
+        said = sentence_of(str(event.get("event", "")))
+    if not said:
+        library = str(event.get("logger", "")).partition(".")[0] or "a library"
+        said = f"This is said by {library}, without the values."
+    return {"message": said, **event}
+
+
+def _sentence_first(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Return an event for people: what is read first is the sentence, and `what` is the event."""
+    said = event.pop("message")
+    what = event.pop("event")
+    return {"event": said, "what": what, **event}
+
+
 def _as_json(event: object, *, default: Callable[[object], object]) -> str:
     return json_text(event, ascii_only=not streams.errors.is_unicode, default=default)
 
@@ -88,6 +113,7 @@ _SHARED: list[structlog.typing.Processor] = [
     _without_texts,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _with_sentence,
 ]
 
 
@@ -101,7 +127,11 @@ def configure(log_format: str, level: str) -> None:
     terminal = streams.errors.isatty()
     renderers: list[structlog.typing.Processor]
     if log_format == "console" or (log_format == "auto" and terminal):
-        renderers = [_without_controls, structlog.dev.ConsoleRenderer(colors=terminal)]
+        renderers = [
+            _without_controls,
+            _sentence_first,
+            structlog.dev.ConsoleRenderer(colors=terminal),
+        ]
     else:
         renderers = [structlog.processors.JSONRenderer(serializer=_as_json)]
     structlog.configure(
@@ -146,20 +176,22 @@ class _Handler(logging.Handler):
         except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
             self.handleError(record)
         else:
-            streams.errors.drawn.write(line + "\n")
+            mark = streams.errors.priority(record.levelno)
+            streams.errors.drawn.write(f"{mark}{line}\n")
 
 
 def _notice_of_loss(count: int, renderers: Sequence[structlog.typing.Processor]) -> str:
     """Return the line, rendered like the others, that says how many others are missing."""
     lines = "1 line was" if count == 1 else f"{count} lines were"
     told: object = {
-        "event": f"{lines} lost, because nobody read the log",
+        "message": f"{lines} lost, because nobody read the log.",
+        "event": "lines lost",
         "lost": count,
     }
     for processor in (*_SHARED, *renderers):
         assert isinstance(told, dict)  # the last one makes the text
         told = processor(None, "warning", told)
-    return f"{told}\n"
+    return f"{streams.errors.priority(logging.WARNING)}{told}\n"
 
 
 def defect_of(error: BaseException) -> dict[str, object]:

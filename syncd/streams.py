@@ -14,6 +14,7 @@ import atexit
 import codecs
 import contextlib
 import errno
+import functools
 import io
 import os
 import re
@@ -36,6 +37,11 @@ _LEAST_WIDTH, _GREATEST_WIDTH, _USUAL_WIDTH = 20, 9999, 80
 
 # What a terminal is told by the libraries that draw on it: colours, and moves of the cursor.
 _DRAWING = re.compile("(\x1b\\[[0-9;?]*[A-Za-z]|\r)")
+
+# By the least level of `logging`; the numbers are those of syslog.
+_ERROR = 40
+_PRIORITIES = ((50, "<2>"), (_ERROR, "<3>"), (30, "<4>"), (20, "<6>"))
+_LOWEST_PRIORITY = "<7>"
 
 # Signs of ours that have a likeness in every encoding.
 _LIKENESS = {
@@ -123,6 +129,28 @@ class Stream(io.TextIOBase):
     def buffer(self) -> _Bytes:
         """Return the same stream for who writes bytes."""
         return _Bytes(self)
+
+    def priority(self, level: int) -> str:
+        """Return the mark of a line of some level, as `logging` counts them, empty if no journal reads it.
+
+        It is that of sd-daemon(3), by which `journalctl --priority` finds the line.
+        """
+        if not self._is_read_by_journal:
+            return ""
+        for least, mark in _PRIORITIES:
+            if level >= least:
+                return mark
+        return _LOWEST_PRIORITY
+
+    @functools.cached_property
+    def _is_read_by_journal(self) -> bool:
+        """Return whether it is the stream that systemd made for its journal (JOURNAL_STREAM, systemd.exec(5))."""
+        device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -406,4 +434,4 @@ def say_json(document: object) -> None:
 
 def complain(sentence: str) -> None:
     """Print one line to standard error."""
-    errors.write(visible(sentence) + "\n")
+    errors.write(f"{errors.priority(_ERROR)}{visible(sentence)}\n")

@@ -177,7 +177,7 @@ class Canceller:
             self._records.confirm_cancelled(intent)
         elif isinstance(no, Refused):
             detail = f"The API refused the cancel with code {no.code}: {no.message}"
-            self._records.refuse_cancel(intent, there, detail)
+            self._records.refuse_cancel(intent, there, detail, no.code)
         elif intent.attempts >= MAX_TRIES:
             detail = after_tries(str(no), intent.attempts)
             self._records.refuse_cancel(intent, there, detail)

@@ -178,7 +178,9 @@ class Creator:
         try:
             found = yield from self._refusals.list_around(spec)
         except (ReservationError, ApiUnusable) as error:
-            self._records.refuse(unexplained(intent, BookingState.REFUSED, refusal))
+            self._records.refuse(
+                unexplained(intent, BookingState.REFUSED, refusal), refusal.code
+            )
             if isinstance(error, ApiUnusable):
                 raise
             return
@@ -188,7 +190,9 @@ class Creator:
         ours = [there for there in made if there.live and there.mark is not None]
         blocker = blocker_of(spec, found)
         if found.doubt and not ours and blocker is None:
-            self._records.refuse(unexplained(intent, BookingState.REFUSED, refusal))
+            self._records.refuse(
+                unexplained(intent, BookingState.REFUSED, refusal), refusal.code
+            )
             return
         self._conclude(replace(intent, attempts=0), ours, blocker, refusal)
 
@@ -203,8 +207,10 @@ class Creator:
             adopted = adopted_from(intent, ours[0])
             self._records.confirm(adopted, "adopted")
         elif blocker is not None:
-            self._refusals.record_conflict(intent, blocker, BookingState.REFUSED)
+            self._refusals.record_conflict(
+                intent, blocker, BookingState.REFUSED, refusal.code
+            )
         else:
             detail = f"The API refused it with code {refusal.code}: {refusal.message}"
             refused = intent.with_state(BookingState.REFUSED, Reason.REFUSED, detail)
-            self._records.refuse(refused)
+            self._records.refuse(refused, refusal.code)

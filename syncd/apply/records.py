@@ -121,14 +121,25 @@ class BookingRecords:
         self.counts["cancelled"] += 1
         log.info("cancelled", **log_fields(done), evidence=done.evidence)
 
-    def refuse(self, booking: Booking) -> None:
-        """Record that what was asked for is not done; the booking says why, and whether it is tried again."""
+    def refuse(self, booking: Booking, code: int | None = None) -> None:
+        """Record that what was asked for is not done; the booking says why, and whether it is tried again.
+
+        `code` is that of the API's answer, if there was one.
+        """
         self.record(booking, "refused", booking.detail, IN_TUYA)
         self.counts["refused"] += 1
-        log.warning("refused", **log_fields(booking))
+        log.warning(
+            "refused", message=_told(booking, code), code=code, **log_fields(booking)
+        )
 
-    def refuse_cancel(self, intent: Booking, there: Reservation, detail: str) -> None:
-        """Record that a reservation stays, because the API does not cancel it."""
+    def refuse_cancel(
+        self,
+        intent: Booking,
+        there: Reservation,
+        detail: str,
+        code: int | None = None,
+    ) -> None:
+        """Record that a reservation stays, because the API does not cancel it, with the code of its answer."""
         state = BookingState.BOOKED
         if there.status is ReservationStatus.AWAITING_APPROVAL:
             state = BookingState.APPROVAL
@@ -142,7 +153,7 @@ class BookingRecords:
             attempts=0,
             retry_at=None,
         )
-        self.refuse(kept)
+        self.refuse(kept, code)
 
     def doubt(self, intent: Booking, error: ReservationError) -> None:
         """Record that it is not known what became of a request, and until when it may still arrive."""
@@ -259,6 +270,18 @@ def ended_early(
     if reservation.end is None:
         return False
     return reservation.end <= now < booking.spec.end
+
+
+def _told(booking: Booking, code: int | None) -> str:
+    """Return the sentence of the log about a refusal."""
+    said = f" with code {code}" if code else ""
+    if booking.reason is Reason.ROOM_CONFLICT:
+        return f"The API refused a meeting{said}, because another reservation holds its room."
+    if booking.is_tried_again:
+        return f"The API refused a request{said}; the next cycle tries again."
+    return (
+        f"The API refused a request{said}; it is not repeated until the event changes."
+    )
 
 
 def log_fields(booking: Booking) -> dict[str, object]:

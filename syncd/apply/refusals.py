@@ -65,9 +65,16 @@ class RefusalInquiry:
         return True
 
     def record_conflict(
-        self, booking: Booking, blocker: Reservation, state: BookingState
+        self,
+        booking: Booking,
+        blocker: Reservation,
+        state: BookingState,
+        code: int | None = None,
     ) -> None:
-        """Record who is in the way, and when to look again: of our own we learn it when it leaves."""
+        """Record who is in the way, and when to look again: of our own we learn it when it leaves.
+
+        `code` is that of the API's refusal.
+        """
         blocker_id = blocker.reservation_id
         holder = self._bookings.holders([blocker_id]).get(blocker_id)
         wanted = booking.pending or booking.spec
@@ -88,7 +95,7 @@ class RefusalInquiry:
             retry_at=look_again_at,
             attempted_at=None,
         )
-        self._records.refuse(refused)
+        self._records.refuse(refused, code)
 
     def look(
         self, intent: Booking, error: NotDone | Refused

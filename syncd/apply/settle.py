@@ -44,7 +44,7 @@ from syncd.apply.records import GRACE, BookingRecords, log_fields
 from syncd.apply.refusals import MAX_TRIES
 from syncd.apply.search import list_around_bookings
 from syncd.core.booking import Booking, BookingState
-from syncd.core.cause import AS_THE_BOOKING_SAYS, IN_TUYA, Cause
+from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.listing import Listing
 from syncd.core.reasons import Reason
 from syncd.core.recognise import Duplicate, adopted_from, made_by
@@ -275,7 +275,7 @@ class Settler:
             attempts=0,
             retry_at=None,
         )
-        self._records.record(refused, "refused", detail, IN_TUYA)
+        self._records.refuse(refused)
 
     # Updates and cancels
 

@@ -125,16 +125,16 @@ class Updater:
                 return
             found = yield from self._refusals.list_around(intent.pending)
         except (ReservationError, ApiUnusable) as error:
-            self._records.refuse(not_told)
+            self._records.refuse(not_told, refusal.code)
             if isinstance(error, ApiUnusable):
                 raise
             return
         blocker = blocker_of(intent.pending, found, intent.reservation_id)
         if blocker is not None:
-            self._refusals.record_conflict(kept, blocker, kept.state)
+            self._refusals.record_conflict(kept, blocker, kept.state, refusal.code)
         elif found.doubt:
-            self._records.refuse(not_told)
+            self._records.refuse(not_told, refusal.code)
         else:
             detail = f"The API refused the change with code {refusal.code}: {refusal.message}"
             refused = kept.with_state(kept.state, Reason.REFUSED, detail)
-            self._records.refuse(refused)
+            self._records.refuse(refused, refusal.code)

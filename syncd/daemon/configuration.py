@@ -8,8 +8,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import structlog
+
 from syncd.config import Config, load
+from syncd.config.changes import changes_between
 from syncd.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_S = 5.0
 
@@ -36,9 +41,18 @@ class ConfigurationFile:
             )
         return config
 
-    def accept(self) -> None:
-        """Note that it is the configuration in use."""
+    def accept(self, before: Config, config: Config) -> None:
+        """Note that it is the configuration in use, and log what is otherwise than in the one before."""
         self.complaint = ""
+        changes = changes_between(before, config)
+        told = "; ".join(changes) or "it says the same"
+        log.info(
+            "configuration taken over",
+            message=f"The configuration was taken over: {told}.",
+            changes=changes,
+            sources=len(config.sources),
+            mode=config.mode,
+        )
 
     def refuse(self, why: str) -> None:
         """Note that the last good configuration goes on, and why."""

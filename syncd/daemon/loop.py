@@ -371,14 +371,19 @@ class Daemon:
     def _reload(self) -> None:
         """Take over the configuration as it is now, whole or not at all."""
         self._notifier.reloading()
+        before = self._config
         try:
             config = self._file.load_beside(self._config)
             parts = self._assembled(config)
             self._take_over(config, parts)
         except ConfigError as error:
-            log.warning("configuration refused", problems=list(error.problems))
             count = len(error.problems)
             told = "1 problem" if count == 1 else f"{count} problems"
+            log.warning(
+                "configuration refused",
+                message=f"The configuration has {told}, so the last good one goes on.",
+                problems=list(error.problems),
+            )
             self._refuse(f"configuration refused ({told})")
         except LedgerError:
             raise  # it is about the ledger, not about the configuration
@@ -388,12 +393,7 @@ class Daemon:
                 f"configuration refused (a defect of syncd, {type(error).__name__})"
             )
         else:
-            self._file.accept()
-            log.info(
-                "configuration taken over",
-                sources=len(config.sources),
-                mode=config.mode,
-            )
+            self._file.accept(before, config)
             self._say("configuration taken over")
         finally:
             self._notifier.ready(self.status)

@@ -78,10 +78,10 @@ class ClockCheck:
         self._said = ahead
         if ahead:
             ahead_s = round(ahead.total_seconds())
-            log.warning("clock", ahead_s=ahead_s, told=self.sentence)
+            log.warning("clock", message=self.sentence, ahead_s=ahead_s)
         else:
             told = "The clock of this machine is right again."
-            log.info("clock", ahead_s=0, told=told)
+            log.info("clock", message=told, ahead_s=0)
 
 
 def _is_another(before: timedelta, ahead: timedelta) -> bool:

@@ -1,6 +1,7 @@
 """The lines of the log about sources and cycles: at info for what is new, and for nothing else.
 
-What goes wrong is told as a warning, once while it stays the same, and told again when it is over.
+What goes wrong is told as a warning, or an error where nothing can be done without the API, once while it stays
+the same, and told again when it is over.
 All the rest is for who looks closely, at debug.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -34,9 +36,11 @@ class SourceLog:
         error = None
         if reading.error:
             error = _ADDRESS.sub("…", reading.error)
+        was_wrong = self._errors.get(report.name) is not None
         log.log(
             self._level_of(report, error),
             "source",
+            message=_sentence_of(report, error, was_wrong=was_wrong),
             source=reading.source,
             state=report.state,
             events=reading.events,
@@ -61,6 +65,21 @@ class SourceLog:
         return logging.DEBUG
 
 
+def _sentence_of(report: SourceReport, error: str | None, *, was_wrong: bool) -> str:
+    """Return what a look at a source came to."""
+    name = report.name
+    if error is not None:
+        whole = "" if report.state == "unreadable" else " as a whole"
+        return f"Source {name} cannot be read{whole}: {error}. Its bookings stay."
+    if was_wrong:
+        return f"Source {name} can be read again."
+    if report.changed == 1:
+        return f"Source {name} says something new of 1 event."
+    if report.changed:
+        return f"Source {name} says something new of {report.changed} events."
+    return f"Source {name} says nothing new."
+
+
 class CycleLog:
     """Logs the cycles of one process, each by what it did or found.
 
@@ -74,9 +93,11 @@ class CycleLog:
     def tell(self, report: CycleReport) -> None:
         """Log a cycle."""
         calls = {f"calls_{method.lower()}": n for method, n in report.calls.items()}
+        had_error = self._error is not None
         log.log(
             self._level_of(report),
             "cycle",
+            message=_cycle_sentence(report, had_error=had_error),
             outcome=report.outcome,
             seconds=report.seconds,
             rekeyed=report.plan.rekeyed if report.plan else 0,
@@ -92,7 +113,7 @@ class CycleLog:
         self._error = report.error
         if report.error is not None:
             # What stands is not counted without a plan.
-            return logging.WARNING if is_other_error else logging.DEBUG
+            return logging.ERROR if is_other_error else logging.DEBUG
         standing = {name: report.counts[name] for name in _STANDING}
         standing["left"] = report.left
         is_other = standing != self._standing
@@ -102,6 +123,29 @@ class CycleLog:
         if any(map(_says_something_new, report.sources)):
             return logging.INFO
         return logging.DEBUG
+
+
+def _cycle_sentence(report: CycleReport, *, had_error: bool) -> str:
+    """Return what a cycle came to: why it failed, else what it did, and what needs a person."""
+    if report.error is not None:
+        return f"{report.error[:1].upper()}{report.error[1:].rstrip('.')}."
+    done = _listed(report.counts, DONE) or "nothing to do"
+    unseen = {name: report.unseen(name) for name in CONCERNS}
+    wrong = _listed(unseen, CONCERNS)
+    unread = sum(source.error is not None for source in report.sources)
+    if unread:
+        noun = "source" if unread == 1 else "sources"
+        wrong = ", ".join(filter(None, (wrong, f"{unread} {noun} not read")))
+    again = "The API can be used again. " if had_error else ""
+    told = f"{again}A cycle is done: {done}."
+    return f"{told} Needs a person: {wrong}." if wrong else told
+
+
+def _listed(counts: Mapping[str, int], names: Iterable[str]) -> str:
+    told = [
+        f"{counts[name]} {name.replace('_', ' ')}" for name in names if counts[name]
+    ]
+    return ", ".join(told)
 
 
 def _did_something(report: CycleReport) -> bool:
