@@ -93,7 +93,18 @@ def main() -> None:
 
 # Commands that do more than to print; what they did is done, wherever the words about it went.
 _AT_WORK = frozenset(
-    {"run", "once", "approve", "resolve", "ack", "demo", "sandbox", "backup", "refresh"}
+    {
+        "run",
+        "once",
+        "approve",
+        "resolve",
+        "init",
+        "ack",
+        "demo",
+        "sandbox",
+        "backup",
+        "refresh",
+    }
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd import streams
-from syncd.commands.common import Commands, load_config
+from syncd.commands.common import Commands, config_path, load_config
 from syncd.exits import Exit
 
 if TYPE_CHECKING:
     from syncd.config import Config
     from syncd.reconciler import Calendars
+    from syncd.setup.interview import Given
 
 commands = Commands()
 rooms = Commands(help="Match the rooms that calendars name with those of Tuya.")
@@ -31,6 +33,127 @@ OutputOption = Annotated[
         "--output", metavar="FILE", help="Write a new file instead of printing it."
     ),
 ]
+
+
+@commands.command()
+def init(
+    context: typer.Context,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Default: where --config points."
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="Data centre: cn us us-east eu eu-west in sg."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="The API instead of a region.")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Access ID of the cloud project.")
+    ] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="File with the Access Secret, mode 600."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="PATH_OR_URL",
+            help="A calendar; may be repeated.",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="Z", help="Such as Europe/Berlin.")
+    ] = None,
+    creator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="User id that books where no organizer is known."
+        ),
+    ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of this installation. Default: a new one."
+        ),
+    ] = None,
+) -> None:
+    """Write a first configuration, in mode observe; asks for what is not given.
+
+    Example: syncd init --output /etc/syncd/syncd.toml
+    """
+    from syncd.setup.interview import Given
+    from syncd.setup.writing import refuse_existing
+
+    if region is not None and endpoint is not None:
+        raise typer.BadParameter("give --region or --endpoint, not both")
+    target = output or config_path(context)
+    refuse_existing(target)
+    given = Given(
+        region=region,
+        endpoint=endpoint,
+        client_id=client_id,
+        secret_file=secret_file,
+        sources=tuple(source or ()),
+        timezone=timezone,
+        creator=creator,
+        instance=instance,
+    )
+    try:
+        _set_up(given, target)
+    except KeyboardInterrupt:
+        streams.complain("\nInterrupted; nothing was written.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _set_up(given: Given, target: Path) -> None:
+    """Interview, write and tell; raises `typer.BadParameter` for what was given and cannot be used."""
+    from syncd import log
+    from syncd.setup.installation import install
+    from syncd.setup.interview import Interview
+    from syncd.setup.questions import Interviewer, Left, Wrong
+
+    log.configure("auto", "error")
+    questions = Interviewer() if Interviewer.can_be_asked() else None
+    if questions is None and given.missing:
+        missing = ", ".join(given.missing)
+        raise typer.BadParameter(
+            f"without a terminal nothing is asked; missing: {missing}"
+        )
+    interview = Interview(given, target, questions)
+    try:
+        answers = interview.run()
+        config, told = install(answers, interview.tenant)
+    except Wrong as wrong:
+        raise typer.BadParameter(str(wrong)) from None
+    except Left:
+        raise KeyboardInterrupt from None
+    finally:
+        interview.close()
+    streams.say(f"Written: {target}, in mode {config.mode}.")
+    for sentence in told:
+        streams.say(sentence)
+    for remark in answers.remarks:
+        streams.say(remark)
+    _tell_next(target)
+
+
+def _tell_next(target: Path) -> None:
+    """Say which commands come next."""
+    from syncd.config import default_path
+
+    option = "" if target == default_path() else f" --config {shlex.quote(str(target))}"
+    streams.say("Next:")
+    streams.say(f"  syncd{option} check")
+    streams.say(f"  syncd{option} plan     what would be booked; nothing is")
+    streams.say(f"  syncd{option} doctor   whether all is well")
+    streams.say(
+        f"Rooms and people that are in doubt stand as comments in {target.name}."
+    )
 
 
 @rooms.callback()
