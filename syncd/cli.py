@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ import typer
 from syncd import __version__, early, streams
 from syncd.commands import (
     acknowledge,
+    completing,
     configure,
     decide,
     look,
@@ -56,6 +58,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: str | None) -> None:
+    if shell is not None:
+        streams.say_lines(completing.script_for(shell))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     context: typer.Context,
@@ -71,6 +79,16 @@ def _root(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
     ] = False,
+    __: Annotated[
+        str | None,
+        typer.Option(
+            "--show-completion",
+            metavar="SHELL",
+            callback=_show_completion,
+            is_eager=True,
+            help="Print the script that lets bash, zsh or fish complete.",
+        ),
+    ] = None,
 ) -> None:
     context.obj = config
     from syncd import log  # noqa: F401  # before anything else that loads structlog
@@ -86,6 +104,9 @@ def main() -> None:
     atexit.register(gc.freeze)
     try:
         with told_to_people():
+            if completing.ASKED_BY_SHELL in os.environ:
+                completing.learn_shells()
+                app(prog_name=completing.PROGRAM)
             app()
     except SystemExit as ended:
         raise SystemExit(_printed(ended.code)) from None

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.models import ParameterInfo
 
 from syncd import streams
+from syncd.commands.completing import COMPLETERS
 from syncd.exits import Exit
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def _with_config(function: Callable[..., object]) -> Callable[..., object]:
         return function(*given, **named)
 
     own = inspect.signature(function, eval_str=True)
+    for parameter in own.parameters.values():
+        _let_complete(parameter)
     option = inspect.Parameter(
         "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption
     )
@@ -76,6 +80,13 @@ def _with_config(function: Callable[..., object]) -> Callable[..., object]:
         parameter.name: parameter.annotation for parameter in whole.parameters.values()
     }
     return command
+
+
+def _let_complete(parameter: inspect.Parameter) -> None:
+    """Let a shell complete a parameter whose name says what it takes."""
+    for told in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(told, ParameterInfo) and parameter.name in COMPLETERS:
+            told.autocompletion = COMPLETERS[parameter.name]
 
 
 def config_path(context: typer.Context) -> Path:

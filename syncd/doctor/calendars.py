@@ -185,10 +185,12 @@ def _is_fresh(patient: Patient, source: Source) -> Iterator[Finding]:
         _LEAST_STALE, patient.config.interval_of(source) * _INTERVALS_UNTIL_STALE
     )
     at = f"{record.last_ok_at:%Y-%m-%d %H:%M} UTC"
+    daemon = patient.ledger.operation.daemon()
+    is_heard = daemon is not None and daemon.is_running(patient.now)
     if age > longest and source.cron is None:
         yield wrong(
             f"{source.name}: it was read as a whole last at {at}, which is long ago.",
-            f"syncd refresh --source {shlex.quote(source.name)} --force",
+            f"syncd {'refresh' if is_heard else 'once'} --force --source {shlex.quote(source.name)}",
         )
         return
     yield well(f"{source.name}: it was read as a whole at {at}.")
