@@ -128,6 +128,7 @@ client_secret = {{ file = "tuya-secret" }}
 requests_per_second = 100.0
 [reservation]
 creator = "3"
+instance = "hq"
 [people.addresses]
 "alice@example.com" = "1"
 "bob@example.com" = "2"

@@ -58,6 +58,7 @@ api.region = "eu"
 api.client_id = "id"
 api.client_secret = { file = "tuya-secret" }
 reservation.creator = "3"
+reservation.instance = "hq"
 """
 SOURCE = '[[sources]]\nname = "office"\n'
 FEED = (
@@ -322,7 +323,7 @@ def test_not_utf8(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(home / "syncd.toml")
     assert caught.value.problems == (
-        "syncd.toml: line 7: is not UTF-8; save the file as UTF-8",
+        "syncd.toml: line 8: is not UTF-8; save the file as UTF-8",
     )
 
 
@@ -335,7 +336,7 @@ def test_byte_order_mark(home: Path) -> None:
 def test_syntax(home: Path) -> None:
     """A mistake in TOML is named by file, line and column, without an address that stands there."""
     assert problems(home, MINIMAL + "a = \n") == (
-        "syncd.toml: line 7, column 5: is not TOML (Invalid value)",
+        "syncd.toml: line 8, column 5: is not TOML (Invalid value)",
     )
     twice = (
         '[people]\naddresses = { "ann@example.com" = "1", "ann@example.com" = "2" }\n'
@@ -418,6 +419,9 @@ api.monthly_calls = -1
     reservation.creator: is required and has no default
 reservation.creator = 3
     reservation.creator: must be text in quotes
+-reservation.instance
+    reservation.instance: is required and has no default: write instance = "hq", which former versions took, \
+or another short name; two installations on one Tuya project need two names, which are never changed
 reservation.instance = "a b"
     reservation.instance: must be 1 to 32 letters, digits, dots, dashes, underscores
 reservation.notice = "no"

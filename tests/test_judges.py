@@ -33,6 +33,7 @@ api.client_id = {client_id}
 api.client_secret = {{ file = "tuya-secret" }}
 api.timeout = {timeout}
 reservation.creator = {creator}
+reservation.instance = "hq"
 [[rooms]]
 id = {room}
 locations = [{location}]

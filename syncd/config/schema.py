@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
@@ -127,8 +127,15 @@ class Reservation(Table):
     )
     marker: Flag = key(True, "Short ownership mark at the end of the description.")
     instance: InstanceName = key(
-        "hq", "Part of the mark; two daemons on one project differ here."
+        ..., "Part of the mark; two daemons on one project differ here."
     )
+
+    missing_told: ClassVar[Mapping[str, str]] = {
+        "instance": (
+            'is required and has no default: write instance = "hq", which former versions took, or another '
+            "short name; two installations on one Tuya project need two names, which are never changed"
+        )
+    }
 
 
 class Room(Table):

@@ -88,6 +88,7 @@ interval = "{interval}"
 drift_check = "30d"
 [reservation]
 creator = "3"
+instance = "hq"
 [people]
 file = "people.csv"
 """

@@ -40,6 +40,7 @@ interval = "10h"
 drift_check = "30d"
 [reservation]
 creator = "3"
+instance = "hq"
 [people]
 file = "people.csv"
 """

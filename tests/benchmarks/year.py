@@ -54,6 +54,7 @@ client_secret = {{ file = "tuya-secret" }}
 monthly_calls = 0
 [reservation]
 creator = "3"
+instance = "hq"
 [people]
 file = "people.csv"
 [schedule]

@@ -461,7 +461,7 @@ def test_a_room_that_strangers_hold_is_tried_again_at_a_time(
     folder = tmp_path / "strangers"
     folder.mkdir()
     strangers = Office(folder, office.url, office.client_id, office.client_secret)
-    strangers.change(('creator = "3"', 'creator = "3"\ninstance = "elsewhere"'))
+    strangers.change(('instance = "hq"', 'instance = "elsewhere"'))
     strangers.write(event("theirs", ahead(1)))
     strangers.once()
     office.write(event("m", ahead(1)))

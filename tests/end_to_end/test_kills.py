@@ -40,7 +40,7 @@ class World(Office):
             CONFIGURATION,
             (SMALL_ROOM, self.rooms["small"]),
             (LARGE_ROOM, self.rooms["large"]),
-            ("[reservation]", f'[reservation]\ninstance = "{number}"'),
+            ('instance = "hq"', f'instance = "{number}"'),
         )
 
     @property

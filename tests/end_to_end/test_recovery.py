@@ -257,7 +257,7 @@ def test_duplicates_are_reported_where_nothing_may_be_cancelled(
 
 def test_what_belongs_to_another_instance_is_not_touched(office: Office) -> None:
     """A reservation with the mark of another instance is neither adopted nor cancelled nor called a stray."""
-    office.change(("[reservation]", '[reservation]\ninstance = "west"'))
+    office.change(('instance = "hq"', 'instance = "west"'))
     office.write(event("m", ahead(1), room=None))
     _cycle(office)
     (theirs,) = office.reservations()
@@ -281,7 +281,7 @@ def test_two_instances_on_one_tenant_do_not_disturb_each_other(
     folder = tmp_path / "second"
     folder.mkdir()
     other = Office(folder, office.url, office.client_id, office.client_secret)
-    other.change(("[reservation]", '[reservation]\ninstance = "second"'))
+    other.change(('instance = "hq"', 'instance = "second"'))
     for each in (office, other):
         each.write(event("m", ahead(1)), event("r", ahead(2), room=None))
         _cycle(each)

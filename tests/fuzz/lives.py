@@ -56,6 +56,7 @@ monthly_calls = 0
 drift_check = "{drift_check}s"
 [reservation]
 creator = "3"
+instance = "hq"
 [people]
 lookup = true
 [safety]

@@ -290,6 +290,7 @@ client_secret = {{ file = "secret" }}
 request_validity = "{int(VALIDITY.total_seconds())}s"
 [reservation]
 creator = "3"
+instance = "hq"
 marker = {str(rules.marker).lower()}
 [safety]
 cancel_floor = 3
