@@ -299,8 +299,9 @@ class Questions:
 
 
 _STRAY = (
-    "It carries our mark and is no booking of ours; it is left alone: cancel it in Tuya if nobody wants it, "
-    "or take the mark off its description."
+    "It carries our mark and is no booking of ours; it is left alone. Another syncd on this project that has "
+    "the same reservation.instance may have made it: then give that one another name. Else ask its creator, "
+    "and take the mark off its description."
 )
 _DUPLICATE = "It is booked twice, and this one is superfluous; mode full cancels it."
 

@@ -29,7 +29,8 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     for stray in adoption.strays:
         sheet.say(
             f"Reservation {stray.reservation_id} ({stray.topic}, {sheet.span(stray.start, stray.end)}) "
-            "carries our mark and belongs to no event of the calendars; cancel it if nobody wants it.",
+            "carries our mark and belongs to no event of the calendars; it is left alone. Another syncd on this "
+            "project with the same reservation.instance may have made it; else ask its creator.",
             style="yellow",
         )
     print_source_reports(sheet, adoption.unreadable)
