@@ -17,6 +17,7 @@ from tests.conftest import Office
 from tests.systemd.machine import CHECKOUT
 
 UNIT = CHECKOUT / "systemd" / "syncd.service"
+TEMPLATE = CHECKOUT / "systemd" / "syncd@.service"
 EXAMPLE = CHECKOUT / "systemd" / "syncd.service.d" / "example.conf"
 PROGRAM = "/opt/syncd/bin/syncd"
 
@@ -103,6 +104,42 @@ def test_exposure(tmp_path: Path) -> None:
     weaker = tmp_path / UNIT.name
     weaker.write_text(UNIT.read_text().replace("CapabilityBoundingSet=\n", ""))
     assert analyse(*judged, str(weaker)).returncode != 0
+
+
+@analysed
+def test_template_verified_and_as_closed(tmp_path: Path) -> None:
+    """systemd knows every key of the unit for several sites, and it is exposed as little as the one for one."""
+    file = tmp_path / "syncd@berlin.service"
+    file.write_text(TEMPLATE.read_text().replace(PROGRAM, sys.executable))
+    good = analyse("verify", "--recursive-errors=no", "--man=no", str(file))
+    assert (good.returncode, good.stderr) == (0, "")
+    file.write_text(file.read_text().replace("WatchdogSec", "WatchdogSecs"))
+    bad = analyse("verify", "--recursive-errors=no", "--man=no", str(file))
+    assert bad.returncode != 0
+    shown = analyse("security", "--offline=true", "--threshold=15", str(TEMPLATE))
+    assert shown.returncode == 0, shown.stdout
+
+
+def test_sites_share_nothing() -> None:
+    """The unit for several sites differs from the other in its names alone, and each of these has the site."""
+    one = UNIT.read_text().splitlines()
+    several = TEMPLATE.read_text().splitlines()
+    said_anew = [
+        line for line in several if line not in one and not line.startswith("#")
+    ]
+    assert said_anew == [
+        "Description=Keeps Tuya meeting reservations in step with calendars (%i)",
+        "Environment=SYNCD_CONFIG=/etc/syncd/%i/syncd.toml",
+        "User=syncd-%i",
+        "StateDirectory=syncd-%i",
+        "RuntimeDirectory=syncd-%i",
+        "WorkingDirectory=%t/syncd-%i",
+        "LoadCredential=tuya-secret:/etc/syncd/%i/tuya-secret",
+    ]
+    settings = [line for line in one if line and not line.startswith("#")]
+    assert len(settings) == len(
+        [line for line in several if line and not line.startswith("#")]
+    )
 
 
 def test_commands_exist() -> None:
