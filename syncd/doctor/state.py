@@ -39,8 +39,9 @@ def _is_usable(patient: Patient) -> Iterator[Finding]:
     flaws = flaws_in(file)
     if flaws:
         yield wrong(
-            f"The ledger {file} is damaged ({flaws}).",
-            "stop syncd, then put a backup back, or move it away and: syncd adopt --apply",
+            f"The ledger {file} is damaged ({flaws}). Stop syncd, and put a backup back; without one it can "
+            "be rebuilt from what Tuya has.",
+            _rebuild(file),
         )
         return
     if ledger.bookings.fresh and ledger.bookings.current():
@@ -61,8 +62,14 @@ def _cure_of(sentence: str, file: Path) -> str:
     if "not a ledger" in sentence:
         return f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.foreign')}"
     if "damaged" in sentence:
-        return f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.damaged')} && syncd adopt --apply"
+        return _rebuild(file)
     return f"ls -ld {shlex.quote(str(file.parent))} {shlex.quote(str(file))}"
+
+
+def _rebuild(file: Path) -> str:
+    """Return the command that puts a ledger aside, whole with what lies beside it, and makes a new one."""
+    name = shlex.quote(str(file))
+    return f"mv {name} {name}.damaged; rm -f {name}-wal {name}-shm; syncd adopt --apply"
 
 
 def _are_files_private(patient: Patient) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def flaws_in(file: Path) -> str:
             (first,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         return str(error)
-    return "" if first == "ok" else str(first)
+    return "" if first == "ok" else " ".join(str(first).split())
 
 
 def _copy(file: Path, beside: Path) -> int:
