@@ -157,8 +157,10 @@ def configure(log_format: str, level: str) -> None:
     streams.lines.notice = lambda count: _notice_of_loss(count, renderers)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("syncd").setLevel(level.upper())
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    # What libraries tell below that is of use to their authors.
+    root.setLevel(max(logging.WARNING, wanted))
+    logging.getLogger("syncd").setLevel(wanted)
     sys.excepthook = _tell_defect
     threading.excepthook = lambda ended: _tell_defect(
         ended.exc_type, ended.exc_value, ended.exc_traceback

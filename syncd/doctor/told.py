@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from syncd.config import NOT_YET_AVAILABLE
 from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
@@ -37,6 +38,11 @@ def _told(patient: Patient, host: str, port: int, error: OSError) -> Finding:
     if error.errno == errno.EADDRINUSE:
         if _is_ours(patient, port):
             return well(f"The page is served at http://{host}:{port}/.")
+        if "web.listen" in NOT_YET_AVAILABLE:
+            return note(
+                f"Another program listens on {host}:{port}; the page is not served yet in this version.",
+                'listen = ""',
+            )
         free = _free_port(host)
         return wrong(
             f"Another program listens on {host}:{port}, so the page cannot be served there.",

@@ -47,6 +47,7 @@ def test_a_copy_is_whole_private_and_alone(office: Office) -> None:
         assert opened.execute("SELECT count(*) FROM daemons").fetchone() == (0,)
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_not_replaced(office: Office) -> None:
     """A name that is taken, by a link too, is refused with 1 and stays as it is; nothing is left beside it."""
     office.write(event("one", ahead(1)))
@@ -64,6 +65,7 @@ def test_an_existing_file_is_not_replaced(office: Office) -> None:
     assert set(office.folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_cannot_be_copied_is_said(office: Office) -> None:
     """No state yet, no such directory, a file that is no ledger: a sentence, 1, and no file."""
     target = office.folder / "copy.db"

@@ -65,7 +65,7 @@ def shell_blocks(heading: str) -> list[str]:
     """Return what systemd/README.md lets people type in a section."""
     text = (CHECKOUT / "systemd" / "README.md").read_text()
     section = re.search(
-        rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+        rf"^##+ {heading}$(.*?)(?=^##+ |\Z)", text, re.MULTILINE | re.DOTALL
     )
     assert section, f"systemd/README.md has a section {heading!r}"
     return re.findall(r"^```sh\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
@@ -369,3 +369,91 @@ def test_nothing_private_and_no_traceback(service: Installed) -> None:
     assert "Traceback" not in journal
     assert TOPIC not in journal
     assert service.office.client_secret not in journal
+
+
+# Back up, restore, upgrade, roll back, remove, two sites: what the page lets people type
+
+
+def followed(service: Installed, heading: str, *changes: tuple[str, str]) -> None:
+    """Do in the machine what a section of the page says, with its example dates made true."""
+    (block,) = shell_blocks(heading)
+    for old, new in changes:
+        assert old in block
+        block = block.replace(old, new)
+    service.machine.run("sh", "-ec", block)
+
+
+def copies(service: Installed) -> list[str]:
+    """The backups that were made, by name."""
+    return sorted(
+        file.name for file in (service.machine.root / "srv/backup").glob("*.db")
+    )
+
+
+def test_backed_up_and_restored(service: Installed) -> None:
+    """A backup of the running service is put back as the page says; what came after it is not booked twice."""
+    followed(service, "Back up")
+    (name,) = copies(service)
+    service.write(
+        event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"), event("second", ahead(3))
+    )
+    service.until_booked(2)
+    service.office.forget_requests()
+    # Its plan may have something to say, which is no failure.
+    followed(
+        service,
+        "Restore",
+        ("syncd-2026-12-01.db", name),
+        ("doctor", "doctor || true"),
+        ("plan", "plan || true"),
+    )
+    service.until_status("2 booked")
+    assert service.office.writes() == []
+    assert len(service.office.reservations()) == 2
+    service.write(event("first", ahead(2), 60, f"SUMMARY:{TOPIC}"))
+    service.until_booked(1)
+
+
+def test_upgraded_and_rolled_back(service: Installed) -> None:
+    """The program is replaced and comes back as the page says, and goes on with what is booked."""
+    followed(service, "Upgrade", ("syncd doctor", "syncd doctor || true"))
+    service.until_status("1 booked")
+    followed(service, "Roll back")
+    service.until_status("1 booked")
+    assert len(service.office.reservations()) == 1
+
+
+def test_two_sites(service: Installed) -> None:
+    """A second site of the template has its own state, user and mark, and does not disturb the first."""
+    machine = service.machine
+    (block,) = shell_blocks("Two sites")
+    *preparing, check, start = block.splitlines(keepends=True)
+    machine.run("sh", "-ec", "".join(preparing), stdin=service.office.client_secret)
+    folder = machine.root / "etc/syncd/berlin"
+    for line in ("people.csv", "syncd.toml"):
+        assert (folder / line).exists()
+    text = (machine.root / "etc/syncd/syncd.toml").read_text()
+    text = text.replace('instance = "hq"', 'instance = "berlin"')
+    text = text.replace("/srv/calendars/office.ics", "/srv/berlin.ics")
+    (folder / "syncd.toml").write_text(text)
+    (machine.root / "srv/berlin.ics").write_bytes(
+        calendar(event("theirs", ahead(4), 60, room="large"))
+    )
+    machine.run("sh", "-ec", check + start)
+    service.until_booked(2)
+    machine.run("systemctl", "stop", "syncd")
+    uses = machine.run("stat", "--format=%a", "/var/lib/syncd-berlin/").stdout.strip()
+    assert uses == "700"
+    machine.run("systemctl", "start", "syncd")
+    service.until_status("1 booked")
+    assert len(service.office.reservations()) == 2
+    machine.run("systemctl", "disable", "--now", "syncd@berlin")
+
+
+def test_removed(installed: Installed) -> None:
+    """Removed as the page says, nothing of it runs or is started, and its state is still there."""
+    followed(installed, "Remove")
+    machine = installed.machine
+    assert machine.property("LoadState") == "not-found"
+    assert (machine.root / "var/lib/private/syncd/state.db").exists()
+    assert not (machine.root / "opt/syncd").exists()
