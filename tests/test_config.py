@@ -342,7 +342,7 @@ def test_syntax(home: Path) -> None:
         '[people]\naddresses = { "ann@example.com" = "1", "ann@example.com" = "2" }\n'
     )
     (found,) = problems(home, MINIMAL + twice)
-    assert found.startswith("syncd.toml: line 8, column ")
+    assert found.startswith("syncd.toml: line 9, column ")
     assert "ann" not in found
 
 
