@@ -30,10 +30,11 @@ from syncd.apply.tasks import Task, run_task
 from syncd.apply.unread import Unread
 from syncd.apply.update import Updater
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
-from syncd.core.changes import Cancel, Create, Plan, Update, Write
+from syncd.core.changes import Cancel, Create, Mode, Plan, Update, Write
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
 from syncd.errors import ApiUnusable, OutcomeUnknown, ReservationError
+from syncd.ledger.facts import UNREAD_SINCE
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +99,10 @@ class Applier:
             refusals=refusals,
             clock=clock,
         )
+        self._facts = ledger.facts
+        self._clock = clock
+        if not unread.is_taken_up:
+            self._take_up_unread()
         self._dispatcher = Dispatcher(pause_s=api.pause_s, ending=self._ends)
         self._is_reading = False
         self._may_give_way = False
@@ -113,6 +118,8 @@ class Applier:
         """
         first = backlog.take(plan)
         to_write = len(first) + len(backlog)
+        if to_write and self._facts.get(UNREAD_SINCE) is None:
+            self._facts.set(UNREAD_SINCE, self._clock())
         self._progress.begin(to_write)
         days = self._settings.horizon / timedelta(days=1)
         self._unread.density = (plan.unchanged + to_write + len(self._unread)) / days
@@ -123,6 +130,7 @@ class Applier:
                 if not self._has_given_way:
                     self._begin_reading()
                     dispatcher.finish()
+                self._note_if_all_is_read()
             except (ApiUnusable, ReservationError):
                 # The latter of a question, not of a change.
                 dispatcher.give_up()
@@ -137,7 +145,21 @@ class Applier:
         while portion := self._unread.take():
             run_task(self._read_back(portion))
             if self._ends():
-                return
+                break
+        self._note_if_all_is_read()
+
+    def _take_up_unread(self) -> None:
+        """Let be read back what a former process wrote and did not read back."""
+        self._unread.is_taken_up = True
+        since = self._facts.get(UNREAD_SINCE)
+        if since is None or self._settings.mode is Mode.OBSERVE:
+            return
+        for booking in self._bookings.written_since(since):
+            self._unread.add(booking)
+
+    def _note_if_all_is_read(self) -> None:
+        if not self._unread and self._facts.get(UNREAD_SINCE) is not None:
+            self._facts.set(UNREAD_SINCE, None)
 
     def _begin_all(self, first: Sequence[Write], backlog: Backlog) -> None:
         """Begin one change after another: those that go first, then what waits, until that ends."""

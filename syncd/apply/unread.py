@@ -21,6 +21,9 @@ nobody is told what the API kept otherwise: for `MOST_WAIT_S` and the time that 
 while the API cannot be used. Nothing is decided by it meanwhile: what the create answered says what is
 booked.
 
+A process that ends meanwhile leaves in the ledger since when something is unread (`UNREAD_SINCE`); the next
+one reads back all that was written since then.
+
 What else was possible.
 To hold the bookings themselves takes as much memory as the changes that wait. To list everything once at the
 end leaves a first booking that takes an hour unread for an hour. To ask for what was changed lately, this API
@@ -53,11 +56,13 @@ _Moment: TypeAlias = tuple[datetime, str]
 class Unread:
     """What one process has to read back; `density` is how many reservations of ours there are in a day.
 
+    `is_taken_up` tells whether what a former process left is among it.
     `elapsed` is a clock in seconds that nobody sets.
     """
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self.density = 1.0
+        self.is_taken_up = False
         self._elapsed = elapsed
         # What waits until its list pays: starts by reservation id, and since when the first of them waits.
         self._waiting: dict[str, datetime] = {}

@@ -28,7 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from syncd.core.booking import CLOSED_STATES, Booking, BookingState
+from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.totals import Totals
@@ -179,6 +179,12 @@ class Bookings:
             if booking.reservation_id:
                 found[booking.reservation_id] = booking
         return found
+
+    def written_since(self, at: datetime) -> tuple[Booking, ...]:
+        """Return the current bookings that hold a reservation and were recorded since a moment."""
+        holds_one = _BOOKING.state.in_(sorted(HOLDING_STATES))
+        is_recent = _BOOKING.updated_at >= at
+        return self._where(and_(holds_one, is_recent, tables.CURRENT))
 
     def concerned(
         self, uids: Collection[str], marks: Collection[str]

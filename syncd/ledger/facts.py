@@ -133,6 +133,9 @@ COMPARED_AT = _moment("inspected")
 UNPROVEN_AT = _moment("unproven")
 """When a ledger without history asked in vain what is booked."""
 
+UNREAD_SINCE = _moment("unread_since")
+"""Since when reservations are written of which some are not read back yet; no value when all are."""
+
 JUDGED_AT = _moment("judged_at")
 """When it was last judged which events are over."""
 

@@ -338,6 +338,23 @@ def test_what_waits_to_be_read_back_waits_for_minutes_at_most(office: Office) ->
         assert len(reads(office)) > 0
 
 
+def test_another_process_reads_back_what_was_left(office: Office) -> None:
+    """What a process wrote and did not come to read back is read back by the next one, once."""
+    office.change((SMALL_ROOM, room_with_approval(as_tenant(office))))
+    office.write(*(event(f"m{n}", soon(n), room="small") for n in range(3)))
+    with at_once(office) as reconciler:
+        reconciler.cycle()
+        assert reconciler.cycle().left == 1
+        assert states(reconciler) == {"booked": 2}
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        reconciler.cycle()
+        assert states(reconciler) == {"approval": 3}
+    with at_work(office.folder / "syncd.toml") as reconciler:
+        office.forget_requests()
+        reconciler.cycle()
+        assert reads(office) == []
+
+
 def test_what_is_edited_before_it_was_read_back_is_written_once(office: Office) -> None:
     """What is read back is compared with what was written last, not with what was before the edit."""
     others = [event("other", soon(1), room=None)]
