@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import signal
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,14 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import structlog
-
 from syncd.apply import Progress
-from syncd.config import Config, Room, Source, sources
+from syncd.config import (
+    Config,
+    Room,
+    Source,
+    kept_text,
+    sources,
+)
 from syncd.core.changes import Mode, OnCancel, OnChange
 from syncd.core.feed import Body, Snapshot
 from syncd.core.mapper import MappingRules, SourceRules
@@ -27,6 +30,8 @@ from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
 from syncd.ledger import Ledger
 from syncd.ledger.facts import PathWord, path_of
+from syncd.ledger.operation import KEPT_CONFIGURATION
+from syncd.ledger.patience import LedgerPatience
 from syncd.reconciler import Reconciler
 from syncd.sources.feeds import Subscription, Subscriptions
 from syncd.sources.files import FileSource, Memory
@@ -44,9 +49,6 @@ from syncd.tuya.apiclock import steady
 
 if TYPE_CHECKING:
     from syncd.sources.http.fetcher import Fetcher
-
-
-log = structlog.get_logger(__name__)
 
 
 class NoProgress:
@@ -136,6 +138,8 @@ def service(
         ParserPool() as pool,
     ):
         stopping.tells(ledger.under_way.stops)
+        if owner:
+            keep_configuration(config, ledger)
         parts = assemble(
             config,
             ledger,
@@ -286,55 +290,15 @@ def open_ledger(
 
 
 _SHORT_WAIT_S = 120.0  # of a run that somebody waits for
-_WAIT_SAID_AFTER_S, _WAIT_SAID_EVERY_S = 3.0, 60.0
-_WAIT_IN_A_STOP_S = 3.0  # to record what a call under way came to
 
 
-class LedgerPatience:
-    """A bounded wait, `longest_s` at most, for a ledger that another program keeps locked; it says so.
-
-    `alive` is called in the thread that waits, every second or so, with what can be said of it.
-    """
-
-    def __init__(
-        self,
-        longest_s: float,
-        stopping: Callable[[], bool],
-        alive: Callable[[str], object] = lambda _: None,
-    ) -> None:
-        self._longest_s = longest_s
-        self._stopping = stopping
-        self._alive = alive
-        self._said_at_s: float | None = None  # after so many seconds of this wait
-        self._stopping_since: float | None = None  # on the monotonic clock
-
-    def lasts(self, waited_s: float) -> bool:
-        """Return whether to wait on after so many seconds."""
-        if self._stopping():
-            self._stopping_since = self._stopping_since or time.monotonic()
-            return time.monotonic() - self._stopping_since < _WAIT_IN_A_STOP_S
-        due_s = (
-            _WAIT_SAID_AFTER_S
-            if self._said_at_s is None
-            else self._said_at_s + _WAIT_SAID_EVERY_S
-        )
-        if waited_s >= due_s:
-            self._said_at_s = waited_s
-            log.warning(
-                "the ledger is locked by another program (an open sqlite3 shell, a backup); waiting for it",
-                waited_s=round(waited_s),
-            )
-        self._alive(
-            "waiting for the ledger: another program (an open sqlite3 shell, a backup) keeps it locked"
-        )
-        return waited_s < self._longest_s
-
-    def over(self, waited_s: float) -> None:
-        """Say that it can be used again, if the wait was told of."""
-        if self._said_at_s is not None:
-            log.info("the ledger can be used again", waited_s=round(waited_s))
-        self._said_at_s = None
-        self._alive("")
+def keep_configuration(config: Config, ledger: Ledger) -> None:
+    """Leave a configuration in the ledger for commands that look while its file has a mistake."""
+    if config.written is None:
+        return
+    text = kept_text(config)
+    if ledger.facts.get(KEPT_CONFIGURATION) != text:
+        ledger.facts.set(KEPT_CONFIGURATION, text)
 
 
 def who() -> str:

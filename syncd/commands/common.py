@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -99,16 +100,53 @@ def config_path(context: typer.Context) -> Path:
 
 def load_config(context: typer.Context) -> Config:
     """Return the configuration, with logging set up as it says; raises `ConfigError`."""
-    from syncd import log
     from syncd.config import load
 
     config = load(config_path(context))
+    _set_up_logs(config)
+    return config
+
+
+def _set_up_logs(config: Config) -> None:
+    from syncd import log
+
     level = config.log.level
     if streams.errors.isatty() and level == "info":
         # A person sees tables; a line per change would be in their way.
         level = "warning"
     log.configure(config.log.format, level)
-    return config
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigInForce:
+    """The configuration that commands look by; `problems` are those of the file, if another one is in force."""
+
+    config: Config
+    problems: tuple[str, ...] = ()
+
+
+def config_in_force(context: typer.Context) -> ConfigInForce:
+    """Return the configuration, or the last good one while the file has a mistake, and say so.
+
+    Raises `ConfigError` if none is known.
+    """
+    from syncd.commands.last_good import kept_configuration
+    from syncd.errors import ConfigError
+
+    try:
+        return ConfigInForce(load_config(context))
+    except ConfigError as error:
+        config = kept_configuration(config_path(context))
+        if config is None:
+            raise
+        problems = error.problems
+    _set_up_logs(config)
+    for sentence in problems:
+        streams.complain(sentence)
+    streams.complain(
+        "The configuration cannot be used as it is; what follows is by the last good one."
+    )
+    return ConfigInForce(config, problems)
 
 
 def ended(*, attention: bool) -> typer.Exit:

@@ -8,7 +8,7 @@ import typer
 
 from syncd import arguments, streams
 from syncd.arguments import JsonOption
-from syncd.commands.common import Commands, ended, load_config
+from syncd.commands.common import Commands, config_in_force, ended, load_config
 from syncd.exits import Exit
 
 commands = Commands()
@@ -19,7 +19,7 @@ def approve(context: typer.Context, checksum: str) -> None:
     """Release the held cancellations that `plan` showed under this checksum; the next cycle makes them."""
     from syncd.assembly import service, utc_now, who
 
-    config = load_config(context)
+    config = config_in_force(context).config
     with service(config, owner=False) as parts:
         held = parts.reconciler.previewer.held_now(checksum)
         if held.checksum is None:

@@ -10,7 +10,13 @@ import typer
 
 from syncd import arguments, streams
 from syncd.arguments import JsonOption, SourceOption
-from syncd.commands.common import Commands, config_path, ended, load_config
+from syncd.commands.common import (
+    Commands,
+    config_in_force,
+    config_path,
+    ended,
+    load_config,
+)
 from syncd.exits import Exit
 
 if TYPE_CHECKING:
@@ -100,7 +106,7 @@ def refresh(
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.ledger import Refresh
 
-    config = load_config(context)
+    config = config_in_force(context).config
     named = arguments.known_sources(config, source)
     names = named or tuple(one.name for one in config.sources)
     with open_ledger(config, owner=False) as ledger:
@@ -138,7 +144,7 @@ def backup(
     """Copy the state into a file while the daemon runs; example: syncd backup /srv/backup/syncd.db."""
     from syncd.ledger.backup import back_up
 
-    config = load_config(context)
+    config = config_in_force(context).config
     made = back_up(config.state.url, file)
     streams.say(
         f"The state is in {file}: {made.bookings} bookings, {made.size} bytes, verified."

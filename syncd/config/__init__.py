@@ -5,6 +5,7 @@ as `path.to.key: what is wrong, what is allowed`, in entries of a list counted f
 name; no text of an error and no repr holds a secret or an address.
 Must not: use the network, log, or change a file.
 
+`kept` is the last good configuration as a text for the ledger.
 `values`, `quantities`, `network` and `secret` are the types of single keys, `files` how small files are read,
 `validation` how problems are gathered.
 `schema` has the keys themselves, with those of `sources` and `people`.
@@ -23,7 +24,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from syncd.config.files import UnreadableFile, read_small
+from syncd.config.files import UnreadableFile, Written, files_of, read_small
+from syncd.config.kept import from_kept, kept_text, possible_ledgers
 from syncd.config.network import masked_url
 from syncd.config.people import People
 from syncd.config.schema import (
@@ -73,9 +75,12 @@ __all__ = [
     "Webhook",
     "default_path",
     "effective",
+    "from_kept",
     "json_schema",
+    "kept_text",
     "load",
     "masked_url",
+    "possible_ledgers",
 ]
 
 NOT_YET_AVAILABLE: Mapping[str, str] = {
@@ -113,7 +118,7 @@ def load(
     origins: dict[_Location, str] = {}
     problems: list[str] = []
     broken = False
-    for name, file in _files(path):
+    for name, file in files_of(path):
         try:
             addition = _parse(name, file)
         except ConfigError as error:
@@ -135,6 +140,7 @@ def load(
     problems += _unavailable(tree, not_yet_available)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
+    config.remember(Written(path, tree))
     return config
 
 
@@ -173,26 +179,6 @@ def json_schema() -> dict[str, object]:
 
 
 # From files to one tree.
-
-
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files to read, each with its name for people."""
-    yield path.name, path
-    try:
-        files = list((path.parent / "conf.d").iterdir())
-    except FileNotFoundError:
-        return
-    except OSError:
-        # Reading it will say what is wrong.
-        yield (
-            "conf.d/*.toml",
-            path.parent / "conf.d" / "*.toml",
-        )
-        return
-    for file in sorted(files):
-        # A leading dot marks the temporary files of editors.
-        if file.suffix == ".toml" and not file.name.startswith("."):
-            yield f"conf.d/{file.name}", file
 
 
 def _parse(name: str, path: Path) -> _Tree:

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LARGEST = 20_000_000  # bytes; a people list of a large company has some megabytes
 
 
 class UnreadableFile(Exception):
     """Why a file cannot be read, as a clause that follows its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the files of a configuration say, and the path of the first of them."""
+
+    path: Path
+    tree: Mapping[str, Any]
 
 
 def read_small(path: Path, largest: int = LARGEST) -> bytes:
@@ -46,3 +57,23 @@ def require_regular(status: os.stat_result, largest: int = LARGEST) -> None:
         raise UnreadableFile("is not a regular file")
     if status.st_size > largest:
         raise UnreadableFile(f"has more than {largest} bytes")
+
+
+def files_of(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files of a configuration, each with its name for people."""
+    yield path.name, path
+    try:
+        files = list((path.parent / "conf.d").iterdir())
+    except FileNotFoundError:
+        return
+    except OSError:
+        # Reading it will say what is wrong.
+        yield (
+            "conf.d/*.toml",
+            path.parent / "conf.d" / "*.toml",
+        )
+        return
+    for file in sorted(files):
+        # A leading dot marks the temporary files of editors.
+        if file.suffix == ".toml" and not file.name.startswith("."):
+            yield f"conf.d/{file.name}", file

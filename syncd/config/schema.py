@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
+from syncd.config.files import Written
 from syncd.config.network import (
     Endpoint,
     Host,
@@ -393,6 +394,17 @@ class Config(Table):
     web: Web = key({}, "Status page, metrics, health.")
     notices: Notices = key({}, "Who is told when something needs a person.")
     log: Log = key({}, "What goes to standard error.")
+
+    _written: Written | None = PrivateAttr(default=None)
+
+    @property
+    def written(self) -> Written | None:
+        """Return what its files say; None if it was not loaded from any."""
+        return self._written
+
+    def remember(self, written: Written) -> None:
+        """Note what its files say."""
+        self._written = written
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -22,7 +22,14 @@ import structlog
 
 from syncd import early
 from syncd import log as logs
-from syncd.assembly import LedgerPatience, Service, Stop, assemble, open_ledger, utc_now
+from syncd.assembly import (
+    Service,
+    Stop,
+    assemble,
+    keep_configuration,
+    open_ledger,
+    utc_now,
+)
 from syncd.config import Config, load
 from syncd.daemon.allocator import give_back_memory, share_heaps
 from syncd.daemon.background import BackgroundReads
@@ -41,6 +48,7 @@ from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.ledger.operation import BEAT_EVERY, note_next_try
+from syncd.ledger.patience import LedgerPatience
 
 log = structlog.get_logger(__name__)
 
@@ -195,6 +203,7 @@ class Daemon:
             self._scheduler = scheduler
             thread = threading.Thread(target=self._end_calls, name="stop", daemon=True)
             thread.start()
+            keep_configuration(self._config, self._ledger)
             try:
                 self._follow(self._config)
                 if early.reload_wished:
@@ -416,6 +425,7 @@ class Daemon:
             parts.api.close()
             raise
         former_parts.api.close()
+        keep_configuration(config, self._ledger)
         self._duties.api_rest.end()
         self._duties.due_at = None
 

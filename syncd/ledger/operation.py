@@ -39,10 +39,13 @@ class DaemonRecord:
     stopped_at: datetime | None = None
 
     def is_running(self, now: datetime) -> bool:
-        """Tell whether it works: it has not left, and no more than two of its beats are missing."""
+        """Tell whether it works: it has not left, and no more than two of its beats are missing.
+
+        A beat that lies ahead is from before the clock was set back; who works has written another one since.
+        """
         if self.stopped_at is not None:
             return False
-        return now - self.beat_at < BEAT_EVERY * _BEATS_MISSED
+        return abs(now - self.beat_at) < BEAT_EVERY * _BEATS_MISSED
 
     @property
     def gone_since(self) -> datetime:
@@ -90,6 +93,10 @@ def _decode_trouble(text: str) -> ApiTrouble:
 
 API_TROUBLE = Fact("api_trouble", _encode_trouble, _decode_trouble)
 """What is wrong with the API, as the last cycle that asked it found; no value when it can be used."""
+
+
+KEPT_CONFIGURATION: Fact[str] = Fact("configuration", str, str)
+"""The configuration by which this ledger was worked on last, as `syncd.config.kept` writes it."""
 
 
 def note_next_try(facts: FactStore, at: datetime | None) -> None:
