@@ -13,11 +13,13 @@ from syncd import streams
 from syncd.exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import date
 
     from syncd.config import Config
     from syncd.core.booking import Booking
     from syncd.core.resolve import Open, Verdict
+    from syncd.views.choice import BookingChoice
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print a JSON document instead of tables.")
@@ -130,3 +132,132 @@ def _require_known(name: str, known: Collection[str]) -> None:
         raise typer.BadParameter(
             f"there is no source {name!r}; known: {names}", param_hint="--source"
         )
+
+
+# What a person wants to see
+
+RoomOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--room", metavar="ROOM", help="Only this room, by name or id; may be repeated."
+    ),
+]
+
+_WEEKDAYS = (
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+)
+_BESIDE_TODAY = {"yesterday": -1, "today": 0, "tomorrow": 1}
+
+
+def day_meant(said: str, today: date) -> date:
+    """Return the day that a word or a date means; the day of a week is the next one, today included.
+
+    Raises `typer.BadParameter` for anything else.
+    """
+    from datetime import date, timedelta
+
+    word = said.strip().lower()
+    if word in _BESIDE_TODAY:
+        return today + timedelta(days=_BESIDE_TODAY[word])
+    weekdays = [day for day in _WEEKDAYS if len(word) > 2 and day.startswith(word)]
+    if weekdays:
+        ahead = _WEEKDAYS.index(weekdays[0]) - today.weekday()
+        return today + timedelta(days=ahead % 7)
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{said!r} is no day; write today, tomorrow, mon, or a date such as {today}"
+        ) from None
+
+
+def rooms_meant(
+    config: Config, said: Sequence[str] | None, known: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the ids of rooms that are meant by name or id; `known` are ids besides those configured.
+
+    Raises `typer.BadParameter` for a room that nobody knows.
+    """
+    from syncd.config.values import nearest
+    from syncd.core.text import fold_name
+
+    ids = {room.id for room in config.rooms}.union(known)
+    names = {fold_name(room.name or room.id): room.id for room in config.rooms}
+    meant: set[str] = set()
+    for word in said or ():
+        room_id = word if word in ids else names.get(fold_name(word))
+        if room_id is None:
+            written = [room.name or room.id for room in config.rooms]
+            rooms = nearest(word, written) or f"; known: {', '.join(written) or 'none'}"
+            raise typer.BadParameter(
+                f"there is no room {word!r}{rooms}", param_hint="--room"
+            )
+        meant.add(room_id)
+    return frozenset(meant)
+
+
+def sources_meant(
+    config: Config, said: Sequence[str] | None, known: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the sources that are meant; `known` are names besides those configured.
+
+    Raises `typer.BadParameter` for a source that there is not.
+    """
+    names = {source.name for source in config.sources}.union(known)
+    for word in said or ():
+        _require_known(word, names)
+    return frozenset(said or ())
+
+
+def states_meant(said: Sequence[str] | None) -> frozenset[str]:
+    """Return the states of bookings that are meant, also said with a blank or a hyphen in them.
+
+    Raises `typer.BadParameter` for one that there is not.
+    """
+    from syncd.views.choice import STATES
+
+    meant: set[str] = set()
+    for written in said or ():
+        word = written.strip().lower().replace(" ", "_").replace("-", "_")
+        if word not in STATES:
+            raise typer.BadParameter(
+                f"{written!r} is no state of a booking; the states are {', '.join(STATES)}",
+                param_hint="--state",
+            )
+        meant.add(word)
+    return frozenset(meant)
+
+
+def booking_choice(
+    config: Config,
+    bookings: Iterable[Booking],
+    *,
+    today: date,
+    rooms: Sequence[str] | None = None,
+    day: str | None = None,
+    sources: Sequence[str] | None = None,
+    states: Sequence[str] | None = None,
+) -> BookingChoice:
+    """Return which of these bookings are meant; raises `typer.BadParameter` for what there is not."""
+    from syncd.views.choice import BookingChoice, Day
+
+    known_rooms: set[str] = set()
+    known_sources: set[str] = set()
+    for booking in bookings:
+        known_rooms.add(booking.room_id or "")
+        known_sources.add(booking.source)
+    chosen_day = None
+    if day is not None:
+        chosen_day = Day(day_meant(day, today), config.calendar.timezone)
+    return BookingChoice(
+        rooms=rooms_meant(config, rooms, known_rooms),
+        day=chosen_day,
+        sources=sources_meant(config, sources, known_sources),
+        states=states_meant(states),
+    )

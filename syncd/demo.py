@@ -20,7 +20,7 @@ from syncd.core.booking import HOLDING_STATES, BookingState
 from syncd.errors import ConfigError
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Running, Sandbox, SandboxSettings
-from syncd.views.booking_table import booking_table
+from syncd.views.booking_table import print_reservations
 from syncd.views.cycle_table import print_cycle
 from syncd.views.progress import ProgressBar
 from syncd.views.screen import Screen, screen
@@ -43,7 +43,8 @@ def run_demo(keep: Path | None) -> int:
             config = load(config_file)
             log.configure("auto", "warning")
             console.print(
-                f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}."
+                f"Calendar: sample.ics, {len(config.rooms)} rooms, mode {config.mode}, "
+                f"times in {config.calendar.timezone}."
             )
             with (
                 ProgressBar(shown=True) as progress,
@@ -113,7 +114,7 @@ def _show(console: Screen, parts: Service, done: CycleReport) -> None:
     sheet = sheet_of(parts.config)
     bookings = parts.ledger.bookings.current()
     held = [b for b in bookings if b.state in HOLDING_STATES]
-    sheet.say(booking_table(sheet, held))
+    print_reservations(sheet, held)
     print_cycle(sheet, done)
     waiting = [b for b in bookings if b.state is BookingState.WAITING]
     if waiting:

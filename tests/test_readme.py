@@ -1,4 +1,4 @@
-"""The manual is six pages; what can be checked of them is checked."""
+"""The manual is seven pages; what can be checked of them is checked."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from syncd.cli import app
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.exits import Exit
 from syncd.sandbox import KINDS, SWITCHES
+from syncd.views.status_page import CONCERN_WORDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -23,6 +24,7 @@ PAGES = (
     "config/README.md",
     "config/first-day.md",
     "config/tuya-console.md",
+    "operation/README.md",
     "systemd/README.md",
     "syncd/README.md",
     "syncd/sandbox/README.md",
@@ -92,7 +94,7 @@ def options_of(command: Command) -> set[str]:
 
 def test_every_page_is_walked() -> None:
     """No page of the project is left out of these tests."""
-    folders = ("config", "systemd", "syncd", "tests")
+    folders = ("config", "operation", "systemd", "syncd", "tests")
     found = {
         path.relative_to(ROOT)
         for folder in folders
@@ -179,6 +181,13 @@ def test_its_commands_are_what_ci_runs() -> None:
 
 
 # Tables that the code defines
+
+
+def test_each_word_of_status_leads_to_an_entry() -> None:
+    """What `status` calls a thing that needs a person is a heading of the page about it."""
+    headings = anchors_of("operation/README.md")
+    for word in ("not running", *CONCERN_WORDS.values()):
+        assert word.lower().replace(" ", "-") in headings, word
 
 
 def test_every_reason_has_a_meaning() -> None:

@@ -144,7 +144,8 @@ def _when(blocker: Reservation) -> str:
     """Say from when to when a reservation takes its room, as far as it makes sense."""
     if blocker.oddity or blocker.start is None or blocker.end is None:
         return ""
-    return f" from {blocker.start:%Y-%m-%d %H:%M} to {blocker.end:%H:%M} UTC"
+    form = "%Y-%m-%d %H:%M UTC"
+    return f" from {blocker.start:{form}} to {blocker.end:{form}}"
 
 
 def unexplained(booking: Booking, state: BookingState, refusal: Refused) -> Booking:

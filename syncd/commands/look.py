@@ -2,38 +2,178 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import traceback
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from syncd import streams
-from syncd.arguments import JsonOption
-from syncd.commands.common import Commands, ended, load_config
+from syncd import arguments, streams
+from syncd.arguments import JsonOption, RoomOption, SourceOption
+from syncd.commands.common import Commands, config_in_force, ended
 from syncd.exits import Exit
+
+if TYPE_CHECKING:
+    from syncd.core.booking import Booking
 
 commands = Commands()
 
 
-@commands.command()
-def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show sources, bookings, and what is held, in doubt, refused, quarantined or waiting."""
+# The class of all errors about arguments, which typer does not name.
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class _StatusCommand(TyperCommand):
+    """The command `status`, whose `--check` also answers wrong arguments in the way that monitors read.
+
+    They take the usual exit code for wrong usage as *critical*.
+    """
+
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        """Return the context of the arguments; ends the program if they make no sense."""
+        is_check = "--check" in given[1]
+        try:
+            return super().make_context(*given, **named)
+        except _WrongUsage as error:
+            if not is_check:
+                raise
+            raise typer.Exit(_unknown(str(error))) from None
+
+
+@commands.command(cls=_StatusCommand)
+def status(
+    context: typer.Context,
+    room: RoomOption = None,
+    day: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Only today, tomorrow, mon, or a date."),
+    ] = None,
+    source: SourceOption = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATE", help="Only in this state; may be repeated."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All bookings, and nothing summed up.")
+    ] = False,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="With each booking its KEY and ids.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="One line for Nagios and Icinga; exit 0 to 3."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whether syncd runs, its sources, and what needs a person; bookings with a filter or --all."""
     from syncd.assembly import open_ledger, utc_now
-    from syncd.views import documents
     from syncd.views.status import Status
 
-    config = load_config(context)
+    is_chosen = bool(room or day or source or state)
+    if check:
+        raise typer.Exit(_checked(context, plain=not (is_chosen or everything)))
+    in_force = config_in_force(context)
+    config = in_force.config
+    now = utc_now()
+    today = now.astimezone(config.calendar.timezone).date()
+    bookings: tuple[Booking, ...] | None = None
     with open_ledger(config, owner=False) as ledger:
-        found = Status.of(ledger, config, now=utc_now(), with_bookings=as_json)
+        if is_chosen or everything or as_json:
+            remembered = ledger.bookings.all()
+            choice = arguments.booking_choice(
+                config,
+                remembered,
+                today=today,
+                rooms=room,
+                day=day,
+                sources=source,
+                states=state,
+            )
+            bookings = choice.of(remembered)
+        found = Status.of(
+            ledger, config, now=now, bookings=bookings, problems=in_force.problems
+        )
     if as_json:
+        from syncd.views import documents
+
         streams.say_json(documents.status_document(found))
     else:
+        from syncd.views import status_page
         from syncd.views.sheet import sheet_of
-        from syncd.views.status_page import print_status
 
-        print_status(sheet_of(config), found)
+        sheet = sheet_of(config)
+        if is_chosen:
+            closed_too = day is not None or state is not None
+            status_page.print_chosen(sheet, found, closed_too=closed_too, with_ids=ids)
+        else:
+            status_page.print_status(sheet, found, everything=everything, with_ids=ids)
     if found.api_trouble is not None:
         raise typer.Exit(Exit.API)
     raise ended(attention=found.needs_attention)
+
+
+def _checked(context: typer.Context, *, plain: bool) -> int:
+    """Print the line for Nagios and return its exit code, whatever happens."""
+    from syncd.assembly import open_ledger, utc_now
+    from syncd.errors import SyncdError
+    from syncd.views.check_line import check_line, urgency_of
+    from syncd.views.status import Status
+
+    try:
+        if not plain:
+            raise typer.BadParameter("--check looks at everything and takes no filter")
+        in_force = config_in_force(context)
+        with open_ledger(in_force.config, owner=False) as ledger:
+            found = Status.of(
+                ledger, in_force.config, now=utc_now(), problems=in_force.problems
+            )
+        line = check_line(found)
+        urgency = urgency_of(found)
+    except (SyncdError, _WrongUsage) as error:
+        return _unknown(str(error))
+    except Exception as error:  # a monitor takes any other end for something else
+        streams.errors.write(traceback.format_exc())
+        return _unknown(f"a defect of syncd, {type(error).__name__}")
+    streams.say_lines(f"{line}\n")
+    return urgency
+
+
+def _unknown(why: str) -> int:
+    """Print the line of a check that could not look and return its exit code."""
+    from syncd.views.check_line import Urgency, unknown_line
+
+    streams.say_lines(f"{unknown_line(why)}\n")
+    return Urgency.UNKNOWN
+
+
+@commands.command()
+def agenda(
+    context: typer.Context,
+    day: Annotated[
+        str,
+        typer.Argument(metavar="DAY", help="today, tomorrow, mon, or a date."),
+    ] = "today",
+    room: RoomOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is booked on a day, by room and time."""
+    from syncd.assembly import open_ledger, utc_now
+    from syncd.views.agenda import DayAgenda, print_agenda
+    from syncd.views.sheet import sheet_of
+
+    config = config_in_force(context).config
+    today = utc_now().astimezone(config.calendar.timezone).date()
+    with open_ledger(config, owner=False) as ledger:
+        remembered = ledger.bookings.all()
+    choice = arguments.booking_choice(
+        config, remembered, today=today, rooms=room, day=day
+    )
+    names = {room.id: room.name or room.id for room in config.rooms}
+    found = DayAgenda.of(remembered, choice, names)
+    if as_json:
+        streams.say_json(found.document())
+    else:
+        print_agenda(sheet_of(config), found)
 
 
 @commands.command()
@@ -55,7 +195,7 @@ def explain(
             "an event without UID has no story of its own; plan lists it",
             param_hint="UID",
         )
-    config = load_config(context)
+    config = config_in_force(context).config
     with service(config, owner=False) as parts:
         story = story_of(uid, parts)
     if as_json:

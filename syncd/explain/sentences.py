@@ -27,6 +27,7 @@ from syncd.explain.phrases import (
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
 from syncd.intake import SourceExcerpt
+from syncd.views.moments import in_zone
 from syncd.views.screen import Screen, words
 from syncd.views.sheet import few_of_each
 
@@ -41,7 +42,7 @@ def tell(story: Story, console: Screen) -> None:
     for line in _Teller(story).lines():
         hanging = " " * line.indent
         whole = textwrap.fill(
-            words(_SPACE.sub(" ", line.text).strip()).plain,
+            words(in_zone(_SPACE.sub(" ", line.text).strip(), story.zone)).plain,
             width=width,
             initial_indent=hanging,
             subsequent_indent=hanging,

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from syncd.core.by_content import Ambiguous, ByContent
 from syncd.reconciler import Adoption
-from syncd.views.booking_table import booking_table
+from syncd.views.booking_table import RESERVATION_COLUMNS, print_reservations
 from syncd.views.cycle_table import print_oddities, print_source_reports
+from syncd.views.rows import Row, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, Sheet, plain_table
+from syncd.views.sheet import MANY, Sheet
 
 
 def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     """Print what was found in the API by its mark, and by its content if that was asked."""
     if adoption.adopted:
-        sheet.say(booking_table(sheet, adoption.adopted))
+        print_reservations(sheet, adoption.adopted)
     option = "--apply" if adoption.hand_made is None else "--by-content --apply"
     said = "adopted" if applied else f"would be adopted; syncd adopt {option} does it"
     noun = _reservations(len(adoption.adopted))
     by_mark = "" if adoption.hand_made is None else " with our mark"
-    sheet.say(f"{noun}{by_mark} {said}.")
+    sheet.tell(f"{noun}{by_mark} {said}. Times are in {sheet.zone_name}.")
     if adoption.hand_made is not None:
         _print_hand_made(sheet, adoption, adoption.hand_made, applied=applied)
     if adoption.duplicates:
-        sheet.say(
-            f"{adoption.duplicates} are duplicates; the next cycle in mode full cancels them.",
+        sheet.tell(
+            f"{_duplicates(adoption.duplicates)}; the next cycle in mode full cancels what is double.",
             style="yellow",
         )
     for stray in adoption.strays:
-        sheet.say(
+        sheet.tell(
             f"Reservation {stray.reservation_id} ({stray.topic}, {sheet.span(stray.start, stray.end)}) "
             "carries our mark and belongs to no event of the calendars; it is left alone. Another syncd on this "
             "project with the same reservation.instance may have made it; else ask its creator.",
@@ -42,28 +43,26 @@ def _print_hand_made(
 ) -> None:
     """Print which reservations without a mark are which meetings, and what nobody can tell."""
     if found.found:
-        table = plain_table("when", "room", "meeting", "reservation")
+        rows: list[Row] = []
         for match in found.found:
             spec = match.meeting.spec
-            table.add_row(
-                sheet.span(spec.start, spec.end),
-                sheet.room(spec.room_id),
-                words(spec.topic),
-                match.reservation.reservation_id,
-            )
-        sheet.say(table)
+            id_there = words(match.reservation.reservation_id)
+            span = sheet.span(spec.start, spec.end)
+            room = sheet.room(spec.room_id)
+            rows.append(Row((span, room, words(spec.topic), id_there)))
+        print_rows(sheet, RESERVATION_COLUMNS, rows)
     said = "are taken over" if applied else "would be taken over"
     noun = _reservations(len(adoption.taken_over))
-    sheet.say(f"{noun} made by hand {said}, as meetings of the calendars.")
+    sheet.tell(f"{noun} made by hand {said}, as meetings of the calendars.")
     if applied and found.found:
-        sheet.say(
+        sheet.tell(
             "The next cycle brings content and mark up to date: look at syncd plan."
         )
     for group in found.ambiguous:
         _print_ambiguous(sheet, group)
     if found.unmatched:
         noun = _reservations(len(found.unmatched))
-        sheet.say(f"{noun} made by hand: of no meeting of the calendars; left as is.")
+        sheet.tell(f"{noun} made by hand: of no meeting of the calendars; left as is.")
         _print_unmatched(sheet, found)
 
 
@@ -71,7 +70,7 @@ def _print_ambiguous(sheet: Sheet, group: Ambiguous) -> None:
     first = group.meetings[0].spec
     ids = ", ".join(there.reservation_id for there in group.reservations)
     named = ", ".join(meeting.key.uid for meeting in group.meetings)
-    sheet.say(
+    sheet.tell(
         f"Nobody can tell which is which, so all are left: {first.topic}, "
         f"{sheet.span(first.start, first.end)}; reservations {ids}; meetings {named}.",
         style="yellow",
@@ -83,15 +82,21 @@ def _print_unmatched(sheet: Sheet, found: ByContent) -> None:
         barred = found.in_the_way.get(there.reservation_id, ())
         in_the_way = ", ".join(meeting.spec.topic for meeting in barred)
         sentence = (
-            f"  {there.reservation_id} {sheet.span(there.start, there.end)} "
+            f"{there.reservation_id} {sheet.span(there.start, there.end)} "
             f"{sheet.room(there.room_id)}: {there.topic}"
         )
         if in_the_way:
-            sheet.say(f"{sentence}; in the way of {in_the_way}", style="yellow")
+            sheet.tell(
+                f"{sentence}; in the way of {in_the_way}", style="yellow", indent=2
+            )
         else:
-            sheet.say(sentence)
+            sheet.tell(sentence, indent=2)
     sheet.say_more(len(found.unmatched))
 
 
 def _reservations(count: int) -> str:
     return "1 reservation" if count == 1 else f"{count} reservations"
+
+
+def _duplicates(count: int) -> str:
+    return "1 is a duplicate" if count == 1 else f"{count} are duplicates"

@@ -6,7 +6,7 @@ Tables, documents and checks render these entries; none of them decides by itsel
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -29,6 +29,7 @@ class ConcernKind(StrEnum):
 
     API = "api_unusable"
     CLOCK = "clock_wrong"
+    CONFIGURATION = "configuration_refused"
     DOUBT = "in_doubt"
     VANISHED = "vanished"
     HELD = "held"
@@ -89,6 +90,18 @@ def of_clock(sentence: str, *, is_wrong: bool) -> Iterator[Concern]:
             detail=sentence,
             command="timedatectl set-ntp true",
             is_critical=True,
+        )
+
+
+def of_configuration(problems: Sequence[str]) -> Iterator[Concern]:
+    """Yield that the configuration file cannot be used and another one is in force, if that is so."""
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        yield Concern(
+            kind=ConcernKind.CONFIGURATION,
+            title="The configuration file has a mistake; the last good one is in force",
+            detail=f"{problems[0]}{more}",
+            command="syncd check",
         )
 
 
@@ -258,12 +271,19 @@ def of_source(
     yield Concern(
         kind=ConcernKind.SOURCE,
         title=f"Source {name} cannot be read",
-        detail=f"{error}. Its bookings stay as they are.",
+        detail=_source_told(error),
         command=f"syncd doctor --source {shlex.quote(name)}",
         since=since,
         source=name,
         is_critical=since is None or now - since > longest,
     )
+
+
+def _source_told(error: str) -> str:
+    """Return why a source cannot be read, and that nothing follows from it."""
+    if "bookings stay" in error:
+        return f"{error}."
+    return f"{error}. Its bookings stay as they are."
 
 
 def of_oddities(oddities: Iterable[Oddity]) -> Iterator[Concern]:

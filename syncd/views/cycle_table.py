@@ -25,14 +25,14 @@ def print_cycle(sheet: Sheet, report: CycleReport) -> None:
     print_source_reports(sheet, report.sources)
     print_oddities(sheet, report.oddities)
     if report.interrupted:
-        sheet.say(
+        sheet.tell(
             "Stopped before the end; what was done is recorded, and the next run goes on from here.",
             style="yellow",
         )
     if report.clock and not report.clock_wrong:
-        sheet.say(report.clock, style="yellow", soft_wrap=True)
+        sheet.tell(report.clock, style="yellow")
     if report.error:
-        sheet.say(report.error, style="red")
+        sheet.tell(report.error, style="red")
 
 
 def print_seen(sheet: Sheet, count: int) -> None:
@@ -46,9 +46,9 @@ def print_source_reports(sheet: Sheet, sources: Sequence[SourceReport]) -> None:
     """Print what could not be read, and what is to be said besides."""
     for source in sources:
         if source.error:
-            sheet.say(f"Source {source.name}: {source.error}.", style="red")
+            sheet.tell(f"Source {source.name}: {source.error}.", style="red")
         for note in source.notes:
-            sheet.say(f"Source {source.name}: {note}", style="yellow")
+            sheet.tell(f"Source {source.name}: {note}", style="yellow")
 
 
 def print_oddities(sheet: Sheet, oddities: Iterable[Oddity]) -> None:
@@ -61,7 +61,7 @@ def print_oddities(sheet: Sheet, oddities: Iterable[Oddity]) -> None:
             else _decapitalised(oddity.about)
         )
         sentence = f"In Tuya, {named} ({oddity.reason.value}): {oddity.detail}"
-        sheet.say(sentence, style="red", markup=False)
+        sheet.tell(sentence, style="red")
 
 
 def _decapitalised(words: str) -> str:

@@ -149,5 +149,7 @@ def print_acknowledged(sheet: Sheet, faults: Faults) -> None:
     for seen in faults.acknowledgements:
         title = faults.title_of(seen) or "(settled)"
         sheet.say(f"{title}: {_STATES[faults.state_of(seen)]}.")
-        sheet.say(f"  by {seen.acknowledged_by} on {sheet.at(seen.at)}", soft_wrap=True)
+        sheet.say(
+            f"  by {seen.acknowledged_by} on {sheet.moment(seen.at)}", soft_wrap=True
+        )
         sheet.say(f"  {seen.subject}", soft_wrap=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 from rich.table import Table
 from rich.text import Text
 
 from syncd.config import Config
+from syncd.views.moments import age, in_zone, moment_told, span_told
 from syncd.views.screen import Screen, screen, words
 
 STYLES = {
@@ -29,8 +30,13 @@ STYLES = {
     "cancelling": "magenta",
     "refused": "red",
     "waiting": "cyan",
+    "released": "dim",
+    "cancelled": "dim",
+    "ended": "dim",
 }
 """The style of each action and state."""
+
+_LEAST_WIDTH = 20
 
 MANY = 200
 """The rows of a table for people; the JSON document has all."""
@@ -52,6 +58,16 @@ class Sheet:
         self._zone = zone
         self._rooms = room_names
 
+    @property
+    def width(self) -> int:
+        """Return how many cells a line has."""
+        return self._console.width
+
+    @property
+    def zone_name(self) -> str:
+        """Return the name of the time zone, to be said once."""
+        return str(self._zone)
+
     def say(self, *shown: Any, **options: Any) -> None:
         """Print tables, texts and sentences, each on lines of its own; options are those of rich."""
         self._console.print(*shown, **options)
@@ -67,27 +83,41 @@ class Sheet:
             return words("–", style="dim")
         return words(self._rooms.get(str(room_id), str(room_id)))
 
-    def at(self, moment: datetime) -> str:
-        """Return a moment, in the time zone of the tables."""
-        return f"{moment.astimezone(self._zone):%a %d %b %Y %H:%M}"
+    def moment(self, at: datetime) -> str:
+        """Return a moment in the time zone of the tables, such as `Tue 01 Dec 09:00`."""
+        return moment_told(at, self._zone)
+
+    def moment_and_age(self, at: datetime, now: datetime) -> str:
+        """Return a moment with how far it is from now."""
+        return f"{self.moment(at)} ({age(at, now)})"
 
     def span(self, start: datetime | None, end: datetime | None) -> Text:
         """Return from when until when, in the time zone of the tables; empty if that is not known."""
         if start is None or end is None:
             return words("")
-        begins = start.astimezone(self._zone)
-        ends = end.astimezone(self._zone)
-        if begins.time() == ends.time() == time():
-            return words(f"{_days(begins, ends - timedelta(days=1))}, all day")
-        if begins.date() == ends.date():
-            return words(f"{begins:%a %d %b %H:%M}–{ends:%H:%M}")
-        return words(f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %H:%M}")
+        return words(span_told(start, end, self._zone))
 
+    def tell(
+        self,
+        sentence: str | Text,
+        *,
+        style: str = "",
+        indent: int = 0,
+        hanging: int = 0,
+    ) -> None:
+        """Print a sentence in the lines that it needs, its moments in the time zone of the tables.
 
-def _days(first: datetime, last: datetime) -> str:
-    if first.date() == last.date():
-        return f"{first:%a %d %b}"
-    return f"{first:%a %d %b} – {last:%a %d %b}"
+        All lines are indented, and all but the first `hanging` cells more.
+        """
+        text = sentence
+        if isinstance(text, str):
+            text = words(in_zone(text, self._zone), style)
+        room = max(_LEAST_WIDTH, self.width - indent - hanging)
+        margin = indent
+        for line in text.wrap(self._console, room):
+            line.rstrip()
+            self.say(Text.assemble(" " * margin, line), soft_wrap=True)
+            margin = indent + hanging
 
 
 _Row = TypeVar("_Row")

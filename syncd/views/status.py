@@ -63,7 +63,7 @@ class Status:
     `daemon` is the one that began last on this state, `last_cycle` may be that of a `syncd once`.
     `counts` are the current bookings by state.
     `concerns` need a person, the most urgent first; `seen` were acknowledged and count for nothing.
-    `bookings` are all that are remembered, closed ones too, by key and room; None unless they were asked for.
+    `bookings` are those that were asked for, closed ones too, by key and room; None if none were.
     `strays` and `duplicates` count reservations with our mark that are nobody's.
     `missing_files` are gone for a moment, by source.
     `calls_forecast` is how many calls the month will have at its end; `monthly_calls` may be made, 0: any.
@@ -96,9 +96,18 @@ class Status:
 
     @classmethod
     def of(
-        cls, ledger: Ledger, config: Config, *, now: datetime, with_bookings: bool
+        cls,
+        ledger: Ledger,
+        config: Config,
+        *,
+        now: datetime,
+        bookings: tuple[Booking, ...] | None = None,
+        problems: Sequence[str] = (),
     ) -> Status:
-        """Return what the ledger knows, without asking anybody; raises `LedgerError`."""
+        """Return what the ledger knows, without asking anybody; raises `LedgerError`.
+
+        `bookings` are those that were asked for; `problems` keep the configuration file from being used.
+        """
         records = ledger.sources.all()
         sources = tuple(
             SourceStatus.of(
@@ -110,7 +119,11 @@ class Status:
         used = ledger.calls.in_month(now)
         strays, duplicates = count_leftovers(ledger.facts)
         clock, clock_wrong = clock_told(ledger.facts)
-        found = sorted(_concerns(ledger, config, sources, open_ones, now), key=_urgency)
+        found = [
+            *concerns.of_configuration(problems),
+            *_concerns(ledger, config, sources, open_ones, now),
+        ]
+        found.sort(key=_urgency)
         cycles = ledger.operation.cycles(1)
         return cls(
             now=now,
@@ -124,7 +137,7 @@ class Status:
             vanished=sum(booking.is_vanished for booking in open_ones),
             concerns=tuple(one for one in found if one.seen_by is None),
             seen=tuple(one for one in found if one.seen_by is not None),
-            bookings=ledger.bookings.all() if with_bookings else None,
+            bookings=bookings,
             held=ledger.facts.get(HELD) or Held(),
             missing_files=ledger.facts.get(MISSING_FILES) or {},
             oddities=all_oddities(ledger.facts, open_ones),

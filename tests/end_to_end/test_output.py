@@ -72,8 +72,8 @@ def test_who_does_not_listen_changes_no_exit_code(
     assert code_of(office, f"syncd plan {redirection}") == 3
     assert code_of(office, f"syncd once {redirection}") == 0
     assert len(office.reservations()) == 8
-    for command in ("status", "explain e1", "once --json"):
-        assert code_of(office, f"syncd {command} {redirection}") == 0, command
+    for command, code in {"status": 1, "explain e1": 0, "once --json": 0}.items():
+        assert code_of(office, f"syncd {command} {redirection}") == code, command
     office.change(('mode = "full"', 'mode = "fool"'))
     assert code_of(office, f"syncd check {redirection}") == 78
 
@@ -145,13 +145,13 @@ def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> No
     )
     assert code_of(office, "syncd plan", **environment) == 3
     assert code_of(office, "syncd once", **environment) == 1
-    for command in ("status", "explain ä-訪", "resolve ä-訪 --retry"):
+    for command in ("status --all", "explain ä-訪", "resolve ä-訪 --retry"):
         encoding = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
         ran = shell(office, f"syncd {command}", **environment)
         assert b"Traceback" not in ran.stderr
         text = ran.stdout.decode(encoding) + ran.stderr.decode(encoding)
         assert text.strip()
-        if command == "status":
+        if command == "status --all":
             assert "Besuch" in text
             assert r"\u8a2a\u554f" in text
     ran = shell(office, "syncd status --json", **environment)
@@ -167,7 +167,7 @@ def test_a_width_that_cannot_be_is_not_known(office: Office, columns: str) -> No
     """COLUMNS of 0 or nonsense prints what is printed without it."""
     office.write(event("a", ahead(2)))
     office.once()
-    for command in ("status", "--help"):
+    for command in (f"agenda {ahead(2):%Y-%m-%d}", "--help"):
         without = shell(office, f"unset COLUMNS; syncd {command}").stdout
         assert without
         assert shell(office, f"syncd {command}", COLUMNS=columns).stdout == without
@@ -177,7 +177,8 @@ def test_a_narrow_width_is_kept(office: Office) -> None:
     """A sensible COLUMNS is the width of tables, and nothing is lost by it."""
     office.write(event("a", ahead(2)))
     office.once()
-    lines = shell(office, "syncd status", COLUMNS="60").stdout.decode().splitlines()
+    ran = shell(office, "syncd status --all --ids", COLUMNS="60")
+    lines = ran.stdout.decode().splitlines()
     assert max(map(len, lines)) <= 60
     assert "reservation" in "".join(lines)
 
@@ -229,8 +230,10 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal(
         "plan",
         "plan --json",
         "once",
-        "status",
+        "status --all --ids",
+        "status --check",
         "status --json",
+        f"agenda {ahead(2):%Y-%m-%d}",
         f"explain {uid}",
         f"explain {uid} --json",
         f"resolve {key} --retry",

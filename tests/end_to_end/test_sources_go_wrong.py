@@ -237,7 +237,7 @@ def _cycle_with_modes_obeyed(office: Office) -> Seen:
 
 
 def _status(config: Config, ledger: Ledger) -> Mapping[str, Any]:
-    status = Status.of(ledger, config, now=utc_now(), with_bookings=True)
+    status = Status.of(ledger, config, now=utc_now(), bookings=ledger.bookings.all())
     return status_document(status)
 
 

@@ -277,7 +277,7 @@ class Commands:
         self._run("plan", codes=(0, 1, 3, 69))
         self._run("adopt", codes=(0, 1, 3, 69))
         self._run("explain", uid, codes=(0, 1, 69))
-        self._run("status", codes=(0, 1))
+        self._run("status", codes=(0, 1, 69))
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
