@@ -1,4 +1,4 @@
-"""The manual is seven pages; what can be checked of them is checked."""
+"""The manual is nine pages; what can be checked of them is checked."""
 
 from __future__ import annotations
 
