@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
+from syncd.core.mark import Mark
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, as_sentence, note, unclear, well, wrong
+from syncd.doctor.finding import (
+    Check,
+    Finding,
+    as_sentence,
+    note,
+    some,
+    unclear,
+    well,
+    wrong,
+)
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.errors import ApiUnusable, Unanswered
@@ -23,6 +33,7 @@ RULES = "API: rules"
 UNUSABLE = frozenset({REACHABLE, TOKEN, "API: data centre", RESERVATIONS})
 """The checks without which nothing can be booked: a problem of them is that the API cannot be used."""
 
+_LOOK_AHEAD = timedelta(days=7)
 _APART = timedelta(minutes=5)
 _SERVICE_API = "open Tuya console > Cloud > Development > your project > Service API"
 _SUBSCRIPTIONS = "open Tuya console > Cloud > Cloud Services > My Subscriptions"
@@ -224,6 +235,41 @@ def _are_calls_left(patient: Patient) -> Iterator[Finding]:
         yield well(told)
 
 
+def _is_alone_with_its_name(patient: Patient) -> Iterator[Finding]:
+    """Look at the marks of the next days: which are of other installations, and which of nobody known."""
+    instance = patient.config.reservation.instance
+    ours = Mark.instance_code(instance)
+    listing = patient.api.find(patient.now, patient.now + _LOOK_AHEAD)
+    marked = [one for one in listing if one.mark is not None and one.live]
+    own = [one for one in marked if one.mark is not None and one.mark.instance == ours]
+    bookings = patient.ledger.bookings
+    recorded = bookings.recorded([one.reservation_id for one in own])
+    # The daemon may be making some at this moment.
+    wanted = bookings.concerned((), {str(one.mark) for one in own})
+    marks = {booking.mark for booking in wanted}
+    unknown = sum(
+        one.reservation_id not in recorded and str(one.mark) not in marks for one in own
+    )
+    if unknown and not bookings.fresh:
+        yield wrong(
+            f"{some(unknown, 'reservation')} of the next 7 days with the mark of {instance!r} are unknown to "
+            "this state: another syncd on this project seems to have the same reservation.instance.",
+            "syncd adopt  # shows them; then give one of the two another name: "
+            'instance = "…"  # in [reservation]',
+        )
+        return
+    others = len(marked) - len(own)
+    if others:
+        yield note(
+            f"{some(others, 'reservation')} of the next 7 days are of another installation on this project; "
+            "they are left alone."
+        )
+        return
+    yield well(
+        f"No other installation has the name {instance!r}, as far as Tuya shows."
+    )
+
+
 def _right(name: str, what: str, ask: Callable[[Patient], object]) -> Check:
     return Check(
         "API",
@@ -260,6 +306,14 @@ CHECKS_OF_API = (
     _right("rooms", "rooms", lambda patient: patient.tuya_rooms),
     _right("users", "users", lambda patient: patient.tuya_users),
     _right("rules", "booking rules", lambda patient: patient.rules),
+    Check(
+        "API",
+        "instance",
+        "whether another installation has our name",
+        _is_alone_with_its_name,
+        (GOOD, USABLE, REACHABLE, TOKEN, RESERVATIONS),
+        True,
+    ),
     Check(
         "API",
         "quota",

@@ -204,7 +204,7 @@ def _will_be_trusted(patient: Patient, source: Source) -> Iterator[Finding]:
     left = ends_at - patient.now
     told = (
         f"{source.name}: the certificate of {answer.host} ends on {ends_at:%Y-%m-%d}, "
-        f"in {left.days} days."
+        f"in {some(left.days, 'day')}."
     )
     cure = f"ask the administrator of {answer.host} to renew its certificate"
     if left < _SOON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ def _is_valid(patient: Patient) -> Iterator[Finding]:
     edited = f"edit {shlex.quote(str(patient.path))}, then: syncd check"
     for problem in patient.problems:
         told = problem if problem.endswith("?") else f"{problem.rstrip('.')}."
-        yield wrong(told, edited)
+        yield wrong(told, _line_told(problem) or edited)
     if patient.config_if_good is None:
         return
     config = patient.config
@@ -26,6 +27,16 @@ def _is_valid(patient: Patient) -> Iterator[Finding]:
         f"{patient.path} is good: {some(len(config.sources), 'source')}, "
         f"{some(len(config.rooms), 'room')}, {len(config.people.directory)} people."
     )
+
+
+def _line_told(problem: str) -> str:
+    """Return the line that a problem tells to write, with its table; empty if it tells none."""
+    place, _, told = problem.partition(": ")
+    table, _, key = place.rpartition(".")
+    found = re.search(rf"write ({re.escape(key)} = \"[^\"]*\")", told)
+    if found is None or not table:
+        return ""
+    return f"{found[1]}  # in [{table}]"
 
 
 def _are_files_safe(patient: Patient) -> Iterator[Finding]:

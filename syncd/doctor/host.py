@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-from syncd.doctor.finding import Check, Finding, note, well, wrong
+from syncd.doctor.finding import Check, Finding, note, some, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.systemd import Unit, has_systemd, installed_units, said_by
 
@@ -56,7 +56,7 @@ def _told(unit: Unit) -> Iterator[Finding]:
     restarts = found.get("NRestarts", "0")
     if restarts not in {"", "0"}:
         yield note(
-            f"{unit.name} was started again {restarts} times.",
+            f"{unit.name} was started again {some(int(restarts), 'time')}.",
             f"journalctl -u {unit.name} -p warning",
         )
     yield well(f"{unit.name}: {found.get('StatusText') or found.get('SubState')}")

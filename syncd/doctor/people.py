@@ -9,7 +9,7 @@ from syncd.assembly import mapping_rules
 from syncd.core.mapper import Mapper
 from syncd.doctor.api import REACHABLE, TOKEN, USERS
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
+from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.tuya import User
@@ -56,7 +56,7 @@ def _do_exist(patient: Patient) -> Iterator[Finding]:
         )
     if len(missing) > _SHOWN:
         yield wrong(
-            f"Tuya lacks {len(missing) - _SHOWN} further user ids of the configuration.",
+            f"Tuya lacks {some(len(missing) - _SHOWN, 'further user id')} of the configuration.",
             "syncd people suggest",
         )
     if not missing:
@@ -102,9 +102,12 @@ def _are_known(patient: Patient) -> Iterator[Finding]:
         yield well("Everybody in the calendars has a user id.")
         return
     frequent = ", ".join(
-        f"{address} ({times} meetings)" for address, times in counted.most_common(3)
+        f"{address} ({some(times, 'meeting')})"
+        for address, times in counted.most_common(3)
     )
-    told = f"{len(counted)} addresses of the calendars have no user id, most often {frequent}."
+    told = f"Without a user id in the calendars: {len(counted)} addresses, most often {frequent}."
+    if len(counted) == 1:
+        told = f"Without a user id in the calendars: {frequent}."
     if patient.config.people.unmapped == "reject":
         yield wrong(f"{told} Their meetings are not booked.", "syncd unknown people")
         return

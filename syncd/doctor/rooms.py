@@ -9,7 +9,7 @@ from syncd.config import Room
 from syncd.core.text import fold_name
 from syncd.doctor.api import REACHABLE, ROOMS, TOKEN
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
+from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.tuya import Room as TuyaRoom
 
@@ -35,7 +35,9 @@ def _do_exist(patient: Patient) -> Iterator[Finding]:
     if not patient.config.rooms:
         yield note("No room is configured.", "syncd rooms suggest")
     elif not missing:
-        yield well(f"Tuya has all {len(configured)} rooms.")
+        yield well(
+            f"Tuya has the {some(len(configured), 'room')} of the configuration."
+        )
 
 
 def _cure_of(room: Room, free: list[TuyaRoom]) -> str:
@@ -104,9 +106,9 @@ def _are_all_configured(patient: Patient) -> Iterator[Finding]:
         if room.room_id not in configured
     ]
     if others:
-        some = ", ".join(others[:5])
+        names = ", ".join(others[:5])
         yield note(
-            f"Tuya has {len(others)} rooms that the configuration does not name, such as {some}.",
+            f"Tuya has {some(len(others), 'room')} that the configuration does not name, such as {names}.",
             "syncd rooms suggest",
         )
         return

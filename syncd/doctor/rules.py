@@ -12,7 +12,7 @@ from syncd.core.mapper import Mapper, Wanted
 from syncd.core.reservation import ReservationSpec
 from syncd.doctor.api import REACHABLE, RULES, TOKEN
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, well, wrong
+from syncd.doctor.finding import Check, Finding, note, some, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 
@@ -75,9 +75,10 @@ def _told(
     outside = [meeting for meeting in meetings if not fits(meeting)]
     if not outside:
         return None
-    count = "1 meeting" if len(outside) == 1 else f"{len(outside)} meetings"
+    are = "is" if len(outside) == 1 else "are"
     return wrong(
-        f"{count} of the next 30 days {what}, and may be refused; the first: {outside[0]}.",
+        f"{some(len(outside), 'meeting')} of the next 30 days {are} {what} and may be refused; the first: "
+        f"{outside[0]}.",
         cure,
     )
 
@@ -96,7 +97,7 @@ def _fit_opening_hours(patient: Patient) -> Iterator[Finding]:
 
     hours = f"{rules.start_time or '0:00'} to {rules.end_time or '24:00'}"
     problem = _told(
-        f"are outside of the opening hours ({hours})",
+        f"outside of the opening hours ({hours})",
         _meetings(patient),
         fits,
         f"{_SETTINGS} > Bookable time",
@@ -121,7 +122,7 @@ def _fit_lengths(patient: Patient) -> Iterator[Finding]:
         least = timedelta(minutes=shortest)
         problems.append(
             _told(
-                f"are shorter than {shortest} minutes",
+                f"shorter than {shortest} minutes",
                 meetings,
                 lambda meeting: meeting.end - meeting.start >= least,
                 f"{_SETTINGS} > Shortest booking",
@@ -131,7 +132,7 @@ def _fit_lengths(patient: Patient) -> Iterator[Finding]:
         most = timedelta(hours=longest)
         problems.append(
             _told(
-                f"are longer than {longest} hours",
+                f"longer than {longest} hours",
                 meetings,
                 lambda meeting: meeting.end - meeting.start <= most,
                 f"{_SETTINGS} > Longest booking",
@@ -156,7 +157,8 @@ def _fit_days_ahead(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield note(
-        f"Tuya lets book {most} days ahead: {len(later)} meetings of the next 30 days wait until then.",
+        f"Tuya lets book {most} days ahead; further away, and waiting: {some(len(later), 'meeting')} of the "
+        "next 30 days.",
         f"{_SETTINGS} > Days ahead",
     )
 

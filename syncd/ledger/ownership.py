@@ -112,5 +112,5 @@ def _locked(database: Path, owner: int | None) -> LedgerLocked:
     who = "Another process" if owner is None else f"Process {owner}"
     return LedgerLocked(
         f"{who} owns the ledger {database}: stop it first, or use a command that works beside it (status, "
-        "plan, explain, approve); a running daemon reads all sources at once on SIGUSR1."
+        "plan, explain, approve); `syncd refresh` lets a running daemon read at once, and so does SIGUSR1."
     )

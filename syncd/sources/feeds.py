@@ -364,7 +364,7 @@ class Subscriptions:
         return SourceUnavailable(
             name,
             f"it failed {known.failures} times in a row and is left alone until {until}; "
-            "syncd once --force asks it at once",
+            "syncd refresh --force asks it at once (without a daemon: syncd once --force)",
             known.wait_until,
         )
 

@@ -1,0 +1,64 @@
+"""Small commands of operation: what they say where there is nothing to do, and two sites on one project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Office, ahead, event
+
+
+def test_there_is_no_channel_yet(office: Office) -> None:
+    """Without a channel it leaves with 1 and what to do instead; one that is configured is refused as early."""
+    ran = office.run("notify", "--test")
+    assert (ran.code, ran.out) == (1, "")
+    assert "No channel is configured" in ran.err
+    assert "syncd status --check" in ran.err
+    assert office.run("notify").code == 2
+
+
+@pytest.mark.slow
+def test_a_channel_that_is_configured_is_not_yet_available(office: Office) -> None:
+    """A channel in the configuration is a problem of the configuration, as for every command."""
+    office.change(("[calendar]", '[notices]\nping = "https://x.example"\n[calendar]'))
+    ran = office.run("notify", "--test")
+    assert ran.code == 78
+    assert "not yet available" in ran.err
+
+
+def test_an_installation_has_a_name(office: Office) -> None:
+    """Without `reservation.instance` check leaves with 78 and the line to write; the doctor prints it alone."""
+    office.change(('instance = "hq"\n', ""))
+    ran = office.run("check")
+    assert ran.code == 78
+    assert 'write instance = "hq"' in ran.err
+    found = office.run("doctor", "--json", "--offline").json["findings"][0]
+    assert found["cure"].startswith('instance = "hq"')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hq", "berlin"])
+def test_two_sites_on_one_project(make_office: Any, tmp_path: Path, name: str) -> None:
+    """With two names each is a note to the other; with one it is a problem, and nobody is told to cancel."""
+    office = make_office()
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Office(folder, office.url, office.client_id, office.client_secret)
+    other.change(('instance = "hq"', f'instance = "{name}"'))
+    office.write(event("ours", ahead(1)))
+    office.once()
+    other.write(event("theirs", ahead(2), room="large"))
+    other.once()
+    found = [
+        one
+        for one in office.run("doctor", "--json").json["findings"]
+        if one["check"] == "instance"
+    ]
+    verdict = "problem" if name == "hq" else "note"
+    assert [one["verdict"] for one in found] == [verdict]
+    said = office.run("adopt").out + office.run("plan").out + found[0]["finding"]
+    said += found[0]["cure"] or ""
+    assert "cancel" not in said.replace("cancelled", "")
+    assert len(office.reservations()) == 2
