@@ -89,6 +89,7 @@ def test_hand_made_bookings_become_those_of_the_calendar(office: Office) -> None
     assert plain not in {r["reservation_id"] for r in office.reservations()}
 
 
+@pytest.mark.slow
 def test_what_nobody_can_tell_is_left(office: Office) -> None:
     """Two events or two reservations in one place, another topic, creator, time or room: nothing is taken."""
     tenant = Tenant(office)
@@ -136,6 +137,7 @@ def test_what_nobody_can_tell_is_left(office: Office) -> None:
     assert "Nobody can tell which is which" in told.out
 
 
+@pytest.mark.slow
 def test_without_an_organizer_whoever_booked_the_room_booked_the_meeting(
     office: Office,
 ) -> None:
@@ -154,6 +156,7 @@ def test_without_an_organizer_whoever_booked_the_room_booked_the_meeting(
     assert (booking["state"], booking["reason"]) == ("booked", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["observe", "create-only"])
 def test_a_mode_that_changes_nothing_leaves_it_as_it_is(
     office: Office, mode: str
@@ -173,6 +176,7 @@ def test_a_mode_that_changes_nothing_leaves_it_as_it_is(
     assert office.writes() == ["modify"]
 
 
+@pytest.mark.slow
 def test_a_lost_answer_does_not_lose_the_mark(office: Office) -> None:
     """The change that writes the mark is sent again until the reservation shows it."""
     tenant = Tenant(office)
