@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +12,13 @@ from syncd import arguments, streams
 from syncd.arguments import JsonOption, SourceOption
 from syncd.commands.common import Commands, config_path, ended, load_config
 from syncd.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from syncd.config import Config
+    from syncd.reconciler import Preview
+    from syncd.views.plan_comparison import PlanComparison
 
 commands = Commands()
 
@@ -65,32 +74,124 @@ def once(
     raise ended(attention=done.outcome != "ok")
 
 
+class _Format(StrEnum):
+    TABLE = "table"
+    MARKDOWN = "markdown"
+
+
 @commands.command()
 def plan(
-    context: typer.Context, source: SourceOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    source: SourceOption = None,
+    held: Annotated[
+        bool, typer.Option("--held", help="Only what waits for an approval.")
+    ] = False,
+    other: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="What this configuration would do otherwise; changes nothing.",
+        ),
+    ] = None,
+    form: Annotated[
+        _Format,
+        typer.Option("--format", help="A table, or a document for a ticket."),
+    ] = _Format.TABLE,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show what a cycle would do, without doing it."""
-    from syncd.assembly import service
-    from syncd.views import documents
+    """Show what a cycle would do, without doing it.
 
-    config = load_config(context)
-    with service(config, owner=False) as parts:
-        only = arguments.known_sources(config, source)
-        preview = parts.reconciler.previewer.preview(only=only)
-    if as_json:
-        reservation = config.reservation
-        document = documents.plan_document(
-            preview.plan,
-            instance=reservation.instance,
-            marker=reservation.marker,
-            oddities=preview.oddities,
+    Example: syncd plan --with new.toml --format markdown
+    """
+    if as_json and form is not _Format.TABLE:
+        raise typer.BadParameter("give either --json or --format markdown")
+    if held and other is not None:
+        raise typer.BadParameter(
+            "--with shows what differs, --held what is held: give one"
         )
-        streams.say_json(document)
-    else:
-        from syncd.views.plan_table import print_plan
-        from syncd.views.sheet import sheet_of
-
-        print_plan(sheet_of(config), preview)
+    config = load_config(context)
+    if other is not None:
+        comparison = _compared(context, config, other, source)
+        _show_comparison(comparison, form, as_json=as_json)
+        if comparison.writes_differ:
+            raise typer.Exit(Exit.CHANGES)
+        raise ended(attention=bool(comparison.pairs))
+    preview = _preview(config, arguments.known_sources(config, source))
+    _show_plan(preview, config, form, held=held, as_json=as_json)
     if preview.plan.writes:
         raise typer.Exit(Exit.CHANGES)
     raise ended(attention=preview.needs_person)
+
+
+def _preview(config: Config, only: Collection[str] | None) -> Preview:
+    """Return the plan of a configuration over some of its sources, None: all; raises `ApiUnusable`."""
+    from syncd.assembly import service
+
+    with service(config, owner=False) as parts:
+        return parts.reconciler.previewer.preview(only=only)
+
+
+def _show_plan(
+    preview: Preview, config: Config, form: _Format, *, held: bool, as_json: bool
+) -> None:
+    """Print a plan, or of it what is held, as it was asked for."""
+    from syncd.assembly import utc_now
+    from syncd.views import documents
+    from syncd.views.plan_markdown import plan_markdown
+    from syncd.views.plan_table import print_held, print_plan
+    from syncd.views.plan_words import PlanWords
+    from syncd.views.sheet import sheet_of
+
+    names = PlanWords.of(config)
+    if as_json:
+        streams.say_json(documents.plan_document(preview, config, only_held=held))
+    elif form is _Format.MARKDOWN:
+        text = plan_markdown(preview, names, utc_now(), only_held=held)
+        streams.say_lines(text)
+    elif held:
+        print_held(sheet_of(config), preview, names)
+    else:
+        print_plan(sheet_of(config), preview, names)
+
+
+def _compared(
+    context: typer.Context, config: Config, other: Path, source: list[str] | None
+) -> PlanComparison:
+    """Return the plan in force beside that of another configuration, on the same state.
+
+    Raises `ConfigError` for a configuration that is not good, and `ApiUnusable`.
+    """
+    from syncd.config import load
+    from syncd.views.plan_comparison import PlanComparison, Side
+
+    changed = load(other).model_copy(update={"state": config.state})
+    for name in source or ():
+        if not _has_source(config, name):
+            arguments.known_sources(changed, [name])
+    sides: list[Side] = []
+    for file, one in ((config_path(context), config), (other, changed)):
+        only = None
+        if source:
+            only = [name for name in source if _has_source(one, name)]
+        sides.append(Side(str(file), one, _preview(one, only)))
+    return PlanComparison.of(*sides)
+
+
+def _has_source(config: Config, name: str) -> bool:
+    return any(source.name == name for source in config.sources)
+
+
+def _show_comparison(
+    comparison: PlanComparison, form: _Format, *, as_json: bool
+) -> None:
+    """Print what differs between two plans, as it was asked for."""
+    from syncd.views.plan_comparison import comparison_markdown, print_comparison
+    from syncd.views.sheet import sheet_of
+
+    if as_json:
+        streams.say_json(comparison.document())
+    elif form is _Format.MARKDOWN:
+        streams.say_lines(comparison_markdown(comparison))
+    else:
+        print_comparison(sheet_of(comparison.then.config), comparison)

@@ -15,6 +15,7 @@ from syncd.apply.drift import is_unproven, remember
 from syncd.apply.questions import Questions
 from syncd.core.booking import Booking
 from syncd.core.by_content import ByContent
+from syncd.core.foreseen import foreseen_refusals
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
 from syncd.core.settings import Settings
@@ -104,6 +105,7 @@ class Previewer:
             reports,
             oddities=oddities,
             acknowledged=self._ledger.people.acknowledged(),
+            refusals=foreseen_refusals(decided, bookings),
         )
 
     def readings(self, only: Collection[str]) -> Mapping[str, Reading]:
@@ -194,11 +196,11 @@ class Previewer:
             remember(found.adopted, found, self._ledger, now)
         if hand_made is not None:
             # Marks are given after those that were found.
-            taken_over, _left = self._by_hand.bookings_of(hand_made)
-        if apply and hand_made is not None:
-            self._by_hand.take_over(hand_made, now, by)
-        if apply and not self._api.troubled_lists():
-            self._ledger.bookings.mark_adopted(now)
+            taken_over = self._by_hand.bookings_of(hand_made)
+        if apply:
+            self._by_hand.take_over(taken_over, now, by)
+            if not self._api.troubled_lists():
+                self._ledger.bookings.mark_adopted(now)
         reports = self._reports(anew.readings)
         unreadable = tuple(report for report in reports if report.error)
         return Adoption(

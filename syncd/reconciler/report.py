@@ -11,6 +11,7 @@ from syncd.core.acknowledged import Acknowledged
 from syncd.core.booking import Booking
 from syncd.core.by_content import ByContent
 from syncd.core.changes import Change, Plan, Skip, Wait, Write
+from syncd.core.foreseen import Holder
 from syncd.core.occurrence import Defect, Reading, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.core.reservation import Reservation
@@ -45,13 +46,17 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan with what it rests on, and what persons have seen of it."""
+    """A plan with what it rests on, and what persons have seen of it.
+
+    `refusals` tell which of its changes will be refused, by their index, and who of us holds the room.
+    """
 
     plan: Plan
     sources: tuple[SourceReport, ...]
     error: str | None = None
     oddities: tuple[Oddity, ...] = ()
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
+    refusals: Mapping[int, Holder] = field(default_factory=dict)
 
     @property
     def needs_person(self) -> bool:

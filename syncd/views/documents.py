@@ -6,21 +6,24 @@ Documents are plain JSON values with fixed names; new keys may be added, none is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 
-from syncd.apply import Oddity
+from syncd.config import Config
 from syncd.core.booking import Booking
 from syncd.core.by_content import ByContent
-from syncd.core.changes import Cancel, Change, Create, Hold, Plan, Skip, Update, Wait
+from syncd.core.changes import Cancel, Change, Create, Hold, Skip, Update, Wait
+from syncd.core.foreseen import Holder
 from syncd.core.mark import Mark
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reasons import Note
+from syncd.core.reasons import Note, Reason
 from syncd.core.reservation import Reservation
 from syncd.ledger.operation import ApiTrouble, CycleRecord, DaemonRecord
-from syncd.reconciler import Adoption, CycleReport, SourceReport
+from syncd.reconciler import Adoption, CycleReport, Preview, SourceReport
 from syncd.tuya import payload
 from syncd.views.concerns import Concern
+from syncd.views.plan_words import PlanWords, held_on
 from syncd.views.status import SourceStatus, Status
 
 
@@ -32,15 +35,24 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def plan_document(
-    plan: Plan, *, instance: str, marker: bool, oddities: Iterable[Oddity] = ()
+    preview: Preview, config: Config, *, only_held: bool = False
 ) -> dict[str, object]:
-    """Return the document of `plan --json`."""
-    changes = [change_document(change, instance, marker) for change in plan.changes]
+    """Return the document of `plan --json`; `only_held`: of its changes those that wait for an approval."""
+    plan = preview.plan
+    names = PlanWords.of(config)
+    reservation = config.reservation
+    changes: list[dict[str, object]] = []
+    for index, change in enumerate(plan.changes):
+        row = change_document(change, reservation.instance, reservation.marker)
+        holder = preview.refusals.get(index)
+        changes.append({**row, **_told(change, holder, names)})
     counts = dict.fromkeys(("create", "update", "cancel", "hold", "wait", "skip"), 0)
-    for change in changes:
-        action = str(change["action"])
-        counts[action] += 1
+    for row in changes:
+        counts[str(row["action"])] += 1
     counts["unchanged"] = plan.unchanged
+    counts["refused"] = len(preview.refusals)
+    if only_held:
+        changes = [row for row in changes if row.get("approvable")]
     return {
         "checksum": plan.checksum,
         "mode": plan.mode.value,
@@ -51,8 +63,30 @@ def plan_document(
         },
         "counts": counts,
         "rekeyed": plan.rekeyed,
-        "oddities": [oddity.document() for oddity in oddities],
+        "oddities": [oddity.document() for oddity in preview.oddities],
     }
+
+
+def _told(change: Change, holder: Holder | None, names: PlanWords) -> dict[str, object]:
+    """Return what the plan as a whole says of a change: what differs, and that it will be refused.
+
+    A request that another meeting of ours keeps from being done comes to what a meeting that waits for a room
+    is; its payload is what will be sent.
+    """
+    told: dict[str, object] = {}
+    if isinstance(change, Update):
+        differences = names.differences(change)
+        told["differences"] = [asdict(difference) for difference in differences]
+        told["detail"] = change.detail or "; ".join(map(str, differences))
+    if isinstance(change, Hold) and change.approvable:
+        told["evidence"] = held_on(change).value
+    if holder is not None:
+        told["action"] = "wait"
+        told["reason"] = Reason.ROOM_CONFLICT.value
+        told["detail"] = names.refused(holder)
+        told["will_be_refused"] = True
+        told["held_by"] = holder.key.uid
+    return told
 
 
 def change_document(change: Change, instance: str, marker: bool) -> dict[str, object]:
