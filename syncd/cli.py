@@ -23,6 +23,7 @@ from syncd.commands import (
     look,
     operate,
     prepare,
+    story,
     trial,
     unknown,
     work,
@@ -41,6 +42,7 @@ app = typer.Typer(
 for module in (
     work,
     look,
+    story,
     unknown,
     decide,
     acknowledge,

@@ -25,6 +25,7 @@ PAGES = (
     "config/first-day.md",
     "config/tuya-console.md",
     "operation/README.md",
+    "operation/plan-and-history.md",
     "systemd/README.md",
     "syncd/README.md",
     "syncd/sandbox/README.md",

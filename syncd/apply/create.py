@@ -147,7 +147,7 @@ class Creator:
             self._records.record(waiting, "not sent")
             raise
         else:
-            self._records.confirm(intent.booked(reservation_id), "created", cause)
+            self._records.confirm(intent.booked(reservation_id), "created", cause=cause)
 
     def _send_again(
         self, spec: ReservationSpec, mark: Mark | None, asked: ApiTime

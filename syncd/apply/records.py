@@ -91,10 +91,14 @@ class BookingRecords:
     # After its answer
 
     def confirm(
-        self, booking: Booking, what: str, cause: Cause = AS_THE_BOOKING_SAYS
+        self,
+        booking: Booking,
+        what: str,
+        detail: str = "",
+        cause: Cause = AS_THE_BOOKING_SAYS,
     ) -> None:
         """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
-        stored = self.record(booking, what, cause=cause)
+        stored = self.record(booking, what, detail, cause)
         self.counts[what] += 1
         if what != "adopted":
             self.written[stored.key.uid] += 1

@@ -101,7 +101,7 @@ class Updater:
         else:
             self._swap.note_move(change.booking)
             done = intent.booked(booking.reservation_id)
-            self._records.confirm(done, "updated", cause)
+            self._records.confirm(done, "updated", fields, cause)
 
     def _explain(self, back: Booking, intent: Booking, refusal: Refused) -> Task[None]:
         """Look why a reservation cannot change, and record what is found; the reservation stays as it was."""

@@ -174,32 +174,3 @@ def agenda(
         streams.say_json(found.document())
     else:
         print_agenda(sheet_of(config), found)
-
-
-@commands.command()
-def explain(
-    context: typer.Context,
-    uid: Annotated[
-        str,
-        typer.Argument(metavar="UID", help="The event's UID, as plan --json shows it."),
-    ],
-    as_json: JsonOption = False,
-) -> None:
-    """Tell the whole story of one event: where it was read, what it became, and why."""
-    from syncd.assembly import service
-    from syncd.explain import story_of, tell
-    from syncd.views.screen import screen
-
-    if not uid.strip():
-        raise typer.BadParameter(
-            "an event without UID has no story of its own; plan lists it",
-            param_hint="UID",
-        )
-    config = config_in_force(context).config
-    with service(config, owner=False) as parts:
-        story = story_of(uid, parts)
-    if as_json:
-        streams.say_json(story.document())
-    else:
-        tell(story, screen())
-    raise ended(attention=story.needs_person)

@@ -23,9 +23,7 @@ def unknown(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[people|rooms|zones]",
-            help="One of these; without it all three.",
-            autocompletion=lambda: ["people", "rooms", "zones"],
+            metavar="[people|rooms|zones]", help="One of these; without it all three."
         ),
     ] = None,
     as_csv: Annotated[

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import tzinfo
 from itertools import groupby
 
 from syncd import streams
 from syncd.doctor.finding import Check, Health, Result
-from syncd.views.moments import in_zone
 from syncd.views.screen import Screen, words
 
 _STYLES = {
@@ -68,10 +66,7 @@ def print_checks(console: Screen, checks: Iterable[Check]) -> None:
 
 
 def print_results(
-    console: Screen,
-    results: Iterable[Result],
-    left_out: Sequence[Check],
-    zone: tzinfo,
+    console: Screen, results: Iterable[Result], left_out: Sequence[Check]
 ) -> list[Result]:
     """Print findings as they come, and how many there are of each verdict; return them.
 
@@ -87,13 +82,12 @@ def print_results(
                 printed += unseen
                 continue
             for result in alike:
-                _print_result(console, result, zone)
+                _print_result(console, result)
                 streams.output.flush()
                 printed.append(result)
     if left_out:
         _print_text(console, _left_out_told(left_out), 0)
     counted = Counter(result.finding.verdict for result in printed)
-    _print_text(console, f"Times are of {zone}.", 0)
     console.print(words(_summary(counted), "bold"))
     return printed
 
@@ -105,8 +99,8 @@ def _print_unseen(console: Screen, because: str, results: Sequence[Result]) -> N
     _print_told(console, Health.UNKNOWN, f"{', '.join(names)}: {sentence}")
 
 
-def _print_result(console: Screen, result: Result, zone: tzinfo) -> None:
-    text = f"{result.check.name}: {in_zone(result.finding.sentence, zone)}"
+def _print_result(console: Screen, result: Result) -> None:
+    text = f"{result.check.name}: {result.finding.sentence}"
     _print_told(console, result.finding.verdict, text)
     if result.finding.cure:
         # In one piece, so that it can be copied.
@@ -117,8 +111,7 @@ def _print_result(console: Screen, result: Result, zone: tzinfo) -> None:
 
 def _print_told(console: Screen, verdict: Health, text: str) -> None:
     lines = list(_wrapped(console, text, _INDENT))
-    first = words("  ")
-    first.append(words(f"{verdict.value:<7} ", _STYLES[verdict]))
+    first = words(f"  {verdict.value:<7} ", _STYLES[verdict])
     first.append(words(lines[0].strip()))
     console.print(first, soft_wrap=True)
     for line in lines[1:]:

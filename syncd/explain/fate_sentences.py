@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
+from syncd.core.cause import SYNCD, TUYA
 from syncd.core.changes import Mode, Update
 from syncd.core.mark import Mark
 from syncd.core.merge import Witnessed
 from syncd.core.occurrence import Occurrence
-from syncd.core.reasons import MEANINGS, Evidence, Reason
+from syncd.core.reasons import MEANINGS, PROOFS, Evidence, Reason
 from syncd.core.resolve import full_name, resolvable
 from syncd.explain.phrases import Line, Words, asked_for, joined, listed, sentence
 from syncd.explain.story import Story
@@ -19,13 +20,6 @@ from syncd.explain.verdicts import Fate
 from syncd.ledger import HistoryEntry
 
 _MOST_HISTORY = 12
-
-_EVIDENCE = {
-    Evidence.TOLD: "the calendar itself says so",
-    Evidence.SHOWN: "complete readings of the calendar show it",
-    Evidence.INFERRED: "it is a conclusion",
-    Evidence.APPROVED: "a person approved it",
-}
 
 _HISTORY = {
     "noted": "Noted: it cannot be booked yet",
@@ -213,7 +207,7 @@ class FateTeller:
                 yield f"{self._would('changes')} {why} What differs: {_differing(fate)}."
             case "cancel":
                 evidence = getattr(fate.change, "evidence", Evidence.TOLD)
-                yield f"{self._would('cancels')} {why} The evidence: {_EVIDENCE[evidence]}."
+                yield f"{self._would('cancels')} {why} The evidence: {PROOFS[evidence]}."
             case "hold":
                 yield from self._held(fate)
             case "wait":
@@ -304,9 +298,18 @@ class FateTeller:
             )
         for entry in history[-_MOST_HISTORY:]:
             said = _HISTORY.get(entry.what, entry.what.capitalize())
-            detail = f": {entry.detail}" if entry.detail else "."
+            detail = f": {sentence(entry.detail)}" if entry.detail else "."
             when = entry.at.astimezone(self._story.zone)
-            yield Line(f"{when:%a %d %b %H:%M:%S}  {said}{detail}", 2, "dim")
+            by = _decided(entry)
+            yield Line(f"{when:%a %d %b %H:%M:%S}  {said}{detail}{by}", 2, "dim")
+
+
+def _decided(entry: HistoryEntry) -> str:
+    """Return which person decided a step, as a sentence; empty where none did."""
+    if entry.by in (None, SYNCD, TUYA):
+        return ""
+    verb = "Approved" if entry.evidence is Evidence.APPROVED else "Decided"
+    return f" {verb} by {entry.by}."
 
 
 def _differing(fate: Fate) -> str:
@@ -332,7 +335,7 @@ def _left(fate: Fate) -> Iterator[str]:
         yield why
     elif fate.reason is not None:
         if booking is not None and booking.reservation_id and booking.evidence:
-            why += f" The evidence: {_EVIDENCE[booking.evidence]}."
+            why += f" The evidence: {PROOFS[booking.evidence]}."
         yield why
 
 

@@ -7,6 +7,7 @@ The first few of many alike are told, the rest are counted.
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -87,7 +88,8 @@ class _Teller:
     def _unknown(self) -> Iterator[Line]:
         story = self._story
         yield Line(
-            f"No calendar and no booking has the UID {story.uid!r}.", style="red"
+            f"No calendar and no booking has the UID {story.uid!r}, nor a topic with it.",
+            style="red",
         )
         for where in story.searched:
             reading = where.reading
@@ -108,7 +110,8 @@ class _Teller:
                 yield Line(f"{suggestion.uid}  ({suggestion.because})", 2)
         else:
             yield Line(
-                "UIDs compare exactly; syncd plan --json and syncd status --json list those known."
+                "syncd plan --json and syncd status --json list what is known; "
+                "syncd explain --room ROOM --at WHEN tells who has a room."
             )
 
     # Where it stands
@@ -208,6 +211,13 @@ class _Teller:
         past = max((excerpt.past or 0 for excerpt in excerpts), default=0)
         if past:
             yield from _dates_over(past, excerpts)
+        if self._story.left_out:
+            yield Line("")
+            yield Line(
+                f"{count(self._story.left_out, 'other row')} of it, at other times or in other rooms: "
+                f"syncd explain {shlex.quote(self._story.uid)}",
+                style="dim",
+            )
         if self._story.fates:
             return
         yield Line("")

@@ -16,9 +16,10 @@ from syncd.core.occurrence import Defect, Occurrence, Reading
 from syncd.core.resolve import Decision
 from syncd.explain.verdicts import Fate, fates_of, later_occurrence, topic_of
 from syncd.intake import SourceExcerpt
-from syncd.ledger import HistoryEntry, Ledger, SourceRecord
+from syncd.ledger import Ledger, SourceRecord
 from syncd.reconciler import Examination
 from syncd.views.documents import change_document, iso, notes_document
+from syncd.views.steps import entry_document
 
 _FEW = 5  # UIDs that are suggested
 
@@ -52,6 +53,7 @@ class Story:
 
     `zone` and `rooms` (names by id) are for people, `instance` and `marker` for the payloads; `mapper` has
     the rules by which rooms are chosen; `acknowledged` is what persons have seen.
+    `left_out` counts the dates and rooms that were not asked for.
     """
 
     uid: str
@@ -65,6 +67,7 @@ class Story:
     instance: str
     marker: bool
     acknowledged: Acknowledged
+    left_out: int = 0
 
     @property
     def where(self) -> tuple[Where, ...]:
@@ -201,7 +204,7 @@ class Story:
             "moved_from": _moved_from(fate),
             "booking": _booking(fate.booking),
             "decision": _decision(fate.decision),
-            "history": [_history_entry(entry) for entry in fate.history],
+            "history": [entry_document(entry) for entry in fate.history],
         }
 
 
@@ -232,14 +235,6 @@ def _shown_by(fate: Fate) -> dict[str, object]:
             "line": None,
         }
     return {"source": None, "witnesses": [], "line": None}
-
-
-def _history_entry(entry: HistoryEntry) -> dict[str, object]:
-    return {
-        "at": iso(entry.at),
-        "what": entry.what,
-        "detail": entry.detail,
-    }
 
 
 def _moved_from(fate: Fate) -> dict[str, object] | None:

@@ -13,6 +13,7 @@ from syncd.intake.intake import Intake, Prepare
 from syncd.intake.overlay import Overlay
 from syncd.intake.parsing import Bounded
 from syncd.intake.ports import CalendarSource, Fetched, TrackedSeries
+from syncd.intake.raw_events import unpacked
 from syncd.intake.reading import Presences
 from syncd.intake.scanner import Elsewhere
 from syncd.intake.source_index import SourceIndex
@@ -36,4 +37,5 @@ __all__ = [
     "excerpt_of",
     "extent",
     "span_of",
+    "unpacked",
 ]

@@ -9,7 +9,7 @@ Whatever is written about a booking adds its UID, in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -158,6 +158,13 @@ class Worklist:
         """Return the kept events of one UID in one source, as they were packed."""
         of_the_source = select(_KEPT.pieces).where(_KEPT.source == source)
         return self._database.scalar(of_the_source.where(_KEPT.uid == uid))
+
+    def all_kept(self) -> Iterator[tuple[str, str, bytes]]:
+        """Yield the source, the UID and the packed events of all that is kept."""
+        query = select(_KEPT.source, _KEPT.uid, _KEPT.pieces)
+        with self._database.reading() as connection:
+            for row in connection.execute(query):
+                yield row.source, row.uid, row.pieces
 
     def kept_of(self, uids: Collection[str]) -> dict[str, dict[str, Kept]]:
         """Return what is kept of these UIDs, by source and UID."""

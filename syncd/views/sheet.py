@@ -64,6 +64,11 @@ class Sheet:
         return self._console.width
 
     @property
+    def zone(self) -> tzinfo:
+        """Return the time zone of all that a person reads."""
+        return self._zone
+
+    @property
     def zone_name(self) -> str:
         """Return the name of the time zone, to be said once."""
         return str(self._zone)
