@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 
 from rapidfuzz import fuzz
 
@@ -93,6 +94,7 @@ def _words_alike(some: tuple[str, ...], others: tuple[str, ...]) -> float:
     return score
 
 
+@cache
 def _parsed(name: str) -> _Name:
     folded = _without_accents(fold_name(name[:_LONGEST]))
     bare: list[int] = []

@@ -109,6 +109,22 @@ def test_from_nothing_to_a_first_plan(office: Office, tenant: Tenant) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another group")
+def test_a_service_may_read_what_stands_in_its_directory(
+    office: Office, tenant: Tenant
+) -> None:
+    """In a directory that a group of its own may enter, that group may read the configuration."""
+    folder = office.folder / "etc"
+    folder.mkdir(0o750)
+    os.chown(folder, -1, 4711)
+    options = given(office, tenant.user("X"))
+    options[options.index("--output") + 1] = str(folder / "syncd.toml")
+    assert init(*options).code == 0
+    state = (folder / "syncd.toml").stat()
+    assert (stat.S_IMODE(state.st_mode), state.st_gid) == (0o640, 4711)
+
+
 def test_two_installations_have_two_names(office: Office, tenant: Tenant) -> None:
     """The name in the mark is that of the machine with something of chance, unless it is given."""
     names: list[str] = []
