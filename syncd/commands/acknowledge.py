@@ -9,7 +9,7 @@ import typer
 
 from syncd import streams
 from syncd.arguments import JsonOption
-from syncd.commands.common import Commands, load_config
+from syncd.commands.common import Commands, config_in_force
 from syncd.exits import Exit
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def ack(
     from syncd.views.faults import Faults
 
     _require_sense(key, every_date=every_date, undo=undo, as_json=as_json)
-    config = load_config(context)
+    config = config_in_force(context).config
     with open_ledger(config, owner=False) as ledger:
         sources = {source.name for source in config.sources}
         faults = Faults.of(ledger, sources)

@@ -73,7 +73,7 @@ def resolve(
     verdict = arguments.verdict_of(adopt, retry=retry, drop=drop)
     arguments.require_one_aim(key, every, source, adopt)
     state = None if every is None else arguments.open_state(every)
-    config = load_config(context)
+    config = config_in_force(context).config
     with open_ledger(config, owner=False) as ledger:
         current = ledger.bookings.current()
         open_ones = [booking for booking in current if resolvable(booking)]

@@ -8,7 +8,7 @@ import typer
 
 from syncd import streams
 from syncd.arguments import JsonOption
-from syncd.commands.common import Commands, ended, load_config
+from syncd.commands.common import Commands, config_in_force, ended
 
 if TYPE_CHECKING:
     from syncd.assembly import Service
@@ -52,7 +52,7 @@ def unknown(
     if as_csv and as_json:
         raise typer.BadParameter("give --csv or --json, not both")
     kinds = list(Kind) if kind is None else [Kind(kind)]
-    config = load_config(context)
+    config = config_in_force(context).config
     rules = mapping_rules(config)
     with service(config, owner=False) as parts:
         calendars = parts.reconciler.previewer.calendars()

@@ -195,7 +195,8 @@ def _print_concerns(sheet: Sheet, status: Status, *, everything: bool) -> None:
     concerns = [one for one in status.concerns if one.kind is not ConcernKind.API]
     sheet.say()
     if not status.concerns:
-        sheet.say("Nothing needs a person.", style="green")
+        nothing = "Nothing" if status.is_running else "Nothing else"
+        sheet.say(f"{nothing} needs a person.", style="green")
     elif concerns:
         numbers = Counter(CONCERN_WORDS[concern.kind] for concern in concerns)
         each = ", ".join(f"{number} {word}" for word, number in numbers.items())
@@ -209,13 +210,21 @@ def _print_concerns(sheet: Sheet, status: Status, *, everything: bool) -> None:
             f"… and {number} more {CONCERN_WORDS[kind]}{where}; syncd status --all has all.",
             style="dim",
         )
-    if status.seen:
-        number = len(status.seen)
-        told = f"{number} things are acknowledged and count"
-        if number == 1:
-            told = "1 thing is acknowledged and counts"
+    _print_seen(sheet, status, everything=everything)
+
+
+def _print_seen(sheet: Sheet, status: Status, *, everything: bool) -> None:
+    """Print what somebody acknowledged, a line each; of many the first ones and how many more."""
+    shown = status.seen if everything else status.seen[:FEW]
+    for concern in shown:
+        told = f"acknowledged by {concern.seen_by}"
+        if concern.seen_at is not None:
+            told += f" {age(concern.seen_at, status.now)}"
+        sheet.tell(words(f"{told}: {_title(sheet, concern)}", "dim"), hanging=2)
+    left_out = len(status.seen) - len(shown)
+    if left_out:
         sheet.say(
-            f"{told} for nothing: see syncd ack.",
+            f"… and {left_out} more acknowledged; see syncd ack.",
             style="dim",
         )
 
@@ -228,17 +237,22 @@ def _sameness(concern: Concern) -> tuple[ConcernKind, str, str]:
     return concern.kind, concern.reason, source
 
 
-def _print_concern(sheet: Sheet, status: Status, concern: Concern) -> None:
+def _title(sheet: Sheet, concern: Concern) -> str:
+    """Return what a concern is about: its kind, time, room and title."""
     parts = [f"{CONCERN_WORDS[concern.kind]}:"]
     if concern.start is not None and concern.end is not None:
         parts.append(f"{sheet.span(concern.start, concern.end)},")
     if concern.room_id is not None:
         parts.append(f"{sheet.room(concern.room_id)},")
     parts.append(concern.title)
+    return " ".join(parts)
+
+
+def _print_concern(sheet: Sheet, status: Status, concern: Concern) -> None:
+    title = _title(sheet, concern)
     if concern.start is None and concern.since is not None:
-        since = sheet.moment_and_age(concern.since, status.now)
-        parts[-1] += f", since {since}"
-    sheet.tell(" ".join(parts), style="red", hanging=2)
+        title += f", since {sheet.moment_and_age(concern.since, status.now)}"
+    sheet.tell(words(title, "red"), hanging=2)
     names = [words(concern.command, style="bold")]
     if concern.key and concern.key not in concern.command:
         names.append(words(f"KEY {concern.key}"))

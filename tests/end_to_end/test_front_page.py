@@ -91,6 +91,21 @@ def test_many_alike_are_summed_up_and_keys_are_whole(
     assert "more refused" not in every
 
 
+def test_what_was_acknowledged_is_told_and_counts_for_nothing(office: Office) -> None:
+    """It leaves what needs a person and stays on the page, with by whom; a check no longer sees it."""
+    office.write(event("bad", ahead(3), 60, "RRULE:FREQ=NEVER", "SUMMARY:Weekly"))
+    assert office.run("once").code == 1
+    runs(office)
+    assert checked(office)[0] == 1
+    assert office.run("ack", "bad").code == 0
+    runs(office)
+    ran = office.run("status")
+    assert (ran.code, "Nothing needs a person." in ran.out) == (0, True)
+    assert re.search("acknowledged by .*: quarantined: Weekly", ran.out)
+    runs(office)
+    assert checked(office)[0] == 0
+
+
 def test_times_are_in_one_zone_that_is_named_once(troubled: Office) -> None:
     """Also the moments within sentences of the ledger are told in the zone of the configuration."""
     page = "\n".join(lines_of(troubled, "status", "--all"))
@@ -196,19 +211,19 @@ def checked(office: Office, *arguments: str) -> tuple[int, str, dict[str, str]]:
 
 
 def runs(office: Office) -> None:
-    """Let the ledger say that a daemon works."""
-    office.run("once")
+    """Let the ledger say that a daemon works, for as long as a slow machine needs for one command."""
     edit_ledger(office, "DELETE FROM daemons")
     edit_ledger(
         office,
         "INSERT INTO daemons (name, pid, version, configuration, started_at, beat_at) "
-        "VALUES ('here:1', 1, '1', 'x', unixepoch() * 1000, (unixepoch() + 5) * 1000)",
+        "VALUES ('here:1', 1, '1', 'x', unixepoch() * 1000, (unixepoch() + 14) * 1000)",
     )
 
 
 def test_a_check_is_good_while_all_is_well(office: Office) -> None:
     """0 with numbers while a daemon works and nothing needs a person; 2 as soon as it does not work."""
     office.write(event("a", ahead(2)))
+    office.run("once")
     runs(office)
     code, sentence, numbers = checked(office)
     assert code == 0, sentence
@@ -230,6 +245,7 @@ def test_a_check_warns_of_what_waits_for_a_person(troubled: Office) -> None:
         troubled,
         "UPDATE sources SET last_ok_at = (unixepoch() - 7200) * 1000 WHERE name = 'gone'",
     )
+    runs(troubled)
     code, sentence, _ = checked(troubled)
     assert (code, "Source gone cannot be read" in sentence) == (2, True)
 
@@ -253,14 +269,10 @@ def test_doubt_is_critical_when_it_lasts(raw_office: Office, raw_api: RawApi) ->
         raw_office,
         "UPDATE bookings SET state = 'cancelling', attempted_at = unixepoch() * 1000",
     )
-    edit_ledger(raw_office, "DELETE FROM daemons")
-    edit_ledger(
-        raw_office,
-        "INSERT INTO daemons (name, pid, version, configuration, started_at, beat_at) "
-        "VALUES ('here:1', 1, '1', 'x', unixepoch() * 1000, (unixepoch() + 5) * 1000)",
-    )
+    runs(raw_office)
     assert checked(raw_office)[0] == 1
     edit_ledger(raw_office, "UPDATE bookings SET attempted_at = attempted_at - 3600000")
+    runs(raw_office)
     assert checked(raw_office)[0] == 2
     assert raw_api.writes() == ["create"]
 

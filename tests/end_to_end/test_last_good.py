@@ -52,7 +52,10 @@ def test_what_looks_goes_on(settled: Office, mistake: tuple[str, str]) -> None:
     assert "configuration_refused" in {one["kind"] for one in status.json["concerns"]}
     assert "Meeting a" in in_words(settled, "agenda", f"{ahead(2):%Y-%m-%d}")
     assert in_words(settled, "explain", "a") == explained
-    assert settled.run("approve", "nothing").code == 1
+    assert "has a user id" in in_words(settled, "unknown", "people")
+    for decision in (("approve", "x"), ("resolve", "x", "--retry"), ("ack", "x")):
+        ran = settled.run(*decision)
+        assert (ran.code, SAID in ran.err) == (1, True), decision
     assert settled.run("once").code == 78
     assert settled.run("check").code == 78
     checked = settled.run("status", "--check")
