@@ -42,7 +42,10 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look whether all is well, and say what is not, with the cure; example: syncd doctor --offline."""
+    """Look whether all is well, and say what is not, with the cure.
+
+    Example: syncd doctor --offline
+    """
     from syncd import log
     from syncd.doctor import (
         Patient,
@@ -102,7 +105,10 @@ def refresh(
         ),
     ] = False,
 ) -> None:
-    """Tell the running daemon to read its sources now; example: syncd refresh --source sales --force."""
+    """Tell the running daemon to read its sources now.
+
+    Example: syncd refresh --source sales --force
+    """
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.ledger import Refresh
 
@@ -141,7 +147,10 @@ def backup(
         Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")
     ],
 ) -> None:
-    """Copy the state into a file while the daemon runs; example: syncd backup /srv/backup/syncd.db."""
+    """Copy the state into a file while the daemon runs.
+
+    Example: syncd backup /srv/backup/syncd.db
+    """
     from syncd.ledger.backup import back_up
 
     config = config_in_force(context).config
@@ -158,7 +167,10 @@ def notify(
         bool, typer.Option("--test", help="Send one notice to every channel.")
     ] = False,
 ) -> None:
-    """Send a test notice to every channel; example: syncd notify --test."""
+    """Send a test notice to every channel.
+
+    Example: syncd notify --test
+    """
     if not test:
         raise typer.BadParameter("give --test: one notice goes to every channel")
     load_config(context)

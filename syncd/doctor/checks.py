@@ -73,7 +73,7 @@ def examine(patient: Patient, left_out: list[Check]) -> Iterator[Result]:
         because = _missing(check, bad)
         if because:
             findings: Sequence[Finding] = [
-                unclear(f"Not looked at, because {because} is not well.")
+                unclear(f'Not looked at: "{because}" has a problem.')
             ]
         else:
             findings = _findings(check, patient)

@@ -16,7 +16,10 @@ GOOD = "configuration: valid"
 
 
 def _is_valid(patient: Patient) -> Iterator[Finding]:
-    edited = f"edit {shlex.quote(str(patient.path))}, then: syncd check"
+    file = shlex.quote(str(patient.path))
+    edited = f"edit {file}, then: syncd check"
+    if not patient.path.exists():
+        edited = f"syncd init --output {file}"
     for problem in patient.problems:
         told = problem if problem.endswith("?") else f"{problem.rstrip('.')}."
         yield wrong(told, _line_told(problem) or edited)

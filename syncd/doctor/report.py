@@ -95,7 +95,7 @@ def print_results(
 def _print_unseen(console: Screen, because: str, results: Sequence[Result]) -> None:
     """Print in one line which checks of a group could not look for the same reason."""
     names = dict.fromkeys(result.check.name for result in results)
-    sentence = f"not looked at, because {because} is not well."
+    sentence = f'not looked at: "{because}" has a problem.'
     _print_told(console, Health.UNKNOWN, f"{', '.join(names)}: {sentence}")
 
 
