@@ -235,6 +235,9 @@ class Decisions:
         if booking.in_doubt and self._may_arrive(booking) and not is_the_lost_one:
             return False  # it would come beside this one, or change it
         adopted = adopted_from(booking, there)
+        if booking.reason is Reason.AMBIGUOUS and booking.mark and there.mark is None:
+            # Made by hand, so the next change writes the mark.
+            adopted = adopted.with_state(adopted.state, Reason.TAKEN_OVER)
         self._records.adopt(adopted, _told(cause), cause)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,10 @@ def doctor(
             found = list(results)
             streams.say_json(results_document(found, left_out))
         else:
-            found = print_results(screen(), results, left_out)
+            zone: tzinfo = UTC
+            if patient.config_if_good is not None:
+                zone = patient.config.calendar.timezone
+            found = print_results(screen(), results, left_out, zone)
         if patient.config_if_good is None:
             raise typer.Exit(Exit.CONFIG)
     raise _end_of_examination(found)
@@ -111,6 +115,7 @@ def refresh(
     """
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.ledger import Refresh
+    from syncd.views.moments import age, moment_told
 
     config = config_in_force(context).config
     named = arguments.known_sources(config, source)
@@ -121,7 +126,9 @@ def refresh(
         if daemon is None or not daemon.is_running(now):
             last = "none has used it yet"
             if daemon is not None:
-                last = f"the last one ended at {daemon.gone_since:%Y-%m-%d %H:%M} UTC"
+                gone = daemon.gone_since
+                at = moment_told(gone, config.calendar.timezone)
+                last = f"the last one ended on {at}, {age(gone, now)}"
             streams.complain(
                 f"No daemon runs on this state ({last}), so nobody was told: start it "
                 "(systemctl start syncd), or read once with `syncd once`."

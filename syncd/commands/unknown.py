@@ -23,7 +23,9 @@ def unknown(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[people|rooms|zones]", help="One of these; without it all three."
+            metavar="[people|rooms|zones]",
+            help="One of these; without it all three.",
+            autocompletion=lambda: ["people", "rooms", "zones"],
         ),
     ] = None,
     as_csv: Annotated[

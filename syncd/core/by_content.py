@@ -8,7 +8,7 @@ both are known, where each of the two has no other to choose from.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -69,16 +69,27 @@ class Ambiguous:
     meetings: tuple[Meeting, ...]
     reservations: tuple[Reservation, ...]
 
+    @property
+    def told(self) -> str:
+        """Return what a person has to decide, and how."""
+        ids = ", ".join(there.reservation_id for there in self.reservations)
+        return (
+            f"Made by hand and perhaps this meeting: {ids}. Say which one (syncd resolve --adopt), "
+            "or cancel one in Tuya and run syncd adopt --by-content again."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ByContent:
     """What the reservations without a mark are to the calendars.
 
+    `left` are records of meetings that are ambiguous, so that they are not booked a second time.
     `unmatched` are of no meeting; `in_the_way` names the meetings whose room they hold, by reservation id.
     """
 
     found: tuple[HandMade, ...] = ()
     ambiguous: tuple[Ambiguous, ...] = ()
+    left: tuple[Booking, ...] = ()
     unmatched: tuple[Reservation, ...] = ()
     in_the_way: Mapping[str, tuple[Meeting, ...]] = field(default_factory=dict)
 
@@ -105,6 +116,7 @@ def match_by_content(
     pairs = _pairs(free, wanted, stand_ins)
     found: list[HandMade] = []
     ambiguous: list[Ambiguous] = []
+    left: list[Booking] = []
     for group in _groups(pairs):
         if len(group.meetings) == len(group.reservations) == 1:
             (meeting,) = group.meetings
@@ -113,11 +125,27 @@ def match_by_content(
             found.append(HandMade(meeting, reservation, record))
         else:
             ambiguous.append(group)
+            left += _left(group, records)
     matched = {reservation.reservation_id for reservation, _ in pairs}
     unmatched = [r for r in free if r.reservation_id not in matched]
     return ByContent(
-        tuple(found), tuple(ambiguous), tuple(unmatched), _in_the_way(unmatched, wanted)
+        found=tuple(found),
+        ambiguous=tuple(ambiguous),
+        left=tuple(left),
+        unmatched=tuple(unmatched),
+        in_the_way=_in_the_way(unmatched, wanted),
     )
+
+
+def _left(
+    group: Ambiguous, records: Mapping[_Room, Sequence[Booking]]
+) -> Iterator[Booking]:
+    """Yield the records of the meetings about which a person has to decide."""
+    for meeting in group.meetings:
+        known = records.get(_room_of(meeting), ())
+        row = known[0].row if known else 0
+        left = Booking.of(meeting, BookingState.REFUSED, Reason.AMBIGUOUS, group.told)
+        yield replace(left, row=row)
 
 
 def _room_of(meeting: Meeting) -> _Room:

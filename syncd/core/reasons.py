@@ -56,6 +56,7 @@ class Reason(StrEnum):
     RELEASED = "released"
     CHANGED_IN_TUYA = "changed_in_tuya"
     DROPPED = "dropped"
+    AMBIGUOUS = "ambiguous"
     REPAIR_IN_VAIN = "repair_in_vain"
     # what the API holds or answers
     UNCLEAR_IN_TUYA = "unclear_in_tuya"
@@ -123,6 +124,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.RELEASED: "A person or the building ended it in Tuya, which is respected.",
     Reason.CHANGED_IN_TUYA: "It was changed in Tuya; drift.on_change is report.",
     Reason.DROPPED: "A person gave it up with syncd resolve; booked again when the event changes.",
+    Reason.AMBIGUOUS: "Nobody can tell which reservation made by hand is this meeting; a person decides.",
     Reason.REPAIR_IN_VAIN: "It was repaired several times, and Tuya shows the same difference again.",
     Reason.UNCLEAR_IN_TUYA: "Its reservation in Tuya makes no sense, or the API does not tell of it.",
     Reason.QUESTION_REFUSED: "The API refused a question or contradicts itself; asked again later.",
@@ -155,6 +157,7 @@ FOR_A_PERSON = frozenset(
         Reason.REFUSED,
         Reason.UNMAPPED_PERSON,
         Reason.CHANGED_IN_TUYA,
+        Reason.AMBIGUOUS,
         Reason.REPAIR_IN_VAIN,
         Reason.UNCLEAR_IN_TUYA,
         Reason.QUARANTINED,

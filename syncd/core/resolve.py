@@ -63,7 +63,7 @@ def open_as(booking: Booking) -> Open | None:
         return Open.VANISHED
     if booking.reason is Reason.DROPPED:
         return Open.DROPPED
-    if booking.reason in REFUSALS:
+    if booking.reason in REFUSALS or booking.reason is Reason.AMBIGUOUS:
         return Open.REFUSED
     if booking.state is BookingState.RELEASED:
         return Open.RELEASED

@@ -267,8 +267,9 @@ class WantedMeetings:
 
 
 def _was_refused(booking: Booking, wanted: ReservationSpec) -> bool:
-    """Tell whether the API refused this very content, or a person gave it up."""
-    if booking.reason is not Reason.DROPPED and booking.reason not in REFUSALS:
+    """Tell whether the API refused this very content, or a person gave it up or has to decide about it."""
+    by_a_person = {Reason.DROPPED, Reason.AMBIGUOUS}
+    if booking.reason not in REFUSALS | by_a_person:
         return False
     if booking.state in HOLDING_STATES:
         return booking.pending == wanted

@@ -14,7 +14,7 @@ from pathlib import Path
 from syncd.config import Source
 from syncd.core.occurrence import Defect, Reading
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
+from syncd.doctor.finding import Check, Finding, note, some, unclear, well, when, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.doctor.systemd import unit_of
@@ -184,16 +184,16 @@ def _is_fresh(patient: Patient, source: Source) -> Iterator[Finding]:
     longest = max(
         _LEAST_STALE, patient.config.interval_of(source) * _INTERVALS_UNTIL_STALE
     )
-    at = f"{record.last_ok_at:%Y-%m-%d %H:%M} UTC"
+    at = when(record.last_ok_at, patient.now)
     daemon = patient.ledger.operation.daemon()
     is_heard = daemon is not None and daemon.is_running(patient.now)
     if age > longest and source.cron is None:
         yield wrong(
-            f"{source.name}: it was read as a whole last at {at}, which is long ago.",
+            f"{source.name}: it was read as a whole last {at}, which is long ago.",
             f"syncd {'refresh' if is_heard else 'once'} --force --source {shlex.quote(source.name)}",
         )
         return
-    yield well(f"{source.name}: it was read as a whole at {at}.")
+    yield well(f"{source.name}: it was read as a whole {at}.")
 
 
 def _will_be_trusted(patient: Patient, source: Source) -> Iterator[Finding]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from syncd.views.moments import age
 
 if TYPE_CHECKING:
     from syncd.doctor.patient import Patient
@@ -57,6 +60,11 @@ def unclear(sentence: str, cure: str = "") -> Finding:
 def some(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural where there is not one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """Return a moment in UTC, which pages show in the zone of the calendars, and how far it is from now."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({age(moment, now)})"
 
 
 def as_sentence(text: str) -> str:

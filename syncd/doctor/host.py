@@ -6,7 +6,7 @@ import re
 import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.resources import files
+from importlib import import_module
 from pathlib import Path
 
 from syncd.doctor.finding import Check, Finding, note, some, well, wrong
@@ -94,9 +94,8 @@ def _version() -> str | None:
                     return found[1]
         if (Path(place) / "UTC").exists():
             return None
-    text = files("tzdata").joinpath("zones").parent  # type: ignore[attr-defined]
-    found = re.search(r"(20\d\d[a-z])", (Path(str(text)) / "__init__.py").read_text())
-    return found[1] if found else None
+    told = getattr(import_module("tzdata"), "IANA_VERSION", None)
+    return str(told) if told else None
 
 
 def _is_clock_kept(_patient: Patient) -> Iterator[Finding]:

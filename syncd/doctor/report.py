@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import tzinfo
 from itertools import groupby
 
 from syncd import streams
 from syncd.doctor.finding import Check, Health, Result
+from syncd.views.moments import in_zone
 from syncd.views.screen import Screen, words
 
 _STYLES = {
@@ -66,7 +68,10 @@ def print_checks(console: Screen, checks: Iterable[Check]) -> None:
 
 
 def print_results(
-    console: Screen, results: Iterable[Result], left_out: Sequence[Check]
+    console: Screen,
+    results: Iterable[Result],
+    left_out: Sequence[Check],
+    zone: tzinfo,
 ) -> list[Result]:
     """Print findings as they come, and how many there are of each verdict; return them.
 
@@ -82,12 +87,13 @@ def print_results(
                 printed += unseen
                 continue
             for result in alike:
-                _print_result(console, result)
+                _print_result(console, result, zone)
                 streams.output.flush()
                 printed.append(result)
     if left_out:
         _print_text(console, _left_out_told(left_out), 0)
     counted = Counter(result.finding.verdict for result in printed)
+    _print_text(console, f"Times are of {zone}.", 0)
     console.print(words(_summary(counted), "bold"))
     return printed
 
@@ -99,8 +105,8 @@ def _print_unseen(console: Screen, because: str, results: Sequence[Result]) -> N
     _print_told(console, Health.UNKNOWN, f"{', '.join(names)}: {sentence}")
 
 
-def _print_result(console: Screen, result: Result) -> None:
-    text = f"{result.check.name}: {result.finding.sentence}"
+def _print_result(console: Screen, result: Result, zone: tzinfo) -> None:
+    text = f"{result.check.name}: {in_zone(result.finding.sentence, zone)}"
     _print_told(console, result.finding.verdict, text)
     if result.finding.cure:
         # In one piece, so that it can be copied.
@@ -111,7 +117,8 @@ def _print_result(console: Screen, result: Result) -> None:
 
 def _print_told(console: Screen, verdict: Health, text: str) -> None:
     lines = list(_wrapped(console, text, _INDENT))
-    first = words(f"  {verdict.value:<7} ", _STYLES[verdict])
+    first = words("  ")
+    first.append(words(f"{verdict.value:<7} ", _STYLES[verdict]))
     first.append(words(lines[0].strip()))
     console.print(first, soft_wrap=True)
     for line in lines[1:]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from syncd.assembly import mapping_rules
 from syncd.core.booking import HOLDING_STATES
@@ -31,7 +31,10 @@ class _InRoom:
     end: datetime
 
     def __str__(self) -> str:
-        return f"{self.room}, {self.start:%a %d %b %H:%M}-{self.end:%H:%M}"
+        begins, ends = self.start.astimezone(UTC), self.end.astimezone(UTC)
+        return (
+            f"{self.room} from {begins:%Y-%m-%d %H:%M} UTC to {ends:%Y-%m-%d %H:%M} UTC"
+        )
 
 
 def _meetings(patient: Patient) -> Sequence[_InRoom]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, well, wrong
+from syncd.doctor.finding import Check, Finding, note, well, when, wrong
 from syncd.doctor.patient import Patient
 from syncd.errors import LedgerError
 from syncd.ledger.backup import flaws_in
@@ -104,7 +104,7 @@ def _is_running(patient: Patient) -> Iterator[Finding]:
         if daemon.stopped_at is None:
             how = "ended without a word"
         yield wrong(
-            f"The daemon is not running; it {how} at {daemon.gone_since:%Y-%m-%d %H:%M} UTC.",
+            f"The daemon is not running; it {how}, {when(daemon.gone_since, patient.now)}.",
             "systemctl start syncd",
         )
         return
@@ -124,11 +124,11 @@ def _went_well(patient: Patient) -> Iterator[Finding]:
         yield note("There was no cycle yet.", "syncd once")
         return
     (last,) = cycles
-    at = f"{last.ended_at:%Y-%m-%d %H:%M} UTC"
+    at = when(last.ended_at, patient.now)
     if last.error:
-        yield wrong(f"The last cycle, at {at}, failed: {last.error}.", "syncd once")
+        yield wrong(f"The last cycle failed, {at}: {last.error}.", "syncd once")
         return
-    yield well(f"The last cycle, at {at}, went through.")
+    yield well(f"The last cycle went through, {at}.")
 
 
 def _is_there_space(patient: Patient) -> Iterator[Finding]:

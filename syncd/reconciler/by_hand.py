@@ -6,6 +6,7 @@ Nothing is written to the API: the next cycle brings content and mark up to date
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from syncd.apply.ports import Api
@@ -59,9 +60,15 @@ class HandMadeReservations:
         listed = self._asked_again(listed, asked)
         return match_by_content(listed, meetings, known, self._stand_ins, now)
 
-    def bookings_of(self, found: ByContent) -> tuple[Booking, ...]:
-        """Return the bookings that hold what was found, each with a mark of its own to be written."""
+    def bookings_of(
+        self, found: ByContent
+    ) -> tuple[tuple[Booking, ...], tuple[Booking, ...]]:
+        """Return the bookings that hold what was found, and the records of what is left to a person.
+
+        Each has a mark of its own, to be written when it holds a reservation.
+        """
         keys = {match.meeting.key for match in found.found}
+        keys.update(booking.key for booking in found.left)
         following = dict(self._bookings.next_generations(keys))
         bookings: list[Booking] = []
         for match in found.found:
@@ -69,21 +76,36 @@ class HandMadeReservations:
             generation = following[key]
             following[key] = generation + 1
             bookings.append(match.booking(generation, self._mark(key, generation)))
-        return tuple(bookings)
+        left: list[Booking] = []
+        for record in found.left:
+            key = record.key
+            generation = following[key]
+            following[key] = generation + 1
+            mark = self._mark(key, generation)
+            marked = str(mark) if mark else None
+            left.append(replace(record, generation=generation, mark=marked))
+        return tuple(bookings), tuple(left)
 
-    def take_over(self, bookings: Sequence[Booking], now: datetime, by: str) -> None:
-        """Store these bookings; `by` is the person who decided it."""
-        if not bookings:
-            return
-        cause = Cause(reason=Reason.TAKEN_OVER, by=by)
-        self._bookings.record(
-            *bookings,
-            at=now,
-            what="adopted",
-            detail="made by hand; found by its content",
-            cause=cause,
-        )
-        for booking in bookings:
+    def take_over(self, found: ByContent, now: datetime, by: str) -> None:
+        """Store the bookings of what was found, and what is left; `by` is the person who decided it."""
+        bookings, left = self.bookings_of(found)
+        if bookings:
+            self._bookings.record(
+                *bookings,
+                at=now,
+                what="adopted",
+                detail="made by hand; found by its content",
+                cause=Cause(reason=Reason.TAKEN_OVER, by=by),
+            )
+        if left:
+            self._bookings.record(
+                *left,
+                at=now,
+                what="refused",
+                detail="it is ambiguous which reservation made by hand it is",
+                cause=Cause(by=by),
+            )
+        for booking in (*bookings, *left):
             self._bookings.raise_generation(booking.key, booking.generation)
 
     def _mark(self, key: OccurrenceKey, generation: int) -> Mark | None:

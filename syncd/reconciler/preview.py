@@ -196,11 +196,11 @@ class Previewer:
             remember(found.adopted, found, self._ledger, now)
         if hand_made is not None:
             # Marks are given after those that were found.
-            taken_over = self._by_hand.bookings_of(hand_made)
-        if apply:
-            self._by_hand.take_over(taken_over, now, by)
-            if not self._api.troubled_lists():
-                self._ledger.bookings.mark_adopted(now)
+            taken_over, _left = self._by_hand.bookings_of(hand_made)
+        if apply and hand_made is not None:
+            self._by_hand.take_over(hand_made, now, by)
+        if apply and not self._api.troubled_lists():
+            self._ledger.bookings.mark_adopted(now)
         reports = self._reports(anew.readings)
         unreadable = tuple(report for report in reports if report.error)
         return Adoption(

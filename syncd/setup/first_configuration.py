@@ -71,6 +71,7 @@ def _for_reading(answers: FirstAnswers, sources: Sequence[NewSource]) -> Iterato
     yield f"client_id = {toml_text(answers.client_id)}"
     yield f"client_secret = {toml_value({'env': _SECRET})}"
     yield f"[reservation]\ncreator = {toml_text(answers.creator)}"
+    yield f"instance = {toml_text(answers.instance)}"
     for source in sources:
         yield from _source(source, str(source.path))
 

@@ -15,12 +15,15 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     """Print what was found in the API by its mark, and by its content if that was asked."""
     if adoption.adopted:
         print_reservations(sheet, adoption.adopted)
-    option = "--apply" if adoption.hand_made is None else "--by-content --apply"
-    said = "adopted" if applied else f"would be adopted; syncd adopt {option} does it"
-    noun = _reservations(len(adoption.adopted))
-    by_mark = "" if adoption.hand_made is None else " with our mark"
-    sheet.tell(f"{noun}{by_mark} {said}. Times are in {sheet.zone_name}.")
-    if adoption.hand_made is not None:
+    if adoption.hand_made is None:
+        said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
+        noun = _reservations(len(adoption.adopted))
+        sheet.tell(f"{noun} {said}. Times are in {sheet.zone_name}.")
+    else:
+        if adoption.adopted:
+            said = "are adopted" if applied else "would be adopted"
+            noun = _reservations(len(adoption.adopted))
+            sheet.tell(f"{noun} with our mark {said}.")
         _print_hand_made(sheet, adoption, adoption.hand_made, applied=applied)
     if adoption.duplicates:
         sheet.tell(
@@ -53,10 +56,14 @@ def _print_hand_made(
         print_rows(sheet, RESERVATION_COLUMNS, rows)
     said = "are taken over" if applied else "would be taken over"
     noun = _reservations(len(adoption.taken_over))
-    sheet.tell(f"{noun} made by hand {said}, as meetings of the calendars.")
-    if applied and found.found:
+    sheet.tell(
+        f"{noun} made by hand {said}, as meetings of the calendars. Times are in {sheet.zone_name}."
+    )
+    if found.found or adoption.adopted:
         sheet.tell(
             "The next cycle brings content and mark up to date: look at syncd plan."
+            if applied
+            else "syncd adopt --by-content --apply does it."
         )
     for group in found.ambiguous:
         _print_ambiguous(sheet, group)

@@ -153,12 +153,15 @@ def test_what_is_taken_over_is_never_booked_again(
     office = Office(rules=MAPPER_RULES)
     for booking in marked_later(found.found):
         office.store(booking)
+    for row, booking in enumerate(found.left, start=100):
+        office.store(replace(booking, row=row))
     ids = {match.reservation.reservation_id for match in found.found}
     held = {(b.key, b.room_id) for b in office.live}
     decided = office.plan(office.reading(*events))
     updated = {c.booking.row for c in decided.changes if isinstance(c, Update)}
     assert updated == {b.row for b in office.live}
     created = [c.meeting for c in decided.changes if isinstance(c, Create)]
+    held.update((b.key, b.room_id) for b in found.left)
     assert held.isdisjoint((m.key, m.spec.room_id) for m in created)
     assert not any(isinstance(change, Cancel) for change in decided.changes)
     office.apply(decided)

@@ -24,7 +24,7 @@ def test_without_a_daemon_nobody_is_told(office: Office) -> None:
         daemon.stop()
     stopped = office.run("refresh", "--force")
     assert stopped.code == 1
-    assert "the last one ended at" in stopped.err
+    assert "the last one ended on" in stopped.err
     assert "syncd once" in stopped.err
 
 

@@ -89,12 +89,14 @@ def test_hand_made_bookings_become_those_of_the_calendar(office: Office) -> None
     assert plain not in {r["reservation_id"] for r in office.reservations()}
 
 
+@pytest.mark.slow
 def test_what_nobody_can_tell_is_left(office: Office) -> None:
     """Two events or two reservations in one place, another topic, creator, time or room: nothing is taken."""
     tenant = Tenant(office)
     roomless: dict[str, Any] = {"meeting_room_id": None}
-    for _ in range(2):
-        booked_by_hand(tenant, "Meeting twin", ahead(1), **roomless)
+    twins = [
+        booked_by_hand(tenant, "Meeting twin", ahead(1), **roomless) for _ in range(2)
+    ]
     booked_by_hand(tenant, "Same", ahead(2))
     booked_by_hand(tenant, "Meeting by-bob", ahead(3), creator="2")
     booked_by_hand(tenant, "Meeting late", ahead(4), 30)
@@ -134,8 +136,18 @@ def test_what_nobody_can_tell_is_left(office: Office) -> None:
     told = office.run("adopt", "--by-content")
     assert told.code == 1
     assert "Nobody can tell which is which" in told.out
+    done = office.run("once", "--json")
+    assert (done.code, done.json["counts"]["created"]) == (1, 2)
+    made = [r for r in office.reservations() if r not in before]
+    assert {r["topic"] for r in made} == {"Meeting room", "Meeting nobody"}
+    assert office.run("resolve", "twin", "--adopt", twins[1]).code == 0
+    assert office.once()["counts"]["updated"] == 1
+    live = {r["reservation_id"]: r for r in office.reservations()}
+    assert "[sy:" in live[twins[1]]["description"]
+    assert "[sy:" not in live[twins[0]]["description"]
 
 
+@pytest.mark.slow
 def test_without_an_organizer_whoever_booked_the_room_booked_the_meeting(
     office: Office,
 ) -> None:
@@ -154,6 +166,7 @@ def test_without_an_organizer_whoever_booked_the_room_booked_the_meeting(
     assert (booking["state"], booking["reason"]) == ("booked", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["observe", "create-only"])
 def test_a_mode_that_changes_nothing_leaves_it_as_it_is(
     office: Office, mode: str
@@ -173,6 +186,7 @@ def test_a_mode_that_changes_nothing_leaves_it_as_it_is(
     assert office.writes() == ["modify"]
 
 
+@pytest.mark.slow
 def test_a_lost_answer_does_not_lose_the_mark(office: Office) -> None:
     """The change that writes the mark is sent again until the reservation shows it."""
     tenant = Tenant(office)

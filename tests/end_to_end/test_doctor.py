@@ -539,7 +539,7 @@ def test_a_daemon_that_ended_is_a_problem(patient: Patient) -> None:
     with running(patient.office) as daemon:
         daemon.stop()
     (found,) = told(patient.findings(code=1), "ledger: daemon")
-    assert "was stopped at" in found["finding"]
+    assert "was stopped, 2" in found["finding"]
     assert found["cure"] == "systemctl start syncd"
 
 

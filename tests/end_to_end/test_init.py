@@ -125,6 +125,7 @@ def test_a_service_may_read_what_stands_in_its_directory(
     assert (stat.S_IMODE(state.st_mode), state.st_gid) == (0o640, 4711)
 
 
+@pytest.mark.slow
 def test_two_installations_have_two_names(office: Office, tenant: Tenant) -> None:
     """The name in the mark is that of the machine with something of chance, unless it is given."""
     names: list[str] = []
@@ -155,6 +156,7 @@ def test_without_a_terminal_what_is_missing_is_named(office: Office) -> None:
     assert not file.exists()
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("option", "value", "code", "sentence"),
     [
@@ -277,6 +279,7 @@ def test_a_person_only_answers(office: Office, tenant: Tenant) -> None:
     assert office.run("plan").code == 3
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["interrupt", "end of input"])
 def test_who_goes_away_leaves_nothing(office: Office, tenant: Tenant, how: str) -> None:
     """Neither the configuration nor the secret that was typed is written."""

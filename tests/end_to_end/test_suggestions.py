@@ -7,6 +7,8 @@ import io
 import tomllib
 from typing import Any
 
+import pytest
+
 from tests.conftest import CONFIGURATION, Office, Ran, ahead, event
 from tests.end_to_end.tenant import Tenant
 
@@ -67,6 +69,7 @@ def test_rooms_are_matched_by_what_tells_them_apart(office: Office) -> None:
     assert office.writes() == ["add_room"] * 3
 
 
+@pytest.mark.slow
 def test_what_is_too_close_is_left_to_a_person(office: Office) -> None:
     """Two rooms that a name is as like to, and two of one name, are comments."""
     tenant = Tenant(office)
@@ -85,6 +88,7 @@ def test_what_is_too_close_is_left_to_a_person(office: Office) -> None:
     assert office.run("check").code == 0
 
 
+@pytest.mark.slow
 def test_a_configured_room_keeps_what_it_has(office: Office) -> None:
     """Its table is printed whole with what is new, so that it takes the place of the old one."""
     tenant = Tenant(office)
@@ -166,6 +170,7 @@ def test_only_the_one_enabled_user_of_an_address_is_taken(office: Office) -> Non
     assert file.read_text() == text
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_read_is_said(office: Office) -> None:
     """What is printed is whole as far as it goes, and the exit code tells that it may lack something."""
     office.calendar_file.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from syncd.core.reasons import Reason
 from syncd.ics import ParsedSeries, RawEvent
 from syncd.intake import SourceIndex
 from syncd.intake.reading import defects_as_of_now
+from syncd.intake.remarks import defects_of
 
 NOW = datetime(2030, 3, 4, 8, tzinfo=UTC)
 
@@ -37,3 +39,22 @@ def test_a_defect_far_away_is_told_later(days: int, reason: Reason, told: bool) 
     assert bool(now.defects) == told
     assert now.presence is Presence.QUARANTINED
     assert (now.next_start is None) == told
+
+
+@pytest.mark.parametrize(
+    ("of_event", "told"),
+    [
+        ([], ("", "", "")),
+        (["Topic", "print"], ("Topic", "print", "")),
+        (["Topic", "print", "Nowhere"], ("Topic", "print", "Nowhere")),
+    ],
+)
+def test_remarks_of_former_versions(
+    of_event: list[str], told: tuple[str, str, str]
+) -> None:
+    """What a remark did not tell of an event when it was written is empty until the event is parsed again."""
+    written = [4, "broken_property", "why", "a.ics", *of_event]
+    remark = json.dumps({"defects": [written], "notes": []})
+    (defect,) = defects_of("x", remark)
+    assert (defect.topic, defect.fingerprint, defect.about) == told
+    assert (defect.line, defect.detail, defect.document) == (4, "why", "a.ics")

@@ -6,9 +6,11 @@ The API is a sandbox on the loopback that host and machine share.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -381,6 +383,34 @@ def followed(service: Installed, heading: str, *changes: tuple[str, str]) -> Non
         assert old in block
         block = block.replace(old, new)
     service.machine.run("sh", "-ec", block)
+
+
+def examined(service: Installed, check: str) -> list[dict[str, Any]]:
+    """What the doctor finds in the machine about one check."""
+    ran = service.machine.run("syncd", "doctor", "--json", check=False)
+    found: list[dict[str, Any]] = json.loads(ran.stdout)["findings"]
+    return [one for one in found if f"{one['group']}: {one['check']}" == check]
+
+
+def test_the_doctor_knows_the_service(service: Installed) -> None:
+    """It tells how the service stands, and a calendar that the service may not read with the cure."""
+    (found,) = examined(service, "host: service")
+    assert found["verdict"] == "ok"
+    assert "syncd.service" in found["finding"]
+    (found,) = examined(service, "sources: rights")
+    assert found["verdict"] == "ok"
+    service.calendar.chmod(0o600)
+    (found,) = examined(service, "sources: rights")
+    assert found["verdict"] == "problem"
+    service.machine.run("sh", "-ec", found["cure"])
+    (found,) = examined(service, "sources: rights")
+    assert found["verdict"] == "ok"
+    service.calendar.chmod(0o640)
+    service.machine.run("systemctl", "stop", "syncd")
+    (found,) = examined(service, "host: service")
+    assert found["verdict"] == "problem"
+    service.machine.run("sh", "-ec", found["cure"])
+    service.until_state("active")
 
 
 def copies(service: Installed) -> list[str]:
