@@ -29,7 +29,8 @@ def _file(patient: Patient) -> Path:
 def _is_usable(patient: Patient) -> Iterator[Finding]:
     file = _file(patient)
     try:
-        ledger = patient.ledger
+        bookings = patient.ledger.bookings
+        is_old_copy = bookings.fresh and bool(bookings.current())
     except LedgerError as error:
         yield wrong(str(error), _cure_of(str(error), file))
         return
@@ -44,7 +45,7 @@ def _is_usable(patient: Patient) -> Iterator[Finding]:
             _rebuild(file),
         )
         return
-    if ledger.bookings.fresh and ledger.bookings.current():
+    if is_old_copy:
         yield note(
             "The state is an old copy or a backup; the next cycle compares it with the API before it books.",
             "syncd once",
@@ -61,7 +62,7 @@ def _cure_of(sentence: str, file: Path) -> str:
         return "install the later version again, or put the backup from before the upgrade back"
     if "not a ledger" in sentence:
         return f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.foreign')}"
-    if "damaged" in sentence:
+    if "damaged" in sentence or "makes no sense" in sentence:
         return _rebuild(file)
     return f"ls -ld {shlex.quote(str(file.parent))} {shlex.quote(str(file))}"
 

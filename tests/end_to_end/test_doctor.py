@@ -212,6 +212,13 @@ def spoil_state(patient: Patient) -> None:
         opened.write(b"\xff" * 16384)
 
 
+def write_nonsense(patient: Patient) -> None:
+    """Put a value into the ledger that nobody can read."""
+    with closing(sqlite3.connect(patient.state)) as opened:
+        opened.execute("UPDATE facts SET value = 'x' WHERE name = 'adopted'")
+        opened.commit()
+
+
 def be_foreign(patient: Patient) -> None:
     """Put another program's database in the place of the ledger."""
     for file in patient.office.folder.glob("state.db*"):
@@ -267,6 +274,7 @@ DEFECTS = {
         "can be read by others",
     ),
     "foreign state": Defect(be_foreign, "ledger: usable", "is not a ledger"),
+    "nonsense in the state": Defect(write_nonsense, "ledger: usable", "makes no sense"),
     "damaged state": Defect(spoil_state, "ledger: usable", "damaged"),
     "last cycle failed": Defect(fail_once, "ledger: last cycle", "quota"),
     "stale source": Defect(age, "sources: fresh", "long ago"),
