@@ -18,6 +18,7 @@ from syncd.explain.phrases import Line, Words, asked_for, joined, listed, senten
 from syncd.explain.story import Story
 from syncd.explain.verdicts import Fate
 from syncd.ledger import HistoryEntry
+from syncd.views.fields import fields_told
 
 _MOST_HISTORY = 12
 
@@ -298,10 +299,17 @@ class FateTeller:
             )
         for entry in history[-_MOST_HISTORY:]:
             said = _HISTORY.get(entry.what, entry.what.capitalize())
-            detail = f": {sentence(entry.detail)}" if entry.detail else "."
+            detail = f": {sentence(_detail_of(entry))}" if entry.detail else "."
             when = entry.at.astimezone(self._story.zone)
             by = _decided(entry)
             yield Line(f"{when:%a %d %b %H:%M:%S}  {said}{detail}{by}", 2, "dim")
+
+
+def _detail_of(entry: HistoryEntry) -> str:
+    """Return the detail of a step; of a change the fields in words."""
+    if entry.what in {"update", "updated"}:
+        return fields_told(entry.detail.split(", "))
+    return entry.detail
 
 
 def _decided(entry: HistoryEntry) -> str:
