@@ -32,37 +32,40 @@ class FileExists(SyncdError):
     """A file is there already that was to be made."""
 
 
-def toml_text(text: str, *, ascii_only: bool = False) -> str:
+def toml_text(text: str) -> str:
     """Return a text as a TOML basic string; what nobody sees is written as an escape."""
-    return f'"{"".join(_escaped(character, ascii_only) for character in text)}"'
+    return f'"{"".join(map(_shown, text))}"'
 
 
-def _escaped(character: str, ascii_only: bool) -> str:
+def _shown(character: str) -> str:
     if character in _NAMED:
         return _NAMED[character]
-    if character.isascii() and character.isprintable():
+    if character.isprintable():
         return character
-    if character.isprintable() and not ascii_only:
-        return character
+    return _escape(character)
+
+
+def _escape(character: str) -> str:
+    """Return the escape that TOML has for a character."""
     number = ord(character)
     if 0xD800 <= number < 0xE000:
         number = 0xFFFD  # TOML has no lone surrogates
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
-def toml_value(value: object, *, ascii_only: bool = False) -> str:
+def toml_value(value: object) -> str:
     """Return a text, a list of texts or a table of texts in TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
         pairs: list[str] = []
         for name, item in value.items():
-            pairs.append(f"{name} = {toml_value(item, ascii_only=ascii_only)}")
+            pairs.append(f"{name} = {toml_value(item)}")
         return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, list | tuple):
-        items = [toml_value(item, ascii_only=ascii_only) for item in value]
+        items = [toml_value(item) for item in value]
         return f"[{', '.join(items)}]"
-    return toml_text(str(value), ascii_only=ascii_only)
+    return toml_text(str(value))
 
 
 def remark(text: str) -> str:
@@ -95,6 +98,8 @@ def give(lines: Iterable[str], output: Path | None) -> None:
     """Print lines, or write them to a new file; raise `FileExists` if there is one of that name."""
     text = "\n".join([*lines, ""])
     if output is None:
+        if not streams.output.is_unicode:
+            text = "".join(c if c.isascii() else _escape(c) for c in text)
         streams.say_lines(text)
         return
     write_new(output, text)

@@ -120,6 +120,11 @@ def test_foreign_text_cannot_act(office: Office) -> None:
     assert "\u202e" not in ran.out
     tables = tomllib.loads(ran.out)
     assert set(tables) == {"rooms"}
+    office.environment = {"PYTHONIOENCODING": "ascii"}
+    in_ascii = office.run("rooms", "suggest").out
+    assert in_ascii.isascii()
+    assert tomllib.loads(in_ascii) == tables
+    office.environment = {}
     office.configure(WITHOUT_ROOMS + ran.out)
     assert office.run("check").code == 0
 
