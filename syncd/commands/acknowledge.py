@@ -60,7 +60,7 @@ def ack(
             if as_json:
                 streams.say_json(faults.document())
             else:
-                print_acknowledged(sheet_of(config), faults)
+                print_acknowledged(sheet_of(config), faults, utc_now())
             return
         if undo:
             _take_back(key, faults)

@@ -9,7 +9,11 @@ from datetime import datetime
 from syncd.core.booking import Booking
 from syncd.core.changes import Change, Skip, Wait
 from syncd.core.occurrence import Defect
+from syncd.core.reasons import REFUSALS, Reason
 from syncd.core.resolve import full_name, is_refused, key_of
+
+_ACKNOWLEDGED = REFUSALS | {Reason.UNMAPPED_PERSON, Reason.QUARANTINED}
+"""Reasons of rows in a plan that are about refused or quarantined events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Acknowledged:
 
     def of_change(self, change: Change) -> Acknowledgement | None:
         """Return who has seen what a row of a plan says of an event that is not booked or not understood."""
-        if not self._by_event:
+        if not self._by_event or change.reason not in _ACKNOWLEDGED:
             return None
         match change:
             case Skip(key=key, room_id=room_id, fingerprint=fingerprint):

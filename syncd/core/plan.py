@@ -412,6 +412,7 @@ def _quarantined(source: str, defect: Defect, reservation_id: str | None) -> Ski
         source=source,
         reason=Reason.QUARANTINED if defect.uid else Reason.NO_UID,
         detail=f"{place}: {defect.detail}",
+        topic=defect.topic,
         reservation_id=reservation_id,
         fingerprint=defect.fingerprint,
         alike=f"{source}, {defect.document}: {defect.detail}",

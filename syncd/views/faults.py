@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from syncd.core.acknowledged import Acknowledgement
 from syncd.core.booking import Booking
@@ -141,15 +142,21 @@ class Faults:
         }
 
 
-def print_acknowledged(sheet: Sheet, faults: Faults) -> None:
+def print_acknowledged(sheet: Sheet, faults: Faults, now: datetime) -> None:
     """Print what was acknowledged, by whom and when, and whether that is in force."""
     if not faults.acknowledgements:
         sheet.say("Nothing was acknowledged.")
         return
+    noun = (
+        "acknowledgement" if len(faults.acknowledgements) == 1 else "acknowledgements"
+    )
+    sheet.say(
+        f"{len(faults.acknowledgements)} {noun}; times are in {sheet.zone_name}.",
+        style="bold",
+    )
     for seen in faults.acknowledgements:
         title = faults.title_of(seen) or "(settled)"
         sheet.say(f"{title}: {_STATES[faults.state_of(seen)]}.")
-        sheet.say(
-            f"  by {seen.acknowledged_by} on {sheet.moment(seen.at)}", soft_wrap=True
-        )
+        at = sheet.moment_and_age(seen.at, now)
+        sheet.say(f"  by {seen.acknowledged_by}, {at}", soft_wrap=True)
         sheet.say(f"  {seen.subject}", soft_wrap=True)
