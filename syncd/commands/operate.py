@@ -162,8 +162,9 @@ def backup(
 
     config = config_in_force(context).config
     made = back_up(config.state.url, file)
+    noun = "booking" if made.bookings == 1 else "bookings"
     streams.say(
-        f"The state is in {file}: {made.bookings} bookings, {made.size} bytes, verified."
+        f"The state is in {file}: {made.bookings} {noun}, {made.size} bytes, verified."
     )
 
 
