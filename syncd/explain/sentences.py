@@ -71,6 +71,7 @@ class _Teller:
             return
         yield Line(f"{story.topic or '(no title)'}", style="bold")
         yield Line(f"UID {story.uid}")
+        yield Line(f"Times are told in {story.zone}.")
         yield Line("")
         yield from self._where()
         if self._examined.unasked is not None:

@@ -70,7 +70,8 @@ def _sentence_of(report: SourceReport, error: str | None, *, was_wrong: bool) ->
     name = report.name
     if error is not None:
         whole = "" if report.state == "unreadable" else " as a whole"
-        return f"Source {name} cannot be read{whole}: {error}. Its bookings stay."
+        stay = "" if "bookings stay" in error else " Its bookings stay."
+        return f"Source {name} cannot be read{whole}: {error}.{stay}"
     if was_wrong:
         return f"Source {name} can be read again."
     if report.changed == 1:

@@ -223,7 +223,7 @@ def test_a_booked_meeting_tells_where_it_stands_and_what_was_sent(
     story = told(crowd, "booked")
     (held,) = [r for r in crowd.reservations() if r["topic"] == "Board, weekly"]
     assert story.text.startswith(
-        "Board, weekly UID booked Source office has it now, in office.ics: 1 comp"
+        "Board, weekly UID booked Times are told in Europe/Berlin. Source office has it now, in office.ics: 1 comp"
     )
     assert "Line 4: the event at" in story.text
     assert "Times are written in UTC." in story.text
