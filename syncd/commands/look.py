@@ -65,7 +65,10 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whether syncd runs, its sources, and what needs a person; bookings with a filter or --all."""
+    """Show whether syncd runs, its sources, and what needs a person; bookings with a filter or --all.
+
+    Example: syncd status --day mon --state refused
+    """
     from syncd.assembly import open_ledger, utc_now
     from syncd.views.status import Status
 
@@ -156,7 +159,10 @@ def agenda(
     room: RoomOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is booked on a day, by room and time."""
+    """Show what is booked on a day, by room and time.
+
+    Example: syncd agenda tomorrow --room "Large meeting room"
+    """
     from syncd.assembly import open_ledger, utc_now
     from syncd.views.agenda import DayAgenda, print_agenda
     from syncd.views.sheet import sheet_of
