@@ -419,9 +419,6 @@ api.monthly_calls = -1
     reservation.creator: is required and has no default
 reservation.creator = 3
     reservation.creator: must be text in quotes
--reservation.instance
-    reservation.instance: is required and has no default: write instance = "hq", which former versions took, \
-or another short name; two installations on one Tuya project need two names, which are never changed
 reservation.instance = "a b"
     reservation.instance: must be 1 to 32 letters, digits, dots, dashes, underscores
 reservation.notice = "no"

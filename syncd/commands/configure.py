@@ -34,3 +34,9 @@ def check(
             f"sources {len(config.sources)}, rooms {len(config.rooms)}, "
             f"people {len(config.people.directory)}."
         )
+        reservation = config.reservation
+        if not reservation.is_named:
+            streams.say(
+                f"reservation.instance is not set, so it is {reservation.instance!r}: write it down, and give "
+                "a second installation on this Tuya project another."
+            )

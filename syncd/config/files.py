@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ class UnreadableFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the files of a configuration say, and the path of the first of them."""
+    """What the files of a configuration say, and the path of the first of them.
 
-    path: Path
-    tree: Mapping[str, Any]
+    Two are equal whatever they say, because a configuration is the same however it is written.
+    """
+
+    path: Path = field(compare=False)
+    tree: Mapping[str, Any] = field(compare=False)
 
 
 def read_small(path: Path, largest: int = LARGEST) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import PrivateAttr, field_validator, model_validator
 
@@ -128,15 +128,13 @@ class Reservation(Table):
     )
     marker: Flag = key(True, "Short ownership mark at the end of the description.")
     instance: InstanceName = key(
-        ..., "Part of the mark; two daemons on one project differ here."
+        "hq", "Part of the mark; two daemons on one project differ here."
     )
 
-    missing_told: ClassVar[Mapping[str, str]] = {
-        "instance": (
-            'is required and has no default: write instance = "hq", which former versions took, or another '
-            "short name; two installations on one Tuya project need two names, which are never changed"
-        )
-    }
+    @property
+    def is_named(self) -> bool:
+        """Return whether the installation has a name of its own, and not that of any without one."""
+        return "instance" in self.model_fields_set
 
 
 class Room(Table):

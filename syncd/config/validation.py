@@ -85,9 +85,6 @@ class Table(BaseModel):
         defer_build=True,  # the whole has a validator; nobody asks those of its tables
     )
 
-    missing_told: ClassVar[Mapping[str, str]] = {}
-    """What is said of keys that are missing, where more is to be said than that they are required."""
-
     whole: ClassVar[type[Table] | None] = (
         None  # the table of all tables, which knows where a key belongs
     )
@@ -146,8 +143,6 @@ class Table(BaseModel):
                     location,
                     f"must be one of {', '.join(allowed)}{nearest(error['input'], allowed)}",
                 )
-            case "missing" if location[-1] in cls.missing_told:
-                return Problem(location, cls.missing_told[str(location[-1])], True)
             case _:
                 sentence = _SENTENCES.get(kind, "is not a valid value")
                 return Problem(

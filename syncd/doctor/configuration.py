@@ -68,6 +68,18 @@ def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
+def _is_named(patient: Patient) -> Iterator[Finding]:
+    reservation = patient.config.reservation
+    if reservation.is_named:
+        yield well(f"The installation is called {reservation.instance!r} in its marks.")
+        return
+    yield note(
+        f"reservation.instance is not set, so this installation is called {reservation.instance!r} like any "
+        "other without a name: a second one on this Tuya project needs another.",
+        f'instance = "{reservation.instance}"  # in [reservation]; say it, and never change it',
+    )
+
+
 def _has_mode(patient: Patient) -> Iterator[Finding]:
     if patient.config.mode == "full":
         yield well("Mode full: all that the calendars say is carried out.")
@@ -88,4 +100,11 @@ CHECKS_OF_CONFIGURATION = (
         needs=(GOOD,),
     ),
     Check("configuration", "mode", "what may be written", _has_mode, needs=(GOOD,)),
+    Check(
+        "configuration",
+        "name",
+        "whether the installation has a name of its own",
+        _is_named,
+        needs=(GOOD,),
+    ),
 )
