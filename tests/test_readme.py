@@ -24,8 +24,8 @@ PAGES = (
     "config/README.md",
     "config/first-day.md",
     "config/tuya-console.md",
-    "operation/README.md",
-    "operation/plan-and-history.md",
+    "config/operation.md",
+    "config/plan-and-history.md",
     "systemd/README.md",
     "syncd/README.md",
     "syncd/sandbox/README.md",
@@ -186,7 +186,7 @@ def test_its_commands_are_what_ci_runs() -> None:
 
 def test_each_word_of_status_leads_to_an_entry() -> None:
     """What `status` calls a thing that needs a person is a heading of the page about it."""
-    headings = anchors_of("operation/README.md")
+    headings = anchors_of("config/operation.md")
     for word in ("not running", *CONCERN_WORDS.values()):
         assert word.lower().replace(" ", "-") in headings, word
 

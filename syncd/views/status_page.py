@@ -29,7 +29,7 @@ CONCERN_WORDS = {
     ConcernKind.QUARANTINED: "quarantined",
     ConcernKind.IN_TUYA: "in Tuya",
 }
-"""What the kinds are called, here and in the headings of operation/README.md."""
+"""What the kinds are called, here and in the headings of config/operation.md."""
 
 
 def print_status(
