@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from syncd.config import Source
+from syncd.core.backoff import is_stale
 from syncd.core.occurrence import Defect, Reading
 from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import Check, Finding, note, some, unclear, well, when, wrong
@@ -24,8 +25,6 @@ from syncd.sources.http.feed import Fresh
 
 _READABLE = "sources: readable"
 _UNDERSTOOD = "sources: understood"
-_LEAST_STALE = timedelta(hours=1)
-_INTERVALS_UNTIL_STALE = 3
 _SOON = timedelta(days=14)
 _LATER = timedelta(days=30)
 _HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user")  # ProtectHome=
@@ -180,14 +179,12 @@ def _is_fresh(patient: Patient, source: Source) -> Iterator[Finding]:
             f"syncd once --source {shlex.quote(source.name)}",
         )
         return
-    age = patient.now - record.last_ok_at
-    longest = max(
-        _LEAST_STALE, patient.config.interval_of(source) * _INTERVALS_UNTIL_STALE
-    )
+    interval = patient.config.interval_of(source)
+    is_old = is_stale(record.last_ok_at, interval, patient.now)
     at = when(record.last_ok_at, patient.now)
     daemon = patient.ledger.operation.daemon()
     is_heard = daemon is not None and daemon.is_running(patient.now)
-    if age > longest and source.cron is None:
+    if is_old and source.cron is None:
         yield wrong(
             f"{source.name}: it was read as a whole last {at}, which is long ago.",
             f"syncd {'refresh' if is_heard else 'once'} --force --source {shlex.quote(source.name)}",

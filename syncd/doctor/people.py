@@ -97,7 +97,9 @@ def _are_known(patient: Patient) -> Iterator[Finding]:
     counted: Counter[str] = Counter()
     for reading in patient.readings.values():
         for occurrence in reading.occurrences:
-            counted.update(set(mapper.addresses(occurrence)))
+            # Guests of private meetings are not told, as `syncd unknown` does not.
+            if not occurrence.private:
+                counted.update(set(mapper.addresses(occurrence)))
     if not counted:
         yield well("Everybody in the calendars has a user id.")
         return

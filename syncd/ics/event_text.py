@@ -19,8 +19,9 @@ from syncd.ics.vevent import RawEvent
 
 _ALARM = re.compile(rb"^BEGIN:VALARM", re.IGNORECASE | re.MULTILINE)
 _SUMMARY = re.compile(rb"^SUMMARY[;:][^\r\n]*", re.IGNORECASE | re.MULTILINE)
+# A colon may stand in a parameter; what says so in one as well is masked, too.
 _PRIVATE = re.compile(
-    rb"^CLASS(?:;[^\r\n:]*)?:[ \t]*(?:PRIVATE|CONFIDENTIAL)\b",
+    rb"^CLASS(?:;[^\r\n]*)?:[ \t]*(?:PRIVATE|CONFIDENTIAL)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _FOLD = re.compile(rb"\r?\n[ \t]")

@@ -17,7 +17,7 @@ from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
 
 _SOURCE = tables.sources.c
-_BEFORE = select(_SOURCE.failures, _SOURCE.quarantined).where(
+_BEFORE = select(_SOURCE.failures, _SOURCE.failing_since, _SOURCE.quarantined).where(
     _SOURCE.name == bindparam("source")
 )
 _OF_THE_NAME = update(tables.sources).where(_SOURCE.name == bindparam("of"))
@@ -41,6 +41,7 @@ class SourceRecord:
     """How a source stood when it was last looked at.
 
     `state` is read, unchanged or unreadable; `failures` counts incomplete readings in a row.
+    `failing_since` is when the first of these was made, None if the last one was complete.
     `last_ok_at` and `digest` are those of the last complete reading.
     When it cannot be read, `events` and `quarantined` stay what they were.
     """
@@ -53,6 +54,7 @@ class SourceRecord:
     events: int = 0
     quarantined: int = 0
     failures: int = 0
+    failing_since: datetime | None = None
     digest: str | None = None
     error: str | None = None
 
@@ -238,12 +240,18 @@ class Sources:
 def _record_reading(connection: Connection, reading: ReadingRecord) -> None:
     before = connection.execute(_BEFORE, {"source": reading.source}).first()
     failures = 0
+    failing_since: datetime | None = None
     had_defects = False
     if before is not None:
         failures = before.failures
+        failing_since = before.failing_since
         had_defects = before.quarantined > 0
     values = reading.values()
-    values["failures"] = 0 if reading.complete else failures + 1
+    values["failures"] = 0
+    values["failing_since"] = None
+    if not reading.complete:
+        values["failures"] = failures + 1
+        values["failing_since"] = failing_since or reading.at
     if reading.is_read and (reading.defects or had_defects):
         _replace_quarantine(connection, reading.source, reading.defects, reading.at)
     of_the_name = {"name": reading.source}

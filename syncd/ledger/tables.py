@@ -185,6 +185,7 @@ sources = _table(
     documents=Integer,
     quarantined=Integer,
     failures=Integer,
+    failing_since=_Instant,
     digest=Text,
     error=_Prose,
 )

@@ -14,14 +14,12 @@ from typing import TypedDict
 
 from syncd.apply import Oddity
 from syncd.core.acknowledged import Acknowledged, Acknowledgement
+from syncd.core.backoff import is_stale
 from syncd.core.booking import Booking
 from syncd.core.resolve import full_name, is_refused
 from syncd.ledger import Quarantined
 from syncd.ledger.facts import Held
 from syncd.ledger.operation import ApiTrouble
-
-_LEAST_STALE = timedelta(hours=1)
-_INTERVALS_UNTIL_STALE = 3
 
 
 class ConcernKind(StrEnum):
@@ -258,16 +256,16 @@ def _seen(seen: Acknowledgement | None) -> _Seen:
 def of_source(
     name: str,
     error: str | None,
-    last_ok_at: datetime | None,
-    first_tried_at: datetime | None,
+    since: datetime | None,
     interval: timedelta,
     now: datetime,
 ) -> Iterator[Concern]:
-    """Yield that a source cannot be read, if it cannot; critical is what was not read for long."""
+    """Yield that a source cannot be read, if it cannot; critical is what was not read for long.
+
+    `since` is when it was read as a whole last, or, if it never was, tried first.
+    """
     if error is None:
         return
-    since = last_ok_at or first_tried_at
-    longest = max(_LEAST_STALE, interval * _INTERVALS_UNTIL_STALE)
     yield Concern(
         kind=ConcernKind.SOURCE,
         title=f"Source {name} cannot be read",
@@ -275,7 +273,7 @@ def of_source(
         command=f"syncd doctor --source {shlex.quote(name)}",
         since=since,
         source=name,
-        is_critical=since is None or now - since > longest,
+        is_critical=since is None or is_stale(since, interval, now),
     )
 
 

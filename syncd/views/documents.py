@@ -326,6 +326,7 @@ def source_document(source: SourceStatus) -> dict[str, object]:
         "events": source.events,
         "quarantined": source.quarantined,
         "failures": source.failures,
+        "failing_since": iso(source.failing_since),
         "error": source.error,
         "next_run_at": iso(source.next_run_at),
     }

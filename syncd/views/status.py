@@ -21,7 +21,8 @@ from syncd.views.concerns import Concern, ConcernKind
 class SourceStatus:
     """How a configured source stood when it was last looked at; `state` is unread if it never was.
 
-    `failures` counts incomplete readings in a row; `interval` is how often it is read.
+    `failures` counts incomplete readings in a row, the first of them `failing_since`.
+    `interval` is how often it is read.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SourceStatus:
     events: int = 0
     quarantined: int = 0
     failures: int = 0
+    failing_since: datetime | None = None
     error: str | None = None
     next_run_at: datetime | None = None
 
@@ -51,6 +53,7 @@ class SourceStatus:
             record.events,
             record.quarantined,
             record.failures,
+            record.failing_since,
             record.error,
             record.next_run_at,
         )
@@ -182,8 +185,7 @@ def _concerns(
         yield from concerns.of_source(
             source.name,
             source.error,
-            source.last_ok_at,
-            source.last_read_at,
+            source.last_ok_at or source.failing_since,
             source.interval,
             now,
         )

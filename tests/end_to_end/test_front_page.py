@@ -250,6 +250,18 @@ def test_a_check_warns_of_what_waits_for_a_person(troubled: Office) -> None:
     assert (code, "Source gone cannot be read" in sentence) == (2, True)
 
 
+def test_a_source_that_was_never_read_is_critical_in_time(troubled: Office) -> None:
+    """However often it is tried in vain: what counts is the first time."""
+    edit_ledger(
+        troubled,
+        "UPDATE sources SET failing_since = (unixepoch() - 7200) * 1000 WHERE name = 'gone'",
+    )
+    troubled.run("once")
+    runs(troubled)
+    code, sentence, _ = checked(troubled)
+    assert (code, "Source gone cannot be read" in sentence) == (2, True)
+
+
 def test_a_check_knows_what_is_held(office: Office) -> None:
     """Held cancellations are critical."""
     office.write(*(event(f"e{n}", ahead(2, 6 + n)) for n in range(8)))

@@ -55,6 +55,7 @@ def _fingerprint(*texts: str) -> str:
         ("BEGIN:VALARM\nSUMMARY:Alarm\nEND:VALARM", ""),
         ("SUMMARY:Secret\nCLASS:PRIVATE", "Private meeting"),
         ("CLASS;X=1:confidential\nSUMMARY:Secret", "Private meeting"),
+        ('CLASS;X="a:b":PRIVATE\nSUMMARY:Secret', "Private meeting"),
         ("SUMMARY:Open\nCLASS:PUBLIC", "Open"),
     ],
 )

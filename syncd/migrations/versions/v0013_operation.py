@@ -8,7 +8,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the tables, and the columns of the history and the quarantine; what is older has none of it."""
+    """Add the tables, and the columns of history, sources and quarantine; what is older has none of it."""
     op.create_table(
         "daemons",
         sa.Column("name", sa.Text, primary_key=True),
@@ -55,6 +55,10 @@ def upgrade() -> None:
         history.add_column(sa.Column("start_at", sa.BigInteger))
         history.add_column(sa.Column("end_at", sa.BigInteger))
     op.create_index("history_by_time", "history", ["at"])
+    op.add_column("sources", sa.Column("failing_since", sa.BigInteger))
+    op.execute(
+        "UPDATE sources SET failing_since = coalesce(last_ok_at, last_read_at) WHERE failures > 0"
+    )
     with op.batch_alter_table("quarantine") as quarantine:
         quarantine.add_column(
             sa.Column("topic", sa.Text, nullable=False, server_default="")
