@@ -153,6 +153,27 @@ _WEEKDAYS = (
     "sunday",
 )
 _BESIDE_TODAY = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_LEAST_LETTERS = 3
+
+
+def named_day(word: str, today: date, *, ahead: bool) -> date | None:
+    """Return the day that goes by a name, None if none does.
+
+    A day of the week is the last one, today included, or with `ahead` the next one.
+    """
+    from datetime import timedelta
+
+    if word in _BESIDE_TODAY:
+        return today + timedelta(days=_BESIDE_TODAY[word])
+    if len(word) < _LEAST_LETTERS:
+        return None
+    for number, name in enumerate(_WEEKDAYS):
+        if name.startswith(word):
+            days = (number - today.weekday()) % 7
+            if days and not ahead:
+                days -= 7
+            return today + timedelta(days=days)
+    return None
 
 
 def day_meant(said: str, today: date) -> date:
@@ -163,18 +184,18 @@ def day_meant(said: str, today: date) -> date:
     from datetime import date, timedelta
 
     word = said.strip().lower()
-    if word in _BESIDE_TODAY:
-        return today + timedelta(days=_BESIDE_TODAY[word])
-    weekdays = [day for day in _WEEKDAYS if len(word) > 2 and day.startswith(word)]
-    if weekdays:
-        ahead = _WEEKDAYS.index(weekdays[0]) - today.weekday()
-        return today + timedelta(days=ahead % 7)
+    day = named_day(word, today, ahead=True)
+    if day is not None:
+        return day
     try:
-        return date.fromisoformat(word)
-    except ValueError:
+        day = date.fromisoformat(word)
+        day + timedelta(days=1)  # the last day there is has no end
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{said!r} is no day; write today, tomorrow, mon, or a date such as {today}"
+            f"{said!r} is no day; write today, tomorrow, mon, or a date such as {today}",
+            param_hint="DAY",
         ) from None
+    return day
 
 
 def rooms_meant(

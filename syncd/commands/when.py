@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 import typer
 
+from syncd import arguments
+
 _AGO = re.compile(r"(\d+) ?(s|m|min|h|d|w)(?: ago)?")
 _UNITS = {
     "s": timedelta(seconds=1),
@@ -17,17 +19,6 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_BESIDE_TODAY = {"yesterday": -1, "today": 0, "tomorrow": 1}
-_WEEKDAYS = (
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-)
-_LEAST_LETTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +65,12 @@ def _span_of(word: str, now: datetime, *, ahead: bool) -> When:
         moment = now - int(ago[1]) * _UNITS[ago[2]]
         return When(moment, moment)
     first, _, rest = word.partition(" ")
-    day = _day_of(first, now.date(), ahead=ahead)
+    day = arguments.named_day(first, now.date(), ahead=ahead)
     if day is not None:
         return _on_day(day, rest, now)
     if ":" in word and "-" not in word and "t" not in word:
         return _on_day(now.date(), word, now)
     return _written(word, now)
-
-
-def _day_of(word: str, today: date, *, ahead: bool) -> date | None:
-    """Return the day that goes by a name; None if none does."""
-    if word in _BESIDE_TODAY:
-        return today + timedelta(days=_BESIDE_TODAY[word])
-    if len(word) < _LEAST_LETTERS:
-        return None
-    for number, name in enumerate(_WEEKDAYS):
-        if name.startswith(word):
-            days = (number - today.weekday()) % 7
-            if days and not ahead:
-                days -= 7
-            return today + timedelta(days=days)
-    return None
 
 
 def _on_day(day: date, rest: str, now: datetime) -> When:

@@ -75,17 +75,19 @@ class StepFilter:
 
     def includes(self, step: Step) -> bool:
         """Tell whether a step is asked for."""
-        at = step.entry.at
-        if self.since is not None and at < self.since:
-            return False
-        if self.until is not None and at >= self.until:
-            return False
         asked = (
             (self.source, step.entry.source),
             (self.uid, step.uid),
             (self.room_id, step.room_id),
         )
-        return all(wanted in (None, found) for wanted, found in asked)
+        is_of_these = all(wanted in (None, found) for wanted, found in asked)
+        return is_of_these and self.includes_time(step.entry.at)
+
+    def includes_time(self, at: datetime) -> bool:
+        """Tell whether what was done at a moment is asked for, whatever it is about."""
+        if self.since is not None and at < self.since:
+            return False
+        return self.until is None or at < self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -108,12 +109,11 @@ def _by_identity(
 ) -> Mapping[_Identity, tuple[int, PlanRow]]:
     """Return the rows with their numbers, by meeting and room; of several alike each by itself."""
     found: dict[_Identity, tuple[int, PlanRow]] = {}
+    copies: Counter[tuple[str, str, str]] = Counter()
     for number, row in enumerate(rows):
-        copies = 0
         name = (row.uid, row.recurrence_id or "", row.room_id or "")
-        while (*name, copies) in found:
-            copies += 1
-        found[(*name, copies)] = (number, row)
+        found[(*name, copies[name])] = (number, row)
+        copies[name] += 1
     return found
 
 
@@ -146,12 +146,17 @@ def print_comparison(sheet: Sheet, comparison: PlanComparison) -> None:
     rows = list(_lines(sheet, comparison))
     print_rows(sheet, _COLUMNS, rows[: 2 * MANY], headed=False)
     sheet.say()
+    sheet.tell(
+        f"{_count_told(comparison)}. Nothing was changed; times in {sheet.zone_name}."
+    )
+
+
+def _count_told(comparison: PlanComparison) -> str:
+    """Return how many meetings differ, and that not all of very many are shown."""
     number = len(comparison.pairs)
     noun = "meeting differs" if number == 1 else "meetings differ"
     shown = f", of which {MANY} are shown; --json has all" if number > MANY else ""
-    sheet.tell(
-        f"{number} {noun}{shown}. Nothing was changed; times in {sheet.zone_name}."
-    )
+    return f"{number} {noun}{shown}"
 
 
 def _told(side: Side) -> str:
@@ -198,7 +203,7 @@ def comparison_markdown(comparison: PlanComparison) -> str:
         cells.append(("with", *_cells(pair.then, comparison.then)))
     headers = ("", "change", "when", "meeting", "room", "why")
     lines += markdown_table(headers, cells)
-    lines += ["", f"{len(comparison.pairs)} differ; times in {_zone(then)}."]
+    lines += ["", f"{_count_told(comparison)}; times in {_zone(then)}."]
     return "\n".join(lines) + "\n"
 
 

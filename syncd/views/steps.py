@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from syncd.core.acknowledged import Acknowledgement
+from syncd.core.booking import Booking
 from syncd.core.resolve import named
-from syncd.ledger import Approval, HistoryEntry, Ledger
+from syncd.ledger import Approval, HistoryEntry, Ledger, Quarantined
 from syncd.ledger.history import Step, StepFilter, merged
 from syncd.views.documents import iso
 
@@ -23,7 +24,7 @@ def steps_of(
     by_persons = (
         *ledger.history.decided(),
         *map(_approved, ledger.people.approvals()),
-        *_acknowledged(ledger),
+        *_acknowledged(ledger, wanted),
     )
     asked_for = [step for step in by_persons if wanted.includes(step)]
     steps = merged(booked, asked_for)
@@ -40,12 +41,32 @@ def _approved(approval: Approval) -> Step:
     return Step(entry)
 
 
-def _acknowledged(ledger: Ledger) -> Iterator[Step]:
-    for seen in ledger.people.acknowledgements():
-        yield _seen(ledger, seen)
+def _acknowledged(ledger: Ledger, wanted: StepFilter) -> Iterator[Step]:
+    """Yield what persons have seen in the time that is asked for."""
+    seen = [
+        one for one in ledger.people.acknowledgements() if wanted.includes_time(one.at)
+    ]
+    if not seen:
+        return
+    uids: set[str] = set()
+    for one in seen:
+        uids.update(_uids_in(one.subject))
+    bookings: dict[str, list[Booking]] = {}
+    for booking in ledger.bookings.of(*uids):
+        bookings.setdefault(booking.key.uid, []).append(booking)
+    quarantined: dict[str, Quarantined] = {}
+    for found in ledger.sources.quarantine():
+        quarantined.setdefault(found.defect.uid, found)
+    for one in seen:
+        of_it: list[Booking] = []
+        for uid in _uids_in(one.subject):
+            of_it += bookings.get(uid, ())
+        yield _seen(one, of_it, quarantined.get(one.subject))
 
 
-def _seen(ledger: Ledger, seen: Acknowledgement) -> Step:
+def _seen(
+    seen: Acknowledgement, bookings: Sequence[Booking], quarantined: Quarantined | None
+) -> Step:
     """Return that a person has seen what is wrong with an event, with what is known of it."""
     entry = HistoryEntry(
         at=seen.at,
@@ -53,7 +74,6 @@ def _seen(ledger: Ledger, seen: Acknowledgement) -> Step:
         detail="It counts for nothing until the event changes.",
         by=seen.acknowledged_by,
     )
-    bookings = ledger.bookings.of(*_uids_in(seen.subject))
     for booking in named(seen.subject, bookings):
         spec = booking.spec
         known = replace(entry, source=booking.source)
@@ -67,13 +87,10 @@ def _seen(ledger: Ledger, seen: Acknowledgement) -> Step:
             end=spec.end,
             document=booking.document,
         )
-    for quarantined in ledger.sources.quarantine():
+    if quarantined is not None:
         defect = quarantined.defect
-        if defect.uid == seen.subject:
-            known = replace(entry, source=quarantined.source)
-            return Step(
-                known, uid=defect.uid, topic=defect.topic, document=defect.document
-            )
+        known = replace(entry, source=quarantined.source)
+        return Step(known, uid=defect.uid, topic=defect.topic, document=defect.document)
     return Step(entry, uid=seen.subject)
 
 

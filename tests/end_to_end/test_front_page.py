@@ -155,6 +155,7 @@ def test_filters_choose_bookings(troubled: Office) -> None:
         (("status", "--day", "someday"), "is no day; write today, tomorrow, mon"),
         (("status", "--source", "ofice"), "known: office"),
         (("agenda", "2026-13-01"), "is no day"),
+        (("agenda", "9999-12-31"), "is no day"),
         (("agenda", "--room", "attic"), "there is no room"),
     ],
 )
