@@ -200,8 +200,9 @@ class Mapper:
         rules = self._rules
         creator = self._creator(occurrence)
         people = self._people(occurrence)
-        for name in people.unmapped:
-            detail = f"No user id is known for {name}."
+        if people.unmapped:
+            names = ", ".join(dict.fromkeys(people.unmapped))
+            detail = f"No user id is known for {names}."
             notes.append(Note(Reason.UNMAPPED_ATTENDEE, detail))
         present = tuple(people.participants) or (creator,)
         informed = [user for user in people.informed if user not in present]

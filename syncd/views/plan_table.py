@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rich.text import Text
-
 from syncd.core.changes import Hold, Plan
 from syncd.reconciler import Preview
 from syncd.views.cycle_table import print_oddities, print_seen, print_source_reports
@@ -83,16 +81,43 @@ def print_plan_rows(sheet: Sheet, rows: Sequence[PlanRow], plan: Plan) -> None:
 
 
 def _lines(sheet: Sheet, rows: Sequence[PlanRow]) -> Iterator[Row]:
+    """Yield the lines of rows; what is said of several in a row stands once, beneath the last of them."""
+    for run in _runs(rows):
+        for row in run[:-1]:
+            yield _line(sheet, row, ())
+        last = run[-1]
+        told = last.sentences
+        if len(run) > 1:
+            told = tuple(f"These {len(run)}: {sentence}" for sentence in told)
+        yield _line(sheet, last, told)
+
+
+def _runs(rows: Sequence[PlanRow]) -> Iterator[list[PlanRow]]:
+    """Yield rows that follow each other and of which the same is said; one by one where nothing is."""
+    run: list[PlanRow] = []
     for row in rows:
-        style = STYLES.get(row.action, "")
-        room = sheet.room(row.room_id)
-        cells: tuple[Text, ...] = (
-            words(row.action, style=style),
-            sheet.span(row.start, row.end),
-            words(row.topic or row.uid),
-            room,
-        )
-        yield Row(cells, row.sentences)
+        is_alike = run and row.sentences and _said_of(row) == _said_of(run[-1])
+        if run and not is_alike:
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
+
+
+def _said_of(row: PlanRow) -> tuple[str, tuple[str, ...]]:
+    return row.action, row.sentences
+
+
+def _line(sheet: Sheet, row: PlanRow, sentences: tuple[str, ...]) -> Row:
+    style = STYLES.get(row.action, "")
+    cells = (
+        words(row.action, style=style),
+        sheet.span(row.start, row.end),
+        words(row.topic or row.uid),
+        sheet.room(row.room_id),
+    )
+    return Row(cells, sentences)
 
 
 def _print_approval(sheet: Sheet, plan: Plan) -> None:

@@ -60,9 +60,9 @@ class PlanWords:
         return span_told(start, end, self.zone)
 
     def sentences(self, change: Change, holder: Holder | None) -> tuple[str, ...]:
-        """Return what is to be said of a change; `holder` is in the way of it, if somebody is."""
-        said = self._said(change, holder)
-        return tuple(in_zone(sentence, self.zone) for sentence in said)
+        """Return what is to be said of a change, each once; `holder` is in the way of it, if somebody is."""
+        said = [in_zone(told, self.zone) for told in self._said(change, holder)]
+        return tuple(dict.fromkeys(said))
 
     def _said(self, change: Change, holder: Holder | None) -> Iterator[str]:
         if holder is not None:

@@ -756,6 +756,13 @@ class TestPeople:
         assert "stranger@example.com" in strict.rejected
         assert "people" in strict.rejected
 
+    def test_all_who_are_unmapped_are_one_note(self) -> None:
+        """A meeting has one note on those who have no user id, with each address once."""
+        first, second = "stranger@example.com", "visitor@example.com"
+        lines = [f"ATTENDEE:mailto:{name}" for name in (first, second, first)]
+        (note,) = wanted(*lines).notes
+        assert note.detail == f"No user id is known for {first}, {second}."
+
     def test_unmapped_who_would_not_count(self) -> None:
         """Somebody who is left out anyway needs no user id."""
         line = "ATTENDEE;PARTSTAT=DECLINED:mailto:stranger@example.com"

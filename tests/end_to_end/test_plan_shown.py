@@ -86,6 +86,8 @@ def test_what_is_held_is_shown_alone(office: Office) -> None:
     shown = office.run("plan", "--held")
     assert shown.code == 1
     assert "Source office: 5 held, source_empty, inferred." in shown.out
+    assert shown.out.count("[source_empty]") == 1
+    assert shown.out.count("These 5: ") == 2
     assert f"syncd approve {document['held']['checksum']}" in shown.out
     ticket = office.run("plan", "--held", "--format", "markdown")
     assert ticket.out.count("| hold |") == 5
@@ -156,3 +158,18 @@ def test_a_plan_that_was_carried_out_foresaw_what_came(office: Office) -> None:
     done = office.once()["counts"]
     assert (counts["create"], counts["refused"]) == (done["created"], done["refused"])
     assert SMALL_ROOM in {one["room_id"] for one in office.reservations()}
+
+
+def test_each_sentence_of_a_plan_stands_once(office: Office) -> None:
+    """Who is unknown in a meeting is one line, and what meetings that follow each other share stands once."""
+    strangers = [f"ATTENDEE:mailto:{name}@example.com" for name in ("dan", "eve")]
+    office.write(
+        *(event(f"m{n}", ahead(2 + n), 60, *strangers) for n in range(2)),
+        event("alone", ahead(5), 60, strangers[0]),
+    )
+    lines = [line.strip() for line in office.run("plan").out.splitlines()]
+    told = [line for line in lines if "No user id" in line]
+    assert told == [
+        "These 2: No user id is known for dan@example.com, eve@example.com.",
+        "No user id is known for dan@example.com.",
+    ]
