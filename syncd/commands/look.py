@@ -107,7 +107,9 @@ def status(
         sheet = sheet_of(config)
         if is_chosen:
             closed_too = day is not None or state is not None
-            status_page.print_chosen(sheet, found, closed_too=closed_too, with_ids=ids)
+            status_page.print_chosen(
+                sheet, found, source or (), closed_too=closed_too, with_ids=ids
+            )
         else:
             status_page.print_status(sheet, found, everything=everything, with_ids=ids)
     if found.api_trouble is not None:

@@ -185,7 +185,7 @@ def rooms_suggest(context: typer.Context, output: OutputOption = None) -> None:
     rules = mapping_rules(config)
     names = names_in(calendars, rules.rooms, rules.people)
     suggested = RoomSuggestions(there, names, config.rooms)
-    _complain_of_unread(calendars)
+    _complain_of_unread(calendars, config)
     title = (
         f"# Rooms: {len(there)} in Tuya; names in {names.meetings} meetings of the next "
         f"{_AHEAD.days} days, private ones left out: {names.private}"
@@ -220,7 +220,7 @@ def people_suggest(context: typer.Context, output: OutputOption = None) -> None:
         if names.people:
             directory = Directory.of(parts.api, len(names.people))
             found = suggest_people(names.people, directory)
-    _complain_of_unread(calendars)
+    _complain_of_unread(calendars, config)
     give(csv_lines(found), output)
     _end(calendars)
 
@@ -237,9 +237,11 @@ def _unread(calendars: Calendars) -> Iterator[str]:
             yield f"Source {source.name} is not in it: {source.error}."
 
 
-def _complain_of_unread(calendars: Calendars) -> None:
+def _complain_of_unread(calendars: Calendars, config: Config) -> None:
+    from syncd.views.moments import in_zone
+
     for sentence in _unread(calendars):
-        streams.complain(sentence)
+        streams.complain(in_zone(sentence, config.calendar.timezone))
 
 
 def _end(calendars: Calendars) -> None:

@@ -46,6 +46,7 @@ def unknown(
         print_unknown,
         unknown_document,
     )
+    from syncd.views.moments import in_zone
 
     if kind is not None and kind not in set(Kind):
         raise typer.BadParameter(
@@ -70,10 +71,13 @@ def unknown(
         from syncd.views.sheet import sheet_of
 
         print_unknown(sheet_of(config), found, kinds)
-    unread = [source for source in calendars.sources if source.error]
-    for source in unread:
+    unread = [
+        (source.name, source.error) for source in calendars.sources if source.error
+    ]
+    for name, error in unread:
+        why = in_zone(error, config.calendar.timezone)
         streams.complain(
-            f"Source {source.name} could not be read as a whole, so more may be unknown: {source.error}."
+            f"Source {name} could not be read as a whole, so more may be unknown: {why}."
         )
     raise ended(attention=bool(unread))
 

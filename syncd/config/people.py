@@ -84,6 +84,14 @@ class People(Table):
         """Return the user ids by lower-case address: the file, with `addresses` over it."""
         return self._directory
 
+    @property
+    def addresses_by_user(self) -> dict[str, str]:
+        """Return the first address of each user id, by which people know who is meant."""
+        addresses: dict[str, str] = {}
+        for address, user_id in self._directory.items():
+            addresses.setdefault(user_id, address)
+        return addresses
+
 
 def read_people(path: Path) -> tuple[dict[str, str], list[str]]:
     """Read a people list; return user ids by lower-case address, and a sentence for each wrong line."""

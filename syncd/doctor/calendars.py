@@ -101,19 +101,21 @@ _CURES_OF_FEEDS = (
     ("raise max_bytes", 'max_bytes = "200MB"'),
     ("tls.ca", 'tls = {{ ca = "{name}-ca.pem" }}'),
     ("asks for patience", 'interval = "1h"'),
+    ("failed (status", "syncd refresh --source {quoted} --force"),
 )
 
 
 def _cure_of_feed(source: Source, sentence: str) -> str:
     """Return the line or the command that mends what a feed said."""
+    quoted = shlex.quote(source.name)
     _, refused, rest = sentence.partition('add "')
     if refused:
         host, _, _ = rest.partition('"')
         return f'allow_hosts = ["{host}"]'
     for sign, cure in _CURES_OF_FEEDS:
         if sign in sentence:
-            return cure.format(name=source.name)
-    return f"correct url of source {source.name}, then: syncd doctor --source {shlex.quote(source.name)}"
+            return cure.format(name=source.name, quoted=quoted)
+    return f"correct url of source {source.name}, then: syncd doctor --source {quoted}"
 
 
 # Whether it is what it says to be

@@ -117,7 +117,7 @@ class FateTeller:
         for text in (*self._moved(fate), *self._coming(fate)):
             yield Line(text)
         if fate.wanted is not None:
-            yield Line(asked_for(fate.wanted), once=True)
+            yield Line(asked_for(fate.wanted, self._words), once=True)
             room_by = self._story.room_by(fate)
             if room_by:
                 yield Line(

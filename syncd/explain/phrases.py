@@ -22,10 +22,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How times and rooms are named: in a zone, by the names of the configuration."""
+    """How times, rooms and people are named: in a zone, by the names of the configuration."""
 
     zone: tzinfo
     rooms: Mapping[str, str]
+    people: Mapping[str, str]
+
+    def listed_people(self, user_ids: Sequence[str]) -> str:
+        """Return people by their addresses, and by their user ids who has none."""
+        return listed([self.people.get(user_id, user_id) for user_id in user_ids])
 
     def room(self, room_id: str | None) -> str:
         """Return the name of a room."""
@@ -55,11 +60,15 @@ class Words:
         return f"{begins:%a %d %b %H:%M} – {ends:%a %d %b %Y %H:%M}"
 
 
-def asked_for(spec: ReservationSpec) -> str:
+def asked_for(spec: ReservationSpec, words: Words) -> str:
     """Say what the calendar asks for beside time, room and topic."""
-    asked = [f"creator {spec.creator}", f"participants {listed(spec.participants)}"]
+    participants = words.listed_people(spec.participants)
+    asked = [
+        f"creator {words.listed_people([spec.creator])}",
+        f"participants {participants}",
+    ]
     if spec.cc_participants:
-        asked.append(f"in copy {listed(spec.cc_participants)}")
+        asked.append(f"in copy {words.listed_people(spec.cc_participants)}")
     minutes = f"{spec.notice_time_s / 60:g}"
     asked.append(f"a notice {minutes} minutes before" if spec.notice else "no notice")
     if spec.attachments:

@@ -60,7 +60,7 @@ class _Teller:
     def __init__(self, story: Story) -> None:
         self._story = story
         self._examined = story.examined
-        self._words = Words(story.zone, story.rooms)
+        self._words = Words(story.zone, story.rooms, story.people)
         self._fates = FateTeller(story, self._words)
 
     def lines(self) -> Iterator[Line]:

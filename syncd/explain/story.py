@@ -51,8 +51,9 @@ class Where:
 class Story:
     """All that is known of one UID; `suggestions` only where it is unknown.
 
-    `zone` and `rooms` (names by id) are for people, `instance` and `marker` for the payloads; `mapper` has
-    the rules by which rooms are chosen; `acknowledged` is what persons have seen.
+    `zone`, `rooms` (names by id) and `people` (addresses by user id) are for people, `instance` and
+    `marker` for the payloads; `mapper` has the rules by which rooms are chosen; `acknowledged` is what
+    persons have seen.
     `left_out` counts the dates and rooms that were not asked for.
     """
 
@@ -63,6 +64,7 @@ class Story:
     suggestions: tuple[Suggestion, ...]
     zone: tzinfo
     rooms: Mapping[str, str]
+    people: Mapping[str, str]
     mapper: Mapper
     instance: str
     marker: bool
@@ -306,6 +308,7 @@ def story_of(uid: str, parts: Service) -> Story:
         suggestions=suggestions,
         zone=config.calendar.timezone,
         rooms={room.id: room.name or room.id for room in config.rooms},
+        people=config.people.addresses_by_user,
         mapper=mapper,
         instance=config.reservation.instance,
         marker=config.reservation.marker,

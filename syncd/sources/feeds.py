@@ -360,10 +360,13 @@ class Subscriptions:
             return SourceUnavailable(
                 name, "it was not asked, because syncd is stopping"
             )
+        failed = "it failed"
+        if known.failures > 1:
+            failed = f"it failed {known.failures} times in a row"
         until = f"{known.wait_until:%Y-%m-%d %H:%M} UTC"
         return SourceUnavailable(
             name,
-            f"it failed {known.failures} times in a row and is left alone until {until}; "
+            f"{failed} and is left alone until {until}; "
             "syncd refresh --force asks it at once (without a daemon: syncd once --force)",
             known.wait_until,
         )

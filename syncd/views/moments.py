@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-_NOW = timedelta(seconds=2)  # less is no age
+NO_AGE = timedelta(seconds=2)
+"""Less is just now."""
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -14,7 +15,7 @@ _DAY = timedelta(days=1)
 def age(moment: datetime, now: datetime) -> str:
     """Return how far a moment is from now: `4 min ago`, `in 3 h`, `just now`."""
     apart = now - moment
-    if abs(apart) < _NOW:
+    if abs(apart) < NO_AGE:
         return "just now"
     if apart > timedelta():
         return f"{length(apart)} ago"

@@ -44,10 +44,7 @@ class PlanWords:
     def of(cls, config: Config) -> PlanWords:
         """Return the words of a configuration."""
         rooms = {room.id: room.name or room.id for room in config.rooms}
-        people: dict[str, str] = {}
-        for address, user_id in config.people.directory.items():
-            people.setdefault(user_id, address)
-        return cls(config.calendar.timezone, rooms, people)
+        return cls(config.calendar.timezone, rooms, config.people.addresses_by_user)
 
     def room(self, room_id: str | None) -> str:
         """Return the name of a room."""

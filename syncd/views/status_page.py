@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from syncd.core.booking import CLOSED_STATES
 from syncd.ledger.operation import CycleRecord, DaemonRecord
 from syncd.reconciler import DONE, missing_told
 from syncd.views.booking_table import print_bookings
 from syncd.views.concerns import Concern, ConcernKind
-from syncd.views.moments import age
+from syncd.views.moments import NO_AGE, age
 from syncd.views.rows import Row, SheetColumn, print_beneath, print_rows
 from syncd.views.screen import words
 from syncd.views.sheet import FEW, Sheet, few_of_each
@@ -49,11 +49,23 @@ def print_status(
 
 
 def print_chosen(
-    sheet: Sheet, status: Status, *, closed_too: bool, with_ids: bool
+    sheet: Sheet,
+    status: Status,
+    sources: Collection[str],
+    *,
+    closed_too: bool,
+    with_ids: bool,
 ) -> None:
-    """Print whether syncd works, and the bookings that were asked for; see `_print_bookings`."""
+    """Print whether syncd works, how these sources stand, and the bookings that were asked for."""
     _print_head(sheet, status)
+    chosen = [source for source in status.sources if source.name in sources]
     sheet.say()
+    if chosen:
+        _print_source_rows(sheet, status, chosen)
+        for source in chosen:
+            if source.error:
+                sheet.tell(f"Source {source.name}: {source.error}.", style="red")
+        sheet.say()
     _print_bookings(sheet, status, closed_too=closed_too, with_ids=with_ids)
     if status.concerns:
         need = "thing needs" if len(status.concerns) == 1 else "things need"
@@ -142,16 +154,8 @@ def _print_sources(sheet: Sheet, status: Status, *, everything: bool) -> None:
     """Print the sources, failing ones first; of very many the first ones."""
     in_order = sorted(status.sources, key=lambda source: source.error is None)
     shown = in_order if everything else in_order[:_MANY_SOURCES]
-    columns = (
-        SheetColumn("source", rest=True),
-        SheetColumn("state", whole=True),
-        SheetColumn("last good", whole=True),
-        SheetColumn("next", whole=True),
-        SheetColumn("events", whole=True),
-        SheetColumn("quarantined", whole=True),
-    )
     sheet.say()
-    print_rows(sheet, columns, [_source_row(source, status) for source in shown])
+    _print_source_rows(sheet, status, shown)
     if not in_order:
         sheet.say("No source is configured.")
     left_out = in_order[len(shown) :]
@@ -163,6 +167,20 @@ def _print_sources(sheet: Sheet, status: Status, *, everything: bool) -> None:
         )
 
 
+def _print_source_rows(
+    sheet: Sheet, status: Status, sources: Iterable[SourceStatus]
+) -> None:
+    columns = (
+        SheetColumn("source", rest=True),
+        SheetColumn("state", whole=True),
+        SheetColumn("last good", whole=True),
+        SheetColumn("next", whole=True),
+        SheetColumn("events", whole=True),
+        SheetColumn("quarantined", whole=True),
+    )
+    print_rows(sheet, columns, [_source_row(source, status) for source in sources])
+
+
 def _source_row(source: SourceStatus, status: Status) -> Row:
     last_good = "never"
     if source.last_ok_at is not None:
@@ -170,7 +188,7 @@ def _source_row(source: SourceStatus, status: Status) -> Row:
     upcoming = ""
     if source.next_run_at is not None and status.is_running:
         upcoming = "due"
-        if source.next_run_at > status.now:
+        if source.next_run_at - status.now >= NO_AGE:
             upcoming = age(source.next_run_at, status.now)
     state = source.state
     if source.failures > 1:

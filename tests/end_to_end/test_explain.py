@@ -992,3 +992,11 @@ def test_many_dates_are_told_by_their_kind(office: Office) -> None:
         f"and {len(waits) - 3} more like these (not booked, wait: too_early)"
         in story.text
     )
+
+
+def test_people_are_told_by_their_addresses(office: Office) -> None:
+    """Whom the configuration knows is named by address, who is known by an id alone by that."""
+    office.write(event("m", ahead(2), 60, _ALICE, "ATTENDEE:mailto:bob@example.com"))
+    assert "Asked for: creator alice@example.com, participants bob@example.com," in (
+        told(office, "m").text
+    )

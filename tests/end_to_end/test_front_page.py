@@ -139,9 +139,12 @@ def test_filters_choose_bookings(troubled: Office) -> None:
     assert "KEY alone//" in with_ids
     for reservation in troubled.reservations():
         assert f"reservation {reservation['reservation_id']}" in with_ids
-    assert "No booking is as asked for." in lines_of(
-        troubled, "status", "--source", "gone"
-    )
+    gone = lines_of(troubled, "status", "--source", "gone")
+    assert "No booking is as asked for." in gone
+    (state,) = [line for line in gone if line.startswith("gone ")]
+    assert "unreadable" in state
+    assert any(line.startswith("Source gone:") for line in gone)
+    assert not any(line.startswith("office ") for line in gone)
 
 
 @pytest.mark.parametrize(

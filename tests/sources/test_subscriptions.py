@@ -241,7 +241,7 @@ def test_a_failure_keeps_the_body(following: Following) -> None:
     with pytest.raises(SourceUnavailable):
         following.ask()
     following.serve(etag='"1"')
-    with pytest.raises(SourceUnavailable, match="left alone"):
+    with pytest.raises(SourceUnavailable, match="it failed and is left alone"):
         following.ask()
     following.now += timedelta(days=1)
     assert following.document().body == CALENDAR
