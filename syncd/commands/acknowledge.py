@@ -40,9 +40,11 @@ def ack(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say that you have seen a refused or quarantined event: it counts for nothing until it changes.
+    """Say that you have seen a refused or quarantined event.
 
-    Exit codes and notices leave it out from then on; status goes on listing it.
+    It counts for nothing until it changes: exit codes and notices leave it out, status goes on listing it.
+
+    Example: syncd ack weekly@example.com
     """
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.core.acknowledged import Acknowledgement

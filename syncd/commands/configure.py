@@ -22,7 +22,10 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Check the configuration; all problems at once."""
+    """Check the configuration; all problems at once.
+
+    Example: syncd check --show
+    """
     from syncd.config import effective
 
     config = load_config(context)

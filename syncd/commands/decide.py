@@ -15,8 +15,18 @@ commands = Commands()
 
 
 @commands.command()
-def approve(context: typer.Context, checksum: str) -> None:
-    """Release the held cancellations that `plan` showed under this checksum; the next cycle makes them."""
+def approve(
+    context: typer.Context,
+    checksum: Annotated[
+        str, typer.Argument(metavar="CHECKSUM", help="As plan --held shows it.")
+    ],
+) -> None:
+    """Release the cancellations that are held under this checksum.
+
+    `syncd plan --held` shows them and the checksum; the next cycle makes them.
+
+    Example: syncd approve 2f1c09ab77e3
+    """
     from syncd.assembly import service, utc_now, who
 
     config = config_in_force(context).config
@@ -66,7 +76,12 @@ def resolve(
         bool, typer.Option("--drop", help="Give it up until the event changes.")
     ] = False,
 ) -> None:
-    """Settle what is in doubt, was refused, released or dropped, or vanished; the next cycle does it."""
+    """Settle what is in doubt, refused, released, dropped or vanished.
+
+    The next cycle does it. `syncd status` shows KEY.
+
+    Example: syncd resolve weekly@example.com --retry
+    """
     from syncd.assembly import open_ledger, utc_now, who
     from syncd.core.resolve import Decision, full_name, resolvable
 
@@ -117,7 +132,12 @@ def adopt(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rebuild a lost state from the reservations in the API that carry our mark; shows first."""
+    """Take over reservations that exist; shows them first.
+
+    Those with our mark, after the state was lost; with --by-content hand-made ones too.
+
+    Example: syncd adopt --by-content --apply
+    """
     from syncd.assembly import service, who
     from syncd.views import documents
 

@@ -65,7 +65,9 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whether syncd runs, its sources, and what needs a person; bookings with a filter or --all.
+    """Show whether syncd runs, its sources, and what needs a person.
+
+    Bookings are shown with a filter or --all.
 
     Example: syncd status --day mon --state refused
     """

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from syncd.setup.interview import Given
 
 commands = Commands()
-rooms = Commands(help="Match the rooms that calendars name with those of Tuya.")
-people = Commands(help="Match the people that calendars name with users of Tuya.")
+rooms = Commands()
+people = Commands()
 commands.add_typer(rooms, name="rooms")
 commands.add_typer(people, name="people")
 
@@ -82,7 +82,9 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Write a first configuration, in mode observe; asks for what is not given.
+    """Ask for what is needed, and write a first configuration.
+
+    It is in mode observe, which books nothing.
 
     Example: syncd init --output /etc/syncd/syncd.toml
     """
@@ -158,12 +160,18 @@ def _tell_next(target: Path) -> None:
 
 @rooms.callback()
 def _rooms() -> None:
-    """Match the rooms that calendars name with those of Tuya."""
+    """Match the rooms that calendars name with those of Tuya.
+
+    Example: syncd rooms suggest
+    """
 
 
 @people.callback()
 def _people() -> None:
-    """Match the people that calendars name with users of Tuya."""
+    """Match the people that calendars name with users of Tuya.
+
+    Example: syncd people suggest
+    """
 
 
 @rooms.command("suggest")
@@ -196,7 +204,7 @@ def rooms_suggest(context: typer.Context, output: OutputOption = None) -> None:
 
 @people.command("suggest")
 def people_suggest(context: typer.Context, output: OutputOption = None) -> None:
-    """Print lines of a people list, ready to paste into the file that people.file names.
+    """Print lines of a people list, ready to paste into its file.
 
     Example: syncd people suggest --output people.csv
     """

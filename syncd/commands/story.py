@@ -47,7 +47,9 @@ def history(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was done, oldest first, with the reason, what it rests on, and who decided it.
+    """Show what was done, why, and who decided it.
+
+    Oldest first, with what each cancellation rests on.
 
     Example: syncd history --since tue --until tue --room "Small meeting room"
     """
@@ -142,7 +144,9 @@ def explain(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the whole story of one event: where it was read, what it became, why, and who decided it.
+    """Tell the whole story of one event, and why it is as it is.
+
+    Where it was read, what became of it, and who decided that.
 
     Example: syncd explain --room "Small meeting room" --at "2026-12-01 10:30"
     """

@@ -45,7 +45,10 @@ def sandbox(
         ),
     ] = None,
 ) -> None:
-    """Run a local server that behaves like the reservation API."""
+    """Run a local server that behaves like the reservation API.
+
+    Example: syncd sandbox --db sandbox.db --fault lost:on=create,every=3
+    """
     from syncd.sandbox import (
         SandboxSettings,
         SandboxUnusable,
@@ -82,7 +85,12 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Book the sample calendar on a sandbox of its own, and show what was booked."""
+    """Book the sample calendar on a sandbox of its own.
+
+    Shows what was booked.
+
+    Example: syncd demo --keep trial
+    """
     from syncd.demo import run_demo
 
     raise typer.Exit(run_demo(keep))

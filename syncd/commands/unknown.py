@@ -33,9 +33,11 @@ def unknown(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show people, rooms and time zones that calendars name and the configuration does not know.
+    """Show people, rooms and zones that the configuration lacks.
 
-    Most frequent first, with one meeting each and the line to paste. Example: syncd unknown people --csv
+    What calendars name, most frequent first, with one meeting each and the line to paste.
+
+    Example: syncd unknown people --csv
     """
     from syncd.assembly import mapping_rules, service
     from syncd.setup.calendar_names import names_in

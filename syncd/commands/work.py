@@ -25,7 +25,12 @@ commands = Commands()
 
 @commands.command()
 def run(context: typer.Context) -> None:
-    """Run as a daemon, in the foreground; SIGHUP re-reads the configuration, SIGUSR1 reads all sources."""
+    """Run as a daemon, in the foreground.
+
+    SIGHUP re-reads the configuration, SIGUSR1 reads all sources at once.
+
+    Example: syncd run --config /etc/syncd/syncd.toml
+    """
     from syncd.daemon.loop import run_daemon
 
     run_daemon(config_path(context))
@@ -43,7 +48,10 @@ def once(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one full cycle over all sources, then leave."""
+    """Run one full cycle over all sources, then leave.
+
+    Example: syncd once --source office
+    """
     from syncd.assembly import Stop, service
     from syncd.views import documents
     from syncd.views.progress import ProgressBar

@@ -100,7 +100,7 @@ def _print_head(sheet: Sheet, status: Status) -> None:
     if not status.is_running:
         print_beneath(sheet, (), [words("systemctl status syncd")])
     as_of = f"As of {sheet.moment(status.now)}, times in {sheet.zone_name}"
-    sheet.say(f"{as_of}; mode {status.mode}.")
+    sheet.tell(f"{as_of}; mode {status.mode}.")
     trouble = status.api_trouble
     if trouble is None:
         return
