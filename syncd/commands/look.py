@@ -72,9 +72,10 @@ def status(
     Example: syncd status --day mon --state refused
     """
     from syncd.assembly import open_ledger, utc_now
+    from syncd.views.sheet import sheet_of
     from syncd.views.status import Status
 
-    is_chosen = bool(room or day or source or state)
+    is_chosen = any((room, day, source, state))
     if check:
         raise typer.Exit(_checked(context, plain=not (is_chosen or everything)))
     in_force = config_in_force(context)
@@ -102,18 +103,16 @@ def status(
         from syncd.views import documents
 
         streams.say_json(documents.status_document(found))
-    else:
-        from syncd.views import status_page
-        from syncd.views.sheet import sheet_of
+    elif is_chosen:
+        from syncd.views.status_page import print_chosen
 
+        closed_too = day is not None or state is not None
         sheet = sheet_of(config)
-        if is_chosen:
-            closed_too = day is not None or state is not None
-            status_page.print_chosen(
-                sheet, found, source or (), closed_too=closed_too, with_ids=ids
-            )
-        else:
-            status_page.print_status(sheet, found, everything=everything, with_ids=ids)
+        print_chosen(sheet, found, source or (), closed_too=closed_too, with_ids=ids)
+    else:
+        from syncd.views.status_page import print_status
+
+        print_status(sheet_of(config), found, everything=everything, with_ids=ids)
     if found.api_trouble is not None:
         raise typer.Exit(Exit.API)
     raise ended(attention=found.needs_attention)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,13 @@ from typing import Any, Literal
 
 from pydantic import PrivateAttr, field_validator, model_validator
 
+from syncd.config.claims import (
+    Claim,
+    claimed_twice,
+    claims_of_rooms,
+    folded_address,
+    tables_of,
+)
 from syncd.config.files import Written
 from syncd.config.network import (
     Endpoint,
@@ -356,10 +363,6 @@ class Log(Table):
     )
 
 
-_Claim = tuple[tuple[str, int], str, object]
-"""Which table claims, with which of its keys, what."""
-
-
 def _secrets(value: object) -> Iterator[Secret]:
     """Yield all references to secrets in a table and the tables in it."""
     if isinstance(value, Secret):
@@ -413,7 +416,7 @@ class Config(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _required_tables(cls, raw: Any) -> Any:
+    def _requiredtables_of(cls, raw: Any) -> Any:
         """Take an absent table as an empty one, so that the keys missing in it are named."""
         if not isinstance(raw, dict):
             return raw
@@ -426,16 +429,16 @@ class Config(Table):
         directory: Path,  # noqa: ARG003
     ) -> Iterator[Problem]:
         """Yield a problem for each name that stands twice, and each room that nobody knows."""
-        rooms = list(_tables(raw, "rooms"))
-        sources = list(_tables(raw, "sources"))
-        names: list[_Claim] = [
+        rooms = list(tables_of(raw, "rooms"))
+        sources = list(tables_of(raw, "sources"))
+        names: list[Claim] = [
             (("sources", n), "name", source.get("name")) for n, source in sources
         ]
-        ids: list[_Claim] = [(("rooms", n), "id", room.get("id")) for n, room in rooms]
-        addresses = _claims_of_rooms(rooms, ["addresses"], _address)
-        locations = _claims_of_rooms(rooms, ["name", "locations"], fold_name)
+        ids: list[Claim] = [(("rooms", n), "id", room.get("id")) for n, room in rooms]
+        addresses = claims_of_rooms(rooms, ["addresses"], folded_address)
+        locations = claims_of_rooms(rooms, ["name", "locations"], fold_name)
         for claims in (names, ids, addresses, locations):
-            yield from _claimed_twice(claims)
+            yield from claimed_twice(claims)
         known = {room_id for _, _, room_id in ids if isinstance(room_id, str)}
         for n, source in sources:
             wanted = source.get("room")
@@ -452,50 +455,3 @@ class Config(Table):
 
 
 Table.whole = Config
-
-
-def _tables(
-    raw: Mapping[str, Any], name: str
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    listed = raw.get(name)
-    if not isinstance(listed, list | tuple):
-        return
-    for n, table in enumerate(listed):
-        if isinstance(table, dict):
-            yield n, table
-
-
-def _texts(value: object) -> Iterator[str]:
-    values = value if isinstance(value, list) else [value]
-    yield from (text for text in values if isinstance(text, str))
-
-
-def _claims_of_rooms(
-    rooms: Iterable[tuple[int, Mapping[str, Any]]],
-    keys: Iterable[str],
-    fold: Callable[[str], str],
-) -> Iterator[_Claim]:
-    """Yield what rooms claim for themselves with these keys, folded for comparison."""
-    for n, room in rooms:
-        for name in keys:
-            for claim in _texts(room.get(name)):
-                yield ("rooms", n), name, fold(claim)
-
-
-def _address(text: str) -> str:
-    return text.strip().lower().removeprefix("mailto:")
-
-
-def _claimed_twice(claims: Iterable[_Claim]) -> Iterator[Problem]:
-    """Yield a problem for each claim that another table made before; a repeat within one is harmless."""
-    owners: dict[str, tuple[str, int]] = {}
-    for owner, name, claim in claims:
-        if not isinstance(claim, str):
-            continue
-        first = owners.setdefault(claim, owner)
-        if first != owner:
-            table, n = first
-            yield Problem(
-                (*owner, name),
-                f"stands twice: entry {n + 1} of [[{table}]] has the same; each may stand once",
-            )

@@ -134,16 +134,8 @@ class Secret:
             raise problem(f"must not stand in the configuration itself; {HOW_TO_WRITE}")
         if not isinstance(value, dict) or len(value) != 1:
             raise problem(f"must be a reference to a secret; {HOW_TO_WRITE}")
-        match value:
-            case {"file": str(name)} if name and name.isprintable():
-                located = _locate(name, directory_of(info))
-                if sentence := path_problem(name, located):
-                    raise problem(sentence)
-                secret = cls(file=located)
-            case {"env": str(name)} if name and name.isprintable():
-                secret = cls(env=name)
-            case _:
-                raise problem(f"must be a reference to a secret; {HOW_TO_WRITE}")
+        file, env = _referred_to(value, info)
+        secret = cls(file=file, env=env)
         if (info.context or {}).get("secrets_unread"):
             return secret  # of a configuration that was good; whoever needs it is told
         try:
@@ -185,6 +177,22 @@ class Secret:
                 for name in ("file", "env")
             ],
         }
+
+
+def _referred_to(
+    value: dict[str, object], info: ValidationInfo
+) -> tuple[Path | None, str | None]:
+    """Return the file or the variable that a table refers to; raise what pydantic tells for any other table."""
+    match value:
+        case {"file": str(name)} if name and name.isprintable():
+            located = _locate(name, directory_of(info))
+            if sentence := path_problem(name, located):
+                raise problem(sentence)
+            return located, None
+        case {"env": str(name)} if name and name.isprintable():
+            return None, name
+        case _:
+            raise problem(f"must be a reference to a secret; {HOW_TO_WRITE}")
 
 
 def _credentials_directory() -> Path | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 
 from syncd.core.mark import Mark
+from syncd.core.reservation import Reservation
 from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import (
     Check,
@@ -163,7 +165,7 @@ def _cure_of_credentials(patient: Patient, code: int | None) -> str:
     secret = patient.config.api.client_secret
     place = f"the environment variable {secret.env}"
     if secret.file is not None:
-        place = f"install -m 600 /dev/stdin {secret.file}"
+        place = f"install -m 600 /dev/stdin {shlex.quote(str(secret.file))}"
     if code in _OF_THE_CLIENT:
         return f'client_id = "…"  # [api]; {_OVERVIEW} > Access ID'
     if code in _OF_THE_SECRET:
@@ -242,15 +244,8 @@ def _is_alone_with_its_name(patient: Patient) -> Iterator[Finding]:
     listing = patient.api.find(patient.now, patient.now + _LOOK_AHEAD)
     marked = [one for one in listing if one.mark is not None and one.live]
     own = [one for one in marked if one.mark is not None and one.mark.instance == ours]
-    bookings = patient.ledger.bookings
-    recorded = bookings.recorded([one.reservation_id for one in own])
-    # The daemon may be making some at this moment.
-    wanted = bookings.concerned((), {str(one.mark) for one in own})
-    marks = {booking.mark for booking in wanted}
-    unknown = sum(
-        one.reservation_id not in recorded and str(one.mark) not in marks for one in own
-    )
-    if unknown and not bookings.fresh:
+    unknown = _count_unknown(patient, own)
+    if unknown and not patient.ledger.bookings.fresh:
         yield wrong(
             f"{some(unknown, 'reservation')} of the next 7 days with the mark of {instance!r} are unknown to "
             "this state: another syncd on this project seems to have the same reservation.instance.",
@@ -268,6 +263,17 @@ def _is_alone_with_its_name(patient: Patient) -> Iterator[Finding]:
     yield well(
         f"No other installation has the name {instance!r}, as far as Tuya shows."
     )
+
+
+def _count_unknown(patient: Patient, own: Sequence[Reservation]) -> int:
+    """Return how many reservations with a mark of ours no booking has or is about to have."""
+    bookings = patient.ledger.bookings
+    recorded = bookings.recorded([one.reservation_id for one in own])
+    # The daemon may be making some at this moment.
+    wanted = bookings.concerned((), {str(one.mark) for one in own})
+    marks = {booking.mark for booking in wanted}
+    unknown = [one for one in own if one.reservation_id not in recorded]
+    return sum(str(one.mark) not in marks for one in unknown)
 
 
 def _right(name: str, what: str, ask: Callable[[Patient], object]) -> Check:

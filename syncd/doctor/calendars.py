@@ -22,6 +22,7 @@ from syncd.doctor.systemd import unit_of
 from syncd.errors import SourceError, SourceMalformed
 from syncd.sources.files import FileSource, as_it_stands
 from syncd.sources.http.feed import Fresh
+from syncd.views.toml import toml_text
 
 _READABLE = "sources: readable"
 _UNDERSTOOD = "sources: understood"
@@ -64,23 +65,31 @@ def _cure_of_path(source: Source, error: SourceError | None) -> str:
     assert path is not None  # the caller asked
     here, pattern = as_it_stands(path)
     if isinstance(error, SourceMalformed) and here.is_file():
-        megabytes = here.stat().st_size // 1_000_000 + 1
-        if here.stat().st_size > source.max_bytes:
-            return f'max_bytes = "{megabytes}MB"'
+        size = here.stat().st_size
+        if size > source.max_bytes:
+            return f'max_bytes = "{size // 1_000_000 + 1}MB"'
     if os.path.lexists(here) and not pattern:
         return f"chmod o+r {shlex.quote(str(here))}"
+    meant = _likely_meant(here)
+    if meant is not None:
+        return f"path = {toml_text(str(meant))}"
     parent = here.parent
     while not parent.is_dir() and parent != parent.parent:
         parent = parent.parent
-    names = [entry.name for entry in parent.iterdir()]
-    wanted = here.name
-    near = difflib.get_close_matches(wanted, names, 1, 0.6)
+    return f"ls -la {shlex.quote(str(parent))}"
+
+
+def _likely_meant(missing: Path) -> Path | None:
+    """Return the file beside a missing one that has nearly its name, or is the only calendar there."""
+    try:
+        names = [entry.name for entry in missing.parent.iterdir()]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(missing.name, names, 1, 0.6)
     calendars = [name for name in names if name.lower().endswith(".ics")]
     if not near and len(calendars) == 1:
         near = calendars
-    if near and parent == here.parent:
-        return f'path = "{parent / near[0]}"'
-    return f"ls -la {shlex.quote(str(parent))}"
+    return missing.parent / near[0] if near else None
 
 
 def _read_feed(patient: Patient, source: Source) -> Finding:

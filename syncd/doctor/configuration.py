@@ -10,6 +10,7 @@ from pathlib import Path
 
 from syncd.doctor.finding import Check, Finding, note, some, well, wrong
 from syncd.doctor.patient import Patient
+from syncd.views.toml import toml_text
 
 GOOD = "configuration: valid"
 """The title of the check on which nearly all others rest."""
@@ -76,7 +77,7 @@ def _is_named(patient: Patient) -> Iterator[Finding]:
     yield note(
         f"reservation.instance is not set, so this installation is called {reservation.instance!r} like any "
         "other without a name: a second one on this Tuya project needs another.",
-        f'instance = "{reservation.instance}"  # in [reservation]; say it, and never change it',
+        f"instance = {toml_text(reservation.instance)}  # in [reservation]; say it, and never change it",
     )
 
 

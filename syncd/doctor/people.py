@@ -13,6 +13,7 @@ from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wron
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.tuya import User
+from syncd.views.toml import toml_text
 
 _SHOWN = 5
 _ASKED_ONE_BY_ONE = 20
@@ -70,10 +71,12 @@ def _cure_of(places: list[str], there: Mapping[str, User]) -> str:
         if not enabled:
             return "syncd people suggest"
         first = min(enabled, key=lambda user: (user.name, user.user_id))
-        return f'creator = "{first.user_id}"  # {first.name}; or another of: syncd people suggest'
+        line = f"creator = {toml_text(first.user_id)}"
+        name = toml_text(first.name)
+        return f"{line}  # {name}; or another of: syncd people suggest"
     for user in enabled:
         if user.email.casefold() in places:
-            return f'"{user.email.casefold()}" = "{user.user_id}"'
+            return f"{toml_text(user.email.casefold())} = {toml_text(user.user_id)}"
     return "syncd people suggest"
 
 

@@ -12,6 +12,7 @@ from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.tuya import Room as TuyaRoom
+from syncd.views.toml import toml_text
 
 EXIST = "rooms: exist"
 _NEEDS = (GOOD, REACHABLE, TOKEN, ROOMS)
@@ -47,7 +48,7 @@ def _cure_of(room: Room, free: list[TuyaRoom]) -> str:
     if not near:
         return "syncd rooms suggest"
     found = by_name[near[0]]
-    return f'id = "{found.room_id}"'
+    return f"id = {toml_text(found.room_id)}"
 
 
 def _pairs(patient: Patient) -> Iterator[tuple[Room, TuyaRoom]]:

@@ -147,6 +147,16 @@ class Intake:
         """Return in how long sources are to be read again, because files of them are gone, by name."""
         return self._absent.awaited()
 
+    def with_overdue(self, only: Collection[str] | None) -> Collection[str] | None:
+        """Return the sources to read (None: all), with those in which a file has been gone for long enough."""
+        if only is None:
+            return None
+        names = set(only)
+        for name, left in self.awaited().items():
+            if left <= timedelta():
+                names.add(name)
+        return names
+
     # What changed
 
     def update(

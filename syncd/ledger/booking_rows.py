@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
-from syncd.ledger.tables import bookings, instant_of
+from syncd.ledger.tables import bookings, generations, in_chunks, instant_of
 
 
 def encode_spec(spec: ReservationSpec) -> str:
@@ -185,6 +185,24 @@ def store(
 def stored(connection: Connection, row: int) -> Row[Any]:
     """Return the row with a number, which is there."""
     return connection.execute(_BY_ROW, {"known_row": row}).one()
+
+
+def highest_generations(
+    connection: Connection, keys: Collection[OccurrenceKey]
+) -> dict[OccurrenceKey, int]:
+    """Return the highest generation ever recorded of each of these occurrences that has any."""
+    # The scopes as well, because the index begins with them.
+    scopes = {key.scope for key in keys}
+    uids = sorted({key.uid for key in keys})
+    c = generations.c
+    in_scopes = select(generations).where(c.scope.in_(scopes))
+    found: dict[OccurrenceKey, int] = {}
+    for some in in_chunks(uids):
+        query = in_scopes.where(c.uid.in_(some))
+        for row in connection.execute(query):
+            key = OccurrenceKey(row.scope, row.uid, row.recurrence_id or None)
+            found[key] = row.highest
+    return found
 
 
 def raise_generation(

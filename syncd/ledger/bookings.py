@@ -242,21 +242,9 @@ class Bookings:
 
         Generations of bookings that were pruned count as well, until their meetings are long over.
         """
-        found = dict.fromkeys(keys, 0)
-        # The scopes as well, because the index begins with them.
-        scopes = {key.scope for key in keys}
-        uids = sorted({key.uid for key in keys})
-        c = tables.generations.c
-        in_scopes = select(tables.generations).where(c.scope.in_(scopes))
         with self._database.reading() as connection:
-            for some in tables.in_chunks(uids):
-                query = in_scopes.where(c.uid.in_(some))
-                for row in connection.execute(query):
-                    recurrence_id = row.recurrence_id or None
-                    key = OccurrenceKey(row.scope, row.uid, recurrence_id)
-                    if key in found:
-                        found[key] = row.highest + 1
-        return found
+            highest = booking_rows.highest_generations(connection, keys)
+        return {key: highest.get(key, -1) + 1 for key in keys}
 
     def raise_generation(self, key: OccurrenceKey, generation: int) -> None:
         """Record a generation that was seen elsewhere, so that its mark is not given again."""

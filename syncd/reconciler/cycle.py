@@ -177,7 +177,7 @@ class Reconciler:
         strays, _duplicates = count_leftovers(self._ledger.facts)
         # What is compared or looked for has to be known whole.
         self._unwritten.begin_cycle(anew=compares or strays > 0)
-        names = self._with_overdue_files(only)
+        names = self._intake.with_overdue(only)
         looked_at = self._intake.update(names, now, force=force)
         batch = self._planning.batch(now)
         self._poison.survived(looked_at, batch.heard, now)
@@ -236,18 +236,6 @@ class Reconciler:
         return self._intake.put_off
 
     # The steps of a cycle
-
-    def _with_overdue_files(
-        self, only: Collection[str] | None
-    ) -> Collection[str] | None:
-        """Return the sources to read, with those in which a file has been gone for long enough."""
-        if only is None:
-            return None
-        names = set(only)
-        for name, left in self._intake.awaited().items():
-            if left <= timedelta():
-                names.add(name)
-        return names
 
     def _settle_and_write(
         self, batch: Batch, applier: Applier, *, compare: bool

@@ -13,7 +13,7 @@ from syncd.assembly import service
 from syncd.config import Config, load
 from syncd.reconciler import Calendars
 from syncd.setup.answers import NewSource
-from syncd.setup.writing import toml_text, toml_value
+from syncd.views.toml import toml_text, toml_value
 
 _SECRET = "SYNCD_INIT_SECRET"  # noqa: S105  # the name of a variable
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from syncd.core.text import fold_name
 from syncd.setup.calendar_names import Named
 from syncd.setup.room_suggestions import meetings
-from syncd.setup.writing import acts_in_a_spreadsheet, csv_row, remark, toml_text
+from syncd.setup.writing import acts_in_a_spreadsheet, csv_row, remark
 from syncd.tuya import TuyaApi, User
+from syncd.views.toml import toml_text
 
 _LEAST_PAGES = 20
 

@@ -14,8 +14,9 @@ from syncd.core.rooms import parts_of
 from syncd.core.text import fold_name, fold_space
 from syncd.setup.calendar_names import CalendarNames, Named
 from syncd.setup.likeness import EQUAL, likeness
-from syncd.setup.writing import remark, toml_text
+from syncd.setup.writing import remark
 from syncd.tuya import Room
+from syncd.views.toml import toml_text
 
 LEAST_SCORE = 75.0
 """Below this a match is a comment."""

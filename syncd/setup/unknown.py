@@ -12,7 +12,7 @@ from syncd.core.reasons import Reason
 from syncd.core.rooms import parts_of
 from syncd.setup.calendar_names import CalendarNames, Named
 from syncd.setup.likeness import likeness
-from syncd.setup.writing import toml_text, toml_value
+from syncd.views.toml import toml_text, toml_value
 
 _LEAST_LIKENESS = 60.0  # below this a name is not offered
 _EXPRESSION = "re:"  # what begins so is read as an expression

@@ -11,6 +11,7 @@ from syncd.setup.room_suggestions import meetings
 from syncd.setup.unknown import Unknown, UnknownPerson, UnknownRoom, UnknownZoneName
 from syncd.setup.writing import csv_row, remark
 from syncd.views.sheet import MANY, Sheet
+from syncd.views.toml import in_ascii
 
 
 class Kind(StrEnum):
@@ -145,13 +146,4 @@ def _document(row: _Row) -> dict[str, object]:
 
 def _in_this_encoding(line: str) -> str:
     """Return a line of TOML with escapes where standard output has no such letters."""
-    if streams.output.is_unicode:
-        return line
-    shown: list[str] = []
-    for character in line:
-        number = ord(character)
-        if number < 0x80:
-            shown.append(character)
-        else:
-            shown.append(f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}")
-    return "".join(shown)
+    return line if streams.output.is_unicode else in_ascii(line)

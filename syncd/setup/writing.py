@@ -1,7 +1,4 @@
-"""Writes texts of anybody into TOML and CSV so that they are exact and cannot act.
-
-A text in a file that is pasted meets editors, terminals and spreadsheets.
-"""
+"""Writes texts of anybody into comments and CSV so that they cannot act, and files that are to be pasted."""
 
 from __future__ import annotations
 
@@ -9,15 +6,15 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from syncd import streams
 from syncd.errors import SyncdError
+from syncd.views.toml import in_ascii, toml_text
 
 _LONGEST_REMARK = 60
-_NAMED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _FORMULA = (
     "=",
     "+",
@@ -30,42 +27,6 @@ _FORMULA = (
 
 class FileExists(SyncdError):
     """A file is there already that was to be made."""
-
-
-def toml_text(text: str) -> str:
-    """Return a text as a TOML basic string; what nobody sees is written as an escape."""
-    return f'"{"".join(map(_shown, text))}"'
-
-
-def _shown(character: str) -> str:
-    if character in _NAMED:
-        return _NAMED[character]
-    if character.isprintable():
-        return character
-    return _escape(character)
-
-
-def _escape(character: str) -> str:
-    """Return the escape that TOML has for a character."""
-    number = ord(character)
-    if 0xD800 <= number < 0xE000:
-        number = 0xFFFD  # TOML has no lone surrogates
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-
-def toml_value(value: object) -> str:
-    """Return a text, a list of texts or a table of texts in TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        pairs: list[str] = []
-        for name, item in value.items():
-            pairs.append(f"{name} = {toml_value(item)}")
-        return f"{{ {', '.join(pairs)} }}"
-    if isinstance(value, list | tuple):
-        items = [toml_value(item) for item in value]
-        return f"[{', '.join(items)}]"
-    return toml_text(str(value))
 
 
 def remark(text: str) -> str:
@@ -99,7 +60,7 @@ def give(lines: Iterable[str], output: Path | None) -> None:
     text = "\n".join([*lines, ""])
     if output is None:
         if not streams.output.is_unicode:
-            text = "".join(c if c.isascii() else _escape(c) for c in text)
+            text = in_ascii(text)
         streams.say_lines(text)
         return
     write_new(output, text)

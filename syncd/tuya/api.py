@@ -23,7 +23,6 @@ from syncd.core.mark import Mark
 from syncd.core.reservation import Reservation, ReservationSpec, epoch_ms
 from syncd.errors import (
     ApiUnusable,
-    ConfigError,
     NotDone,
     OutcomeUnknown,
     Refused,
@@ -32,6 +31,7 @@ from syncd.errors import (
 from syncd.tuya import codes, content
 from syncd.tuya.apiclock import steady
 from syncd.tuya.content import AnswerFields, BookingRules, Room, User
+from syncd.tuya.lazy_channel import LazyChannel
 from syncd.tuya.pages import CHANGES_ITS_TOTAL, MOST_PAGES, Pages
 
 if TYPE_CHECKING:
@@ -103,25 +103,15 @@ class TuyaApi:
                 elapsed=elapsed,
             )
 
-        self._open = opened
+        self._lazy = LazyChannel(opened)
         self._lock = threading.Lock()
-        self._closed = False
         self._failures = 0  # of questions for single reservations, in a row
-        # The HTTP client and the list of authorities take longer than a whole cycle without calls.
-        self._opened = None if _is_beyond_doubt(endpoint, client_id) else opened()
+        if not _is_beyond_doubt(endpoint, client_id):
+            self._lazy.open()
 
     @property
     def _channel(self) -> Channel:
-        with self._lock:
-            if self._opened is None:
-                try:
-                    self._opened = self._open()
-                # Of the environment: all else was looked at before.
-                except ConfigError as error:
-                    raise ApiUnusable(f"{error}; nothing was changed") from None
-                if self._closed:
-                    self._opened.close()
-            return self._opened
+        return self._lazy.channel
 
     def armed(self) -> AbstractContextManager[None]:
         """Return a context within which other requests than GET may leave, whichever thread asks."""
@@ -130,9 +120,8 @@ class TuyaApi:
     @property
     def calls(self) -> Mapping[str, int]:
         """Return the requests so far by method (`GET`, `POST`, `PUT`), those for tokens included."""
-        if self._opened is None:
-            return {"GET": 0, "POST": 0, "PUT": 0}
-        return self._opened.calls
+        opened = self._lazy.opened
+        return opened.calls if opened else {"GET": 0, "POST": 0, "PUT": 0}
 
     def time(self) -> ApiTime:
         """Return the present at the API; asks for a token if no answer told it before.
@@ -147,12 +136,14 @@ class TuyaApi:
 
     def time_if_known(self) -> ApiTime | None:
         """Return the present at the API as far as former answers tell; None before the first."""
-        return self._opened.time_if_known() if self._opened else None
+        opened = self._lazy.opened
+        return opened.time_if_known() if opened else None
 
     @property
     def clock_offset_s(self) -> float | None:
         """Return the API's clock minus ours in seconds; None before the first answer."""
-        return self._opened.clock_offset_s if self._opened else None
+        opened = self._lazy.opened
+        return opened.clock_offset_s if opened else None
 
     def pause_s(self, underway: int) -> float:
         """Return the seconds until another call may begin beside `underway` others of this client.
@@ -167,10 +158,7 @@ class TuyaApi:
 
         A request that is underway comes to its end within its time limits.
         """
-        with self._lock:
-            self._closed = True
-            if self._opened is not None:
-                self._opened.close()
+        self._lazy.close()
 
     def get(self, reservation_id: str) -> Reservation | None:
         """Return a reservation ("Query Meeting"); None when the API says that there is none (code 1000).
@@ -235,7 +223,9 @@ class TuyaApi:
         if room_ids:
             query["meeting_room_ids"] = ",".join(room_ids)
         windows = [_times(since, until) for since, until in _windows(start, end)]
-        return Listing.joined(self._listing(query | window) for window in windows)
+        return Listing.joined(
+            _listed_whole(self._channel, query | window) for window in windows
+        )
 
     def find_within(
         self, calls: int, start: datetime, end: datetime, *, creator: str | None = None
@@ -250,14 +240,6 @@ class TuyaApi:
         pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
         return None if pages.too_many else listing
-
-    def _listing(self, query: Mapping[str, str]) -> Listing:
-        """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
-        pages = Pages(self._channel, _RESERVATIONS, query)
-        listing = _listed(pages)
-        if pages.moved:
-            listing = _listed(Pages(self._channel, _RESERVATIONS, query))
-        return listing
 
     def rules(self) -> BookingRules:
         """Return the tenant's booking rules ("Query Meeting Reservation Rules"); raise `Unanswered`."""
@@ -289,7 +271,7 @@ class TuyaApi:
         Raises `Unanswered`.
         """
         hits: set[str] = set()
-        for page in self._user_pages({"email": address}, MOST_PAGES):
+        for page in _user_pages(self._channel, {"email": address}, MOST_PAGES):
             for user in page:
                 same = user.email.casefold() == address.casefold()
                 if same and user.enabled:
@@ -304,7 +286,7 @@ class TuyaApi:
         found: dict[str, User] = {}
         pages = 0
         query = {"page_size": str(_USERS_OF_A_PAGE)}
-        for page in self._user_pages(query, most_pages):
+        for page in _user_pages(self._channel, query, most_pages):
             pages += 1
             found.update({user.user_id: user for user in page})
         return tuple(found.values()), pages < most_pages
@@ -320,22 +302,6 @@ class TuyaApi:
                 return False
             raise _unanswered("a user", refusal) from None
         return found is not None and found.user_id == user_id and found.enabled
-
-    def _user_pages(self, asked: Mapping[str, str], most: int) -> Iterator[list[User]]:
-        """Yield the pages of a list of users, at most so many; raise `Unanswered`."""
-        query = dict(asked)
-        for _ in range(most):
-            try:
-                page = AnswerFields(self._channel.read(_USERS, query))
-            except Refused as refusal:
-                raise _unanswered("a user", refusal) from None
-            found = map(content.user, page.items("list"))
-            yield [user for user in found if user is not None]
-            last = page.text("last_row_key")
-            goes_on = last not in ("", query.get("last_row_key"))
-            if not (page.boolean("has_more", "has_next") and goes_on):
-                return
-            query["last_row_key"] = last
 
     # Writes: `asked` is when they were decided (None: now); held up for long after that they do not leave.
 
@@ -415,6 +381,34 @@ def _listed(pages: Pages) -> Listing:
         doubt = "The API's list shows a reservation twice."
     oldest_first = sorted(found.values(), key=Reservation.age_key)
     return Listing(tuple(oldest_first), tuple(nameless), doubt, moved)
+
+
+def _listed_whole(channel: Channel, query: Mapping[str, str]) -> Listing:
+    """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
+    pages = Pages(channel, _RESERVATIONS, query)
+    listing = _listed(pages)
+    if pages.moved:
+        listing = _listed(Pages(channel, _RESERVATIONS, query))
+    return listing
+
+
+def _user_pages(
+    channel: Channel, asked: Mapping[str, str], most: int
+) -> Iterator[list[User]]:
+    """Yield the pages of a list of users, at most so many; raise `Unanswered`."""
+    query = dict(asked)
+    for _ in range(most):
+        try:
+            page = AnswerFields(channel.read(_USERS, query))
+        except Refused as refusal:
+            raise _unanswered("a user", refusal) from None
+        found = map(content.user, page.items("list"))
+        yield [user for user in found if user is not None]
+        last = page.text("last_row_key")
+        goes_on = last not in ("", query.get("last_row_key"))
+        if not (page.boolean("has_more", "has_next") and goes_on):
+            return
+        query["last_row_key"] = last
 
 
 def _unanswered(what: str, refusal: Refused) -> Unanswered:

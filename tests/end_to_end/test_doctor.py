@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -592,6 +593,27 @@ def test_what_rests_on_what_is_ill_is_unknown(patient: Patient) -> None:
     assert {"rooms", "rules", "people"} <= {one["group"] for one in unknown}
     read = [one for one in findings if one["check"] == "readable"]
     assert [one["verdict"] for one in read] == ["ok"]
+
+
+def test_a_line_to_paste_is_toml_whatever_the_file_is_called(patient: Patient) -> None:
+    """The path of the file that is likely meant is quoted."""
+    meant = patient.office.folder / 'offi"ce.ics'
+    patient.office.calendar_file.rename(meant)
+    findings = patient.findings("--source", "office", code=1)
+    (found,) = told(findings, "sources: readable")
+    assert tomllib.loads(found["cure"]) == {"path": str(meant)}
+
+
+def test_guests_of_private_meetings_are_not_told(patient: Patient) -> None:
+    """Who has no user id is told without the guests of private meetings, as by `unknown`."""
+    patient.office.write(
+        event(
+            "p", ahead(1), 60, "CLASS:PRIVATE", "ATTENDEE:mailto:doctor@clinic.example"
+        ),
+        event("q", ahead(2), 60, "ATTENDEE:mailto:dave@example.com"),
+    )
+    ran = patient.office.run("doctor", "--offline")
+    assert ("dave@example.com" in ran.out, "clinic" in ran.out) == (True, False)
 
 
 def test_one_source_alone(patient: Patient) -> None:
