@@ -5,6 +5,7 @@ What is given with the command is not asked, and wrong there is the end; what a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,14 +165,14 @@ class Interview:
         """Return the file of the Access Secret with what is in it, or is to be written into it."""
         if self._given.secret_file is not None:
             file = self._given.secret_file
-            if file.exists() or self._questions is None:
+            if os.path.lexists(file) or self._questions is None:
                 return file, judge.secret_in(file)
             return file, self._typed_secret(file)
         default = self._answers.output.absolute().parent / "tuya-secret"
         while True:
             file = Path(self._asking.ask("File with the Access Secret", str(default)))
             try:
-                if file.exists():
+                if os.path.lexists(file):
                     return file, judge.secret_in(file)
                 return file, self._typed_secret(file)
             except Wrong as wrong:

@@ -42,11 +42,19 @@ class Interviewer:
         self._stream.flush()
 
     def ask(self, question: str, default: str = "") -> str:
-        """Return an answer, the default for an empty one; raise `Left` at the end of the input."""
+        """Return an answer, the default for an empty one.
+
+        Raises `Left` at the end of the input, and `Wrong` for what is no text.
+        """
         offered = f" [{default}]" if default else ""
         self._stream.write(f"{question}{offered}: ")
         self._stream.flush()
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            raise Wrong(
+                "The answer is no text in the encoding of this terminal."
+            ) from None
         if not line:
             raise Left
         return line.strip() or default
@@ -68,8 +76,12 @@ class Interviewer:
         return default if not answer else answer.startswith(("y", "j"))
 
     def ask_hidden(self, question: str) -> str:
-        """Return an answer that is not shown while it is typed; raise `Left` at the end of the input."""
+        """Return an answer that is not shown while it is typed; raises as `ask` does."""
         try:
             return getpass.getpass(f"{question}: ").strip()
         except EOFError:
             raise Left from None
+        except UnicodeDecodeError:
+            raise Wrong(
+                "The answer is no text in the encoding of this terminal."
+            ) from None

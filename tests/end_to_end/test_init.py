@@ -164,6 +164,7 @@ def test_without_a_terminal_what_is_missing_is_named(office: Office) -> None:
         ("--timezone", "Europe/Berlyn", 2, "The time zone"),
         ("--source", "none.ics", 2, "cannot be read"),
         ("--secret-file", "open", 2, "chmod 600"),
+        ("--secret-file", "s" * 300, 2, "File name too long"),
         ("--instance", "two words", 2, "The name of the installation"),
         ("--client-id", "unknown", 69, "client id"),
     ],
