@@ -96,7 +96,7 @@ class PlanWords:
         for name in update.changed:
             if name not in _TIMES:
                 was = self._value(name, old)
-                becomes = self._value(name, new)
+                becomes = self._value(name, new) + self._exchanged(name, old, new)
                 found.append(Difference(FIELD_WORDS[name], was, becomes))
         return found
 
@@ -121,6 +121,22 @@ class PlanWords:
                 return self._person(spec.creator)
             case _:
                 return _number_told(len(spec.attachments))
+
+    def _exchanged(self, name: str, old: ReservationSpec, new: ReservationSpec) -> str:
+        """Return who comes and who goes, where people are told by their number; else nothing."""
+        lists = {
+            "participants": (old.participants, new.participants),
+            "cc_participants": (old.cc_participants, new.cc_participants),
+        }
+        before, after = lists.get(name, ((), ()))
+        if max(len(before), len(after)) <= _FEW_PEOPLE:
+            return ""
+        said: list[str] = []
+        for word, some, others in (("with", after, before), ("without", before, after)):
+            exchanged = [user for user in some if user not in others]
+            if exchanged:
+                said.append(f"{word} {self._people(exchanged)}")
+        return f" ({', '.join(said)})" if said else ""
 
     def _people(self, user_ids: Sequence[str]) -> str:
         """Return a few people by their names, of more how many they are."""

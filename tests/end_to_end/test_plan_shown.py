@@ -173,3 +173,17 @@ def test_each_sentence_of_a_plan_stands_once(office: Office) -> None:
         "These 2: No user id is known for dan@example.com, eve@example.com.",
         "No user id is known for dan@example.com.",
     ]
+
+
+def test_of_many_people_a_plan_names_who_comes_and_who_goes(office: Office) -> None:
+    """Where people are told by their number, those that make the difference are named."""
+    users = "".join(f'"p{n}@example.com" = "1{n}"\n' for n in range(6))
+    office.change(("[people.addresses]\n", f"[people.addresses]\n{users}"))
+    people = [f"ATTENDEE:mailto:p{n}@example.com" for n in range(6)]
+    office.write(event("a", ahead(2), 60, *people[:5]))
+    office.once()
+    office.write(event("a", ahead(2), 60, *people[1:]))
+    (row,) = office.plan()["changes"]
+    assert row["detail"] == (
+        "participants: 5 people → 5 people (with p5@example.com, without p0@example.com)"
+    )
