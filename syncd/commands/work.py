@@ -178,11 +178,14 @@ def _compared(
         if not _has_source(config, name):
             arguments.known_sources(changed, [name])
     sides: list[Side] = []
-    for file, one in ((config_path(context), config), (other, changed)):
+    for file, one, beside in (
+        (config_path(context), config, changed),
+        (other, changed, config),
+    ):
         only = None
         if source:
             only = [name for name in source if _has_source(one, name)]
-        sides.append(Side(str(file), one, _preview(one, only)))
+        sides.append(Side(str(file), one, _preview(one, only), beside))
     return PlanComparison.of(*sides)
 
 

@@ -31,17 +31,22 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A configuration with its plan: that of the file `name`."""
+    """A configuration with its plan: that of the file `name`; `other` is the one on the other side."""
 
     name: str
     config: Config
     preview: Preview
+    other: Config
 
     @property
     def rows(self) -> tuple[PlanRow, ...]:
         """Return the rows of its plan."""
-        names = PlanWords.of(self.config)
-        return rows_of(self.preview.plan, self.preview.refusals, names)
+        return rows_of(self.preview.plan, self.preview.refusals, self.words)
+
+    @property
+    def words(self) -> PlanWords:
+        """Return how values are named: also who is known on the other side alone."""
+        return PlanWords.of(self.config, self.other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +215,7 @@ def comparison_markdown(comparison: PlanComparison) -> str:
 def _cells(row: PlanRow | None, side: Side) -> tuple[str, ...]:
     if row is None:
         return ("nothing", "", "", "", "")
-    return row_cells(row, PlanWords.of(side.config))
+    return row_cells(row, side.words)
 
 
 def _zone(side: Side) -> str:

@@ -41,10 +41,13 @@ class PlanWords:
     people: Mapping[str, str]
 
     @classmethod
-    def of(cls, config: Config) -> PlanWords:
-        """Return the words of a configuration."""
+    def of(cls, config: Config, *others: Config) -> PlanWords:
+        """Return the words of a configuration; whom only `others` know is named as they do."""
         rooms = {room.id: room.name or room.id for room in config.rooms}
-        return cls(config.calendar.timezone, rooms, config.people.addresses_by_user)
+        people: dict[str, str] = {}
+        for one in (*others, config):
+            people.update(one.people.addresses_by_user)
+        return cls(config.calendar.timezone, rooms, people)
 
     def room(self, room_id: str | None) -> str:
         """Return the name of a room."""

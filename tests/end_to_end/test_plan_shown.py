@@ -187,3 +187,17 @@ def test_of_many_people_a_plan_names_who_comes_and_who_goes(office: Office) -> N
     assert row["detail"] == (
         "participants: 5 people → 5 people (with p5@example.com, without p0@example.com)"
     )
+
+
+def test_a_person_who_leaves_is_named_in_a_comparison(office: Office) -> None:
+    """Whom the other configuration no longer knows is told by the address in the one in force."""
+    people = [f"ATTENDEE:mailto:{name}@example.com" for name in ("alice", "bob")]
+    office.write(event("a", ahead(2), 60, *people))
+    office.once()
+    changed = office.folder / "changed.toml"
+    text = (office.folder / "syncd.toml").read_text()
+    changed.write_text(text.replace('"bob@example.com" = "2"\n', ""))
+    shown = office.run("plan", "--with", str(changed)).out
+    assert (
+        "participants: alice@example.com, bob@example.com → alice@example.com" in shown
+    )
