@@ -203,6 +203,8 @@ class Previewer:
             self._ledger.bookings.mark_adopted(now)
         reports = self._reports(anew.readings)
         unreadable = tuple(report for report in reports if report.error)
+        live = {there.reservation_id for there in self._gatherer.listing if there.live}
+        known = {booking.reservation_id for booking in bookings}
         return Adoption(
             adopted=found.adopted,
             strays=found.strays,
@@ -211,6 +213,8 @@ class Previewer:
             oddities=self._api.current_oddities(),
             taken_over=taken_over,
             hand_made=hand_made,
+            listed=len(live),
+            known=len(live & known),
         )
 
     def _inputs(

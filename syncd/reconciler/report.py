@@ -168,6 +168,7 @@ class Adoption:
 
     `strays` belong to no meeting of the calendars; `duplicates` counts those that an older one replaces.
     `hand_made` is what those without a mark are, if that was asked, and `taken_over` the bookings for them.
+    `listed` counts all coming reservations that the API shows, `known` those of them that the ledger has.
     """
 
     adopted: tuple[Booking, ...]
@@ -177,6 +178,8 @@ class Adoption:
     oddities: tuple[Oddity, ...] = ()
     taken_over: tuple[Booking, ...] = ()
     hand_made: ByContent | None = None
+    listed: int = 0
+    known: int = 0
 
     @property
     def is_any_ambiguous(self) -> bool:

@@ -15,10 +15,13 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     """Print what was found in the API by its mark, and by its content if that was asked."""
     if adoption.adopted:
         print_reservations(sheet, adoption.adopted)
+    before = " before" if applied else ""
+    sheet.tell(
+        f"Tuya shows {_reservations(adoption.listed)} to come, {adoption.known} of them known to this "
+        f"state{before}. Times are in {sheet.zone_name}."
+    )
     if adoption.hand_made is None:
-        said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
-        noun = _reservations(len(adoption.adopted))
-        sheet.tell(f"{noun} {said}. Times are in {sheet.zone_name}.")
+        _print_marked(sheet, adoption, applied=applied)
     else:
         if adoption.adopted:
             said = "are adopted" if applied else "would be adopted"
@@ -41,6 +44,15 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     print_oddities(sheet, adoption.oddities)
 
 
+def _print_marked(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
+    """Print how many reservations are adopted by their mark."""
+    if not adoption.adopted:
+        sheet.tell("None has our mark and is to be adopted.")
+        return
+    said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
+    sheet.tell(f"{_reservations(len(adoption.adopted))} {said}.")
+
+
 def _print_hand_made(
     sheet: Sheet, adoption: Adoption, found: ByContent, *, applied: bool
 ) -> None:
@@ -54,11 +66,12 @@ def _print_hand_made(
             room = sheet.room(spec.room_id)
             rows.append(Row((span, room, words(spec.topic), id_there)))
         print_rows(sheet, RESERVATION_COLUMNS, rows)
-    said = "are taken over" if applied else "would be taken over"
-    noun = _reservations(len(adoption.taken_over))
-    sheet.tell(
-        f"{noun} made by hand {said}, as meetings of the calendars. Times are in {sheet.zone_name}."
-    )
+    if adoption.taken_over:
+        said = "are taken over" if applied else "would be taken over"
+        noun = _reservations(len(adoption.taken_over))
+        sheet.tell(f"{noun} made by hand {said}, as meetings of the calendars.")
+    else:
+        sheet.tell("None made by hand is surely a meeting of the calendars.")
     if found.found or adoption.adopted:
         sheet.tell(
             "The next cycle brings content and mark up to date: look at syncd plan."

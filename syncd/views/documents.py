@@ -367,6 +367,8 @@ def adoption_document(adoption: Adoption, *, applied: bool) -> dict[str, object]
             for source in adoption.unreadable
         ],
         "oddities": [oddity.document() for oddity in adoption.oddities],
+        "listed": adoption.listed,
+        "known": adoption.known,
     }
     if adoption.hand_made is not None:
         document |= _hand_made(adoption.hand_made)

@@ -55,6 +55,7 @@ def test_hand_made_bookings_become_those_of_the_calendar(office: Office) -> None
     told = office.run("adopt", "--by-content")
     assert told.code == 3
     assert "2 reservations made by hand would be taken over" in told.out
+    assert "Tuya shows 3 reservations to come, 0 of them known" in told.out
     applied = office.run("adopt", "--by-content", "--apply", "--json")
     assert (applied.code, applied.json["applied"]) == (0, True)
     assert office.reservations() == before
@@ -80,6 +81,8 @@ def test_hand_made_bookings_become_those_of_the_calendar(office: Office) -> None
     assert office.writes() == []
     again = office.run("adopt", "--by-content", "--json")
     assert (again.code, again.json["adopted"]) == (0, [])
+    assert (again.json["listed"], again.json["known"]) == (4, 3)
+    assert "None has our mark and is to be adopted." in office.run("adopt").out
     for file in office.folder.glob("state.db*"):
         file.unlink()
     assert office.once()["counts"]["adopted"] == 3
