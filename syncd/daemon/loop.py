@@ -31,6 +31,7 @@ from syncd.assembly import (
     utc_now,
 )
 from syncd.config import Config, load
+from syncd.core.amounts import some
 from syncd.daemon.allocator import give_back_memory, share_heaps
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
@@ -386,8 +387,7 @@ class Daemon:
             parts = self._assembled(config)
             self._take_over(config, parts)
         except ConfigError as error:
-            count = len(error.problems)
-            told = "1 problem" if count == 1 else f"{count} problems"
+            told = some(len(error.problems), "problem")
             log.warning(
                 "configuration refused",
                 message=f"The configuration has {told}, so the last good one goes on.",

@@ -7,19 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 
+from syncd.core.amounts import some
 from syncd.core.mark import Mark
 from syncd.core.reservation import Reservation
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import (
-    Check,
-    Finding,
-    as_sentence,
-    note,
-    some,
-    unclear,
-    well,
-    wrong,
-)
+from syncd.doctor.finding import Check, Finding, as_sentence, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.errors import ApiUnusable, Unanswered

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from syncd.config import Source
+from syncd.core.amounts import some
 from syncd.core.backoff import is_stale
 from syncd.core.occurrence import Defect, Reading
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, some, unclear, well, when, wrong
+from syncd.doctor.finding import Check, Finding, note, unclear, well, when, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.doctor.systemd import unit_of

@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from syncd.doctor.finding import Check, Finding, note, some, well, wrong
+from syncd.core.amounts import some
+from syncd.doctor.finding import Check, Finding, note, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.views.toml import toml_text
 

@@ -57,11 +57,6 @@ def unclear(sentence: str, cure: str = "") -> Finding:
     return Finding(Health.UNKNOWN, sentence, cure)
 
 
-def some(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where there is not one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def when(moment: datetime, now: datetime) -> str:
     """Return a moment in UTC, which pages show in the zone of the calendars, and how far it is from now."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({age(moment, now)})"

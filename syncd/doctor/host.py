@@ -9,7 +9,8 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from syncd.doctor.finding import Check, Finding, note, some, well, wrong
+from syncd.core.amounts import some
+from syncd.doctor.finding import Check, Finding, note, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.systemd import Unit, has_systemd, installed_units, said_by
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from syncd.assembly import mapping_rules
+from syncd.core.amounts import some
 from syncd.core.mapper import Mapper
 from syncd.doctor.api import REACHABLE, TOKEN, USERS
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
+from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 from syncd.tuya import User

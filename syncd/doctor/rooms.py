@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Iterator
 
 from syncd.config import Room
+from syncd.core.amounts import some
 from syncd.core.text import fold_name
 from syncd.doctor.api import REACHABLE, ROOMS, TOKEN
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, some, unclear, well, wrong
+from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.tuya import Room as TuyaRoom
 from syncd.views.toml import toml_text

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from syncd.assembly import mapping_rules
+from syncd.core.amounts import some
 from syncd.core.booking import HOLDING_STATES
 from syncd.core.mapper import Mapper, Wanted
 from syncd.core.reservation import ReservationSpec
 from syncd.doctor.api import REACHABLE, RULES, TOKEN
 from syncd.doctor.configuration import GOOD
-from syncd.doctor.finding import Check, Finding, note, some, well, wrong
+from syncd.doctor.finding import Check, Finding, note, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.doctor.state import USABLE
 

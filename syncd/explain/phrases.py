@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 
+from syncd.core.amounts import some
 from syncd.core.reservation import ReservationSpec
 from syncd.intake.excerpt import WrittenComponent, ZoneUse
 
@@ -72,7 +73,7 @@ def asked_for(spec: ReservationSpec, words: Words) -> str:
     minutes = f"{spec.notice_time_s / 60:g}"
     asked.append(f"a notice {minutes} minutes before" if spec.notice else "no notice")
     if spec.attachments:
-        asked.append(count(len(spec.attachments), "attachment"))
+        asked.append(some(len(spec.attachments), "attachment"))
     told = f"Asked for: {', '.join(asked)}."
     if not spec.room_id:
         told += " It names no known room, so it asks for none (calendar.roomless)."
@@ -90,7 +91,7 @@ def told_part(part: WrittenComponent, *, several: bool) -> str:
         preposition = "from" if part.recurs else "at"
         said.append(f"{preposition} {part.start}")
     if part.excluded:
-        said.append(f"{count(part.excluded, 'date')} taken out (EXDATE)")
+        said.append(f"{some(part.excluded, 'date')} taken out (EXDATE)")
     said += [f"{name} {value}" for name, value in _marks(part) if value]
     told = f"{place}: {what}"
     if said:
@@ -143,8 +144,3 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things: `1 event`, `2 events`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

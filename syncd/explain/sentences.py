@@ -14,17 +14,10 @@ from dataclasses import replace
 from itertools import chain
 
 from syncd.core.acknowledged import Acknowledgement
+from syncd.core.amounts import some
 from syncd.core.reasons import Reason
 from syncd.explain.fate_sentences import FateTeller
-from syncd.explain.phrases import (
-    Line,
-    Words,
-    count,
-    listed,
-    sentence,
-    told_part,
-    told_zone,
-)
+from syncd.explain.phrases import Line, Words, listed, sentence, told_part, told_zone
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
 from syncd.intake import SourceExcerpt
@@ -101,7 +94,7 @@ class _Teller:
                 )
             else:
                 yield Line(
-                    f"Source {where.name} was read completely: {count(reading.events, 'event')}."
+                    f"Source {where.name} was read completely: {some(reading.events, 'event')}."
                 )
         if not story.searched:
             yield Line("The configuration names no source.")
@@ -138,7 +131,7 @@ class _Teller:
         excerpt = where.excerpt
         assert excerpt is not None  # only sources that hold the UID are told of
         documents = list(dict.fromkeys(part.document for part in excerpt.parts))
-        found = count(len(excerpt.parts), "component")
+        found = some(len(excerpt.parts), "component")
         looked = (
             f"; the last cycle read it on {self._words.at(where.record.last_read_at)}"
             if where.record
@@ -215,7 +208,7 @@ class _Teller:
         if self._story.left_out:
             yield Line("")
             yield Line(
-                f"{count(self._story.left_out, 'other row')} of it, at other times or in other rooms: "
+                f"{some(self._story.left_out, 'other row')} of it, at other times or in other rooms: "
                 f"syncd explain {shlex.quote(self._story.uid)}",
                 style="dim",
             )
@@ -241,7 +234,7 @@ def _dates_over(past: int, excerpts: Sequence[SourceExcerpt]) -> Iterator[Line]:
     when = f" since {since:%Y-%m-%d}" if since else ""
     are_over = "is over" if past == 1 else "are over"
     yield Line("")
-    yield Line(f"{count(past, 'earlier date')} of it {are_over}{when}.")
+    yield Line(f"{some(past, 'earlier date')} of it {are_over}{when}.")
 
 
 def _told_with_source(fate: Fate) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from syncd.core.amounts import some
 from syncd.core.occurrence import Reading
 from syncd.reconciler.report import CONCERNS, DONE, CycleReport, SourceReport
 
@@ -135,8 +136,8 @@ def _cycle_sentence(report: CycleReport, *, had_error: bool) -> str:
     wrong = _listed(unseen, CONCERNS)
     unread = sum(source.error is not None for source in report.sources)
     if unread:
-        noun = "source" if unread == 1 else "sources"
-        wrong = ", ".join(filter(None, (wrong, f"{unread} {noun} not read")))
+        told = f"{some(unread, 'source')} not read"
+        wrong = ", ".join(filter(None, (wrong, told)))
     again = "The API can be used again. " if had_error else ""
     told = f"{again}A cycle is done: {done}."
     return f"{told} Needs a person: {wrong}." if wrong else told

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from syncd import streams
+from syncd.core.amounts import some
 from syncd.errors import ApiUnusable, Unanswered
 from syncd.setup import answers as judge
 from syncd.setup.answers import NewSource
@@ -278,8 +279,7 @@ class Interview:
         _, calendars = read_calendars(self._answers, [source])
         report = calendars.sources[0]
         if report.error is None:
-            noun = "event" if report.events == 1 else "events"
-            self._tell(f"{source.name}: {report.events} {noun}.")
+            self._tell(f"{source.name}: {some(report.events, 'event')}.")
         return report.error or ""
 
     # The creator

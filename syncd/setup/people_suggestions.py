@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from syncd.core.amounts import some
 from syncd.core.text import fold_name
 from syncd.setup.calendar_names import Named
-from syncd.setup.room_suggestions import meetings
 from syncd.setup.writing import acts_in_a_spreadsheet, csv_row, remark
 from syncd.tuya import TuyaApi, User
 from syncd.views.toml import toml_text
@@ -122,7 +122,7 @@ def _comment(person: MatchedPerson) -> str:
     who = remark(person.address or person.named.text)
     if person.address and person.named.text:
         who = f"{who} {remark(person.named.text)}"
-    return f"{who}: {meetings(person.named.count)}; {person.remark}"
+    return f"{who}: {some(person.named.count, 'meeting')}; {person.remark}"
 
 
 def toml_lines(people: Sequence[MatchedPerson]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncd.config import Room as ConfiguredRoom
+from syncd.core.amounts import some
 from syncd.core.rooms import parts_of
 from syncd.core.text import fold_name, fold_space
 from syncd.setup.calendar_names import CalendarNames, Named
@@ -73,12 +74,7 @@ class Match:
         if self.second is not None:
             second = f"second {remark(self.second.name)} {self.second_score:.0f}"
         doubt = f"; {self.doubt}" if self.doubt else ""
-        return f"{score}; places {meetings(self.named.count)}; {second}{doubt}"
-
-
-def meetings(count: int) -> str:
-    """Return a number of meetings in words."""
-    return "1 meeting" if count == 1 else f"{count} meetings"
+        return f"{score}; places {some(self.named.count, 'meeting')}; {second}{doubt}"
 
 
 @dataclass(slots=True)
@@ -174,7 +170,7 @@ class RoomSuggestions:
         yield from _array("locations", locations, _texts(block.locations, known))
         by_name = [m for m in block.locations if fold_name(m.text) == fold_name(name)]
         for match in by_name:
-            yield f"# its name {remark(match.text)} places {meetings(match.named.count)}"
+            yield f"# its name {remark(match.text)} places {some(match.named.count, 'meeting')}"
         if not (block.addresses or block.locations):
             yield "# no meeting of the next 30 days names it"
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from syncd import streams
+from syncd.core.amounts import some
 from syncd.reconciler import Calendars
-from syncd.setup.room_suggestions import meetings
 from syncd.setup.unknown import Unknown, UnknownPerson, UnknownRoom, UnknownZoneName
 from syncd.setup.writing import csv_row, remark
 from syncd.views.sheet import MANY, Sheet
@@ -113,9 +113,9 @@ def _told(row: _Row) -> str:
                 who = f"{who}, perhaps {remark(nearest)}"
         case UnknownZoneName(name=name):
             who = remark(name)
-    named = meetings(row.count)
+    named = some(row.count, "meeting")
     if isinstance(row, UnknownZoneName):
-        named = "1 event" if row.count == 1 else f"{row.count} events"
+        named = some(row.count, "event")
     such_as = f", such as {remark(row.example)}" if row.example else ""
     return f"{who}: {named}{such_as}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from syncd.core.amounts import some
 from syncd.core.by_content import Ambiguous, ByContent
 from syncd.reconciler import Adoption
 from syncd.views.booking_table import RESERVATION_COLUMNS, print_reservations
@@ -17,7 +18,7 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
         print_reservations(sheet, adoption.adopted)
     before = " before" if applied else ""
     sheet.tell(
-        f"Tuya shows {_reservations(adoption.listed)} to come, {adoption.known} of them known to this "
+        f"Tuya shows {some(adoption.listed, 'reservation')} to come, {adoption.known} of them known to this "
         f"state{before}. Times are in {sheet.zone_name}."
     )
     if adoption.hand_made is None:
@@ -25,7 +26,7 @@ def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
     else:
         if adoption.adopted:
             said = "are adopted" if applied else "would be adopted"
-            noun = _reservations(len(adoption.adopted))
+            noun = some(len(adoption.adopted), "reservation")
             sheet.tell(f"{noun} with our mark {said}.")
         _print_hand_made(sheet, adoption, adoption.hand_made, applied=applied)
     if adoption.duplicates:
@@ -50,7 +51,7 @@ def _print_marked(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:
         sheet.tell("None has our mark and is to be adopted.")
         return
     said = "adopted" if applied else "would be adopted; syncd adopt --apply does it"
-    sheet.tell(f"{_reservations(len(adoption.adopted))} {said}.")
+    sheet.tell(f"{some(len(adoption.adopted), 'reservation')} {said}.")
 
 
 def _print_hand_made(
@@ -68,7 +69,7 @@ def _print_hand_made(
         print_rows(sheet, RESERVATION_COLUMNS, rows)
     if adoption.taken_over:
         said = "are taken over" if applied else "would be taken over"
-        noun = _reservations(len(adoption.taken_over))
+        noun = some(len(adoption.taken_over), "reservation")
         sheet.tell(f"{noun} made by hand {said}, as meetings of the calendars.")
     else:
         sheet.tell("None made by hand is surely a meeting of the calendars.")
@@ -81,7 +82,7 @@ def _print_hand_made(
     for group in found.ambiguous:
         _print_ambiguous(sheet, group)
     if found.unmatched:
-        noun = _reservations(len(found.unmatched))
+        noun = some(len(found.unmatched), "reservation")
         sheet.tell(f"{noun} made by hand: of no meeting of the calendars; left as is.")
         _print_unmatched(sheet, found)
 
@@ -112,10 +113,6 @@ def _print_unmatched(sheet: Sheet, found: ByContent) -> None:
         else:
             sheet.tell(sentence, indent=2)
     sheet.say_more(len(found.unmatched))
-
-
-def _reservations(count: int) -> str:
-    return "1 reservation" if count == 1 else f"{count} reservations"
 
 
 def _duplicates(count: int) -> str:
