@@ -1643,9 +1643,7 @@ def test_nothing_private_is_logged(
         api.create(SPEC, MARK)
         with pytest.raises(ReservationError):
             api.cancel(RESERVATION_ID)
-    assert {"api_call", "stamina.retry_scheduled"} <= {
-        event["event"] for event in events
-    }
+    assert {"api_call", "call_repeated"} <= {event["event"] for event in events}
     assert TRACE in repr(events)
     assert_tells_nothing(repr(events) + caplog.text, server.url)
 

@@ -50,7 +50,7 @@ _SENTENCES: Mapping[str, str] = {
     "does not step back": "A reservation cannot be put back into its room.",
     # the API
     "api_call": "The API answered.",
-    "stamina.retry_scheduled": "The API did not answer, and is asked again.",
+    "call_repeated": "The API did not answer, and is asked again.",
     "question without answer": "The API does not answer a question; what was known counts.",
     "directory": "The user directory does not answer; people without user id are left out.",
     "booking rules": "The booking rules of the tenant do not answer; what was known of them counts.",

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 import stamina
+import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from syncd.core.apitime import ApiTime
 from syncd.errors import (
@@ -37,6 +39,8 @@ from syncd.tuya.pace import Pace
 from syncd.tuya.signing import SigningDeadline
 from syncd.tuya.token import AccessToken
 from syncd.tuya.transport import CONNECTIONS, Gate
+
+_log = structlog.get_logger(__name__)
 
 _READ_ATTEMPTS = 3
 _THROTTLE_WAITS_S = (0.5, 1.0, 2.0)
@@ -187,7 +191,7 @@ class Channel:
                     f"{missing}, so it may have been carried out; syncd settles it by looking"
                 ) from None
             raise NotExecuted(
-                f"{missing}, so it was not carried out and may be repeated; {missing.cure}"
+                f"{missing}, so the request was not carried out; it is tried again; {missing.cure}"
             ) from None
 
     def _ask_for_token(self) -> object:
@@ -299,9 +303,21 @@ class Channel:
         )
 
 
+def _tell_repeat(details: RetryDetails) -> None:
+    """Log that a call is made again; what was sent stays out of it."""
+    _log.info(
+        "call_repeated",
+        error=str(details.caused_by),
+        wait_seconds=round(details.wait_for, 2),
+    )
+
+
+set_on_retry_hooks([_tell_repeat])
+
+
 def _repeated(call: Callable[[], object]) -> object:
     """Make a call, again a few times where a failure may pass by itself; raise the last `NoAnswer`."""
-    # Not as a decorator: stamina would log the arguments.
+    # Not as a decorator: stamina would tell the arguments.
     for attempt in stamina.retry_context(
         on=lambda error: isinstance(error, NoAnswer) and error.passes,
         attempts=_READ_ATTEMPTS,
