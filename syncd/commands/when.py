@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 import typer
 
 from syncd import arguments
+from syncd.views.choice import is_within
 
 _AGO = re.compile(r"(\d+) ?(s|m|min|h|d|w)(?: ago)?")
 _UNITS = {
@@ -30,9 +31,7 @@ class When:
 
     def touches(self, start: datetime, end: datetime) -> bool:
         """Tell whether a meeting is going on at this time."""
-        if self.start == self.end:
-            return start <= self.start < end
-        return start < self.end and end > self.start
+        return is_within(start, end, self.start, self.end)
 
 
 def when_meant(

@@ -62,9 +62,9 @@ def answer_of(wanted: Lookup, parts: Service, now: datetime) -> Story | FoundMee
     The calendars are read for a story, and for what the ledger does not know.
     """
     known = _named(wanted, parts)
-    found = matches_in_ledger(parts.ledger, wanted)
     if known is not None:
         return _narrowed(story_of(known, parts), wanted)
+    found = matches_in_ledger(parts.ledger, wanted)
     if not found:
         return _from_calendars(wanted, parts, now)
     events = list(event_uids(found))

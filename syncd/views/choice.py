@@ -31,8 +31,17 @@ class Day:
 
     def touches(self, start: datetime, end: datetime) -> bool:
         """Tell whether a meeting is on this day, in part at least."""
-        begins_before_its_end = start < self.end
-        return begins_before_its_end and (end > self.start or start >= self.start)
+        return is_within(start, end, self.start, self.end)
+
+
+def is_within(start: datetime, end: datetime, since: datetime, until: datetime) -> bool:
+    """Tell whether a meeting is between two moments, in part at least, or goes on at one.
+
+    A meeting without length is where it starts.
+    """
+    if start <= since < end:
+        return True
+    return since <= start < until or start == since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
