@@ -24,6 +24,7 @@ from syncd.errors import SourceError, SourceMalformed
 from syncd.sources.files import FileSource, as_it_stands
 from syncd.sources.http.feed import Fresh
 from syncd.views.toml import toml_text
+from syncd.views.typed import as_argument
 
 _READABLE = "sources: readable"
 _UNDERSTOOD = "sources: understood"
@@ -169,7 +170,7 @@ def _is_nothing_quarantined(patient: Patient, source: Source) -> Iterator[Findin
     first = next(iter(events.values()))
     cure = "syncd plan"
     if first.uid:
-        cure = f"syncd explain {shlex.quote(first.uid)}"
+        cure = f"syncd explain {as_argument(first.uid)}"
     yield wrong(
         f"{source.name}: {some(len(events), 'event')} not understood; the first one, line {first.line}: "
         f"{first.detail}",

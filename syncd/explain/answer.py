@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +23,7 @@ from syncd.views.documents import iso
 from syncd.views.rows import Row, SheetColumn, print_rows
 from syncd.views.screen import words
 from syncd.views.sheet import MANY, STYLES, Sheet
+from syncd.views.typed import as_argument
 
 _COLUMNS = (
     SheetColumn("", whole=True),
@@ -147,8 +147,7 @@ def _document(match: FoundMeeting) -> dict[str, object]:
 def _command(match: FoundMeeting) -> str | None:
     if not match.uid:
         return None
-    named = "-- " if match.uid.startswith("-") else ""
-    return f"syncd explain {named}{shlex.quote(match.uid)}"
+    return f"syncd explain {as_argument(match.uid)}"
 
 
 def print_listing(sheet: Sheet, listing: FoundMeetings, asked: str) -> None:

@@ -7,7 +7,6 @@ The first few of many alike are told, the rest are counted.
 from __future__ import annotations
 
 import re
-import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from syncd.intake import SourceExcerpt
 from syncd.views.moments import in_zone
 from syncd.views.screen import Screen, words
 from syncd.views.sheet import few_of_each
+from syncd.views.typed import as_argument
 
 _SPACE = re.compile("[ \t\r\n]+")  # other controls are shown as what they are
 _MOST_PARTS = 6
@@ -209,7 +209,7 @@ class _Teller:
             yield Line("")
             yield Line(
                 f"{some(self._story.left_out, 'other row')} of it, at other times or in other rooms: "
-                f"syncd explain {shlex.quote(self._story.uid)}",
+                f"syncd explain {as_argument(self._story.uid)}",
                 style="dim",
             )
         if self._story.fates:

@@ -20,6 +20,7 @@ from syncd.core.resolve import full_name, is_refused
 from syncd.ledger import Quarantined
 from syncd.ledger.facts import Held
 from syncd.ledger.operation import ApiTrouble
+from syncd.views.typed import as_argument
 
 
 class ConcernKind(StrEnum):
@@ -145,7 +146,7 @@ def _in_doubt(booking: Booking, request_validity: timedelta, now: datetime) -> C
         booking,
         ConcernKind.DOUBT,
         "A request was sent and its answer was lost; syncd settles it by looking in Tuya.",
-        f"syncd resolve {shlex.quote(key)} --retry",
+        f"syncd resolve --retry {as_argument(key)}",
         since=booking.attempted_at,
         is_critical=now - sent_at > request_validity,
     )
@@ -156,7 +157,7 @@ def _refused(booking: Booking, seen: Acknowledgement | None) -> Concern:
         booking,
         ConcernKind.REFUSED,
         booking.detail or "The API refused it.",
-        f"syncd explain {shlex.quote(booking.key.uid)}",
+        f"syncd explain {as_argument(booking.key.uid)}",
         since=booking.updated_at,
         seen=seen,
     )
@@ -223,7 +224,7 @@ def _quarantined(quarantined: Quarantined, seen: Acknowledgement | None) -> Conc
     defect = quarantined.defect
     command = "syncd plan"
     if defect.uid:
-        command = f"syncd explain {shlex.quote(defect.uid)}"
+        command = f"syncd explain {as_argument(defect.uid)}"
     return Concern(
         kind=ConcernKind.QUARANTINED,
         title=defect.topic or defect.uid or "An event without UID",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sqlite3
 from datetime import timedelta
 from typing import Any
@@ -252,6 +253,18 @@ def test_a_check_warns_of_what_waits_for_a_person(troubled: Office) -> None:
     runs(troubled)
     code, sentence, _ = checked(troubled)
     assert (code, "Source gone cannot be read" in sentence) == (2, True)
+
+
+def test_commands_can_be_typed_whatever_an_event_is_called(office: Office) -> None:
+    """A UID that looks like an option is an argument of the command that is told."""
+    office.write(event("--json x", ahead(2), 60, "RRULE:FREQ=NEVER", "SUMMARY:Odd"))
+    office.run("once")
+    (command,) = [
+        one["command"] for one in office.status()["concerns"] if one["uid"] is not None
+    ]
+    _, *arguments = shlex.split(command)
+    ran = office.run(*arguments)
+    assert (ran.code, "Odd" in ran.out) == (1, True), ran.err
 
 
 def test_a_source_that_was_never_read_is_critical_in_time(troubled: Office) -> None:
