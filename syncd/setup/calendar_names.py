@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from syncd.core.mapper import Mapped, Skipped
 from syncd.core.occurrence import Attendee, Occurrence, Person
 from syncd.core.reasons import Reason
-from syncd.core.rooms import RoomRule, Rooms, is_place, without_delegators
+from syncd.core.rooms import RoomRule, Rooms, is_place, parts_of, without_delegators
 from syncd.core.text import fold_name, fold_space
 from syncd.reconciler import Calendars
 
@@ -105,11 +105,18 @@ class _Gatherer:
         named.add(fold_space(person.name), example)
 
     def _location(self, location: str, example: str) -> None:
-        shown = fold_space(location)[:_LONGEST]
+        shown = _place_in(location)[:_LONGEST]
         if not shown or self._rooms.knows(location):
             return
         into = self.places if is_place(location) else self.placeless
         into.setdefault(fold_name(shown), Named()).add(shown, example)
+
+
+def _place_in(location: str) -> str:
+    """Return the one part of a LOCATION that is a place, where the others are links and such; else all."""
+    _, *parts = parts_of(location) or ("",)
+    places = [part for part in parts if is_place(part)]
+    return places[0] if len(places) == 1 else fold_space(location)
 
 
 def names_in(

@@ -136,3 +136,19 @@ def test_a_source_that_cannot_be_read_is_said(office: Office) -> None:
     assert "Source gone could not be read as a whole" in ran.err
     assert office.run("unknown", "houses").code == 2
     assert office.run("unknown", "--csv", "--json").code == 2
+
+
+def test_a_link_beside_a_place_is_no_part_of_its_name(office: Office) -> None:
+    """One place is counted once, whatever links stand beside it; of two places the whole is told."""
+    written = ("Attic", "Attic; https://meet.example.com/1", "Tower\\, second floor")
+    office.write(
+        *(
+            event(f"m{n}", ahead(2 + n), 60, f"LOCATION:{location}", room=None)
+            for n, location in enumerate(written)
+        )
+    )
+    rooms = _document(office, "rooms")["rooms"]
+    assert [(room["text"], room["count"]) for room in rooms] == [
+        ("Attic", 2),
+        ("Tower, second floor", 1),
+    ]
