@@ -142,7 +142,8 @@ def refresh(
         ledger.people.ask_refresh(*wishes)
     read = f"source {names[0]}" if len(names) == 1 else f"{len(names)} sources"
     streams.say(
-        f"The daemon (process {daemon.pid}) reads {read} within some seconds; "
+        f"The daemon (process {daemon.pid}, last sign of life {age(daemon.beat_at, now)}) is told to read "
+        f"{read}, which takes some seconds; "
         "`syncd status` shows what came of it."
     )
 

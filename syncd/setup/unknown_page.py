@@ -50,9 +50,9 @@ def print_unknown(sheet: Sheet, unknown: Unknown, kinds: Collection[Kind]) -> No
         if not rows:
             sheet.say(_NOTHING[kind])
             continue
-        sheet.say(_TITLES[kind].format(count=len(rows)), style="bold")
+        sheet.tell(_TITLES[kind].format(count=len(rows)), style="bold")
         for row in rows[:MANY]:
-            sheet.say(f"{_told(row)}.")
+            sheet.tell(f"{_told(row)}.")
             sheet.say(f"  {_in_this_encoding(row.line)}", soft_wrap=True)
         sheet.say_more(len(rows))
 

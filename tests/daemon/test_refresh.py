@@ -55,7 +55,7 @@ def test_the_daemon_reads_what_is_named(
         daemon.until(lambda: daemon.logged("source", source="office"), "and files")
         ran = office.run("refresh", "--source", "one", "--source", "office")
         assert (ran.code, ran.err) == (0, "")
-        assert f"process {daemon.process.pid}" in ran.out
+        assert f"process {daemon.process.pid}, last sign of life" in ran.out
         daemon.until(lambda: len(feed_server.asked("/asked-one")) == 2, "it is read")
         daemon.until(
             lambda: len(daemon.logged("source", source="office")) == 2, "so are files"
