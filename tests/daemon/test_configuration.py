@@ -122,6 +122,7 @@ def still_followed(daemon: Daemon, uid: str) -> None:
     assert "configuration refused" in daemon.manager.status
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 def test_fifty_edits_of_which_half_are_broken(daemon: Daemon) -> None:
     """The daemon never stops, says each time what became of the edit, and follows the last good one."""

@@ -69,6 +69,7 @@ def test_an_edit_is_booked_while_much_else_is(busy: Daemon) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 def test_edits_without_end_do_not_keep_a_first_booking_from_its_end(
     busy: Daemon,

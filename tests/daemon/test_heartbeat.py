@@ -59,6 +59,7 @@ def test_a_daemon_that_runs_and_one_that_left(office: Office) -> None:
         assert status["daemon"]["stopped_at"] is not None
 
 
+@pytest.mark.slow
 def test_a_daemon_that_was_killed(office: Office) -> None:
     """Nobody says so: 15 s after its last sign of life it counts as gone, since that sign."""
     with running(office) as daemon:
@@ -78,6 +79,7 @@ def test_a_daemon_that_was_killed(office: Office) -> None:
     assert (status["running"], status["daemon"]["beat_at"] is None) == (False, False)
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_back_makes_nobody_alive(office: Office) -> None:
     """A last sign that lies ahead is from before the clock was set, and not from a daemon that works."""
     with running(office) as daemon:

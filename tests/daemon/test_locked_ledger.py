@@ -43,6 +43,7 @@ def locked(office: Office, *statements: str) -> Iterator[sqlite3.Connection]:
         shell.close()
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["write", "exclusive"])
 def test_the_daemon_waits_and_goes_on(office: Office, kind: str) -> None:
@@ -139,6 +140,7 @@ def test_a_start_waits_too(office: Office) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_start_that_waits_can_be_stopped(
@@ -157,6 +159,7 @@ def test_a_start_that_waits_can_be_stopped(
         assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("kind", LOCKS)
 def test_one_cycle_waits(office: Office, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -129,6 +130,7 @@ BROKEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_nothing_private_is_ever_written(
@@ -290,9 +292,11 @@ def test_an_exception_that_nobody_foresaw(
             lambda: daemon.logged("defect of syncd; please report this line"),
             "a defect is told",
         )
-    (defect,) = daemon.logged("defect of syncd; please report this line")[-1:]
-    assert defect["error"].endswith("Error")
-    assert any(place.startswith("syncd.") for place in defect["at"])
+    # Whichever thread is the first to want memory, also one of a library.
+    for defect in daemon.logged("defect of syncd; please report this line"):
+        assert defect["error"].endswith("Error")
+        assert defect["at"]
+        assert all(re.fullmatch(r"\S+:\d+", place) for place in defect["at"])
     assert told("\n".join(daemon.lines)) == []
     assert not any("Traceback" in line for line in daemon.lines)
 

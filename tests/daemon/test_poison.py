@@ -63,6 +63,7 @@ def source(office: Office, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_an_event(office: Office) -> None:
     """An event during which the process was killed twice is set aside; those beside it are booked."""
     prepare(
@@ -91,6 +92,7 @@ def test_an_event(office: Office) -> None:
     assert len(office.reservations()) == 3
 
 
+@pytest.mark.slow
 def test_a_calendar(office: Office) -> None:
     """A calendar during whose reading the process was killed twice is set aside; the other one is booked."""
     prepare(office, large())

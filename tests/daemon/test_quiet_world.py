@@ -130,6 +130,7 @@ def test_a_look_that_finds_nothing_ends_before_a_cycle(
         }
 
 
+@pytest.mark.slow
 def test_the_first_look_after_a_start_is_a_cycle(
     quiet: Office, feed_server: FeedServer
 ) -> None:
@@ -282,6 +283,7 @@ def test_a_wish_to_be_left_alone_outlives_looks_that_find_nothing(
         assert len(daemon.logged("source", source="a")) == 1
 
 
+@pytest.mark.slow
 def test_a_change_is_a_line_for_each_thing(
     quiet: Office, feed_server: FeedServer
 ) -> None:
@@ -300,6 +302,7 @@ def test_a_change_is_a_line_for_each_thing(
         assert told == ["source", "updated", "cycle"]
 
 
+@pytest.mark.slow
 def test_sums_are_told_now_and_then(quiet: Office, feed_server: FeedServer) -> None:
     """A line at info says what was done since the last one: each thing is in one of them."""
     with running(quiet, periods_s=(HOUR_S, 1.0)) as daemon:

@@ -35,6 +35,7 @@ def test_a_source_that_there_is_not_is_named(office: Office) -> None:
     assert "office" in ran.err
 
 
+@pytest.mark.slow
 def test_the_daemon_reads_what_is_named(
     office: Office, feed_server: FeedServer
 ) -> None:

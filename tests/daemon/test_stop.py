@@ -44,6 +44,7 @@ def settles(office: Office) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_the_api(
     make_office: Any, closing: Callable[..., Daemon]
 ) -> None:

@@ -39,6 +39,7 @@ def _said(ran: Ran, code: int) -> str:
     return ran.out + ran.err
 
 
+@pytest.mark.slow
 def test_a_quarantined_event_counts_until_it_is_seen_and_when_it_changes(
     office: Office,
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_quarantined_event_counts_until_it_is_seen_and_when_it_changes(
     assert _concerns(office) == [("quarantined", "m")]
 
 
+@pytest.mark.slow
 def test_a_conflict_between_two_meetings_counts_until_it_is_seen(
     office: Office,
 ) -> None:
@@ -102,6 +104,7 @@ def test_each_date_of_a_series_or_all_at_once(office: Office) -> None:
     assert office.once()["outcome"] == "attention"
 
 
+@pytest.mark.slow
 def test_keys_that_mean_nothing_to_acknowledge(office: Office) -> None:
     """They are answered with what there is; what cannot be acknowledged says why, and what to do instead."""
     nothing = office.run("ack", "m")

@@ -61,6 +61,7 @@ def test_a_meeting_over_midnight_is_on_both_days(booked: Office) -> None:
     assert "Europe/Berlin" in shown
 
 
+@pytest.mark.slow
 def test_words_for_days(booked: Office) -> None:
     """Today, tomorrow and the days of the week, of which the next one is meant."""
     today = datetime.now(UTC).astimezone(BERLIN).date()

@@ -86,6 +86,7 @@ def test_what_cannot_be_copied_is_said(office: Office) -> None:
     assert not list(office.folder.glob("*copy.db*"))
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("lost", ["on the same machine", "with all that lay beside it"])
 def test_a_backup_that_is_put_back_books_nothing_twice(

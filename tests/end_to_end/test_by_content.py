@@ -27,6 +27,7 @@ def booked_by_hand(
     )
 
 
+@pytest.mark.slow
 def test_hand_made_bookings_become_those_of_the_calendar(office: Office) -> None:
     """They are shown, taken over, brought up to date in place, and follow the calendar from then on."""
     tenant = Tenant(office)

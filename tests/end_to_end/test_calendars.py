@@ -86,6 +86,7 @@ def test_a_calendar_whose_uids_all_change_writes_nothing(office: Office) -> None
     assert office.once()["sources"][0]["notes"] == []
 
 
+@pytest.mark.slow
 def test_one_meeting_in_five_calendars_is_one_reservation(office: Office) -> None:
     """It stays while one of them shows it, and is cancelled when the last one no longer does."""
     people = ("ann", "ben", "cem", "dee", "eve")

@@ -410,6 +410,7 @@ def test_an_unknown_uid_names_the_nearest(
     assert story.needs_person
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_story_and_ends_with_its_code(crowd: Office) -> None:
     """The program prints the same story, as text and as JSON; its exit code says if a person is needed."""
     booked = crowd.run("explain", "booked")

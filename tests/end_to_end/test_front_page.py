@@ -92,6 +92,7 @@ def test_many_alike_are_summed_up_and_keys_are_whole(
     assert "more refused" not in every
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_is_told_and_counts_for_nothing(office: Office) -> None:
     """It leaves what needs a person and stays on the page, with by whom; a check no longer sees it."""
     office.write(event("bad", ahead(3), 60, "RRULE:FREQ=NEVER", "SUMMARY:Weekly"))
@@ -115,6 +116,7 @@ def test_times_are_in_one_zone_that_is_named_once(troubled: Office) -> None:
     assert re.search(r"The room is taken \(\w{3} \d\d \w{3} \d\d:\d\d", page)
 
 
+@pytest.mark.slow
 def test_filters_choose_bookings(troubled: Office) -> None:
     """By room, day, source and state, for people and for programs alike; a line for each, at 80 columns."""
     day = f"{ahead(4):%Y-%m-%d}"
@@ -306,6 +308,7 @@ def test_doubt_is_critical_when_it_lasts(raw_office: Office, raw_api: RawApi) ->
     assert raw_api.writes() == ["create"]
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_look_is_unknown(office: Office) -> None:
     """3 and one line, whatever is wrong: configuration, ledger, another program, arguments."""
     broken: dict[str, Any] = {}

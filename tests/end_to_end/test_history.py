@@ -31,6 +31,7 @@ def _told(steps: Sequence[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]
     return [tuple(step[name] for name in names) for step in steps]
 
 
+@pytest.mark.slow
 def test_who_decided_each_step(office: Office) -> None:
     """syncd by a source and its evidence, a person who approved or resolved, Tuya where it was ended there."""
     rest = [event(f"r{n}", ahead(4, 8 + n)) for n in range(4)]
@@ -65,6 +66,7 @@ def test_who_decided_each_step(office: Office) -> None:
     assert "Times" not in shown.out.partition("\n")[2]
 
 
+@pytest.mark.slow
 def test_what_people_end_in_tuya_and_settle_here(office: Office) -> None:
     """What somebody cancelled in Tuya is by Tuya; what a person resolved is by that person."""
     office.write(event("a", ahead(2)))

@@ -137,6 +137,7 @@ def once_quietly(office: Office) -> Any:
         return reconciler.cycle()
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("revision", FORMER)
 def test_a_kill_between_any_two_statements_of_a_conversion_loses_nothing(

@@ -41,6 +41,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.first(2)
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
 def test_what_looks_goes_on(settled: Office, mistake: tuple[str, str]) -> None:
@@ -62,6 +63,7 @@ def test_what_looks_goes_on(settled: Office, mistake: tuple[str, str]) -> None:
     assert "The configuration file has a mistake" in checked.out
 
 
+@pytest.mark.slow
 def test_its_ledger_is_found(settled: Office) -> None:
     """In the URL of any file that can be read in part, in $STATE_DIRECTORY, or beside the configuration."""
     path = settled.folder / "syncd.toml"

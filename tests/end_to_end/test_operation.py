@@ -28,14 +28,16 @@ def test_a_channel_that_is_configured_is_not_yet_available(office: Office) -> No
     assert "not yet available" in ran.err
 
 
-def test_an_installation_has_a_name(office: Office) -> None:
-    """Without `reservation.instance` check leaves with 78 and the line to write; the doctor prints it alone."""
+def test_an_installation_without_a_name_is_told(office: Office) -> None:
+    """Without `reservation.instance` it goes on under the former name; check and doctor print the line."""
     office.change(('instance = "hq"\n', ""))
     ran = office.run("check")
-    assert ran.code == 78
-    assert 'write instance = "hq"' in ran.err
-    found = office.run("doctor", "--json", "--offline").json["findings"][0]
-    assert found["cure"].startswith('instance = "hq"')
+    assert ran.code == 0
+    assert "reservation.instance is not set, so it is 'hq'" in ran.out
+    found = office.run("doctor", "--json", "--offline").json["findings"]
+    (named,) = [one for one in found if one["check"] == "name"]
+    assert named["verdict"] == "note"
+    assert named["cure"].startswith('instance = "hq"')
 
 
 @pytest.mark.slow

@@ -62,6 +62,7 @@ LOST = [
 """Ways not to listen, none of which is anything that a person has to mend."""
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("redirection", LOST)
 def test_who_does_not_listen_changes_no_exit_code(
@@ -134,6 +135,7 @@ ENCODINGS: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("environment", ENCODINGS.values(), ids=ENCODINGS.keys())
 def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> None:
@@ -186,6 +188,7 @@ def test_a_narrow_width_is_kept(office: Office) -> None:
 WICKED = "\x9b31m\u202egnp.exe\u2066\u200bx\u2028y\u200ez [red]b[x] :smile:"
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_what_strangers_wrote_does_nothing_to_a_terminal(
@@ -260,6 +263,7 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal(
     assert any("\u202egnp.exe" in topic for topic in topics), told.out
 
 
+@pytest.mark.slow
 def test_what_others_booked_in_the_api_is_shown_as_text(office: Office) -> None:
     """A topic that anybody books in Tuya is named where it is in the way, and does nothing."""
     office.write(event("mine", ahead(2), 60, "SUMMARY:Mine"))

@@ -18,6 +18,7 @@ def _rows(document: dict[str, Any], action: str) -> list[dict[str, Any]]:
     return [row for row in document["changes"] if row["action"] == action]
 
 
+@pytest.mark.slow
 def test_meetings_that_the_plan_sets_against_each_other(office: Office) -> None:
     """Of two that want one room one is a create and one will be refused, as the cycle then has it."""
     office.write(
@@ -108,6 +109,7 @@ def test_foreign_text_has_no_effect_in_a_ticket(office: Office) -> None:
     assert markdown_text("alice@example.com") == "alice@example.com"
 
 
+@pytest.mark.slow
 def test_what_another_configuration_would_do(office: Office) -> None:
     """Only what differs is shown, by the state in force; neither state nor API is written to."""
     office.write(

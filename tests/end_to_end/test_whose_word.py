@@ -641,6 +641,7 @@ def _status_of_all(office: Office, status: int, count: int) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("what", ["--retry", "--drop"])
 def test_a_wipe_asks_a_person(office: Office, what: str) -> None:
