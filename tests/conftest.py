@@ -33,7 +33,7 @@ _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 # What decides whether a change lands comes to the same verdict each time; the long runs look for what is new.
 _THE_SAME_EACH_TIME = settings(_ANY_MACHINE, derandomize=True)
 settings.register_profile("default", _THE_SAME_EACH_TIME)
-settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=300)
+settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=200)
 settings.register_profile("long", _ANY_MACHINE, max_examples=5000)
 settings.load_profile("default")
 
@@ -62,7 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     config.addinivalue_line(
-        "markers", "first(n): of the cases of this test all but the first n are slow"
+        "markers",
+        "first(n, m): of the cases of this test all but the first n are slow, all but the first m long",
     )
 
 
@@ -84,7 +85,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def _mark_further_cases(items: Iterable[pytest.Item]) -> None:
-    """Mark as slow the cases of a test behind the first n, where it has the marker `first`."""
+    """Mark the cases of a test as slow behind the first n, as long behind the first m (`first`)."""
     seen: Counter[str] = Counter()
     for item in items:
         first = item.get_closest_marker("first")
@@ -92,8 +93,11 @@ def _mark_further_cases(items: Iterable[pytest.Item]) -> None:
             continue
         test = item.nodeid.partition("[")[0]
         seen[test] += 1
-        if seen[test] > first.args[0]:
-            item.add_marker(pytest.mark.slow)
+        for limit, marker in zip(
+            first.args, (pytest.mark.slow, pytest.mark.long), strict=False
+        ):
+            if seen[test] > limit:
+                item.add_marker(marker)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -153,7 +153,7 @@ class Counted(RuleBasedStateMachine):
 
 TestCounted = Counted.TestCase
 TestCounted.settings = settings(
-    max_examples=examples(25, thorough=300),
+    max_examples=examples(25, thorough=100),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

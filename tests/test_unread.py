@@ -218,5 +218,5 @@ class Waiting(RuleBasedStateMachine):
 
 TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(
-    max_examples=examples(30, thorough=300), stateful_step_count=20, deadline=None
+    max_examples=examples(30, thorough=100), stateful_step_count=20, deadline=None
 )

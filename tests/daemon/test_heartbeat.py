@@ -36,6 +36,7 @@ def first_line(office: Office) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_a_daemon_that_runs_and_one_that_left(office: Office) -> None:
     """A running daemon is told with since when; one that was stopped is gone at once, without waiting."""
     office.write(event("a", ahead(2)))

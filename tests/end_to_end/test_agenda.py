@@ -38,6 +38,7 @@ def booked(office: Office) -> Office:
     return office
 
 
+@pytest.mark.slow
 def test_a_day_by_room_and_time(booked: Office) -> None:
     """Rooms by name, meetings by time, those without a room last; what is not booked stands apart."""
     assert uids(booked, ahead(3)) == ["large", "early", "late", "night", "alone"]
@@ -78,6 +79,7 @@ def test_words_for_days(booked: Office) -> None:
     assert booked.run("agenda", "mo").code == 2
 
 
+@pytest.mark.slow
 def test_what_was_there_earlier_today_stays_on_the_page(booked: Office) -> None:
     """A cancelled meeting leaves the agenda, one that is refused never was on it."""
     booked.write(event("late", ahead(3, 15), 60, "STATUS:CANCELLED"))

@@ -286,6 +286,7 @@ def test_number_and_size_are_bounded(office: Office) -> None:
     assert len(files(folder)) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("trouble", ["full", "a file", "no right"])
 def test_a_directory_that_cannot_be_written_costs_the_attachment(

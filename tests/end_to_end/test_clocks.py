@@ -128,6 +128,7 @@ def _edited(office: Office) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("days", [400, 2, -2, -400])
 def test_a_clock_that_is_days_off_writes_nothing(office: Office, days: int) -> None:

@@ -440,7 +440,8 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
+@pytest.mark.first(1, 10)
 @pytest.mark.parametrize("name", list(DEFECTS))
 def test_a_defect_is_found_named_and_cured(patient: Patient, name: str) -> None:
     """A staged defect is a problem of its check, with the right exit code; after its cure all is well."""
@@ -568,6 +569,7 @@ def test_a_broken_configuration_is_told_whole(patient: Patient) -> None:
     assert {"ledger", "sources", "API", "rooms", "people", "rules"} <= groups
 
 
+@pytest.mark.slow
 def test_without_state_and_offline_no_connection_is_made(patient: Patient) -> None:
     """Offline nobody is asked, what needs a connection is named as left out; a missing state is a note."""
     for file in patient.office.folder.glob("state.db*"):
@@ -604,6 +606,7 @@ def test_a_line_to_paste_is_toml_whatever_the_file_is_called(patient: Patient) -
     assert tomllib.loads(found["cure"]) == {"path": str(meant)}
 
 
+@pytest.mark.slow
 def test_guests_of_private_meetings_are_not_told(patient: Patient) -> None:
     """Who has no user id is told without the guests of private meetings, as by `unknown`."""
     patient.office.write(
@@ -616,6 +619,7 @@ def test_guests_of_private_meetings_are_not_told(patient: Patient) -> None:
     assert ("dave@example.com" in ran.out, "clinic" in ran.out) == (True, False)
 
 
+@pytest.mark.slow
 def test_one_source_alone(patient: Patient) -> None:
     """With --source nothing else is looked at but what it rests on; a name that there is not is refused."""
     patient.office.forget_requests()

@@ -50,6 +50,7 @@ def test_several_are_listed(crowd: Office) -> None:
     assert [match["uid"] for match in found] == ["review", "series"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "uid"),
     [
@@ -65,6 +66,7 @@ def test_one_tells_its_story(crowd: Office, asked: str, uid: str) -> None:
     assert (document["uid"], document["known"]) == (uid, True)
 
 
+@pytest.mark.slow
 def test_a_reservation_is_found(crowd: Office) -> None:
     """A reservation id tells the story of its event, and who decided about it."""
     first = crowd.reservations()[0]["reservation_id"]
@@ -94,6 +96,7 @@ def test_room_and_time_alone(crowd: Office) -> None:
     assert "syncd explain street" in none.out
 
 
+@pytest.mark.slow
 def test_a_time_narrows_a_story(crowd: Office) -> None:
     """Of a series that is asked for by a day only this day is told."""
     day = f"{ahead(4):%Y-%m-%d}"
@@ -102,12 +105,14 @@ def test_a_time_narrows_a_story(crowd: Office) -> None:
     assert len(crowd.run("explain", "talks", "--json").json["occurrences"]) == 3
 
 
+@pytest.mark.slow
 def test_a_private_topic_does_not_find(crowd: Office) -> None:
     """The topic of a private event stays in the calendar; by what stands in its place it is found."""
     assert crowd.run("explain", "sesame").code == 1
     assert crowd.run("explain", "private mee", "--json").json["uid"] == "secret"
 
 
+@pytest.mark.slow
 def test_without_a_ledger_the_calendars_are_read(office: Office) -> None:
     """Before the first cycle an event is found by its topic as well."""
     office.write(event("a", ahead(2), 60, "SUMMARY:Kick-off"))
@@ -115,6 +120,7 @@ def test_without_a_ledger_the_calendars_are_read(office: Office) -> None:
     assert not (office.folder / "state.db").exists()
 
 
+@pytest.mark.slow
 def test_nothing_asked_for_is_wrong_usage(office: Office) -> None:
     """Without text, room or time there is nothing to explain."""
     assert office.run("explain").code == 2

@@ -77,6 +77,7 @@ def lines_stripped(lines: list[str]) -> list[str]:
     return [line.strip() for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120, 30])
 def test_many_alike_are_summed_up_and_keys_are_whole(
     troubled: Office, columns: int
@@ -108,6 +109,7 @@ def test_what_was_acknowledged_is_told_and_counts_for_nothing(office: Office) ->
     assert checked(office)[0] == 0
 
 
+@pytest.mark.slow
 def test_times_are_in_one_zone_that_is_named_once(troubled: Office) -> None:
     """Also the moments within sentences of the ledger are told in the zone of the configuration."""
     page = "\n".join(lines_of(troubled, "status", "--all"))
@@ -173,6 +175,7 @@ def test_what_means_nothing_is_said(
     assert (ran.code, said in ran.err) == (2, True), ran.err
 
 
+@pytest.mark.slow
 def test_an_api_that_cannot_be_used_comes_first(office: Office) -> None:
     """It stands behind the first line with since when, the sentence and the command; 69 is the exit code."""
     office.write(event("a", ahead(2)))
@@ -241,6 +244,7 @@ def test_a_check_is_good_while_all_is_well(office: Office) -> None:
     assert (code, numbers["running"], "NOT RUNNING" in sentence) == (2, "0", True)
 
 
+@pytest.mark.slow
 def test_a_check_warns_of_what_waits_for_a_person(troubled: Office) -> None:
     """Refused and quarantined are a warning; a source is critical after three intervals and an hour."""
     runs(troubled)
@@ -257,6 +261,7 @@ def test_a_check_warns_of_what_waits_for_a_person(troubled: Office) -> None:
     assert (code, "Source gone cannot be read" in sentence) == (2, True)
 
 
+@pytest.mark.slow
 def test_commands_can_be_typed_whatever_an_event_is_called(office: Office) -> None:
     """A UID that looks like an option is an argument of the command that is told."""
     office.write(event("--json x", ahead(2), 60, "RRULE:FREQ=NEVER", "SUMMARY:Odd"))
@@ -269,6 +274,7 @@ def test_commands_can_be_typed_whatever_an_event_is_called(office: Office) -> No
     assert (ran.code, "Odd" in ran.out) == (1, True), ran.err
 
 
+@pytest.mark.slow
 def test_a_source_that_was_never_read_is_critical_in_time(troubled: Office) -> None:
     """However often it is tried in vain: what counts is the first time."""
     edit_ledger(
@@ -281,6 +287,7 @@ def test_a_source_that_was_never_read_is_critical_in_time(troubled: Office) -> N
     assert (code, "Source gone cannot be read" in sentence) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_check_knows_what_is_held(office: Office) -> None:
     """Held cancellations are critical."""
     office.write(*(event(f"e{n}", ahead(2, 6 + n)) for n in range(8)))
@@ -292,6 +299,7 @@ def test_a_check_knows_what_is_held(office: Office) -> None:
     assert (code, numbers["held"]) == (2, "8"), sentence
 
 
+@pytest.mark.slow
 def test_doubt_is_critical_when_it_lasts(raw_office: Office, raw_api: RawApi) -> None:
     """In doubt is a warning while a lost request may still arrive, and critical beyond that."""
     raw_office.write(event("a", ahead(2)))
@@ -331,6 +339,7 @@ def test_a_check_that_cannot_look_is_unknown(office: Office) -> None:
     )
 
 
+@pytest.mark.slow
 def test_foreign_text_does_not_end_the_sentence(office: Office) -> None:
     """A bar and control characters in the name of a source reach a check as what they are."""
     office.change(('name = "office"', 'name = "a|b\\u001b[31m"'))

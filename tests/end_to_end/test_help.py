@@ -44,6 +44,7 @@ def test_lists_of_commands_cut_no_sentence(office: Office, group: str) -> None:
         assert not line.endswith("...")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_an_example(name: str) -> None:
     """The help of each command shows it in use, on a line of its own."""

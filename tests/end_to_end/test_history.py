@@ -84,6 +84,7 @@ def test_what_people_end_in_tuya_and_settle_here(office: Office) -> None:
     assert told[-1] == ("created", "syncd")
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_recorded(office: Office) -> None:
     """Steps without a cause are shown as they are: nobody knows who decided them."""
     office.write(event("a", ahead(2)))
@@ -100,6 +101,7 @@ def test_what_an_earlier_version_recorded(office: Office) -> None:
     assert "was not recorded" in office.run("history").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

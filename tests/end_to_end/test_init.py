@@ -156,6 +156,7 @@ def test_without_a_terminal_what_is_missing_is_named(office: Office) -> None:
     assert not file.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("option", "value", "code", "sentence"),
@@ -244,6 +245,7 @@ def at_a_terminal(*arguments: str) -> Iterator[Terminal]:
         os.close(ours)
 
 
+@pytest.mark.slow
 def test_a_person_only_answers(office: Office, tenant: Tenant) -> None:
     """Wrong answers are asked again, the secret is typed unseen, and defaults are taken with Enter."""
     folder: Path = office.folder
@@ -280,6 +282,7 @@ def test_a_person_only_answers(office: Office, tenant: Tenant) -> None:
     assert office.run("plan").code == 3
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["interrupt", "end of input"])
 def test_who_goes_away_leaves_nothing(office: Office, tenant: Tenant, how: str) -> None:

@@ -89,6 +89,7 @@ def test_its_ledger_is_found(settled: Office) -> None:
     assert SAID in settled.run("status").err
 
 
+@pytest.mark.slow
 def test_the_configuration_of_another_site_is_not_taken(settled: Office) -> None:
     """A ledger that another file works on says nothing about this one."""
     other = settled.folder / "other.toml"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tuya_connector import TuyaOpenAPI
 
 from tests.conftest import HANG_S, SMALL_ROOM, Office, ahead, event
@@ -212,6 +213,7 @@ def test_logs_name_no_content(office: Office) -> None:
     assert events.count("created") == 1
 
 
+@pytest.mark.slow
 def test_a_directory_is_read_as_one_source(office: Office) -> None:
     """Files of a directory are one source; one damaged file keeps all bookings and books what is new."""
     folder: Path = office.folder / "calendars"

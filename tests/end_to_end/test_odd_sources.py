@@ -55,6 +55,7 @@ def test_a_pattern_that_matches_nothing_is_said(office: Office) -> None:
     assert len(office.reservations()) == 1
 
 
+@pytest.mark.slow
 def test_a_charset_decides_the_room(office: Office, server: FeedServer) -> None:
     """A LOCATION in the charset of the header finds its room, in `plan` and in `once`, and after a 304."""
     office.change(('name = "Small meeting room"', 'name = "Переговорная"'))
@@ -105,6 +106,7 @@ def test_a_server_that_fails_on_conditions(office: Office, server: FeedServer) -
     assert "fails when it is asked whether anything changed" in ran.out
 
 
+@pytest.mark.slow
 def test_text_around_is_said_and_read(office: Office, server: FeedServer) -> None:
     """A warning of PHP before the calendar costs no meeting and is told; a cut calendar is not read."""
     warning = b"<br />\n<b>Warning</b>: Undefined variable $x in <b>/a.php</b> on line <b>3</b><br />\n"

@@ -64,6 +64,7 @@ _CASES: Mapping[str, tuple[Mapping[str, bytes], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", _CASES)
 def test_a_plan_says_of_a_source_what_a_cycle_says(office: Office, case: str) -> None:
     """Before anything is known, after a cycle, and in a plan after it: the same exit code and defects."""

@@ -63,7 +63,7 @@ LOST = [
 
 
 @pytest.mark.slow
-@pytest.mark.first(1)
+@pytest.mark.first(1, 3)
 @pytest.mark.parametrize("redirection", LOST)
 def test_who_does_not_listen_changes_no_exit_code(
     office: Office, redirection: str
@@ -136,7 +136,7 @@ ENCODINGS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.first(1)
+@pytest.mark.first(1, 3)
 @pytest.mark.parametrize("environment", ENCODINGS.values(), ids=ENCODINGS.keys())
 def test_any_encoding_will_do(office: Office, environment: dict[str, str]) -> None:
     """What an encoding does not have is replaced, codes stay true, and documents are ASCII."""

@@ -94,6 +94,7 @@ def test_what_is_held_is_shown_alone(office: Office) -> None:
     assert ticket.out.count("| hold |") == 5
 
 
+@pytest.mark.slow
 def test_foreign_text_has_no_effect_in_a_ticket(office: Office) -> None:
     """Pipes, links, HTML and mentions of calendars are shown in Markdown as they were written."""
     topic = "a | b [x](http://evil.example) <img src=x> @everyone `c` *d* \\| www.e.com"
@@ -162,6 +163,7 @@ def test_a_plan_that_was_carried_out_foresaw_what_came(office: Office) -> None:
     assert SMALL_ROOM in {one["room_id"] for one in office.reservations()}
 
 
+@pytest.mark.slow
 def test_each_sentence_of_a_plan_stands_once(office: Office) -> None:
     """Who is unknown in a meeting is one line, and what meetings that follow each other share stands once."""
     strangers = [f"ATTENDEE:mailto:{name}@example.com" for name in ("dan", "eve")]
@@ -177,6 +179,7 @@ def test_each_sentence_of_a_plan_stands_once(office: Office) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_of_many_people_a_plan_names_who_comes_and_who_goes(office: Office) -> None:
     """Where people are told by their number, those that make the difference are named."""
     users = "".join(f'"p{n}@example.com" = "1{n}"\n' for n in range(6))
@@ -191,6 +194,7 @@ def test_of_many_people_a_plan_names_who_comes_and_who_goes(office: Office) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_person_who_leaves_is_named_in_a_comparison(office: Office) -> None:
     """Whom the other configuration no longer knows is told by the address in the one in force."""
     people = [f"ATTENDEE:mailto:{name}@example.com" for name in ("alice", "bob")]

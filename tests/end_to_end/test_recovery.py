@@ -297,6 +297,7 @@ def test_two_instances_on_one_tenant_do_not_disturb_each_other(
     assert str(_booking(office).reservation_id) in refused.detail
 
 
+@pytest.mark.slow
 def test_a_second_process_on_one_state_leaves(office: Office) -> None:
     """While one owns the state, once and adopt --apply leave with 75 and name it; resolve works beside it."""
     office.write(event("m", ahead(1)))

@@ -105,6 +105,7 @@ def test_a_configured_room_keeps_what_it_has(office: Office) -> None:
     assert "1410148741926678529" in ran.out, "a room that Tuya does not have is told of"
 
 
+@pytest.mark.slow
 def test_foreign_text_cannot_act(office: Office) -> None:
     """A location with quotation marks, escapes and line ends is a text of TOML, and so is a room's name."""
     Tenant(office).room('Odd "one" \\ \u202e\U0001f600')
@@ -129,6 +130,7 @@ def test_foreign_text_cannot_act(office: Office) -> None:
     assert office.run("check").code == 0
 
 
+@pytest.mark.slow
 def test_only_the_one_enabled_user_of_an_address_is_taken(office: Office) -> None:
     """A name alone, a disabled user and an address of two users are comments."""
     tenant = Tenant(office)

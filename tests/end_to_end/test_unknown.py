@@ -107,6 +107,7 @@ def test_what_is_unknown_is_told_most_frequent_first_with_the_line_to_paste(
     assert not (office.folder / "state.db").exists()
 
 
+@pytest.mark.slow
 def test_each_kind_alone_as_text_and_for_spreadsheets(office: Office) -> None:
     """A cell that a spreadsheet would compute is text there; people read what is unknown and what to paste."""
     _fill(office)
@@ -138,6 +139,7 @@ def test_a_source_that_cannot_be_read_is_said(office: Office) -> None:
     assert office.run("unknown", "--csv", "--json").code == 2
 
 
+@pytest.mark.slow
 def test_a_link_beside_a_place_is_no_part_of_its_name(office: Office) -> None:
     """One place is counted once, whatever links stand beside it; of two places the whole is told."""
     written = ("Attic", "Attic; https://meet.example.com/1", "Tower\\, second floor")

@@ -453,6 +453,7 @@ ATTACKS = dict([*_of_others(), *_floods()])
 HONEST = dict([*_honest_changes(), *_honest_beside_broken(), *_honest_tellings()])
 
 
+@pytest.mark.first(1000, 28)
 @pytest.mark.parametrize("attack", _params(ATTACKS))
 def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) -> None:
     """Nothing is changed in the API; what is held is done by the one command that is named, and only then."""
@@ -564,6 +565,7 @@ def _five(name: str, hour: int) -> bytes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["under its name", "under another name", "atomically"])
 def test_a_file_that_is_written_anew(office: Office, how: str) -> None:
