@@ -689,7 +689,7 @@ class Calendars(RuleBasedStateMachine):
 
 TestCalendars = Calendars.TestCase
 TestCalendars.settings = settings(
-    max_examples=examples(50, thorough=200),
+    max_examples=examples(50, thorough=50, long=400),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
