@@ -118,13 +118,13 @@ class Status:
             )
             for source in config.sources
         )
-        open_ones = ledger.bookings.open()
+        known = _Known.of(ledger)
+        open_ones = known.open_ones
         used = ledger.calls.in_month(now)
         strays, duplicates = count_leftovers(ledger.facts)
-        clock, clock_wrong = clock_told(ledger.facts)
         found = [
             *concerns.of_configuration(problems),
-            *_concerns(ledger, config, sources, open_ones, now),
+            *_concerns(ledger, config, sources, known, now),
         ]
         found.sort(key=_urgency)
         cycles = ledger.operation.cycles(1)
@@ -133,7 +133,7 @@ class Status:
             mode=config.mode,
             daemon=ledger.operation.daemon(),
             last_cycle=cycles[0] if cycles else None,
-            api_trouble=ledger.facts.get(API_TROUBLE),
+            api_trouble=known.api_trouble,
             sources=sources,
             counts=ledger.bookings.count_by_state(),
             in_doubt=sum(booking.in_doubt for booking in open_ones),
@@ -141,16 +141,16 @@ class Status:
             concerns=tuple(one for one in found if one.seen_by is None),
             seen=tuple(one for one in found if one.seen_by is not None),
             bookings=bookings,
-            held=ledger.facts.get(HELD) or Held(),
+            held=known.held,
             missing_files=ledger.facts.get(MISSING_FILES) or {},
-            oddities=all_oddities(ledger.facts, open_ones),
+            oddities=known.oddities,
             strays=strays,
             duplicates=duplicates,
             calls_this_month=used,
             calls_forecast=forecast(used, now),
             monthly_calls=config.api.monthly_calls,
-            clock=clock,
-            clock_wrong=clock_wrong,
+            clock=known.clock,
+            clock_wrong=known.clock_wrong,
         )
 
     @property
@@ -164,22 +164,50 @@ class Status:
         return not self.is_running or bool(self.concerns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is shown and what needs a person by it: read once, or the daemon might write in between."""
+
+    api_trouble: ApiTrouble | None
+    held: Held
+    clock: str
+    clock_wrong: bool
+    open_ones: tuple[Booking, ...]
+    oddities: tuple[Oddity, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> _Known:
+        """Return what a ledger knows."""
+        facts = ledger.facts
+        open_ones = ledger.bookings.open()
+        clock, clock_wrong = clock_told(facts)
+        return cls(
+            api_trouble=facts.get(API_TROUBLE),
+            held=facts.get(HELD) or Held(),
+            clock=clock,
+            clock_wrong=clock_wrong,
+            open_ones=open_ones,
+            oddities=all_oddities(facts, open_ones),
+        )
+
+
 def _concerns(
     ledger: Ledger,
     config: Config,
     sources: Iterable[SourceStatus],
-    open_ones: Sequence[Booking],
+    known: _Known,
     now: datetime,
 ) -> Iterator[Concern]:
     """Yield all that may need a person, also what somebody acknowledged."""
-    facts = ledger.facts
     acknowledged = ledger.people.acknowledged()
-    clock, is_clock_wrong = clock_told(facts)
-    yield from concerns.of_api(facts.get(API_TROUBLE))
-    yield from concerns.of_clock(clock, is_wrong=is_clock_wrong)
-    yield from concerns.of_held(facts.get(HELD) or Held())
+    yield from concerns.of_api(known.api_trouble)
+    yield from concerns.of_clock(known.clock, is_wrong=known.clock_wrong)
+    yield from concerns.of_held(known.held)
     yield from concerns.of_bookings(
-        open_ones, acknowledged, request_validity=config.api.request_validity, now=now
+        known.open_ones,
+        acknowledged,
+        request_validity=config.api.request_validity,
+        now=now,
     )
     for source in sources:
         yield from concerns.of_source(
@@ -194,7 +222,7 @@ def _concerns(
         defect for defect in ledger.sources.quarantine() if defect.source in configured
     ]
     yield from concerns.of_quarantine(defects, acknowledged)
-    yield from concerns.of_oddities(all_oddities(facts, open_ones))
+    yield from concerns.of_oddities(known.oddities)
 
 
 _ORDER = {kind: number for number, kind in enumerate(ConcernKind)}
