@@ -33,7 +33,7 @@ _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 # What decides whether a change lands comes to the same verdict each time; the long runs look for what is new.
 _THE_SAME_EACH_TIME = settings(_ANY_MACHINE, derandomize=True)
 settings.register_profile("default", _THE_SAME_EACH_TIME)
-settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=200)
+settings.register_profile("thorough", _THE_SAME_EACH_TIME, max_examples=300)
 settings.register_profile("long", _ANY_MACHINE, max_examples=5000)
 settings.load_profile("default")
 

@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from syncd.apply.read_back import ON_A_PAGE
 from syncd.apply.unread import MOST_WAIT_S, Unread
-from syncd.core.booking import Booking, BookingState
-from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import ReservationSpec
+from syncd.core.booking import Booking
+from tests.booked import booking_of_an_hour
 from tests.conftest import examples
 from tests.core.office import NOW
 
@@ -36,30 +35,7 @@ class Clock:
 
 def booked(number: int, start: datetime) -> Booking:
     """The booking of an hour's meeting, with the number of its reservation."""
-    spec = ReservationSpec(
-        topic="Meeting",
-        start=start,
-        end=start + timedelta(hours=1),
-        room_id=None,
-        participants=("1",),
-        cc_participants=(),
-        notice=True,
-        notice_time_s=900,
-        description="",
-        creator="3",
-    )
-    return Booking(
-        key=OccurrenceKey("", str(number), None),
-        room_id=None,
-        generation=0,
-        mark=None,
-        state=BookingState.BOOKED,
-        source="office",
-        witnesses=("office",),
-        origin="",
-        content=spec,
-        reservation_id=f"{10**18 + number}",
-    )
+    return booking_of_an_hour(str(number), start, f"{10**18 + number}")
 
 
 def spread(count: int) -> Iterator[Booking]:

@@ -11,11 +11,10 @@ import pytest
 
 from syncd.apply.read_back import look_up
 from syncd.apply.tasks import run_task
-from syncd.core.booking import Booking, BookingState
-from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import ReservationSpec
+from syncd.core.booking import Booking
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.tuya import TuyaApi
+from tests.booked import booking_of_an_hour, spec_of_an_hour
 from tests.conftest import Office, ahead, event
 
 HOUR = timedelta(hours=1)
@@ -49,30 +48,8 @@ def connect() -> Iterator[Connect]:
 
 
 def _book(api: TuyaApi, start: datetime, creator: str = "3") -> Booking:
-    spec = ReservationSpec(
-        topic="Meeting",
-        start=start,
-        end=start + HOUR,
-        room_id=None,
-        participants=("1",),
-        cc_participants=(),
-        notice=True,
-        notice_time_s=900,
-        description="",
-        creator=creator,
-    )
-    return Booking(
-        key=OccurrenceKey("", start.isoformat(), None),
-        room_id=None,
-        generation=0,
-        mark=None,
-        state=BookingState.BOOKED,
-        source="office",
-        witnesses=("office",),
-        origin="",
-        content=spec,
-        reservation_id=api.create(spec, None),
-    )
+    reservation_id = api.create(spec_of_an_hour(start, creator), None)
+    return booking_of_an_hour(start.isoformat(), start, reservation_id, creator)
 
 
 def _found(api: TuyaApi, bookings: Sequence[Booking], density: float) -> int:

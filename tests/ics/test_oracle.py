@@ -753,7 +753,7 @@ def series(draw: st.DrawFn) -> tuple[Series, Window]:
 # The claims
 
 PLAIN = settings(
-    max_examples=examples(30, thorough=150, long=5000),
+    max_examples=examples(30, thorough=300, long=5000),
     # Without the phase that explains a failure: it traces every line of the reference.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[

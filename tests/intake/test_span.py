@@ -186,7 +186,7 @@ def events(draw: st.DrawFn) -> bytes:
     return vevent(*lines)
 
 
-@settings(max_examples=examples(100, thorough=200), deadline=None)
+@settings(max_examples=examples(100, thorough=400), deadline=None)
 @given(st.lists(events(), min_size=1, max_size=3))
 def test_generated(found: list[bytes]) -> None:
     """No event, and none that stands beside others of its UID, has an occurrence outside of its span."""

@@ -410,7 +410,7 @@ def _booking(booking: Booking) -> Booking:
 
 TestTwoWays = TwoWays.TestCase
 TestTwoWays.settings = settings(
-    max_examples=examples(3, thorough=10, long=200),
+    max_examples=examples(3, thorough=16, long=200),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -719,7 +719,7 @@ def quick_and_quiet() -> Iterator[None]:
 
 TestOffice = Office.TestCase
 TestOffice.settings = settings(
-    max_examples=examples(4, thorough=20, long=2000),
+    max_examples=examples(4, thorough=30, long=2000),
     stateful_step_count=30,
     suppress_health_check=[
         HealthCheck.too_slow,
