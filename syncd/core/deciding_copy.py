@@ -26,7 +26,7 @@ class Decider:
     """Which copy decided about a meeting until now: its source and document, and what it said (fingerprint).
 
     `document` is empty where nobody noted it. `of_others`: it decided about other dates of the event only.
-    `past`: what it decided about is cancelled or over by now.
+    `past`: what it decided about is cancelled or over by now, or vanished in Tuya.
     """
 
     source: str
@@ -50,14 +50,19 @@ class DecidingCopy:
 
 
 def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
-    """Return which copy decided about each meeting until now, as its bookings and former ones remember it."""
+    """Return which copy decided about each meeting until now, as its bookings and former ones remember it.
+
+    What vanished waits for a person as it was: who decided about it counts only where nothing else goes on.
+    """
+
+    def goes_on(booking: Booking) -> bool:
+        return booking.state not in CLOSED_STATES and not booking.is_vanished
 
     def latest_last(booking: Booking) -> tuple[bool, float, int]:
-        is_open = booking.state not in CLOSED_STATES
         at = 0.0
         if booking.updated_at is not None:
             at = booking.updated_at.timestamp()
-        return (is_open, at, booking.row)
+        return (goes_on(booking), at, booking.row)
 
     deciders: dict[OccurrenceKey, Decider] = {}
     for booking in sorted(bookings, key=latest_last):
@@ -66,7 +71,7 @@ def deciders_of(bookings: Iterable[Booking]) -> dict[OccurrenceKey, Decider]:
                 booking.source,
                 booking.origin,
                 booking.document,
-                past=booking.state in CLOSED_STATES,
+                past=not goes_on(booking),
             )
     return deciders
 

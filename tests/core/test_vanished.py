@@ -146,3 +146,25 @@ def test_bounds_are_passed_by_more_than_both(
 ) -> None:
     """Exactly the share or exactly the number is not more than it."""
     assert exceeds(count, total, share, floor) is passed
+
+
+def test_who_decided_about_it_does_not_bring_back_what_a_later_revision_left() -> None:
+    """The meeting became a series in another copy; one vanished room of it makes no single meeting again."""
+    office = Office(sources=("one", "two"))
+    single = event("x", rooms="a, b, c", sequence=2)
+    copy = event("x", 2, rooms="", source="two", sequence=1)
+    office.cycle(office.reading(single), office.reading(copy, source="two"))
+    vanished(office)
+    # The copy of the first calendar is not there for one reading, and the other books its own word.
+    office.cycle(office.reading(), office.reading(copy, source="two"))
+    series = [
+        event("x", day, original=day, rooms="", source="two", sequence=3)
+        for day in (3, 6)
+    ]
+    readings = (office.reading(single), office.reading(*series, source="two"))
+    office.cycle(*readings)
+    again = office.plan(*readings)
+    assert {change[0] for change in told(again)} <= {"hold"}
+    assert {b.key.recurrence_id is None for b in office.live if not b.is_vanished} == {
+        False
+    }
