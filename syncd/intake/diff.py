@@ -10,10 +10,18 @@ from __future__ import annotations
 import functools
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from dataclasses import dataclass
 from itertools import accumulate, chain, compress, count
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from syncd.core.document import Document
 from syncd.errors import SourceError
@@ -33,6 +41,9 @@ from syncd.intake.vevents import (
 
 OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
 """Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
+
+_ASKED_AT_ONCE, _HELD_AT_ONCE = 512, 1 << 20
+"""Events, and bytes of their texts, that wait to be judged together: a question for each would cost more."""
 
 _Span: TypeAlias = tuple[DocumentIndex, int, int]
 """Rows of a document, from the first to behind the last."""
@@ -89,6 +100,7 @@ def diff_source(
             told.append(f"{document.name} {error}")
         except SourceError as error:
             told.append(str(error))
+    new.settle()
     comparison = _Comparison(parent, seen, new, indexer, is_current, tracked)
     try:
         return comparison.diff(told)
@@ -120,6 +132,16 @@ class _Parents:
         return indexer.index_document(document, parent)
 
 
+class _NewEvent(NamedTuple):
+    """An event that the parent does not have: its verbatim digest, its UIDs by digest, and where it stands."""
+
+    verbatim: bytes
+    names: Mapping[bytes, str]
+    text: bytes
+    line: int
+    is_current: bool
+
+
 class _NewEvents:
     """The events that the parent does not have, as far as they matter.
 
@@ -137,6 +159,9 @@ class _NewEvents:
         self._is_current = is_current
         self._tracked = tracked
         self._on_current = on_current
+        # Seen, and not judged yet: which of those that are over matter is asked for many at once.
+        self._unjudged: list[_NewEvent] = []
+        self._unjudged_size = 0
         self.names: dict[bytes, str] = {}
         self.current: set[bytes] = set()
         self.texts: dict[bytes, bytes] = {}
@@ -144,18 +169,37 @@ class _NewEvents:
     def add(
         self, verbatim: bytes, names: Mapping[bytes, str], text: bytes, line: int
     ) -> None:
-        """Look at an event; keep its text if one of its UIDs is seen to matter by now."""
-        if self._is_current(text):
-            self.current.add(verbatim)
-            self.names.update(names)
+        """Look at an event; it is judged by `settle` at the latest."""
+        event = _NewEvent(verbatim, names, text, line, self._is_current(text))
+        self._unjudged.append(event)
+        self._unjudged_size += len(text)
+        if len(self._unjudged) >= _ASKED_AT_ONCE or self._unjudged_size > _HELD_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Judge the events of which that was left; keep the texts of those that are seen to matter by now."""
+        events, self._unjudged, self._unjudged_size = self._unjudged, [], 0
+        over: set[str] = set()
+        for event in events:
+            if not event.is_current:
+                over.update(event.names.values())
+        tracked = self._tracked.tracked_among(over)
+        for event in events:
+            self._judge(event, tracked)
+
+    def _judge(self, event: _NewEvent, tracked: Set[str]) -> None:
+        """Keep the text of an event if one of its UIDs matters: it is current, or among the tracked ones."""
+        if event.is_current:
+            self.current.add(event.verbatim)
+            self.names.update(event.names)
         else:
-            for uid, name in names.items():
-                if self._tracked.is_tracked(name):
+            for uid, name in event.names.items():
+                if name in tracked:
                     self.names[uid] = name
-        if not self.names.keys().isdisjoint(names):
-            self.texts[verbatim] = text
-            for name in names.values():
-                self._on_current(name, text, line)
+        if not self.names.keys().isdisjoint(event.names):
+            self.texts[event.verbatim] = event.text
+            for name in event.names.values():
+                self._on_current(name, event.text, event.line)
 
 
 class _Comparison:
@@ -195,8 +239,10 @@ class _Comparison:
         uids = self._changed_uids()
         changed: dict[str, tuple[RawEvent, ...]] = {}
         live: dict[bytes, list[_Place]] = {}
-        for uid, places in self._places_of_known(uids).items():
-            if places and self._matters(uid, places):
+        known = self._places_of_known(uids)
+        tracked = self._tracked_among(known)
+        for uid, places in known.items():
+            if places and self._matters(uid, places, tracked):
                 live[uid] = places
             elif uid in self._kept:
                 changed[self._kept[uid]] = ()
@@ -260,14 +306,27 @@ class _Comparison:
                 numbers.add(number)
         return sorted(numbers)
 
-    def _matters(self, uid: bytes, places: Iterable[_Place]) -> bool:
+    def _tracked_among(self, places: Mapping[bytes, Sequence[_Place]]) -> Set[str]:
+        """Return the names of those of these UIDs that are tracked, as far as none of their events is current."""
+        unclear: set[str] = set()
+        for uid, own in places.items():
+            if own and not self._is_any_current(own):
+                unclear.add(self._name(uid))
+        return self._tracked.tracked_among(unclear)
+
+    def _is_any_current(self, places: Iterable[_Place]) -> bool:
+        """Tell whether one of the events at these places is current, as far as that was seen."""
+        current = self._new.current
+        return any(
+            self._documents[number].verbatim[row] in current for number, row in places
+        )
+
+    def _matters(self, uid: bytes, places: Sequence[_Place], tracked: Set[str]) -> bool:
         """Tell whether a UID is tracked, or has an event that is current; take up texts of kept events."""
         name = self._name(uid)
         rows = [(self._documents[number], row) for number, row in places]
         verbatim = {index.verbatim[row] for index, row in rows}
-        is_current = not self._new.current.isdisjoint(verbatim)
-        # Asked last: the caller may have to look up all that it knows to tell what is tracked.
-        matters = is_current or self._tracked.is_tracked(name)
+        matters = self._is_any_current(places) or name in tracked
         if verbatim <= self._new.texts.keys() or uid not in self._kept:
             return matters
         unrevised = {index.without_revision[row] for index, row in rows}

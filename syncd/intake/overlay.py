@@ -206,11 +206,22 @@ class _Worklist:
         uids = self._base.uids() | self._asked
         return uids.union(*self._kept.values())
 
-    def has_line(self, uid: str) -> bool:
-        """Tell whether a UID matters."""
-        if uid in self._asked or self._base.has_line(uid):
-            return True
-        return any(uid in own for own in self._kept.values())
+    def uids_if_few(self, at_most: int) -> frozenset[str] | None:
+        """Return all UIDs that matter; None if there are more than so many."""
+        if self._base.uids_if_few(at_most) is None:
+            return None
+        found = self.uids()
+        if len(found) > at_most:
+            return None
+        return found
+
+    def lines_among(self, uids: Collection[str]) -> set[str]:
+        """Return those of the UIDs that matter."""
+        asked = set(uids)
+        found = asked & self._asked
+        for own in self._kept.values():
+            found |= asked & own.keys()
+        return found.union(self._base.lines_among(asked - found))
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return all UIDs but those of which nothing comes into reach yet."""

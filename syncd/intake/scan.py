@@ -6,7 +6,7 @@ A large one may be made in another thread; whatever it finds is taken in by the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,8 +22,8 @@ from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
-_ASKED_ONE_BY_ONE = 100
-"""UIDs; asking for so many takes about as long as loading ten thousand."""
+_FEW, _ASKED_BY_NAME = 1000, 100
+"""UIDs; so many that matter are all loaded, once more than so many are asked for at a time."""
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
 
@@ -190,8 +190,10 @@ class Scan:
         horizon = window.end - window.start
         later: dict[str, datetime] = {}
         for uid, begins in found.earliest.items():
-            if begins > window.reach and not self._tracked.is_tracked(uid):
+            if begins > window.reach:
                 later[uid] = begins - horizon
+        for uid in self._tracked.tracked_among(later.keys()):
+            del later[uid]
         return later
 
     def _begins(self, changed: Mapping[str, Sequence[RawEvent]]) -> dict[str, datetime]:
@@ -216,40 +218,44 @@ class Scan:
 
 
 class TrackedUids:
-    """All UIDs that matter, for several scans that one thread makes in a row.
+    """The UIDs that matter, for several scans that one thread makes in a row.
 
-    An edit asks for a few of them, which the ledger finds one by one; the first reading of a calendar asks
-    for each event that is over, so that it is quicker to load all.
+    Few are held all, as when the first calendar of an installation is read. Among many the ledger looks up
+    those that are asked for, so that the first reading of a calendar costs the same whatever others hold.
     """
 
     def __init__(self, worklist: WorklistStore) -> None:
         self._worklist = worklist
-        # What was asked one by one, with the answer.
-        self._asked: dict[str, bool] = {}
         self._all: set[str] | None = None
+        self._are_many = False
 
     def forget(self) -> None:
         """Ask again the next time: others may have written since."""
-        self._asked = {}
         self._all = None
+        self._are_many = False
 
     def add(self, uids: Iterable[str]) -> None:
         """Note UIDs that a scan put on the worklist."""
         if self._all is not None:
             self._all.update(uids)
-        else:
-            for uid in self._asked.keys() & set(uids):
-                self._asked[uid] = True
 
-    def __contains__(self, uid: str) -> bool:
-        if self._all is None and uid in self._asked:
-            return self._asked[uid]
-        if self._all is None and len(self._asked) < _ASKED_ONE_BY_ONE:
-            self._asked[uid] = self._worklist.has_line(uid)
-            return self._asked[uid]
-        if self._all is None:
-            self._all = set(self._worklist.uids())
-        return uid in self._all
+    def among(self, uids: Collection[str]) -> Set[str]:
+        """Return those of the UIDs that matter."""
+        if not uids:
+            return frozenset()
+        asks_much = len(uids) > _ASKED_BY_NAME
+        if self._all is None and asks_much and not self._are_many:
+            self._load_if_few()
+        if self._all is not None:
+            return self._all.intersection(uids)
+        return self._worklist.lines_among(uids)
+
+    def _load_if_few(self) -> None:
+        few = self._worklist.uids_if_few(_FEW)
+        if few is None:
+            self._are_many = True
+        else:
+            self._all = set(few)
 
 
 class _Tracked:
@@ -262,9 +268,9 @@ class _Tracked:
         self._source = source
         self._tracked_uids = tracked_uids
 
-    def is_tracked(self, uid: str) -> bool:
-        """Tell whether a UID is booked, or matters for something else already."""
-        return uid in self._tracked_uids
+    def tracked_among(self, uids: Collection[str]) -> Set[str]:
+        """Return those of the UIDs that are booked, or matter for something else already."""
+        return self._tracked_uids.among(uids)
 
     def uids(self) -> Iterable[str]:
         """Return the UIDs of which events of this source are kept."""

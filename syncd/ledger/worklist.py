@@ -63,7 +63,6 @@ _DEFER = (
     .values(due_at=bindparam("due"), skipped=bindparam("count"))
 )
 _IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
-_LINE_OF = select(_LINE.uid).where(_LINE.uid == bindparam("uid"))
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
 _NEXT_READY = select(_FIRST).where(
@@ -220,10 +219,21 @@ class Worklist:
             cursor.execute("SELECT uid FROM agenda")
             return frozenset(uid for (uid,) in cursor.fetchall())
 
-    def has_line(self, uid: str) -> bool:
-        """Tell whether a UID matters."""
-        found = self._database.scalar(_LINE_OF.params(uid=uid))
-        return found is not None
+    def uids_if_few(self, at_most: int) -> frozenset[str] | None:
+        """Return all UIDs that matter; None if there are more than so many."""
+        found = self._database.scalars(select(_LINE.uid).limit(at_most + 1))
+        if len(found) > at_most:
+            return None
+        return frozenset(found)
+
+    def lines_among(self, uids: Collection[str]) -> set[str]:
+        """Return those of the UIDs that matter."""
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for some in tables.in_chunks(list(uids)):
+                query = select(_LINE.uid).where(_LINE.uid.in_(some))
+                found.update(connection.execute(query).scalars())
+        return found
 
     def ready(self, now: datetime) -> frozenset[str]:
         """Return the UIDs that are ready."""

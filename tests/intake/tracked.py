@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncd.ics.vevent import RawEvent
@@ -15,9 +15,9 @@ class Tracked:
     booked: Callable[[str], bool] = lambda _uid: False
     kept: Mapping[str, Sequence[RawEvent]] = field(default_factory=dict)
 
-    def is_tracked(self, uid: str) -> bool:
-        """Whether a UID is booked."""
-        return self.booked(uid)
+    def tracked_among(self, uids: Collection[str]) -> set[str]:
+        """Those of the UIDs that are booked."""
+        return {uid for uid in uids if self.booked(uid)}
 
     def uids(self) -> Iterable[str]:
         """The UIDs of which events are kept."""
