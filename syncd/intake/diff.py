@@ -21,7 +21,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from itertools import accumulate, chain, compress, count
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from syncd.core.document import Document
 from syncd.errors import SourceError
@@ -42,11 +42,14 @@ from syncd.intake.vevents import (
 OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
 """Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
 
-_ASKED_AT_ONCE, _HELD_AT_ONCE = 512, 1 << 20
-"""Events, and bytes of their texts, that wait to be judged together: a question for each would cost more."""
+_HELD_AT_ONCE = 1 << 16
+"""Bytes of events that wait to be judged together: a question for each of these would cost more."""
 
 _Span: TypeAlias = tuple[DocumentIndex, int, int]
 """Rows of a document, from the first to behind the last."""
+
+_NewEvent: TypeAlias = tuple[bytes, Mapping[bytes, str], bytes, int, bool]
+"""An event that nobody knew: its verbatim digest, its UIDs by digest, text and line; whether it is current."""
 
 _Place: TypeAlias = tuple[int, int]
 """Where an event stands: the number of its document, and the row."""
@@ -132,16 +135,6 @@ class _Parents:
         return indexer.index_document(document, parent)
 
 
-class _NewEvent(NamedTuple):
-    """An event that the parent does not have: its verbatim digest, its UIDs by digest, and where it stands."""
-
-    verbatim: bytes
-    names: Mapping[bytes, str]
-    text: bytes
-    line: int
-    is_current: bool
-
-
 class _NewEvents:
     """The events that the parent does not have, as far as they matter.
 
@@ -170,36 +163,37 @@ class _NewEvents:
         self, verbatim: bytes, names: Mapping[bytes, str], text: bytes, line: int
     ) -> None:
         """Look at an event; it is judged by `settle` at the latest."""
-        event = _NewEvent(verbatim, names, text, line, self._is_current(text))
-        self._unjudged.append(event)
+        is_current = self._is_current(text)
+        self._unjudged.append((verbatim, names, text, line, is_current))
         self._unjudged_size += len(text)
-        if len(self._unjudged) >= _ASKED_AT_ONCE or self._unjudged_size > _HELD_AT_ONCE:
+        if self._unjudged_size > _HELD_AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
         """Judge the events of which that was left; keep the texts of those that are seen to matter by now."""
         events, self._unjudged, self._unjudged_size = self._unjudged, [], 0
         over: set[str] = set()
-        for event in events:
-            if not event.is_current:
-                over.update(event.names.values())
+        for _, names, _, _, is_current in events:
+            if not is_current:
+                over.update(names.values())
         tracked = self._tracked.tracked_among(over)
-        for event in events:
-            self._judge(event, tracked)
+        mattering = self.names
+        for verbatim, names, text, line, is_current in events:
+            if is_current:
+                self.current.add(verbatim)
+                mattering.update(names)
+            elif tracked:
+                self._note_tracked(names, tracked)
+            if not mattering.keys().isdisjoint(names):
+                self.texts[verbatim] = text
+                for name in names.values():
+                    self._on_current(name, text, line)
 
-    def _judge(self, event: _NewEvent, tracked: Set[str]) -> None:
-        """Keep the text of an event if one of its UIDs matters: it is current, or among the tracked ones."""
-        if event.is_current:
-            self.current.add(event.verbatim)
-            self.names.update(event.names)
-        else:
-            for uid, name in event.names.items():
-                if name in tracked:
-                    self.names[uid] = name
-        if not self.names.keys().isdisjoint(event.names):
-            self.texts[event.verbatim] = event.text
-            for name in event.names.values():
-                self._on_current(name, event.text, event.line)
+    def _note_tracked(self, names: Mapping[bytes, str], tracked: Set[str]) -> None:
+        """Note which of the UIDs of an event matter because they are tracked."""
+        for uid, name in names.items():
+            if name in tracked:
+                self.names[uid] = name
 
 
 class _Comparison:

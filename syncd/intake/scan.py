@@ -22,7 +22,7 @@ from syncd.intake.series_ahead import AHEAD_FROM, SeriesAhead
 from syncd.intake.source_index import SourceIndex
 from syncd.ledger.facts import JUDGED_AT
 
-_FEW, _ASKED_BY_NAME = 1000, 100
+_FEW, _ASKED_BY_NAME = 1000, 20
 """UIDs; so many that matter are all loaded, once more than so many are asked for at a time."""
 
 _LARGE = 4 << 20  # bytes; less is scanned and parsed before anybody notices
