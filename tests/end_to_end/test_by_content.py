@@ -106,7 +106,7 @@ def test_what_nobody_can_tell_is_left(office: Office) -> None:
     booked_by_hand(tenant, "Meeting late", ahead(4), 30)
     booked_by_hand(tenant, "Meeting room", ahead(5), meeting_room_id=LARGE_ROOM)
     booked_by_hand(tenant, "Something else", ahead(6))
-    booked_by_hand(tenant, "Meeting nobody", ahead(7), **roomless, creator="3")
+    booked_by_hand(tenant, "Meeting nobody", ahead(5, 14), **roomless, creator="3")
     office.write(
         event("twin", ahead(1), 60, ORGANIZED, room=None),
         event("one", ahead(2), 60, ORGANIZED, "SUMMARY:Same"),
@@ -115,7 +115,7 @@ def test_what_nobody_can_tell_is_left(office: Office) -> None:
         event("late", ahead(4), 60, ORGANIZED),
         event("room", ahead(5), 60, ORGANIZED),
         event("else", ahead(6), 60, ORGANIZED),
-        event("nobody", ahead(7), 60, room=None),
+        event("nobody", ahead(5, 14), 60, room=None),
     )
     before = office.reservations()
     applied = office.run("adopt", "--by-content", "--apply", "--json")

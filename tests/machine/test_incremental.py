@@ -388,19 +388,23 @@ def _lasts(change: Change) -> bool:
 
 
 def _told(change: Change) -> Change:
-    """Without the line of its event, which is nothing but a place."""
+    """Without what is nothing but the place of its event, or its revision."""
     match change:
         case Create(meeting=meeting):
-            return replace(change, meeting=_placeless(meeting))
+            return replace(change, meeting=_as_planned(meeting))
         case Update(meeting=meeting):
-            return replace(change, meeting=_placeless(meeting))
+            return replace(change, meeting=_as_planned(meeting))
         case Wait(meeting=meeting):
-            return replace(change, meeting=_placeless(meeting))
+            return replace(change, meeting=_as_planned(meeting))
     return change
 
 
-def _placeless(meeting: Meeting) -> Meeting:
-    return replace(meeting, occurrence=replace(meeting.occurrence, line=0))
+def _as_planned(meeting: Meeting) -> Meeting:
+    """Without place and revision: what waits to be written is not planned anew for these alone."""
+    occurrence = replace(
+        meeting.occurrence, line=0, sequence=0, last_modified=None, created=None
+    )
+    return replace(meeting, occurrence=occurrence)
 
 
 def _booking(booking: Booking) -> Booking:
