@@ -150,6 +150,7 @@ def test_an_approval_is_carried_out(daemon: Daemon) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_decision_is_carried_out(daemon: Daemon) -> None:
     """What was refused is sent once more after `resolve --retry`, without the daemon being woken."""
     office = daemon.office

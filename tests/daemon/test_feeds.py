@@ -44,6 +44,7 @@ def gaps(server: FeedServer, path: str) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
+@pytest.mark.slow
 def test_after_a_restart_not_modified_is_enough(
     office: Office, feed_server: FeedServer
 ) -> None:
@@ -209,6 +210,7 @@ def test_not_modified_says_nothing_of_the_configuration(
     assert feed_server.asked("/kept")[-1].headers["if-none-match"] == '"v1"'
 
 
+@pytest.mark.slow
 def test_not_modified_says_nothing_of_the_program(
     office: Office, feed_server: FeedServer
 ) -> None:
@@ -364,6 +366,7 @@ def test_a_changed_configuration_ends_the_waiting(
     )
 
 
+@pytest.mark.slow
 def test_a_rotated_password_ends_the_waiting(
     office: Office, feed_server: FeedServer, closing: Callable[..., Daemon]
 ) -> None:

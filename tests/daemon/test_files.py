@@ -139,6 +139,7 @@ def test_a_file_that_no_event_tells_of_is_found_by_looking(daemon: Daemon) -> No
         )
 
 
+@pytest.mark.slow
 def test_a_burst_of_files_is_a_few_cycles(daemon: Daemon) -> None:
     """Five hundred files that change at once are read together and not each by itself."""
     folder = daemon.office.folder / "burst"

@@ -231,6 +231,7 @@ def refuse(daemon: Daemon) -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_line_for_each_thing(office: Office) -> None:
     """A cycle, a reading and a change have one line each; what was done in one run has one run id."""
     office.write(*(event(f"e{n}", ahead(1 + n)) for n in range(3)))

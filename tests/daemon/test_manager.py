@@ -47,6 +47,7 @@ def ended(office: Office) -> tuple[int, list[str], str]:
     return ran.returncode, heard, ran.stderr
 
 
+@pytest.mark.slow
 def test_a_daemon_that_cannot_begin_is_never_ready(office: Office) -> None:
     """A broken configuration ends with 78 and a ledger of another with 75, before READY=1."""
     good = (office.folder / "syncd.toml").read_text()

@@ -97,6 +97,7 @@ def test_a_link_that_leads_elsewhere_is_another_file(office: Office) -> None:
         assert _ended(daemon) == 1
 
 
+@pytest.mark.slow
 def test_the_next_start_goes_on_with_what_was_put_back(office: Office) -> None:
     """After the file is back in its place nothing is booked twice and nothing is lost."""
     office.write(event("m", ahead(1), room=None))

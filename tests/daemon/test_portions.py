@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Office, ahead, calendar, event
 from tests.daemon.running import files, follow, running
 
@@ -10,6 +12,7 @@ _EVENTS = 510  # more than one cycle takes in beside those of another source
 _LATER = 60  # days ahead: outside of the horizon, so that it is read and not booked
 
 
+@pytest.mark.slow
 def test_what_a_cycle_puts_off_the_next_one_reads(office: Office) -> None:
     """Sources that are due in hours only are all read, though one has enough news for a cycle."""
     names = [f"s{number}" for number in range(_SOURCES)]

@@ -13,6 +13,7 @@ from tests.sources.server import FeedServer, published, status
 ONE = event("one", ahead(2), room=None)
 
 
+@pytest.mark.slow
 def test_without_a_daemon_nobody_is_told(office: Office) -> None:
     """Without a daemon it leaves with 1, says since when there is none, and what to do instead."""
     office.write(ONE)

@@ -51,6 +51,7 @@ def test_a_day_by_room_and_time(booked: Office) -> None:
     assert uids(booked, ahead(9)) == []
 
 
+@pytest.mark.slow
 def test_a_meeting_over_midnight_is_on_both_days(booked: Office) -> None:
     """Days begin at midnight in calendar.timezone, not in UTC."""
     assert "night" in uids(booked, ahead(3))

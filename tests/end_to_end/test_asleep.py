@@ -89,7 +89,7 @@ def _at_each_line(
     raise AssertionError("counting does not end")
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.long)])
 def test_a_create_that_slept_does_not_arrive_as_new(
     office: Office, sleeper: Sleeper, step: int
 ) -> None:
@@ -107,7 +107,13 @@ def test_a_create_that_slept_does_not_arrive_as_new(
     )
 
 
-@pytest.mark.parametrize("step", [733, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(733, marks=pytest.mark.slow),
+        pytest.param(61, marks=pytest.mark.long),
+    ],
+)
 def test_a_cycle_that_slept_books_once(
     office: Office, sleeper: Sleeper, step: int
 ) -> None:

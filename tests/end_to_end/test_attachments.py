@@ -113,6 +113,7 @@ def test_allowed_types_are_published(
     assert shown["type"] == extension
 
 
+@pytest.mark.slow
 def test_other_types_are_left_out_with_a_reason(office: Office) -> None:
     """What a web server would serve as something else than an allowed type is not published, and said."""
     folder = publishing(office)

@@ -169,6 +169,7 @@ def test_an_unusable_api_says_what_to_do(
     assert sum(ran.json["calls"].values()) <= 3
 
 
+@pytest.mark.slow
 def test_an_api_that_says_no_costs_one_reservation(make_office: Any) -> None:
     """A refusal is recorded with code and message, the others are booked, and it is not repeated."""
     office = make_office(faults=("refuse:on=create,times=1,code=1109",))
@@ -209,6 +210,7 @@ def test_a_secret_that_others_can_read_is_refused(office: Office) -> None:
     assert "chmod" in one_sentence(ran)
 
 
+@pytest.mark.slow
 def test_a_second_owner_leaves(make_office: Any) -> None:
     """While one cycle runs, another leaves with 75 and names the owner."""
     office = make_office(faults=("slow:on=create,seconds=3600",))

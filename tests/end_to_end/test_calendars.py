@@ -205,6 +205,7 @@ def test_people_and_rooms_that_cannot_be_read_are_told(office: Office) -> None:
     assert office.once()["counts"]["created"] == 1
 
 
+@pytest.mark.slow
 def test_a_room_that_declines_is_given_up(office: Office) -> None:
     """A booked room whose answer turns to no leaves the reservation, and comes back with its yes."""
 
@@ -272,6 +273,7 @@ def test_of_two_dates_in_two_files_none_is_guessed(office: Office) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_another_date_in_another_file_moves_no_booking(office: Office) -> None:
     """Whoever writes the UID of a booked meeting at another date is reported; what was booked goes on."""
     folder = _directory(office)

@@ -203,6 +203,7 @@ def test_a_clock_that_is_minutes_off_is_said_and_goes_on(office: Office) -> None
     assert office.status()["clock"] is None
 
 
+@pytest.mark.slow
 def test_a_quiet_cycle_asks_nobody_what_time_it_is(office: Office) -> None:
     """With nothing to do no call is made, whatever the API's clock shows."""
     office.write(event("m", ahead(1)))

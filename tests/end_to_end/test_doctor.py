@@ -553,6 +553,7 @@ def test_a_daemon_that_ended_is_a_problem(patient: Patient) -> None:
     assert found["cure"] == "systemctl start syncd"
 
 
+@pytest.mark.slow
 def test_a_broken_configuration_is_told_whole(patient: Patient) -> None:
     """Each of its problems is a finding, what rests on it is unknown and names it, and it leaves with 78."""
     patient.office.change(

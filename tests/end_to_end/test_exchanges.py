@@ -146,6 +146,7 @@ def test_it_ends_right_when_any_one_call_fails(
         assert office.writes() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("situation", ["swap", "swap of times", "rotation"])
 def test_a_refusal_leaves_nobody_without_a_room(
     make_office: Any, situation: str

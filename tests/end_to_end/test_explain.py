@@ -425,6 +425,7 @@ def test_the_command_prints_the_story_and_ends_with_its_code(crowd: Office) -> N
     assert crowd.run("explain", "").code == 2
 
 
+@pytest.mark.slow
 def test_it_works_beside_the_owner_of_the_state_and_writes_nothing(
     crowd: Office,
 ) -> None:
@@ -455,6 +456,7 @@ def test_the_payload_is_what_the_plan_would_send(make_office: Any) -> None:
 # What happens after the first cycle
 
 
+@pytest.mark.slow
 def test_a_room_that_strangers_hold_is_tried_again_at_a_time(
     make_office: Any, tmp_path: Path
 ) -> None:
@@ -480,6 +482,7 @@ def test_a_room_that_strangers_hold_is_tried_again_at_a_time(
     assert story.fates() == [("wait", "refused", "room_conflict")]
 
 
+@pytest.mark.slow
 def test_what_people_and_the_api_did_is_told(make_office: Any) -> None:
     """Refused, waiting for approval, ended in Tuya and cancelled are told with all that happened."""
     office = make_office(faults=("refuse:on=create,times=1,code=1109",))
@@ -605,6 +608,7 @@ def test_in_doubt_says_that_it_is_looked_for(make_office: Any) -> None:
     assert decided.only["decision"]["verdict"] == "drop"
 
 
+@pytest.mark.slow
 def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
     """Update, cancel, a mode that forbids, a series that moves and a new UID are told as planned."""
     rule = "RRULE:FREQ=DAILY;COUNT=3"
@@ -680,6 +684,7 @@ def test_changes_to_come_are_told_before_they_are_made(office: Office) -> None:
     assert gone.only["evidence"] == "shown"
 
 
+@pytest.mark.slow
 def test_what_is_held_names_the_command_that_releases_it(office: Office) -> None:
     """Each kind of held cancellation, and each kind of silence, says why the reservation is still there."""
     meetings = [event(f"m{n}", ahead(1 + n // 8, 6 + n % 8), 30) for n in range(20)]

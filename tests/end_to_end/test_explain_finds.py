@@ -38,6 +38,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         yield made
 
 
+@pytest.mark.slow
 def test_several_are_listed(crowd: Office) -> None:
     """Each event that may be meant has a number, a time, a room and the command that tells its story."""
     ran = crowd.run("explain", "BUDGET")
@@ -80,6 +81,7 @@ def test_a_reservation_is_found(crowd: Office) -> None:
     )
 
 
+@pytest.mark.slow
 def test_room_and_time_alone(crowd: Office) -> None:
     """Who has a room, or wants it, at a time; where nobody does, what comes closest."""
     at = f"{ahead(2) + HALF + HALF / 2:%Y-%m-%dT%H:%MZ}"

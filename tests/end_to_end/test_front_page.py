@@ -230,6 +230,7 @@ def runs(office: Office) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_check_is_good_while_all_is_well(office: Office) -> None:
     """0 with numbers while a daemon works and nothing needs a person; 2 as soon as it does not work."""
     office.write(event("a", ahead(2)))

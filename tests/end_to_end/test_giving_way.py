@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+import pytest
+
 from syncd.apply.unread import MOST_WAIT_S
 from syncd.assembly import open_ledger
 from syncd.config import load
@@ -278,6 +280,7 @@ def states(reconciler: Reconciler) -> Counter[str]:
     return Counter(booking.state for booking in reconciler._ledger.bookings.current())
 
 
+@pytest.mark.slow
 def test_a_booking_in_many_portions_is_read_back_by_few_lists(office: Office) -> None:
     """However often it gives way and more calendars come, a list tells of many, and of each in the end."""
     office.change((SMALL_ROOM, room_with_approval(as_tenant(office))))
@@ -299,6 +302,7 @@ def test_a_booking_in_many_portions_is_read_back_by_few_lists(office: Office) ->
     assert len(reads(office)) < len(events) / 8
 
 
+@pytest.mark.slow
 def test_reading_back_gives_way_as_writing_does(office: Office) -> None:
     """Each cycle reads some of what is left, and the next one is due at once, until all of it is read."""
     office.write(*(event(f"m{n}", soon(n // 4), room=None) for n in range(240)))

@@ -75,6 +75,7 @@ def init(*arguments: str) -> Ran:
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_first_plan(office: Office, tenant: Tenant) -> None:
     """Everything given: the file is good, its rooms and people are matched, and a plan books nothing yet."""
     user = tenant.user("Office", "office@example.com")

@@ -71,6 +71,7 @@ def test_what_lies_close_together_is_listed(connect: Connect, window: str) -> No
     )
 
 
+@pytest.mark.slow
 def test_a_first_booking_is_read_back_by_lists(office: Office) -> None:
     """The list of a day has several pages, and our own creates change it between two of them."""
     meetings = [event(f"m{n}", ahead(1), 60, room=None) for n in range(150)]
@@ -149,6 +150,7 @@ def test_a_reservation_that_is_gone_is_left_out(connect: Connect) -> None:
         assert run_task(look_up(bookings, other, MANY)).found == {}
 
 
+@pytest.mark.slow
 def test_meetings_far_apart_are_looked_for_without_what_lies_between(
     make_office: Any,
 ) -> None:

@@ -66,6 +66,7 @@ def test_each_occurrence_is_booked_once_and_a_quiet_world_costs_nothing(
     assert office.writes() == []
 
 
+@pytest.mark.slow
 def test_moving_a_meeting_is_one_put_on_the_same_id(office: Office) -> None:
     """A meeting that moves keeps its reservation."""
     office.write(event("m", ahead(1)))
@@ -236,6 +237,7 @@ def test_a_conflict_names_the_other_and_is_tried_again(office: Office) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_conflict_with_what_a_person_ended_is_tried_again(office: Office) -> None:
     """The room of a meeting that somebody cancelled in Tuya goes to the meeting that was refused for it."""
     first = event("first", ahead(1), 60, "CREATED:20260101T000000Z")
@@ -326,6 +328,7 @@ def _most_of_twenty_gone(office: Office) -> list[str]:
     return meetings
 
 
+@pytest.mark.slow
 def test_held_cancellations_are_released_by_their_checksum_only(office: Office) -> None:
     """More cancels than the budget allows are held; `approve` releases exactly that set."""
     _most_of_twenty_gone(office)
@@ -365,6 +368,7 @@ def test_a_running_meeting_is_still_followed(office: Office) -> None:
     assert office.once()["counts"]["updated"] == 1
 
 
+@pytest.mark.slow
 def test_what_plan_shows_is_approved_before_any_cycle_held_it(office: Office) -> None:
     """The checksum that `plan` shows counts at once, and the next cycle carries it out."""
     _most_of_twenty_gone(office)

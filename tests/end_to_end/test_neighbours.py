@@ -48,6 +48,7 @@ def room_with_approval(tenant: TuyaOpenAPI) -> str:
     return room
 
 
+@pytest.mark.slow
 def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
     """A booking waits for approval, and is booked when the approver passes it."""
     tenant = as_tenant(office)
@@ -69,6 +70,7 @@ def test_a_room_that_needs_approval_is_followed(office: Office) -> None:
     assert booking["state"] == "booked"
 
 
+@pytest.mark.slow
 def test_what_a_person_cancels_in_tuya_stays_cancelled(office: Office) -> None:
     """A reservation that somebody cancelled is released, and booked again only when the event changes."""
     office.write(event("m", ahead(1)), event("n", ahead(2)))
@@ -102,6 +104,7 @@ def test_unknown_people_are_asked_of_the_directory(office: Office) -> None:
     assert office.once()["calls"]["GET"] == 0
 
 
+@pytest.mark.slow
 def test_unmapped_people_can_reject_their_event(office: Office) -> None:
     """people.unmapped = reject lists the event as refused and asks for a person; mapping it books it."""
     office.change(
@@ -167,6 +170,7 @@ def test_inline_attachments_are_published(office: Office) -> None:
     assert attachment["type"] == "txt"
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_create_books_nothing_twice(office: Office) -> None:
     """SIGKILL while the answer is on its way: the next cycle finds the reservation and adopts it."""
     office.write(event("m", ahead(1)))

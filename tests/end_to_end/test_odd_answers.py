@@ -653,6 +653,7 @@ def _shows_another_text_at_each_view(api: RawApi) -> None:
     api.answers.update(get=changing, list=changing)
 
 
+@pytest.mark.slow
 def test_a_repair_in_vain_is_bounded(raw_office: Office, raw_api: RawApi) -> None:
     """After three in a row, over restarts, it stops and is said, until the calendar changes."""
     raw_office.change(("[reservation]", '[drift]\non_change = "repair"\n[reservation]'))

@@ -27,6 +27,7 @@ def the_source(document: Any) -> dict[str, object]:
     return dict(said)
 
 
+@pytest.mark.slow
 def test_a_file_with_brackets_is_booked(office: Office) -> None:
     """A calendar whose name looks like a pattern is read; when it is gone, nothing is cancelled."""
     path = office.folder / "Calendar [Room 1].ics"
@@ -83,6 +84,7 @@ def test_a_charset_decides_the_room(office: Office, server: FeedServer) -> None:
     assert office.writes() == []
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_on_conditions(office: Office, server: FeedServer) -> None:
     """It is read at each cycle, which says what is wrong, and is asked with a condition once only."""
 

@@ -180,6 +180,7 @@ def test_a_create_that_the_api_never_makes_ends_as_refused(office: Office) -> No
     assert _cycle(office, clock).counts["created"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "why", ["refuse:code=990005,on=list", "refuse:code=2099,on=list"]
 )

@@ -108,6 +108,7 @@ def test_a_full_disk_under_the_results_is_named(office: Office) -> None:
     assert code_of(office, "syncd once >/dev/full 2>/dev/full") == 0
 
 
+@pytest.mark.slow
 def test_descriptors_of_streams_are_not_given_to_files(office: Office) -> None:
     """With all streams closed no file of the program gets their numbers: the ledger stays a ledger."""
     office.write(event("a", ahead(2)), event("bad", ahead(3), 60, "RRULE:FREQ=NEVER"))

@@ -50,6 +50,7 @@ def test_meetings_that_the_plan_sets_against_each_other(office: Office) -> None:
     assert "(UID b) holds Small meeting room" in told["a"]
 
 
+@pytest.mark.slow
 def test_updates_say_what_was_and_what_becomes(office: Office) -> None:
     """Values are told as people read them: times in the zone, rooms and people by name."""
     office.write(event("a", ahead(2), 60, "SUMMARY:Review"))
@@ -77,6 +78,7 @@ def test_updates_say_what_was_and_what_becomes(office: Office) -> None:
     assert "room: Small meeting room → Large meeting room" in shown.out
 
 
+@pytest.mark.slow
 def test_what_is_held_is_shown_alone(office: Office) -> None:
     """Held cancellations with their evidence and how many of which source, and the command that releases them."""
     office.write(*(event(f"m{n}", ahead(2, 6 + n)) for n in range(5)))

@@ -80,6 +80,7 @@ def settled(office: Office) -> Office:
     return office
 
 
+@pytest.mark.slow
 def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(
     settled: Office,
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_quiet_cycle_opens_no_calendar_and_asks_the_ledger_a_few_things(
             assert not scans or "LIMIT" in statement, (statement, plan)
 
 
+@pytest.mark.slow
 def test_a_quiet_cycle_looks_at_no_booking(settled: Office) -> None:
     """However many bookings there are, a cycle without news loads none of them."""
     with at_work(settled.folder / "syncd.toml") as reconciler:
@@ -124,6 +126,7 @@ def test_a_quiet_cycle_looks_at_no_booking(settled: Office) -> None:
     assert rows == 0
 
 
+@pytest.mark.slow
 def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(
     settled: Office,
 ) -> None:
@@ -160,6 +163,7 @@ def test_before_its_first_creates_a_process_loads_what_may_be_theirs_alone(
                 )
 
 
+@pytest.mark.slow
 def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(
     settled: Office,
 ) -> None:
@@ -178,6 +182,7 @@ def test_comparing_with_the_api_asks_the_ledger_as_often_whatever_is_booked(
     )
 
 
+@pytest.mark.slow
 def test_what_enters_the_horizon_is_booked_without_reading_the_calendar(
     settled: Office,
 ) -> None:
@@ -273,6 +278,7 @@ def _rows(office: Office, asked: list[tuple[str, Any]]) -> Iterator[tuple[str, i
             yield statement, rows
 
 
+@pytest.mark.slow
 def test_what_is_done_once_a_day_waits_for_no_news(settled: Office) -> None:
     """A ledger forgets what is long over each day, although no source says anything and nothing is compared."""
     settled.change(("[people.addresses]", _RARELY_COMPARED))
@@ -308,6 +314,7 @@ def test_what_stays_open_is_looked_at_again_without_news(office: Office) -> None
             assert reconciler.cycle([]).counts["held"] == 5
 
 
+@pytest.mark.slow
 def test_observing_takes_no_word_of_a_person(settled: Office) -> None:
     """In mode observe nothing is carried out, so an approval stays for the mode that may."""
     settled.change(('mode = "full"', 'mode = "observe"'))

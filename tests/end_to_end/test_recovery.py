@@ -98,6 +98,7 @@ def _topics(office: Office, *, live: bool = True) -> Counter[str]:
 # A lost state
 
 
+@pytest.mark.slow
 def test_adopt_rebuilds_a_lost_state(office: Office) -> None:
     """adopt shows what it found and writes nothing; with --apply the next cycle finds nothing to do."""
     office.write(
@@ -400,6 +401,7 @@ def test_resolve_adopt_takes_the_reservation_that_a_person_names(
     assert _quiet(office).outcome == "ok"
 
 
+@pytest.mark.slow
 def test_resolve_adopt_of_what_is_not_there_changes_nothing(office: Office) -> None:
     """A reservation that is unknown or another meeting's is not taken, and the booking says why."""
     _in_doubt(office)

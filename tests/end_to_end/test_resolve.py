@@ -165,6 +165,7 @@ def test_retry_of_what_came_to_life_again_takes_it(office: Office) -> None:
     assert _states(office)["m"] == ("booked", None)
 
 
+@pytest.mark.slow
 def test_retry_of_a_dropped_create_looks_and_books(office: Office) -> None:
     """Given up, then wanted after all: what is there by its mark is taken, else it is booked."""
     office.write(event("m", ahead(3)), event("n", ahead(4)))
@@ -216,6 +217,7 @@ def test_retry_of_a_refused_change_makes_it(office: Office, change: str) -> None
 # By state
 
 
+@pytest.mark.slow
 def test_all_of_a_state_and_of_a_source(office: Office) -> None:
     """--all takes the words of the contract, narrowed down by --source, and says how many."""
     office.change(

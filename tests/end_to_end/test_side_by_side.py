@@ -13,6 +13,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
+
 from syncd.assembly import Service
 from tests.conftest import Office, ahead, event
 from tests.daemon.running import running
@@ -169,6 +171,7 @@ def test_an_api_that_cannot_be_used_lets_what_is_under_way_end(office: Office) -
     assert set(Counter(r["topic"] for r in office.reservations()).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_does_not_wait_for_many_calls(office: Office) -> None:
     """Ctrl-C twice ends a daemon with several calls under way; the next start settles each."""
     office.fault("slow:on=write,seconds=3600")

@@ -773,6 +773,7 @@ def _content(office: Office) -> list[dict[str, Any]]:
     return [{k: v for k, v in r.items() if k not in own} for r in office.reservations()]
 
 
+@pytest.mark.first(30)
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_nothing_is_cancelled_on_a_guess(
     way: Way, template: Path, tmp_path: Path

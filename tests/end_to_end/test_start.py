@@ -75,6 +75,7 @@ def test_a_quiet_cycle_loads_neither_the_network_nor_what_draws(
     assert not loaded & (_HTTP | _DRAWING | _OF_OTHERS)
 
 
+@pytest.mark.slow
 def test_a_cycle_with_calls_loads_the_client_without_its_command_line(
     settled: Office,
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_cycle_with_calls_loads_the_client_without_its_command_line(
     assert len(settled.reservations()) == 2
 
 
+@pytest.mark.slow
 def test_tables_are_still_drawn(settled: Office) -> None:
     """Who is not asked for JSON loads what draws tables, and draws them with it."""
     assert "rich.console" in _loaded(settled, "agenda")
@@ -105,6 +107,7 @@ def test_showing_the_version_loads_nothing_of_the_work(settled: Office) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_looks_for_no_garbage(settled: Office) -> None:
     """What is there at the end is left to the system, which takes it back at once."""
     frozen = _told(settled, "once", "--json")["frozen"]
@@ -112,6 +115,7 @@ def test_the_end_of_a_run_looks_for_no_garbage(settled: Office) -> None:
     assert frozen > 10_000
 
 
+@pytest.mark.slow
 def test_authorities_that_cannot_be_read_are_told_by_the_first_call(
     settled: Office,
 ) -> None:

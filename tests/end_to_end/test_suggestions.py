@@ -29,6 +29,7 @@ def suggested(ran: Ran) -> dict[str, dict[str, Any]]:
     return {table.get("name", table["id"]): table for table in tables}
 
 
+@pytest.mark.slow
 def test_rooms_are_matched_by_what_tells_them_apart(office: Office) -> None:
     """A number never gives way to another; what is pasted places the meetings that it says."""
     tenant = Tenant(office)

@@ -377,6 +377,7 @@ def test_retry_looks_first(raw_office: Office, raw_api: RawApi) -> None:
     assert len(raw_api.live()) == MANY
 
 
+@pytest.mark.slow
 def test_drop_respects_it_until_the_calendar_changes(
     raw_office: Office, raw_api: RawApi
 ) -> None:

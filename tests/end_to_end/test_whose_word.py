@@ -479,6 +479,7 @@ def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) ->
         _approve(office, _is_held(office, attack), done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", _params(HONEST))
 def test_an_honest_change_passes_at_once(office: Office, change: Honest) -> None:
     """What looks like the attack and is the organizer's own change is done by the next cycle, unasked."""
@@ -528,6 +529,7 @@ def test_an_attack_in_a_directory_while_the_organizer_edits(
     assert [r["topic"] for r in office.reservations()] == ["4", "Meeting neighbour"]
 
 
+@pytest.mark.slow
 def test_dates_that_enter_the_horizon_are_not_free_for_the_taking(
     office: Office,
 ) -> None:
@@ -619,6 +621,7 @@ def test_a_file_of_several_events_that_stays_away_is_held(office: Office) -> Non
     _approve(office, checksum, (0, 0, 5))
 
 
+@pytest.mark.slow
 def test_a_file_of_one_event_that_stays_away_is_cancelled(office: Office) -> None:
     """The honest change of a vdir: a meeting is deleted with its file, and nobody has to approve that."""
     _configured(office, FOLDER, _safety(file_grace="1s"))
@@ -673,6 +676,7 @@ def test_a_wipe_asks_a_person(office: Office, what: str) -> None:
     assert (ran.code, counts) == (0, (0, 0, 0, 0))
 
 
+@pytest.mark.slow
 def test_what_people_cancel_is_respected_at_once(office: Office) -> None:
     """The honest change: three of forty are cancelled in Tuya, and nobody is asked."""
     office.write(*_meetings())

@@ -29,6 +29,7 @@ def test_an_honest_api_gives_no_finding(tmp_path: Path) -> None:
     assert not trial.figures.damages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nonsense_costs_at_most_what_it_is_about(seed: int) -> None:
     """Ten cycles with well-formed nonsense: no exception, none ended by one reservation, nothing twice."""
@@ -58,6 +59,7 @@ def test_a_claim_that_does_not_hold_is_found(tmp_path: Path) -> None:
             trial.close()
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_did() -> None:
     """The command leaves with 0 and prints cycles, outcomes, calls and damaged answers."""
     command = [

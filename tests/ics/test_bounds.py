@@ -183,6 +183,7 @@ class TestCostlyEvents:
                 datetime(2026, 1, 5, 7, tzinfo=UTC)
             ]
 
+    @pytest.mark.slow
     def test_memory(self, pool: ParserPool) -> None:
         """An event that takes too much memory is told as too costly, and the next one is parsed."""
         dates = ",".join(["20260105T090000Z/PT1H"] * 150_000)
@@ -228,6 +229,7 @@ class TestCostlyEvents:
         assert len(found) == 9
         assert not any(one.defects for one in found.values())
 
+    @pytest.mark.slow
     def test_the_rest_comes_later(self, pool: ParserPool) -> None:
         """What an allowance has no room for is left out; plain events are not, and nothing is lost."""
         slow = [vevent(*MORNING, *EVERY_SECOND, uid=f"slow-{n}") for n in range(4)]
