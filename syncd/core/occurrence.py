@@ -44,6 +44,15 @@ class OccurrenceKey:
         return (self.scope, self.uid, self.recurrence_id or "")
 
 
+def event_key(uid: str) -> str:
+    """Return what names an event in addresses of the page, in its feeds and in notices.
+
+    A digest, because a UID may hold anything, names of people too, and addresses stay in histories and logs.
+    """
+    digest = hashlib.sha256(uid.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:20]
+
+
 @dataclass(frozen=True, slots=True)
 class Timespan:
     """Two instants, `end` exclusive and after `start`."""
