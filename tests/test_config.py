@@ -1065,7 +1065,13 @@ def test_example_comments_are_valid(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the example shows in comments is valid too once it is taken out of them."""
-    for name in ("feed-password", "feed-token", "webhook-secret", "web-token"):
+    for name in (
+        "feed-password",
+        "feed-token",
+        "page-feed-token",
+        "webhook-secret",
+        "web-token",
+    ):
         secret(shipped.parent / name)
     text = shipped.read_text("utf-8")
     for key in (
@@ -1074,6 +1080,7 @@ def test_example_comments_are_valid(
         "command",
         "ping",
         "token",
+        "feed_token",
         "room",
         "creator",
         "timezone",

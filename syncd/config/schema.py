@@ -303,6 +303,10 @@ class Web(Table):
 
     listen: Listen = key("127.0.0.1:8620", "Address and port; empty: off.")
     token: Secret | None = key(None, "Required when listening beyond loopback.")
+    feed_token: Secret | None = key(
+        None, "For the feedback feeds, as ?token=; another one than token."
+    )
+    hosts: tuple[Host, ...] = key([], "Further Host names that are answered.")
 
     @property
     def address(self) -> tuple[str, int] | None:
