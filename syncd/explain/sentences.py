@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from syncd.core.acknowledged import Acknowledgement
@@ -30,13 +30,46 @@ _MOST_PARTS = 6
 _MOST_HISTORY = 12
 
 
+@dataclass(frozen=True, slots=True)
+class ToldDate:
+    """One date of an event in one room, or one reservation made for it, in sentences."""
+
+    fate: Fate
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldStory:
+    """A story in sentences: where the event stands, its dates, those that are only counted, and the end."""
+
+    where: tuple[Line, ...]
+    dates: tuple[ToldDate, ...]
+    more: tuple[Line, ...]
+    end: tuple[Line, ...]
+
+
+def told_story(story: Story) -> ToldStory:
+    """Return the story of an event that is known in sentences, each on one line, moments in its zone."""
+    teller = _Teller(story)
+    told = teller.told()
+    return ToldStory(
+        where=teller.folded(told.where),
+        dates=tuple(
+            replace(date, lines=teller.folded(date.lines)) for date in told.dates
+        ),
+        more=teller.folded(told.more),
+        end=teller.folded(told.end),
+    )
+
+
 def tell(story: Story, console: Screen) -> None:
     """Print a story."""
     width = max(console.width, 40)
     for line in _Teller(story).lines():
         hanging = " " * line.indent
         whole = textwrap.fill(
-            words(in_zone(_SPACE.sub(" ", line.text).strip(), story.zone)).plain,
+            words(_folded(line.text, story)).plain,
             width=width,
             initial_indent=hanging,
             subsequent_indent=hanging,
@@ -45,6 +78,11 @@ def tell(story: Story, console: Screen) -> None:
         )
         for text in whole.split("\n"):
             console.print(words(text, line.style), soft_wrap=True)
+
+
+def _folded(text: str, story: Story) -> str:
+    """Return a sentence on one line, its moments in the zone of the story."""
+    return in_zone(_SPACE.sub(" ", text).strip(), story.zone)
 
 
 class _Teller:
@@ -66,7 +104,31 @@ class _Teller:
         yield Line(f"UID {story.uid}")
         yield Line(f"Times are told in {story.zone}.")
         yield Line("")
-        yield from self._where()
+        told = self.told()
+        yield from told.where
+        for date in told.dates:
+            yield Line("")
+            yield Line(date.title, style="bold")
+            yield from date.lines
+        if told.more:
+            yield Line("")
+        yield from told.more
+        yield from told.end
+
+    def told(self) -> ToldStory:
+        """Return the parts of the story of an event that is known."""
+        dates, more = self._dates()
+        where = (*self._where(), *self._unasked())
+        end = tuple(self._summary())
+        return ToldStory(where, dates, more, end)
+
+    def folded(self, lines: Iterable[Line]) -> tuple[Line, ...]:
+        """Return lines as they are shown where a line may have any length."""
+        story = self._story
+        return tuple(replace(line, text=_folded(line.text, story)) for line in lines)
+
+    def _unasked(self) -> Iterator[Line]:
+        """Yield that the API could not be asked, if that is so."""
         if self._examined.unasked is not None:
             yield Line(
                 f"The API could not be asked: {sentence(self._examined.unasked)} "
@@ -74,8 +136,6 @@ class _Teller:
                 "state also what is booked already.",
                 style="yellow",
             )
-        yield from self._occurrences()
-        yield from self._summary()
 
     # Not found
 
@@ -174,26 +234,29 @@ class _Teller:
 
     # Occurrences
 
-    def _occurrences(self) -> Iterator[Line]:
+    def _dates(self) -> tuple[tuple[ToldDate, ...], tuple[Line, ...]]:
+        """Return the first few of the dates that are alike, and a line for the others of each kind."""
         told = [fate for fate in self._story.fates if not _told_with_source(fate)]
         shown, alike = few_of_each(told, _sameness)
         said: set[str] = set()  # of a whole series once
+        dates: list[ToldDate] = []
         for fate in shown:
-            yield Line("")
-            yield Line(self._fates.title(fate), style="bold")
+            lines: list[Line] = []
             for line in self._fates.lines(fate):
                 if line.once and line.text in said:
                     continue
                 said.add(line.text)
-                yield replace(line, indent=line.indent + 2)
+                lines.append(replace(line, indent=line.indent + 2))
             seen = fate.acknowledgement(self._story.acknowledged)
-            yield from self._acknowledged(seen, 2)
-        if alike:
-            yield Line("")
-        for kind, more in alike:
-            yield Line(
-                f"… and {more} more like these ({kind}); --json has all.", style="dim"
+            lines += self._acknowledged(seen, 2)
+            dates.append(ToldDate(fate, self._fates.title(fate), tuple(lines)))
+        more = [
+            Line(
+                f"… and {count} more like these ({kind}); --json has all.", style="dim"
             )
+            for kind, count in alike
+        ]
+        return tuple(dates), tuple(more)
 
     # The end
 

@@ -279,9 +279,17 @@ def _decision(decision: Decision | None) -> dict[str, object] | None:
 
 def story_of(uid: str, parts: Service) -> Story:
     """Find everything about a UID, which is compared exactly; raises `LedgerError`."""
+    return _story(uid, parts, parts.reconciler.previewer.examine(uid))
+
+
+def recalled_story(uid: str, parts: Service) -> Story:
+    """Return the story of a UID as far as the ledger knows it, without asking anybody; raises `LedgerError`."""
+    return _story(uid, parts, parts.reconciler.previewer.examine_recalled(uid))
+
+
+def _story(uid: str, parts: Service, examined: Examination) -> Story:
     config = parts.config
     ledger = parts.ledger
-    examined = parts.reconciler.previewer.examine(uid)
     later = later_occurrence(examined)
     mapper = Mapper(mapping_rules(config))
     mapped = mapper.map(later) if later is not None else None

@@ -23,10 +23,9 @@ _STEPPED = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One look at the files of a source: its name, what it gave, and when, also on a steady clock."""
+    """One look at a source, or at what is known of it: its name and when, also on a steady clock."""
 
     source: str
-    fetched: Fetched
     at: datetime
     at_s: float
 
@@ -45,16 +44,22 @@ class AbsentFiles:
     _judged_in: dict[str, float] = field(default_factory=dict)
 
     def noted(
-        self, glance: Glance, known: SourceIndex, found: SourceIndex, *, complete: bool
+        self,
+        glance: Glance,
+        fetched: Fetched,
+        known: SourceIndex,
+        found: SourceIndex,
+        *,
+        complete: bool,
     ) -> SourceIndex:
         """Return what was found with the files that are gone since it was known, each with its time."""
-        if not glance.fetched.is_folder:
+        if not fetched.is_folder:
             if not found.is_folder:
                 return found
             return replace(found, is_folder=False, formers=())
         formers: tuple[Former, ...] = ()
         if known.is_folder and known.secret == found.secret:
-            named = {document.name for document in glance.fetched.documents}
+            named = {document.name for document in fetched.documents}
             formers = known.missing_after(found, named)
         if complete:
             formers = tuple(self._dated(glance, former) for former in formers)

@@ -33,6 +33,7 @@ from syncd.intake.scanner import Elsewhere, Scanner
 from syncd.intake.source_index import SourceIndex
 from syncd.intake.state import UNKNOWN, SourceState
 from syncd.intake.turns import Turns
+from syncd.ledger import SourceRecord
 from syncd.ledger.facts import JUDGED_AT
 
 Prepare = Callable[[Collection[str], bool], None]
@@ -156,6 +157,14 @@ class Intake:
             if left <= timedelta():
                 names.add(name)
         return names
+
+    def recall(self, known: Mapping[str, SourceRecord], now: datetime) -> None:
+        """Take the sources to stand as they did when they were looked at last, by their records; ask none.
+
+        Of a source without a record nothing is known, as before its first reading.
+        """
+        for source in self.in_order(known):
+            self._scanner.recall(source, known[source.name], now)
 
     # What changed
 

@@ -33,6 +33,7 @@ from syncd.intake.state import (
     Outline,
     SourceState,
 )
+from syncd.ledger import SourceRecord
 from syncd.ledger.facts import SALT
 
 Elsewhere = Callable[[str, Callable[[], None]], None]
@@ -203,9 +204,11 @@ class Scanner:
             return 0
         complete = not problems
         standing = WHOLE if complete else IN_PART
-        glance = Glance(source.name, scan.fetched, scan.at, scan.at_s)
+        glance = Glance(source.name, scan.at, scan.at_s)
         former = scan.known.index
-        index = self._absent.noted(glance, former, result.diff.index, complete=complete)
+        index = self._absent.noted(
+            glance, scan.fetched, former, result.diff.index, complete=complete
+        )
         diff = replace(result.diff, index=index)
         result = replace(result, diff=diff)
         missing = self._absent.missing(glance, index)
@@ -249,6 +252,26 @@ class Scanner:
         if former != UNREADABLE:
             self.made_ready += self._worklist.add_all([source.name])
             self._worklist.set_standing(source.name, UNREADABLE)
+
+    def recall(
+        self, source: CalendarSource, record: SourceRecord, now: datetime
+    ) -> None:
+        """Take a source to stand as the ledger knows it, without asking it."""
+        at = record.last_read_at
+        if self._worklist.standing_of(source.name) == UNREADABLE:
+            self._states[source.name] = SourceState(
+                at=at, outline=NOTHING_READ, standing=UNREADABLE, error=record.error
+            )
+            return
+        known = self._known.of(source)
+        glance = Glance(source.name, now, self._elapsed())
+        self._states[source.name] = SourceState(
+            at=at,
+            outline=Outline.of(known),
+            standing=WHOLE if record.error is None else IN_PART,
+            error=record.error,
+            missing=self._absent.missing(glance, known.index),
+        )
 
     @cached_property
     def _salt(self) -> int:

@@ -13,7 +13,7 @@ from syncd.core.occurrence import Defect
 from syncd.core.totals import Totals
 from syncd.intake.ports import IntakeLedger, WorklistStore
 from syncd.ledger.operation import CycleRecord
-from syncd.ledger.sources import ReadingRecord
+from syncd.ledger.sources import ReadingRecord, SourceRecord
 
 
 class RecentCancel(Protocol):
@@ -52,6 +52,7 @@ class CycleWorklist(WorklistStore, Protocol):
 class SourceStore(Protocol):
     """How the sources stood when they were looked at last."""
 
+    def all(self) -> Mapping[str, SourceRecord]: ...
     def digests(self) -> Mapping[str, str]: ...
     def record_readings(self, readings: Iterable[ReadingRecord]) -> None: ...
     def record_defects(

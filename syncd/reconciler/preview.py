@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Protocol
 
 from syncd.apply.drift import is_unproven, remember
-from syncd.apply.questions import Questions
-from syncd.core.booking import Booking
+from syncd.apply.questions import Questions, all_oddities
+from syncd.core.booking import CLOSED_STATES, Booking
 from syncd.core.by_content import ByContent
 from syncd.core.foreseen import foreseen_refusals
 from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import Reason
 from syncd.core.settings import Settings
+from syncd.core.totals import Resting
 from syncd.errors import ApiUnusable, ReservationError
 from syncd.intake import Overlay, SourceExcerpt
 from syncd.intake.intake import Intake
@@ -56,6 +57,16 @@ class _Anew:
     """What was read without keeping anything: readings, and excerpts of what was asked for, by source."""
 
     readings: Mapping[str, Reading]
+    excerpts: Mapping[str, SourceExcerpt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recalled:
+    """What the ledger knows of some UIDs: readings of all sources, those that speak of them, and excerpts."""
+
+    uids: frozenset[str]
+    readings: Mapping[str, Reading]
+    speaking: Mapping[str, Reading]
     excerpts: Mapping[str, SourceExcerpt]
 
 
@@ -138,6 +149,68 @@ class Previewer:
             excerpts=anew.excerpts,
             unasked=unasked,
         )
+
+    def recalled(self) -> Preview:
+        """Return the plan of this moment by what the ledger knows of the calendars; nobody is asked anything.
+
+        Where the last cycle read everything it is that of `preview`.
+        """
+        now = self._clock()
+        bookings = self._ledger.bookings.current()
+        known = self._recall(None, bookings, now)
+        inputs = self._inputs(known.readings, bookings, now, ask=False)
+        decided = plan_for(known.readings, inputs, self._ledger, now)
+        return Preview(
+            decided,
+            noted(self._reports(known.readings), decided),
+            oddities=all_oddities(self._ledger.facts, bookings),
+            acknowledged=self._ledger.people.acknowledged(),
+            refusals=foreseen_refusals(decided, bookings),
+        )
+
+    def examine_recalled(self, uid: str) -> Examination:
+        """Return what the next cycle decides about one UID, by what the ledger knows; nobody is asked anything.
+
+        All that is at rest stands for itself, as in a cycle, so that it costs little.
+        """
+        now = self._clock()
+        ledger = self._ledger
+        ready = ledger.bookings.ready(now)
+        own = [booking for booking in ledger.bookings.of(uid) if booking not in ready]
+        current = [one for one in own if one.state not in CLOSED_STATES]
+        bookings = (*ready, *current)
+        known = self._recall(uid, bookings, now)
+        inputs = self._inputs(known.speaking, bookings, now, ask=False)
+        blockers = {one.blocked_by for one in bookings if one.blocked_by}
+        totals = ledger.bookings.totals(now, known.uids, bookings, known.readings)
+        resting = Resting(totals, known.readings, ledger.bookings.holders(blockers))
+        decided = plan_for(known.speaking, inputs, ledger, now, resting)
+        return Examination(
+            now=now,
+            readings=known.readings,
+            inputs=inputs,
+            plan=decided,
+            excerpts=known.excerpts,
+            unasked=None,
+        )
+
+    def _recall(
+        self, uid: str | None, bookings: Iterable[Booking], now: datetime
+    ) -> _Recalled:
+        """Return what is known of the UIDs that are ready and one more, None: of all, without asking a source."""
+        overlay = Overlay(self._ledger, [] if uid is None else [uid])
+        intake = self._intake_over(ledger=overlay)
+        intake.recall(self._ledger.sources.all(), now)
+        if uid is None:
+            uids = overlay.worklist.ready(now)
+            uids |= {booking.key.uid for booking in bookings}
+        else:
+            uids = self._ledger.worklist.ready(now) | {uid}
+        said = intake.readings_of(uids, now)
+        excerpts: Mapping[str, SourceExcerpt] = {}
+        if uid is not None:
+            excerpts = intake.excerpts(uid, said.readings)
+        return _Recalled(uids, said.readings, said.speaking, excerpts)
 
     def calendars(self) -> Calendars:
         """Return what the calendars ask for now; nothing is kept, and the API is not asked."""
