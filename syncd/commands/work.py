@@ -31,7 +31,7 @@ def run(context: typer.Context) -> None:
 
     Example: syncd run --config /etc/syncd/syncd.toml
     """
-    from syncd.daemon.loop import run_daemon
+    from syncd.daemon.life import run_daemon
 
     run_daemon(config_path(context))
 

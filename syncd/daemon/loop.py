@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,16 +27,14 @@ from syncd.assembly import (
     Stop,
     assemble,
     keep_configuration,
-    open_ledger,
     utc_now,
 )
-from syncd.config import Config, load
+from syncd.config import Config
 from syncd.core.amounts import some
-from syncd.daemon.allocator import give_back_memory, share_heaps
+from syncd.daemon.allocator import give_back_memory
 from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
-from syncd.daemon.heartbeat import Heartbeat
 from syncd.daemon.looks import UnchangedLooks
 from syncd.daemon.refreshes import Refreshes
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
@@ -45,11 +43,10 @@ from syncd.daemon.sums import Sums
 from syncd.daemon.systemd import Notifier
 from syncd.daemon.watcher import Watcher
 from syncd.daemon.writing_turn import WritingTurn
-from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.errors import ConfigError, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.ledger.operation import BEAT_EVERY, note_next_try
-from syncd.ledger.patience import LedgerPatience
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +56,6 @@ _EVERYTHING = "\0everything"
 _STOP = "\0stop"
 
 _LAST_CALLS_S = 5.0  # before the call under way is interrupted too
-# That another program may keep on the ledger; a backup takes minutes.
-_LONGEST_LOCK_S = 3600.0
-_START_S = 90.0  # a ledger of years may take as long to be converted
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,72 +67,7 @@ class Periods:
     beats: timedelta = BEAT_EVERY
 
 
-def run_daemon(path: Path, periods: Periods = Periods()) -> None:
-    """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
-    share_heaps()
-    notifier = Notifier.from_environment()
-    notifier.extend_timeout(_START_S)
-    config = load(path)
-    logs.configure(config.log.format, config.log.level)
-    wait = _LedgerWait(notifier)
-    with ExitStack() as stack:
-        patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
-        opened = open_ledger(config, owner=True, patience=patience, converts_aside=True)
-        ledger = stack.enter_context(opened)
-        daemon = Daemon(path, config, ledger, notifier, periods)
-        stack.enter_context(daemon.running())
-        wait.daemon = daemon
-        notifier.ready(daemon.status)
-        log.info("ready", sources=len(config.sources), mode=config.mode)
-        heartbeat = Heartbeat(
-            ledger.operation, path, lambda: notifier.lived_at_s, periods.beats
-        )
-        try:
-            with heartbeat, notifier.between_steps():
-                daemon.work()
-        except LedgerBusy as error:
-            if not daemon.is_stopping:
-                notifier.status(str(error))
-                raise
-            log.warning(
-                "stopped while another program kept the ledger locked; the next start looks further"
-            )
-        except LedgerError as error:
-            notifier.status(str(error))
-            raise
-        except KeyboardInterrupt:
-            log.warning(
-                "stopped in the middle of a call; its outcome is looked up at the next start"
-            )
-        finally:
-            notifier.stopping()
-
-
-class _LedgerWait:
-    """The signs of life and the status while the ledger is locked, until it is free again."""
-
-    def __init__(self, notifier: Notifier) -> None:
-        self._notifier = notifier
-        self._told = ""
-        self.daemon: Daemon | None = None  # as soon as there is one
-
-    def stopping(self) -> bool:
-        """Return whether the daemon was told to stop; before there is one a signal ends the process."""
-        return self.daemon is not None and self.daemon.is_stopping
-
-    def alive(self, status: str) -> None:
-        """Tell the manager that the work loop waits and why; an empty status ends the wait."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._notifier.alive()
-        if self.daemon is None:
-            self._notifier.extend_timeout(_START_S)
-        if status != self._told:
-            self._told = status
-            before = "starting"
-            if self.daemon is not None:
-                before = self.daemon.status
-            self._notifier.status(status or before)
+USUAL = Periods()
 
 
 class Daemon:
@@ -150,7 +79,7 @@ class Daemon:
         config: Config,
         ledger: Ledger,
         notifier: Notifier,
-        periods: Periods = Periods(),
+        periods: Periods = USUAL,
     ) -> None:
         self._file = ConfigurationFile(path)
         self._ledger = ledger

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from syncd.daemon import loop
+from syncd.daemon import life, loop
 
 _PACKAGE = str(Path(loop.__file__).parent.parent)
 
@@ -56,7 +56,7 @@ def main() -> None:
     """Run the daemon under the counter."""
     config, at = Path(sys.argv[1]), int(sys.argv[2])
     sys.settrace(_Counter(at).call)
-    loop.run_daemon(config)
+    life.run_daemon(config)
 
 
 if __name__ == "__main__":

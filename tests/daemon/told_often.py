@@ -11,7 +11,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from syncd.daemon.loop import Periods, run_daemon
+from syncd.daemon.life import run_daemon
+from syncd.daemon.loop import Periods
 
 
 def main() -> None:

@@ -1,0 +1,93 @@
+"""The life of a daemon: its start, what it opens, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+
+import structlog
+
+from syncd import log as logs
+from syncd.assembly import open_ledger
+from syncd.config import load
+from syncd.daemon.allocator import share_heaps
+from syncd.daemon.heartbeat import Heartbeat
+from syncd.daemon.loop import USUAL, Daemon, Periods
+from syncd.daemon.systemd import Notifier
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.ledger.patience import LedgerPatience
+
+log = structlog.get_logger(__name__)
+
+# That another program may keep on the ledger; a backup takes minutes.
+_LONGEST_LOCK_S = 3600.0
+_START_S = 90.0  # a ledger of years may take as long to be converted
+
+
+def run_daemon(path: Path, periods: Periods = USUAL) -> None:
+    """Run the daemon until SIGTERM or SIGINT; raise `ConfigError` or `LedgerError` when it cannot begin."""
+    share_heaps()
+    notifier = Notifier.from_environment()
+    notifier.extend_timeout(_START_S)
+    config = load(path)
+    logs.configure(config.log.format, config.log.level)
+    wait = _LedgerWait(notifier)
+    with ExitStack() as stack:
+        patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
+        opened = open_ledger(config, owner=True, patience=patience, converts_aside=True)
+        ledger = stack.enter_context(opened)
+        daemon = Daemon(path, config, ledger, notifier, periods)
+        stack.enter_context(daemon.running())
+        wait.daemon = daemon
+        notifier.ready(daemon.status)
+        log.info("ready", sources=len(config.sources), mode=config.mode)
+        heartbeat = Heartbeat(
+            ledger.operation, path, lambda: notifier.lived_at_s, periods.beats
+        )
+        try:
+            with heartbeat, notifier.between_steps():
+                daemon.work()
+        except LedgerBusy as error:
+            if not daemon.is_stopping:
+                notifier.status(str(error))
+                raise
+            log.warning(
+                "stopped while another program kept the ledger locked; the next start looks further"
+            )
+        except LedgerError as error:
+            notifier.status(str(error))
+            raise
+        except KeyboardInterrupt:
+            log.warning(
+                "stopped in the middle of a call; its outcome is looked up at the next start"
+            )
+        finally:
+            notifier.stopping()
+
+
+class _LedgerWait:
+    """The signs of life and the status while the ledger is locked, until it is free again."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._told = ""
+        self.daemon: Daemon | None = None  # as soon as there is one
+
+    def stopping(self) -> bool:
+        """Return whether the daemon was told to stop; before there is one a signal ends the process."""
+        return self.daemon is not None and self.daemon.is_stopping
+
+    def alive(self, status: str) -> None:
+        """Tell the manager that the work loop waits and why; an empty status ends the wait."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._notifier.alive()
+        if self.daemon is None:
+            self._notifier.extend_timeout(_START_S)
+        if status != self._told:
+            self._told = status
+            before = "starting"
+            if self.daemon is not None:
+                before = self.daemon.status
+            self._notifier.status(status or before)
