@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from syncd.config import Config
     from syncd.core.booking import Booking
     from syncd.core.resolve import Open, Verdict
+    from syncd.ledger.timetable import Timetable
     from syncd.views.choice import BookingChoice
 
 JsonOption = Annotated[
@@ -257,7 +258,7 @@ def states_meant(said: Sequence[str] | None) -> frozenset[str]:
 
 def booking_choice(
     config: Config,
-    bookings: Iterable[Booking],
+    timetable: Timetable,
     *,
     today: date,
     rooms: Sequence[str] | None = None,
@@ -265,14 +266,14 @@ def booking_choice(
     sources: Sequence[str] | None = None,
     states: Sequence[str] | None = None,
 ) -> BookingChoice:
-    """Return which of these bookings are meant; raises `typer.BadParameter` for what there is not."""
+    """Return which bookings are meant; raises `typer.BadParameter` for what there is not.
+
+    Rooms and sources are known by the configuration, or by what is remembered of their bookings.
+    """
     from syncd.views.choice import BookingChoice, Day
 
-    known_rooms: set[str] = set()
-    known_sources: set[str] = set()
-    for booking in bookings:
-        known_rooms.add(booking.room_id or "")
-        known_sources.add(booking.source)
+    known_rooms = list(filter(timetable.has_room, rooms or ()))
+    known_sources = list(filter(timetable.has_source, sources or ()))
     chosen_day = None
     if day is not None:
         chosen_day = Day(day_meant(day, today), config.calendar.timezone)

@@ -1012,6 +1012,19 @@ def test_the_newest_migration_is_the_head() -> None:
             lambda ledger: ledger.history.steps(StepFilter(since=NOW, uid="a")),
             {"bookings_by_uid", "history_by_booking"},
         ),
+        (lambda ledger: ledger.bookings.open(), {"open_bookings"}),
+        (lambda ledger: ledger.bookings.count_by_state(), {"COVERING INDEX"}),
+        (
+            lambda ledger: ledger.timetable.between(NOW, NOW + MINUTE),
+            {"bookings_by_time"},
+        ),
+        (
+            lambda ledger: ledger.timetable.between(NOW, NOW + MINUTE, {"r"}),
+            {"bookings_by_room"},
+        ),
+        (lambda ledger: ledger.timetable.has_room("r"), {"bookings_by_room"}),
+        (lambda ledger: ledger.timetable.has_source("s"), {"COVERING INDEX"}),
+        (lambda ledger: ledger.timetable.uid_of("k"), {"bookings_by_event"}),
         (lambda ledger: ledger.prune(NOW), {"bookings_by_state", "SEARCH history"}),
     ],
     ids=[
@@ -1027,6 +1040,13 @@ def test_the_newest_migration_is_the_head() -> None:
         "history",
         "steps of a time",
         "steps of an event",
+        "open",
+        "by state",
+        "of a time",
+        "of a room and time",
+        "a room",
+        "a source",
+        "by the key of an event",
         "prune",
     ],
 )

@@ -85,17 +85,16 @@ def status(
     bookings: tuple[Booking, ...] | None = None
     with open_ledger(config, owner=False) as ledger:
         if is_chosen or everything or as_json:
-            remembered = ledger.bookings.all()
             choice = arguments.booking_choice(
                 config,
-                remembered,
+                ledger.timetable,
                 today=today,
                 rooms=room,
                 day=day,
                 sources=source,
                 states=state,
             )
-            bookings = choice.of(remembered)
+            bookings = choice.find(ledger)
         found = Status.of(
             ledger, config, now=now, bookings=bookings, problems=in_force.problems
         )
@@ -173,12 +172,13 @@ def agenda(
     config = config_in_force(context).config
     today = utc_now().astimezone(config.calendar.timezone).date()
     with open_ledger(config, owner=False) as ledger:
-        remembered = ledger.bookings.all()
-    choice = arguments.booking_choice(
-        config, remembered, today=today, rooms=room, day=day
-    )
+        choice = arguments.booking_choice(
+            config, ledger.timetable, today=today, rooms=room, day=day
+        )
+        chosen = choice.find(ledger)
+    assert choice.day is not None  # there is always one
     names = {room.id: room.name or room.id for room in config.rooms}
-    found = DayAgenda.of(remembered, choice, names)
+    found = DayAgenda.of(chosen, choice.day, names)
     if as_json:
         streams.say_json(found.document())
     else:

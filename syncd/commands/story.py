@@ -112,7 +112,7 @@ def _filter(
             param_hint="--until",
         )
     if source is not None:
-        known = [source] if ledger.history.has_source(source) else []
+        known = [source] if ledger.timetable.has_source(source) else []
         arguments.sources_meant(config, [source], known)
     return StepFilter(begin, end, source, uid, _room_of(config, ledger, room))
 
@@ -121,7 +121,7 @@ def _room_of(config: Config, ledger: Ledger, room: str | None) -> str | None:
     """Return the id of the room that is meant; raises `typer.BadParameter` for one that there is not."""
     if room is None:
         return None
-    known = [room] if ledger.history.has_room(room) else []
+    known = [room] if ledger.timetable.has_room(room) else []
     (room_id,) = arguments.rooms_meant(config, [room], known)
     return room_id
 

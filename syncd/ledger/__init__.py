@@ -29,6 +29,7 @@ from syncd.ledger.people import (
 )
 from syncd.ledger.published import PublishedFiles
 from syncd.ledger.sources import Quarantined, SourceRecord, Sources
+from syncd.ledger.timetable import Timetable
 from syncd.ledger.underway import UnderWay
 from syncd.ledger.worklist import Worklist
 
@@ -45,8 +46,8 @@ __all__ = [
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `history`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and `calls` are
-    its stores; `under_way` is what this process is working on.
+    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and
+    `calls` are its stores; `under_way` is what this process is working on.
     """
 
     def __init__(self, database: Database, *, owner: bool) -> None:
@@ -57,6 +58,7 @@ class Ledger:
         self.facts = Facts(database, self._gate, cached=owner)
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
         self.history = History(database)
+        self.timetable = Timetable(database)
         self.sources = Sources(database, self._gate)
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)

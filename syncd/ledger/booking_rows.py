@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, insert, select, text, update
 
 from syncd.core.booking import Booking, BookingState
-from syncd.core.occurrence import OccurrenceKey
+from syncd.core.occurrence import OccurrenceKey, event_key
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
+from syncd.ledger.database import Database
 from syncd.ledger.tables import bookings, generations, in_chunks, instant_of
 
 
@@ -72,6 +73,14 @@ def booking_of(row: Row[Any]) -> Booking:
     )
 
 
+def read_booking(database: Database, row: Row[Any]) -> Booking:
+    """Return the booking in a row; raises `LedgerError` when it makes no sense."""
+    try:
+        return booking_of(row)
+    except (ValueError, KeyError, TypeError) as error:
+        raise database.unreadable(f"Booking {row.row}") from error
+
+
 KEYS_AND_CONTENTS: Select[Any] = select(
     bookings.c.scope,
     bookings.c.uid,
@@ -127,6 +136,9 @@ def _columns(booking: Booking) -> dict[str, object]:
         "drifted": booking.drifted,
         "echo": booking.echo,
         "document": booking.document,
+        "start_at": booking.spec.start,
+        "end_at": booking.spec.end,
+        "event_key": event_key(booking.key.uid),
     }
 
 

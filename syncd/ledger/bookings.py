@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Row,
     Select,
     TextClause,
     and_,
@@ -34,6 +33,7 @@ from syncd.core.occurrence import OccurrenceKey
 from syncd.core.totals import Totals
 from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, counts, tables
+from syncd.ledger.booking_rows import read_booking
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
 from syncd.ledger.gate import WritingGate
@@ -115,7 +115,7 @@ class Bookings:
 
     def open(self) -> tuple[Booking, ...]:
         """Return the current bookings that are not simply booked, whether or not they are ready."""
-        return self._where(and_(tables.CURRENT, _IS_OPEN))
+        return self._where(tables.OPEN)
 
     def count_by_state(self) -> dict[BookingState, int]:
         """Return how many current bookings there are in each state that has any."""
@@ -272,7 +272,7 @@ class Bookings:
             stored: list[Booking] = []
             for row in numbers:
                 found = booking_rows.stored(connection, row)
-                stored.append(self._booking(found))
+                stored.append(read_booking(self._database, found))
             step = HistoryStep(at, what, detail, cause)
             add_entries(connection, stored, step)
             latest = connection.execute(_LATEST).scalar()
@@ -348,13 +348,7 @@ class Bookings:
         with self._database.reading() as connection:
             # One at a time: there may be many, and as rows they are as large again.
             found = connection.execute(query)
-            return _sorted(self._booking(row) for row in found)
-
-    def _booking(self, found: Row[Any]) -> Booking:
-        try:
-            return booking_rows.booking_of(found)
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._database.unreadable(f"Booking {found.row}") from error
+            return _sorted(read_booking(self._database, row) for row in found)
 
 
 def prune_bookings(

@@ -220,16 +220,6 @@ class History:
         with self._database.making_sense("A decision"):
             return tuple(_decision_of(row) for row in self._database.rows(query))
 
-    def has_source(self, name: str) -> bool:
-        """Tell whether a source decided about any booking that is remembered."""
-        query = select(_BOOKING.row).where(_BOOKING.source == name).limit(1)
-        return self._database.scalar(query) is not None
-
-    def has_room(self, room_id: str) -> bool:
-        """Tell whether any booking that is remembered is of a room."""
-        query = select(_BOOKING.row).where(_BOOKING.room_id == room_id).limit(1)
-        return self._database.scalar(query) is not None
-
 
 def _conditions(wanted: StepFilter) -> list[ColumnElement[bool]]:
     """Return what a filter asks of a line, in such a way that the indexes of time, UID and booking serve."""

@@ -115,6 +115,9 @@ bookings = _table(
     drifted=Text,
     echo=Text,
     document=Text,
+    start_at=_Instant,
+    end_at=_Instant,
+    event_key=Text,
     updated_at=_Instant,
 )
 history = _table(
@@ -284,6 +287,11 @@ people = _table(
 # Literally the condition of the partial indexes, or they would not be used.
 CURRENT = text("state NOT IN ('cancelled', 'ended')")
 CLOSED = text("state IN ('cancelled', 'ended')")
+OPEN = text(
+    "state NOT IN ('cancelled', 'ended') "
+    "AND (state <> 'booked' OR reason IS NOT NULL OR retry_at IS NOT NULL)"
+)
+"""The condition of a current booking that is not simply booked."""
 
 # The index by state is kept from the second half (`|| ''`): most bookings are in these states.
 IN_DOUBT = text(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from syncd.core.booking import Booking
 from syncd.views.choice import (
-    BookingChoice,
     Day,
     by_time,
     is_in_the_building,
@@ -32,22 +31,19 @@ class DayAgenda:
     def of(
         cls,
         bookings: Iterable[Booking],
-        choice: BookingChoice,
+        day: Day,
         rooms: Mapping[str, str],
     ) -> DayAgenda:
-        """Return what is to be shown of all bookings; `rooms` are the names of rooms by id."""
-        assert choice.day is not None  # the caller chose one
-        chosen = choice.of(bookings)
+        """Return what is to be shown of the bookings of a day; `rooms` are the names of rooms by id."""
 
         def position(booking: Booking) -> tuple[object, ...]:
             room = booking.room_id or ""
             return (not room, rooms.get(room, room), room, *by_time(booking))
 
-        in_order: Sequence[Booking] = sorted(chosen, key=position)
+        in_order = sorted(bookings, key=position)
         booked = tuple(filter(is_in_the_building, in_order))
-        wanted = [one for one in in_order if is_only_wanted(one)]
-        left = [one for one in wanted if one not in booked]
-        return cls(choice.day, booked, tuple(left))
+        wanted = tuple(filter(is_only_wanted, in_order))
+        return cls(day, booked, wanted)
 
     def document(self) -> dict[str, object]:
         """Return the document of `agenda --json`."""

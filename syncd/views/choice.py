@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from syncd.core.booking import UNANSWERED_STATES, Booking, BookingState
+from syncd.core.occurrence import OccurrenceKey
+from syncd.ledger import Ledger
 
 STATES = (*(state.value for state in BookingState), "in_doubt", "vanished")
 """The words for how a booking stands: its state, or that a person may have to decide about it."""
@@ -58,9 +59,15 @@ class BookingChoice:
         """Return whether it chooses all bookings."""
         return self == BookingChoice()
 
-    def of(self, bookings: Iterable[Booking]) -> tuple[Booking, ...]:
-        """Return those of these bookings that are as asked for."""
-        return tuple(booking for booking in bookings if self._accepts(booking))
+    def find(self, ledger: Ledger) -> tuple[Booking, ...]:
+        """Return the bookings that are as asked for, closed ones too, by key, room and age."""
+        if self.day is None:
+            found = ledger.bookings.all()
+        else:
+            day = self.day
+            found = ledger.timetable.between(day.start, day.end, self.rooms)
+        chosen = filter(self._accepts, found)
+        return tuple(sorted(chosen, key=_by_key))
 
     def _accepts(self, booking: Booking) -> bool:
         if self.rooms and booking.room_id not in self.rooms:
@@ -71,6 +78,10 @@ class BookingChoice:
             return False
         spec = booking.spec
         return self.day is None or self.day.touches(spec.start, spec.end)
+
+
+def _by_key(booking: Booking) -> tuple[OccurrenceKey, str, int]:
+    return booking.key, booking.room_id or "", booking.row
 
 
 def _states_of(booking: Booking) -> set[str]:

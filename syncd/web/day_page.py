@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from syncd.views.agenda import DayAgenda
-from syncd.views.choice import BookingChoice, Day
+from syncd.views.choice import Day
 from syncd.web.answers import NotUnderstood
 from syncd.web.asked import Asked
 
 
 def show_day(asked: Asked) -> DayAgenda:
     """Return the meetings of the day that is asked for; raises `NotUnderstood` for none."""
-    choice = BookingChoice(day=Day(_day(asked), asked.zone))
+    day = Day(_day(asked), asked.zone)
+    bookings = asked.ledger.timetable.between(day.start, day.end)
     names = {room.id: room.name or room.id for room in asked.config.rooms}
-    return DayAgenda.of(asked.ledger.bookings.all(), choice, names)
+    return DayAgenda.of(bookings, day, names)
 
 
 def day_document_of(asked: Asked) -> Mapping[str, object]:

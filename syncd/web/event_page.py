@@ -25,9 +25,9 @@ def event_document_of(asked: Asked) -> Mapping[str, object]:
 
 
 def _uid_of(ledger: Ledger, key: str) -> str:
-    for booking in ledger.bookings.all():
-        if event_key(booking.key.uid) == key:
-            return booking.key.uid
+    uid = ledger.timetable.uid_of(key)
+    if uid is not None:
+        return uid
     for quarantined in ledger.sources.quarantine():
         if event_key(quarantined.defect.uid) == key:
             return quarantined.defect.uid

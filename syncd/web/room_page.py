@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syncd.core.booking import Booking
 from syncd.views.agenda import DayAgenda
-from syncd.views.choice import BookingChoice, Day
+from syncd.views.choice import Day
 from syncd.views.documents import booking_document
 from syncd.web.answers import NotThere
 from syncd.web.asked import Asked
@@ -19,15 +19,15 @@ def show_room(asked: Asked) -> tuple[DayAgenda, ...]:
     """Return the meetings of a room on each of seven days; raises `NotThere` for an unknown room."""
     room = asked.parameters["room"]
     names = {room.id: room.name or room.id for room in asked.config.rooms}
-    bookings = asked.ledger.bookings.all()
-    if room not in names and all(one.room_id != room for one in bookings):
+    timetable = asked.ledger.timetable
+    if room not in names and not timetable.has_room(room):
         raise NotThere(f"There is no room {room}.")
     today = asked.now.astimezone(asked.zone).date()
     days: list[DayAgenda] = []
     for number in range(_DAYS):
         day = Day(today + timedelta(days=number), asked.zone)
-        choice = BookingChoice(rooms=frozenset([room]), day=day)
-        days.append(DayAgenda.of(bookings, choice, names))
+        bookings = timetable.between(day.start, day.end, {room})
+        days.append(DayAgenda.of(bookings, day, names))
     return tuple(days)
 
 

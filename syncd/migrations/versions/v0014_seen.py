@@ -1,8 +1,63 @@
 """What page, metrics, notices and feedback feeds need of the ledger."""
 
+import hashlib
+
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0014"
 down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Change nothing yet."""
+    """Add what each of them needs."""
+    _tell_when_meetings_are()
+
+
+def _tell_when_meetings_are() -> None:
+    """Add the times of bookings and the keys of their events as columns, with an index for each question.
+
+    Which bookings are of a day is found in an index alone.
+    """
+    op.add_column("bookings", sa.Column("start_at", sa.BigInteger))
+    op.add_column("bookings", sa.Column("end_at", sa.BigInteger))
+    op.add_column(
+        "bookings", sa.Column("event_key", sa.Text, nullable=False, server_default="")
+    )
+    if op.get_bind().dialect.name == "sqlite":  # elsewhere no earlier version was
+        _fill_from_what_is_there()
+    op.create_index("bookings_by_event", "bookings", ["event_key"])
+    op.create_index("bookings_by_time", "bookings", ["start_at", "end_at"])
+    op.create_index("bookings_by_room", "bookings", ["room_id", "start_at", "end_at"])
+    # Of many bookings a few are not simply booked, and those are asked for with every look at the status.
+    is_open = sa.text(
+        "state NOT IN ('cancelled', 'ended') "
+        "AND (state <> 'booked' OR reason IS NOT NULL OR retry_at IS NOT NULL)"
+    )
+    op.create_index(
+        "open_bookings",
+        "bookings",
+        ["state"],
+        sqlite_where=is_open,
+        postgresql_where=is_open,
+    )
+
+
+def _fill_from_what_is_there() -> None:
+    """Set the new columns of bookings; what makes no sense in one is told when it is read."""
+    connection = op.get_bind()
+    driver = connection.connection.dbapi_connection
+    assert driver is not None  # the upgrade goes through it
+    driver.create_function("key_of_event", 1, _key_of_event, deterministic=True)
+    found = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.{1}') END"
+    spec = "coalesce(content, pending)"
+    start = found.format(spec, "start_time")
+    end = found.format(spec, "end_time")
+    op.execute(
+        f"UPDATE bookings SET start_at = {start}, end_at = {end}, "  # noqa: S608  # constants
+        "event_key = key_of_event(uid)"
+    )
+
+
+def _key_of_event(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:20]
