@@ -144,6 +144,8 @@ addresses = ["room-small@example.com"]
 id = "1410148741926678529"
 name = "Large meeting room"
 addresses = ["room-large@example.com"]
+[web]
+listen = ""
 [[sources]]
 name = "office"
 path = "office.ics"

@@ -642,10 +642,6 @@ def test_every_kind_of_value_has_a_sentence_of_ours(home: Path) -> None:
     ("text", "expected"),
     [
         (
-            '[web]\nlisten = "127.0.0.1:9000"',
-            'web.listen: the status page is not yet available; leave it out or set it to ""',
-        ),
-        (
             '[notices]\ncommand = ["page"]',
             "notices.command: notices are not yet available; leave it out",
         ),
@@ -663,8 +659,7 @@ def test_not_yet_available(home: Path, text: str, expected: str) -> None:
 
 def test_not_yet_available_without_effect(home: Path) -> None:
     """The default or the off value of such a key promises nothing and is let pass."""
-    loaded(home, MINIMAL + '[web]\nlisten = ""\n[notices]\ncommand = []\n')
-    loaded(home, MINIMAL + '[web]\nlisten = "127.0.0.1:8620"\n')
+    loaded(home, MINIMAL + "[notices]\ncommand = []\n")
 
 
 def test_not_yet_available_names_keys() -> None:

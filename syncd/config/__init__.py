@@ -88,7 +88,6 @@ NOT_YET_AVAILABLE: Mapping[str, str] = {
     "notices.mail": "notices are not yet available; leave it out",
     "notices.ping": "notices are not yet available; leave it out",
     "notices.webhook": "notices are not yet available; leave it out",
-    "web.listen": 'the status page is not yet available; leave it out or set it to ""',
 }
 """Keys that are read and validated but not carried out yet; refused where they would have an effect.
 
@@ -96,7 +95,7 @@ A key that says no more than its default is let pass.
 Whoever builds one of them deletes its line.
 """
 
-_NO_EFFECT: tuple[object, ...] = ("", [], "127.0.0.1:8620")
+_NO_EFFECT: tuple[object, ...] = ("", [])
 _Tree = dict[str, Any]
 _Location = tuple[str | int, ...]
 
@@ -296,7 +295,7 @@ def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
             yield f"# {_key(name)} is not set"
         elif not _is_section(value) or section:
             later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (
-                *_NO_EFFECT[:2],
+                *_NO_EFFECT,
                 (),
             )
             remark = "  # not yet available" if later else ""

@@ -130,6 +130,11 @@ def split_listen(listen: str) -> tuple[str, int] | None:
     return host, port
 
 
+def url_of(host: str, port: int) -> str:
+    """Return where a browser on this machine finds what listens there."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
 def _listen(value: object) -> str:
     text = require_text(value, "127.0.0.1:8620")
     if text and split_listen(text) is None:

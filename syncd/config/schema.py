@@ -33,6 +33,7 @@ from syncd.config.network import (
     WebUrl,
     is_loopback,
     split_listen,
+    url_of,
 )
 from syncd.config.people import People
 from syncd.config.quantities import Duration, Share
@@ -312,6 +313,12 @@ class Web(Table):
     def address(self) -> tuple[str, int] | None:
         """Return the host and port to listen on; None if the page is off."""
         return split_listen(self.listen)
+
+    @property
+    def url(self) -> str | None:
+        """Return where the page is for whoever is on this machine; None if it is off."""
+        address = self.address
+        return None if address is None else url_of(*address)
 
     @classmethod
     def contradictions(

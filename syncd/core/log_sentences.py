@@ -16,6 +16,10 @@ _SENTENCES: Mapping[str, str] = {
     "configuration taken over": "The configuration was taken over.",
     "defect of syncd; please report this line": "This is a defect of syncd; please report this line.",
     "python warning": "Python warns of something in the program.",
+    # the page
+    "page served": "The page is served.",
+    "page not served": "The page cannot be served; it is tried again.",
+    "page connection failed": "A connection to the page failed.",
     # sources
     "source": "A source was looked at.",
     "files missing": "Files of a directory are gone; nothing follows before safety.file_grace has passed.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +36,7 @@ from syncd.daemon.background import BackgroundReads
 from syncd.daemon.configuration import ConfigurationFile
 from syncd.daemon.duties import Duties
 from syncd.daemon.looks import UnchangedLooks
+from syncd.daemon.page import ServedPage
 from syncd.daemon.refreshes import Refreshes
 from syncd.daemon.schedule import Entry, Scheduler, Wakes
 from syncd.daemon.status_line import status_line
@@ -102,7 +103,15 @@ class Daemon:
         self._refreshes = Refreshes(ledger.people)
         self._looks = UnchangedLooks(ledger.sources, periods.looks)
         self._sums = Sums(periods.sums)
-        self.status = "starting"
+        self._page = ServedPage(config, notifier, self._tell_status)
+        self._status = "starting"
+
+    @property
+    def status(self) -> str:
+        """Return what `systemctl status` shows."""
+        if self._page.complaint:
+            return f"{self._status}; {self._page.complaint}"
+        return self._status
 
     @property
     def is_stopping(self) -> bool:
@@ -128,6 +137,7 @@ class Daemon:
             self._stop.on_signals(),
             _handled(signal.SIGHUP, reload),
             _handled(signal.SIGUSR1, read_everything),
+            self._page,
         ):
             self._watcher = watcher
             self._scheduler = scheduler
@@ -322,14 +332,13 @@ class Daemon:
                 message=f"The configuration has {told}, so the last good one goes on.",
                 problems=list(error.problems),
             )
-            self._refuse(f"configuration refused ({told})")
+            self._refuse(f"configuration refused ({told})", error.problems)
         except LedgerError:
             raise  # it is about the ledger, not about the configuration
         except Exception as error:  # whatever a file says, it must not end what runs
             log.critical("defect of syncd; please report this line", exc_info=error)
-            self._refuse(
-                f"configuration refused (a defect of syncd, {type(error).__name__})"
-            )
+            why = f"configuration refused (a defect of syncd, {type(error).__name__})"
+            self._refuse(why, [why])
         else:
             self._file.accept(before, config)
             self._say("configuration taken over")
@@ -355,12 +364,14 @@ class Daemon:
             raise
         former_parts.api.close()
         keep_configuration(config, self._ledger)
+        self._page.follow(config)
         self._duties.api_rest.end()
         self._duties.due_at = None
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, problems: Iterable[str]) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
         self._file.refuse(why)
+        self._page.note_problems(tuple(problems))
         self._say(self._file.complaint)
 
     def _is_mended(self) -> bool:
@@ -389,8 +400,11 @@ class Daemon:
         self._wakes.wake(_EVERYTHING, "start")
 
     def _say(self, status: str) -> None:
-        self.status = status
-        self._notifier.status(status)
+        self._status = status
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        self._notifier.status(self.status)
 
 
 def _paths(config: Config) -> dict[str, list[Path]]:

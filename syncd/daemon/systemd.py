@@ -41,7 +41,8 @@ class Notifier:
         self._address = address
         self._watchdog_s = watchdog_s
         self._next_sign = 0.0  # on the monotonic clock
-        self._lived_at = 0.0  # on the monotonic clock: when the work said so last
+        # On the monotonic clock: when the work said so last, or else began.
+        self._lived_at = time.monotonic()
         self._failed = False
 
     @classmethod
@@ -101,6 +102,11 @@ class Notifier:
     def lived_at_s(self) -> float:
         """Return when the work said last that it goes on, on the monotonic clock."""
         return self._lived_at
+
+    @property
+    def patience_s(self) -> float:
+        """Return after how many seconds without a sign of life everybody may know that the work hangs."""
+        return 3 * self._watchdog_s if self._watchdog_s is not None else _GRACE_S
 
     @property
     def _every_s(self) -> float:

@@ -7,13 +7,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from syncd.config import NOT_YET_AVAILABLE
+from syncd.config.network import is_loopback, url_of
 from syncd.doctor.configuration import GOOD
 from syncd.doctor.finding import Check, Finding, note, unclear, well, wrong
 from syncd.doctor.patient import Patient
 from syncd.errors import LedgerError
 
 _LISTENING = "0A"  # proc(5), /proc/net/tcp
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # it is looked for
 
 
 def _is_port_free(patient: Patient) -> Iterator[Finding]:
@@ -22,30 +23,22 @@ def _is_port_free(patient: Patient) -> Iterator[Finding]:
         yield well("The page is off.")
         return
     host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(1)
-        except OSError as error:
-            yield _told(patient, host, port, error)
-            return
+    try:
+        socket.create_server(address, family=_family(host)).close()
+    except OSError as error:
+        yield _told(patient, host, port, error)
+        return
     yield well(f"Port {port} of {host} is free for the page.")
 
 
 def _told(patient: Patient, host: str, port: int, error: OSError) -> Finding:
     if error.errno == errno.EADDRINUSE:
         if _is_ours(patient, port):
-            return well(f"The page is served at http://{host}:{port}/.")
-        if "web.listen" in NOT_YET_AVAILABLE:
-            return note(
-                f"Another program listens on {host}:{port}; the page is not served yet in this version.",
-                'listen = ""',
-            )
+            return well(f"The page is served at {url_of(host, port)}.")
         free = _free_port(host)
         return wrong(
-            f"Another program listens on {host}:{port}, so the page cannot be served there.",
+            f"Another program listens on {host}:{port}, so the page cannot be served there; "
+            "a running daemon tries again every 10 s.",
             f'listen = "{host}:{free}"',
         )
     if error.errno == errno.EADDRNOTAVAIL:
@@ -59,10 +52,27 @@ def _told(patient: Patient, host: str, port: int, error: OSError) -> Finding:
 
 
 def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.bind((host, 0))
+    with socket.create_server((host, 0), family=_family(host)) as listener:
         return int(listener.getsockname()[1])
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _is_host_answered(patient: Patient) -> Iterator[Finding]:
+    web = patient.config.web
+    if web.address is None or web.hosts:
+        return
+    host, _ = web.address
+    if host in _EVERYWHERE:
+        yield note(
+            f"The page listens at all addresses of this machine and answers on it alone ({web.url}), because "
+            "no name is given under which others reach it.",
+            f'hosts = ["{socket.getfqdn()}"]',
+        )
+    elif not is_loopback(host):
+        yield well(f"The page answers to who calls this machine {host}.")
 
 
 def _is_ours(patient: Patient, port: int) -> bool:
@@ -110,6 +120,13 @@ def _is_anybody_told(patient: Patient) -> Iterator[Finding]:
 CHECKS_OF_TOLD = (
     Check(
         "page", "port", "whether the page can be served", _is_port_free, needs=(GOOD,)
+    ),
+    Check(
+        "page",
+        "hosts",
+        "whether the page answers to the name that others use",
+        _is_host_answered,
+        needs=(GOOD,),
     ),
     Check(
         "notices",

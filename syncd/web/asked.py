@@ -18,14 +18,14 @@ class Present:
 
     `config` is the one in force; `problems` keep the configuration file from being used.
     `idle` is how long the work loop has given no sign of life, `patience` after how long it counts as stuck.
-    `reloaded_at` is when a configuration was taken over last.
+    `taken_over_at` is when a configuration was taken over last.
     """
 
     config: Config
     problems: tuple[str, ...] = ()
     idle: timedelta = timedelta()
     patience: timedelta = timedelta(seconds=60)
-    reloaded_at: datetime | None = None
+    taken_over_at: datetime | None = None
 
     @property
     def is_stuck(self) -> bool:

@@ -1,13 +1,15 @@
 """The read-only handle on the ledger, on the one thread that looks into it for the page.
 
-Promises: however many ask, one question is answered at a time, so the page takes no more than its share of the
-processor from a cycle; a ledger that was replaced is opened anew.
+Promises: however many ask, one question is answered at a time, so that the page takes no more than its share
+of the processor from a cycle; a ledger that was replaced is opened anew; whoever ends it waits for nobody.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TypeVar
 
 from syncd.errors import LedgerError
@@ -19,28 +21,45 @@ T = TypeVar("T")
 _PATIENCE_S = (
     1.0  # with a ledger that another program keeps locked; the client may ask again
 )
+_LAST_ANSWER_S = 2.0
 
 
 class LedgerReader:
-    """The thread that looks into the ledger at a database URL, with its handle."""
+    """The thread that looks into the ledger at a database URL, with its handle, until `close`."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="page")
+        self._asked: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._ledger: Ledger | None = None
         self._identity: tuple[int, int] | None = None
+        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+        self._thread.start()
 
     def submit(self, question: Callable[[], T]) -> Future[T]:
         """Have a question answered on the thread; it may use `ledger` there."""
-        return self._thread.submit(self._ask, question)
+        future: Future[T] = Future()
+
+        def answer() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # whoever asked is gone
+            try:
+                future.set_result(question())
+            except LedgerError as error:
+                self._let_go()  # whatever is wrong with it, it is opened anew the next time
+                future.set_exception(error)
+            except BaseException as error:  # whoever asked is told
+                future.set_exception(error)
+
+        self._asked.put(answer)
+        return future
 
     def ledger(self) -> Ledger:
-        """Return the ledger as it is now; raises `LedgerError` for one that is not there or of another version."""
+        """Return the ledger as it is now; raises `LedgerError` for one that is missing or of another version."""
         file = file_of(self._url)
         if not has_bytes(file):
             self._let_go()
             raise LedgerError(
-                f"The ledger {file} is not there yet: the daemon makes it when it starts."
+                f"The ledger {file} is not there: the daemon makes it at its start."
             )
         found = file.stat()
         identity = (found.st_dev, found.st_ino)
@@ -52,16 +71,17 @@ class LedgerReader:
         return self._ledger
 
     def close(self) -> None:
-        """End the thread and close the ledger."""
-        self._thread.submit(self._let_go)
-        self._thread.shutdown(wait=True)
+        """End the thread and close the ledger; an answer that takes longer is left behind."""
+        self._asked.put(None)
+        self._thread.join(_LAST_ANSWER_S)
 
-    def _ask(self, question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except LedgerError:
-            self._let_go()  # whatever is wrong with it, it is opened anew the next time
-            raise
+    def _run(self) -> None:
+        while True:
+            question = self._asked.get()
+            if question is None:
+                break
+            question()
+        self._let_go()
 
     def _let_go(self) -> None:
         ledger = self._ledger

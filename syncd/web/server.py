@@ -1,6 +1,6 @@
-"""The server of the page, on a thread of its own; it listens as the configuration in force says.
+"""The server of the page: it listens where the configuration in force says, and goes on until it is told to stop.
 
-Promises: an address that cannot be had is tried again every few seconds, and never ends anything else.
+Promises: an address that cannot be had is tried again every few seconds, and ends nothing else.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import structlog
 import uvicorn
 
+from syncd.config.network import url_of
 from syncd.web.app import PageApplication
 from syncd.web.asked import Present
+from syncd.web.connections import PageConnection
 from syncd.web.reader import LedgerReader
 
 log = structlog.get_logger(__name__)
+
+Address = tuple[str, int]
 
 _TRY_AGAIN_S = 10.0
 _GRACE_S = 2  # for answers under way when it ends
@@ -28,114 +30,140 @@ _BACKLOG = 64
 
 
 class PageServer:
-    """The page of a daemon, served while the context lasts.
+    """Serves the ledger at a database URL, in the thread that calls `run`.
 
     `present` tells how the daemon is at the moment, from any thread.
-    `complaint` says why the page cannot be reached, empty when it can or is off.
+    `tell` is called with a clause that says why the page cannot be reached, empty as soon as it can.
     """
 
-    def __init__(self, url: str, present: Callable[[], Present]) -> None:
-        self._present = present
-        self._reader = LedgerReader(url)
-        self._application = PageApplication(self._reader, present)
-        self._changed = threading.Event()
-        self._over = False
-        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
-        self._served: tuple[str, int] | None = None
-        self.complaint = ""
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
+    def __init__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        url: str,
+        present: Callable[[], Present],
+        tell: Callable[[str], object],
     ) -> None:
-        self._over = True
-        self.follow()
-        self._thread.join()
-        self._reader.close()
+        self._url = url
+        self._present = present
+        self._tell = tell
+        self._complaint = ""
+        # Set for a moment: something is to be done otherwise.
+        self._changed = threading.Event()
+        self._is_over = False
+        self._serving: _Server | None = None
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        reader = LedgerReader(self._url)
+        application = PageApplication(reader, self._present)
+        try:
+            while not self._is_over:
+                self._changed.clear()
+                self._serve_once(application)
+        finally:
+            reader.close()
 
     def follow(self) -> None:
-        """Listen as the configuration says that is in force from now on."""
+        """Listen where the configuration says that is in force now; may be called from any thread."""
         self._changed.set()
+        serving = self._serving
+        if serving is not None:
+            serving.look_again()
 
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Return where it listens; None if it does not."""
-        return self._served
+    def stop(self) -> None:
+        """Let `run` come to its end; may be called from any thread."""
+        self._is_over = True
+        self.follow()
 
-    def _run(self) -> None:
-        while not self._over:
-            self._changed.clear()
-            wanted = self._present().config.web.address
-            if wanted is None:
-                self.complaint = ""
-                self._changed.wait()
-                continue
-            listener = self._listener(wanted)
-            if listener is None:
-                self._changed.wait(_TRY_AGAIN_S)
-                continue
-            self._serve(listener, wanted)
-
-    def _listener(self, address: tuple[str, int]) -> socket.socket | None:
-        """Return a socket that accepts connections, None where the address cannot be had."""
+    def _serve_once(self, application: PageApplication) -> None:
+        """Serve at one address until it is another one, or wait until it is worth to try again."""
+        address = self._present().config.web.address
+        if address is None:
+            self._say("")
+            self._changed.wait()
+            return
         try:
             listener = listening(address)
         except OSError as error:
-            complaint = f"page not served at {told_address(address)} ({error.strerror})"
-            if complaint != self.complaint:
-                log.warning(
-                    "page not served",
-                    message=f"The page cannot be served at {told_address(address)} ({error.strerror}); "
-                    "it is tried again every 10 s.",
-                )
-            self.complaint = complaint
-            return None
-        self.complaint = ""
-        return listener
+            self._say(not_served(address, error))
+            self._changed.wait(_TRY_AGAIN_S)
+            return
+        self._say("")
+        log.info("page served", message=f"The page is at {url_of(*address)}.")
+        server = _Server(application, lambda: self._is_done(address))
+        self._serving = server
+        try:
+            asyncio.run(server.serve(sockets=[listener]))
+        finally:
+            self._serving = None
+            with suppress(OSError):
+                listener.close()
 
-    def _serve(self, listener: socket.socket, address: tuple[str, int]) -> None:
-        """Serve until the address is another one, or the server ends."""
-        server = uvicorn.Server(
+    def _is_done(self, address: Address) -> bool:
+        return self._is_over or self._present().config.web.address != address
+
+    def _say(self, complaint: str) -> None:
+        """Tell why the page cannot be reached, each reason once."""
+        if complaint == self._complaint:
+            return
+        self._complaint = complaint
+        if complaint:
+            log.warning(
+                "page not served",
+                message=f"The {complaint}; it is tried again every {_TRY_AGAIN_S:.0f} s.",
+            )
+        self._tell(complaint)
+
+
+class _Server(uvicorn.Server):
+    """The HTTP server, which sleeps until there is something to answer, or it is told to look again."""
+
+    def __init__(
+        self, application: PageApplication, is_done: Callable[[], bool]
+    ) -> None:
+        super().__init__(
             uvicorn.Config(
-                self._application.asgi(),
-                http="h11",
+                application.asgi(),
+                http=PageConnection,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
+                log_level="critical",
                 access_log=False,
                 server_header=False,
+                date_header=False,  # it would be that of the start
                 proxy_headers=False,
+                backlog=_BACKLOG,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
-        log.info("page served", message=f"The page is at {told_address(address)}.")
-        self._served = address
-        try:
-            asyncio.run(self._served_until_changed(server, listener, address))
-        finally:
-            self._served = None
-            with suppress(OSError):
-                listener.close()
+        self._is_done = is_done
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._look = asyncio.Event()
 
-    async def _served_until_changed(
-        self, server: uvicorn.Server, listener: socket.socket, address: tuple[str, int]
-    ) -> None:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not serving.done():
-            await asyncio.sleep(0.2)
-            if self._over or self._present().config.web.address != address:
-                server.should_exit = True
-        await serving
+    def look_again(self) -> None:
+        """Ask soon whether it is done; may be called from any thread."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it ended just now
+                loop.call_soon_threadsafe(self._look.set)
+
+    async def main_loop(self) -> None:
+        """Wait until it is done; connections are answered meanwhile."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_log_defect)
+        while not self._is_done():
+            await self._look.wait()
+            self._look.clear()
 
 
-def listening(address: tuple[str, int]) -> socket.socket:
+def _log_defect(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what went wrong with a connection; such as that there was no descriptor left for it."""
+    error = context.get("exception")
+    log.warning("page connection failed", exc_info=error)
+
+
+def listening(address: Address) -> socket.socket:
     """Return a socket that accepts connections from now on; raises OSError."""
     host, port = address
     # With its protocol named: asyncio sets TCP_NODELAY on no other socket.
@@ -153,8 +181,7 @@ def listening(address: tuple[str, int]) -> socket.socket:
     return listener
 
 
-def told_address(address: tuple[str, int]) -> str:
-    """Return where the page is, for people."""
-    host, port = address
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/"
+def not_served(address: Address, error: OSError) -> str:
+    """Return a clause that says why the page is not served."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return f"page is not served at {url_of(*address)} ({reason})"

@@ -121,7 +121,7 @@ def patient(office: Office) -> Iterator[Patient]:
     changes = []
     for old, new in ids.items():
         changes.append((old, f'"{new}"' if old.startswith('"') else new))
-    office.change(*changes, ("[reservation]", '[web]\nlisten = ""\n[reservation]'))
+    office.change(*changes)
     office.write(event("m", ahead(1, 12)))
     office.once()
     with FeedServer().running() as feeds:
@@ -474,7 +474,7 @@ def test_a_port_that_is_taken_is_told(patient: Patient) -> None:
             other.bind(("127.0.0.1", 8620))
             other.listen(1)
         (found,) = [one for one in patient.findings() if one["group"] == "page"]
-        assert found["verdict"] == "note"
+        assert found["verdict"] == "problem"
         assert "127.0.0.1:8620" in found["finding"]
         patient.apply(f"{found['cure']}", "[web]")
         (found,) = [one for one in patient.findings() if one["group"] == "page"]

@@ -63,6 +63,8 @@ lookup = true
 cancel_floor = 1000
 told_floor = 1000
 empty_hold = 1000
+[web]
+listen = ""
 {rooms}[[sources]]
 name = "office"
 path = "office.ics"
