@@ -16,7 +16,7 @@ from syncd.cli import app
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.exits import Exit
 from syncd.sandbox import KINDS, SWITCHES
-from syncd.views.status_page import CONCERN_WORDS
+from syncd.views.concerns import CONCERN_WORDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = (

@@ -19,10 +19,11 @@ from syncd.explain.finder import (
     nearest_in_time,
 )
 from syncd.explain.story import Story, story_of
+from syncd.views.alike import MANY
 from syncd.views.documents import iso
 from syncd.views.rows import Row, SheetColumn, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, STYLES, Sheet
+from syncd.views.sheet import STYLES, Sheet
 from syncd.views.typed import as_argument
 
 _COLUMNS = (

@@ -20,9 +20,9 @@ from syncd.explain.phrases import Line, Words, listed, sentence, told_part, told
 from syncd.explain.story import Story, Where
 from syncd.explain.verdicts import Fate
 from syncd.intake import SourceExcerpt
+from syncd.views.alike import few_of_each
 from syncd.views.moments import in_zone
 from syncd.views.screen import Screen, words
-from syncd.views.sheet import few_of_each
 from syncd.views.typed import as_argument
 
 _SPACE = re.compile("[ \t\r\n]+")  # other controls are shown as what they are

@@ -10,7 +10,8 @@ from syncd.core.amounts import some
 from syncd.reconciler import Calendars
 from syncd.setup.unknown import Unknown, UnknownPerson, UnknownRoom, UnknownZoneName
 from syncd.setup.writing import csv_row, remark
-from syncd.views.sheet import MANY, Sheet
+from syncd.views.alike import MANY
+from syncd.views.sheet import Sheet
 from syncd.views.toml import in_ascii
 
 

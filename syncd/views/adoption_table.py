@@ -5,11 +5,12 @@ from __future__ import annotations
 from syncd.core.amounts import some
 from syncd.core.by_content import Ambiguous, ByContent
 from syncd.reconciler import Adoption
+from syncd.views.alike import MANY
 from syncd.views.booking_table import RESERVATION_COLUMNS, print_reservations
 from syncd.views.cycle_table import print_oddities, print_source_reports
 from syncd.views.rows import Row, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, Sheet
+from syncd.views.sheet import Sheet
 
 
 def print_adoption(sheet: Sheet, adoption: Adoption, *, applied: bool) -> None:

@@ -8,10 +8,11 @@ from rich.text import Text
 
 from syncd.core.booking import CLOSED_STATES, Booking, BookingState
 from syncd.core.resolve import full_name, resolvable
+from syncd.views.alike import MANY
 from syncd.views.choice import by_time
 from syncd.views.rows import Row, SheetColumn, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, STYLES, Sheet
+from syncd.views.sheet import STYLES, Sheet
 
 _MEETING = (
     SheetColumn("when", whole=True),

@@ -38,6 +38,21 @@ class ConcernKind(StrEnum):
     IN_TUYA = "in_tuya"
 
 
+CONCERN_WORDS = {
+    ConcernKind.API: "API",
+    ConcernKind.CLOCK: "clock",
+    ConcernKind.CONFIGURATION: "configuration",
+    ConcernKind.DOUBT: "in doubt",
+    ConcernKind.VANISHED: "vanished",
+    ConcernKind.HELD: "held",
+    ConcernKind.REFUSED: "refused",
+    ConcernKind.SOURCE: "failing source",
+    ConcernKind.QUARANTINED: "quarantined",
+    ConcernKind.IN_TUYA: "in Tuya",
+}
+"""What the kinds are called, here and in the headings of config/operation.md."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concern:
     """One thing that needs a person: what, why in a sentence, since when, and the command to type.

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from syncd.config import Config
 from syncd.reconciler import Preview
+from syncd.views.alike import MANY
 from syncd.views.documents import plan_document
 from syncd.views.markdown import markdown_table, markdown_text
 from syncd.views.plan_markdown import row_cells
@@ -17,7 +18,7 @@ from syncd.views.plan_rows import PlanRow, count_told, rows_of
 from syncd.views.plan_words import PlanWords
 from syncd.views.rows import Row, SheetColumn, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, STYLES, Sheet
+from syncd.views.sheet import STYLES, Sheet
 
 _WRITES = frozenset({"create", "update", "cancel", "refused"})
 _COLUMNS = (

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from syncd.core.changes import Plan
 from syncd.reconciler import Preview
+from syncd.views.alike import MANY, few_of_each
 from syncd.views.markdown import markdown_table, markdown_text
 from syncd.views.moments import moment_told
 from syncd.views.plan_rows import (
@@ -18,7 +19,6 @@ from syncd.views.plan_rows import (
     sameness,
 )
 from syncd.views.plan_words import PlanWords
-from syncd.views.sheet import MANY, few_of_each
 
 _HEADERS = ("change", "when", "meeting", "room", "why")
 

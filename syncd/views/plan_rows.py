@@ -20,8 +20,8 @@ from syncd.core.changes import (
 )
 from syncd.core.foreseen import Holder
 from syncd.core.reasons import Reason
+from syncd.views.alike import FEW
 from syncd.views.plan_words import PlanWords
-from syncd.views.sheet import FEW
 
 ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
 REFUSED = "refused"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from syncd.core.changes import Hold, Plan
 from syncd.reconciler import Preview
+from syncd.views.alike import MANY, few_of_each
 from syncd.views.cycle_table import print_oddities, print_seen, print_source_reports
 from syncd.views.plan_rows import (
     PlanRow,
@@ -19,7 +20,7 @@ from syncd.views.plan_rows import (
 from syncd.views.plan_words import PlanWords, held_on
 from syncd.views.rows import Row, SheetColumn, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import MANY, STYLES, Sheet, few_of_each
+from syncd.views.sheet import STYLES, Sheet
 
 _COLUMNS = (
     SheetColumn("", whole=True),

@@ -5,15 +5,14 @@ What is printed about a plan, a cycle or the status is in modules of their own b
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from syncd.config import Config
+from syncd.views.alike import MANY
 from syncd.views.moments import age, in_zone, moment_told, span_told
 from syncd.views.screen import Screen, screen, words
 
@@ -37,9 +36,6 @@ STYLES = {
 """The style of each action and state."""
 
 _LEAST_WIDTH = 20
-
-MANY = 200
-"""The rows of a table for people; the JSON document has all."""
 
 
 def sheet_of(config: Config) -> Sheet:
@@ -123,34 +119,6 @@ class Sheet:
             line.rstrip()
             self.say(Text.assemble(" " * margin, line), soft_wrap=True)
             margin = indent + hanging
-
-
-_Row = TypeVar("_Row")
-_Kind = TypeVar("_Kind")
-FEW = 3
-"""The rows that are shown of those that say the same."""
-
-
-def few_of_each(
-    rows: Sequence[_Row],
-    kind: Callable[[_Row], _Kind | None],
-    few: Callable[[_Kind], int] = lambda _: FEW,
-) -> tuple[list[_Row], list[tuple[_Kind, int]]]:
-    """Return the rows without a kind and the first few of each, and how many more there are of each."""
-    seen: Counter[_Kind] = Counter()
-    shown: list[_Row] = []
-    for row in rows:
-        name = kind(row)
-        if name is not None:
-            seen[name] += 1
-        if name is None or seen[name] <= few(name):
-            shown.append(row)
-    more: list[tuple[_Kind, int]] = []
-    for name, count in seen.items():
-        left_out = count - few(name)
-        if left_out > 0:
-            more.append((name, left_out))
-    return shown, more
 
 
 def plain_table(*headers: str) -> Table:

@@ -8,28 +8,16 @@ from collections.abc import Collection, Iterable
 from syncd.core.booking import CLOSED_STATES
 from syncd.ledger.operation import CycleRecord, DaemonRecord
 from syncd.reconciler import DONE, missing_told
+from syncd.views.alike import FEW, few_of_each
 from syncd.views.booking_table import print_bookings
-from syncd.views.concerns import Concern, ConcernKind
+from syncd.views.concerns import CONCERN_WORDS, Concern, ConcernKind
 from syncd.views.moments import NO_AGE, age
 from syncd.views.rows import Row, SheetColumn, print_beneath, print_rows
 from syncd.views.screen import words
-from syncd.views.sheet import FEW, Sheet, few_of_each
+from syncd.views.sheet import Sheet
 from syncd.views.status import SourceStatus, Status
 
 _MANY_SOURCES = 20
-CONCERN_WORDS = {
-    ConcernKind.API: "API",
-    ConcernKind.CLOCK: "clock",
-    ConcernKind.CONFIGURATION: "configuration",
-    ConcernKind.DOUBT: "in doubt",
-    ConcernKind.VANISHED: "vanished",
-    ConcernKind.HELD: "held",
-    ConcernKind.REFUSED: "refused",
-    ConcernKind.SOURCE: "failing source",
-    ConcernKind.QUARANTINED: "quarantined",
-    ConcernKind.IN_TUYA: "in Tuya",
-}
-"""What the kinds are called, here and in the headings of config/operation.md."""
 
 
 def print_status(
