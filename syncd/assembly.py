@@ -30,6 +30,12 @@ from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Elsewhere, Fetched, Prepare
 from syncd.ledger import Ledger
 from syncd.ledger.facts import PathWord, path_of
+from syncd.ledger.measurements import (
+    CounterName,
+    GaugeName,
+    HistogramName,
+    Measurements,
+)
 from syncd.ledger.operation import KEPT_CONFIGURATION
 from syncd.ledger.patience import LedgerPatience
 from syncd.reconciler import Reconciler
@@ -46,6 +52,7 @@ from syncd.sources.http import (
 )
 from syncd.tuya import LATEST_SIGNING_S, REGIONS, TuyaApi
 from syncd.tuya.apiclock import steady
+from syncd.tuya.requests import RequestMade
 
 if TYPE_CHECKING:
     from syncd.sources.http.fetcher import Fetcher
@@ -333,13 +340,17 @@ def _api(
         if metered:
             ledger.calls.count(method, utc_now())
 
+    def observe(request: RequestMade) -> None:
+        if metered:
+            _measure(request, api, ledger.measurements)
+
     def budget_left() -> int | None:
         if settings.monthly_calls == 0:
             return None
         made = ledger.calls.in_month(utc_now())
         return max(0, settings.monthly_calls - made)
 
-    return TuyaApi(
+    api = TuyaApi(
         endpoint=settings.endpoint or REGIONS[settings.region or ""],
         client_id=settings.client_id,
         client_secret=settings.client_secret.reveal,
@@ -347,7 +358,22 @@ def _api(
         requests_per_second=settings.requests_per_second,
         count_call=count_call,
         budget_left=budget_left,
+        observe=observe,
     )
+    return api
+
+
+def _measure(request: RequestMade, api: TuyaApi, measurements: Measurements) -> None:
+    """Count a request of the API, and note what is known of its clock and of the token since."""
+    measurements.add(CounterName.API_REQUESTS, request.operation, request.result)
+    measurements.observe(HistogramName.API_REQUEST, request.seconds, request.method)
+    known = {
+        GaugeName.API_CLOCK_OFFSET: api.clock_offset_s,
+        GaugeName.API_TOKEN_EXPIRY: api.token_expires_at_s,
+    }
+    for name, value in known.items():
+        if value is not None:
+            measurements.set(name, value)
 
 
 class _PathMemory(Memory):
@@ -408,6 +434,7 @@ def _source(
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,
         max_occurrences=config.calendar.max_occurrences,
+        kind="feed" if source.path is None else "file",
     )
 
 

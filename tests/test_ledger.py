@@ -299,7 +299,7 @@ class LedgerContract:
             what="test",
         )
         assert ledger.bookings.unsettled(NOW) == stored[:4]
-        ledger.worklist.defer({"d": (NOW + timedelta(days=1), 0)}, over=(), at=NOW)
+        ledger.worklist.defer({"d": (NOW + timedelta(days=1), {})}, over=(), at=NOW)
         assert ledger.bookings.unsettled(NOW) == stored[1:4]
 
     @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sqlalchemy import event
 
 from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.occurrence import OccurrenceKey
+from syncd.core.reasons import Reason
 from syncd.core.reservation import ReservationSpec
 from syncd.core.totals import Totals
 from syncd.ledger import Ledger
@@ -64,6 +65,15 @@ def booking(
     )
 
 
+def _skips(number: int) -> dict[Reason, int]:
+    """So many skipped occurrences, of two reasons if there are several."""
+    if not number:
+        return {}
+    if number == 1:
+        return {Reason.ALL_DAY: 1}
+    return {Reason.ALL_DAY: 1, Reason.TENTATIVE: number - 1}
+
+
 class Counted(RuleBasedStateMachine):
     """Bookings and the worklist change in any way; after each step all is counted anew by hand."""
 
@@ -103,7 +113,7 @@ class Counted(RuleBasedStateMachine):
     @rule(uid=uids, skipped=st.integers(0, 3), in_an_hour=st.booleans())
     def rest(self, uid: str, skipped: int, in_an_hour: bool) -> None:
         until = NOW + timedelta(hours=1) if in_an_hour else None
-        self.ledger.worklist.defer({uid: (until, skipped)}, over=(), at=NOW)
+        self.ledger.worklist.defer({uid: (until, _skips(skipped))}, over=(), at=NOW)
         if uid in self.ledger.worklist.uids():
             self.skipped[uid] = skipped
 
@@ -113,9 +123,16 @@ class Counted(RuleBasedStateMachine):
 
     @rule(uid=uids, skipped=st.integers(0, 3))
     def wait_to_be_written(self, uid: str, skipped: int) -> None:
-        self.ledger.worklist.mark_planned({uid: skipped})
+        self.ledger.worklist.mark_planned({uid: _skips(skipped)})
         if uid in self.ledger.worklist.uids():
             self.skipped[uid] = skipped
+
+    @invariant()
+    def skips_are_those_that_rest(self) -> None:
+        told: Counter[Reason] = Counter()
+        for number in self.skipped.values():
+            told.update(_skips(number))
+        assert self.ledger.worklist.skips() == told
 
     @invariant()
     def counts_are_those_of_all_bookings(self) -> None:

@@ -145,7 +145,7 @@ class Canceller:
             # Setting a state again is safe, so the next comparison does it.
             log.warning("duplicate", reservation_id=reservation_id, error=str(error))
             return False
-        self._records.counts["duplicates"] += 1
+        self._records.note_duplicate_cancelled()
         log.info("duplicate cancelled", reservation_id=reservation_id, of=kept_id)
         return True
 

@@ -16,6 +16,7 @@ from syncd.core.occurrence import OccurrenceKey
 from syncd.core.reservation import Reservation, ReservationSpec
 from syncd.core.resolve import Decision
 from syncd.ledger.facts import FactStore
+from syncd.ledger.measurements import CounterName
 
 
 class BookingRules(Protocol):
@@ -118,6 +119,18 @@ class PublishedStore(Protocol):
     def attached(self) -> str: ...
 
 
+class CounterStore(Protocol):
+    """What counts for monitoring; see `syncd.ledger.measurements`."""
+
+    def add(self, name: CounterName, *labels: str, more: float = 1) -> None: ...
+
+
+class Latency(Protocol):
+    """What measures how long changes of calendars take until the API has them."""
+
+    def measure(self, uid: str, now: datetime) -> None: ...
+
+
 class BookingLedger(Protocol):
     """The stores of the ledger that writing needs; see `syncd.ledger`."""
 
@@ -129,3 +142,7 @@ class BookingLedger(Protocol):
     def published(self) -> PublishedStore: ...
     @property
     def facts(self) -> FactStore: ...
+    @property
+    def measurements(self) -> CounterStore: ...
+    @property
+    def latency(self) -> Latency: ...

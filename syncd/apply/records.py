@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 import structlog
 
@@ -28,8 +29,11 @@ from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.reservation import Reservation, ReservationStatus
 from syncd.core.settings import Settings
 from syncd.errors import NotDone, OutcomeUnknown, ReservationError
+from syncd.ledger.measurements import CounterName
 
 log = structlog.get_logger(__name__)
+
+Action = Literal["create", "update", "cancel"]
 
 GRACE = timedelta(seconds=5)
 """Beyond request_validity, for clocks that differ."""
@@ -53,6 +57,8 @@ class BookingRecords:
     ) -> None:
         self._api = api
         self._bookings = ledger.bookings
+        self._measurements = ledger.measurements
+        self._latency = ledger.latency
         self._settings = settings
         self._unread = unread
         self._clock = clock
@@ -90,6 +96,14 @@ class BookingRecords:
 
     # After its answer
 
+    def count_done(self, action: Action, booking: Booking) -> None:
+        """Count a change that is known to be made, before it is recorded."""
+        self._count(action, "done")
+        self._latency.measure(booking.key.uid, self._clock())
+
+    def _count(self, action: Action, result: str) -> None:
+        self._measurements.add(CounterName.CHANGES, action, result)
+
     def confirm(
         self,
         booking: Booking,
@@ -98,6 +112,7 @@ class BookingRecords:
         cause: Cause = AS_THE_BOOKING_SAYS,
     ) -> None:
         """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
+        self.count_done("update" if what == "updated" else "create", booking)
         stored = self.record(booking, what, detail, cause)
         self.counts[what] += 1
         if what != "adopted":
@@ -121,15 +136,30 @@ class BookingRecords:
         if intent.reason:
             detail = MEANINGS[intent.reason]
         done = intent.called_off(detail)
+        self.count_done("cancel", intent)
+        if intent.evidence is not None:
+            self._measurements.add(CounterName.CANCELLATIONS, intent.evidence.value)
         self.record(done, "cancelled", detail)
         self.counts["cancelled"] += 1
         log.info("cancelled", **log_fields(done), evidence=done.evidence)
 
-    def refuse(self, booking: Booking, code: int | None = None) -> None:
+    def note_duplicate_cancelled(self) -> None:
+        """Count a cancel of a reservation that no booking holds."""
+        self.counts["duplicates"] += 1
+        self._count("cancel", "done")
+
+    def refuse(
+        self, booking: Booking, code: int | None = None, *, was_sent: bool = True
+    ) -> None:
         """Record that what was asked for is not done; the booking says why, and whether it is tried again.
 
-        `code` is that of the API's answer, if there was one.
+        `code` is that of the API's answer, if there was one; `was_sent`: the API was asked to do it.
         """
+        if was_sent:
+            self._count(_action_of(booking), "refused")
+        self._refuse(booking, code)
+
+    def _refuse(self, booking: Booking, code: int | None) -> None:
         self.record(booking, "refused", booking.detail, IN_TUYA)
         self.counts["refused"] += 1
         log.warning(
@@ -157,12 +187,14 @@ class BookingRecords:
             attempts=0,
             retry_at=None,
         )
-        self.refuse(kept, code)
+        self._count("cancel", "refused")
+        self._refuse(kept, code)
 
     def doubt(self, intent: Booking, error: ReservationError) -> None:
         """Record that it is not known what became of a request, and until when it may still arrive."""
         now = self._clock()
         said = str(error)
+        self._count(_action_of(intent), "doubt")
         self._doubtful.add(intent.row)
         reason = Reason.IN_DOUBT
         if isinstance(error, NotDone):
@@ -274,6 +306,15 @@ def ended_early(
     if reservation.end is None:
         return False
     return reservation.end <= now < booking.spec.end
+
+
+def _action_of(booking: Booking) -> Action:
+    """Return what a request about a booking was to do."""
+    if booking.state is BookingState.CANCELLING:
+        return "cancel"
+    if booking.reservation_id is None:
+        return "create"
+    return "update"
 
 
 def _told(booking: Booking, code: int | None) -> str:

@@ -95,7 +95,7 @@ class RefusalInquiry:
             retry_at=look_again_at,
             attempted_at=None,
         )
-        self._records.refuse(refused, code)
+        self._records.refuse(refused, code, was_sent=code is not None)
 
     def look(
         self, intent: Booking, error: NotDone | Refused

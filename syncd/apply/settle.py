@@ -205,6 +205,7 @@ class Settler:
         elif made:
             # It was made, and a person or an approver ended it since.
             last = made[-1]
+            self._records.count_done("create", booking)
             self._records.take_over(adopted_from(booking, last), last)
         elif not listing.lacks(booking.mark, booking.spec.creator, known):
             self._wait(
@@ -219,6 +220,7 @@ class Settler:
         """Record the first of the reservations that a create made, and cancel the others."""
         first, *others = live
         adopted = adopted_from(booking, first)
+        self._records.count_done("create", booking)
         self._records.adopt(adopted, "found by looking")
         for reservation in others:
             duplicate = Duplicate(reservation, first)
@@ -292,15 +294,21 @@ class Settler:
             asked = replace(booking, pending=booking.spec)
         settled = adopted_from(asked, there)
         lacks_mark = booking.reason is Reason.TAKEN_OVER and there.mark is None
-        if there.oddity or lacks_mark or settled.content != booking.pending:
+        is_made = not (there.oddity or lacks_mark)
+        if settled.content != booking.pending:
+            is_made = False
+        if not is_made:
             settled = self._not_made(booking, settled)
         if booking.is_unanswered or settled != booking:
+            if is_made:
+                self._records.count_done("update", booking)
             self._records.record(settled, "settled", "read back")
 
     def _settle_ended(self, booking: Booking, there: Reservation | None) -> None:
         """Record that a reservation ended, and whether the change in doubt was made before."""
         assert booking.reservation_id is not None  # the caller asked
         if there is not None and there.onto(booking.spec) == booking.pending:
+            self._records.count_done("update", booking)
             ended = booking.booked(booking.reservation_id)
         else:
             # A change that it does not show came after its end, so the calendar counts again.

@@ -128,7 +128,7 @@ class RoomSwap:
                 pending=moved.spec,
                 blocked_by=claimant.reservation_id,
             )
-            self._records.refuse(waiting)
+            self._records.refuse(waiting, was_sent=False)
 
     def _put_back(self, moved: Booking, before: Booking) -> Booking | None:
         """Give a booking its former content; return it, or None if the API refuses that."""

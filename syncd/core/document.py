@@ -20,6 +20,7 @@ class Document:
     the same body. It is empty where nothing can be told without looking inside.
     `size` is about how many bytes there are, as far as that is known.
     `looks` is a signature without that certainty: a body that changes within a moment may keep it.
+    `changed_ms` is when the body came to be as it is, in milliseconds since 1970; 0 where that is not known.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Document:
     signature: str = ""
     size: int = 0
     looks: str = ""
+    changed_ms: int = field(default=0, compare=False)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the body in blocks of at most `BLOCK` bytes; raises `SourceError`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ def at_rest(
         found[booking.key.uid].add_booking(booking)
     for change in draft.changes:
         if isinstance(change, Skip):
-            found[change.key.uid].skipped += 1
+            found[change.key.uid].skips[change.reason] += 1
     for key, (witnessed, result) in seen.items():
         moments = found[key.uid].moments
         moments += _turns(witnessed.occurrence, result, policy)
@@ -137,7 +137,7 @@ class _Gathered:
     """What is known of one UID."""
 
     is_booked: bool = False
-    skipped: int = 0
+    skips: Counter[Reason] = field(default_factory=Counter)
     moments: list[datetime] = field(default_factory=list)
 
     def add_booking(self, booking: Booking) -> None:
@@ -149,5 +149,5 @@ class _Gathered:
         """Return how it rests: until the first of its moments."""
         to_come = [moment for moment in self.moments if moment > now]
         until = min(to_come, default=None)
-        is_empty = not self.is_booked and not self.skipped
-        return Rest(until, self.skipped, is_empty)
+        is_empty = not self.is_booked and not self.skips
+        return Rest(until, self.skips, is_empty)

@@ -167,6 +167,19 @@ FOR_A_PERSON = frozenset(
 """Reasons for leaving something out that a person has to do something about."""
 
 
+BY_RULE = frozenset(
+    {
+        Reason.ALL_DAY,
+        Reason.TRANSPARENT,
+        Reason.TENTATIVE,
+        Reason.PRIVATE,
+        Reason.ROOMLESS,
+        Reason.NO_DURATION,
+    }
+)
+"""Reasons for leaving an event out that are rules of the configuration, and no matter for a person."""
+
+
 REFUSALS = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT})
 """Reasons for which the API said no."""
 

@@ -11,9 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from syncd.core.booking import Booking
 from syncd.core.occurrence import Reading
+from syncd.core.reasons import Reason
+
+Skips: TypeAlias = Mapping[Reason, int]
+"""How many occurrences ask for no reservation, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,12 @@ class Totals:
 class Rest:
     """How one UID rests.
 
-    `until` is when it needs a look (None: when it changes), `skipped` how many of its occurrences ask for no
-    reservation; `is_empty` if it has neither those nor bookings.
+    `until` is when it needs a look (None: when it changes), `skips` how many of its occurrences ask for no
+    reservation, by the reason; `is_empty` if it has neither those nor bookings.
     """
 
     until: datetime | None
-    skipped: int = 0
+    skips: Skips = field(default_factory=dict)
     is_empty: bool = True
 
 

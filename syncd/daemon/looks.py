@@ -13,6 +13,7 @@ from typing import Protocol
 
 from syncd.assembly import Service, utc_now
 from syncd.daemon.schedule import Scheduler
+from syncd.ledger.measurements import CounterName, Measurements
 from syncd.ledger.sources import UnchangedLook
 
 
@@ -25,8 +26,11 @@ class LookStore(Protocol):
 class UnchangedLooks:
     """The looks that are not in the ledger yet; those of `every` are written together."""
 
-    def __init__(self, store: LookStore, every: timedelta) -> None:
+    def __init__(
+        self, store: LookStore, measurements: Measurements, every: timedelta
+    ) -> None:
         self._store = store
+        self._measurements = measurements
         self._every_s = every.total_seconds()
         self._at: dict[str, datetime] = {}  # by source
         self._written_at_s = time.monotonic()
@@ -37,6 +41,8 @@ class UnchangedLooks:
         known = frozenset(filter(parts.reconciler.knows, unchanged))
         parts.subscriptions.pass_over(known)
         self._at.update(dict.fromkeys(known, utc_now()))
+        for name in known:
+            self._measurements.add(CounterName.SOURCE_READINGS, name, "unchanged")
         return known
 
     def drop(self, names: Iterable[str]) -> None:

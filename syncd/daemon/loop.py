@@ -101,7 +101,7 @@ class Daemon:
         self._turn = WritingTurn()
         self._duties = Duties(ledger.people)
         self._refreshes = Refreshes(ledger.people)
-        self._looks = UnchangedLooks(ledger.sources, periods.looks)
+        self._looks = UnchangedLooks(ledger.sources, ledger.measurements, periods.looks)
         self._sums = Sums(periods.sums)
         self._page = ServedPage(config, notifier, self._tell_status)
         self._status = "starting"

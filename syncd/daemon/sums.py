@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import structlog
 
-from syncd.reconciler import DONE, CycleReport, SourceReport
+from syncd.reconciler import DONE, CycleReport
 
 log = structlog.get_logger(__name__)
 
+_SUMS_OF = {"unreadable": "failed", "changed": "changed", "unchanged": "unchanged"}
 _NAMES = ("looks", "unchanged", "changed", "failed", "cycles", *DONE)
 
 
@@ -40,7 +41,7 @@ class Sums:
             self._counts[f"calls_{method.lower()}"] += number
         for source in report.sources:
             self._counts["looks"] += 1
-            self._counts[_outcome_of(source)] += 1
+            self._counts[_SUMS_OF[source.result]] += 1
 
     def tell_when_due(self) -> None:
         """Log the sums if the period is over, and begin the next one."""
@@ -52,9 +53,3 @@ class Sums:
         log.info("hour", seconds=round(lasted_s), **told)
         self._counts = Counter()
         self._began_s = now_s
-
-
-def _outcome_of(source: SourceReport) -> str:
-    if source.error is not None:
-        return "failed"
-    return "changed" if source.changed else "unchanged"

@@ -6,12 +6,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
-from syncd.intake.ports import IntakeLedger, Kept, UnderWay, WorkItem, WorklistStore
+from syncd.core.totals import Skips
+from syncd.intake.ports import (
+    ChangeNotes,
+    IntakeLedger,
+    Kept,
+    UnderWay,
+    WorkItem,
+    WorklistStore,
+)
 from syncd.intake.raw_events import is_over, same_events, unpacked
 from syncd.ledger import worklist as stored
 from syncd.ledger.facts import Fact, FactStore
@@ -43,6 +51,11 @@ class Overlay:
     def under_way(self) -> UnderWay:
         """Return a record of the work under way that nobody keeps."""
         return _NOTHING_UNDER_WAY
+
+    @property
+    def latency(self) -> ChangeNotes:
+        """Return a measurement that nobody makes."""
+        return _NOTHING_MEASURED
 
 
 class _Facts:
@@ -263,7 +276,7 @@ class _Worklist:
 
     def defer(
         self,
-        deferred: Mapping[str, tuple[datetime | None, int]],
+        deferred: Mapping[str, tuple[datetime | None, Skips]],
         *,
         over: Collection[str],
         at: datetime,
@@ -289,4 +302,12 @@ class _NothingUnderWay:
         return nullcontext()
 
 
+class _NothingMeasured:
+    """A measurement of what is never booked."""
+
+    def note(self, uids: Iterable[str], kind: str, changed_at: datetime) -> None:
+        """Do nothing."""
+
+
 _NOTHING_UNDER_WAY = _NothingUnderWay()
+_NOTHING_MEASURED = _NothingMeasured()

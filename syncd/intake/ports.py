@@ -10,6 +10,7 @@ from typing import Protocol
 
 from syncd.core.bounds import MAX_OCCURRENCES
 from syncd.core.document import Document
+from syncd.core.totals import Skips
 from syncd.ics import Locale, RawEvent
 from syncd.ledger.facts import FactStore
 
@@ -39,6 +40,7 @@ class CalendarSource:
     `scope` is empty when a UID means the same meeting in all sources, else the source's name.
     `confirmations` complete readings without an event count as gone.
     An event with more than `max_occurrences` dates within the horizon is quarantined.
+    `kind` is file or feed.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CalendarSource:
     scope: str = ""
     confirmations: int = 1
     max_occurrences: int = MAX_OCCURRENCES
+    kind: str = "file"
 
 
 class TrackedSeries(Protocol):
@@ -107,7 +110,7 @@ class WorklistStore(Protocol):
     ) -> int: ...
     def defer(
         self,
-        deferred: Mapping[str, tuple[datetime | None, int]],
+        deferred: Mapping[str, tuple[datetime | None, Skips]],
         *,
         over: Collection[str],
         at: datetime,
@@ -136,6 +139,12 @@ class UnderWay(Protocol):
     ) -> AbstractContextManager[None]: ...
 
 
+class ChangeNotes(Protocol):
+    """What measures from when a calendar says something new; see `syncd.ledger.latency`."""
+
+    def note(self, uids: Iterable[str], kind: str, changed_at: datetime) -> None: ...
+
+
 class IntakeLedger(Protocol):
     """The stores of the ledger that reading needs, and what this process is working on."""
 
@@ -145,3 +154,5 @@ class IntakeLedger(Protocol):
     def facts(self) -> FactStore: ...
     @property
     def under_way(self) -> UnderWay: ...
+    @property
+    def latency(self) -> ChangeNotes: ...

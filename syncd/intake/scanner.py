@@ -35,6 +35,7 @@ from syncd.intake.state import (
 )
 from syncd.ledger import SourceRecord
 from syncd.ledger.facts import SALT
+from syncd.ledger.tables import instant_of
 
 Elsewhere = Callable[[str, Callable[[], None]], None]
 """Does work of the named source in another thread, and wakes the source when it is done."""
@@ -221,6 +222,8 @@ class Scanner:
             scan.take_in(result, standing, window)
             scan.is_stored = True
             self._remarks.forget(source.name)
+        if scan.standing != UNKNOWN:
+            self._note_changes(source, scan, result)
         known = Known(index, result.parser, scan.is_stored)
         self._known.keep(source.name, known)
         signature = ""
@@ -239,6 +242,21 @@ class Scanner:
         if complete:
             scan.fetched.accept()
         return len(result.diff.changed)
+
+    def _note_changes(
+        self, source: CalendarSource, scan: Scan, result: ScanResult
+    ) -> None:
+        """Note since when a source says something new, which its first reading is not.
+
+        Which of the files of a directory an event is in is not asked: it is the one that changed last.
+        """
+        if not result.diff.changed:
+            return
+        latest_ms = max((one.changed_ms for one in scan.fetched.documents), default=0)
+        changed_at = scan.at
+        if latest_ms:
+            changed_at = min(instant_of(latest_ms), scan.at)
+        self._ledger.latency.note(result.diff.changed, source.kind, changed_at)
 
     def _unreadable(self, source: CalendarSource, error: str, now: datetime) -> None:
         """Remember why a source cannot be read now; if it could before, all of its UIDs are ready."""

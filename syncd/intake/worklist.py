@@ -17,14 +17,14 @@ from zoneinfo import ZoneInfo
 
 from syncd.core.booking import Booking
 from syncd.core.changes import Plan
-from syncd.core.totals import Rest
+from syncd.core.totals import Rest, Skips
 from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import CalendarSource, IntakeLedger
 from syncd.intake.state import ANEW
 from syncd.ledger.facts import BASIS, DEFERRED_AT, Basis
 
-Deferred: TypeAlias = tuple[datetime | None, int]
-"""Until when a UID is deferred (None: until it changes), and how many of its occurrences are skipped."""
+Deferred: TypeAlias = tuple[datetime | None, Skips]
+"""Until when a UID is deferred (None: until it changes), and how many of its occurrences are skipped why."""
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_BACK = timedelta(minutes=1)  # a clock that is slewed stays far below it
@@ -151,7 +151,7 @@ class Worklist:
             moments.append(now + self._people_kept)
         if following is not None:
             moments.append(following - self._horizon)
-        return min(moments, default=None), rest.skipped
+        return min(moments, default=None), rest.skips
 
 
 def _settings_of(source: CalendarSource) -> tuple[object, ...]:

@@ -20,6 +20,8 @@ from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
+from syncd.ledger.latency import ChangeLatency
+from syncd.ledger.measurements import Measurements
 from syncd.ledger.operation import Operation
 from syncd.ledger.people import (
     Approval,
@@ -46,14 +48,16 @@ __all__ = [
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `published`, `facts` and
-    `calls` are its stores; `under_way` is what this process is working on.
+    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `published`, `facts`,
+    `calls` and `measurements` are its stores; `under_way` is what this process is working on, `latency`
+    measures how long its changes take.
     """
 
     def __init__(self, database: Database, *, owner: bool) -> None:
         self._database = database
         self.calls = Calls(database)
-        self._gate = WritingGate(database, self.calls)
+        self.measurements = Measurements(database)
+        self._gate = WritingGate(database, self.calls, self.measurements)
         # Nobody but the owner sets any, and they are asked for again and again.
         self.facts = Facts(database, self._gate, cached=owner)
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
@@ -66,6 +70,7 @@ class Ledger:
         self.published = PublishedFiles(database, self.facts)
         kept_beside = database.companion(".underway") if owner else None
         self.under_way = UnderWay(kept_beside)
+        self.latency = ChangeLatency(self.measurements)
 
     @classmethod
     def open(
@@ -116,7 +121,7 @@ class Ledger:
     def close(self) -> None:
         """Store what is still in memory and give up ownership; closing twice does no harm."""
         try:
-            if self.calls.wait_for_a_write:
+            if self.calls.wait_for_a_write or self.measurements.wait_for_a_write:
                 with self._gate.writing():
                     pass
         except LedgerBusy:

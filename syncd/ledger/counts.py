@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, or_, select, text
 
 from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
+from syncd.core.reasons import Reason
 from syncd.ledger import tables
 
 _BOOKING = tables.bookings.c
@@ -80,6 +81,16 @@ def count_skipped(connection: Connection, now: datetime) -> int:
     query = select(func.sum(_LINE.skipped)).where(_IS_SKIPPING, is_deferred)
     number = connection.execute(query).scalar()
     return int(number or 0)
+
+
+def count_skips(connection: Connection) -> Counter[Reason]:
+    """Return how many occurrences ask for no reservation as far as they rest or rested, by the reason."""
+    query = select(_LINE.skips, _NUMBER).where(_IS_SKIPPING).group_by(_LINE.skips)
+    counted: Counter[Reason] = Counter()
+    for why, uids in connection.execute(query):
+        for reason, number in json.loads(why or "{}").items():
+            counted[Reason(reason)] += number * uids
+    return counted
 
 
 def live_of(bookings: Iterable[Booking]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The gate that every writing transaction of the ledger passes, and the count of calls that is stored there.
+"""The gate that every writing transaction of the ledger passes, and what is counted until one does.
 
 No store begins a writing transaction by itself, so what must hold for all writes has one place.
 """
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Executable, TableClause, delete, func, select
 
 from syncd.ledger import tables
 from syncd.ledger.database import Database
+from syncd.ledger.measurements import Measurements
 
 _ADD_CALLS = text(
     "INSERT INTO calls (month, method, count) VALUES (:month, :method, :more) "
@@ -78,9 +79,12 @@ class Calls:
 class WritingGate:
     """Begins the writing transactions of all stores."""
 
-    def __init__(self, database: Database, calls: Calls) -> None:
+    def __init__(
+        self, database: Database, calls: Calls, measurements: Measurements
+    ) -> None:
         self._database = database
         self._calls = calls
+        self._measurements = measurements
         self.changes = 0
         """How often this process wrote about bookings, or deferred UIDs."""
 
@@ -88,12 +92,17 @@ class WritingGate:
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction; it is on disk when the block ends, and undone when it raises.
 
-        The calls counted since the last one are stored besides.
+        What was counted and measured since the last one is stored besides.
         """
-        with self._calls.taken() as counted, self._database.writing() as connection:
+        with (
+            self._calls.taken() as counted,
+            self._measurements.stored_with() as measured,
+            self._database.writing() as connection,
+        ):
             yield connection
             if counted:
                 _add_calls(connection, counted)
+            measured.store(connection)
 
     def execute(
         self,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
 from syncd.core.feed import Body, Snapshot
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
-from syncd.ledger import tables, worklist
+from syncd.ledger import measurements, tables, worklist
 from syncd.ledger.database import Database
 from syncd.ledger.gate import WritingGate
 
@@ -164,6 +164,7 @@ class Sources:
                 tables.remove(connection, table, {"source": name})
             _replace_body(connection, name, None)
             worklist.forget_source(connection, name)
+            measurements.forget_readings(connection, name)
 
     # The quarantine
 

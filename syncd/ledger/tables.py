@@ -210,6 +210,13 @@ calls = _table(
     method=Text,
     count=BigInteger,
 )
+measurements = _table(
+    "measurements",
+    name=Text,
+    labels=Text,
+    part=Text,
+    value=Float,
+)
 approvals = _table(
     "approvals",
     checksum=Text,
@@ -271,6 +278,7 @@ agenda = _table(
     uid=_Name,
     due_at=_Instant,
     skipped=Integer,
+    skips=Text,
 )
 facts = _table(
     "facts",

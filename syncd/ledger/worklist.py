@@ -9,6 +9,7 @@ Whatever is written about a booking adds its UID, in the same transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,7 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.sql import Select
 
 from syncd.core.reservation import epoch_ms
-from syncd.ledger import tables
+from syncd.core.totals import Skips
+from syncd.ledger import counts, tables
 from syncd.ledger.database import Database
 from syncd.ledger.facts import DEFERRED_AT, Facts, put_fact
 from syncd.ledger.gate import WritingGate
@@ -51,7 +53,7 @@ _KEPT = tables.kept.c
 _MARK_PLANNED = (
     update(tables.agenda)
     .where(_LINE.uid == bindparam("of"))
-    .values(due_at=PLANNED, skipped=bindparam("count"))
+    .values(due_at=PLANNED, skipped=bindparam("count"), skips=bindparam("why"))
 )
 _MAKE_PLANNED_READY = (
     update(tables.agenda).where(_LINE.due_at == PLANNED).values(due_at=tables.EPOCH)
@@ -60,7 +62,7 @@ _BLOCK = tables.inventory_buckets.c
 _DEFER = (
     update(tables.agenda)
     .where(_LINE.uid == bindparam("of"))
-    .values(due_at=bindparam("due"), skipped=bindparam("count"))
+    .values(due_at=bindparam("due"), skipped=bindparam("count"), skips=bindparam("why"))
 )
 _IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
@@ -281,15 +283,23 @@ class Worklist:
                 add_uids(connection, uids)
                 self._gate.changes += 1
 
-    def mark_planned(self, skipped: Mapping[str, int]) -> None:
+    def mark_planned(self, planned: Mapping[str, Skips]) -> None:
         """Let UIDs count as planned: what was decided about them waits to be carried out.
 
         Each comes with how many of its occurrences ask for no reservation.
         """
-        if skipped:
-            lines = [{"of": uid, "count": count} for uid, count in skipped.items()]
+        if planned:
+            lines = [_line_of(uid, skips) for uid, skips in planned.items()]
             self._gate.execute(_MARK_PLANNED, lines)
             self._gate.changes += 1
+
+    def skips(self) -> Skips:
+        """Return how many occurrences ask for no reservation, by the reason."""
+        with (
+            self._database.making_sense("The worklist"),
+            self._database.reading() as connection,
+        ):
+            return counts.count_skips(connection)
 
     def make_planned_ready(self) -> None:
         """Make all UIDs ready that are planned, by this process or by one that ended."""
@@ -298,7 +308,7 @@ class Worklist:
 
     def defer(
         self,
-        deferred: Mapping[str, tuple[datetime | None, int]],
+        deferred: Mapping[str, tuple[datetime | None, Skips]],
         *,
         over: Collection[str],
         at: datetime,
@@ -308,8 +318,8 @@ class Worklist:
         Each comes with how many of its occurrences ask for no reservation.
         """
         lines = [
-            {"of": uid, "due": due, "count": count}
-            for uid, (due, count) in deferred.items()
+            _line_of(uid, skips) | {"due": due}
+            for uid, (due, skips) in deferred.items()
         ]
         with self._gate.writing() as connection:
             if lines:
@@ -318,6 +328,13 @@ class Worklist:
             stored = put_fact(connection, DEFERRED_AT, at)
         self._facts.note(DEFERRED_AT, stored)
         self._gate.changes += 1
+
+
+def _line_of(uid: str, skips: Skips) -> dict[str, object]:
+    """Return what is stored of a UID that rests: how many of its occurrences are skipped, and why."""
+    why = {reason.value: number for reason, number in skips.items()}
+    told = json.dumps(why, sort_keys=True) if why else None
+    return {"of": uid, "count": sum(why.values()), "why": told}
 
 
 def add_uids(connection: Connection, uids: Iterable[str]) -> None:

@@ -198,6 +198,8 @@ class Reconciler:
             self._unwritten.give_up()
             error = str(ended)
             clock_wrong = isinstance(ended, ClockWrong)
+        else:
+            self._ledger.latency.keep(self._not_written_yet(batch))
         self._api.remember()
         self._intake.let_go()
         outcome = Outcome(
@@ -234,6 +236,11 @@ class Reconciler:
     def put_off(self) -> Collection[str]:
         """Return the sources that the last cycle was to read and left to the next one."""
         return self._intake.put_off
+
+    def _not_written_yet(self, batch: Batch) -> frozenset[str]:
+        """Return the UIDs whose changes are to be written by later cycles."""
+        later = batch.said.postponed.values()
+        return frozenset(self._unwritten.backlog.uids).union(*later)
 
     # The steps of a cycle
 

@@ -6,12 +6,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from syncd.apply.ports import BookingLedger, BookingStore, DecisionStore
+from syncd.apply.ports import (
+    BookingLedger,
+    BookingStore,
+    CounterStore,
+    DecisionStore,
+    Latency,
+)
 from syncd.core.acknowledged import Acknowledged
 from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
-from syncd.core.totals import Totals
-from syncd.intake.ports import IntakeLedger, WorklistStore
+from syncd.core.totals import Skips, Totals
+from syncd.intake.ports import ChangeNotes, IntakeLedger, WorklistStore
+from syncd.ledger.measurements import HistogramName
 from syncd.ledger.operation import CycleRecord
 from syncd.ledger.sources import ReadingRecord, SourceRecord
 
@@ -45,7 +52,7 @@ class CycleWorklist(WorklistStore, Protocol):
     """Which UIDs need a look when, and those that are held back."""
 
     def make_ready(self, uids: Collection[str]) -> None: ...
-    def mark_planned(self, skipped: Mapping[str, int]) -> None: ...
+    def mark_planned(self, planned: Mapping[str, Skips]) -> None: ...
     def make_planned_ready(self) -> None: ...
 
 
@@ -78,6 +85,18 @@ class CallCount(Protocol):
     def in_month(self, at: datetime) -> int: ...
 
 
+class MeasurementStore(CounterStore, Protocol):
+    """What is measured for monitoring; see `syncd.ledger.measurements`."""
+
+    def observe(self, name: HistogramName, seconds: float, *labels: str) -> None: ...
+
+
+class LatencyStore(Latency, ChangeNotes, Protocol):
+    """What measures how long changes of calendars take, from the one end to the other."""
+
+    def keep(self, uids: Collection[str]) -> None: ...
+
+
 class OperationStore(Protocol):
     """What is remembered of the cycles."""
 
@@ -99,6 +118,10 @@ class Ledger(BookingLedger, IntakeLedger, Protocol):
     def calls(self) -> CallCount: ...
     @property
     def operation(self) -> OperationStore: ...
+    @property
+    def measurements(self) -> MeasurementStore: ...
+    @property
+    def latency(self) -> LatencyStore: ...
     def prune(
         self, before: datetime, *, unseen_before: datetime | None = None
     ) -> int: ...

@@ -43,6 +43,13 @@ class SourceReport:
     notes: tuple[str, ...] = ()
     postponed: int = 0
 
+    @property
+    def result(self) -> str:
+        """Return how looking at it ended: unreadable (also in part), changed or unchanged."""
+        if self.error is not None:
+            return "unreadable"
+        return "changed" if self.changed else "unchanged"
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:

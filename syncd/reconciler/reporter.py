@@ -16,6 +16,7 @@ from syncd.core.evidence import counting_sources
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.intake.intake import Intake
+from syncd.ledger.measurements import CounterName, HistogramName
 from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.cycle_log import CycleLog
@@ -139,6 +140,9 @@ class Reporter:
         """Record what the cycle came to, and whether the API can be used as far as it was asked."""
         now = self._clock()
         calls = sum(report.calls.values())
+        measurements = self._ledger.measurements
+        measurements.add(CounterName.CYCLES, report.outcome)
+        measurements.observe(HistogramName.CYCLE, report.seconds)
         cycle = CycleRecord(
             ended_at=now,
             seconds=report.seconds,

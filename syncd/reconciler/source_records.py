@@ -11,6 +11,7 @@ from syncd.core.occurrence import Defect, Reading
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.intake.intake import Readings
 from syncd.ledger.facts import MISSING_FILES
+from syncd.ledger.measurements import CounterName
 from syncd.ledger.sources import ReadingRecord
 from syncd.reconciler.cycle_log import SourceLog
 from syncd.reconciler.ports import Ledger
@@ -109,6 +110,10 @@ class SourceRecords:
         if not readings:
             return
         pairs = list(zip(readings, reports, strict=True))
+        for report in reports:
+            self._ledger.measurements.add(
+                CounterName.SOURCE_READINGS, report.name, report.result
+            )
         self._ledger.sources.record_readings(_record(*pair) for pair in pairs)
         for reading, report in pairs:
             if reading.readable:

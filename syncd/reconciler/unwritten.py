@@ -20,6 +20,7 @@ from syncd.apply.backlog import Backlog
 from syncd.core.booking import Booking, BookingState
 from syncd.core.changes import Create
 from syncd.core.reasons import Reason
+from syncd.core.totals import Skips
 from syncd.intake.worklist import Deferred, Worklist
 from syncd.reconciler.planning import Decided
 from syncd.reconciler.ports import Ledger
@@ -98,19 +99,19 @@ class Unwritten:
         open_ones = self._ledger.bookings.unsettled(self._clock())
         disturbed = {booking.key.uid for booking in open_ones if _is_open(booking)}
         waiting = self.backlog.uids
-        planned: dict[str, int] = {}
+        planned: dict[str, Skips] = {}
         resting: dict[str, Deferred] = {}
         anew: list[str] = []
         for uid in concerned:
             self._to_write[uid] -= written.get(uid, 0)
-            until, skipped = self._rests[uid]
+            until, skips = self._rests[uid]
             is_made = self._to_write[uid] == 0
             if uid in waiting and uid not in disturbed:
-                planned[uid] = skipped
+                planned[uid] = skips
                 continue
             self._forget(uid)
             if is_made and uid not in disturbed:
-                resting[uid] = (until, skipped)
+                resting[uid] = (until, skips)
             else:
                 anew.append(uid)
         if resting:

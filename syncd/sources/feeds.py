@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 from syncd.core.document import Document
 from syncd.core.feed import Body, Snapshot
+from syncd.core.reservation import epoch_ms
 from syncd.errors import SourceError, SourceMalformed, SourceUnavailable, SyncdError
 from syncd.sources.http.feed import (
     Auth,
@@ -173,6 +174,7 @@ class Subscriptions:
         self._guard = threading.Lock()
         self._arrived: dict[str, _Answer] = {}
         self._arrived_bytes = 0
+        self._arrived_at: dict[str, datetime] = {}
         # Feeds that were read as a whole from what is kept of them, and did not fail since.
         self._whole: set[str] = set()
 
@@ -254,6 +256,7 @@ class Subscriptions:
         former = self._arrived.pop(name, None)
         self._arrived_bytes -= _size_of(former)
         if answer is not None:
+            self._arrived_at[name] = self._clock()
             self._arrived[name] = answer
             self._arrived_bytes += _size_of(answer)
         return former
@@ -307,9 +310,10 @@ class Subscriptions:
                 if answer.condition_refused:
                     known = replace(known, unconditional_until=now + WITHOUT_CONDITION)
                 accept = partial(self._keep, name, known, answer, now)
-                return FetchedFeed(
-                    (answer.document,), accept, notes=_notes(known, answer, now)
-                )
+                arrived_ms = epoch_ms(self._arrived_at[name])
+                document = replace(answer.document, changed_ms=arrived_ms)
+                notes = _notes(known, answer, now)
+                return FetchedFeed((document,), accept, notes=notes)
 
     def _keep(self, name: str, known: Snapshot, fresh: Fresh, now: datetime) -> None:
         """Store the validators of an answer and its body; a body without validators is not stored."""

@@ -23,6 +23,7 @@ _MAGIC = frozenset("*?[")
 _WILD = frozenset("*?")
 _ATTEMPTS = 3
 
+_NS_OF_MS = 1_000_000
 _SETTLED_NS = 2_000_000_000
 """After so long a further write has another time: the coarsest file systems count in two seconds."""
 
@@ -194,7 +195,13 @@ class FileSource:
         # Bytes of a name that are no text become \udc80 and the like, which any database and terminal takes.
         name = name.encode("utf-8", "backslashreplace").decode()
         return Document(
-            name, content, signature=signature, looks=looks, size=status.st_size
+            name,
+            content,
+            signature=signature,
+            looks=looks,
+            size=status.st_size,
+            # That of the inode: a file that was moved here may have been written long ago.
+            changed_ms=status.st_ctime_ns // _NS_OF_MS,
         )
 
     def _blocks(self, file: str, signature: str) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ from syncd.tuya.apiclock import steady
 from syncd.tuya.content import AnswerFields, BookingRules, Room, User
 from syncd.tuya.lazy_channel import LazyChannel
 from syncd.tuya.pages import CHANGES_ITS_TOTAL, MOST_PAGES, Pages
+from syncd.tuya.requests import RESERVATIONS, ROOMS, RULES, USERS, RequestMade
 
 if TYPE_CHECKING:
     from syncd.tuya.channel import Channel
@@ -51,11 +52,6 @@ REGIONS: dict[str, str] = {
 # A host in lower case and not of the encoded kind, with a port that exists.
 _PLAIN_ENDPOINT = r"https?://(?!xn--)[a-z0-9-]{1,63}(\.(?!xn--)[a-z0-9-]{1,63})*(:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}))?"
 
-_RESERVATIONS = "/v2.0/iot-03/meeting-reservations"
-_ROOMS = "/v2.0/iot-03/meeting-rooms"
-_RULES = "/v2.0/iot-03/meeting-settings/reservations"
-_USERS = "/v1.0/iot-03/users"
-
 _USERS_OF_A_PAGE = 50  # no page states the maximum; reservations are listed so
 _MOST_FAILURES = 10  # in a row: then it is no longer the trouble of single reservations
 _LONGEST_WINDOW = timedelta(days=60)  # the example of "Query Meeting List" asks for 61
@@ -70,7 +66,7 @@ class TuyaApi:
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
     `count_call` is called with the method before each request, `budget_left` returns the calls that are
     left this month or None when they are not metered, `clock` returns epoch seconds, `elapsed` seconds that
-    only go forward, as fast as the API's time.
+    only go forward, as fast as the API's time; `observe` is told of each request that was made.
     Raises `ConfigError` when endpoint or client id cannot be used; that the environment's proxy or its list
     of authorities cannot be used is found out by the first call, which is `ApiUnusable` then.
     """
@@ -87,6 +83,7 @@ class TuyaApi:
         budget_left: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = steady,
+        observe: Callable[[RequestMade], None] = lambda _request: None,
     ) -> None:
         def opened() -> Channel:
             from syncd.tuya.channel import Channel
@@ -101,6 +98,7 @@ class TuyaApi:
                 budget_left=budget_left,
                 clock=clock,
                 elapsed=elapsed,
+                observe=observe,
             )
 
         self._lazy = LazyChannel(opened)
@@ -145,6 +143,12 @@ class TuyaApi:
         opened = self._lazy.opened
         return opened.clock_offset_s if opened else None
 
+    @property
+    def token_expires_at_s(self) -> float | None:
+        """Return when the access token expires, in epoch seconds of this machine; None before the first."""
+        opened = self._lazy.opened
+        return opened.token_expires_at_s if opened else None
+
     def pause_s(self, underway: int) -> float:
         """Return the seconds until another call may begin beside `underway` others of this client.
 
@@ -170,7 +174,7 @@ class TuyaApi:
             return None
         try:
             found = self._channel.read_one(
-                f"{_RESERVATIONS}/{reservation_id}", control=_RULES
+                f"{RESERVATIONS}/{reservation_id}", control=RULES
             )
         except Unanswered as error:
             self._count_failure(error)
@@ -237,14 +241,14 @@ class TuyaApi:
         if end - start > _LONGEST_WINDOW:
             return None
         query = {} if creator is None else {"creator": creator}
-        pages = Pages(self._channel, _RESERVATIONS, query | _times(start, end), calls)
+        pages = Pages(self._channel, RESERVATIONS, query | _times(start, end), calls)
         listing = _listed(pages)
         return None if pages.too_many else listing
 
     def rules(self) -> BookingRules:
         """Return the tenant's booking rules ("Query Meeting Reservation Rules"); raise `Unanswered`."""
         try:
-            found = self._channel.read(_RULES)
+            found = self._channel.read(RULES)
         except Refused as refusal:
             if refusal.code == codes.NOT_FOUND:
                 return content.UNCONFIGURED_RULES
@@ -257,7 +261,7 @@ class TuyaApi:
 
     def rooms(self) -> tuple[Room, ...]:
         """Return all meeting rooms that the API tells of ("Query Meeting Rooms"); raise `Unanswered`."""
-        pages = Pages(self._channel, _ROOMS, {})
+        pages = Pages(self._channel, ROOMS, {})
         found = [content.room(item) for item in pages]
         if pages.refusal is not None:
             raise _unanswered("the rooms", pages.refusal)
@@ -296,7 +300,7 @@ class TuyaApi:
         if content.identifier(user_id) is None:
             return False
         try:
-            found = content.user(self._channel.read(f"{_USERS}/{user_id}"))
+            found = content.user(self._channel.read(f"{USERS}/{user_id}"))
         except Refused as refusal:
             if refusal.code in (codes.NOT_FOUND, codes.NO_SUCH_USER):
                 return False
@@ -313,7 +317,7 @@ class TuyaApi:
         An id does not mean confirmed: the reservation may be waiting for approval, so read it back.
         """
         result = self._channel.write(
-            "POST", _RESERVATIONS, content.payload(spec, mark), asked
+            "POST", RESERVATIONS, content.payload(spec, mark), asked
         )
         if result is False:
             raise NotDone(
@@ -337,12 +341,12 @@ class TuyaApi:
     ) -> None:
         """Replace the content of a reservation ("Modify Meeting Reservation"); read it back afterwards."""
         body = content.payload(spec, mark, modifier=modifier)
-        self._change(f"{_RESERVATIONS}/{_known(reservation_id)}", body, asked)
+        self._change(f"{RESERVATIONS}/{_known(reservation_id)}", body, asked)
 
     def cancel(self, reservation_id: str, *, asked: ApiTime | None = None) -> None:
         """Cancel a reservation ("Modify Meeting Status", status 3; there is no DELETE)."""
         self._change(
-            f"{_RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked
+            f"{RESERVATIONS}/{_known(reservation_id)}/status", {"status": "3"}, asked
         )
 
     def _change(
@@ -385,10 +389,10 @@ def _listed(pages: Pages) -> Listing:
 
 def _listed_whole(channel: Channel, query: Mapping[str, str]) -> Listing:
     """Return the list of a query, asked for again if somebody seems to have booked between two pages."""
-    pages = Pages(channel, _RESERVATIONS, query)
+    pages = Pages(channel, RESERVATIONS, query)
     listing = _listed(pages)
     if pages.moved:
-        listing = _listed(Pages(channel, _RESERVATIONS, query))
+        listing = _listed(Pages(channel, RESERVATIONS, query))
     return listing
 
 
@@ -399,7 +403,7 @@ def _user_pages(
     query = dict(asked)
     for _ in range(most):
         try:
-            page = AnswerFields(channel.read(_USERS, query))
+            page = AnswerFields(channel.read(USERS, query))
         except Refused as refusal:
             raise _unanswered("a user", refusal) from None
         found = map(content.user, page.items("list"))

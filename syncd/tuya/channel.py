@@ -36,6 +36,7 @@ from syncd.tuya.apiclock import ApiClock, steady
 from syncd.tuya.client import SigningClient
 from syncd.tuya.codes import Remedy
 from syncd.tuya.pace import Pace
+from syncd.tuya.requests import TOKEN, RequestMade
 from syncd.tuya.signing import SigningDeadline
 from syncd.tuya.token import AccessToken
 from syncd.tuya.transport import CONNECTIONS, Gate
@@ -67,6 +68,7 @@ class Channel:
         budget_left: Callable[[], int | None],
         clock: Callable[[], float],
         elapsed: Callable[[], float] = steady,
+        observe: Callable[[RequestMade], None] = lambda _request: None,
     ) -> None:
         self._clock = clock
         self._api_clock = ApiClock(elapsed)
@@ -79,6 +81,7 @@ class Channel:
             gate=self._gate,
             clock=clock,
             api_clock=self._api_clock,
+            observe=observe,
         )
         self._pace = Pace(requests_per_second, self._client.wait)
         self._token = AccessToken(self._ask_for_token)
@@ -125,6 +128,12 @@ class Channel:
             return None
         middle = known.earliest + (known.latest - known.earliest) / 2
         return middle.timestamp() - self._clock()
+
+    @property
+    def token_expires_at_s(self) -> float | None:
+        """Return when the access token expires, in epoch seconds of this machine; None before the first."""
+        left_s = self._token.left_s
+        return None if left_s is None else self._clock() + left_s
 
     def pause_s(self, underway: int) -> float:
         """Return the seconds until another call may begin beside so many; infinite: when one of them ends."""
@@ -198,7 +207,7 @@ class Channel:
         try:
             return _repeated(
                 lambda: self._call(
-                    "GET", "/v1.0/token", {"grant_type": "1"}, b"", for_token=True
+                    "GET", TOKEN, {"grant_type": "1"}, b"", for_token=True
                 )
             )
         except NoAnswer as missing:

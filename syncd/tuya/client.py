@@ -29,6 +29,12 @@ from syncd.tuya.answer import (
     seconds_to_wait,
 )
 from syncd.tuya.apiclock import ApiClock
+from syncd.tuya.requests import (
+    RequestMade,
+    operation_of,
+    result_of,
+    result_without_answer,
+)
 from syncd.tuya.signing import sign
 from syncd.tuya.transport import Gate, WriteNotArmed
 
@@ -55,6 +61,7 @@ class SigningClient:
 
     `client_secret` is asked for each signature, `clock` gives epoch seconds of this machine.
     `timeout_s` bounds connecting and each wait for data; an answer as a whole may take three times as long.
+    `observe` is told of each request that was made, in the thread that made it.
     Raises `ConfigError` when the client id cannot be one.
     """
 
@@ -68,6 +75,7 @@ class SigningClient:
         gate: Gate,
         clock: Callable[[], float],
         api_clock: ApiClock,
+        observe: Callable[[RequestMade], None] = lambda _request: None,
     ) -> None:
         if not (client_id and client_id.isascii() and client_id.isprintable()):
             raise ConfigError(
@@ -79,6 +87,7 @@ class SigningClient:
         self._timeout_s = timeout_s
         self._clock = clock
         self._api_clock = api_clock
+        self._observe = observe
         self._http = httpx.Client(
             transport=gate,
             timeout=httpx.Timeout(timeout_s),
@@ -119,11 +128,18 @@ class SigningClient:
         headers = self._headers(method, path + _parameters(pairs, str), body, token, t)
         on_wire = self._endpoint + path + _parameters(pairs, _quoted)
         began = self._api_clock.elapsed()
-        status, retry_after_s, content = self._exchange(method, on_wire, headers, body)
-        answer = read_answer(status, retry_after_s, content)
+        try:
+            status, retry_after_s, content = self._exchange(
+                method, on_wire, headers, body
+            )
+            answer = read_answer(status, retry_after_s, content)
+        except NoAnswer as missing:
+            self._tell(method, path, result_without_answer(method, missing), began)
+            raise
         if answer.server_ms is not None:
             refused = codes.REMEDIES.get(answer.code) is codes.Remedy.SET_CLOCK
             self._api_clock.note(answer.server_ms, began, certain=refused)
+        self._tell(method, path, result_of(method, answer), began)
         _log.debug(
             "api_call",
             method=method,
@@ -132,6 +148,11 @@ class SigningClient:
             seconds=round(self._api_clock.elapsed() - began, 3),
         )
         return answer
+
+    def _tell(self, method: str, path: str, result: str, began_s: float) -> None:
+        took_s = self._api_clock.elapsed() - began_s
+        made = RequestMade(operation_of(method, path), method, result, took_s)
+        self._observe(made)
 
     def wait(self, seconds: float) -> None:
         """Wait so long; raise `ApiUnusable` as soon as the client is closed meanwhile."""

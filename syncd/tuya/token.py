@@ -28,7 +28,9 @@ class AccessToken:
         self._ask = ask
         self._lock = threading.Lock()
         self._token: str | None = None
-        self._renew_at = 0.0  # on the monotonic clock, as is when it was not given last
+        # On the monotonic clock, as is when it was not given last.
+        self._renew_at = 0.0
+        self._ends_at: float | None = None
         self._failure: tuple[float, SyncdError] | None = None
 
     def current(self) -> str:
@@ -47,6 +49,13 @@ class AccessToken:
             except SyncdError as error:
                 self._failure = time.monotonic(), error
                 raise
+
+    @property
+    def left_s(self) -> float | None:
+        """Return for how long the token is valid, negative if it is not; None if none was given yet."""
+        if self._ends_at is None:
+            return None
+        return self._ends_at - time.monotonic()
 
     def renew(self) -> None:
         """Ask for a new token whatever the present one is worth; raise what the token call raises."""
@@ -76,6 +85,7 @@ class AccessToken:
             whole_number(fields.get("expire_time", fields.get("expire")))
             or _TOKEN_LIFE_S
         )
-        self._renew_at = time.monotonic() + life_s - min(_LONGEST_LEAD_S, life_s / 10)
+        self._ends_at = time.monotonic() + life_s
+        self._renew_at = self._ends_at - min(_LONGEST_LEAD_S, life_s / 10)
         self._token = token
         return token

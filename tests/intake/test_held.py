@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import event
 
 from syncd.core.occurrence import Presence, Reading
+from syncd.core.reasons import Reason
 from syncd.ics import Locale, ParserPool
 from syncd.intake import CalendarSource, Intake
 from syncd.intake.known import AT_HAND, KnownSources
@@ -165,7 +166,9 @@ def read(intake: Intake, now: datetime = NOW) -> Mapping[str, Reading]:
 def at_rest(office: Office) -> None:
     """Let all that is ready rest, as a cycle does that planned it."""
     ready = office.ledger.worklist.ready(NOW)
-    office.ledger.worklist.defer(dict.fromkeys(ready, (None, 0)), over=(), at=NOW)
+    office.ledger.worklist.defer(
+        dict.fromkeys(ready, (None, dict[Reason, int]())), over=(), at=NOW
+    )
 
 
 def test_a_quiet_look_loads_nothing(office: Office) -> None:

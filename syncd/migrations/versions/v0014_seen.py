@@ -12,6 +12,7 @@ down_revision = "0013"
 def upgrade() -> None:
     """Add what each of them needs."""
     _tell_when_meetings_are()
+    _measure()
 
 
 def _tell_when_meetings_are() -> None:
@@ -61,3 +62,18 @@ def _fill_from_what_is_there() -> None:
 
 def _key_of_event(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:20]
+
+
+def _measure() -> None:
+    """Add what is measured for monitoring, and by which rules events are not booked."""
+    op.create_table(
+        "measurements",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("labels", sa.Text, nullable=False),
+        sa.Column("part", sa.Text, nullable=False),
+        sa.Column("value", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("name", "labels", "part"),
+    )
+    op.add_column("agenda", sa.Column("skips", sa.Text))
+    # What is left out already is planned once more, which tells why.
+    op.execute("UPDATE agenda SET due_at = 0 WHERE skipped > 0")
