@@ -114,6 +114,10 @@ class Ledger:
         self.bookings.note_progress()
         return forgotten
 
+    def version(self) -> object:
+        """Return a value that equals the one before only if nothing was committed since, by any process."""
+        return self._database.version()
+
     def require_in_place(self) -> None:
         """Raise `LedgerError` when its files are no longer those of their names: moved, deleted, replaced."""
         self._database.require_in_place()

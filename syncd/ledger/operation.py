@@ -147,6 +147,19 @@ class Operation:
             is_old = _CYCLE.id <= latest - _CYCLES_KEPT
             connection.execute(delete(tables.cycles).where(is_old))
 
+    def newest(self) -> tuple[object, ...]:
+        """Return what is equal as long as no cycle ended, nothing was recorded and no person decided anything."""
+        newest = (
+            func.max(tables.history.c.id),
+            func.max(_CYCLE.id),
+            func.max(tables.approvals.c.at),
+            func.max(tables.decisions.c.at),
+            func.max(tables.acknowledgements.c.at),
+        )
+        # Each by itself, because of two at once no index tells.
+        each = [select(one).scalar_subquery() for one in newest]
+        return tuple(self._database.rows(select(*each))[0])
+
     def cycles(self, most: int) -> tuple[CycleRecord, ...]:
         """Return the last cycles, the latest one first."""
         columns = [_CYCLE[field.name] for field in fields(CycleRecord)]

@@ -52,7 +52,7 @@ def is_token(shown: str, token: Secret) -> bool:
     return _equal(shown, token.reveal())
 
 
-def sign_in(request: Request, response: Response, token: Secret) -> None:
+def keep_signed_in(request: Request, response: Response, token: Secret) -> None:
     """Let a browser keep that it knows the token, in a cookie that no script and no other site can use."""
     response.set_cookie(
         cookie_name(request),

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from syncd.errors import LedgerError, SyncdError
+
+FRONT = ("/", "The front page")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
@@ -24,9 +28,7 @@ class File:
 class NotThere(Exception):
     """What an address names does not exist: one sentence, and where to go on, as an address and words."""
 
-    def __init__(
-        self, sentence: str, way_on: tuple[str, str] = ("/", "The front page")
-    ) -> None:
+    def __init__(self, sentence: str, way_on: tuple[str, str] = FRONT) -> None:
         self.sentence = sentence
         self.way_on = way_on
         super().__init__(sentence)
@@ -44,3 +46,32 @@ class Trouble:
     sentence: str
     way_on: tuple[str, str]
     status: HTTPStatus
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """Return what is shown of an error; of one that nobody foresaw that it is a defect."""
+    match error:
+        case NotUnderstood():
+            return Trouble(
+                "Not understood", error.sentence, error.way_on, HTTPStatus.BAD_REQUEST
+            )
+        case NotThere():
+            return Trouble(
+                "Not found", error.sentence, error.way_on, HTTPStatus.NOT_FOUND
+            )
+        case LedgerError():
+            return Trouble(
+                "The ledger cannot be read",
+                str(error),
+                FRONT,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
+        case SyncdError():
+            return Trouble("Not now", str(error), FRONT, HTTPStatus.SERVICE_UNAVAILABLE)
+        case _:
+            return Trouble(
+                "A defect of syncd",
+                f"This page met a defect of syncd ({type(error).__name__}); the log has the line to report.",
+                FRONT,
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+            )

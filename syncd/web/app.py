@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from syncd.assembly import utc_now
-from syncd.errors import LedgerError, SyncdError
-from syncd.web.access import is_token, may_look, sign_in
-from syncd.web.answers import NotThere, NotUnderstood, Trouble
+from syncd.config import Config
+from syncd.web.access import may_look
+from syncd.web.answering import Answering
+from syncd.web.answers import NotThere, Trouble, trouble_of
 from syncd.web.asked import Asked, Present
 from syncd.web.headers import SafeHeaders
 from syncd.web.health import health_told, readiness_told
 from syncd.web.hosts import KnownHosts
 from syncd.web.reader import LedgerReader
 from syncd.web.rendering import static_files
-from syncd.web.responses import (
-    document_response,
-    file_response,
-    page_response,
-    trouble_response,
-    unchanged,
-    wants_document,
-)
+from syncd.web.responses import trouble_response, unchanged
 from syncd.web.routes import FILES, PAGES, Audience, FileRoute, PageRoute
-
-log = structlog.get_logger(__name__)
+from syncd.web.signing_in import signed_in, unauthorised
 
 _LEAST_COMPRESSED = 500  # bytes
-_LARGEST_FORM = 4096  # bytes
 _READING = ["GET", "HEAD"]
-_FRONT = ("/", "The front page")
-
-Handler = Callable[[Request], Awaitable[Response]]
+_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 class PageApplication:
@@ -53,6 +42,7 @@ class PageApplication:
     def __init__(self, reader: LedgerReader, present: Callable[[], Present]) -> None:
         self._reader = reader
         self._present = present
+        self._answering = Answering(reader)
 
     def asgi(self) -> ASGIApp:
         """Return the application as a server runs it."""
@@ -60,7 +50,7 @@ class PageApplication:
             routes=self._routes(), exception_handlers={HTTPException: self._no_route}
         )
         compressed = GZipMiddleware(routed, minimum_size=_LEAST_COMPRESSED)
-        return SafeHeaders(KnownHosts(compressed, lambda: self._present().config))
+        return SafeHeaders(KnownHosts(compressed, self._config))
 
     def _routes(self) -> list[BaseRoute]:
         routes: list[BaseRoute] = [
@@ -69,65 +59,24 @@ class PageApplication:
             Route("/static/{name}", self._static, methods=_READING),
             Route("/sign-in", self._sign_in, methods=["POST"]),
         ]
-        for file in FILES:
-            answer = partial(self._file, file)
-            routes.append(self._guarded(file.path, answer, file.audience))
-        for page in PAGES:
-            answer = partial(self._page, page)
-            routes.append(self._guarded(page.path, answer, Audience.PERSON))
+        routes += [self._guarded(file, file.audience) for file in FILES]
+        routes += [self._guarded(page, Audience.PERSON) for page in PAGES]
         return routes
 
-    def _guarded(
-        self, path: str, answer: Callable[[Asked], Response], audience: Audience
-    ) -> Route:
+    def _guarded(self, route: PageRoute | FileRoute, audience: Audience) -> Route:
         """Return the route of what not everybody may see."""
 
         async def handle(request: Request) -> Response:
-            if not may_look(request, self._present().config, audience):
-                return self._unauthorised(request)
-            return unchanged(request, await self._answered(request, answer))
+            asked = self._asked(request)
+            if not may_look(request, asked.config, audience):
+                return unauthorised(asked)
+            response = await self._answering.answer(route, asked)
+            return unchanged(request, response)
 
-        return Route(path, handle, methods=_READING)
+        return Route(route.path, handle, methods=_READING)
 
-    # Answers
-
-    async def _answered(
-        self, request: Request, answer: Callable[[Asked], Response]
-    ) -> Response:
-        """Return what the thread of the ledger answers, or the page for what went wrong."""
-        asked = self._asked(request)
-        try:
-            return await asyncio.wrap_future(
-                self._reader.submit(partial(answer, asked))
-            )
-        except NotUnderstood as error:
-            trouble = Trouble(
-                "Not understood", error.sentence, error.way_on, HTTPStatus.BAD_REQUEST
-            )
-        except NotThere as error:
-            trouble = Trouble(
-                "Not found", error.sentence, error.way_on, HTTPStatus.NOT_FOUND
-            )
-        except LedgerError as error:
-            trouble = Trouble(
-                "The ledger cannot be read",
-                str(error),
-                _FRONT,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-            )
-        except SyncdError as error:
-            trouble = Trouble(
-                "Not now", str(error), _FRONT, HTTPStatus.SERVICE_UNAVAILABLE
-            )
-        except Exception as error:  # one page must not end the others
-            log.critical("defect of syncd; please report this line", exc_info=error)
-            trouble = Trouble(
-                "A defect of syncd",
-                f"This page met a defect of syncd ({type(error).__name__}); the log has the line to report.",
-                _FRONT,
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-            )
-        return self._trouble(request, trouble)
+    def _config(self) -> Config:
+        return self._present().config
 
     def _asked(self, request: Request) -> Asked:
         query = dict(parse_qsl(request.url.query, keep_blank_values=True))
@@ -140,23 +89,6 @@ class PageApplication:
             accept=request.headers.get("accept", ""),
         )
 
-    @staticmethod
-    def _page(route: PageRoute, asked: Asked) -> Response:
-        if wants_document(asked.accept):
-            return document_response(route.document(asked))
-        value = route.value(asked)
-        return page_response(
-            route.template, value, zone=asked.zone, now=asked.now, asked=asked
-        )
-
-    @staticmethod
-    def _file(route: FileRoute, asked: Asked) -> Response:
-        return file_response(route.file(asked))
-
-    def _trouble(self, request: Request, trouble: Trouble) -> Response:
-        zone = self._present().config.calendar.timezone
-        return trouble_response(request, trouble, zone=zone, now=utc_now())
-
     # What everybody may ask
 
     async def _health(self, _request: Request) -> Response:
@@ -165,51 +97,20 @@ class PageApplication:
 
     async def _readiness(self, request: Request) -> Response:
         asked = self._asked(request)
-        is_ready, told = await asyncio.wrap_future(
-            self._reader.submit(partial(readiness_told, asked))
-        )
+        look = partial(readiness_told, asked)
+        is_ready, told = await asyncio.wrap_future(self._reader.submit(look))
         return _word(is_ready, told)
 
     async def _static(self, request: Request) -> Response:
         file = static_files().get(request.url.path)
         if file is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(file.body, headers=headers, media_type=file.media_type)
-
-    # Signing in
+        return Response(
+            file.body, headers={"Cache-Control": _FOR_GOOD}, media_type=file.media_type
+        )
 
     async def _sign_in(self, request: Request) -> Response:
-        token = self._present().config.web.token
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > _LARGEST_FORM:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        form = dict(parse_qsl(body.decode("utf-8", "replace")))
-        if token is not None and not is_token(form.get("token", "").strip(), token):
-            return self._unauthorised(request, was_wrong=True)
-        response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-        if token is not None:
-            sign_in(request, response, token)
-        return response
-
-    def _unauthorised(self, request: Request, *, was_wrong: bool = False) -> Response:
-        """Return that a token is needed, with a form for browsers and without any data."""
-        sentence = "A token is needed: send it as Authorization: Bearer."
-        if wants_document(request.headers.get("accept", "")):
-            response = document_response({"error": sentence}, HTTPStatus.UNAUTHORIZED)
-        else:
-            zone = self._present().config.calendar.timezone
-            response = page_response(
-                "sign_in.html",
-                was_wrong,
-                zone=zone,
-                now=utc_now(),
-                status=HTTPStatus.UNAUTHORIZED,
-            )
-        response.headers["WWW-Authenticate"] = 'Bearer realm="syncd"'
-        return response
+        return await signed_in(request, self._asked(request))
 
     # What has no route
 
@@ -219,13 +120,8 @@ class PageApplication:
             return PlainTextResponse(
                 f"{error.detail}\n", error.status_code, headers=error.headers
             )
-        trouble = Trouble(
-            "Not found",
-            "There is no such page.",
-            _FRONT,
-            HTTPStatus.NOT_FOUND,
-        )
-        return self._trouble(request, trouble)
+        trouble: Trouble = trouble_of(NotThere("There is no such page."))
+        return trouble_response(self._asked(request), trouble)
 
 
 def _word(is_well: bool, told: str) -> Response:

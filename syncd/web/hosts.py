@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,8 +25,9 @@ class KnownHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        host = Request(scope).url.hostname or ""
-        if is_known_host(host, self._config()):
+        said = Headers(scope=scope).get("host")
+        # Only an old program says none, and no browser.
+        if said is None or is_known_host(host_in(said), self._config()):
             await self._app(scope, receive, send)
             return
         refusal = PlainTextResponse(
@@ -33,6 +35,14 @@ class KnownHosts:
             HTTPStatus.MISDIRECTED_REQUEST,
         )
         await refusal(scope, receive, send)
+
+
+def host_in(said: str) -> str:
+    """Return the host in a Host header, without its port; empty if that is no host."""
+    try:
+        return urlsplit(f"//{said}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_known_host(host: str, config: Config) -> bool:

@@ -1,12 +1,14 @@
 """The read-only handle on the ledger, on the one thread that looks into it for the page.
 
-Promises: however many ask, one question is answered at a time, so that the page takes no more than its share
-of the processor from a cycle; a ledger that was replaced is opened anew; whoever ends it waits for nobody.
+Promises: however many ask, one question is answered at a time, with a rest after each that is as long as its
+work, so that a cycle has the processor for half of the time at least; a ledger that was replaced is opened
+anew; whoever ends it does not wait for long.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -22,6 +24,7 @@ _PATIENCE_S = (
     1.0  # with a ledger that another program keeps locked; the client may ask again
 )
 _LAST_ANSWER_S = 2.0
+_LONGEST_REST_S = 1.0
 
 
 class LedgerReader:
@@ -80,7 +83,10 @@ class LedgerReader:
             question = self._asked.get()
             if question is None:
                 break
+            began_s = time.thread_time()
             question()
+            worked_s = time.thread_time() - began_s
+            time.sleep(min(worked_s, _LONGEST_REST_S))
         self._let_go()
 
     def _let_go(self) -> None:

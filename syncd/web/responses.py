@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from syncd.web.answers import File, Trouble
+from syncd.web.asked import Asked
 from syncd.web.rendering import templates
 
 # What changes with time alone counts for nothing in an ETag: ages, and of when a document is.
@@ -44,20 +44,12 @@ def _weight(parameters: list[str]) -> float:
 
 
 def page_response(
-    template: str,
-    value: object,
-    *,
-    zone: tzinfo,
-    now: datetime,
-    status: HTTPStatus = HTTPStatus.OK,
-    **also: object,
+    template: str, value: object, asked: Asked, status: HTTPStatus = HTTPStatus.OK
 ) -> Response:
     """Return a page: a template with its value."""
-    given = {"page": value, "zone": zone, "now": now, **also}
+    given = {"page": value, "asked": asked, "zone": asked.zone, "now": asked.now}
     text = templates().get_template(template).render(given)
-    response = Response(
-        text, status, media_type="text/html", headers={"Vary": "Accept"}
-    )
+    response = _response(text, status, "text/html; charset=utf-8")
     if status is HTTPStatus.OK:
         response.headers["ETag"] = _etag("html", _AGES.sub("", text))
     return response
@@ -68,9 +60,7 @@ def document_response(
 ) -> Response:
     """Return a document for programs."""
     text = json.dumps(document, ensure_ascii=False)
-    response = Response(
-        text, status, media_type="application/json", headers={"Vary": "Accept"}
-    )
+    response = _response(text, status, "application/json")
     if status is HTTPStatus.OK:
         lasting = json.dumps(_lasting(document), ensure_ascii=False)
         response.headers["ETag"] = _etag("json", lasting)
@@ -87,15 +77,25 @@ def file_response(file: File) -> Response:
     return response
 
 
-def trouble_response(
-    request: Request, trouble: Trouble, *, zone: tzinfo, now: datetime
-) -> Response:
+def trouble_response(asked: Asked, trouble: Trouble) -> Response:
     """Return the page for an error, or its document."""
-    if wants_document(request.headers.get("accept", "")):
+    if wants_document(asked.accept):
         return document_response({"error": trouble.sentence}, trouble.status)
-    return page_response(
-        "error.html", trouble, zone=zone, now=now, status=trouble.status
-    )
+    return page_response("error.html", trouble, asked, trouble.status)
+
+
+def _response(text: str, status: HTTPStatus, media_type: str) -> Response:
+    """Return a text as an answer that is another one for who accepts other things."""
+    # Half a surrogate pair is no text in UTF-8.
+    body = text.encode("utf-8", "replace")
+    return Response(body, status, {"Vary": "Accept"}, media_type=media_type)
+
+
+def copy_of(response: Response) -> Response:
+    """Return an answer that may be sent: what is sent is changed on its way."""
+    copy = Response(response.body, response.status_code)
+    copy.raw_headers = list(response.raw_headers)
+    return copy
 
 
 def unchanged(request: Request, response: Response) -> Response:

@@ -29,21 +29,25 @@ class PageRoute:
     """A page at a path: its template, the frozen value that it is fed with, its document for programs.
 
     Both functions raise `NotThere`, `NotUnderstood` and what a ledger raises that cannot be read.
+    `is_aside`: what they do may take long, so another process calls them; they are functions of a module, and
+    their values are made of what can be pickled.
     """
 
     path: str
     template: str
     value: Callable[[Asked], object]
     document: Callable[[Asked], Mapping[str, object]]
+    is_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRoute:
-    """An answer that is no page, at a path."""
+    """An answer that is no page, at a path; `is_aside` as of a page."""
 
     path: str
     file: Callable[[Asked], File]
     audience: Audience = Audience.PERSON
+    is_aside: bool = False
 
 
 PAGES = (
@@ -82,6 +86,7 @@ PAGES = (
         template="plan.html",
         value=show_plan,
         document=plan_document_of,
+        is_aside=True,
     ),
     PageRoute(
         path="/history",
@@ -91,4 +96,4 @@ PAGES = (
     ),
 )
 
-FILES = (FileRoute(path="/plan.md", file=plan_file),)
+FILES = (FileRoute(path="/plan.md", file=plan_file, is_aside=True),)

@@ -54,11 +54,10 @@ class PageServer:
     def run(self) -> None:
         """Serve until `stop`."""
         reader = LedgerReader(self._url)
-        application = PageApplication(reader, self._present)
         try:
             while not self._is_over:
                 self._changed.clear()
-                self._serve_once(application)
+                self._serve_once(PageApplication(reader, self._present))
         finally:
             reader.close()
 

@@ -1,0 +1,1 @@
+"""The page and all that is served beside it, over real sockets."""
