@@ -6,7 +6,14 @@ is refused by constraints of the database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
@@ -127,6 +134,16 @@ class Bookings:
         )
         rows = self._database.rows(query)
         return {BookingState(row.state): row.number for row in rows}
+
+    def count_closed(self) -> Mapping[BookingState, int]:
+        """Return how many bookings are remembered in each state in which they are over."""
+        with self._database.reading() as connection:
+            return counts.count_closed(connection)
+
+    def count_drift(self) -> counts.DriftCounts:
+        """Return how many current bookings are of reservations that somebody changed or ended in Tuya."""
+        with self._database.reading() as connection:
+            return counts.count_drift(connection)
 
     def unsettled(self, now: datetime) -> tuple[Booking, ...]:
         """Return those of `ready` that are not simply booked.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, or_, select, text
@@ -25,7 +26,8 @@ _IS_CURRENT = _BOOKING.state.in_(sorted(set(BookingState) - CLOSED_STATES))
 _FEW = 4
 """Sources, up to which those that show a booking are picked by the database; of more it tells all."""
 
-# Literally the condition of the partial index, or it would not be used.
+# Literally the conditions of the partial indexes, or these would not be used.
+_IS_CHANGED = text("drifted <> ''")
 _IS_SKIPPING = text("skipped > 0")
 
 
@@ -91,6 +93,34 @@ def count_skips(connection: Connection) -> Counter[Reason]:
         for reason, number in json.loads(why or "{}").items():
             counted[Reason(reason)] += number * uids
     return counted
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCounts:
+    """How many current bookings are of reservations that somebody changed or ended in Tuya."""
+
+    changed: int = 0
+    cancelled: int = 0
+
+
+def count_drift(connection: Connection) -> DriftCounts:
+    """Return how many reservations are otherwise in Tuya than they were made."""
+    every = select(func.count()).select_from(tables.bookings)
+    changed = every.where(_IS_CHANGED, tables.CURRENT)
+    is_released = _BOOKING.state == BookingState.RELEASED
+    is_by_people = _BOOKING.reason == Reason.RELEASED
+    cancelled = every.where(is_released, is_by_people)
+    return DriftCounts(
+        connection.execute(changed).scalar() or 0,
+        connection.execute(cancelled).scalar() or 0,
+    )
+
+
+def count_closed(connection: Connection) -> dict[BookingState, int]:
+    """Return how many bookings are remembered in each state in which they are over."""
+    is_closed = _BOOKING.state.in_(sorted(CLOSED_STATES))
+    query = select(_BOOKING.state, _NUMBER).where(is_closed).group_by(_BOOKING.state)
+    return {BookingState(state): number for state, number in connection.execute(query)}
 
 
 def live_of(bookings: Iterable[Booking]) -> Counter[str]:

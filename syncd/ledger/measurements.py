@@ -32,7 +32,6 @@ class CounterName(StrEnum):
     CANCELLATIONS = "cancellations"  # evidence
     API_REQUESTS = "api_requests"  # operation, result
     CYCLES = "cycles"  # outcome
-    NOTICES = "notices"  # channel, result
 
 
 class HistogramName(StrEnum):
@@ -48,6 +47,7 @@ class GaugeName(StrEnum):
 
     API_CLOCK_OFFSET = "api_clock_offset"
     API_TOKEN_EXPIRY = "api_token_expiry"  # noqa: S105  # a name
+    CYCLE_COMPLETED_AT = "cycle_completed_at"
 
 
 BOUNDS: dict[HistogramName, tuple[float, ...]] = {

@@ -18,7 +18,7 @@ from syncd.core.booking import Booking
 from syncd.core.occurrence import Defect
 from syncd.core.totals import Skips, Totals
 from syncd.intake.ports import ChangeNotes, IntakeLedger, WorklistStore
-from syncd.ledger.measurements import HistogramName
+from syncd.ledger.measurements import GaugeName, HistogramName
 from syncd.ledger.operation import CycleRecord
 from syncd.ledger.sources import ReadingRecord, SourceRecord
 
@@ -89,6 +89,7 @@ class MeasurementStore(CounterStore, Protocol):
     """What is measured for monitoring; see `syncd.ledger.measurements`."""
 
     def observe(self, name: HistogramName, seconds: float, *labels: str) -> None: ...
+    def set(self, name: GaugeName, value: float) -> None: ...
 
 
 class LatencyStore(Latency, ChangeNotes, Protocol):

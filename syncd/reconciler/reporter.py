@@ -16,7 +16,7 @@ from syncd.core.evidence import counting_sources
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
 from syncd.intake.intake import Intake
-from syncd.ledger.measurements import CounterName, HistogramName
+from syncd.ledger.measurements import CounterName, GaugeName, HistogramName
 from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord
 from syncd.reconciler.clock import ClockCheck
 from syncd.reconciler.cycle_log import CycleLog
@@ -143,6 +143,8 @@ class Reporter:
         measurements = self._ledger.measurements
         measurements.add(CounterName.CYCLES, report.outcome)
         measurements.observe(HistogramName.CYCLE, report.seconds)
+        if report.error is None and not report.interrupted:
+            measurements.set(GaugeName.CYCLE_COMPLETED_AT, now.timestamp())
         cycle = CycleRecord(
             ended_at=now,
             seconds=report.seconds,

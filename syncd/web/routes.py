@@ -12,6 +12,7 @@ from syncd.web.day_page import day_document_of, show_day
 from syncd.web.event_page import event_document_of, show_event
 from syncd.web.front_page import front_document_of, show_front
 from syncd.web.history_page import history_document_of, show_history
+from syncd.web.metrics import metrics_file
 from syncd.web.plan_page import plan_document_of, plan_file, show_plan
 from syncd.web.room_page import room_document_of, show_room
 from syncd.web.source_page import show_source, source_document_of
@@ -96,4 +97,7 @@ PAGES = (
     ),
 )
 
-FILES = (FileRoute(path="/plan.md", file=plan_file, is_aside=True),)
+FILES = (
+    FileRoute(path="/plan.md", file=plan_file, is_aside=True),
+    FileRoute(path="/metrics", file=metrics_file),
+)

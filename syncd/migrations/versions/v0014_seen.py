@@ -74,6 +74,14 @@ def _measure() -> None:
         sa.Column("value", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("name", "labels", "part"),
     )
+    is_changed = sa.text("drifted <> ''")
+    op.create_index(
+        "drifted_bookings",
+        "bookings",
+        ["state"],
+        sqlite_where=is_changed,
+        postgresql_where=is_changed,
+    )
     op.add_column("agenda", sa.Column("skips", sa.Text))
     # What is left out already is planned once more, which tells why.
     op.execute("UPDATE agenda SET due_at = 0 WHERE skipped > 0")
