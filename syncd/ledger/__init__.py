@@ -118,6 +118,10 @@ class Ledger:
         """Return a value that equals the one before only if nothing was committed since, by any process."""
         return self._database.version()
 
+    def is_of_this_version(self) -> bool:
+        """Tell whether it still is as this version of the program reads it; for who keeps it open and looks on."""
+        return self._database.is_of_this_version()
+
     def require_in_place(self) -> None:
         """Raise `LedgerError` when its files are no longer those of their names: moved, deleted, replaced."""
         self._database.require_in_place()

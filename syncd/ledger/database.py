@@ -210,6 +210,11 @@ class Database:
                 object()
             )  # whoever reads then meets what is wrong, and can wait for it
 
+    def is_of_this_version(self) -> bool:
+        """Tell whether its schema still is the one that this version of the program reads."""
+        with self.reading() as connection:
+            return migrations.revision_of(connection) == migrations.HEAD
+
     def require_in_place(self) -> None:
         """Raise `LedgerError` when the owner's files are no longer those of their names."""
         if self._identity is not None:

@@ -35,6 +35,7 @@ class LedgerReader:
         self._asked: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._ledger: Ledger | None = None
         self._identity: tuple[int, int] | None = None
+        self._is_sure = False  # of its version, while one question is answered
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
@@ -68,9 +69,13 @@ class LedgerReader:
         identity = (found.st_dev, found.st_ino)
         if identity != self._identity:
             self._let_go()
+        known = self._ledger
+        if known is not None and not (self._is_sure or known.is_of_this_version()):
+            self._let_go()
         if self._ledger is None:
             self._ledger = Ledger.open(self._url, owner=False, patience_s=_PATIENCE_S)
             self._identity = identity
+        self._is_sure = True
         return self._ledger
 
     def close(self) -> None:
@@ -83,6 +88,7 @@ class LedgerReader:
             question = self._asked.get()
             if question is None:
                 break
+            self._is_sure = False
             began_s = time.thread_time()
             question()
             worked_s = time.thread_time() - began_s
