@@ -127,7 +127,6 @@ _AT_WORK = frozenset(
         "sandbox",
         "backup",
         "refresh",
-        "notify",
     }
 )
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from syncd.core.meeting import Meeting
 from syncd.core.occurrence import Occurrence, OccurrenceKey
-from syncd.core.reasons import Evidence, Reason
+from syncd.core.reasons import HELD_FOR_A_PERSON, Evidence, Reason
 from syncd.core.reservation import Reservation, ReservationSpec
 
 
@@ -189,6 +189,11 @@ class Booking:
     def is_vanished(self) -> bool:
         """Tell whether its reservation is gone with so many others that a person has to decide about it."""
         return self.state in HOLDING_STATES and self.reason is Reason.VANISHED
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether a cancel of it, or the loss of its room, waits until a person approves that."""
+        return self.state in HOLDING_STATES and self.reason in HELD_FOR_A_PERSON
 
     @property
     def is_tried_again(self) -> bool:

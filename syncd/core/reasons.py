@@ -195,6 +195,20 @@ class Evidence(StrEnum):
     APPROVED = "approved"  # held before, and released by a person
 
 
+HELD_FOR_A_PERSON = frozenset(
+    {
+        Reason.SOURCE_REMOVED,
+        Reason.SOURCE_EMPTY,
+        Reason.FILE_GONE,
+        Reason.RULES_CHANGED,
+        Reason.OVER_BUDGET,
+        Reason.TOLD_FLOOD,
+        Reason.NOT_THE_ORGANIZER,
+    }
+)
+"""Reasons for which a cancel, or the loss of a room, waits until a person approves it."""
+
+
 HELD_ON = {
     Reason.OVER_BUDGET: Evidence.SHOWN,
     Reason.TOLD_FLOOD: Evidence.TOLD,

@@ -10,11 +10,13 @@ Like `plan` it shows topics and people, because it answers a person; nothing of 
 
 from syncd.explain.answer import FoundMeetings, answer_of, print_listing
 from syncd.explain.finder import Lookup
+from syncd.explain.phrases import Line
 from syncd.explain.sentences import ToldDate, ToldStory, tell, told_story
 from syncd.explain.story import Story, recalled_story, story_of
 
 __all__ = [
     "FoundMeetings",
+    "Line",
     "Lookup",
     "Story",
     "ToldDate",

@@ -110,7 +110,7 @@ class FateTeller:
         return f"{when}, {self._words.room(fate.room_id)}"
 
     def lines(self, fate: Fate) -> Iterator[Line]:
-        """Yield the lines about one occurrence."""
+        """Yield the lines about one occurrence, but for its history."""
         yield Line(self._standing(fate), style="red" if fate.needs_person else "")
         if fate.seen is not None and fate.seen.why:
             yield Line(self._decides(fate.seen), once=True)
@@ -129,7 +129,6 @@ class FateTeller:
                 continue
             if (note.reason, fate.reason) not in _TOLD_ELSEWHERE:
                 yield Line(f"Besides: {note.detail}", style="yellow")
-        yield from self._history(fate.history)
 
     def _standing(self, fate: Fate) -> str:
         """Say what is booked now."""
@@ -288,7 +287,8 @@ class FateTeller:
             again = f"at {self._words.at(fate.booking.retry_at)} or "
         return f"It is tried again {again}when syncd frees the room."
 
-    def _history(self, history: Sequence[HistoryEntry]) -> Iterator[Line]:
+    def history(self, history: Sequence[HistoryEntry]) -> Iterator[Line]:
+        """Yield what happened to a reservation so far, the last steps of many."""
         if history:
             yield Line("So far:", style="dim")
         if len(history) > _MOST_HISTORY:

@@ -32,11 +32,15 @@ _MOST_HISTORY = 12
 
 @dataclass(frozen=True, slots=True)
 class ToldDate:
-    """One date of an event in one room, or one reservation made for it, in sentences."""
+    """One date of an event in one room, or one reservation made for it, in sentences.
+
+    `history` is what happened so far, under its heading.
+    """
 
     fate: Fate
     title: str
     lines: tuple[Line, ...]
+    history: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,7 @@ def told_story(story: Story) -> ToldStory:
     told = teller.told()
     return ToldStory(
         where=teller.folded(told.where),
-        dates=tuple(
-            replace(date, lines=teller.folded(date.lines)) for date in told.dates
-        ),
+        dates=tuple(map(teller.folded_date, told.dates)),
         more=teller.folded(told.more),
         end=teller.folded(told.end),
     )
@@ -78,6 +80,11 @@ def tell(story: Story, console: Screen) -> None:
         )
         for text in whole.split("\n"):
             console.print(words(text, line.style), soft_wrap=True)
+
+
+def _indented(lines: Iterable[Line]) -> Iterator[Line]:
+    for line in lines:
+        yield replace(line, indent=line.indent + 2)
 
 
 def _folded(text: str, story: Story) -> str:
@@ -109,7 +116,8 @@ class _Teller:
         for date in told.dates:
             yield Line("")
             yield Line(date.title, style="bold")
-            yield from date.lines
+            yield from _indented(date.lines)
+            yield from _indented(date.history)
         if told.more:
             yield Line("")
         yield from told.more
@@ -121,6 +129,11 @@ class _Teller:
         where = (*self._where(), *self._unasked())
         end = tuple(self._summary())
         return ToldStory(where, dates, more, end)
+
+    def folded_date(self, date: ToldDate) -> ToldDate:
+        """Return a date with its lines as they are shown where a line may have any length."""
+        lines = self.folded(date.lines)
+        return replace(date, lines=lines, history=self.folded(date.history))
 
     def folded(self, lines: Iterable[Line]) -> tuple[Line, ...]:
         """Return lines as they are shown where a line may have any length."""
@@ -246,10 +259,12 @@ class _Teller:
                 if line.once and line.text in said:
                     continue
                 said.add(line.text)
-                lines.append(replace(line, indent=line.indent + 2))
+                lines.append(line)
             seen = fate.acknowledgement(self._story.acknowledged)
-            lines += self._acknowledged(seen, 2)
-            dates.append(ToldDate(fate, self._fates.title(fate), tuple(lines)))
+            lines += self._acknowledged(seen, 0)
+            history = tuple(self._fates.history(fate.history))
+            title = self._fates.title(fate)
+            dates.append(ToldDate(fate, title, tuple(lines), history))
         more = [
             Line(
                 f"… and {count} more like these ({kind}); --json has all.", style="dim"

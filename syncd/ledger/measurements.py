@@ -32,7 +32,6 @@ class CounterName(StrEnum):
     CANCELLATIONS = "cancellations"  # evidence
     API_REQUESTS = "api_requests"  # operation, result
     CYCLES = "cycles"  # outcome
-    NOTICES = "notices"  # channel, result
 
 
 class HistogramName(StrEnum):

@@ -301,6 +301,11 @@ class Worklist:
         ):
             return counts.count_skips(connection)
 
+    def count_planned(self) -> int:
+        """Return how many UIDs are planned: what was decided about them waits to be carried out."""
+        query = select(func.count()).where(_LINE.due_at == PLANNED)
+        return int(self._database.scalar(query) or 0)
+
     def make_planned_ready(self) -> None:
         """Make all UIDs ready that are planned, by this process or by one that ended."""
         self._gate.execute(_MAKE_PLANNED_READY)

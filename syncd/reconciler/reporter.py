@@ -11,7 +11,7 @@ from syncd.apply.applier import Applier
 from syncd.apply.drift import last_compared
 from syncd.apply.questions import all_oddities
 from syncd.core.booking import Booking
-from syncd.core.changes import Change, Wait
+from syncd.core.changes import Cancel, Change, Create, Mode, Plan, Update, Wait
 from syncd.core.evidence import counting_sources
 from syncd.core.occurrence import Defect, count_quarantined
 from syncd.core.reasons import Reason
@@ -149,7 +149,7 @@ class Reporter:
             ended_at=now,
             seconds=report.seconds,
             outcome=report.outcome,
-            counts=report.counts,
+            counts={**report.counts, **_only_planned(report.plan)},
             calls=calls,
             error=report.error,
         )
@@ -233,3 +233,14 @@ def _next_day(now: datetime) -> datetime:
     """Return when the next day begins, with what is done once a day (UTC)."""
     tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time.min, UTC)
+
+
+def _only_planned(plan: Plan | None) -> dict[str, int]:
+    """Return how many changes of each kind mode observe leaves undone; nothing in other modes."""
+    if plan is None or plan.mode is not Mode.OBSERVE:
+        return {}
+    kinds = (("create", Create), ("update", Update), ("cancel", Cancel))
+    return {
+        f"would_{name}": sum(isinstance(change, kind) for change in plan.changes)
+        for name, kind in kinds
+    }

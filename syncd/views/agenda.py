@@ -87,7 +87,7 @@ def _print_rooms(sheet: Sheet, day: Day, bookings: Iterable[Booking]) -> None:
 def _row(day: Day, booking: Booking) -> Row:
     state = booking.state.value
     cells = (
-        words(_time_told(day, booking)),
+        words(hours_told(day, booking)),
         words(booking.spec.topic or booking.key.uid),
         words("" if state == "booked" else state, style=STYLES.get(state, "")),
     )
@@ -97,7 +97,7 @@ def _row(day: Day, booking: Booking) -> Row:
     return Row(cells, sentences)
 
 
-def _time_told(day: Day, booking: Booking) -> str:
+def hours_told(day: Day, booking: Booking) -> str:
     """Return the hours of a meeting on a day; an arrow where it began before or goes on after it."""
     start = booking.spec.start.astimezone(day.zone)
     end = booking.spec.end.astimezone(day.zone)

@@ -82,6 +82,14 @@ class Concern:
     seen_at: datetime | None = None
 
 
+def sameness_of(concern: Concern) -> tuple[ConcernKind, str, str]:
+    """Return what makes concerns so alike that a few of them tell of all."""
+    source = concern.source or ""
+    if concern.kind is ConcernKind.SOURCE:
+        source = ""
+    return concern.kind, concern.reason, source
+
+
 def of_api(trouble: ApiTrouble | None) -> Iterator[Concern]:
     """Yield that the API cannot be used, if it cannot."""
     if trouble is not None:

@@ -10,7 +10,7 @@ from syncd.ledger.operation import CycleRecord, DaemonRecord
 from syncd.reconciler import DONE, missing_told
 from syncd.views.alike import FEW, few_of_each
 from syncd.views.booking_table import print_bookings
-from syncd.views.concerns import CONCERN_WORDS, Concern, ConcernKind
+from syncd.views.concerns import CONCERN_WORDS, Concern, ConcernKind, sameness_of
 from syncd.views.moments import NO_AGE, age
 from syncd.views.rows import Row, SheetColumn, print_beneath, print_rows
 from syncd.views.screen import words
@@ -207,7 +207,7 @@ def _print_concerns(sheet: Sheet, status: Status, *, everything: bool) -> None:
         numbers = Counter(CONCERN_WORDS[concern.kind] for concern in concerns)
         each = ", ".join(f"{number} {word}" for word, number in numbers.items())
         sheet.tell(f"Needs a person: {each}", style="bold")
-    shown, alike = (concerns, []) if everything else few_of_each(concerns, _sameness)
+    shown, alike = (concerns, []) if everything else few_of_each(concerns, sameness_of)
     for concern in shown:
         _print_concern(sheet, status, concern)
     for (kind, _, source), number in alike:
@@ -233,14 +233,6 @@ def _print_seen(sheet: Sheet, status: Status, *, everything: bool) -> None:
             f"… and {left_out} more acknowledged; see syncd ack.",
             style="dim",
         )
-
-
-def _sameness(concern: Concern) -> tuple[ConcernKind, str, str]:
-    """Return what makes concerns so alike that a few of them tell of all."""
-    source = concern.source or ""
-    if concern.kind is ConcernKind.SOURCE:
-        source = ""
-    return concern.kind, concern.reason, source
 
 
 def _title(sheet: Sheet, concern: Concern) -> str:

@@ -2,36 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from syncd.assembly import service
 from syncd.core.occurrence import event_key
-from syncd.explain import Story, story_of
+from syncd.core.resolve import full_name
 from syncd.ledger import Ledger
+from syncd.views.catalogue import phrase
+from syncd.views.typed import as_argument
 from syncd.web.answers import NotThere
 from syncd.web.asked import Asked
+from syncd.web.recalled import recalled_event
+from syncd.web.states import QUARANTINED, UNBOOKED, ShownState, state_of
+
+if TYPE_CHECKING:
+    from syncd.explain import Line, Story, ToldDate
 
 
-def show_event(asked: Asked) -> Story:
-    """Return the story of the event that is asked for; raises `NotThere` for an unknown one."""
-    uid = _uid_of(asked.ledger, asked.parameters["key"])
-    with service(asked.config, owner=False) as parts:
-        return story_of(uid, parts)
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that a person may type, and what it is for; empty where that is plain."""
+
+    text: str
+    purpose: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownDate:
+    """One date of an event in one room: how it stands, and all that is to be said of it.
+
+    `commands` are what a person may type about it, `history` what happened so far.
+    """
+
+    title: str
+    state: ShownState
+    needs_person: bool
+    is_former: bool
+    lines: tuple[Line, ...]
+    history: tuple[Line, ...]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """The story of an event; `seen` is the state of one that cannot be understood."""
+
+    uid: str
+    topic: str
+    quarantined: ShownState | None
+    where: tuple[Line, ...]
+    dates: tuple[ShownDate, ...]
+    more: tuple[Line, ...]
+    end: tuple[Line, ...]
+    commands: tuple[Command, ...]
+
+
+def show_event(asked: Asked) -> EventPage:
+    """Return the event that is asked for; raises `NotThere` for an unknown one."""
+    from syncd.explain import told_story
+
+    story = _story(asked)
+    told = told_story(story)
+    is_quarantined = any(where.defects for where in story.where)
+    uid = as_argument(story.uid)
+    commands = [Command(f"syncd explain {uid}", phrase("event.explain"))]
+    if is_quarantined:
+        commands.append(Command(f"syncd ack {uid}", phrase("needs.seen_it")))
+    return EventPage(
+        uid=story.uid,
+        topic=story.topic or phrase("event.untitled"),
+        quarantined=QUARANTINED if is_quarantined else None,
+        where=told.where,
+        dates=tuple(_date(date, story) for date in told.dates),
+        more=told.more,
+        end=tuple(_without_empty(told.end)),
+        commands=tuple(commands),
+    )
 
 
 def event_document_of(asked: Asked) -> Mapping[str, object]:
     """Return the document of `explain --json`."""
-    return show_event(asked).document()
+    return _story(asked).document()
+
+
+def _story(asked: Asked) -> Story:
+    uid = _uid_of(asked.ledger, asked.parameters["key"])
+    return recalled_event(uid, asked)
 
 
 def _uid_of(ledger: Ledger, key: str) -> str:
+    """Return the UID of a key: of what is booked, quarantined, or kept because it may be booked later."""
     uid = ledger.timetable.uid_of(key)
     if uid is not None:
         return uid
     for quarantined in ledger.sources.quarantine():
         if event_key(quarantined.defect.uid) == key:
             return quarantined.defect.uid
-    raise NotThere(
-        "No event has this address; it may be over and forgotten.",
-        ("/history", "What was done"),
+    for known in ledger.worklist.uids():
+        if event_key(known) == key:
+            return known
+    raise NotThere(phrase("error.event"), ("/history", phrase("nav.history")))
+
+
+def _date(date: ToldDate, story: Story) -> ShownDate:
+    fate = date.fate
+    state = UNBOOKED
+    commands: list[Command] = []
+    if fate.booking is not None:
+        state = state_of(fate.booking)
+        key = as_argument(full_name(fate.booking))
+        if fate.booking.in_doubt:
+            retry = f"syncd resolve --retry {key}"
+            commands.append(Command(retry, phrase("needs.settle")))
+        elif fate.needs_person and not fate.approvable:
+            retry = f"syncd resolve --retry {key}"
+            commands.append(Command(retry, phrase("needs.book_again")))
+            commands.append(Command(f"syncd ack {key}", phrase("needs.seen_it")))
+    checksum = story.examined.plan.held_checksum
+    if fate.approvable and checksum is not None:
+        approve = f"syncd approve {checksum}"
+        commands.append(Command(approve, phrase("needs.approve")))
+    return ShownDate(
+        title=date.title,
+        state=state,
+        needs_person=fate.needs_person,
+        is_former=fate.closed,
+        lines=date.lines,
+        history=date.history,
+        commands=tuple(commands),
     )
+
+
+def _without_empty(lines: Iterable[Line]) -> Iterable[Line]:
+    return (line for line in lines if line.text)

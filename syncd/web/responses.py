@@ -47,7 +47,13 @@ def page_response(
     template: str, value: object, asked: Asked, status: HTTPStatus = HTTPStatus.OK
 ) -> Response:
     """Return a page: a template with its value."""
-    given = {"page": value, "asked": asked, "zone": asked.zone, "now": asked.now}
+    given = {
+        "page": value,
+        "asked": asked,
+        "zone": asked.zone,
+        "now": asked.now,
+        "today": asked.now.astimezone(asked.zone).date(),
+    }
     text = templates().get_template(template).render(given)
     response = _response(text, status, "text/html; charset=utf-8")
     if status is HTTPStatus.OK:
