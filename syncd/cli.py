@@ -127,6 +127,7 @@ _AT_WORK = frozenset(
         "sandbox",
         "backup",
         "refresh",
+        "notify",
     }
 )
 

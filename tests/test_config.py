@@ -25,7 +25,6 @@ from pydantic import ValidationError
 from syncd import config as configuration
 from syncd.assembly import subscription
 from syncd.config import (
-    NOT_YET_AVAILABLE,
     BearerAuth,
     Config,
     HeaderAuth,
@@ -86,15 +85,15 @@ def secret(path: Path, text: str = PLAIN_SECRET + "\n") -> Path:
     return path
 
 
-def loaded(home: Path, text: str = MINIMAL, *, all_available: bool = False) -> Config:
+def loaded(home: Path, text: str = MINIMAL) -> Config:
     path = home / "syncd.toml"
     path.write_text(text, "utf-8")
-    return load(path, not_yet_available={} if all_available else NOT_YET_AVAILABLE)
+    return load(path)
 
 
-def problems(home: Path, text: str, *, all_available: bool = False) -> tuple[str, ...]:
+def problems(home: Path, text: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        loaded(home, text, all_available=all_available)
+        loaded(home, text)
     return caught.value.problems
 
 
@@ -177,7 +176,7 @@ def test_state_directory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_feed_url(home: Path, url: str, fetched: str) -> None:
     """A feed keeps its URL as written, and webcal is fetched by https."""
-    config = loaded(home, MINIMAL + SOURCE + f'url = "{url}"\n', all_available=True)
+    config = loaded(home, MINIMAL + SOURCE + f'url = "{url}"\n')
     (source,) = config.sources
     assert (source.url, source.confirmations) == (url, 2)
     assert subscription(source, config).feed.url == fetched
@@ -199,9 +198,7 @@ def test_auth(home: Path) -> None:
         ('type = "header", name = "X-Key", value = { file = "password" }', HeaderAuth),
     ]
     for fields, kind in kinds:
-        (source,) = loaded(
-            home, MINIMAL + FEED + f"auth = {{ {fields} }}\n", all_available=True
-        ).sources
+        (source,) = loaded(home, MINIMAL + FEED + f"auth = {{ {fields} }}\n").sources
         assert isinstance(source.auth, kind)
 
 
@@ -579,9 +576,7 @@ def edited(edits: str) -> str:
 )
 def test_mistake(home: Path, edit: str, expected: str) -> None:
     """Each mistake is named in exactly this sentence, with what is allowed."""
-    assert problems(home, edited(edit), all_available=True) == (
-        expected.replace("HOME", str(home)),
-    )
+    assert problems(home, edited(edit)) == (expected.replace("HOME", str(home)),)
 
 
 def test_five_mistakes_at_once(home: Path) -> None:
@@ -626,52 +621,11 @@ def test_every_kind_of_value_has_a_sentence_of_ours(home: Path) -> None:
                 "nan",
             ):
                 with contextlib.suppress(ConfigError):
-                    loaded(home, edited(f"{name}.{key} = {value}"), all_available=True)
+                    loaded(home, edited(f"{name}.{key} = {value}"))
                     continue
-                for found in problems(
-                    home, edited(f"{name}.{key} = {value}"), all_available=True
-                ):
+                for found in problems(home, edited(f"{name}.{key} = {value}")):
                     assert "is not a valid value" not in found
                     assert not re.search(r"\b[Ii]nput\b", found)
-
-
-# What is not available yet
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            '[notices]\ncommand = ["page"]',
-            "notices.command: notices are not yet available; leave it out",
-        ),
-        (
-            '[notices]\nping = "https://ping.example.com"',
-            "notices.ping: notices are not yet available; leave it out",
-        ),
-    ],
-)
-def test_not_yet_available(home: Path, text: str, expected: str) -> None:
-    """A key that is understood but not carried out yet is refused, and only for that."""
-    assert problems(home, MINIMAL + text) == (expected,)
-    loaded(home, MINIMAL + text, all_available=True)
-
-
-def test_not_yet_available_without_effect(home: Path) -> None:
-    """The default or the off value of such a key promises nothing and is let pass."""
-    loaded(home, MINIMAL + "[notices]\ncommand = []\n")
-
-
-def test_not_yet_available_names_keys() -> None:
-    """Every line of the table is a key of the configuration, so that none outlives a renaming."""
-    sections: dict[str, type[Table]] = {
-        "sources": configuration.Source,
-        "web": configuration.Web,
-        "notices": configuration.Notices,
-    }
-    for path in NOT_YET_AVAILABLE:
-        section, _, key = path.partition(".")
-        assert key in sections[section].keys()  # noqa: SIM118  # a method of ours
 
 
 # Secrets
@@ -784,7 +738,7 @@ def test_nothing_secret_shows(home: Path) -> None:
         + '[people.addresses]\n"ann@example.com" = "1"\n'
         + '[notices]\nping = "https://ping.example.com/private-key"\n'
     )
-    config = loaded(home, text, all_available=True)
+    config = loaded(home, text)
     config.api.client_secret.reveal()
     shown = effective(config)
     for text in (
@@ -1089,7 +1043,7 @@ def test_example_comments_are_valid(
     monkeypatch.setenv("FEED_KEY", PLAIN_SECRET)
     for auth in auths:
         shipped.write_text(text.replace(f"# {auth}", auth), "utf-8")
-        config = load(shipped, not_yet_available={})
+        config = load(shipped)
         assert config.sources[0].auth is not None
         assert config.notices.mail is not None
         assert config.notices.mail.sender == "syncd@example.com"

@@ -176,16 +176,25 @@ def notify(
         bool, typer.Option("--test", help="Send one notice to every channel.")
     ] = False,
 ) -> None:
-    """Send a test notice to every channel.
+    """Send one notice to every channel, and say what each answered.
 
     Example: syncd notify --test
     """
     if not test:
         raise typer.BadParameter("give --test: one notice goes to every channel")
-    load_config(context)
-    # While no channel can be configured, there is none.
-    streams.complain(
-        "No channel is configured, so nobody is told anything. Channels (webhook, mail, command, ping of "
-        "[notices]) are not yet available; until then let your monitoring run `syncd status --check`."
-    )
-    raise typer.Exit(Exit.ATTENTION)
+    config = load_config(context)
+    if not config.notices.is_anybody_told:
+        streams.complain(
+            "No channel is configured, so nobody is told anything: write webhook, mail, command or ping into "
+            "[notices], or let your monitoring run `syncd status --check`."
+        )
+        raise typer.Exit(Exit.ATTENTION)
+    from syncd.assembly import utc_now
+    from syncd.notices.trial import try_channels
+
+    trials = try_channels(config, utc_now)
+    for trial in trials:
+        verdict = "delivered" if trial.is_good else "NOT DELIVERED"
+        streams.say(f"{trial.channel:<8} {verdict}: {trial.where}")
+        streams.say(f"         {trial.answer} ({trial.seconds:.1f} s)")
+    raise ended(attention=not all(trial.is_good for trial in trials))

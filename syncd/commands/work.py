@@ -53,17 +53,24 @@ def once(
     Example: syncd once --source office
     """
     from syncd.assembly import Stop, service
+    from syncd.errors import LedgerError
+    from syncd.notices.service import tell_once, tell_unusable
     from syncd.views import documents
     from syncd.views.progress import ProgressBar
 
     config = load_config(context)
     only = arguments.known_sources(config, source)
-    with (
-        Stop().on_signals() as stop,
-        ProgressBar(shown=not as_json) as progress,
-        service(config, owner=True, stopping=stop, progress=progress) as parts,
-    ):
-        done = parts.reconciler.cycle(only, force=force)
+    try:
+        with (
+            Stop().on_signals() as stop,
+            ProgressBar(shown=not as_json) as progress,
+            service(config, owner=True, stopping=stop, progress=progress) as parts,
+        ):
+            done = parts.reconciler.cycle(only, force=force)
+            tell_once(parts.ledger, config, done)
+    except LedgerError as error:
+        tell_unusable(config, error)
+        raise
     if as_json:
         streams.say_json(documents.cycle_document(done))
     else:

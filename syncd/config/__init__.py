@@ -50,7 +50,6 @@ from syncd.config.sources import Auth, BearerAuth, HeaderAuth, PasswordAuth, Sou
 from syncd.errors import ConfigError
 
 __all__ = [
-    "NOT_YET_AVAILABLE",
     "Api",
     "Attachments",
     "Auth",
@@ -83,19 +82,6 @@ __all__ = [
     "possible_ledgers",
 ]
 
-NOT_YET_AVAILABLE: Mapping[str, str] = {
-    "notices.command": "notices are not yet available; leave it out",
-    "notices.mail": "notices are not yet available; leave it out",
-    "notices.ping": "notices are not yet available; leave it out",
-    "notices.webhook": "notices are not yet available; leave it out",
-}
-"""Keys that are read and validated but not carried out yet; refused where they would have an effect.
-
-A key that says no more than its default is let pass.
-Whoever builds one of them deletes its line.
-"""
-
-_NO_EFFECT: tuple[object, ...] = ("", [])
 _Tree = dict[str, Any]
 _Location = tuple[str | int, ...]
 
@@ -105,9 +91,7 @@ def default_path() -> Path:
     return Path(os.environ.get("SYNCD_CONFIG") or "/etc/syncd/syncd.toml")
 
 
-def load(
-    path: Path, *, not_yet_available: Mapping[str, str] = NOT_YET_AVAILABLE
-) -> Config:
+def load(path: Path) -> Config:
     """Read the configuration at `path`; relative paths in it are relative to its directory.
 
     Raises ConfigError with all problems of all files.
@@ -136,7 +120,6 @@ def load(
             # While a file cannot be read, what seems to be missing may stand in it.
             if not (broken and error["type"] == "incomplete")
         ]
-    problems += _unavailable(tree, not_yet_available)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     config.remember(Written(path, tree))
@@ -239,20 +222,6 @@ def _merge(
             yield f"{_dotted(location, tree)}: is set in {origins[location]} and in {name}; keep one of them"
 
 
-def _unavailable(tree: _Tree, table: Mapping[str, str]) -> Iterator[str]:
-    for path, sentence in table.items():
-        section, _, key = path.partition(".")
-        present = tree.get(section)
-        tables = present if isinstance(present, list) else [present]
-        for n, values in enumerate(tables):
-            if not isinstance(values, dict) or values.get(key, "") in _NO_EFFECT:
-                continue
-            location: _Location = (section, key)
-            if isinstance(present, list):
-                location = (section, n, key)
-            yield f"{_dotted(location, tree)}: {sentence}"
-
-
 def _dotted(location: _Location, tree: _Tree) -> str:
     """Return a place as text, such as `sources.sales.interval`: entries of lists by name, else from 1."""
     text = ""
@@ -294,12 +263,7 @@ def _lines(table: Mapping[str, Any], section: str = "") -> Iterator[str]:
         if value is None:
             yield f"# {_key(name)} is not set"
         elif not _is_section(value) or section:
-            later = f"{section}.{name}" in NOT_YET_AVAILABLE and value not in (
-                *_NO_EFFECT,
-                (),
-            )
-            remark = "  # not yet available" if later else ""
-            yield f"{_key(name)} = {_toml(value)}{remark}"
+            yield f"{_key(name)} = {_toml(value)}"
 
 
 def _is_section(value: object) -> bool:

@@ -26,6 +26,7 @@ from syncd.config.claims import (
 )
 from syncd.config.files import Written
 from syncd.config.network import (
+    AllowedHost,
     Endpoint,
     Host,
     Listen,
@@ -51,6 +52,7 @@ from syncd.config.values import (
     Id,
     InstanceName,
     Location,
+    MailAddress,
     Number,
     RoomName,
     StateUrl,
@@ -340,7 +342,12 @@ class Webhook(Table):
     """`notices.webhook`."""
 
     url: WebUrl = key(..., "Where notices are posted.")
-    secret: Secret | None = key(None, "Signs what is posted.")
+    secret: Secret | None = key(
+        None, "Signs what is posted, as Standard Webhooks say; whsec_… or any text."
+    )
+    allow_hosts: tuple[AllowedHost, ...] = key(
+        [], "Hosts and networks on private addresses that it may be at."
+    )
 
 
 class Mail(Table):
@@ -348,8 +355,38 @@ class Mail(Table):
 
     host: Host = key("127.0.0.1", "Mail server.")
     port: Whole = key(25, "Its port.", ge=1, le=65535)
-    sender: Address = key(..., "Sender of notices.", alias="from")
-    to: tuple[Address, ...] = key(..., "Recipients of notices.", min_length=1)
+    sender: MailAddress = key(..., "Sender of notices.", alias="from")
+    to: tuple[MailAddress, ...] = key(..., "Recipients of notices.", min_length=1)
+    tls: Literal["starttls", "tls", "none"] | None = key(
+        None, "Default: none on loopback, starttls elsewhere."
+    )
+    username: Text | None = key(None, "Who signs in; together with password.")
+    password: Secret | None = key(None, "Of that user.")
+
+    @property
+    def security(self) -> Literal["starttls", "tls", "none"]:
+        """Return how the connection is secured."""
+        if self.tls is not None:
+            return self.tls
+        return "none" if is_loopback(self.host) else "starttls"
+
+    @classmethod
+    def contradictions(
+        cls,
+        raw: Mapping[str, Any],
+        directory: Path,  # noqa: ARG003
+    ) -> Iterator[Problem]:
+        """Yield a problem for a user without password, and for a password that anyone on the way could read."""
+        for name, other in (("username", "password"), ("password", "username")):
+            if name in raw and other not in raw:
+                yield Problem((other,), f"is required when {name} is set")
+        host = raw.get("host", "127.0.0.1")
+        is_here = isinstance(host, str) and is_loopback(host)
+        if "password" in raw and raw.get("tls") == "none" and not is_here:
+            yield Problem(
+                ("tls",),
+                "must be starttls or tls where a password is sent beyond loopback",
+            )
 
 
 class Notices(Table):
@@ -360,7 +397,18 @@ class Notices(Table):
     command: tuple[Text, ...] = key(
         [], "Program and arguments; the notice is JSON on its standard input."
     )
-    ping: WebUrl | None = key(None, "Called after each good cycle.")
+    ping: WebUrl | None = key(
+        None, "Called after each good cycle, with /fail after one that failed."
+    )
+    private: Flag = key(False, "Topics, people and organizers in notices too.")
+    allow_hosts: tuple[AllowedHost, ...] = key(
+        [], "Hosts and networks on private addresses that ping and webhook may be at."
+    )
+
+    @property
+    def is_anybody_told(self) -> bool:
+        """Return whether there is any channel."""
+        return any((self.webhook, self.mail, self.command, self.ping))
 
 
 class Log(Table):
@@ -418,10 +466,14 @@ class Config(Table):
         """Note what its files say."""
         self._written = written
 
+    def secrets(self) -> Iterator[Secret]:
+        """Yield all references to secrets."""
+        return _secrets(self)
+
     @property
     def files(self) -> tuple[Path, ...]:
         """Return the files that the configuration names beside calendars: people list and secrets."""
-        secrets = (found.file for found in _secrets(self) if found.file is not None)
+        secrets = (found.file for found in self.secrets() if found.file is not None)
         people = (self.people.file,) if self.people.file else ()
         return tuple(dict.fromkeys((*people, *secrets)))
 

@@ -266,6 +266,21 @@ def parse_address(value: object) -> str:
 Address = Annotated[str, *from_text(parse_address, str, {})]
 
 
+def _mail_address(value: object) -> str:
+    """Return an address that a mail server takes, as it is written: what stands before the @ is its matter."""
+    written = require_text(value, "it@example.com").strip()
+    name, at, domain = written.rpartition("@")
+    is_address = re.fullmatch(r"[!-~]+", name) and re.fullmatch(
+        r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", domain
+    )
+    if not at or not is_address or re.search(r'[\s<>()\[\],;:\\"@]', name):
+        raise problem("must be a mail address such as it@example.com, without a name")
+    return written
+
+
+MailAddress = Annotated[str, *from_text(_mail_address, str, {})]
+
+
 def _room_name(value: object) -> str:
     """Return a name without the signs that nobody sees, which come along when it is pasted."""
     written = require_text(value, "Small meeting room")

@@ -52,6 +52,10 @@ _SENTENCES: Mapping[str, str] = {
     "odd reservation": "A reservation in Tuya makes no sense; it stops nothing else.",
     "does not step aside": "A reservation does not give up its room for another one.",
     "does not step back": "A reservation cannot be put back into its room.",
+    # notices
+    "notice delivered": "A notice was delivered.",
+    "notice not delivered": "A notice was not delivered, and is tried again.",
+    "notice given up": "A notice was not delivered for many hours, and is not tried again.",
     # the API
     "api_call": "The API answered.",
     "call_repeated": "The API did not answer, and is asked again.",

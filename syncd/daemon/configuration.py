@@ -6,6 +6,7 @@ Must not: build anything from a configuration, or take one over.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -20,12 +21,16 @@ _LOOK_AGAIN_S = 5.0
 
 
 class ConfigurationFile:
-    """The file at `path`; `complaint` says why it is not the configuration in use, empty when it is."""
+    """The file at `path`; `complaint` says why it is not the configuration in use, empty when it is.
+
+    `problems` are all that keep it from being used.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._look_again_at = 0.0  # on the monotonic clock
         self.complaint = ""
+        self.problems: tuple[str, ...] = ()
 
     def watched_paths(self, in_use: Config) -> list[Path]:
         """Return the paths whose change may change the configuration."""
@@ -44,6 +49,7 @@ class ConfigurationFile:
     def accept(self, before: Config, config: Config) -> None:
         """Note that it is the configuration in use, and log what is otherwise than in the one before."""
         self.complaint = ""
+        self.problems = ()
         changes = changes_between(before, config)
         told = "; ".join(changes) or "it says the same"
         log.info(
@@ -54,8 +60,9 @@ class ConfigurationFile:
             mode=config.mode,
         )
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, problems: Iterable[str]) -> None:
         """Note that the last good configuration goes on, and why."""
+        self.problems = tuple(problems)
         self.complaint = f"{why}, the last good one is used; syncd check tells more"
         self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,12 +19,14 @@ from syncd.daemon.loop import USUAL, Daemon, Periods
 from syncd.daemon.systemd import Notifier
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.patience import LedgerPatience
+from syncd.notices.service import tell_unusable
 
 log = structlog.get_logger(__name__)
 
 # That another program may keep on the ledger; a backup takes minutes.
 _LONGEST_LOCK_S = 3600.0
 _START_S = 90.0  # a ledger of years may take as long to be converted
+_LOCK_TOLD_AFTER_S = 300.0
 
 
 def run_daemon(path: Path, periods: Periods = USUAL) -> None:
@@ -35,7 +39,13 @@ def run_daemon(path: Path, periods: Periods = USUAL) -> None:
     wait = _LedgerWait(notifier)
     with ExitStack() as stack:
         patience = LedgerPatience(_LONGEST_LOCK_S, wait.stopping, wait.alive)
-        opened = open_ledger(config, owner=True, patience=patience, converts_aside=True)
+        try:
+            opened = open_ledger(
+                config, owner=True, patience=patience, converts_aside=True
+            )
+        except LedgerError as error:
+            tell_unusable(config, error)
+            raise
         ledger = stack.enter_context(opened)
         daemon = Daemon(path, config, ledger, notifier, periods)
         stack.enter_context(daemon.running())
@@ -51,12 +61,14 @@ def run_daemon(path: Path, periods: Periods = USUAL) -> None:
         except LedgerBusy as error:
             if not daemon.is_stopping:
                 notifier.status(str(error))
+                daemon.notices.tell_unusable(error)
                 raise
             log.warning(
                 "stopped while another program kept the ledger locked; the next start looks further"
             )
         except LedgerError as error:
             notifier.status(str(error))
+            daemon.notices.tell_unusable(error)
             raise
         except KeyboardInterrupt:
             log.warning(
@@ -72,6 +84,7 @@ class _LedgerWait:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._told = ""
+        self._since_s = 0.0  # on the monotonic clock
         self.daemon: Daemon | None = None  # as soon as there is one
 
     def stopping(self) -> bool:
@@ -87,7 +100,12 @@ class _LedgerWait:
             self._notifier.extend_timeout(_START_S)
         if status != self._told:
             self._told = status
+            self._since_s = time.monotonic()
             before = "starting"
             if self.daemon is not None:
                 before = self.daemon.status
             self._notifier.status(status or before)
+        waited_s = time.monotonic() - self._since_s
+        if status and waited_s > _LOCK_TOLD_AFTER_S and self.daemon is not None:
+            self._since_s = math.inf
+            self.daemon.notices.note_waiting(status)

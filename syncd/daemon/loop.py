@@ -48,6 +48,7 @@ from syncd.errors import ConfigError, LedgerError
 from syncd.ics import ParserPool
 from syncd.ledger import Ledger
 from syncd.ledger.operation import BEAT_EVERY, note_next_try
+from syncd.notices.service import NoticeService
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +105,7 @@ class Daemon:
         self._looks = UnchangedLooks(ledger.sources, ledger.measurements, periods.looks)
         self._sums = Sums(periods.sums)
         self._page = ServedPage(config, notifier, self._tell_status)
+        self.notices = NoticeService(ledger, config, utc_now)
         self._status = "starting"
 
     @property
@@ -153,6 +155,7 @@ class Daemon:
                 self._stop.wished = True  # what is being fetched ends soon
                 self._ended.set()
                 self._parts.api.close()
+                self.notices.close()
 
     def work(self) -> None:
         """Run cycles and reloads as they become due, until the daemon is told to stop."""
@@ -169,6 +172,7 @@ class Daemon:
         self._hear_refreshes()
         self._looks.write_when_due(self._scheduler)
         self._sums.tell_when_due()
+        self.notices.step(self._file.problems)
         if self._to_reload or self._is_mended():
             self._to_reload = False
             self._reload()
@@ -220,6 +224,8 @@ class Daemon:
         self._sums.add_unchanged(len(unchanged))
         for name in unchanged:
             self._postpone_feed(name)
+        if unchanged:
+            self.notices.note_nothing_new()
         return unchanged
 
     def _gives_way(self) -> bool:
@@ -265,6 +271,7 @@ class Daemon:
         self._owed |= set(self._parts.reconciler.put_off)
         summary = status_line(report)
         self._sums.add_cycle(report)
+        self.notices.note_cycle(report)
         self._duties.api_rest.note(failed=bool(report.error))
         note_next_try(self._ledger.facts, self._duties.api_rest.until)
         self._duties.due_at = self._parts.reconciler.due_at
@@ -365,13 +372,14 @@ class Daemon:
         former_parts.api.close()
         keep_configuration(config, self._ledger)
         self._page.follow(config)
+        self.notices.take_over(config)
         self._duties.api_rest.end()
         self._duties.due_at = None
 
     def _refuse(self, why: str, problems: Iterable[str]) -> None:
         """Go on with the last good configuration, and say so until it is replaced."""
-        self._file.refuse(why)
-        self._page.note_problems(tuple(problems))
+        self._file.refuse(why, problems)
+        self._page.note_problems(self._file.problems)
         self._say(self._file.complaint)
 
     def _is_mended(self) -> bool:

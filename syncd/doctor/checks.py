@@ -9,6 +9,7 @@ from syncd.doctor.calendars import CHECKS_OF_CALENDARS, checks_of_source
 from syncd.doctor.configuration import CHECKS_OF_CONFIGURATION
 from syncd.doctor.finding import Check, Finding, Result, as_sentence, unclear
 from syncd.doctor.host import CHECKS_OF_HOST
+from syncd.doctor.notices import CHECKS_OF_NOTICES
 from syncd.doctor.patient import Patient
 from syncd.doctor.people import CHECKS_OF_PEOPLE
 from syncd.doctor.rooms import CHECKS_OF_ROOMS
@@ -31,6 +32,7 @@ def known_checks() -> tuple[Check, ...]:
         *CHECKS_OF_RULES,
         *CHECKS_OF_HOST,
         *CHECKS_OF_TOLD,
+        *CHECKS_OF_NOTICES,
     )
 
 

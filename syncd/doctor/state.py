@@ -76,7 +76,7 @@ def _rebuild(file: Path) -> str:
 def _are_files_private(patient: Patient) -> Iterator[Finding]:
     file = _file(patient)
     open_ones: list[Path] = []
-    for suffix in ("", "-wal", "-shm", ".lock", ".underway"):
+    for suffix in ("", "-wal", "-shm", ".lock", ".underway", ".notice"):
         one = Path(f"{file}{suffix}")
         if one.exists() and stat.S_IMODE(one.stat().st_mode) & 0o077:
             open_ones.append(one)

@@ -1,4 +1,4 @@
-"""Checks of how people are told: the page and the notices."""
+"""Checks of the page."""
 
 from __future__ import annotations
 
@@ -105,18 +105,6 @@ def _listening(port: int) -> Iterator[str]:
                 yield columns[9]
 
 
-def _is_anybody_told(patient: Patient) -> Iterator[Finding]:
-    notices = patient.config.notices
-    channels = [notices.webhook, notices.mail, notices.command, notices.ping]
-    if any(channels):
-        yield well("There is a channel for notices.")
-        return
-    yield note(
-        "No channel for notices is configured: nobody is told when something needs a person.",
-        "let your monitoring run: syncd status --check",
-    )
-
-
 CHECKS_OF_TOLD = (
     Check(
         "page", "port", "whether the page can be served", _is_port_free, needs=(GOOD,)
@@ -126,13 +114,6 @@ CHECKS_OF_TOLD = (
         "hosts",
         "whether the page answers to the name that others use",
         _is_host_answered,
-        needs=(GOOD,),
-    ),
-    Check(
-        "notices",
-        "channel",
-        "whether anybody is told",
-        _is_anybody_told,
         needs=(GOOD,),
     ),
 )

@@ -22,6 +22,7 @@ from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
 from syncd.ledger.latency import ChangeLatency
 from syncd.ledger.measurements import Measurements
+from syncd.ledger.notices import NoticeStore
 from syncd.ledger.operation import Operation
 from syncd.ledger.people import (
     Approval,
@@ -48,8 +49,8 @@ __all__ = [
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `published`, `facts`,
-    `calls` and `measurements` are its stores; `under_way` is what this process is working on, `latency`
+    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `notices`, `published`,
+    `facts`, `calls` and `measurements` are its stores; `under_way` is what this process is working on, `latency`
     measures how long its changes take.
     """
 
@@ -67,6 +68,7 @@ class Ledger:
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)
         self.operation = Operation(database, self._gate)
+        self.notices = NoticeStore(database, self._gate, self.facts, self.measurements)
         self.published = PublishedFiles(database, self.facts)
         kept_beside = database.companion(".underway") if owner else None
         self.under_way = UnderWay(kept_beside)

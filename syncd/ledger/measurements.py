@@ -32,6 +32,7 @@ class CounterName(StrEnum):
     CANCELLATIONS = "cancellations"  # evidence
     API_REQUESTS = "api_requests"  # operation, result
     CYCLES = "cycles"  # outcome
+    NOTICES = "notices"  # channel, result
 
 
 class HistogramName(StrEnum):

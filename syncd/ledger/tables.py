@@ -285,6 +285,35 @@ facts = _table(
     name=Text,
     value=Text,
 )
+subjects = _table(
+    "subjects",
+    name=_Name,
+    kind=Text,
+    is_open=Boolean,
+    since=_Instant,
+    last=Text,
+    is_known_open=Boolean,
+    told_at=_Instant,
+    told_lately=Text,
+    good_looks=Integer,
+    well_since=_Instant,
+    seen_at=_Instant,
+    thread=Text,
+    lasted=BigInteger,
+)
+outbox = _table(
+    "outbox",
+    id=Integer,
+    name=Text,
+    channel=Text,
+    body=Text,
+    threads=Text,
+    made_at=_Instant,
+    tries=Integer,
+    next_try_at=_Instant,
+    state=Text,
+    error=_Prose,
+)
 people = _table(
     "people",
     address=Text,

@@ -30,6 +30,7 @@ from syncd.ledger.measurements import (
     HistogramName,
     Measured,
 )
+from syncd.ledger.notices import ChannelName, DeliveryResult
 from syncd.tuya.requests import METHODS, OPERATIONS, RESULTS
 from syncd.views.status import SourceStatus, Status
 from syncd.web.asked import Present
@@ -91,6 +92,7 @@ def families_of_ledger(values: MetricValues) -> Iterator[Metric]:
     yield from _of_drift(values)
     yield from _of_api(values.status, values.measured)
     yield from _of_cycles(values.measured)
+    yield from _of_notices(values.measured)
     yield _number(
         "ledger_size_bytes",
         "Bytes that the ledger takes on disk.",
@@ -311,6 +313,21 @@ def _of_cycles(measured: Measured) -> Iterator[Metric]:
         "cycle_last_complete_timestamp_seconds",
         "When a cycle came to its end last, without an API that cannot be used; 0: never.",
         measured.gauges.get(GaugeName.CYCLE_COMPLETED_AT, 0.0),
+    )
+
+
+def _of_notices(measured: Measured) -> Iterator[Metric]:
+    tries = {
+        (channel.value, result.value): measured.counter(
+            CounterName.NOTICES, channel.value, result.value
+        )
+        for channel, result in product(ChannelName, DeliveryResult)
+    }
+    yield _counter(
+        "notices",
+        "Tries to deliver a notice: taken, not taken and tried again, refused for good, or given up.",
+        "channel result",
+        tries,
     )
 
 

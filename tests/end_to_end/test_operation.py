@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Office, ahead, event
+from tests.notices.receiver import Receiver
 
 
-def test_there_is_no_channel_yet(office: Office) -> None:
-    """Without a channel it leaves with 1 and what to do instead; one that is configured is refused as early."""
+def test_without_a_channel_nobody_is_told(office: Office) -> None:
+    """Without a channel it leaves with 1 and what to write; without the word it is wrong usage."""
     ran = office.run("notify", "--test")
     assert (ran.code, ran.out) == (1, "")
     assert "No channel is configured" in ran.err
@@ -19,13 +20,34 @@ def test_there_is_no_channel_yet(office: Office) -> None:
     assert office.run("notify").code == 2
 
 
-@pytest.mark.slow
-def test_a_channel_that_is_configured_is_not_yet_available(office: Office) -> None:
-    """A channel in the configuration is a problem of the configuration, as for every command."""
-    office.change(("[calendar]", '[notices]\nping = "https://x.example"\n[calendar]'))
-    ran = office.run("notify", "--test")
-    assert ran.code == 78
-    assert "not yet available" in ran.err
+def test_every_channel_says_what_it_was_answered(office: Office) -> None:
+    """One notice goes to each; who does not take it is named with the reason, and the exit code is 1."""
+    receiver = Receiver()
+    with receiver.running():
+        office.change(
+            (
+                "[calendar]",
+                f'''[notices]
+allow_hosts = ["127.0.0.1"]
+webhook = {{ url = "{receiver.url()}" }}
+command = ["/bin/sh", "-c", "cat; echo no way >&2; exit 3"]
+ping = "{receiver.url("/secret-ping")}"
+[calendar]''',
+            )
+        )
+        ran = office.run("notify", "--test")
+    assert ran.code == 1
+    assert [post.path for post in receiver.posts] in (
+        ["/hook", "/secret-ping"],
+        ["/secret-ping", "/hook"],
+    )
+    assert receiver.types() == ["syncd.test"]
+    words = " ".join(ran.out.split())
+    assert f"webhook delivered: 127.0.0.1:{receiver.port} status 204" in words
+    assert "command NOT DELIVERED: sh sh ended with exit code 3" in words
+    assert "it said: no way" in words
+    assert f"ping delivered: 127.0.0.1:{receiver.port} status 204" in words
+    assert "secret-ping" not in ran.out + ran.err
 
 
 def test_an_installation_without_a_name_is_told(office: Office) -> None:

@@ -52,6 +52,7 @@ NAMES = {
     "cycles": "counter outcome",
     "cycle_duration_seconds": "histogram",
     "cycle_last_complete_timestamp_seconds": "gauge",
+    "notices": "counter channel result",
     "change_to_booking_seconds": "histogram kind",
     "config_last_reload_successful": "gauge",
     "config_last_reload_success_timestamp_seconds": "gauge",
@@ -79,6 +80,8 @@ CLOSED_SETS = {
     ("api_request_duration_seconds_count", "method"): "GET POST PUT",
     ("cycles_total", "outcome"): "ok attention failed",
     ("change_to_booking_seconds_count", "kind"): "file feed caldav",
+    ("notices_total", "channel"): "webhook mail command ping",
+    ("notices_total", "result"): "delivered failed gone given_up",
 }
 """What a label can say, of those that say one of a few things."""
 

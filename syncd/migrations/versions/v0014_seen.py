@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Add what each of them needs."""
     _tell_when_meetings_are()
     _measure()
+    _keep_notices()
 
 
 def _tell_when_meetings_are() -> None:
@@ -85,3 +86,45 @@ def _measure() -> None:
     op.add_column("agenda", sa.Column("skips", sa.Text))
     # What is left out already is planned once more, which tells why.
     op.execute("UPDATE agenda SET due_at = 0 WHERE skipped > 0")
+
+
+def _keep_notices() -> None:
+    """Add the tables of what is told, and of what is on its way to whom."""
+    op.create_table(
+        "subjects",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("is_open", sa.Boolean, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("last", sa.Text, nullable=False),
+        sa.Column("is_known_open", sa.Boolean, nullable=False),
+        sa.Column("told_at", sa.BigInteger),
+        sa.Column("told_lately", sa.Text, nullable=False),
+        sa.Column("good_looks", sa.Integer, nullable=False),
+        sa.Column("well_since", sa.BigInteger),
+        sa.Column("seen_at", sa.BigInteger),
+        sa.Column("thread", sa.Text, nullable=False),
+        sa.Column("lasted", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("channel", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("threads", sa.Text, nullable=False),
+        sa.Column("made_at", sa.BigInteger, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("next_try_at", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.UniqueConstraint("name", "channel"),
+    )
+    is_pending = sa.text("state = 'pending'")
+    op.create_index(
+        "outbox_pending",
+        "outbox",
+        ["channel", "id"],
+        sqlite_where=is_pending,
+        postgresql_where=is_pending,
+    )
