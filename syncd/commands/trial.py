@@ -84,6 +84,12 @@ def demo(
             metavar="DIR", help="Keep configuration, calendar and state here."
         ),
     ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Serve the page of a staged day instead, until Ctrl-C."
+        ),
+    ] = False,
 ) -> None:
     """Book the sample calendar on a sandbox of its own.
 
@@ -91,6 +97,8 @@ def demo(
 
     Example: syncd demo --keep trial
     """
-    from syncd.demo import run_demo
+    from syncd.demo import run_demo, run_page_demo
 
+    if page:
+        raise typer.Exit(run_page_demo(keep))
     raise typer.Exit(run_demo(keep))

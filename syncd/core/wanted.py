@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from syncd.core.amounts import some
 from syncd.core.booking import HOLDING_STATES, Booking, BookingState
 from syncd.core.cancels import Cancels
 from syncd.core.changes import Create, Hold, Wait
@@ -86,7 +87,7 @@ class WantedMeetings:
         if self._is_too_early(meeting.spec):
             advance = self._policy.advance
             assert advance is not None  # else nothing is too early
-            detail = f"The tenant lets book {advance.days} days ahead."
+            detail = f"The tenant lets book {some(advance.days, 'day')} ahead."
             self._draft.wait(meeting, Reason.TOO_EARLY, detail, booking)
             return
         awaited = self._cancels.awaited_file(meeting.key.uid, meeting.witnesses)

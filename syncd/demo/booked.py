@@ -6,18 +6,13 @@ table are what the ledger recorded of its answers.
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 from syncd import log
 from syncd.assembly import Service, service
 from syncd.config import load
 from syncd.core.booking import HOLDING_STATES, BookingState
-from syncd.errors import ConfigError
+from syncd.demo.folder import demo_folder, write_example
 from syncd.reconciler import CycleReport
 from syncd.sandbox import Running, Sandbox, SandboxSettings
 from syncd.views.booking_table import print_reservations
@@ -33,12 +28,10 @@ def run_demo(keep: Path | None) -> int:
     Everything goes to a temporary directory and is removed, or stays in `keep`.
     """
     console = screen()
-    with _directory(keep) as folder:
+    with demo_folder(keep) as folder:
         database = folder / "sandbox.db" if keep else None
         with Sandbox(SandboxSettings(db=database)).running() as sandbox:
-            config_file = _write_files(
-                folder, sandbox.url, sandbox.client_id, sandbox.client_secret
-            )
+            config_file = write_example(folder, sandbox)
             console.print(f"A sandbox of the reservation API listens on {sandbox.url}.")
             config = load(config_file)
             log.configure("auto", "warning")
@@ -70,44 +63,6 @@ def _say_how_to_go_on(
     console.print(serve, soft_wrap=True)
     console.print(f"then edit {folder / 'sample.ics'} and run", soft_wrap=True)
     console.print(f"  syncd --config {config_file} plan", soft_wrap=True)
-
-
-@contextmanager
-def _directory(keep: Path | None) -> Iterator[Path]:
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="syncd-demo-") as name:
-            yield Path(name)
-        return
-    if keep.exists() and any(keep.iterdir()):
-        raise ConfigError(
-            [f"--keep: {keep} is not empty; name a new or an empty directory"]
-        )
-    keep.mkdir(parents=True, exist_ok=True, mode=0o700)
-    yield keep.resolve()
-
-
-def _write_files(folder: Path, url: str, client_id: str, client_secret: str) -> Path:
-    """Write the example configuration, pointed at the sandbox, with its calendar and people beside it."""
-    example = files("syncd") / "example"
-    for name in ("sample.ics", "people.csv"):
-        (folder / name).write_bytes((example / name).read_bytes())
-    secret = folder / "tuya-secret"
-    secret.touch(mode=0o600)
-    secret.write_text(client_secret + "\n", encoding="utf-8")
-    text = (example / "syncd.toml").read_text(encoding="utf-8")
-    for key, line in (
-        ("region", f'endpoint = "{url}"'),
-        ("client_id", f'client_id = "{client_id}"'),
-        ("requests_per_second", "requests_per_second = 100.0"),
-    ):
-        text, replaced = re.subn(rf"(?m)^{key} = .*$", line, text)
-        if replaced != 1:
-            raise ConfigError(
-                [f"the example configuration has {replaced} lines for {key}, not one"]
-            )
-    path = folder / "syncd.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def _show(console: Screen, parts: Service, done: CycleReport) -> None:
