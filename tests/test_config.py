@@ -538,6 +538,8 @@ web.listen = "8620"
     web.listen: must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off
 web.listen = "127.0.0.1:70000"
     web.listen: must be an address and a port such as "127.0.0.1:8620" or "[::1]:8620"; empty: off
+web.token = { file = "tuya-secret" } & web.feed_token = { file = "tuya-secret" }
+    web.feed_token: is that of the page, which would open to whoever sees the address of a feed; make another one
 web.listen = "0.0.0.0:8620"
     web.token: is required when listening beyond loopback; write { file = "name" } or { env = "NAME" }
 notices.webhook.url = "mailto:x"

@@ -393,7 +393,9 @@ class LedgerContract:
         (other, confirmed) = ledger.bookings.record(
             wish("b"), stored.booked("1"), at=NOW + MINUTE, what="created"
         )
-        ledger.bookings.amend(replace(confirmed, missed=1, missed_in="d", witnesses=()))
+        ledger.bookings.amend(
+            replace(confirmed, missed=1, missed_in="d", witnesses=()), at=NOW
+        )
         assert ledger.bookings.history(confirmed.row) == (
             HistoryEntry(NOW, "create", "mark m", "office", by="syncd"),
             HistoryEntry(NOW + MINUTE, "created", "", "office", by="syncd"),
@@ -453,9 +455,9 @@ class LedgerContract:
     def test_only_what_is_recorded_is_amended(self, ledger: Ledger) -> None:
         """A booking without a row, or whose row is gone, is not amended."""
         with pytest.raises(ValueError, match="before it is amended"):
-            ledger.bookings.amend(wish())
+            ledger.bookings.amend(wish(), at=NOW)
         with pytest.raises(LedgerError, match="Booking 77 is no longer in the ledger"):
-            ledger.bookings.amend(wish(row=77))
+            ledger.bookings.amend(wish(row=77), at=NOW)
 
     def test_row_numbers_are_never_given_twice(self, ledger: Ledger) -> None:
         """A forgotten booking's number does not become another's, so a stale value hits nothing."""
@@ -613,7 +615,7 @@ class LedgerContract:
         """Calls counted before a write that fails are still counted after it, once."""
         ledger.calls.count("GET", NOW)
         with pytest.raises(LedgerError):
-            ledger.bookings.amend(wish(row=77))
+            ledger.bookings.amend(wish(row=77), at=NOW)
         ledger.facts.set(ANY, "write")
         assert ledger.calls.in_month(NOW) == 1
 

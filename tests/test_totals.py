@@ -108,7 +108,7 @@ class Counted(RuleBasedStateMachine):
             found = data.draw(st.sampled_from(known))
             witnesses = tuple(dict.fromkeys([source, *found.witnesses]))
             other = replace(found, source=source, witnesses=witnesses, state=state)
-            self.ledger.bookings.amend(other)
+            self.ledger.bookings.amend(other, at=NOW)
 
     @rule(uid=uids, skipped=st.integers(0, 3), in_an_hour=st.booleans())
     def rest(self, uid: str, skipped: int, in_an_hour: bool) -> None:

@@ -85,7 +85,7 @@ class BookingRecords:
 
     def amend(self, booking: Booking) -> Booking:
         """Store a booking to which nothing happened that the history has to tell; return it."""
-        self._bookings.amend(booking)
+        self._bookings.amend(booking, at=self._clock())
         return booking
 
     def latest(self, booking: Booking) -> Booking:

@@ -328,13 +328,20 @@ class Web(Table):
         raw: Mapping[str, Any],
         directory: Path,  # noqa: ARG003
     ) -> Iterator[Problem]:
-        """Yield a problem if a page beyond loopback has no token."""
+        """Yield a problem if a page beyond loopback has no token, and one if two doors have the same."""
         listen = raw.get("listen")
         address = split_listen(listen) if isinstance(listen, str) else None
         if address is not None and not is_loopback(address[0]) and "token" not in raw:
             yield Problem(
                 ("token",),
                 f"is required when listening beyond loopback; {HOW_TO_WRITE}",
+            )
+        feed_token = raw.get("feed_token")
+        if feed_token is not None and feed_token == raw.get("token"):
+            yield Problem(
+                ("feed_token",),
+                "is that of the page, which would open to whoever sees the address of a feed; "
+                "make another one",
             )
 
 

@@ -56,6 +56,9 @@ _END_OF_CALENDAR = re.compile(r"END:VCALENDAR\s*\Z", re.IGNORECASE)
 _BEGIN_BEHIND = re.compile(r"BEGIN:VCALENDAR\s*\Z", re.IGNORECASE)
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
+FEED_MARK = "X-SYNCD-FEED"
+"""The property of calendars that syncd publishes; none of them is read as a source."""
+
 TZID_PARAMETER = r';TZID=("[^"]*"|[^;:"]*)'
 """Pattern of a TZID parameter with its semicolon; its group is the value as written."""
 
@@ -379,6 +382,11 @@ class _CalendarBuilder:
     def finish(self) -> tuple[RawCalendar, ...]:
         """Return the calendars; raises `Incomplete` if one is cut off, none is there, or all say nothing."""
         calendars = self._calendars
+        if any(FEED_MARK in calendar.properties for calendar in calendars):
+            raise Incomplete(
+                "is a feed that syncd itself publishes, so its meetings are booked already: take it out of "
+                "the sources, and name the calendar in which people keep these meetings"
+            )
         if self.open:
             kind, number = self.open[-1]
             raise Incomplete(

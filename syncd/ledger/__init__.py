@@ -18,6 +18,7 @@ from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.bookings import Bookings, prune_bookings
 from syncd.ledger.database import Database, Patience
 from syncd.ledger.facts import Facts
+from syncd.ledger.feed_entries import FeedEntries
 from syncd.ledger.gate import Calls, WritingGate, prune_calls
 from syncd.ledger.history import History, HistoryEntry
 from syncd.ledger.latency import ChangeLatency
@@ -49,9 +50,9 @@ __all__ = [
 class Ledger:
     """An open ledger; a context manager. Every method raises `LedgerError` when it cannot be trusted.
 
-    `bookings`, `history`, `timetable`, `sources`, `worklist`, `people`, `operation`, `notices`, `published`,
-    `facts`, `calls` and `measurements` are its stores; `under_way` is what this process is working on, `latency`
-    measures how long its changes take.
+    `bookings`, `history`, `timetable`, `feed_entries`, `sources`, `worklist`, `people`, `operation`, `notices`,
+    `published`, `facts`, `calls` and `measurements` are its stores; `under_way` is what this process is working
+    on, `latency` measures how long its changes take.
     """
 
     def __init__(self, database: Database, *, owner: bool) -> None:
@@ -64,6 +65,7 @@ class Ledger:
         self.bookings = Bookings(database, self._gate, self.facts, is_owner=owner)
         self.history = History(database)
         self.timetable = Timetable(database)
+        self.feed_entries = FeedEntries(database)
         self.sources = Sources(database, self._gate)
         self.worklist = Worklist(database, self._gate, self.facts)
         self.people = People(database, self._gate)

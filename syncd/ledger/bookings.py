@@ -43,6 +43,7 @@ from syncd.ledger import booking_rows, counts, tables
 from syncd.ledger.booking_rows import read_booking
 from syncd.ledger.database import Database
 from syncd.ledger.facts import ADOPTED_AT, BACKED_UP_AT, Facts
+from syncd.ledger.feed_entries import note_told
 from syncd.ledger.gate import WritingGate
 from syncd.ledger.history import (
     ENTRIES,
@@ -285,7 +286,7 @@ class Bookings:
         Raises `LedgerError` when another current booking holds the meeting's room, mark or reservation.
         """
         with self._gate.writing() as connection:
-            numbers = self._store(connection, bookings, updated_at=at)
+            numbers = self._store(connection, bookings, at, updated_at=at)
             stored: list[Booking] = []
             for row in numbers:
                 found = booking_rows.stored(connection, row)
@@ -297,16 +298,16 @@ class Bookings:
             self._database.progress = int(latest or 0)
         return tuple(stored)
 
-    def amend(self, *bookings: Booking) -> None:
+    def amend(self, *bookings: Booking, at: datetime) -> None:
         """Store what is bookkeeping (counters, witnesses, when to retry) of recorded bookings: all or none.
 
-        No line of history, and `updated_at` stays.
+        No line of history, and `updated_at` stays; `at` is for the feeds, if they tell something else from it.
         """
         if not all(booking.row for booking in bookings):
             raise ValueError("a booking is recorded before it is amended")
         if bookings:
             with self._gate.writing() as connection:
-                self._store(connection, bookings)
+                self._store(connection, bookings, at)
 
     def note_progress(self) -> None:
         """Keep beside the database how far the history has come, unless the database is an old copy."""
@@ -336,17 +337,23 @@ class Bookings:
         return int(latest or 0)
 
     def _store(
-        self, connection: Connection, bookings: Sequence[Booking], **also: object
+        self,
+        connection: Connection,
+        bookings: Sequence[Booking],
+        at: datetime,
+        **also: object,
     ) -> list[int]:
         try:
             self._gate.changes += 1
             uids = {booking.key.uid for booking in bookings}
             add_uids(connection, uids)
-            return booking_rows.store(connection, bookings, also)
+            numbers = booking_rows.store(connection, bookings, also)
         except LookupError as error:
             raise LedgerError(
                 f"Booking {error} is no longer in the ledger: run the cycle again, it reads the ledger anew."
             ) from None
+        note_told(connection, numbers, bookings, at)
+        return numbers
 
     def _current_with(
         self, column: ColumnClause[str], values: Collection[str]

@@ -136,6 +136,20 @@ history = _table(
     start_at=_Instant,
     end_at=_Instant,
 )
+feed_entries = _table(
+    "feed_entries",
+    entry_key=Text,
+    booking=Integer,
+    room_id=Text,
+    start_at=_Instant,
+    end_at=_Instant,
+    told=Text,
+    sequence=Integer,
+    changed_at=_Instant,
+    gone_at=_Instant,
+    settled_at=_Instant,
+    is_problem=Boolean,
+)
 daemons = _table(
     "daemons",
     name=Text,
@@ -329,6 +343,9 @@ OPEN = text(
     "AND (state <> 'booked' OR reason IS NOT NULL OR retry_at IS NOT NULL)"
 )
 """The condition of a current booking that is not simply booked."""
+
+WAS_PROBLEM = text("(is_problem OR settled_at IS NOT NULL)")
+"""The condition of an entry of the feeds that is, or was, about a meeting that is not booked as wanted."""
 
 # The index by state is kept from the second half (`|| ''`): most bookings are in these states.
 IN_DOUBT = text(

@@ -45,7 +45,7 @@ class PlanRecords:
             elif booking.row not in over:
                 known.append(booking)
         if known:
-            bookings.amend(*known)
+            bookings.amend(*known, at=now)
         if noted_only:
             bookings.record(*noted_only, at=now, what="noted")
 

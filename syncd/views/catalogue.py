@@ -275,6 +275,24 @@ SENTENCES: Mapping[str, str] = {
     "footer.calls": "{used} API calls this month, {forecast} at its end if it goes on so.",
     "footer.calls_of": "{used} of {allowed} API calls this month, {forecast} at its end if it goes on so.",
     "footer.health": "Metrics and health",
+    # Feeds for organizers
+    "feed.problems": "Not booked ({instance})",
+    "feed.not_booked": "NOT BOOKED: {topic}",
+    "feed.untitled": "(no title)",
+    "feed.booked": "The room is reserved.",
+    "feed.kept": "It stays booked as it was: {start} to {end} ({zone}), {room}.",
+    "feed.no_room": "without a room",
+    "feed.left": "The meeting is no longer in this room.",
+    "feed.settled": "This is settled.",
+    "feed.place": "It stands in source {source}, in line {line}.",
+    "feed.state.waiting": "It is not booked yet.",
+    "feed.state.sending": "It is being booked.",
+    "feed.state.booked": "Its reservation is gone from Tuya.",
+    "feed.state.approval": "It is reserved, and a person has to approve that in Tuya.",
+    "feed.state.refused": "It is not booked.",
+    "feed.state.released": "Its reservation was ended in Tuya.",
+    "feed.state.cancelled": "It is called off.",
+    "feed.state.ended": "It was not booked, and it is over.",
 }
 """Every sentence and word, by its code."""
 

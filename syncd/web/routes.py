@@ -10,6 +10,7 @@ from syncd.web.answers import File
 from syncd.web.asked import Asked
 from syncd.web.day_page import day_document_of, show_day
 from syncd.web.event_page import event_document_of, show_event
+from syncd.web.feeds import problems_feed, room_feed
 from syncd.web.front_page import front_document_of, show_front
 from syncd.web.history_page import history_document_of, show_history
 from syncd.web.metrics import metrics_file
@@ -100,4 +101,14 @@ PAGES = (
 FILES = (
     FileRoute(path="/plan.md", file=plan_file, is_aside=True),
     FileRoute(path="/metrics", file=metrics_file),
+    FileRoute(
+        path="/feed/room/{room:path}.ics",
+        file=room_feed,
+        audience=Audience.CALENDAR_PROGRAM,
+    ),
+    FileRoute(
+        path="/feed/problems.ics",
+        file=problems_feed,
+        audience=Audience.CALENDAR_PROGRAM,
+    ),
 )

@@ -1,6 +1,7 @@
 """What page, metrics, notices and feedback feeds need of the ledger."""
 
 import hashlib
+import json
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +15,7 @@ def upgrade() -> None:
     _tell_when_meetings_are()
     _measure()
     _keep_notices()
+    _remember_what_feeds_told()
 
 
 def _tell_when_meetings_are() -> None:
@@ -128,3 +130,57 @@ def _keep_notices() -> None:
         sqlite_where=is_pending,
         postgresql_where=is_pending,
     )
+
+
+def _remember_what_feeds_told() -> None:
+    """Add the table of what feeds told of each occurrence in each room, with what they tell at first."""
+    op.create_table(
+        "feed_entries",
+        sa.Column("entry_key", sa.Text, primary_key=True),
+        sa.Column(
+            "booking",
+            sa.BigInteger,
+            sa.ForeignKey("bookings.row", ondelete="CASCADE"),
+            nullable=False,
+        ),
+        sa.Column("room_id", sa.Text, nullable=False),
+        sa.Column("start_at", sa.BigInteger, nullable=False),
+        sa.Column("end_at", sa.BigInteger, nullable=False),
+        sa.Column("told", sa.Text, nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("changed_at", sa.BigInteger, nullable=False),
+        sa.Column("gone_at", sa.BigInteger),
+        sa.Column("settled_at", sa.BigInteger),
+        sa.Column("is_problem", sa.Boolean, nullable=False),
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        connection = op.get_bind()
+        driver = connection.connection.dbapi_connection
+        assert driver is not None  # the upgrade goes through it
+        driver.create_function("key_of_entry", 4, _key_of_entry, deterministic=True)
+        # Of several records of one occurrence the current one counts, else the last.
+        op.execute(
+            "INSERT OR REPLACE INTO feed_entries SELECT key_of_entry(scope, uid, recurrence_id, room_id), row, "
+            "room_id, start_at, end_at, '', 0, updated_at, "
+            "CASE WHEN state = 'cancelled' THEN updated_at END, NULL, "
+            "state NOT IN ('cancelled', 'ended') AND ("
+            "coalesce(reason, '') IN ('refused', 'room_conflict', 'vanished', 'in_doubt') "
+            "OR state = 'refused' AND coalesce(reason, '') <> 'dropped') "
+            "FROM bookings WHERE start_at IS NOT NULL AND end_at IS NOT NULL "
+            "ORDER BY state NOT IN ('cancelled', 'ended'), row"
+        )
+    op.create_index("feed_entries_by_booking", "feed_entries", ["booking"])
+    op.create_index("feed_entries_by_room", "feed_entries", ["room_id", "end_at"])
+    was_problem = sa.text("(is_problem OR settled_at IS NOT NULL)")
+    op.create_index(
+        "problems_of_feeds",
+        "feed_entries",
+        ["settled_at"],
+        sqlite_where=was_problem,
+        postgresql_where=was_problem,
+    )
+
+
+def _key_of_entry(scope: str, uid: str, recurrence_id: str, room_id: str) -> str:
+    apart = json.dumps([scope, recurrence_id or None, room_id or None])
+    return f"{_key_of_event(uid)}-{hashlib.sha256(apart.encode()).hexdigest()[:8]}"
