@@ -154,8 +154,13 @@ class Mapper:
         return self._shown(occurrence, span, rooms, notes)
 
     def _skipped_by_rule(self, occurrence: Occurrence) -> Skipped | None:
-        """Return which rule of `[calendar]` leaves an event out for what it is; None if none does."""
+        """Return which rule leaves an event out for what it is; None if none does."""
         rules = self._rules
+        if occurrence.from_feed:
+            detail = (
+                "The event was copied from a feed of syncd, which tells what is booked."
+            )
+            return Skipped(Reason.OWN_FEED, detail)
         if occurrence.transparent and rules.transparent == "skip":
             return Skipped(Reason.TRANSPARENT, "The event is marked as free time.")
         if occurrence.tentative and rules.tentative == "skip":

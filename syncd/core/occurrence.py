@@ -195,6 +195,7 @@ class Occurrence:
     `explicit`: a component of its own says this date, and not the rule of a series.
     `by_method`: its VCALENDAR is a cancellation (METHOD:CANCEL).
     `uninvites`: a cancellation for some of the guests; it does not say that the meeting is off.
+    `from_feed`: syncd published it, so it says what is booked and asks for nothing.
     `contested`: another copy in its source has the event at other times, and no revision tells the newer one.
     `fingerprint` identifies what the calendar says, without what changes without meaning.
     """
@@ -226,6 +227,7 @@ class Occurrence:
     explicit: bool = False
     by_method: bool = False
     uninvites: bool = False
+    from_feed: bool = False
     contested: bool = False
     places: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -258,6 +260,7 @@ _NO_CONTENT = {
     "explicit",
     "by_method",
     "uninvites",
+    "from_feed",
     "contested",
     "notes",
 }

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     TRANSPARENT = "transparent"
     TENTATIVE = "tentative"
     PRIVATE = "private"
+    OWN_FEED = "own_feed"
     ROOMLESS = "roomless"
     NO_DURATION = "no_duration"
     UNMAPPED_PERSON = "unmapped_person"
@@ -117,6 +118,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.TRANSPARENT: "The event does not block time (calendar.transparent).",
     Reason.TENTATIVE: "Tentative events are not booked (calendar.tentative).",
     Reason.PRIVATE: "Private events are not booked (calendar.private).",
+    Reason.OWN_FEED: "The event comes from a feed of syncd, so what it tells of is booked already.",
     Reason.ROOMLESS: "The event names no known room (calendar.roomless).",
     Reason.NO_DURATION: "The event has no length.",
     Reason.UNMAPPED_PERSON: "An attendee has no user id, and people.unmapped is reject.",
@@ -173,11 +175,12 @@ BY_RULE = frozenset(
         Reason.TRANSPARENT,
         Reason.TENTATIVE,
         Reason.PRIVATE,
+        Reason.OWN_FEED,
         Reason.ROOMLESS,
         Reason.NO_DURATION,
     }
 )
-"""Reasons for leaving an event out that are rules of the configuration, and no matter for a person."""
+"""Reasons for leaving an event out that are rules, mostly of the configuration, and no matter for a person."""
 
 
 REFUSALS = frozenset({Reason.REFUSED, Reason.ROOM_CONFLICT})

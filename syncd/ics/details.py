@@ -26,7 +26,7 @@ from syncd.core.occurrence import (
 from syncd.core.reasons import Note, Reason
 from syncd.core.text import fold_space, shortened
 from syncd.ics.alarms import alarms_of
-from syncd.ics.content import BrokenComponent, RawComponent
+from syncd.ics.content import FEED_MARK, BrokenComponent, RawComponent
 from syncd.ics.properties import (
     Properties,
     decoded,
@@ -88,6 +88,7 @@ def template_of(event: Properties, start: Start, context: ParsedContext) -> Occu
         authority=_authority(organizer, attendees, context),
         document=context.document,
         by_method=by_method,
+        from_feed=bool(event.text_of(FEED_MARK)),
         places=tuple(_places(event.raw)),
         notes=tuple(_unreadable_people(event)),
     )

@@ -17,6 +17,7 @@ from typing import Any
 from syncd.core.reasons import Reason
 from syncd.ics.content import (
     DECIDES_TIME,
+    FEED_MARK,
     TZID_PARAMETER,
     BrokenComponent,
     RawComponent,
@@ -356,7 +357,8 @@ _PLAIN: Mapping[str, Callable[[Property], Any]] = {
     "ATTACH": _attachment,
     # The library knows no type of these, so their escapes stay.
     **dict.fromkeys(
-        ("X-ALT-DESC", "X-MICROSOFT-CDO-BUSYSTATUS", "X-GOOGLE-CONFERENCE"), _verbatim
+        ("X-ALT-DESC", "X-MICROSOFT-CDO-BUSYSTATUS", "X-GOOGLE-CONFERENCE", FEED_MARK),
+        _verbatim,
     ),
     "X-MICROSOFT-SKYPETEAMSMEETINGURL": _verbatim,
     "DURATION": _length,

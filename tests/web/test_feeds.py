@@ -13,7 +13,7 @@ from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.core.occurrence import event_key
 from syncd.views.feedback import Feedback
-from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, event
+from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
 from tests.web.serving import Client, let_serve, read, served
 
 SMALL = f"/feed/room/{SMALL_ROOM}.ics"
@@ -356,6 +356,23 @@ def test_a_feed_of_syncd_is_no_source_over_http(feeds: tuple[Office, Client]) ->
     assert len(office.reservations()) == 1
     plan = office.run("plan")
     assert "syncd itself publishes" in plan.out + plan.err
+
+
+@pytest.mark.slow
+def test_events_that_were_copied_from_a_feed(feeds: tuple[Office, Client]) -> None:
+    """In a calendar of somebody they are left out, with the reason, and the others are booked."""
+    office, client = feeds
+    office.write(event("a", ahead(2)))
+    read(office)
+    body = client.ask(SMALL).body
+    copied = body[body.index(b"BEGIN:VEVENT") : body.index(b"END:VCALENDAR")]
+    office.calendar_file.write_bytes(
+        calendar(event("a", ahead(2)), copied.decode().strip(), event("b", ahead(3)))
+    )
+    document = office.plan()
+    reasons = {one["topic"]: one["reason"] for one in document["changes"]}
+    assert reasons == {"Meeting a": "own_feed", "Meeting b": "new"}
+    assert document["counts"]["create"] == 1
 
 
 @pytest.mark.slow

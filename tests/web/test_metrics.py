@@ -71,7 +71,7 @@ CLOSED_SETS = {
     (
         "bookings_skipped",
         "reason",
-    ): "all_day transparent tentative private roomless no_duration",
+    ): "all_day transparent tentative private own_feed roomless no_duration",
     ("changes_total", "action"): "create update cancel",
     ("changes_total", "result"): "done refused doubt",
     ("cancellations_total", "evidence"): "told shown approved",
