@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from syncd.core.occurrence import Defect, OccurrenceKey
 from syncd.core.policy import Repaired
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
+from syncd.core.resolve import is_refused
 from syncd.errors import LedgerError, LedgerLocked, LedgerTooNew
 from syncd.ledger import HistoryEntry, Ledger, facts
 from syncd.ledger.booking_rows import decode_spec, encode_spec
@@ -109,6 +111,26 @@ def snapshot(body: Body | None, **changes: Any) -> Snapshot:
         read_at=NOW,
     )
     return replace(said, **changes)
+
+
+def test_what_needs_a_person_is_open(tmp_path: Path) -> None:
+    """Whatever is in doubt, refused or vanished is among what is open; what waits for its time is not."""
+    found: list[Booking] = []
+    for state, reason in product(BookingState, (None, *Reason)):
+        one = booked(uid=f"{state} {reason}")
+        found.append(
+            replace(one, state=state, reason=reason, pending=SPEC, attempted_at=NOW)
+        )
+    with open_as_owner(tmp_path / "state.db") as ledger:
+        ledger.bookings.record(*found, at=NOW, what="test")
+        open_ones = {booking.key.uid for booking in ledger.bookings.open()}
+    needing: set[str] = set()
+    for booking in found:
+        if booking.in_doubt or booking.is_vanished or is_refused(booking):
+            needing.add(booking.key.uid)
+    assert needing <= open_ones
+    assert {uid for uid in open_ones - needing if uid.startswith("waiting")} == set()
+    assert {uid for uid in open_ones if uid.startswith(("cancelled", "ended"))} == set()
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])

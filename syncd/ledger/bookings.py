@@ -37,6 +37,7 @@ from sqlalchemy import (
 from syncd.core.booking import CLOSED_STATES, HOLDING_STATES, Booking, BookingState
 from syncd.core.cause import AS_THE_BOOKING_SAYS, Cause
 from syncd.core.occurrence import OccurrenceKey
+from syncd.core.reasons import REFUSALS
 from syncd.core.totals import Totals
 from syncd.errors import LedgerError
 from syncd.ledger import booking_rows, counts, tables
@@ -122,8 +123,13 @@ class Bookings:
         return self._select(_ready(now))
 
     def open(self) -> tuple[Booking, ...]:
-        """Return the current bookings that are not simply booked, whether or not they are ready."""
-        return self._where(tables.OPEN)
+        """Return the current bookings that are neither simply booked nor simply waiting, ready or not.
+
+        Whatever needs a person is among them.
+        """
+        is_refused = _BOOKING.reason.in_(sorted(REFUSALS))
+        waits = _BOOKING.state == BookingState.WAITING
+        return self._where(and_(tables.OPEN, or_(~waits, is_refused)))
 
     def count_by_state(self) -> dict[BookingState, int]:
         """Return how many current bookings there are in each state that has any."""

@@ -41,7 +41,7 @@ def _tell_when_meetings_are() -> None:
     op.create_index(
         "open_bookings",
         "bookings",
-        ["state"],
+        ["state", "reason"],
         sqlite_where=is_open,
         postgresql_where=is_open,
     )
