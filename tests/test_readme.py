@@ -27,6 +27,7 @@ PAGES = (
     "config/operation.md",
     "config/plan-and-history.md",
     "config/notices.md",
+    "config/page.md",
     "systemd/README.md",
     "syncd/README.md",
     "syncd/sandbox/README.md",

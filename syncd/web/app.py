@@ -8,6 +8,7 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
@@ -31,6 +32,8 @@ from syncd.web.responses import trouble_response, unchanged
 from syncd.web.routes import FILES, PAGES, Audience, FileRoute, PageRoute
 from syncd.web.signing_in import signed_in, unauthorised
 
+log = structlog.get_logger(__name__)
+
 _LEAST_COMPRESSED = 500  # bytes
 _READING = ["GET", "HEAD"]
 _FOR_GOOD = "public, max-age=31536000, immutable"
@@ -47,7 +50,8 @@ class PageApplication:
     def asgi(self) -> ASGIApp:
         """Return the application as a server runs it."""
         routed = Starlette(
-            routes=self._routes(), exception_handlers={HTTPException: self._no_route}
+            routes=self._routes(),
+            exception_handlers={HTTPException: self._no_route, Exception: self._defect},
         )
         compressed = GZipMiddleware(routed, minimum_size=_LEAST_COMPRESSED)
         return SafeHeaders(KnownHosts(compressed, self._config))
@@ -122,6 +126,15 @@ class PageApplication:
             )
         trouble: Trouble = trouble_of(NotThere("There is no such page."))
         return trouble_response(self._asked(request), trouble)
+
+    @staticmethod
+    async def _defect(_request: Request, error: Exception) -> Response:
+        """Return that nothing can be told, for what went wrong outside of any page, such as about a token."""
+        log.critical("defect of syncd; please report this line", exc_info=error)
+        return PlainTextResponse(
+            "This cannot be answered now; the log of syncd says why.\n",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        )
 
 
 def _word(is_well: bool, told: str) -> Response:

@@ -33,8 +33,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PATIENCE_S = 120.0
-_KEPT_S = 5.0
-_TIMES_ITS_COST = 10  # so that it takes a tenth of a processor at most
+_TIMES_ITS_COST = (
+    10  # so that it takes a tenth of a processor at most, beside its start
+)
 _LONGEST_KEPT_S = 300.0  # meetings begin and end although nothing is done
 _NICE = 10
 
@@ -55,19 +56,19 @@ _ENDED = Trouble(
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer with what it rests on, when it was made on the monotonic clock, and how long that took."""
+    """An answer with what it rests on, when it was made on the monotonic clock, and what that cost."""
 
     answer: object
     basis: object
     made_at_s: float
-    took_s: float
+    cost_s: float
 
     def serves(self, basis: object) -> bool:
         """Tell whether it may be given once more."""
         age_s = time.monotonic() - self.made_at_s
         if self.basis == basis:
             return age_s < _LONGEST_KEPT_S
-        return age_s < max(_KEPT_S, self.took_s * _TIMES_ITS_COST)
+        return age_s < self.cost_s * _TIMES_ITS_COST
 
 
 class AsideAnswers:
@@ -91,20 +92,20 @@ class AsideAnswers:
             if kept is not None and kept.serves(basis):
                 found: T = kept.answer  # type: ignore[assignment]  # what this function answered
                 return found
-            began_s = time.monotonic()
-            answer = await _ask(function, asked)
-            now_s = time.monotonic()
+            answer, cost_s = await _ask(function, asked)
             if not isinstance(answer, Trouble):
                 # Of a page, its document and its file that of the last moment each.
                 self._kept = {
                     other: one for other, one in self._kept.items() if one.serves(basis)
                 }
-                self._kept[question] = _Kept(answer, basis, now_s, now_s - began_s)
+                self._kept[question] = _Kept(answer, basis, time.monotonic(), cost_s)
             return answer
 
 
-async def _ask(function: Callable[[Asked], T], asked: Asked) -> T | Trouble:
-    """Have another process call a function."""
+async def _ask(
+    function: Callable[[Asked], T], asked: Asked
+) -> tuple[T | Trouble, float]:
+    """Have another process call a function; return also how many seconds of the processor that cost."""
     alone = replace(asked, open_ledger=_no_ledger)
     script = (
         f"import sys; sys.path = {sys.path!r}; from {__name__} import answer; answer()"
@@ -123,18 +124,17 @@ async def _ask(function: Callable[[Asked], T], asked: Asked) -> T | Trouble:
         async with asyncio.timeout(_PATIENCE_S):
             told, _ = await process.communicate(pickle.dumps((function, alone)))
     except TimeoutError:
-        return _GIVEN_UP
+        return _GIVEN_UP, 0.0
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if not told:
-        return _ENDED
-    found: T | Trouble
-    found, defect = pickle.loads(told)  # noqa: S301  # by a process of ours
+        return _ENDED, 0.0
+    found, defect, cost_s = pickle.loads(told)  # noqa: S301  # by a process of ours
     if defect:
         log.critical("defect of syncd; please report this line", **defect)
-    return found
+    return found, cost_s
 
 
 def _no_ledger() -> NoReturn:
@@ -150,6 +150,7 @@ def answer() -> None:
     function, asked = pickle.load(sys.stdin.buffer)  # noqa: S301  # by the daemon
     found: object
     defect: dict[str, object] = {}
+    began_s = time.process_time()
     try:
         with Ledger.open(asked.config.state.url, owner=False) as ledger:
             found = function(replace(asked, open_ledger=lambda: ledger))
@@ -158,4 +159,4 @@ def answer() -> None:
         if found.status is HTTPStatus.INTERNAL_SERVER_ERROR:
             defect = defect_of(error)
     with open(output, "wb") as written:  # noqa: PTH123  # a descriptor
-        pickle.dump((found, defect), written)
+        pickle.dump((found, defect, time.process_time() - began_s), written)

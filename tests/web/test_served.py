@@ -9,6 +9,7 @@ from http.cookies import SimpleCookie
 import pytest
 
 from tests.conftest import SMALL_ROOM, Office, ahead, event
+from tests.daemon.running import until
 from tests.web.serving import Answer, Client, let_serve, read, served
 
 TOKEN = "a-token-of-twenty-letters"
@@ -156,6 +157,17 @@ def test_what_is_known_is_not_sent_again(open_page: tuple[Office, Client]) -> No
     now = client.ask(day(), accept="application/json", if_none_match=former)
     assert now.status == 200
     assert "other" in now.text
+
+
+@pytest.mark.slow
+def test_time_alone_changes_no_etag(open_page: tuple[Office, Client]) -> None:
+    """Ages and the time of the answer move on, and what is known is not sent again for that."""
+    _, client = open_page
+    for path in ("/", "/source/office"):
+        first = client.ask(path)
+        until(lambda: client.ask(path).text != first.text, "ages move on")  # noqa: B023
+        again = client.ask(path)
+        assert again.headers["etag"] == first.headers["etag"], path
 
 
 def test_pages_are_compressed_for_who_takes_it(
