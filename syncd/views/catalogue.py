@@ -281,6 +281,7 @@ SENTENCES: Mapping[str, str] = {
     "feed.untitled": "(no title)",
     "feed.booked": "The room is reserved.",
     "feed.kept": "It stays booked as it was: {start} to {end} ({zone}), {room}.",
+    "feed.zone": "Times are those of {zone}.",
     "feed.no_room": "without a room",
     "feed.left": "The meeting is no longer in this room.",
     "feed.settled": "This is settled.",

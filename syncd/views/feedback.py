@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from syncd.config import Config
 from syncd.core.booking import Booking
@@ -28,6 +29,7 @@ from syncd.ics.writing import (
 from syncd.ledger import Ledger, Quarantined
 from syncd.ledger.feed_entries import FeedEntry
 from syncd.views.catalogue import phrase
+from syncd.views.moments import in_zone
 
 KEPT = timedelta(days=30)
 """How long a feed goes on telling of what is over, called off or settled."""
@@ -113,6 +115,7 @@ class Feedback:
     def __init__(self, ledger: Ledger, config: Config, now: datetime) -> None:
         self._ledger = ledger
         self._config = config
+        self._zone = config.calendar.timezone
         self._since = now - KEPT
         self._rooms: Mapping[str, str] = {
             room.id: room.name or room.id for room in config.rooms
@@ -189,9 +192,9 @@ class Feedback:
         """Yield how a meeting stands, and why."""
         if standing_of(booking) is not Standing.BOOKED:
             yield phrase(f"feed.state.{booking.state.value}")
-            yield from _why(booking)
+            yield from _why(booking, self._zone)
         elif is_problem(booking):
-            yield from _why(booking)
+            yield from _why(booking, self._zone)
             yield self._kept(booking)
         else:
             yield phrase("feed.booked")
@@ -199,14 +202,13 @@ class Feedback:
     def _kept(self, booking: Booking) -> str:
         """Return as what a meeting stays booked of which a change came to nothing."""
         spec = booking.spec
-        zone = self._config.calendar.timezone
-        start = spec.start.astimezone(zone)
-        end = spec.end.astimezone(zone)
+        start = spec.start.astimezone(self._zone)
+        end = spec.end.astimezone(self._zone)
         return phrase(
             "feed.kept",
             start=f"{start:%Y-%m-%d %H:%M}",
             end=f"{end:%Y-%m-%d %H:%M}",
-            zone=zone.key,
+            zone=self._zone.key,
             room=self._room(spec.room_id) or phrase("feed.no_room"),
         )
 
@@ -225,7 +227,7 @@ class Feedback:
     def _not_understood(self, quarantined: Quarantined) -> FeedEvent:
         defect = quarantined.defect
         seen_at = quarantined.first_seen_at
-        day = seen_at.astimezone(self._config.calendar.timezone).date()
+        day = seen_at.astimezone(self._zone).date()
         where = phrase("feed.place", source=quarantined.source, line=defect.line)
         sentences = (MEANINGS[Reason.QUARANTINED], MEANINGS[defect.reason])
         return FeedEvent(
@@ -258,13 +260,16 @@ def _lacks_something(booking: Booking) -> bool:
     return is_problem(booking) and booking.pending is not None
 
 
-def _why(booking: Booking) -> Iterable[str]:
+def _why(booking: Booking, zone: ZoneInfo) -> Iterable[str]:
     """Return why a meeting stands as it does: what the reason means, then what is known besides."""
     told: list[str] = []
     if booking.reason is not None:
         told.append(MEANINGS[booking.reason])
     if booking.detail:
-        told.append(fold_space(booking.detail))
+        detail = fold_space(booking.detail)
+        told.append(in_zone(detail, zone))
+        if told[-1] != detail:
+            told.append(phrase("feed.zone", zone=zone.key))
     return dict.fromkeys(told)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from icalendar import Calendar
@@ -98,6 +99,9 @@ def test_what_is_booked_and_what_is_not(feeds: tuple[Office, Client]) -> None:
     assert shown(clash) == ("TENTATIVE", "TRANSPARENT")
     assert "Another reservation holds the room" in clash["DESCRIPTION"]
     assert "Meeting first@example.com" in clash["DESCRIPTION"]
+    local = ahead(2).astimezone(ZoneInfo("Europe/Berlin"))
+    assert f"{local:%H:%M}" in clash["DESCRIPTION"]
+    assert "Times are those of Europe/Berlin." in clash["DESCRIPTION"]
     far = meetings["NOT BOOKED: Meeting far"]
     assert "does not allow bookings so far ahead" in far["DESCRIPTION"]
     problems = told(client, PROBLEMS)
