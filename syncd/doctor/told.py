@@ -14,6 +14,7 @@ from syncd.doctor.patient import Patient
 from syncd.errors import LedgerError
 
 _LISTENING = "0A"  # proc(5), /proc/net/tcp
+_FEED = "feed/problems.ics"
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # it is looked for
 
 
@@ -75,6 +76,25 @@ def _is_host_answered(patient: Patient) -> Iterator[Finding]:
         yield well(f"The page answers to who calls this machine {host}.")
 
 
+def _can_programs_subscribe(patient: Patient) -> Iterator[Finding]:
+    web = patient.config.web
+    if web.url is None or (web.token is None and web.feed_token is None):
+        return
+    if web.feed_token is None:
+        yield note(
+            "Calendar programs cannot subscribe to the feeds: they cannot show the token of the page, and there "
+            "is none for them.",
+            'feed_token = { file = "page-feed-token" }',
+        )
+    elif web.token is not None and web.token.reveal() == web.feed_token.reveal():
+        yield wrong(
+            "The token of the feeds is that of the page, so whoever sees the address of a feed can open the page.",
+            "write another token into the file that web.feed_token names",
+        )
+    else:
+        yield well(f"Calendar programs can subscribe to {web.url}{_FEED}?token=….")
+
+
 def _is_ours(patient: Patient, port: int) -> bool:
     """Tell whether the daemon of this state holds the socket that listens on a port."""
     try:
@@ -114,6 +134,13 @@ CHECKS_OF_TOLD = (
         "hosts",
         "whether the page answers to the name that others use",
         _is_host_answered,
+        needs=(GOOD,),
+    ),
+    Check(
+        "page",
+        "feeds",
+        "whether calendar programs can subscribe",
+        _can_programs_subscribe,
         needs=(GOOD,),
     ),
 )

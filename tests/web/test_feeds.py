@@ -326,6 +326,31 @@ def test_the_token_of_the_feeds(office: Office) -> None:
         assert client.ask("/", authorization="Bearer of-the-feeds").status == 401
 
 
+@pytest.mark.slow
+def test_what_doctor_says_of_the_tokens(office: Office) -> None:
+    """Without a token for feeds nobody subscribes to a guarded page; the same one for both is a mistake."""
+    tokens = {"web-token": "of-the-page", "feed-token": "of-the-page"}
+    for name, text in tokens.items():
+        secret = office.folder / name
+        secret.touch(mode=0o600)
+        secret.write_text(text)
+    let_serve(office, 'token = { file = "web-token" }')
+
+    def finding() -> tuple[str, str]:
+        document = office.run("doctor", "--offline", "--json").json
+        (one,) = [f for f in document["findings"] if f["check"] == "feeds"]
+        return one["verdict"], one["cure"]
+
+    assert finding() == ("note", 'feed_token = { file = "page-feed-token" }')
+    both = 'token = { file = "web-token" }\nfeed_token = { file = "feed-token" }'
+    office.change(('token = { file = "web-token" }', both))
+    verdict, cure = finding()
+    assert verdict == "problem"
+    assert "web.feed_token" in cure
+    (office.folder / "feed-token").write_text("of-the-feeds")
+    assert finding()[0] == "ok"
+
+
 # Its own feed is no source
 
 
