@@ -52,9 +52,8 @@ SENTENCES: Mapping[str, str] = {
     "refresh.pause": "Pause refreshing",
     "refresh.resume": "Resume refreshing",
     "refresh.lost": "syncd does not answer; what stands here is of the time above.",
-    "program.document": "For programs: the same address with Accept: application/json.",
+    "scroll.table": "Table: {name}",
     "key": "KEY",
-    "command.copy": "Type on the machine of syncd:",
     # Modes
     "mode.observe": "Mode observe: syncd reads and plans, and writes nothing to Tuya.",
     "mode.create-only": "Mode create-only: syncd books, and neither changes nor cancels.",
@@ -76,6 +75,7 @@ SENTENCES: Mapping[str, str] = {
     "live.none": "Nothing needs a person.",
     # Needs a person
     "needs.title": "Needs a person",
+    "needs.type": "Commands are typed on the machine on which syncd runs.",
     "needs.nothing": "Nothing needs a person.",
     "needs.last_complete": "Last complete cycle",
     "needs.no_cycle": "No cycle has been completed yet.",
@@ -118,12 +118,11 @@ SENTENCES: Mapping[str, str] = {
     # Day
     "day.title": "Today",
     "day.days": "Days",
-    "day.before": "Earlier days",
-    "day.after": "Later days",
     "day.rooms": "Further rooms",
     "day.rooms_shown": "Rooms {first} to {last} of {total}",
     "day.rooms_other": "rooms {first} to {last}",
     "day.timeline": "Meetings by room and time",
+    "day.region": "Timeline",
     "day.no_room": "Without a room",
     "day.none": "no meeting",
     "day.no_rooms": "No room is configured and none is booked on this day.",
@@ -136,13 +135,11 @@ SENTENCES: Mapping[str, str] = {
     "day.wanted.one": "1 is wanted and not booked",
     "day.wanted.many": "{n} are wanted and not booked",
     # Room
-    "room.title": "Room",
     "room.id": "id {id}",
     "room.today": "today",
     "room.none": "No meeting.",
     "room.before": "Seven days before",
     "room.after": "Seven days later",
-    "room.from": "Seven days from",
     # Sources
     "sources.title": "Sources",
     "sources.name": "source",
@@ -166,14 +163,11 @@ SENTENCES: Mapping[str, str] = {
     "source.place": "read from",
     "source.kind.file": "file or directory {place}",
     "source.kind.feed": "feed of {place}",
-    "source.kind.caldav": "CalDAV collection of {place}",
     "source.last_try": "last try",
     "source.last_good": "last good reading",
     "source.next": "next reading",
     "source.interval": "read every",
     "source.backoff": "left alone until",
-    "source.failing_since": "failing since",
-    "source.events": "events",
     "source.left": "Its bookings stay as they are until it can be read again.",
     "source.quarantine": "Quarantined",
     "source.quarantine_none": "Every event of it could be understood.",
@@ -235,7 +229,6 @@ SENTENCES: Mapping[str, str] = {
     "plan.action.skip": "skipped",
     "plan.action.refused": "will be refused",
     # Event
-    "event.title": "Event",
     "event.untitled": "(no title)",
     "event.uid": "UID",
     "event.where": "Where it stands",
@@ -243,7 +236,6 @@ SENTENCES: Mapping[str, str] = {
     "event.commands": "Commands",
     "event.explain": "The same in a terminal:",
     "event.history": "So far",
-    "event.over": "Earlier",
     # History
     "history.title": "History",
     "history.asked": "What was done, newest first",
@@ -256,7 +248,6 @@ SENTENCES: Mapping[str, str] = {
     "history.older": "Older steps",
     "history.newest": "The newest steps",
     "history.bad_time": "{said} is neither a date nor a time; write 2026-12-01 or 2026-12-01T09:00.",
-    "history.no_source": "There is no source {source}.",
     # Errors
     "error.day": "{said} is no day; write a date such as {example}.",
     "error.event": "No event has this address; it may be over and forgotten.",
@@ -274,7 +265,6 @@ SENTENCES: Mapping[str, str] = {
     "footer.no_daemon": "No daemon has used this state yet.",
     "footer.calls": "{used} API calls this month, {forecast} at its end if it goes on so.",
     "footer.calls_of": "{used} of {allowed} API calls this month, {forecast} at its end if it goes on so.",
-    "footer.health": "Metrics and health",
     # Feeds for organizers
     "feed.problems": "Not booked ({instance})",
     "feed.not_booked": "NOT BOOKED: {topic}",
