@@ -1046,6 +1046,10 @@ def test_the_newest_migration_is_the_head() -> None:
             lambda ledger: ledger.timetable.between(NOW, NOW + MINUTE, {"r"}),
             {"bookings_by_room"},
         ),
+        (
+            lambda ledger: ledger.timetable.between(NOW, NOW + MINUTE, sources={"s"}),
+            {"bookings_by_time"},
+        ),
         (lambda ledger: ledger.timetable.has_room("r"), {"bookings_by_room"}),
         (lambda ledger: ledger.timetable.has_source("s"), {"COVERING INDEX"}),
         (lambda ledger: ledger.timetable.uid_of("k"), {"bookings_by_event"}),
@@ -1068,6 +1072,7 @@ def test_the_newest_migration_is_the_head() -> None:
         "by state",
         "of a time",
         "of a room and time",
+        "of a source and time",
         "a room",
         "a source",
         "by the key of an event",

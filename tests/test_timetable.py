@@ -74,6 +74,10 @@ def test_bookings_of_rooms(tmp_path: Path) -> None:
         ledger.bookings.record(moved, at=NOON, what="test")
         assert between(NOON, NOON + HOUR, {"r1"}) == ()
         assert uids(between(NOON, rooms={"r2"})) == ["r2", "r1"]
+        other = replace(booking_of_an_hour("other", NOON, "9"), source="other")
+        ledger.bookings.record(other, at=NOON, what="test")
+        assert uids(between(NOON, sources={"other"})) == ["other"]
+        assert between(NOON, rooms={"r2"}, sources={"other"}) == ()
         assert ledger.timetable.has_room("r2")
         assert not ledger.timetable.has_room("r1")
 

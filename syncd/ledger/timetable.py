@@ -30,17 +30,20 @@ class Timetable:
         since: datetime,
         until: datetime | None = None,
         rooms: Collection[str] = (),
+        sources: Collection[str] = (),
     ) -> tuple[Booking, ...]:
         """Return the bookings that are between two moments, in part at least, by start, room and age.
 
         Closed ones too. Without `until` all that end later than `since`; `rooms` are the ids of those that
-        count, all if none is given.
+        count, and `sources` the names of those that decided, all if none is given.
         """
         query = select(tables.bookings).where(_BOOKING.end_at > since)
         if until is not None:
             query = query.where(_BOOKING.start_at < until)
         if rooms:
             query = query.where(_BOOKING.room_id.in_(sorted(rooms)))
+        if sources:
+            query = query.where(_BOOKING.source.in_(sorted(sources)))
         with self._database.reading() as connection:
             # One at a time: there may be many, and as rows they are as large again.
             found = connection.execute(query.order_by(*_BY_TIME))

@@ -273,7 +273,7 @@ SENTENCES: Mapping[str, str] = {
     "feed.kept": "It stays booked as it was: {start} to {end} ({zone}), {room}.",
     "feed.zone": "Times are those of {zone}.",
     "feed.no_room": "without a room",
-    "feed.left": "The meeting is no longer in this room.",
+    "feed.left": "It is no longer here: it moved, or its calendar names it anew.",
     "feed.settled": "This is settled.",
     "feed.place": "It stands in source {source}, in line {line}.",
     "feed.state.waiting": "It is not booked yet.",

@@ -65,7 +65,9 @@ class BookingChoice:
             found = ledger.bookings.all()
         else:
             day = self.day
-            found = ledger.timetable.between(day.start, day.end, self.rooms)
+            found = ledger.timetable.between(
+                day.start, day.end, self.rooms, self.sources
+            )
         chosen = filter(self._accepts, found)
         return tuple(sorted(chosen, key=_by_key))
 

@@ -112,8 +112,7 @@ def _defect(quarantined: Quarantined) -> ShownDefect:
 
 def _booked(asked: Asked, name: str) -> tuple[BookedMeeting, ...]:
     """Return what a source decides about in the coming days, by time."""
-    coming = asked.ledger.timetable.between(asked.now, asked.now + _AHEAD)
-    own = [booking for booking in coming if booking.source == name]
+    own = asked.ledger.timetable.between(asked.now, asked.now + _AHEAD, sources={name})
     rooms = room_names(asked)
     today = Day(today_of(asked), asked.zone)
     booked: list[BookedMeeting] = []
