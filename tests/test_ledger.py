@@ -1301,6 +1301,26 @@ def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> Non
         ) == [(0,)]
 
 
+def test_what_an_earlier_version_leaves_out_is_planned_once_more(file: Path) -> None:
+    """An upgrade makes the events ready that are not booked by a rule, so that it is known by which."""
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "syncd:migrations")
+        command.upgrade(config, "0013")
+    engine.dispose()
+    raw(
+        file,
+        "INSERT INTO agenda (uid, due_at, skipped) VALUES ('free', NULL, 2), ('booked', NULL, 0)",
+    )
+    with open_as_owner(file) as ledger:
+        assert ledger.worklist.ready(NOW) == {"free"}
+        assert ledger.worklist.skips() == {}
+
+
 def test_an_index_of_an_earlier_version_is_kept(file: Path) -> None:
     """An upgrade moves what is known of a source to one bucket, and forgets nothing of it."""
     from alembic import command

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.core import Metric
@@ -12,7 +14,16 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from tests.conftest import Office, ahead, event
+from syncd.assembly import utc_now
+from syncd.config import load
+from syncd.core.booking import BookingState
+from syncd.ledger import Ledger
+from syncd.web.asked import Asked, Present
+from syncd.web.metrics import metrics_file
+from tests.booked import booking_of_an_hour
+from tests.conftest import Office, ahead, calendar, event
+from tests.daemon.running import feed, follow
+from tests.sources.server import FeedServer, status
 from tests.web.serving import Client, let_serve, read, served
 
 OPENMETRICS = (
@@ -240,6 +251,64 @@ def test_counts_are_those_of_the_log_of_the_api(office: Office, client: Client) 
         "attention": 1,
         "failed": 0,
     }
+
+
+def test_a_feed_is_timed_from_its_answer(office: Office) -> None:
+    """What a feed says anew counts from the moment of its answer, as changes of files do from the write."""
+    with FeedServer().running() as server:
+        server.pages["/a"] = status(200, calendar(event("first", ahead(2))))
+        url = f"http://127.0.0.1:{server.port}/a"
+        let_serve(office)
+        follow(office, feed("sales", url))
+        read(office)
+        server.pages["/a"] = status(200, calendar(event("first", ahead(2), 30)))
+        read(office)
+        with served(office) as client:
+            scrape = Scrape.of(client)
+    assert scrape.value("change_to_booking_seconds_count", kind="feed") == 1
+    assert scrape.value("change_to_booking_seconds_count", kind="file") == 0
+    readings = {"changed": 2, "unchanged": 0, "unreadable": 0}
+    assert scrape.by_label("source_readings_total", "result") == readings
+
+
+def test_a_scrape_costs_the_same_whatever_waits(office: Office) -> None:
+    """With two hundred meetings that wait it takes as many steps as with one: none of them is loaded."""
+    config = load(office.folder / "syncd.toml")
+    with Ledger.open(config.state.url, owner=True) as ledger:
+
+        def steps() -> int:
+            present = Present(config=config)
+            asked = Asked(present=present, now=utc_now(), open_ledger=lambda: ledger)
+            calls = 0
+
+            def count(_frame: object, what: str, _argument: object) -> None:
+                nonlocal calls
+                calls += what == "call"
+
+            sys.setprofile(count)
+            try:
+                metrics_file(asked)
+            finally:
+                sys.setprofile(None)
+            return calls
+
+        def wait_for(number: int) -> None:
+            meeting = booking_of_an_hour(f"m{number}", ahead(2), f"{number}")
+            waits = replace(
+                meeting,
+                state=BookingState.WAITING,
+                content=None,
+                pending=meeting.content,
+                reservation_id=None,
+            )
+            ledger.bookings.record(waits, at=utc_now(), what="noted")
+
+        wait_for(0)
+        steps()  # what is made once
+        before = steps()
+        for number in range(1, 200):
+            wait_for(number)
+        assert steps() <= before + 100
 
 
 def test_no_label_says_what_a_calendar_says(office: Office) -> None:
