@@ -245,10 +245,24 @@ SENTENCES: Mapping[str, str] = {
     "history.any_source": "all sources",
     "history.show": "Show",
     "history.none": "Nothing was done in that time.",
+    "history.left_out.one": "1 more step of that moment; all of them:",
+    "history.left_out.many": "{n} more steps of that moment; all of them:",
     "history.older": "Older steps",
     "history.newest": "The newest steps",
     "history.bad_time": "{said} is neither a date nor a time; write 2026-12-01 or 2026-12-01T09:00.",
     # Errors
+    "error.not_understood": "Not understood",
+    "error.not_found": "Not found",
+    "error.not_now": "Not now",
+    "error.ledger": "The ledger cannot be read",
+    "error.defect": "A defect of syncd",
+    "error.defect_told": "This page met a defect of syncd ({kind}); the log has the line to report.",
+    "error.no_page": "There is no such page.",
+    "error.given_up": (
+        "This took more than {seconds} s and was given up: ask on the machine itself, with the command of the "
+        "same name."
+    ),
+    "error.ended": "The process that answers this ended before it was done: try it again.",
     "error.day": "{said} is no day; write a date such as {example}.",
     "error.event": "No event has this address; it may be over and forgotten.",
     "error.room": "There is no room {room}.",
@@ -257,6 +271,7 @@ SENTENCES: Mapping[str, str] = {
     # Signing in
     "sign_in.title": "Sign in",
     "sign_in.token": "Token of the page",
+    "sign_in.needed": "A token is needed: send it as Authorization: Bearer.",
     "sign_in.wrong": "This is not the token.",
     # Footer
     "footer.version": "syncd {version}",

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from syncd.errors import LedgerError, SyncdError
+from syncd.views.catalogue import phrase
 
-FRONT = ("/", "The front page")
+FRONT = ("/", phrase("nav.front"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,25 +54,36 @@ def trouble_of(error: Exception) -> Trouble:
     match error:
         case NotUnderstood():
             return Trouble(
-                "Not understood", error.sentence, error.way_on, HTTPStatus.BAD_REQUEST
+                phrase("error.not_understood"),
+                error.sentence,
+                error.way_on,
+                HTTPStatus.BAD_REQUEST,
             )
         case NotThere():
             return Trouble(
-                "Not found", error.sentence, error.way_on, HTTPStatus.NOT_FOUND
+                phrase("error.not_found"),
+                error.sentence,
+                error.way_on,
+                HTTPStatus.NOT_FOUND,
             )
         case LedgerError():
             return Trouble(
-                "The ledger cannot be read",
+                phrase("error.ledger"),
                 str(error),
                 FRONT,
                 HTTPStatus.SERVICE_UNAVAILABLE,
             )
         case SyncdError():
-            return Trouble("Not now", str(error), FRONT, HTTPStatus.SERVICE_UNAVAILABLE)
+            return Trouble(
+                phrase("error.not_now"),
+                str(error),
+                FRONT,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
         case _:
             return Trouble(
-                "A defect of syncd",
-                f"This page met a defect of syncd ({type(error).__name__}); the log has the line to report.",
+                phrase("error.defect"),
+                phrase("error.defect_told", kind=type(error).__name__),
                 FRONT,
                 HTTPStatus.INTERNAL_SERVER_ERROR,
             )

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from syncd.assembly import utc_now
 from syncd.config import Config
+from syncd.views.catalogue import phrase
 from syncd.web.access import may_look
 from syncd.web.answering import Answering
 from syncd.web.answers import NotThere, Trouble, trouble_of
@@ -124,7 +125,7 @@ class PageApplication:
             return PlainTextResponse(
                 f"{error.detail}\n", error.status_code, headers=error.headers
             )
-        trouble: Trouble = trouble_of(NotThere("There is no such page."))
+        trouble: Trouble = trouble_of(NotThere(phrase("error.no_page")))
         return trouble_response(self._asked(request), trouble)
 
     @staticmethod

@@ -25,6 +25,7 @@ import structlog
 from syncd.errors import LedgerError
 from syncd.ledger import Ledger
 from syncd.log import defect_of
+from syncd.views.catalogue import phrase
 from syncd.web.answers import FRONT, Trouble, trouble_of
 from syncd.web.asked import Asked
 
@@ -40,15 +41,14 @@ _LONGEST_KEPT_S = 300.0  # meetings begin and end although nothing is done
 _NICE = 10
 
 _GIVEN_UP = Trouble(
-    "Not now",
-    f"This took more than {_PATIENCE_S:.0f} s and was given up: ask on the machine itself, with the command "
-    "of the same name.",
+    phrase("error.not_now"),
+    phrase("error.given_up", seconds=round(_PATIENCE_S)),
     FRONT,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 _ENDED = Trouble(
-    "Not now",
-    "The process that answers this ended before it was done: try it again.",
+    phrase("error.not_now"),
+    phrase("error.ended"),
     FRONT,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )

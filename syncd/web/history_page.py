@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 
@@ -64,6 +64,7 @@ class HistoryPage:
     """What was done; `since` and `until` are the dates of the form, `older` is where older steps begin.
 
     `query` has what else was asked for, for the way to older steps; `is_newest` is whether none is newer.
+    `left_out` counts steps of one moment that are too many to be shown.
     """
 
     days: tuple[StepDay, ...]
@@ -74,12 +75,13 @@ class HistoryPage:
     older: str | None
     query: Mapping[str, str]
     is_newest: bool
+    left_out: int
 
 
 def show_history(asked: Asked) -> HistoryPage:
     """Return the last steps that are asked for, newest first; raises `NotUnderstood`."""
     wanted = _wanted(asked)
-    steps, older = _latest(asked, wanted)
+    steps, older, left_out = _latest(asked, wanted)
     configured = [source.name for source in asked.config.sources]
     query = {
         name: asked.query[name]
@@ -95,6 +97,7 @@ def show_history(asked: Asked) -> HistoryPage:
         older=None if older is None else _written(older),
         query=query,
         is_newest=wanted.until is None,
+        left_out=left_out,
     )
 
 
@@ -138,20 +141,23 @@ def _meant(said: str, asked: Asked, *, is_end: bool) -> datetime:
     return datetime.combine(day, time(), asked.zone)
 
 
-def _latest(asked: Asked, wanted: StepFilter) -> tuple[Sequence[Step], datetime | None]:
-    """Return the newest steps, oldest first, and before when the older ones are; None if there are none.
+def _latest(
+    asked: Asked, wanted: StepFilter
+) -> tuple[Sequence[Step], datetime | None, int]:
+    """Return the newest steps, oldest first, before when the older ones are, and how many are left out.
 
-    What was done at one moment stays together.
+    What was done at one moment stays together, unless that alone is more than a page shows.
     """
     steps = steps_of(asked.ledger, wanted, _SHOWN + 1)
     if len(steps) <= _SHOWN:
-        return steps, None
+        return steps, None, 0
     oldest = steps[0].entry.at
     newer = [step for step in steps if step.entry.at > oldest]
     if newer:
-        return newer, oldest + _A_MOMENT
-    of_the_moment = StepFilter(oldest, oldest + _A_MOMENT, wanted.source)
-    return steps_of(asked.ledger, of_the_moment), oldest
+        return newer, oldest + _A_MOMENT, 0
+    of_the_moment = replace(wanted, since=oldest, until=oldest + _A_MOMENT)
+    all_of_it = steps_of(asked.ledger, of_the_moment)
+    return steps[1:], oldest, len(all_of_it) - _SHOWN
 
 
 def _written(moment: datetime) -> str:

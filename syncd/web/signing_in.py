@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from syncd.views.catalogue import phrase
 from syncd.web.access import is_token, keep_signed_in
 from syncd.web.asked import Asked
 from syncd.web.responses import document_response, page_response, wants_document
@@ -46,7 +47,7 @@ def unauthorised(asked: Asked, *, was_wrong: bool = False) -> Response:
     """Return that a token is needed, with a form for browsers and without any data."""
     status = HTTPStatus.UNAUTHORIZED
     if wants_document(asked.accept):
-        sentence = "A token is needed: send it as Authorization: Bearer."
+        sentence = phrase("sign_in.needed")
         response = document_response({"error": sentence}, status)
     else:
         response = page_response("sign_in.html", was_wrong, asked, status)
