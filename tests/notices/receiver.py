@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,6 @@ from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 Answer = tuple[int, dict[str, str]]
@@ -129,7 +130,9 @@ class MailServer:
         mail = message_from_bytes(envelope.content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
-        self.secured.append(session.ssl is not None)
+        assert server.transport is not None
+        tls = server.transport.get_extra_info("sslcontext")
+        self.secured.append(tls is not None)
         return "250 OK"
 
     def _knows(
@@ -138,7 +141,7 @@ class MailServer:
         is_known = isinstance(data, LoginPassword) and (
             data.login == self.user.encode() and data.password == self.password.encode()
         )
-        return AuthResult(success=is_known)
+        return AuthResult(success=is_known, handled=False)
 
     @contextmanager
     def running(
@@ -150,17 +153,36 @@ class MailServer:
             named |= {
                 "authenticator": self._knows,
                 "auth_required": True,
-                "auth_require_tls": context is not None,
+                "auth_require_tls": not at_once,
             }
-        if context is not None and at_once:
-            named |= {"ssl_context": context}
-        elif context is not None:
+        if context is not None and not at_once:
             named |= {"tls_context": context, "require_starttls": True}
-        controller = Controller(self, hostname="127.0.0.1", port=0, **named)
-        controller.start()
-        server: Any = controller.server
+        loop = asyncio.new_event_loop()
+
+        def made() -> SMTP:
+            with warnings.catch_warnings():
+                # It takes TLS from the first byte on for none, and warns.
+                warnings.simplefilter("ignore")
+                return SMTP(self, loop=loop, **named)
+
+        listening = loop.create_server(
+            made,
+            "127.0.0.1",
+            0,
+            ssl=context if at_once else None,
+        )
+        server = loop.run_until_complete(listening)
         self.port = server.sockets[0].getsockname()[1]
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
         try:
             yield self
         finally:
-            controller.stop()
+            loop.call_soon_threadsafe(server.close)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
