@@ -40,12 +40,16 @@ class Post:
 
 @dataclass
 class Receiver:
-    """Takes posts on 127.0.0.1; `answers` are given in turn, the last one again and again."""
+    """Takes posts on 127.0.0.1; `answers` are given in turn, the last one again and again.
+
+    None is given before `holding` is set, if there is such an event.
+    """
 
     answers: list[Answer] = field(default_factory=lambda: [(204, {})])
     posts: list[Post] = field(default_factory=list)
     port: int = 0
     scheme: str = "http"
+    holding: threading.Event | None = None
 
     def url(self, path: str = "/hook", host: str = "127.0.0.1") -> str:
         """The address of a path."""
@@ -62,6 +66,8 @@ class Receiver:
     def answer(self, post: Post) -> Answer:
         """Take note of a post and return what is answered."""
         self.posts.append(post)
+        if self.holding is not None:
+            self.holding.wait()
         if len(self.answers) > 1:
             return self.answers.pop(0)
         return self.answers[0]
