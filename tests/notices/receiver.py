@@ -55,9 +55,13 @@ class Receiver:
         """The address of a path."""
         return f"{self.scheme}://{host}:{self.port}{path}"
 
+    def posts_to(self, path: str) -> list[Post]:
+        """What came to a path."""
+        return [post for post in list(self.posts) if post.path == path]
+
     def told(self, path: str = "/hook") -> list[Any]:
         """The documents that came to a path."""
-        return [post.json for post in list(self.posts) if post.path == path]
+        return [post.json for post in self.posts_to(path)]
 
     def types(self, path: str = "/hook") -> list[str]:
         """The types of the notices that came to a path."""
