@@ -1,6 +1,7 @@
 """The page of a daemon: what it is told of the present, and the thread that serves it.
 
-Everything that serves is loaded by that thread, so that it does not hold up the start.
+Everything that serves is loaded by that thread, so that it does not hold up the start, and not before a
+configuration wants a page.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ServedPage:
         self.complaint = ""
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._serve_if_wanted()
         return self
 
     def __exit__(
@@ -69,13 +70,15 @@ class ServedPage:
         self._is_over = True
         if self._server is not None:
             self._server.stop()
-        self._thread.join(_LAST_ANSWERS_S)
+        if self._thread.is_alive():
+            self._thread.join(_LAST_ANSWERS_S)
 
     def follow(self, config: Config) -> None:
         """Go by a configuration that was taken over."""
         self._config = config
         self._problems = ()
         self._taken_over_at = utc_now()
+        self._serve_if_wanted()
         if self._server is not None:
             self._server.follow()
 
@@ -93,6 +96,11 @@ class ServedPage:
             patience=timedelta(seconds=self._life.patience_s),
             taken_over_at=self._taken_over_at,
         )
+
+    def _serve_if_wanted(self) -> None:
+        """Begin to serve, unless that was begun or the page is off."""
+        if self._config.web.address is not None and self._thread.ident is None:
+            self._thread.start()
 
     def _run(self) -> None:
         try:

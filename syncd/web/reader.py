@@ -1,7 +1,7 @@
 """The read-only handle on the ledger, on the one thread that looks into it for the page.
 
-Promises: however many ask, one question is answered at a time, with a rest after each that is as long as its
-work, so that a cycle has the processor for half of the time at least; a ledger that was replaced is opened
+Promises: however many ask, one question is answered at a time, with a rest after each that is three times as
+long as its work, so that a cycle has the processor for most of the time; a ledger that was replaced is opened
 anew; whoever ends it does not wait for long.
 """
 
@@ -24,6 +24,7 @@ _PATIENCE_S = (
     1.0  # with a ledger that another program keeps locked; the client may ask again
 )
 _LAST_ANSWER_S = 2.0
+_TIMES_ITS_WORK = 3
 _LONGEST_REST_S = 1.0
 
 
@@ -92,7 +93,7 @@ class LedgerReader:
             began_s = time.thread_time()
             question()
             worked_s = time.thread_time() - began_s
-            time.sleep(min(worked_s, _LONGEST_REST_S))
+            time.sleep(min(worked_s * _TIMES_ITS_WORK, _LONGEST_REST_S))
         self._let_go()
 
     def _let_go(self) -> None:
