@@ -77,6 +77,7 @@ SENTENCES: Mapping[str, str] = {
     "needs.title": "Needs a person",
     "needs.type": "Commands are typed on the machine on which syncd runs.",
     "needs.nothing": "Nothing needs a person.",
+    "needs.nothing_else": "Nothing else needs a person.",
     "needs.last_complete": "Last complete cycle",
     "needs.no_cycle": "No cycle has been completed yet.",
     "needs.book_again": "Book it again, after a look into Tuya:",
@@ -130,6 +131,7 @@ SENTENCES: Mapping[str, str] = {
     "day.more_told.one": "1 more wanted at that time and not booked",
     "day.more_told.many": "{n} more wanted at that time and not booked",
     "day.now": "now",
+    "day.booked_none": "nothing is booked",
     "day.booked.one": "1 meeting is booked",
     "day.booked.many": "{n} meetings are booked",
     "day.wanted.one": "1 is wanted and not booked",
@@ -251,6 +253,7 @@ SENTENCES: Mapping[str, str] = {
     "history.newest": "The newest steps",
     "history.bad_time": "{said} is neither a date nor a time; write 2026-12-01 or 2026-12-01T09:00.",
     # Errors
+    "error.again": "Try again",
     "error.not_understood": "Not understood",
     "error.not_found": "Not found",
     "error.not_now": "Not now",

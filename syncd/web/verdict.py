@@ -29,6 +29,7 @@ _LEVELS = {
     Urgency.CRITICAL: Level.CRITICAL,
     Urgency.UNKNOWN: Level.CRITICAL,
 }
+_SERVICE = "systemctl status syncd"
 _OF_MEETINGS = frozenset({ConcernKind.DOUBT, ConcernKind.REFUSED})
 
 
@@ -36,13 +37,15 @@ _OF_MEETINGS = frozenset({ConcernKind.DOUBT, ConcernKind.REFUSED})
 class FrontVerdict:
     """One sentence with how bad it is, and what is to be said beside it.
 
-    `number` counts what needs a person; `next_reading` is when a source is read next, None: nobody knows.
+    `number` counts what needs a person; `command` is for who looks why nothing works, None where it does.
+    `next_reading` is when a source is read next, None: nobody knows.
     """
 
     level: Level
     sentence: str
     beside: tuple[str, ...]
     number: int
+    command: str | None
     next_reading: datetime | None
     is_reading_due: bool
 
@@ -73,6 +76,7 @@ def front_verdict(status: Status, present: Present) -> FrontVerdict:
     if status.clock and not status.clock_wrong:
         beside.append(status.clock)
     coming = [one.next_run_at for one in status.sources if one.next_run_at is not None]
+    is_well = status.is_running and not present.is_stuck
     next_reading: datetime | None = None
     if status.is_running:
         next_reading = min(coming, default=None)
@@ -82,6 +86,7 @@ def front_verdict(status: Status, present: Present) -> FrontVerdict:
         sentence=sentence,
         beside=tuple(beside),
         number=number,
+        command=None if is_well else _SERVICE,
         next_reading=next_reading,
         is_reading_due=is_due,
     )
