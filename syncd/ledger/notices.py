@@ -180,11 +180,9 @@ class NoticeStore:
         self.count(channel, DeliveryResult.GIVEN_UP)
         self._gate.execute(_of_row(row).values(values))
 
-    def make_due(self, channel: str, at: datetime) -> None:
-        """Let all that is on its way through a channel be tried at a moment, if that is earlier."""
-        waiting = update(tables.outbox).where(
-            _IS_PENDING, _NOTICE.channel == channel, _NOTICE.next_try_at > at
-        )
+    def make_due(self, at: datetime) -> None:
+        """Let all that is on its way be tried at a moment, if that is earlier."""
+        waiting = update(tables.outbox).where(_IS_PENDING, _NOTICE.next_try_at > at)
         self._gate.execute(waiting.values(next_try_at=at))
 
     def count(self, channel: str, result: DeliveryResult) -> None:

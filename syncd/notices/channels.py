@@ -147,11 +147,8 @@ class NoticeThread(Protocol):
     def wait_idle(self, timeout_s: float) -> None: ...
 
 
-def end_all(threads: Iterable[NoticeThread]) -> None:
-    """End threads, and wait a moment for all of them together."""
-    ending = list(threads)
-    for thread in ending:
-        thread.end()
+def wait_for(threads: Iterable[NoticeThread]) -> None:
+    """Wait a moment for threads that were told to end."""
     until = time.monotonic() + _LONGEST_END_S
-    for thread in ending:
+    for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

@@ -6,10 +6,13 @@ Alike things are told together, not too often, and not what only follows from so
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta, tzinfo
 
 from syncd.core.subject import FOLLOW_FROM_API, Alert, Subject, SubjectKind
+
+NOT_CONFIGURED = "not_configured"
+"""Why the trouble of a source is over that is no longer in the configuration."""
 
 # What was told later than this before a digest is not told by it again.
 _FRESH = timedelta(hours=12)
@@ -109,7 +112,8 @@ def _looked_at(
         return before
     seen_at = seen.seen_at(before)
     if seen_at is None:
-        return before.over(seen.now)
+        last = replace(before.last, reason=NOT_CONFIGURED)
+        return replace(before, last=last).over(seen.now)
     return before.well(seen_at, seen.now)
 
 

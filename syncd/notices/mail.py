@@ -20,7 +20,7 @@ from syncd.errors import ConfigError
 from syncd.ledger.notices import ChannelName, OutboxNotice
 from syncd.notices.channel import Undelivered
 from syncd.trust import Untrustworthy, verifying_context
-from syncd.views.moments import moment_told
+from syncd.views.moments import in_zone, moment_told
 
 _WIDTH = 69  # columns; below 70
 _WHOLE_S = 20.0  # for each answer of the server
@@ -157,7 +157,7 @@ def _block(subject: dict[str, Any], zone: tzinfo) -> list[str]:
     if subject.get("start"):
         start = moment_told(_moment(subject["start"]), zone)
         lines += _wrapped(f"Start: {start}")
-    lines += _wrapped(subject["detail"])
+    lines += _wrapped(in_zone(subject["detail"], zone))
     lines += _wrapped(f"Since: {moment_told(_moment(subject['since']), zone)}")
     return [*lines, *_pointers(subject)]
 

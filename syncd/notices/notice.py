@@ -16,13 +16,14 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from syncd.config import Config
+from syncd.config import Config, Web
+from syncd.config.network import is_loopback
 from syncd.core.amounts import some
 from syncd.core.booking import Booking
 from syncd.core.reasons import MEANINGS, Reason
 from syncd.core.subject import Alert, Subject, SubjectKind
 from syncd.ledger.notices import OutboxNotice
-from syncd.notices.decisions import News
+from syncd.notices.decisions import NOT_CONFIGURED, News
 from syncd.views.documents import iso
 from syncd.views.moments import length
 
@@ -155,7 +156,7 @@ class Composer:
         self._instance = config.reservation.instance
         self._private = config.notices.private
         self._rooms = {room.id: room.name or room.id for room in config.rooms}
-        self._address = config.web.address
+        self._page = _page_of(config.web)
         self._people = {user: one for one, user in config.people.directory.items()}
         self._booking_of = booking_of
 
@@ -311,14 +312,24 @@ class Composer:
 
     def _url(self, place: str) -> str | None:
         """Return the address of a part of the page; None if there is no page."""
-        if self._address is None:
-            return None
-        host, port = self._address
-        if host in _EVERYWHERE:
-            host = socket.gethostname()
-        if ":" in host:
-            host = f"[{host}]"
-        return f"http://{host}:{port}{place}"
+        return None if self._page is None else f"{self._page}{place}"
+
+
+def _page_of(web: Web) -> str | None:
+    """Return where the page is for who gets a notice; None if there is none.
+
+    A page on loopback that answers to other names too is behind a proxy, which speaks TLS.
+    """
+    if web.address is None:
+        return None
+    host, port = web.address
+    if is_loopback(host) and web.hosts:
+        return f"https://{web.hosts[0]}"
+    if host in _EVERYWHERE:
+        host = web.hosts[0] if web.hosts else socket.gethostname()
+    if ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"
 
 
 def without_people(alert: Alert) -> str:
@@ -349,6 +360,8 @@ def _title(news: News, words: _Words) -> str:
         return words.several.format(number) if number > 1 else first.last.title
     if number > 1:
         return words.several_over.format(number)
+    if first.last.reason == NOT_CONFIGURED:
+        return f"Source {first.last.source} is no longer configured"
     return words.over.format(first.last.source)
 
 

@@ -66,11 +66,14 @@ class NoticeService:
 
     def _follow(self, before: Config | None, config: Config) -> None:
         if not config.notices.is_anybody_told:
-            self.close()
+            self._end()
             self._teller = None
             return
         if before is None or _is_otherwise(before, config):
-            self.close()
+            self._end()
+            if before is not None:
+                # What was wrong may be mended.
+                self._ledger.notices.make_due(self._clock())
             self._start(config)
         if self._teller is not None:
             self._teller.take_over(config)
@@ -139,13 +142,20 @@ class NoticeService:
 
     def close(self) -> None:
         """End what delivers; what is in the outbox is delivered after the next start."""
-        threads = self._threads()
+        threads = self._end()
         if threads:
-            from syncd.notices.channels import end_all
+            from syncd.notices.channels import wait_for
 
-            end_all(threads)
+            wait_for(threads)
+
+    def _end(self) -> list[NoticeThread]:
+        """Tell the threads to end and return them; one that takes its place waits for what is under way."""
+        threads = self._threads()
+        for thread in threads:
+            thread.end()
         self._couriers = []
         self._ping = None
+        return threads
 
     def _start(self, config: Config) -> None:
         from syncd.notices.channels import CourierThread, channels_of, pinger_of

@@ -54,6 +54,7 @@ class Teller:
         self._elapsed = elapsed
         self._known: dict[str, Subject] | None = None  # before the ledger was asked
         self._was_cycle = False
+        self._was_any_cycle = False
         self._writing_since_s: float | None = None
         self._looked_at_s = -_NOW_AND_THEN_S
         self._is_any_alert = False
@@ -67,6 +68,7 @@ class Teller:
     def note_cycle(self, *, goes_on: bool = False) -> None:
         """Note that a cycle ended; it `goes_on` if it left something to the next one."""
         self._was_cycle = True
+        self._was_any_cycle = True
         if not goes_on:
             self._writing_since_s = None
         elif self._writing_since_s is None:
@@ -76,10 +78,12 @@ class Teller:
         """Look if that is due; return whether anything is in the outbox since; raise `LedgerError`.
 
         `problems` keep the configuration file from being used.
+        Before the first cycle the ledger tells how things stood when the last process ended.
         """
+        if not self._was_any_cycle:
+            return False
         since_s = self._elapsed() - self._looked_at_s
-        is_due = since_s >= self._pause_s() and self._channels != ()
-        return is_due and self.look(problems)
+        return since_s >= self._pause_s() and self.look(problems)
 
     def _pause_s(self) -> float:
         if self._was_cycle:

@@ -17,3 +17,8 @@ def test_a_daemon_does_not_load_what_creates_its_ledger(office: Office) -> None:
         modules = {line.rpartition("|")[2].strip() for line in daemon.lines}
     assert "sqlalchemy" in modules
     assert modules.isdisjoint({"alembic", "mako", "pygments"})
+    # Nobody is told anything, so nothing of it is there.
+    assert "syncd.notices.service" in modules
+    telling_people = {"teller", "courier", "post", "mail", "ping", "command"}
+    assert modules.isdisjoint(f"syncd.notices.{name}" for name in telling_people)
+    assert "smtplib" not in modules

@@ -257,20 +257,3 @@ def test_the_doctor_says_who_can_be_told(office: Office, tmp_path: Path) -> None
     assert "secret-hook" not in ran.out + ran.err
     offline = office.run("doctor", "--offline", "--json").json["findings"]
     assert "receivers" not in {one["check"] for one in offline}
-
-
-def test_nothing_of_it_is_loaded_without_a_channel(office: Office) -> None:
-    """A daemon that tells nobody has no mail library, no subprocess for notices and no outbox at work."""
-    office.environment = {"PYTHONPROFILEIMPORTTIME": "1"}
-    with running(office) as daemon:
-        daemon.stop()
-        modules = {line.rpartition("|")[2].strip() for line in daemon.lines}
-    assert "syncd.notices.service" in modules
-    assert modules.isdisjoint(
-        {
-            "smtplib",
-            "syncd.notices.teller",
-            "syncd.notices.courier",
-            "syncd.notices.post",
-        }
-    )

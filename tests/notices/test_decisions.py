@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.subject import FOLLOW_FROM_API, MOST_A_DAY, SubjectKind
-from syncd.notices.decisions import digest_moment, digest_of
+from syncd.notices.decisions import NOT_CONFIGURED, digest_moment, digest_of
 from tests.notices.building import MINUTE, NOON, Receivers, alert
 
 API, HELD, SOURCE = SubjectKind.API, SubjectKind.HELD, SubjectKind.SOURCE
@@ -169,6 +169,7 @@ def test_a_source_that_is_no_longer_configured_is_over() -> None:
     receivers.look(alert(SOURCE, OFFICE))
     receivers.look(sources=[SALES])
     assert [is_bad for _, is_bad, _ in receivers.take_told()] == [True, False]
+    assert receivers.known[OFFICE].last.reason == NOT_CONFIGURED
 
 
 def test_the_digest_tells_what_is_open_for_long() -> None:

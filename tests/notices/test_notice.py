@@ -120,6 +120,21 @@ def test_without_a_page_there_is_no_address(configured: Any) -> None:
     assert "::" not in url
 
 
+def test_behind_a_proxy_the_address_is_that_of_the_proxy(configured: Any) -> None:
+    """A page on loopback that answers to another name is reached by that, over TLS."""
+    behind = configured('web.hosts = ["syncd.example.com"]\n')
+    url = document(composed(behind, alert()))["data"]["url"]
+    assert url == "https://syncd.example.com/"
+
+
+def test_a_source_that_is_no_longer_configured_is_told_so(configured: Any) -> None:
+    """Nobody can say that it can be read again."""
+    gone = replace(alert(SubjectKind.SOURCE, "source/sales"), reason="not_configured")
+    told = document(composed(configured(), gone, is_over=True))
+    assert told["type"] == "syncd.source.recovered"
+    assert told["data"]["title"] == "Source sales is no longer configured"
+
+
 def test_an_end_says_how_long_it_lasted(configured: Any) -> None:
     """As seconds for programs and in words for people."""
     told = document(composed(configured(), alert(), is_over=True))

@@ -222,6 +222,7 @@ def test_what_is_open_is_told_again_once_a_day(office: Office) -> None:
         assert told.take_types() == ["syncd.digest"]
 
 
+@pytest.mark.slow
 def test_without_a_channel_nothing_is_remembered(office: Office) -> None:
     """Who configures one later is told what is wrong then."""
     office.write(event("first", ahead(5), 600), event("second", ahead(5, 10), 20))
