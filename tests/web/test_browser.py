@@ -389,3 +389,14 @@ def test_documents_of_the_page_are_whole(staged: Staged) -> None:
     story = client.document(f"/event/{event_key('late')}")
     assert story["needs_person"]
     assert json.dumps(client.document(shown_day()))
+
+
+def test_what_is_private_stays_masked(staged: Staged) -> None:
+    """The title of a private meeting is on no page and in no document, and its event's page has it masked."""
+    client = Client(staged.address)
+    private = f"/event/{event_key('private')}"
+    for path in (*staged.paths, private, "/plan.md"):
+        for accept in ("text/html", "application/json"):
+            assert "Secret of Ann" not in client.ask(path, accept=accept).text, path
+    assert "Private meeting" in client.ask(private).text
+    assert "Private meeting" in client.ask(shown_day()).text
