@@ -77,6 +77,11 @@ def told_of(booking: Booking) -> str:
     return _digest(json.dumps(told))[:_DIGEST_DIGITS]
 
 
+def topic_digest(booking: Booking) -> str:
+    """Return a digest of what feeds tell of a booking where it was before, which is what it is called."""
+    return _digest(booking.spec.topic)[:_DIGEST_DIGITS]
+
+
 def _content(spec: ReservationSpec) -> list[object]:
     return [spec.topic, epoch_ms(spec.start), epoch_ms(spec.end), spec.room_id]
 

@@ -20,6 +20,7 @@ from syncd.core.feedback import (
     is_problem,
     standing_of,
     told_of,
+    topic_digest,
 )
 from syncd.core.reservation import epoch_ms
 from syncd.ledger import tables
@@ -29,8 +30,8 @@ from syncd.ledger.database import Database
 _ENTRY = tables.feed_entries.c
 _BOOKING = tables.bookings.c
 
-_LEFT = "left"
-"""Stands for what is told of an occurrence that left a room, in place of a digest."""
+_LEFT = "left "
+"""Begins what is told of an occurrence that left a room; what it is called follows."""
 
 _TELL = text(
     "INSERT INTO feed_entries (entry_key, booking, room_id, start_at, end_at, told, sequence, changed_at, "
@@ -52,9 +53,10 @@ _TELL = text(
     "OR (feed_entries.booking <> excluded.booking AND :is_current)"
 )
 _LEAVE = text(
-    "UPDATE feed_entries SET told = :left, sequence = sequence + 1, changed_at = :at, gone_at = :at, "
+    "UPDATE feed_entries SET told = :left, sequence = sequence + 1, changed_at = :at, "
+    "gone_at = coalesce(gone_at, :at), "
     "settled_at = CASE WHEN is_problem THEN :at ELSE settled_at END, is_problem = :no "
-    "WHERE booking = :booking AND entry_key <> :entry_key AND gone_at IS NULL"
+    "WHERE booking = :booking AND entry_key <> :entry_key AND told <> :left"
 )
 
 
@@ -73,7 +75,8 @@ def note_told(
         is_gone = standing_of(booking) is Standing.CALLED_OFF
         place = {"entry_key": entry_key(booking.key, booking.room_id), "booking": row}
         if booking.row:  # it was stored before, perhaps elsewhere
-            left.append({**place, "left": _LEFT, "at": moment, "no": False})
+            called = f"{_LEFT}{topic_digest(booking)}"
+            left.append({**place, "left": called, "at": moment, "no": False})
         told.append(
             {
                 **place,
@@ -154,7 +157,7 @@ class FeedEntries:
             gone_at=row.gone_at,
             settled_at=row.settled_at,
             is_problem=row.is_problem,
-            has_left=row.told == _LEFT,
+            has_left=row.told.startswith(_LEFT),
         )
 
 

@@ -169,6 +169,8 @@ class Feedback:
 
     def _as_problem(self, entry: FeedEntry) -> FeedEvent:
         """Return what the feed of problems says of a meeting that is one, or was."""
+        if entry.has_left:
+            return self._in_room(entry)
         booking = entry.booking
         wanted = wanted_of(booking)
         sentences = tuple(self._told(booking))
