@@ -188,12 +188,16 @@ class HourMark:
 
 @dataclass(frozen=True, slots=True)
 class RoomRow:
-    """A room with its meetings in the order of the list; `rows` is how many rows they take in the grid."""
+    """A room with its meetings in the order of the list."""
 
     room_id: str | None
     name: str
     meetings: tuple[ShownMeeting, ...]
-    rows: int = 1
+
+    @property
+    def is_crowded(self) -> bool:
+        """Return whether more is wanted at one time than the grid has place for."""
+        return any(one.more for one in self.meetings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +254,14 @@ def _room_row(
 ) -> RoomRow:
     """Return a room with each of its meetings in a row; of what is wanted at one time the first is on top."""
     first_lane, height = _stacked([one for one in meetings if one.is_there])
-    second_lane = _behind_each_other([one for one in meetings if not one.is_there])
-    row = height + 1
-    second_lane = [replace(one, row=row) for one in second_lane]
+    wanted = [one for one in meetings if not one.is_there]
+    second_lane = _behind_each_other(wanted)
+    if room_id is None:
+        # There is no page of no room that would show the others.
+        second_lane, _ = _stacked(wanted)
+    second_lane = [replace(one, row=height + one.row) for one in second_lane]
     both = sorted((*first_lane, *second_lane), key=_by_start)
-    rows = row if second_lane else max(height, 1)
-    return RoomRow(room_id, name, tuple(under_each_other(both)), rows)
+    return RoomRow(room_id, name, tuple(under_each_other(both)))
 
 
 def _by_start(meeting: ShownMeeting) -> tuple[datetime, int]:

@@ -193,6 +193,9 @@ def test_the_refused_stand_under_what_is_in_their_way(
         room = page.locator("section.room", has_text="Small meeting room")
         told = [text.split() for text in room.locator(".m a").all_inner_texts()]
         assert [words[0] for words in told] == ["✓", "✕", "✕", "✓", "✓"]
+        assert (
+            room.locator("ol > li").count() == room.locator("ol > li > a").count() == 5
+        )
         budget, late = room.locator(".m.lane-1").first, room.locator(".m.lane-2").first
         above, beneath = budget.bounding_box(), late.bounding_box()
         assert above
@@ -201,7 +204,7 @@ def test_the_refused_stand_under_what_is_in_their_way(
         # Both go on at ten.
         assert above["x"] < beneath["x"] < above["x"] + above["width"]
         assert room.locator(".m.lane-2").nth(1).is_hidden()
-        more = room.locator(".more a")
+        more = room.locator(".more")
         assert more.inner_text().startswith("+1")
         more.click()
         assert page.locator(".m", has_text="second round").is_visible()
@@ -209,7 +212,7 @@ def test_the_refused_stand_under_what_is_in_their_way(
         page = look.open(shown_day())
         room = page.locator("section.room", has_text="Small meeting room")
         assert room.locator(".m.lane-2").nth(1).is_visible()
-        assert room.locator(".more a").is_hidden()
+        assert room.locator(".more").is_hidden()
 
 
 def test_a_stranger_finds_what_is_wrong_and_what_to_type(

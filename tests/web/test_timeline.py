@@ -137,6 +137,22 @@ def test_of_several_that_are_wanted_one_is_in_front() -> None:
     assert [found[name].is_behind for name in "abcd"] == [False, True, True, False]
 
 
+def test_what_has_no_room_hides_nothing() -> None:
+    """Meetings that name no room are all in rows of the grid: there is no page that shows those behind."""
+    bookings = [replace(wanted(name, at(9)), room_id=None) for name in "ab"]
+    timeline = Timeline.of(
+        DAY,
+        [(None, "Without a room")],
+        meetings_of(bookings, DAY),
+        working=WORKING,
+        now=at(9),
+    )
+    assert [(one.row, one.is_behind) for one in row(timeline).values()] == [
+        (1, False),
+        (2, False),
+    ]
+
+
 def test_what_the_building_holds_twice_is_seen_twice() -> None:
     """Two reservations at one time, as there should never be, are in rows of their own."""
     timeline = shown(booked("a", at(9)), booked("b", at(9, 30)), wanted("c", at(9)))
