@@ -39,6 +39,9 @@ class SubjectKind(StrEnum):
         return self not in {SubjectKind.REFUSED, SubjectKind.DUPLICATE}
 
 
+OF_MANY = frozenset({SubjectKind.DOUBT, SubjectKind.SOURCE})
+"""What many subjects come into one after the other, for one reason, such as a network that is down."""
+
 FOLLOW_FROM_API = frozenset(
     {
         SubjectKind.DOUBT,
@@ -135,16 +138,18 @@ class Subject:
             thread="" if is_new else self.thread,
         )
 
-    def well(self, seen_at: datetime, now: datetime) -> Subject:
-        """Return the subject after a look that found nothing wrong, and that rests on what is from `seen_at`."""
+    def well(self, seen_at: datetime, now: datetime, *, may_end: bool) -> Subject:
+        """Return the subject after a look that found nothing wrong, and that rests on what is from `seen_at`.
+
+        Its trouble ends if that was seen often enough, and it `may_end` now.
+        """
         looks = self.good_looks
         if self.seen_at is None or looks == 0 or seen_at > self.seen_at:
             looks += 1
         since = self.well_since or now
         seen = replace(self, good_looks=looks, well_since=since, seen_at=seen_at)
-        if looks >= _GOOD_LOOKS or now - since >= _WELL_FOR:
-            return seen.over(now)
-        return seen
+        is_sure = looks >= _GOOD_LOOKS or now - since >= _WELL_FOR
+        return seen.over(now) if is_sure and may_end else seen
 
     def over(self, now: datetime) -> Subject:
         """Return the subject without its trouble, which ended with the first good look, or else now.

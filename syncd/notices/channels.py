@@ -23,9 +23,8 @@ log = structlog.get_logger(__name__)
 
 # How often the clock is looked at while something waits: it may be set, or the machine may sleep.
 _LONGEST_PAUSE_S = 30.0
-_LONGEST_END_S = (
-    3.0  # of all threads together, so that a stop is over within ten seconds
-)
+# Of all threads together: a stop is over within ten seconds.
+_LONGEST_END_S = 1.5
 
 
 def channel_names(config: Config) -> tuple[ChannelName, ...]:

@@ -9,11 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta, tzinfo
 
-from syncd.core.subject import FOLLOW_FROM_API, Alert, Subject, SubjectKind
+from syncd.core.subject import (
+    FOLLOW_FROM_API,
+    OF_MANY,
+    Alert,
+    Subject,
+    SubjectKind,
+)
 
 NOT_CONFIGURED = "not_configured"
 """Why the trouble of a source is over that is no longer in the configuration."""
 
+# After a notice about what many come into, others are collected for so long.
+_COLLECTED_FOR = timedelta(minutes=5)
 # What was told later than this before a digest is not told by it again.
 _FRESH = timedelta(hours=12)
 
@@ -64,18 +72,42 @@ class AlertDecision:
 
 def decide_notices(known: Mapping[str, Subject], seen: Observation) -> AlertDecision:
     """Return what follows from a look for the subjects that are known, by name, and for new ones."""
-    left_out = _left_out(known, seen)
+    rules = _Rules.of(known, seen)
     changed: list[Subject] = []
     worth_telling: list[Subject] = []
     for name in {**seen.alerts, **known}:
         before = known.get(name)
-        after = _looked_at(before, seen.alerts.get(name), seen, left_out)
+        after = _looked_at(before, seen.alerts.get(name), seen, rules)
         if after is None or after == before:
             continue
         changed.append(after)
         if _is_worth_telling(before, after) and after.may_be_told(seen.now):
             worth_telling.append(after)
     return AlertDecision(tuple(changed), tuple(_together(worth_telling)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What is not looked at now, and of what kinds beginnings and ends are told a little later, together."""
+
+    left_out: frozenset[SubjectKind]
+    collected: frozenset[tuple[SubjectKind, bool]]
+
+    @classmethod
+    def of(cls, known: Mapping[str, Subject], seen: Observation) -> _Rules:
+        """Return the rules of a look."""
+        collected = {
+            (one.kind, one.is_known_open)
+            for one in known.values()
+            if _is_just_told(one, seen.now)
+        }
+        return cls(_left_out(known, seen), frozenset(collected))
+
+
+def _is_just_told(subject: Subject, now: datetime) -> bool:
+    if subject.kind not in OF_MANY or subject.told_at is None:
+        return False
+    return now - subject.told_at < _COLLECTED_FOR
 
 
 def _left_out(
@@ -93,28 +125,31 @@ def _looked_at(
     before: Subject | None,
     alert: Alert | None,
     seen: Observation,
-    left_out: frozenset[SubjectKind],
+    rules: _Rules,
 ) -> Subject | None:
     """Return a subject after a look; None if it is none yet."""
-    if alert is not None and alert.kind in left_out:
-        return before
-    if before is None:
-        if alert is None or not alert.is_due:
-            return None
-        return Subject.of(alert)
-    if before.kind in left_out:
-        return before
     if alert is not None:
-        if before.is_open or alert.is_due:
-            return before.in_trouble(alert)
-        return before
-    if not before.is_open:
+        return _in_trouble(before, alert, rules)
+    if before is None or before.kind in rules.left_out or not before.is_open:
         return before
     seen_at = seen.seen_at(before)
     if seen_at is None:
         last = replace(before.last, reason=NOT_CONFIGURED)
         return replace(before, last=last).over(seen.now)
-    return before.well(seen_at, seen.now)
+    may_end = (before.kind, False) not in rules.collected
+    return before.well(seen_at, seen.now, may_end=may_end)
+
+
+def _in_trouble(before: Subject | None, alert: Alert, rules: _Rules) -> Subject | None:
+    """Return a subject after a look that found something wrong with it; None if it is none yet."""
+    if alert.kind in rules.left_out:
+        return before
+    may_begin = alert.is_due and (alert.kind, True) not in rules.collected
+    if before is None:
+        return Subject.of(alert) if may_begin else None
+    if before.is_open or may_begin:
+        return before.in_trouble(alert)
+    return before
 
 
 def _is_worth_telling(before: Subject | None, after: Subject) -> bool:

@@ -122,8 +122,9 @@ class NoticeService:
     def note_waiting(self, sentence: str) -> None:
         """Tell that the ledger cannot be used for long, in a thread of its own."""
         if self._last_word is not None:
+            told = f"{sentence[:1].upper()}{sentence[1:]}."
             thread = threading.Thread(
-                target=self._last_word.say, args=(sentence,), daemon=True
+                target=self._last_word.say, args=(told,), daemon=True
             )
             thread.start()
 

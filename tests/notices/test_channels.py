@@ -22,11 +22,12 @@ import pytest
 import trustme
 
 from syncd.config import Mail, Notices, Secret, Webhook
+from syncd.ledger import Ledger
 from syncd.ledger.notices import OutboxNotice
 from syncd.notices.channel import Undelivered
 from syncd.notices.command import CommandChannel
 from syncd.notices.mail import MailChannel
-from syncd.notices.ping import Pinger, Pulse
+from syncd.notices.ping import Pinger, PingThread, Pulse
 from syncd.notices.webhook import WebhookChannel, signature
 from tests.conftest import HANG_S
 from tests.daemon.running import until
@@ -253,6 +254,63 @@ def test_a_ping_says_how_it_goes(receiver: Receiver) -> None:
     refused = Pinger(receiver.url(), ())
     error = refusal(refused.say, Pulse(is_good=True, line=""))
     assert "notices.allow_hosts" in str(error)
+
+
+def test_the_same_is_pinged_once_a_minute_and_a_change_at_once(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    """What is said again within a minute waits, and is replaced by what is newer."""
+    now_s = [0.0]
+    good, bad = Pulse(is_good=True, line="good"), Pulse(is_good=False, line="bad")
+    again = replace(good, line="good again")
+    with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=True) as ledger:
+        pinger = Pinger(receiver.url("/id"), ("127.0.0.1",))
+        thread = PingThread(pinger, ledger.notices, lambda: now_s[0])
+        try:
+            for after_s, pulse, is_said in (
+                (0, good, True),
+                (59, again, False),
+                (0, bad, True),
+                (0, good, True),
+                (30, again, False),
+                (31, again, True),
+            ):
+                now_s[0] += after_s
+                thread.take(pulse)
+                if is_said:
+                    thread.wait_idle(HANG_S)
+        finally:
+            thread.end()
+            thread.join(HANG_S)
+    told = [(post.path, post.body) for post in receiver.posts]
+    assert told == [
+        ("/id", b"good"),
+        ("/id/fail", b"bad"),
+        ("/id", b"good"),
+        ("/id", b"good again"),
+    ]
+
+
+def test_a_ping_that_is_lost_is_said_again_soon(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    """Not at once, and not only after a minute, or the monitor would raise the alarm for nothing."""
+    now_s = [0.0]
+    receiver.answers = [(500, {}), (200, {})]
+    good = Pulse(is_good=True, line="good")
+    with Ledger.open(f"sqlite:///{tmp_path / 'state.db'}", owner=True) as ledger:
+        pinger = Pinger(receiver.url("/id"), ("127.0.0.1",))
+        thread = PingThread(pinger, ledger.notices, lambda: now_s[0])
+        try:
+            thread.take(good)
+            thread.wait_idle(HANG_S)
+            now_s[0] += 10
+            thread.take(replace(good, line="newer"))
+            thread.wait_idle(HANG_S)
+        finally:
+            thread.end()
+            thread.join(HANG_S)
+    assert [post.body for post in receiver.posts] == [b"good", b"newer"]
 
 
 # Mail

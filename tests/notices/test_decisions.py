@@ -77,7 +77,7 @@ def test_all_of_a_kind_are_told_together() -> None:
     receivers = Receivers()
     receivers.look(alert(SOURCE, OFFICE))
     receivers.take_told()
-    receivers.look()
+    receivers.look(after=5 * MINUTE)
     receivers.look(
         alert(SOURCE, SALES),
         alert(REFUSED, "booking/a/refused"),
@@ -90,6 +90,30 @@ def test_all_of_a_kind_are_told_together() -> None:
         (SOURCE, True, (SALES,)),
         (SOURCE, False, (OFFICE,)),
     ]
+
+
+def test_many_sources_that_fail_one_after_the_other_are_a_few_notices() -> None:
+    """The first is told at once, what follows within five minutes together, and so are the ends."""
+    receivers = Receivers()
+    names = [f"source/s{n}" for n in range(30)]
+
+    def look(failing: list[str]) -> None:
+        alerts = [alert(SOURCE, name) for name in failing]
+        receivers.look(*alerts, after=MINUTE / 3, sources=names)
+
+    for number in range(1, 31):
+        look(names[:number])
+    for _ in range(20):
+        look(names)
+    told = receivers.take_told()
+    assert sorted(name for _, _, together in told for name in together) == sorted(names)
+    assert len(told) == 3
+    assert told[0][2] == ("source/s0",)
+    for number in range(1, 60):
+        look(names[number:])
+    told = receivers.take_told()
+    assert sorted(name for _, _, together in told for name in together) == sorted(names)
+    assert len(told) <= 4
 
 
 def test_the_end_of_what_was_refused_is_not_told() -> None:
