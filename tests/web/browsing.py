@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 from tests.conftest import HANG_S
 
-_AXE = "axe-core@4.10.3"
+_AXE = "axe-core@4.14.1"
 _NO_MORE = ("--ignore-scripts", "--no-audit", "--no-fund")
 _QUIET = (
     "--no-sandbox",
