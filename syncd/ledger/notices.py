@@ -145,10 +145,12 @@ class NoticeStore:
         rows = self._database.mappings(of_the_channel.order_by(_NOTICE.id))
         return tuple(map(_pending_of, rows))
 
-    def given_up(self, channel: str) -> int:
-        """Return how many notices of a channel were given up and are remembered."""
+    def given_up(self, channel: str, since: datetime = tables.EPOCH) -> int:
+        """Return how many notices of a channel were given up since a moment and are remembered."""
         query = select(func.count()).where(
-            _NOTICE.channel == channel, _NOTICE.state == DeliveryResult.GIVEN_UP
+            _NOTICE.channel == channel,
+            _NOTICE.state == DeliveryResult.GIVEN_UP,
+            _NOTICE.next_try_at >= since,
         )
         return int(self._database.scalar(query) or 0)
 
@@ -170,10 +172,11 @@ class NoticeStore:
         self.count(channel, DeliveryResult.FAILED)
         self._gate.execute(_of_row(row).values(values))
 
-    def give_up(self, row: int, channel: str, error: str) -> None:
-        """Record that the last try failed."""
+    def give_up(self, row: int, channel: str, at: datetime, error: str) -> None:
+        """Record that the last try failed, and when that was."""
         values = {
             "tries": _NOTICE.tries + 1,
+            "next_try_at": at,
             "state": DeliveryResult.GIVEN_UP,
             "error": error,
         }

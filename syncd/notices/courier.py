@@ -107,7 +107,7 @@ class Courier:
         if self._stopping():
             return
         if one.tries >= len(PAUSES):
-            self._store.give_up(one.row, self._channel.name, sentence)
+            self._store.give_up(one.row, self._channel.name, self._clock(), sentence)
             log.error(
                 "notice given up",
                 channel=self._channel.name.value,

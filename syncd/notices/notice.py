@@ -185,7 +185,7 @@ class Composer:
     ) -> OutboxNotice:
         """Return the notice of what is still open, and of what ended without one.
 
-        `given_up` notices reached nobody.
+        `given_up` notices were so since the digest before.
         """
         still_open = sum(one.is_open for one in subjects)
         title = f"{some(still_open, 'matter')} still open"
@@ -198,7 +198,7 @@ class Composer:
             )
         if given_up:
             told = some(given_up, "notice")
-            detail = f"{detail} {told} could not be delivered, and were given up."
+            detail = f"{detail} Given up since the digest before: {told}."
         data = self._about_all(
             "digest", "open" if still_open else "over", title, detail, "syncd status"
         )

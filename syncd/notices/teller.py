@@ -131,7 +131,7 @@ class Teller:
         known = {**self._known, **changed}
         digest_at, due = self._digest(known, now)
         if due:
-            given_up = sum(map(self._ledger.notices.given_up, self._channels))
+            given_up = sum(self._given_up(channel) for channel in self._channels)
             name = new_notice_name()
             notices.append(composer.digest(due, name, now, given_up))
             for subject in due:
@@ -153,6 +153,12 @@ class Teller:
             del known[name]
         self._known = known
         return bool(notices)
+
+    def _given_up(self, channel: str) -> int:
+        """Return how many notices of a channel were given up since the last digest."""
+        last = self._ledger.facts.get(DIGEST_AT)
+        assert last is not None  # else there is no digest yet
+        return self._ledger.notices.given_up(channel, last)
 
     def _digest(
         self, known: dict[str, Subject], now: datetime
