@@ -84,6 +84,7 @@ SENTENCES: Mapping[str, str] = {
     "needs.settle": "Settle it now, after a look into Tuya:",
     "needs.approve": "Approve the cancel, with all that are held:",
     "needs.since": "since",
+    "needs.next_try": "next try",
     "needs.source": "source {source}",
     "needs.line": "{document}, line {line}",
     "needs.story": "The whole story",
