@@ -322,6 +322,11 @@ class Web(Table):
         address = self.address
         return None if address is None else url_of(*address)
 
+    @property
+    def opens_feeds(self) -> bool:
+        """Return whether who sees the page may have the feeds, without another token."""
+        return self.token is not None or self.feed_token is None
+
     @classmethod
     def contradictions(
         cls,

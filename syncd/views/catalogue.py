@@ -140,6 +140,7 @@ SENTENCES: Mapping[str, str] = {
     # Room
     "room.id": "id {id}",
     "room.today": "today",
+    "room.feed": "For calendar programs",
     "room.none": "No meeting.",
     "room.before": "Seven days before",
     "room.after": "Seven days later",
@@ -282,6 +283,7 @@ SENTENCES: Mapping[str, str] = {
     "footer.daemon": "daemon {name}, process {pid}, running since",
     "footer.stopped": "daemon {name}, gone since",
     "footer.no_daemon": "No daemon has used this state yet.",
+    "footer.feed": "What is not booked, for calendar programs",
     "footer.calls": "{used} API calls this month, {forecast} at its end if it goes on so.",
     "footer.calls_of": "{used} of {allowed} API calls this month, {forecast} at its end if it goes on so.",
     # Feeds for organizers

@@ -126,6 +126,8 @@ def test_the_frame_of_a_feed(feeds: tuple[Office, Client]) -> None:
         assert frame["REFRESH-INTERVAL"].dt == timedelta(minutes=5)
         assert frame["X-SYNCD-FEED"] == "hq"
         assert frame.walk("VEVENT") == []
+    for page, feed in (("/", PROBLEMS), (f"/room/{SMALL_ROOM}", SMALL)):
+        assert f'href="{feed}"' in client.ask(page).text
     answer = client.ask("/feed/room/unknown.ics")
     assert answer.status == 404
     assert client.ask(f"/feed/room/{SMALL_ROOM}").status == 404
