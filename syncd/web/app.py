@@ -74,7 +74,7 @@ class PageApplication:
         async def handle(request: Request) -> Response:
             asked = self._asked(request)
             if not may_look(request, asked.config, audience):
-                return unauthorised(asked)
+                return unauthorised(request, asked)
             response = await self._answering.answer(route, asked)
             return unchanged(request, response)
 

@@ -75,7 +75,9 @@ class Client:
         """The answer to one question; an underscore in the name of a header stands for a hyphen."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         host, _, port = self.address.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=HANG_S)
+        connection = http.client.HTTPConnection(
+            host.strip("[]"), int(port), timeout=HANG_S
+        )
         try:
             connection.request(method, path, body, {**self.headers, **named})
             answer = connection.getresponse()

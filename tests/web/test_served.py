@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
+from urllib.parse import urlencode
 
 import pytest
 
@@ -257,6 +259,25 @@ def test_a_browser_signs_in_once(guarded_page: Client) -> None:
     assert TOKEN not in kept.value
     assert guarded_page.ask("/", cookie=f"{name}={kept.value}").status == 200
     assert guarded_page.ask("/", cookie=f"{name}={kept.value}x").status == 401
+
+
+def test_signing_in_leads_where_one_wanted_to_go(guarded_page: Client) -> None:
+    """The form goes on to the address that asked for it, and never to another server."""
+    form = guarded_page.ask("/source/office?a=1&b=2").text
+    (to,) = re.findall(r'name="to" value="([^"]*)"', form)
+    assert html.unescape(to) == "/source/office?a=1&b=2"
+    ways = {
+        "/source/office?a=1": "/source/office?a=1",
+        "//elsewhere.example.com/": "/",
+        "/\\elsewhere.example.com/": "/",
+        "https://elsewhere.example.com/": "/",
+        "/a\r\nSet-Cookie: a=b": "/",
+        "": "/",
+    }
+    for said, location in ways.items():
+        body = urlencode({"token": TOKEN, "to": said})
+        taken = guarded_page.ask("/sign-in", "POST", body)
+        assert (taken.status, taken.headers["location"]) == (303, location), said
 
 
 def test_a_browser_elsewhere_keeps_a_cookie_without_tls(guarded_page: Client) -> None:
