@@ -274,6 +274,9 @@ class _Worklist:
         """Make none ready, because all are."""
         return 0
 
+    def note_skips(self, skips: Mapping[str, Skips]) -> None:
+        """Do nothing: nobody asks for them here."""
+
     def defer(
         self,
         deferred: Mapping[str, tuple[datetime | None, Skips]],

@@ -108,6 +108,7 @@ class WorklistStore(Protocol):
     def add_all(
         self, sources: Collection[str] | None = None, *, booked: bool = False
     ) -> int: ...
+    def note_skips(self, skips: Mapping[str, Skips]) -> None: ...
     def defer(
         self,
         deferred: Mapping[str, tuple[datetime | None, Skips]],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from syncd.core.booking import Booking
-from syncd.core.changes import Plan
+from syncd.core.changes import Plan, Skip
+from syncd.core.reasons import Reason
 from syncd.core.totals import Rest, Skips
 from syncd.intake.intake import Intake, Readings, program
 from syncd.intake.ports import CalendarSource, IntakeLedger
@@ -51,6 +53,8 @@ class Worklist:
         self._decides = rules
         self._horizon = horizon
         self._people_kept = people_kept
+        # Of the UIDs that did not rest at last.
+        self._noted: dict[str, Skips] = {}
 
     @cached_property
     def _rules(self) -> str:
@@ -112,10 +116,12 @@ class Worklist:
             told_of.update(defect.uid for defect in reading.defects)
         resting: dict[str, Deferred] = {}
         over: list[str] = []
+        restless: list[str] = []
         for uid in ready - said.unheard:
             rest = decided.at_rest.get(uid)
             if rest is None:
                 if uid in known:
+                    restless.append(uid)
                     continue
                 rest = Rest(None)
             following = said.next_start.get(uid)
@@ -125,6 +131,27 @@ class Worklist:
                 resting[uid] = self._deferred(rest, following, now)
         if resting or over:
             self._ledger.worklist.defer(resting, over=over, at=now)
+        self._note_skips(restless, decided)
+
+    def _note_skips(self, restless: Iterable[str], decided: Plan) -> None:
+        """Note what is skipped of UIDs that do not rest, if it is otherwise than they were noted last."""
+        skips: defaultdict[str, Counter[Reason]] = defaultdict(Counter)
+        for change in decided.changes:
+            if isinstance(change, Skip) and not change.needs_person:
+                skips[change.key.uid][change.reason] += 1
+        noted: dict[str, Skips] = {}
+        for uid in restless:
+            own = skips.get(uid)
+            if own:
+                noted[uid] = own
+        changed = {
+            uid: noted.get(uid, {})
+            for uid in noted.keys() | self._noted.keys()
+            if noted.get(uid) != self._noted.get(uid)
+        }
+        self._noted = noted
+        if changed:
+            self._ledger.worklist.note_skips(changed)
 
     def deferred(
         self, rests: Mapping[str, Rest], said: Readings, now: datetime

@@ -64,6 +64,11 @@ _DEFER = (
     .where(_LINE.uid == bindparam("of"))
     .values(due_at=bindparam("due"), skipped=bindparam("count"), skips=bindparam("why"))
 )
+_NOTE_SKIPS = (
+    update(tables.agenda)
+    .where(_LINE.uid == bindparam("of"), _LINE.due_at == tables.EPOCH)
+    .values(skipped=bindparam("count"), skips=bindparam("why"))
+)
 _IS_DEFERRED = or_(_LINE.due_at > tables.EPOCH, _LINE.due_at.is_(None))
 _READY = select(_LINE.uid).where(_LINE.due_at <= bindparam("now"))
 _FIRST: ColumnElement[datetime] = func.min(_LINE.due_at, type_=tables.INSTANT)
@@ -292,6 +297,12 @@ class Worklist:
             lines = [_line_of(uid, skips) for uid, skips in planned.items()]
             self._gate.execute(_MARK_PLANNED, lines)
             self._gate.changes += 1
+
+    def note_skips(self, skips: Mapping[str, Skips]) -> None:
+        """Record how many occurrences of UIDs that are ready ask for no reservation; nothing for others."""
+        lines = [_line_of(uid, why) for uid, why in skips.items()]
+        if lines:
+            self._gate.execute(_NOTE_SKIPS, lines)
 
     def skips(self) -> Skips:
         """Return how many occurrences ask for no reservation, by the reason."""

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from syncd.assembly import utc_now
+from syncd.assembly import service, utc_now
 from syncd.config import load
 from syncd.core.booking import BookingState
 from syncd.ledger import Ledger
@@ -251,6 +251,38 @@ def test_counts_are_those_of_the_log_of_the_api(office: Office, client: Client) 
         "attention": 1,
         "failed": 0,
     }
+
+
+def skipped_by_cycle(office: Office) -> int:
+    """Run a cycle; how many occurrences it counts as skipped."""
+    config = load(office.folder / "syncd.toml")
+    with service(config, owner=True) as parts:
+        return parts.reconciler.cycle().counts["skipped"]
+
+
+def test_skipped_are_those_that_a_cycle_counts(office: Office) -> None:
+    """What is left out by a rule counts also of an event of which something else is open, until it is settled."""
+    let_serve(office)
+    rule = "RRULE:FREQ=DAILY;COUNT=3"
+    free = [f"RECURRENCE-ID:{ahead(3):%Y%m%dT%H%M%SZ}", "TRANSP:TRANSPARENT"]
+    other = event("other", ahead(2))
+    office.write(other)
+    read(office)
+    series = event("series", ahead(2), 60, rule)
+    office.write(other, series, event("series", ahead(3), 60, *free))
+    for taken in (True, False):
+        skipped = skipped_by_cycle(office)
+        with served(office) as client:
+            scrape = Scrape.of(client)
+        assert scrape.value("bookings", state="refused") == taken
+        assert scrape.value("bookings_skipped", reason="transparent") == skipped == 1
+        office.write(series, event("series", ahead(3), 60, *free))
+    office.write(series)
+    assert skipped_by_cycle(office) == 0
+    with served(office) as client:
+        assert (
+            sum(Scrape.of(client).by_label("bookings_skipped", "reason").values()) == 0
+        )
 
 
 def test_a_feed_is_timed_from_its_answer(office: Office) -> None:
