@@ -125,8 +125,11 @@ class PageApplication:
             return PlainTextResponse(
                 f"{error.detail}\n", error.status_code, headers=error.headers
             )
+        asked = self._asked(request)
+        if not may_look(request, asked.config, Audience.PERSON):
+            return unauthorised(request, asked)
         trouble: Trouble = trouble_of(NotThere(phrase("error.no_page")))
-        return trouble_response(self._asked(request), trouble)
+        return trouble_response(asked, trouble)
 
     @staticmethod
     async def _defect(_request: Request, error: Exception) -> Response:

@@ -34,9 +34,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PATIENCE_S = 120.0
-_TIMES_ITS_COST = (
-    10  # so that it takes a tenth of a processor at most, beside its start
-)
+_CHEAP_S = 0.5  # what costs less is made anew whenever anything was done
+# So that it takes a tenth of a processor at most, beside its start.
+_TIMES_ITS_COST = 10
 _LONGEST_KEPT_S = 300.0  # meetings begin and end although nothing is done
 _NICE = 10
 
@@ -68,7 +68,8 @@ class _Kept:
         age_s = time.monotonic() - self.made_at_s
         if self.basis == basis:
             return age_s < _LONGEST_KEPT_S
-        return age_s < self.cost_s * _TIMES_ITS_COST
+        is_cheap = self.cost_s < _CHEAP_S
+        return not is_cheap and age_s < self.cost_s * _TIMES_ITS_COST
 
 
 class AsideAnswers:

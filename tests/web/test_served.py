@@ -215,7 +215,7 @@ def test_without_the_token_there_is_no_data(guarded_page: Client) -> None:
         {"authorization": "Bearer \u00e9"},
     )
     for headers in wrong:
-        for path in ("/", "/plan.md", "/event/0123", f"/?token={TOKEN}"):
+        for path in ("/", "/plan.md", "/event/0123", "/nowhere", f"/?token={TOKEN}"):
             for accept in ("text/html", "application/json"):
                 encoded = {
                     name: value.encode().decode("latin-1")
