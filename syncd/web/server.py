@@ -57,7 +57,16 @@ class PageServer:
         try:
             while not self._is_over:
                 self._changed.clear()
-                self._serve_once(PageApplication(reader, self._present))
+                try:
+                    self._serve_once(PageApplication(reader, self._present))
+                except Exception as error:  # what goes wrong once need not again
+                    log.critical(
+                        "defect of syncd; please report this line", exc_info=error
+                    )
+                    name = type(error).__name__
+                    self._complaint = f"page is not served (a defect of syncd, {name})"
+                    self._tell(self._complaint)
+                    self._changed.wait(_TRY_AGAIN_S)
         finally:
             reader.close()
 
