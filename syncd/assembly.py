@@ -410,7 +410,9 @@ def _source(
     owner: bool,
 ) -> CalendarSource:
     read: Callable[[], Fetched]
+    kind = "file"
     if source.path is None:
+        kind = "feed"
         read = partial(subscriptions.take, source.name)
     else:
         memory = _PathMemory(ledger, source.name, str(source.path), owner=owner)
@@ -434,7 +436,7 @@ def _source(
         scope="" if source.uid_scope == "global" else source.name,
         confirmations=source.confirmations,
         max_occurrences=config.calendar.max_occurrences,
-        kind="feed" if source.path is None else "file",
+        kind=kind,
     )
 
 

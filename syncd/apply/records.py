@@ -112,7 +112,8 @@ class BookingRecords:
         cause: Cause = AS_THE_BOOKING_SAYS,
     ) -> None:
         """Record that a booking was created, updated or adopted, as `what` says; it is to be read back."""
-        self.count_done("update" if what == "updated" else "create", booking)
+        action: Action = "update" if what == "updated" else "create"
+        self.count_done(action, booking)
         stored = self.record(booking, what, detail, cause)
         self.counts[what] += 1
         if what != "adopted":
