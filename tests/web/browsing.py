@@ -1,26 +1,21 @@
 """A real browser on a page that is served, and axe-core, which judges pages by the rules of accessibility.
 
-Both are no part of the project: the browser is Debian's, axe-core comes from npm and stays in a cache folder.
+Both are no part of the project: the browser is Debian's, axe-core comes from npm.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from tests.conftest import HANG_S
+from tests.web.from_npm import from_npm
 
-_AXE = "axe-core@4.14.1"
-_NO_MORE = ("--ignore-scripts", "--no-audit", "--no-fund")
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -48,30 +43,8 @@ def browser() -> Iterator[Browser]:
 
 
 def axe() -> str:
-    """The script of axe-core, fetched once; skips where there is neither npm nor a copy."""
-    cache = os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache"
-    script = Path(cache) / "syncd-tests" / _AXE / "axe.min.js"
-    if not script.exists():
-        _fetch_axe(script)
-    return script.read_text(encoding="utf-8")
-
-
-def _fetch_axe(script: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm, for axe-core: apt-get install npm")
-    script.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=script.parent) as folder:
-        ended = subprocess.run(
-            [npm, "install", *_NO_MORE, "--prefix", folder, _AXE],
-            capture_output=True,
-            check=False,
-            timeout=HANG_S,
-        )
-        found = Path(folder) / "node_modules" / "axe-core" / "axe.min.js"
-        if ended.returncode or not found.exists():
-            pytest.skip(f"axe-core is not to be had: {ended.stderr.decode()[-300:]}")
-        found.replace(script)
+    """The script of axe-core; skips where it is not to be had."""
+    return from_npm("axe-core", "4.14.1", "axe.min.js").read_text(encoding="utf-8")
 
 
 class Look:

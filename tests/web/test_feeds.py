@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +17,16 @@ from syncd.assembly import open_ledger
 from syncd.config import load
 from syncd.core.occurrence import event_key
 from syncd.views.feedback import Feedback
-from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
+from tests.conftest import (
+    HANG_S,
+    LARGE_ROOM,
+    SMALL_ROOM,
+    Office,
+    ahead,
+    calendar,
+    event,
+)
+from tests.web.from_npm import from_npm
 from tests.web.serving import Client, let_serve, read, served
 
 SMALL = f"/feed/room/{SMALL_ROOM}.ics"
@@ -436,3 +448,69 @@ def test_a_feed_is_read_back_without_a_defect(feeds: tuple[Office, Client]) -> N
         topics = {one["topic"] for one in booked}
         assert {title.strip()[:60] for title in events} <= {one[:60] for one in topics}
         office.change(('\ntransparent = "book"\nall_day = "whole-day"', ""))
+
+
+_READER = """
+const ICAL = require(process.argv[1]);
+const calendar = new ICAL.Component(ICAL.parse(require("fs").readFileSync(0, "utf8")));
+const told = calendar.getAllSubcomponents("vevent").map((component) => {
+  const event = new ICAL.Event(component);
+  return {
+    uid: event.uid,
+    title: event.summary,
+    start: event.startDate.toJSDate().getTime(),
+    end: event.endDate.toJSDate().getTime(),
+    status: component.getFirstPropertyValue("status"),
+    sequence: event.sequence,
+    detail: event.description,
+  };
+});
+console.log(JSON.stringify(told));
+"""
+
+
+def read_by_thunderbird(body: bytes) -> list[dict[str, Any]]:
+    """The events of a feed as ical.js has them, which is what Thunderbird reads calendars with."""
+    library = from_npm("ical.js", "2.2.1", "dist/ical.es5.min.cjs")
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node.js: apt-get install npm")
+    ran = subprocess.run(
+        [node, "-e", _READER, str(library)],
+        input=body,
+        capture_output=True,
+        check=True,
+        timeout=HANG_S,
+    )
+    events: list[dict[str, Any]] = json.loads(ran.stdout)
+    return events
+
+
+@pytest.mark.slow
+def test_the_library_of_thunderbird_reads_the_same(
+    feeds: tuple[Office, Client],
+) -> None:
+    """Title, times, status, revision and reason, also of long and foreign text, as another library has them."""
+    office, client = feeds
+    office.write(
+        event("a", ahead(2), 60, "SUMMARY:Größe\\, 会议 😀 " + "long " * 40),
+        event("b", ahead(2, 9, 30)),
+    )
+    read(office)
+    office.write(event("a", ahead(3)), event("b", ahead(2, 9, 30)))
+    read(office)
+    for path in (SMALL, PROBLEMS):
+        body = client.ask(path).body
+        read_back: Any = Calendar.from_ical(body)
+        ours = {str(one["UID"]): one for one in read_back.walk("VEVENT")}
+        theirs = read_by_thunderbird(body)
+        assert {one["uid"] for one in theirs} == set(ours)
+        for one in theirs:
+            own = ours[one["uid"]]
+            assert one["title"] == str(own["SUMMARY"])
+            assert one["start"] == own["DTSTART"].dt.timestamp() * 1000
+            assert one["end"] == own["DTEND"].dt.timestamp() * 1000
+            assert one["status"] == str(own["STATUS"])
+            assert one["sequence"] == int(own["SEQUENCE"])
+            assert (one["detail"] or "") == str(own.get("DESCRIPTION", ""))
+    assert read_by_thunderbird(client.ask(SMALL).body)
