@@ -8,7 +8,7 @@ Must not: wait for a receiver, or write anywhere but to the ledger.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -128,17 +128,32 @@ class Teller:
             notices.append(composer.compose(news, name, now))
             for subject in news.subjects:
                 changed[subject.name] = subject.told_now(now, name)
-        known = {**self._known, **changed}
-        digest_at, due = self._digest(known, now)
+        digest_at, due = self._digest({**self._known, **changed}, now)
         if due:
-            given_up = sum(self._given_up(channel) for channel in self._channels)
-            name = new_notice_name()
-            notices.append(composer.digest(due, name, now, given_up))
+            notices.append(self._compose_digest(composer, due, now))
             for subject in due:
                 changed[subject.name] = replace(
                     subject, is_known_open=subject.is_open, told_at=now
                 )
-        known |= changed
+        self._record({**self._known, **changed}, changed, notices, now, digest_at)
+        return bool(notices)
+
+    def _compose_digest(
+        self, composer: Composer, due: Sequence[Subject], now: datetime
+    ) -> OutboxNotice:
+        """Return the digest of what is open, with how many notices were given up since the one before."""
+        given_up = sum(self._given_up(channel) for channel in self._channels)
+        return composer.digest(due, new_notice_name(), now, given_up)
+
+    def _record(
+        self,
+        known: dict[str, Subject],
+        changed: Mapping[str, Subject],
+        notices: Sequence[OutboxNotice],
+        now: datetime,
+        digest_at: datetime | None,
+    ) -> None:
+        """Record what changed of the known subjects, and the notices, in one transaction."""
         forgotten = [one.name for one in known.values() if one.is_forgettable(now)]
         if changed or forgotten or digest_at is not None:
             self._ledger.notices.record(
@@ -152,7 +167,6 @@ class Teller:
         for name in forgotten:
             del known[name]
         self._known = known
-        return bool(notices)
 
     def _given_up(self, channel: str) -> int:
         """Return how many notices of a channel were given up since the last digest."""
