@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from syncd.views.agenda import DayAgenda
-from syncd.views.catalogue import phrase
+from syncd.views.catalogue import counted, phrase
 from syncd.views.choice import Day
 from syncd.web.answers import NotThere, NotUnderstood
 from syncd.web.asked import Asked
-from syncd.web.states import LEGEND, ShownState
+from syncd.web.states import APPROVAL, DOUBT, HELD, LEGEND, VANISHED, ShownState
 from syncd.web.timeline import ShownMeeting, Timeline, meetings_of
 
 ROOMS_AT_ONCE = 50
@@ -38,7 +39,7 @@ class RoomsLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayPage:
-    """The timeline of a day with the way to others; `booked` and `wanted` count over all rooms.
+    """The timeline of a day with the way to others; `told` counts the meetings of all rooms, in words.
 
     `rooms` leads to the others where there are more than fit; `total` counts them.
     """
@@ -47,8 +48,7 @@ class DayPage:
     days: tuple[DayLink, ...]
     rooms: tuple[RoomsLink, ...]
     total: int
-    booked: int
-    wanted: int
+    told: str
     legend: tuple[ShownState, ...] = LEGEND
 
     @property
@@ -92,15 +92,33 @@ def day_page(asked: Asked, day: Day, *, links_from: date) -> DayPage:
         working=asked.config.calendar.working_hours,
         now=asked.now,
     )
-    booked = sum(one.is_there for one in meetings)
     return DayPage(
         timeline=timeline,
         days=tuple(_day_links(links_from, day.date)),
         rooms=tuple(_rooms_links(len(rooms), page)),
         total=len(rooms),
-        booked=booked,
-        wanted=len(meetings) - booked,
+        told=", ".join(_counts_told(meetings)),
     )
+
+
+_TOLD_APART = {APPROVAL: "approval", DOUBT: "doubt", VANISHED: "vanished"}
+"""The states that are neither booked nor not booked, by the sentence that counts them."""
+
+
+def _counts_told(meetings: Iterable[ShownMeeting]) -> Iterator[str]:
+    """Yield how many meetings are booked, how many are not, and how many are neither, in words."""
+    counts: Counter[str] = Counter()
+    held = 0
+    for one in meetings:
+        standing = "booked" if one.is_there else "unbooked"
+        counts[_TOLD_APART.get(one.state, standing)] += 1
+        held += one.state is HELD
+    booked = counts["booked"]
+    told = counted("day.booked", booked) if booked else phrase("day.booked_none")
+    yield told + (counted("day.held", held) if held else "")
+    for standing in (*_TOLD_APART.values(), "unbooked"):
+        if counts[standing]:
+            yield counted(f"day.{standing}", counts[standing])
 
 
 def day_document_of(asked: Asked) -> Mapping[str, object]:
