@@ -5,6 +5,7 @@ Tables, documents and checks render these entries; none of them decides by itsel
 
 from __future__ import annotations
 
+import heapq
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from syncd.apply import Oddity
 from syncd.core.acknowledged import Acknowledged, Acknowledgement
 from syncd.core.backoff import is_stale
 from syncd.core.booking import Booking
+from syncd.core.reasons import MEANINGS
 from syncd.core.resolve import full_name, is_refused
 from syncd.ledger import Quarantined
 from syncd.ledger.facts import Held
 from syncd.ledger.operation import ApiTrouble
+from syncd.views.alike import FEW
+from syncd.views.choice import by_time
 from syncd.views.typed import as_argument
 
 
@@ -60,6 +64,8 @@ class Concern:
     `title` is the topic of a meeting or a clause; `room_id`, `start` and `end` are those of a meeting.
     `key` is what `resolve` and `ack` take; `line` is where an event stands in `document` of its source.
     `is_critical` is what must not wait: monitoring tells it from what may.
+    `sent_again_at` is when what is in doubt is sent once more if it is not found by then, None: it is not.
+    `meetings` are the first of those that are held.
     `seen_by` is who acknowledged it, and `seen_at` when, if somebody did: then it counts for nothing.
     """
 
@@ -78,6 +84,8 @@ class Concern:
     end: datetime | None = None
     reason: str = ""
     is_critical: bool = False
+    sent_again_at: datetime | None = None
+    meetings: tuple[Booking, ...] = ()
     seen_by: str | None = None
     seen_at: datetime | None = None
 
@@ -127,19 +135,40 @@ def of_configuration(problems: Sequence[str]) -> Iterator[Concern]:
         )
 
 
-def of_held(held: Held) -> Iterator[Concern]:
-    """Yield the cancellations that wait for an approval, if there are any."""
+def of_held(held: Held, bookings: Iterable[Booking]) -> Iterator[Concern]:
+    """Yield the cancellations that wait for an approval, if there are any; they are among the bookings."""
     if held.checksum is None:
         return
     noun = "cancellation is" if held.cancellations == 1 else "cancellations are"
+    meetings = [booking for booking in bookings if booking.is_held]
+    sources = sorted({booking.source for booking in meetings})
+    reasons = {booking.reason.value for booking in meetings if booking.reason}
     yield Concern(
         kind=ConcernKind.HELD,
         title=f"{held.cancellations} {noun} held",
-        detail="Look at them with syncd plan --held; approve them, or mend the calendar.",
+        detail=" ".join((*_why_held(meetings), _HELD_CURE)),
         command=f"syncd approve {held.checksum}",
         key=held.checksum,
+        source=sources[0] if len(sources) == 1 else None,
+        reason=reasons.pop() if len(reasons) == 1 else "",
         is_critical=True,
+        meetings=tuple(heapq.nsmallest(FEW, meetings, by_time)),
     )
+
+
+_HELD_CURE = "Look at them with syncd plan --held; approve them, or mend the calendar."
+
+
+def _why_held(meetings: Iterable[Booking]) -> Iterator[str]:
+    """Yield for each source and reason why its meetings are held, and of many how many more there are."""
+    found = {
+        (one.source, MEANINGS[one.reason]) for one in meetings if one.reason is not None
+    }
+    told = sorted(found)
+    for source, meaning in told[:FEW]:
+        yield f"Source {source}: {meaning}"
+    if len(told) > FEW:
+        yield f"And for {len(told) - FEW} more reasons."
 
 
 def of_bookings(
@@ -172,7 +201,13 @@ def _in_doubt(booking: Booking, request_validity: timedelta, now: datetime) -> C
         f"syncd resolve --retry {as_argument(key)}",
         since=booking.attempted_at,
         is_critical=now - sent_at > request_validity,
+        sent_again_at=sent_again_at(booking),
     )
+
+
+def sent_again_at(booking: Booking) -> datetime | None:
+    """Return when a booking in doubt is sent once more, if it is not found by then; None: only looked for."""
+    return None if booking.reservation_id else booking.retry_at
 
 
 def _refused(booking: Booking, seen: Acknowledgement | None) -> Concern:
@@ -194,6 +229,7 @@ def _of_booking(
     *,
     since: datetime | None,
     is_critical: bool = False,
+    sent_again_at: datetime | None = None,
     seen: Acknowledgement | None = None,
 ) -> Concern:
     spec = booking.spec
@@ -211,6 +247,7 @@ def _of_booking(
         end=spec.end,
         reason=booking.reason.value if booking.reason else "",
         is_critical=is_critical,
+        sent_again_at=sent_again_at,
         **_seen(seen),
     )
 

@@ -202,7 +202,7 @@ def _concerns(
     acknowledged = ledger.people.acknowledged()
     yield from concerns.of_api(known.api_trouble)
     yield from concerns.of_clock(known.clock, is_wrong=known.clock_wrong)
-    yield from concerns.of_held(known.held)
+    yield from concerns.of_held(known.held, known.open_ones)
     yield from concerns.of_bookings(
         known.open_ones,
         acknowledged,

@@ -254,7 +254,11 @@ def _print_concern(sheet: Sheet, status: Status, concern: Concern) -> None:
     names = [words(concern.command, style="bold")]
     if concern.key and concern.key not in concern.command:
         names.append(words(f"KEY {concern.key}"))
-    print_beneath(sheet, [_why(concern)], names)
+    held = [
+        f"{sheet.span(one.spec.start, one.spec.end)}, {sheet.room(one.room_id)}: {one.spec.topic}"
+        for one in concern.meetings
+    ]
+    print_beneath(sheet, [_why(concern), *held], names)
 
 
 def _why(concern: Concern) -> str:

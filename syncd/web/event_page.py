@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncd.core.booking import Booking
 from syncd.core.occurrence import event_key
 from syncd.core.resolve import full_name
 from syncd.ledger import Ledger
 from syncd.views.catalogue import phrase
-from syncd.views.typed import as_argument
+from syncd.views.concerns import sent_again_at
 from syncd.web.answers import NotThere
 from syncd.web.asked import Asked
+from syncd.web.commands import (
+    Command,
+    CommandWords,
+    acknowledgement,
+    approval,
+    explanation,
+    retry,
+)
 from syncd.web.recalled import recalled_event
 from syncd.web.states import QUARANTINED, UNBOOKED, ShownState, state_of
 
 if TYPE_CHECKING:
     from syncd.explain import Line, Story, ToldDate
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that a person may type, and what it is for; empty where that is plain."""
-
-    text: str
-    purpose: str = ""
+    from syncd.explain.verdicts import Fate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +66,17 @@ def show_event(asked: Asked) -> EventPage:
 
     story = _story(asked)
     told = told_story(story)
+    words = CommandWords(asked.now, asked.zone)
     is_quarantined = any(where.defects for where in story.where)
-    uid = as_argument(story.uid)
-    commands = [Command(f"syncd explain {uid}", phrase("event.explain"))]
+    commands = [explanation(story.uid)]
     if is_quarantined:
-        commands.append(Command(f"syncd ack {uid}", phrase("needs.seen_it")))
+        commands.append(acknowledgement(story.uid))
     return EventPage(
         uid=story.uid,
         topic=story.topic or phrase("event.untitled"),
         quarantined=QUARANTINED if is_quarantined else None,
         where=told.where,
-        dates=tuple(_date(date, story) for date in told.dates),
+        dates=tuple(_date(date, story, words) for date in told.dates),
         more=told.more,
         end=tuple(_without_empty(told.end)),
         commands=tuple(commands),
@@ -105,24 +107,17 @@ def _uid_of(ledger: Ledger, key: str) -> str:
     raise NotThere(phrase("error.event"), ("/history", phrase("nav.history")))
 
 
-def _date(date: ToldDate, story: Story) -> ShownDate:
+def _date(date: ToldDate, story: Story, words: CommandWords) -> ShownDate:
     fate = date.fate
     state = UNBOOKED
     commands: list[Command] = []
     if fate.booking is not None:
         state = state_of(fate.booking)
-        key = as_argument(full_name(fate.booking))
-        if fate.booking.in_doubt:
-            retry = f"syncd resolve --retry {key}"
-            commands.append(Command(retry, phrase("needs.settle")))
-        elif fate.needs_person and not fate.approvable:
-            retry = f"syncd resolve --retry {key}"
-            commands.append(Command(retry, phrase("needs.book_again")))
-            commands.append(Command(f"syncd ack {key}", phrase("needs.seen_it")))
-    checksum = story.examined.plan.held_checksum
-    if fate.approvable and checksum is not None:
-        approve = f"syncd approve {checksum}"
-        commands.append(Command(approve, phrase("needs.approve")))
+        commands += _commands(fate, fate.booking, words)
+    plan = story.examined.plan
+    if fate.approvable and plan.held_checksum is not None:
+        approve = f"syncd approve {plan.held_checksum}"
+        commands.append(approval(approve, len(plan.held)))
     return ShownDate(
         title=date.title,
         state=state,
@@ -132,6 +127,17 @@ def _date(date: ToldDate, story: Story) -> ShownDate:
         history=date.history,
         commands=tuple(commands),
     )
+
+
+def _commands(fate: Fate, booking: Booking, words: CommandWords) -> Iterator[Command]:
+    """Yield what a person may type about a booking that is in doubt or was refused."""
+    key = full_name(booking)
+    if booking.in_doubt:
+        again = sent_again_at(booking)
+        yield words.retry_doubt(retry(key).text, again)
+    elif fate.needs_person and not fate.approvable:
+        yield retry(key)
+        yield acknowledgement(key)
 
 
 def _without_empty(lines: Iterable[Line]) -> Iterable[Line]:

@@ -15,6 +15,7 @@ from syncd.views.concerns import ConcernKind
 from syncd.views.documents import status_document
 from syncd.views.status import SourceStatus, Status
 from syncd.web.asked import Asked
+from syncd.web.commands import CommandWords
 from syncd.web.concern_entries import ConcernList, concern_list
 from syncd.web.day_page import DayPage, day_page, room_names, today_of
 from syncd.web.verdict import FrontVerdict, front_verdict
@@ -61,7 +62,10 @@ def show_front(asked: Asked) -> FrontPage:
         verdict=front_verdict(status, asked.present),
         status=status,
         needs=concern_list(
-            status.concerns, room_names(asked), status.held.cancellations
+            status.concerns,
+            room_names(asked),
+            status.held.cancellations,
+            CommandWords(asked.now, asked.zone),
         ),
         today=day_page(asked, Day(today, asked.zone), links_from=today),
         sources=tuple(in_order[:_SOURCES]),

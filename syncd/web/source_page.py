@@ -18,6 +18,7 @@ from syncd.views.status import SourceStatus
 from syncd.views.typed import as_argument
 from syncd.web.answers import NotThere
 from syncd.web.asked import Asked
+from syncd.web.commands import Command
 from syncd.web.day_page import room_names, today_of
 from syncd.web.timeline import ShownMeeting, meetings_of
 
@@ -31,7 +32,7 @@ class ShownDefect:
 
     quarantined: Quarantined
     event: str | None
-    command: str
+    command: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class SourcePage:
     place: str
     interval: str
     is_left_alone: bool
-    command: str
+    command: Command
     defects: tuple[ShownDefect, ...]
     booked: tuple[BookedMeeting, ...]
     left_out: int
@@ -66,6 +67,7 @@ def show_source(asked: Asked) -> SourcePage:
     booked = _booked(asked, source.name)
     next_at = source.next_run_at
     is_left_alone = next_at is not None and source.error is not None
+    doctor = f"syncd doctor --source {as_argument(source.name)}"
     quarantine = asked.ledger.sources.quarantine(source.name)
     return SourcePage(
         source=source,
@@ -73,7 +75,7 @@ def show_source(asked: Asked) -> SourcePage:
         place=_place(configured),
         interval=configured.cron or length(source.interval),
         is_left_alone=is_left_alone,
-        command=f"syncd doctor --source {as_argument(source.name)}",
+        command=Command(doctor, phrase("command.failing_source")),
         defects=tuple(map(_defect, quarantine)),
         booked=booked[:_SHOWN],
         left_out=max(0, len(booked) - _SHOWN),
@@ -105,9 +107,11 @@ def _place(source: Source) -> str:
 
 def _defect(quarantined: Quarantined) -> ShownDefect:
     uid = quarantined.defect.uid
+    purpose = phrase("command.quarantined")
     if not uid:
-        return ShownDefect(quarantined, None, "syncd plan")
-    return ShownDefect(quarantined, event_key(uid), f"syncd explain {as_argument(uid)}")
+        return ShownDefect(quarantined, None, Command("syncd plan", purpose))
+    explain = Command(f"syncd explain {as_argument(uid)}", purpose)
+    return ShownDefect(quarantined, event_key(uid), explain)
 
 
 def _booked(asked: Asked, name: str) -> tuple[BookedMeeting, ...]:

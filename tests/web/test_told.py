@@ -48,3 +48,46 @@ def test_a_source_lists_its_meetings(client: Client) -> None:
     told = text_of(client, "/source/office")
     _, _, meetings = told.partition("Its meetings in the next seven days")
     assert "Supplier call" in meetings
+
+
+def cards(client: Client, path: str) -> dict[str, str]:
+    """What the entries of a page say, by title."""
+    text = client.ask(path).text
+    found = re.findall(
+        r'(?s)<li class="concern [^>]*>(.*?)</li>\n(?=<li class|</ol>)', text
+    )
+    told: dict[str, str] = {}
+    for entry in found:
+        title = re.search(r"<h3>.*?<bdi>(.*?)</bdi></h3>", entry)
+        assert title is not None
+        told[title[1]] = unescape(re.sub("<[^>]+>", " ", entry))
+    return told
+
+
+def test_each_command_says_what_it_does(client: Client) -> None:
+    """And when it is of use: of what is in doubt that nothing has to be done until when."""
+    told = cards(client, "/")
+    assert re.search(
+        r"Nothing has to be done until (\w{3} \d\d \w{3} )?\d\d:\d\d: if it is not found by then, "
+        r"it is sent once more\. Sooner, after a look into Tuya: +syncd resolve --retry doubt",
+        told["Crisis call"],
+    )
+    assert re.search(r"Cancels all 4: +syncd approve", told["4 cancellations are held"])
+    assert re.search(r"books nothing: +syncd ack bad", told["Steering committee"])
+    assert re.search(r"Tells more: +syncd explain late", told["Supplier call"])
+    for path in ("/", "/source/gone", "/source/office", "/plan"):
+        text = client.ask(path).text
+        for found in re.findall(r'(?s)<div class="command">(.*?)<code>', text):
+            assert re.search(r'<span class="what">[^<]+[:.]</span>', found), found
+
+
+def test_the_card_of_what_is_held_says_what_and_why(client: Client) -> None:
+    """Its source, the reason, and the first meetings with time and room; the document says the same."""
+    told = cards(client, "/")["4 cancellations are held"]
+    assert "Source hr: The source suddenly has none of its booked events" in told
+    assert re.search(r"\w{3} \d\d \w{3} 09:00–09:45, +Atelier *: +Talk 0 of hr", told)
+    assert ("Talk 2 of hr" in told, "Talk 3 of hr" in told) == (True, False)
+    assert "and 1 more" in told
+    (held,) = [one for one in client.document("/")["concerns"] if one["kind"] == "held"]
+    assert (held["source"], held["reason"]) == ("hr", "source_empty")
+    assert held["detail"] in told
