@@ -26,6 +26,7 @@ SENTENCES: Mapping[str, str] = {
     "state.ended": "ended",
     "state.cancelled": "cancelled",
     "state.quarantined": "quarantined",
+    "state.skipped": "skipped",
     "state.unbooked": "not booked",
     # What the states mean, for who reads them for the first time
     "legend.title": "What the states mean",
@@ -36,6 +37,11 @@ SENTENCES: Mapping[str, str] = {
     "legend.refused": "Wanted by a calendar and NOT booked: Tuya said no.",
     "legend.doubt": "A request was sent and its answer was lost; it is settled by looking.",
     "legend.released": "Wanted by a calendar; a person or the building ended it in Tuya.",
+    "legend.quarantined": "Its text in the calendar cannot be understood: it stands on the overview, not here.",
+    "legend.skipped": "Not booked by a rule, such as for all-day events; it stands in the plan, not here.",
+    "legend.lanes": (
+        "The upper line of a room has what Tuya holds, the line beneath it what is wanted and not booked."
+    ),
     # Frame
     "skip": "Skip to the content",
     "nav.title": "Pages",
@@ -239,7 +245,7 @@ SENTENCES: Mapping[str, str] = {
     "plan.meeting": "meeting",
     "plan.room": "room",
     "plan.why": "why",
-    "plan.more": "… and {n} more to {action}: {detail} [{reason}]",
+    "plan.more": "… and {n} more, {action}: {detail} [{reason}]",
     "plan.left_out": "… and {n} more; all of them:",
     "plan.unread": "{name} could not be read: {error}.",
     "plan.books.waiting": "{n} waiting",
@@ -255,9 +261,6 @@ SENTENCES: Mapping[str, str] = {
     "plan.action.create": "create",
     "plan.action.update": "update",
     "plan.action.cancel": "cancel",
-    "plan.action.hold": "held",
-    "plan.action.wait": "waits",
-    "plan.action.skip": "skipped",
     "plan.action.refused": "will be refused",
     # Event
     "event.untitled": "(no title)",

@@ -21,29 +21,39 @@ from syncd.core.changes import (
 from syncd.core.foreseen import Holder
 from syncd.core.reasons import Reason
 from syncd.views.alike import FEW
+from syncd.views.catalogue import phrase
 from syncd.views.plan_words import PlanWords
+from syncd.views.state_words import THERE, StateWord, state_word_in_plan
 
 ACTIONS = ("create", "update", "cancel", "hold", "wait", "skip")
 REFUSED = "refused"
 """The action of a request that will be made, and refused because another meeting of ours holds the room."""
+
+_LEFT = "left"
+
+
+def _is(standing: StateWord) -> str:
+    """Return what rows are counted as that stand so; an action may have the same name."""
+    return f"is {standing.value}"
+
 
 _TO_COME = {
     "create": "to create",
     "update": "to update",
     "cancel": "to cancel",
     REFUSED: "will be refused",
-    "hold": "held",
-    "wait": "waiting",
-    "skip": "skipped",
+    _LEFT: "left as they are",
+    **{_is(standing): phrase(f"state.{standing.value}") for standing in StateWord},
 }
 _WOULD = {
+    **_TO_COME,
     "create": "would be created",
     "update": "would be updated",
     "cancel": "would be cancelled",
     REFUSED: "would be refused",
-    "hold": "would be held",
-    "wait": "would wait",
-    "skip": "would be skipped",
+    _is(StateWord.HELD): "would be held",
+    _is(StateWord.WAITING): "would wait",
+    _is(StateWord.SKIPPED): "would be skipped",
 }
 _ORDER = tuple(_TO_COME)
 
@@ -52,6 +62,7 @@ _ORDER = tuple(_TO_COME)
 class PlanRow:
     """One change as a person reads it; `sentences` say what differs and why.
 
+    `standing` is how its meeting stands, None for what sends a request.
     `alike` is equal for rows that a list may tell once with a count; `approvable` is what waits for a person.
     """
 
@@ -67,6 +78,14 @@ class PlanRow:
     sentences: tuple[str, ...]
     alike: str = ""
     approvable: bool = False
+    standing: StateWord | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """Return what it is counted as: how its meeting stands, else what is done."""
+        if self.standing is None:
+            return self.action
+        return _LEFT if self.standing in THERE else _is(self.standing)
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
@@ -95,6 +114,7 @@ def rows_of(
             sentences=words.sentences(change, holder),
             alike=_alike(change),
             approvable=isinstance(change, Hold) and change.approvable,
+            standing=state_word_in_plan(change),
         )
         rows.append(row)
     return tuple(rows)
@@ -158,7 +178,7 @@ def by_source(rows: Iterable[PlanRow]) -> Iterator[tuple[str, Sequence[PlanRow]]
 
 def count_told(rows: Iterable[PlanRow], mode: Mode) -> str:
     """Return how many changes there are of each kind, in words; in mode observe what would be done."""
-    counts = Counter(row.action for row in rows)
+    counts = Counter(row.counted_as for row in rows)
     words = _WOULD if mode is Mode.OBSERVE else _TO_COME
     said = [f"{counts[action]} {words[action]}" for action in _ORDER if counts[action]]
     return ", ".join(said)

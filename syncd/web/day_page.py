@@ -10,9 +10,10 @@ from datetime import date, timedelta
 from syncd.views.agenda import DayAgenda
 from syncd.views.catalogue import counted, phrase
 from syncd.views.choice import Day
+from syncd.views.state_words import StateWord
 from syncd.web.answers import NotThere, NotUnderstood
 from syncd.web.asked import Asked
-from syncd.web.states import APPROVAL, DOUBT, HELD, LEGEND, VANISHED, ShownState
+from syncd.web.states import LEGEND, LegendEntry
 from syncd.web.timeline import ShownMeeting, Timeline, meetings_of
 
 ROOMS_AT_ONCE = 50
@@ -49,7 +50,7 @@ class DayPage:
     rooms: tuple[RoomsLink, ...]
     total: int
     told: str
-    legend: tuple[ShownState, ...] = LEGEND
+    legend: tuple[LegendEntry, ...] = LEGEND
 
     @property
     def date(self) -> date:
@@ -101,7 +102,11 @@ def day_page(asked: Asked, day: Day, *, links_from: date) -> DayPage:
     )
 
 
-_TOLD_APART = {APPROVAL: "approval", DOUBT: "doubt", VANISHED: "vanished"}
+_TOLD_APART = {
+    StateWord.APPROVAL: "approval",
+    StateWord.DOUBT: "doubt",
+    StateWord.VANISHED: "vanished",
+}
 """The states that are neither booked nor not booked, by the sentence that counts them."""
 
 
@@ -110,9 +115,9 @@ def _counts_told(meetings: Iterable[ShownMeeting]) -> Iterator[str]:
     counts: Counter[str] = Counter()
     held = 0
     for one in meetings:
-        standing = "booked" if one.is_there else "unbooked"
-        counts[_TOLD_APART.get(one.state, standing)] += 1
-        held += one.state is HELD
+        otherwise = "booked" if one.is_there else "unbooked"
+        counts[_TOLD_APART.get(one.standing, otherwise)] += 1
+        held += one.standing is StateWord.HELD
     booked = counts["booked"]
     told = counted("day.booked", booked) if booked else phrase("day.booked_none")
     yield told + (counted("day.held", held) if held else "")

@@ -12,6 +12,7 @@ from syncd.core.resolve import full_name
 from syncd.ledger import Ledger
 from syncd.views.catalogue import phrase
 from syncd.views.concerns import sent_again_at
+from syncd.views.state_words import StateWord, state_word_in_plan
 from syncd.web.answers import NotThere
 from syncd.web.asked import Asked
 from syncd.web.commands import (
@@ -23,7 +24,7 @@ from syncd.web.commands import (
     retry,
 )
 from syncd.web.recalled import recalled_event
-from syncd.web.states import QUARANTINED, UNBOOKED, ShownState, state_of
+from syncd.web.states import ShownState, shown, state_of
 
 if TYPE_CHECKING:
     from syncd.explain import Line, Story, ToldDate
@@ -74,7 +75,7 @@ def show_event(asked: Asked) -> EventPage:
     return EventPage(
         uid=story.uid,
         topic=story.topic or phrase("event.untitled"),
-        quarantined=QUARANTINED if is_quarantined else None,
+        quarantined=shown(StateWord.QUARANTINED) if is_quarantined else None,
         where=told.where,
         dates=tuple(_date(date, story, words) for date in told.dates),
         more=told.more,
@@ -109,11 +110,14 @@ def _uid_of(ledger: Ledger, key: str) -> str:
 
 def _date(date: ToldDate, story: Story, words: CommandWords) -> ShownDate:
     fate = date.fate
-    state = UNBOOKED
+    state = shown(StateWord.UNBOOKED)
     commands: list[Command] = []
     if fate.booking is not None:
         state = state_of(fate.booking)
         commands += _commands(fate, fate.booking, words)
+    elif fate.change is not None:
+        standing = state_word_in_plan(fate.change)
+        state = shown(standing or StateWord.UNBOOKED)
     plan = story.examined.plan
     if fate.approvable and plan.held_checksum is not None:
         approve = f"syncd approve {plan.held_checksum}"

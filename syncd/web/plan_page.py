@@ -22,25 +22,21 @@ from syncd.views.plan_words import PlanWords
 from syncd.web.answers import File
 from syncd.web.asked import Asked
 from syncd.web.recalled import recalled_plan
+from syncd.web.states import ShownState, shown
 
 _STYLES = {
     "create": ("booked", "+"),
     "update": ("approval", "↻"),
     "cancel": ("refused", "−"),
     "refused": ("refused", "✕"),
-    "hold": ("held", "‖"),
-    "wait": ("waiting", "…"),
-    "skip": ("over", "–"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownChange:
-    """One change of a plan: its look, what it is about, and why; `event` is the key of its event."""
+    """One change of a plan: its look (`state`), what it is about, and why; `event` is the key of its event."""
 
-    action: str
-    style: str
-    glyph: str
+    state: ShownState
     row: PlanRow
     when: str
     room: str
@@ -117,26 +113,35 @@ def plan_file(asked: Asked) -> File:
 def _group(
     source: str, told: str, group: Sequence[PlanRow], words: PlanWords
 ) -> SourceChanges:
-    shown, alike = few_of_each(group, sameness, most_shown)
-    changes = tuple(_shown(row, words) for row in shown[:MANY])
-    more = [
-        phrase("plan.more", n=number, action=action, detail=detail, reason=reason)
-        for (action, reason, detail), number in alike
-    ]
+    told_whole, alike = few_of_each(group, sameness, most_shown)
+    changes = tuple(_shown(row, words) for row in told_whole[:MANY])
+    words_of = {sameness(row): _look(row).word for row in group}
+    more: list[str] = []
+    for kind, number in alike:
+        _, reason, detail = kind
+        word = words_of[kind]
+        more.append(
+            phrase("plan.more", n=number, action=word, detail=detail, reason=reason)
+        )
     return SourceChanges(
-        source, told, changes, tuple(more), left_out=max(0, len(shown) - MANY)
+        source, told, changes, tuple(more), left_out=max(0, len(told_whole) - MANY)
     )
 
 
-def _shown(row: PlanRow, words: PlanWords) -> ShownChange:
+def _look(row: PlanRow) -> ShownState:
+    """Return how a row looks: by how its meeting stands, else by what is done."""
+    if row.standing is not None:
+        return shown(row.standing)
     style, glyph = _STYLES[row.action]
+    return ShownState(style, glyph, phrase(f"plan.action.{row.action}"))
+
+
+def _shown(row: PlanRow, words: PlanWords) -> ShownChange:
     when = ""
     if row.start is not None and row.end is not None:
         when = words.span(row.start, row.end)
     return ShownChange(
-        action=phrase(f"plan.action.{row.action}"),
-        style=style,
-        glyph=glyph,
+        state=_look(row),
         row=row,
         when=when,
         room="" if row.room_id is None else words.room(row.room_id),

@@ -1,12 +1,12 @@
-"""How a meeting is shown by its state: a glyph and a word first, a border and colours by its class."""
+"""How a meeting is shown by how it stands: a glyph and a word first, a border and colours by its class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from syncd.core.booking import UNANSWERED_STATES, Booking, BookingState
-from syncd.core.resolve import is_refused
+from syncd.core.booking import Booking
 from syncd.views.catalogue import phrase
+from syncd.views.state_words import StateWord, state_word_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,46 +18,53 @@ class ShownState:
     word: str
 
 
-def _shown(code: str, style: str, glyph: str) -> ShownState:
-    return ShownState(style, glyph, phrase(f"state.{code}"))
-
-
-BOOKED = _shown("booked", "booked", "✓")
-APPROVAL = _shown("approval", "approval", "◔")
-WAITING = _shown("waiting", "waiting", "…")
-HELD = _shown("held", "held", "‖")
-REFUSED = _shown("refused", "refused", "✕")
-CHANGE_REFUSED = _shown("change_refused", "refused", "✕")
-DOUBT = _shown("doubt", "doubt", "?")
-VANISHED = _shown("vanished", "doubt", "?")
-RELEASED = _shown("released", "over", "–")
-ENDED = _shown("ended", "over", "–")
-CANCELLED = _shown("cancelled", "over", "–")
-QUARANTINED = _shown("quarantined", "refused", "✕")
-UNBOOKED = _shown("unbooked", "over", "–")
-
-LEGEND = (BOOKED, APPROVAL, WAITING, HELD, REFUSED, DOUBT, RELEASED)
-"""The states that are explained under a timeline; the code of each is its class, but for the last."""
-
-_OTHERS = {
-    BookingState.APPROVAL: APPROVAL,
-    BookingState.WAITING: WAITING,
-    BookingState.REFUSED: REFUSED,
-    BookingState.RELEASED: RELEASED,
-    BookingState.ENDED: ENDED,
-    BookingState.CANCELLED: CANCELLED,
+_LOOKS = {
+    StateWord.BOOKED: ("booked", "✓"),
+    StateWord.APPROVAL: ("approval", "◔"),
+    StateWord.WAITING: ("waiting", "…"),
+    StateWord.HELD: ("held", "‖"),
+    StateWord.REFUSED: ("refused", "✕"),
+    StateWord.CHANGE_REFUSED: ("refused", "✕"),
+    StateWord.DOUBT: ("doubt", "?"),
+    StateWord.VANISHED: ("doubt", "?"),
+    StateWord.QUARANTINED: ("refused", "✕"),
 }
+_OVER = ("over", "–")
+
+
+def shown(standing: StateWord) -> ShownState:
+    """Return how a meeting is shown that stands so."""
+    style, glyph = _LOOKS.get(standing, _OVER)
+    return ShownState(style, glyph, phrase(f"state.{standing.value}"))
 
 
 def state_of(booking: Booking) -> ShownState:
-    """Return how a booking is shown: what a person may have to do about it goes before its state."""
-    if booking.in_doubt or booking.state in UNANSWERED_STATES:
-        return DOUBT
-    if booking.is_vanished:
-        return VANISHED
-    if booking.is_held:
-        return HELD
-    if is_refused(booking):
-        is_there = booking.state in {BookingState.BOOKED, BookingState.APPROVAL}
-        return CHANGE_REFUSED if is_there else REFUSED
-    return _OTHERS.get(booking.state, BOOKED)
+    """Return how a booking is shown."""
+    return shown(state_word_of(booking))
+
+
+@dataclass(frozen=True, slots=True)
+class LegendEntry:
+    """A state with the sentence that explains it."""
+
+    state: ShownState
+    told: str
+
+
+_EXPLAINED = (
+    StateWord.BOOKED,
+    StateWord.APPROVAL,
+    StateWord.WAITING,
+    StateWord.HELD,
+    StateWord.REFUSED,
+    StateWord.DOUBT,
+    StateWord.RELEASED,
+    StateWord.QUARANTINED,
+    StateWord.SKIPPED,
+)
+
+LEGEND = tuple(
+    LegendEntry(shown(standing), phrase(f"legend.{standing.value}"))
+    for standing in _EXPLAINED
+)
+"""The states that are explained under a timeline."""

@@ -15,7 +15,9 @@ from syncd.core.booking import Booking, BookingState
 from syncd.core.occurrence import event_key
 from syncd.views.agenda import hours_told
 from syncd.views.choice import Day, by_time, is_in_the_building, is_only_wanted
-from syncd.web.states import ShownState, state_of
+from syncd.views.state_words import StateWord, state_word_of
+from syncd.web import states
+from syncd.web.states import ShownState
 
 COLUMN = timedelta(minutes=5)
 HOUR = timedelta(hours=1)
@@ -38,7 +40,7 @@ class ShownMeeting:
     key: str
     topic: str
     hours: str
-    state: ShownState
+    standing: StateWord
     detail: str
     room_id: str | None
     is_there: bool
@@ -54,6 +56,11 @@ class ShownMeeting:
     is_late: bool = False
 
     @property
+    def state(self) -> ShownState:
+        """Return how it is shown."""
+        return states.shown(self.standing)
+
+    @property
     def lane(self) -> int:
         """Return 1 for what the building holds, 2 for what is only wanted."""
         return 1 if self.is_there else 2
@@ -66,7 +73,7 @@ def shown_meeting(booking: Booking, day: Day) -> ShownMeeting:
         key=event_key(booking.key.uid),
         topic=spec.topic or booking.key.uid,
         hours=hours_told(day, booking),
-        state=state_of(booking),
+        standing=state_word_of(booking),
         detail=booking.detail,
         room_id=booking.room_id,
         is_there=is_in_the_building(booking),
@@ -79,12 +86,12 @@ def shown_meeting(booking: Booking, day: Day) -> ShownMeeting:
 
 def meetings_of(bookings: Iterable[Booking], day: Day) -> list[ShownMeeting]:
     """Return the meetings of a day by time: those of the building, the wanted ones, those ended in Tuya."""
-    shown: list[ShownMeeting] = []
+    found: list[ShownMeeting] = []
     for booking in sorted(bookings, key=by_time):
         is_released = booking.state is BookingState.RELEASED
         if is_released or is_in_the_building(booking) or is_only_wanted(booking):
-            shown.append(shown_meeting(booking, day))
-    return shown
+            found.append(shown_meeting(booking, day))
+    return found
 
 
 def under_each_other(meetings: Sequence[ShownMeeting]) -> list[ShownMeeting]:

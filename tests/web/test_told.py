@@ -91,3 +91,30 @@ def test_the_card_of_what_is_held_says_what_and_why(client: Client) -> None:
     (held,) = [one for one in client.document("/")["concerns"] if one["kind"] == "held"]
     assert (held["source"], held["reason"]) == ("hr", "source_empty")
     assert held["detail"] in told
+
+
+def test_a_meeting_has_one_word_on_all_pages(client: Client) -> None:
+    """On the plan, its own page and its day alike; and the plan counts what it shows."""
+    words = {
+        "Crisis call": "in doubt",
+        "Talk 1 of hr": "held",
+        "Supplier call": "refused",
+        "Steering committee": "quarantined",
+        "Strategy day": "waiting",
+    }
+    text = client.ask("/plan").text
+    chip = r'<span aria-hidden="true">[^<]*</span>([^<]+)</span>'
+    for topic, word in words.items():
+        (row,) = re.findall(rf'<tr role="row">(?:(?!</tr>).)*<bdi>{topic}</bdi>', text)
+        (on_plan,) = re.findall(chip, row)
+        (event,) = re.findall(r'href="(/event/[^"]+)"', row)
+        on_page = re.search(chip, client.ask(event).text)
+        assert on_page is not None
+        assert (on_plan, on_page[1]) == (word, word), topic
+    assert "1 waiting, 4 held, 2 refused, 1 in doubt, 1 quarantined." in text, (
+        re.findall("<strong>.*", text)
+    )
+    assert "4 cancellations are held until a person approves them." in text
+    day = client.ask(shown_day()).text
+    for topic in ("Crisis call", "Talk 1 of hr", "Supplier call"):
+        assert re.search(f'{topic}</bdi> <span class="word">{words[topic]}<', day)
