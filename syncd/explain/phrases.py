@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syncd.core.amounts import some
 from syncd.core.reservation import ReservationSpec
@@ -80,16 +81,22 @@ def asked_for(spec: ReservationSpec, words: Words) -> str:
     return told
 
 
-def told_part(part: WrittenComponent, *, several: bool) -> str:
-    """Say what one component is; its document is named if there are several."""
+def told_part(
+    part: WrittenComponent, zones: Sequence[ZoneUse], words: Words, *, several: bool
+) -> str:
+    """Say what one component is; its document is named if there are several.
+
+    Its times are told in the zone of the words, where the `zones` of its source say what they are.
+    """
     place = f"{part.document}, line {part.line}" if several else f"Line {part.line}"
     what = "the series" if part.recurs else "the event"
     if part.recurrence_id is not None:
-        what = f"one date, {part.recurrence_id}, on its own"
+        date = _told_time(part.recurrence_id, zones, words)
+        what = f"one date, {date}, on its own"
     said: list[str] = []
     if part.start:
         preposition = "from" if part.recurs else "at"
-        said.append(f"{preposition} {part.start}")
+        said.append(f"{preposition} {_told_time(part.start, zones, words)}")
     if part.excluded:
         said.append(f"{some(part.excluded, 'date')} taken out (EXDATE)")
     said += [f"{name} {value}" for name, value in _marks(part) if value]
@@ -97,6 +104,32 @@ def told_part(part: WrittenComponent, *, several: bool) -> str:
     if said:
         told += f" {', '.join(said)}"
     return f"{told}."
+
+
+def _told_time(written: str, zones: Sequence[ZoneUse], words: Words) -> str:
+    """Return a time as people write it, in their zone; as it is written where nobody knows when it is."""
+    try:
+        if len(written) == len("20261201"):
+            return f"{datetime.strptime(written, '%Y%m%d').replace(tzinfo=UTC):%a %d %b %Y}"
+        if written.endswith("Z"):
+            return words.at(datetime.strptime(written, "%Y%m%dT%H%M%S%z"))
+        zone = _only_zone(zones)
+        if zone is None:
+            return written
+        wall = datetime.strptime(written, "%Y%m%dT%H%M%S").replace(tzinfo=zone)
+        return words.at(wall)
+    except ValueError:
+        return written
+
+
+def _only_zone(zones: Sequence[ZoneUse]) -> tzinfo | None:
+    """Return the zone of all times that are not written in UTC; None for several or an unknown one."""
+    names = {zone.zone for zone in zones if zone.tzid != "UTC"}
+    name = names.pop() if len(names) == 1 else None
+    try:
+        return ZoneInfo(name) if name else None
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return None
 
 
 def _marks(part: WrittenComponent) -> tuple[tuple[str, str], ...]:

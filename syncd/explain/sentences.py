@@ -14,6 +14,7 @@ from itertools import chain
 
 from syncd.core.acknowledged import Acknowledgement
 from syncd.core.amounts import some
+from syncd.core.occurrence import Defect
 from syncd.core.reasons import Reason
 from syncd.explain.fate_sentences import FateTeller
 from syncd.explain.phrases import Line, Words, listed, sentence, told_part, told_zone
@@ -26,6 +27,9 @@ from syncd.views.screen import Screen, words
 from syncd.views.typed import as_argument
 
 _SPACE = re.compile("[ \t\r\n]+")  # other controls are shown as what they are
+_PROPERTY = re.compile("[A-Z][A-Z-]{2,}")
+_MOST_WRITTEN = 3
+_LONGEST_WRITTEN = 200
 _MOST_PARTS = 6
 _MOST_HISTORY = 12
 
@@ -45,9 +49,13 @@ class ToldDate:
 
 @dataclass(frozen=True, slots=True)
 class ToldStory:
-    """A story in sentences: where the event stands, its dates, those that are only counted, and the end."""
+    """A story in sentences: where the event stands, its dates, those that are only counted, and the end.
+
+    `quarantined` are those of `where` that say why it cannot be understood.
+    """
 
     where: tuple[Line, ...]
+    quarantined: tuple[Line, ...]
     dates: tuple[ToldDate, ...]
     more: tuple[Line, ...]
     end: tuple[Line, ...]
@@ -59,6 +67,7 @@ def told_story(story: Story) -> ToldStory:
     told = teller.told()
     return ToldStory(
         where=teller.folded(told.where),
+        quarantined=teller.folded(told.quarantined),
         dates=tuple(map(teller.folded_date, told.dates)),
         more=teller.folded(told.more),
         end=teller.folded(told.end),
@@ -128,7 +137,8 @@ class _Teller:
         dates, more = self._dates()
         where = (*self._where(), *self._unasked())
         end = tuple(self._summary())
-        return ToldStory(where, dates, more, end)
+        quarantined = chain.from_iterable(map(self._quarantined, self._story.where))
+        return ToldStory(where, tuple(quarantined), dates, more, end)
 
     def folded_date(self, date: ToldDate) -> ToldDate:
         """Return a date with its lines as they are shown where a line may have any length."""
@@ -200,7 +210,6 @@ class _Teller:
             )
 
     def _source(self, where: Where) -> Iterator[Line]:
-        story = self._story
         excerpt = where.excerpt
         assert excerpt is not None  # only sources that hold the UID are told of
         documents = list(dict.fromkeys(part.document for part in excerpt.parts))
@@ -214,7 +223,9 @@ class _Teller:
             f"Source {where.name} has it now, in {listed(documents)}: {found}{looked}."
         )
         for part in excerpt.parts[:_MOST_PARTS]:
-            yield Line(told_part(part, several=len(documents) > 1), 2)
+            several = len(documents) > 1
+            told = told_part(part, excerpt.zones, self._words, several=several)
+            yield Line(told, 2)
         if len(excerpt.parts) > _MOST_PARTS:
             yield Line(
                 f"… and {len(excerpt.parts) - _MOST_PARTS} more; --json has all.",
@@ -223,15 +234,27 @@ class _Teller:
             )
         for zone in excerpt.zones:
             yield Line(told_zone(zone), 2, "red" if zone.zone is None else "")
+        yield from _indented(self._quarantined(where))
+
+    def _quarantined(self, where: Where) -> Iterator[Line]:
+        """Yield why an event cannot be understood, what stands there, and what is to be done about it."""
+        written: tuple[str, ...] = ()
+        if where.excerpt is not None:
+            written = where.excerpt.written
         for defect in where.defects:
             yield Line(
                 f"It is quarantined, because it cannot be understood: {defect.document}, line {defect.line}: "
                 f"{sentence(defect.detail)} [{defect.reason}] Until that is mended nothing of this event is "
                 "booked, changed or cancelled; what is booked stays as it is.",
-                2,
-                "red",
+                style="red",
             )
-            yield from self._acknowledged(story.acknowledged.of_defect(defect), 2)
+            for line in _lines_named(defect, written):
+                yield Line(f"What stands there: {line}")
+            yield Line(
+                f"Mend it in the program that keeps the calendar, or in {defect.document or 'the file'} itself: "
+                f"the event begins in line {defect.line}. The next reading takes it up."
+            )
+            yield from self._acknowledged(self._story.acknowledged.of_defect(defect), 0)
 
     def _acknowledged(
         self, seen: Acknowledgement | None, indent: int
@@ -313,6 +336,16 @@ def _dates_over(past: int, excerpts: Sequence[SourceExcerpt]) -> Iterator[Line]:
     are_over = "is over" if past == 1 else "are over"
     yield Line("")
     yield Line(f"{some(past, 'earlier date')} of it {are_over}{when}.")
+
+
+def _lines_named(defect: Defect, written: Sequence[str]) -> Iterator[str]:
+    """Yield the first few lines of an event of which a defect names the property, as far as there is place."""
+    named = set(_PROPERTY.findall(defect.detail))
+    lines = [
+        line for line in written if named.intersection(_PROPERTY.findall(line)[:1])
+    ]
+    for line in lines[:_MOST_WRITTEN]:
+        yield textwrap.shorten(line, _LONGEST_WRITTEN, placeholder="…")
 
 
 def _told_with_source(fate: Fate) -> bool:

@@ -67,6 +67,7 @@ class SourceExcerpt:
     `later` is its first occurrence that begins beyond the horizon.
     `past` counts the occurrences that are over since `past_since` (None: since the series began); it is
     None where they are too many to count.
+    `written` are the lines of an event that is quarantined, none of a private one.
     """
 
     parts: tuple[WrittenComponent, ...]
@@ -74,6 +75,7 @@ class SourceExcerpt:
     later: Occurrence | None
     past: int | None
     past_since: datetime | None
+    written: tuple[str, ...] = ()
 
 
 def excerpt_of(
@@ -92,12 +94,15 @@ def excerpt_of(
     """
     parts: list[WrittenComponent] = []
     zones: dict[ZoneUse, None] = {}
+    written: list[str] = []
     for event in raw_events:
         context = index.contexts[event.context]
         (calendar,) = split(context.text)
         method = calendar.properties.get("METHOD", "").upper()
         raw = RawComponent("VEVENT", index.line_of(event), tuple(lines_of(event)))
         parts.append(_written(raw, context.document, method))
+        if quarantined and not _is_private(raw):
+            written += raw.own_lines()
         for use in _zone_uses(raw, calendar, locale, window):
             zones[use] = None
     if quarantined:
@@ -107,6 +112,7 @@ def excerpt_of(
             later=None,
             past=None,
             past_since=None,
+            written=tuple(written),
         )
 
     def parse(start: datetime, reach: datetime) -> ParsedSeries:
@@ -141,7 +147,7 @@ def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
     for _, dates in raw.values("EXDATE"):
         excluded += len(dates.split(","))
     topic = ""
-    if first("CLASS").upper() not in {"PRIVATE", "CONFIDENTIAL"}:
+    if not _is_private(raw):
         topic = _topic(raw)
     return WrittenComponent(
         document=document,
@@ -156,6 +162,12 @@ def _written(raw: RawComponent, document: str, method: str) -> WrittenComponent:
         method=method,
         topic=topic,
     )
+
+
+def _is_private(raw: RawComponent) -> bool:
+    """Return whether a component says that it is not for everybody."""
+    said = (raw.first("CLASS") or "PUBLIC").strip().upper()
+    return said in {"PRIVATE", "CONFIDENTIAL"}
 
 
 def _topic(raw: RawComponent) -> str:

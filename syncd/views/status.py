@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from syncd.ledger.operation import API_TROUBLE, ApiTrouble, CycleRecord, DaemonR
 from syncd.reconciler import clock_told, forecast
 from syncd.views import concerns
 from syncd.views.concerns import Concern, ConcernKind
+from syncd.views.state_words import StateWord, state_word_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Status:
 
     `daemon` is the one that began last on this state, `last_cycle` may be that of a `syncd once`.
     `counts` are the current bookings by state.
+    `waiting` counts those that wait and are booked without a person, `to_approve` those that a person is to
+    approve in Tuya.
     `concerns` need a person, the most urgent first; `seen` were acknowledged and count for nothing.
     `bookings` are those that were asked for, closed ones too, by key and room; None if none were.
     `strays` and `duplicates` count reservations with our mark that are nobody's.
@@ -83,6 +87,8 @@ class Status:
     counts: Mapping[BookingState, int]
     in_doubt: int
     vanished: int
+    waiting: int
+    to_approve: int
     concerns: tuple[Concern, ...]
     seen: tuple[Concern, ...]
     bookings: tuple[Booking, ...] | None
@@ -120,6 +126,12 @@ class Status:
         )
         known = _Known.of(ledger)
         open_ones = known.open_ones
+        counts = ledger.bookings.count_by_state()
+        words = Counter((one.state, state_word_of(one)) for one in open_ones)
+        waiting = counts.get(BookingState.WAITING, 0)
+        for (state, word), number in words.items():
+            if state is BookingState.WAITING and word is not StateWord.WAITING:
+                waiting -= number
         used = ledger.calls.in_month(now)
         strays, duplicates = count_leftovers(ledger.facts)
         found = [
@@ -135,9 +147,11 @@ class Status:
             last_cycle=cycles[0] if cycles else None,
             api_trouble=known.api_trouble,
             sources=sources,
-            counts=ledger.bookings.count_by_state(),
+            counts=counts,
             in_doubt=sum(booking.in_doubt for booking in open_ones),
             vanished=sum(booking.is_vanished for booking in open_ones),
+            waiting=waiting,
+            to_approve=words[BookingState.APPROVAL, StateWord.APPROVAL],
             concerns=tuple(one for one in found if one.seen_by is None),
             seen=tuple(one for one in found if one.seen_by is not None),
             bookings=bookings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from syncd.core.cause import SYNCD, TUYA
-from syncd.core.reasons import MEANINGS, PROOFS, Evidence
+from syncd.core.reasons import MEANINGS, PROOFS, Evidence, Reason
 from syncd.ledger.history import Step
 from syncd.views.fields import fields_told
 
@@ -47,7 +47,32 @@ def reason_told(step: Step) -> Iterator[str]:
     if told:
         yield told if told.endswith((".", "!", "?")) else f"{told}."
     elif entry.reason is not None:
-        yield MEANINGS[entry.reason]
+        yield _why_done(entry.what, entry.reason)
+
+
+_AFTERWARDS = {
+    Reason.NEW: "New in the calendar.",
+    Reason.ROOM_FREE_AGAIN: "The room was taken before, and was tried again.",
+    Reason.SOURCE_REMOVED: "The source was no longer in the configuration.",
+    Reason.SOURCE_EMPTY: "The source suddenly had none of its booked events.",
+    Reason.FILE_GONE: "Its file, which held several events, was gone from the directory.",
+    Reason.RULES_CHANGED: "By a changed configuration it is no longer booked, or loses its room.",
+    Reason.OVER_BUDGET: "There were more cancellations than the budget allows.",
+    Reason.TOLD_FLOOD: "A source told to give up too many at once (safety.told_share).",
+    Reason.NOT_THE_ORGANIZER: "A copy that does not decide said that it is cancelled.",
+}
+"""What reasons mean once the step is done that they are the reason of; the others mean the same as before it."""
+
+_DONE = frozenset(
+    {"create", "created", "update", "updated", "cancel", "cancelled", "settled"}
+)
+
+
+def _why_done(what: str, reason: Reason) -> str:
+    """Return what a reason means after a step."""
+    if what in _DONE:
+        return _AFTERWARDS.get(reason, MEANINGS[reason])
+    return MEANINGS[reason]
 
 
 _DETAIL_IS_TECHNICAL = frozenset({"create", "update", "updated", "cancel", "adopted"})

@@ -49,11 +49,12 @@ class ShownDate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """The story of an event; `seen` is the state of one that cannot be understood."""
+    """The story of an event; `quarantined` is the state of one that cannot be understood, `defects` say why."""
 
     uid: str
     topic: str
     quarantined: ShownState | None
+    defects: tuple[Line, ...]
     where: tuple[Line, ...]
     dates: tuple[ShownDate, ...]
     more: tuple[Line, ...]
@@ -76,6 +77,7 @@ def show_event(asked: Asked) -> EventPage:
         uid=story.uid,
         topic=story.topic or phrase("event.untitled"),
         quarantined=shown(StateWord.QUARANTINED) if is_quarantined else None,
+        defects=told.quarantined,
         where=told.where,
         dates=tuple(_date(date, story, words) for date in told.dates),
         more=told.more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -117,17 +118,30 @@ def _what_all_hangs_on(status: Status, present: Present) -> str | None:
 
 def _step_told(status: Status) -> str:
     """Return how much is in step, of a daemon that can work."""
+    total = len(status.sources)
+    read = _count_read(status)
+    if not status.concerns and not total:
+        return phrase("verdict.no_sources")
+    if not status.concerns and read < total:
+        return phrase("verdict.first_reading", done=read, total=total)
+    out_of_step = list(_out_of_step(status))
+    if not out_of_step:
+        return phrase("verdict.ok")
+    return "; ".join((*out_of_step, phrase("verdict.rest")))
+
+
+def _out_of_step(status: Status) -> Iterator[str]:
+    """Yield how much needs a person, waits by itself, and is to be approved in Tuya, as far as anything does."""
+    more = ""
     kinds = {concern.kind for concern in status.concerns}
     if kinds:
         noun = "meetings" if kinds <= _OF_MEETINGS else "things"
-        return counted(f"verdict.{noun}", len(status.concerns))
-    total = len(status.sources)
-    if not total:
-        return phrase("verdict.no_sources")
-    read = _count_read(status)
-    if read < total:
-        return phrase("verdict.first_reading", done=read, total=total)
-    return phrase("verdict.ok")
+        yield counted(f"verdict.{noun}", len(status.concerns))
+        more = "more_"
+    for name, number in (("waiting", status.waiting), ("approval", status.to_approve)):
+        if number:
+            yield counted(f"verdict.{more}{name}", number)
+            more = "more_"
 
 
 def _count_read(status: Status) -> int:

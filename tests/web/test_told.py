@@ -8,8 +8,8 @@ from html import unescape
 
 import pytest
 
-from tests.conftest import Office
-from tests.web.serving import Client, let_serve, served
+from tests.conftest import Office, ahead, event
+from tests.web.serving import Client, let_serve, read, served
 from tests.web.staged import shown_day, stage
 from tests.web.test_pages import begin_daemon
 
@@ -107,8 +107,8 @@ def test_a_meeting_has_one_word_on_all_pages(client: Client) -> None:
     for topic, word in words.items():
         (row,) = re.findall(rf'<tr role="row">(?:(?!</tr>).)*<bdi>{topic}</bdi>', text)
         (on_plan,) = re.findall(chip, row)
-        (event,) = re.findall(r'href="(/event/[^"]+)"', row)
-        on_page = re.search(chip, client.ask(event).text)
+        (address,) = re.findall(r'href="(/event/[^"]+)"', row)
+        on_page = re.search(chip, client.ask(address).text)
         assert on_page is not None
         assert (on_plan, on_page[1]) == (word, word), topic
     assert "1 waiting, 4 held, 2 refused, 1 in doubt, 1 quarantined." in text, (
@@ -118,3 +118,45 @@ def test_a_meeting_has_one_word_on_all_pages(client: Client) -> None:
     day = client.ask(shown_day()).text
     for topic in ("Crisis call", "Talk 1 of hr", "Supplier call"):
         assert re.search(f'{topic}</bdi> <span class="word">{words[topic]}<', day)
+
+
+def test_the_history_says_why_as_of_afterwards(client: Client) -> None:
+    """A meeting that was booked is new in the calendar, and no longer one that is not booked."""
+    told = text_of(client, "/history")
+    assert "New in the calendar. By syncd" in told
+    assert "not booked yet" not in told.replace("It is not booked yet", "")
+
+
+def test_the_page_of_what_is_quarantined_says_what_to_do(client: Client) -> None:
+    """The reason, where it stands, what stands there, and where it is to be mended; `explain` tells the same."""
+    (address,) = re.findall(
+        r'href="(/event/[^"]+)"[^>]*>The whole story<[^>]+>: Steering',
+        client.ask("/").text,
+    )
+    told, _, where = text_of(client, address).partition("Where it stands")
+    for text in (told, where):
+        assert "office.ics, line" in text
+        assert "RRULE cannot be read" in text
+        assert "What stands there: RRULE:FREQ=NEVER" in text
+        assert "Mend it in the program that keeps the calendar" in text
+    assert not re.search(r"\d{8}T\d{6}", where)
+    assert re.search(r"the series from \w{3} \d\d \w{3} \d{4} 09:00\.", where)
+
+
+def test_the_verdict_says_what_else_waits(client: Client) -> None:
+    """What waits by itself and what is to be approved in Tuya is not in step."""
+    assert (
+        "<h1>6 things need a person; 1 more waits by itself; "
+        "1 more is to be approved in Tuya; everything else is in step.</h1>"
+    ) in client.ask("/").text
+
+
+def test_the_text_of_what_is_private_is_not_shown(office: Office) -> None:
+    """Of a private event that cannot be understood only the reason and the place are told."""
+    lines = ("SUMMARY:Secret", "CLASS:PRIVATE", "RRULE:FREQ=NEVER")
+    office.write(event("bad", ahead(2), 60, *lines))
+    read(office)
+    told = office.run("explain", "bad").out
+    assert "It is quarantined" in told
+    assert "Mend it in the program" in told
+    assert ("What stands there" in told, "Secret" in told) == (False, False)
