@@ -70,6 +70,7 @@ def show_event(asked: Asked) -> EventPage:
     told = told_story(story)
     words = CommandWords(asked.now, asked.zone)
     is_quarantined = any(where.defects for where in story.where)
+    why = {line.text for line in told.quarantined}
     commands = [explanation(story.uid)]
     if is_quarantined:
         commands.append(acknowledgement(story.uid))
@@ -78,7 +79,7 @@ def show_event(asked: Asked) -> EventPage:
         topic=story.topic or phrase("event.untitled"),
         quarantined=shown(StateWord.QUARANTINED) if is_quarantined else None,
         defects=told.quarantined,
-        where=told.where,
+        where=tuple(line for line in told.where if line.text not in why),
         dates=tuple(_date(date, story, words) for date in told.dates),
         more=told.more,
         end=tuple(_without_empty(told.end)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from functools import cache
@@ -11,7 +12,7 @@ from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from syncd import __version__
 from syncd.core.visible import visible
@@ -24,6 +25,8 @@ _MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_WORDS = re.compile("([ \t\r\n]+)")
+_BREAKABLE = re.compile(r"\w[^\w\s]+\w")
 _HASH_DIGITS = 12
 _MOST_LETTERS = 160  # of a text of somebody in a list; its own page has all of it
 _LONGEST_SENTENCE = 800
@@ -97,6 +100,7 @@ def templates() -> Environment:
     environment.filters["zoned"] = _zoned
     environment.filters["short"] = _short
     environment.filters["sentence"] = _sentence
+    environment.filters["whole_words"] = _whole_words
     return environment
 
 
@@ -161,6 +165,17 @@ def _zoned(context: Context, sentence: str) -> str:
 def _short(text: str) -> str:
     """Return a text as far as a list has place for it."""
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+
+
+def _whole_words(text: str) -> Markup:
+    """Return a text of which no word is broken, also none that is put together of several by signs."""
+    pieces: list[Markup] = []
+    for piece in _WORDS.split(visible(text)):
+        escaped = escape(piece)
+        if _BREAKABLE.search(piece):
+            escaped = Markup('<span class="whole">{}</span>').format(piece)
+        pieces.append(escaped)
+    return Markup("").join(pieces)
 
 
 def _sentence(text: str) -> str:

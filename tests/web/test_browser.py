@@ -409,3 +409,31 @@ def test_what_is_private_stays_masked(staged: Staged) -> None:
             assert "Secret of Ann" not in client.ask(path, accept=accept).text, path
     assert "Private meeting" in client.ask(private).text
     assert "Private meeting" in client.ask(shown_day()).text
+
+
+def test_no_word_is_broken_and_the_time_stands_beside_its_glyph(
+    chromium: Browser, staged: Staged
+) -> None:
+    """On the timeline, however short a meeting is: what has no place ends in an ellipsis."""
+    with looking(chromium, staged.address, width=1200) as look:
+        page = look.open(shown_day())
+        broken = page.evaluate(
+            """() => [...document.querySelectorAll(".lanes .m")].flatMap(one => {
+                const found = [];
+                if (!one.offsetParent) return found;
+                const what = one.querySelector(".what");
+                const walk = document.createTreeWalker(what, NodeFilter.SHOW_TEXT);
+                while (walk.nextNode()) for (const word of walk.currentNode.data.matchAll(/\\S+/g)) {
+                    const range = document.createRange();
+                    range.setStart(walk.currentNode, word.index);
+                    range.setEnd(walk.currentNode, word.index + word[0].length);
+                    if (new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1)
+                        found.push(word[0]);
+                }
+                const when = one.querySelector(".when"), glyph = one.querySelector(".glyph");
+                const [a, b] = [when, glyph].map(part => part.getBoundingClientRect());
+                if (getComputedStyle(when).position !== "absolute" && (b.bottom <= a.top || a.bottom <= b.top))
+                    found.push(when.textContent);
+                return found; })"""
+        )
+        assert broken == []

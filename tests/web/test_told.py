@@ -127,18 +127,22 @@ def test_the_history_says_why_as_of_afterwards(client: Client) -> None:
     assert "not booked yet" not in told.replace("It is not booked yet", "")
 
 
-def test_the_page_of_what_is_quarantined_says_what_to_do(client: Client) -> None:
+def test_the_page_of_what_is_quarantined_says_what_to_do(
+    client: Client, shared_office: Office
+) -> None:
     """The reason, where it stands, what stands there, and where it is to be mended; `explain` tells the same."""
     (address,) = re.findall(
         r'href="(/event/[^"]+)"[^>]*>The whole story<[^>]+>: Steering',
         client.ask("/").text,
     )
     told, _, where = text_of(client, address).partition("Where it stands")
-    for text in (told, where):
+    explained = " ".join(shared_office.run("explain", "bad").out.split())
+    for text in (told, explained):
         assert "office.ics, line" in text
         assert "RRULE cannot be read" in text
         assert "What stands there: RRULE:FREQ=NEVER" in text
         assert "Mend it in the program that keeps the calendar" in text
+    assert "RRULE" not in where
     assert not re.search(r"\d{8}T\d{6}", where)
     assert re.search(r"the series from \w{3} \d\d \w{3} \d{4} 09:00\.", where)
 
