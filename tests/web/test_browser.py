@@ -320,6 +320,9 @@ def test_it_is_refreshed_without_losing_the_place(
             _pause(look)
         finally:
             office.calendar_file.write_bytes(before)
+            staged.daemon.until(
+                lambda: "6 things" in client.ask("/").text, "it is as it was"
+            )
 
 
 def _is_left_alone(page: Page) -> bool:
