@@ -419,9 +419,10 @@ def test_resolve_adopt_of_what_is_not_there_changes_nothing(office: Office) -> N
 @pytest.mark.slow
 def test_resolve_helps_to_find_the_key(office: Office) -> None:
     """A wrong or ambiguous KEY leaves with 1 and lists the right ones; wrong usage leaves with 2."""
-    office.write(
-        event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=2"), event("fine", ahead(4))
-    )
+    fine = event("fine", ahead(4))
+    office.write(fine)
+    _cycle(office)
+    office.write(fine, event("s", ahead(1), 30, "RRULE:FREQ=DAILY;COUNT=2"))
     office.fault("refuse:code=1109,on=create,times=2")
     _cycle(office)
     keys = {f"s/{ahead(day):%Y%m%dT%H%M%SZ}" for day in (1, 2)}
