@@ -120,6 +120,7 @@ def test_a_cycle_of_ones_own_is_refused(daemon: Daemon) -> None:
     assert "SIGUSR1" in ran.err
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -137,6 +138,7 @@ def test_commands_work_beside_it(daemon: Daemon, command: str, told: str) -> Non
     assert told in ran.out
 
 
+@pytest.mark.slow
 def test_an_approval_is_carried_out(daemon: Daemon) -> None:
     """What is held stays until `approve`; then the daemon cancels it without being woken."""
     office = daemon.office

@@ -266,6 +266,7 @@ def test_a_rotated_client_secret_needs_no_restart(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "table",
     [

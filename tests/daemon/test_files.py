@@ -127,6 +127,7 @@ def test_a_link_may_be_switched(daemon: Daemon) -> None:
     daemon.until(booked(daemon, "linked-old", "linked-new"), "what the link leads to")
 
 
+@pytest.mark.slow
 def test_a_file_that_no_event_tells_of_is_found_by_looking(daemon: Daemon) -> None:
     """A file that is written and not closed gives no event of a finished write; the rescan finds it."""
     with (daemon.office.folder / "open.ics").open("wb", buffering=0) as file:

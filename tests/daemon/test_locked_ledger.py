@@ -196,6 +196,7 @@ def test_commands_say_who_may_hold_it(office: Office) -> None:
 EARLY = (signal.SIGHUP, signal.SIGUSR1)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("number", [*EARLY, signal.SIGTERM, signal.SIGINT])
 def test_signals_in_the_first_moments(office: Office, number: signal.Signals) -> None:
     """From its first instruction on a daemon is not ended by HUP or USR1, and with 0 by TERM or INT."""

@@ -157,6 +157,7 @@ told.info("read again")
 """
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("kind", [full_pipe, small_pipe, stream_socket])
 def test_what_was_lost_is_counted_and_said(

@@ -255,6 +255,7 @@ def test_a_file_of_somebody_else_is_left_alone(office: Office) -> None:
     assert files(folder) == [name]
 
 
+@pytest.mark.slow
 def test_when_publishing_is_turned_off_files_go(office: Office) -> None:
     """Without publish_dir the attachments are taken off the bookings, and the files are removed."""
     folder = publishing(office)

@@ -27,6 +27,7 @@ def put_back(office: Office, copy: Path) -> None:
     shutil.copyfile(copy, office.folder / "state.db")
 
 
+@pytest.mark.slow
 def test_a_copy_is_whole_private_and_alone(office: Office) -> None:
     """While the daemon runs a copy has all bookings, mode 600 whatever the umask, and needs no other file."""
     office.write(event("one", ahead(1)), event("two", ahead(2)))

@@ -149,6 +149,7 @@ def taken_port(office: Office) -> str:
     return text.partition('endpoint = "http://127.0.0.1:')[2].partition('"')[0]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("fault", "word"),
     [

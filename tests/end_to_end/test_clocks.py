@@ -45,6 +45,7 @@ def _stepped(by: timedelta) -> Clock:
 # Waits go by a clock that nobody sets
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.usefixtures("quiet_log")
 def test_a_clock_that_steps_books_nothing_twice(

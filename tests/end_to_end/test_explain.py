@@ -815,6 +815,7 @@ def test_several_sources_say_whose_copy_decides(office: Office) -> None:
     )
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("booked", "lines", "says"),
     [

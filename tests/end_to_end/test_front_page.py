@@ -152,6 +152,7 @@ def test_filters_choose_bookings(troubled: Office) -> None:
     assert not any(line.startswith("office ") for line in gone)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

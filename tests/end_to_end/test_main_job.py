@@ -348,6 +348,7 @@ def test_held_cancellations_are_released_by_their_checksum_only(office: Office) 
     assert office.status()["held"] == {"checksum": None, "cancellations": 0}
 
 
+@pytest.mark.slow
 def test_force_asks_the_api_again_and_changes_nothing(office: Office) -> None:
     """`once --force` compares with the API and finds nothing to do."""
     office.write(event("m", ahead(1)))

@@ -39,6 +39,7 @@ def _answer_creates_with(api: RawApi, result: object, *, done: bool) -> None:
     api.answers["create"] = answer
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("done", [True, False])
 @pytest.mark.parametrize("state", ["booked", "cancelled", "booked, as a number"])
 def test_a_create_answered_with_an_id_that_is_known(
@@ -113,6 +114,7 @@ def test_a_question_that_fails_for_one_reservation(
     } == {int(ahead(2, 17).timestamp() * 1000)}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("max_day", [-1, -(10**30), 10**9, 10**12, 10**30, "9" * 19])
 def test_booking_rules_that_make_no_sense(
     raw_office: Office, raw_api: RawApi, max_day: object

@@ -223,6 +223,7 @@ def test_a_foreign_one_takes_its_room_as_far_as_it_is_known(
 # Questions that are refused
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("code", [1109, 1, 2_000_000_000, 40000309])
 def test_a_reservation_that_may_not_be_asked_for(
     raw_office: Office, raw_api: RawApi, code: int

@@ -242,6 +242,7 @@ def test_duplicates_are_reduced_to_the_oldest(office: Office) -> None:
     _quiet(office, 2 * _AT_NIGHT)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("mode", ["create-only", "no-cancel", "observe"])
 def test_duplicates_are_reported_where_nothing_may_be_cancelled(
     office: Office, mode: str

@@ -98,6 +98,7 @@ class TestCostlyEvents:
         assert found["slow"].cpu_s <= 1.1 * UID_CPU_S
         assert found["other"].occurrences
 
+    @pytest.mark.first(1)
     @pytest.mark.parametrize(
         "lines",
         [
