@@ -453,7 +453,7 @@ ATTACKS = dict([*_of_others(), *_floods()])
 HONEST = dict([*_honest_changes(), *_honest_beside_broken(), *_honest_tellings()])
 
 
-@pytest.mark.first(1000, 28)
+@pytest.mark.first(1000, 18)
 @pytest.mark.parametrize("attack", _params(ATTACKS))
 def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) -> None:
     """Nothing is changed in the API; what is held is done by the one command that is named, and only then."""
@@ -480,6 +480,7 @@ def test_an_attack_changes_nothing_or_is_held(office: Office, attack: Attack) ->
 
 
 @pytest.mark.slow
+@pytest.mark.first(1000, 30)
 @pytest.mark.parametrize("change", _params(HONEST))
 def test_an_honest_change_passes_at_once(office: Office, change: Honest) -> None:
     """What looks like the attack and is the organizer's own change is done by the next cycle, unasked."""
