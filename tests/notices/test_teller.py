@@ -247,3 +247,43 @@ def test_what_is_refused_while_cycles_go_on_is_told_together(office: Office) -> 
         told.teller.note_cycle(goes_on=False)
         told.look()
         assert told.take_types() == ["syncd.bookings.refused"]
+
+
+@pytest.mark.slow
+def test_a_hundred_failing_cycles_are_one_notice_and_one_recovery(
+    office: Office,
+) -> None:
+    """However long a source is away within a day, whoever is told hears of it twice."""
+    office.write(event("a", ahead(2)))
+    with telling(office) as told:
+        told.cycle()
+        office.calendar_file.rename(office.folder / "away")
+        for _ in range(100):
+            told.cycle()
+        (office.folder / "away").rename(office.calendar_file)
+        for _ in range(5):
+            told.cycle()
+        assert told.take_types() == ["syncd.source.failing", "syncd.source.recovered"]
+
+
+@pytest.mark.slow
+def test_a_day_of_coming_and_going_is_four_notices_and_a_digest(office: Office) -> None:
+    """What was not told by notices of its own stands in the digest of the next morning."""
+    office.write(event("a", ahead(2)))
+    away = office.folder / "away"
+    with telling(office) as told:
+        told.cycle()
+        for _ in range(20):
+            office.calendar_file.rename(away)
+            for _ in range(4):
+                told.cycle(after=6 * MINUTE)
+            away.rename(office.calendar_file)
+            for _ in range(4):
+                told.cycle(after=6 * MINUTE)
+        office.calendar_file.rename(away)
+        types = told.take_types()
+        notices = [one for one in types if one.startswith("syncd.source.")]
+        assert len(notices) == 4
+        for _ in range(36):
+            told.cycle(after=60 * MINUTE)
+        assert "syncd.digest" in [*types, *told.take_types()]
