@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event
+from sqlalchemy import event
 
 from syncd import ledger as ledger_package
 from syncd import migrations
@@ -43,6 +43,7 @@ from syncd.ledger.facts import Basis, Fact, Held, MaxDay, PathWord
 from syncd.ledger.history import StepFilter
 from syncd.ledger.sources import ReadingRecord, UnchangedLook
 from tests.conftest import HANG_S
+from tests.former import bring_to
 
 FILES = [
     "state.db",
@@ -1276,15 +1277,7 @@ def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
 
 def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> None:
     """An upgrade keeps how long a server is left alone, and believes no body whose digest nobody knows."""
-    from alembic import command
-    from alembic.config import Config
-
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "syncd:migrations")
-        command.upgrade(config, "0003")
-    engine.dispose()
+    bring_to(file, "0003")
     raw(
         file,
         """INSERT INTO snapshots VALUES ('sales', 'i', 'd', x'00', '', '"1"', '', 't', 0, 3, 60000)""",
@@ -1303,15 +1296,7 @@ def test_a_feed_of_an_earlier_version_is_read_as_a_whole_once(file: Path) -> Non
 
 def test_what_an_earlier_version_leaves_out_is_planned_once_more(file: Path) -> None:
     """An upgrade makes the events ready that are not booked by a rule, so that it is known by which."""
-    from alembic import command
-    from alembic.config import Config
-
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "syncd:migrations")
-        command.upgrade(config, "0013")
-    engine.dispose()
+    bring_to(file, "0013")
     raw(
         file,
         "INSERT INTO agenda (uid, due_at, skipped) VALUES ('free', NULL, 2), ('booked', NULL, 0)",
@@ -1323,15 +1308,7 @@ def test_what_an_earlier_version_leaves_out_is_planned_once_more(file: Path) -> 
 
 def test_an_index_of_an_earlier_version_is_kept(file: Path) -> None:
     """An upgrade moves what is known of a source to one bucket, and forgets nothing of it."""
-    from alembic import command
-    from alembic.config import Config
-
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "syncd:migrations")
-        command.upgrade(config, "0009")
-    engine.dispose()
+    bring_to(file, "0009")
     raw(file, "INSERT INTO inventories VALUES ('folder', 'whole')")
     raw(file, "INSERT INTO inventory_parts VALUES ('folder', 1, x'02')")
     raw(file, "INSERT INTO inventory_parts VALUES ('folder', 0, x'01')")

@@ -14,6 +14,7 @@ from syncd.core.occurrence import event_key
 from syncd.ledger import Ledger
 from syncd.views.choice import is_within
 from tests.booked import booking_of_an_hour, spec_of_an_hour
+from tests.former import bring_to
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -98,8 +99,6 @@ def test_an_upgrade_tells_when_the_bookings_of_an_earlier_version_are(
     tmp_path: Path,
 ) -> None:
     """Their times and keys are filled in; what makes no sense is in nobody's way and is told when it is read."""
-    from alembic import command
-    from alembic.config import Config
 
     with opened(tmp_path) as ledger:
         for number in range(3):
@@ -114,11 +113,9 @@ def test_an_upgrade_tells_when_the_bookings_of_an_earlier_version_are(
     former.mkdir()
     with create_engine(f"sqlite:///{tmp_path / 'state.db'}").begin() as connection:
         stored = [dict(row) for row in connection.execute(text(rows)).mappings()]
+    bring_to(former / "state.db", "0013")
     engine = create_engine(f"sqlite:///{former / 'state.db'}")
     with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "syncd:migrations")
-        command.upgrade(config, "0013")
         names = connection.execute(text("SELECT * FROM bookings")).keys()
         columns = ", ".join(names)
         values = ", ".join(f":{name}" for name in names)

@@ -40,7 +40,7 @@ from syncd.config.people import People
 from syncd.config.quantities import Duration, Share
 from syncd.config.secret import HOW_TO_WRITE, Secret
 from syncd.config.sources import Source
-from syncd.config.validation import Problem, Table, exactly_one, key
+from syncd.config.validation import Problem, Table, both_or_neither, exactly_one, key
 from syncd.config.values import (
     EXPRESSION_PREFIX,
     AccessId,
@@ -276,9 +276,8 @@ class Attachments(Table):
         directory: Path,  # noqa: ARG003
     ) -> Iterator[Problem]:
         """Yield a problem if one of publish_dir and base_url is given without the other."""
-        for name, other in (("publish_dir", "base_url"), ("base_url", "publish_dir")):
-            if raw.get(name) and not raw.get(other):
-                yield Problem((other,), f"is required when {name} is set")
+        given = {name for name, value in raw.items() if value}
+        yield from both_or_neither(given, "publish_dir", "base_url")
 
 
 class State(Table):
@@ -389,9 +388,7 @@ class Mail(Table):
         directory: Path,  # noqa: ARG003
     ) -> Iterator[Problem]:
         """Yield a problem for a user without password, and for a password that anyone on the way could read."""
-        for name, other in (("username", "password"), ("password", "username")):
-            if name in raw and other not in raw:
-                yield Problem((other,), f"is required when {name} is set")
+        yield from both_or_neither(raw.keys(), "username", "password")
         host = raw.get("host", "127.0.0.1")
         is_here = isinstance(host, str) and is_loopback(host)
         if "password" in raw and raw.get("tls") == "none" and not is_here:

@@ -8,7 +8,7 @@ Must not: repeat a value that was refused, because it may be a secret or an addr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -51,6 +51,14 @@ def exactly_one(raw: Mapping[str, Any], one: str, other: str) -> Iterator[Proble
         yield Problem((other,), f"cannot be together with {one}; keep one of them")
     elif one not in raw and other not in raw:
         yield Problem((), f"needs either {one} or {other}", True)
+
+
+def both_or_neither(given: Collection[str], one: str, other: str) -> Iterator[Problem]:
+    """Yield the problem of a table in which one of two keys is given without the other."""
+    if one in given and other not in given:
+        yield Problem((other,), f"is required when {one} is set")
+    elif other in given and one not in given:
+        yield Problem((one,), f"is required when {other} is set")
 
 
 _SENTENCES = {

@@ -234,9 +234,9 @@ class _Comparison:
         changed: dict[str, tuple[RawEvent, ...]] = {}
         live: dict[bytes, list[_Place]] = {}
         known = self._places_of_known(uids)
-        tracked = self._tracked_among(known)
+        mattering = self._mattering(known)
         for uid, places in known.items():
-            if places and self._matters(uid, places, tracked):
+            if places and self._still_matters(uid, places, mattering):
                 live[uid] = places
             elif uid in self._kept:
                 changed[self._kept[uid]] = ()
@@ -300,27 +300,28 @@ class _Comparison:
                 numbers.add(number)
         return sorted(numbers)
 
-    def _tracked_among(self, places: Mapping[bytes, Sequence[_Place]]) -> Set[str]:
-        """Return the names of those of these UIDs that are tracked, as far as none of their events is current."""
-        unclear: set[str] = set()
-        for uid, own in places.items():
-            if own and not self._is_any_current(own):
-                unclear.add(self._name(uid))
-        return self._tracked.tracked_among(unclear)
-
-    def _is_any_current(self, places: Iterable[_Place]) -> bool:
-        """Tell whether one of the events at these places is current, as far as that was seen."""
+    def _mattering(self, places: Mapping[bytes, Sequence[_Place]]) -> set[bytes]:
+        """Return those of these UIDs that are tracked, or have an event that is seen to be current."""
         current = self._new.current
-        return any(
-            self._documents[number].verbatim[row] in current for number, row in places
-        )
+        found: set[bytes] = set()
+        unclear: dict[str, bytes] = {}
+        for uid, own in places.items():
+            if any(self._documents[n].verbatim[row] in current for n, row in own):
+                found.add(uid)
+            elif own:
+                unclear[self._name(uid)] = uid
+        for name in self._tracked.tracked_among(unclear.keys()):
+            found.add(unclear[name])
+        return found
 
-    def _matters(self, uid: bytes, places: Sequence[_Place], tracked: Set[str]) -> bool:
-        """Tell whether a UID is tracked, or has an event that is current; take up texts of kept events."""
+    def _still_matters(
+        self, uid: bytes, places: Sequence[_Place], mattering: Set[bytes]
+    ) -> bool:
+        """Tell whether a UID matters, by its kept events too; take up the texts of these."""
         name = self._name(uid)
         rows = [(self._documents[number], row) for number, row in places]
         verbatim = {index.verbatim[row] for index, row in rows}
-        matters = self._is_any_current(places) or name in tracked
+        matters = uid in mattering
         if verbatim <= self._new.texts.keys() or uid not in self._kept:
             return matters
         unrevised = {index.without_revision[row] for index, row in rows}

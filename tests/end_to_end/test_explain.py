@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,10 @@ import pytest
 
 from syncd.assembly import service
 from syncd.config import load
-from syncd.core.booking import Booking, BookingState
-from syncd.core.occurrence import OccurrenceKey
-from syncd.core.reservation import ReservationSpec
 from syncd.explain import story_of, tell
 from syncd.sandbox import Sandbox, SandboxSettings
 from syncd.views.screen import Screen
+from tests.booked import booking_of_an_hour
 from tests.conftest import LARGE_ROOM, SMALL_ROOM, Office, ahead, calendar, event
 
 OCCURRENCE_KEYS = {
@@ -547,30 +545,11 @@ def test_what_people_and_the_api_did_is_told(make_office: Any) -> None:
 def test_a_meeting_that_is_over_keeps_its_story(office: Office) -> None:
     """A booking whose time has passed says so before and after its record is closed."""
     start = ahead(-2)
-    content = ReservationSpec(
-        topic="Meeting m",
-        start=start,
-        end=start + timedelta(hours=1),
-        room_id=SMALL_ROOM,
-        participants=("3",),
-        cc_participants=(),
-        notice=True,
-        notice_time_s=900,
-        description="",
-        creator="3",
+    plain = booking_of_an_hour("m", start, "14101487")
+    content = replace(
+        plain.spec, topic="Meeting m", room_id=SMALL_ROOM, participants=("3",)
     )
-    booking = Booking(
-        key=OccurrenceKey("", "m", None),
-        room_id=SMALL_ROOM,
-        generation=0,
-        mark=None,
-        state=BookingState.BOOKED,
-        source="office",
-        witnesses=("office",),
-        origin="",
-        content=content,
-        reservation_id="14101487",
-    )
+    booking = replace(plain, room_id=SMALL_ROOM, content=content)
     with service(load(office.folder / "syncd.toml"), owner=True) as parts:
         parts.ledger.bookings.record(booking, at=start, what="created")
     office.write(event("m", start))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, event
 from structlog.testing import capture_logs
 
 from syncd import migrations
@@ -21,22 +21,10 @@ from syncd.config import load
 from tests.conftest import Office, ahead
 from tests.conftest import event as vevent
 from tests.end_to_end.killed import at_work
+from tests.former import bring_to
 
 FORMER = [f"{number:04}" for number in range(1, int(migrations.HEAD))]
 """The revisions from which a ledger may come."""
-
-
-def bring_to(file: Path, revision: str) -> None:
-    """Give an empty database the schema of a revision."""
-    from alembic import command
-    from alembic.config import Config
-
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "syncd:migrations")
-        command.upgrade(config, revision)
-    engine.dispose()
 
 
 def copy_rows(source: Path, target: Path) -> None:
