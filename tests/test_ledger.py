@@ -1116,7 +1116,7 @@ import os, signal, sys
 from pathlib import Path
 from syncd import migrations
 from syncd.core.reasons import Evidence, Reason
-from syncd.ledger.sqlite import open_engine
+from syncd.ledger.sqlite import begin_transaction, open_engine
 from {__name__} import NOW, SPEC, booked, cancelled, open_as_owner, open_beside, wish
 
 file = Path(sys.argv[1])
@@ -1263,7 +1263,8 @@ def test_a_kill_in_the_middle_of_an_upgrade_changes_nothing(file: Path) -> None:
     """A migration that did not end left nothing; the next start does it whole."""
     code = """
         engine = open_engine(file, 5.0, owner=True)
-        with engine.execution_options(writes=True).begin() as connection:
+        writer = engine.execution_options(writes=True)
+        with begin_transaction(writer, look=False) as connection:
             migrations.upgrade(connection)
             assert migrations.revision_of(connection) == migrations.HEAD
             die()

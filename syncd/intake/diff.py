@@ -42,7 +42,7 @@ from syncd.intake.vevents import (
 OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
 """Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
 
-_HELD_AT_ONCE = 1 << 16
+_HELD_AT_ONCE = 1 << 18
 """Bytes of events that wait to be judged together: a question for each of these would cost more."""
 
 _Span: TypeAlias = tuple[DocumentIndex, int, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,15 @@ from syncd.core.occurrence import OccurrenceKey, event_key
 from syncd.core.reasons import Evidence, Reason
 from syncd.core.reservation import Attachment, ReservationSpec
 from syncd.ledger.database import Database
-from syncd.ledger.tables import bookings, generations, in_chunks, instant_of
+from syncd.ledger.tables import (
+    bookings,
+    generations,
+    in_chunks,
+    instant_of,
+    name_of,
+    prose_of,
+    to_milliseconds,
+)
 
 
 def encode_spec(spec: ReservationSpec) -> str:
@@ -146,7 +155,6 @@ def _columns(booking: Booking) -> dict[str, object]:
 _INSERT = insert(bookings).returning(bookings.c.row)
 _CHANGE = update(bookings).where(bookings.c.row == bindparam("known_row"))
 _PARK = _CHANGE.values(state=BookingState.ENDED)
-_BY_ROW = select(bookings).where(bookings.c.row == bindparam("known_row"))
 _RAISE = text(
     "INSERT INTO generations (scope, uid, recurrence_id, highest) "
     "VALUES (:scope, :uid, :recurrence_id, :highest) ON CONFLICT (scope, uid, recurrence_id) "
@@ -194,9 +202,38 @@ def store(
     return numbers
 
 
-def stored(connection: Connection, row: int) -> Row[Any]:
-    """Return the row with a number, which is there."""
-    return connection.execute(_BY_ROW, {"known_row": row}).one()
+def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
+    """Return a booking as it is read from its row, without reading it.
+
+    A row keeps moments to the millisecond, and of text what a database takes.
+    """
+    key = booking.key
+    return replace(
+        booking,
+        key=replace(key, uid=name_of(key.uid)),
+        room_id=booking.room_id or None,
+        mark=booking.mark or None,
+        content=_kept(booking.content),
+        pending=_kept(booking.pending),
+        reservation_id=booking.reservation_id or None,
+        detail=prose_of(booking.detail),
+        attempted_at=_moment(booking.attempted_at),
+        retry_at=_moment(booking.retry_at),
+        document=name_of(booking.document),
+        updated_at=to_milliseconds(updated_at),
+        row=row,
+    )
+
+
+def _kept(spec: ReservationSpec | None) -> ReservationSpec | None:
+    if spec is None:
+        return None
+    start, end = to_milliseconds(spec.start), to_milliseconds(spec.end)
+    return replace(spec, start=start, end=end)
+
+
+def _moment(moment: datetime | None) -> datetime | None:
+    return None if moment is None else to_milliseconds(moment)
 
 
 def highest_generations(

@@ -65,8 +65,11 @@ _IS_OPEN = or_(
 _WITH_ID = select(_BOOKING.reservation_id).where(
     _BOOKING.reservation_id.in_(bindparam("ids", expanding=True))
 )
-# Each half by an index of its own: this is asked after every create.
+# Each half by an index of its own.
 _RECORDED = union_all(_WITH_ID.where(tables.CURRENT), _WITH_ID.where(tables.CLOSED))
+# This is asked after every create.
+_HAS_ID = select(_BOOKING.row).where(_BOOKING.reservation_id == bindparam("id"))
+_RECORDED_ONE = union_all(_HAS_ID.where(tables.CURRENT), _HAS_ID.where(tables.CLOSED))
 
 T = TypeVar("T")
 
@@ -242,6 +245,12 @@ class Bookings:
                 found.update(connection.execute(_RECORDED, {"ids": some}).scalars())
         return frozenset(found)
 
+    def is_recorded(self, reservation_id: str) -> bool:
+        """Tell whether a reservation id stands in any booking, current or closed."""
+        with self._database.reading() as connection:
+            found = connection.execute(_RECORDED_ONE, {"id": reservation_id})
+            return found.first() is not None
+
     def cancels_since(self, since: datetime) -> tuple[Booking, ...]:
         """Return the bookings that were cancelled, or are being cancelled, with evidence since a moment."""
         states = (BookingState.CANCELLING, BookingState.CANCELLED)
@@ -294,14 +303,12 @@ class Bookings:
         with self._gate.writing() as connection:
             numbers = self._store(connection, bookings, at, updated_at=at)
             stored: list[Booking] = []
-            for row in numbers:
-                found = booking_rows.stored(connection, row)
-                stored.append(read_booking(self._database, found))
+            for booking, number in zip(bookings, numbers, strict=True):
+                stored.append(booking_rows.as_stored(booking, number, at))
             step = HistoryStep(at, what, detail, cause)
-            add_entries(connection, stored, step)
-            latest = connection.execute(_LATEST).scalar()
-        if not self._is_old_copy:
-            self._database.progress = int(latest or 0)
+            latest = add_entries(connection, stored, step)
+        if latest and not self._is_old_copy:
+            self._database.progress = latest
         return tuple(stored)
 
     def amend(self, *bookings: Booking, at: datetime) -> None:

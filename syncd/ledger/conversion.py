@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from syncd import migrations
-from syncd.ledger.sqlite import open_engine
+from syncd.ledger.sqlite import begin_transaction, open_engine
 
 _PATIENCE_S = 5.0  # for the lock of another process
 
@@ -41,7 +41,9 @@ def convert(file: str) -> None:
     """Bring the database in a file up to date."""
     engine = open_engine(Path(file), _PATIENCE_S, owner=True)
     try:
-        with engine.execution_options(writes=True).begin() as connection:
+        writer = engine.execution_options(writes=True)
+        with begin_transaction(writer, look=False) as connection:
             migrations.upgrade(connection)
+            connection.commit()
     finally:
         engine.dispose()

@@ -243,7 +243,7 @@ class Database:
                 connection.get_transaction() or _NOTHING,
             ):
                 yield connection
-        except (SQLAlchemyError, sqlite3.OperationalError) as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise _translated(error, self._where) from error
 
     def _begun(self, engine: Engine) -> Connection:
@@ -254,7 +254,7 @@ class Database:
         while True:
             try:
                 connection = begin_transaction(engine, look=patience is not None)
-            except (DBAPIError, sqlite3.OperationalError) as error:
+            except (DBAPIError, sqlite3.Error) as error:
                 if patience is None or not is_busy(error):
                     raise
                 if not patience.lasts(time.monotonic() - began):

@@ -28,6 +28,9 @@ _REQUESTS = ("create", "update", "cancel")
 _CLOSED = "closed"
 
 
+_ADD = insert(tables.history).returning(_LINE.id)
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One step in the life of a booking.
@@ -151,8 +154,11 @@ def entry_of(row: Row[Any]) -> HistoryEntry:
 
 def add_entries(
     connection: Connection, bookings: Iterable[Booking], step: HistoryStep
-) -> None:
-    """Add a line about the same step to the history of each of these bookings, which are stored."""
+) -> int:
+    """Add a line about the same step to the history of each of these bookings, which are stored.
+
+    Returns the number of the last line; 0 if there is none.
+    """
     lines: list[dict[str, object]] = []
     for booking in bookings:
         spec = booking.pending or booking.spec
@@ -173,8 +179,10 @@ def add_entries(
                 "end_at": spec.end,
             }
         )
-    if lines:
-        connection.execute(insert(tables.history), lines)
+    latest = 0
+    for line in lines:
+        latest = int(connection.execute(_ADD, line).scalar_one())
+    return latest
 
 
 def _decided_by(

@@ -38,12 +38,6 @@ def _configure(engine: Engine, *, owner: bool) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 
-    @event.listens_for(engine, "begin")
-    def lock(connection: Connection) -> None:
-        # A write takes its lock at once: one that began as a read could not wait for it.
-        statement = "BEGIN IMMEDIATE" if _writes(connection) else "BEGIN"
-        connection.exec_driver_sql(statement)
-
 
 def _writes(connection: Connection) -> bool:
     """Tell whether a transaction is to write, so that its lock is taken at its beginning anyway."""
@@ -52,14 +46,20 @@ def _writes(connection: Connection) -> bool:
 
 
 def begin_transaction(engine: Engine, *, look: bool) -> Connection:
-    """Return a connection in a transaction; with `look` one that reads has its lock from the beginning."""
+    """Return a connection in a transaction; with `look` one that reads has its lock from the beginning.
+
+    A write takes its lock at once: one that began as a read could not wait for it.
+    """
     connection = engine.connect()
     try:
         connection.begin()
-        if look and not _writes(connection):
-            cursor = connection.connection.cursor()
+        writes = _writes(connection)
+        # By the driver: an event of SQLAlchemy for it would make each statement take longer.
+        cursor = connection.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if look and not writes:
             cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")
-            cursor.close()
+        cursor.close()
     except BaseException:
         connection.close()
         raise

@@ -67,7 +67,7 @@ class _Prose(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.encode("utf-8", "replace").decode()
+        return None if value is None else prose_of(value)
 
 
 class _Name(TypeDecorator[str]):
@@ -77,9 +77,7 @@ class _Name(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        if value is None or value.isascii():
-            return value
-        return value.encode("utf-8", "backslashreplace").decode()
+        return None if value is None else name_of(value)
 
 
 def _table(name: str, /, **columns: type[Any]) -> TableClause:
@@ -403,3 +401,22 @@ def in_blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def instant_of(milliseconds: int) -> datetime:
     """Return the moment that is so many milliseconds after the beginning of 1970."""
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """Return a moment as it is stored, in UTC and to the millisecond."""
+    return instant_of(epoch_ms(moment))
+
+
+def prose_of(value: str) -> str:
+    """Return text for people as it is stored: half a surrogate pair becomes `?`."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
+
+
+def name_of(value: str) -> str:
+    """Return a UID or a file name as it is stored: what is no text stands there as escapes."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
