@@ -10,13 +10,10 @@ from syncd import streams
 from syncd.errors import (
     ApiUnusable,
     ConfigError,
-    LedgerAway,
     LedgerLocked,
     LedgerMisplaced,
     LedgerTooNew,
-    LedgerUnfit,
     SyncdError,
-    TermOver,
 )
 
 
@@ -56,9 +53,9 @@ def _exit_of(error: SyncdError) -> Exit:
     match error:
         case LedgerLocked():
             return Exit.LOCKED
-        case LedgerTooNew() | LedgerMisplaced() | LedgerUnfit():
+        case LedgerTooNew() | LedgerMisplaced():
             return Exit.CONFIG
-        case ApiUnusable() | LedgerAway() | TermOver():
+        case ApiUnusable():
             return Exit.API
         case _:
             return Exit.ATTENTION

@@ -202,29 +202,24 @@ def store(
     return numbers
 
 
-def as_stored(
-    booking: Booking, row: int, updated_at: datetime, *, is_shared: bool
-) -> Booking:
+def as_stored(booking: Booking, row: int, updated_at: datetime) -> Booking:
     """Return a booking as it is read from its row, without reading it.
 
     A row keeps moments to the millisecond, and of text what a database takes.
     """
     key = booking.key
-    reservation_id = booking.reservation_id or None
-    if reservation_id is not None and is_shared:
-        reservation_id = name_of(reservation_id, is_shared=True)
     return replace(
         booking,
-        key=replace(key, uid=name_of(key.uid, is_shared=is_shared)),
+        key=replace(key, uid=name_of(key.uid)),
         room_id=booking.room_id or None,
         mark=booking.mark or None,
         content=_kept(booking.content),
         pending=_kept(booking.pending),
-        reservation_id=reservation_id,
-        detail=prose_of(booking.detail, is_shared=is_shared),
+        reservation_id=booking.reservation_id or None,
+        detail=prose_of(booking.detail),
         attempted_at=_moment(booking.attempted_at),
         retry_at=_moment(booking.retry_at),
-        document=name_of(booking.document, is_shared=is_shared),
+        document=name_of(booking.document),
         updated_at=to_milliseconds(updated_at),
         row=row,
     )

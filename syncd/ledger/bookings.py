@@ -136,8 +136,14 @@ class Bookings:
 
     def count_by_state(self) -> dict[BookingState, int]:
         """Return how many current bookings there are in each state that has any."""
-        with self._database.reading() as connection:
-            return counts.count_current(connection)
+        number = func.count().label("number")
+        query = (
+            select(_BOOKING.state, number)
+            .where(tables.CURRENT)
+            .group_by(_BOOKING.state)
+        )
+        rows = self._database.rows(query)
+        return {BookingState(row.state): row.number for row in rows}
 
     def count_closed(self) -> Mapping[BookingState, int]:
         """Return how many bookings are remembered in each state in which they are over."""
@@ -298,10 +304,7 @@ class Bookings:
             numbers = self._store(connection, bookings, at, updated_at=at)
             stored: list[Booking] = []
             for booking, number in zip(bookings, numbers, strict=True):
-                known = booking_rows.as_stored(
-                    booking, number, at, is_shared=self._database.is_shared
-                )
-                stored.append(known)
+                stored.append(booking_rows.as_stored(booking, number, at))
             step = HistoryStep(at, what, detail, cause)
             latest = add_entries(connection, stored, step)
         if latest and not self._is_old_copy:

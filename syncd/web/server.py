@@ -15,7 +15,6 @@ import structlog
 import uvicorn
 
 from syncd.config.network import url_of
-from syncd.ledger import LedgerAddress
 from syncd.web.app import PageApplication
 from syncd.web.asked import Present
 from syncd.web.connections import PageConnection
@@ -39,11 +38,11 @@ class PageServer:
 
     def __init__(
         self,
-        address: LedgerAddress,
+        url: str,
         present: Callable[[], Present],
         tell: Callable[[str], object],
     ) -> None:
-        self._address = address
+        self._url = url
         self._present = present
         self._tell = tell
         self._complaint = ""
@@ -54,7 +53,7 @@ class PageServer:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        reader = LedgerReader(self._address)
+        reader = LedgerReader(self._url)
         try:
             while not self._is_over:
                 self._changed.clear()
