@@ -35,9 +35,14 @@ from syncd.intake.source_index import SourceIndex
 from syncd.intake.vevents import (
     event_of,
     may_share_identity,
+    notable_lines,
     without_dtstamp,
     without_revision,
 )
+
+IsCurrent: TypeAlias = Callable[[bytes, bytes | None], bool]
+"""Called with the text of an event and its notable lines; tells whether it can have an occurrence that is not
+over."""
 
 OnCurrent: TypeAlias = Callable[[str, bytes, int], None]
 """Called with the UID of an event, its text, and the line where it begins in a document that nobody knew."""
@@ -76,7 +81,7 @@ def diff_source(
     parent: SourceIndex,
     *,
     secret: int,
-    is_current: Callable[[bytes], bool],
+    is_current: IsCurrent,
     tracked: TrackedSeries,
     problems: Sequence[str] = (),
     on_current: OnCurrent = lambda _uid, _text, _line: None,
@@ -84,7 +89,7 @@ def diff_source(
     """Compare the documents of a source with their index of last time; return what is different.
 
     `secret` (64 bits) is the key of the digests.
-    `is_current` tells of the text of an event whether it can have an occurrence that is not over.
+    `is_current` tells which events are not over.
     `problems` are sentences about documents that could not be had at all.
     `on_current` is told of new events of UIDs that matter, as soon as that is seen.
     A document that changes while it is read makes all of the diff void, until the next time.
@@ -145,7 +150,7 @@ class _NewEvents:
 
     def __init__(
         self,
-        is_current: Callable[[bytes], bool],
+        is_current: IsCurrent,
         tracked: TrackedSeries,
         on_current: OnCurrent,
     ) -> None:
@@ -160,10 +165,15 @@ class _NewEvents:
         self.texts: dict[bytes, bytes] = {}
 
     def add(
-        self, verbatim: bytes, names: Mapping[bytes, str], text: bytes, line: int
+        self,
+        verbatim: bytes,
+        names: Mapping[bytes, str],
+        text: bytes,
+        notable: bytes | None,
+        line: int,
     ) -> None:
         """Look at an event; it is judged by `settle` at the latest."""
-        is_current = self._is_current(text)
+        is_current = self._is_current(text, notable)
         self._unjudged.append((verbatim, names, text, line, is_current))
         self._unjudged_size += len(text)
         if self._unjudged_size > _HELD_AT_ONCE:
@@ -205,7 +215,7 @@ class _Comparison:
         seen: Sequence[tuple[Document, DocumentIndex]],
         new: _NewEvents,
         indexer: DocumentIndexer,
-        is_current: Callable[[bytes], bool],
+        is_current: IsCurrent,
         tracked: TrackedSeries,
     ) -> None:
         self._parent = parent
@@ -330,7 +340,7 @@ class _Comparison:
             if not matters:
                 without = without_revision(without_dtstamp(event))
                 if self._indexer.digest(without) in unrevised:
-                    matters = self._is_current(kept.text)
+                    matters = self._is_current(kept.text, notable_lines(kept.text))
             as_written = self._indexer.digest(event)
             if as_written in verbatim:
                 self._new.texts[as_written] = kept.text

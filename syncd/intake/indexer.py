@@ -24,11 +24,12 @@ from syncd.intake.vevents import (
     count_lines,
     event_of,
     event_text,
+    notable_lines,
     skeleton_of,
     split_blocks,
     split_document,
     split_event,
-    uids_and_lines_of,
+    uids_of_event,
     without_dtstamp,
     without_revision,
 )
@@ -36,9 +37,11 @@ from syncd.intake.vevents import (
 _FEW_MOVED = 500  # events are looked into anew before an index shows which of them only stand elsewhere
 
 
-OnNew: TypeAlias = Callable[[bytes, Mapping[bytes, str], bytes, int], None]
-"""Called with the verbatim digest of a VEVENT, its UIDs by their digests, its text, and the line where it
-begins, if all before it are new as well."""
+OnNew: TypeAlias = Callable[
+    [bytes, Mapping[bytes, str], bytes, bytes | None, int], None
+]
+"""Called with the verbatim digest of a VEVENT, its UIDs by their digests, its text, the notable lines of that,
+and the line where it begins, if all before it are new as well."""
 
 
 class DocumentIndexer:
@@ -142,11 +145,12 @@ class DocumentIndexer:
                 rows.copy(joined[first * CELL : last * CELL], row)
                 continue
             event, behind = split_event(stretches[first])
+            text = event_text(event)
             if behind:
-                self._look_up(event_text(event), rows, expected + first)
+                self._look_up(text, rows, expected + first)
                 rows.line += around.add(behind, before=len(rows))
             else:
-                self._add(event_text(event), digests[first], rows, expected + first)
+                self._add(text, event, digests[first], rows, expected + first)
         if known:
             last_row = known[-1]
             rows.expected = expected + len(known) if last_row is None else last_row + 1
@@ -199,19 +203,23 @@ class DocumentIndexer:
         if row is not None:
             rows.copy(verbatim, row)
         else:
-            self._add(text, verbatim, rows, expected, uids)
+            self._add(text, event, verbatim, rows, expected, uids)
 
     def _add(
         self,
         text: bytes,
+        event: bytes,
         verbatim: bytes,
         rows: _Rows,
         expected: int,
         uids: tuple[str, ...] | None = None,
     ) -> None:
-        """Add a row for an event that the parent does not have as it is; raises `NotPlain`."""
+        """Add a row for an event that the parent does not have as it is; `text` is its whole text.
+
+        Raises `NotPlain`.
+        """
         secret = self.secret
-        stampless = without_dtstamp(event_of(text))
+        stampless = without_dtstamp(event)
         unrevised = xxh3_128_digest(without_revision(stampless), secret)
         cells = (verbatim, xxh3_128_digest(stampless, secret), unrevised)
         known = rows.uids_if_revised(unrevised, expected)
@@ -219,14 +227,12 @@ class DocumentIndexer:
             rows.add(cells, known, count_lines(text))
             return
         line = rows.line
-        if uids:
-            own = uids
-            lines = count_lines(text)
-        else:
-            own, lines = uids_and_lines_of(text)
+        notable = notable_lines(text)
+        lines = count_lines(text) if notable is None else text.count(b"\n")
+        own = uids or uids_of_event(text, notable)
         names = {xxh3_128_digest(uid.encode(), secret): uid for uid in own}
         rows.add(cells, tuple(names), lines)
-        self._on_new(verbatim, names, text, line)
+        self._on_new(verbatim, names, text, notable, line)
 
 
 def _texts(

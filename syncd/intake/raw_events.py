@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from syncd.ics import RawEvent
-from syncd.intake.span import Span, span_of
+from syncd.intake.span import Span, span_of, span_of_lines
 
 
 def packed(raw_events: Sequence[RawEvent]) -> bytes:
@@ -87,9 +87,9 @@ class Spans:
         self._moment = moment
         self._current: dict[bytes, Span] = {}
 
-    def is_current(self, text: bytes) -> bool:
-        """Tell whether an event may have an occurrence that is not over."""
-        span = span_of(text)
+    def is_current(self, text: bytes, notable: bytes | None) -> bool:
+        """Tell whether an event with these notable lines may have an occurrence that is not over."""
+        span = span_of_lines(notable)
         if span.is_over(self._moment):
             return False
         self._current[text] = span

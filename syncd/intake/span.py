@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from syncd.ics.duration import parse_duration
 from syncd.ics.zones import ONE_DAY
+from syncd.intake.vevents import notable_lines
 
 
 class Span(NamedTuple):
@@ -36,9 +37,8 @@ _MARGIN_OF_SERIES = timedelta(days=5)
 """UNTIL includes its day, and where an end has another zone than its start, two offsets are in the length."""
 
 # A line that begins with no name, or with what could be a name that matters in another spelling: in lower
-# case, folded, with a blank behind it; and a line end that is not seen as one here.
+# case, folded, with a blank behind it.
 _ODD_LINE = re.compile(rb"\n(?:[^A-Z \t]|[BDER][A-Z0-9-]*+[^A-Z0-9:;-])")
-_ODD_END = re.compile(rb"\r(?!\n)")
 # With the blank of the next line, which shows a fold.
 _DECIDING = re.compile(
     rb"\n(BEGIN|END|DTSTART|DTEND|DURATION|RRULE|RDATE|RECURRENCE-ID)(?=[:;])([^\n]*+)(?=\n([ \t]?))"
@@ -54,6 +54,8 @@ _ENDING_RULE = re.compile(
 _FIRST = datetime(1, 2, 1, tzinfo=UTC)
 _EARLY = b"0002"  # years from which on all is behind it
 _BEHIND = b"9990"
+_DAY = len("YYYYMMDD")
+_NONE = timedelta()
 
 
 def span_of(text: bytes) -> Span:
@@ -61,11 +63,16 @@ def span_of(text: bytes) -> Span:
 
     Of several with one UID each speaks for itself: what another one removes or replaces only makes it less.
     """
-    if _ODD_LINE.search(text) or _ODD_END.search(text):
+    return span_of_lines(notable_lines(text))
+
+
+def span_of_lines(notable: bytes | None) -> Span:
+    """Return the span of the VEVENT that has these notable lines."""
+    if notable is None or _ODD_LINE.search(notable):
         return UNKNOWN
     lines: dict[bytes, bytes] = {}
     depth = 1
-    for name, rest, fold in _DECIDING.findall(text):
+    for name, rest, fold in _DECIDING.findall(notable):
         if name == b"END":
             depth -= 1
         elif name == b"BEGIN":
@@ -110,6 +117,7 @@ def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timede
     """Return how long a VEVENT lasts at most; raises `ValueError` for whatever is not plain."""
     end = lines.get(b"DTEND")
     duration = lines.get(b"DURATION")
+    length = _NONE
     if end is not None:
         wall, of_kind = _wall(end)
         if duration is not None or wall < start or of_kind != is_date:
@@ -118,10 +126,8 @@ def _length(lines: dict[bytes, bytes], start: datetime, is_date: bool) -> timede
     elif duration is not None:
         written = parse_duration(duration.decode().removeprefix(":"))
         length = written.rough
-        if length < timedelta() or (is_date and written.exact):
+        if length < _NONE or (is_date and written.exact):
             raise ValueError
-    else:
-        length = timedelta()
     return max(length, ONE_DAY) if is_date else length
 
 
@@ -134,15 +140,18 @@ def _wall(rest: bytes) -> tuple[datetime, bool]:
     if match is None:
         raise ValueError
     time, day = match.groups()
-    return _moment(time or day), time is None
+    if time is None:
+        return _moment(day), True
+    return _moment(time), False
 
 
 def _moment(text: bytes) -> datetime:
     """Return a time or the begin of a day, as if in UTC; raises `ValueError` if it is out of bounds."""
+    in_utc = "Z" if len(text) > _DAY else "T00Z"
+    if _EARLY <= text < _BEHIND:
+        return datetime.fromisoformat(text.decode() + in_utc)
     if text >= _BEHIND:
         raise ValueError
     if text.startswith(b"0000"):
         return _FIRST  # before any year that Python counts
-    in_utc = "Z" if b"T" in text else "T00Z"
-    moment = datetime.fromisoformat(text.decode() + in_utc)
-    return max(moment, _FIRST) if text < _EARLY else moment
+    return max(datetime.fromisoformat(text.decode() + in_utc), _FIRST)

@@ -26,11 +26,22 @@ _END = re.compile(rb"\nEND:VEVENT[ \t]*\r*\n", re.IGNORECASE)
 _BARE_RETURN = re.compile(rb"\r(?!\n)")
 _LINE_END = re.compile(rb"(?<!\r)\r+\n|\n|\r")
 
-# Lines that may open or close a component, carry a UID, or begin with anything unusual; with their folds.
+_FOLDS = rb"(?:\n[ \t][^\n]*+)*+"
+# Lines that may tell a UID or a time, open or close a component, or begin with anything unusual.
 _NOTABLE = re.compile(
-    rb"\n(?![ACDF-TV-Zacdf-tv-z \t]|EX|URL[:;])[^\n]*+(?:\n[ \t][^\n]*+)*+"
+    rb"\n(?:[BR]|D(?!ESCRIPTION[:;]|TSTAMP:)|E(?!X(?:DATE|RULE)[:;])|U(?!RL[:;])|[^A-Z \t]|\Z)[^\n]*+"
+    + _FOLDS
 )
-_ALARMS = rb"(?:\nBEGIN:VALARM\r?\nEND:VALARM\r?)*"
+# Those of them that neither carry a UID nor open or close a component.
+_BESIDES = rb"(?:\n(?:[DRacdf-tv-z]|EX)[^\n]*+" + _FOLDS + rb")*+"
+_ALARMS = (
+    _BESIDES
+    + rb"(?:\nBEGIN:VALARM\r?"
+    + _BESIDES
+    + rb"\nEND:VALARM\r?"
+    + _BESIDES
+    + rb")*+"
+)
 _VALUE = rb"[^\r\n\\]*+(?:\r?\n[ \t][^\r\n\\]*+)*+"
 _PLAIN = re.compile(
     _ALARMS + rb"\nUID:(" + _VALUE + rb")\r?" + _ALARMS + rb"\nEND:VEVENT\r?\n"
@@ -117,43 +128,47 @@ def event_of(text: bytes) -> bytes:
     return text
 
 
-def uids_and_lines_of(text: bytes) -> tuple[tuple[str, ...], int]:
-    """Return the UIDs of a raw event, "" for none, and how many line ends it has.
+def notable_lines(text: bytes) -> bytes | None:
+    """Return the lines of a raw event that may tell its UID or when it takes place, each behind a line feed.
+
+    With their folds, up to the line that ends the event. Of most events that is an eighth, and the rest need
+    not be looked at a second time. None if the text has a bare return: lines end where that is not seen here.
+    """
+    if _BARE_RETURN.search(text):
+        return None
+    return b"".join(_NOTABLE.findall(text))
+
+
+def uids_of_event(text: bytes, notable: bytes | None) -> tuple[str, ...]:
+    """Return the UIDs of a raw event, "" for none; `notable` are its notable lines.
 
     Raises `NotPlain` unless the text is exactly one VEVENT in whatever document it stands.
     """
-    # Looked for once for both, because that takes longer than counting lines.
-    if _BARE_RETURN.search(text):
-        return _uids_of(text, None), len(_LINE_END.findall(text))
-    return _uids_of(text, _plain_uid(text)), text.count(b"\n")
-
-
-def _uids_of(text: bytes, uid: str | None) -> tuple[str, ...]:
-    """Return the UIDs of a raw event, or the one UID that plain lines tell; raises `NotPlain`."""
     if b"\0" in text:
         raise NotPlain  # what zeros mean depends on the whole document
-    if uid is None:
-        return _uids_by_split(text)
-    return (uid,)
+    if notable is not None and _PLAIN_BEGIN.match(text):
+        uid = _plain_uid(notable)
+        if uid is not None:
+            return (uid,)
+    return _uids_by_split(text)
 
 
-def _plain_uid(text: bytes) -> str | None:
-    """Return the UID of a VEVENT of plain lines with one UID; None if it is any other text.
-
-    The text has no bare return.
-    """
-    notable = b"".join(_NOTABLE.findall(text))
+def _plain_uid(notable: bytes) -> str | None:
+    """Return the UID that the notable lines of a VEVENT tell; None if they do not tell one as plain lines."""
     plain = _PLAIN.fullmatch(notable)
-    if plain is None or not _PLAIN_BEGIN.match(text):
+    if plain is None:
         return None
+    value = plain[1]
+    if b"\n" in value:
+        value = _FOLD.sub(b"", value)
     try:
-        return _FOLD.sub(b"", plain[1]).decode().strip()
+        return value.decode().strip()
     except UnicodeDecodeError:
         return None  # the UID is read as `split` reads such bytes
 
 
 def _uids_by_split(text: bytes) -> tuple[str, ...]:
-    """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_and_lines_of`."""
+    """Return the UIDs of a VEVENT as `split` reads it; raises `NotPlain` like `uids_of_event`."""
     document = b"".join((b"BEGIN:VCALENDAR\r\n", text, b"END:VCALENDAR\r\n"))
     try:
         calendars = split(document)

@@ -253,7 +253,7 @@ def read(body: bytes, pool: ParserPool, figures: Figures) -> None:
         [Document("slow.ics", body)],
         SourceIndex(),
         secret=0,
-        is_current=lambda text: not span_of(text).is_over(_NOW),
+        is_current=lambda text, _lines: not span_of(text).is_over(_NOW),
         tracked=NOTHING,
     )
     figures.look_cpu_s = max(figures.look_cpu_s, time.process_time() - began)

@@ -176,7 +176,7 @@ def test_the_note_stays_and_goes_with_the_text(uids: tuple[str, ...]) -> None:
             [Document("office.ics", body.encode())],
             known,
             secret=0,
-            is_current=lambda _text: True,
+            is_current=lambda _text, _lines: True,
             tracked=Tracked(kept=dict.fromkeys(uids, ())),
         )
         buckets = found.index.packed()

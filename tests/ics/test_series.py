@@ -49,7 +49,7 @@ def taken_apart(
         [Document(f"{number}.ics", body) for number, body in enumerate(bodies, 1)],
         SourceIndex(),
         secret=0,
-        is_current=lambda _text: True,
+        is_current=lambda _text, _lines: True,
         tracked=Tracked(booked=lambda _uid: True),
     )
     parser = SeriesParser(

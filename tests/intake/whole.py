@@ -41,7 +41,7 @@ def read(
         _named(documents, names),
         SourceIndex(),
         secret=0,
-        is_current=lambda text: not span_of(text).is_over(window.start),
+        is_current=lambda text, _lines: not span_of(text).is_over(window.start),
         tracked=Tracked(booked.__contains__),
         problems=problems,
     )
